@@ -1,0 +1,1 @@
+"""Looks at sessions: pure functions over what was measured."""

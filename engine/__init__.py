@@ -1,0 +1,1 @@
+"""The engine: the one process that measures. Everyone else looks at its journal."""

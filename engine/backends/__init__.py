@@ -1,0 +1,1 @@
+"""Where tasks run: one small protocol (`base`), and a module for each kind of backend."""

@@ -1,0 +1,140 @@
+"""What a backend is: something that runs one call at a time in each of its environments, and says how it went.
+
+A backend does one thing. Concurrency, retries, deadlines, budget, events and cost are the runner's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+__all__ = ["Backend", "Call", "EnvironmentInfo", "Failure", "Outcome", "Published"]
+
+FailureKind = Literal["error", "throttled", "timeout"]
+BilledSource = Literal["report", "audit", "estimated", "model"]
+
+
+def _nowhere(environment: str) -> None:
+    """The default of `Call.placed`: nobody asks."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One attempt of one task, as a backend gets it."""
+
+    task: bytes  # encode([function name, {argument: value}])
+    stage: int
+    index: int  # the task's place in its stage
+    attempt: int  # 0 for the first
+    deadline_s: float  # seconds that the task may take once it has started
+    placed: Callable[[str], None] = _nowhere  # told the environment as soon as it is known
+
+
+@dataclass(slots=True)
+class Failure:
+    """Why an attempt has no result."""
+
+    kind: FailureKind
+    type: str  # the exception's or AWS's error name
+    message: str  # one line
+    retriable: bool
+    retry_after_s: float | None = None
+    log_tail: str | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How an attempt went. Times ending `_s` are on the event loop's clock (CLOCK_MONOTONIC); None: not measured.
+
+    Exactly one of `result` and `failure` is set.
+    """
+
+    result: bytes | memoryview | None = None  # encode(value)
+    failure: Failure | None = None
+    environment: str | None = None
+    cold: bool | None = None
+    started_s: float | None = None  # the function began (on Lambda: inferred from its own clock)
+    finished_s: float | None = None  # the function ended
+    returned_s: float | None = None  # the response had arrived, before it was decoded
+    connect_ms: float | None = None
+    init_ms: float | None = None
+    fetch_ms: float | None = None
+    compute_ms: float | None = None
+    billed_ms: int | None = None
+    billed_source: BilledSource | None = None
+    memory_mb: int | None = None
+    max_memory_mb: int | None = None
+    request_bytes: int | None = None
+    response_bytes: int | None = None
+    via_s3: bool = False
+    s3_requests: dict[str, int] = field(default_factory=dict)  # {"put": n, "get": n}
+    request_id: str | None = None
+
+
+@dataclass(slots=True)
+class EnvironmentInfo:
+    """What is known of an environment. `_s` on the loop's clock."""
+
+    id: str
+    created_s: float | None = None
+    ended_s: float | None = None
+    init_ms: float | None = None
+    cpu_model: str | None = None
+    memory_mb: int | None = None
+    cpu_share_method: str | None = None
+    clock_offset_s: float | None = None
+    clock_bound_s: float | None = None
+
+
+@dataclass(slots=True)
+class Published:
+    """A job's data set as a file on this machine (`workloads.dataset`), and its SHA-256."""
+
+    path: Path
+    digest: str
+    bytes: int
+
+
+class Backend(Protocol):
+    """Where tasks run. Open it with `async with`: workers are started and connections opened before the clock."""
+
+    capacity: int  # how many invocations it can hold at once
+    origin: Literal["measured", "emulated", "simulated"]
+    settings: dict[str, str | int | float | bool | None]  # the effective ones, for the record
+    transport: str | None
+    oversubscribed: bool
+    notes: list[str]  # conditions worth telling with every result, one line each
+    package_digest: str | None  # what the environments run, where that is a package
+
+    async def __aenter__(self) -> Self:
+        """Start workers, open connections.
+
+        Raises:
+            BackendError: it cannot be opened; the message says what to do.
+        """
+        ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop everything that was started; nothing is left behind."""
+        ...
+
+    async def publish(self, data: Published | None) -> None:
+        """Put a job's data where the environments reach it, once, before the clock starts."""
+        ...
+
+    async def invoke(self, call: Call) -> Outcome:
+        """Run one call. Never raises for what went wrong with it: that is an `Outcome` with a `Failure`.
+
+        Cancelling it (the runner's cancel and its deadline) stops the work where that is possible, and leaves the
+        backend able to take the next call.
+        """
+        ...
+
+    def environments(self) -> list[EnvironmentInfo]:
+        """All environments seen so far, ended ones too."""
+        ...

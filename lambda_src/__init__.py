@@ -1,0 +1,1 @@
+"""What runs on Lambda: the handler."""

@@ -1,0 +1,108 @@
+"""What a workload is: typed parameters, a job that yields stages of tasks, and a way to check its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+__all__ = ["Check", "Description", "Job", "Limits", "Params", "Task", "Workload"]
+
+
+class Task:
+    """One unit of work: a registered function's name and its arguments. It is a pure function of both."""
+
+    __slots__ = ("arguments", "function")
+
+    def __init__(self, function: str, /, **arguments: Any) -> None:
+        self.function = function
+        self.arguments = arguments
+
+    def __repr__(self) -> str:
+        return f"Task({self.function!r}, {', '.join(self.arguments)})"
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every workload's parameters.
+
+    A subclass adds annotated fields (`Annotated[int, Meta(ge=1, description="...")] = 100`); the command line, the
+    forms and the JSON schema come from them. `tasks` and `seed` are the run's, set by `--tasks` and `--seed`.
+    """
+
+    tasks: int | None = None  # tasks of the first stage; None: the workload's own number
+    seed: int = 1
+
+
+class Check(msgspec.Struct, frozen=True):
+    """Whether an answer is right, and by which comparison that was found."""
+
+    ok: bool
+    how: str
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The most that a job can ask for; None where it cannot be known (shown as 'no bound')."""
+
+    tasks: int | None
+    s3_requests: int | None = 0
+
+
+P = TypeVar("P", bound=Params)
+Job = Generator[list[Task], list[Any], Any]
+
+
+class Workload(Generic[P]):
+    """A kind of problem. Subclasses live in `<workload>/job.py`; a user's generator function is wrapped in one."""
+
+    def load(self, params: P, path: Path | None) -> Any:
+        """The job's data as a `Dataset`, or None for a workload that needs none.
+
+        Raises:
+            DataFileError: the file at `path` cannot be used.
+        """
+        if path is not None:
+            from lbench.errors import InputError
+
+            raise InputError("this workload reads no data: leave out --data")
+        return None
+
+    def job(self, params: P, data: Any) -> Job:
+        """Yield stages (lists of tasks), receive their results in the tasks' order, return the answer."""
+        raise NotImplementedError
+
+    def reference(self, params: P, data: Any) -> Any:
+        """The answer by the obvious sequential way; None: there is none, answers are compared with each other."""
+        return None
+
+    def check(self, params: P, answer: Any, reference: Any) -> Check:
+        """Whether `answer` is right. Either value has been through the encoding (tuples are lists)."""
+        raise NotImplementedError
+
+    def summary(self, params: P, answer: Any) -> dict[str, Any]:
+        """A few facts of the answer worth telling (an accuracy, a count); JSON scalars."""
+        return {}
+
+    def picture(self, params: P, answer: Any) -> Any:
+        """The answer as an RGB array (height, width, 3) of uint8, or None where there is nothing to draw."""
+        return None
+
+    def limits(self, params: P) -> Limits:
+        """The most tasks and S3 requests that the job can yield."""
+        return Limits(tasks=None, s3_requests=None)
+
+    def notes(self, params: P) -> list[str]:
+        """What was changed or capped on the user's behalf, one line each."""
+        return []
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What can be told of a workload without importing anything heavy."""
+
+    name: str
+    summary: str
+    params: type[Params]
+    implementation: str  # "package.module:NAME" of the Workload instance
+    data: str | None = None  # what data it reads, in one line; None: none
+    picture: bool = False

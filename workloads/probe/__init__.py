@@ -1,0 +1,30 @@
+"""probe: tasks that do nothing, spin or carry bytes; what a backend itself costs, without a problem in the way."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from lbench.workloads.model import Description, Params
+
+__all__ = ["DESCRIPTION", "ProbeParams"]
+
+
+class ProbeParams(Params, frozen=True, kw_only=True):
+    """What each of the tasks (default 100) does."""
+
+    kind: Annotated[
+        Literal["noop", "spin", "sleep", "carry"],
+        Meta(description="noop: nothing; spin: CPU time; sleep: wall time; carry: a result of so many bytes"),
+    ] = "noop"
+    seconds: Annotated[float, Meta(ge=0, le=3600, description="how long a task spins or sleeps")] = 0.01
+    size_bytes: Annotated[int, Meta(ge=0, le=2**30, description="bytes that a task carries each way")] = 0
+
+
+DESCRIPTION = Description(
+    name="probe",
+    summary="tasks that do nothing, spin, sleep or carry bytes: what a backend itself costs",
+    params=ProbeParams,
+    implementation="lbench.workloads.probe.job:WORKLOAD",
+)

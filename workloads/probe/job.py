@@ -1,0 +1,40 @@
+"""The probe's job: one stage of equal tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lbench.workloads.model import Check, Job, Limits, Task, Workload
+from lbench.workloads.probe import ProbeParams
+
+__all__ = ["WORKLOAD"]
+
+
+class Probe(Workload[ProbeParams]):
+    """Equal tasks whose answer is known beforehand."""
+
+    def job(self, params: ProbeParams, data: Any) -> Job:
+        """One stage; the answer is the list of results."""
+        count = self.limits(params).tasks or 0
+        if params.kind in ("spin", "sleep"):
+            return (yield [Task(f"probe.{params.kind}", number=i, seconds=params.seconds) for i in range(count)])
+        if params.kind == "carry":
+            blob = bytes(params.size_bytes)
+            return (yield [Task("probe.carry", number=i, blob=blob) for i in range(count)])
+        return (yield [Task("probe.noop", number=i) for i in range(count)])
+
+    def reference(self, params: ProbeParams, data: Any) -> list[Any]:
+        """What the tasks must return."""
+        count = self.limits(params).tasks or 0
+        return [bytes(params.size_bytes)] * count if params.kind == "carry" else list(range(count))
+
+    def check(self, params: ProbeParams, answer: Any, reference: Any) -> Check:
+        """Equal to what was sent."""
+        return Check(ok=answer == reference, how="each task returned what it was given")
+
+    def limits(self, params: ProbeParams) -> Limits:
+        """One stage."""
+        return Limits(tasks=params.tasks or 100)
+
+
+WORKLOAD = Probe()
