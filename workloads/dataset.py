@@ -1,12 +1,13 @@
 """A job's data set: named arrays in one file that every environment maps into memory or fetches once.
 
-The file: 8 bytes of magic, the header's length (uint64, little-endian), a MessagePack header, then each array in C
-order at a multiple of 64 bytes. Its SHA-256 is the data set's digest, and the name it is stored under.
+The file: 8 bytes of magic, the header's length (uint64, little-endian), a MessagePack header, then each array
+in C order at a multiple of 64 bytes. Its SHA-256 is the data set's digest, and the name it is stored under.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import struct
 from pathlib import Path
@@ -16,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.errors import DataFileError
+from lbench.errors import DataFileError, EncodingError
 
 __all__ = ["Dataset", "file_digest", "open_dataset", "write_dataset"]
 
@@ -68,10 +69,19 @@ def _aligned(offset: int) -> int:
 
 
 def write_dataset(dataset: Dataset, path: Path) -> str:
-    """Write the file and return its SHA-256 in hex. Equal data sets give equal bytes."""
+    """Write the file and return its SHA-256 in hex. Equal data sets give equal bytes.
+
+    Raises:
+        EncodingError: an array holds Python objects, which cannot travel.
+        OSError: the file cannot be written.
+    """
     entries: dict[str, _Entry] = {}
     offset = 0
     for name, array in dataset.arrays.items():
+        if array.dtype.hasobject:
+            raise EncodingError(
+                f"array {name!r} of the data set holds Python objects: use numbers, bytes or fixed text"
+            )
         entries[name] = _Entry(array.dtype.str, array.shape, offset)
         offset = _aligned(offset + array.nbytes)
     header = msgspec.msgpack.encode(
@@ -92,7 +102,7 @@ def write_dataset(dataset: Dataset, path: Path) -> str:
             put(b"\0" * (entries[name].offset - at))
             body = np.ascontiguousarray(array)
             if body.size:
-                put(body.data.cast("B"))
+                put(body.reshape(-1).view(np.uint8).data)
             at = entries[name].offset + body.nbytes
     return digest.hexdigest()
 
@@ -113,10 +123,12 @@ def open_dataset(path: Path) -> Dataset:
         start = _aligned(16 + length)
         arrays: dict[str, NDArray[Any]] = {}
         for name, entry in header.arrays.items():
-            count = int(np.prod(entry.shape, dtype=np.int64))
-            view = np.frombuffer(mapped, dtype=np.dtype(entry.dtype), count=count, offset=start + entry.offset)
+            count = math.prod(entry.shape)
+            view = np.frombuffer(
+                mapped, dtype=np.dtype(entry.dtype), count=count, offset=start + entry.offset
+            )
             arrays[name] = view.reshape(entry.shape)
-    except (OSError, ValueError, struct.error, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, struct.error, msgspec.MsgspecError) as error:
         raise DataFileError(f"{path} cannot be read as a data set: {error}") from error
     return Dataset(
         arrays,

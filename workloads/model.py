@@ -76,6 +76,12 @@ class Workload(Generic[P]):
         """The answer by the obvious sequential way; None: there is none, answers are compared with each other."""
         return None
 
+    def reference_key(self, params: P) -> dict[str, Any]:
+        """The parameters that the reference depends on: all but the number of tasks, unless overridden."""
+        values: dict[str, Any] = msgspec.to_builtins(params)
+        values.pop("tasks")
+        return values
+
     def check(self, params: P, answer: Any, reference: Any) -> Check:
         """Whether `answer` is right. Either value has been through the encoding (tuples are lists)."""
         raise NotImplementedError

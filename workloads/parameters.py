@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -15,13 +17,22 @@ __all__ = ["Field", "fields", "parse", "settable"]
 P = TypeVar("P", bound=msgspec.Struct)
 
 _RESERVED = frozenset(field.name for field in msgspec.structs.fields(Params))
+_KINDS = {
+    "int": "a whole number is expected",
+    "float": "a number is expected",
+    "numbers": "numbers with commas between them are expected",
+    "yes or no": "say yes or no",
+    "text": "text is expected",
+}
+_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+_LONGEST = 60  # characters of a value that a message repeats
 
 
 class Field(msgspec.Struct, frozen=True):
     """One parameter as a person sees it."""
 
     name: str
-    type: str  # "int", "float", "text", "one of ...", "numbers", "yes or no"
+    type: str  # "int", "float", "text", "choice", "numbers", "yes or no"
     default: Any
     meaning: str
     minimum: float | None = None
@@ -59,15 +70,30 @@ def _describe_type(kind: msgspec.inspect.Type) -> dict[str, Any]:
 
 def fields(struct: type[msgspec.Struct]) -> list[Field]:
     """The fields that a user may set, in their order; the run's own (`tasks`, `seed`) are left out."""
+    own = _RESERVED if issubclass(struct, Params) else frozenset()
+    return [field for field in _all_fields(struct) if field.name not in own]
+
+
+def _all_fields(struct: type[msgspec.Struct]) -> list[Field]:
     info = msgspec.inspect.type_info(struct)
     assert isinstance(info, msgspec.inspect.StructType)
     told = []
     for field in info.fields:
-        if issubclass(struct, Params) and field.name in _RESERVED:
-            continue
         default = field.default if field.default is not msgspec.NODEFAULT else None
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
         told.append(Field(name=field.name, default=default, **({"meaning": ""} | _describe_type(field.type))))
     return told
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+    if not math.isfinite(number):  # the record of a run is JSON, which has no such numbers
+        raise ValueError(text)
+    return number
 
 
 def _read(field: Field, text: str, what: str) -> Any:
@@ -75,23 +101,45 @@ def _read(field: Field, text: str, what: str) -> Any:
         return None
     try:
         if field.type == "int":
-            return int(text.replace("_", ""))
+            return int(text)
         if field.type == "float":
-            return float(text)
+            return _number(text)
         if field.type == "numbers":
-            return [float(part) for part in text.split(",")]
+            return [_number(part) for part in text.split(",")]
     except ValueError:
-        kind = {"int": "a whole number", "float": "a number", "numbers": "numbers with commas between them"}
-        raise InputError(f"{what} {field.name}={text}: {kind[field.type]} is expected") from None
+        raise InputError(f"{what} {field.name}={_shown(text)}: {_KINDS[field.type]}") from None
     if field.type == "yes or no":
         if text.lower() in ("yes", "true", "1", "on"):
             return True
         if text.lower() in ("no", "false", "0", "off"):
             return False
-        raise InputError(f"{what} {field.name}={text}: say yes or no")
-    if field.type == "choice" and text not in field.choices:
-        raise InputError(f"{what} {field.name}={text}: it is one of {', '.join(field.choices)}")
+        raise InputError(f"{what} {field.name}={_shown(text)}: {_KINDS[field.type]}")
     return text
+
+
+def _shown(value: Any) -> str:
+    parts = value if isinstance(value, list | tuple) else [value]
+    text = ",".join(str(part) for part in parts)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _explain(field: Field, message: str) -> str:
+    """Msgspec's message in a user's words."""
+    if field.type == "choice":
+        return f"it is one of {', '.join(field.choices)}"
+    if bound := re.fullmatch(r"Expected `(?:int|float)` ([<>]=?) (\S+)", message):
+        return f"must be {_BOUNDS[bound[1]]} {float(bound[2]):.15g}"
+    if length := re.fullmatch(r"Expected `array` of length (?:([<>]=?) )?(\d+)(?:, got (\d+))?", message):
+        count = f"{_BOUNDS[length[1]]} {length[2]}" if length[1] else length[2]
+        got = f", {length[3]} given" if length[3] else ""
+        return f"{count} numbers with commas between them are expected{got}"
+    if letters := re.fullmatch(r"Expected `str` of length ([<>]=?) (\d+)", message):
+        return f"must have {_BOUNDS[letters[1]]} {letters[2]} characters"
+    if multiple := re.fullmatch(r"Expected `(?:int|float)` that's a multiple of (\S+)", message):
+        return f"must be a multiple of {multiple[1]}"
+    if message.startswith("Expected `"):
+        return _KINDS[field.type]
+    return message[:1].lower() + message[1:]
 
 
 def parse(struct: type[P], texts: Mapping[str, Any], *, what: str = "parameter", **reserved: Any) -> P:
@@ -108,12 +156,22 @@ def parse(struct: type[P], texts: Mapping[str, Any], *, what: str = "parameter",
             raise UnknownNameError(what, name, known)
         values[name] = _read(known[name], text, what) if isinstance(text, str) else text
     try:
-        return msgspec.convert(values, struct)
+        return msgspec.convert(
+            values, struct, strict=False
+        )  # lets a text choose among numbers (Literal[1, 2])
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
-        name = path.rstrip("`").split("[")[0]
-        given = f" {name}={values[name]}" if name in values else ""
-        raise InputError(f"{what}{given}: {message[:1].lower()}{message[1:]}") from None
+        name = re.split(r"[.`\[]", path)[0]
+        if not path:  # the Struct's own check; it may begin with a field's name
+            first, _, rest = message.partition(": ")
+            name, message = (first, rest) if first in known and rest else ("", message)
+        field = next((field for field in _all_fields(struct) if field.name == name), None)
+        if missing := re.fullmatch(r"Object missing required field `(\w+)`", message):
+            raise InputError(f"{what} {missing[1]}: give a value, it has no default") from None
+        if field is None:
+            raise InputError(f"{what}s: {message}") from None
+        given = f"={_shown({**texts, **reserved}[name])}" if name in texts or name in reserved else ""
+        raise InputError(f"{what} {name}{given}: {_explain(field, message)}") from None
 
 
 def settable(params: Params) -> dict[str, Any]:

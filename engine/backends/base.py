@@ -11,7 +11,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-__all__ = ["Backend", "Call", "EnvironmentInfo", "Failure", "Outcome", "Published"]
+__all__ = [
+    "SIBLING_LOST",
+    "Backend",
+    "Call",
+    "EnvironmentInfo",
+    "Failure",
+    "Outcome",
+    "Published",
+]
+
+SIBLING_LOST = "SiblingLost"  # Failure.type of a call that was lost because its neighbour's process was replaced
 
 FailureKind = Literal["error", "throttled", "timeout"]
 BilledSource = Literal["report", "audit", "estimated", "model"]
@@ -108,6 +118,7 @@ class Backend(Protocol):
     oversubscribed: bool
     notes: list[str]  # conditions worth telling with every result, one line each
     package_digest: str | None  # what the environments run, where that is a package
+    start_allowance_s: float  # what an environment's start may take before the deadline counts: the runner waits longer
 
     async def __aenter__(self) -> Self:
         """Start workers, open connections.

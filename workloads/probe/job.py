@@ -28,6 +28,10 @@ class Probe(Workload[ProbeParams]):
         count = self.limits(params).tasks or 0
         return [bytes(params.size_bytes)] * count if params.kind == "carry" else list(range(count))
 
+    def reference_key(self, params: ProbeParams) -> dict[str, Any]:
+        """All parameters: the answer is as long as there are tasks."""
+        return {"tasks": self.limits(params).tasks, "kind": params.kind, "size_bytes": params.size_bytes}
+
     def check(self, params: ProbeParams, answer: Any, reference: Any) -> Check:
         """Equal to what was sent."""
         return Check(ok=answer == reference, how="each task returned what it was given")

@@ -1,0 +1,103 @@
+"""One job through the engine's own path (runner, journal, backend), without the command line around it.
+
+The records are written as in any session: what a figure says of lbench includes them. The backend stays open
+between the runs, as a peer's pool does.
+
+    with EngineRun("probe", ProbeParams(tasks=1000), "processes") as engine:
+        seconds, answer = engine.once()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from lbench.engine import machine
+from lbench.engine.backends.base import Published
+from lbench.engine.backends.local import open_local
+from lbench.engine.backends.settings import LocalSettings
+from lbench.engine.journal import Journal
+from lbench.engine.runner import Policy, Runner, offload_to_thread
+from lbench.workloads import dataset, registry
+from lbench.workloads.model import Params
+
+__all__ = ["EngineRun", "run_once"]
+
+
+class EngineRun:
+    """A workload with its parameters on an open local backend; `data` is its data set, if it reads one."""
+
+    def __init__(
+        self, workload: str, params: Params, backend_name: str, concurrency: int | None = None
+    ) -> None:
+        self.params = params
+        self.workload = registry.load(registry.describe(workload))
+        self.data = self.workload.load(params, None)
+        self._backend = open_local(
+            backend_name,
+            LocalSettings(concurrency=concurrency),
+            max(1, int(machine.usable_cores())),
+            preload=workload,
+        )
+        self._stack = contextlib.ExitStack()
+        self._runs = 0
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lbench-benchmark-")))
+            self._loop = stack.enter_context(asyncio.Runner())
+            self._loop.run(self._backend.__aenter__())
+            stack.callback(lambda: self._loop.run(self._backend.__aexit__(None, None, None)))
+            self._journal = self._loop.run(self._open_journal())
+            stack.callback(lambda: self._loop.run(self._close_journal()))
+            self._loop.run(self._backend.publish(self._published()))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def once(self) -> tuple[float, Any]:
+        """Run the job; its makespan (s) and its answer."""
+        return self._loop.run(self._once())
+
+    async def _once(self) -> tuple[float, Any]:
+        self._runs += 1
+        runner = Runner(f"r{self._runs}", self._backend, self._journal, Policy(), offload=offload_to_thread)
+        steps = self.workload.job(self.params, self.data)
+        await asyncio.to_thread(gc.collect)
+        gc.freeze()
+        try:
+            runner.start_clock()
+            answer = await runner.run(steps)
+            seconds = runner.elapsed_s
+        finally:
+            gc.unfreeze()
+        await self._journal.sync()
+        return seconds, answer
+
+    async def _open_journal(self) -> Journal:
+        return Journal(self._folder)
+
+    async def _close_journal(self) -> None:
+        self._journal.close()
+
+    def _published(self) -> Published | None:
+        if self.data is None:
+            return None
+        path = self._folder / "data.lbds"
+        digest = dataset.write_dataset(self.data, path)
+        return Published(path, digest, path.stat().st_size)
+
+
+def run_once(workload: str, params: Params, backend_name: str, concurrency: int | None = None) -> float:
+    """Open, run once, close; the makespan (s)."""
+    with EngineRun(workload, params, backend_name, concurrency) as engine:
+        return engine.once()[0]

@@ -1,0 +1,141 @@
+"""What the local backends cost and keep, against the pools that people use.
+
+python benchmarks/local_overhead.py [PAIRS]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+from engine_run import EngineRun
+from pairs import Peer, PeerError, alternate, figure, peer_venv
+
+from lbench.workloads.probe import ProbeParams
+from lbench.workloads.random_forest import RandomForestParams
+
+__all__ = ["run"]
+
+_PEERS = Path(__file__).parent / "peers"
+_NOOPS, _SPINS, _SPIN_S, _TREES = 1000, 32, 0.25, 64
+_JOBLIB, _LITHOPS = "joblib==1.6.0", "lithops==3.8.0"
+_QUIET = {"AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def run(pairs: int = 15) -> list[dict[str, Any]]:
+    """Four figures, a dict each (see `pairs.figure`); the longest, Lithops, is the last."""
+    return [_noops(pairs), _spins(pairs), _forest(pairs), _lithops(pairs)]
+
+
+def _seconds(engine: EngineRun) -> Callable[[], float]:
+    """One run of ours, its answer checked against what is known beforehand."""
+    expected = engine.workload.reference(engine.params, engine.data)
+
+    def once() -> float:
+        seconds, answer = engine.once()
+        if not engine.workload.check(engine.params, answer, expected).ok:
+            raise RuntimeError("lbench's answer is wrong: a time without a right answer means nothing")
+        return seconds
+
+    return once
+
+
+def _noops(pairs: int) -> dict[str, Any]:
+    with (
+        EngineRun("probe", ProbeParams(tasks=_NOOPS), "processes") as engine,
+        Peer(Path(sys.executable), _PEERS / "process_pool.py") as peer,
+    ):
+        ratios = alternate(_seconds(engine), lambda: float(peer.call(tasks=_NOOPS)["seconds"]), pairs)
+    return figure(
+        f"{_NOOPS:,} no-op tasks on warm processes, with full records",
+        ratios,
+        at_most=1.5,
+        of="ProcessPoolExecutor.map(chunksize=1)'s time",
+    )
+
+
+def _spins(pairs: int) -> dict[str, Any]:
+    params = ProbeParams(kind="spin", seconds=_SPIN_S, tasks=_SPINS)
+    with (
+        EngineRun("probe", params, "processes") as engine,
+        Peer(peer_venv("joblib", [_JOBLIB]), _PEERS / "joblib_spin.py") as peer,
+    ):
+        ratios = alternate(
+            lambda: float(peer.call(tasks=_SPINS, seconds=_SPIN_S)["seconds"]), _seconds(engine), pairs
+        )
+    return figure(
+        f"{_SPINS} tasks of {_SPIN_S:g} s of CPU time on all cores",
+        ratios,
+        at_least=0.97,
+        of="joblib's throughput",
+    )
+
+
+def _forest(pairs: int) -> dict[str, Any]:
+    params = RandomForestParams(n_trees=_TREES)
+    versions = [f"scikit-learn=={sklearn.__version__}", f"numpy=={np.__version__}"]
+    with (
+        tempfile.TemporaryDirectory(prefix="lbench-benchmark-") as folder,
+        EngineRun("random_forest", params, "processes") as engine,
+        Peer(peer_venv("scikit-learn", versions), _PEERS / "sklearn_forest.py") as peer,
+    ):
+        data = Path(folder) / "data.npz"
+        np.savez(data, X=engine.data["X"], y=engine.data["y"])
+        accuracies = set()
+
+        def ours() -> float:
+            seconds, answer = engine.once()
+            accuracies.add(answer["accuracy"])
+            return seconds
+
+        def theirs() -> float:
+            answer = peer.call(
+                data=str(data),
+                trees=params.n_trees,
+                max_depth=params.max_depth,
+                max_features=min(params.max_features, engine.data.columns),
+                seed=params.seed,
+            )
+            accuracies.add(answer["accuracy"])
+            return float(answer["seconds"])
+
+        ratios = alternate(theirs, ours, pairs)
+        if len(accuracies) != 1:
+            raise PeerError(f"the forests differ: out-of-bag accuracies {sorted(accuracies)}")
+    return figure(
+        f"a forest of {_TREES} trees with its out-of-bag score, {engine.data.rows:,} rows, on processes",
+        ratios,
+        at_least=0.95,
+        of="RandomForestClassifier(n_jobs=-1)'s speed",
+    )
+
+
+def _lithops(pairs: int) -> dict[str, Any]:
+    python = peer_venv("lithops", [_LITHOPS])
+    with (
+        tempfile.TemporaryDirectory(prefix="lbench-benchmark-") as folder,
+        EngineRun("probe", ProbeParams(tasks=_NOOPS), "processes") as engine,
+        Peer(
+            python,
+            _PEERS / "lithops_localhost.py",
+            # Its files and what it remembers go with the folder; nothing can ask anybody for credentials.
+            env={"TMPDIR": folder, "HOME": folder, **_QUIET},
+        ) as peer,
+    ):
+        ratios = alternate(lambda: float(peer.call(tasks=_NOOPS)["seconds"]), _seconds(engine), pairs)
+    return figure(
+        f"{_NOOPS:,} no-op tasks: Lithops' localhost v1 time over lbench's",
+        ratios,
+        at_least=30,
+        of="lbench's time",
+    )
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(int(sys.argv[1]) if len(sys.argv) > 1 else 15), indent=2))

@@ -1,0 +1,89 @@
+"""Where lbench keeps things, by the XDG specification. Folders are made when they are first asked for."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from lbench.errors import InputError
+
+__all__ = ["cache_folder", "config_file", "runtime_folder", "sessions_folder"]
+
+
+def _home(variable: str, fallback: str) -> Path:
+    value = os.environ.get(variable, "")
+    if value and Path(value).is_absolute():  # a relative one must be ignored (the specification says so)
+        return Path(value) / "lbench"
+    try:
+        return Path.home() / fallback / "lbench"
+    except RuntimeError:
+        raise InputError(f"there is no home folder: set HOME or {variable}") from None
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
+    return folder
+
+
+def config_file() -> Path:
+    """The settings file, whether it is there or not."""
+    return _home("XDG_CONFIG_HOME", ".config") / "config.toml"
+
+
+def sessions_folder() -> Path:
+    """Where sessions are recorded, each in a folder of its own.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    return _made(_home("XDG_DATA_HOME", ".local/share") / "sessions")
+
+
+def cache_folder(name: str) -> Path:
+    """A folder of things that can be made again.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    return _made(_home("XDG_CACHE_HOME", ".cache") / name)
+
+
+def runtime_folder(fallback_parent: Path = Path("/tmp")) -> Path:
+    """Where sockets go: `$XDG_RUNTIME_DIR/lbench`, else a folder in /tmp that is ours alone.
+
+    /tmp, not $TMPDIR: a socket's path has at most about 104 bytes. Anyone can make a folder there first, so
+    its owner and its mode are looked at before it is used.
+
+    Raises:
+        InputError: it cannot be made, or is not ours alone.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    if base and Path(base).is_absolute() and os.access(base, os.W_OK | os.X_OK):
+        return _private(Path(base) / "lbench")
+    return _private(fallback_parent / f"lbench-{os.getuid()}")
+
+
+def _private(folder: Path) -> Path:
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {folder}: {error.strerror}; set XDG_RUNTIME_DIR to one of yours"
+        ) from None
+    try:
+        found = folder.lstat()  # not stat: a link could lead anywhere
+    except OSError as error:
+        raise InputError(f"cannot look at the folder {folder}: {error.strerror}") from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{folder} is not a folder: remove it")
+    if found.st_uid != os.geteuid():
+        raise InputError(f"{folder} belongs to another user: set XDG_RUNTIME_DIR to a folder of yours")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise InputError(f"{folder} is open to other users: remove it, or run chmod 700 on it")
+    return folder

@@ -1,0 +1,36 @@
+"""What AWS Lambda allows, read from `limits.toml`, where every limit has its source and its date."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+__all__ = ["LambdaLimits", "limits"]
+
+
+class LambdaLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The limits that lbench meets, with AWS's defaults; MB are of 1,048,576 bytes."""
+
+    memory_min_mb: int
+    memory_max_mb: int
+    memory_mb_per_vcpu: int
+    timeout_max_s: int
+    init_max_s: int
+    payload_max_bytes: int  # of a synchronous request, and of its response
+    ephemeral_min_mb: int  # of /tmp, and free
+    ephemeral_max_mb: int
+    concurrency: int  # environments at once, per account and region
+    ramp_environments_per_10_s: int
+    log_tail_max_bytes: int
+    throttle_reasons: tuple[str, ...]
+
+
+@functools.cache
+def limits() -> LambdaLimits:
+    """AWS Lambda's limits."""
+    with Path(__file__).with_name("limits.toml").open("rb") as file:
+        rows = tomllib.load(file)
+    return msgspec.convert({name: row["value"] for name, row in rows.items()}, LambdaLimits)

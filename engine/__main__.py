@@ -1,0 +1,67 @@
+"""The engine process: `python -m lbench.engine SESSION_FOLDER [--name NAME] [--on-hangup finish|stop]`.
+
+It prints one line of JSON when it can be reached (`{"socket": PATH}`), or `{"error": TEXT}` and exits with 2. Its standard
+input is its launcher's lifeline: when that closes, the launcher has gone, and the engine does as --on-hangup says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from lbench.engine.service import Service
+from lbench.errors import LbenchError
+
+__all__ = ["main"]
+
+
+def _say(line: dict[str, str]) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+        sys.stdout.flush()
+
+
+async def _run(folder: Path, name: str, on_hangup: str) -> None:
+    loop = asyncio.get_running_loop()
+    service = Service(folder, name)
+    await service.start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.stop, f"the engine got {signal.Signals(number).name}")
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+
+    def lifeline() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            service.launcher_gone(on_hangup)
+
+    loop.add_reader(0, lifeline)
+    _say({"socket": str(service.socket)})
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)  # the launcher has read its line; nothing else may hold its pipe open
+    os.close(null)
+    await service.serve()
+
+
+def main() -> None:
+    """Serve one session until it ends."""
+    parser = argparse.ArgumentParser(prog="lbench.engine")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--name", default="")
+    parser.add_argument("--on-hangup", choices=["finish", "stop"], default="stop")
+    arguments = parser.parse_args()
+    try:
+        asyncio.run(_run(arguments.folder, arguments.name, arguments.on_hangup))
+    except (LbenchError, OSError) as error:
+        _say({"error": str(error)})
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

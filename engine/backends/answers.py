@@ -1,0 +1,206 @@
+"""From what Invoke answered to an `Outcome`: results, the task's own errors, and everything that AWS can say instead.
+
+Sources: botocore's model of Invoke (its error shapes), AWS's documentation on function errors, and the log lines in
+`report`'s tests.
+"""
+
+from __future__ import annotations
+
+import binascii
+
+import msgspec
+
+from lbench.engine.backends.base import Failure, Outcome
+from lbench.engine.backends.lambda_client import Reply
+from lbench.engine.backends.report import Report, last_report
+from lbench.workloads.wire import Answer
+
+__all__ = ["lost", "read_reply"]
+
+_DEADLINE = "DeadlineExceeded"
+_WATCHDOG = ("exit status 124", "signal: alarm clock", "signal: SIGALRM")  # the handler's own, by either way
+_TAIL_KEPT = 2000  # characters of a log or a stack trace that are worth keeping
+
+_FATAL_RUNTIME = {
+    "Runtime.ImportModuleError": "the package lacks a module or was made for another platform",
+    "Runtime.HandlerNotFound": "the package is not lbench's",
+    "Runtime.MalformedHandlerName": "the function's handler setting is wrong",
+    "Runtime.UserCodeSyntaxError": "the package is broken",
+    "Runtime.MarshalError": "the handler's answer is no JSON",
+    "Function.ResponseSizeTooLarge": "the result is too large to come back inline",
+}
+_FATAL_REFUSALS = frozenset(
+    (
+        "EC2AccessDeniedException",
+        "InvalidRuntimeException",
+        "InvalidSecurityGroupIDException",
+        "InvalidSubnetIDException",
+        "InvalidZipFileException",
+        "KMSAccessDeniedException",
+        "KMSDisabledException",
+        "KMSInvalidStateException",
+        "KMSNotFoundException",
+    )
+)
+_REMEDIES = {
+    400: "the request is not one that this endpoint understands",
+    403: "the credentials may not invoke this function",
+    404: "the function is not there: is it deployed, with this memory size, in this region?",
+    413: "the arguments are too large to travel inline",
+}
+
+
+class _FunctionError(msgspec.Struct, rename="camel"):
+    error_message: str | None = None
+    error_type: str | None = None
+    stack_trace: list[str] | None = None
+
+
+class _Refusal(msgspec.Struct):
+    message: str | None = None
+    Message: str | None = None
+    Reason: str | None = None
+    retry_after: str | float | None = msgspec.field(default=None, name="retryAfterSeconds")
+
+
+class _Told(msgspec.Struct):
+    lbench_failed: str | None
+    answer: Answer
+
+
+_answer = msgspec.json.Decoder(Answer)
+_function_error = msgspec.json.Decoder(_FunctionError)
+_refusal = msgspec.json.Decoder(_Refusal)
+_told = msgspec.json.Decoder(_Told)
+
+
+def lost(message: str, *, timed_out: bool = False) -> Outcome:
+    """The outcome where no whole answer came: whether the function ran is unknown."""
+    if timed_out:
+        return Outcome(failure=Failure("timeout", "ReadTimeout", message, retriable=True))
+    return Outcome(failure=Failure("error", "ConnectionLost", message, retriable=True))
+
+
+def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]:
+    """The outcome (without times, and without a result that lies in S3) and the handler's own answer.
+
+    An inline result is decoded from base64 here, at about 1 GB/s; what is inside it is the runner's to decode.
+    """
+    outcome = Outcome(
+        returned_s=reply.arrived_s,
+        connect_ms=reply.connect_ms,
+        request_id=reply.request_id,
+        response_bytes=len(reply.body),
+    )
+    if reply.status != 200:
+        outcome.failure = _refused(reply)
+        return outcome, None
+    tail = _tail(reply)
+    report = last_report(tail, reply.request_id) if tail else None
+    if report is not None:
+        outcome.billed_ms = report.billed_ms
+        outcome.billed_source = None if report.billed_ms is None else "report"
+        outcome.memory_mb, outcome.max_memory_mb = report.memory_mb, report.max_memory_mb
+        outcome.init_ms = report.init_ms
+        outcome.cold = report.init_ms is not None
+    if reply.function_error:
+        outcome.failure = _failed(reply, tail, report, deadline_s)
+        return outcome, _told_in(tail, reply.request_id)
+    try:
+        answer = _answer.decode(reply.body)
+    except msgspec.MsgspecError as error:
+        outcome.failure = Failure(
+            "error", "BadAnswer", f"the answer is not lbench's: {error}", retriable=True
+        )
+        return outcome, None
+    if answer.result is not None:
+        outcome.result = answer.result
+    elif answer.result_at is None:
+        message = "the answer has no result: is the function lbench's, and of this version?"
+        outcome.failure = Failure("error", "BadAnswer", message, retriable=False)
+    return outcome, answer
+
+
+def _tail(reply: Reply) -> bytes:
+    try:
+        return binascii.a2b_base64(reply.log_result) if reply.log_result else b""
+    except binascii.Error:
+        return b""
+
+
+def _told_in(tail: bytes, request_id: str | None) -> Answer | None:
+    """What the handler printed when the task raised: which environment it was, and its times."""
+    for line in reversed(tail.split(b"\n")):
+        if line.startswith(b'{"lbench_failed":'):
+            try:
+                told = _told.decode(line)
+            except msgspec.MsgspecError:
+                continue
+            if told.lbench_failed in (None, request_id):
+                return told.answer
+    return None
+
+
+def _failed(reply: Reply, tail: bytes, report: Report | None, deadline_s: float) -> Failure:
+    """A function error. `Handled` and `Unhandled` tell nothing: AWS says `Unhandled` of a Python exception too."""
+    try:
+        error = _function_error.decode(reply.body)
+    except msgspec.MsgspecError:
+        error = _FunctionError(error_message="the function failed and did not say how")
+    kind, text = error.error_type or "FunctionError", " ".join((error.error_message or "").split())
+    log = tail[-_TAIL_KEPT:].decode("utf-8", "replace") or None
+    if error.stack_trace:  # only code that ran in the interpreter has one
+        trace = "".join(_own_frames(error.stack_trace)) + f"{kind}: {text}"
+        return Failure(
+            "error", kind, text, retriable=kind == "ObjectStoreError", log_tail=trace[-_TAIL_KEPT:]
+        )
+    if (
+        kind == "Sandbox.Timedout"
+        or "Task timed out after" in text
+        or (report and report.status == "timeout")
+    ):
+        return Failure("timeout", kind, text or "the function timed out", retriable=True, log_tail=log)
+    if kind == "Runtime.ExitError" and (
+        text.endswith(_WATCHDOG) or (report and (report.duration_ms or 0) >= deadline_s * 1000)
+    ):
+        text = f"no result within the deadline of {deadline_s:g} s"
+        return Failure("timeout", _DEADLINE, text, retriable=True, log_tail=log)
+    if kind in _FATAL_RUNTIME:
+        return Failure("error", kind, f"{text} ({_FATAL_RUNTIME[kind]})", retriable=False, log_tail=log)
+    if kind == "Runtime.OutOfMemory" or text.endswith("signal: killed"):
+        text = f"{text or 'out of memory'}: give it more with --memory"
+        return Failure("error", kind, text, retriable=True, log_tail=log)
+    ours = kind.startswith(("Runtime.", "Sandbox.", "Extension."))
+    return Failure("error", kind, text or kind, retriable=ours or kind == "ObjectStoreError", log_tail=log)
+
+
+def _own_frames(stack: list[str]) -> list[str]:
+    """The frames of the task's own code: what comes after the handler's."""
+    ours = [n for n, frame in enumerate(stack) if 'workloads/functions.py"' in frame]
+    return [line if line.endswith("\n") else line + "\n" for line in stack[ours[-1] + 1 if ours else 0 :]]
+
+
+def _refused(reply: Reply) -> Failure:
+    try:
+        said = _refusal.decode(reply.body)
+    except msgspec.MsgspecError:
+        said = _Refusal()
+    kind = reply.error_type or f"HTTP {reply.status}"
+    text = said.message or said.Message or f"the endpoint answered {reply.status}"
+    if reply.status == 429:
+        after = reply.retry_after_s
+        if after is None and said.retry_after is not None:
+            after = _number(said.retry_after)
+        message = f"{text} ({said.Reason})" if said.Reason else text
+        return Failure("throttled", kind, message, retriable=True, retry_after_s=after)
+    retriable = (reply.status >= 500 and kind not in _FATAL_REFUSALS) or reply.status in (408, 409, 410)
+    if not retriable and reply.status in _REMEDIES:
+        text = f"{text}: {_REMEDIES[reply.status]}"
+    return Failure("error", kind, text, retriable=retriable)
+
+
+def _number(value: str | float) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None

@@ -1,0 +1,38 @@
+"""The backends there are, told without importing what they need."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lbench.engine.backends.settings import LambdaSettings, LocalSettings, SequentialSettings
+from lbench.errors import UnknownNameError
+
+__all__ = ["names", "settings_type", "summary"]
+
+_BACKENDS: dict[str, tuple[type[msgspec.Struct], str]] = {
+    "sequential": (SequentialSettings, "one warm worker process: the job as a plain loop would run it"),
+    "threads": (LocalSettings, "one worker process with a thread a core"),
+    "processes": (LocalSettings, "a warm worker process a core"),
+    "emulated": (LambdaSettings, "AWS Lambda on this machine: real API, real runtime client, a process an environment"),
+}
+
+
+def names() -> tuple[str, ...]:
+    """The backends' names, in the order in which they are shown."""
+    return tuple(_BACKENDS)
+
+
+def settings_type(name: str) -> type[msgspec.Struct]:
+    """The typed settings of a backend.
+
+    Raises:
+        UnknownNameError: there is no such backend.
+    """
+    if name not in _BACKENDS:
+        raise UnknownNameError("backend", name, _BACKENDS)
+    return _BACKENDS[name][0]
+
+
+def summary(name: str) -> str:
+    """One line on a backend."""
+    return _BACKENDS[name][1]

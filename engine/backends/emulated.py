@@ -1,0 +1,175 @@
+"""`emulated`: the Lambda backend pointed at the emulator and at an S3 on this machine. No AWS account is touched.
+
+Credentials are dummies of its own: botocore's chain is never asked. They travel to the environments as the role's
+would.
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from collections.abc import Callable
+from typing import Literal
+
+from lbench.engine.backends.lambda_ import FUNCTION_TIMEOUT_S, LambdaBackend
+from lbench.engine.backends.s3_server import EmbeddedS3
+from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.backends.store import ObjectStore
+from lbench.engine.emulator.code import code_folder
+from lbench.engine.emulator.launch import RunningEmulator, launch
+from lbench.engine.emulator.spec import FunctionSpec
+from lbench.errors import BackendError
+from lbench.workloads.s3 import ObjectStoreError
+from lbench.workloads.sigv4 import Credentials
+
+__all__ = ["EmulatedBackend", "carried", "open_emulated"]
+
+HANDLER = "lbench.lambda_src.handler.handle"
+MB_PER_VCPU = 1769  # AWS: a function of 1,769 MB has one vCPU's worth of time, others in proportion
+_DUMMY = Credentials("lbench-emulated", "lbench-emulated")
+_START_S_PER_CORE = 5.0  # a cold start with scikit-learn takes 1 to 2 s of one core, more on a busy machine
+
+
+def carried(memory_mb: int, usable_cores: float, memory_bytes: int) -> int:
+    """How many environments this machine can carry at their full share of CPU and memory; may be 0."""
+    by_cores = int(usable_cores / (memory_mb / MB_PER_VCPU) + 1e-9)
+    return min(by_cores, memory_bytes // (memory_mb * 2**20))
+
+
+def _architecture() -> Literal["x86_64", "arm64"]:
+    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
+
+
+def open_emulated(
+    settings: LambdaSettings,
+    *,
+    usable_cores: float,
+    memory_bytes: int,
+    preload: str | None = None,
+    s3_credentials: Credentials | None = None,
+) -> EmulatedBackend:
+    """The backend, not yet entered.
+
+    Args:
+        settings: as the user gave them.
+        usable_cores: of this machine, by affinity and cgroup quota.
+        memory_bytes: of this machine.
+        preload: a workload whose task functions each environment imports while it starts.
+        s3_credentials: for `settings.s3_endpoint`, where it asks for real ones.
+    """
+    most = carried(settings.memory, usable_cores, memory_bytes)
+    capacity = settings.concurrency or max(1, most)
+    return EmulatedBackend(
+        settings,
+        capacity=capacity,
+        oversubscribed=capacity > most,
+        start_allowance_s=15.0 + _START_S_PER_CORE * capacity / max(1.0, usable_cores),
+        preload=preload,
+        s3_credentials=s3_credentials,
+    )
+
+
+class EmulatedBackend(LambdaBackend):
+    """Starts an emulator with one function, and an embedded S3 that waits until it is needed."""
+
+    origin: Literal["measured", "emulated", "simulated"] = "emulated"
+    cpu_share_method: str | None = "none"
+
+    def __init__(
+        self,
+        settings: LambdaSettings,
+        *,
+        capacity: int,
+        oversubscribed: bool,
+        start_allowance_s: float,
+        preload: str | None = None,
+        s3_credentials: Credentials | None = None,
+    ) -> None:
+        super().__init__(settings, capacity=capacity, oversubscribed=oversubscribed)
+        self.start_allowance_s = start_allowance_s
+        self.settings["arch"] = settings.arch or _architecture()
+        self.notes = [
+            "CPU share and memory limit are not enforced yet",
+            "libraries come from this interpreter's site-packages",
+        ]
+        if oversubscribed:
+            self.notes.append(
+                f"oversubscribed: {capacity} environments of {settings.memory} MB are more than this machine can carry"
+            )
+        self._preload = preload
+        self._s3_credentials = s3_credentials or _DUMMY
+        self._emulator: RunningEmulator | None = None
+        self._embedded: EmbeddedS3 | None = None
+        self._named_store: ObjectStore | None = None  # at an endpoint that outlives us: to be cleared
+
+    async def _start(self) -> tuple[str, Callable[[], Credentials], ObjectStore]:
+        region, bucket = self._chosen.region, f"lbench-{secrets.token_hex(6)}"
+        if self._chosen.s3_endpoint is None:
+            self._embedded = EmbeddedS3(bucket)
+            store = self._open_store(self._embedded.open(), bucket)
+        else:
+            store = self._open_store(self._chosen.s3_endpoint, bucket)
+            try:
+                await store.create_bucket()
+            except ObjectStoreError as error:
+                store.close()
+                raise BackendError(f"--s3-endpoint cannot be used: {error}") from None
+            self._named_store = store
+        folder, self.package_digest = code_folder()
+        function = FunctionSpec(
+            name=self._function,
+            code=str(folder),
+            handler=HANDLER,
+            memory_mb=self._chosen.memory,
+            timeout_s=FUNCTION_TIMEOUT_S,
+            environment=self._environment(),
+            code_sha256=self.package_digest,
+        )
+        self._emulator = await launch([function], concurrency=self.capacity)
+        return self._emulator.endpoint, lambda: _DUMMY, store
+
+    def _open_store(self, endpoint: str, bucket: str) -> ObjectStore:
+        return ObjectStore(
+            self._s3_credentials, region=self._chosen.region, endpoint=endpoint, bucket=bucket, prefix="run"
+        )
+
+    def _environment(self) -> dict[str, str]:
+        names = {
+            "AWS_ACCESS_KEY_ID": self._s3_credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": self._s3_credentials.secret_key,
+        }
+        if self._s3_credentials.token is not None:
+            names["AWS_SESSION_TOKEN"] = self._s3_credentials.token
+        if self._preload is not None:
+            names["LBENCH_PRELOAD"] = self._preload
+        return names
+
+    def _broken(self) -> str | None:
+        if self._emulator is None or self._emulator.child.returncode is None:
+            return None
+        reason = self._emulator.last_error() or f"exit code {self._emulator.child.returncode}"
+        return f"the emulator has ended in the middle of the run ({reason}): run it again"
+
+    async def _stop(self) -> None:
+        emulator, self._emulator = self._emulator, None
+        embedded, self._embedded = self._embedded, None
+        store, self._named_store = self._named_store, None
+        try:
+            if emulator is not None:
+                await emulator.stop()
+            if store is not None:
+                await _clear(store)
+        finally:
+            if embedded is not None:
+                await embedded.close()
+
+
+async def _clear(store: ObjectStore) -> None:
+    """Leave nothing at an S3 that is the user's; what cannot be deleted is said, not raised: the run is over."""
+    try:
+        await store.clear()
+        await store.delete_bucket()
+    except ObjectStoreError as error:
+        import logging
+
+        logging.getLogger(__name__).warning("something may be left in S3: %s", error)

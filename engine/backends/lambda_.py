@@ -1,0 +1,223 @@
+"""Lambda as a backend: one function of the asked-for memory size at one endpoint, invoked synchronously.
+
+`emulated` is this, pointed at the emulator (`emulated.py`); AWS differs only in where endpoint, credentials and bucket
+come from. What is too large for Invoke goes through S3 by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import msgspec
+
+from lbench.engine.backends.answers import lost, read_reply
+from lbench.engine.backends.base import Call, EnvironmentInfo, Failure, Outcome, Published
+from lbench.engine.backends.clocks import RemoteClock
+from lbench.engine.backends.lambda_client import ConnectionLost, InvokeClient, make_client
+from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.backends.store import ObjectStore
+from lbench.errors import BackendError
+from lbench.workloads.s3 import ObjectStoreError
+from lbench.workloads.sigv4 import Credentials
+from lbench.workloads.wire import Answer, Event, Object
+
+__all__ = ["FUNCTION_TIMEOUT_S", "INIT_LIMIT_S", "INLINE_BYTES", "LambdaBackend"]
+
+FUNCTION_TIMEOUT_S = 900.0  # Lambda's longest
+INIT_LIMIT_S = 10.0  # an on-demand environment's, after which Lambda starts it once more
+INLINE_BYTES = 6_000_000  # JSON each way; AWS's own limit is 6,291,556
+_ENVELOPE_BYTES = 2048  # an event without its task, at most
+_READ_MARGIN_S = 5.0
+
+_encode = msgspec.json.Encoder().encode
+
+
+class LambdaBackend:
+    """Calls one function. A subclass says in `_start` where it is, and in `_stop` what to take down again."""
+
+    origin: Literal["measured", "emulated", "simulated"] = "measured"
+    cpu_share_method: str | None = None
+
+    def __init__(self, settings: LambdaSettings, *, capacity: int, oversubscribed: bool = False) -> None:
+        self.capacity = capacity
+        self.oversubscribed = oversubscribed
+        self.settings: dict[str, str | int | float | bool | None] = {
+            "concurrency": capacity,
+            "memory": settings.memory,
+            "arch": settings.arch,
+            "region": settings.region,
+            "client": settings.client,
+            "s3_endpoint": settings.s3_endpoint,
+        }
+        self.transport: str | None = settings.transport
+        self.notes: list[str] = []
+        self.package_digest: str | None = None
+        self.start_allowance_s = 2 * INIT_LIMIT_S
+        self.versions: dict[str, dict[str, Any]] = {}  # an environment's Python, libraries, architecture
+        self._chosen = settings
+        self._function = f"lbench-{settings.memory}"
+        self._client: InvokeClient | None = None
+        self._store: ObjectStore | None = None
+        self._data: Object | None = None
+        self._seen: dict[str, tuple[EnvironmentInfo, RemoteClock]] = {}
+
+    async def _start(self) -> tuple[str, Callable[[], Credentials], ObjectStore]:
+        """Make it ready: the endpoint of Lambda, who calls it, and where large things go."""
+        raise NotImplementedError
+
+    async def _stop(self) -> None:
+        """Take down what `_start` has made, as far as it came."""
+        raise NotImplementedError
+
+    def _broken(self) -> str | None:
+        """Why nothing can be invoked any more, where that is certain."""
+        return None
+
+    async def __aenter__(self) -> Self:
+        """Make the function reachable and open a connection for each invocation that can be under way.
+
+        Raises:
+            BackendError: that failed.
+        """
+        try:
+            endpoint, credentials, self._store = await self._start()
+            self._client = make_client(self._chosen.client, endpoint, self._chosen.region, credentials)
+            await self._client.open(self.capacity)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close connections; delete what was stored."""
+        await self._close()
+
+    async def _close(self) -> None:
+        client, self._client = self._client, None
+        try:
+            if client is not None:
+                await client.close()
+        finally:
+            await self._stop()
+            if self._store is not None:
+                self._store.close()
+
+    async def publish(self, data: Published | None) -> None:
+        """Put the data set into S3, once for its digest.
+
+        Raises:
+            BackendError: S3 refused or cannot be reached.
+        """
+        if data is None:
+            self._data = None
+        elif self._data is None or self._data.sha256 != data.digest:
+            assert self._store is not None
+            self._data = await self._store.put_file("data", data.path, data.digest)
+
+    async def invoke(self, call: Call) -> Outcome:
+        """Run one call on Lambda. Cancelling closes its connection; the function runs on to its deadline at most.
+
+        Raises:
+            BackendError: the backend is not open, or has broken down for good.
+        """
+        store, client = self._store, self._client
+        if store is None or client is None:
+            raise BackendError("the backend is not open: use `async with`")
+        event = Event(
+            deadline_ms=math.ceil(call.deadline_s * 1000),
+            result_limit=INLINE_BYTES,
+            data=self._data,
+            result_to=store.place("result"),
+        )
+        made: dict[str, int] = {}
+        if len(call.task) * 4 // 3 + _ENVELOPE_BYTES <= INLINE_BYTES:
+            event.task = call.task
+        else:
+            try:
+                event.task_at = await store.put("task", call.task)
+            except ObjectStoreError as error:
+                return Outcome(failure=_store_failure(error), via_s3=True)
+            made["put"] = 1
+        payload = _encode(event)
+        sent_s = asyncio.get_running_loop().time()
+        try:
+            reply = await client.invoke(
+                self._function, payload, call.deadline_s + self.start_allowance_s + _READ_MARGIN_S
+            )
+        except ConnectionLost as error:
+            if (why := self._broken()) is not None:
+                raise BackendError(why) from None
+            outcome, answer = lost(str(error), timed_out=error.timed_out), None
+        else:
+            outcome, answer = read_reply(reply, call.deadline_s)
+        outcome.request_bytes = len(payload)
+        if answer is not None:
+            self._learn(answer, outcome, sent_s)
+            for name, count in answer.s3.items():
+                made[name] = made.get(name, 0) + count
+            if answer.result_at is not None and outcome.failure is None:
+                await self._collect(answer.result_at, outcome, store)
+                made["get"] = made.get("get", 0) + 1
+        outcome.via_s3 = event.task_at is not None or (answer is not None and answer.result_at is not None)
+        outcome.s3_requests = made
+        return outcome
+
+    def environments(self) -> list[EnvironmentInfo]:
+        """All environments that have answered."""
+        for info, clock in self._seen.values():
+            info.clock_offset_s, info.clock_bound_s = clock.offset_s, clock.bound_s
+        return [info for info, _ in self._seen.values()]
+
+    async def _collect(self, place: Object, outcome: Outcome, store: ObjectStore) -> None:
+        """Fetch a result that lies in S3; it has returned when it is here."""
+        try:
+            outcome.result = await store.get(place)
+        except ObjectStoreError as error:
+            outcome.failure = _store_failure(error)
+        outcome.returned_s = asyncio.get_running_loop().time()
+        outcome.response_bytes = (outcome.response_bytes or 0) + (place.bytes or 0)
+
+    def _learn(self, answer: Answer, outcome: Outcome, sent_s: float) -> None:
+        """What the handler's clocks say: of this call, and of its environment."""
+        outcome.environment, outcome.cold = answer.environment, answer.cold
+        outcome.fetch_ms, outcome.compute_ms = answer.fetch_ms, answer.compute_ms
+        arrived_s = outcome.returned_s
+        assert arrived_s is not None
+        if outcome.billed_ms is None:  # the tail was lost: the handler's own time, which is a little less
+            outcome.billed_ms = math.ceil((answer.sent - answer.received) * 1000)
+            outcome.billed_source = "estimated"
+            outcome.memory_mb = self._chosen.memory
+        seen = self._seen.get(answer.environment)
+        if seen is None:
+            info = EnvironmentInfo(
+                answer.environment,
+                memory_mb=outcome.memory_mb,
+                cpu_share_method=self.cpu_share_method,
+            )
+            seen = self._seen[answer.environment] = info, RemoteClock()
+        info, clock = seen
+        init_s = (outcome.init_ms or 0.0) / 1000
+        clock.observe(sent_s, answer.received, answer.sent, arrived_s, init_s)
+        started_s, finished_s = clock.local(answer.received), clock.local(answer.sent)
+        if started_s is not None and finished_s is not None:
+            # Inside this call's own interval, whatever the estimate: a call is never drawn before it was sent.
+            outcome.started_s = min(max(started_s, sent_s), arrived_s)
+            outcome.finished_s = min(max(finished_s, outcome.started_s), arrived_s)
+        if outcome.cold and outcome.init_ms is not None and info.init_ms is None:
+            info.init_ms = outcome.init_ms
+            if outcome.started_s is not None:
+                info.created_s = outcome.started_s - init_s
+        if answer.cpu_model is not None:
+            info.cpu_model = answer.cpu_model
+        if answer.versions is not None:
+            self.versions[answer.environment] = answer.versions
+
+
+def _store_failure(error: ObjectStoreError) -> Failure:
+    return Failure("error", "ObjectStoreError", str(error), retriable=True)

@@ -1,0 +1,191 @@
+"""The other side of the engine: starting one, giving it commands, following its journal. Loads nothing heavy.
+
+Blocking and without asyncio, so that a command line needs no loop; a screen calls it from a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lbench.config.folders import sessions_folder
+from lbench.engine.events import Event, decode_event
+from lbench.engine.journal import JOURNAL_NAME, split_lines
+from lbench.engine.plan import Plan
+from lbench.errors import EngineLostError, InputError
+
+__all__ = ["Engine", "Follower", "new_session_folder"]
+
+_CONTROL_PREFIX = b'{"control":'
+
+
+def new_session_folder(name: str | None = None) -> Path:
+    """A new, empty folder for a session.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = sessions_folder() / f"{stamp}-{secrets.token_hex(2)}"
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise InputError(
+            f"cannot record a session in {folder.parent}: {error.strerror}: set XDG_DATA_HOME"
+        ) from None
+    return folder
+
+
+class Engine:
+    """An engine process that this process has started; closing the lifeline tells it that we have gone."""
+
+    def __init__(self, folder: Path, *, on_hangup: str, name: str = "") -> None:
+        """Start it and wait until it listens.
+
+        Raises:
+            InputError: it could not start; its own line says why.
+        """
+        self.folder = folder
+        try:
+            log = (folder / "engine.log").open("ab")
+        except OSError as error:
+            raise InputError(f"cannot write to {folder}: {error.strerror}") from None
+        with log:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "lbench.engine",
+                    str(folder),
+                    "--on-hangup",
+                    on_hangup,
+                    "--name",
+                    name,
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # a closed terminal is told by the lifeline, not by its SIGHUP
+            )
+        assert self.process.stdout is not None
+        with self.process.stdout as stdout:
+            line = stdout.readline()
+        told: dict[str, str] = {}
+        with contextlib.suppress(msgspec.DecodeError):
+            told = msgspec.json.decode(line, type=dict[str, str]) if line else {}
+        if "socket" not in told:
+            self.process.wait()
+            raise InputError(told.get("error") or f"the engine did not start: see {folder / 'engine.log'}")
+        self.socket = Path(told["socket"])
+
+    def let_go(self) -> None:
+        """Close the lifeline: the engine does as `on_hangup` says."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Its exit code; None if it has not ended within the time."""
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+class Follower:
+    """Follows a session: the journal's file first, then the engine's live feed. Nothing is missed or told twice."""
+
+    def __init__(self, folder: Path, socket_path: Path) -> None:
+        """Connect.
+
+        Raises:
+            EngineLostError: nobody listens.
+        """
+        self._file = folder / JOURNAL_NAME
+        self._offset = 0  # bytes of the journal that were seen
+        self._socket = socket.socket(socket.AF_UNIX)
+        try:
+            self._socket.connect(str(socket_path))
+        except OSError as error:
+            raise EngineLostError(f"the engine at {socket_path} does not answer: {error.strerror}") from None
+        self._buffer = bytearray()
+        self._problems: list[str] = []
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for select."""
+        return self._socket.fileno()
+
+    def command(self, command: str, **fields: Any) -> None:
+        """Give the engine a command; a refusal comes up in `problems`."""
+        with contextlib.suppress(OSError):
+            self._socket.sendall(msgspec.json.encode({"command": command, **fields}) + b"\n")
+
+    def start(self, plan: Plan, *, last: bool) -> None:
+        """Have a plan carried out; `last`: the session ends after it."""
+        self.command("start", plan=msgspec.to_builtins(plan), last=last)
+
+    def follow(self) -> None:
+        """Ask for the journal from where we are."""
+        self.command("follow")
+
+    def problems(self) -> list[str]:
+        """What the engine refused since the last call, one line each."""
+        told, self._problems = self._problems, []
+        return told
+
+    def receive(self, timeout_s: float | None = None) -> Iterator[Event]:
+        """The events that are there now, waiting at most so long for the first.
+
+        Raises:
+            EngineLostError: the engine has closed the connection; all it said was told.
+        """
+        self._socket.settimeout(timeout_s)
+        try:
+            block = self._socket.recv(1 << 20)
+        except (TimeoutError, BlockingIOError):
+            return
+        except OSError:
+            block = b""
+        if not block:
+            raise EngineLostError("the engine has ended")
+        self._buffer += block
+        for line in split_lines(self._buffer):
+            if line.startswith(_CONTROL_PREFIX):
+                yield from self._control(line)
+            else:
+                self._offset += len(line) + 1
+                yield decode_event(line)
+
+    def _control(self, line: bytes) -> Iterator[Event]:
+        told = msgspec.json.decode(line)
+        if told["control"] == "follow":
+            yield from self._from_file(told["read_to"])
+        elif told["control"] == "reread":
+            self.follow()
+        elif told["control"] == "error":
+            self._problems.append(told["message"])
+
+    def _from_file(self, read_to: int) -> Iterator[Event]:
+        with self._file.open("rb") as file:
+            file.seek(self._offset)
+            left = read_to - self._offset
+            for line in file:
+                if left <= 0:
+                    break
+                left -= len(line)
+                yield decode_event(line)
+        self._offset = max(self._offset, read_to)
+
+    def close(self) -> None:
+        """Leave; the engine goes on."""
+        self._socket.close()

@@ -1,0 +1,423 @@
+"""Carries out a plan: loads the data, opens the backends, runs the job on each in the schedule's order, checks.
+
+What belongs to no run's clock happens here, between the runs: nothing else runs while a run is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lbench.config.folders import cache_folder
+from lbench.engine import children
+from lbench.engine.backends.base import Backend, EnvironmentInfo, Published
+from lbench.engine.backends.opening import open_backend
+from lbench.engine.check import Request, Verdict
+from lbench.engine.events import (
+    Answered,
+    EnvironmentSeen,
+    Paused,
+    Phase,
+    RunEnded,
+    RunPlanned,
+    RunStarted,
+    Sampled,
+    Warned,
+)
+from lbench.engine.journal import Journal
+from lbench.engine.lag import LagMeter
+from lbench.engine.model import Answer, DataInfo, Driver, LambdaEnvironment, RunStatus
+from lbench.engine.plan import BackendChoice, Plan, resolve_params, validate
+from lbench.engine.pricing import pricing_of
+from lbench.engine.runner import Policy, RunCancelled, RunFailed, Runner, offload_to_thread
+from lbench.engine.samples import Sampler
+from lbench.engine.versions import code_digest
+from lbench.errors import LbenchError
+from lbench.workloads import dataset, registry
+from lbench.workloads.encoding import encode
+from lbench.workloads.model import Params, Workload
+
+__all__ = ["Conductor"]
+
+_SAMPLE_S = 1.0
+
+
+@dataclass(slots=True)
+class _Job:
+    """What all runs of a plan have in common."""
+
+    plan: Plan
+    workload: Workload[Any]
+    params: Params
+    data: Any
+    info: DataInfo | None
+    published: Published | None
+
+
+@dataclass(slots=True)
+class _Planned:
+    """A run that is to come."""
+
+    id: str
+    choice: BackendChoice
+    repeat: int
+    warmup: bool
+
+
+class Conductor:
+    """One plan at a time. `cancel`, `pause` and `resume` act on what is running now."""
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        self._folder = folder
+        self._journal = journal
+        self._numbers = itertools.count(1)
+        self._runners: dict[str, Runner] = {}
+        self._intervals: dict[str, tuple[float, float | None]] = {}
+        self._cancelled = False
+        self._paused = False
+        self._pictured = False
+        self._broken: set[str] = set()  # labels whose run failed: the same would happen again
+
+    def cancel(self) -> None:
+        """Stop the runs in progress and start no other."""
+        self._cancelled = True
+        for runner in self._runners.values():
+            runner.cancel()
+
+    def pause(self, paused: bool) -> None:
+        """Stop dispatching, or go on."""
+        self._paused = paused
+        for runner in self._runners.values():
+            if paused:
+                runner.pause()
+            else:
+                runner.resume()
+        self._journal.write(Paused(paused))
+
+    async def carry_out(self, plan: Plan) -> bool:
+        """Run the whole plan; returns whether it was carried out to its end (and not cancelled).
+
+        Raises:
+            LbenchError: the plan cannot be carried out at all (bad input, unreadable data).
+        """
+        validate(plan)
+        self._cancelled = False
+        self._pictured = False
+        self._broken.clear()
+        job = await self._prepare(plan)
+        groups = self._plan_runs(plan, job)
+        try:
+            if plan.schedule == "isolated":
+                for group in groups:
+                    await self._series(job, [group])
+            else:
+                await self._series(job, groups)
+        finally:
+            self._journal.write(Phase(""))
+            if job.published is not None:
+                job.published.path.unlink(missing_ok=True)
+        return not self._cancelled
+
+    # -- before the runs
+
+    async def _prepare(self, plan: Plan) -> _Job:
+        description = registry.describe(plan.workload)
+        params = resolve_params(plan)
+        self._journal.write(Phase("loading the workload" if description.data is None else "loading the data"))
+        path = None if plan.data is None else Path(plan.data)
+
+        def load() -> tuple[Workload[Any], Any]:
+            workload = registry.load(description)
+            return workload, workload.load(params, path)
+
+        workload, data = await asyncio.to_thread(load)
+        info = published = None
+        if data is not None:
+            file = self._folder / "data.lbds"
+            digest = await asyncio.to_thread(dataset.write_dataset, data, file)
+            size = file.stat().st_size
+            published = Published(file, digest, size)
+            info = DataInfo(data.source, digest, data.rows, data.columns, size, data.notes)
+            data = dataset.open_dataset(file)
+        return _Job(plan, workload, params, data, info, published)
+
+    def _plan_runs(self, plan: Plan, job: _Job) -> list[list[_Planned]]:
+        groups: list[list[_Planned]] = []
+        for choice in plan.backends:
+            group = []
+            for number in range(-plan.warmup, plan.repeats):
+                warmup = number < 0
+                repeat = number + plan.warmup if warmup else number
+                group.append(_Planned(f"r{next(self._numbers)}", choice, repeat, warmup))
+            groups.append(group)
+        for run in itertools.chain.from_iterable(groups):
+            self._journal.write(
+                RunPlanned(
+                    run=run.id,
+                    workload=plan.workload,
+                    params=plan_params(job.params),
+                    seed=plan.seed,
+                    backend=run.choice.name,
+                    label=run.choice.label,
+                    origin="emulated" if run.choice.name == "emulated" else "measured",
+                    repeat=run.repeat,
+                    warmup=run.warmup,
+                    schedule=plan.schedule,
+                    tasks=job.workload.limits(job.params).tasks,
+                )
+            )
+        return groups
+
+    # -- the runs
+
+    async def _series(self, job: _Job, groups: list[list[_Planned]]) -> None:
+        """Open these groups' backends and run them: turn by turn, or all at once where the schedule says so."""
+        async with contextlib.AsyncExitStack() as stack:
+            opened: list[tuple[list[_Planned], Backend, float]] = []
+            for group in groups:
+                if self._cancelled:
+                    return
+                label = group[0].choice.label
+                try:
+                    backend, setup_s = await stack.enter_async_context(self._opened(job, group[0].choice))
+                except (LbenchError, OSError) as error:
+                    self._never_started(group, f"{label} could not be opened: {error}")
+                    continue
+                opened.append((group, backend, setup_s))
+            turns = max((len(group) for group, _, _ in opened), default=0)
+            for turn in range(turns):
+                entries = [
+                    (group[turn], backend, setup_s if turn == 0 else 0.0)
+                    for group, backend, setup_s in opened
+                ]
+                if job.plan.schedule == "concurrent":
+                    await asyncio.gather(*(self._one(job, *entry) for entry in entries))
+                else:
+                    for entry in entries:
+                        await self._one(job, *entry)
+
+    @contextlib.asynccontextmanager
+    async def _opened(self, job: _Job, choice: BackendChoice) -> AsyncIterator[tuple[Backend, float]]:
+        self._journal.write(Phase(f"starting {choice.label}"))
+        started = time.monotonic()
+        async with open_backend(choice, job.plan, self._folder.name) as backend:
+            await backend.publish(job.published)
+            yield backend, time.monotonic() - started
+            self._journal.write(Phase(f"closing {choice.label}"))
+
+    def _never_started(self, group: list[_Planned], why: str) -> None:
+        self._broken.add(group[0].choice.label)
+        for run in group:
+            self._journal.write(
+                RunEnded(run=run.id, status="failed", makespan_s=None, driver=None, error=why)
+            )
+
+    async def _one(self, job: _Job, run: _Planned, backend: Backend, setup_s: float) -> None:
+        if self._cancelled or run.choice.label in self._broken:
+            return
+        answer = await self._measure(job, run, backend, setup_s)
+        if answer is None:
+            return
+        encoded = await asyncio.to_thread(encode, answer)
+        del answer
+        verdict = await self._check(job, run, encoded)
+        if verdict is not None:
+            self._journal.write(Answered(run.id, verdict))
+        await self._journal.sync()
+
+    async def _measure(self, job: _Job, run: _Planned, backend: Backend, setup_s: float) -> Any:
+        """The run itself. Returns the answer, or None where there is none."""
+        plan = job.plan
+        policy = Policy(timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed)
+        runner = Runner(run.id, backend, self._journal, policy, offload=offload_to_thread)
+        if self._paused:
+            runner.pause()
+        pricing = pricing_of(run.choice, backend, plan, job.workload.limits(job.params))
+        steps = job.workload.job(job.params, job.data)
+        lag = LagMeter()
+        self._journal.write(Phase(""))
+        self._journal.write(
+            RunStarted(
+                run=run.id,
+                started=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                setup_s=round(setup_s, 6),
+                settings=dict(backend.settings),
+                transport=backend.transport,
+                oversubscribed=backend.oversubscribed,
+                code_digest=code_digest(),
+                package_digest=backend.package_digest,
+                pricing=pricing,
+                notes=[*backend.notes, *job.workload.notes(job.params)],
+                data=job.info,
+                capacity=backend.capacity,
+            )
+        )
+        self._journal.flush()
+        await asyncio.to_thread(gc.collect)  # and the job's thread is there before the clock starts
+        gc.freeze()  # what is there already is not walked again while the run is measured
+        sampling = asyncio.get_running_loop().create_task(self._sample(run.id, runner))
+        self._runners[run.id] = runner
+        cpu_s = time.process_time()
+        lag.start()
+        zero_s = runner.start_clock()
+        self._intervals[run.id] = (zero_s, None)
+        status: RunStatus = "failed"
+        error: str | None = None
+        answer: Any = None
+        try:
+            answer = await runner.run(steps)
+            status = "ok"
+        except RunCancelled:
+            status = "cancelled"
+        except LbenchError as failure:
+            error = str(failure)
+            if isinstance(failure, RunFailed):
+                self._broken.add(run.choice.label)
+        finally:
+            elapsed_s = runner.elapsed_s
+            cpu_s = time.process_time() - cpu_s
+            lag.stop()
+            sampling.cancel()
+            del self._runners[run.id]
+            gc.unfreeze()
+            self._intervals[run.id] = (zero_s, zero_s + elapsed_s)
+            for info in backend.environments():
+                self._journal.write(EnvironmentSeen(run.id, _relative(info, zero_s)))
+            self._journal.write(
+                RunEnded(
+                    run=run.id,
+                    status=status,
+                    makespan_s=elapsed_s if status == "ok" else None,
+                    driver=Driver(
+                        cpu_s=round(cpu_s, 6),
+                        encode_s=round(runner.encode_s, 6),
+                        decode_s=round(runner.decode_s, 6),
+                        merge_s=round(runner.merge_s, 6),
+                        loop_lag_p99_ms=lag.quantile_ms(0.99),
+                        loop_lag_max_ms=lag.quantile_ms(1.0),
+                    ),
+                    error=error,
+                    overlaps=self._overlapping(run.id, zero_s),
+                )
+            )
+            await self._journal.sync()
+        return answer
+
+    def _overlapping(self, run_id: str, zero_s: float) -> list[str]:
+        """The runs that were under way at some time of this one (known at its end; theirs name it too)."""
+        return [
+            other
+            for other, (_, end_s) in self._intervals.items()
+            if other != run_id and (end_s is None or end_s > zero_s)
+        ]
+
+    async def _sample(self, run_id: str, runner: Runner) -> None:
+        with Sampler() as sampler:
+            while True:
+                self._journal.write(Sampled(run_id, sampler.read(runner.elapsed_s)))
+                await asyncio.sleep(_SAMPLE_S)
+
+    # -- after a run
+
+    async def _check(self, job: _Job, run: _Planned, encoded: bytes) -> Answer | None:
+        self._journal.write(Phase(f"checking the answer of {run.choice.label}"))
+        answer_file = self._folder / "answer.bin"
+        request_file = self._folder / "check.json"
+        request = Request(
+            workload=job.plan.workload,
+            params=plan_params(job.params),
+            tasks=job.params.tasks,
+            seed=job.params.seed,
+            data=None if job.published is None else str(job.published.path),
+            data_digest=None if job.published is None else job.published.digest,
+            answer=str(answer_file),
+            versions=code_digest(),
+            cache=str(cache_folder("references")),
+            picture=None if self._pictured else job.plan.picture,
+        )
+        self._pictured = True
+        try:
+            answer_file.write_bytes(encoded)
+            request_file.write_bytes(msgspec.json.encode(request))
+            verdict = await self._ask_checker(request_file)
+        except OSError as error:
+            verdict = Verdict(None, f"{error.strerror}: {error.filename}")
+        finally:
+            answer_file.unlink(missing_ok=True)
+            request_file.unlink(missing_ok=True)
+        if verdict.answer is None and not self._cancelled:
+            self._journal.write(
+                Warned(
+                    "unchecked",
+                    f"the answer of {run.choice.label} could not be checked: {verdict.error}",
+                    run.id,
+                )
+            )
+        return verdict.answer
+
+    async def _ask_checker(self, request_file: Path) -> Verdict:
+        read_end, write_end = os.pipe()
+        os.set_blocking(read_end, False)
+        reader = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb")
+        )
+        try:
+            child = children.start(
+                [sys.executable, "-P", "-m", "lbench.engine.check", str(request_file)],
+                stdout=write_end,
+                stderr=None,
+            )
+        finally:
+            os.close(write_end)
+        try:
+            told = asyncio.ensure_future(reader.read())
+            while not told.done():
+                await asyncio.wait({told}, timeout=0.1)
+                if self._cancelled:
+                    return Verdict(None, "the session was stopped")
+            code = await child.wait()
+            if told.result():
+                return msgspec.json.decode(told.result(), type=Verdict)
+            return Verdict(None, f"the checking process ended with exit code {code}: see engine.log")
+        finally:
+            child.kill()
+            await child.wait()
+            transport.close()
+
+
+def plan_params(params: Params) -> dict[str, Any]:
+    """A workload's own parameters as JSON values."""
+    from lbench.workloads.parameters import settable
+
+    return settable(params)
+
+
+def _relative(info: EnvironmentInfo, zero_s: float) -> LambdaEnvironment:
+    def since(moment_s: float | None) -> float | None:
+        return None if moment_s is None else round(moment_s - zero_s, 6)
+
+    return LambdaEnvironment(
+        id=info.id,
+        created_s=since(info.created_s),
+        ended_s=since(info.ended_s),
+        init_ms=info.init_ms,
+        cpu_model=info.cpu_model,
+        memory_mb=info.memory_mb,
+        cpu_share_method=info.cpu_share_method,
+        clock_offset_s=info.clock_offset_s,
+        clock_bound_s=info.clock_bound_s,
+    )

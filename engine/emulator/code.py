@@ -1,0 +1,139 @@
+"""The code that environments run, as a folder made once per content: what a deployment package would hold of
+ours.
+
+Libraries are not in it: environments use those of the running interpreter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import py_compile
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from lbench.errors import BackendError
+
+__all__ = ["code_folder"]
+
+# What ships: of the package itself only these, of the others every module.
+_FILES = ("__init__.py", "_version.py", "errors.py")
+_PACKAGES = {"workloads": "**/*.py", "lambda_src": "*.py"}
+_LAMBDA_SRC = ("__init__.py", "handler.py")
+
+
+def code_folder() -> tuple[Path, str]:
+    """The folder `$XDG_CACHE_HOME/lbench/code/<digest>` and the digest (SHA-256, hex) of what it holds.
+
+    It is built beside its place and renamed into it, so that two processes may do so at once. One that is
+    there is checked: sources by the digest, compiled files by the source's hash in them.
+
+    Raises:
+        BackendError: the cache folder cannot be written.
+    """
+    sources = _sources()
+    digest = _digest(sources)
+    folder = _cache() / "lbench" / "code" / digest
+    try:
+        if not _intact(folder, sources):
+            _build(folder, sources)
+        _compile(folder, sources)
+    except OSError as error:
+        raise BackendError(
+            f"the function's code cannot be put into {folder.parent} ({error.strerror}): "
+            "set XDG_CACHE_HOME to a folder that can be written"
+        ) from None
+    return folder, digest
+
+
+def _cache() -> Path:
+    given = os.environ.get("XDG_CACHE_HOME")
+    return Path(given) if given and Path(given).is_absolute() else Path.home() / ".cache"
+
+
+def _root(package: str) -> Path:
+    """Where a package's files are, without importing it."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise BackendError(f"{package} is not installed: install lbench again")
+    return Path(next(iter(found.submodule_search_locations)))
+
+
+def _sources() -> dict[str, bytes]:
+    """What goes into the folder, by its path there."""
+    home = _root("lbench")
+    files = {f"lbench/{name}": (home / name).read_bytes() for name in _FILES}
+    for package, pattern in _PACKAGES.items():
+        root = _root(f"lbench.{package}")
+        for path in root.glob(pattern):
+            name = path.relative_to(root).as_posix()
+            if package != "lambda_src" or name in _LAMBDA_SRC:
+                files[f"lbench/{package}/{name}"] = path.read_bytes()
+    return dict(sorted(files.items()))
+
+
+def _digest(sources: dict[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name, content in sources.items():
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _intact(folder: Path, sources: dict[str, bytes]) -> bool:
+    try:
+        present = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+        return present == set(sources) and all(
+            (folder / name).read_bytes() == sources[name] for name in sources
+        )
+    except OSError:
+        return False
+
+
+def _build(folder: Path, sources: dict[str, bytes]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+    try:
+        for name, content in sources.items():
+            path = made / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        _compile(made, sources)
+        made.chmod(0o755)
+        for _ in range(2):
+            try:
+                made.rename(folder)
+                return
+            except OSError:  # it has come into being meanwhile, or it is there and damaged
+                if _intact(folder, sources):
+                    return
+                with contextlib.suppress(FileNotFoundError):
+                    folder.rename(made / ".damaged")  # goes with what was made in vain
+        made.rename(folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _compile(folder: Path, sources: dict[str, bytes]) -> None:
+    """Compiled files that are never compared with the source's time: a cold start reads no source at all."""
+    for name, content in sources.items():
+        target = Path(importlib.util.cache_from_source(str(folder / name)))
+        # PEP 552: magic number, flags (1: by hash, not checked), the source's hash
+        header = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(content)
+        with contextlib.suppress(OSError), target.open("rb") as file:
+            if file.read(16) == header:
+                continue
+        try:
+            py_compile.compile(
+                str(folder / name),
+                cfile=str(target),
+                dfile=name,
+                doraise=True,
+                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+            )
+        except py_compile.PyCompileError:
+            sys.stderr.write(f"lbench: {name} does not compile; its import will say why\n")

@@ -1,0 +1,292 @@
+"""A small HTTP/1.1 server on httptools, for the emulator's two APIs.
+
+Lambda's hot path is two requests per invocation, so a request costs one parser call, one callback and one
+write: no task, no stream objects. Requests of one connection are answered in their order; a handler may
+answer at once or much later (the Runtime API's `next` is answered when there is work).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+
+import httptools
+
+__all__ = ["Exchange", "Server"]
+
+_REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_PIPELINE = 16  # requests of one connection that wait for their turn before it is no longer read
+_DISCARD_FACTOR = (
+    8  # a body that is too large is read (up to this many limits) so that the client can hear the answer
+)
+
+Handler = Callable[["Exchange"], None]
+
+
+class Exchange:
+    """One request, and the way to answer it. `reply` may be called later, once; when the client has left it
+    is lost.
+    """
+
+    __slots__ = (
+        "_connection",
+        "body",
+        "headers",
+        "keep_alive",
+        "method",
+        "on_close",
+        "path",
+        "replied",
+        "too_large",
+    )
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self.method = b""
+        self.path = b""  # as sent: percent-encoded, with the query
+        self.headers: dict[bytes, bytes] = {}  # names in lower case; the last of a name counts
+        self.body: bytes | bytearray = b""
+        self.keep_alive = True
+        self.too_large = False  # the body was above the server's limit and thrown away
+        self.replied = False
+        self.on_close: Callable[[], None] | None = None  # told when the client leaves before the answer
+
+    def reply(
+        self, status: int, body: bytes | bytearray = b"", headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Answer with `body`, JSON unless a header says otherwise."""
+        if self.replied:
+            return
+        self.replied = True
+        lines = [_REASONS[status]]
+        typed = False
+        for name, value in headers:
+            typed = typed or name == "Content-Type"
+            lines.append(f"{name}: {value}\r\n".encode("latin-1", "replace"))
+        if not typed:
+            lines.append(b"Content-Type: application/json\r\n")
+        if not self.keep_alive:
+            lines.append(b"Connection: close\r\n")
+        lines.append(b"\r\n" if status == 204 else b"Content-Length: %d\r\n\r\n" % len(body))
+        self._connection.send(lines, body)
+
+    @property
+    def client_left(self) -> bool:
+        """Whether nobody is there any more to hear the answer."""
+        return self._connection.lost
+
+
+class _Connection(asyncio.Protocol):
+    """One client: parses, queues, hands one request at a time to the handler."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._waiting: deque[Exchange] = deque()  # complete requests whose turn has not come
+        self._current: Exchange | None = None  # with the handler
+        self._incoming: Exchange | None = None
+        self._head_bytes = 0  # of the request being read, until its headers are complete
+        self._body_bytes = 0
+        self._in_head = True
+        self._paused = False
+        self.lost = False
+
+    # -- what asyncio calls
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport  # asyncio has set TCP_NODELAY
+        self._server.connections.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost = True
+        self._server.connections.discard(self)
+        self._waiting.clear()
+        current, self._current = self._current, None
+        if current is not None and current.on_close is not None:
+            current.on_close()
+
+    def eof_received(self) -> bool:
+        return self._current is not None  # a client may close its half and still wait for the answer
+
+    def data_received(self, data: bytes) -> None:
+        if self.lost:
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400)
+        except httptools.HttpParserError:
+            self._refuse(400)
+        else:
+            if self._in_head and self._head_bytes > self._server.head_limit:
+                self._refuse(431)
+
+    # -- what httptools calls
+    def on_message_begin(self) -> None:
+        self._incoming = Exchange(self)
+        self._body_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        assert self._incoming is not None
+        self._incoming.path += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        assert self._incoming is not None
+        self._incoming.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        exchange = self._incoming
+        assert exchange is not None
+        self._in_head = False
+        exchange.method = self._parser.get_method()
+        exchange.keep_alive = self._parser.should_keep_alive() and not self._server.closing
+        headers = exchange.headers
+        if int(headers.get(b"content-length", b"0")) > self._server.body_limit:
+            exchange.too_large = True
+        if headers.get(b"expect", b"").lower() == b"100-continue":
+            if exchange.too_large:  # it is told before it sends the body, and may never send it
+                exchange.keep_alive = False
+                self._enqueue(exchange)
+                self._incoming = None
+            elif self._current is None and self._transport is not None:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, chunk: bytes) -> None:
+        exchange = self._incoming
+        if exchange is None:
+            return
+        self._body_bytes += len(chunk)
+        if self._body_bytes > self._server.body_limit:
+            exchange.too_large = True
+        if exchange.too_large:
+            exchange.body = b""
+            if self._body_bytes > self._server.body_limit * _DISCARD_FACTOR:
+                exchange.keep_alive = False
+                self._enqueue(exchange)
+                self._incoming = None
+        elif not exchange.body:
+            exchange.body = chunk
+        else:
+            if isinstance(exchange.body, bytes):
+                exchange.body = bytearray(exchange.body)
+            exchange.body += chunk
+
+    def on_message_complete(self) -> None:
+        exchange, self._incoming = self._incoming, None
+        self._head_bytes = 0
+        self._in_head = True
+        if exchange is not None:
+            self._enqueue(exchange)
+
+    # -- one at a time, in order
+    def _enqueue(self, exchange: Exchange) -> None:
+        if self._current is None:
+            self._current = exchange
+            self._server.handler(exchange)
+            return
+        self._waiting.append(exchange)
+        if len(self._waiting) >= _PIPELINE and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def send(self, head: list[bytes], body: bytes | bytearray) -> None:
+        """Write the current exchange's answer and start the next one."""
+        exchange, transport = self._current, self._transport
+        if self.lost or exchange is None or transport is None:
+            return
+        if len(body) < 65536:
+            transport.write(b"".join((*head, body)))
+        else:
+            transport.write(b"".join(head))
+            transport.write(body)  # not copied into one buffer with the head
+        self._current = None
+        if not exchange.keep_alive or self._server.closing:
+            self._waiting.clear()
+            self.lost = True
+            transport.close()
+        elif self._waiting:
+            asyncio.get_running_loop().call_soon(self._advance)
+
+    def _advance(self) -> None:
+        if self._current is None and self._waiting and not self.lost:
+            self._current = self._waiting.popleft()
+            if self._paused and len(self._waiting) < _PIPELINE and self._transport is not None:
+                self._paused = False
+                self._transport.resume_reading()
+            self._server.handler(self._current)
+
+    def _refuse(self, status: int) -> None:
+        """What cannot be read gets one answer (when none is due before it) and the end of the connection."""
+        if self._transport is not None:
+            if self._current is None:
+                self._transport.write(_REASONS[status] + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+            self._transport.close()
+
+    def close_when_idle(self) -> None:
+        """Close now, or after the answer that is due."""
+        if self._current is None and self._transport is not None:
+            self._transport.close()
+
+    def drop(self) -> None:
+        """Close without an answer."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class Server:
+    """A listening port of 127.0.0.1 whose requests go to `handler(exchange)` on the loop."""
+
+    def __init__(self, handler: Handler, *, body_limit: int, head_limit: int = 1_048_576) -> None:
+        self.handler = handler
+        self.body_limit = body_limit  # bytes; a larger body comes as an exchange with `too_large` set
+        self.head_limit = head_limit  # bytes of request line and headers; more gets 431
+        self.connections: set[_Connection] = set()
+        self.closing = False
+        self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
+
+    def bind(self, port: int = 0) -> int:
+        """Take the port, at once: connections wait in the kernel until `serve`. Returns the port's number.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            if port:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind(("127.0.0.1", port))
+            self._socket.listen(1024)
+        except OSError:
+            self._socket.close()
+            raise
+        return int(self._socket.getsockname()[1])
+
+    async def serve(self) -> None:
+        """Answer from now on."""
+        assert self._socket is not None, "bind first"
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(self), sock=self._socket, backlog=1024
+        )
+
+    def close(self) -> None:
+        """Listen no more; connections end when the answer that is due has been given."""
+        self.closing = True
+        if self._server is not None:
+            self._server.close()
+        elif self._socket is not None:
+            self._socket.close()
+        for connection in list(self.connections):
+            connection.close_when_idle()
+
+    def abort(self) -> None:
+        """Drop everything now."""
+        self.close()
+        for connection in list(self.connections):
+            connection.drop()

@@ -1,0 +1,170 @@
+"""Start the emulator as a process of its own, and end it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from lbench.engine import children
+from lbench.engine.emulator.spec import EmulatorConfig, FunctionSpec
+from lbench.errors import BackendError
+
+__all__ = ["RunningEmulator", "launch"]
+
+_START_LIMIT_S = 30.0
+_STOP_GRACE_S = 3.0
+_KEPT_ERRORS_BYTES = 4096
+
+
+class _Errors:
+    """The last of what the process writes to its standard error."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._read, self.write = os.pipe()
+        os.set_blocking(self._read, False)
+        self._kept = b""
+        self._loop.add_reader(self._read, self._some)
+
+    def _some(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            chunk = os.read(self._read, _KEPT_ERRORS_BYTES)
+            self._kept = (self._kept + chunk)[-_KEPT_ERRORS_BYTES:]
+            if not chunk:
+                self._loop.remove_reader(self._read)
+
+    def last_line(self) -> str:
+        self._some()
+        lines = self._kept.decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._read)
+        os.close(self._read)
+
+
+class RunningEmulator:
+    """An emulator process: `endpoint` is where it serves, `child` tells when it ends; also an `async with`."""
+
+    def __init__(self, child: children.Child, endpoint: str, errors: _Errors) -> None:
+        self.child = child
+        self.endpoint = endpoint
+        self._errors = errors
+        self._stopped = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def last_error(self) -> str:
+        """The last line of its standard error: why it ended, where it did so by itself."""
+        return self._errors.last_line()
+
+    async def stop(self) -> None:
+        """End it and everything it has started; may be called again."""
+        if self._stopped:
+            return
+        self._stopped = True
+        await self.child.stop(_STOP_GRACE_S)
+        self._errors.close()
+        if self.child.stdout is not None:
+            self.child.stdout.close()
+
+
+async def _first_line(child: children.Child) -> str:
+    """The first line of its standard output; empty when it ended without one."""
+    assert child.stdout is not None
+    loop = asyncio.get_running_loop()
+    descriptor = child.stdout.fileno()
+    os.set_blocking(descriptor, False)
+    line = b""
+    while not line.endswith(b"\n"):
+        ready = asyncio.Event()
+        loop.add_reader(descriptor, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(descriptor)
+        chunk = os.read(descriptor, 256)
+        if not chunk:
+            return ""
+        line += chunk
+    return line.decode().strip()
+
+
+async def launch(
+    functions: Sequence[FunctionSpec],
+    *,
+    concurrency: int = 1000,
+    freeze: bool = True,
+    port: int = 0,
+    region: str = "us-east-1",
+) -> RunningEmulator:
+    """Start the emulator with these functions and wait until it serves.
+
+    `concurrency` is how many invocations may run at once over all functions; `port` 0 is a free one. Must be
+    called on the main thread's loop. The process ends with this one, however this one ends.
+
+    Raises:
+        BackendError: it did not start (a port taken, a code folder that is not there); the message has its
+        reason.
+    """
+    config = EmulatorConfig(functions=list(functions), concurrency=concurrency, freeze=freeze, region=region)
+    errors = _Errors()
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "lbench.engine.emulator",
+        "--lifeline",
+        "--config",
+        "-",
+        "--port",
+        str(port),
+    ]
+    try:
+        child = children.start(argv, stdout=subprocess.PIPE, stderr=errors.write)
+    except OSError as error:
+        errors.close()
+        raise BackendError(f"the emulator cannot be started: {error.strerror}") from None
+    finally:
+        os.close(errors.write)
+    running = RunningEmulator(child, "", errors)
+    try:
+        await asyncio.get_running_loop().run_in_executor(
+            None, _send, child, msgspec.json.encode(config) + b"\n"
+        )
+        async with asyncio.timeout(_START_LIMIT_S):
+            running.endpoint = await _first_line(child)
+    except TimeoutError:
+        await running.stop()
+        raise BackendError(
+            f"the emulator did not start within {_START_LIMIT_S:.0f} s: is the machine busy?"
+        ) from None
+    except BaseException:
+        await running.stop()
+        raise
+    if not running.endpoint:
+        await child.wait()
+        reason = running.last_error().removeprefix("lbench: ") or f"exit code {child.returncode}"
+        await running.stop()
+        raise BackendError(f"the emulator did not start: {reason}")
+    return running
+
+
+def _send(child: children.Child, line: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.write(line)
+        child.stdin.flush()

@@ -1,0 +1,82 @@
+"""Temporary folders: one for the emulator, one in it for each environment; none outlives its owner for long.
+
+An emulator holds a lock on its folder as long as it lives (the kernel lets go of it however the process
+ends). A folder that nobody holds belongs to a dead emulator; the next one removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+__all__ = ["Scratch"]
+
+
+def _lock(path: Path, *, wait: bool) -> int | None:
+    """The file's descriptor, locked; None: another process holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+class Scratch:
+    """The emulator's folder `<tmp>/lbench-emulator-<uid>/<pid>-xxxx`; leaving it removes it and all in it."""
+
+    def __init__(self) -> None:
+        self._parent = Path(tempfile.gettempdir()) / f"lbench-emulator-{os.getuid()}"
+        self._held: int | None = None
+        self.path = Path()
+
+    def __enter__(self) -> Self:
+        self._parent.mkdir(mode=0o700, exist_ok=True)
+        if self._parent.is_symlink() or self._parent.stat().st_uid != os.getuid():
+            self._parent = Path(
+                tempfile.mkdtemp(prefix="lbench-emulator-")
+            )  # somebody else's: keep out of it
+        gate = _lock(self._parent / ".lock", wait=True)  # nobody sweeps while a folder has no lock yet
+        assert gate is not None
+        try:
+            self._sweep()
+            self.path = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._parent))
+            self._held = _lock(self.path / ".lock", wait=False)
+        finally:
+            os.close(gate)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._held is not None:
+            os.close(self._held)
+
+    def folder(self, name: str) -> Path:
+        """A new folder for an environment."""
+        path = self.path / name
+        path.mkdir(mode=0o700)
+        return path
+
+    @staticmethod
+    def wipe(path: Path) -> None:
+        """Remove an environment's folder and all in it."""
+        shutil.rmtree(path, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        for folder in self._parent.iterdir():
+            if folder.name == ".lock" or not folder.is_dir():
+                continue
+            with contextlib.suppress(OSError):
+                held = _lock(folder / ".lock", wait=False)
+                if held is not None:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    os.close(held)

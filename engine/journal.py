@@ -1,0 +1,299 @@
+"""The journal: an append-only file of events, written behind the engine's back, and read by everyone else.
+
+Writing costs the measuring loop next to nothing: an event is appended to a list; every `FLUSH_S` the list is encoded in
+one go and handed to a writer thread. If the disk is full, what could not be written stays in memory and is tried
+again; viewers still get every line. In virtual time the journal writes synchronously and starts no thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from lbench.engine.events import Event, decode_event, encode_lines
+from lbench.engine.virtual import VirtualTimeLoop
+from lbench.errors import InputError, SessionFileError
+
+__all__ = [
+    "FLUSH_S",
+    "JOURNAL_NAME",
+    "FolderLock",
+    "Journal",
+    "Sink",
+    "is_live",
+    "read_events",
+    "split_lines",
+]
+
+FLUSH_S = 0.05
+JOURNAL_NAME = "events.jsonl"
+_LOCK_NAME = "lock"
+
+
+class Sink(Protocol):
+    """Where the runner tells what happens."""
+
+    def write(self, event: Event) -> None:
+        """Take one event. Until the next flush the caller may still change it."""
+        ...
+
+
+class FolderLock:
+    """Held by the engine on its session's folder: a journal without a holder is over."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            InputError: another engine holds it, or the folder cannot be written.
+        """
+        try:
+            self._file = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise InputError(f"the session folder {folder} cannot be written: {error.strerror}") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise InputError(f"another engine is writing to {folder}: see lbench sessions") from None
+
+    def release(self) -> None:
+        """Let go of the folder."""
+        os.close(self._file)
+
+
+def is_live(folder: Path) -> bool:
+    """Whether an engine holds the session's folder now."""
+    try:
+        file = os.open(folder / _LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+class _Writer:
+    """Writes chunks in order, in a thread of its own if wished; keeps what the disk did not take."""
+
+    def __init__(self, path: Path, on_trouble: Callable[[OSError | None], None], *, threaded: bool) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._on_trouble = on_trouble
+        self._backlog = bytearray()
+        self._broken = False
+        self.written = 0  # bytes in the file
+        self._queue: queue.SimpleQueue[bytes | Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if threaded:
+            self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+            self._thread.start()
+
+    def put(self, item: bytes | Callable[[], None]) -> None:
+        """Write these bytes, or call this when all before it was dealt with."""
+        if self._thread is None:
+            self._take(item)
+        else:
+            self._queue.put(item)
+
+    def backlog(self) -> bytes:
+        """What is not in the file (only asked from a callable given to `put`)."""
+        return bytes(self._backlog)
+
+    def sync(self) -> None:
+        """fsync, as far as the disk can (only from a callable given to `put`)."""
+        with contextlib.suppress(OSError):
+            os.fsync(self._file)
+
+    def close(self) -> None:
+        """Write what is left and end the thread."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+        self._drain()
+        os.close(self._file)
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            self._take(item)
+
+    def _take(self, item: bytes | Callable[[], None]) -> None:
+        if callable(item):
+            item()
+        else:
+            self._backlog += item
+            self._drain()
+
+    def _drain(self) -> None:
+        try:
+            while self._backlog:
+                count = os.write(self._file, self._backlog)
+                self.written += count
+                del self._backlog[:count]
+        except OSError as error:
+            if not self._broken:
+                self._broken = True
+                self._on_trouble(error)
+            return
+        if self._broken:
+            self._broken = False
+            self._on_trouble(None)
+
+
+class Journal:
+    """The engine's record of a session; listeners get the same lines as they are flushed."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        on_trouble: Callable[[OSError | None], None] | None = None,
+    ) -> None:
+        """Open the session's journal; must be on a running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._events: list[Event] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._listeners: list[Callable[[bytes], None]] = []
+        self.position = 0  # bytes flushed so far: the stream's length
+        self._on_trouble = on_trouble
+        self._writer = _Writer(
+            folder / JOURNAL_NAME,
+            self._trouble,
+            threaded=not isinstance(self._loop, VirtualTimeLoop),
+        )
+
+    def _trouble(self, error: OSError | None) -> None:
+        if self._on_trouble is not None:  # from the writer's thread
+            self._loop.call_soon_threadsafe(self._on_trouble, error)
+
+    def write(self, event: Event) -> None:
+        """Append an event; it is encoded at the next flush."""
+        self._events.append(event)
+        if self._timer is None:
+            self._timer = self._loop.call_later(FLUSH_S, self.flush)
+
+    def flush(self) -> None:
+        """Encode what has gathered and hand it to the writer and the listeners."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._events:
+            return
+        lines = encode_lines(self._events)
+        self._events.clear()
+        self.position += len(lines)
+        self._writer.put(lines)
+        for listener in self._listeners:
+            listener(lines)
+
+    def listen(self, listener: Callable[[bytes], None]) -> None:
+        """Call `listener` with every flushed block of lines from now on."""
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: Callable[[bytes], None]) -> None:
+        """Stop calling it."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    async def settled(self) -> tuple[int, bytes]:
+        """Flush; then how many bytes the file holds, and what follows them that the disk did not take."""
+        self.flush()
+        future: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
+
+        def settle(state: tuple[int, bytes]) -> None:
+            if not future.done():
+                future.set_result(state)
+
+        def tell() -> None:
+            state = (self._writer.written, self._writer.backlog())
+            self._loop.call_soon_threadsafe(settle, state)
+
+        self._writer.put(tell)
+        return await future
+
+    async def sync(self) -> None:
+        """Flush and fsync: what is in the journal now survives a power cut."""
+        self.flush()
+        self._writer.put(self._writer.sync)
+        await self.settled()
+
+    def close(self) -> None:
+        """Flush and let the file go."""
+        self.flush()
+        self._writer.close()
+
+
+def split_lines(buffer: bytearray) -> Iterator[bytes]:
+    """Take the whole lines out of `buffer`, leaving a torn last one in it."""
+    end = buffer.rfind(b"\n")
+    if end < 0:
+        return
+    whole = bytes(buffer[:end])
+    del buffer[: end + 1]
+    yield from whole.split(b"\n")
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """All events of a journal. A torn last line is dropped.
+
+    Raises:
+        SessionFileError: it is no journal, of a newer version, or damaged in the middle.
+    """
+    try:
+        with path.open("rb") as file:
+            number = 0
+            for line in file:
+                number += 1
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    event = decode_event(line)
+                except msgspec.MsgspecError as error:
+                    raise _bad_line(path, number, line, error) from None
+                if number == 1 and getattr(event, "format", None) != "lbench.journal":
+                    raise SessionFileError(f"{path} is not an lbench journal")
+                version = getattr(event, "version", 0) if number == 1 else 0
+                _check_version(path, version)
+                yield event
+    except OSError as error:
+        raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _check_version(path: Path, version: int) -> None:
+    from lbench.engine.events import JOURNAL_VERSION
+
+    if version > JOURNAL_VERSION:
+        raise SessionFileError(
+            f"{path} was written by a newer lbench (journal version {version}): upgrade lbench"
+        )
+
+
+def _bad_line(path: Path, number: int, line: bytes, error: Exception) -> SessionFileError:
+    class Head(msgspec.Struct):
+        event: str
+        format: str = ""
+        version: int = 0
+
+    if number == 1:
+        try:
+            head = msgspec.json.decode(line, type=Head)
+        except msgspec.MsgspecError:
+            return SessionFileError(f"{path} is not an lbench journal")
+        if head.format == "lbench.journal":
+            try:
+                _check_version(path, head.version)
+            except SessionFileError as newer:
+                return newer
+    return SessionFileError(f"{path} is damaged at line {number}: {error}")

@@ -1,0 +1,234 @@
+"""The session document (`lbench.session`, version 1) as typed data; docs/session.schema.json is generated from it.
+
+Times ending `_s` inside a run are seconds since that run's start on the driver's clock. What was not measured, or
+does not apply, is null, never 0. Money is a decimal string.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from lbench.engine.machine import Environment, MachineSample
+
+__all__ = [
+    "VERSION",
+    "Answer",
+    "Cost",
+    "CostTexts",
+    "DataInfo",
+    "Document",
+    "Driver",
+    "ErrorInfo",
+    "Invocation",
+    "InvocationStatus",
+    "LambdaEnvironment",
+    "Origin",
+    "Run",
+    "RunStatus",
+    "Schedule",
+    "Stage",
+    "Sweep",
+    "Warning_",
+]
+
+VERSION = 1
+
+Origin = Literal["measured", "emulated", "simulated"]
+Schedule = Literal["isolated", "alternating", "concurrent"]
+RunStatus = Literal["running", "ok", "failed", "wrong_answer", "cancelled", "interrupted", "over_budget"]
+InvocationStatus = Literal["ok", "error", "throttled", "timeout", "cancelled", "superseded"]
+Usd = Annotated[str, msgspec.Meta(pattern=r"^-?\d+(\.\d+)?$", description="US dollars, a plain decimal")]
+BilledSource = Literal["report", "audit", "estimated", "model"]
+
+
+class DataInfo(msgspec.Struct, frozen=True):
+    """The data set that a run read, and what it is: `source` names the file or the generator."""
+
+    source: str
+    digest: str
+    rows: int
+    columns: int
+    bytes: int
+    notes: list[str] = []
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Whether a run's answer is right (`ok` is null where nothing could be compared), and how that was found."""
+
+    ok: bool | None
+    check: str
+    digest: str
+    summary: dict[str, Any] = {}
+
+
+class Driver(msgspec.Struct, frozen=True):
+    """What the driver itself spent on a run: its CPU, the job's own code, and how late its event loop was."""
+
+    cpu_s: float
+    encode_s: float
+    decode_s: float
+    merge_s: float
+    loop_lag_p99_ms: float | None
+    loop_lag_max_ms: float | None
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """One stage of a run."""
+
+    index: int
+    started_s: float
+    finished_s: float | None
+    tasks: int
+
+
+class LambdaEnvironment(msgspec.Struct, frozen=True):
+    """An execution environment, a worker process or a thread."""
+
+    id: str
+    created_s: float | None = None
+    ended_s: float | None = None
+    init_ms: float | None = None
+    cpu_model: str | None = None
+    memory_mb: int | None = None
+    cpu_share_method: str | None = None
+    clock_offset_s: float | None = None
+    clock_bound_s: float | None = None
+
+
+class ErrorInfo(msgspec.Struct, frozen=True):
+    """Why an attempt failed."""
+
+    type: str
+    message: str
+    retriable: bool
+
+
+class Invocation(msgspec.Struct, frozen=True):
+    """One attempt of one task. `status` is null while it has no end."""
+
+    stage: int
+    task: int
+    attempt: int
+    hedge_of: int | None
+    environment: str | None
+    cold: bool | None
+    status: InvocationStatus | None
+    queued_s: float | None
+    dispatched_s: float | None
+    started_s: float | None
+    finished_s: float | None
+    returned_s: float | None
+    connect_ms: float | None
+    init_ms: float | None
+    fetch_ms: float | None
+    compute_ms: float | None
+    billed_ms: int | None
+    billed_source: BilledSource | None
+    memory_mb: int | None
+    max_memory_mb: int | None
+    request_bytes: int | None
+    response_bytes: int | None
+    via_s3: bool | None
+    usd: Usd | None
+    request_id: str | None
+    log_tail: str | None
+    error: ErrorInfo | None
+
+
+class CostTexts(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's bill item by item (`engine.cost.CostItems`); null: it does not apply, was not counted or has no price."""
+
+    requests: Usd | None = None
+    duration: Usd | None = None
+    storage: Usd | None = None
+    transfer: Usd | None = None
+    s3: Usd | None = None
+    logs: Usd | None = None
+    machine_rent: Usd | None = None
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What a run cost by list prices of the first tier, without the free tier.
+
+    `usd` is the sum of the items without `machine_rent` (null for local backends, whose rent is named apart).
+    """
+
+    usd: Usd | None
+    bound_usd: Usd | None
+    items: CostTexts
+    region: str | None
+    architecture: str | None
+    price_date: str | None
+    price_source: str | None
+    unpriced: list[str] = []
+    machine_rent_basis: str | None = None
+
+
+class Sweep(msgspec.Struct, frozen=True):
+    """Which sweep a run belongs to, and its point."""
+
+    id: str
+    point: dict[str, Any]
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One job on one backend, once."""
+
+    id: str
+    workload: str
+    params: dict[str, Any]
+    seed: int
+    tasks: int | None
+    backend: str
+    label: str
+    origin: Origin
+    backend_settings: dict[str, Any]
+    transport: str | None
+    oversubscribed: bool
+    data: DataInfo | None
+    code_digest: str
+    package_digest: str | None
+    repeat: int
+    warmup: bool
+    schedule: Schedule
+    overlaps: list[str]
+    sweep: Sweep | None
+    status: RunStatus
+    error: str | None
+    started: str
+    setup_s: float | None
+    makespan_s: float | None
+    answer: Answer | None
+    driver: Driver | None
+    cost: Cost | None
+    stages: list[Stage]
+    environments: list[LambdaEnvironment]
+    machine_samples: list[MachineSample]
+    invocations: list[Invocation]
+    notes: list[str] = []
+
+
+class Warning_(msgspec.Struct, frozen=True):
+    """Something that makes a result weaker than it looks."""
+
+    code: str
+    text: str
+    run: str | None = None
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A whole session."""
+
+    id: str
+    name: str
+    tags: list[str]
+    created: str
+    lbench_version: str
+    complete: bool
+    environment: Environment
+    runs: list[Run]
+    warnings: list[Warning_]
+    format: Literal["lbench.session"] = "lbench.session"
+    version: int = VERSION

@@ -1,0 +1,120 @@
+"""What a person asks to be measured, and its check against what there is: one line says what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lbench.engine.backends import catalog
+from lbench.engine.model import Schedule
+from lbench.errors import InputError
+from lbench.workloads import parameters, registry
+from lbench.workloads.model import Params
+
+__all__ = ["DEFAULT_BACKENDS", "BackendChoice", "Plan", "parse_backend", "resolve_params", "validate"]
+
+DEFAULT_BACKENDS = ("sequential", "processes", "emulated")
+
+_LABEL = re.compile(r"[\w.+-]{1,32}\Z")
+
+
+class BackendChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A backend, its settings as given, and what it is called in the results."""
+
+    name: str
+    label: str
+    settings: dict[str, Any] = {}
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One comparison: a workload with its parameters, over backends, so many times."""
+
+    workload: str
+    params: dict[str, Any] = {}
+    seed: int = 1
+    tasks: int | None = None
+    backends: list[BackendChoice] = []
+    repeats: int = 3
+    warmup: int = 0
+    schedule: Schedule = "isolated"
+    timeout_s: float = 300.0
+    retries: int = 2
+    data: str | None = None
+    picture: str | None = None
+
+
+def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
+    """Read `NAME[:key=value,...][@label]`; `defaults` fill what the backend knows and the text doesn't say.
+
+    Raises:
+        InputError: it is not of that form, or names a backend or a setting that does not exist.
+    """
+    body, at, label = text.partition("@")
+    name, _, settings_text = body.partition(":")
+    settings_type = catalog.settings_type(name)
+    if at and not _LABEL.match(label):
+        raise InputError(f"backend {text!r}: a label is up to 32 letters, digits and . _ + -")
+    known = {field.name for field in parameters.fields(settings_type)}
+    settings: dict[str, Any] = {key: value for key, value in defaults.items() if key in known}
+    for part in filter(None, settings_text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise InputError(f"backend {text!r}: write settings as key=value, with commas between them")
+        settings[key.strip()] = value.strip()
+    checked = parameters.parse(settings_type, settings, what=f"{name} setting")
+    return BackendChoice(name=name, label=label or name, settings=msgspec.to_builtins(checked))
+
+
+def resolve_params(plan: Plan) -> Params:
+    """The workload's parameters with the run's own in them.
+
+    Raises:
+        InputError: an unknown workload or parameter, or a value out of range.
+    """
+    description = registry.describe(plan.workload)
+    return parameters.parse(description.params, plan.params, tasks=plan.tasks, seed=plan.seed)
+
+
+def validate(plan: Plan) -> None:
+    """Refuse what cannot be measured.
+
+    Raises:
+        InputError: the first thing that is wrong, and what to do.
+    """
+    description = registry.describe(plan.workload)
+    resolve_params(plan)
+    _at_least("--repeats", plan.repeats, 1)
+    _at_least("--warmup", plan.warmup, 0)
+    _at_least("--retries", plan.retries, 0)
+    if plan.tasks is not None:
+        _at_least("--tasks", plan.tasks, 1)
+    if not 0 < plan.timeout_s <= 900:
+        raise InputError(
+            f"--timeout {plan.timeout_s:g}: it is more than 0 and at most 900 seconds, as on Lambda"
+        )
+    if not plan.backends:
+        raise InputError("no backend to run on: name one with -b")
+    labels = [choice.label for choice in plan.backends]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(
+                f"two backends are called {label!r}: tell them apart with a label, as in -b {label}@other"
+            )
+    for choice in plan.backends:
+        parameters.parse(catalog.settings_type(choice.name), choice.settings, what=f"{choice.name} setting")
+    if plan.data is not None:
+        if description.data is None:
+            raise InputError(f"{plan.workload} reads no data: leave out --data")
+        if not Path(plan.data).is_file():
+            raise InputError(f"--data {plan.data}: there is no such file")
+    if plan.picture is not None and not description.picture:
+        raise InputError(f"{plan.workload} has no picture: leave out --picture")
+
+
+def _at_least(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"{option} {value}: it is at least {least}")

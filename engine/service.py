@@ -1,0 +1,148 @@
+"""One session's engine: its lock, journal and socket, and the plans that it is told to carry out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket as sockets
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from lbench._version import __version__
+from lbench.config.folders import runtime_folder
+from lbench.engine.conductor import Conductor
+from lbench.engine.control import Command, ControlServer
+from lbench.engine.events import JOURNAL_VERSION, SessionEnded, SessionStarted, Warned
+from lbench.engine.journal import FolderLock, Journal
+from lbench.engine.machine import fingerprint
+from lbench.engine.plan import Plan, validate
+from lbench.errors import InputError, LbenchError
+
+__all__ = ["ENGINE_FILE", "EngineFile", "Service"]
+
+ENGINE_FILE = "engine.json"
+
+
+class EngineFile(msgspec.Struct):
+    """Where a session's engine is to be found."""
+
+    pid: int
+    host: str
+    socket: str
+
+
+class Service:
+    """Serves a session folder until it is told to stop, or has done its last plan."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name or folder.name
+        self.socket = runtime_folder() / f"{folder.name[-12:]}-{os.getpid()}.sock"
+        self._stopping: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._work: asyncio.Task[None] | None = None
+        self._complete = True
+
+    async def start(self) -> None:
+        """Take the folder and listen.
+
+        Raises:
+            InputError: the folder cannot be written, or another engine holds it.
+        """
+        self._lock = FolderLock(self._folder)
+        self._journal = Journal(self._folder, on_trouble=self._disk_trouble)
+        self._conductor = Conductor(self._folder, self._journal)
+        self._journal.write(
+            SessionStarted(
+                id=self._folder.name,
+                name=self._name,
+                created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                lbench_version=__version__,
+                environment=fingerprint(),
+                format="lbench.journal",
+                version=JOURNAL_VERSION,
+            )
+        )
+        self._control = ControlServer(self.socket, self._journal, self._execute)
+        await self._control.start()
+        where = EngineFile(os.getpid(), sockets.gethostname(), str(self.socket))
+        (self._folder / ENGINE_FILE).write_bytes(msgspec.json.encode(where))
+
+    async def serve(self) -> None:
+        """Until the end: then the journal is closed, and nothing that was started is left."""
+        try:
+            reason = await self._stopping
+            self._conductor.cancel()
+            if self._work is not None:
+                await asyncio.wait({self._work})
+            self._journal.write(SessionEnded(complete=self._complete and reason is None, reason=reason))
+            await self._journal.sync()
+            await self._control.close()
+        finally:
+            self._journal.close()
+            (self._folder / ENGINE_FILE).unlink(missing_ok=True)
+            self._lock.release()
+
+    def stop(self, reason: str | None) -> None:
+        """End the session: at once, with what was measured kept. No reason: everything was done."""
+        if not self._stopping.done():
+            self._stopping.set_result(reason)
+        self._conductor.cancel()
+
+    def launcher_gone(self, on_hangup: str) -> None:
+        """The launcher's end of the lifeline was closed."""
+        if on_hangup == "stop" or self._work is None or self._work.done():
+            self.stop("whoever started it has gone")
+
+    # -- commands
+
+    async def _execute(self, command: Command) -> None:
+        match command.command:
+            case "start":
+                self._start_plan(command)
+            case "pause" | "resume":
+                self._conductor.pause(command.command == "pause")
+            case "cancel":
+                self._conductor.cancel()
+            case "stop":
+                self.stop("it was told to stop")
+            case other:
+                raise InputError(f"unknown command {other!r}")
+
+    def _start_plan(self, command: Command) -> None:
+        if self._work is not None and not self._work.done():
+            raise InputError("a plan is being carried out: cancel it first")
+        try:
+            plan = msgspec.convert(command.plan, Plan)
+        except msgspec.ValidationError as error:
+            raise InputError(f"that is no plan: {error}") from None
+        validate(plan)
+        self._work = asyncio.get_running_loop().create_task(self._carry_out(plan, command.last))
+
+    async def _carry_out(self, plan: Plan, last: bool) -> None:
+        reason: str | None = None
+        try:
+            if not await self._conductor.carry_out(plan):
+                self._complete = False
+                reason = "it was cancelled"
+        except (LbenchError, OSError) as error:
+            self._complete = False
+            reason = str(error)
+            self._journal.write(Warned("failed", reason))
+        finally:
+            self._journal.flush()
+            if last:
+                self.stop(reason)
+
+    def _disk_trouble(self, error: OSError | None) -> None:
+        if error is None:
+            self._journal.write(Warned("disk", "the journal can be written again: nothing was lost"))
+        else:
+            self._journal.write(
+                Warned(
+                    "disk",
+                    f"the journal cannot be written ({error.strerror}): the run goes on in memory; export it elsewhere "
+                    "before closing, with -o",
+                )
+            )

@@ -1,0 +1,198 @@
+"""A session as its journal tells it: the fold of events into runs and columns, the same for every reader.
+
+Folding the two halves of a journal one after the other gives what folding the whole gives: a viewer may begin with
+the file and go on with the live feed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lbench.engine.columns import STATUSES, Columns
+from lbench.engine.events import (
+    Answered,
+    Dispatched,
+    EnvironmentSeen,
+    Event,
+    Paused,
+    Phase,
+    Returned,
+    RunEnded,
+    RunPlanned,
+    RunStarted,
+    Sampled,
+    SessionEnded,
+    SessionStarted,
+    StageEnded,
+    StageStarted,
+    Warned,
+)
+from lbench.engine.journal import JOURNAL_NAME, is_live, read_events
+from lbench.engine.machine import MachineSample
+from lbench.engine.model import Answer, LambdaEnvironment, RunStatus, Stage
+
+__all__ = ["RunView", "SessionView", "fold", "load_folder"]
+
+
+class RunView:
+    """One run, as far as the journal has told it."""
+
+    def __init__(self, planned: RunPlanned) -> None:
+        self.planned = planned
+        self.started: RunStarted | None = None
+        self.ended: RunEnded | None = None
+        self.answer: Answer | None = None
+        self.stages: list[Stage] = []
+        self.environments: dict[str, LambdaEnvironment] = {}
+        self.samples: list[MachineSample] = []
+        self.columns = Columns()
+        self.finished_tasks = 0  # tasks with a result, over all stages so far
+        self.dispatched_total = 0
+        self.in_flight = 0
+        self.failed_attempts = 0
+        self.s3_put = 0
+        self.s3_get = 0
+        self.interrupted = False  # its engine is gone and it has no end
+
+    @property
+    def id(self) -> str:
+        """The run's id, unique in its session."""
+        return self.planned.run
+
+    @property
+    def status(self) -> RunStatus | None:
+        """None while it is only planned."""
+        if self.started is None and self.ended is None:
+            return None
+        if self.ended is None:
+            return "interrupted" if self.interrupted else "running"
+        if self.ended.status == "ok" and self.answer is not None and self.answer.ok is False:
+            return "wrong_answer"
+        return self.ended.status
+
+    @property
+    def makespan_s(self) -> float | None:
+        """The run's wall time, None until it has an answer."""
+        return self.ended.makespan_s if self.ended is not None and self.ended.status == "ok" else None
+
+    @property
+    def known_tasks(self) -> int:
+        """Tasks of the stages that the job has yielded so far."""
+        return sum(stage.tasks for stage in self.stages)
+
+    def apply(self, event: Event) -> None:
+        """Take one event of this run."""
+        match event:
+            case Dispatched():
+                self.columns.dispatch(event)
+                self.dispatched_total += 1
+                self.in_flight += 1
+            case Returned():
+                self.columns.finish(event)
+                self.in_flight -= 1
+                self.s3_put += event.s3_put
+                self.s3_get += event.s3_get
+                if event.status == "ok":
+                    self.finished_tasks += 1
+                else:
+                    self.failed_attempts += 1
+            case RunStarted():
+                self.started = event
+            case StageStarted():
+                self.stages.append(Stage(event.index, event.at_s, None, event.tasks))
+            case StageEnded():
+                old = self.stages[event.index]
+                self.stages[event.index] = Stage(old.index, old.started_s, event.at_s, old.tasks)
+            case EnvironmentSeen():
+                self.environments[event.info.id] = event.info
+            case Sampled():
+                self.samples.append(event.sample)
+            case RunEnded():
+                self.ended = event
+                self.s3_put += event.s3_put
+                self.s3_get += event.s3_get
+            case Answered():
+                self.answer = event.answer
+            case _:
+                pass
+
+    def warm_compute_ms(self) -> Any:
+        """Compute times (ms, float array) of the successful invocations that were no cold starts."""
+        columns = self.columns
+        return columns["compute_ms"][(columns["status"] == STATUSES.index("ok")) & (columns["cold"] != 1)]
+
+    def cold_starts(self) -> int | None:
+        """How many invocations were cold; None where that does not apply."""
+        cold = self.columns["cold"]
+        return int((cold == 1).sum()) if (cold >= 0).any() else None
+
+
+class SessionView:
+    """A session, as far as its journal has told it."""
+
+    def __init__(self) -> None:
+        self.header: SessionStarted | None = None
+        self.runs: dict[str, RunView] = {}
+        self.warnings: list[Warned] = []
+        self.phase: str | None = None  # what the engine does outside any run's clock
+        self.paused = False
+        self.end: SessionEnded | None = None
+        self.events = 0
+
+    def apply(self, event: Event) -> None:
+        """Take the next event."""
+        self.events += 1
+        match event:
+            case Dispatched() | Returned():
+                self.runs[event.run].apply(event)
+            case SessionStarted():
+                self.header = event
+            case RunPlanned():
+                self.runs[event.run] = RunView(event)
+            case Phase():
+                self.phase = event.text or None
+            case Paused():
+                self.paused = event.paused
+            case Warned():
+                self.warnings.append(event)
+            case SessionEnded():
+                self.end = event
+            case _:
+                self.runs[event.run].apply(event)
+
+    def engine_gone(self) -> None:
+        """No engine holds the journal: a run in it without an end is interrupted."""
+        for run in self.runs.values():
+            run.interrupted = run.started is not None and run.ended is None
+
+    @property
+    def started_runs(self) -> list[RunView]:
+        """The runs whose clock has started, in their order."""
+        return [run for run in self.runs.values() if run.started is not None]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the engine did all that it was asked."""
+        return self.end is not None and self.end.complete
+
+
+def fold(events: Iterable[Event], view: SessionView | None = None) -> SessionView:
+    """Apply events in their order to `view` (a new one by default)."""
+    view = view if view is not None else SessionView()
+    for event in events:
+        view.apply(event)
+    return view
+
+
+def load_folder(folder: Path) -> SessionView:
+    """The session recorded in a folder, whether its engine lives or not.
+
+    Raises:
+        SessionFileError: there is no readable journal.
+    """
+    view = fold(read_events(folder / JOURNAL_NAME))
+    if not is_live(folder):
+        view.engine_gone()
+    return view

@@ -1,0 +1,193 @@
+"""The Lambda function: one task a call. It imports workloads only, and no SDK, which would slow every cold start.
+
+What the task's own code raises goes through, so that the runtime reports a function error; a line of JSON on standard
+output (it comes back in the log's tail) then tells the driver which environment that was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import platform
+import signal
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lbench.workloads import functions
+from lbench.workloads.dataset import Dataset, file_digest, open_dataset
+from lbench.workloads.encoding import decode, encode
+from lbench.workloads.s3 import S3Client, credentials_from_environment
+from lbench.workloads.wire import Answer, Event, Object
+
+__all__ = ["EXIT_AT_DEADLINE", "handle"]
+
+EXIT_AT_DEADLINE = 124  # as of timeout(1): tells the driver that it was the watchdog
+_ENVELOPE = 2048  # bytes of an answer besides its result, at most
+
+
+class _Environment:
+    """What one environment keeps between calls: the last data set, a connection to S3, what it has told of itself."""
+
+    def __init__(self) -> None:
+        self.id = os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME") or f"local-{uuid.uuid4().hex[:12]}"
+        self.calls = 0
+        self.introduced = False
+        self._data: tuple[str, Path, Dataset] | None = None
+        self._clients: dict[tuple[str, str | None], S3Client] = {}
+
+    def s3(self, place: Object) -> S3Client:
+        """The client for an object's endpoint, kept warm."""
+        where = (place.region, place.endpoint)
+        if where not in self._clients:
+            self._clients[where] = S3Client(
+                credentials_from_environment(), region=place.region, endpoint=place.endpoint
+            )
+        return self._clients[where]
+
+    def requests(self) -> dict[str, int]:
+        """Requests to S3 since the environment began."""
+        return {
+            name: sum(client.requests[name] for client in self._clients.values()) for name in ("get", "put")
+        }
+
+    def dataset(self, place: Object) -> Dataset:
+        """The data set, fetched once into the temporary folder and mapped; the one before it is dropped."""
+        assert place.sha256 is not None
+        if self._data is not None and self._data[0] == place.sha256:
+            return self._data[2]
+        path = Path(tempfile.gettempdir()) / f"lbench-{place.sha256}.data"
+        if not (path.is_file() and file_digest(path) == place.sha256):  # absent, or torn by a crash
+            self.s3(place).get_to_file(place, path)
+        dataset = open_dataset(path)
+        if self._data is not None:
+            self._data[1].unlink(missing_ok=True)
+        self._data = (place.sha256, path, dataset)
+        return dataset
+
+
+_environment = _Environment()
+
+# While the environment starts (AWS gives that phase two full cores), not in the first task's time.
+if _preload := os.environ.get("LBENCH_PRELOAD"):
+    with contextlib.suppress(ImportError):  # then the task itself says what is missing
+        importlib.import_module(f"lbench.workloads.{_preload}.tasks")
+
+
+def handle(event: dict[str, Any], context: Any = None) -> Any:
+    """Run one task (`workloads.wire.Event`) and return an `Answer` as JSON values.
+
+    Raises:
+        Exception: whatever the task's own code raises.
+        ObjectStoreError: S3 could not be used.
+    """
+    received, began = time.time(), time.perf_counter()
+    here = _environment
+    here.calls += 1
+    asked = msgspec.convert(event, Event)
+    answer = Answer(environment=here.id, cold=here.calls == 1, received=received, sent=received)
+    before = here.requests()
+
+    def close() -> Any:
+        # One reading of the wall clock, then durations: a clock that steps in between does no harm.
+        answer.sent = received + time.perf_counter() - began
+        answer.s3 = {
+            name: made - before[name] for name, made in here.requests().items() if made > before[name]
+        }
+        if not here.introduced:
+            here.introduced = True
+            answer.cpu_model, answer.versions = _cpu_model(), _versions()
+        return msgspec.to_builtins(answer)
+
+    with _watchdog(asked.deadline_ms):
+        try:
+            _run(asked, answer, here)
+        except BaseException:
+            answer.result = answer.result_at = None
+            told = {"lbench_failed": getattr(context, "aws_request_id", None), "answer": close()}
+            print(msgspec.json.encode(told).decode(), flush=True)
+            raise
+    return close()
+
+
+def _run(asked: Event, answer: Answer, here: _Environment) -> None:
+    fetching = time.perf_counter()
+    task = asked.task
+    if asked.task_at is not None:
+        task = here.s3(asked.task_at).get(asked.task_at)
+    dataset = here.dataset(asked.data) if asked.data is not None else None
+    if asked.task_at is not None or asked.data is not None:
+        answer.fetch_ms = _ms_since(fetching)
+    assert task is not None
+    name, arguments = decode(task)
+    importing = time.perf_counter()
+    functions.find(name)
+    answer.import_ms = _ms_since(importing)
+    computing = time.perf_counter()
+    value = functions.call(name, arguments, dataset)
+    answer.compute_ms = _ms_since(computing)
+    result = encode(value)
+    if len(result) * 4 // 3 + _ENVELOPE <= asked.result_limit or asked.result_to is None:
+        answer.result = result
+    else:
+        storing = time.perf_counter()
+        answer.result_at = here.s3(asked.result_to).put(asked.result_to, result)
+        answer.store_ms = _ms_since(storing)
+
+
+def _ms_since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 3)
+
+
+@contextlib.contextmanager
+def _watchdog(deadline_ms: int) -> Iterator[None]:
+    """End the environment at the deadline, whatever the task does, so that billed time is bounded by it.
+
+    In the main thread (Lambda's) by SIGALRM's default action: the kernel does it, also while C code holds the
+    interpreter's lock. Elsewhere by a thread.
+    """
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
+        previous = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, deadline_ms / 1000)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, previous)
+        return
+    timer = threading.Timer(deadline_ms / 1000, os._exit, (EXIT_AT_DEADLINE,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cpu_model() -> str | None:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                name, _, value = line.partition(":")
+                if name.strip() in ("model name", "Model", "CPU part"):
+                    return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or None
+
+
+def _versions() -> dict[str, str]:
+    """Of what is loaded (looking for more would import it), and the architecture: what equality depends on."""
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    for package, module in (("numpy", "numpy"), ("scikit-learn", "sklearn")):
+        if module in sys.modules:
+            versions[package] = str(getattr(sys.modules[module], "__version__", ""))
+    return versions

@@ -1,0 +1,78 @@
+"""Folders follow the XDG specification, are made when asked for, and what must be private is."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from lbench.config.folders import cache_folder, config_file, runtime_folder, sessions_folder
+from lbench.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _mode(folder: Path) -> int:
+    return stat.S_IMODE(folder.stat().st_mode)
+
+
+def test_without_xdg_they_are_in_the_home_folder(tmp_path: Path) -> None:
+    assert config_file() == tmp_path / ".config/lbench/config.toml"
+    assert sessions_folder() == tmp_path / ".local/share/lbench/sessions"
+    assert cache_folder("code") == tmp_path / ".cache/lbench/code"
+    assert not config_file().parent.exists()
+    assert _mode(sessions_folder()) == _mode(cache_folder("code")) == 0o700
+
+
+def test_xdg_places_them_and_a_relative_path_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert sessions_folder() == tmp_path / "data/lbench/sessions"
+    assert cache_folder("x") == tmp_path / ".cache/lbench/x"
+
+
+def test_a_folder_that_cannot_be_made_gets_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="cannot make the folder"):
+        sessions_folder()
+
+
+def test_the_runtime_folder_is_in_xdg_runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert runtime_folder() == tmp_path / "lbench"
+    assert _mode(tmp_path / "lbench") == 0o700
+
+
+def test_else_it_is_a_private_folder_with_our_id(tmp_path: Path) -> None:
+    folder = runtime_folder(tmp_path)
+    assert folder == tmp_path / f"lbench-{os.getuid()}"
+    assert _mode(folder) == 0o700
+    assert runtime_folder(tmp_path) == folder  # once more
+
+
+def test_a_runtime_folder_open_to_others_is_refused(tmp_path: Path) -> None:
+    runtime_folder(tmp_path).chmod(0o755)
+    with pytest.raises(InputError, match="open to other users"):
+        runtime_folder(tmp_path)
+
+
+def test_a_link_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / f"lbench-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="is not a folder"):
+        runtime_folder(tmp_path)
+
+
+def test_another_users_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime_folder(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(InputError, match="belongs to another user"):
+        runtime_folder(tmp_path)

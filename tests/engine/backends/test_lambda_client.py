@@ -1,0 +1,133 @@
+"""Both Invoke clients, against a small fake of the API: the same requests, the same replies."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import pytest
+from aiohttp import web
+
+from lbench.engine.backends.lambda_client import ConnectionLost, FastClient, InvokeClient, make_client
+from lbench.workloads.sigv4 import Credentials, Signer
+
+KEYS = Credentials("AKID", "secret", "token")
+Kind = Literal["fast", "aioboto3"]
+Handler = Callable[[web.Request], web.Response]
+CLIENTS = pytest.mark.parametrize("kind", ["fast", "aioboto3"])
+
+
+@pytest.fixture(autouse=True)
+def _no_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@asynccontextmanager
+async def client_of(kind: Kind, handler: Handler) -> AsyncIterator[tuple[InvokeClient, list[web.Request]]]:
+    seen: list[web.Request] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        await request.read()
+        seen.append(request)
+        return handler(request)
+
+    application = web.Application()
+    application.router.add_post("/2015-03-31/functions/{name}/invocations", handle)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    client = make_client(kind, f"http://127.0.0.1:{runner.addresses[0][1]}", "eu-west-1", lambda: KEYS)
+    try:
+        await client.open(2)
+        yield client, seen
+    finally:
+        await client.close()
+        await runner.cleanup()
+
+
+def fine(request: web.Request) -> web.Response:
+    tail = base64.b64encode(b"the tail").decode()
+    headers = {"x-amzn-RequestId": "r-1", "X-Amz-Log-Result": tail, "X-Amz-Executed-Version": "$LATEST"}
+    return web.Response(body=b'{"a":1}', headers=headers)
+
+
+@CLIENTS
+async def test_a_reply_has_body_request_id_and_tail(kind: Kind) -> None:
+    async with client_of(kind, fine) as (client, seen):
+        reply = await client.invoke("f", b"{}", 10)
+        assert (reply.status, reply.body, reply.request_id) == (200, b'{"a":1}', "r-1")
+        assert base64.b64decode(reply.log_result or b"") == b"the tail"
+        assert reply.function_error is None and reply.arrived_s <= asyncio.get_running_loop().time()
+        assert seen[0].headers["X-Amz-Log-Type"] == "Tail"
+
+
+@CLIENTS
+async def test_a_function_error_is_named(kind: Kind) -> None:
+    def handler(request: web.Request) -> web.Response:
+        return web.Response(body=b'{"errorType":"E"}', headers={"X-Amz-Function-Error": "Unhandled"})
+
+    async with client_of(kind, handler) as (client, _):
+        reply = await client.invoke("f", b"{}", 10)
+        assert (reply.status, reply.function_error, reply.body) == (200, "Unhandled", b'{"errorType":"E"}')
+
+
+@CLIENTS
+async def test_a_refusal_is_a_reply_and_is_not_tried_again(kind: Kind) -> None:
+    def handler(request: web.Request) -> web.Response:
+        body = b'{"Type":"User","message":"Rate Exceeded.","Reason":"CallerRateLimitExceeded"}'
+        headers = {"x-amzn-ErrorType": "TooManyRequestsException:http://x", "Retry-After": "3"}
+        return web.Response(status=429, body=body, headers=headers)
+
+    async with client_of(kind, handler) as (client, seen):
+        reply = await client.invoke("f", b"{}", 10)
+        assert (reply.status, reply.error_type) == (429, "TooManyRequestsException")
+        assert reply.retry_after_s == 3.0
+        assert b"Rate Exceeded" in reply.body and b"CallerRateLimitExceeded" in reply.body
+        assert len(seen) == 1
+
+
+@CLIENTS
+async def test_a_connection_that_breaks_is_told(kind: Kind) -> None:
+    def handler(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with client_of(kind, handler) as (client, seen):
+        with pytest.raises(ConnectionLost):
+            await client.invoke("f", b"{}", 10)
+        assert len(seen) == 1
+
+
+async def test_the_signature_is_that_of_what_arrived() -> None:
+    async with client_of("fast", fine) as (client, seen):
+        await client.invoke("arn:aws:lambda:eu-west-1:123456789012:function:f-1:live", b'{"x":1}', 10)
+        request = seen[0]
+        assert request.headers["x-amz-security-token"] == "token"
+        assert request.query_string == "Qualifier=live"
+        signed = request.headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+        digest = hashlib.sha256(b'{"x":1}').hexdigest()
+        headers = {name: request.headers[name] for name in signed}
+        import calendar
+        import time
+
+        at = calendar.timegm(time.strptime(request.headers["x-amz-date"], "%Y%m%dT%H%M%SZ"))
+        again = Signer(KEYS, "eu-west-1", "lambda").sign(
+            "POST", request.rel_url.raw_path, request.query_string, headers, digest, at=at
+        )
+        assert again["authorization"] == request.headers["authorization"]
+
+
+async def test_new_credentials_are_used_at_the_next_call() -> None:
+    async with client_of("fast", fine) as (client, seen):
+        assert isinstance(client, FastClient)
+        await client.invoke("f", b"{}", 10)
+        client._credentials = lambda: Credentials("NEWKEY", "other")
+        await client.invoke("f", b"{}", 10)
+        assert "Credential=AKID/" in seen[0].headers["authorization"]
+        assert "Credential=NEWKEY/" in seen[1].headers["authorization"]

@@ -1,0 +1,189 @@
+"""Lending Club's loan files as a data set: what is used of a file, and a note for everything that is not.
+
+`X` is float32 (rows, columns) in C order, `y` uint8 (rows,): 1 charged off, 0 fully paid.
+"""
+
+from __future__ import annotations
+
+import csv
+import textwrap
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lbench.errors import DataFileError
+from lbench.workloads.dataset import Dataset
+from lbench.workloads.random_forest.columns import CATEGORIES, FEATURES, MISSING, known_only_after
+from lbench.workloads.random_forest.table import FEWEST_COLUMNS, Table
+from lbench.workloads.random_forest.textfile import TextFile
+
+__all__ = ["CLASSES", "explain", "inspect", "read_loans"]
+
+CLASSES = ["fully paid", "charged off"]  # what 0 and 1 mean in y
+BAD_ROWS_LIMIT = 0.05  # of all rows; more means that the file is not what it seems
+FEWEST_OF_A_CLASS = 20
+_MOST_CATEGORIES = 1000
+_OTHERS_TOLD = 12
+
+_EXPLANATION = """\
+The workload random_forest learns from Lending Club loans which are paid back and which are charged off.
+
+Without a file it uses generated loans: the same columns, plausible values, a signal to find, the same for
+the same seed. Times and costs measured with them are fair; their accuracy says nothing about real loans.
+
+Real loans: Lending Club published its loan statistics for years (LoanStats3a.csv to LoanStats3d.csv, then
+LoanStats_2016Q1.csv and so on), and no longer offers them openly. Copies are around under names like
+LoanStats3a.csv and accepted_2007_to_2018Q4.csv.gz (about 1.6 GB unpacked), some of them behind a login.
+lbench names no address, because none can be promised to stay, or to be the original. Get a copy you may
+use, then
+
+    lbench data PATH                        tells what would be used of it, and why
+    lbench run random_forest --data PATH    runs on it (-p rows=40000: on its first 40,000 finished loans)
+
+Read are CSV files: plain, .gz or .zst (unpack a .zip first), with or without the line of legal text at
+the top and the totals at the end. A file needs its header line, the column loan_status (or is_bad: 0 or
+1), and at least {fewest} of these columns; those that it has are used:
+
+{columns}
+
+The label is loan_status: Fully Paid against Charged Off. Loans that are not finished (Current, Late, In
+Grace Period, Default) are left out and counted. What became known only after a loan was made (payments,
+recoveries, the last credit check) is never used: it would give the answer away. A missing value becomes
+{missing:g}, below every real one; categories are numbered in alphabetical order. Bad rows are skipped and
+counted, up to {limit:.0%} of all.
+"""
+
+
+def explain() -> str:
+    """What the loans are, where real ones come from, which files can be read: a text of some paragraphs."""
+    columns = textwrap.fill(" ".join(FEATURES), 106, initial_indent="    ", subsequent_indent="    ")
+    return _EXPLANATION.format(columns=columns, fewest=FEWEST_COLUMNS, missing=MISSING, limit=BAD_ROWS_LIMIT)
+
+
+def inspect(path: Path) -> Dataset:
+    """The data set that a run would use of this file; its `source` and `notes` are what there is to tell.
+
+    Raises:
+        DataFileError: the file cannot be used.
+    """
+    return read_loans(path)
+
+
+def read_loans(path: Path, rows: int | None = None) -> Dataset:
+    """Read a loan file; with `rows`, at most the first so many finished loans of it.
+
+    Raises:
+        DataFileError: the file is not text, damaged, of wrong columns, mostly bad rows, or too few outcomes.
+    """
+    file = TextFile(path)
+    try:
+        table = Table(path, csv.reader(file))
+        table.read(rows)
+    except csv.Error as error:
+        raise DataFileError(f"{path} is not a CSV file that can be read: {error}") from None
+    _refuse(table)
+    X = np.frombuffer(table.values, dtype=np.float32).reshape(len(table.labels), len(table.features))
+    categories = _sort_categories(table, X)
+    holes = np.isnan(X)
+    missing = dict(zip(table.features, holes.sum(axis=0).tolist(), strict=True))
+    np.copyto(X, np.float32(MISSING), where=holes)
+    used = [name for name, count in missing.items() if count < len(X)]
+    if len(used) < len(table.features):
+        X = np.ascontiguousarray(X[:, [name in used for name in table.features]])
+    return Dataset(
+        {"X": X, "y": np.frombuffer(table.labels, dtype=np.uint8)},
+        source=f"{path.name}, "
+        + (f"first {len(X):,} loans" if table.stopped else f"SHA-256 {file.digest()}"),
+        rows=len(X),
+        columns=len(used),
+        notes=_row_notes(table) + _column_notes(table, missing),
+        meta={"features": used, "categories": categories, "classes": CLASSES},
+    )
+
+
+def _refuse(table: Table) -> None:
+    path = table.path
+    if not table.seen:
+        raise DataFileError(f"{path} has a header and no loans: name a file with rows")
+    if table.bad > BAD_ROWS_LIMIT * table.seen:
+        raise DataFileError(
+            f"{path} has {table.bad:,} bad rows of {table.seen:,}, more than {BAD_ROWS_LIMIT:.0%} "
+            f"(first: {table.first_bad}): is it damaged?"
+        )
+    charged_off = sum(table.labels)
+    if min(charged_off, len(table.labels) - charged_off) < FEWEST_OF_A_CLASS:
+        unfinished = sum(table.unfinished.values())
+        left = f", and {unfinished:,} that are not finished" if unfinished else ""
+        raise DataFileError(
+            f"{path} has {len(table.labels) - charged_off:,} fully paid loans, {charged_off:,} charged off"
+            f"{left}: at least {FEWEST_OF_A_CLASS} of both kinds are needed; name a file of earlier years"
+        )
+    for texts in table.texts:
+        if len(texts.names) > _MOST_CATEGORIES:
+            raise DataFileError(
+                f"{path}: column {texts.column} has {len(texts.names):,} different texts, "
+                "which are too many for categories: is it another column's content?"
+            )
+
+
+def _sort_categories(table: Table, X: NDArray[np.float32]) -> dict[str, list[str]]:
+    """Number categories alphabetically, in place: the order of a file's rows must not matter."""
+    categories = {}
+    for at, texts in enumerate(table.texts):
+        if texts.column in CATEGORIES and texts.names:
+            names = sorted(texts.names)
+            place = np.array([names.index(name) for name in texts.names], dtype=np.float32)
+            there = ~np.isnan(X[:, at])
+            X[there, at] = place[X[there, at].astype(np.intp)]
+            categories[texts.column] = names
+    return categories
+
+
+def _row_notes(table: Table) -> list[str]:
+    charged_off = sum(table.labels)
+    notes = [
+        f"{len(table.labels):,} of {table.seen:,} loans used: "
+        f"{len(table.labels) - charged_off:,} fully paid, {charged_off:,} charged off"
+        + (" (the rest of the file was not read, as `rows` asks)" if table.stopped else "")
+    ]
+    if table.unfinished:
+        told = ", ".join(f"{count:,} {status}" for status, count in table.unfinished.most_common(8))
+        notes.append(f"{sum(table.unfinished.values()):,} loans left out, not finished: {told}")
+    if table.bad:
+        notes.append(f"{table.bad:,} bad rows skipped (first: {table.first_bad})")
+    if table.remarks:
+        notes.append(f"{table.remarks:,} lines left out that are no loans (totals, headings)")
+    return notes
+
+
+def _column_notes(table: Table, missing: dict[str, int]) -> list[str]:
+    rows = len(table.labels)
+    used = [name for name, count in missing.items() if count < rows]
+    empty = [name for name, count in missing.items() if count == rows]
+    # credit_length stands in for earliest_cr_line in one file, so neither is missed where the other is there.
+    absent = [name for name in FEATURES if name not in table.header and name != "credit_length"]
+    if "credit_length" in table.header and "earliest_cr_line" in absent:
+        absent.remove("earliest_cr_line")
+    after = [name for name in table.header if known_only_after(name) and name != table.label]
+    others = [
+        name for name in table.header if name not in FEATURES and name not in after and name != table.label
+    ]
+    notes = [f"{_columns(used)} used: {', '.join(used)}"]
+    if absent:
+        notes.append(f"{_columns(absent)} not in the file: {', '.join(absent)}")
+    if empty:
+        notes.append(f"{_columns(empty)} dropped, without a value in any row: {', '.join(empty)}")
+    if after:
+        notes.append(f"{_columns(after)} dropped, known only after the loan was made: {', '.join(after)}")
+    if others:
+        told = ", ".join(others[:_OTHERS_TOLD]) + (", ..." if len(others) > _OTHERS_TOLD else "")
+        notes.append(f"{_columns(others)} dropped, not of the kind that the original study used: {told}")
+    holes = [f"{name} {count:,}" for name, count in missing.items() if 0 < count < rows]
+    if holes:
+        notes.append(f"missing values became {MISSING:g}, below every real one: {', '.join(holes)}")
+    return notes
+
+
+def _columns(names: list[str]) -> str:
+    return f"{len(names)} column{'s' if len(names) != 1 else ''}"

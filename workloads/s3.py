@@ -1,0 +1,305 @@
+"""Objects in S3 over the standard library's HTTP client: what the handler needs, and the driver uses too.
+
+boto3 would cost each cold start 300 to 400 ms. Here: get, put, create, delete; streams, checks digests, tries again
+after a 5xx or a broken connection. A client is for one thread at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import os
+import random
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+from lbench.errors import BackendError
+from lbench.workloads.sigv4 import EMPTY_SHA256, Credentials, Signer, encode_path, encode_query
+from lbench.workloads.wire import Object
+
+__all__ = ["ObjectStoreError", "S3Client", "credentials_from_environment"]
+
+_CHUNK = 1 << 18
+_RETRIED = frozenset((408, 429, 500, 502, 503, 504))
+
+
+class ObjectStoreError(BackendError):
+    """S3 refused, or could not be reached. The driver tells it from a task's own error by this class's name."""
+
+
+def credentials_from_environment() -> Credentials:
+    """Those of the function's role, which Lambda puts into the environment.
+
+    Raises:
+        ObjectStoreError: there are none.
+    """
+    try:
+        return Credentials(
+            os.environ["AWS_ACCESS_KEY_ID"],
+            os.environ["AWS_SECRET_ACCESS_KEY"],
+            os.environ.get("AWS_SESSION_TOKEN") or None,
+        )
+    except KeyError as error:
+        raise ObjectStoreError(f"no credentials for S3: {error} is not set in the environment") from None
+
+
+class S3Client:
+    """One endpoint of S3: its connection, its signer, and a count of the requests made."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        region: str = "us-east-1",
+        endpoint: str | None = None,
+        timeout_s: float = 60.0,
+        attempts: int = 5,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.requests = {"get": 0, "put": 0}
+        self._region = region
+        self._endpoint = endpoint
+        self._signer = Signer(credentials, region, "s3")
+        self._timeout_s = timeout_s
+        self._attempts = attempts
+        self._sleep = sleep
+        self._connection: http.client.HTTPConnection | None = None
+        self._server = ("", "")  # scheme and host of the open connection
+        self._context: ssl.SSLContext | None = None
+        self.closed = False
+
+    def close(self) -> None:
+        """Drop the connection; what another thread is doing with it ends with an error and is not tried again."""
+        self.closed = True
+        self._disconnect()
+
+    def get(self, place: Object) -> bytes:
+        """An object's bytes, checked against its digest where that is known.
+
+        Raises:
+            ObjectStoreError: it is not there, differs from its digest, or S3 cannot be reached.
+        """
+        parts: list[bytes] = []
+
+        def receive(response: http.client.HTTPResponse) -> None:
+            parts.clear()
+            digest = hashlib.sha256()
+            for chunk in _chunks(response):
+                parts.append(chunk)
+                digest.update(chunk)
+            _check(place, digest.hexdigest())
+
+        self._request("GET", place, receive=receive)
+        return b"".join(parts)
+
+    def get_to_file(self, place: Object, path: Path) -> None:
+        """The same, streamed to a file that appears under its name only when it is whole.
+
+        Raises:
+            ObjectStoreError: as `get`.
+            OSError: the file cannot be written.
+        """
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+
+        def receive(response: http.client.HTTPResponse) -> None:
+            digest = hashlib.sha256()
+            with part.open("wb") as file:
+                for chunk in _chunks(response):
+                    file.write(chunk)
+                    digest.update(chunk)
+            _check(place, digest.hexdigest())
+            part.replace(path)
+
+        try:
+            self._request("GET", place, receive=receive)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def put(self, place: Object, body: bytes | memoryview) -> Object:
+        """Store bytes; returns the place with digest and size.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached.
+        """
+        digest = hashlib.sha256(body).hexdigest()
+        self._request("PUT", place, body=body, digest=digest, length=len(body))
+        return Object(place.bucket, place.key, place.region, place.endpoint, digest, len(body))
+
+    def put_file(self, place: Object, path: Path, digest: str) -> Object:
+        """Store a file whose SHA-256 is known already; it is streamed.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached.
+            OSError: the file cannot be read.
+        """
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            self._request("PUT", place, body=file, digest=digest, length=size)
+        return Object(place.bucket, place.key, place.region, place.endpoint, digest, size)
+
+    def create_bucket(self, bucket: str) -> None:
+        """Make a bucket; one that is ours already is fine.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached.
+        """
+        body = b""
+        if self._region != "us-east-1":
+            space = "http://s3.amazonaws.com/doc/2006-03-01/"
+            body = (
+                f'<CreateBucketConfiguration xmlns="{space}"><LocationConstraint>{self._region}'
+                "</LocationConstraint></CreateBucketConfiguration>"
+            ).encode()
+        digest = hashlib.sha256(body).hexdigest()
+        place = Object(bucket, "", self._region, self._endpoint)
+        try:
+            self._request("PUT", place, body=body, digest=digest, length=len(body))
+        except ObjectStoreError as error:
+            if "BucketAlreadyOwnedByYou" not in str(error):
+                raise
+
+    def delete(self, bucket: str, key: str = "") -> None:
+        """Delete an object, or with no key the empty bucket; what is not there is fine.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached.
+        """
+        place = Object(bucket, key, self._region, self._endpoint)
+        self._request("DELETE", place, missing_ok=True)
+
+    def keys(self, bucket: str, prefix: str) -> list[str]:
+        """The keys under a prefix, at most 1,000: delete them and ask again.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached.
+        """
+        from xml.etree import ElementTree  # the handler has no use for it
+
+        found: list[str] = []
+
+        def receive(response: http.client.HTTPResponse) -> None:
+            tree = ElementTree.fromstring(b"".join(_chunks(response)))
+            found[:] = [node.text or "" for node in tree.iter() if node.tag.rpartition("}")[2] == "Key"]
+
+        place = Object(bucket, "", self._region, self._endpoint)
+        query = encode_query([("list-type", "2"), ("prefix", prefix)])
+        self._request("GET", place, query=query, receive=receive)
+        return found
+
+    def _request(
+        self,
+        method: str,
+        place: Object,
+        *,
+        query: str = "",
+        body: bytes | memoryview | BinaryIO | None = None,
+        digest: str = EMPTY_SHA256,
+        length: int | None = None,
+        receive: Callable[[http.client.HTTPResponse], None] | None = None,
+        missing_ok: bool = False,
+    ) -> None:
+        scheme, host, path = _address(place)
+        target = f"{path}?{query}" if query else path
+        what = f"S3 {method} {place.bucket}/{place.key}"
+        problem = ""
+        for attempt in range(self._attempts):
+            if self.closed:
+                raise ObjectStoreError(f"{what}: the client was closed")
+            if attempt:
+                self._sleep(random.uniform(0.5, 1.0) * min(5.0, 0.1 * 2**attempt))
+                if body is not None and not isinstance(body, bytes | memoryview):
+                    body.seek(0)
+            headers = {"host": host}
+            if length is not None:
+                headers["content-length"] = str(length)
+            signed = self._signer.sign(method, path, query, headers, digest)
+            if method.lower() in self.requests:
+                self.requests[method.lower()] += 1
+            try:
+                connection = self._connect(scheme, host)
+                connection.request(method, target, body=body, headers=signed)
+                response = connection.getresponse()
+                if response.status < 300:
+                    (receive or _drain)(response)
+                    return
+                text = response.read(4096).decode("utf-8", "replace")
+                _drain(response)
+            except (OSError, http.client.HTTPException, _Torn) as error:
+                self._disconnect()
+                problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                continue
+            if missing_ok and response.status == 404:
+                return
+            problem = f"{response.status} {_between(text, 'Code')} {_between(text, 'Message')}".strip()
+            if response.status not in _RETRIED:
+                raise ObjectStoreError(f"{what} failed: {problem}{_remedy(response.status)}")
+        raise ObjectStoreError(
+            f"{what} failed {self._attempts} times: {problem}: is the S3 endpoint {host} up?"
+        )
+
+    def _connect(self, scheme: str, host: str) -> http.client.HTTPConnection:
+        if self._connection is None or self._server != (scheme, host):
+            self._disconnect()
+            if scheme == "https":
+                self._context = self._context or ssl.create_default_context()
+                self._connection = http.client.HTTPSConnection(
+                    host, timeout=self._timeout_s, context=self._context, blocksize=_CHUNK
+                )
+            else:
+                self._connection = http.client.HTTPConnection(host, timeout=self._timeout_s, blocksize=_CHUNK)
+            self._server = (scheme, host)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.close()
+
+
+class _Torn(Exception):
+    """The bytes that came are not those that were stored."""
+
+
+def _address(place: Object) -> tuple[str, str, str]:
+    """Scheme, host and path: path style at a named endpoint, a virtual host at AWS's."""
+    if place.endpoint is None:
+        return "https", f"{place.bucket}.s3.{place.region}.amazonaws.com", encode_path(f"/{place.key}")
+    url = urlsplit(place.endpoint)
+    base = url.path.rstrip("/")
+    tail = f"/{place.key}" if place.key else ""
+    return url.scheme, url.netloc.rpartition("@")[2], encode_path(f"{base}/{place.bucket}{tail}")
+
+
+def _chunks(response: http.client.HTTPResponse) -> Any:
+    while chunk := response.read(_CHUNK):
+        yield chunk
+    if response.length:  # http.client tells a body cut short only where no size was asked for
+        raise _Torn(f"{response.length} bytes are missing")
+
+
+def _drain(response: http.client.HTTPResponse) -> None:
+    while response.read(_CHUNK):
+        pass
+
+
+def _check(place: Object, digest: str) -> None:
+    if place.sha256 is not None and place.sha256 != digest:
+        raise _Torn("its SHA-256 is not the one announced")
+
+
+def _between(text: str, tag: str) -> str:
+    return text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+
+
+def _remedy(status: int) -> str:
+    return {
+        301: ": the bucket is in another region: name it with --region",
+        403: ": the credentials may not do this at that endpoint",
+        404: ": was it deleted, or is --s3-endpoint another server?",
+    }.get(status, "")

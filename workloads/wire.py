@@ -1,0 +1,57 @@
+"""What driver and handler say to each other through Invoke: one definition for both ends.
+
+Bytes travel as base64 inside the JSON (msgspec does so by itself). Times are seconds since the epoch on the
+environment's clock; durations are milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+__all__ = ["VERSION", "Answer", "Event", "Object"]
+
+VERSION = 1
+
+
+class Object(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where bytes lie in S3. `endpoint` None: AWS's own; `sha256` None: not yet written."""
+
+    bucket: str
+    key: str
+    region: str = "us-east-1"
+    endpoint: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+
+
+class Event(msgspec.Struct, omit_defaults=True):
+    """One call of a task function. Exactly one of `task` and `task_at` is set: `encode([function, arguments])`."""
+
+    deadline_ms: int  # the watchdog ends the environment so long after the handler began
+    result_limit: int  # the largest answer, in bytes of JSON, that may come back inline
+    lbench: int = VERSION
+    task: bytes | None = None
+    task_at: Object | None = None
+    data: Object | None = None
+    result_to: Object | None = None  # where a result goes that is too large to come back inline
+
+
+class Answer(msgspec.Struct, omit_defaults=True):
+    """How a call went. Exactly one of `result` and `result_at` is set: `encode(value)`; neither if the task raised."""
+
+    environment: str
+    cold: bool  # whether it was the first call in its environment
+    received: float  # the handler began
+    sent: float  # the handler ended
+    lbench: int = VERSION
+    result: bytes | None = None
+    result_at: Object | None = None
+    fetch_ms: float | None = None  # task and data from S3, checked and mapped; None: nothing to fetch
+    import_ms: float | None = None  # finding the task's function (its libraries, the first time)
+    compute_ms: float | None = None  # the task's own code
+    store_ms: float | None = None  # the result to S3
+    s3: dict[str, int] = {}  # requests made: {"get": n, "put": n}
+    cpu_model: str | None = None  # with an environment's first answer only
+    versions: dict[str, Any] | None = None  # likewise
