@@ -39,9 +39,7 @@ def new_session_folder(name: str | None = None) -> Path:
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
-        raise InputError(
-            f"cannot record a session in {folder.parent}: {error.strerror}: set XDG_DATA_HOME"
-        ) from None
+        raise InputError(f"cannot record a session in {folder.parent}: {error.strerror}: set XDG_DATA_HOME") from None
     return folder
 
 

@@ -38,8 +38,9 @@ from lbench.engine.events import (
 )
 from lbench.engine.journal import Journal
 from lbench.engine.lag import LagMeter
-from lbench.engine.model import Answer, DataInfo, Driver, LambdaEnvironment, RunStatus
+from lbench.engine.model import DataInfo, Driver, LambdaEnvironment, RunStatus
 from lbench.engine.plan import BackendChoice, Plan, resolve_params, validate
+from lbench.engine.previews import Previews
 from lbench.engine.pricing import pricing_of
 from lbench.engine.runner import Policy, RunCancelled, RunFailed, Runner, offload_to_thread
 from lbench.engine.samples import Sampler
@@ -52,6 +53,7 @@ from lbench.workloads.model import Params, Workload
 __all__ = ["Conductor"]
 
 _SAMPLE_S = 1.0
+_DATA_NAME = "data.lbds"
 
 
 @dataclass(slots=True)
@@ -113,22 +115,21 @@ class Conductor:
             LbenchError: the plan cannot be carried out at all (bad input, unreadable data).
         """
         validate(plan)
-        self._cancelled = False
         self._pictured = False
         self._broken.clear()
-        job = await self._prepare(plan)
-        groups = self._plan_runs(plan, job)
         try:
+            job = await self._prepare(plan)
+            groups = self._plan_runs(plan, job)
             if plan.schedule == "isolated":
                 for group in groups:
                     await self._series(job, [group])
             else:
                 await self._series(job, groups)
+            return not self._cancelled
         finally:
+            self._cancelled = False  # here, not at the start: a cancel may come before the plan's first step
             self._journal.write(Phase(""))
-            if job.published is not None:
-                job.published.path.unlink(missing_ok=True)
-        return not self._cancelled
+            (self._folder / _DATA_NAME).unlink(missing_ok=True)
 
     # -- before the runs
 
@@ -145,7 +146,7 @@ class Conductor:
         workload, data = await asyncio.to_thread(load)
         info = published = None
         if data is not None:
-            file = self._folder / "data.lbds"
+            file = self._folder / _DATA_NAME
             digest = await asyncio.to_thread(dataset.write_dataset, data, file)
             size = file.stat().st_size
             published = Published(file, digest, size)
@@ -198,21 +199,20 @@ class Conductor:
                 opened.append((group, backend, setup_s))
             turns = max((len(group) for group, _, _ in opened), default=0)
             for turn in range(turns):
-                entries = [
-                    (group[turn], backend, setup_s if turn == 0 else 0.0)
-                    for group, backend, setup_s in opened
-                ]
-                if job.plan.schedule == "concurrent":
-                    await asyncio.gather(*(self._one(job, *entry) for entry in entries))
+                entries = [(group[turn], backend, setup_s if turn == 0 else 0.0) for group, backend, setup_s in opened]
+                if job.plan.schedule == "concurrent":  # checked afterwards: nothing computes beside a run
+                    answers = await asyncio.gather(*(self._one(job, *entry) for entry in entries))
+                    for (run, _, _), answer in zip(entries, answers, strict=True):
+                        await self._judge(job, run, answer)
                 else:
                     for entry in entries:
-                        await self._one(job, *entry)
+                        await self._judge(job, entry[0], await self._one(job, *entry))
 
     @contextlib.asynccontextmanager
     async def _opened(self, job: _Job, choice: BackendChoice) -> AsyncIterator[tuple[Backend, float]]:
         self._journal.write(Phase(f"starting {choice.label}"))
         started = time.monotonic()
-        async with open_backend(choice, job.plan, self._folder.name) as backend:
+        async with open_backend(choice, job.plan) as backend:
             await backend.publish(job.published)
             yield backend, time.monotonic() - started
             self._journal.write(Phase(f"closing {choice.label}"))
@@ -220,28 +220,37 @@ class Conductor:
     def _never_started(self, group: list[_Planned], why: str) -> None:
         self._broken.add(group[0].choice.label)
         for run in group:
-            self._journal.write(
-                RunEnded(run=run.id, status="failed", makespan_s=None, driver=None, error=why)
-            )
+            self._journal.write(RunEnded(run=run.id, status="failed", makespan_s=None, driver=None, error=why))
 
-    async def _one(self, job: _Job, run: _Planned, backend: Backend, setup_s: float) -> None:
+    async def _one(self, job: _Job, run: _Planned, backend: Backend, setup_s: float) -> Any:
         if self._cancelled or run.choice.label in self._broken:
-            return
-        answer = await self._measure(job, run, backend, setup_s)
+            return None
+        return await self._measure(job, run, backend, setup_s)
+
+    async def _judge(self, job: _Job, run: _Planned, answer: Any) -> None:
         if answer is None:
             return
-        encoded = await asyncio.to_thread(encode, answer)
-        del answer
-        verdict = await self._check(job, run, encoded)
-        if verdict is not None:
-            self._journal.write(Answered(run.id, verdict))
+        try:
+            encoded = await asyncio.to_thread(encode, answer)
+            del answer
+            verdict = await self._check(job, run, encoded)
+        except LbenchError as error:
+            verdict = Verdict(None, str(error))
+        if verdict.answer is not None:
+            self._journal.write(Answered(run.id, verdict.answer))
+        elif not self._cancelled:
+            why = f"the answer of {run.choice.label} could not be checked: {verdict.error}"
+            self._journal.write(Warned("unchecked", why, run.id))
         await self._journal.sync()
 
     async def _measure(self, job: _Job, run: _Planned, backend: Backend, setup_s: float) -> Any:
         """The run itself. Returns the answer, or None where there is none."""
         plan = job.plan
         policy = Policy(timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed)
-        runner = Runner(run.id, backend, self._journal, policy, offload=offload_to_thread)
+        previews = self._open_previews(job, run.id)
+        on_result = None if previews is None else previews.add
+        runner = Runner(run.id, backend, self._journal, policy, offload=offload_to_thread, on_result=on_result)
+        self._runners[run.id] = runner  # from here on a cancel reaches it, though its clock has not started
         if self._paused:
             runner.pause()
         pricing = pricing_of(run.choice, backend, plan, job.workload.limits(job.params))
@@ -268,19 +277,21 @@ class Conductor:
         await asyncio.to_thread(gc.collect)  # and the job's thread is there before the clock starts
         gc.freeze()  # what is there already is not walked again while the run is measured
         sampling = asyncio.get_running_loop().create_task(self._sample(run.id, runner))
-        self._runners[run.id] = runner
         cpu_s = time.process_time()
         lag.start()
         zero_s = runner.start_clock()
         self._intervals[run.id] = (zero_s, None)
         status: RunStatus = "failed"
-        error: str | None = None
+        error: str | None = "the engine failed: see engine.log"  # unless one of the following is the case
         answer: Any = None
         try:
             answer = await runner.run(steps)
-            status = "ok"
+            status, error = "ok", None
         except RunCancelled:
-            status = "cancelled"
+            status, error = "cancelled", None
+        except asyncio.CancelledError:  # the engine ends and cannot wait for the job's own code
+            status, error = "cancelled", None
+            raise
         except LbenchError as failure:
             error = str(failure)
             if isinstance(failure, RunFailed):
@@ -290,6 +301,8 @@ class Conductor:
             cpu_s = time.process_time() - cpu_s
             lag.stop()
             sampling.cancel()
+            if previews is not None:
+                previews.close()
             del self._runners[run.id]
             gc.unfreeze()
             self._intervals[run.id] = (zero_s, zero_s + elapsed_s)
@@ -315,6 +328,11 @@ class Conductor:
             await self._journal.sync()
         return answer
 
+    def _open_previews(self, job: _Job, run_id: str) -> Previews | None:
+        """The growing preview, where somebody wants to look and there is something to see."""
+        drawn = job.workload.previewer(job.params, job.data) if job.plan.preview else None
+        return None if drawn is None else Previews(self._folder, self._journal, run_id, drawn)
+
     def _overlapping(self, run_id: str, zero_s: float) -> list[str]:
         """The runs that were under way at some time of this one (known at its end; theirs name it too)."""
         return [
@@ -331,7 +349,7 @@ class Conductor:
 
     # -- after a run
 
-    async def _check(self, job: _Job, run: _Planned, encoded: bytes) -> Answer | None:
+    async def _check(self, job: _Job, run: _Planned, encoded: bytes) -> Verdict:
         self._journal.write(Phase(f"checking the answer of {run.choice.label}"))
         answer_file = self._folder / "answer.bin"
         request_file = self._folder / "check.json"
@@ -351,21 +369,12 @@ class Conductor:
         try:
             answer_file.write_bytes(encoded)
             request_file.write_bytes(msgspec.json.encode(request))
-            verdict = await self._ask_checker(request_file)
+            return await self._ask_checker(request_file)
         except OSError as error:
-            verdict = Verdict(None, f"{error.strerror}: {error.filename}")
+            return Verdict(None, f"{error.strerror}: {error.filename}")
         finally:
             answer_file.unlink(missing_ok=True)
             request_file.unlink(missing_ok=True)
-        if verdict.answer is None and not self._cancelled:
-            self._journal.write(
-                Warned(
-                    "unchecked",
-                    f"the answer of {run.choice.label} could not be checked: {verdict.error}",
-                    run.id,
-                )
-            )
-        return verdict.answer
 
     async def _ask_checker(self, request_file: Path) -> Verdict:
         read_end, write_end = os.pipe()
@@ -383,17 +392,18 @@ class Conductor:
             )
         finally:
             os.close(write_end)
+        told = asyncio.ensure_future(reader.read())
         try:
-            told = asyncio.ensure_future(reader.read())
             while not told.done():
                 await asyncio.wait({told}, timeout=0.1)
                 if self._cancelled:
                     return Verdict(None, "the session was stopped")
             code = await child.wait()
-            if told.result():
+            with contextlib.suppress(msgspec.MsgspecError):  # it may have died before or amid its verdict
                 return msgspec.json.decode(told.result(), type=Verdict)
             return Verdict(None, f"the checking process ended with exit code {code}: see engine.log")
         finally:
+            told.cancel()
             child.kill()
             await child.wait()
             transport.close()

@@ -81,9 +81,7 @@ class ControlServer:
         """Listen."""
         before = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(
-                self._serve, path=str(self._path), limit=_LINE_LIMIT_BYTES
-            )
+            self._server = await asyncio.start_unix_server(self._serve, path=str(self._path), limit=_LINE_LIMIT_BYTES)
         finally:
             os.umask(before)
 

@@ -122,9 +122,7 @@ def duration_usd(rates: Rates, billed_ms: int, memory_mb: int) -> Decimal:
     return _EXACT.multiply(_per_ms(rates.duration_gb_s_usd, memory_mb), Decimal(billed_ms))
 
 
-def invocation_usd(
-    rates: Rates, billed_ms: int, memory_mb: int, ephemeral_mb: int | None = None
-) -> InvocationCost:
+def invocation_usd(rates: Rates, billed_ms: int, memory_mb: int, ephemeral_mb: int | None = None) -> InvocationCost:
     """What one invocation costs; `ephemeral_mb` is the size of /tmp (None: the free 512 MB)."""
     return _invocations_usd(rates, billed_ms, 1, memory_mb, ephemeral_mb)
 
@@ -327,9 +325,7 @@ def _s3_usd(rates: Rates, counts: Mapping[str, int] | None) -> tuple[Decimal | N
     return _EXACT.add(put, _EXACT.multiply(rates.s3_get_usd, Decimal(counts.get("get", 0)))), []
 
 
-def _bytes_usd(
-    item: str, gb_usd: Decimal | None, count: int | None, region: str
-) -> tuple[Decimal | None, list[str]]:
+def _bytes_usd(item: str, gb_usd: Decimal | None, count: int | None, region: str) -> tuple[Decimal | None, list[str]]:
     if gb_usd is None:
         return None, [f"{item}: no price for {region}"]
     if count is None:

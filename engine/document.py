@@ -22,12 +22,7 @@ def invocations(run: RunView) -> Iterable[Invocation]:
     for row in range(len(run.columns)):
         values = run.columns.row(row)
         usd = None
-        if (
-            rates is not None
-            and pricing is not None
-            and pricing.memory_mb
-            and values["billed_ms"] is not None
-        ):
+        if rates is not None and pricing is not None and pricing.memory_mb and values["billed_ms"] is not None:
             charged = invocation_usd(rates, values["billed_ms"], pricing.memory_mb, pricing.ephemeral_mb)
             usd = usd_text(charged.usd)
         yield Invocation(usd=usd, **values)

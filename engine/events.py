@@ -33,6 +33,7 @@ __all__ = [
     "Event",
     "Paused",
     "Phase",
+    "Previewed",
     "Pricing",
     "Returned",
     "RunEnded",
@@ -180,6 +181,16 @@ class EnvironmentSeen(_Event, tag="environment"):
     info: LambdaEnvironment
 
 
+class Previewed(_Event, tag="preview"):
+    """A block of the growing preview lies in previews.bin: `length` bytes at `offset` (`workloads.encoding`)."""
+
+    run: str
+    stage: int
+    task: int
+    offset: int
+    length: int
+
+
 class Sampled(_Event, tag="sample"):
     """The machine's state at a moment of a run."""
 
@@ -243,6 +254,7 @@ Event = (
     | Dispatched
     | Returned
     | EnvironmentSeen
+    | Previewed
     | Sampled
     | RunEnded
     | Answered
@@ -257,8 +269,23 @@ _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def encode_lines(events: list[Event]) -> bytes:
-    """The events as JSON lines, each with its line end."""
-    return _encoder.encode_lines(events)
+    """The events as JSON lines, each with its line end.
+
+    Text that is no Unicode (a file name in another encoding has lone surrogates in Python) is told with escapes:
+    one such event must not cost those around it.
+    """
+    try:
+        return _encoder.encode_lines(events)
+    except UnicodeEncodeError:
+        return _encoder.encode_lines([_plain(msgspec.to_builtins(event)) for event in events])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def decode_event(line: bytes | memoryview) -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 __all__ = ["LagMeter"]
 
@@ -28,6 +29,8 @@ class LagMeter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            if (late_s := self._loop.time() - self._due_s) > 0:  # the loop was held up until now
+                self._lags_s.append(late_s)
 
     def _tick(self) -> None:
         now_s = self._loop.time()
@@ -40,4 +43,4 @@ class LagMeter:
         if not self._lags_s:
             return None
         ordered = sorted(self._lags_s)
-        return round(ordered[min(len(ordered) - 1, int(q * len(ordered)))] * 1000, 3)
+        return round(ordered[max(0, math.ceil(q * len(ordered)) - 1)] * 1000, 3)

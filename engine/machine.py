@@ -81,9 +81,7 @@ class MachineSample(msgspec.Struct, frozen=True):
 
     t_s: float  # since the run's start
     load: float | None = None  # processes that run or wait to, over the last minute
-    steal: float | None = (
-        None  # share of CPU time that the hypervisor gave to others, since the sample before
-    )
+    steal: float | None = None  # share of CPU time that the hypervisor gave to others, since the sample before
     mhz: float | None = None  # of one core
     temperature_c: float | None = None
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 
+from lbench.config.prices import rates
 from lbench.engine.backends import catalog
+from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.model import Schedule
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
@@ -45,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retries: int = 2
     data: str | None = None
     picture: str | None = None
+    preview: bool = False  # record a growing preview for a screen; it costs the driver some CPU
 
 
 def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
@@ -93,19 +96,17 @@ def validate(plan: Plan) -> None:
     if plan.tasks is not None:
         _at_least("--tasks", plan.tasks, 1)
     if not 0 < plan.timeout_s <= 900:
-        raise InputError(
-            f"--timeout {plan.timeout_s:g}: it is more than 0 and at most 900 seconds, as on Lambda"
-        )
+        raise InputError(f"--timeout {plan.timeout_s:g}: it is more than 0 and at most 900 seconds, as on Lambda")
     if not plan.backends:
         raise InputError("no backend to run on: name one with -b")
     labels = [choice.label for choice in plan.backends]
     for label in labels:
         if labels.count(label) > 1:
-            raise InputError(
-                f"two backends are called {label!r}: tell them apart with a label, as in -b {label}@other"
-            )
+            raise InputError(f"two backends are called {label!r}: tell them apart with a label, as in -b {label}@other")
     for choice in plan.backends:
-        parameters.parse(catalog.settings_type(choice.name), choice.settings, what=f"{choice.name} setting")
+        settings = parameters.parse(catalog.settings_type(choice.name), choice.settings, what=f"{choice.name} setting")
+        if isinstance(settings, LambdaSettings):
+            rates(settings.region, settings.arch or "x86_64")  # refuses a region without prices
     if plan.data is not None:
         if description.data is None:
             raise InputError(f"{plan.workload} reads no data: leave out --data")

@@ -6,11 +6,13 @@ import platform
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from lbench.config.prices import rates
 from lbench.engine import cost, machine
 from lbench.engine.backends.base import Backend
+from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.columns import STATUSES
 from lbench.engine.events import Pricing
 from lbench.engine.model import Cost, CostTexts
@@ -34,17 +36,18 @@ def bound_of(choice: BackendChoice, plan: Plan, limits: Limits) -> cost.Bound | 
     if choice.name != "emulated":
         return None
     # The data set is put once, and each attempt may get its arguments and data and put its result.
+    settings = msgspec.convert(choice.settings, LambdaSettings)
     attempts = 1 + plan.retries
     s3 = None
     if limits.tasks is not None and limits.s3_requests is not None:
         own = limits.tasks * attempts * 2 + 1
         s3 = {"put": own + limits.s3_requests, "get": own + limits.s3_requests}
     return cost.bound_usd(
-        rates(choice.settings["region"], choice.settings["arch"] or host_architecture()),
+        rates(settings.region, settings.arch or host_architecture()),
         tasks=limits.tasks,
         attempts=attempts,
         deadline_s=plan.timeout_s,
-        memory_mb=choice.settings["memory"],
+        memory_mb=settings.memory,
         s3_requests=s3,
     )
 
@@ -55,9 +58,10 @@ def pricing_of(choice: BackendChoice, backend: Backend, plan: Plan, limits: Limi
     if bound is None:
         rent = cost.machine_rent(machine.usable_cores(), machine.memory_bytes(), 3600.0)
         return Pricing(rent_usd_per_hour=cost.usd_text(rent.usd), rent_basis=rent.description)
+    settings = msgspec.convert(choice.settings, LambdaSettings)
     return Pricing(
-        rates=rates(choice.settings["region"], choice.settings["arch"] or host_architecture()),
-        memory_mb=choice.settings["memory"],
+        rates=rates(settings.region, settings.arch or host_architecture()),
+        memory_mb=settings.memory,
         bound_usd=None if bound.usd is None else cost.usd_text(bound.usd),
         unpriced=list(bound.left_out),
         deadline_s=plan.timeout_s,

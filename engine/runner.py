@@ -98,9 +98,7 @@ class _Pending:
 class Runner:
     """One run. `await run(job)` gives the answer; `cancel`, `pause` and `resume` may be called meanwhile."""
 
-    def __init__(
-        self, run_id: str, backend: Backend, sink: Sink, policy: Policy, *, offload: Offload = inline
-    ) -> None:
+    def __init__(self, run_id: str, backend: Backend, sink: Sink, policy: Policy, *, offload: Offload = inline) -> None:
         self.encode_s = 0.0
         self.decode_s = 0.0
         self.merge_s = 0.0
@@ -111,6 +109,8 @@ class Runner:
         self._sink = sink
         self._policy = policy
         self._offload = offload
+        self._on_result = on_result
+        self._tasks: list[Task] = []
         self._rng = random.Random(policy.seed)
         self._loop = asyncio.get_running_loop()
         self._capacity = backend.capacity if policy.concurrency is None else policy.concurrency
@@ -165,6 +165,7 @@ class Runner:
             tasks, answer = await self._offload(self._advance, job, results)
             if tasks is None:
                 return answer
+            self._tasks = tasks
             encoded = await self._offload(self._encode, tasks)
             raw = await self._run_stage(encoded)
             results = await self._offload(self._decode, raw)
@@ -177,7 +178,7 @@ class Runner:
             tasks = next(job) if results is None else job.send(results)
         except StopIteration as end:
             return None, end.value
-        except Exception as error:  # the job is the workload's own code: it may raise anything
+        except (Exception, SystemExit) as error:  # the job is the workload's own code: it may raise anything
             raise RunFailed(f"the job itself failed: {type(error).__name__}: {error}") from error
         finally:
             self.merge_s += time.perf_counter() - started
@@ -261,9 +262,7 @@ class Runner:
     def _attempt_over(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            failed = (
-                error if isinstance(error, LbenchError) else RunFailed(f"{type(error).__name__}: {error}")
-            )
+            failed = error if isinstance(error, LbenchError) else RunFailed(f"{type(error).__name__}: {error}")
             self._finish_stage(failed)
         self._fill()
 
@@ -309,6 +308,10 @@ class Runner:
                 )
             )
             raise
+        except Exception as error:  # the backend has broken down; the record stays whole: what was begun has an end
+            failure = Failure("error", type(error).__name__, str(error), retriable=False)
+            self._record(n, dispatched.environment, Outcome(failure=failure))
+            raise
         self._record(n, dispatched.environment, outcome)
         self._settle(pending, outcome)
 
@@ -322,7 +325,7 @@ class Runner:
                 run=self._run_id,
                 n=n,
                 status="ok" if failure is None else failure.kind,
-                returned_s=(outcome.returned_s or self._loop.time()) - zero_s,
+                returned_s=(self._loop.time() if outcome.returned_s is None else outcome.returned_s) - zero_s,
                 environment=outcome.environment or placed,
                 cold=outcome.cold,
                 started_s=None if outcome.started_s is None else outcome.started_s - zero_s,
@@ -350,8 +353,12 @@ class Runner:
 
     def _settle(self, pending: _Pending, outcome: Outcome) -> None:
         failure = outcome.failure
+        if self._stage_done is None or self._stage_done.done():
+            return  # it came while the stage is being abandoned: recorded, and that is all
         if failure is None:
             self._results[pending.index] = outcome.result
+            if self._on_result is not None:
+                self._on_result(self._stage, pending.index, self._tasks[pending.index], outcome.result)
             self._missing -= 1
             if not self._missing:
                 self._finish_stage()
@@ -359,9 +366,9 @@ class Runner:
         wait_s = self._wait_before_retry(pending, failure)
         if wait_s is None:
             tries = f" after {pending.attempts} attempts" if pending.attempts > 1 else ""
-            self._finish_stage(
-                RunFailed(f"task {pending.index} failed{tries}: {failure.type}: {failure.message}")
-            )
+            if failure.kind == "throttled":
+                tries += f", throttled for {_THROTTLE_PATIENCE_S:g} s"
+            self._finish_stage(RunFailed(f"task {pending.index} failed{tries}: {failure.type}: {failure.message}"))
         elif wait_s <= 0:
             self._again(pending)
         else:

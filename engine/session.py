@@ -18,6 +18,7 @@ from lbench.engine.events import (
     Event,
     Paused,
     Phase,
+    Previewed,
     Returned,
     RunEnded,
     RunPlanned,
@@ -47,6 +48,7 @@ class RunView:
         self.stages: list[Stage] = []
         self.environments: dict[str, LambdaEnvironment] = {}
         self.samples: list[MachineSample] = []
+        self.previews: list[Previewed] = []  # where the blocks of its preview lie
         self.columns = Columns()
         self.finished_tasks = 0  # tasks with a result, over all stages so far
         self.dispatched_total = 0
@@ -107,6 +109,8 @@ class RunView:
                 self.stages[event.index] = Stage(old.index, old.started_s, event.at_s, old.tasks)
             case EnvironmentSeen():
                 self.environments[event.info.id] = event.info
+            case Previewed():
+                self.previews.append(event)
             case Sampled():
                 self.samples.append(event.sample)
             case RunEnded():

@@ -26,7 +26,7 @@ _ARRAY = 1
 # The dtypes that travel, by `dtype.str`: plain bytes of the same meaning on every machine. So no objects, no
 # records, and no long double (80 bits in 16 bytes on x86-64, 128 bits on arm64).
 _DTYPE = re.compile(
-    r"\|b1|[<>|][iu][1248]|[<>]f[248]|[<>]c(8|16)|[<>]U[1-9]\d*|\|S[1-9]\d*|[<>][mM]8\[\d*[A-Za-z]+\]"
+    r"\|b1|[<>|][iu][1248]|[<>]f[248]|[<>]c(8|16)|[<>]U[1-9]\d*|\|S[1-9]\d*|[<>][mM]8\[([1-9]\d*)?[A-Za-z]+\]"
 )
 _Header = tuple[str, tuple[Annotated[int, msgspec.Meta(ge=0)], ...]]
 
@@ -35,9 +35,7 @@ def _encode_array(array: NDArray[Any]) -> msgspec.msgpack.Ext:
     if array.dtype.kind in "SU" and not array.dtype.itemsize:
         array = array.astype(f"{array.dtype.kind}1")  # nothing but empty texts, of 0 bytes each
     if not _DTYPE.fullmatch(array.dtype.str):
-        raise EncodingError(
-            f"an array of dtype {array.dtype} cannot travel: use numbers, bytes or fixed text"
-        )
+        raise EncodingError(f"an array of dtype {array.dtype} cannot travel: use numbers, bytes or fixed text")
     if isinstance(array, np.ma.MaskedArray):
         raise EncodingError("a masked array cannot travel: send the data and the mask as two arrays")
     header = msgspec.msgpack.encode([array.dtype.str, array.shape])
@@ -47,15 +45,9 @@ def _encode_array(array: NDArray[Any]) -> msgspec.msgpack.Ext:
 def _enc_hook(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return _encode_array(value)
-    if (
-        isinstance(value, np.generic)
-        and value.dtype.kind in "biufSU"
-        and not isinstance(value, np.longdouble)
-    ):
+    if isinstance(value, np.generic) and value.dtype.kind in "biufSU" and not isinstance(value, np.longdouble):
         return value.item()
-    raise EncodingError(
-        f"a {type(value).__name__} cannot travel: return numbers, text, bytes, arrays, lists or dicts"
-    )
+    raise EncodingError(f"a {type(value).__name__} cannot travel: return numbers, text, bytes, arrays, lists or dicts")
 
 
 def _ext_hook(code: int, data: memoryview) -> Any:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-__all__ = ["Check", "Description", "Job", "Limits", "Params", "Task", "Workload"]
+__all__ = ["Check", "Description", "Job", "Limits", "Params", "Previewer", "Task", "Workload"]
 
 
 class Task:
@@ -47,6 +47,18 @@ class Limits(msgspec.Struct, frozen=True):
 
     tasks: int | None
     s3_requests: int | None = 0
+
+
+class Previewer(Protocol):
+    """Makes small pictures of a run's progress out of its results, one after the other."""
+
+    def add(self, task: Task, result: Any) -> dict[str, Any] | None:
+        """What to show when `task` has returned `result`: an encodable block of at most 64 KB, or None.
+
+        Rows of a picture: `{"kind": "rows", "width", "height", "first", "step", "values": uint8 (rows, <= 256)}`, 255
+        inside the set. A point of a curve: `{"kind": "curve", "label", "x", "y"}`.
+        """
+        ...
 
 
 P = TypeVar("P", bound=Params)
@@ -89,6 +101,10 @@ class Workload(Generic[P]):
     def summary(self, params: P, answer: Any) -> dict[str, Any]:
         """A few facts of the answer worth telling (an accuracy, a count); JSON scalars."""
         return {}
+
+    def previewer(self, params: P, data: Any) -> Previewer | None:
+        """What draws a run while it goes on; None where there is nothing to draw."""
+        return None
 
     def picture(self, params: P, answer: Any) -> Any:
         """The answer as an RGB array (height, width, 3) of uint8, or None where there is nothing to draw."""

@@ -109,9 +109,7 @@ def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]
     try:
         answer = _answer.decode(reply.body)
     except msgspec.MsgspecError as error:
-        outcome.failure = Failure(
-            "error", "BadAnswer", f"the answer is not lbench's: {error}", retriable=True
-        )
+        outcome.failure = Failure("error", "BadAnswer", f"the answer is not lbench's: {error}", retriable=True)
         return outcome, None
     if answer.result is not None:
         outcome.result = answer.result
@@ -151,14 +149,8 @@ def _failed(reply: Reply, tail: bytes, report: Report | None, deadline_s: float)
     log = tail[-_TAIL_KEPT:].decode("utf-8", "replace") or None
     if error.stack_trace:  # only code that ran in the interpreter has one
         trace = "".join(_own_frames(error.stack_trace)) + f"{kind}: {text}"
-        return Failure(
-            "error", kind, text, retriable=kind == "ObjectStoreError", log_tail=trace[-_TAIL_KEPT:]
-        )
-    if (
-        kind == "Sandbox.Timedout"
-        or "Task timed out after" in text
-        or (report and report.status == "timeout")
-    ):
+        return Failure("error", kind, text, retriable=kind == "ObjectStoreError", log_tail=trace[-_TAIL_KEPT:])
+    if kind == "Sandbox.Timedout" or "Task timed out after" in text or (report and report.status == "timeout"):
         return Failure("timeout", kind, text or "the function timed out", retriable=True, log_tail=log)
     if kind == "Runtime.ExitError" and (
         text.endswith(_WATCHDOG) or (report and (report.duration_ms or 0) >= deadline_s * 1000)

@@ -19,9 +19,7 @@ class RemoteClock:
     low: float = float("-inf")
     high: float = float("inf")
 
-    def observe(
-        self, sent_s: float, began: float, ended: float, arrived_s: float, init_s: float = 0.0
-    ) -> None:
+    def observe(self, sent_s: float, began: float, ended: float, arrived_s: float, init_s: float = 0.0) -> None:
         """Narrow the interval by one invocation.
 
         Args:

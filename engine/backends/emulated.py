@@ -103,7 +103,7 @@ class EmulatedBackend(LambdaBackend):
         self._named_store: ObjectStore | None = None  # at an endpoint that outlives us: to be cleared
 
     async def _start(self) -> tuple[str, Callable[[], Credentials], ObjectStore]:
-        region, bucket = self._chosen.region, f"lbench-{secrets.token_hex(6)}"
+        bucket = f"lbench-{secrets.token_hex(6)}"
         if self._chosen.s3_endpoint is None:
             self._embedded = EmbeddedS3(bucket)
             store = self._open_store(self._embedded.open(), bucket)
@@ -125,7 +125,7 @@ class EmulatedBackend(LambdaBackend):
             environment=self._environment(),
             code_sha256=self.package_digest,
         )
-        self._emulator = await launch([function], concurrency=self.capacity)
+        self._emulator = await launch([function], concurrency=self.capacity, region=self._chosen.region)
         return self._emulator.endpoint, lambda: _DUMMY, store
 
     def _open_store(self, endpoint: str, bucket: str) -> ObjectStore:

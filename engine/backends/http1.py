@@ -113,9 +113,7 @@ class _Connection(asyncio.Protocol):
         elif self._headed:
             self.fail("the response was cut short")
         else:
-            self.fail(
-                f"the connection was reset: {exc}" if exc else "the connection was closed before an answer"
-            )
+            self.fail(f"the connection was reset: {exc}" if exc else "the connection was closed before an answer")
 
     # httptools
 
@@ -150,9 +148,7 @@ class HttpPool:
     There is no limit here: the runner's concurrency is the limit.
     """
 
-    def __init__(
-        self, url: str, *, context: ssl.SSLContext | None = None, connect_timeout_s: float = 10.0
-    ) -> None:
+    def __init__(self, url: str, *, context: ssl.SSLContext | None = None, connect_timeout_s: float = 10.0) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no http(s) URL")

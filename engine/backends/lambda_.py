@@ -7,6 +7,7 @@ come from. What is too large for Invoke goes through S3 by itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable
 from types import TracebackType
@@ -32,6 +33,7 @@ INIT_LIMIT_S = 10.0  # an on-demand environment's, after which Lambda starts it 
 INLINE_BYTES = 6_000_000  # JSON each way; AWS's own limit is 6,291,556
 _ENVELOPE_BYTES = 2048  # an event without its task, at most
 _READ_MARGIN_S = 5.0
+_OTHER_FILES = 256
 
 _encode = msgspec.json.Encoder().encode
 
@@ -84,6 +86,7 @@ class LambdaBackend:
             BackendError: that failed.
         """
         try:
+            _allow_files(self.capacity)
             endpoint, credentials, self._store = await self._start()
             self._client = make_client(self._chosen.client, endpoint, self._chosen.region, credentials)
             await self._client.open(self.capacity)
@@ -217,6 +220,20 @@ class LambdaBackend:
             info.cpu_model = answer.cpu_model
         if answer.versions is not None:
             self.versions[answer.environment] = answer.versions
+
+
+def _allow_files(connections: int) -> None:
+    """Raise the soft limit on open files, where the hard one lets us: a connection an invocation, and some more."""
+    try:
+        import resource
+    except ImportError:  # not on this system
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _store_failure(error: ObjectStoreError) -> Failure:

@@ -7,6 +7,7 @@ difference. Neither tries a call again: retries are the runner's.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Literal, Protocol
@@ -149,6 +150,15 @@ def _reply(response: Response) -> Reply:
     return reply
 
 
+# botocore's variables that would bring in the user's profiles, files and endpoints: none of them is asked.
+_ISOLATED: dict[str, tuple[Any, Any, Any, Any]] = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+    "ignore_configured_endpoint_urls": (None, None, True, None),
+}
+
+
 class Aioboto3Client:
     """aioboto3's Lambda client with its retries off: the thin client's measure."""
 
@@ -171,9 +181,11 @@ class Aioboto3Client:
         """Make the client; aioboto3 opens its connections as they are needed."""
         import aioboto3
         from aiobotocore.config import AioConfig
+        from aiobotocore.session import AioSession
 
         keys = self._credentials()
         session = aioboto3.Session(
+            botocore_session=AioSession(session_vars=_ISOLATED),
             aws_access_key_id=keys.access_key,
             aws_secret_access_key=keys.secret_key,
             aws_session_token=keys.token,
@@ -184,6 +196,7 @@ class Aioboto3Client:
             read_timeout=self._read_timeout_s,
             retries={"total_max_attempts": 1, "mode": "standard"},
             tcp_keepalive=True,
+            proxies={},
         )
         self._client = await self._stack.enter_async_context(
             session.client("lambda", endpoint_url=self._endpoint, config=config)
@@ -240,4 +253,6 @@ def make_client(
     kind: Literal["fast", "aioboto3"], endpoint: str, region: str, credentials: Callable[[], Credentials]
 ) -> InvokeClient:
     """The client of that name, not yet open."""
-    return {"fast": FastClient, "aioboto3": Aioboto3Client}[kind](endpoint, region, credentials)
+    if kind == "aioboto3":
+        return Aioboto3Client(endpoint, region, credentials)
+    return FastClient(endpoint, region, credentials)

@@ -166,9 +166,7 @@ class WorkerProcess:
         self._loop.add_reader(self._output.fileno(), self._printed)
         self.child.on_exit(self._exited)
 
-    def set_up(
-        self, preload: str | None, data: str | None, done: Callable[[WorkerProcess, str | None], None]
-    ) -> None:
+    def set_up(self, preload: str | None, data: str | None, done: Callable[[WorkerProcess, str | None], None]) -> None:
         """Have it import the workload and map the data; `done(self, why not)` follows, if it lives."""
         self.ready = False
         self._on_ready = done

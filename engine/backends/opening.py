@@ -18,20 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["open_backend"]
 
 
-def open_backend(choice: BackendChoice, plan: Plan, session_id: str) -> Backend:
+def open_backend(choice: BackendChoice, plan: Plan) -> Backend:
     """The backend of a plan's choice, not yet opened (`async with` opens it)."""
     settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
     cores = machine.usable_cores()
     if isinstance(settings, LambdaSettings):
-        from lbench.engine.backends.lambda_ import LambdaBackend
+        from lbench.engine.backends.emulated import open_emulated
 
-        return LambdaBackend(
-            settings,
-            timeout_s=plan.timeout_s,
-            usable_cores=cores,
-            memory_bytes=machine.memory_bytes(),
-            session=session_id,
-        )
+        return open_emulated(settings, usable_cores=cores, memory_bytes=machine.memory_bytes(), preload=plan.workload)
     from lbench.engine.backends.local import open_local
 
     assert isinstance(settings, LocalSettings | SequentialSettings)

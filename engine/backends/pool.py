@@ -97,9 +97,7 @@ class Pool:
         if data == self._data:
             return
         if len(self._idle) != len(self._slots) * self._threads:
-            raise BackendError(
-                "data cannot be published while calls are running: wait for them or cancel them"
-            )
+            raise BackendError("data cannot be published while calls are running: wait for them or cancel them")
         self._data = data
         self._idle.clear()
         for worker in self._slots:

@@ -96,9 +96,7 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"lbench: the embedded S3 could not make its bucket: {made.status}\n")
         return 1
     os.set_blocking(number, True)
-    server = make_server(
-        host, port, application, threaded=True, request_handler=MotoRequestHandler, fd=number
-    )
+    server = make_server(host, port, application, threaded=True, request_handler=MotoRequestHandler, fd=number)
     with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
     return 0

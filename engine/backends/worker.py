@@ -71,9 +71,7 @@ class _Worker:
             value = function(**arguments)
             finished = time.monotonic()
             answer = encode(value)
-        except (
-            BaseException
-        ) as error:  # the border of the task's code: whatever it raises is its result, sys.exit too
+        except BaseException as error:  # the border of the task's code: whatever it raises is its result, sys.exit too
             finished = finished or time.monotonic()
             answer = encode(_told(error))
             return frames.REPLY.pack(frames.FAILURE, len(answer), started, finished), answer

@@ -20,9 +20,7 @@ from lbench.engine.emulator.server import Emulator
 from lbench.engine.emulator.spec import EmulatorConfig, lbench_function
 from lbench.errors import InputError, LbenchError
 
-_STOP_LIMIT_S = (
-    2  # ending in good order takes milliseconds; after this the kernel ends it, and so the environments
-)
+_STOP_LIMIT_S = 2  # ending in good order takes milliseconds; after this the kernel ends it, and so the environments
 
 
 def _config(source: str | None, lifeline: bool) -> EmulatorConfig:
@@ -36,9 +34,7 @@ def _config(source: str | None, lifeline: bool) -> EmulatorConfig:
                 text = Path(source).read_bytes()
             config = msgspec.json.decode(text, type=EmulatorConfig)
         except OSError as problem:
-            raise InputError(
-                f"{source}: {problem.strerror}: name a readable file, or - for standard input"
-            ) from None
+            raise InputError(f"{source}: {problem.strerror}: name a readable file, or - for standard input") from None
         except msgspec.MsgspecError as problem:
             raise InputError(f"the emulator's configuration {source} is not right: {problem}") from None
     if not config.functions:
@@ -76,9 +72,7 @@ def main() -> int:
     """Serve; the exit code is 0, or 2 when it could not be started."""
     parser = argparse.ArgumentParser(prog="python -m lbench.engine.emulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; by default a free one")
-    parser.add_argument(
-        "--config", metavar="FILE", help="functions and limits as JSON; - reads standard input"
-    )
+    parser.add_argument("--config", metavar="FILE", help="functions and limits as JSON; - reads standard input")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
     given = parser.parse_args()
     os.environ.pop("LBENCH_PARENT_PID", None)

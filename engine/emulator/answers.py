@@ -28,9 +28,7 @@ __all__ = [
 ]
 
 REQUEST_LIMIT = 6_291_456  # bytes: 6 MiB, "InvokeFunction"
-RESPONSE_LIMIT = (
-    6_291_556  # bytes: AWS gives a response 100 bytes more (its own error text names this number)
-)
+RESPONSE_LIMIT = 6_291_556  # bytes: AWS gives a response 100 bytes more (its own error text names this number)
 
 TOO_LARGE_PAYLOAD = (
     b'{"errorMessage":"Response payload size exceeded maximum allowed payload size (6291556 bytes).",'
@@ -86,9 +84,7 @@ def exit_payload(request_id: str, code: int) -> bytes:
         }
         how = f"Runtime exited with error: signal: {names.get(-code, str(-code))}"
     message = f"RequestId: {request_id} Error: {how}"
-    return json.dumps(
-        {"errorType": "Runtime.ExitError", "errorMessage": message}, separators=(",", ":")
-    ).encode()
+    return json.dumps({"errorType": "Runtime.ExitError", "errorMessage": message}, separators=(",", ":")).encode()
 
 
 class Invocation:
@@ -125,15 +121,11 @@ class Invocation:
         self.trace_id = trace_id
         self.delivered_s: float | None = None  # on the loop's clock; None: the runtime has not got it yet
 
-    def answer(
-        self, payload: bytes | bytearray, *, failed: bool, log: tuple[bytes, bytes, Report] | None
-    ) -> None:
+    def answer(self, payload: bytes | bytearray, *, failed: bool, log: tuple[bytes, bytes, Report] | None) -> None:
         """Tell the caller how it went (a function's failure has status 200 as well)."""
         headers = [("x-amzn-RequestId", self.request_id), ("X-Amz-Executed-Version", "$LATEST")]
         if failed:
-            headers.append(
-                ("X-Amz-Function-Error", "Unhandled")
-            )  # AWS's word for all that Python's runtime reports
+            headers.append(("X-Amz-Function-Error", "Unhandled"))  # AWS's word for all that Python's runtime reports
         if log is not None:
             headers.append(("X-Amz-Log-Result", base64.b64encode(tail(*log)).decode()))
         self.exchange.reply(200, payload, headers)

@@ -87,9 +87,7 @@ def _digest(sources: dict[str, bytes]) -> str:
 def _intact(folder: Path, sources: dict[str, bytes]) -> bool:
     try:
         present = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
-        return present == set(sources) and all(
-            (folder / name).read_bytes() == sources[name] for name in sources
-        )
+        return present == set(sources) and all((folder / name).read_bytes() == sources[name] for name in sources)
     except OSError:
         return False
 

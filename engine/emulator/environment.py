@@ -27,9 +27,7 @@ from lbench.engine.emulator.spec import EmulatorConfig, FunctionSpec
 
 __all__ = ["INIT_LIMIT_S", "Environment"]
 
-INIT_LIMIT_S = (
-    10.0  # AWS: an init that takes longer is begun again under the function's timeout; here it just goes on
-)
+INIT_LIMIT_S = 10.0  # AWS: an init that takes longer is begun again under the function's timeout; here it just goes on
 _HEAD_LIMIT = 2_097_152  # bytes: awslambdaric sends up to 1 MB of X-Ray cause in a header
 _RUNTIME = b"/2018-06-01/runtime"
 _OK = b'{"status":"OK"}'
@@ -72,9 +70,7 @@ class Environment:
         self._over = False
         self._server = Server(self._runtime_api, body_limit=RESPONSE_LIMIT, head_limit=_HEAD_LIMIT)
         port = self._server.bind()
-        environ = variables(
-            spec, region=config.region, api=f"127.0.0.1:{port}", stream=self.stream, folder=folder
-        )
+        environ = variables(spec, region=config.region, api=f"127.0.0.1:{port}", stream=self.stream, folder=folder)
         try:
             self.process = Process(spec, environ, self._exited)
         except OSError:
@@ -158,9 +154,7 @@ class Environment:
         self._timer = None
         self._over = True  # no longer to be given work
         self.process.kill()
-        moment = (
-            time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1_000_000 % 1000:03d}Z"
-        )
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1_000_000 % 1000:03d}Z"
         self._finish(
             timeout_payload(invocation.request_id, self.spec.timeout_s),
             failed=True,
@@ -249,9 +243,7 @@ class Environment:
         self._over = True
         if invocation is not None and not self._answered:
             if invocation.delivered_s is None and self.init_ms is not None:
-                unseen = (
-                    invocation  # assigned between two requests of the runtime, which ended before the second
-                )
+                unseen = invocation  # assigned between two requests of the runtime, which ended before the second
             else:
                 payload = exit_payload(invocation.request_id, code)
                 message = json.loads(payload)["errorMessage"]

@@ -19,9 +19,7 @@ __all__ = ["Exchange", "Server"]
 
 _REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _PIPELINE = 16  # requests of one connection that wait for their turn before it is no longer read
-_DISCARD_FACTOR = (
-    8  # a body that is too large is read (up to this many limits) so that the client can hear the answer
-)
+_DISCARD_FACTOR = 8  # a body that is too large is read (up to this many limits) so that the client can hear the answer
 
 Handler = Callable[["Exchange"], None]
 
@@ -54,9 +52,7 @@ class Exchange:
         self.replied = False
         self.on_close: Callable[[], None] | None = None  # told when the client leaves before the answer
 
-    def reply(
-        self, status: int, body: bytes | bytearray = b"", headers: Iterable[tuple[str, str]] = ()
-    ) -> None:
+    def reply(self, status: int, body: bytes | bytearray = b"", headers: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with `body`, JSON unless a header says otherwise."""
         if self.replied:
             return
@@ -109,9 +105,6 @@ class _Connection(asyncio.Protocol):
         if current is not None and current.on_close is not None:
             current.on_close()
 
-    def eof_received(self) -> bool:
-        return self._current is not None  # a client may close its half and still wait for the answer
-
     def data_received(self, data: bytes) -> None:
         if self.lost:
             return
@@ -119,8 +112,9 @@ class _Connection(asyncio.Protocol):
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(400)
+        except httptools.HttpParserUpgrade:  # the request is answered as it is, and then closed
+            if self._transport is not None and not self.lost:
+                self._transport.pause_reading()
         except httptools.HttpParserError:
             self._refuse(400)
         else:
@@ -146,6 +140,8 @@ class _Connection(asyncio.Protocol):
         self._in_head = False
         exchange.method = self._parser.get_method()
         exchange.keep_alive = self._parser.should_keep_alive() and not self._server.closing
+        if self._parser.should_upgrade():
+            exchange.keep_alive = False
         headers = exchange.headers
         if int(headers.get(b"content-length", b"0")) > self._server.body_limit:
             exchange.too_large = True
@@ -257,7 +253,8 @@ class Server:
         Raises:
             OSError: the port is taken.
         """
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # The protocol is named because asyncio sets TCP_NODELAY only where it is.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             if port:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -143,16 +143,12 @@ async def launch(
         os.close(errors.write)
     running = RunningEmulator(child, "", errors)
     try:
-        await asyncio.get_running_loop().run_in_executor(
-            None, _send, child, msgspec.json.encode(config) + b"\n"
-        )
+        await asyncio.get_running_loop().run_in_executor(None, _send, child, msgspec.json.encode(config) + b"\n")
         async with asyncio.timeout(_START_LIMIT_S):
             running.endpoint = await _first_line(child)
     except TimeoutError:
         await running.stop()
-        raise BackendError(
-            f"the emulator did not start within {_START_LIMIT_S:.0f} s: is the machine busy?"
-        ) from None
+        raise BackendError(f"the emulator did not start within {_START_LIMIT_S:.0f} s: is the machine busy?") from None
     except BaseException:
         await running.stop()
         raise

@@ -64,9 +64,7 @@ def post_invocation_result(
 def post_error(invoke_id: str, error: str, xray_fault: str = "", invocation_id: str | None = None) -> None:
     """Send what the function raised, as JSON."""
     headers = {"Content-Type": "application/json"}
-    if (
-        xray_fault and len(xray_fault) < 32_768 and xray_fault.isascii()
-    ):  # http.client's own limit is 64 KB a line
+    if xray_fault and len(xray_fault) < 32_768 and xray_fault.isascii():  # http.client's own limit is 64 KB a line
         headers["Lambda-Runtime-Function-XRay-Error-Cause"] = xray_fault
     status, _, _ = _call("POST", f"/invocation/{invoke_id}/error", error.encode(), headers)
     if status != 202:

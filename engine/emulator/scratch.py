@@ -40,9 +40,7 @@ class Scratch:
     def __enter__(self) -> Self:
         self._parent.mkdir(mode=0o700, exist_ok=True)
         if self._parent.is_symlink() or self._parent.stat().st_uid != os.getuid():
-            self._parent = Path(
-                tempfile.mkdtemp(prefix="lbench-emulator-")
-            )  # somebody else's: keep out of it
+            self._parent = Path(tempfile.mkdtemp(prefix="lbench-emulator-"))  # somebody else's: keep out of it
         gate = _lock(self._parent / ".lock", wait=True)  # nobody sweeps while a folder has no lock yet
         assert gate is not None
         try:

@@ -88,9 +88,7 @@ class Emulator:
             gone = [told for function in functions for told in function.ended]
             reply_json(exchange, request_id, {"environments": gone + there})
             return
-        message = (
-            f"{exchange.method.decode()} {raw} is not emulated: see the documentation of `lbench emulator`"
-        )
+        message = f"{exchange.method.decode()} {raw} is not emulated: see the documentation of `lbench emulator`"
         error(exchange, request_id, 404, "UnknownOperationException", message)
 
     def _find(self, exchange: Exchange, request_id: str, text: str, query: str) -> Function | None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lbench.errors import InputError
 from lbench.workloads import functions
 from lbench.workloads.encoding import decode, encode
@@ -20,6 +21,8 @@ from lbench.workloads.mandelbrot.job import WORKLOAD, rows_of
 from lbench.workloads.model import Task
 from lbench.workloads.parameters import parse
 from lbench.workloads.registry import describe, load
+
+UNHURRIED = settings(deadline=None)  # the machine may be busy
 
 ASSIGNMENTS = ("interleaved", "blocked", "dynamic")
 
@@ -37,6 +40,7 @@ def run(params: MandelbrotParams) -> tuple[list[Task], Any]:
     return tasks, end.value.value
 
 
+@UNHURRIED
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from(ASSIGNMENTS))
 def test_every_row_is_dealt_once_and_no_task_is_empty(height: int, tasks: int, assignment: str) -> None:
     tasks = min(tasks, height)
@@ -46,6 +50,7 @@ def test_every_row_is_dealt_once_and_no_task_is_empty(height: int, tasks: int, a
     assert sorted(row for share in shares for row in share) == list(range(height))
 
 
+@UNHURRIED
 @given(st.integers(1, 2000), st.integers(1, 300))
 def test_dynamic_runs_shrink_to_one_row(height: int, tasks: int) -> None:
     tasks = min(tasks, height)
@@ -56,6 +61,7 @@ def test_dynamic_runs_shrink_to_one_row(height: int, tasks: int) -> None:
         assert sizes[0] <= 2 * height / tasks + 1
 
 
+@UNHURRIED
 @given(st.integers(1, 2000), st.integers(1, 300), st.sampled_from(["interleaved", "blocked"]))
 def test_the_other_assignments_deal_evenly(height: int, tasks: int, assignment: str) -> None:
     sizes = [len(share) for share in plane.deal(height, min(tasks, height), assignment)]
@@ -69,7 +75,7 @@ def test_the_other_assignments_deal_evenly(height: int, tasks: int, assignment: 
     st.sampled_from(ASSIGNMENTS),
     st.sampled_from(["numpy", "python"]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(UNHURRIED, max_examples=40)
 def test_any_dealing_and_kernel_gives_the_reference(
     width: int, height: int, tasks: int | None, assignment: Any, kernel: Any
 ) -> None:

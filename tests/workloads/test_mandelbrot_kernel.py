@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from lbench.workloads.mandelbrot import kernel, plane
 from lbench.workloads.mandelbrot.kernel import count_numpy, count_python, counts_dtype
+
+UNHURRIED = settings(deadline=None)  # the machine may be busy
 
 HOME = (-1.5, 1.0, -1.25, 1.25)
 
@@ -31,6 +34,7 @@ def both(cx: list[float], cy: list[float], max_iterations: int) -> None:
     assert count_python(x, y, max_iterations).tolist() == expected
 
 
+@UNHURRIED
 @given(
     st.lists(st.floats(-3, 3), min_size=1, max_size=6),
     st.lists(st.floats(-3, 3), min_size=1, max_size=4),
@@ -38,16 +42,13 @@ def both(cx: list[float], cy: list[float], max_iterations: int) -> None:
 )
 @example([-2.0, 2.0, 0.25, -0.75, 0.0, -0.0], [0.0, -0.0, 1.0, 2.0], 60)
 @example([5e-324, -5e-324, 1e-160], [1e-200, -5e-324], 40)
-@settings(deadline=None)
 def test_both_kernels_count_as_defined(cx: list[float], cy: list[float], max_iterations: int) -> None:
     both(cx, cy, max_iterations)
 
 
+@UNHURRIED
 @given(st.floats(0, 6.3), st.integers(-40, 40), st.sampled_from([1e-16, 1e-12, 1e-8, 2.5e-7, 1e-4]))
-@settings(deadline=None)
-def test_points_within_rounding_of_the_disks_rim_are_counted_exactly(
-    angle: float, steps: int, width: float
-) -> None:
+def test_points_within_rounding_of_the_disks_rim_are_counted_exactly(angle: float, steps: int, width: float) -> None:
     radius = 2.0 + steps * width
     both([radius * float(np.cos(angle)), -radius], [radius * float(np.sin(angle)), 0.0], 50)
 
@@ -63,9 +64,7 @@ def test_the_ends_of_the_windows_lose_no_iteration(max_iterations: int) -> None:
 def test_the_tip_of_the_needle_is_counted_point_by_point() -> None:
     # Points just right of c = -2 stay long and near the rim: the path that looks after every iteration.
     across = -2.0 + np.array([0.0, 2**-52, 1e-13, 1e-10, 1e-8, 1e-7, 2.4e-7, 2.6e-7, 1e-6, 1e-3])
-    assert np.array_equal(
-        count_numpy(across, np.zeros(1), 3000), count_python(across, np.zeros(1), 3000)
-    )
+    assert np.array_equal(count_numpy(across, np.zeros(1), 3000), count_python(across, np.zeros(1), 3000))
 
 
 def test_huge_points_leave_at_once_and_silently() -> None:
@@ -96,14 +95,14 @@ def test_counts_beyond_sixteen_bits_are_kept() -> None:
     assert count_numpy(near, np.zeros(1), 120_000)[0, 0] == counted(0.25 + 1e-9, 0.0, 120_000) > 65535
 
 
-def test_the_counts_are_those_of_another_implementation() -> None:
-    # Computed with numba 0.68.1 (no fast-math) on the original study's plane, 1000 x 1000, 500 iterations:
-    # 126,557,871 iterations together. Here every 10th row and column, by the definition.
-    across, down = plane.columns(1000, HOME)[::25], plane.rows(1000, HOME)[::25]
-    expected = [[counted(x, y, 500) for x in across.tolist()] for y in down.tolist()]
-    assert count_numpy(across, down, 500).tolist() == expected
+def test_the_original_studys_picture_takes_as_many_iterations_as_numba_counts() -> None:
+    # numba 0.68.1, no fast-math, the plain loop compiled: an implementation that shares nothing with ours.
+    counts = count_numpy(plane.columns(1000, HOME), plane.rows(1000, HOME), 500)
+    assert int(counts.sum(dtype=np.uint64)) == 126_557_871
+    assert int(np.count_nonzero(counts == 500)) == 242_148
 
 
+@UNHURRIED
 @given(st.integers(1, 5000), st.integers(0, 4999))
 def test_the_plane_is_the_original_studys(size: int, at: int) -> None:
     at %= size

@@ -28,7 +28,7 @@ __all__ = ["KERNELS", "count_numpy", "count_python", "counts_dtype"]
 
 _BLOCK = 8192  # points at a time: z, z squared, c and the saved z are 512 KB, half of a common level 2 cache
 _WINDOW = 16  # iterations between two looks at which points have left
-_SHELF = 1 << 17  # points whose survivors are gathered into full blocks; bounds the memory (15 MB)
+_SHELF = 1 << 17  # points whose survivors are gathered into full blocks; bounds the memory (20 MB)
 _MARGIN = 1e-6  # points with |c|^2 this near to 4 are looked at after every iteration: see `_advance`
 
 Floats = NDArray[np.float64]

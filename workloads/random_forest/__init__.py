@@ -15,9 +15,7 @@ class RandomForestParams(Params, frozen=True, kw_only=True):
     """The forest. The study's trees: depth 12, the best of 12 columns at each split, bootstrap rows."""
 
     n_trees: Annotated[int, Meta(ge=1, le=100_000, description="trees in the forest")] = 32
-    max_depth: (
-        Annotated[int, Meta(ge=1, le=1000, description="levels of a tree at most; none: no bound")] | None
-    ) = 12
+    max_depth: Annotated[int, Meta(ge=1, le=1000, description="levels of a tree at most; none: no bound")] | None = 12
     max_features: Annotated[
         int, Meta(ge=1, le=10_000, description="columns tried at each split; more than there are means all")
     ] = 12

@@ -50,24 +50,29 @@ class OutOfBag:
     """
 
     def __init__(self, rows: int) -> None:
-        self._shares = np.zeros((rows, 2))
+        # One array a class: much faster to gather from and add to than rows of two.
+        self._shares = [np.zeros(rows), np.zeros(rows)]
         self._votes = np.zeros(rows, dtype=np.int64)
 
     def add(self, part: dict[str, Any]) -> None:
         """Count the votes of a task's trees."""
-        first_node = first_leaf = 0
+        values = [np.ascontiguousarray(part["value"][:, which]) for which in (0, 1)]
+        node = leaf = 0
         for count, mask in zip(part["node_count"].tolist(), part["out_of_bag"], strict=True):
-            rows = np.flatnonzero(np.unpackbits(mask, count=len(self._votes)))
-            leaves = part["leaves"][first_leaf : first_leaf + len(rows)]
-            self._shares[rows] += part["value"][first_node : first_node + count][leaves]
-            self._votes[rows] += 1
-            first_node += count
-            first_leaf += len(rows)
+            voted = np.unpackbits(mask, count=len(self._votes))
+            rows = np.flatnonzero(voted.view(bool))
+            leaves = part["leaves"][leaf : leaf + len(rows)]
+            for shares, value in zip(self._shares, values, strict=True):
+                shares[rows] += value[node : node + count].take(leaves)
+            self._votes += voted
+            node += count
+            leaf += len(rows)
 
     def predictions(self) -> NDArray[np.uint8]:
         """The class of each row (rows,), NO_VOTE where no tree had a vote."""
-        shares = self._shares / np.maximum(self._votes, 1)[:, np.newaxis]
-        return np.where(self._votes > 0, np.argmax(shares, axis=1), NO_VOTE).astype(np.uint8)
+        votes = np.maximum(self._votes, 1)
+        charged_off = self._shares[1] / votes > self._shares[0] / votes
+        return np.where(self._votes > 0, charged_off, NO_VOTE).astype(np.uint8)
 
 
 def accuracy(predictions: NDArray[np.uint8], y: NDArray[np.uint8]) -> float:

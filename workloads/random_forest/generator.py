@@ -122,9 +122,7 @@ def _columns(random: np.random.RandomState, n: int) -> tuple[dict[str, NDArray[A
         "dti": dti,
         "delinq_2yrs": delinquencies,
         "earliest_cr_line": np.round(random.normal(2000 * 12, 85, n)),
-        "fico_range_low": np.clip(
-            np.round(random.normal(698 - 16 * risk - 6 * hidden, 20) / 5) * 5, 610, 845
-        ),
+        "fico_range_low": np.clip(np.round(random.normal(698 - 16 * risk - 6 * hidden, 20) / 5) * 5, 610, 845),
         "inq_last_6mths": inquiries,
         "mths_since_last_delinq": holes(np.round(random.gamma(2.2, 16, n)), 0.55),
         "mths_since_last_record": holes(np.round(random.normal(75, 25, n).clip(0)), 0.85),

@@ -55,9 +55,7 @@ class RandomForest(Workload[RandomForestParams]):
         for part in parts:
             vote.add(part)
         origins = sorted({tuple(part["built_with"]) for part in parts})
-        return _answer(
-            forest.merge_trees(parts), vote.predictions(), data, [list(origin) for origin in origins]
-        )
+        return _answer(forest.merge_trees(parts), vote.predictions(), data, [list(origin) for origin in origins])
 
     def reference(self, params: RandomForestParams, data: Dataset) -> Any:
         """scikit-learn's forest itself, in the answer's form. Its threads change its time only."""
@@ -72,9 +70,7 @@ class RandomForest(Workload[RandomForestParams]):
         )
         with warnings.catch_warnings():
             # Few trees leave rows without a vote; the answer says which.
-            warnings.filterwarnings(
-                "ignore", message="Some inputs do not have OOB scores", category=UserWarning
-            )
+            warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores", category=UserWarning)
             classifier.fit(data["X"], data["y"])
         shares = classifier.oob_decision_function_
         predictions = np.where(shares.any(axis=1), np.argmax(shares, axis=1), forest.NO_VOTE).astype(np.uint8)
@@ -87,9 +83,7 @@ class RandomForest(Workload[RandomForestParams]):
             version, machine = answer["built_with"][0]
             where = f"(scikit-learn {version}, {machine}, on both ends)"
             if difference := forest.first_difference(answer["trees"], reference["trees"]):
-                return Check(
-                    ok=False, how=f"trees differ from RandomForestClassifier's in {difference} {where}"
-                )
+                return Check(ok=False, how=f"trees differ from RandomForestClassifier's in {difference} {where}")
             same_votes = np.array_equal(answer["predictions"], reference["predictions"])
             if not same_votes or answer["accuracy"] != reference["accuracy"]:
                 return Check(ok=False, how=f"out-of-bag votes differ from RandomForestClassifier's {where}")
@@ -124,9 +118,7 @@ class RandomForest(Workload[RandomForestParams]):
     def notes(self, params: RandomForestParams) -> list[str]:
         """More tasks than trees cannot be."""
         if params.tasks is not None and params.tasks > params.n_trees:
-            return [
-                f"{params.tasks} tasks were asked for; {params.n_trees} trees make {params.n_trees} tasks"
-            ]
+            return [f"{params.tasks} tasks were asked for; {params.n_trees} trees make {params.n_trees} tasks"]
         return []
 
 
@@ -143,9 +135,7 @@ def _told(origins: list[list[str]]) -> str:
     return " and ".join(f"scikit-learn {version} on {machine}" for version, machine in origins)
 
 
-def _answer(
-    trees: dict[str, Any], predictions: Any, data: Dataset, origins: list[list[str]]
-) -> dict[str, Any]:
+def _answer(trees: dict[str, Any], predictions: Any, data: Dataset, origins: list[list[str]]) -> dict[str, Any]:
     charged_off = float(np.mean(data["y"]))
     return {
         "trees": trees,

@@ -93,8 +93,7 @@ def read_loans(path: Path, rows: int | None = None) -> Dataset:
         X = np.ascontiguousarray(X[:, [name in used for name in table.features]])
     return Dataset(
         {"X": X, "y": np.frombuffer(table.labels, dtype=np.uint8)},
-        source=f"{path.name}, "
-        + (f"first {len(X):,} loans" if table.stopped else f"SHA-256 {file.digest()}"),
+        source=f"{path.name}, " + (f"first {len(X):,} loans" if table.stopped else f"SHA-256 {file.digest()}"),
         rows=len(X),
         columns=len(used),
         notes=_row_notes(table) + _column_notes(table, missing),
@@ -166,9 +165,7 @@ def _column_notes(table: Table, missing: dict[str, int]) -> list[str]:
     if "credit_length" in table.header and "earliest_cr_line" in absent:
         absent.remove("earliest_cr_line")
     after = [name for name in table.header if known_only_after(name) and name != table.label]
-    others = [
-        name for name in table.header if name not in FEATURES and name not in after and name != table.label
-    ]
+    others = [name for name in table.header if name not in FEATURES and name not in after and name != table.label]
     notes = [f"{_columns(used)} used: {', '.join(used)}"]
     if absent:
         notes.append(f"{_columns(absent)} not in the file: {', '.join(absent)}")

@@ -136,10 +136,7 @@ class Table:
 
     def _left_out(self, row: list[str], status: str, number: int) -> None:
         name = status.strip()
-        if (
-            sum(1 for cell in row if cell.strip()) <= 1
-            or ALIASES.get(name.lower(), name.lower()) == self.label
-        ):
+        if sum(1 for cell in row if cell.strip()) <= 1 or ALIASES.get(name.lower(), name.lower()) == self.label:
             self.remarks += 1  # totals padded with commas; the header once more, where files were joined
             return
         self.seen += 1

@@ -46,9 +46,7 @@ def built_with() -> list[str]:
 
 def tree_arrays(trees: list[Any]) -> dict[str, NDArray[Any]]:
     """The arrays of fitted scikit-learn trees (`tree_`), one tree behind the other."""
-    arrays: dict[str, NDArray[Any]] = {
-        "node_count": np.array([tree.node_count for tree in trees], dtype=np.int64)
-    }
+    arrays: dict[str, NDArray[Any]] = {"node_count": np.array([tree.node_count for tree in trees], dtype=np.int64)}
     for name, dtype in NODE_ARRAYS.items():
         parts = [np.asarray(getattr(tree, name)).astype(dtype) for tree in trees]
         arrays[name] = np.concatenate(parts).reshape((-1, 2) if name == "value" else -1)
@@ -68,9 +66,7 @@ def grow(seeds: list[int], max_depth: int | None, max_features: int, data: Datas
     trees, masks, leaves = [], [], []
     for seed in seeds:
         # The draw of _generate_sample_indices in scikit-learn 1.6 to 1.9 (numpy keeps legacy streams).
-        draws = np.bincount(
-            np.random.RandomState(seed).randint(0, rows, rows, dtype=np.int32), minlength=rows
-        )
+        draws = np.bincount(np.random.RandomState(seed).randint(0, rows, rows, dtype=np.int32), minlength=rows)
         classifier = DecisionTreeClassifier(max_depth=max_depth, max_features=max_features, random_state=seed)
         tree = classifier.fit(X, y, sample_weight=draws, check_input=False).tree_
         out = draws == 0

@@ -65,9 +65,7 @@ class TextFile:
                 self._refuse_binary(piece)
                 first = False
             if b"\0" in piece:
-                raise DataFileError(
-                    f"{self.path} is not a CSV text file (it holds zero bytes): is it damaged?"
-                )
+                raise DataFileError(f"{self.path} is not a CSV text file (it holds zero bytes): is it damaged?")
             lines = (rest + decoder.decode(piece)).split("\n")
             rest = lines.pop()
             if len(rest) > _LONGEST_LINE:
@@ -88,9 +86,7 @@ class TextFile:
         control = sum(byte < 32 and byte not in b"\t\r\n\f" for byte in head)
         invalid = head.decode("utf-8", "replace").count("\ufffd")
         if control + invalid > len(head) // 20:
-            raise DataFileError(
-                f"{self.path} is not a CSV text file: name a Lending Club CSV file (.csv, .gz or .zst)"
-            )
+            raise DataFileError(f"{self.path} is not a CSV text file: name a Lending Club CSV file (.csv, .gz or .zst)")
 
     def _raw(self, file: BinaryIO, size: int) -> Iterator[bytes]:
         while piece := file.read(size):
@@ -113,9 +109,7 @@ class TextFile:
             return self._inflate(file, "zstd", unpacker.decompressobj, (zstandard.ZstdError,))
         return self._raw(file, _PLAIN_PIECE)
 
-    def _inflate(
-        self, file: BinaryIO, kind: str, make: Any, errors: tuple[type[Exception], ...]
-    ) -> Iterator[bytes]:
+    def _inflate(self, file: BinaryIO, kind: str, make: Any, errors: tuple[type[Exception], ...]) -> Iterator[bytes]:
         unpacker = make()
         try:
             for piece in self._raw(file, _PACKED_PIECE):
@@ -125,8 +119,6 @@ class TextFile:
                     yield unpacker.decompress(piece)
                     piece = unpacker.unused_data if unpacker.eof else b""
         except errors as error:
-            raise DataFileError(
-                f"{self.path} is damaged: its {kind} data cannot be unpacked ({error})"
-            ) from None
+            raise DataFileError(f"{self.path} is damaged: its {kind} data cannot be unpacked ({error})") from None
         if not unpacker.eof:
             raise DataFileError(f"{self.path} is cut short: its {kind} data ends too early; fetch it again")

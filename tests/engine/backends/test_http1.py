@@ -24,6 +24,7 @@ class Served:
     def __init__(self) -> None:
         self.connections = 0
         self.requests = 0
+        self.asked = asyncio.Event()
         self.gone = asyncio.Event()
 
 
@@ -37,6 +38,7 @@ async def serving(answer: Answer) -> AsyncIterator[tuple[HttpPool, Served]]:
             while not reader.at_eof():
                 await read_request(reader)
                 served.requests += 1
+                served.asked.set()
                 await answer(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -164,8 +166,7 @@ async def test_no_answer_in_time_is_a_timeout() -> None:
 async def test_cancelling_closes_the_connection() -> None:
     async with serving(never) as (pool, served):
         task = asyncio.create_task(ask(pool))
-        while not served.requests:
-            await asyncio.sleep(0)
+        await served.asked.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -175,8 +176,7 @@ async def test_cancelling_closes_the_connection() -> None:
 async def test_closing_ends_what_is_under_way() -> None:
     async with serving(never) as (pool, served):
         task = asyncio.create_task(ask(pool))
-        while not served.requests:
-            await asyncio.sleep(0)
+        await served.asked.wait()
         pool.close()
         with pytest.raises(ConnectionLost, match="closed"):
             await task

@@ -13,7 +13,9 @@ from lbench.engine.backends.base import Failure
 from lbench.engine.backends.lambda_client import Reply
 
 ID = "6cf4d88d-e881-46c6-a41b-102ddc6dc141"
-REPORT = f"REPORT RequestId: {ID}\tDuration: %s ms\tBilled Duration: 7 ms\tMemory Size: 128 MB\tMax Memory Used: 9 MB\t\n"
+REPORT = (
+    f"REPORT RequestId: {ID}\tDuration: %s ms\tBilled Duration: 7 ms\tMemory Size: 128 MB\tMax Memory Used: 9 MB\t\n"
+)
 
 
 def reply(body: Any, *, tail: str = REPORT % "6.10", error: str | None = None) -> Reply:
@@ -103,9 +105,7 @@ def test_how_an_environment_can_end(kind: str | None, text: str, expected: str, 
 
 
 def test_a_users_error_that_looks_like_the_platforms_is_the_users() -> None:
-    failed = failure(
-        {"errorType": "TimeoutError", "errorMessage": "Task timed out after 1", "stackTrace": ["x"]}
-    )
+    failed = failure({"errorType": "TimeoutError", "errorMessage": "Task timed out after 1", "stackTrace": ["x"]})
     assert (failed.kind, failed.retriable) == ("error", False)
 
 
@@ -114,9 +114,7 @@ def test_s3_out_of_reach_in_the_environment_is_tried_again() -> None:
 
 
 def test_a_throttle_says_when_to_come_back() -> None:
-    body = (
-        b'{"message":"Rate Exceeded.","Reason":"ConcurrentInvocationLimitExceeded","retryAfterSeconds":"7"}'
-    )
+    body = b'{"message":"Rate Exceeded.","Reason":"ConcurrentInvocationLimitExceeded","retryAfterSeconds":"7"}'
     outcome, _ = read_reply(Reply(429, body, 1.0, error_type="TooManyRequestsException"), 2.0)
     failed = outcome.failure
     assert failed is not None

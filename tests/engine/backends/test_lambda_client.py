@@ -131,3 +131,19 @@ async def test_new_credentials_are_used_at_the_next_call() -> None:
         await client.invoke("f", b"{}", 10)
         assert "Credential=AKID/" in seen[0].headers["authorization"]
         assert "Credential=NEWKEY/" in seen[1].headers["authorization"]
+
+
+@CLIENTS
+async def test_nothing_of_the_users_environment_is_asked(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_PROFILE": "not-there",
+        "AWS_CONFIG_FILE": "/not/there",
+        "AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:1",
+        "HTTP_PROXY": "http://127.0.0.1:1",
+        "http_proxy": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "THEIRS",
+    }.items():
+        monkeypatch.setenv(name, value)
+    async with client_of(kind, fine) as (client, seen):
+        assert (await client.invoke("f", b"{}", 10)).status == 200
+        assert "Credential=AKID/" in seen[0].headers["authorization"]

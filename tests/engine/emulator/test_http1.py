@@ -121,7 +121,6 @@ def test_no_bytes_break_it(junk: bytes) -> None:
         b"POST / HTTP/1.1\r\nContent-Length: 5x\r\n\r\nhello",
         b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
@@ -174,7 +173,12 @@ def test_a_client_that_expects_is_refused_before_it_sends_too_much() -> None:
 
 
 @pytest.mark.parametrize(
-    "stream", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"]
+    "stream",
+    [
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ],
 )
 def test_a_connection_that_is_not_to_be_kept_is_closed_after_the_answer(stream: bytes) -> None:
     wire = serve([stream])

@@ -1,0 +1,189 @@
+"""Backends side by side: what their repeats say together, how much faster one is than another, and for how much.
+
+A bill is computed by the engine's own arithmetic, which is handed in (`Bill`): this package knows sessions, not backends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from lbench.analysis.statistics import (
+    Estimate,
+    coefficient_of_variation,
+    median_estimate,
+    quantile,
+    ratio_estimate,
+)
+from lbench.engine.columns import STATUSES
+from lbench.engine.cost import RunCost
+from lbench.engine.model import Origin
+from lbench.engine.session import RunView
+
+__all__ = ["AnswerState", "Bill", "Comparison", "Summary", "by_label", "compare", "summarise"]
+
+Bill = Callable[[RunView, float | None], RunCost]  # (run, seconds since its start or None) -> its bill so far
+AnswerState = Literal["same", "wrong", "unchecked", "none"]
+
+_OK = STATUSES.index("ok")
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """All runs of one backend together. Warm-up runs count in `runs_*`, `answer` and `failed`, and nowhere else."""
+
+    label: str
+    backend: str
+    origin: Origin
+    capacity: int | None  # environments or workers
+    oversubscribed: bool
+    cpu_share_method: str | None
+    repeats: int  # planned, without warm-up
+    repeats_ok: int  # with a right answer, or one that could not be wrong
+    makespan_s: Estimate | None  # of the repeats that were ok
+    makespan_cv: float | None
+    makespans_s: list[float]
+    speedup: Estimate | None  # against the baseline
+    durations: int  # warm invocations behind the next three
+    duration_p50_ms: float | None
+    duration_p99_ms: float | None
+    duration_cv: float | None
+    cold_starts: int | None  # over all repeats; None: does not apply
+    init_p50_ms: float | None
+    usd: Decimal | None  # a run's bill, the median over the repeats
+    bound_usd: Decimal | None  # of a run
+    rent_usd: Decimal | None  # of an equal machine for a run, the median; local backends only
+    rent_basis: str | None
+    region: str | None
+    architecture: str | None
+    price_date: str | None
+    memory_mb: int | None
+    failed_attempts: int
+    answer: AnswerState
+    error: str | None  # of the first run that failed
+
+    @property
+    def local(self) -> bool:
+        """Whether it costs nothing but this machine."""
+        return self.region is None and self.origin == "measured"
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The backends in the order of the plan; `baseline` is the label that speedups are against."""
+
+    summaries: list[Summary]
+    baseline: str | None
+
+    def __getitem__(self, label: str) -> Summary:
+        return next(summary for summary in self.summaries if summary.label == label)
+
+
+def by_label(runs: Iterable[RunView]) -> dict[str, list[RunView]]:
+    """Runs grouped by backend, in the order in which they were planned."""
+    groups: dict[str, list[RunView]] = {}
+    for run in runs:
+        groups.setdefault(run.planned.label, []).append(run)
+    return groups
+
+
+def compare(runs: Iterable[RunView], bill: Bill) -> Comparison:
+    """Compare the backends of one plan's runs. The baseline is `sequential` where it has an answer, else the first."""
+    groups = by_label(runs)
+    times = {label: _makespans(group) for label, group in groups.items()}
+    with_times = [label for label in groups if times[label]]
+    sequential = [label for label in with_times if groups[label][0].planned.backend == "sequential"]
+    baseline = next(iter(sequential + with_times), None)
+    summaries = []
+    for label, group in groups.items():
+        speedup = None if baseline is None else ratio_estimate(times[baseline], times[label])
+        if label == baseline:
+            speedup = Estimate(1.0, count=len(times[label]))
+        summaries.append(summarise(group, bill, speedup))
+    return Comparison(summaries, baseline)
+
+
+def summarise(group: list[RunView], bill: Bill, speedup: Estimate | None = None) -> Summary:
+    """All runs of one backend (at least one) together."""
+    planned = group[0].planned
+    repeats = [run for run in group if not run.planned.warmup]
+    good = [run for run in repeats if run.status == "ok"]
+    started = next((run.started for run in group if run.started is not None), None)
+    pricing = started.pricing if started is not None else None
+    rates = pricing.rates if pricing is not None else None
+    times = _makespans(group)
+    warm = _joined([run.warm_compute_ms() for run in good])
+    colds = [count for run in good if (count := run.cold_starts()) is not None]
+    bills = [bill(run, None) for run in good]
+    share = [
+        environment.cpu_share_method for run in group for environment in run.environments.values()
+    ]
+    errors = [run.ended.error for run in group if run.ended is not None and run.ended.error]
+    return Summary(
+        label=planned.label,
+        backend=planned.backend,
+        origin=planned.origin,
+        capacity=started.capacity if started is not None else None,
+        oversubscribed=any(run.started is not None and run.started.oversubscribed for run in group),
+        cpu_share_method=next((method for method in share if method is not None), None),
+        repeats=len(repeats),
+        repeats_ok=len(good),
+        makespan_s=median_estimate(times),
+        makespan_cv=coefficient_of_variation(times),
+        makespans_s=times,
+        speedup=speedup,
+        durations=len(warm),
+        duration_p50_ms=quantile(warm, 0.5),
+        duration_p99_ms=quantile(warm, 0.99),
+        duration_cv=coefficient_of_variation(warm),
+        cold_starts=sum(colds) if colds else None,
+        init_p50_ms=quantile(_joined([_inits(run) for run in good]), 0.5) if colds else None,
+        usd=_median([cost.usd for cost in bills]),
+        bound_usd=Decimal(pricing.bound_usd) if pricing is not None and pricing.bound_usd else None,
+        rent_usd=_median([cost.items.machine_rent for cost in bills]),
+        rent_basis=pricing.rent_basis if pricing is not None else None,
+        region=rates.region if rates else None,
+        architecture=rates.architecture if rates else None,
+        price_date=rates.price_date if rates else None,
+        memory_mb=pricing.memory_mb if pricing is not None else None,
+        failed_attempts=sum(run.failed_attempts for run in group),
+        answer=_answer(group),
+        error=errors[0] if errors else None,
+    )
+
+
+def _makespans(group: list[RunView]) -> list[float]:
+    """Wall times of the repeats whose answer is not wrong, in their order."""
+    return [
+        run.makespan_s
+        for run in group
+        if not run.planned.warmup and run.status == "ok" and run.makespan_s is not None
+    ]
+
+
+def _inits(run: RunView) -> Any:
+    columns = run.columns
+    return columns["init_ms"][(columns["cold"] == 1) & (columns["status"] == _OK)]
+
+
+def _joined(arrays: list[Any]) -> Any:
+    return np.concatenate(arrays) if arrays else np.empty(0)
+
+
+def _median(amounts: list[Decimal | None]) -> Decimal | None:
+    """The lower median: an amount that was really charged."""
+    known = sorted(amount for amount in amounts if amount is not None)
+    return known[(len(known) - 1) // 2] if known else None
+
+
+def _answer(group: list[RunView]) -> AnswerState:
+    """How the answers of all runs that came to one are: one wrong makes them wrong."""
+    ended = [run for run in group if run.ended is not None and run.ended.status == "ok"]
+    if not ended:
+        return "none"
+    verdicts = [None if run.answer is None else run.answer.ok for run in ended]
+    if False in verdicts:
+        return "wrong"
+    return "same" if all(verdicts) else "unchecked"

@@ -1,0 +1,67 @@
+"""Figures as people read them: three digits, a unit, and the same form in every view."""
+
+from __future__ import annotations
+
+from lbench.analysis.statistics import Estimate
+
+__all__ = ["count_text", "interval_text", "listed", "ms_text", "percent_text", "seconds_text", "times_text"]
+
+
+def _digits(value: float) -> str:
+    """Three digits, and all of those before the point."""
+    if value and abs(value) < 0.0005:
+        return f"{value:.1g}"
+    for limit, decimals in ((0.9995, 3), (9.995, 2), (99.95, 1)):
+        if abs(value) < limit:
+            return f"{value:.{decimals}f}"
+    return f"{value:,.0f}"
+
+
+def seconds_text(seconds: float) -> str:
+    """"1.2 ms", "83 ms", "6.41 s", "12.4 s", "3 min 20 s", "2 h 05 min"."""
+    if seconds < 0.0995:
+        return ms_text(seconds * 1000)
+    if seconds < 99.95:
+        return f"{_digits(seconds)} s"
+    if seconds < 3599.5:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def ms_text(ms: float) -> str:
+    """"0.21 ms", "64.1 ms", "982 ms", "12.4 s"."""
+    if ms >= 9999.5:
+        return seconds_text(ms / 1000)
+    return f"{ms:.2f} ms" if ms < 9.995 else f"{_digits(ms)} ms"
+
+
+def interval_text(estimate: Estimate, *, unit: bool = False) -> str:
+    """A time's interval in its value's unit: "6.37–6.45"; "–" where there is none. `unit`: with the unit."""
+    if estimate.low is None or estimate.high is None:
+        return "–"
+    scale, name = (1000.0, " ms") if estimate.value < 0.0995 else (1.0, " s")
+    low, high = estimate.low * scale, estimate.high * scale
+    ends = (f"{low:.2f}", f"{high:.2f}") if scale > 1 and high < 9.995 else (_digits(low), _digits(high))
+    return "–".join(ends) + (name if unit else "")
+
+
+def times_text(ratio: float) -> str:
+    """"1.94×", "0.38×", "31.4×"."""
+    return f"{ratio:.2f}×" if ratio < 9.995 else f"{_digits(ratio)}×"
+
+
+def percent_text(share: float) -> str:
+    """"0.4 %", "3 %", "120 %"."""
+    return f"{share:.1%}".replace("%", " %") if share < 0.00995 else f"{share:.0%}".replace("%", " %")
+
+
+def count_text(count: int, one: str, many: str | None = None) -> str:
+    """"1 run", "3 runs", "12,000 tasks"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def listed(names: list[str]) -> str:
+    """"a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -1,0 +1,188 @@
+"""The handler, called directly: as awslambdaric calls it, without Lambda around it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from lbench.lambda_src import handler
+from lbench.workloads.dataset import Dataset, write_dataset
+from lbench.workloads.encoding import decode, encode
+from lbench.workloads.functions import task_function
+from lbench.workloads.wire import Answer, Event, Object
+
+
+@task_function("handlertest.total")
+def total(data: Dataset, factor: int) -> float:
+    return float(data["x"].sum() * factor)
+
+
+class Bucket:
+    """S3 in a dictionary, counting as the real client does."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.requests = {"get": 0, "put": 0}
+
+    def get(self, place: Object) -> bytes:
+        self.requests["get"] += 1
+        return self.objects[place.key]
+
+    def get_to_file(self, place: Object, path: Path) -> None:
+        path.write_bytes(self.get(place))
+
+    def put(self, place: Object, body: bytes) -> Object:
+        self.requests["put"] += 1
+        self.objects[place.key] = body
+        return Object(place.bucket, place.key, sha256="0" * 64, bytes=len(body))
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bucket:
+    bucket = Bucket()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    fresh = handler._Environment()
+    fresh._clients[("us-east-1", None)] = bucket  # type: ignore[assignment]
+    monkeypatch.setattr(handler, "_environment", fresh)
+    return bucket
+
+
+def ask(function: str, arguments: dict[str, Any] | None, *, limit: int = 6_000_000, **more: Any) -> Answer:
+    task = None if arguments is None else encode([function, arguments])
+    event = Event(deadline_ms=60_000, result_limit=limit, task=task, **more)
+    sent = json.loads(msgspec.json.encode(event))
+    return msgspec.json.decode(json.dumps(handler.handle(sent, None)), type=Answer)
+
+
+def publish(bucket: Bucket, tmp_path: Path, values: list[float]) -> Object:
+    path = tmp_path / "source"
+    digest = write_dataset(Dataset({"x": np.array(values)}, source="s", rows=len(values), columns=1), path)
+    bucket.objects[digest] = path.read_bytes()
+    path.unlink()
+    return Object("b", digest, sha256=digest)
+
+
+def test_a_result_comes_back_with_the_clocks_around_it(bucket: Bucket) -> None:
+    before = time.time()
+    answer = ask("probe.noop", {"number": 7})
+    assert answer.result is not None and decode(answer.result) == 7
+    assert before <= answer.received <= answer.sent <= time.time() + 0.01
+    assert answer.compute_ms is not None and answer.fetch_ms is None and answer.s3 == {}
+
+
+def test_only_the_first_call_is_cold_and_introduces_the_environment(bucket: Bucket) -> None:
+    first, second = ask("probe.noop", {"number": 1}), ask("probe.noop", {"number": 2})
+    assert (first.cold, second.cold) == (True, False)
+    assert first.environment == second.environment
+    assert first.versions is not None and first.versions["numpy"] == np.__version__
+    assert second.versions is None and second.cpu_model is None
+
+
+def test_data_is_fetched_once_and_reused_warm(bucket: Bucket, tmp_path: Path) -> None:
+    place = publish(bucket, tmp_path, [1.0, 2.0])
+    first = ask("handlertest.total", {"factor": 2}, data=place)
+    second = ask("handlertest.total", {"factor": 3}, data=place)
+    assert [decode(a.result or b"") for a in (first, second)] == [6.0, 9.0]
+    assert (first.s3, second.s3) == ({"get": 1}, {})
+    assert first.fetch_ms is not None and second.fetch_ms is not None
+
+
+def test_a_torn_file_from_before_is_replaced(bucket: Bucket, tmp_path: Path) -> None:
+    place = publish(bucket, tmp_path, [1.0, 2.0])
+    (tmp_path / f"lbench-{place.sha256}.data").write_bytes(b"torn")
+    assert decode(ask("handlertest.total", {"factor": 1}, data=place).result or b"") == 3.0
+
+
+def test_another_data_set_takes_the_place_of_the_last(bucket: Bucket, tmp_path: Path) -> None:
+    one, two = publish(bucket, tmp_path, [1.0]), publish(bucket, tmp_path, [2.0])
+    assert decode(ask("handlertest.total", {"factor": 1}, data=one).result or b"") == 1.0
+    assert decode(ask("handlertest.total", {"factor": 1}, data=two).result or b"") == 2.0
+    assert [path.name for path in tmp_path.iterdir()] == [f"lbench-{two.sha256}.data"]
+
+
+def test_a_task_may_come_from_s3_and_a_large_result_go_there(bucket: Bucket) -> None:
+    blob = os.urandom(10_000)
+    bucket.objects["t"] = encode(["probe.carry", {"number": 0, "blob": blob}])
+    answer = ask("", None, limit=10_000, task_at=Object("b", "t"), result_to=Object("b", "r"))
+    assert answer.result is None and answer.result_at is not None
+    assert decode(bucket.objects["r"]) == blob
+    assert answer.s3 == {"get": 1, "put": 1}
+    assert answer.fetch_ms is not None and answer.store_ms is not None
+
+
+def test_what_the_task_raises_goes_through_and_the_log_says_where(
+    bucket: Bucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Context:
+        aws_request_id = "r-1"
+
+    sent = json.loads(
+        msgspec.json.encode(
+            Event(deadline_ms=1000, result_limit=1, task=encode(["probe.fail", {"number": 1, "message": "no"}]))
+        )
+    )
+    with pytest.raises(ValueError, match="no"):
+        handler.handle(sent, Context())
+    told = json.loads(capsys.readouterr().out)
+    assert told["lbench_failed"] == "r-1"
+    assert told["answer"]["environment"] == handler._environment.id and "result" not in told["answer"]
+
+
+CHILD = """
+import base64, json, sys, threading
+from lbench.lambda_src.handler import handle
+from lbench.workloads.encoding import encode
+task = base64.b64encode(encode(["probe.spin", {"number": 0, "seconds": 60.0}])).decode()
+call = lambda: handle({"deadline_ms": 50, "result_limit": 1000, "task": task})
+if sys.argv[1] == "main":
+    call()
+else:
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize(("thread", "code"), [("main", -14), ("other", 124)])
+def test_the_watchdog_ends_the_environment_at_the_deadline(thread: str, code: int) -> None:
+    done = subprocess.run([sys.executable, "-c", CHILD, thread], timeout=50, check=False)
+    assert done.returncode == code
+
+
+def test_after_a_call_no_alarm_is_left(bucket: Bucket) -> None:
+    import signal
+
+    ask("probe.noop", {"number": 1})
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_it_loads_no_sdk_and_no_scikit_learn() -> None:
+    code = (
+        "import sys; import lbench.lambda_src.handler; "
+        "print([m for m in ('boto3', 'botocore', 'sklearn', 'aiohttp', 'lbench.engine') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_base64_is_what_json_carries(bucket: Bucket) -> None:
+    answer = handler.handle(
+        {
+            "deadline_ms": 1000,
+            "result_limit": 6000,
+            "task": base64.b64encode(encode(["probe.noop", {"number": 3}])).decode(),
+        },
+        None,
+    )
+    assert decode(base64.b64decode(answer["result"])) == 3

@@ -1,0 +1,1 @@
+"""The screens: a session as it happens. Draws journals, never measures."""
