@@ -1,6 +1,6 @@
 """Backends side by side: what their repeats say together, how much faster one is than another, and for how much.
 
-A bill is computed by the engine's own arithmetic, which is handed in (`Bill`): this package knows sessions, not backends.
+A bill is computed by the engine's own arithmetic, which is handed in (`Bill`): this package knows sessions only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lbench.engine.cost import RunCost
 from lbench.engine.model import Origin
 from lbench.engine.session import RunView
 
-__all__ = ["AnswerState", "Bill", "Comparison", "Summary", "by_label", "compare", "summarise"]
+__all__ = ["AnswerState", "Bill", "Comparison", "Summary", "by_label", "compare", "makespans", "summarise"]
 
 Bill = Callable[[RunView, float | None], RunCost]  # (run, seconds since its start or None) -> its bill so far
 AnswerState = Literal["same", "wrong", "unchecked", "none"]
@@ -92,7 +92,7 @@ def by_label(runs: Iterable[RunView]) -> dict[str, list[RunView]]:
 def compare(runs: Iterable[RunView], bill: Bill) -> Comparison:
     """Compare the backends of one plan's runs. The baseline is `sequential` where it has an answer, else the first."""
     groups = by_label(runs)
-    times = {label: _makespans(group) for label, group in groups.items()}
+    times = {label: makespans(group) for label, group in groups.items()}
     with_times = [label for label in groups if times[label]]
     sequential = [label for label in with_times if groups[label][0].planned.backend == "sequential"]
     baseline = next(iter(sequential + with_times), None)
@@ -113,13 +113,11 @@ def summarise(group: list[RunView], bill: Bill, speedup: Estimate | None = None)
     started = next((run.started for run in group if run.started is not None), None)
     pricing = started.pricing if started is not None else None
     rates = pricing.rates if pricing is not None else None
-    times = _makespans(group)
+    times = makespans(group)
     warm = _joined([run.warm_compute_ms() for run in good])
     colds = [count for run in good if (count := run.cold_starts()) is not None]
     bills = [bill(run, None) for run in good]
-    share = [
-        environment.cpu_share_method for run in group for environment in run.environments.values()
-    ]
+    share = [environment.cpu_share_method for run in group for environment in run.environments.values()]
     errors = [run.ended.error for run in group if run.ended is not None and run.ended.error]
     return Summary(
         label=planned.label,
@@ -154,12 +152,10 @@ def summarise(group: list[RunView], bill: Bill, speedup: Estimate | None = None)
     )
 
 
-def _makespans(group: list[RunView]) -> list[float]:
+def makespans(group: list[RunView]) -> list[float]:
     """Wall times of the repeats whose answer is not wrong, in their order."""
     return [
-        run.makespan_s
-        for run in group
-        if not run.planned.warmup and run.status == "ok" and run.makespan_s is not None
+        run.makespan_s for run in group if not run.planned.warmup and run.status == "ok" and run.makespan_s is not None
     ]
 
 

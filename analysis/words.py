@@ -18,7 +18,7 @@ def _digits(value: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """"1.2 ms", "83 ms", "6.41 s", "12.4 s", "3 min 20 s", "2 h 05 min"."""
+    """Wall time: "1.20 ms", "83.0 ms", "6.41 s", "12.4 s", "3 min 20 s", "2 h 05 min"."""
     if seconds < 0.0995:
         return ms_text(seconds * 1000)
     if seconds < 99.95:
@@ -31,7 +31,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def ms_text(ms: float) -> str:
-    """"0.21 ms", "64.1 ms", "982 ms", "12.4 s"."""
+    """Time of one thing: "0.21 ms", "64.1 ms", "982 ms", "12.4 s"."""
     if ms >= 9999.5:
         return seconds_text(ms / 1000)
     return f"{ms:.2f} ms" if ms < 9.995 else f"{_digits(ms)} ms"
@@ -48,20 +48,20 @@ def interval_text(estimate: Estimate, *, unit: bool = False) -> str:
 
 
 def times_text(ratio: float) -> str:
-    """"1.94×", "0.38×", "31.4×"."""
+    """A ratio: "1.94×", "0.38×", "31.4×"."""
     return f"{ratio:.2f}×" if ratio < 9.995 else f"{_digits(ratio)}×"
 
 
 def percent_text(share: float) -> str:
-    """"0.4 %", "3 %", "120 %"."""
+    """A share: "0.4 %", "3 %", "120 %"."""
     return f"{share:.1%}".replace("%", " %") if share < 0.00995 else f"{share:.0%}".replace("%", " %")
 
 
 def count_text(count: int, one: str, many: str | None = None) -> str:
-    """"1 run", "3 runs", "12,000 tasks"."""
+    """So many of them: "1 run", "3 runs", "12,000 tasks"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def listed(names: list[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """An enumeration: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

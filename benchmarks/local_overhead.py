@@ -66,9 +66,7 @@ def _spins(pairs: int) -> dict[str, Any]:
         EngineRun("probe", params, "processes") as engine,
         Peer(peer_venv("joblib", [_JOBLIB]), _PEERS / "joblib_spin.py") as peer,
     ):
-        ratios = alternate(
-            lambda: float(peer.call(tasks=_SPINS, seconds=_SPIN_S)["seconds"]), _seconds(engine), pairs
-        )
+        ratios = alternate(lambda: float(peer.call(tasks=_SPINS, seconds=_SPIN_S)["seconds"]), _seconds(engine), pairs)
     return figure(
         f"{_SPINS} tasks of {_SPIN_S:g} s of CPU time on all cores",
         ratios,
@@ -119,7 +117,7 @@ def _forest(pairs: int) -> dict[str, Any]:
 def _lithops(pairs: int) -> dict[str, Any]:
     python = peer_venv("lithops", [_LITHOPS])
     with (
-        tempfile.TemporaryDirectory(prefix="lbench-benchmark-") as folder,
+        tempfile.TemporaryDirectory(prefix="lbench-benchmark-", ignore_cleanup_errors=True) as folder,
         EngineRun("probe", ProbeParams(tasks=_NOOPS), "processes") as engine,
         Peer(
             python,

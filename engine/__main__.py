@@ -37,16 +37,23 @@ async def _run(folder: Path, name: str, on_hangup: str) -> None:
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
 
     def lifeline() -> None:
-        if not os.read(0, 4096):
+        try:
+            alive = bool(os.read(0, 4096))
+        except OSError:
+            alive = False
+        if not alive:
             loop.remove_reader(0)
             service.launcher_gone(on_hangup)
 
-    loop.add_reader(0, lifeline)
+    with contextlib.suppress(PermissionError):  # /dev/null or a file cannot be watched, and never closes
+        loop.add_reader(0, lifeline)
     _say({"socket": str(service.socket)})
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)  # the launcher has read its line; nothing else may hold its pipe open
     os.close(null)
-    await service.serve()
+    if not await service.serve():
+        sys.stderr.flush()
+        os._exit(0)  # what would not end is not waited for; child processes go with their parent
 
 
 def main() -> None:

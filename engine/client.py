@@ -21,11 +21,12 @@ from lbench.config.folders import sessions_folder
 from lbench.engine.events import Event, decode_event
 from lbench.engine.journal import JOURNAL_NAME, split_lines
 from lbench.engine.plan import Plan
-from lbench.errors import EngineLostError, InputError
+from lbench.errors import EngineLostError, InputError, SessionFileError
 
 __all__ = ["Engine", "Follower", "new_session_folder"]
 
 _CONTROL_PREFIX = b'{"control":'
+_SEND_LIMIT_S = 10.0
 
 
 def new_session_folder(name: str | None = None) -> Path:
@@ -82,6 +83,8 @@ class Engine:
         with contextlib.suppress(msgspec.DecodeError):
             told = msgspec.json.decode(line, type=dict[str, str]) if line else {}
         if "socket" not in told:
+            self.let_go()
+            self.process.kill()  # it ends by itself, unless it is something else that has answered
             self.process.wait()
             raise InputError(told.get("error") or f"the engine did not start: see {folder / 'engine.log'}")
         self.socket = Path(told["socket"])
@@ -110,11 +113,15 @@ class Follower:
             EngineLostError: nobody listens.
         """
         self._file = folder / JOURNAL_NAME
-        self._offset = 0  # bytes of the journal that were seen
+        self._offset = 0  # bytes of the journal that were told, in whole lines
+        self._torn = b""  # the line that begins there, as far as the file has it
+        self._seen = 0  # bytes of the live feed to come that were told already
+        self._following = False
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._socket.connect(str(socket_path))
         except OSError as error:
+            self._socket.close()
             raise EngineLostError(f"the engine at {socket_path} does not answer: {error.strerror}") from None
         self._buffer = bytearray()
         self._problems: list[str] = []
@@ -126,6 +133,7 @@ class Follower:
     def command(self, command: str, **fields: Any) -> None:
         """Give the engine a command; a refusal comes up in `problems`."""
         with contextlib.suppress(OSError):
+            self._socket.settimeout(_SEND_LIMIT_S)  # not what `receive` left there: half a command would be garbage
             self._socket.sendall(msgspec.json.encode({"command": command, **fields}) + b"\n")
 
     def start(self, plan: Plan, *, last: bool) -> None:
@@ -134,6 +142,7 @@ class Follower:
 
     def follow(self) -> None:
         """Ask for the journal from where we are."""
+        self._following = True
         self.command("follow")
 
     def problems(self) -> list[str]:
@@ -142,10 +151,11 @@ class Follower:
         return told
 
     def receive(self, timeout_s: float | None = None) -> Iterator[Event]:
-        """The events that are there now, waiting at most so long for the first.
+        """The events that are there now, waiting at most so long for the first. Take them all: they are told once.
 
         Raises:
             EngineLostError: the engine has closed the connection; all it said was told.
+            SessionFileError: the journal cannot be read.
         """
         self._socket.settimeout(timeout_s)
         try:
@@ -155,34 +165,53 @@ class Follower:
         except OSError:
             block = b""
         if not block:
+            if self._following:  # what it could not send any more is in the file
+                yield from self._from_file(None)
             raise EngineLostError("the engine has ended")
         self._buffer += block
         for line in split_lines(self._buffer):
-            if line.startswith(_CONTROL_PREFIX):
+            if line.startswith(_CONTROL_PREFIX) and not self._torn:
                 yield from self._control(line)
+            elif self._seen:
+                self._seen -= len(line) + 1
             else:
-                self._offset += len(line) + 1
-                yield decode_event(line)
+                whole, self._torn = self._torn + line, b""
+                self._offset += len(whole) + 1
+                yield self._decoded(whole)
 
     def _control(self, line: bytes) -> Iterator[Event]:
         told = msgspec.json.decode(line)
         if told["control"] == "follow":
             yield from self._from_file(told["read_to"])
+            # What follows is the journal from byte `read_to` on. Where the disk is full, that may be in mid-line
+            # (then we hold the line's beginning), or before what we have seen already in the live feed.
+            self._seen = max(0, self._offset - told["read_to"])
         elif told["control"] == "reread":
             self.follow()
         elif told["control"] == "error":
             self._problems.append(told["message"])
 
-    def _from_file(self, read_to: int) -> Iterator[Event]:
-        with self._file.open("rb") as file:
-            file.seek(self._offset)
-            left = read_to - self._offset
-            for line in file:
-                if left <= 0:
-                    break
-                left -= len(line)
-                yield decode_event(line)
-        self._offset = max(self._offset, read_to)
+    def _from_file(self, read_to: int | None) -> Iterator[Event]:
+        """The whole lines of the file from where we are; None: to its end."""
+        self._torn = b""
+        try:
+            with self._file.open("rb") as file:
+                file.seek(self._offset)
+                while read_to is None or self._offset < read_to:
+                    line = file.readline(-1 if read_to is None else read_to - self._offset)
+                    if not line.endswith(b"\n"):
+                        self._torn = line
+                        return
+                    self._offset += len(line)
+                    yield self._decoded(line)
+        except OSError as error:
+            raise SessionFileError(f"{self._file} cannot be read: {error.strerror}") from None
+
+    def _decoded(self, line: bytes) -> Event:
+        try:
+            return decode_event(line)
+        except msgspec.MsgspecError as error:
+            raise SessionFileError(f"{self._file} is damaged before byte {self._offset}: {error}") from None
 
     def close(self) -> None:
         """Leave; the engine goes on."""

@@ -23,6 +23,7 @@ __all__ = ["Command", "ControlServer"]
 
 _VIEWER_QUEUE_BYTES = 4 * 2**20
 _LINE_LIMIT_BYTES = 16 * 2**20
+_PARTING_S = 0.5
 
 
 class Command(msgspec.Struct):
@@ -90,18 +91,20 @@ class ControlServer:
         self._journal.flush()
         if self._server is not None:
             self._server.close()
-        for writer in list(self._writers):
-            with contextlib.suppress(ConnectionError, TimeoutError):
-                writer.transport.set_write_buffer_limits(high=0)
-                async with asyncio.timeout(0.5):
-                    await writer.drain()
-            writer.close()
+        await asyncio.gather(*(self._part(writer) for writer in list(self._writers)))
         serving = {task for task in self._writers.values() if task is not None}
         for task in serving:
             task.cancel()
         if serving:
             await asyncio.wait(serving)
         self._path.unlink(missing_ok=True)
+
+    async def _part(self, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            writer.transport.set_write_buffer_limits(high=0)
+            async with asyncio.timeout(_PARTING_S):
+                await writer.drain()
+        writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers[writer] = asyncio.current_task()

@@ -98,7 +98,17 @@ class _Pending:
 class Runner:
     """One run. `await run(job)` gives the answer; `cancel`, `pause` and `resume` may be called meanwhile."""
 
-    def __init__(self, run_id: str, backend: Backend, sink: Sink, policy: Policy, *, offload: Offload = inline) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        backend: Backend,
+        sink: Sink,
+        policy: Policy,
+        *,
+        offload: Offload = inline,
+        on_result: Callable[[int, int, Task, Any], None] | None = None,
+    ) -> None:
+        """`on_result(stage, index, task, encoded result)` is called on the loop: it must be quick."""
         self.encode_s = 0.0
         self.decode_s = 0.0
         self.merge_s = 0.0

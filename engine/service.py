@@ -23,6 +23,8 @@ from lbench.errors import InputError, LbenchError
 __all__ = ["ENGINE_FILE", "EngineFile", "Service"]
 
 ENGINE_FILE = "engine.json"
+_PATIENCE_S = 15.0  # for backends to be closed in good order, when somebody is there to wait for it
+_ORPHAN_PATIENCE_S = 2.0  # when nobody is: then nothing may be left after 3 s
 
 
 class EngineFile(msgspec.Struct):
@@ -43,6 +45,8 @@ class Service:
         self._stopping: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._work: asyncio.Task[None] | None = None
         self._complete = True
+        self._orphaned = False
+        self._patience_s = _PATIENCE_S
 
     async def start(self) -> None:
         """Take the folder and listen.
@@ -69,16 +73,18 @@ class Service:
         where = EngineFile(os.getpid(), sockets.gethostname(), str(self.socket))
         (self._folder / ENGINE_FILE).write_bytes(msgspec.json.encode(where))
 
-    async def serve(self) -> None:
-        """Until the end: then the journal is closed, and nothing that was started is left."""
+    async def serve(self) -> bool:
+        """Until the end: then the journal is closed, and nothing that was started is left.
+
+        False: something would not end (a thread in a job's own code, say), and ends with this process only.
+        """
         try:
             reason = await self._stopping
-            self._conductor.cancel()
-            if self._work is not None:
-                await asyncio.wait({self._work})
-            self._journal.write(SessionEnded(complete=self._complete and reason is None, reason=reason))
+            ended = await self._end_work()
+            self._journal.write(SessionEnded(complete=self._complete, reason=reason))
             await self._journal.sync()
             await self._control.close()
+            return ended
         finally:
             self._journal.close()
             (self._folder / ENGINE_FILE).unlink(missing_ok=True)
@@ -88,12 +94,24 @@ class Service:
         """End the session: at once, with what was measured kept. No reason: everything was done."""
         if not self._stopping.done():
             self._stopping.set_result(reason)
+            self._complete = self._complete and (reason is None or (self._work is not None and self._work.done()))
         self._conductor.cancel()
 
     def launcher_gone(self, on_hangup: str) -> None:
         """The launcher's end of the lifeline was closed."""
+        self._orphaned = True
         if on_hangup == "stop" or self._work is None or self._work.done():
+            self._patience_s = _ORPHAN_PATIENCE_S
             self.stop("whoever started it has gone")
+
+    async def _end_work(self) -> bool:
+        if self._work is None:
+            return True
+        done, _ = await asyncio.wait({self._work}, timeout=self._patience_s)
+        if not done:
+            self._work.cancel()
+            await asyncio.wait({self._work}, timeout=0.25)
+        return bool(done)
 
     # -- commands
 
@@ -104,7 +122,8 @@ class Service:
             case "pause" | "resume":
                 self._conductor.pause(command.command == "pause")
             case "cancel":
-                self._conductor.cancel()
+                if self._work is not None and not self._work.done():
+                    self._conductor.cancel()
             case "stop":
                 self.stop("it was told to stop")
             case other:
@@ -113,26 +132,30 @@ class Service:
     def _start_plan(self, command: Command) -> None:
         if self._work is not None and not self._work.done():
             raise InputError("a plan is being carried out: cancel it first")
+        if self._stopping.done():
+            raise InputError("the engine is ending: start another")
         try:
             plan = msgspec.convert(command.plan, Plan)
         except msgspec.ValidationError as error:
             raise InputError(f"that is no plan: {error}") from None
         validate(plan)
         self._work = asyncio.get_running_loop().create_task(self._carry_out(plan, command.last))
+        self._work.add_done_callback(_log_failure)
 
     async def _carry_out(self, plan: Plan, last: bool) -> None:
-        reason: str | None = None
+        reason: str | None = "the engine failed: see engine.log"  # unless one of the following is the case
         try:
-            if not await self._conductor.carry_out(plan):
-                self._complete = False
-                reason = "it was cancelled"
+            reason = None if await self._conductor.carry_out(plan) else "it was cancelled"
+        except asyncio.CancelledError:
+            reason = "it was cancelled"
+            raise
         except (LbenchError, OSError) as error:
-            self._complete = False
             reason = str(error)
             self._journal.write(Warned("failed", reason))
         finally:
+            self._complete = self._complete and reason is None
             self._journal.flush()
-            if last:
+            if last or self._orphaned:
                 self.stop(reason)
 
     def _disk_trouble(self, error: OSError | None) -> None:
@@ -146,3 +169,9 @@ class Service:
                     "before closing, with -o",
                 )
             )
+
+
+def _log_failure(work: asyncio.Task[None]) -> None:
+    """What nobody foresaw goes to the engine's log at once, not when the task happens to be collected."""
+    if not work.cancelled() and (error := work.exception()) is not None:
+        work.get_loop().call_exception_handler({"message": "a plan failed", "exception": error, "task": work})

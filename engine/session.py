@@ -33,6 +33,7 @@ from lbench.engine.events import (
 from lbench.engine.journal import JOURNAL_NAME, is_live, read_events
 from lbench.engine.machine import MachineSample
 from lbench.engine.model import Answer, LambdaEnvironment, RunStatus, Stage
+from lbench.errors import SessionFileError
 
 __all__ = ["RunView", "SessionView", "fold", "load_folder"]
 
@@ -88,10 +89,14 @@ class RunView:
         """Take one event of this run."""
         match event:
             case Dispatched():
+                if event.n != len(self.columns):  # else one number could ask for all memory
+                    raise SessionFileError(f"the journal is damaged: invocation {event.n} of {self.id} out of turn")
                 self.columns.dispatch(event)
                 self.dispatched_total += 1
                 self.in_flight += 1
             case Returned():
+                if not 0 <= event.n < len(self.columns):
+                    raise SessionFileError(f"the journal is damaged: invocation {event.n} of {self.id} never began")
                 self.columns.finish(event)
                 self.in_flight -= 1
                 self.s3_put += event.s3_put
@@ -105,6 +110,8 @@ class RunView:
             case StageStarted():
                 self.stages.append(Stage(event.index, event.at_s, None, event.tasks))
             case StageEnded():
+                if not 0 <= event.index < len(self.stages):
+                    raise SessionFileError(f"the journal is damaged: a stage {event.index} ends that has not begun")
                 old = self.stages[event.index]
                 self.stages[event.index] = Stage(old.index, old.started_s, event.at_s, old.tasks)
             case EnvironmentSeen():
@@ -150,7 +157,7 @@ class SessionView:
         self.events += 1
         match event:
             case Dispatched() | Returned():
-                self.runs[event.run].apply(event)
+                self._run(event.run).apply(event)
             case SessionStarted():
                 self.header = event
             case RunPlanned():
@@ -164,7 +171,13 @@ class SessionView:
             case SessionEnded():
                 self.end = event
             case _:
-                self.runs[event.run].apply(event)
+                self._run(event.run).apply(event)
+
+    def _run(self, run: str) -> RunView:
+        try:
+            return self.runs[run]
+        except KeyError:
+            raise SessionFileError(f"the journal is damaged: it tells of a run {run!r} that it has not named") from None
 
     def engine_gone(self) -> None:
         """No engine holds the journal: a run in it without an end is interrupted."""

@@ -124,9 +124,7 @@ def open_dataset(path: Path) -> Dataset:
         arrays: dict[str, NDArray[Any]] = {}
         for name, entry in header.arrays.items():
             count = math.prod(entry.shape)
-            view = np.frombuffer(
-                mapped, dtype=np.dtype(entry.dtype), count=count, offset=start + entry.offset
-            )
+            view = np.frombuffer(mapped, dtype=np.dtype(entry.dtype), count=count, offset=start + entry.offset)
             arrays[name] = view.reshape(entry.shape)
     except (OSError, ValueError, TypeError, OverflowError, struct.error, msgspec.MsgspecError) as error:
         raise DataFileError(f"{path} cannot be read as a data set: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -31,7 +31,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     forms and the JSON schema come from them. `tasks` and `seed` are the run's, set by `--tasks` and `--seed`.
     """
 
-    tasks: int | None = None  # tasks of the first stage; None: the workload's own number
+    tasks: Annotated[int, msgspec.Meta(ge=1)] | None = None  # tasks of the first stage; None: the workload's own number
     seed: int = 1
 
 

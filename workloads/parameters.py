@@ -156,9 +156,8 @@ def parse(struct: type[P], texts: Mapping[str, Any], *, what: str = "parameter",
             raise UnknownNameError(what, name, known)
         values[name] = _read(known[name], text, what) if isinstance(text, str) else text
     try:
-        return msgspec.convert(
-            values, struct, strict=False
-        )  # lets a text choose among numbers (Literal[1, 2])
+        # Not strict: lets a text choose among numbers (Literal[1, 2]).
+        return msgspec.convert(values, struct, strict=False)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         name = re.split(r"[.`\[]", path)[0]

@@ -28,6 +28,9 @@ from lbench.engine.emulator.spec import EmulatorConfig, FunctionSpec
 __all__ = ["INIT_LIMIT_S", "Environment"]
 
 INIT_LIMIT_S = 10.0  # AWS: an init that takes longer is begun again under the function's timeout; here it just goes on
+# Lambda freezes at once; here an invocation that follows at once finds the process running, which saves two signals
+# and two switches of each. What runs on in the background gets this long and no longer.
+FREEZE_AFTER_S = 0.002
 _HEAD_LIMIT = 2_097_152  # bytes: awslambdaric sends up to 1 MB of X-Ray cause in a header
 _RUNTIME = b"/2018-06-01/runtime"
 _OK = b'{"status":"OK"}'
@@ -67,6 +70,7 @@ class Environment:
         self._init_output = b""
         self._next: Exchange | None = None  # the runtime's waiting request for work
         self._timer: asyncio.TimerHandle | None = None
+        self._freezing: asyncio.TimerHandle | None = None  # set while it waits for work: to be frozen, or frozen
         self._over = False
         self._server = Server(self._runtime_api, body_limit=RESPONSE_LIMIT, head_limit=_HEAD_LIMIT)
         port = self._server.bind()
@@ -107,7 +111,10 @@ class Environment:
             headers.append(("Lambda-Runtime-Trace-Id", invocation.trace_id))
         invocation.delivered_s = self._loop.time()
         exchange.reply(200, invocation.event, headers)
-        self.process.thaw()
+        if self._freezing is not None:
+            self._freezing.cancel()
+            self._freezing = None
+            self.process.thaw()
 
     def _finish(
         self,
@@ -202,7 +209,7 @@ class Environment:
         if self._current is not None:  # its answer was refused (too large) and yet it goes on
             self._free()
         if self._freeze and (self._current is None or self._answered):
-            self.process.freeze()
+            self._freezing = self._loop.call_later(FREEZE_AFTER_S, self.process.freeze)
 
     def _forget_next(self) -> None:
         self._next = None
@@ -249,8 +256,9 @@ class Environment:
                 message = json.loads(payload)["errorMessage"]
                 note = f"{message}\nRuntime.ExitError\n"
                 self._finish(payload, failed=True, status="error", error_type="Runtime.ExitError", note=note)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._freezing):
+            if timer is not None:
+                timer.cancel()
         self._server.abort()
         self.process.close()
         self._ended(self, unseen)

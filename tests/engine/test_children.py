@@ -67,7 +67,9 @@ async def test_a_child_leads_a_group_in_our_own_session() -> None:
 
 async def test_stop_closes_the_lifeline_and_waits() -> None:
     child = children.start(
-        python("import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); sys.stdin.read()"),
+        python(
+            "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); sys.stdin.read()"
+        ),
         stdout=subprocess.PIPE,
     )
     await line(child)
@@ -76,7 +78,9 @@ async def test_stop_closes_the_lifeline_and_waits() -> None:
 
 
 async def test_who_does_not_end_when_asked_is_killed() -> None:
-    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True)\nwhile True: signal.pause()"
+    stubborn = (
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True)\nwhile True: signal.pause()"
+    )
     child = children.start(python(stubborn), stdout=subprocess.PIPE)
     await line(child)
     assert await child.stop(grace_s=0.05) == -signal.SIGKILL

@@ -15,11 +15,36 @@ from lbench.workloads.model import Check, Job, Limits, Task, Workload
 __all__ = ["WORKLOAD", "rows_of"]
 
 _TASKS = 100
+_PREVIEW_COLUMNS = 256
+_PREVIEW_ROWS = 250  # 250 x 256 bytes are just below a block's 64 KB
 
 
 def rows_of(arguments: dict[str, Any]) -> slice:
     """The rows of the picture that a task's result is: `picture[rows_of(task.arguments)] = result`."""
     return slice(arguments["first"], arguments["end"], arguments["step"])
+
+
+class Rows:
+    """Draws rows small: at most 256 columns, and of a tall picture only as many rows as a block holds."""
+
+    def __init__(self, params: MandelbrotParams) -> None:
+        self._height, self._width = params.shape
+        self._inside = params.max_iterations
+
+    def add(self, task: Task, result: NDArray[Any]) -> dict[str, Any]:
+        """A task's rows as a block: brightness by the logarithm of the count, 255 inside the set."""
+        where = rows_of(task.arguments)
+        thin = -(-len(result) // _PREVIEW_ROWS)
+        counts = result[::thin, :: -(-self._width // _PREVIEW_COLUMNS)]
+        shade = np.log1p(counts.astype(np.float32)) * (254 / np.log1p(np.float32(self._inside)))
+        return {
+            "kind": "rows",
+            "width": self._width,
+            "height": self._height,
+            "first": where.start,
+            "step": where.step * thin,
+            "values": np.where(counts >= self._inside, 255, shade).astype(np.uint8),
+        }
 
 
 class Mandelbrot(Workload[MandelbrotParams]):
@@ -69,6 +94,10 @@ class Mandelbrot(Workload[MandelbrotParams]):
             "points_inside": int(np.count_nonzero(answer == params.max_iterations)),
             "iterations": int(answer.sum(dtype=np.uint64)),
         }
+
+    def previewer(self, params: MandelbrotParams, data: Any) -> Rows:
+        """The rows as they come."""
+        return Rows(params)
 
     def picture(self, params: MandelbrotParams, answer: NDArray[Any]) -> NDArray[np.uint8]:
         """One pixel a point, rows and columns as computed."""

@@ -49,6 +49,12 @@ def echo(exchange: Exchange) -> None:
         exchange.reply(200, exchange.method + b" " + exchange.path + b" " + bytes(exchange.body))
 
 
+def receive(connection: _Connection, chunk: bytes) -> None:
+    """As asyncio does: the bytes into the connection's buffer, then word of how many."""
+    connection.get_buffer(-1)[: len(chunk)] = chunk
+    connection.buffer_updated(len(chunk))
+
+
 def serve(chunks: list[bytes], handler: Callable[[Exchange], None] = echo, head_limit: int = 2000) -> Wire:
     """Feed the chunks to one connection and give the loop the turns that it wants."""
 
@@ -58,7 +64,7 @@ def serve(chunks: list[bytes], handler: Callable[[Exchange], None] = echo, head_
         connection.connection_made(wire)
         for chunk in chunks:
             if not wire.closed:
-                connection.data_received(chunk)
+                receive(connection, chunk)
         for _ in range(50):
             await asyncio.sleep(0)
         return wire
@@ -91,9 +97,7 @@ def bodies(wire: Wire) -> list[bytes]:
     st.lists(st.tuples(st.binary(max_size=60), st.booleans()), min_size=1, max_size=20),
     st.lists(st.integers(0, 3000), max_size=12),
 )
-def test_requests_are_answered_in_order_however_they_are_cut(
-    sent: list[tuple[bytes, bool]], cuts: list[int]
-) -> None:
+def test_requests_are_answered_in_order_however_they_are_cut(sent: list[tuple[bytes, bool]], cuts: list[int]) -> None:
     stream = b"".join(request(body, f"/{number}", chunked=way) for number, (body, way) in enumerate(sent))
     edges = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
     wire = serve([stream[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b])
@@ -193,7 +197,7 @@ def test_answers_given_late_and_in_another_order_keep_the_order_of_the_requests(
     async def run() -> None:
         connection = _Connection(Server(held.append, body_limit=LIMIT))
         connection.connection_made(wire)
-        connection.data_received(request(b"1") + request(b"2"))
+        receive(connection, request(b"1") + request(b"2"))
         assert len(held) == 1  # the second waits for its turn
         held[0].reply(200, held[0].body)
         held[0].reply(200, b"twice")

@@ -63,9 +63,7 @@ def config(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def emulator(
-    config: Path, temporary: Path, *more: str, **popen: Any
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def emulator(config: Path, temporary: Path, *more: str, **popen: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "lbench.engine.emulator", "--config", str(config), *more],
         stdout=subprocess.PIPE,
@@ -150,9 +148,7 @@ def test_the_end_of_its_lifeline_ends_it(config: Path, temporary: Path) -> None:
 
 
 @linux
-def test_kill_9_takes_its_frozen_environments_and_what_they_have_started(
-    config: Path, temporary: Path
-) -> None:
+def test_kill_9_takes_its_frozen_environments_and_what_they_have_started(config: Path, temporary: Path) -> None:
     with emulator(config, temporary) as (process, endpoint):
         told = invoke(endpoint, "starts")
         until(endpoint, "frozen")
@@ -166,7 +162,9 @@ def test_kill_9_takes_its_frozen_environments_and_what_they_have_started(
 def test_kill_9_takes_an_environment_that_is_starting(config: Path, temporary: Path, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    (tmp_path / "app.py").write_text(f"import os\nwith open({str(fifo)!r}, 'w') as f:\n    f.write(str(os.getpid()))\nopen({str(fifo)!r}).read()")
+    (tmp_path / "app.py").write_text(
+        f"import os\nwith open({str(fifo)!r}, 'w') as f:\n    f.write(str(os.getpid()))\nopen({str(fifo)!r}).read()"
+    )
     with emulator(config, temporary) as (process, endpoint):
         with socket.create_connection(("127.0.0.1", int(endpoint.rsplit(":", 1)[1]))) as client:
             client.sendall(b"POST /2015-03-31/functions/where/invocations HTTP/1.1\r\nContent-Length: 0\r\n\r\n")

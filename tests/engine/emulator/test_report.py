@@ -35,11 +35,16 @@ def test_a_timeout_on_a_cold_start_reads_as_the_real_one() -> None:
 
 @pytest.mark.parametrize(
     ("duration", "init", "billed"),
-    [(1.57, 487.97, 490), (14.97, None, 15), (276.68, 611.77, 889), (2.46, 413.61, 417), (3.0, None, 3), (0.004, None, 0)],
+    [
+        (1.57, 487.97, 490),
+        (14.97, None, 15),
+        (276.68, 611.77, 889),
+        (2.46, 413.61, 417),
+        (3.0, None, 3),
+        (0.004, None, 0),
+    ],
 )
-def test_what_is_billed_is_duration_and_init_rounded_up(
-    duration: float, init: float | None, billed: int
-) -> None:
+def test_what_is_billed_is_duration_and_init_rounded_up(duration: float, init: float | None, billed: int) -> None:
     assert billed_ms(duration, init) == billed
 
 

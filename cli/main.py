@@ -1,0 +1,184 @@
+"""The `lbench` command: its subcommands by name, and how what goes wrong is told.
+
+Only click is imported here, so that `lbench --help` and `--version` are quick; a subcommand's module is imported when it is
+called. Every error is one line on stderr that begins with `lbench: `.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from lbench._version import __version__
+from lbench.errors import InputError, LbenchError
+
+__all__ = ["EXIT_FAILED", "EXIT_INPUT", "EXIT_INTERRUPTED", "command"]
+
+EXIT_FAILED = 1  # a run failed, or an answer was wrong
+EXIT_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+# The module of a command is lbench.cli.NAME, its click command there `command`.
+_COMMANDS = {
+    "run": "Measure one workload on several backends, and compare.",
+    "workloads": "What can be run: workloads and their parameters.",
+    "backends": "Where it can run: backends and their settings.",
+    "sessions": "Recorded sessions, newest first.",
+    "export": "Write a session as JSON or CSV.",
+    "data": "How to get the Lending Club loans; what would be used of a file.",
+    "doctor": "Look at this machine: what makes measurements unsteady or impossible.",
+    "emulator": "AWS Lambda on this machine, by itself.",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands by name; a command's module is imported when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        import importlib
+
+        found = importlib.import_module(f"lbench.cli.{cmd_name}").command
+        assert isinstance(found, click.Command)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or name the nearest.
+
+        Raises:
+            UsageError: there is no such command.
+        """
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, _COMMANDS, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(_COMMANDS)}"
+            raise click.UsageError(f"no such command {name!r}: {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The texts from above, so that help imports nothing."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run, tell what goes wrong in one line, and exit."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        with _guarded():
+            code = super().main(*args, standalone_mode=False, **extra)
+            _flush()
+            sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lbench", message="%(prog)s %(version)s")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Is this parallel job better on AWS Lambda than on the machine I have? Measured, live.
+
+    \b
+    For a start:  lbench run mandelbrot
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """Every error becomes one line and an exit code; an unexpected one goes to a file (`_unexpected`)."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without our glyphs is no reason to fail
+    sys.excepthook = _unexpected
+    try:
+        yield
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "lbench"
+        _fail(f"{_one_line(error.format_message())} (see {where} --help)", EXIT_INPUT)
+    except click.ClickException as error:
+        _fail(_one_line(error.format_message()), error.exit_code)
+    except InputError as error:
+        _fail(_one_line(str(error)), EXIT_INPUT)
+    except LbenchError as error:
+        _fail(_one_line(str(error)), EXIT_FAILED)
+    except (KeyboardInterrupt, click.Abort):
+        _leave(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        _leave(0)  # whoever read has read enough
+    except MemoryError:
+        _fail("there is not enough memory: take a smaller job or fewer workers", EXIT_FAILED)
+
+
+def _one_line(text: str) -> str:
+    text = " ".join(text.split())
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _fail(f"cannot write to standard output: {error.strerror}", EXIT_FAILED)
+
+
+def _fail(line: str, code: int) -> None:
+    try:
+        sys.stderr.write(f"lbench: {line}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody reads
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """Exit; what a closed standard output did not take must not raise once more while Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    sys.exit(code)
+
+
+def _unexpected(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """A fault of lbench's own: the traceback goes to a file, one line to the user. Python then exits with 1."""
+    import tempfile
+    import traceback
+
+    from lbench.config.folders import cache_folder
+
+    text = f"lbench {__version__}, Python {sys.version}\n{sys.argv}\n" + "".join(
+        traceback.format_exception(kind, error, trace)
+    )
+    where = "it could not be written down"
+    try:
+        folder: str | None = str(cache_folder("faults"))
+    except InputError:
+        folder = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=folder, prefix="fault-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(text)
+        where = f"please report it with {file.name}"
+    except OSError:
+        pass
+    summary = _one_line(f"{kind.__name__}: {error}")[:200]
+    sys.stderr.write(f"lbench: a fault in lbench itself ({summary}): {where}\n")

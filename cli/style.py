@@ -1,0 +1,46 @@
+"""Colours, glyphs and the two consoles. A state is a glyph as well as a colour."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+from rich.console import Console
+
+__all__ = ["BRIGHT", "HAIRLINE", "QUIET", "RIGHT", "TEXT", "WARN", "WRONG", "accent", "console", "is_live_terminal"]
+
+TEXT = "#c8d0d8"
+QUIET = "#7b8794"
+HAIRLINE = "#2a333d"
+BRIGHT = "bold"
+RIGHT = "#8fd694"
+WRONG = "#ff7b72"
+WARN = "#ffc266"
+
+_ACCENTS = {
+    "sequential": "#8fa3b3",
+    "threads": "#5fb3a3",
+    "processes": "#6fb3ff",
+    "emulated": "#ffc266",
+    "lambda": "#ff9e64",
+    "simulated": "#c59bff",
+}
+_FILE_WIDTH = 200  # nothing is dropped or wrapped where no terminal is
+
+
+def accent(backend: str) -> str:
+    """The colour of a backend, the same everywhere."""
+    return _ACCENTS.get(backend, TEXT)
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """A console on `stream` (default: standard output). No markup, emoji or highlighting: texts are shown as they are."""
+    stream = stream if stream is not None else sys.stdout
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else _FILE_WIDTH
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+
+
+def is_live_terminal(stream: TextIO) -> bool:
+    """Whether lines can be drawn over: a terminal, and not a dumb one."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
