@@ -6,6 +6,8 @@ from lbench.analysis.statistics import Estimate
 
 __all__ = ["count_text", "interval_text", "listed", "ms_text", "percent_text", "seconds_text", "times_text"]
 
+_MS_BELOW_S = 0.9995
+
 
 def _digits(value: float) -> str:
     """Three digits, and all of those before the point."""
@@ -19,7 +21,7 @@ def _digits(value: float) -> str:
 
 def seconds_text(seconds: float) -> str:
     """Wall time: "1.20 ms", "83.0 ms", "6.41 s", "12.4 s", "3 min 20 s", "2 h 05 min"."""
-    if seconds < 0.0995:
+    if seconds < _MS_BELOW_S:
         return ms_text(seconds * 1000)
     if seconds < 99.95:
         return f"{_digits(seconds)} s"
@@ -41,7 +43,7 @@ def interval_text(estimate: Estimate, *, unit: bool = False) -> str:
     """A time's interval in its value's unit: "6.37–6.45"; "–" where there is none. `unit`: with the unit."""
     if estimate.low is None or estimate.high is None:
         return "–"
-    scale, name = (1000.0, " ms") if estimate.value < 0.0995 else (1.0, " s")
+    scale, name = (1000.0, " ms") if estimate.value < _MS_BELOW_S else (1.0, " s")
     low, high = estimate.low * scale, estimate.high * scale
     ends = (f"{low:.2f}", f"{high:.2f}") if scale > 1 and high < 9.995 else (_digits(low), _digits(high))
     return "–".join(ends) + (name if unit else "")

@@ -1,5 +1,4 @@
-"""The emulator's latency: warm against a bare two-hop echo and against ministack, cold against a start by
-hand.
+"""The emulator's latency: warm against a bare two-hop echo and against ministack, cold against a start by hand.
 
 One blocking client with a kept connection serves all sides; a batch's figure is the median of its calls.
 """
@@ -93,9 +92,7 @@ def read_message(connection: socket.socket) -> bytes:
             raise ConnectionError(f"closed after {data!r}")
         data += chunk
     head, _, body = data.partition(b"\r\n\r\n")
-    length = next(
-        (line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0"
-    )
+    length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0")
     while len(body) < int(length.split(b":")[1]):
         body += connection.recv(65_536)
     return head + b"\r\n\r\n" + body
@@ -270,24 +267,18 @@ def run(pairs: int = 15) -> list[dict[str, Any]]:
             with two_hop_echo() as echo:
                 p50(lambda: echo.echo(warm), 200)
                 ratios = alternate(batch, lambda: p50(lambda: echo.echo(warm)), pairs)
-            rows.append(
-                figure("warm invoke p50 against a two-hop echo", ratios, at_most=3, of="the echo's p50")
-            )
+            rows.append(figure("warm invoke p50 against a two-hop echo", ratios, at_most=3, of="the echo's p50"))
 
             with tempfile.TemporaryDirectory() as other, ministack(Path(other)) as peer:
                 request = invoke("echo")
                 ratios = alternate(batch, lambda: p50(lambda: peer.request(request)), pairs)
-            rows.append(
-                figure("warm invoke p50 against ministack", ratios, at_most=0.05, of="ministack's p50")
-            )
+            rows.append(figure("warm invoke p50 against ministack", ratios, at_most=0.05, of="ministack's p50"))
 
             def cold() -> float:
                 return p50(lambda: ours.request(invoke(next(colds))), 1)
 
             ratios = alternate(cold, lambda: by_hand(folder), pairs, warmup=warmup)
-            rows.append(
-                figure("cold start against the same process by hand", ratios, at_most=1.3, of="by hand")
-            )
+            rows.append(figure("cold start against the same process by hand", ratios, at_most=1.3, of="by hand"))
     return rows
 
 

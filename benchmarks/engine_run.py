@@ -32,9 +32,7 @@ __all__ = ["EngineRun", "run_once"]
 class EngineRun:
     """A workload with its parameters on an open local backend; `data` is its data set, if it reads one."""
 
-    def __init__(
-        self, workload: str, params: Params, backend_name: str, concurrency: int | None = None
-    ) -> None:
+    def __init__(self, workload: str, params: Params, backend_name: str, concurrency: int | None = None) -> None:
         self.params = params
         self.workload = registry.load(registry.describe(workload))
         self.data = self.workload.load(params, None)

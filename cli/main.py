@@ -1,7 +1,7 @@
 """The `lbench` command: its subcommands by name, and how what goes wrong is told.
 
-Only click is imported here, so that `lbench --help` and `--version` are quick; a subcommand's module is imported when it is
-called. Every error is one line on stderr that begins with `lbench: `.
+Only click is imported here, so that `lbench --help` and `--version` are quick; a subcommand's module is imported when
+it is called. Every error is one line on stderr that begins with `lbench: `.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="lbench", message="%(prog)s %(version)s")
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Is this parallel job better on AWS Lambda than on the machine I have? Measured, live.
+    r"""Is this parallel job better on AWS Lambda than on the machine I have? Measured, live.
 
     \b
     For a start:  lbench run mandelbrot

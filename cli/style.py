@@ -8,10 +8,9 @@ from typing import TextIO
 
 from rich.console import Console
 
-__all__ = ["BRIGHT", "HAIRLINE", "QUIET", "RIGHT", "TEXT", "WARN", "WRONG", "accent", "console", "is_live_terminal"]
+__all__ = ["BRIGHT", "HAIRLINE", "QUIET", "RIGHT", "WARN", "WRONG", "accent", "console", "is_live_terminal"]
 
-TEXT = "#c8d0d8"
-QUIET = "#7b8794"
+QUIET = "#5c6773"
 HAIRLINE = "#2a333d"
 BRIGHT = "bold"
 RIGHT = "#8fd694"
@@ -31,11 +30,11 @@ _FILE_WIDTH = 200  # nothing is dropped or wrapped where no terminal is
 
 def accent(backend: str) -> str:
     """The colour of a backend, the same everywhere."""
-    return _ACCENTS.get(backend, TEXT)
+    return _ACCENTS.get(backend, "")
 
 
 def console(stream: TextIO | None = None) -> Console:
-    """A console on `stream` (default: standard output). No markup, emoji or highlighting: texts are shown as they are."""
+    """A console on `stream` (default: standard output); texts are shown as they are, without markup or emoji."""
     stream = stream if stream is not None else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else _FILE_WIDTH
     return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)

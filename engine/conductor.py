@@ -322,6 +322,8 @@ class Conductor:
                         loop_lag_max_ms=lag.quantile_ms(1.0),
                     ),
                     error=error,
+                    s3_put=backend.own_s3.pop("put", 0),
+                    s3_get=backend.own_s3.pop("get", 0),
                     overlaps=self._overlapping(run.id, zero_s),
                 )
             )

@@ -55,9 +55,7 @@ class _Environment:
 
     def requests(self) -> dict[str, int]:
         """Requests to S3 since the environment began."""
-        return {
-            name: sum(client.requests[name] for client in self._clients.values()) for name in ("get", "put")
-        }
+        return {name: sum(client.requests[name] for client in self._clients.values()) for name in ("get", "put")}
 
     def dataset(self, place: Object) -> Dataset:
         """The data set, fetched once into the temporary folder and mapped; the one before it is dropped."""
@@ -99,9 +97,7 @@ def handle(event: dict[str, Any], context: Any = None) -> Any:
     def close() -> Any:
         # One reading of the wall clock, then durations: a clock that steps in between does no harm.
         answer.sent = received + time.perf_counter() - began
-        answer.s3 = {
-            name: made - before[name] for name, made in here.requests().items() if made > before[name]
-        }
+        answer.s3 = {name: made - before[name] for name, made in here.requests().items() if made > before[name]}
         if not here.introduced:
             here.introduced = True
             answer.cpu_model, answer.versions = _cpu_model(), _versions()

@@ -1,1 +1,1 @@
-"""The screens: a session as it happens. Draws journals, never measures."""
+"""The screens: a Textual app that draws the journal of an engine in another process. It never measures."""

@@ -238,9 +238,7 @@ class S3Client:
             problem = f"{response.status} {_between(text, 'Code')} {_between(text, 'Message')}".strip()
             if response.status not in _RETRIED:
                 raise ObjectStoreError(f"{what} failed: {problem}{_remedy(response.status)}")
-        raise ObjectStoreError(
-            f"{what} failed {self._attempts} times: {problem}: is the S3 endpoint {host} up?"
-        )
+        raise ObjectStoreError(f"{what} failed {self._attempts} times: {problem}: is the S3 endpoint {host} up?")
 
     def _connect(self, scheme: str, host: str) -> http.client.HTTPConnection:
         if self._connection is None or self._server != (scheme, host):

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-__all__ = ["EMPTY_SHA256", "Credentials", "Signer", "encode_path", "encode_query"]
+__all__ = ["EMPTY_SHA256", "Credentials", "Signer", "canonical_path", "canonical_query", "encode_path", "encode_query"]
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _UNSIGNED = frozenset(("authorization", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"))
@@ -128,9 +128,7 @@ class Signer:
         listed = ";".join(names)
         if self._paths[0] != path or not path:
             self._paths = (path, canonical_path(path, self.service))
-        request = (
-            f"{method}\n{self._paths[1]}\n{canonical_query(query)}\n{lines}\n\n{listed}\n{payload_sha256}"
-        )
+        request = f"{method}\n{self._paths[1]}\n{canonical_query(query)}\n{lines}\n\n{listed}\n{payload_sha256}"
         day = stamp[:8]
         scope = f"{day}/{self.region}/{self.service}/aws4_request"
         hashed = hashlib.sha256(request.encode()).hexdigest()

@@ -118,6 +118,7 @@ class Backend(Protocol):
     oversubscribed: bool
     notes: list[str]  # conditions worth telling with every result, one line each
     package_digest: str | None  # what the environments run, where that is a package
+    own_s3: dict[str, int]  # requests to S3 outside every invocation, until the conductor takes them: {"put": n}
     start_allowance_s: float  # what an environment's start may take before the deadline counts: the runner waits longer
 
     async def __aenter__(self) -> Self:

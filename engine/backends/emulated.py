@@ -22,7 +22,7 @@ from lbench.errors import BackendError
 from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.sigv4 import Credentials
 
-__all__ = ["EmulatedBackend", "carried", "open_emulated"]
+__all__ = ["MB_PER_VCPU", "EmulatedBackend", "carried", "open_emulated"]
 
 HANDLER = "lbench.lambda_src.handler.handle"
 MB_PER_VCPU = 1769  # AWS: a function of 1,769 MB has one vCPU's worth of time, others in proportion

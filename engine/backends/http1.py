@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-__all__ = ["ConnectionLost", "HttpPool", "Response"]
+__all__ = ["ConnectionLost", "HttpPool", "Response", "request_head"]
 
 _JOINED = 1 << 16  # up to here head and body go out in one copy, and one packet where they fit
 _OPENED_AT_ONCE = 64  # stays below common listen backlogs

@@ -58,6 +58,7 @@ class LambdaBackend:
         self.transport: str | None = settings.transport
         self.notes: list[str] = []
         self.package_digest: str | None = None
+        self.own_s3: dict[str, int] = {}
         self.start_allowance_s = 2 * INIT_LIMIT_S
         self.versions: dict[str, dict[str, Any]] = {}  # an environment's Python, libraries, architecture
         self._chosen = settings
@@ -122,6 +123,7 @@ class LambdaBackend:
         elif self._data is None or self._data.sha256 != data.digest:
             assert self._store is not None
             self._data = await self._store.put_file("data", data.path, data.digest)
+            self.own_s3["put"] = self.own_s3.get("put", 0) + 1
 
     async def invoke(self, call: Call) -> Outcome:
         """Run one call on Lambda. Cancelling closes its connection; the function runs on to its deadline at most.

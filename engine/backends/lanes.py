@@ -140,26 +140,21 @@ class WorkerProcess:
         self.ended = False
         self.replaced = False  # a call of it was cancelled: it was ended on purpose
         self.fetch_ms: float | None = None  # told with the first call after the data were mapped
-        with contextlib.ExitStack() as closing:
-            pairs = []
+        with contextlib.ExitStack() as ours_if_it_fails, contextlib.ExitStack() as theirs_always:
+            ours, theirs = [], []
             for _ in names:
                 pair = socket.socketpair()
-                pairs.append(pair)
-                closing.callback(pair[1].close)  # the worker's end; its copy is its own
-            try:
-                descriptors = [theirs.fileno() for _, theirs in pairs]
-                self.child = children.start(
-                    [sys.executable, "-P", "-m", "lbench.engine.backends.worker", *map(str, descriptors)],
-                    env=env,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=descriptors,
-                )
-            except BaseException:
-                for ours, _ in pairs:
-                    ours.close()
-                raise
-        self.lanes = [Lane(self, name, ours) for name, (ours, _) in zip(names, pairs, strict=True)]
+                ours.append(ours_if_it_fails.enter_context(pair[0]))
+                theirs.append(theirs_always.enter_context(pair[1]).fileno())  # the worker has its own copy
+            self.child = children.start(
+                [sys.executable, "-P", "-m", "lbench.engine.backends.worker", *map(str, theirs)],
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=theirs,
+            )
+            ours_if_it_fails.pop_all()
+        self.lanes = [Lane(self, name, sock) for name, sock in zip(names, ours, strict=True)]
         assert self.child.stdout is not None
         self._output = self.child.stdout
         os.set_blocking(self._output.fileno(), False)

@@ -71,6 +71,7 @@ class LocalBackend:
         busy = self.capacity * blas_threads
         self.oversubscribed = usable_cores is not None and busy > usable_cores
         self.notes: list[str] = []
+        self.own_s3: dict[str, int] = {}  # there is no S3 here
         if self.oversubscribed:
             self.notes.append(f"oversubscribed: {busy} busy threads on {usable_cores} usable cores")
         env = dict(os.environ) | dict.fromkeys(_BLAS_VARIABLES, str(blas_threads))

@@ -16,7 +16,7 @@ import sys
 
 from lbench.engine.children import Child, die_with_parent, start
 
-__all__ = ["EmbeddedS3"]
+__all__ = ["EmbeddedS3", "main"]
 
 _BACKLOG = 1024
 

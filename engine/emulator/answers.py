@@ -1,5 +1,4 @@
-"""What the Invoke API answers, in AWS's shapes: errors by name and status, and the payloads of functions that
-failed.
+"""What the Invoke API answers, in AWS's shapes: errors by name and status, and the payloads of functions that failed.
 
 Names and statuses are those of the Invoke operation in botocore's model; texts are AWS's where they are
 known.
@@ -38,7 +37,7 @@ TOO_LARGE_PAYLOAD = (
 
 def reply_json(exchange: Exchange, request_id: str, value: Any) -> None:
     """Answer a control-plane request."""
-    exchange.reply(200, json.dumps(value).encode(), [("x-amzn-RequestId", request_id)])
+    exchange.reply(200, json.dumps(value).encode(), f"x-amzn-RequestId: {request_id}\r\n")
 
 
 def error(
@@ -52,9 +51,9 @@ def error(
     **more: str,
 ) -> None:
     """Answer with an error of AWS's: the name in a header, the text in the body."""
-    headers = [("x-amzn-RequestId", request_id), ("x-amzn-ErrorType", name)]
+    headers = f"x-amzn-RequestId: {request_id}\r\nx-amzn-ErrorType: {name}\r\n"
     if retry_after_s is not None:
-        headers.append(("Retry-After", str(retry_after_s)))
+        headers += f"Retry-After: {retry_after_s}\r\n"
     body = {"Type": "User" if status < 500 else "Service", "message": message, **more}
     exchange.reply(status, json.dumps(body).encode(), headers)
 
@@ -123,9 +122,9 @@ class Invocation:
 
     def answer(self, payload: bytes | bytearray, *, failed: bool, log: tuple[bytes, bytes, Report] | None) -> None:
         """Tell the caller how it went (a function's failure has status 200 as well)."""
-        headers = [("x-amzn-RequestId", self.request_id), ("X-Amz-Executed-Version", "$LATEST")]
+        headers = f"x-amzn-RequestId: {self.request_id}\r\nX-Amz-Executed-Version: $LATEST\r\n"
         if failed:
-            headers.append(("X-Amz-Function-Error", "Unhandled"))  # AWS's word for all that Python's runtime reports
+            headers += "X-Amz-Function-Error: Unhandled\r\n"  # AWS's word for all that Python's runtime reports
         if log is not None:
-            headers.append(("X-Amz-Log-Result", base64.b64encode(tail(*log)).decode()))
+            headers += f"X-Amz-Log-Result: {base64.b64encode(tail(*log)).decode()}\r\n"
         self.exchange.reply(200, payload, headers)

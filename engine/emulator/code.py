@@ -1,5 +1,4 @@
-"""The code that environments run, as a folder made once per content: what a deployment package would hold of
-ours.
+"""The code that environments run, as a folder made once per content: what a deployment package would hold of ours.
 
 Libraries are not in it: environments use those of the running interpreter.
 """

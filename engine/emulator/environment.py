@@ -1,6 +1,4 @@
-"""One execution environment: a process, its own Runtime API port, its temporary folder; one invocation at a
-time.
-"""
+"""One execution environment: a process, its own Runtime API port, its temporary folder; one invocation at a time."""
 
 from __future__ import annotations
 
@@ -9,6 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +53,13 @@ class Environment:
         finished: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self.id = uuid.uuid4().hex
-        self.stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{self.id}"
+        # Its log stream's name, as on Lambda: the one name of an environment that its function can see.
+        self.id = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{uuid.uuid4().hex}"
         self.spec = spec
         self.folder = folder
         self.created_s = self._loop.time()
         self.created_epoch_s = time.time()
+        self.ended_s: float | None = None
         self.init_ms: float | None = None
         self.invocations = 0
         self._freeze = config.freeze
@@ -74,7 +74,7 @@ class Environment:
         self._over = False
         self._server = Server(self._runtime_api, body_limit=RESPONSE_LIMIT, head_limit=_HEAD_LIMIT)
         port = self._server.bind()
-        environ = variables(spec, region=config.region, api=f"127.0.0.1:{port}", stream=self.stream, folder=folder)
+        environ = variables(spec, region=config.region, api=f"127.0.0.1:{port}", stream=self.id, folder=folder)
         try:
             self.process = Process(spec, environ, self._exited)
         except OSError:
@@ -96,25 +96,25 @@ class Environment:
         invocation, exchange = self._current, self._next
         assert invocation is not None and exchange is not None
         self._next = None
-        self.invocations += 1
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(self.spec.timeout_s, self._timed_out)
-        headers = [
-            ("Lambda-Runtime-Aws-Request-Id", invocation.request_id),
-            ("Lambda-Runtime-Deadline-Ms", str(int((time.time() + self.spec.timeout_s) * 1000))),
-            ("Lambda-Runtime-Invoked-Function-Arn", invocation.arn),
-        ]
+        headers = (
+            f"Lambda-Runtime-Aws-Request-Id: {invocation.request_id}\r\n"
+            f"Lambda-Runtime-Deadline-Ms: {int((time.time() + self.spec.timeout_s) * 1000)}\r\n"
+            f"Lambda-Runtime-Invoked-Function-Arn: {invocation.arn}\r\n"
+        )
         if invocation.client_context is not None:
-            headers.append(("Lambda-Runtime-Client-Context", invocation.client_context))
+            headers += f"Lambda-Runtime-Client-Context: {invocation.client_context}\r\n"
         if invocation.trace_id is not None:
-            headers.append(("Lambda-Runtime-Trace-Id", invocation.trace_id))
+            headers += f"Lambda-Runtime-Trace-Id: {invocation.trace_id}\r\n"
         invocation.delivered_s = self._loop.time()
         exchange.reply(200, invocation.event, headers)
         if self._freezing is not None:
             self._freezing.cancel()
             self._freezing = None
             self.process.thaw()
+        self.invocations += 1
+        if self._timer is not None:  # of the init
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self.spec.timeout_s, self._timed_out)
 
     def _finish(
         self,
@@ -198,7 +198,7 @@ class Environment:
 
     def _on_next(self, exchange: Exchange) -> None:
         self._next = exchange
-        exchange.on_close = self._forget_next
+        exchange.on_close = partial(self._forget, exchange)
         if self.init_ms is None:
             self.init_ms = (self._loop.time() - self.created_s) * 1000
             self._init_output = self.process.output.take()
@@ -211,8 +211,9 @@ class Environment:
         if self._freeze and (self._current is None or self._answered):
             self._freezing = self._loop.call_later(FREEZE_AFTER_S, self.process.freeze)
 
-    def _forget_next(self) -> None:
-        self._next = None
+    def _forget(self, exchange: Exchange) -> None:
+        if self._next is exchange:
+            self._next = None
 
     def _on_response(self, exchange: Exchange) -> None:
         if exchange.too_large:
@@ -260,6 +261,7 @@ class Environment:
             if timer is not None:
                 timer.cancel()
         self._server.abort()
+        self.ended_s = self._loop.time()
         self.process.close()
         self._ended(self, unseen)
 
@@ -283,12 +285,12 @@ class Environment:
         """What the list of environments tells."""
         return {
             "id": self.id,
-            "log_stream": self.stream,
             "function": self.spec.name,
             "pid": self.process.pid,
             "state": self.state,
             "created_s": self.created_s,  # CLOCK_MONOTONIC
             "created_epoch_s": self.created_epoch_s,
+            "ended_s": self.ended_s,
             "init_ms": self.init_ms,
             "memory_mb": self.spec.memory_mb,
             "max_memory_mb": self.process.max_memory_mb(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any
 
 from lbench.engine.emulator.answers import Invocation, error
@@ -35,7 +36,7 @@ class Function:
         self._in_flight = 0
         self._idle: list[Environment] = []
         self.environments: dict[str, Environment] = {}
-        self.ended: list[dict[str, Any]] = []  # the last ones that have gone, as they were
+        self.ended: deque[dict[str, Any]] = deque(maxlen=1000)  # the last ones that have gone, as they were
         self._stopping = False
         self._wiping: set[asyncio.Future[None]] = set()
 
@@ -94,7 +95,7 @@ class Function:
         if environment in self._idle:
             self._idle.remove(environment)
         del self.environments[environment.id]
-        self.ended = [*self.ended[-999:], environment.describe()]
+        self.ended.append(environment.describe())
         if self._stopping:
             return  # the whole folder goes at once
         wiping = asyncio.get_running_loop().run_in_executor(None, self._scratch.wipe, environment.folder)

@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
 
 import httptools
 
 __all__ = ["Exchange", "Server"]
 
-_REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_HEADS = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n".encode()
+    for status in HTTPStatus
+}
 _PIPELINE = 16  # requests of one connection that wait for their turn before it is no longer read
 _DISCARD_FACTOR = 8  # a body that is too large is read (up to this many limits) so that the client can hear the answer
 
@@ -25,9 +28,7 @@ Handler = Callable[["Exchange"], None]
 
 
 class Exchange:
-    """One request, and the way to answer it. `reply` may be called later, once; when the client has left it
-    is lost.
-    """
+    """One request, and the way to answer it. `reply` may be called later, once; when the client has left it is lost."""
 
     __slots__ = (
         "_connection",
@@ -52,22 +53,17 @@ class Exchange:
         self.replied = False
         self.on_close: Callable[[], None] | None = None  # told when the client leaves before the answer
 
-    def reply(self, status: int, body: bytes | bytearray = b"", headers: Iterable[tuple[str, str]] = ()) -> None:
-        """Answer with `body`, JSON unless a header says otherwise."""
+    def reply(self, status: int, body: bytes | bytearray = b"", headers: str = "") -> None:
+        """Answer with `body`, which is JSON. `headers`: further ones as they are sent, each line with its CRLF."""
         if self.replied:
             return
         self.replied = True
-        lines = [_REASONS[status]]
-        typed = False
-        for name, value in headers:
-            typed = typed or name == "Content-Type"
-            lines.append(f"{name}: {value}\r\n".encode("latin-1", "replace"))
-        if not typed:
-            lines.append(b"Content-Type: application/json\r\n")
+        self.on_close = None
+        head = _HEADS[status] + headers.encode("latin-1", "replace")
         if not self.keep_alive:
-            lines.append(b"Connection: close\r\n")
-        lines.append(b"\r\n" if status == 204 else b"Content-Length: %d\r\n\r\n" % len(body))
-        self._connection.send(lines, body)
+            head += b"Connection: close\r\n"
+        head += b"\r\n" if status == 204 else b"Content-Length: %d\r\n\r\n" % len(body)
+        self._connection.send(head, body)
 
     @property
     def client_left(self) -> bool:
@@ -201,15 +197,15 @@ class _Connection(asyncio.BufferedProtocol):
             self._paused = True
             self._transport.pause_reading()
 
-    def send(self, head: list[bytes], body: bytes | bytearray) -> None:
+    def send(self, head: bytes, body: bytes | bytearray) -> None:
         """Write the current exchange's answer and start the next one."""
         exchange, transport = self._current, self._transport
         if self.lost or exchange is None or transport is None:
             return
         if len(body) < 65536:
-            transport.write(b"".join((*head, body)))
+            transport.write(head + body)
         else:
-            transport.write(b"".join(head))
+            transport.write(head)
             transport.write(body)  # not copied into one buffer with the head
         self._current = None
         if not exchange.keep_alive or self._server.closing:
@@ -231,7 +227,7 @@ class _Connection(asyncio.BufferedProtocol):
         """What cannot be read gets one answer (when none is due before it) and the end of the connection."""
         if self._transport is not None:
             if self._current is None:
-                self._transport.write(_REASONS[status] + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+                self._transport.write(_HEADS[status] + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
             self._transport.close()
 
     def close_when_idle(self) -> None:

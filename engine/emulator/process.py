@@ -31,9 +31,7 @@ def libraries() -> list[str]:
 
 
 def variables(spec: FunctionSpec, *, region: str, api: str, stream: str, folder: Path) -> dict[str, str]:
-    """The environment's variables, from scratch: nothing of the user's (credentials, proxies, settings) gets
-    in.
-    """
+    """The environment's variables, from scratch: nothing of the user's (credentials, proxies, settings) gets in."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     given = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -136,7 +134,8 @@ class Process:
         finally:
             self.output.close_writer()
         self.frozen = False
-        self._status: int | None = None
+        self._status: int | None = None  # /proc/<pid>/status, kept open
+        self._closed = False
         self._max_memory_mb = 0
         self._child.on_exit(on_exit)
 
@@ -167,9 +166,9 @@ class Process:
         self._child.kill()
 
     def max_memory_mb(self) -> int:
-        """The most memory (RSS) that the process has held, in MB rounded up; the last known once it has
-        ended.
-        """
+        """The most memory (RSS) that the process has held, in MB rounded up; the last known once it has ended."""
+        if self._closed:
+            return self._max_memory_mb
         peak = self._peak_linux() if platform.system() == "Linux" else self._current_elsewhere()
         self._max_memory_mb = max(self._max_memory_mb, -(-peak // 1_048_576))
         return self._max_memory_mb
@@ -191,6 +190,7 @@ class Process:
 
     def close(self) -> None:
         """Let go of what belonged to a process that has ended."""
+        self._closed = True
         self.output.close()
         if self._status is not None:
             os.close(self._status)

@@ -41,9 +41,7 @@ def _call(method: str, path: str, body: bytes | None = None, headers: dict[str, 
 
 
 def next() -> tuple[bytes, dict[str, Any]]:
-    """Wait for an invocation: its event, and its headers as the C++ client gives them (the deadline is an
-    int).
-    """
+    """Wait for an invocation: its event, and its headers as the C++ client gives them (the deadline is an int)."""
     status, headers, body = _call("GET", "/invocation/next")
     if status != 200:
         raise RuntimeError(f"Failed to get next, {status}")

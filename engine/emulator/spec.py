@@ -37,9 +37,7 @@ class EmulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 def lbench_function(memory_mb: int = 1769, *, concurrency: int | None = None) -> FunctionSpec:
-    """Lbench's own function of that memory size, `lbench-<memory_mb>`; its code folder is made when it is not
-    there.
-    """
+    """Lbench's own function of that memory size, `lbench-<memory_mb>`; its code folder is made when it is not there."""
     from lbench.engine.emulator.code import code_folder
 
     folder, digest = code_folder()

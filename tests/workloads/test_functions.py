@@ -14,9 +14,7 @@ from lbench.workloads.probe import tasks
 
 @pytest.fixture(autouse=True)
 def _own_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        functions, "_functions", dict(functions._functions)
-    )  # what a test registers ends with it
+    monkeypatch.setattr(functions, "_functions", dict(functions._functions))  # what a test registers ends with it
 
 
 def test_a_function_is_found_in_its_workloads_tasks_module_on_first_use(

@@ -22,6 +22,22 @@ __all__ = ["WORKLOAD"]
 _ENOUGH_EQUAL = 0.999  # of the predictions, where trees cannot be equal to the bit
 
 
+class Curve:
+    """The out-of-bag accuracy of the trees that are there so far."""
+
+    def __init__(self, data: Dataset) -> None:
+        self._y = data["y"]
+        self._vote = forest.OutOfBag(data.rows)
+        self._trees = 0
+
+    def add(self, task: Task, result: Any) -> dict[str, Any]:
+        """One more point."""
+        self._vote.add(result)
+        self._trees += len(task.arguments["seeds"])
+        accuracy = forest.accuracy(self._vote.predictions(), self._y)
+        return {"kind": "curve", "label": "out-of-bag accuracy", "x": float(self._trees), "y": float(accuracy)}
+
+
 class RandomForest(Workload[RandomForestParams]):
     """One stage of trees.
 
@@ -110,6 +126,10 @@ class RandomForest(Workload[RandomForestParams]):
             "trees": len(answer["trees"]["node_count"]),
             "nodes": int(np.sum(answer["trees"]["node_count"])),
         }
+
+    def previewer(self, params: RandomForestParams, data: Dataset) -> Curve:
+        """The out-of-bag accuracy as trees come."""
+        return Curve(data)
 
     def limits(self, params: RandomForestParams) -> Limits:
         """One stage, a tree a task at most."""

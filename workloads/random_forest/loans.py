@@ -23,7 +23,6 @@ __all__ = ["CLASSES", "explain", "inspect", "read_loans"]
 CLASSES = ["fully paid", "charged off"]  # what 0 and 1 mean in y
 BAD_ROWS_LIMIT = 0.05  # of all rows; more means that the file is not what it seems
 FEWEST_OF_A_CLASS = 20
-_MOST_CATEGORIES = 1000
 _OTHERS_TOLD = 12
 
 _EXPLANATION = """\
@@ -118,12 +117,6 @@ def _refuse(table: Table) -> None:
             f"{path} has {len(table.labels) - charged_off:,} fully paid loans, {charged_off:,} charged off"
             f"{left}: at least {FEWEST_OF_A_CLASS} of both kinds are needed; name a file of earlier years"
         )
-    for texts in table.texts:
-        if len(texts.names) > _MOST_CATEGORIES:
-            raise DataFileError(
-                f"{path}: column {texts.column} has {len(texts.names):,} different texts, "
-                "which are too many for categories: is it another column's content?"
-            )
 
 
 def _sort_categories(table: Table, X: NDArray[np.float32]) -> dict[str, list[str]]:

@@ -16,14 +16,16 @@ __all__ = ["FEWEST_COLUMNS", "Table"]
 
 FEWEST_COLUMNS = 5
 _HEADER_WITHIN = 10  # rows; full LoanStats files have a line of legal text before the header
-_CACHED_TEXTS = 200_000  # a column, so that a long file of distinct numbers stays small in memory
+_CACHED_TEXTS = 20_000  # a column, so that a long file of distinct numbers stays small in memory
 _STATUSES_TOLD = 50
+_MOST_CATEGORIES = 1000
 
 
 class _Texts(dict[str, float]):
     """One column's texts and their numbers: most cells are a look-up."""
 
-    def __init__(self, column: str) -> None:
+    def __init__(self, path: Path, column: str) -> None:
+        self.path = path
         self.column = column
         self.read = FEATURES[column]
         self.names: list[str] = []  # a category's values, in the order in which they came
@@ -40,6 +42,11 @@ class _Texts(dict[str, float]):
                 raise ValueError(f"{self.column} is {clean[:40]!r}") from None
         elif clean in self.names:
             value = float(self.names.index(clean))
+        elif len(self.names) >= _MOST_CATEGORIES:
+            raise DataFileError(
+                f"{self.path}: column {self.column} has more than {_MOST_CATEGORIES:,} different texts, "
+                "too many for categories: is it another column's content?"
+            )
         else:
             self.names.append(clean)
             value = float(len(self.names) - 1)
@@ -67,7 +74,7 @@ class Table:
                 f"{path} has too few of Lending Club's columns ({found} of {len(FEATURES)} known ones, "
                 f"{FEWEST_COLUMNS} are needed): see `lbench data`"
             )
-        self.texts = [_Texts(name) for name in self.features]
+        self.texts = [_Texts(path, name) for name in self.features]
         self.values = array("f")
         self.labels = bytearray()
         self.unfinished: Counter[str] = Counter()

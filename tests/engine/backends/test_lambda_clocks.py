@@ -34,9 +34,7 @@ def test_more_calls_narrow_the_bound() -> None:
 
 def test_an_init_before_the_request_is_not_taken_off() -> None:
     clock = RemoteClock()
-    clock.observe(
-        10.0, 10.001, 10.002, 10.003, init_s=3.0
-    )  # made ahead of time: it began before it was asked for
+    clock.observe(10.0, 10.001, 10.002, 10.003, init_s=3.0)  # made ahead of time: it began before it was asked for
     assert clock.offset_s is not None and abs(clock.offset_s) <= 0.002
 
 

@@ -290,9 +290,7 @@ def test_a_report_is_found_in_the_tail_among_what_the_application_wrote(number: 
     imitation = (
         b"cut off at the front\nREPORT RequestId: " + name + b"\tDuration: 1.00 ms\tBilled Duration: 1 ms\n"
         b"REPORT RequestId: somebody-else\tDuration: 2.00 ms\tBilled Duration: 2 ms\n"
-        b'{"type":"platform.report","record":{"requestId":"'
-        + name
-        + b'","metrics":{"billedDurationMs":3}}}\n'
+        b'{"type":"platform.report","record":{"requestId":"' + name + b'","metrics":{"billedDurationMs":3}}}\n'
         b"the function says REPORT RequestId: " + name + b"\n"
     )
     assert last_report(imitation + LINES[number] + b"\n", expected.request_id) == expected

@@ -25,9 +25,7 @@ CREDENTIALS = st.builds(
     SECRET,
     st.none() | st.text("abcXYZ019+/=", min_size=1, max_size=300),
 )
-SEGMENT = st.one_of(
-    TEXT, st.sampled_from(["..", ".", "", "a b", "arn:aws:lambda:x:1:function:f", "~", "%2F", "ü"])
-)
+SEGMENT = st.one_of(TEXT, st.sampled_from(["..", ".", "", "a b", "arn:aws:lambda:x:1:function:f", "~", "%2F", "ü"]))
 PATH = st.lists(SEGMENT, max_size=5).map(lambda parts: "/" + "/".join(parts))
 HEADERS = st.dictionaries(
     st.from_regex(r"\Ax-[a-z0-9-]{1,12}\Z").filter(lambda n: n not in ("x-amz-date", "x-amz-content-sha256")),
@@ -84,9 +82,7 @@ def test_every_signature_equals_botocores(
         assert ours.get(name) == theirs.get(name)
 
 
-@given(
-    credentials=CREDENTIALS, moments=st.lists(EPOCH, min_size=1, max_size=5), paths=st.lists(PATH, min_size=1)
-)
+@given(credentials=CREDENTIALS, moments=st.lists(EPOCH, min_size=1, max_size=5), paths=st.lists(PATH, min_size=1))
 def test_what_is_kept_between_requests_never_shows(
     credentials: Credentials, moments: list[int], paths: list[str]
 ) -> None:
@@ -114,9 +110,7 @@ def test_a_published_example_of_aws_is_signed_as_published() -> None:
         hashlib.sha256(b"").hexdigest(),
         at=datetime.datetime(2015, 8, 30, 12, 36, tzinfo=datetime.UTC).timestamp(),
     )
-    assert signed["authorization"].endswith(
-        "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"
-    )
+    assert signed["authorization"].endswith("5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7")
 
 
 def test_credentials_do_not_show_their_secret() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -100,7 +101,7 @@ def bodies(wire: Wire) -> list[bytes]:
 def test_requests_are_answered_in_order_however_they_are_cut(sent: list[tuple[bytes, bool]], cuts: list[int]) -> None:
     stream = b"".join(request(body, f"/{number}", chunked=way) for number, (body, way) in enumerate(sent))
     edges = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
-    wire = serve([stream[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b])
+    wire = serve([stream[a:b] for a, b in pairwise(edges) if a < b])
     assert bodies(wire) == [b"POST /%d %b" % (number, body) for number, (body, _) in enumerate(sent)]
     assert wire.reading
     assert not wire.closed

@@ -165,12 +165,14 @@ def test_kill_9_takes_an_environment_that_is_starting(config: Path, temporary: P
     (tmp_path / "app.py").write_text(
         f"import os\nwith open({str(fifo)!r}, 'w') as f:\n    f.write(str(os.getpid()))\nopen({str(fifo)!r}).read()"
     )
-    with emulator(config, temporary) as (process, endpoint):
-        with socket.create_connection(("127.0.0.1", int(endpoint.rsplit(":", 1)[1]))) as client:
-            client.sendall(b"POST /2015-03-31/functions/where/invocations HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
-            pid = int(fifo.read_text())
-            process.kill()
-            assert has_ended(pid)
+    with (
+        emulator(config, temporary) as (process, endpoint),
+        socket.create_connection(("127.0.0.1", int(endpoint.rsplit(":", 1)[1]))) as client,
+    ):
+        client.sendall(b"POST /2015-03-31/functions/where/invocations HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
+        pid = int(fifo.read_text())
+        process.kill()
+        assert has_ended(pid)
 
 
 def test_the_next_one_removes_what_a_killed_one_has_left(config: Path, temporary: Path) -> None:

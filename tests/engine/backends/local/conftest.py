@@ -169,9 +169,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     monkeypatch.setenv("PYTHONPATH", str(site))
 
     @asynccontextmanager
-    async def open_(
-        name: str, concurrency: int = 1, preload: str | None = "faults"
-    ) -> AsyncIterator[LocalBackend]:
+    async def open_(name: str, concurrency: int = 1, preload: str | None = "faults") -> AsyncIterator[LocalBackend]:
         settings = LocalSettings(concurrency=concurrency)
         async with asyncio.timeout(60), open_local(name, settings, 64, preload=preload) as backend:
             yield backend

@@ -52,9 +52,7 @@ async def test_every_call_gets_its_own_result_and_times_in_order(opened, call, n
     ("name", "names"),
     [("sequential", {"w0"}), ("threads", {"t0", "t1", "t2"}), ("processes", {"w0", "w1", "w2"})],
 )
-async def test_an_environment_runs_one_call_at_a_time_even_when_more_are_asked_for(
-    opened, call, name, names
-) -> None:
+async def test_an_environment_runs_one_call_at_a_time_even_when_more_are_asked_for(opened, call, name, names) -> None:
     async with opened(name, 3) as backend:
         calls = [call("probe.sleep", number=i, seconds=0.001) for i in range(60)]
         outcomes = await run_all(backend, calls, slots=12)
@@ -115,9 +113,7 @@ def published(folder: Path, name: str, values: list[int]) -> Published:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_published_data_are_mapped_read_only_and_told_once_per_worker(
-    opened, call, tmp_path, name
-) -> None:
+async def test_published_data_are_mapped_read_only_and_told_once_per_worker(opened, call, tmp_path, name) -> None:
     async with opened(name, 2) as backend:
         await backend.publish(None)
         assert decode((await backend.invoke(call("faults.total"))).result) is None
@@ -150,9 +146,7 @@ async def test_data_are_not_changed_under_a_running_call(opened, hold, tmp_path)
 
 async def test_workers_start_with_one_blas_thread_and_little_imported(opened, call) -> None:
     async with opened("processes", preload="probe") as backend:
-        outcome = await backend.invoke(
-            call("faults.about", names=["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
-        )
+        outcome = await backend.invoke(call("faults.about", names=["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"]))
     about = decode(outcome.result)
     assert about["environment"] == {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     assert "lbench.workloads.probe.tasks" in about["modules"]

@@ -70,9 +70,7 @@ async def test_what_a_task_raises_is_told_in_one_line_with_its_own_frames(opened
         ("prob.noop", {}, "UnknownNameError", "prob.noop"),
     ],
 )
-async def test_whatever_a_task_does_to_fail_the_worker_goes_on(
-    opened, call, function, arguments, kind, says
-) -> None:
+async def test_whatever_a_task_does_to_fail_the_worker_goes_on(opened, call, function, arguments, kind, says) -> None:
     async with opened("processes") as backend:
         outcome = await backend.invoke(call(function, **arguments))
         assert outcome.failure.type == kind
@@ -185,9 +183,7 @@ async def test_what_a_task_had_started_ends_with_its_worker(opened, call, hold) 
 
 
 @pytest.mark.parametrize("name", ["sequential", "threads", "processes"])
-async def test_a_cancelled_call_stops_its_process_and_the_backend_takes_the_next(
-    opened, call, hold, name
-) -> None:
+async def test_a_cancelled_call_stops_its_process_and_the_backend_takes_the_next(opened, call, hold, name) -> None:
     async with opened(name, 1) as backend:
         held = await hold(backend)
         held.task.cancel()

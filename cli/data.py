@@ -1,0 +1,28 @@
+"""`lbench data`: where real loans come from, and what would be used of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+def command(path: Path | None) -> None:
+    """Explain how to get the Lending Club loans; with a PATH, tell what `lbench run --data PATH` would use of it."""
+    from lbench.workloads.random_forest import loans
+
+    if path is None:
+        click.echo(loans.explain().rstrip())
+        return
+    if not path.is_file():
+        from lbench.errors import InputError
+
+        raise InputError(f"{path}: there is no such file")
+    found = loans.inspect(path)
+    click.echo(f"{found.source}: {found.rows:,} rows, {found.columns} columns")
+    for note in found.notes:
+        click.echo(f"  {note}")

@@ -1,0 +1,23 @@
+"""`lbench emulator`: AWS Lambda on this machine for whoever wants to talk to it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of 127.0.0.1; by default a free one.")
+def command(port: int) -> None:
+    """Serve Lambda's API until stopped with Ctrl-C. The first line printed is the endpoint.
+
+    For boto3: boto3.client("lambda", endpoint_url=..., region_name="us-east-1", aws_access_key_id="x",
+    aws_secret_access_key="x").
+    """
+    sys.stdout.flush()
+    # This process becomes the emulator, so that signals and the exit code are its own.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "lbench.engine.emulator", "--port", str(port)])

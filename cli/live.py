@@ -1,0 +1,144 @@
+"""Progress on a terminal: a line a backend, drawn over itself a few times a second and gone when it is over."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from lbench.analysis.outlook import Outlook, State, outlooks
+from lbench.analysis.words import seconds_text
+from lbench.cli.listing import Column, table_lines
+from lbench.cli.progress import Progress, place_text
+from lbench.cli.style import HAIRLINE, QUIET, RIGHT, WARN, WRONG, accent, console
+from lbench.engine.cost import usd_short
+from lbench.engine.events import Answered, Event, RunEnded, Warned
+from lbench.engine.pricing import run_bill
+from lbench.engine.session import SessionView
+
+__all__ = ["LiveProgress", "bar"]
+
+_FRAME_S = 0.25  # drawing takes CPU from what is measured
+_GLYPHS: dict[State, tuple[str, str]] = {
+    "waiting": ("·", QUIET),
+    "running": ("▶", ""),
+    "checking": ("▶", ""),
+    "ok": ("✔", RIGHT),
+    "failed": ("✘", WRONG),
+    "stopped": ("■", WARN),
+}
+
+
+class LiveProgress(Progress):
+    """Draws on standard error. What must stay to be read (a warning, a failed run) is printed above the picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = console(sys.stderr)
+        self._live = Live(
+            Text(""),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._begun = False
+        self._next_s = 0.0
+
+    def begin(self, lines: list[str]) -> None:
+        """Print what is known, and begin to draw."""
+        super().begin(lines)
+        self._begun = True
+        self._try(self._live.start)
+
+    def event(self, event: Event, view: SessionView) -> None:
+        """Print what must stay."""
+        if isinstance(event, Warned):
+            self._tell(f"warning: {event.text}")
+        elif isinstance(event, RunEnded) and event.status == "failed":
+            self._tell(f"{place_text(view.runs[event.run], view)}: ✘ {event.error or 'failed'}")
+        elif isinstance(event, Answered) and event.answer.ok is False:
+            self._tell(f"{place_text(view.runs[event.run], view)}: ✘ its answer is wrong ({event.answer.check})")
+
+    def draw(self, view: SessionView, now_s: Mapping[str, float]) -> None:
+        """The next frame, when it is time."""
+        clock_s = time.monotonic()
+        if self._dead or clock_s < self._next_s:
+            return
+        self._next_s = clock_s + _FRAME_S
+        told = outlooks(view.runs.values(), now_s, run_bill)
+        lines = table_lines(_columns(told, self._console.width), self._console.width) if told else []
+        lines.append(Text(f"  {view.phase or ''}", style=QUIET))
+        self._try(lambda: self._live.update(Group(*lines), refresh=True))
+
+    def close(self) -> None:
+        """Clear the picture and show the cursor."""
+        if self._begun:
+            self._begun = False
+            self._try(self._live.stop)
+
+    def _write(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+    def _try(self, action: object) -> None:
+        assert callable(action)
+        if self._dead:
+            return
+        try:
+            action()
+        except OSError:
+            self._dead = True
+
+
+def bar(done: int, total: int | None, width: int, style: str) -> Text:
+    """A line that fills: in its backend's colour as far as it is done."""
+    share = min(1.0, done / total) if total else 0.0
+    halves = int(share * width * 2)
+    full, half = divmod(halves, 2)
+    rest = width - full - half
+    return Text.assemble(("━" * full + "╸" * half, style), ("─" * rest, HAIRLINE))
+
+
+def _columns(told: list[Outlook], width: int) -> list[Column]:
+    room = 10 if width < 100 else 28
+    columns = {
+        "backend": Column("BACKEND"),
+        "runs": Column("RUNS", justify="right"),
+        "bar": Column("TASKS"),
+        "tasks": Column("", rank=1, justify="right"),
+        "time": Column("MAKESPAN", justify="right"),
+        "left": Column("LEFT", rank=2, justify="right"),
+        "cost": Column("COST ON AWS", rank=3, justify="right"),
+        "failed": Column("FAILED", rank=4, justify="right"),
+    }
+    for one in told:
+        glyph, style = _GLYPHS[one.state]
+        colour = accent(one.backend)
+        columns["backend"].add(Text.assemble(("▌", colour), (one.label, f"bold {colour}")))
+        runs = one.runs_done + (one.state == "running")
+        columns["runs"].add(Text.assemble((f"{glyph} ", style), f"{runs}/{one.runs}"))
+        columns["bar"].add(bar(one.tasks_done, one.tasks, room, colour))
+        columns["tasks"].add(f"{one.tasks_done}/{one.tasks}" if one.tasks else "")
+        columns["time"].add(_time(one))
+        columns["left"].add(seconds_text(one.left_s) if one.left_s else "")
+        columns["cost"].add(_cost(one))
+        columns["failed"].add(str(one.failed_attempts) if one.failed_attempts else "", WRONG)
+    return list(columns.values())
+
+
+def _time(one: Outlook) -> str:
+    if one.elapsed_s is not None:
+        return f"{seconds_text(max(one.elapsed_s, 0.1))} …"
+    return "" if one.makespan_s is None else seconds_text(one.makespan_s)
+
+
+def _cost(one: Outlook) -> Text:
+    if one.usd is None:
+        return Text("")
+    # An emulated amount is what AWS would charge: nothing is spent here.
+    return Text.assemble(usd_short(one.usd), (" " + one.origin if one.origin != "measured" else "", QUIET))

@@ -1,0 +1,168 @@
+"""What is told on stderr while an engine measures: nothing, plain lines, or a picture drawn over itself (`live`)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from signal import Signals
+from types import TracebackType
+from typing import Self
+
+from lbench.analysis.outlook import Outlook, outlooks
+from lbench.analysis.words import count_text, seconds_text
+from lbench.cli.style import is_live_terminal
+from lbench.engine.cost import usd_short
+from lbench.engine.events import Answered, Event, RunEnded, RunStarted, Warned
+from lbench.engine.pricing import run_bill
+from lbench.engine.session import RunView, SessionView
+
+__all__ = ["PlainProgress", "Progress", "open_progress", "place_text"]
+
+_PROGRESS_S = 5.0  # between two lines on the same run
+_PHASE_S = 1.0  # a phase that is over sooner is not told
+
+
+class Progress:
+    """Tells nothing: what `--quiet` gives, and what the others begin with.
+
+    A stderr that is gone (a closed terminal or pipe) never stops a measurement: from then on nothing is told.
+    """
+
+    def __init__(self) -> None:
+        self._dead = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def begin(self, lines: list[str]) -> None:
+        """What is known before the first event."""
+        for line in lines:
+            self._tell(line)
+
+    def event(self, event: Event, view: SessionView) -> None:
+        """An event, already in the view."""
+
+    def draw(self, view: SessionView, now_s: Mapping[str, float]) -> None:
+        """Some time has passed; `now_s`: seconds since each run's start."""
+
+    def stopping(self, signal: Signals) -> None:
+        """A signal came; the engine was told to stop."""
+        if signal == Signals.SIGINT:
+            self._tell("stopping; Ctrl-C once more ends at once")
+        elif signal == Signals.SIGHUP:
+            self._dead = True
+        else:
+            self._tell("stopping")
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+    def _tell(self, line: str) -> None:
+        if self._dead:
+            return
+        try:
+            self._write(line)
+        except OSError:
+            self._dead = True
+
+    def _write(self, line: str) -> None:
+        pass
+
+
+class PlainProgress(Progress):
+    """A line where something begins or ends, and one every few seconds in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_s: dict[str, float] = {}  # label: when its last line was written
+        self._phase: tuple[str, float] | None = None  # what it is, and when it began (once told: infinity)
+
+    def event(self, event: Event, view: SessionView) -> None:
+        """Lines for what matters."""
+        if isinstance(event, RunStarted):
+            run = view.runs[event.run]
+            self._told_s[run.planned.label] = time.monotonic()
+            count = "" if run.planned.tasks is None else f"{count_text(run.planned.tasks, 'task')}, "
+            self._tell(f"{place_text(run, view)}: started, {count}{event.capacity} at once")
+        elif isinstance(event, RunEnded):
+            self._tell(_end_text(view.runs[event.run], view))
+        elif isinstance(event, Answered) and event.answer.ok is False:
+            run = view.runs[event.run]
+            self._tell(f"{place_text(run, view)}: ✘ its answer is wrong ({event.answer.check})")
+        elif isinstance(event, Warned):
+            self._tell(f"warning: {event.text}")
+
+    def draw(self, view: SessionView, now_s: Mapping[str, float]) -> None:
+        """Lines on what takes long."""
+        clock_s = time.monotonic()
+        self._draw_phase(view.phase, clock_s)
+        running = [run for run in view.runs.values() if run.status == "running"]
+        if not any(clock_s - self._told_s.get(run.planned.label, 0.0) >= _PROGRESS_S for run in running):
+            return
+        told = {outlook.label: outlook for outlook in outlooks(view.runs.values(), now_s, run_bill)}
+        for run in running:
+            label = run.planned.label
+            if clock_s - self._told_s.get(label, 0.0) >= _PROGRESS_S:
+                self._told_s[label] = clock_s
+                self._tell(f"{place_text(run, view)}: {_outlook_text(told[label])}")
+
+    def _draw_phase(self, phase: str | None, clock_s: float) -> None:
+        if phase is None:
+            self._phase = None
+        elif self._phase is None or self._phase[0] != phase:
+            self._phase = (phase, clock_s)
+        elif clock_s - self._phase[1] >= _PHASE_S:
+            self._tell(f"{phase} ...")
+            self._phase = (phase, float("inf"))
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def place_text(run: RunView, view: SessionView) -> str:
+    """Which run of its backend it is: "processes 2/3", "processes, warm-up 1/1"."""
+    planned = run.planned
+    count = sum(
+        other.planned.label == planned.label and other.planned.warmup == planned.warmup for other in view.runs.values()
+    )
+    return f"{planned.label}{', warm-up' if planned.warmup else ''} {planned.repeat + 1}/{count}"
+
+
+def _end_text(run: RunView, view: SessionView) -> str:
+    assert run.ended is not None
+    if run.ended.makespan_s is not None:
+        return f"{place_text(run, view)}: ✔ {seconds_text(run.ended.makespan_s)}"
+    why = f": {run.ended.error}" if run.ended.error else ""
+    return f"{place_text(run, view)}: ✘ {run.ended.status}{why}"
+
+
+def _outlook_text(told: Outlook) -> str:
+    parts = [f"{told.tasks_done}/{told.tasks or '?'} tasks"]
+    if told.elapsed_s is not None:
+        parts.append(seconds_text(told.elapsed_s))
+    if told.left_s is not None:
+        parts.append(f"about {seconds_text(told.left_s)} left")
+    if told.usd is not None:
+        where = "" if told.origin == "measured" else f" on AWS ({told.origin} here)"
+        parts.append(f"{usd_short(told.usd)} so far{where}")
+    if told.failed_attempts:
+        parts.append(f"{count_text(told.failed_attempts, 'attempt')} failed")
+    return ", ".join(parts)
+
+
+def open_progress(*, quiet: bool) -> Progress:
+    """What suits standard error."""
+    if quiet:
+        return Progress()
+    if is_live_terminal(sys.stderr):
+        from lbench.cli.live import LiveProgress
+
+        return LiveProgress()
+    return PlainProgress()

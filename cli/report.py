@@ -1,0 +1,197 @@
+"""What is said before a measurement (what it could cost) and after it: the table, the answer, and what weakens it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.text import Text
+
+from lbench.analysis.answer import answer_sentence
+from lbench.analysis.comparison import Comparison, Summary, compare
+from lbench.analysis.statistics import FULL_INTERVAL
+from lbench.analysis.words import (
+    count_text,
+    interval_text,
+    ms_text,
+    percent_text,
+    seconds_text,
+    times_text,
+)
+from lbench.cli.listing import Column, print_table
+from lbench.cli.style import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
+from lbench.engine.cost import usd_short
+from lbench.engine.model import Document
+from lbench.engine.plan import Plan, resolve_params
+from lbench.engine.pricing import bound_of, run_bill
+from lbench.engine.session import SessionView
+from lbench.workloads import registry
+from lbench.workloads.parameters import settable
+
+__all__ = ["bound_lines", "print_report", "result_columns"]
+
+_ANSWERS = {
+    "same": ("✔ same", RIGHT),
+    "wrong": ("✘ wrong", WRONG),
+    "unchecked": ("? not checked", WARN),
+    "none": ("–", QUIET),
+}
+
+
+def bound_lines(plan: Plan) -> list[str]:
+    """What will be run, and for each Lambda-like backend the most that it can cost, with what that leaves out.
+
+    Raises:
+        InputError: a region without verified prices.
+    """
+    params = resolve_params(plan)
+    limits = registry.load(registry.describe(plan.workload)).limits(params)
+    tasks = "" if limits.tasks is None else f" · {count_text(limits.tasks, 'task')}"
+    given = " ".join(f"{name}={value}" for name, value in settable(params).items() if name in plan.params)
+    lines = [f"{plan.workload}{' ' + given if given else ''}{tasks} · seed {plan.seed}"]
+    runs = plan.repeats + plan.warmup
+    for choice in plan.backends:
+        bound = bound_of(choice, plan, limits)
+        if bound is None:
+            continue
+        if bound.usd is None:
+            told = f"{choice.label}: no bound on what AWS would charge"
+        else:
+            told = (
+                f"{choice.label}: AWS would charge at most {usd_short(bound.usd, up=True)} a run, "
+                f"{usd_short(bound.usd * runs, up=True)} in all"
+            )
+        out = f"; not in it: {'; '.join(bound.left_out)}" if bound.left_out else ""
+        lines.append(f"{told} (emulated here: nothing is spent{out})")
+    return lines
+
+
+def print_report(view: SessionView, document: Document, saved: str) -> None:
+    """All of it, on standard output."""
+    out = console()
+    comparison = compare(view.runs.values(), run_bill)
+    if any(summary.makespan_s is not None for summary in comparison.summaries):
+        out.print()
+        print_table(out, result_columns(comparison))
+        out.print()
+        _paragraph(out, Text(answer_sentence(comparison), style=BRIGHT))
+    for line in _failures(view):
+        _paragraph(out, Text(line, style=WRONG))
+    for warning in document.warnings:
+        if warning.code != "failed":
+            _paragraph(out, Text(f"! {warning.text}", style=WARN))
+    for line in [*_conditions(comparison), *_notes(view)]:
+        _paragraph(out, Text(line, style=QUIET))
+    out.print(Text(saved, style=QUIET), soft_wrap=True)
+
+
+def result_columns(comparison: Comparison) -> list[Column]:
+    """A row a backend; the columns of least interest have the highest rank and go first where the room is short."""
+    columns = {
+        "backend": Column("BACKEND"),
+        "runs": Column("RUNS", justify="right"),
+        "makespan": Column("MAKESPAN", justify="right"),
+        "interval": Column("95 %", rank=2, justify="right"),
+        "speedup": Column("SPEEDUP", justify="right"),
+        "speedup_interval": Column("95 %", rank=5, justify="right"),
+        "p50": Column("p50", rank=4, justify="right"),
+        "p99": Column("p99", rank=3, justify="right"),
+        "cv": Column("CV", rank=6, justify="right"),
+        "cold": Column("COLD", rank=1, justify="right"),
+        "init": Column("INIT", rank=7, justify="right"),
+        "cost": Column("COST", justify="right"),
+        "rent": Column("RENT", rank=8, justify="right"),
+        "answer": Column("ANSWER"),
+    }
+    for one in comparison.summaries:
+        for name, cell in _cells(one).items():
+            columns[name].add(cell)
+    return list(columns.values())
+
+
+def _cells(one: Summary) -> dict[str, str | Text]:
+    right = one.repeats_ok == one.repeats
+    mark, style = ("✔", RIGHT) if right else ("✘", WRONG)
+    colour = accent(one.backend)
+    origin = f" {one.origin}" if one.origin != "measured" and one.origin not in one.label else ""
+    answer, answer_style = _ANSWERS[one.answer]
+    speedup = one.speedup
+    return {
+        "backend": Text.assemble(("▌", colour), (one.label, f"bold {colour}"), (origin, QUIET)),
+        "runs": Text.assemble((mark, style), f" {one.repeats_ok}/{one.repeats}"),
+        "makespan": "–" if one.makespan_s is None else seconds_text(one.makespan_s.value),
+        "interval": Text("–" if one.makespan_s is None else interval_text(one.makespan_s), style=QUIET),
+        "speedup": Text("–" if speedup is None else times_text(speedup.value), style=BRIGHT),
+        "speedup_interval": Text(_ratio_interval(one), style=QUIET),
+        "p50": _ms(one.duration_p50_ms),
+        "p99": _ms(one.duration_p99_ms),
+        "cv": "–" if one.duration_cv is None else percent_text(one.duration_cv),
+        "cold": "–" if one.cold_starts is None else str(one.cold_starts),
+        "init": _ms(one.init_p50_ms),
+        "cost": "–" if one.usd is None else usd_short(one.usd),
+        "rent": "–" if one.rent_usd is None else usd_short(one.rent_usd),
+        "answer": Text(answer, style=answer_style),
+    }
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else ms_text(value)
+
+
+def _ratio_interval(one: Summary) -> str:
+    if one.speedup is None or one.speedup.low is None or one.speedup.high is None:
+        return "–"
+    return f"{times_text(one.speedup.low)}–{times_text(one.speedup.high)}".replace("×", "")
+
+
+def _failures(view: SessionView) -> list[str]:
+    """Why runs failed, each reason once."""
+    told: dict[str, None] = {}
+    for warning in view.warnings:
+        if warning.code == "failed":
+            told[warning.text] = None
+    for run in view.runs.values():
+        if run.ended is not None and run.ended.error:
+            told[f"✘ {run.planned.label}: {run.ended.error}"] = None
+        if run.answer is not None and run.answer.ok is False:
+            told[f"✘ {run.planned.label}: wrong answer ({run.answer.check})"] = None
+    return list(told)
+
+
+def _conditions(comparison: Comparison) -> list[str]:
+    """What the figures mean: where they come from, by which prices, and how sure the intervals are."""
+    lines = []
+    counts = [one.makespan_s.count for one in comparison.summaries if one.makespan_s is not None]
+    if counts and 1 < min(counts) < FULL_INTERVAL:
+        lines.append(
+            f"95 %: interval of the median by bootstrap; of fewer than {FULL_INTERVAL} repeats it is about their whole "
+            "range, and less sure than that"
+        )
+    for one in comparison.summaries:
+        if one.usd is not None and one.origin != "measured":
+            lines.append(
+                f"COST of {one.label}: what AWS would charge for a run in {one.region} ({one.architecture}, "
+                f"{one.memory_mb} MB, list prices of {one.price_date}, no free tier); {one.origin} here, nothing spent"
+            )
+    bases = dict.fromkeys(one.rent_basis for one in comparison.summaries if one.rent_basis and one.rent_usd is not None)
+    lines += [f"RENT: {basis}; not in COST" for basis in bases if basis]
+    return lines
+
+
+def _notes(view: SessionView) -> Iterable[str]:
+    """What each run said of its conditions and of its data, each line once."""
+    told: dict[str, None] = {}
+    for run in view.started_runs:
+        assert run.started is not None
+        if run.started.data is not None:
+            told[f"data: {run.started.data.source}"] = None
+            told.update(dict.fromkeys(f"data: {note}" for note in run.started.data.notes))
+        told.update(dict.fromkeys(f"{run.planned.label}: {note}" for note in run.started.notes))
+    checks = dict.fromkeys(run.answer.check for run in view.runs.values() if run.answer is not None and run.answer.ok)
+    told.update(dict.fromkeys(f"checked: {check}" for check in checks))
+    return told
+
+
+def _paragraph(out: Console, text: Text) -> None:
+    """Wrapped on a terminal, one line elsewhere."""
+    out.print(text, soft_wrap=not out.is_terminal)

@@ -1,0 +1,167 @@
+"""`lbench run`: from options to a plan, and from the measured session to an exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["command"]
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("workload", metavar="WORKLOAD")
+@click.option(
+    "-b",
+    "--backend",
+    "backends",
+    multiple=True,
+    metavar="NAME[:KEY=VALUE,...][@LABEL]",
+    help="Where to run; repeatable. Default: sequential, processes, emulated.",
+)
+@click.option(
+    "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A workload's parameter; repeatable."
+)
+@click.option("--concurrency", metavar="N", help="Workers locally, environments on Lambda.")
+@click.option("--memory", metavar="MB", help="Memory of a Lambda environment (default 1769, one vCPU).")
+@click.option("--arch", metavar="x86_64|arm64", help="Lambda's processor, for the prices.")
+@click.option("--region", metavar="R", help="AWS region, for the prices (default us-east-1).")
+@click.option("--transport", metavar="direct", help="How an invocation travels.")
+@click.option("--client", metavar="fast|aioboto3", help="What calls Lambda: lbench's own client, or the SDK's.")
+@click.option("--s3-endpoint", metavar="URL", help="An S3 server to use instead of the embedded one.")
+@click.option("--tasks", metavar="N", help="Tasks of the first stage (default: the workload's own number).")
+@click.option("--repeats", metavar="N", help="Runs of each backend (default 3).")
+@click.option("--warmup", metavar="N", help="Runs before those, left out of statistics (default 0).")
+@click.option("--schedule", metavar="isolated|alternating|concurrent", help="The order of backends and repeats.")
+@click.option("--seed", metavar="N", help="Of everything drawn at random (default 1).")
+@click.option("--data", metavar="PATH", type=_FILE, help="A data file for the workload: see `lbench data`.")
+@click.option("--timeout", metavar="S", help="A task's deadline in seconds (default 300).")
+@click.option("--retries", metavar="N", help="Further attempts of a task that failed (default 2).")
+@click.option("--picture", metavar="FILE.png", type=_FILE, help="Write the answer as a picture.")
+@click.option("-o", "--out", metavar="FILE", type=_FILE, help="Write the session as FILE.json or FILE.csv.")
+@click.option("--json", "as_json", is_flag=True, help="The session document on stdout, and nothing else there.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    workload: str,
+    backends: tuple[str, ...],
+    params: tuple[str, ...],
+    transport: str | None,
+    tasks: str | None,
+    data: Path | None,
+    picture: Path | None,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **settings: str | None,
+) -> None:
+    r"""Measure WORKLOAD on several backends, check every answer, and compare time, steadiness and cost.
+
+    \b
+    Examples:
+      lbench run mandelbrot
+      lbench run random_forest --data LoanStats3a.csv -b processes -b emulated:memory=3538
+      lbench run mandelbrot -p size=2000 --repeats 5 -o result.json
+
+    Settings of config.toml and LBENCH_* serve as defaults: see `lbench doctor`.
+    """
+    from lbench.cli.measuring import measure
+    from lbench.cli.outputs import check_writable, format_of
+    from lbench.config.settings import load, on_hangup
+    from lbench.engine.plan import validate
+    from lbench.errors import InputError
+
+    chosen = load(settings).values
+    plan = _plan(workload, backends, params, transport, _whole("--tasks", tasks), data, picture, chosen)
+    validate(plan)
+    if out is not None:
+        format_of(out)
+        check_writable(out, "-o")
+    if picture is not None:
+        if picture.suffix.lower() != ".png":
+            raise InputError(f"--picture {picture}: name a file that ends in .png")
+        check_writable(picture, "--picture")
+    ctx.exit(measure(plan, on_hangup(chosen, "run"), out=out, as_json=as_json, quiet=quiet))
+
+
+def _plan(
+    workload: str,
+    backends: tuple[str, ...],
+    params: tuple[str, ...],
+    transport: str | None,
+    tasks: int | None,
+    data: Path | None,
+    picture: Path | None,
+    chosen: Any,
+) -> Any:
+    from lbench.engine.plan import DEFAULT_BACKENDS, Plan, parse_backend
+    from lbench.workloads import registry
+
+    registry.describe(workload)  # the first thing to be told of, if it is wrong
+    defaults = {
+        "concurrency": chosen.concurrency,
+        "memory": chosen.memory_mb,
+        "arch": chosen.arch,
+        "region": chosen.region,
+        "transport": transport,
+        "client": chosen.client,
+        "s3_endpoint": chosen.s3_endpoint,
+    }
+    given = {name: value for name, value in defaults.items() if value is not None}
+    choices = [parse_backend(text, given) for text in backends or DEFAULT_BACKENDS]
+    for choice in choices:
+        _need_modules(choice.label, choice.settings)
+    return Plan(
+        workload=workload,
+        params=dict(_pair(text) for text in params),
+        seed=chosen.seed,
+        tasks=tasks,
+        backends=choices,
+        repeats=chosen.repeats,
+        warmup=chosen.warmup,
+        schedule=chosen.schedule,
+        timeout_s=chosen.timeout_s,
+        retries=chosen.retries,
+        data=None if data is None else str(data.expanduser().absolute()),
+        picture=None if picture is None else str(picture.absolute()),
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    from lbench.errors import InputError
+
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise InputError(f"-p {text}: write NAME=VALUE")
+    return name.strip(), value.strip()
+
+
+def _whole(option: str, text: str | None) -> int | None:
+    from lbench.errors import InputError
+
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise InputError(f"{option} {text}: a whole number is expected") from None
+
+
+def _need_modules(label: str, settings: dict[str, Any]) -> None:
+    """What a backend imports and a broken or lean installation may lack.
+
+    Raises:
+        InputError: it is missing; the message says how to get it.
+    """
+    from importlib.util import find_spec
+
+    from lbench.errors import InputError
+
+    if "client" not in settings:
+        return
+    needed = ["aiohttp"] if settings["client"] == "fast" else ["aioboto3"]
+    for module in needed if settings["s3_endpoint"] else [*needed, "moto"]:
+        if find_spec(module) is None:
+            raise InputError(f"{label} needs the package {module}: install it with `pip install {module}`")

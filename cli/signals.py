@@ -1,0 +1,44 @@
+"""Signals while measuring: the first one asks to stop in good order, a second Ctrl-C ends at once."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+__all__ = ["EXIT_CODES", "StopSignals"]
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+class StopSignals:
+    """Remembers the first SIGINT, SIGTERM or SIGHUP. What waits is not interrupted by it: ask `first` often.
+
+    A second SIGINT raises KeyboardInterrupt wherever the program is.
+    """
+
+    def __init__(self) -> None:
+        self.first: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in EXIT_CODES:
+            self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self.first is None:
+            self.first = signal.Signals(number)
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code that the first signal asks for; None where none came."""
+        return None if self.first is None else EXIT_CODES[self.first]

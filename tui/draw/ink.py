@@ -1,0 +1,87 @@
+"""From pieces of text with roles to strips: the one way that text gets onto a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual.strip import Strip
+
+from lbench.tui.theme import Palette
+
+__all__ = ["Piece", "between", "blank", "heading", "line", "put", "right_of", "width_of"]
+
+Piece = tuple[str, str]  # text and role; a role may end in "!" for bold: ("1.94×", "bright!")
+
+
+def _segment(palette: Palette, piece: Piece, ground: str) -> Segment:
+    text, role = piece
+    bold = role.endswith("!")
+    return Segment(text, palette.style(role.rstrip("!"), bold=bold, ground=ground))
+
+
+def width_of(pieces: Iterable[Piece]) -> int:
+    """Cells that the pieces take."""
+    return sum(cell_len(text) for text, _ in pieces)
+
+
+def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
+    """The pieces cut to a width; what is cut ends in an ellipsis."""
+    kept: list[Piece] = []
+    left = width
+    for text, role in pieces:
+        size = cell_len(text)
+        if size > left:
+            if left > 0:
+                kept.append((set_cell_size(text, left - 1) + "…", role))
+            elif kept and width > 0:
+                last, last_role = kept[-1]
+                kept[-1] = (set_cell_size(last, cell_len(last) - 1) + "…", last_role)
+            return kept
+        kept.append((text, role))
+        left -= size
+    return kept
+
+
+def line(palette: Palette, pieces: Iterable[Piece], width: int, *, ground: str = "ground") -> Strip:
+    """Pieces as a strip of exactly `width` cells."""
+    kept = clipped(pieces, width)
+    rest = width - width_of(kept)
+    made = [_segment(palette, piece, ground) for piece in kept if piece[0]]
+    if rest > 0:
+        made.append(Segment(" " * rest, palette.style("text", ground=ground)))
+    return Strip(made, width)
+
+
+def between(left: list[Piece], right: list[Piece], width: int, *, gap: int = 1) -> list[Piece]:
+    """Pieces at the left and at the right end; the left ones give way."""
+    room = max(0, width - width_of(right) - gap)
+    left = clipped(left, room)
+    return [*left, (" " * max(0, width - width_of(left) - width_of(right)), "text"), *right]
+
+
+def heading(title: list[Piece], measure: list[Piece], width: int) -> list[Piece]:
+    """`─ title ─────────── measure ─`: a hairline with its title on the left and its measure on the right."""
+    right: list[Piece] = [(" ", "text"), *measure, (" ", "text"), ("─", "hairline")] if measure else []
+    title = clipped(title, max(0, width - 4))
+    left: list[Piece] = [("─ ", "hairline"), *title, (" ", "text")]
+    if width_of(left) + width_of(right) + 1 > width:
+        right = []
+    fill = width - width_of(left) - width_of(right)
+    return [*left, ("─" * max(0, fill), "hairline"), *right]
+
+
+def right_of(text: str, width: int) -> str:
+    """Text at the right end of so many cells."""
+    return " " * max(0, width - cell_len(text)) + text
+
+
+def put(text: str, width: int) -> str:
+    """Text at the left end of so many cells, cut if it is longer."""
+    return set_cell_size(text, width)
+
+
+def blank(palette: Palette, width: int, *, ground: str = "ground") -> Strip:
+    """An empty line."""
+    return Strip.blank(width, palette.style("text", ground=ground))

@@ -1,0 +1,118 @@
+"""Which lane of a timeline each invocation is drawn in, kept up as a run grows.
+
+A lane is an environment. On Lambda-like backends it is known only when an invocation returns: until then the
+invocation is shown in a lane that is free, by inference, and drawn so. A lane once given to an environment keeps it, so
+nothing jumps but an invocation that was inferred wrongly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lbench.engine.session import RunView
+
+__all__ = ["Lanes"]
+
+
+class Lanes:
+    """The lanes of one run."""
+
+    def __init__(self, run: RunView) -> None:
+        self.run = run
+        self.environments: list[int] = []  # by lane: its environment's code in the run's columns, -1 while inferred
+        self.running: dict[int, int] = {}  # row -> lane, of what has not ended; a lane may hold only one by inference
+        self._of_row: NDArray[np.int32] = np.full(64, -1, dtype=np.int32)
+        self._ordinal: NDArray[np.int32] = np.zeros(64, dtype=np.int32)
+        self._of_environment: dict[int, int] = {}
+        self._counts: list[int] = []  # by lane: how many invocations were placed in it
+        self._busy: list[int] = []  # by lane: how many are running in it
+        self._free: list[int] = []  # lanes that became free, the latest last; may hold stale ones
+        self._seen = 0
+
+    def __len__(self) -> int:
+        return len(self.environments)
+
+    def of_rows(self) -> NDArray[np.int32]:
+        """Lane of each row, -1 where there is none."""
+        return self._of_row[: len(self.run.columns)]
+
+    def ordinals(self) -> NDArray[np.int32]:
+        """The how-manieth of its lane each row is: neighbours differ in parity."""
+        return self._ordinal[: len(self.run.columns)]
+
+    def update(self, rows: list[int]) -> NDArray[np.int32]:
+        """Place the rows that began, and move those that ended; returns those that have ended."""
+        columns = self.run.columns
+        count = len(columns)
+        if count > len(self._of_row):
+            size = max(count, int(len(self._of_row) * 1.25) + 64)
+            self._of_row = _grown(self._of_row, size, -1)
+            self._ordinal = _grown(self._ordinal, size, 0)
+        if not rows:
+            return np.empty(0, dtype=np.int32)
+        unique = np.unique(np.asarray(rows, dtype=np.int32))
+        status = columns["status"][unique]
+        environments = columns["environment"][unique].tolist()
+        ended = status >= 0
+        for row, environment, over in zip(unique.tolist(), environments, ended.tolist(), strict=True):
+            if over:
+                self._end(row, environment)
+            elif self._of_row[row] < 0:
+                self._begin(row, environment)
+        return unique[ended]
+
+    def _begin(self, row: int, environment: int) -> None:
+        lane = self._lane_of(environment) if environment >= 0 else self._free_lane()
+        self._put(row, lane)
+        self._busy[lane] += 1
+        self.running[row] = lane
+
+    def _end(self, row: int, environment: int) -> None:
+        lane = self.running.pop(row, -1)
+        if lane >= 0:
+            self._busy[lane] -= 1
+            if self._busy[lane] <= 0:
+                self._free.append(lane)
+        if environment >= 0 and (lane < 0 or self.environments[lane] != environment):
+            right = self._of_environment.get(environment)
+            if right is None and lane >= 0 and self.environments[lane] < 0:
+                self.environments[lane] = environment
+                self._of_environment[environment] = lane
+            else:
+                lane = self._lane_of(environment)
+                self._put(row, lane)
+        elif lane < 0:  # ended without a beginning or a place: a throttled attempt that was recorded at once
+            self._put(row, self._free_lane())
+
+    def _put(self, row: int, lane: int) -> None:
+        self._of_row[row] = lane
+        self._ordinal[row] = self._counts[lane]
+        self._counts[lane] += 1
+
+    def _lane_of(self, environment: int) -> int:
+        lane = self._of_environment.get(environment)
+        if lane is None:
+            lane = self._of_environment[environment] = self._new(environment)
+        return lane
+
+    def _free_lane(self) -> int:
+        while self._free:
+            lane = self._free.pop()
+            if self._busy[lane] <= 0:
+                return lane
+        return self._new(-1)
+
+    def _new(self, environment: int) -> int:
+        self.environments.append(environment)
+        self._counts.append(0)
+        self._busy.append(0)
+        return len(self.environments) - 1
+
+
+def _grown(array: NDArray[Any], size: int, fill: int) -> NDArray[Any]:
+    grown = np.full(size, fill, dtype=array.dtype)
+    grown[: len(array)] = array
+    return grown
