@@ -75,11 +75,10 @@ def _conditions(summary: Summary) -> list[str]:
 def _against(other: Summary, base: Summary, *, first: bool) -> str:
     assert other.speedup is not None
     ratio = other.speedup
-    against = f" as fast as {name_of(base)}" if first else ""
     if ratio.low is not None and ratio.high is not None and ratio.low <= 1 <= ratio.high:
         clause = f"{name_of(other)} cannot be told from {name_of(base)}: {speedup_clause(ratio)} as fast"
     else:
-        clause = f"{name_of(other)}{' is' if first else ''} {speedup_clause(ratio)}{against}"
+        clause = f"{name_of(other)} is {speedup_clause(ratio)} as fast{f' as {name_of(base)}' if first else ''}"
     cost = cost_clause(other)
     return clause if cost is None else f"{clause}, and {cost}"
 

@@ -69,10 +69,12 @@ class Environment:
         self._told_init = False  # whether the init duration has been reported (and billed) with an invocation
         self._init_output = b""
         self._next: Exchange | None = None  # the runtime's waiting request for work
+        self._deadline_s: float | None = None  # of the current invocation, on the loop's clock
         self._timer: asyncio.TimerHandle | None = None
-        self._freezing: asyncio.TimerHandle | None = None  # set while it waits for work: to be frozen, or frozen
+        self._waits_since_s = 0.0
+        self._freezing: asyncio.TimerHandle | None = None
         self._over = False
-        self._server = Server(self._runtime_api, body_limit=RESPONSE_LIMIT, head_limit=_HEAD_LIMIT)
+        self._server = Server(self._runtime_api, body_limit=RESPONSE_LIMIT, head_limit=_HEAD_LIMIT, keep_headers=False)
         port = self._server.bind()
         environ = variables(spec, region=config.region, api=f"127.0.0.1:{port}", stream=self.id, folder=folder)
         try:
@@ -88,7 +90,7 @@ class Environment:
         self._current = invocation
         self._answered = False
         if self.init_ms is None:
-            self._timer = self._loop.call_later(INIT_LIMIT_S + self.spec.timeout_s, self._timed_out)
+            self._watch(self._loop.time() + INIT_LIMIT_S + self.spec.timeout_s)
         elif self._next is not None:
             self._deliver()
 
@@ -107,14 +109,9 @@ class Environment:
             headers += f"Lambda-Runtime-Trace-Id: {invocation.trace_id}\r\n"
         invocation.delivered_s = self._loop.time()
         exchange.reply(200, invocation.event, headers)
-        if self._freezing is not None:
-            self._freezing.cancel()
-            self._freezing = None
-            self.process.thaw()
+        self.process.thaw()
         self.invocations += 1
-        if self._timer is not None:  # of the init
-            self._timer.cancel()
-        self._timer = self._loop.call_later(self.spec.timeout_s, self._timed_out)
+        self._watch(invocation.delivered_s + self.spec.timeout_s)
 
     def _finish(
         self,
@@ -130,9 +127,7 @@ class Environment:
         invocation = self._current
         assert invocation is not None
         self._answered = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline_s = None
         log = None
         output = self.process.output.take()
         if note:
@@ -155,10 +150,27 @@ class Environment:
         invocation.answer(payload, failed=failed, log=log)
         self._finished()
 
+    def _watch(self, deadline_s: float) -> None:
+        """Set the current invocation's deadline. A timer that is due before it is kept: it will look again."""
+        self._deadline_s = deadline_s
+        if self._timer is not None and self._timer.when() > deadline_s:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline_s, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._deadline_s is None:
+            return
+        if self._loop.time() < self._deadline_s - 0.001:
+            self._timer = self._loop.call_at(self._deadline_s, self._look)
+        else:
+            self._timed_out()
+
     def _timed_out(self) -> None:
         invocation = self._current
         assert invocation is not None
-        self._timer = None
         self._over = True  # no longer to be given work
         self.process.kill()
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1_000_000 % 1000:03d}Z"
@@ -208,8 +220,20 @@ class Environment:
             return
         if self._current is not None:  # its answer was refused (too large) and yet it goes on
             self._free()
-        if self._freeze and (self._current is None or self._answered):
-            self._freezing = self._loop.call_later(FREEZE_AFTER_S, self.process.freeze)
+        if self._freeze:
+            self._waits_since_s = self._loop.time()
+            if self._freezing is None:
+                self._freezing = self._loop.call_later(FREEZE_AFTER_S, self._freeze_if_waiting)
+
+    def _freeze_if_waiting(self) -> None:
+        self._freezing = None
+        if self._next is None or self._over:
+            return
+        left_s = self._waits_since_s + FREEZE_AFTER_S - self._loop.time()
+        if left_s > 0.0002:  # it has worked meanwhile
+            self._freezing = self._loop.call_later(left_s, self._freeze_if_waiting)
+        else:
+            self.process.freeze()
 
     def _forget(self, exchange: Exchange) -> None:
         if self._next is exchange:

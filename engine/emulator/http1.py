@@ -241,13 +241,22 @@ class _Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
 
+class _PlainConnection(_Connection):
+    """One whose handler looks at no header: the parser spares itself the calls."""
+
+    on_header = None  # type: ignore[assignment]
+
+
 class Server:
     """A listening port of 127.0.0.1 whose requests go to `handler(exchange)` on the loop."""
 
-    def __init__(self, handler: Handler, *, body_limit: int, head_limit: int = 1_048_576) -> None:
+    def __init__(
+        self, handler: Handler, *, body_limit: int, head_limit: int = 1_048_576, keep_headers: bool = True
+    ) -> None:
         self.handler = handler
         self.body_limit = body_limit  # bytes; a larger body comes as an exchange with `too_large` set
         self.head_limit = head_limit  # bytes of request line and headers; more gets 431
+        self._connection = _Connection if keep_headers else _PlainConnection
         self.connections: set[_Connection] = set()
         self.closing = False
         self._server: asyncio.Server | None = None
@@ -275,7 +284,7 @@ class Server:
         """Answer from now on."""
         assert self._socket is not None, "bind first"
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(self), sock=self._socket, backlog=1024
+            lambda: self._connection(self), sock=self._socket, backlog=1024
         )
 
     def close(self) -> None:

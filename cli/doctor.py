@@ -1,0 +1,201 @@
+"""`lbench doctor`: what can be said of this machine without AWS, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import click
+
+from lbench.cli.main import EXIT_FAILED
+
+__all__ = ["Finding", "Verdict", "command"]
+
+Verdict = Literal["good", "weak", "bad", "note"]
+
+
+class Finding(NamedTuple):
+    """One line: what was looked at, what was found, and what to do where that is not good."""
+
+    verdict: Verdict
+    what: str
+    found: str
+    remedy: str = ""
+
+
+_LEAST_DISK_BYTES = 500 * 2**20
+_LEAST_MEMORY_BYTES = 2 * 2**30
+_PACKAGES = ("numpy", "scikit-learn", "msgspec", "aiohttp", "aioboto3", "moto", "rich", "click")
+
+
+@click.command()
+def command() -> None:
+    """Look at this machine: settings and where they come from, processor, memory, packages, folders, terminal.
+
+    ✔ good, ! measurements will be weaker, ✘ something will not work (exit code 1).
+    """
+    from rich.text import Text
+
+    from lbench.cli.listing import Column, print_table
+    from lbench.cli.style import BRIGHT, QUIET, RIGHT, WARN, WRONG, console
+
+    marks: dict[Verdict, tuple[str, str]] = {
+        "good": ("✔", RIGHT),
+        "weak": ("!", WARN),
+        "bad": ("✘", WRONG),
+        "note": ("·", QUIET),
+    }
+    out = console()
+    bad = False
+    for number, (title, look) in enumerate(_SECTIONS.items()):
+        if number:
+            out.print()
+        out.print(Text(title, style=BRIGHT))
+        what, found = Column("WHAT"), Column("FOUND", wrap=True)
+        for finding in look():
+            bad = bad or finding.verdict == "bad"
+            mark, style = marks[finding.verdict]
+            what.add(Text.assemble((f"{mark} ", style), finding.what))
+            remedy = f": {finding.remedy}" if finding.remedy else ""
+            found.add(Text.assemble(finding.found, (remedy, style if finding.verdict in ("weak", "bad") else QUIET)))
+        print_table(out, [what, found], header=False)
+    if bad:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _settings() -> Iterator[Finding]:
+    from lbench.config.settings import known_settings, load
+    from lbench.errors import InputError
+
+    try:
+        loaded = load()
+    except InputError as error:
+        yield Finding("bad", "settings", str(error))
+        return
+    yield Finding("note", "file", loaded.file, "" if Path(loaded.file).exists() else "not there, which is fine")
+    values = loaded.values
+    fields = dict(zip(values.__struct_encode_fields__, values.__struct_fields__, strict=True))
+    for setting in known_settings():
+        value = getattr(values, fields[setting.name])
+        yield Finding("note", setting.name, f"{'none' if value is None else value}  ({loaded.origins[setting.name]})")
+
+
+def _machine() -> Iterator[Finding]:
+    from lbench.engine.machine import fingerprint
+    from lbench.engine.samples import busy, machine_notices
+
+    found = fingerprint()
+    yield Finding("note", "processor", found.cpu_model or "not known")
+    quota = "no quota" if found.cgroup_quota is None else f"cgroup quota {found.cgroup_quota:g}"
+    cores = found.usable_cores or 0.0
+    yield Finding(
+        "good" if cores >= 2 else "weak",
+        "usable cores",
+        f"{cores:g} of {found.logical_cores} ({found.physical_cores} physical, {quota})",
+        "" if cores >= 2 else "with one core nothing can be faster than sequential",
+    )
+    others = busy()
+    notices = {notice.code: notice.text for notice in machine_notices(found, others)}
+    governor = notices.get("cpu_governor", "")
+    yield Finding("weak" if governor else "good", "governor", governor or found.cpu_governor or "none to be seen")
+    yield _others(notices.get("machine_busy", ""), others)
+    gib = (found.memory_bytes or 0) / 2**30
+    enough = (found.memory_bytes or 0) >= _LEAST_MEMORY_BYTES
+    yield Finding(
+        "good" if enough else "weak",
+        "memory",
+        f"{gib:.1f} GiB that processes may use",
+        "" if enough else "choose few environments with --concurrency",
+    )
+    threads = "1 for each worker" if found.blas_threads is None else f"{found.blas_threads} by the environment"
+    yield Finding("note", "BLAS threads", f"{threads}; workers use 1 unless blas_threads is set")
+    yield Finding("note", "system", found.os or "not known")
+
+
+def _others(text: str, share: float | None) -> Finding:
+    if text:
+        return Finding("weak", "others at work", text)
+    return Finding("good", "others at work", "not known" if share is None else f"{share:.0%} of the processor")
+
+
+def _software() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("good", "Python", f"{sys.implementation.name} {version} ({sys.executable})")
+    for name in _PACKAGES:
+        try:
+            yield Finding("good", name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding("bad", name, "not installed", f"install it with `{sys.executable} -m pip install {name}`")
+    if find_spec("awslambdaric") is not None:
+        yield Finding("good", "awslambdaric", metadata.version("awslambdaric"), "AWS's own runtime client")
+    elif sys.platform == "linux":
+        yield Finding("weak", "awslambdaric", "not installed", "lbench's own runtime client takes its place")
+    else:
+        yield Finding("note", "awslambdaric", "for Linux only", "lbench's own runtime client takes its place")
+    yield Finding(
+        "weak",
+        "cpu_share_method",
+        "none",
+        "emulated environments get all the CPU they ask for, whatever their memory; every result says so",
+    )
+
+
+def _places() -> Iterator[Finding]:
+    from lbench.config.folders import cache_folder, runtime_folder, sessions_folder
+
+    for what, folder in (
+        ("sessions", sessions_folder),
+        ("cache", lambda: cache_folder("references")),
+        ("sockets", runtime_folder),
+        ("temporary files", lambda: Path(tempfile.gettempdir())),
+    ):
+        yield _place(what, folder)
+
+
+def _place(what: str, folder: Callable[[], Path]) -> Finding:
+    from lbench.errors import InputError
+
+    try:
+        path = folder()
+        with tempfile.NamedTemporaryFile(dir=path):
+            pass
+        room_bytes = shutil.disk_usage(path).free
+    except InputError as error:
+        return Finding("bad", what, str(error))
+    except OSError as error:
+        return Finding("bad", what, f"cannot be written ({error.strerror})", "see the XDG_* variables and TMPDIR")
+    room = f"{path}, {room_bytes / 2**30:.1f} GiB free"
+    if room_bytes < _LEAST_DISK_BYTES:
+        return Finding("weak", what, room, "free some, or set XDG_DATA_HOME and TMPDIR")
+    return Finding("good", what, room)
+
+
+def _terminal() -> Iterator[Finding]:
+    from lbench.cli.style import is_live_terminal
+
+    live = is_live_terminal(sys.stderr)
+    term = os.environ.get("TERM") or "not set"
+    yield Finding(
+        "good" if live else "note", "progress", "drawn" if live else "plain lines", "" if live else f"TERM is {term}"
+    )
+    encoding = sys.stdout.encoding or "none"
+    good = encoding.lower().replace("-", "") == "utf8"
+    yield Finding("good" if good else "weak", "encoding", encoding, "" if good else "set LANG to one with UTF-8")
+    if os.environ.get("NO_COLOR"):
+        yield Finding("note", "colours", "off", "NO_COLOR is set")
+
+
+_SECTIONS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "Settings": _settings,
+    "This machine": _machine,
+    "Software": _software,
+    "Folders": _places,
+    "Terminal": _terminal,
+}

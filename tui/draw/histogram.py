@@ -1,0 +1,67 @@
+"""Histograms in eighth blocks: counts a cell, from there to columns; bins from the data, one round scale for all series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lbench.tui.draw.scale import nice_range, tick_text, ticks
+
+__all__ = ["axis", "columns", "counts", "range_of"]
+
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+_TAIL = 0.995  # what lies beyond this quantile is counted in the last cell
+
+
+def range_of(series: list[NDArray[Any]]) -> tuple[float, float] | None:
+    """A round range that holds all series but the furthest tail; None where there is nothing."""
+    filled = [values for values in series if len(values)]
+    if not filled:
+        return None
+    low = min(float(values.min()) for values in filled)
+    high = max(float(np.quantile(values, _TAIL)) for values in filled)
+    return nice_range(low, high)
+
+
+def counts(values: NDArray[Any], low: float, high: float, width: int) -> NDArray[np.int64]:
+    """How many values fall into each of `width` cells of [low, high]; what lies outside counts in the end cells."""
+    if not len(values) or width <= 0:
+        return np.zeros(max(width, 0), dtype=np.int64)
+    at = ((np.asarray(values, dtype=np.float64) - low) * (width / (high - low))).astype(np.int64)
+    return np.bincount(np.clip(at, 0, width - 1), minlength=width)
+
+
+def columns(heights: NDArray[Any], rows: int) -> list[str]:
+    """Columns as `rows` lines of text, the top one first; the highest fills all, and what is not 0 shows at least ▁."""
+    most = heights.max() if len(heights) else 0
+    if not most:
+        return [" " * len(heights)] * rows
+    eighths = np.ceil(heights * (rows * 8 / most) - 1e-9).astype(np.int64)
+    return [
+        "".join(_EIGHTHS[eighth] for eighth in np.clip(eighths - 8 * row, 0, 8).tolist())
+        for row in range(rows - 1, -1, -1)
+    ]
+
+
+def cell_of(value: float, low: float, high: float, width: int) -> int:
+    """The cell in which a value lies."""
+    return int(np.clip((value - low) * width / (high - low), 0, width - 1))
+
+
+def axis(low: float, high: float, width: int, unit: str = "") -> str:
+    """Round numbers under their cells, and the unit at the end where there is room."""
+    most = max(1, width // 10)
+    marks = ticks(low, high, most)
+    step = marks[1] - marks[0] if len(marks) > 1 else max(high - low, 1e-9)
+    row = [" "] * width
+    for value in marks:
+        text = tick_text(value, step)
+        start = cell_of(value, low, high, width) - (len(text) // 2 if value > low else 0)
+        start = max(0, min(start, width - len(text)))
+        if all(cell == " " for cell in row[max(0, start - 1) : start + len(text) + 1]):
+            row[start : start + len(text)] = text
+    told = "".join(row)
+    room = len(told) - len(told.rstrip())
+    return told[: width - len(unit)] + unit if unit and room > len(unit) else told
