@@ -16,6 +16,7 @@ from lbench.engine.session import RunView
 
 __all__ = ["Outlook", "State", "outlooks"]
 
+# checking: between its runs, or after the last one until all answers are checked
 State = Literal["waiting", "running", "checking", "ok", "failed", "stopped"]
 
 
@@ -81,7 +82,7 @@ def _state(group: list[RunView], running: RunView | None, done: list[RunView]) -
     if statuses & {"cancelled", "interrupted"} or any(run.status == "interrupted" for run in group):
         return "stopped"
     if len(done) < len(group):
-        return "waiting" if not done or done[-1].answer is not None else "checking"
+        return "checking" if done else "waiting"
     return "ok" if all(run.answer is not None for run in done) else "checking"
 
 

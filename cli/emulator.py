@@ -7,17 +7,21 @@ import sys
 
 import click
 
+from lbench.errors import InputError
+
 __all__ = ["command"]
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of 127.0.0.1; by default a free one.")
+@click.option("--port", type=int, default=0, metavar="N", help="Of 127.0.0.1; by default a free one.")
 def command(port: int) -> None:
     """Serve Lambda's API until stopped with Ctrl-C. The first line printed is the endpoint.
 
     For boto3: boto3.client("lambda", endpoint_url=..., region_name="us-east-1", aws_access_key_id="x",
     aws_secret_access_key="x").
     """
+    if not 0 <= port <= 65535:
+        raise InputError(f"--port {port}: it is from 1 to 65535, or 0 for a free one")
     sys.stdout.flush()
     # This process becomes the emulator, so that signals and the exit code are its own.
     os.execv(sys.executable, [sys.executable, "-P", "-m", "lbench.engine.emulator", "--port", str(port)])

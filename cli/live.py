@@ -58,7 +58,7 @@ class LiveProgress(Progress):
 
     def event(self, event: Event, view: SessionView) -> None:
         """Print what must stay."""
-        if isinstance(event, Warned):
+        if isinstance(event, Warned) and event.code != "failed":  # that one ends the session: told as its error
             self._tell(f"warning: {event.text}")
         elif isinstance(event, RunEnded) and event.status == "failed":
             self._tell(f"{place_text(view.runs[event.run], view)}: ✘ {event.error or 'failed'}")

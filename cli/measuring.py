@@ -13,11 +13,11 @@ from pathlib import Path
 from lbench.cli.main import EXIT_FAILED
 from lbench.cli.outputs import encode, format_of, write
 from lbench.cli.progress import Progress, open_progress
-from lbench.cli.report import bound_lines, print_report
+from lbench.cli.report import bound_lines, failures, print_report
 from lbench.cli.signals import EXIT_CODES, StopSignals
 from lbench.cli.source import document_of
 from lbench.engine.client import Engine, Follower, new_session_folder
-from lbench.engine.events import Event, RunStarted, Warned
+from lbench.engine.events import Event, RunStarted
 from lbench.engine.journal import JOURNAL_NAME
 from lbench.engine.plan import Plan
 from lbench.engine.session import SessionView
@@ -136,7 +136,7 @@ def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quie
         if measurement.left_alone(signals):
             _say(f"the engine goes on without a terminal; the session is in {folder}")
             return EXIT_CODES[signal.SIGHUP]
-        return _conclude(measurement, signals, folder, out=out, as_json=as_json)
+        return _conclude(measurement, signals, folder, out=out, as_json=as_json, quiet=quiet)
 
 
 def _conclude(measurement: _Measurement, signals: StopSignals, folder: Path, *, out: Path | None, as_json: bool) -> int:
@@ -154,6 +154,9 @@ def _conclude(measurement: _Measurement, signals: StopSignals, folder: Path, *, 
         write(out, encode(document, format_of(out)))
     saved = _saved(view, folder, encode(document, "json"), out)
     with contextlib.suppress(BrokenPipeError, OSError) if signals.first == signal.SIGHUP else contextlib.nullcontext():
+        if quiet:
+            for line in failures(view):
+                _say(line, prefix="")
         if as_json:
             sys.stdout.buffer.write(encode(document, "json"))
             sys.stdout.flush()
@@ -161,7 +164,7 @@ def _conclude(measurement: _Measurement, signals: StopSignals, folder: Path, *, 
             print_report(view, document, saved)
         if measurement.lost:
             _say(f"the engine has died: its runs are marked interrupted, what was measured is in {folder}")
-        elif as_json:
+        elif as_json and (not quiet or interrupted is not None):
             _say(saved, prefix="")
     if interrupted is not None:
         return interrupted
@@ -172,7 +175,7 @@ def _failure_before_any_run(view: SessionView) -> str | None:
     """Why the plan could not be begun: unreadable data, say."""
     if view.runs or view.end is None or view.end.complete:
         return None
-    return next((warning.text for warning in view.warnings if isinstance(warning, Warned)), view.end.reason)
+    return next((warning.text for warning in view.warnings if warning.code == "failed"), view.end.reason)
 
 
 def _all_right(view: SessionView) -> bool:

@@ -95,7 +95,7 @@ class PlainProgress(Progress):
         elif isinstance(event, Answered) and event.answer.ok is False:
             run = view.runs[event.run]
             self._tell(f"{place_text(run, view)}: ✘ its answer is wrong ({event.answer.check})")
-        elif isinstance(event, Warned):
+        elif isinstance(event, Warned) and event.code != "failed":  # that one ends the session: told as its error
             self._tell(f"warning: {event.text}")
 
     def draw(self, view: SessionView, now_s: Mapping[str, float]) -> None:

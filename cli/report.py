@@ -13,12 +13,14 @@ from lbench.analysis.statistics import FULL_INTERVAL
 from lbench.analysis.words import (
     count_text,
     interval_text,
+    listed,
     ms_text,
     percent_text,
     seconds_text,
     times_text,
 )
 from lbench.cli.listing import Column, print_table
+from lbench.cli.progress import place_text
 from lbench.cli.style import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.engine.cost import usd_short
 from lbench.engine.model import Document
@@ -28,7 +30,7 @@ from lbench.engine.session import SessionView
 from lbench.workloads import registry
 from lbench.workloads.parameters import settable
 
-__all__ = ["bound_lines", "print_report", "result_columns"]
+__all__ = ["bound_lines", "failures", "print_report", "result_columns"]
 
 _ANSWERS = {
     "same": ("✔ same", RIGHT),
@@ -75,7 +77,9 @@ def print_report(view: SessionView, document: Document, saved: str) -> None:
         print_table(out, result_columns(comparison))
         out.print()
         _paragraph(out, Text(answer_sentence(comparison), style=BRIGHT))
-    for line in _failures(view):
+    for line in _unfinished(view):
+        _paragraph(out, Text(line))
+    for line in failures(view):
         _paragraph(out, Text(line, style=WRONG))
     for warning in document.warnings:
         if warning.code != "failed":
@@ -100,7 +104,6 @@ def result_columns(comparison: Comparison) -> list[Column]:
         "cold": Column("COLD", rank=1, justify="right"),
         "init": Column("INIT", rank=7, justify="right"),
         "cost": Column("COST", justify="right"),
-        "rent": Column("RENT", rank=8, justify="right"),
         "answer": Column("ANSWER"),
     }
     for one in comparison.summaries:
@@ -129,7 +132,6 @@ def _cells(one: Summary) -> dict[str, str | Text]:
         "cold": "–" if one.cold_starts is None else str(one.cold_starts),
         "init": _ms(one.init_p50_ms),
         "cost": "–" if one.usd is None else usd_short(one.usd),
-        "rent": "–" if one.rent_usd is None else usd_short(one.rent_usd),
         "answer": Text(answer, style=answer_style),
     }
 
@@ -144,7 +146,20 @@ def _ratio_interval(one: Summary) -> str:
     return f"{times_text(one.speedup.low)}–{times_text(one.speedup.high)}".replace("×", "")
 
 
-def _failures(view: SessionView) -> list[str]:
+def _unfinished(view: SessionView) -> list[str]:
+    """How far the runs came that were stopped, and which ones never began."""
+    lines = []
+    for run in view.runs.values():
+        if run.status in ("cancelled", "interrupted", "over_budget"):
+            of = f" of {run.known_tasks}" if run.known_tasks else ""
+            lines.append(f"■ {place_text(run, view)}: {run.status} after {run.finished_tasks}{of} tasks")
+    waiting = sum(run.status is None for run in view.runs.values())
+    if waiting and view.end is not None:
+        lines.append(f"■ {count_text(waiting, 'run')} did not begin")
+    return lines
+
+
+def failures(view: SessionView) -> list[str]:
     """Why runs failed, each reason once."""
     told: dict[str, None] = {}
     for warning in view.warnings:
@@ -152,7 +167,8 @@ def _failures(view: SessionView) -> list[str]:
             told[warning.text] = None
     for run in view.runs.values():
         if run.ended is not None and run.ended.error:
-            told[f"✘ {run.planned.label}: {run.ended.error}"] = None
+            label = "" if run.ended.error.startswith(run.planned.label) else f"{run.planned.label}: "
+            told[f"✘ {label}{run.ended.error}"] = None
         if run.answer is not None and run.answer.ok is False:
             told[f"✘ {run.planned.label}: wrong answer ({run.answer.check})"] = None
     return list(told)
@@ -173,8 +189,11 @@ def _conditions(comparison: Comparison) -> list[str]:
                 f"COST of {one.label}: what AWS would charge for a run in {one.region} ({one.architecture}, "
                 f"{one.memory_mb} MB, list prices of {one.price_date}, no free tier); {one.origin} here, nothing spent"
             )
-    bases = dict.fromkeys(one.rent_basis for one in comparison.summaries if one.rent_basis and one.rent_usd is not None)
-    lines += [f"RENT: {basis}; not in COST" for basis in bases if basis]
+    rents: dict[str, list[str]] = {}
+    for one in comparison.summaries:
+        if one.rent_basis is not None and one.rent_usd is not None:
+            rents.setdefault(one.rent_basis, []).append(f"{one.label} {usd_short(one.rent_usd)}")
+    lines += [f"not in COST, a run: {listed(amounts)}: {basis}" for basis, amounts in rents.items()]
     return lines
 
 

@@ -44,9 +44,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("-o", "--out", metavar="FILE", type=_FILE, help="Write the session as FILE.json or FILE.csv.")
 @click.option("--json", "as_json", is_flag=True, help="The session document on stdout, and nothing else there.")
 @click.option("--quiet", is_flag=True, help="No progress.")
-@click.pass_context
 def command(
-    ctx: click.Context,
     workload: str,
     backends: tuple[str, ...],
     params: tuple[str, ...],
@@ -75,7 +73,10 @@ def command(
     from lbench.engine.plan import validate
     from lbench.errors import InputError
 
-    chosen = load(settings).values
+    try:
+        chosen = load(settings).values
+    except InputError as error:
+        raise InputError(str(error).replace("command line: ", "--", 1)) from None
     plan = _plan(workload, backends, params, transport, _whole("--tasks", tasks), data, picture, chosen)
     validate(plan)
     if out is not None:
@@ -85,7 +86,8 @@ def command(
         if picture.suffix.lower() != ".png":
             raise InputError(f"--picture {picture}: name a file that ends in .png")
         check_writable(picture, "--picture")
-    ctx.exit(measure(plan, on_hangup(chosen, "run"), out=out, as_json=as_json, quiet=quiet))
+    code = measure(plan, on_hangup(chosen, "run"), out=out, as_json=as_json, quiet=quiet)
+    click.get_current_context().exit(code)
 
 
 def _plan(

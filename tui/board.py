@@ -21,8 +21,9 @@ from lbench.engine.pricing import run_bill
 from lbench.engine.session import RunView
 from lbench.tui.draw.ink import Piece
 from lbench.tui.feed import Frame
+from lbench.tui.theme import role_of
 
-__all__ = ["Board", "BoardMaker", "Row"]
+__all__ = ["EMPTY", "Board", "BoardMaker", "Row", "answer_pieces"]
 
 _OK = STATUSES.index("ok")
 
@@ -182,7 +183,7 @@ def answer_pieces(board: Board) -> list[Piece]:
         ratio = summary.speedup.value if summary.speedup is not None else row.live_speedup
         if ratio is None or base is None:
             continue
-        accent = f"@{row.label}"
+        accent = role_of(summary.backend, row.label)
         sofar = "" if summary.speedup is not None else " so far"
         clause: list[Piece] = [
             (f"{row.label} is{sofar} " if not pieces else f"{row.label}{sofar} ", "text"),
@@ -215,6 +216,6 @@ def _not_yet(board: Board) -> list[Piece]:
         return [(f"{failed.label} failed: ", "wrong"), (str(failed.summary.error), "text")]
     running = next((row for row in board.rows if row.outlook.state == "running"), None)
     if running is not None and board.comparison is not None and board.comparison.baseline is None:
-        return [("measuring ", "quiet"), (running.label, f"@{running.label}"),
+        return [("measuring ", "quiet"), (running.label, role_of(running.summary.backend, running.label)),
                 (" first: the others are compared with it", "quiet")]
     return [("measuring", "quiet")]

@@ -12,7 +12,7 @@ import msgspec
 from rich.style import Style
 from textual.theme import Theme
 
-__all__ = ["DARK", "DARK_16", "LIGHT", "LIGHT_16", "Palette", "palette_of", "textual_theme"]
+__all__ = ["DARK", "DARK_16", "LIGHT", "LIGHT_16", "Palette", "palette_of", "role_of", "textual_theme"]
 
 _ACCENT_NAMES = ("sequential", "threads", "processes", "emulated", "lambda", "simulated")
 
@@ -55,7 +55,16 @@ def mix(low: str, high: str, share: float) -> str:
     return "#" + bytes(round(a + (b - a) * share) for a, b in ends).hex()
 
 
+def role_of(backend: str, label: str = "", *, second: bool = False) -> str:
+    """The role that means a backend's accent, or the second accent, in a piece of text."""
+    return f"{'@@' if second else '@'}{backend}/{label or backend}"
+
+
 def _colour(palette: Palette, name: str) -> str:
+    if name.startswith("@"):
+        backend, _, label = name.lstrip("@").partition("/")
+        accent = palette.accent(backend, label)
+        return palette.second_accent(accent) if name.startswith("@@") else accent
     return name if name.startswith("#") else str(getattr(palette, name))
 
 

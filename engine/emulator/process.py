@@ -9,6 +9,7 @@ import platform
 import signal
 import site
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,6 +137,7 @@ class Process:
         self.frozen = False
         self._status: int | None = None  # /proc/<pid>/status, kept open
         self._closed = False
+        self._looked_s = -1.0
         self._max_memory_mb = 0
         self._child.on_exit(on_exit)
 
@@ -165,10 +167,15 @@ class Process:
         self.max_memory_mb()
         self._child.kill()
 
-    def max_memory_mb(self) -> int:
-        """The most memory (RSS) that the process has held, in MB rounded up; the last known once it has ended."""
-        if self._closed:
+    def max_memory_mb(self, *, within_s: float = 0.0) -> int:
+        """The most memory (RSS) that the process has held, in MB rounded up; the last known once it has ended.
+
+        `within_s`: a figure of that age will do (asking the kernel takes longer than a trivial invocation's answer).
+        """
+        now = time.monotonic()
+        if self._closed or now - self._looked_s < within_s:
             return self._max_memory_mb
+        self._looked_s = now
         peak = self._peak_linux() if platform.system() == "Linux" else self._current_elsewhere()
         self._max_memory_mb = max(self._max_memory_mb, -(-peak // 1_048_576))
         return self._max_memory_mb

@@ -1,0 +1,252 @@
+"""The backends' table: columns that align, and on a narrow terminal the least of them dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from textual.binding import Binding
+from textual.message import Message
+from textual.strip import Strip
+
+from lbench.analysis.words import percent_text, seconds_text, times_text
+from lbench.engine.cost import usd_short
+from lbench.tui.board import EMPTY, Board, Row
+from lbench.tui.draw.bars import progress
+from lbench.tui.draw.ink import Piece, line, put, right_of, width_of
+from lbench.tui.theme import role_of
+from lbench.tui.widgets.lines import Lines
+
+__all__ = ["BackendTable", "Waiting"]
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A backend before its first run."""
+
+    backend: str
+    label: str
+    summary: str
+
+
+class _Column(msgspec.Struct, frozen=True):
+    title: str
+    width: int
+    right: bool
+    rank: int  # the highest are dropped first
+    cell: Callable[[Row, int], list[Piece]]
+
+
+def _runs(row: Row, width: int) -> list[Piece]:
+    look = row.outlook
+    glyph, role = {
+        "waiting": ("·", "quiet"),
+        "running": ("▶", "bright"),
+        "checking": ("?", "bright"),
+        "ok": ("✔", "right"),
+        "failed": ("✘", "wrong"),
+        "stopped": ("◼", "quiet"),
+    }[look.state]
+    return [(f"{glyph} {look.runs_done}/{look.runs}", role)]
+
+
+def _tasks(row: Row, width: int) -> list[Piece]:
+    look = row.outlook
+    total = look.tasks or 0
+    count = f"{look.tasks_done:,}/{total:,}" if total else ""
+    bar = max(4, width - 12)
+    return [*progress(look.tasks_done, total, bar, role_of(look.backend, look.label)), (f" {count}", "text")]
+
+
+def _makespan(row: Row, width: int) -> list[Piece]:
+    told = row.summary.makespan_s
+    if told is not None:
+        text = seconds_text(told.value)
+        if told.low is not None and told.high is not None and width >= 14:
+            half = (told.high - told.low) / 2
+            number, _, unit = text.rpartition(" ")
+            decimals = len(number.partition(".")[2])
+            scaled = half * (1000 if unit == "ms" else 1)
+            text = f"{number} ±{scaled:.{decimals}f} {unit}" if unit in ("s", "ms") else text
+        return [(text, "text")]
+    if row.outlook.elapsed_s is not None:
+        return [(f"{row.outlook.elapsed_s:.1f} s …", "text")]
+    return [("–", "quiet")]
+
+
+def _speedup(row: Row, width: int) -> list[Piece]:
+    if row.summary.speedup is not None:
+        return [(times_text(row.summary.speedup.value), "bright!")]
+    if row.live_speedup is not None:
+        return [(f"{row.live_speedup:.1f}×", "text")]
+    return [("–", "quiet")]
+
+
+def _ms(value: float | None) -> list[Piece]:
+    if value is None:
+        return [("–", "quiet")]
+    if value < 9.995:
+        return [(f"{value:.2f}ms" if value < 0.995 else f"{value:.1f}ms", "text")]
+    return [(f"{value:.0f}ms" if value < 9999.5 else f"{value / 1000:.1f}s", "text")]
+
+
+def _p50(row: Row, width: int) -> list[Piece]:
+    return _ms(row.summary.duration_p50_ms if row.summary.duration_p50_ms is not None else row.live_p50_ms)
+
+
+def _p99(row: Row, width: int) -> list[Piece]:
+    return _ms(row.summary.duration_p99_ms if row.summary.duration_p99_ms is not None else row.live_p99_ms)
+
+
+def _cv(row: Row, width: int) -> list[Piece]:
+    spread = row.summary.makespan_cv
+    return [("–", "quiet")] if spread is None else [(percent_text(spread).replace(" ", ""), "text")]
+
+
+def _cold(row: Row, width: int) -> list[Piece]:
+    count = row.summary.cold_starts
+    if count is None and row.run is not None:
+        count = row.run.cold_starts()
+    return [("–", "quiet")] if count is None else [(f"{count:,}", "text")]
+
+
+def _cost(row: Row, width: int) -> list[Piece]:
+    usd = row.summary.usd if row.summary.usd is not None else row.outlook.usd
+    return [("–", "quiet")] if usd is None else [(usd_short(usd), "text")]
+
+
+def _answer(row: Row, width: int) -> list[Piece]:
+    state = row.summary.answer
+    if state == "same":
+        return [("✔ same", "right")]
+    if state == "wrong":
+        return [("✘ wrong", "wrong!")]
+    if row.summary.error is not None:
+        return [("✘ failed", "wrong")]
+    if row.outlook.state == "stopped":
+        return [("stopped", "quiet")]
+    return [("unchecked", "quiet")] if state == "unchecked" and row.outlook.state == "ok" else [("", "quiet")]
+
+
+_COLUMNS = (
+    _Column("RUN", 7, False, 1, _runs),
+    _Column("TASKS", 22, False, 3, _tasks),
+    _Column("MAKESPAN", 15, True, 0, _makespan),
+    _Column("SPEEDUP", 8, True, 0, _speedup),
+    _Column("P50", 7, True, 5, _p50),
+    _Column("P99", 7, True, 5, _p99),
+    _Column("CV", 5, True, 6, _cv),
+    _Column("COLD", 5, True, 4, _cold),
+    _Column("COST", 9, True, 1, _cost),
+    _Column("ANSWER", 9, True, 1, _answer),
+)
+_GAP = 1
+_LABEL = 12
+
+
+class BackendTable(Lines, can_focus=True):
+    """A backend a line; the focused one's timeline is shown where there is room for one."""
+
+    BINDINGS = [
+        Binding("up", "move(-1)", "select", key_display="↑↓"),
+        Binding("down", "move(1)", "select", key_display="↑↓"),
+    ]
+
+    class Selected(Message):
+        """Another backend was chosen."""
+
+        def __init__(self, label: str) -> None:
+            self.label = label
+            super().__init__()
+
+    def __init__(self) -> None:
+        super().__init__(id="table")
+        self._board = EMPTY
+        self._waiting: list[Waiting] = []
+        self.cursor = 0
+
+    def show(self, board: Board, waiting: list[Waiting]) -> None:
+        """Tell something else."""
+        self._board, self._waiting = board, waiting
+        wanted = 1 + (len(board.rows) or len(waiting))
+        if self.styles.height is None or self.styles.height.value != wanted:
+            self.styles.height = wanted
+        self.redraw()
+
+    @property
+    def labels(self) -> list[str]:
+        """The backends in their order."""
+        return [row.label for row in self._board.rows] or [one.label for one in self._waiting]
+
+    def action_move(self, by: int) -> None:
+        """Choose the next or the previous backend."""
+        if self.labels:
+            self.cursor = max(0, min(len(self.labels) - 1, self.cursor + by))
+            self.post_message(self.Selected(self.labels[self.cursor]))
+            self.redraw()
+
+    def on_focus(self) -> None:
+        """The cursor shows."""
+        self.redraw()
+
+    def on_blur(self) -> None:
+        """The cursor hides."""
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """The header and a line for each backend."""
+        chosen, widths = _fit(width, self.labels)
+        label_width = widths[0]
+        head: list[Piece] = [("  ", "text"), (put("BACKEND", label_width), "quiet")]
+        for column, size in zip(chosen, widths[1:], strict=True):
+            head.append((" " * _GAP, "text"))
+            head.append(((right_of if column.right else put)(column.title, size), "quiet"))
+        lines = [line(self.palette, head, width)]
+        for number, row in enumerate(self._board.rows):
+            lines.append(self._line(number, row, chosen, widths, width))
+        if not self._board.rows:
+            for number, one in enumerate(self._waiting):
+                pieces = self._head(number, one.backend, one.label, label_width)
+                pieces += [(" " * _GAP, "text"), ("·", "quiet"), ("       ", "text"), (one.summary, "quiet")]
+                lines.append(line(self.palette, pieces, width))
+        return lines
+
+    def _head(self, number: int, backend: str, label: str, width: int) -> list[Piece]:
+        role = role_of(backend, label)
+        here = self.has_focus and number == self.cursor
+        return [("▐" if here else "▍", role), (" ", "text"), (put(label, width), role + "!")]
+
+    def _line(self, number: int, row: Row, chosen: list[_Column], widths: list[int], width: int) -> Strip:
+        pieces = self._head(number, row.summary.backend, row.label, widths[0])
+        for column, size in zip(chosen, widths[1:], strict=True):
+            cell = column.cell(row, size)
+            pad = (" " * max(0, size - width_of(cell)), "text")
+            pieces.append((" " * _GAP, "text"))
+            pieces += [pad, *cell] if column.right else [*cell, pad]
+        return line(self.palette, pieces, width)
+
+
+def _fit(width: int, labels: list[str]) -> tuple[list[_Column], list[int]]:
+    """The columns that fit, and the widths of the label and of each; room that is left goes to the bar, then evenly."""
+    label = max([_LABEL, *(len(text) + 1 for text in labels)])
+    label = min(label, max(_LABEL, width // 4))
+    chosen = list(_COLUMNS)
+
+    def need(columns: list[_Column]) -> int:
+        return 3 + label + sum(column.width + _GAP for column in columns)
+
+    for rank in (6, 5, 4, 3, 1):
+        if need(chosen) <= width:
+            break
+        chosen = [column for column in chosen if column.rank != rank]
+    spare = max(0, width - need(chosen))
+    widths = [label, *(column.width for column in chosen)]
+    titles = [column.title for column in chosen]
+    if "TASKS" in titles:
+        more = min(spare, max(0, width // 4 - 22))
+        widths[1 + titles.index("TASKS")] += more
+        spare -= more
+    rights = [1 + index for index, column in enumerate(chosen) if column.right]
+    for index in rights:
+        if rights:
+            widths[index] += min(spare // len(rights), 4)
+    return chosen, widths

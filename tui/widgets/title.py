@@ -1,0 +1,108 @@
+"""The title's line, the answer's line, and the footer with the keys of the focused part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.strip import Strip
+
+from lbench.tui.draw.ink import Piece, between, line
+from lbench.tui.widgets.lines import Lines
+
+__all__ = ["Answer", "Keys", "Title", "clock_text", "described"]
+
+_SHOWN_PARAMS = 3
+
+
+def clock_text(seconds: float) -> str:
+    """"00:14", "1:02:03"."""
+    whole = int(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60:02d}:{rest % 60:02d}"
+
+
+def described(workload: str, params: dict[str, Any], tasks: int | None) -> str:
+    """A comparison in a line: "mandelbrot 1000×1000 · 500 iterations · 100 tasks, interleaved"."""
+    count = "" if tasks is None else f" · {tasks:,} task{'s' * (tasks != 1)}"
+    if workload == "mandelbrot":
+        width, height = params.get("width") or params["size"], params.get("height") or params["size"]
+        return f"mandelbrot {width}×{height} · {params['max_iterations']:,} iterations{count}, {params['assignment']}"
+    told = [f"{name} {value}" for name, value in params.items() if value not in (None, 0, "", [])]
+    return " · ".join([workload, *told[:_SHOWN_PARAMS]]) + count
+
+
+class Title(Lines):
+    """Line 1: what is measured, and for how long."""
+
+    def __init__(self) -> None:
+        super().__init__(id="title")
+        self._left: list[Piece] = []
+        self._right: list[Piece] = []
+
+    def show(self, left: list[Piece], right: list[Piece]) -> None:
+        """Tell something else."""
+        self._left, self._right = left, right
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """One line on the bar's ground."""
+        left: list[Piece] = [(" lbench", "bright!"), ("  ", "text"), *self._left]
+        right: list[Piece] = [*self._right, (" ", "text")]
+        return [line(self.palette, between(left, right, width), width, ground="bar")]
+
+
+class Answer(Lines):
+    """Line 2: the answer, as far as it is known; or what went wrong."""
+
+    def __init__(self) -> None:
+        super().__init__(id="answer")
+        self._pieces: list[Piece] = []
+
+    def show(self, pieces: list[Piece]) -> None:
+        """Tell something else."""
+        self._pieces = pieces
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """One line."""
+        return [line(self.palette, [(" ", "text"), *self._pieces], width)]
+
+
+class Keys(Lines):
+    """The footer: keys of the focused part and of the screen, from the bindings themselves."""
+
+    def __init__(self) -> None:
+        super().__init__(id="keys")
+        self._said = ""
+
+    def on_mount(self) -> None:
+        """Follow the bindings that are in force."""
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.redraw())
+
+    def say(self, text: str) -> None:
+        """What stands at the right: a choice that was made by itself."""
+        if text != self._said:
+            self._said = text
+            self.redraw()
+
+    def entries(self) -> list[tuple[str, str]]:
+        """Key and meaning of each binding that is shown, in their order."""
+        told: dict[str, tuple[str, str]] = {}
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if binding.show and binding.description and active.enabled:
+                told.setdefault(binding.description, (self.app.get_key_display(binding), binding.description))
+        return list(told.values())
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """As many keys as fit; those that don't are in the help."""
+        right: list[Piece] = [(self._said + " ", "quiet")] if self._said else []
+        pieces: list[Piece] = [(" ", "text")]
+        room = width - 1 - len(self._said)
+        for key, meaning in self.entries():
+            size = len(key) + len(meaning) + 3
+            if size > room + 2:
+                break
+            pieces += [(key, "key!"), (f" {meaning}  ", "text")]
+            room -= size
+        return [line(self.palette, between(pieces, right, width), width, ground="bar")]
