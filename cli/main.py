@@ -7,6 +7,7 @@ it is called. Every error is one line on stderr that begins with `lbench: `.
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,8 @@ __all__ = ["EXIT_FAILED", "EXIT_INPUT", "EXIT_INTERRUPTED", "command"]
 EXIT_FAILED = 1  # a run failed, or an answer was wrong
 EXIT_INPUT = 2
 EXIT_INTERRUPTED = 130
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # what a stream without a name may raise
 
 # The module of a command is lbench.cli.NAME, its click command there `command`.
 _COMMANDS = {
@@ -88,9 +91,10 @@ class LazyGroup(click.Group):
         if not standalone_mode:
             return run()
         with _guarded():
-            code = run()
-            _flush()
-            sys.exit(code if isinstance(code, int) else 0)
+            returned = run()
+            code = returned if isinstance(returned, int) else 0
+            _flush(code)
+            sys.exit(code)
 
 
 @click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -128,6 +132,10 @@ def _guarded() -> Iterator[None]:
         _leave(EXIT_INTERRUPTED)
     except BrokenPipeError:
         _leave(0)  # whoever read has read enough
+    except OSError as error:
+        if error.errno not in _NO_ROOM or error.filename is not None:
+            raise
+        _fail(f"cannot write to standard output: {error.strerror}", EXIT_FAILED)
     except MemoryError:
         _fail("there is not enough memory: take a smaller job or fewer workers", EXIT_FAILED)
 
@@ -137,11 +145,11 @@ def _one_line(text: str) -> str:
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
-def _flush() -> None:
+def _flush(code: int) -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        raise
+        _leave(code)
     except OSError as error:
         _fail(f"cannot write to standard output: {error.strerror}", EXIT_FAILED)
 

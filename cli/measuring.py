@@ -139,7 +139,15 @@ def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quie
         return _conclude(measurement, signals, folder, out=out, as_json=as_json, quiet=quiet)
 
 
-def _conclude(measurement: _Measurement, signals: StopSignals, folder: Path, *, out: Path | None, as_json: bool) -> int:
+def _conclude(
+    measurement: _Measurement,
+    signals: StopSignals,
+    folder: Path,
+    *,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     view = measurement.view
     interrupted = signals.exit_code
     refusal = measurement.refusal or _failure_before_any_run(view)
@@ -150,25 +158,38 @@ def _conclude(measurement: _Measurement, signals: StopSignals, folder: Path, *, 
         _say(f"nothing was measured; see {folder}")
         return EXIT_FAILED if interrupted is None else interrupted
     document = document_of(view)
+    content = encode(document, "json")
+    unwritten: LbenchError | None = None
     if out is not None:
-        write(out, encode(document, format_of(out)))
-    saved = _saved(view, folder, encode(document, "json"), out)
-    with contextlib.suppress(BrokenPipeError, OSError) if signals.first == signal.SIGHUP else contextlib.nullcontext():
-        if quiet:
-            for line in failures(view):
-                _say(line, prefix="")
+        try:
+            write(out, encode(document, format_of(out)))
+        except LbenchError as error:
+            unwritten, out = error, None
+    saved = _saved(view, folder, content, out)
+    if quiet:
+        for line in failures(view):
+            _say(line, prefix="")
+    try:
         if as_json:
-            sys.stdout.buffer.write(encode(document, "json"))
+            sys.stdout.buffer.write(content)
             sys.stdout.flush()
         else:
             print_report(view, document, saved)
-        if measurement.lost:
-            _say(f"the engine has died: its runs are marked interrupted, what was measured is in {folder}")
-        elif as_json and (not quiet or interrupted is not None):
+    except BrokenPipeError:
+        pass  # the exit code says how the measurement went, also where nobody reads what is printed
+    except OSError as error:
+        if signals.first != signal.SIGHUP:  # after one, the terminal is gone
             _say(saved, prefix="")
+            unwritten = LbenchError(f"cannot write to standard output: {error.strerror}")
+    if measurement.lost:
+        _say(f"the engine has died: its runs are marked interrupted, what was measured is in {folder}")
+    elif as_json and (not quiet or interrupted is not None):
+        _say(saved, prefix="")
+    if unwritten is not None:
+        _say(str(unwritten))
     if interrupted is not None:
         return interrupted
-    return 0 if not measurement.lost and _all_right(view) else EXIT_FAILED
+    return 0 if unwritten is None and not measurement.lost and _all_right(view) else EXIT_FAILED
 
 
 def _failure_before_any_run(view: SessionView) -> str | None:
@@ -194,7 +215,7 @@ def _saved(view: SessionView, folder: Path, content: bytes, out: Path | None) ->
     places = [str(folder)] + ([str(out)] if out is not None else [])
     if _journal_is_whole(view, folder):
         return f"session {folder.name} in {' and '.join(places)}"
-    if out is not None:
+    if out is not None and format_of(out) == "json":
         return f"the disk did not take all of {folder}: the whole session is in {out}"
     for place in (Path.cwd(), Path(tempfile.gettempdir()), Path("/dev/shm")):
         path = place / f"lbench-{folder.name}.json"

@@ -1,7 +1,8 @@
 """The engine process: `python -m lbench.engine SESSION_FOLDER [--name NAME] [--on-hangup finish|stop]`.
 
-It prints one line of JSON when it can be reached (`{"socket": PATH}`), or `{"error": TEXT}` and exits with 2. Its standard
-input is its launcher's lifeline: when that closes, the launcher has gone, and the engine does as --on-hangup says.
+It prints one line of JSON when it can be reached (`{"socket": PATH}`), or `{"error": TEXT}` and exits with 2. Its
+standard input is its launcher's lifeline: when that closes, the launcher has gone, and the engine does as
+--on-hangup says.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The process that computes a reference and compares answers with it, outside every run's clock.
 
-`python -m lbench.engine.check FILE`: the file holds the request (JSON, `Request`); the verdict (JSON, `Verdict`) goes to
-standard output. A reference is computed once for a (workload, parameters, data, versions) and cached.
+`python -m lbench.engine.check FILE`: the file holds the request (JSON, `Request`); the verdict (JSON, `Verdict`) goes
+to standard output. A reference is computed once for a (workload, parameters, data, versions) and cached.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from lbench.engine.children import die_with_parent
+from lbench.engine.lifeline import die_with_parent
 from lbench.engine.model import Answer
 from lbench.errors import LbenchError
 from lbench.workloads import parameters, registry

@@ -1,48 +1,23 @@
 """The one place that starts processes, and the rule that every one of them ends with its parent.
 
 A child is the leader of a process group of its own, so that a terminal's Ctrl-C reaches only who is meant, and a
-kill reaches what it has started too. It ends with its parent in two ways: on Linux by PDEATHSIG (SIGKILL, so that a
-frozen child dies as well), and everywhere else by a thread that watches a pipe, its standard input, whose
-other end only the parent holds.
+kill reaches what it has started too. How it ends with its parent is told in `lifeline`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
-__all__ = ["Child", "die_with_parent", "start"]
+from lbench.engine.lifeline import PARENT
 
-_PARENT = "LBENCH_PARENT_PID"
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """Called first thing in every child: end when the parent has gone, however it went."""
-    parent = os.environ.pop(_PARENT, None)
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if parent is not None and os.getppid() != int(parent):  # it died before the line above
-            os._exit(1)
-    else:
-        threading.Thread(target=_watch_lifeline, name="lifeline", daemon=True).start()
-
-
-def _watch_lifeline() -> None:
-    with contextlib.suppress(OSError):
-        while os.read(0, 4096):
-            pass
-    with contextlib.suppress(OSError):
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-    os._exit(1)
+__all__ = ["Child", "start"]
 
 
 class Child:
@@ -144,14 +119,14 @@ def start(
 ) -> Child:
     """Start `argv` (no shell) in a group of its own, with a lifeline as its standard input.
 
-    A Python child calls `die_with_parent()` first. Must be called on a running loop, in the main thread (PDEATHSIG
-    follows the thread that started the child).
+    A Python child calls `lifeline.die_with_parent()` first. Must be called on a running loop, in the main thread
+    (PDEATHSIG follows the thread that started the child).
 
     Raises:
         OSError: the program cannot be started.
     """
     environment = dict(os.environ if env is None else env)
-    environment[_PARENT] = str(os.getpid())
+    environment[PARENT] = str(os.getpid())
     return Child(
         subprocess.Popen(
             list(argv),

@@ -225,6 +225,7 @@ class Conductor:
     async def _one(self, job: _Job, run: _Planned, backend: Backend, setup_s: float) -> Any:
         if self._cancelled or run.choice.label in self._broken:
             return None
+        await backend.publish(job.published)  # nothing to send, but a worker that is being replaced is waited for
         return await self._measure(job, run, backend, setup_s)
 
     async def _judge(self, job: _Job, run: _Planned, answer: Any) -> None:

@@ -268,9 +268,7 @@ def read_events(path: Path) -> Iterator[Event]:
     """
     try:
         with path.open("rb") as file:
-            number = 0
-            for line in file:
-                number += 1
+            for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
                     return
                 try:

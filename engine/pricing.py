@@ -27,7 +27,7 @@ _CANCELLED = STATUSES.index("cancelled")
 
 
 def host_architecture() -> str:
-    """This machine's architecture by Lambda's name."""
+    """Lambda's name for the architecture of this machine."""
     return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
 
 

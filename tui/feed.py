@@ -155,6 +155,7 @@ class EngineFeed:
         self._problem: str | None = None
         self._ended = False
         self._closed = False
+        self.left_running = False  # a run was under way when we left
         self._rest: Iterator[Event] = iter(())
         self._thread = threading.Thread(target=self._open, args=(opening,), name="opening", daemon=True)
         self._thread.start()
@@ -195,6 +196,27 @@ class EngineFeed:
                 self._commands.append(command)
             else:
                 command(self._follower)
+
+    @property
+    def over(self) -> bool:
+        """Whether the engine has gone."""
+        return self._ended
+
+    @property
+    def paused(self) -> bool:
+        """Whether dispatch stands still."""
+        return self._fold.view.paused
+
+    @property
+    def folder(self) -> Path | None:
+        """The session's."""
+        return self._folder
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way or to come."""
+        view = self._fold.view
+        return not self._ended and view.end is None and any(run.ended is None for run in view.runs.values())
 
     # -- frames
 
@@ -249,6 +271,7 @@ class EngineFeed:
         """Leave: the engine does as `on_hangup` says."""
         with self._lock:
             self._closed = True
+            self.left_running = self.running
             self._leave()
 
     def _leave(self) -> None:

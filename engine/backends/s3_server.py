@@ -14,7 +14,8 @@ import signal
 import socket
 import sys
 
-from lbench.engine.children import Child, die_with_parent, start
+from lbench.engine.children import Child, start
+from lbench.engine.lifeline import die_with_parent
 
 __all__ = ["EmbeddedS3", "main"]
 

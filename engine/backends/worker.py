@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from lbench.engine.backends import frames
-from lbench.engine.children import die_with_parent
+from lbench.engine.lifeline import die_with_parent
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.functions import find
 

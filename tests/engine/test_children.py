@@ -113,7 +113,7 @@ async def test_signals_to_one_that_has_ended_are_lost() -> None:
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_child_ends_with_a_parent_that_is_killed(frozen: bool) -> None:
     inner = (
-        "from lbench.engine import children; children.die_with_parent(); print(flush=True)\n"
+        "from lbench.engine import lifeline; lifeline.die_with_parent(); print(flush=True)\n"
         "import signal; signal.pause()"
     )
     outer = (

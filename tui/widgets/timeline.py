@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from rich.segment import Segment
 from rich.style import Style
+from textual.geometry import Size
 from textual.strip import Strip
 
 from lbench.analysis.words import count_text, seconds_text
@@ -49,6 +50,22 @@ class Timeline(Lines, can_focus=True):
         self._strips_of: dict[int, tuple[bytes, Strip]] = {}
         self.top = 0
 
+    @property
+    def run(self) -> RunView | None:
+        """What is drawn."""
+        return self._run
+
+    def name_of(self, run: RunView, row: int) -> str | None:
+        """The name of an invocation's lane, if it is drawn here."""
+        if run is not self._run or self._lanes is None or row >= len(self._lanes.of_rows()):
+            return None
+        return self._lane_name(int(self._lanes.of_rows()[row]))
+
+    def _lane_name(self, lane: int) -> str:
+        assert self._run is not None and self._lanes is not None
+        digits = max(2, len(str(max(0, len(self._lanes) - 1))))
+        return f"{NAMES.get(self._run.planned.backend, 'e')}{lane:0{digits}d}"
+
     # -- what is shown
 
     def show(self, run: RunView | None, rows: list[int] | None, now_s: float | None, epoch: int) -> None:
@@ -85,6 +102,14 @@ class Timeline(Lines, can_focus=True):
         if window != self._window:
             self._window = window
             self._buffer = None
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """The heading and a line for each lane that there is, or will be."""
+        if self._run is None or self._lanes is None:
+            return 2
+        capacity = self._run.started.capacity if self._run.started is not None else 1
+        tasks = self._run.known_tasks or capacity
+        return 1 + max(len(self._lanes), min(capacity, tasks))
 
     # -- cells
 
@@ -195,13 +220,12 @@ class Timeline(Lines, can_focus=True):
         styles = self._styles(role)
         ground = palette.style("text")
         quiet = palette.style("quiet")
-        prefix = NAMES.get(backend, "e")
         for lane in range(self.top, min(self.top + shown, len(lanes))):
             codes = self._row(lane, running.get(lane, []))
             key = codes.tobytes() + palette.name.encode()
             known = self._strips_of.get(lane)
             if known is None or known[0] != key:
-                name = f" {prefix}{lane:0{digits}d} "
+                name = f" {self._lane_name(lane)} "
                 made = [Segment(name, quiet), *cells.segments(codes, styles), Segment(" ", ground)]
                 self._strips_of[lane] = known = (key, Strip(made, len(name) + len(codes) + 1))
             strips.append(known[1])

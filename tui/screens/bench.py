@@ -1,0 +1,182 @@
+"""The Bench screen: backends, live timelines, the growing picture, histograms, cost. It is the first one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+
+from lbench.engine.session import RunView
+from lbench.tui.board import EMPTY, Board, BoardMaker, answer_pieces
+from lbench.tui.draw.ink import Piece
+from lbench.tui.feed import Frame
+from lbench.tui.widgets.cost import Cost
+from lbench.tui.widgets.histograms import Histograms, cold_starts, warm_durations
+from lbench.tui.widgets.inspect import Inspect, slowest
+from lbench.tui.widgets.lines import Lines
+from lbench.tui.widgets.preview import Preview
+from lbench.tui.widgets.table import BackendTable, Waiting
+from lbench.tui.widgets.timeline import NAMES, Timeline
+from lbench.tui.widgets.title import Answer, Keys, Title, clock_text, described
+
+if TYPE_CHECKING:
+    from lbench.tui.app import LbenchApp
+
+__all__ = ["BenchScreen"]
+
+_SLOW = 4  # every so many frames: what a person reads, as against what moves
+
+
+class BenchScreen(Screen[None]):
+    """What runs, side by side."""
+
+    BINDINGS = [
+        Binding("r", "app.set_up", "run"),
+        Binding("p", "app.pause", "pause"),
+        Binding("c", "app.cancel", "cancel"),
+        Binding("enter", "inspect", "inspect", key_display="↵"),
+        Binding("w", "app.set_up('workload')", "workload"),
+        Binding("b", "app.set_up('backends')", "backends"),
+        Binding("x", "app.export", "export"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(id="bench")
+        self._maker = BoardMaker()
+        self.board: Board = EMPTY
+        self._frames = 0
+        self._epoch = -1
+        self._timelines = [Timeline(id=f"timeline{number}") for number in range(4)]
+        self._pending: list[dict[str, list[int]]] = [{} for _ in self._timelines]
+        self._shown: list[str | None] = [None] * 4
+
+    @property
+    def lbench(self) -> LbenchApp:
+        """The app."""
+        return cast("LbenchApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """The parts, from top to bottom."""
+        yield Title()
+        yield Answer()
+        yield BackendTable()
+        with Horizontal(id="middle"):
+            with Vertical(id="left"):
+                yield self._timelines[0]
+                yield self._timelines[2]
+                yield Preview()
+            with Vertical(id="right"):
+                yield self._timelines[1]
+                yield self._timelines[3]
+                yield Inspect()
+        with Horizontal(id="bottom"):
+            yield Histograms("cold starts · ms", "none yet", cold_starts, id="cold")
+            yield Histograms("warm durations · ms", "none yet", warm_durations, id="warm")
+            yield Cost()
+        yield Keys()
+
+    def on_mount(self) -> None:
+        """The table has the focus at first."""
+        self.query_one(BackendTable).focus()
+        self.query_one(Preview).display = False
+
+    # -- frames
+
+    def show_frame(self, frame: Frame) -> None:
+        """Draw what changed since the last frame."""
+        self._frames += 1
+        anew = frame.epoch != self._epoch
+        self._epoch = frame.epoch
+        if anew or frame.changed or self._frames % _SLOW == 0 or not self._frames:
+            self._show_slow(frame)
+        self._show_timelines(frame, anew)
+
+    def _show_slow(self, frame: Frame) -> None:
+        board = self.board = self._maker.make(frame)
+        app = self.lbench
+        self.query_one(BackendTable).show(board, app.waiting)
+        self.query_one(Title).show(*self._title(frame))
+        problem = frame.problem or app.problem
+        self.query_one(Answer).show([(problem, "wrong")] if problem else self._answer(frame))
+        self.query_one("#cold", Histograms).show(frame.runs)
+        self.query_one("#warm", Histograms).show(frame.runs)
+        self.query_one(Cost).show(board)
+        self._show_inspect()
+
+    def _title(self, frame: Frame) -> tuple[list[Piece], list[Piece]]:
+        board = self.board
+        if board.workload is None:
+            plan = self.lbench.plan
+            return [(described(plan.workload, self.lbench.plan_params(), plan.tasks), "text")], []
+        left: list[Piece] = [(described(board.workload, board.params, board.tasks), "text")]
+        right: list[Piece] = []
+        if frame.state == "paused":
+            right.append(("paused  ", "key!"))
+        right.append((f"seed {board.seed}", "quiet"))
+        if board.elapsed_s is not None:
+            right.append((f" · {clock_text(board.elapsed_s)}", "quiet"))
+        return left, right
+
+    def _answer(self, frame: Frame) -> list[Piece]:
+        if frame.state == "starting":
+            return [("starting the engine", "quiet")]
+        pieces = answer_pieces(self.board)
+        if frame.view.phase and frame.state == "live":
+            pieces = [*pieces, (f" · {frame.view.phase}", "quiet")]
+        return pieces
+
+    def _show_inspect(self) -> None:
+        panel = self.query_one(Inspect)
+        run = self._looked_at()
+        row = None if run is None else slowest(run)
+        panel.show(run, row, "" if run is None or row is None else self.place_of(run, row), selected=False)
+
+    def place_of(self, run: RunView, row: int) -> str:
+        """The name of the lane that an invocation is in."""
+        for timeline in self._timelines:
+            if (name := timeline.name_of(run, row)) is not None:
+                return name
+        return ""
+
+    def _looked_at(self) -> RunView | None:
+        """The run that the panels tell about: what is under way, else the last backend's."""
+        with_runs = [row for row in self.board.rows if row.run is not None]
+        running = [row for row in with_runs if row.outlook.state == "running"]
+        chosen = (running or with_runs)[-1:] or None
+        return chosen[0].run if chosen else None
+
+    def _show_timelines(self, frame: Frame, anew: bool) -> None:
+        runs = self._runs_to_draw()
+        for number, timeline in enumerate(self._timelines):
+            run = runs[number] if number < len(runs) else None
+            label = None if run is None else run.planned.label
+            if timeline.display != (run is not None):
+                timeline.display = run is not None
+            if run is None:
+                continue
+            fresh = anew or label != self._shown[number] or timeline.run is not run
+            self._shown[number] = label
+            rows = None if fresh else list(frame.touched.get(run.id, ()))
+            timeline.show(run, rows, frame.now_s.get(run.id), frame.epoch)
+
+    def _runs_to_draw(self) -> list[RunView]:
+        """The newest run of each backend that has begun and takes part of the machine; at most as many as there is room."""
+        rows = [row for row in self.board.rows if row.run is not None]
+        if len(rows) > 2:
+            rows = [row for row in rows if row.summary.backend != "sequential"] or rows
+        most = 1 if self.size.width < 100 else 4 if self.size.height >= 50 else 2
+        running = [row for row in rows if row.outlook.state == "running"]
+        if len(rows) > most:
+            rows = (running or rows)[-most:] if most == 1 else rows[-most:]
+        return [row.run for row in rows if row.run is not None]
+
+    # -- keys
+
+    def action_inspect(self) -> None:
+        """Open the card of the invocation that is selected."""
+
+
+__lines__ = Lines

@@ -1,0 +1,121 @@
+"""One invocation in a few lines: its phases to scale, and what it was billed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from textual.strip import Strip
+
+from lbench.analysis.words import ms_text
+from lbench.engine.columns import STATUSES
+from lbench.engine.cost import invocation_usd, usd_short
+from lbench.engine.session import RunView
+from lbench.tui.draw.bars import bar
+from lbench.tui.draw.ink import Piece, heading, line
+from lbench.tui.theme import role_of
+from lbench.tui.widgets.lines import Lines
+
+__all__ = ["Inspect", "bytes_text", "phase_lines", "phases", "slowest"]
+
+_OK = STATUSES.index("ok")
+
+
+def slowest(run: RunView) -> int | None:
+    """The row that took longest of those that have returned."""
+    columns = run.columns
+    took = columns["returned_s"] - columns["dispatched_s"]
+    took = np.where(columns["status"] == _OK, took, np.nan)
+    return int(np.nanargmax(took)) if len(took) and not np.isnan(took).all() else None
+
+
+def bytes_text(count: int | None) -> str:
+    """"512 B", "4.1 KB", "1.2 MB"."""
+    if count is None:
+        return ""
+    for limit, unit in ((1024**3, "GB"), (1024**2, "MB"), (1024, "KB")):
+        if count >= limit:
+            return f"{count / limit:.1f} {unit}"
+    return f"{count} B"
+
+
+def phases(values: dict[str, Any]) -> list[tuple[str, float, str]]:
+    """(name, milliseconds, glyph of its bar) of the phases that were measured, in their order."""
+    told: list[tuple[str, float, str]] = []
+
+    def add(name: str, ms: float | None, glyph: str) -> None:
+        if ms is not None and ms >= 0:
+            told.append((name, ms, glyph))
+
+    def span(first: str, last: str) -> float | None:
+        a, b = values.get(first), values.get(last)
+        return None if a is None or b is None else (b - a) * 1000
+
+    init = values.get("init_ms") if values.get("cold") else None
+    add("queued", span("queued_s", "dispatched_s"), "▏")
+    dispatch = span("dispatched_s", "started_s")
+    add("dispatch", None if dispatch is None else max(0.0, dispatch - (init or 0.0)), "█")
+    add("init", init, "░")
+    add("fetch", values.get("fetch_ms"), "▒")
+    add("compute", values.get("compute_ms"), "█")
+    add("return", span("finished_s", "returned_s"), "█")
+    return told
+
+
+def phase_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
+    """A line a phase: its name, its bar to scale, its milliseconds."""
+    values = run.columns.row(row)
+    accent = role_of(run.planned.backend, run.planned.label)
+    told = phases(values)
+    most = max((ms for _, ms, _ in told), default=0.0) or 1.0
+    room = max(4, width - 30)
+    lines: list[list[Piece]] = []
+    for name, ms, glyph in told:
+        text = bar(ms / most, room)
+        if glyph in "░▒":
+            text = glyph * max(1, len(text))
+        beside = f" {ms_text(ms)}"
+        if name == "init":
+            beside += "  cold"
+        if name == "return" and values["response_bytes"] is not None:
+            beside += f" · {bytes_text(values['response_bytes'])}"
+        lines.append([(f"{name:<9}", "quiet"), (text, accent), (beside, "text")])
+    pricing = run.started.pricing if run.started is not None else None
+    if values["billed_ms"] is not None and pricing is not None and pricing.rates is not None and pricing.memory_mb:
+        usd = invocation_usd(pricing.rates, values["billed_ms"], pricing.memory_mb, pricing.ephemeral_mb).usd
+        text = f"{values['billed_ms']:,} ms × {pricing.memory_mb:,} MB = {usd_short(usd)}"
+        lines.append([(f"{'billed':<9}", "quiet"), (text, "text")])
+    return lines
+
+
+class Inspect(Lines):
+    """The invocation that is selected, or the slowest so far."""
+
+    def __init__(self) -> None:
+        super().__init__(id="inspect")
+        self._run: RunView | None = None
+        self._row: int | None = None
+        self._place = ""
+        self._selected = False
+
+    def show(self, run: RunView | None, row: int | None, place: str, *, selected: bool) -> None:
+        """An invocation of a run, in the lane that is called `place`."""
+        self._run, self._row, self._place, self._selected = run, row, place, selected
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """The heading and a line a phase."""
+        palette = self.palette
+        run, row = self._run, self._row
+        if run is None or row is None:
+            return [line(palette, heading([("slowest so far", "quiet!")], [], width), width)]
+        what = "" if self._selected else "slowest so far: "
+        if not self._selected and run.ended is not None:
+            what = "slowest: "
+        title: list[Piece] = [(f"{what}task {run.columns['task'][row]}", "quiet!")]
+        if self._place:
+            title.append((f" on {self._place}", "quiet!"))
+        strips = [line(palette, heading(title, [("enter to inspect", "quiet")], width), width)]
+        for pieces in phase_lines(run, row, width - 1):
+            strips.append(line(palette, [(" ", "text"), *pieces], width))
+        return strips
