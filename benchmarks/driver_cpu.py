@@ -26,6 +26,7 @@ from pairs import alternate, figure  # noqa: E402
 
 from lbench.engine.backends.lambda_ import LambdaBackend  # noqa: E402
 from lbench.engine.backends.lambda_client import make_client  # noqa: E402
+from lbench.engine.backends.resolving import Resolved  # noqa: E402
 from lbench.engine.backends.settings import LambdaSettings  # noqa: E402
 from lbench.engine.backends.store import ObjectStore  # noqa: E402
 from lbench.engine.journal import Journal  # noqa: E402
@@ -47,9 +48,9 @@ class CannedBackend(LambdaBackend):
         super().__init__(LambdaSettings(), capacity=CALLS)
         self._endpoint = endpoint
 
-    async def _start(self) -> tuple[str, Callable[[], Credentials], ObjectStore]:
+    async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
         store = ObjectStore(KEYS, region="us-east-1", endpoint=None, bucket="lbench-benchmark", prefix="run")
-        return self._endpoint, lambda: KEYS, store
+        return Resolved(self._endpoint, "us-east-1"), lambda: KEYS, store
 
     async def _stop(self) -> None:
         return
@@ -87,7 +88,7 @@ def run(pairs: int = 15) -> list[dict[str, Any]]:
 
         async def opened() -> tuple[CannedBackend, Any, Journal]:
             backend = await CannedBackend(endpoint).__aenter__()
-            client = make_client("aioboto3", endpoint, "us-east-1", lambda: KEYS)
+            client = make_client("aioboto3", Resolved(endpoint, "us-east-1"), lambda: KEYS)
             await client.open(CALLS)
             return backend, client, Journal(Path(folder))
 

@@ -131,7 +131,7 @@ def _guarded() -> Iterator[None]:
     except (KeyboardInterrupt, click.Abort):
         _leave(EXIT_INTERRUPTED)
     except BrokenPipeError:
-        _leave(0)  # whoever read has read enough
+        _leave(EXIT_FAILED)  # quietly, as click does
     except OSError as error:
         if error.errno not in _NO_ROOM or error.filename is not None:
             raise

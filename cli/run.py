@@ -77,7 +77,7 @@ def command(
         chosen = load(settings).values
     except InputError as error:
         raise InputError(str(error).replace("command line: ", "--", 1)) from None
-    plan = _plan(workload, backends, params, transport, _whole("--tasks", tasks), data, picture, chosen)
+    plan = _plan(workload, backends, params, transport, _tasks(tasks), data, picture, chosen)
     validate(plan)
     if out is not None:
         format_of(out)
@@ -142,13 +142,18 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _whole(option: str, text: str | None) -> int | None:
+def _tasks(text: str | None) -> int | None:
     from lbench.errors import InputError
 
+    if text is None:
+        return None
     try:
-        return None if text is None else int(text)
+        count = int(text)
     except ValueError:
-        raise InputError(f"{option} {text}: a whole number is expected") from None
+        raise InputError(f"--tasks {text}: a whole number is expected") from None
+    if count < 1:
+        raise InputError(f"--tasks {text}: it is at least 1")
+    return count
 
 
 def _need_modules(label: str, settings: dict[str, Any]) -> None:

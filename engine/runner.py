@@ -28,7 +28,7 @@ __all__ = ["Policy", "RunCancelled", "RunFailed", "Runner", "backoff_s", "inline
 T = TypeVar("T")
 Offload = Callable[..., Awaitable[Any]]
 
-_THROTTLE_PATIENCE_S = 300.0  # a task that is only ever throttled for so long fails the run
+_THROTTLE_PATIENCE_S = 300.0  # so long, and a deadline, without any call being taken: then the run fails
 _SIBLINGS_LIMIT = 100  # a task lost so often with its neighbours is not merely unlucky
 
 
@@ -77,6 +77,7 @@ class _Pending:
         "attempts",
         "encoded",
         "failures",
+        "holds",
         "index",
         "queued_s",
         "siblings",
@@ -92,6 +93,7 @@ class _Pending:
         self.failures = 0
         self.throttles = 0
         self.siblings = 0
+        self.holds = False  # keeps its place among the concurrent ones while it waits
         self.throttled_since_s: float | None = None
 
 
@@ -126,9 +128,11 @@ class Runner:
         self._capacity = backend.capacity if policy.concurrency is None else policy.concurrency
         self._patience_s = policy.timeout_s + backend.start_allowance_s
         self._zero_s = self._loop.time()
+        self._taken_s = self._zero_s  # when an outcome last was no throttle
         self._next_n = 0
         self._in_flight: set[asyncio.Task[None]] = set()
         self._timers: dict[int, asyncio.TimerHandle] = {}  # by task: those that wait to be tried again
+        self._held = 0  # places kept by throttled tasks until they try again
         self._ready: deque[_Pending] = deque()
         self._missing = 0
         self._results: list[Any] = []
@@ -242,6 +246,7 @@ class Runner:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        self._held = 0
         tasks = list(self._in_flight)
         for task in tasks:
             task.cancel()
@@ -260,7 +265,7 @@ class Runner:
         done = self._stage_done
         while (
             self._ready
-            and len(self._in_flight) < self._capacity
+            and len(self._in_flight) + self._held < self._capacity
             and not self._paused
             and done is not None
             and not done.done()
@@ -363,6 +368,8 @@ class Runner:
 
     def _settle(self, pending: _Pending, outcome: Outcome) -> None:
         failure = outcome.failure
+        if failure is None or failure.kind != "throttled":
+            self._taken_s = self._loop.time()
         if self._stage_done is None or self._stage_done.done():
             return  # it came while the stage is being abandoned: recorded, and that is all
         if failure is None:
@@ -377,11 +384,14 @@ class Runner:
         if wait_s is None:
             tries = f" after {pending.attempts} attempts" if pending.attempts > 1 else ""
             if failure.kind == "throttled":
-                tries += f", throttled for {_THROTTLE_PATIENCE_S:g} s"
+                tries += f", all throttled for {_THROTTLE_PATIENCE_S + self._policy.timeout_s:g} s"
             self._finish_stage(RunFailed(f"task {pending.index} failed{tries}: {failure.type}: {failure.message}"))
         elif wait_s <= 0:
             self._again(pending)
         else:
+            # A throttled task keeps its place: what were sent in its stead would only be throttled as well.
+            pending.holds = failure.kind == "throttled"
+            self._held += pending.holds
             self._timers[pending.index] = self._loop.call_later(wait_s, self._again, pending)
 
     def _wait_before_retry(self, pending: _Pending, failure: Failure) -> float | None:
@@ -390,7 +400,9 @@ class Runner:
             now_s = self._loop.time()
             if pending.throttled_since_s is None:
                 pending.throttled_since_s = now_s
-            if now_s - pending.throttled_since_s > _THROTTLE_PATIENCE_S:
+            # While others are taken the service is only full, however long one task has to wait for its turn.
+            since_s = max(pending.throttled_since_s, self._taken_s)
+            if now_s - since_s > _THROTTLE_PATIENCE_S + self._policy.timeout_s:
                 return None
             pending.throttles += 1
             wait_s = backoff_s(self._policy, pending.throttles, self._rng)
@@ -407,5 +419,10 @@ class Runner:
     def _again(self, pending: _Pending) -> None:
         self._timers.pop(pending.index, None)
         pending.queued_s = self.elapsed_s
-        self._ready.append(pending)
+        if pending.holds:
+            pending.holds = False
+            self._held -= 1
+            self._ready.appendleft(pending)
+        else:
+            self._ready.append(pending)
         self._fill()

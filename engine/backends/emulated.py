@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from lbench.engine.backends.lambda_ import FUNCTION_TIMEOUT_S, LambdaBackend
+from lbench.engine.backends.resolving import Resolved
 from lbench.engine.backends.s3_server import EmbeddedS3
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.backends.store import ObjectStore
@@ -102,7 +103,7 @@ class EmulatedBackend(LambdaBackend):
         self._embedded: EmbeddedS3 | None = None
         self._named_store: ObjectStore | None = None  # at an endpoint that outlives us: to be cleared
 
-    async def _start(self) -> tuple[str, Callable[[], Credentials], ObjectStore]:
+    async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
         bucket = f"lbench-{secrets.token_hex(6)}"
         if self._chosen.s3_endpoint is None:
             self._embedded = EmbeddedS3(bucket)
@@ -126,7 +127,7 @@ class EmulatedBackend(LambdaBackend):
             code_sha256=self.package_digest,
         )
         self._emulator = await launch([function], concurrency=self.capacity, region=self._chosen.region)
-        return self._emulator.endpoint, lambda: _DUMMY, store
+        return Resolved(self._emulator.endpoint, self._chosen.region), lambda: _DUMMY, store
 
     def _open_store(self, endpoint: str, bucket: str) -> ObjectStore:
         return ObjectStore(

@@ -19,6 +19,7 @@ from lbench.engine.backends.answers import lost, read_reply
 from lbench.engine.backends.base import Call, EnvironmentInfo, Failure, Outcome, Published
 from lbench.engine.backends.clocks import RemoteClock
 from lbench.engine.backends.lambda_client import ConnectionLost, InvokeClient, make_client
+from lbench.engine.backends.resolving import Resolved
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.backends.store import ObjectStore
 from lbench.errors import BackendError
@@ -68,8 +69,8 @@ class LambdaBackend:
         self._data: Object | None = None
         self._seen: dict[str, tuple[EnvironmentInfo, RemoteClock]] = {}
 
-    async def _start(self) -> tuple[str, Callable[[], Credentials], ObjectStore]:
-        """Make it ready: the endpoint of Lambda, who calls it, and where large things go."""
+    async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
+        """Make it ready: where Lambda is, who calls it, and where large things go."""
         raise NotImplementedError
 
     async def _stop(self) -> None:
@@ -88,8 +89,8 @@ class LambdaBackend:
         """
         try:
             _allow_files(self.capacity)
-            endpoint, credentials, self._store = await self._start()
-            self._client = make_client(self._chosen.client, endpoint, self._chosen.region, credentials)
+            place, credentials, self._store = await self._start()
+            self._client = make_client(self._chosen.client, place, credentials)
             await self._client.open(self.capacity)
         except BaseException:
             await self._close()

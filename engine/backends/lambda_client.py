@@ -1,25 +1,28 @@
-"""Invoke: the call that everything here comes down to, by a thin client of our own or by aioboto3's.
+"""Invoke: the call that everything here comes down to, by a thin client of our own or by aioboto3's (`sdk_client`).
 
 `fast` signs with a cached key and speaks HTTP through `http1`; `aioboto3` is there so that anyone can see the
-difference. Neither tries a call again: retries are the runner's.
+difference. Neither tries a call again that may have run: retries are the runner's.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
-from contextlib import AsyncExitStack
-from typing import Any, Literal, Protocol
-from urllib.parse import quote
+from typing import Literal, Protocol
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from lbench.engine.backends.dialing import ssl_context
 from lbench.engine.backends.http1 import ConnectionLost, HttpPool, Response, request_head
+from lbench.engine.backends.resolving import Resolved
 from lbench.errors import BackendError
 from lbench.workloads.sigv4 import Credentials, Signer, encode_query
+from lbench.workloads.skew import clock_offset
 
-__all__ = ["Aioboto3Client", "ConnectionLost", "FastClient", "InvokeClient", "Reply", "make_client"]
+__all__ = ["ConnectionLost", "FastClient", "InvokeClient", "Reply", "make_client", "seconds"]
+
+_EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"))
 
 
 class Reply(msgspec.Struct):
@@ -34,6 +37,7 @@ class Reply(msgspec.Struct):
     error_type: str | None = None  # AWS's name of the error where status is not 200
     retry_after_s: float | None = None
     connect_ms: float | None = None
+    drop: Callable[[], None] | None = None  # ends its connection: the reply turned out to be another call's
 
 
 class InvokeClient(Protocol):
@@ -61,14 +65,30 @@ class InvokeClient(Protocol):
 
 
 class FastClient:
-    """The thin client. `credentials` is asked at every call, so that refreshed ones are used at once."""
+    """The thin client. `credentials` is asked at every call, so that renewed ones are used at once.
 
-    def __init__(self, endpoint: str, region: str, credentials: Callable[[], Credentials]) -> None:
-        self._pool = HttpPool(endpoint)
-        self._endpoint = endpoint
-        self._region = region
+    A refusal that is about the signature alone (this machine's clock is off; the credentials have expired and others are to
+    be had) is mended and the call sent again: a request that was refused for its signature ran nothing.
+    """
+
+    def __init__(self, place: Resolved, credentials: Callable[[], Credentials]) -> None:
+        """Nothing is opened yet.
+
+        Raises:
+            BackendError: the endpoint, the proxy or the CA bundle cannot be used.
+        """
+        try:
+            secure = place.endpoint.startswith("https:") or (place.proxy or "").startswith("https:")
+            self._pool = HttpPool(
+                place.endpoint, context=ssl_context(place.ca_file) if secure else None, proxy=place.proxy
+            )
+        except (ValueError, OSError) as error:
+            raise BackendError(f"the Lambda endpoint {place.endpoint} cannot be used: {error}") from None
+        self._endpoint = place.endpoint
+        self._base = quote(urlsplit(place.endpoint).path.rstrip("/"), safe="/~%")
+        self._region = place.region
         self._credentials = credentials
-        self._signer = Signer(credentials(), region, "lambda")
+        self._signer = Signer(credentials(), place.region, "lambda")
         self._targets: dict[str, tuple[str, str]] = {}
         self._headers = {
             "host": self._pool.host,
@@ -76,6 +96,16 @@ class FastClient:
             "x-amz-invocation-type": "RequestResponse",
             "x-amz-log-type": "Tail",
         }
+
+    @property
+    def resent(self) -> int:
+        """How many requests went out twice because an idle connection had been closed."""
+        return self._pool.resent
+
+    @property
+    def clock_offset_s(self) -> float:
+        """AWS's clock minus this machine's, where a refused signature has told it; else 0."""
+        return self._signer.offset_s
 
     async def open(self, connections: int) -> None:
         """Open so many connections.
@@ -95,14 +125,32 @@ class FastClient:
             ConnectionLost: no whole answer came.
         """
         path, query = self._targets.get(function) or self._target(function)
-        credentials = self._credentials()
-        if credentials is not self._signer.credentials:
-            self._signer = Signer(credentials, self._region, "lambda")
-        headers = self._signer.sign("POST", path, query, self._headers, hashlib.sha256(payload).hexdigest())
-        headers["content-length"] = str(len(payload))
+        digest = hashlib.sha256(payload).hexdigest()
         target = f"{path}?{query}" if query else path
-        response = await self._pool.request(request_head("POST", target, headers.items()), payload, timeout_s)
-        return _reply(response)
+        for last in (False, False, True):  # at most once for the clock and once for the credentials
+            credentials = self._credentials()
+            if credentials is not self._signer.credentials:
+                self._signer = Signer(credentials, self._region, "lambda", offset_s=self._signer.offset_s)
+            signer, offset_s = self._signer, self._signer.offset_s
+            headers = signer.sign("POST", path, query, self._headers, digest)
+            headers["content-length"] = str(len(payload))
+            head = request_head("POST", self._pool.target_prefix + target, headers.items(), self._pool.hop_headers)
+            response = await self._pool.request(head, payload, timeout_s)
+            reply = _reply(response)
+            if reply.status not in (400, 403) or last or not await self._mended(reply, response, credentials, offset_s):
+                return reply
+        raise AssertionError("unreachable")
+
+    async def _mended(self, reply: Reply, response: Response, used: Credentials, offset_s: float) -> bool:
+        """Whether the signature was refused for what is now different."""
+        offset = clock_offset(reply.error_type, _text(response.headers, b"date"), offset_s)
+        if offset is not None:
+            self._signer.offset_s = offset
+            return True
+        renew = getattr(self._credentials, "renew", None)
+        if renew is None or reply.error_type not in _EXPIRED:
+            return False
+        return await renew(used) is not used
 
     async def close(self) -> None:
         """Close all connections."""
@@ -115,7 +163,7 @@ class FastClient:
                 name, _, qualifier = function.rpartition(":")
         elif ":" in function:
             name, _, qualifier = function.rpartition(":")
-        path = f"/2015-03-31/functions/{quote(name, safe='-_.~')}/invocations"
+        path = f"{self._base}/2015-03-31/functions/{quote(name, safe='-_.~')}/invocations"
         self._targets[function] = path, encode_query([("Qualifier", qualifier)]) if qualifier else ""
         return self._targets[function]
 
@@ -125,7 +173,8 @@ def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-def _seconds(text: str | None) -> float | None:
+def seconds(text: str | None) -> float | None:
+    """A header's number of seconds; None: it is none."""
     try:
         return None if text is None else float(text)
     except ValueError:  # a date: not what Lambda sends
@@ -142,117 +191,27 @@ def _reply(response: Response) -> Reply:
         function_error=_text(headers, b"x-amz-function-error"),
         log_result=headers.get(b"x-amz-log-result"),
         connect_ms=response.connect_ms,
+        drop=response.connection.abort,
     )
     if response.status != 200:
         named = _text(headers, b"x-amzn-errortype")
         reply.error_type = named.partition(":")[0] if named else None
-        reply.retry_after_s = _seconds(_text(headers, b"retry-after"))
+        reply.retry_after_s = seconds(_text(headers, b"retry-after"))
     return reply
 
 
-# botocore's variables that would bring in the user's profiles, files and endpoints: none of them is asked.
-_ISOLATED: dict[str, tuple[Any, Any, Any, Any]] = {
-    "profile": (None, None, None, None),
-    "config_file": (None, None, os.devnull, None),
-    "credentials_file": (None, None, os.devnull, None),
-    "ignore_configured_endpoint_urls": (None, None, True, None),
-}
-
-
-class Aioboto3Client:
-    """aioboto3's Lambda client with its retries off: the thin client's measure."""
-
-    def __init__(
-        self,
-        endpoint: str,
-        region: str,
-        credentials: Callable[[], Credentials],
-        *,
-        read_timeout_s: float = 930.0,
-    ) -> None:
-        self._endpoint = endpoint
-        self._region = region
-        self._credentials = credentials
-        self._read_timeout_s = read_timeout_s
-        self._stack = AsyncExitStack()
-        self._client: Any = None
-
-    async def open(self, connections: int) -> None:
-        """Make the client; aioboto3 opens its connections as they are needed."""
-        import aioboto3
-        from aiobotocore.config import AioConfig
-        from aiobotocore.session import AioSession
-
-        keys = self._credentials()
-        session = aioboto3.Session(
-            botocore_session=AioSession(session_vars=_ISOLATED),
-            aws_access_key_id=keys.access_key,
-            aws_secret_access_key=keys.secret_key,
-            aws_session_token=keys.token,
-            region_name=self._region,
-        )
-        config = AioConfig(
-            max_pool_connections=max(10, connections),
-            read_timeout=self._read_timeout_s,
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            tcp_keepalive=True,
-            proxies={},
-        )
-        self._client = await self._stack.enter_async_context(
-            session.client("lambda", endpoint_url=self._endpoint, config=config)
-        )
-
-    async def invoke(self, function: str, payload: bytes, timeout_s: float) -> Reply:
-        """Call a function and wait for its answer.
-
-        Raises:
-            ConnectionLost: no whole answer came.
-        """
-        import asyncio
-
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer = await self._client.invoke(FunctionName=function, Payload=payload, LogType="Tail")
-                body = await answer["Payload"].read()
-        except TimeoutError:
-            raise ConnectionLost(f"no answer within {timeout_s:g} s", timed_out=True) from None
-        except ClientError as error:
-            return _refusal(error.response, loop.time())
-        except (BotoCoreError, OSError) as error:
-            raise ConnectionLost(f"{type(error).__name__}: {error}") from None
-        return Reply(
-            answer["StatusCode"],
-            body,
-            loop.time(),
-            request_id=answer["ResponseMetadata"].get("RequestId"),
-            function_error=answer.get("FunctionError"),
-            log_result=answer.get("LogResult"),
-        )
-
-    async def close(self) -> None:
-        """Close the client."""
-        await self._stack.aclose()
-
-
-def _refusal(response: dict[str, Any], arrived_s: float) -> Reply:
-    about, error = response["ResponseMetadata"], response["Error"]
-    return Reply(
-        about["HTTPStatusCode"],
-        msgspec.json.encode({"message": error.get("Message", ""), "Reason": response.get("Reason")}),
-        arrived_s,
-        request_id=about.get("RequestId"),
-        error_type=error.get("Code"),
-        retry_after_s=_seconds(about.get("HTTPHeaders", {}).get("retry-after")),
-    )
-
-
 def make_client(
-    kind: Literal["fast", "aioboto3"], endpoint: str, region: str, credentials: Callable[[], Credentials]
+    kind: Literal["fast", "aioboto3"], place: Resolved, credentials: Callable[[], Credentials]
 ) -> InvokeClient:
-    """The client of that name, not yet open."""
+    """The client of that name, not yet open.
+
+    Where `credentials` has `renew` (`credentials.ChainCredentials`), the thin client asks it once they have expired.
+
+    Raises:
+        BackendError: the endpoint, the proxy or the CA bundle cannot be used.
+    """
     if kind == "aioboto3":
-        return Aioboto3Client(endpoint, region, credentials)
-    return FastClient(endpoint, region, credentials)
+        from lbench.engine.backends.sdk_client import Aioboto3Client
+
+        return Aioboto3Client(place, credentials)
+    return FastClient(place, credentials)

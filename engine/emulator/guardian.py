@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 MARK = "LBENCH_EMULATOR"  # the variable's name
+_LINUX = sys.platform.startswith("linux")
 _LIMIT_S = 10.0  # it gives up then; what a dead emulator left, the next one's start removes
 _QUIET_ROUNDS = 2  # nothing found this often: a process that forked during the first look is seen by the second
 
@@ -42,7 +43,7 @@ def start_ticks(pid: int) -> int | None:
 
     Where there is no /proc it is 0 for every process.
     """
-    if not sys.platform.startswith("linux"):
+    if not _LINUX:
         return 0
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
@@ -54,7 +55,7 @@ def start_ticks(pid: int) -> int | None:
 def _environments() -> Iterator[tuple[int, bytes]]:
     """(pid, environment as it was at its start) of each process that we may look at."""
     own = os.getpid()
-    if sys.platform.startswith("linux"):
+    if _LINUX:
         for name in os.listdir("/proc"):  # noqa: PTH208
             if name.isdigit() and int(name) != own:
                 with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:  # noqa: PTH123

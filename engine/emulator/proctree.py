@@ -16,11 +16,11 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def refresh_after_s(trees: int) -> float:
-    """How old the list of a tree's members may be: 0.1 s, more where there are many, so that looking stays cheap.
+    """How old the list of a tree's members may be: 0.25 s, more where there are many, so that looking stays cheap.
 
     A look takes some 40 µs of CPU, so `trees` of them each 4 ms * `trees` take 1 % of a core.
     """
-    return max(0.1, 0.004 * trees)
+    return max(0.25, 0.004 * trees)
 
 
 def cpu_s(pid: int) -> float | None:

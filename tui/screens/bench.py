@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 
 from lbench.engine.session import RunView
+from lbench.tui.arrangement import Arrangement, Wanted, arrange
 from lbench.tui.board import EMPTY, Board, BoardMaker, answer_pieces
 from lbench.tui.draw.ink import Piece
 from lbench.tui.feed import Frame
@@ -19,8 +19,8 @@ from lbench.tui.widgets.inspect import Inspect, slowest
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.preview import Preview
 from lbench.tui.widgets.table import BackendTable, Waiting
-from lbench.tui.widgets.timeline import NAMES, Timeline
-from lbench.tui.widgets.title import Answer, Keys, Title, clock_text, described
+from lbench.tui.widgets.timeline import Timeline, lanes_wanted
+from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, clock_text, described
 
 if TYPE_CHECKING:
     from lbench.tui.app import LbenchApp
@@ -50,8 +50,11 @@ class BenchScreen(Screen[None]):
         self._frames = 0
         self._epoch = -1
         self._timelines = [Timeline(id=f"timeline{number}") for number in range(4)]
-        self._pending: list[dict[str, list[int]]] = [{} for _ in self._timelines]
-        self._shown: list[str | None] = [None] * 4
+        self._arranged_for: object = None
+        self._chosen_label: str | None = None  # the backend that was chosen in the table
+        self._only_picture = False
+        self.preview: object = None
+        self.arrangement = Arrangement({}, ())
 
     @property
     def lbench(self) -> LbenchApp:
@@ -59,29 +62,68 @@ class BenchScreen(Screen[None]):
         return cast("LbenchApp", self.app)
 
     def compose(self) -> ComposeResult:
-        """The parts, from top to bottom."""
+        """The parts; `arrange` says where each goes. Their order is that of the focus."""
         yield Title()
         yield Answer()
         yield BackendTable()
-        with Horizontal(id="middle"):
-            with Vertical(id="left"):
-                yield self._timelines[0]
-                yield self._timelines[2]
-                yield Preview()
-            with Vertical(id="right"):
-                yield self._timelines[1]
-                yield self._timelines[3]
-                yield Inspect()
-        with Horizontal(id="bottom"):
-            yield Histograms("cold starts · ms", "none yet", cold_starts, id="cold")
-            yield Histograms("warm durations · ms", "none yet", warm_durations, id="warm")
-            yield Cost()
+        yield from self._timelines
+        yield Preview()
+        yield Inspect()
+        yield Histograms("cold starts", "none yet", cold_starts, id="cold")
+        yield Histograms("warm durations", "none yet", warm_durations, id="warm")
+        yield Cost()
+        yield TooSmall()
         yield Keys()
 
     def on_mount(self) -> None:
         """The table has the focus at first."""
         self.query_one(BackendTable).focus()
-        self.query_one(Preview).display = False
+        self._arrange()
+
+    def on_resize(self) -> None:
+        """Another size, another arrangement."""
+        self._arrange()
+
+    # -- places
+
+    def _arrange(self) -> None:
+        """Put every part in its place, if that is another than before."""
+        runs = self._timed_runs()
+        wanted = Wanted(
+            backends=len(self.board.rows) or len(self.lbench.waiting),
+            lanes=tuple(lanes_wanted(run, 0) for run in runs),
+            picture=self.preview is not None,
+            cold=any(row.summary.region is not None for row in self.board.rows),
+            favourite=self._favourite(runs),
+            only_picture=self._only_picture,
+        )
+        key = (self.size, wanted)
+        if key == self._arranged_for:
+            return
+        self._arranged_for = key
+        told = self.arrangement = arrange(*self.size, wanted)
+        for part in self.query(Lines):
+            place = told.places.get(part.id or "")
+            part.display = place is not None
+            if place is not None:
+                part.styles.offset = (place.x, place.y)
+                part.styles.width = place.width
+                part.styles.height = place.height
+
+    def _timed_runs(self) -> list[RunView]:
+        """The newest run of each backend that has begun, in the table's order."""
+        return [row.run for row in self.board.rows if row.run is not None]
+
+    def _favourite(self, runs: list[RunView]) -> int:
+        """Which of them is shown where there is room for one: the chosen backend's, else what runs, else the last."""
+        chosen = self._chosen_label
+        for number, run in enumerate(runs):
+            if run.planned.label == chosen:
+                return number
+        for number, run in enumerate(runs):
+            if run.status == "running":
+                return number
+        return max(0, len(runs) - 1)
 
     # -- frames
 
@@ -90,12 +132,13 @@ class BenchScreen(Screen[None]):
         self._frames += 1
         anew = frame.epoch != self._epoch
         self._epoch = frame.epoch
-        if anew or frame.changed or self._frames % _SLOW == 0 or not self._frames:
+        if anew or frame.changed or self._frames % _SLOW == 0:
             self._show_slow(frame)
         self._show_timelines(frame, anew)
 
     def _show_slow(self, frame: Frame) -> None:
         board = self.board = self._maker.make(frame)
+        self._arrange()
         app = self.lbench
         self.query_one(BackendTable).show(board, app.waiting)
         self.query_one(Title).show(*self._title(frame))
@@ -149,34 +192,23 @@ class BenchScreen(Screen[None]):
         return chosen[0].run if chosen else None
 
     def _show_timelines(self, frame: Frame, anew: bool) -> None:
-        runs = self._runs_to_draw()
+        runs = self._timed_runs()
+        told = self.arrangement.timelines
         for number, timeline in enumerate(self._timelines):
-            run = runs[number] if number < len(runs) else None
-            label = None if run is None else run.planned.label
-            if timeline.display != (run is not None):
-                timeline.display = run is not None
-            if run is None:
+            if number >= len(told) or told[number] >= len(runs):
+                timeline.show(None, None, None, frame.epoch)
                 continue
-            fresh = anew or label != self._shown[number] or timeline.run is not run
-            self._shown[number] = label
+            run = runs[told[number]]
+            fresh = anew or timeline.run is not run
             rows = None if fresh else list(frame.touched.get(run.id, ()))
             timeline.show(run, rows, frame.now_s.get(run.id), frame.epoch)
 
-    def _runs_to_draw(self) -> list[RunView]:
-        """The newest run of each backend that has begun and takes part of the machine; at most as many as there is room."""
-        rows = [row for row in self.board.rows if row.run is not None]
-        if len(rows) > 2:
-            rows = [row for row in rows if row.summary.backend != "sequential"] or rows
-        most = 1 if self.size.width < 100 else 4 if self.size.height >= 50 else 2
-        running = [row for row in rows if row.outlook.state == "running"]
-        if len(rows) > most:
-            rows = (running or rows)[-most:] if most == 1 else rows[-most:]
-        return [row.run for row in rows if row.run is not None]
-
     # -- keys
+
+    def on_backend_table_selected(self, message: BackendTable.Selected) -> None:
+        """Its timeline comes forward, and the panels tell of it."""
+        self._chosen_label = message.label
+        self._arrange()
 
     def action_inspect(self) -> None:
         """Open the card of the invocation that is selected."""
-
-
-__lines__ = Lines

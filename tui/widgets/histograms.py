@@ -12,13 +12,14 @@ from textual.strip import Strip
 from lbench.engine.columns import STATUSES
 from lbench.engine.session import RunView
 from lbench.tui.draw import histogram
-from lbench.tui.draw.ink import Piece, heading, line
+from lbench.tui.draw.ink import Piece, heading, line, right_of
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["Histograms", "Series", "cold_starts", "warm_durations"]
 
 _OK = STATUSES.index("ok")
+_NUMBER = 6  # cells of a number beside its band
 
 
 class Series(msgspec.Struct, frozen=True):
@@ -90,12 +91,9 @@ class Histograms(Lines):
         low, high = scale
         medians = [float(np.quantile(one.values, 0.5)) for one in series]
         nineties = [float(np.quantile(one.values, 0.99)) for one in series]
-        measure: list[Piece] = [("p50", "quiet")]
-        measure += [(f" {_short(value)}", one.role) for one, value in zip(series, medians, strict=True)]
-        measure += [("  p99", "quiet")]
-        measure += [(f" {_short(value)}", one.role) for one, value in zip(series, nineties, strict=True)]
+        measure: list[Piece] = [(right_of("p50", _NUMBER) + right_of("p99", _NUMBER), "quiet")]
         strips = [line(palette, heading(title, measure, width), width)]
-        cells = max(1, width - 4)
+        cells = max(1, width - 4 - 2 * _NUMBER)
         rows = max(1, height - 2)
         for number, one in enumerate(series):
             band = rows // len(series) + (number < rows % len(series))
@@ -106,7 +104,11 @@ class Histograms(Lines):
             }
             texts = histogram.columns(heights, band)
             for index, text in enumerate(texts):
-                strips.append(line(palette, [("  ", "text"), *_marked(text, marks, one.role, index == 0)], width))
+                pieces: list[Piece] = [("  ", "text"), *_marked(text, marks, one.role, index == 0)]
+                if index == band - 1:
+                    numbers = (_short(medians[number]), _short(nineties[number]))
+                    pieces.append(("".join(right_of(told, _NUMBER) for told in numbers), one.role))
+                strips.append(line(palette, pieces, width))
         strips.append(line(palette, [("  ", "text"), (histogram.axis(low, high, cells, "ms"), "quiet")], width))
         return strips
 

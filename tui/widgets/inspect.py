@@ -67,10 +67,13 @@ def phase_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
     values = run.columns.row(row)
     accent = role_of(run.planned.backend, run.planned.label)
     told = phases(values)
-    most = max((ms for _, ms, _ in told), default=0.0) or 1.0
+    most = max((ms for name, ms, _ in told if name != "queued"), default=0.0) or 1.0
     room = max(4, width - 30)
     lines: list[list[Piece]] = []
     for name, ms, glyph in told:
+        if name == "queued":  # waiting for a place says nothing of the invocation, and would dwarf it
+            lines.append([(f"{name:<9}", "quiet"), (ms_text(ms), "quiet")])
+            continue
         text = bar(ms / most, room)
         if glyph in "░▒":
             text = glyph * max(1, len(text))

@@ -62,10 +62,11 @@ def _makespan(row: Row, width: int) -> list[Piece]:
     if told is not None:
         text = seconds_text(told.value)
         if told.low is not None and told.high is not None and width >= 14:
-            half = (told.high - told.low) / 2
             number, _, unit = text.rpartition(" ")
+            scaled = (told.high - told.low) / 2 * (1000 if unit == "ms" else 1)
             decimals = len(number.partition(".")[2])
-            scaled = half * (1000 if unit == "ms" else 1)
+            if scaled < 0.5 * 10**-decimals:  # "±0" would say that it is exact
+                decimals += 1
             text = f"{number} ±{scaled:.{decimals}f} {unit}" if unit in ("s", "ms") else text
         return [(text, "text")]
     if row.outlook.elapsed_s is not None:
@@ -98,7 +99,7 @@ def _p99(row: Row, width: int) -> list[Piece]:
 
 
 def _cv(row: Row, width: int) -> list[Piece]:
-    spread = row.summary.makespan_cv
+    spread = row.summary.duration_cv
     return [("–", "quiet")] if spread is None else [(percent_text(spread).replace(" ", ""), "text")]
 
 
@@ -167,9 +168,6 @@ class BackendTable(Lines, can_focus=True):
     def show(self, board: Board, waiting: list[Waiting]) -> None:
         """Tell something else."""
         self._board, self._waiting = board, waiting
-        wanted = 1 + (len(board.rows) or len(waiting))
-        if self.styles.height is None or self.styles.height.value != wanted:
-            self.styles.height = wanted
         self.redraw()
 
     @property

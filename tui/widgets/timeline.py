@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Size
 from textual.strip import Strip
 
 from lbench.analysis.words import count_text, seconds_text
@@ -33,6 +32,13 @@ _MARK_OF[_STATUS["throttled"]] = cells.THROTTLED
 
 PLACES = {"processes": "worker", "threads": "thread", "sequential": "worker"}
 NAMES = {"processes": "w", "threads": "t", "sequential": "w"}
+
+
+def lanes_wanted(run: RunView | None, there: int) -> int:
+    """How many lanes a run has or will have, so that a panel keeps its height."""
+    if run is None or run.started is None:
+        return max(1, there)
+    return max(1, there, min(run.started.capacity, run.known_tasks or run.started.capacity))
 
 
 class Timeline(Lines, can_focus=True):
@@ -71,9 +77,7 @@ class Timeline(Lines, can_focus=True):
     def show(self, run: RunView | None, rows: list[int] | None, now_s: float | None, epoch: int) -> None:
         """A run, the rows of it that changed (None: all may have), and how old it is while it is under way."""
         if run is None:
-            if self._run is not None or self._epoch < 0:
-                self._run, self._epoch, self._lanes = None, epoch, None
-                self.redraw()
+            self._run, self._epoch, self._lanes = None, epoch, None
             return
         if run is not self._run or epoch != self._epoch or self._lanes is None or rows is None:
             self._run, self._epoch = run, epoch
@@ -103,13 +107,10 @@ class Timeline(Lines, can_focus=True):
             self._window = window
             self._buffer = None
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """The heading and a line for each lane that there is, or will be."""
-        if self._run is None or self._lanes is None:
-            return 2
-        capacity = self._run.started.capacity if self._run.started is not None else 1
-        tasks = self._run.known_tasks or capacity
-        return 1 + max(len(self._lanes), min(capacity, tasks))
+    @property
+    def lanes_wanted(self) -> int:
+        """How many lanes there are, or will be."""
+        return lanes_wanted(self._run, 0 if self._lanes is None else len(self._lanes))
 
     # -- cells
 

@@ -9,7 +9,7 @@ from textual.strip import Strip
 from lbench.tui.draw.ink import Piece, between, line
 from lbench.tui.widgets.lines import Lines
 
-__all__ = ["Answer", "Keys", "Title", "clock_text", "described"]
+__all__ = ["Answer", "Keys", "Title", "TooSmall", "clock_text", "described"]
 
 _SHOWN_PARAMS = 3
 
@@ -66,6 +66,18 @@ class Answer(Lines):
     def draw(self, width: int, height: int) -> list[Strip]:
         """One line."""
         return [line(self.palette, [(" ", "text"), *self._pieces], width)]
+
+
+class TooSmall(Lines):
+    """What a terminal that is too small shows instead of everything."""
+
+    def __init__(self) -> None:
+        super().__init__(id="small")
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """A message that fits."""
+        texts = ["lbench needs 40x12", f"this is {width}x{height}", "q quits"]
+        return [line(self.palette, [(text, "text")], width) for text in texts]
 
 
 class Keys(Lines):

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from lbench.engine.backends.lambda_client import ConnectionLost, FastClient, InvokeClient, make_client
+from lbench.engine.backends.resolving import Resolved
 from lbench.workloads.sigv4 import Credentials, Signer
 
 KEYS = Credentials("AKID", "secret", "token")
@@ -41,7 +42,7 @@ async def client_of(kind: Kind, handler: Handler) -> AsyncIterator[tuple[InvokeC
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    client = make_client(kind, f"http://127.0.0.1:{runner.addresses[0][1]}", "eu-west-1", lambda: KEYS)
+    client = make_client(kind, Resolved(f"http://127.0.0.1:{runner.addresses[0][1]}", "eu-west-1"), lambda: KEYS)
     try:
         await client.open(2)
         yield client, seen

@@ -1,0 +1,195 @@
+"""Who signs, from botocore's chain, renewed in mid-run without the event loop ever waiting for it.
+
+The chain blocks: it reads files, runs a `credential_process`, calls STS. So it runs in a thread of its own; a call gets what
+was last found, which costs nothing. botocore renews credentials 15 minutes before they expire; asking it once a minute is
+what makes that happen here. Nothing may prompt: there is nobody to answer in an engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import subprocess
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from lbench.errors import BackendError, InputError, LbenchError
+from lbench.workloads.sigv4 import Credentials
+
+__all__ = ["ChainCredentials"]
+
+T = TypeVar("T")
+
+_PATIENCE_S = 60.0  # a source that takes longer waits for something: most likely for a person
+_ASKED_EVERY_S = 60.0
+_ASKED_OFTEN_S = 5.0  # where they last for less than two minutes
+_SHORT_S = 120
+
+
+class _WouldPrompt(Exception):
+    """A source of credentials asked for a person."""
+
+
+class ChainCredentials:
+    """`async with` finds the first credentials and keeps them fresh; calling it gives the present ones."""
+
+    def __init__(self, profile: str | None = None, *, patience_s: float = _PATIENCE_S) -> None:
+        """`profile` None: the chain's (`AWS_PROFILE`, else the default one)."""
+        self.method: str | None = None  # botocore's name of where they come from: "env", "sso", ...
+        self.renewals = 0
+        self._profile = profile
+        self._patience_s = patience_s
+        self._source: Any = None
+        self._current: Credentials | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
+
+    def __call__(self) -> Credentials:
+        """The present ones: the same object until they change."""
+        if self._current is None:
+            raise BackendError("the credentials are not open: use `async with`")
+        return self._current
+
+    async def __aenter__(self) -> Self:
+        """Find them.
+
+        Raises:
+            InputError: there are none, they cannot be had, or they would need a person; with the remedy.
+        """
+        await self._load()
+        if hasattr(self._source, "refresh_needed"):
+            self._keeper = asyncio.get_running_loop().create_task(self._keep())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop renewing them, and forget them."""
+        tasks = [task for task in (self._keeper, self._renewing) if task is not None]
+        self._keeper = self._renewing = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._current = self._source = None
+
+    async def renew(self, stale: Credentials) -> Credentials:
+        """The chain asked anew because a service refused `stale` as expired; at once where others are known already.
+
+        However many calls were refused, it is asked once. What cannot be had is not raised: the refusal stands.
+        """
+        if self._current is stale:
+            if self._renewing is None or self._renewing.done():
+                self._renewing = asyncio.get_running_loop().create_task(self._reload())
+            await asyncio.shield(self._renewing)
+        return self()
+
+    async def _reload(self) -> None:
+        with contextlib.suppress(LbenchError):
+            await self._load()
+
+    async def _load(self) -> None:
+        source = await _off_loop(functools.partial(_find, self._profile), self._patience_s)
+        self._take(await _off_loop(source.get_frozen_credentials, self._patience_s))
+        self._source, self.method = source, source.method
+
+    async def _keep(self) -> None:
+        while True:
+            short = self._source.refresh_needed(refresh_in=_SHORT_S)
+            await asyncio.sleep(_ASKED_OFTEN_S if short else _ASKED_EVERY_S)
+            # Where it fails, the old ones serve until a service refuses them: then `renew` is asked.
+            with contextlib.suppress(LbenchError):
+                self._take(await _off_loop(self._source.get_frozen_credentials, self._patience_s))
+
+    def _take(self, frozen: Any) -> None:
+        found = Credentials(frozen.access_key, frozen.secret_key, frozen.token or None)
+        if found != self._current:
+            self.renewals += self._current is not None
+            self._current = found
+
+
+def _find(profile: str | None) -> Any:
+    """botocore's credentials object. Blocks."""
+    import botocore.session
+
+    session = botocore.session.Session(profile=profile)
+    chain = session.get_component("credential_provider")
+    for provider in chain.providers:
+        if provider.METHOD == "assume-role":
+            provider._prompter = _prompt  # it would read a code of an MFA device from the terminal
+        elif provider.METHOD == "custom-process":
+            # Without a terminal of its own a process cannot ask anything, and says so instead.
+            provider._popen = functools.partial(subprocess.Popen, stdin=subprocess.DEVNULL, start_new_session=True)
+    found = chain.load_credentials()
+    if found is None:
+        raise InputError(
+            "no AWS credentials: set AWS_PROFILE, or run `aws configure` or `aws sso login`, "
+            "or use the backend emulated, which needs none"
+        )
+    return found
+
+
+def _prompt(text: str) -> str:
+    raise _WouldPrompt
+
+
+async def _off_loop(work: Callable[[], T], patience_s: float) -> T:
+    """Run what blocks in a daemon thread, so that one that never ends holds up neither the loop nor the exit.
+
+    Raises:
+        InputError: it failed, or takes so long that it must be waiting for somebody.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: LbenchError | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except LbenchError as raised:
+            error = raised
+        except Exception as raised:  # whatever a source raises; told without its text where that may hold a secret
+            error = _told(raised)
+        with contextlib.suppress(RuntimeError):  # the loop has gone meanwhile
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="credentials", daemon=True).start()
+    try:
+        async with asyncio.timeout(patience_s):
+            return await done
+    except TimeoutError:
+        raise InputError(
+            f"the source of the AWS credentials did not answer in {patience_s:g} s: does it wait for input? "
+            "Log in first, or use another profile"
+        ) from None
+
+
+def _told(error: Exception) -> InputError:
+    """One line with the remedy. Only texts that botocore itself made are repeated."""
+    from botocore import exceptions
+
+    text = " ".join(str(error).split())
+    if isinstance(error, _WouldPrompt | exceptions.RefreshWithMFAUnsupportedError):
+        return InputError(
+            "the AWS profile wants a code of an MFA device, and nobody can be asked here: get temporary credentials first "
+            "(`aws sts get-session-token --serial-number ... --token-code ...`) and export them"
+        )
+    if isinstance(error, exceptions.SSOError | exceptions.TokenRetrievalError | exceptions.NoAuthTokenError):
+        return InputError(f"the AWS sign-on has ended ({text}): run `aws sso login` with the same profile")
+    if isinstance(error, exceptions.CredentialRetrievalError) and "custom-process" in text:
+        return InputError("the profile's credential_process failed: run it by hand to see why")
+    if isinstance(error, exceptions.ProfileNotFound):
+        return InputError(f"{text}: correct AWS_PROFILE, or run `aws configure --profile ...`")
+    if isinstance(error, exceptions.BotoCoreError | exceptions.ClientError):
+        return InputError(f"the AWS credentials cannot be had: {text}")
+    return InputError(f"the AWS credentials cannot be had ({type(error).__name__}): is the profile's configuration right?")

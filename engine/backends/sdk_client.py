@@ -1,0 +1,109 @@
+"""Invoke by aioboto3: the SDK's way, to see the difference. Its retries are off; importing it costs 0.65 s."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+
+from lbench.engine.backends.http1 import ConnectionLost
+from lbench.engine.backends.lambda_client import Reply, seconds
+from lbench.engine.backends.resolving import Resolved
+from lbench.workloads.sigv4 import Credentials
+
+__all__ = ["Aioboto3Client"]
+
+_READ_LIMIT_S = 7200.0  # above every deadline, which `invoke` keeps itself
+
+# botocore's variables that would bring in the user's profiles, files and endpoints: none of them is asked.
+_ISOLATED: dict[str, tuple[Any, Any, Any, Any]] = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+    "ignore_configured_endpoint_urls": (None, None, True, None),
+}
+
+
+class Aioboto3Client:
+    """aioboto3's Lambda client with its retries off: the thin client's measure."""
+
+    def __init__(self, place: Resolved, credentials: Callable[[], Credentials]) -> None:
+        self._place = place
+        self._credentials = credentials
+        self._stack = AsyncExitStack()
+        self._client: Any = None
+
+    async def open(self, connections: int) -> None:
+        """Make the client; aioboto3 opens its connections as they are needed."""
+        import aioboto3
+        from aiobotocore.config import AioConfig
+        from aiobotocore.session import AioSession
+
+        keys = self._credentials()
+        session = aioboto3.Session(
+            botocore_session=AioSession(session_vars=_ISOLATED),
+            aws_access_key_id=keys.access_key,
+            aws_secret_access_key=keys.secret_key,
+            aws_session_token=keys.token,
+            region_name=self._place.region,
+        )
+        config = AioConfig(
+            max_pool_connections=max(10, connections),
+            read_timeout=_READ_LIMIT_S,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            tcp_keepalive=True,
+            proxies={scheme: self._place.proxy for scheme in ("http", "https") if self._place.proxy},
+        )
+        self._client = await self._stack.enter_async_context(
+            session.client(
+                "lambda", endpoint_url=self._place.endpoint, config=config, verify=self._place.ca_file
+            )
+        )
+
+    async def invoke(self, function: str, payload: bytes, timeout_s: float) -> Reply:
+        """Call a function and wait for its answer.
+
+        Raises:
+            ConnectionLost: no whole answer came.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = await self._client.invoke(FunctionName=function, Payload=payload, LogType="Tail")
+                body = await answer["Payload"].read()
+        except TimeoutError:
+            raise ConnectionLost(f"no answer within {timeout_s:g} s", timed_out=True) from None
+        except ClientError as error:
+            return _refusal(error.response, loop.time())
+        except (BotoCoreError, OSError) as error:
+            raise ConnectionLost(f"{type(error).__name__}: {error}") from None
+        return Reply(
+            answer["StatusCode"],
+            body,
+            loop.time(),
+            request_id=answer["ResponseMetadata"].get("RequestId"),
+            function_error=answer.get("FunctionError"),
+            log_result=answer.get("LogResult"),
+        )
+
+    async def close(self) -> None:
+        """Close the client."""
+        await self._stack.aclose()
+
+
+def _refusal(response: dict[str, Any], arrived_s: float) -> Reply:
+    about, error = response["ResponseMetadata"], response["Error"]
+    return Reply(
+        about["HTTPStatusCode"],
+        msgspec.json.encode({"message": error.get("Message", ""), "Reason": response.get("Reason")}),
+        arrived_s,
+        request_id=about.get("RequestId"),
+        error_type=error.get("Code"),
+        retry_after_s=seconds(about.get("HTTPHeaders", {}).get("retry-after")),
+    )

@@ -1,0 +1,123 @@
+"""Bad input gets one line that says what is wrong and what to do, exit code 2, and leaves nothing behind."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lbench.cli.main import command
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(command, list(args), prog_name="lbench")
+
+
+BAD = [
+    ("nope", "no such command 'nope': there are: run"),
+    ("wrkloads", "did you mean 'workloads'?"),
+    ("run", "missing argument 'WORKLOAD'"),
+    ("run mandelbrt", "did you mean 'mandelbrot'?"),
+    ("run probe -p kindd=noop", "did you mean 'kind'?"),
+    ("run probe -p kind", "-p kind: write NAME=VALUE"),
+    ("run probe -p seconds=-1", "at least 0"),
+    ("run probe -p kind=dance", "one of carry, noop, sleep, spin"),
+    ("run probe -b procesess", "did you mean 'processes'?"),
+    ("run probe -b processes:concurency=2", "did you mean 'concurrency'?"),
+    ("run probe -b processes:concurrency", "key=value"),
+    ("run probe -b processes -b processes", "tell them apart with a label"),
+    ("run probe --repeats 0", "--repeats=0: a whole number from 1"),
+    ("run probe --repeats many", "--repeats=many: a whole number from 1"),
+    ("run probe --repeat 3", "Did you mean '--repeats'?"),
+    ("run probe --tasks auto", "--tasks auto: a whole number"),
+    ("run probe --tasks 0", "--tasks 0: it is at least 1"),
+    ("run probe --timeout 901", "up to 900"),
+    ("run probe --retries -1", "--retries=-1: a whole number from 0"),
+    ("run probe --schedule chaotic", "alternating or concurrent or isolated"),
+    ("run probe --region mars-1", "choose one of af-south-1"),
+    ("run probe --transport event", "one of direct"),
+    ("run probe --max-usd 3", "no such option"),
+    ("run probe --data loans.csv", "reads no data"),
+    ("run random_forest --data nowhere.csv", "there is no such file"),
+    ("run probe --picture a.png", "has no picture"),
+    ("run mandelbrot --picture a.jpg", "ends in .png"),
+    ("run mandelbrot --picture nowhere/a.png", "there is no folder"),
+    ("run probe -o result.txt", ".json or .csv"),
+    ("run probe -o nowhere/result.json", "there is no folder"),
+    ("export last -o a.json", "no session is recorded"),
+    ("export ./nowhere.json -o a.json", "there is no such file"),
+    ("export last --format xml -o a.json", "unknown format 'xml'"),
+    ("data nowhere.csv", "there is no such file"),
+    ("emulator --port 99999", "from 1 to 65535"),
+    ("emulator --port x", "not a valid integer"),
+]
+
+
+@pytest.mark.parametrize(("line", "told"), BAD, ids=[line for line, _ in BAD])
+def test_bad_input_gets_one_line_and_exit_code_2(home: Path, line: str, told: str) -> None:
+    result = run(*line.split())
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("lbench: ")
+    assert result.stderr.count("\n") == 1
+    assert told in result.stderr
+    sessions = home / "data" / "lbench" / "sessions"
+    assert not sessions.exists() or not list(sessions.iterdir())
+
+
+def test_a_folder_is_no_output(home: Path) -> None:
+    (home / "a.json").mkdir()
+    result = run("run", "probe", "-o", "a.json")
+    assert result.exit_code == 2 and "is a folder" in result.stderr
+
+
+def test_a_full_disk_is_found_before_the_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+    import tempfile
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    result = run("run", "probe", "-o", "a.json")
+    assert result.exit_code == 2 and "No space left" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "not an lbench session"),
+        (b"\x00\x01", "not an lbench session"),
+        (b'{"format": "other"}', "not an lbench session"),
+        (b'{"format": "lbench.session", "version": 99}', "newer lbench"),
+        (b'{"format": "lbench.session", "version": 1, "id": 3}', "damaged"),
+        (b'{"format": "lbench.session", "vers', "torn"),
+        (b'{"event":"session","format":"lbench.journal","version":99}\n', "newer lbench"),
+        (b'{"event":"session","oops":1}\n', "damaged at line 1"),
+    ],
+)
+def test_a_file_that_is_no_session_is_refused(home: Path, content: bytes, told: str) -> None:
+    (home / "in.json").write_bytes(content)
+    result = run("export", "./in.json", "-o", "out.json")
+    assert result.exit_code == 2
+    assert told in result.stderr and result.stderr.count("\n") == 1
+    assert not (home / "out.json").exists()
+
+
+@pytest.mark.parametrize("where", ["config.toml", "environment"])
+def test_a_wrong_setting_is_named_with_its_place(home: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    if where == "environment":
+        monkeypatch.setenv("LBENCH_REPEATS", "none")
+    else:
+        (home / "config" / "lbench").mkdir(parents=True)
+        (home / "config" / "lbench" / "config.toml").write_text("repeats = 'x'")
+    result = run("run", "probe")
+    assert result.exit_code == 2 and "repeats=" in result.stderr
+
+
+def test_a_missing_package_is_named_with_its_cure(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "aioboto3" else real(name))
+    result = run("run", "probe", "-b", "emulated:client=aioboto3")
+    assert result.exit_code == 2 and "pip install aioboto3" in result.stderr

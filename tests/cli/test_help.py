@@ -1,0 +1,100 @@
+"""What there is can be asked, by people and by programs, without loading what computes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lbench import __version__
+from lbench.cli.main import command
+from lbench.engine.backends import catalog
+from lbench.workloads import registry
+
+COMMANDS = ["run", "workloads", "backends", "sessions", "export", "data", "doctor", "emulator"]
+
+
+def stdout(*args: str) -> str:
+    result = CliRunner().invoke(command, list(args), prog_name="lbench")
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
+def test_lbench_alone_is_its_help(home: Path) -> None:
+    assert stdout() == stdout("--help")
+    assert all(f"\n  {name} " in stdout() for name in COMMANDS)
+    assert stdout("--version") == f"lbench {__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_a_help(home: Path, name: str) -> None:
+    assert stdout(name, "--help").startswith(f"Usage: lbench {name}")
+
+
+def test_workloads_and_backends_are_listed_with_all_their_fields(home: Path) -> None:
+    workloads = {one["name"]: one for one in json.loads(stdout("workloads", "--json"))}
+    assert set(workloads) == set(registry.names())
+    size = next(field for field in workloads["mandelbrot"]["parameters"] if field["name"] == "size")
+    assert (size["type"], size["default"], size["minimum"]) == ("int", 1000, 1)
+    assert size["meaning"]
+    backends = {one["name"]: one for one in json.loads(stdout("backends", "--json"))}
+    assert set(backends) == set(catalog.names())
+    for name in (*workloads, "max_iterations"):
+        assert name in stdout("workloads")
+    for name in (*backends, "concurrency"):
+        assert name in stdout("backends")
+
+
+@pytest.mark.parametrize("width", ["80", "60"])
+def test_lists_fit_a_narrow_terminal(home: Path, monkeypatch: pytest.MonkeyPatch, width: str) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    for name in ("workloads", "backends"):
+        assert max(map(len, stdout(name).splitlines())) <= max(int(width), 80)
+
+
+def loaded_by(*args: str) -> set[str]:
+    code = (
+        "import sys, contextlib\nfrom lbench.cli import main\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stderr.split())
+
+
+def test_help_loads_click_and_nothing_heavy(home: Path) -> None:
+    for args in ([], ["--help"], ["--version"]):
+        loaded = loaded_by(*args)
+        assert "click" in loaded
+        assert not loaded & {"numpy", "sklearn", "rich", "msgspec", "asyncio", "botocore", "lbench.engine"}
+
+
+@pytest.mark.parametrize("args", [["workloads", "--json"], ["workloads"], ["backends"], ["run", "--help"]])
+def test_descriptions_load_neither_numpy_nor_botocore(home: Path, args: list[str]) -> None:
+    assert not loaded_by(*args) & {"numpy", "sklearn", "botocore", "aioboto3"}
+
+
+def test_data_tells_where_loans_come_from_and_what_is_used_of_a_file(home: Path) -> None:
+    assert "Lending Club" in stdout("data")
+    path = home / "notes.csv"
+    path.write_text("a,b\n1,2\n")
+    result = CliRunner().invoke(command, ["data", str(path)])
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+
+
+def test_doctor_tells_settings_with_their_origin(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LBENCH_MEMORY", "1024")
+    told = stdout("doctor")
+    assert "1024  (LBENCH_MEMORY)" in told
+    assert "(default)" in told
+    for what in ("processor", "usable cores", "memory", "Python", "awslambdaric", "cpu_share_method", "sessions"):
+        assert what in told
+
+
+def test_doctor_fails_where_something_cannot_work(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "file").write_text("")
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "file"))
+    result = CliRunner().invoke(command, ["doctor"])
+    assert result.exit_code == 1 and "✘ sessions" in result.stdout
