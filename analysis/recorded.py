@@ -10,9 +10,10 @@ import msgspec
 from lbench.config.folders import sessions_folder
 from lbench.engine.events import RunEnded, RunPlanned, SessionEnded, SessionStarted, decode_event
 from lbench.engine.journal import JOURNAL_NAME, is_live, read_events
+from lbench.engine.meta import read_meta
 from lbench.errors import InputError, SessionFileError, UnknownNameError
 
-__all__ = ["Recorded", "find_session", "list_sessions"]
+__all__ = ["Recorded", "find_session", "list_sessions", "recorded", "session_folders"]
 
 # `event` is the first field of every line: most lines can be passed over by their beginning alone.
 _WANTED = tuple(b'{"event":"' + name + b'"' for name in (b"planned", b"ended", b"end"))
@@ -24,6 +25,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     path: str
     name: str | None = None
+    tags: list[str] = []
     created: str | None = None  # ISO 8601
     complete: bool = False
     running: bool = False
@@ -42,15 +44,25 @@ def list_sessions() -> list[Recorded]:
     Raises:
         InputError: there is no place for sessions.
     """
+    return sorted(map(recorded, session_folders()), key=lambda one: (one.created or one.id, one.id), reverse=True)
+
+
+def session_folders() -> list[Path]:
+    """The folders of all sessions, by name, the last first: a name begins with its time.
+
+    Raises:
+        InputError: there is no place for sessions.
+    """
     folder = sessions_folder()
     try:
-        folders = [entry for entry in folder.iterdir() if entry.is_dir()]
+        return sorted((entry for entry in folder.iterdir() if entry.is_dir()), reverse=True)
     except OSError as error:
         raise InputError(f"cannot look into {folder}: {error.strerror}") from None
-    return sorted(map(_recorded, folders), key=lambda one: (one.created or one.id, one.id), reverse=True)
 
 
-def _recorded(folder: Path) -> Recorded:
+def recorded(folder: Path) -> Recorded:
+    """One session as a list shows it; one that cannot be read has an `error`."""
+    meta = read_meta(folder)
     path = folder / JOURNAL_NAME
     head: SessionStarted | None = None
     planned: list[RunPlanned] = []
@@ -79,7 +91,8 @@ def _recorded(folder: Path) -> Recorded:
     return Recorded(
         id=folder.name,
         path=str(folder),
-        name=head.name if head else None,
+        name=meta.name if meta.name is not None else head.name if head else None,
+        tags=meta.tags,
         created=head.created if head else None,
         complete=complete and error is None,
         running=is_live(folder),
@@ -106,11 +119,12 @@ def find_session(text: str) -> Path:
     Raises:
         InputError: no session, or several.
     """
-    known = [session.id for session in list_sessions()]
     if text == "last":
-        if not known:
+        newest = list_sessions()[:1]
+        if not newest:
             raise InputError(f"no session is recorded in {sessions_folder()}: measure something with `lbench run`")
-        return sessions_folder() / known[0]
+        return sessions_folder() / newest[0].id
+    known = [folder.name for folder in session_folders()]
     if text in known:
         return sessions_folder() / text
     path = Path(text).expanduser()

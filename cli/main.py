@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from lbench._version import __version__
+from lbench.cli.screens import can_show, screen_options, show
 from lbench.errors import InputError, LbenchError
 
 __all__ = ["EXIT_FAILED", "EXIT_INPUT", "EXIT_INTERRUPTED", "command"]
@@ -31,6 +32,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # what a stream
 # The module of a command is lbench.cli.NAME, its click command there `command`.
 _COMMANDS = {
     "run": "Measure one workload on several backends, and compare.",
+    "attach": "The screens on an engine that is still running.",
     "workloads": "What can be run: workloads and their parameters.",
     "backends": "Where it can run: backends and their settings.",
     "sessions": "Recorded sessions, newest first.",
@@ -99,15 +101,18 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lbench", message="%(prog)s %(version)s")
+@screen_options
 @click.pass_context
-def command(ctx: click.Context) -> None:
-    r"""Is this parallel job better on AWS Lambda than on the machine I have? Measured, live.
+def command(ctx: click.Context, no_mouse: bool, theme: str) -> None:
+    """Is this parallel job better on AWS Lambda than on the machine I have? Measured, live.
 
-    \b
-    For a start:  lbench run mandelbrot
+    For a start: `lbench` alone opens the screens (then r and Enter); `lbench run mandelbrot` does without.
     """
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+    if ctx.invoked_subcommand is not None:
+        return
+    if can_show():
+        ctx.exit(show(no_mouse=no_mouse, theme=theme))
+    click.echo(ctx.get_help())
 
 
 @contextmanager

@@ -169,6 +169,8 @@ def _conclude(
     if quiet:
         for line in failures(view):
             _say(line, prefix="")
+    if interrupted is None and view.end is not None and not view.end.complete and view.end.reason:
+        _say(f"{view.end.reason} ({folder})")
     try:
         if as_json:
             sys.stdout.buffer.write(content)
@@ -196,7 +198,7 @@ def _failure_before_any_run(view: SessionView) -> str | None:
     """Why the plan could not be begun: unreadable data, say."""
     if view.runs or view.end is None or view.end.complete:
         return None
-    return next((warning.text for warning in view.warnings if warning.code == "failed"), view.end.reason)
+    return next((warning.text for warning in view.warnings if warning.code == "failed"), None)
 
 
 def _all_right(view: SessionView) -> bool:

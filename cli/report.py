@@ -22,10 +22,11 @@ from lbench.analysis.words import (
 from lbench.cli.listing import Column, print_table
 from lbench.cli.progress import place_text
 from lbench.cli.style import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
+from lbench.engine.bill import run_bill
 from lbench.engine.cost import usd_short
 from lbench.engine.model import Document
 from lbench.engine.plan import Plan, resolve_params
-from lbench.engine.pricing import bound_of, run_bill
+from lbench.engine.pricing import bound_of
 from lbench.engine.session import SessionView
 from lbench.workloads import registry
 from lbench.workloads.parameters import settable

@@ -32,6 +32,7 @@ def command(as_json: bool) -> None:
         return
     columns = {
         "id": Column("ID"),
+        "name": Column("NAME", rank=6),
         "state": Column("STATE"),
         "created": Column("CREATED", rank=3),
         "workloads": Column("WORKLOADS", rank=1),
@@ -43,6 +44,7 @@ def command(as_json: bool) -> None:
     for one in sessions:
         state = _state(one)
         columns["id"].add(one.id)
+        columns["name"].add(" ".join([one.name or "", *(f"#{tag}" for tag in one.tags)]).strip() or "–")
         columns["state"].add(f"{_GLYPHS[state]} {state}", styles[state])
         columns["created"].add(_local_time(one.created))
         columns["workloads"].add(", ".join(one.workloads) or (one.error or "–")[:60])

@@ -62,6 +62,10 @@ class Settings(
         int, Meta(ge=0, le=100, description="further attempts of a task that failed or was throttled")
     ] = 2
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of everything that is drawn at random")] = 1
+    fps: (
+        Annotated[float, Meta(gt=0, le=60, description="frames a second of the screens, at most (none: by the terminal)")]
+        | None
+    ) = None
     on_hangup: Annotated[
         Literal["finish", "stop"] | None,
         Meta(description="what the engine does when its terminal is closed (none: after `run` it stops)"),

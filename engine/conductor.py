@@ -225,7 +225,14 @@ class Conductor:
     async def _one(self, job: _Job, run: _Planned, backend: Backend, setup_s: float) -> Any:
         if self._cancelled or run.choice.label in self._broken:
             return None
-        await backend.publish(job.published)  # nothing to send, but a worker that is being replaced is waited for
+        try:
+            # Nothing to send, but a worker that is being replaced is waited for.
+            await backend.publish(job.published)
+        except (LbenchError, OSError) as error:
+            self._never_started([run], f"{run.choice.label} has broken down: {error}")
+            return None
+        if self._cancelled:
+            return None
         return await self._measure(job, run, backend, setup_s)
 
     async def _judge(self, job: _Job, run: _Planned, answer: Any) -> None:

@@ -100,10 +100,12 @@ class ControlServer:
         self._path.unlink(missing_ok=True)
 
     async def _part(self, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, TimeoutError):
+        try:
             writer.transport.set_write_buffer_limits(high=0)
             async with asyncio.timeout(_PARTING_S):
                 await writer.drain()
+        except (ConnectionError, TimeoutError):
+            writer.transport.abort()  # it does not read: the file has what it lacks
         writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

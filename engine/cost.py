@@ -31,7 +31,6 @@ __all__ = [
     "billed_ms",
     "bound_usd",
     "duration_usd",
-    "in_flight_usd",
     "invocation_usd",
     "machine_rent",
     "run_cost",
@@ -181,23 +180,6 @@ def run_cost(
 def worst_ms(deadline_s: float) -> int:
     """The most milliseconds billed for one attempt: init limit + deadline + 1 s."""
     return limits().init_max_s * 1000 + math.ceil(Decimal(str(deadline_s)) * 1000) + _MARGIN_MS
-
-
-def in_flight_usd(
-    rates: Rates,
-    elapsed_s: Iterable[float],
-    memory_mb: int,
-    *,
-    deadline_s: float,
-    ephemeral_mb: int | None = None,
-) -> Decimal:
-    """What the running invocations have cost so far, estimated from the seconds since each was dispatched.
-
-    Each counts as its request and its time so far, and never as more than the bound has for it.
-    """
-    most = worst_ms(deadline_s)
-    times = [min(max(math.ceil(seconds * 1000), 0), most) for seconds in elapsed_s]
-    return _invocations_usd(rates, sum(times), len(times), memory_mb, ephemeral_mb).usd
 
 
 def bound_usd(

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
+from lbench.engine.bill import run_cost_of
 from lbench.engine.cost import invocation_usd, usd_text
-from lbench.engine.model import Document, Invocation, Run, Warning_
-from lbench.engine.pricing import run_cost_of
+from lbench.engine.meta import Meta
+from lbench.engine.model import VERSION, Document, Invocation, Run, Warning_
 from lbench.engine.session import RunView, SessionView
 from lbench.errors import SessionFileError
 
-__all__ = ["document", "encode_document", "invocations"]
+__all__ = ["check_head", "document", "encode_document", "invocations", "read_document"]
+
+
+class _Head(msgspec.Struct):
+    format: str = ""
+    version: int = 0
 
 
 def invocations(run: RunView) -> Iterable[Invocation]:
@@ -69,8 +76,8 @@ def _run(run: RunView) -> Run:
     )
 
 
-def document(view: SessionView, more_warnings: Iterable[Warning_] = ()) -> Document:
-    """The session document.
+def document(view: SessionView, more_warnings: Iterable[Warning_] = (), meta: Meta | None = None) -> Document:
+    """The session document; `meta` is what a person has called it since.
 
     Raises:
         SessionFileError: the journal says nothing yet.
@@ -80,17 +87,60 @@ def document(view: SessionView, more_warnings: Iterable[Warning_] = ()) -> Docum
         raise SessionFileError("the session's journal is empty: nothing was recorded")
     return Document(
         id=head.id,
-        name=head.name,
-        tags=[],
+        name=head.name if meta is None or meta.name is None else meta.name,
+        tags=[] if meta is None else meta.tags,
         created=head.created,
         lbench_version=head.lbench_version,
         complete=view.complete,
         environment=head.environment,
         runs=[_run(run) for run in view.started_runs],
-        warnings=[*(Warning_(w.code, w.text, w.run) for w in view.warnings), *more_warnings],
+        warnings=[
+            *(Warning_(w.code, w.text, w.run) for w in view.warnings),
+            *(Warning_("failed", text) for text in _unopened(view)),
+            *more_warnings,
+        ],
     )
+
+
+def _unopened(view: SessionView) -> Iterable[str]:
+    """Why runs failed that never started: with no clock and no settings they are no runs of the document."""
+    ends = [run.ended for run in view.runs.values() if run.started is None and run.ended is not None]
+    return dict.fromkeys(end.error for end in ends if end.error is not None)
 
 
 def encode_document(told: Document) -> bytes:
     """The document as JSON text, indented, with a line end."""
     return msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n"
+
+
+def check_head(path: Path, content: bytes) -> None:
+    """See that a file's content is a session document that this version reads.
+
+    Raises:
+        SessionFileError: it is none, is torn, or of a newer version.
+    """
+    try:
+        head = msgspec.json.decode(content, type=_Head)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise SessionFileError(f"{path} is not an lbench session, or is torn: {error}") from None
+    if head.format != "lbench.session":
+        raise SessionFileError(f"{path} is not an lbench session: name a session's id, folder or JSON document")
+    if head.version > VERSION:
+        raise SessionFileError(f"{path} was written by a newer lbench (session version {head.version}): upgrade lbench")
+
+
+def read_document(path: Path) -> Document:
+    """An exported document.
+
+    Raises:
+        SessionFileError: the file is none, is torn, damaged, or of a newer version.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
+    check_head(path, content)
+    try:
+        return msgspec.json.decode(content, type=Document)
+    except msgspec.ValidationError as error:
+        raise SessionFileError(f"{path} is damaged: {error}") from None

@@ -38,6 +38,7 @@ __all__ = [
 FLUSH_S = 0.05
 JOURNAL_NAME = "events.jsonl"
 _LOCK_NAME = "lock"
+_FIRST_BYTES = b'{"event":"session"'
 
 
 class Sink(Protocol):
@@ -270,6 +271,8 @@ def read_events(path: Path) -> Iterator[Event]:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
+                    if number == 1 and not line.startswith(_FIRST_BYTES[: len(line)]):
+                        raise SessionFileError(f"{path} is not an lbench journal")
                     return
                 try:
                     event = decode_event(line)
@@ -307,4 +310,6 @@ def _bad_line(path: Path, number: int, line: bytes, error: Exception) -> Session
                 _check_version(path, head.version)
             except SessionFileError as newer:
                 return newer
+        else:
+            return SessionFileError(f"{path} is not an lbench journal")
     return SessionFileError(f"{path} is damaged at line {number}: {error}")

@@ -14,7 +14,7 @@ import msgspec
 
 from lbench.engine.machine import Environment, MachineSample, load_1m
 
-__all__ = ["Notice", "Sampler", "busy", "machine_notices", "sample_notices"]
+__all__ = ["Notice", "Sampler", "Usage", "busy", "machine_notices", "sample_notices"]
 
 _ROOT = Path("/")
 _SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "x86_pkg_temp", "cpu-thermal", "soc_thermal")
@@ -115,6 +115,21 @@ def busy(window_s: float = 0.25, *, sleep: Callable[[float], None] = time.sleep)
     return round(min(1.0, max(0.0, (after[0] - before[0]) / (after[1] - before[1]))), 3)
 
 
+class Usage:
+    """How much of the machine's CPU is in use, by anyone; asked now and then, and never waited for."""
+
+    def __init__(self) -> None:
+        self._before = _used_and_all_s(with_own=True)
+
+    def share(self) -> float | None:
+        """The share (0 to 1) since this was asked last; None: not known, or too little time has passed."""
+        before, now = self._before, _used_and_all_s(with_own=True)
+        if before is None or now is None or now[1] <= before[1]:
+            return None
+        self._before = now
+        return min(1.0, max(0.0, (now[0] - before[0]) / (now[1] - before[1])))
+
+
 def machine_notices(environment: Environment, busy: float | None = None) -> list[Notice]:
     """What about the machine to tell before a run: a governor that changes the clock, and others at work."""
     notices = []
@@ -191,9 +206,9 @@ def _cpu_ticks(stat: bytes) -> list[int] | None:
         return None
 
 
-def _used_and_all_s() -> tuple[float, float] | None:
+def _used_and_all_s(*, with_own: bool = False) -> tuple[float, float] | None:
     """CPU seconds that others have used, and all CPU seconds that have passed; None: not known."""
-    own = time.process_time()
+    own = 0.0 if with_own else time.process_time()
     file = _open(_ROOT / "proc/stat")
     if file is None:  # no Linux
         import psutil

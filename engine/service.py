@@ -46,7 +46,6 @@ class Service:
         self._work: asyncio.Task[None] | None = None
         self._complete = True
         self._orphaned = False
-        self._patience_s = _PATIENCE_S
 
     async def start(self) -> None:
         """Take the folder and listen.
@@ -100,18 +99,19 @@ class Service:
     def launcher_gone(self, on_hangup: str) -> None:
         """The launcher's end of the lifeline was closed."""
         self._orphaned = True
-        if on_hangup == "stop" or self._work is None or self._work.done():
-            self._patience_s = _ORPHAN_PATIENCE_S
+        if on_hangup == "stop" or self._stopping.done() or self._work is None or self._work.done():
             self.stop("whoever started it has gone")
+            if self._work is not None:
+                asyncio.get_running_loop().call_later(_ORPHAN_PATIENCE_S, self._work.cancel)
 
     async def _end_work(self) -> bool:
         if self._work is None:
             return True
-        done, _ = await asyncio.wait({self._work}, timeout=self._patience_s)
+        done, _ = await asyncio.wait({self._work}, timeout=_PATIENCE_S)
         if not done:
             self._work.cancel()
             await asyncio.wait({self._work}, timeout=0.25)
-        return bool(done)
+        return bool(done) and not self._work.cancelled()
 
     # -- commands
 

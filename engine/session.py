@@ -132,7 +132,8 @@ class RunView:
     def warm_compute_ms(self) -> Any:
         """Compute times (ms, float array) of the successful invocations that were no cold starts."""
         columns = self.columns
-        return columns["compute_ms"][(columns["status"] == STATUSES.index("ok")) & (columns["cold"] != 1)]
+        times = columns["compute_ms"][(columns["status"] == STATUSES.index("ok")) & (columns["cold"] != 1)]
+        return times[times == times]  # without NaN: not measured
 
     def cold_starts(self) -> int | None:
         """How many invocations were cold; None where that does not apply."""

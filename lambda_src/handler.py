@@ -91,7 +91,7 @@ def handle(event: dict[str, Any], context: Any = None) -> Any:
     here = _environment
     here.calls += 1
     asked = msgspec.convert(event, Event)
-    answer = Answer(environment=here.id, cold=here.calls == 1, received=received, sent=received)
+    answer = Answer(environment=here.id, cold=here.calls == 1, received=received, sent=received, call=asked.call)
     before = here.requests()
 
     def close() -> Any:

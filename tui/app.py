@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
+import msgspec
 from textual.app import App
 from textual.binding import Binding
 from textual.timer import Timer
@@ -11,9 +13,12 @@ from textual.timer import Timer
 from lbench.engine.backends import catalog
 from lbench.engine.plan import DEFAULT_BACKENDS, Plan, parse_backend, resolve_params
 from lbench.errors import LbenchError
+from lbench.tui.driver import LbenchDriver
 from lbench.tui.feed import EngineFeed, Feed, NoFeed
 from lbench.tui.launch import launched
+from lbench.tui.pace import Pace
 from lbench.tui.screens.bench import BenchScreen
+from lbench.tui.signals import EXIT_CODES
 from lbench.tui.terminal import Terminal, look
 from lbench.tui.theme import DARK, LIGHT, Palette, palette_of, textual_theme
 from lbench.tui.widgets.table import Waiting
@@ -38,6 +43,8 @@ class LbenchApp(App[int]):
         Binding("1", "go('bench')", "bench", show=False),
         Binding("question_mark", "help", "help", key_display="?"),
         Binding("q", "leave", "quit"),
+        Binding("ctrl+c", "interrupt", "cancel, else quit; twice: quit", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", "back to the shell", show=False, priority=True),
     ]
 
     def __init__(
@@ -51,7 +58,7 @@ class LbenchApp(App[int]):
     ) -> None:
         """`feed`: the session to show at first (none: the default comparison, ready to run)."""
         self.terminal = terminal or look()
-        super().__init__()
+        super().__init__(driver_class=LbenchDriver)
         self.palette: Palette = DARK
         self.feed: Feed = feed or NoFeed()
         self.plan = plan or default_plan()
@@ -59,6 +66,8 @@ class LbenchApp(App[int]):
         self._on_hangup = on_hangup
         self._first_theme = DARK.name if theme == "dark" or self.terminal.no_color else LIGHT.name
         self._timer: Timer | None = None
+        self._pace = Pace(self.terminal.fps)
+        self._interrupted = False  # by Ctrl-C, and something still runs
         for palette in (DARK, LIGHT):
             self.register_theme(textual_theme(palette_of(palette.name, self.terminal.colours)))
         self.bench = BenchScreen()
@@ -84,10 +93,26 @@ class LbenchApp(App[int]):
         if self.terminal.remote:
             self.animation_level = "none"
         self.push_screen(self.bench)
-        self._timer = self.set_interval(1 / self.terminal.fps, self.tick)
+        self._timer = self.set_timer(self._pace.interval_s, self._beat)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our own variables, which Textual's first theme does not know."""
+        return textual_theme(DARK).variables
 
     def _apply_palette(self) -> None:
         self.palette = palette_of(self.theme, self.terminal.colours)
+
+    def _beat(self) -> None:
+        """A frame, unless the terminal has not taken the ones before; the next one when it is due."""
+        driver = self._driver
+        if isinstance(driver, LbenchDriver) and driver.hung_up:
+            signal.raise_signal(signal.SIGHUP)
+        if self._interrupted and isinstance(self.feed, EngineFeed) and self.feed.running:
+            self.action_cancel()  # again: an engine that was only loading then has not kept it
+        if not (isinstance(driver, LbenchDriver) and driver.behind):
+            self.tick()
+        self._pace.frame()
+        self._timer = self.set_timer(self._pace.interval_s, self._beat)
 
     def tick(self) -> None:
         """One frame."""
@@ -96,9 +121,14 @@ class LbenchApp(App[int]):
         if hasattr(screen, "show_frame"):
             screen.show_frame(frame)
         for keys in screen.query(Keys):
-            keys.say(self.terminal.said)
+            keys.say(self._said())
         if frame.behind:
             self.set_timer(0.02, self.tick)
+
+    def _said(self) -> str:
+        if self._interrupted and isinstance(self.feed, EngineFeed) and self.feed.running:
+            return "cancelling; Ctrl-C once more leaves"
+        return self._pace.said or self.terminal.said
 
     # -- what a session is told
 
@@ -106,11 +136,12 @@ class LbenchApp(App[int]):
         """Carry a plan out: in the engine that we have started, else in a new one."""
         self.plan = plan
         self.problem = None
+        self._interrupted = False
         try:
             if not isinstance(self.feed, EngineFeed) or self.feed.over:
                 self.feed.close()
                 self.feed = launched(self._on_hangup)
-            self.feed.start(plan)
+            self.feed.start(msgspec.structs.replace(plan, preview=True))
         except LbenchError as error:
             self.problem = str(error)
 
@@ -145,13 +176,38 @@ class LbenchApp(App[int]):
     def action_help(self) -> None:
         """Every key of this screen."""
 
-    def action_leave(self) -> None:
+    def action_leave(self, code: int = 0) -> None:
         """Leave at once; the engine does as `on_hangup` says."""
         self.feed.close()
-        self.exit(0)
+        self.exit(code)
+
+    async def action_quit(self) -> None:
+        """Textual's own way out is ours."""
+        self.action_leave()
+
+    def action_interrupt(self) -> None:
+        """Ctrl-C: cancel what runs, or leave where nothing does; once more leaves at once."""
+        running = isinstance(self.feed, EngineFeed) and self.feed.running
+        if running and not self._interrupted:
+            self._interrupted = True
+            self.action_cancel()
+        else:
+            self.action_leave(EXIT_CODES[signal.SIGINT] if running else 0)
+
+    def action_suspend_process(self) -> None:
+        """Ctrl-Z: back to the shell until `fg`; the engine goes on."""
+        if isinstance(self._driver, LbenchDriver):
+            self._driver.stop_job()
 
     def farewell(self) -> str | None:
-        """What to print after leaving: how to come back to a run that goes on."""
-        if isinstance(self.feed, EngineFeed) and self.feed.left_running and self.feed.folder is not None:
-            return f"lbench attach {self.feed.folder.name}"
-        return None
+        """What to print after leaving: how to come back to a run that goes on. Waits for no lock."""
+        feed = self.feed
+        if not isinstance(feed, EngineFeed) or not feed.goes_on or feed.folder is None or self._interrupted:
+            return None
+        if feed.engine is not None and self._on_hangup == "stop":
+            return None
+        return f"lbench attach {feed.folder.name}"
+
+    def _print_error_renderables(self) -> None:
+        """Nothing: a fault is told in one line, after the terminal was given back."""
+        self._exit_renderables.clear()

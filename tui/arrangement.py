@@ -8,14 +8,15 @@ from __future__ import annotations
 import msgspec
 from textual.geometry import Region
 
-__all__ = ["LEAST", "Arrangement", "Wanted", "arrange"]
+__all__ = ["COMPACT", "LEAST", "Arrangement", "Wanted", "arrange"]
 
 LEAST = (40, 12)
-_COMPACT = 100  # columns under which panels stack
+COMPACT = 100  # columns under which panels stack
 _WIDE = 170  # columns from which there are three of them
 _GAP = 2
 _INSPECT = 8
 _PICTURE = 8  # the least that is worth drawing
+_HISTOGRAM = (13, 26)  # least and most rows where there is room
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -47,23 +48,29 @@ def arrange(width: int, height: int, wanted: Wanted) -> Arrangement:
     rows = min(1 + max(1, wanted.backends), max(2, height // 3))
     places["table"] = Region(0, top, width, rows)
     top += rows + airy
-    deep = 13 if height >= 55 else 8 if height >= 36 else 7 if height >= 22 else 0
-    bottom = height - 1 - deep - (height >= 28)
+    end = height - 1 - (height >= 28)
+    if width >= _WIDE and height >= 40:
+        return Arrangement(places, _three(places, Region(0, top, width, end - top), wanted))
+    deep = _depth(height, wanted.picture)
     if deep:
-        _bottom(places, width, bottom, deep, wanted)
-    body = Region(0, top, width, max(0, bottom - top - (1 if deep else 0)))
-    if width < _COMPACT:
-        shown = _stacked(places, body, wanted)
-    elif width < _WIDE:
-        shown = _columns(places, body, wanted)
-    else:
-        shown = _three(places, body, wanted)
+        _bottom(places, width, end - deep, deep, wanted)
+    body = Region(0, top, width, max(0, end - deep - top - (1 if deep else 0)))
+    shown = _stacked(places, body, wanted) if width < COMPACT else _columns(places, body, wanted)
     return Arrangement(places, shown)
+
+
+def _depth(height: int, picture: bool) -> int:
+    """Rows of the histograms: more where no picture needs them."""
+    if height >= 55:
+        return 13 if picture else 20
+    if height >= 36:
+        return 8 if picture else 13
+    return 7 if height >= 22 else 0
 
 
 def _bottom(places: dict[str, Region], width: int, y: int, height: int, wanted: Wanted) -> None:
     """Histograms and cost, side by side."""
-    if width < _COMPACT:
+    if width < COMPACT:
         half = (width - _GAP) // 2
         places["cold" if wanted.cold else "warm"] = Region(0, y, half, height)
         places["cost"] = Region(half + _GAP, y, width - half - _GAP, height)
@@ -96,41 +103,53 @@ def _stacked(places: dict[str, Region], body: Region, wanted: Wanted) -> tuple[i
 
 
 def _columns(places: dict[str, Region], body: Region, wanted: Wanted) -> tuple[int, ...]:
-    """Two columns: the picture under the left timeline, the invocation under the right one."""
+    """Two columns: the picture under the left timelines, the invocation under the right ones."""
     half = (body.width - _GAP) // 2
     left = Region(0, body.y, half, body.height)
     right = Region(half + _GAP, body.y, body.width - half - _GAP, body.height)
-    many = len(wanted.lanes)
-    most = 4 if many > 2 and not wanted.picture and body.height >= 20 else 2
-    shown = _chosen(many, most, wanted.favourite)
-    under_left = _PICTURE if wanted.picture else 0
-    rest = _timelines(places, left, [wanted.lanes[one] for one in shown[0::2]], (0, 2), under_left)
+    shown = _chosen(len(wanted.lanes), 2, wanted.favourite)
+    rest = _timelines(places, left, wanted, shown[:1], 0, _PICTURE if wanted.picture else 0)
     if wanted.picture:
         places["preview"] = rest
-    rest = _timelines(places, right, [wanted.lanes[one] for one in shown[1::2]], (1, 3), _INSPECT)
+    rest = _timelines(places, right, wanted, shown[1:], 1, _INSPECT)
     if wanted.lanes and rest.height >= 4:
         places["inspect"] = Region(rest.x, rest.y, rest.width, min(rest.height, _INSPECT))
     return shown
 
 
 def _three(places: dict[str, Region], body: Region, wanted: Wanted) -> tuple[int, ...]:
-    """Three columns: timelines in two, the picture and the invocation in the third."""
+    """Three columns: timelines over histograms in two, the picture, the invocation and the cost in the third."""
     third = (body.width - 2 * _GAP) // 3
-    columns = [Region(number * (third + _GAP), body.y, third, body.height) for number in range(3)]
-    last = Region(columns[2].x, body.y, body.width - columns[2].x, body.height)
+    x = [number * (third + _GAP) for number in range(3)]
     shown = _chosen(len(wanted.lanes), 4, wanted.favourite)
-    _timelines(places, columns[0], [wanted.lanes[one] for one in shown[0::2]], (0, 2), 0)
-    _timelines(places, columns[1], [wanted.lanes[one] for one in shown[1::2]], (1, 3), 0)
-    if not wanted.lanes:
-        return shown
-    if wanted.picture:
-        under = _INSPECT + 1 if last.height >= _INSPECT + _PICTURE else 0
-        places["preview"] = Region(last.x, last.y, last.width, last.height - under)
-        if under:
-            places["inspect"] = Region(last.x, last.bottom - _INSPECT, last.width, _INSPECT)
+    cut = _cut([wanted.lanes[one] for one in shown])
+    columns = (shown[:cut], shown[cut:])
+    needed = max(sum(2 + wanted.lanes[one] for one in column) for column in columns)
+    deep = max(_HISTOGRAM[0], min(_HISTOGRAM[1], body.height - needed))
+    y = body.bottom - deep
+    for number, column in enumerate(columns):
+        room = Region(x[number], body.y, third, body.height - deep - 1)
+        _timelines(places, room, wanted, column, number * cut, 0)
+    if wanted.cold:
+        places["cold"] = Region(x[0], y, third, deep)
+        places["warm"] = Region(x[1], y, third, deep)
     else:
-        places["inspect"] = Region(last.x, last.y, last.width, min(last.height, _INSPECT + 4))
+        places["warm"] = Region(x[0], y, x[2] - _GAP, deep)
+    last = Region(x[2], body.y, body.width - x[2], body.height - _INSPECT - 1)
+    places["cost"] = Region(x[2], body.bottom - _INSPECT, last.width, _INSPECT)
+    if wanted.lanes:
+        if wanted.picture:
+            places["preview"] = Region(x[2], last.y, last.width, last.height - _INSPECT - 1)
+            places["inspect"] = Region(x[2], last.bottom - _INSPECT, last.width, _INSPECT)
+        else:
+            places["inspect"] = Region(x[2], last.y, last.width, _INSPECT)
     return shown
+
+
+def _cut(lanes: list[int]) -> int:
+    """How many timelines go into the first of two columns, so that the higher column is lowest."""
+    cuts = range(1, len(lanes)) if len(lanes) > 1 else range(len(lanes), len(lanes) + 1)
+    return min(cuts, key=lambda cut: max(sum(lanes[:cut]) + cut, sum(lanes[cut:]) + len(lanes) - cut))
 
 
 def _chosen(many: int, most: int, favourite: int) -> tuple[int, ...]:
@@ -142,19 +161,19 @@ def _chosen(many: int, most: int, favourite: int) -> tuple[int, ...]:
 
 
 def _timelines(
-    places: dict[str, Region], column: Region, lanes: list[int], names: tuple[int, int], under: int
+    places: dict[str, Region], column: Region, wanted: Wanted, shown: tuple[int, ...], number: int, under: int
 ) -> Region:
-    """Timelines below one another in a column; returns what is left, `under` rows at least where there are as many."""
-    room = column.height - (under + 1 if under else 0)
-    room = max(2, room) if column.height >= 2 else 0
+    """Timelines below one another, named from `number` on; returns what is left, `under` rows if there are as many."""
+    room = max(min(3, column.height), column.height - (under + 1 if under else 0))
     y = column.y
-    for number, wanted in enumerate(lanes):
+    for place, one in enumerate(shown):
         left = room - (y - column.y)
-        others = len(lanes) - number - 1
-        share = (left - others) // (others + 1)
-        height = min(1 + wanted, max(share, left - others - sum(1 + one for one in lanes[number + 1 :])))
+        later = shown[place + 1 :]
+        share = (left - len(later)) // (len(later) + 1)
+        others = sum(2 + wanted.lanes[other] for other in later)
+        height = min(1 + wanted.lanes[one], max(share, left - others))
         if height < 2 or left < 2:
             break
-        places[f"timeline{names[number]}"] = Region(column.x, y, column.width, min(height, left))
+        places[f"timeline{number + place}"] = Region(column.x, y, column.width, min(height, left))
         y += min(height, left) + 1
     return Region(column.x, y, column.width, max(0, column.bottom - y))

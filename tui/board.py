@@ -15,12 +15,12 @@ import numpy as np
 from lbench.analysis.comparison import Comparison, Summary, by_label, compare
 from lbench.analysis.outlook import Outlook, outlooks
 from lbench.analysis.words import times_text
-from lbench.engine.cost import RunCost, total_usd, usd_short
+from lbench.engine.bill import run_bill
 from lbench.engine.columns import STATUSES
-from lbench.engine.pricing import run_bill
+from lbench.engine.cost import RunCost, total_usd, usd_short
 from lbench.engine.session import RunView
 from lbench.tui.draw.ink import Piece
-from lbench.tui.feed import Frame
+from lbench.tui.feed import Frame, epoch_s
 from lbench.tui.theme import role_of
 
 __all__ = ["EMPTY", "Board", "BoardMaker", "Row", "answer_pieces"]
@@ -110,12 +110,25 @@ class BoardMaker:
             bound_usd=_bound(rows),
             items=_items(bills),
             left_s=None if any(left is None for left in lefts) else sum(left or 0.0 for left in lefts),
-            elapsed_s=max(frame.now_s.values(), default=None),
+            elapsed_s=_elapsed_s(frame),
         )
 
     def _bill(self, run: RunView, now_s: float | None) -> RunCost:
         known = self._bills.get(run.id)
         return known if known is not None else run_bill(run, now_s)
+
+
+def _elapsed_s(frame: Frame) -> float | None:
+    """Seconds from the start of the comparison's first run to now, or to the end of its last."""
+    ends = []
+    for run in frame.runs:
+        if run.started is not None:
+            took = frame.now_s.get(run.id, run.makespan_s)
+            ends.append((epoch_s(run.started.started), took or 0.0))
+    if not ends:
+        return None
+    first = min(start for start, _ in ends)
+    return max(start + took for start, took in ends) - first
 
 
 def _row(look: Outlook, comparison: Comparison, group: list[RunView]) -> Row:
@@ -164,8 +177,8 @@ def _items(bills: list[RunCost]) -> dict[str, Decimal]:
     return told
 
 
-def answer_pieces(board: Board) -> list[Piece]:
-    """Line 2: the answer in one sentence as far as it is known, with its origin."""
+def answer_pieces(board: Board, *, short: bool = False) -> list[Piece]:
+    """Line 2: the answer in one sentence as far as it is known, with its origin; `short` for a narrow terminal."""
     comparison = board.comparison
     if comparison is None or not board.rows:
         return [("nothing has run yet: ", "quiet"), ("r", "key!"), (" then ", "quiet"), ("enter", "key!"),
@@ -190,12 +203,12 @@ def answer_pieces(board: Board) -> list[Piece]:
             (times_text(ratio) if not sofar else f"{ratio:.1f}×", accent + "!"),
         ]
         if not pieces:
-            clause.append((f" as fast as {base}", "text"))
+            clause.append((f" {base}" if short else f" as fast as {base}", "text"))
         if row.summary.usd is not None:
-            clause.append((f", {usd_short(row.summary.usd)} a run on AWS", "text"))
+            clause.append((f", {usd_short(row.summary.usd)}" + ("" if short else " a run on AWS"), "text"))
         if summary.origin != "measured":
             places = "" if summary.capacity is None else f", {summary.capacity} environment{'s' * (summary.capacity != 1)}"
-            origins.append(f"{summary.origin} here{places}")
+            origins.append(f"{summary.origin} here" + ("" if short else places))
         _clause(pieces, clause)
     if not pieces:
         return _not_yet(board)

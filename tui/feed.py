@@ -156,6 +156,7 @@ class EngineFeed:
         self._ended = False
         self._closed = False
         self.left_running = False  # a run was under way when we left
+        self._awaited = 0  # runs that the journal tells once the newest plan was taken up
         self._rest: Iterator[Event] = iter(())
         self._thread = threading.Thread(target=self._open, args=(opening,), name="opening", daemon=True)
         self._thread.start()
@@ -188,6 +189,7 @@ class EngineFeed:
         """Have a plan carried out; the engine waits for further ones after it."""
         with self._lock:
             self._problem = None
+        self._awaited = len(self._fold.view.runs) + 1
         self._give(lambda follower: follower.start(plan, last=False))
 
     def _give(self, command: Callable[[Follower], None]) -> None:
@@ -216,7 +218,14 @@ class EngineFeed:
     def running(self) -> bool:
         """Whether a run is under way or to come."""
         view = self._fold.view
-        return not self._ended and view.end is None and any(run.ended is None for run in view.runs.values())
+        if self._ended or view.end is not None:
+            return False
+        return len(view.runs) < self._awaited or any(run.ended is None for run in view.runs.values())
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a run goes on without us, if we leave now or have left."""
+        return self.left_running or (self._follower is not None and self.running)
 
     # -- frames
 
@@ -228,6 +237,7 @@ class EngineFeed:
             behind = not self._drain(follower, budget_s)
             if told := follower.problems():
                 self._problem = told[-1]
+                self._awaited = 0
                 self._fold.note_change()
         view = self._fold.view
         over = self._ended and not behind
@@ -271,7 +281,7 @@ class EngineFeed:
         """Leave: the engine does as `on_hangup` says."""
         with self._lock:
             self._closed = True
-            self.left_running = self.running
+            self.left_running = self.goes_on
             self._leave()
 
     def _leave(self) -> None:

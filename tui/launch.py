@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from lbench.engine.client import Engine, Follower, new_session_folder
-from lbench.errors import InputError
+from lbench.engine.living import engine_socket
 from lbench.tui.feed import EngineFeed
 
 __all__ = ["attached", "launched"]
@@ -32,10 +30,6 @@ def attached(folder: Path) -> EngineFeed:
     """The session of an engine that is running."""
 
     def opening() -> tuple[Follower, Engine | None]:
-        try:
-            told = msgspec.json.decode((folder / "engine.json").read_bytes(), type=dict[str, str | int])
-        except (OSError, msgspec.MsgspecError):
-            raise InputError(f"no engine is running in {folder}: see lbench sessions") from None
-        return Follower(folder, Path(str(told["socket"]))), None
+        return Follower(folder, engine_socket(folder)), None
 
     return EngineFeed(opening, folder)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from lbench.engine.plan import Plan
 from lbench.errors import InputError
 from lbench.tui.feed import Feed
 from lbench.tui.terminal import look
@@ -14,23 +16,37 @@ __all__ = ["run"]
 def run(
     feed: Feed | None = None,
     *,
+    attach: Path | None = None,
+    plan: Plan | None = None,
     mouse: bool = True,
     theme: str = "dark",
     fps: float | None = None,
     on_hangup: str = "finish",
 ) -> int:
-    """Run the app until it is left; returns the exit code.
+    """Run the app until it is left; returns the exit code. Signals that end it end the process (`tui.signals`).
+
+    `feed`, or the session folder `attach` whose engine is running, is shown at first; else nothing has run yet,
+    and `plan` is what would be run (default: the app's own).
 
     Raises:
         InputError: this terminal cannot show it.
+        Exception: a fault of the app's own; the terminal was given back.
     """
     terminal = look(os.environ, fps=fps)
     if terminal.dumb:
         raise InputError("this terminal cannot show screens (TERM=dumb): use lbench run")
-    from lbench.tui.app import LbenchApp
+    if attach is not None:
+        from lbench.tui.launch import attached
 
-    app = LbenchApp(feed, terminal=terminal, theme=theme, on_hangup=on_hangup)
-    code = app.run(mouse=mouse)
+        feed = attached(attach)
+    from lbench.tui.app import LbenchApp
+    from lbench.tui.signals import Guard
+
+    app = LbenchApp(feed, plan=plan, terminal=terminal, theme=theme, on_hangup=on_hangup)
+    with Guard(app.farewell, app.action_interrupt):
+        code = app.run(mouse=mouse)
+        if app._exception is not None:
+            raise app._exception
     if line := app.farewell():
-        print(line)
+        print(line, flush=True)
     return code or 0

@@ -8,31 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta, datetime
 from pathlib import Path
 
-import msgspec
-import numpy as np
-
-from lbench.engine.columns import STATUSES
 from lbench.engine.events import (
-    JOURNAL_VERSION,
-    Answered,
     Dispatched,
-    EnvironmentSeen,
     Event,
     Returned,
     RunEnded,
-    RunPlanned,
     RunStarted,
-    Sampled,
-    SessionEnded,
     SessionStarted,
     StageEnded,
     StageStarted,
 )
 from lbench.engine.journal import JOURNAL_NAME, read_events
-from lbench.engine.session import SessionView
 from lbench.errors import LbenchError
 from lbench.tui.feed import BUDGET_S, Fold, Frame, FrameState, epoch_s, now_of
 

@@ -27,10 +27,9 @@ class Lanes:
         self._of_row: NDArray[np.int32] = np.full(64, -1, dtype=np.int32)
         self._ordinal: NDArray[np.int32] = np.zeros(64, dtype=np.int32)
         self._of_environment: dict[int, int] = {}
-        self._counts: list[int] = []  # by lane: how many invocations were placed in it
+        self._counts: list[int] = []  # by lane: how many invocations are in it
         self._busy: list[int] = []  # by lane: how many are running in it
-        self._free: list[int] = []  # lanes that became free, the latest last; may hold stale ones
-        self._seen = 0
+        self._free: list[int] = []  # lanes that became free, the latest last (Lambda, too, takes it first); some stale
 
     def __len__(self) -> int:
         return len(self.environments)
@@ -54,14 +53,14 @@ class Lanes:
         if not rows:
             return np.empty(0, dtype=np.int32)
         unique = np.unique(np.asarray(rows, dtype=np.int32))
-        status = columns["status"][unique]
-        environments = columns["environment"][unique].tolist()
-        ended = status >= 0
-        for row, environment, over in zip(unique.tolist(), environments, ended.tolist(), strict=True):
-            if over:
-                self._end(row, environment)
-            elif self._of_row[row] < 0:
-                self._begin(row, environment)
+        ended = columns["status"][unique] >= 0
+        environments = columns["environment"]
+        # What ended frees its lane for what began meanwhile.
+        for row in unique[ended].tolist():
+            self._end(row, int(environments[row]))
+        for row in unique[~ended].tolist():
+            if self._of_row[row] < 0:
+                self._begin(row, int(environments[row]))
         return unique[ended]
 
     def _begin(self, row: int, environment: int) -> None:
@@ -74,18 +73,32 @@ class Lanes:
         lane = self.running.pop(row, -1)
         if lane >= 0:
             self._busy[lane] -= 1
-            if self._busy[lane] <= 0:
-                self._free.append(lane)
-        if environment >= 0 and (lane < 0 or self.environments[lane] != environment):
-            right = self._of_environment.get(environment)
-            if right is None and lane >= 0 and self.environments[lane] < 0:
+        elif self._of_row[row] >= 0:
+            return  # told twice
+        if environment < 0:  # it never reached one: a throttled attempt
+            lane = lane if lane >= 0 else self._free_lane()
+            if self._of_row[row] < 0:
+                self._put(row, lane)
+        elif lane < 0 or self.environments[lane] != environment:
+            if lane >= 0 and self.environments[lane] < 0 and environment not in self._of_environment:
                 self.environments[lane] = environment
                 self._of_environment[environment] = lane
             else:
-                lane = self._lane_of(environment)
+                inferred, lane = lane, self._lane_of(environment)
+                if inferred >= 0:
+                    self._counts[inferred] -= 1
+                    self._release(inferred)
                 self._put(row, lane)
-        elif lane < 0:  # ended without a beginning or a place: a throttled attempt that was recorded at once
-            self._put(row, self._free_lane())
+        self._release(lane)
+
+    def _release(self, lane: int) -> None:
+        """The lane may be free again; one that was inferred and holds nothing more is given up if it is the last."""
+        if self._busy[lane] <= 0:
+            self._free.append(lane)
+        while self.environments and self.environments[-1] < 0 and not self._counts[-1] and not self._busy[-1]:
+            self.environments.pop()
+            self._counts.pop()
+            self._busy.pop()
 
     def _put(self, row: int, lane: int) -> None:
         self._of_row[row] = lane
@@ -101,7 +114,7 @@ class Lanes:
     def _free_lane(self) -> int:
         while self._free:
             lane = self._free.pop()
-            if self._busy[lane] <= 0:
+            if lane < len(self._busy) and self._busy[lane] <= 0:
                 return lane
         return self._new(-1)
 

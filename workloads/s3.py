@@ -11,7 +11,6 @@ import hashlib
 import http.client
 import os
 import random
-import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from lbench.errors import BackendError
+from lbench.workloads.s3_connection import Connector
 from lbench.workloads.sigv4 import EMPTY_SHA256, Credentials, Signer, encode_path, encode_query
 from lbench.workloads.wire import Object
 
@@ -53,24 +53,44 @@ class S3Client:
 
     def __init__(
         self,
-        credentials: Credentials,
+        credentials: Credentials | Callable[[], Credentials],
         *,
         region: str = "us-east-1",
         endpoint: str | None = None,
+        proxy: str | None = None,
+        ca_file: str | None = None,
         timeout_s: float = 60.0,
         attempts: int = 5,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            credentials: fixed ones, or a function that gives the present ones and is asked at each request.
+            region: the signature's.
+            endpoint: None: AWS's own.
+            proxy: a URL, maybe with user and password; None: none (the environment's is not looked at).
+            ca_file: a file or folder of certificate authorities; None: the system's.
+            timeout_s: of each step of a request (connecting, sending, a read), not of the whole.
+            attempts: how often a request is tried.
+            sleep: waits between them.
+
+        Raises:
+            ObjectStoreError: the proxy is none that can be used.
+        """
         self.requests = {"get": 0, "put": 0}
         self._region = region
         self._endpoint = endpoint
-        self._signer = Signer(credentials, region, "s3")
-        self._timeout_s = timeout_s
+        try:
+            self._connector = Connector(timeout_s=timeout_s, proxy=proxy, ca_file=ca_file)
+        except ValueError as error:
+            raise ObjectStoreError(f"S3 cannot be reached: {error}") from None
+        self._credentials = credentials if callable(credentials) else lambda: credentials
+        self._signer = Signer(self._credentials(), region, "s3")
         self._attempts = attempts
         self._sleep = sleep
         self._connection: http.client.HTTPConnection | None = None
         self._server = ("", "")  # scheme and host of the open connection
-        self._context: ssl.SSLContext | None = None
         self.closed = False
 
     def close(self) -> None:
@@ -217,12 +237,16 @@ class S3Client:
             headers = {"host": host}
             if length is not None:
                 headers["content-length"] = str(length)
+            credentials = self._credentials()
+            if credentials is not self._signer.credentials:
+                self._signer = Signer(credentials, self._region, "s3", offset_s=self._signer.offset_s)
             signed = self._signer.sign(method, path, query, headers, digest)
             if method.lower() in self.requests:
                 self.requests[method.lower()] += 1
             try:
                 connection = self._connect(scheme, host)
-                connection.request(method, target, body=body, headers=signed)
+                line, hop = self._connector.request_line(scheme, host, target)
+                connection.request(method, line, body=body, headers=signed | hop)
                 response = connection.getresponse()
                 if response.status < 300:
                     (receive or _drain)(response)
@@ -235,21 +259,27 @@ class S3Client:
                 continue
             if missing_ok and response.status == 404:
                 return
-            problem = f"{response.status} {_between(text, 'Code')} {_between(text, 'Message')}".strip()
+            code = _between(text, "Code")
+            problem = f"{response.status} {code} {_between(text, 'Message')}".strip()
+            if response.status == 403 and self._clock_corrected(code, response.getheader("date")):
+                continue
             if response.status not in _RETRIED:
                 raise ObjectStoreError(f"{what} failed: {problem}{_remedy(response.status)}")
         raise ObjectStoreError(f"{what} failed {self._attempts} times: {problem}: is the S3 endpoint {host} up?")
 
+    def _clock_corrected(self, code: str, date: str | None) -> bool:
+        from lbench.workloads.skew import clock_offset  # AWS keeps its own clocks: the handler never needs it
+
+        offset_s = clock_offset(code, date, self._signer.offset_s)
+        if offset_s is None:
+            return False
+        self._signer.offset_s = offset_s
+        return True
+
     def _connect(self, scheme: str, host: str) -> http.client.HTTPConnection:
         if self._connection is None or self._server != (scheme, host):
             self._disconnect()
-            if scheme == "https":
-                self._context = self._context or ssl.create_default_context()
-                self._connection = http.client.HTTPSConnection(
-                    host, timeout=self._timeout_s, context=self._context, blocksize=_CHUNK
-                )
-            else:
-                self._connection = http.client.HTTPConnection(host, timeout=self._timeout_s, blocksize=_CHUNK)
+            self._connection = self._connector.open(scheme, host)
             self._server = (scheme, host)
         return self._connection
 

@@ -32,6 +32,7 @@ class Event(msgspec.Struct, omit_defaults=True):
     deadline_ms: int  # the watchdog ends the environment so long after the handler began
     result_limit: int  # the largest answer, in bytes of JSON, that may come back inline
     lbench: int = VERSION
+    call: int | None = None  # the driver's number; the answer repeats it, so that none is taken for another call's
     task: bytes | None = None
     task_at: Object | None = None
     data: Object | None = None
@@ -46,6 +47,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
     received: float  # the handler began
     sent: float  # the handler ended
     lbench: int = VERSION
+    call: int | None = None  # the event's
     result: bytes | None = None
     result_at: Object | None = None
     fetch_ms: float | None = None  # task and data from S3, checked and mapped; None: nothing to fetch

@@ -15,7 +15,7 @@ from lbench.engine.backends.lambda_client import Reply
 from lbench.engine.backends.report import Report, last_report
 from lbench.workloads.wire import Answer
 
-__all__ = ["lost", "read_reply"]
+__all__ = ["lost", "mixed_up", "read_reply"]
 
 _DEADLINE = "DeadlineExceeded"
 _WATCHDOG = ("exit status 124", "signal: alarm clock", "signal: SIGALRM")  # the handler's own, by either way
@@ -79,6 +79,14 @@ def lost(message: str, *, timed_out: bool = False) -> Outcome:
     if timed_out:
         return Outcome(failure=Failure("timeout", "ReadTimeout", message, retriable=True))
     return Outcome(failure=Failure("error", "ConnectionLost", message, retriable=True))
+
+
+def mixed_up(reply: Reply) -> Outcome:
+    """The outcome where the answer is another call's: its connection is a response behind and is given up."""
+    if reply.drop is not None:
+        reply.drop()
+    message = "the answer of another call came on this connection"
+    return Outcome(returned_s=reply.arrived_s, failure=Failure("error", "MixedAnswer", message, retriable=True))
 
 
 def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from lbench.engine.backends.settings import LambdaSettings, LocalSettings, SequentialSettings
+from lbench.engine.backends.settings import EmulatedSettings, LocalSettings, SequentialSettings
 from lbench.errors import UnknownNameError
 
 __all__ = ["names", "settings_type", "summary"]
@@ -13,7 +13,10 @@ _BACKENDS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "sequential": (SequentialSettings, "one warm worker process: the job as a plain loop would run it"),
     "threads": (LocalSettings, "one worker process with a thread a core"),
     "processes": (LocalSettings, "a warm worker process a core"),
-    "emulated": (LambdaSettings, "AWS Lambda on this machine: real API, real runtime client, a process an environment"),
+    "emulated": (
+        EmulatedSettings,
+        "AWS Lambda on this machine: real API, real runtime client, a process an environment",
+    ),
 }
 
 

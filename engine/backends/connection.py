@@ -16,6 +16,7 @@ import httptools
 __all__ = ["Connection", "ConnectionLost", "Response"]
 
 _JOINED = 1 << 16  # up to here head and body go out in one copy, and one packet where they fit
+_IDLE_S = 1.0  # servers close what was idle for seconds (Node 5, nginx 75): one that ends sooner ends for another reason
 _RACE_S = 0.5  # a server that closed while we were sending is heard of within a round trip, and some lag of this loop
 
 # Probes hold a NAT open (AWS's drops what was idle for 350 s) and find a peer that has gone, while a long task runs.
@@ -25,8 +26,8 @@ _PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), (
 class ConnectionLost(Exception):
     """No whole response came, and why: refused, reset, truncated, no HTTP, or `timed_out`.
 
-    `unheard`: the connection ended without a byte of response, before the request was written or at once after it. On a
-    connection that had been idle that is the server's idle time-out crossing our request.
+    `unheard`: the connection had been idle, and ended without a byte of response before the request was written or at once
+    after it. That is the server's idle time-out crossing our request.
     """
 
     def __init__(self, message: str, *, timed_out: bool = False, unheard: bool = False) -> None:
@@ -65,12 +66,15 @@ class Connection(asyncio.Protocol):
         self._headed = False
         self._unwritten = False
         self._written_s = 0.0
+        self._free_s = loop.time()  # since when nothing was asked on it
+        self._idle_s = 0.0  # how long that was when the request under way was sent
         self.usable = False
 
     def send(self, head: bytes, body: bytes) -> asyncio.Future[Response]:
         """Send a request, whole as it goes on the wire; the future ends with its response or `ConnectionLost`."""
         self._heard = self._headed = False
-        self._written_s = self._loop.time()
+        self._written_s = now_s = self._loop.time()
+        self._idle_s = now_s - self._free_s
         self._parser = httptools.HttpResponseParser(self)
         self._waiter = self._loop.create_future()
         if len(body) <= _JOINED:
@@ -134,8 +138,9 @@ class Connection(asyncio.Protocol):
             self.fail("the response was cut short")
         else:
             quick = self._unwritten or self._loop.time() - self._written_s < _RACE_S
+            crossed = quick and not self._heard and self._idle_s >= _IDLE_S
             text = f"the connection was reset: {exc}" if exc else "the connection was closed before an answer"
-            self.fail(text, unheard=quick and not self._heard)
+            self.fail(text, unheard=crossed)
 
     # httptools
 
@@ -158,9 +163,10 @@ class Connection(asyncio.Protocol):
             return
         parts, self._parts = self._parts, []
         waiter, self._waiter = self._waiter, None
+        self._free_s = self._loop.time()
         if not self._parser.should_keep_alive():
             self.usable = False
             self._transport.close()
         if waiter is not None and not waiter.done():
             body = parts[0] if len(parts) == 1 else b"".join(parts)
-            waiter.set_result(Response(status, headers, body, self._loop.time(), self))
+            waiter.set_result(Response(status, headers, body, self._free_s, self))

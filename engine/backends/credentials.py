@@ -111,7 +111,7 @@ class ChainCredentials:
 
 
 def _find(profile: str | None) -> Any:
-    """botocore's credentials object. Blocks."""
+    """Botocore's credentials object. Blocks."""
     import botocore.session
 
     session = botocore.session.Session(profile=profile)

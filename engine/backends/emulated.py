@@ -14,11 +14,11 @@ from typing import Literal
 from lbench.engine.backends.lambda_ import FUNCTION_TIMEOUT_S, LambdaBackend
 from lbench.engine.backends.resolving import Resolved
 from lbench.engine.backends.s3_server import EmbeddedS3
-from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.backends.settings import EmulatedSettings, LambdaSettings
 from lbench.engine.backends.store import ObjectStore
 from lbench.engine.emulator.code import code_folder
 from lbench.engine.emulator.launch import RunningEmulator, launch
-from lbench.engine.emulator.spec import FunctionSpec
+from lbench.engine.emulator.spec import Conditions, EmulatorConfig, FunctionSpec
 from lbench.errors import BackendError
 from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.sigv4 import Credentials
@@ -89,10 +89,13 @@ class EmulatedBackend(LambdaBackend):
         super().__init__(settings, capacity=capacity, oversubscribed=oversubscribed)
         self.start_allowance_s = start_allowance_s
         self.settings["arch"] = settings.arch or _architecture()
-        self.notes = [
-            "CPU share and memory limit are not enforced yet",
-            "libraries come from this interpreter's site-packages",
-        ]
+        self.notes = ["libraries come from this interpreter's site-packages"]
+        self._conditions = _conditions(settings)
+        if not self._conditions.at_rest:
+            injected = _injected(self._conditions)
+            self.settings |= injected
+            self.notes.append("injected: " + ", ".join(f"{name}={value:g}" for name, value in injected.items()))
+            self.start_allowance_s = self._longer(start_allowance_s)
         if oversubscribed:
             self.notes.append(
                 f"oversubscribed: {capacity} environments of {settings.memory} MB are more than this machine can carry"
@@ -126,8 +129,22 @@ class EmulatedBackend(LambdaBackend):
             environment=self._environment(),
             code_sha256=self.package_digest,
         )
-        self._emulator = await launch([function], concurrency=self.capacity, region=self._chosen.region)
+        self._emulator = await launch(
+            [function],
+            # A duplicate runs beside the one that it repeats.
+            concurrency=self.capacity * (2 if self._conditions.duplicate_rate else 1),
+            region=self._chosen.region,
+            config=EmulatorConfig(conditions=self._conditions),
+        )
+        self.cpu_share_method, memory_method = await self._emulator.methods()
+        self.notes.insert(0, f"CPU share by {self.cpu_share_method}, memory limit by {memory_method}")
         return Resolved(self._emulator.endpoint, self._chosen.region), lambda: _DUMMY, store
+
+    def _longer(self, start_allowance_s: float) -> float:
+        """What an environment's start may take with what is done to it."""
+        told = self._conditions
+        slower = told.slow_factor if told.slow_rate else 1.0
+        return start_allowance_s * slower + (told.latency_ms + told.jitter_ms + told.cold_delay_ms) / 1000
 
     def _open_store(self, endpoint: str, bucket: str) -> ObjectStore:
         return ObjectStore(
@@ -163,6 +180,32 @@ class EmulatedBackend(LambdaBackend):
         finally:
             if embedded is not None:
                 await embedded.close()
+
+
+def _conditions(settings: LambdaSettings) -> Conditions:
+    if not isinstance(settings, EmulatedSettings):
+        return Conditions()
+    return Conditions(
+        latency_ms=settings.latency_ms,
+        jitter_ms=settings.jitter_ms,
+        cold_delay_ms=settings.cold_delay_ms,
+        fail_rate=settings.fail_rate,
+        throttle_rate=settings.throttle_rate,
+        slow_rate=settings.slow_rate,
+        slow_factor=settings.slow_factor,
+        lost_rate=settings.lost_rate,
+        duplicate_rate=settings.duplicate_rate,
+        seed=settings.condition_seed,
+    )
+
+
+def _injected(conditions: Conditions) -> dict[str, float]:
+    """What is not at rest, by the names of its settings."""
+    names = ("latency_ms", "jitter_ms", "cold_delay_ms", "fail_rate", "throttle_rate", "lost_rate", "duplicate_rate")
+    told = {name: value for name in names if (value := getattr(conditions, name))}
+    if conditions.slow_rate:
+        told |= {"slow_rate": conditions.slow_rate, "slow_factor": conditions.slow_factor}
+    return told | {"condition_seed": conditions.seed}
 
 
 async def _clear(store: ObjectStore) -> None:

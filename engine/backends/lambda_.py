@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 from collections.abc import Callable
 from types import TracebackType
@@ -15,7 +16,7 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-from lbench.engine.backends.answers import lost, read_reply
+from lbench.engine.backends.answers import lost, mixed_up, read_reply
 from lbench.engine.backends.base import Call, EnvironmentInfo, Failure, Outcome, Published
 from lbench.engine.backends.clocks import RemoteClock
 from lbench.engine.backends.lambda_client import ConnectionLost, InvokeClient, make_client
@@ -67,6 +68,7 @@ class LambdaBackend:
         self._client: InvokeClient | None = None
         self._store: ObjectStore | None = None
         self._data: Object | None = None
+        self._numbers = itertools.count()
         self._seen: dict[str, tuple[EnvironmentInfo, RemoteClock]] = {}
 
     async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
@@ -138,6 +140,7 @@ class LambdaBackend:
         event = Event(
             deadline_ms=math.ceil(call.deadline_s * 1000),
             result_limit=INLINE_BYTES,
+            call=next(self._numbers),
             data=self._data,
             result_to=store.place("result"),
         )
@@ -162,6 +165,8 @@ class LambdaBackend:
             outcome, answer = lost(str(error), timed_out=error.timed_out), None
         else:
             outcome, answer = read_reply(reply, call.deadline_s)
+            if answer is not None and answer.call not in (None, event.call):
+                outcome, answer = mixed_up(reply), None
         outcome.request_bytes = len(payload)
         if answer is not None:
             self._learn(answer, outcome, sent_s)

@@ -2,7 +2,8 @@
 
 The tail that Invoke returns is the last 4 KB of the log, the application's own output among it, which may imitate a
 REPORT line. The platform writes its line after the function has ended, so the last one with the right request id is
-the true one.
+the true one. What the application left without an end of line stands before it on the same line: a text REPORT has its END
+line in between, a JSON one is looked for inside the line.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ _json = msgspec.json.Decoder(_Line)
 def parse_line(line: bytes) -> Report | None:
     """The report in one line of a log, or None if it is none."""
     line = line.strip()
-    if line.startswith(b"{"):
+    if line.endswith(b"}"):
         return _parse_json(line)
     if line.startswith(b"REPORT RequestId: "):
         request_id: str | None = line[18:].split(None, 1)[0].decode("utf-8", "replace")
@@ -102,7 +103,8 @@ def _parse_json(line: bytes) -> Report | None:
     try:
         read = _json.decode(line)
     except msgspec.MsgspecError:
-        return None
+        begin = line.rfind(b'{"time":')
+        return _parse_json(line[begin:]) if begin > 0 else None
     if read.type not in ("platform.report", "platform.initReport"):
         return None
     record, metrics = read.record, read.record.metrics

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["LambdaSettings", "LocalSettings", "SequentialSettings"]
+__all__ = ["EmulatedSettings", "LambdaSettings", "LocalSettings", "SequentialSettings"]
 
+_Rate = Annotated[float, Meta(ge=0, le=1)]
+_Milliseconds = Annotated[float, Meta(ge=0, le=900_000)]
 _Concurrency = Annotated[int, Meta(ge=1, le=10_000)]
 
 
@@ -44,3 +46,26 @@ class LambdaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     s3_endpoint: Annotated[
         str | None, Meta(description="an S3 endpoint to use; default: an embedded one, when needed")
     ] = None
+
+
+class EmulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of Lambda on this machine: besides Lambda's own, the conditions to inject, all at rest by default."""
+
+    latency_ms: Annotated[_Milliseconds, Meta(description="injected: network, added to each round trip")] = 0.0
+    jitter_ms: Annotated[_Milliseconds, Meta(description="injected: up to this much more, evenly spread")] = 0.0
+    cold_delay_ms: Annotated[_Milliseconds, Meta(description="injected: wait before a new environment is started")] = (
+        0.0
+    )
+    fail_rate: Annotated[
+        _Rate, Meta(description="injected: share of requests answered with an error of the service")
+    ] = 0.0
+    throttle_rate: Annotated[_Rate, Meta(description="injected: share of requests answered with 429")] = 0.0
+    slow_rate: Annotated[_Rate, Meta(description="injected: share of environments that are slow")] = 0.0
+    slow_factor: Annotated[float, Meta(ge=1, le=1000, description="how many times as long a slow one takes")] = 2.0
+    lost_rate: Annotated[_Rate, Meta(description="injected: share of requests that run, and whose answer is lost")] = (
+        0.0
+    )
+    duplicate_rate: Annotated[
+        _Rate, Meta(description="injected: share of requests that run twice, and whose answer comes twice")
+    ] = 0.0
+    condition_seed: Annotated[int, Meta(ge=0, description="of what the conditions hit")] = 1

@@ -29,9 +29,19 @@ class ObjectStore:
     """One bucket, with everything of this backend under one prefix."""
 
     def __init__(
-        self, credentials: Credentials, *, region: str, endpoint: str | None, bucket: str, prefix: str
+        self,
+        credentials: Credentials | Callable[[], Credentials],
+        *,
+        region: str,
+        endpoint: str | None,
+        bucket: str,
+        prefix: str,
+        proxy: str | None = None,
+        ca_file: str | None = None,
     ) -> None:
         self._credentials = credentials
+        self._proxy = proxy
+        self._ca_file = ca_file
         self._region = region
         self._endpoint = endpoint
         self._bucket = bucket
@@ -112,7 +122,13 @@ class ObjectStore:
         def here() -> T:
             client: S3Client | None = getattr(self._local, "client", None)
             if client is None:
-                client = S3Client(self._credentials, region=self._region, endpoint=self._endpoint)
+                client = S3Client(
+                    self._credentials,
+                    region=self._region,
+                    endpoint=self._endpoint,
+                    proxy=self._proxy,
+                    ca_file=self._ca_file,
+                )
                 self._local.client = client
                 self._clients.append(client)
             try:

@@ -14,13 +14,15 @@ import os
 import resource
 import signal
 import sys
+import zipfile
 from pathlib import Path
 
 import msgspec
 
+from lbench.engine.emulator.errors import ERRORS
 from lbench.engine.emulator.server import Emulator
 from lbench.engine.emulator.spec import EmulatorConfig, lbench_function
-from lbench.errors import InputError, LbenchError
+from lbench.errors import InputError, LbenchError, UnknownNameError
 
 _STOP_LIMIT_S = 2  # ending in good order takes milliseconds; after this the kernel ends it, and so the environments
 
@@ -41,10 +43,24 @@ def _config(source: str | None, lifeline: bool) -> EmulatorConfig:
             raise InputError(f"the emulator's configuration {source} is not right: {problem}") from None
     if not config.functions:
         config = msgspec.structs.replace(config, functions=[lbench_function()])
+    names = [function.name for function in config.functions]
     for function in config.functions:
-        if not Path(function.code).is_dir():
-            raise InputError(f"function {function.name}: its code folder {function.code} is not there")
+        if names.count(function.name) > 1:
+            raise InputError(f"function {function.name} is there twice: give each a name of its own")
+        _check_code(Path(function.code), function.name)
+    if sum(function.concurrency or 0 for function in config.functions) > config.concurrency:
+        raise InputError(f"the functions reserve more than the concurrency of {config.concurrency}: raise it")
+    if config.conditions.fail_error not in ERRORS:
+        raise UnknownNameError("fail_error", config.conditions.fail_error, ERRORS)
     return config
+
+
+def _check_code(code: Path, name: str) -> None:
+    if code.suffix == ".zip" and code.exists():
+        if not zipfile.is_zipfile(code):
+            raise InputError(f"function {name}: its code {code} is no zip file: make it again")
+    elif not code.is_dir():
+        raise InputError(f"function {name}: its code folder {code} is not there")
 
 
 def _watch_lifeline(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -85,12 +101,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lbench.engine.emulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; by default a free one")
     parser.add_argument("--config", metavar="FILE", help="functions and limits as JSON; - reads standard input")
+    parser.add_argument("--check-signatures", action="store_true", help="refuse what is not signed rightly")
+    parser.add_argument("--s3-endpoint", metavar="URL", help="where records of failed events go")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
     given = parser.parse_args()
     os.environ.pop("LBENCH_PARENT_PID", None)  # its lifeline is enough: it ends in good order, folders removed
     _allow_many_files()
     try:
         config = _config(given.config, given.lifeline)
+        if given.check_signatures:
+            config = msgspec.structs.replace(config, check_signatures=True)
+        if given.s3_endpoint is not None:
+            config = msgspec.structs.replace(config, s3_endpoint=given.s3_endpoint)
         asyncio.run(_serve(config, given.port, given.lifeline))
     except LbenchError as problem:
         print(f"lbench: {problem}", file=sys.stderr)

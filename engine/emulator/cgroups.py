@@ -18,6 +18,7 @@ from typing import Literal
 import msgspec
 
 from lbench.engine.emulator.guardian import kill_cgroup, remove_cgroup, start_ticks
+from lbench.engine.emulator.proctree import Tree
 
 __all__ = ["Controller", "Home", "Place", "find", "open_home"]
 
@@ -167,10 +168,17 @@ class Home:
                     return int(count)
         return 0
 
-    def add(self, folder: Path, pid: int) -> None:
-        """Put a process there, and so all that it will start."""
-        with contextlib.suppress(ProcessLookupError):  # it has ended already
-            _write(folder, "cgroup.procs", pid)
+    def add(self, folder: Path, tree: Tree) -> None:
+        """Put a process there with all that it has started, and so what these will start."""
+        placed: set[int] = set()
+        now = {tree.root}
+        while now - placed:
+            for pid in now - placed:
+                placed.add(pid)
+                with contextlib.suppress(ProcessLookupError):  # it has ended already
+                    _write(folder, "cgroup.procs", pid)
+            tree.refresh()  # on a busy machine it may have got far before we come
+            now = tree.members
 
     def remove(self, folder: Path) -> None:
         """Kill what is there and remove it, now or when that has gone."""

@@ -36,15 +36,16 @@ class Confined:
     ) -> None:
         self._pid, self._number = pid, number
         self._guard = confinement.guard
-        if self._guard is not None:
-            self._guard.watch(pid)
         self._tree = Tree(pid)
         self._memory = confinement.memory.attach(self._tree, memory_mb, kill)
         try:
             self._cpu = confinement.cpu.attach(self._tree, vcpus(memory_mb))
         except OSError:
             self._memory.detach()
+            self._tree.close()
             raise
+        if self._guard is not None:
+            self._guard.watch(pid)
         self._over = False
 
     @property

@@ -19,6 +19,7 @@ __all__ = ["Budget", "DutyCycle"]
 PERIOD_S = 0.1
 _TOLERANCE = 0.02  # a group that uses no more than its share and this much is left alone: no signal at all
 _LEAST_ON_S = 0.002  # a round's time to run is at least this: the loop's timers are good to 1 ms
+_ONE_MOMENT_S = 0.0002
 _LOOK_S = 0.001  # no look comes sooner than this after another
 
 
@@ -99,7 +100,8 @@ class _Cycled(Signalled):
     def initialised(self) -> None:
         """From now on its share holds."""
         if self._budget is None and not self._over:
-            self._budget = Budget(self._share, self._cycle.agenda.time(), self._used_s(), period_s=self._cycle.period_s)
+            now_s, used_s = self._measure()
+            self._budget = Budget(self._share, now_s, used_s, period_s=self._cycle.period_s)
             if not self.frozen:
                 self._look_later()
 
@@ -111,8 +113,8 @@ class _Cycled(Signalled):
         if self._budget is None:
             self._signal(signal.SIGCONT, self._tree.strays)
             return
-        now_s = self._cycle.agenda.time()
-        self._budget.account(now_s, self._used_s(), ran=False)
+        now_s, used_s = self._measure()
+        self._budget.account(now_s, used_s, ran=False)
         self._budget.rest()
         if self._budget.spent:
             self._stopped = True
@@ -138,8 +140,16 @@ class _Cycled(Signalled):
             self._cycle.agenda.cancel(self._entry)
             self._cycle.groups -= 1
 
-    def _used_s(self) -> float:
-        return self._tree.cpu_s(refresh_after_s(self._cycle.groups))
+    def _measure(self) -> tuple[float, float]:
+        """(time, CPU time used), both of one moment: on a busy machine we may lose the CPU between the two."""
+        clock = self._cycle.agenda.time
+        for _ in range(3):
+            before_s = clock()
+            used_s = self._tree.cpu_s(refresh_after_s(self._cycle.groups))
+            now_s = clock()
+            if now_s - before_s < _ONE_MOMENT_S:
+                break
+        return now_s, used_s
 
     def _look_later(self) -> None:
         assert self._budget is not None
@@ -148,10 +158,11 @@ class _Cycled(Signalled):
             after_s = min(max(self._budget.lasts_s, _LOOK_S), self._cycle.period_s)
             self._cycle.agenda.at(self._cycle.agenda.time() + after_s, self._entry)
 
-    def _look(self, now_s: float) -> None:
+    def _look(self, due_s: float) -> None:
         budget = self._budget
         assert budget is not None
-        budget.account(now_s, self._used_s(), ran=not self._stopped)
+        now_s, used_s = self._measure()
+        budget.account(now_s, used_s, ran=not self._stopped)
         if self._stopped:
             self._stopped = False
             self._signal(signal.SIGCONT, self._tree.strays)

@@ -1,112 +1,198 @@
-"""The functions, and which environment an invocation goes to."""
+"""The functions, their versions, and which environment an invocation goes to."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from pathlib import Path
 from typing import Any
 
-from lbench.engine.emulator.answers import Invocation, error
+from lbench.engine.emulator.answers import Invocation
 from lbench.engine.emulator.environment import Environment
-from lbench.engine.emulator.scratch import Scratch
-from lbench.engine.emulator.spec import EmulatorConfig, FunctionSpec
+from lbench.engine.emulator.errors import Refusal
+from lbench.engine.emulator.limits import Bucket, throttle
+from lbench.engine.emulator.shared import Shared
+from lbench.engine.emulator.spec import FunctionSpec
 
-__all__ = ["Function", "Limits"]
+__all__ = ["LATEST", "Function", "Pool"]
 
-
-class Limits:
-    """What all functions share: how many invocations may run at once."""
-
-    def __init__(self, concurrency: int) -> None:
-        self.concurrency = concurrency
-        self.in_flight = 0
+LATEST = "$LATEST"
 
 
-class Function:
-    """One function: its environments, the idle ones with the most recently used last.
+class Pool:
+    """One version's environments; the idle ones with the most recently used last.
 
     Nothing ever waits for an environment, as on Lambda: an invocation gets an idle one, or a new one, or 429.
     """
 
-    def __init__(self, spec: FunctionSpec, config: EmulatorConfig, limits: Limits, scratch: Scratch) -> None:
+    def __init__(self, function: Function, spec: FunctionSpec) -> None:
         self.spec = spec
-        self._config = config
-        self._limits = limits
-        self._scratch = scratch
-        self._in_flight = 0
-        self._idle: list[Environment] = []
-        self.environments: dict[str, Environment] = {}
-        self.ended: deque[dict[str, Any]] = deque(maxlen=1000)  # the last ones that have gone, as they were
-        self._stopping = False
-        self._wiping: set[asyncio.Future[None]] = set()
+        self.idle: list[Environment] = []
+        self._function = function
+        self._shared = function.shared
+        self._loop = asyncio.get_running_loop()
+        self._expiring: asyncio.TimerHandle | None = None
+        self._retired = False
 
-    def invoke(self, invocation: Invocation) -> None:
-        """Run it, or refuse it."""
-        reserved = self.spec.concurrency
-        if reserved is not None and self._in_flight >= reserved:
-            self._throttle(invocation, "ReservedFunctionConcurrentInvocationLimitExceeded")
-        elif self._limits.in_flight >= self._limits.concurrency:
-            self._throttle(invocation, "ConcurrentInvocationLimitExceeded")
-        else:
-            self._in_flight += 1
-            self._limits.in_flight += 1
-            self._dispatch(invocation)
-
-    def _throttle(self, invocation: Invocation, reason: str) -> None:
-        error(
-            invocation.exchange,
-            invocation.request_id,
-            429,
-            "TooManyRequestsException",
-            "Rate Exceeded.",
-            retry_after_s=1,
-            Reason=reason,
-        )
-
-    def _dispatch(self, invocation: Invocation) -> None:
-        if self._idle:
-            self._idle.pop().assign(invocation)
+    def dispatch(self, invocation: Invocation) -> None:
+        """Give it to an idle environment, or start one."""
+        if self.idle:
+            self.idle.pop().assign(invocation)
             return
-        name = f"{self.spec.name}-{len(self.environments)}-{invocation.request_id}"
-        folder = self._scratch.folder(name)
+        weather = self._shared.weather
+        if weather is not None and weather.conditions.cold_delay_ms:
+            self._loop.call_later(weather.conditions.cold_delay_ms / 1000, self._start, invocation)
+        else:
+            self._start(invocation)
+
+    def _start(self, invocation: Invocation) -> None:
+        function, scratch = self._function, self._shared.scratch
+        if function.stopping:
+            return
+        if not Path(self.spec.code).is_dir():
+            function.finished(invocation)
+            text = f"Lambda was not able to unzip the file: its folder {self.spec.code} has gone"
+            invocation.refuse(Refusal("InvalidZipFileException", text))
+            return
+        folder = scratch.folder(f"{self.spec.name}-{next(self._shared.numbers)}-{invocation.request_id}")
         try:
             environment = Environment(
                 self.spec,
-                self._config,
+                self._shared,
                 folder,
-                released=self._idle.append,
+                released=self.idle.append,
                 ended=self._gone,
-                finished=self._finished,
+                finished=function.finished,
             )
         except OSError as problem:
-            self._finished()
-            self._scratch.wipe(folder)
+            function.finished(invocation)
+            scratch.wipe(folder)
             text = f"an environment cannot be started here: {problem.strerror}"
-            error(invocation.exchange, invocation.request_id, 500, "ServiceException", text)
+            invocation.refuse(Refusal("ServiceException", text))
             return
-        self.environments[environment.id] = environment
+        environment.retired = self._retired
+        function.environments[environment.id] = environment
         environment.assign(invocation)
+        if self._expiring is None:
+            self._expiring = self._loop.call_later(self._shared.config.idle_s, self._expire)
 
-    def _finished(self) -> None:
-        self._in_flight -= 1
-        self._limits.in_flight -= 1
+    def _expire(self) -> None:
+        """End those that have had nothing to do for too long."""
+        self._expiring = None
+        idle_s, now_s = self._shared.config.idle_s, self._loop.time()
+        for environment in [one for one in self.idle if one.idle_since_s + idle_s <= now_s + 0.001]:
+            self.idle.remove(environment)
+            environment.stop()
+        mine = [one for one in self._function.environments.values() if one.spec is self.spec]
+        if mine and not self._function.stopping:
+            oldest_s = min((one.idle_since_s for one in self.idle), default=now_s)
+            self._expiring = self._loop.call_at(oldest_s + idle_s, self._expire)
 
     def _gone(self, environment: Environment, unseen: Invocation | None) -> None:
-        if environment in self._idle:
-            self._idle.remove(environment)
-        del self.environments[environment.id]
+        if environment in self.idle:
+            self.idle.remove(environment)
+        self._function.gone(environment)
+        if unseen is not None and not self._function.stopping:
+            self.dispatch(unseen)
+
+    def retire(self) -> None:
+        """The version is no more: end what is idle now, and the others after what they do."""
+        self._retired = True
+        if self._expiring is not None:
+            self._expiring.cancel()
+        for environment in [one for one in self._function.environments.values() if one.spec is self.spec]:
+            if environment in self.idle:
+                self.idle.remove(environment)
+            environment.retire()
+
+
+class Function:
+    """One function: its versions (`$LATEST` and the published ones), and the limits that they have together."""
+
+    def __init__(self, spec: FunctionSpec, shared: Shared) -> None:
+        self.name = spec.name
+        self.shared = shared
+        self.reserved: int | None = None
+        self.environments: dict[str, Environment] = {}
+        self.ended: deque[dict[str, Any]] = deque(maxlen=1000)  # the last ones that have gone, as they were
+        self.stopping = False
+        self.pools: dict[str, Pool] = {LATEST: Pool(self, spec)}
+        self.last_version = 0
+        self._in_flight = 0
+        self._rate: Bucket | None = None  # of requests, where concurrency is reserved
+        self._ramp = Bucket(shared.config.ramp_per_10_s / 10, shared.config.ramp_per_10_s)
+        self._wiping: set[asyncio.Future[None]] = set()
+        self.reserve(spec.concurrency)
+
+    @property
+    def spec(self) -> FunctionSpec:
+        """Of `$LATEST`."""
+        return self.pools[LATEST].spec
+
+    def reserve(self, count: int | None) -> None:
+        """Set the reserved concurrency; None: share with the others."""
+        self.reserved = count
+        self._rate = None if not count else Bucket(10 * count, 10 * count)
+        self.shared.limits.reserve(self.name, count)
+
+    def replace(self, spec: FunctionSpec) -> None:
+        """`$LATEST` has changed: its environments run the old code and end after what they do."""
+        self.pools[LATEST].retire()
+        self.pools[LATEST] = Pool(self, spec)
+
+    def publish(self, spec: FunctionSpec) -> None:
+        """Add a version, which is `spec.version`."""
+        self.last_version = int(spec.version)
+        self.pools[spec.version] = Pool(self, spec)
+
+    def invoke(self, pool: Pool, invocation: Invocation) -> None:
+        """Run it, or refuse it."""
+        reserved, limits = self.reserved, self.shared.limits
+        if reserved is not None:
+            if self._in_flight >= reserved:
+                invocation.refuse(throttle("ReservedFunctionConcurrentInvocationLimitExceeded"))
+                return
+            if self._rate is not None and not self._rate.take():
+                invocation.refuse(throttle("ReservedFunctionInvocationRateLimitExceeded"))
+                return
+        elif limits.unreserved_left <= 0:
+            invocation.refuse(throttle("ConcurrentInvocationLimitExceeded"))
+            return
+        if not pool.idle and not self._ramp.take():
+            # AWS names no reason for one that grows too fast; this is that of concurrency.
+            invocation.refuse(throttle("ConcurrentInvocationLimitExceeded"))
+            return
+        if reserved is None:
+            invocation.shared = True
+            limits.unreserved_left -= 1
+        self._in_flight += 1
+        pool.dispatch(invocation)
+
+    def finished(self, invocation: Invocation) -> None:
+        """It no longer counts."""
+        self._in_flight -= 1
+        if invocation.shared:
+            self.shared.limits.unreserved_left += 1
+
+    def gone(self, environment: Environment) -> None:
+        """An environment has ended: forget it, wipe what it had."""
+        self.environments.pop(environment.id, None)
         self.ended.append(environment.describe())
-        if self._stopping:
+        if self.stopping:
             return  # the whole folder goes at once
-        wiping = asyncio.get_running_loop().run_in_executor(None, self._scratch.wipe, environment.folder)
+        wiping = asyncio.get_running_loop().run_in_executor(None, self.shared.scratch.wipe, environment.folder)
         self._wiping.add(wiping)
         wiping.add_done_callback(self._wiping.discard)
-        if unseen is not None:
-            self._dispatch(unseen)
+
+    def remove(self) -> None:
+        """It has been deleted: its environments end after what they do."""
+        for pool in self.pools.values():
+            pool.retire()
+        self.shared.limits.reserve(self.name, None)
 
     async def stop(self) -> None:
         """End all environments and wait until they have gone."""
-        self._stopping = True
+        self.stopping = True
         environments = list(self.environments.values())
         for environment in environments:
             environment.stop()

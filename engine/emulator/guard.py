@@ -73,7 +73,14 @@ class Guard:
     async def close(self) -> None:
         """Let it look one last time, and wait until it has ended."""
         self._closing = True
-        with contextlib.suppress(OSError):
+        if await self._finish() and self._starts <= _RESTARTS:  # it was killed, perhaps before it could look
+            with contextlib.suppress(OSError):
+                self._start()
+                await self._finish()
+
+    async def _finish(self) -> int:
+        """Close its pipe and wait for its end: its exit code."""
+        with contextlib.suppress(OSError, ValueError):
             os.set_blocking(self._child.stdin.fileno(), True)
             while self._pending:
                 del self._pending[: os.write(self._child.stdin.fileno(), self._pending)]
@@ -82,10 +89,11 @@ class Guard:
             self._child.stdin.close()
         try:
             async with asyncio.timeout(_CLOSE_LIMIT_S):
-                await self._child.wait()
+                return await self._child.wait()
         except TimeoutError:
             self._child.kill()
             await self._child.wait()
+            return 0  # it had its time
 
     def _start(self) -> None:
         self._starts += 1

@@ -40,6 +40,7 @@ class Exchange:
         "path",
         "replied",
         "too_large",
+        "twice",
     )
 
     def __init__(self, connection: _Connection) -> None:
@@ -51,6 +52,7 @@ class Exchange:
         self.keep_alive = True
         self.too_large = False  # the body was above the server's limit and thrown away
         self.replied = False
+        self.twice = False  # its answer is sent twice: a fault that is injected
         self.on_close: Callable[[], None] | None = None  # told when the client leaves before the answer
 
     def reply(self, status: int, body: bytes | bytearray = b"", headers: str = "") -> None:
@@ -65,10 +67,10 @@ class Exchange:
         head += b"\r\n" if status == 204 else b"Content-Length: %d\r\n\r\n" % len(body)
         self._connection.send(head, body)
 
-    @property
-    def client_left(self) -> bool:
-        """Whether nobody is there any more to hear the answer."""
-        return self._connection.lost
+    def drop(self) -> None:
+        """Close the connection without an answer."""
+        self.replied = True
+        self._connection.drop()
 
 
 # What any connection receives is parsed before the loop turns to the next one, so all share one buffer. Without it,
@@ -88,6 +90,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._incoming: Exchange | None = None
         self._head_bytes = 0  # of the request being read, until its headers are complete
         self._body_bytes = 0
+        self._body_limit = server.body_limit
         self._in_head = True
         self._paused = False
         self.lost = False
@@ -149,7 +152,9 @@ class _Connection(asyncio.BufferedProtocol):
         if self._parser.should_upgrade():
             exchange.keep_alive = False
         headers = exchange.headers
-        if int(headers.get(b"content-length", b"0")) > self._server.body_limit:
+        if self._server.limit_of is not None:
+            self._body_limit = self._server.limit_of(exchange)
+        if int(headers.get(b"content-length", b"0")) > self._body_limit:
             exchange.too_large = True
         if headers.get(b"expect", b"").lower() == b"100-continue":
             if exchange.too_large:  # it is told before it sends the body, and may never send it
@@ -164,11 +169,11 @@ class _Connection(asyncio.BufferedProtocol):
         if exchange is None:
             return
         self._body_bytes += len(chunk)
-        if self._body_bytes > self._server.body_limit:
+        if self._body_bytes > self._body_limit:
             exchange.too_large = True
         if exchange.too_large:
             exchange.body = b""
-            if self._body_bytes > self._server.body_limit * _DISCARD_FACTOR:
+            if self._body_bytes > self._body_limit * _DISCARD_FACTOR:
                 exchange.keep_alive = False
                 self._enqueue(exchange)
                 self._incoming = None
@@ -202,8 +207,10 @@ class _Connection(asyncio.BufferedProtocol):
         exchange, transport = self._current, self._transport
         if self.lost or exchange is None or transport is None:
             return
-        if len(body) < 65536:
+        if len(body) < 65536 and not exchange.twice:
             transport.write(head + body)
+        elif exchange.twice:
+            transport.write(2 * (head + body))
         else:
             transport.write(head)
             transport.write(body)  # not copied into one buffer with the head
@@ -241,22 +248,21 @@ class _Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
 
-class _PlainConnection(_Connection):
-    """One whose handler looks at no header: the parser spares itself the calls."""
-
-    on_header = None  # type: ignore[assignment]
-
-
 class Server:
     """A listening port of 127.0.0.1 whose requests go to `handler(exchange)` on the loop."""
 
     def __init__(
-        self, handler: Handler, *, body_limit: int, head_limit: int = 1_048_576, keep_headers: bool = True
+        self,
+        handler: Handler,
+        *,
+        body_limit: int,
+        head_limit: int = 1_048_576,
+        limit_of: Callable[[Exchange], int] | None = None,
     ) -> None:
         self.handler = handler
         self.body_limit = body_limit  # bytes; a larger body comes as an exchange with `too_large` set
+        self.limit_of = limit_of  # where the limit depends on the request's line and headers
         self.head_limit = head_limit  # bytes of request line and headers; more gets 431
-        self._connection = _Connection if keep_headers else _PlainConnection
         self.connections: set[_Connection] = set()
         self.closing = False
         self._server: asyncio.Server | None = None
@@ -284,7 +290,7 @@ class Server:
         """Answer from now on."""
         assert self._socket is not None, "bind first"
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: self._connection(self), sock=self._socket, backlog=1024
+            lambda: _Connection(self), sock=self._socket, backlog=1024
         )
 
     def close(self) -> None:

@@ -68,6 +68,24 @@ class RunningEmulator:
     ) -> None:
         await self.stop()
 
+    async def methods(self) -> tuple[str, str]:
+        """How it holds an environment's share of CPU, and how its memory.
+
+        Raises:
+            BackendError: it does not answer.
+        """
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(self.endpoint.rpartition(":")[2]))
+            try:
+                writer.write(b"GET /_lbench/methods HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+                told = (await reader.read()).partition(b"\r\n\r\n")[2]
+            finally:
+                writer.close()
+            found = msgspec.json.decode(told, type=dict[str, str])
+            return found["cpu_share_method"], found["memory_method"]
+        except (OSError, msgspec.MsgspecError, KeyError):
+            raise BackendError("the emulator does not answer: is the machine busy? run it again") from None
+
     def last_error(self) -> str:
         """The last line of its standard error: why it ended, where it did so by itself."""
         return self._errors.last_line()
@@ -111,17 +129,25 @@ async def launch(
     freeze: bool = True,
     port: int = 0,
     region: str = "us-east-1",
+    config: EmulatorConfig | None = None,
 ) -> RunningEmulator:
     """Start the emulator with these functions and wait until it serves.
 
-    `concurrency` is how many invocations may run at once over all functions; `port` 0 is a free one. Must be
+    `concurrency` is how many invocations may run at once over all functions; `port` 0 is a free one; `config` holds
+    everything else (conditions, limits): its functions, concurrency, freeze and region are those given here. Must be
     called on the main thread's loop. The process ends with this one, however this one ends.
 
     Raises:
         BackendError: it did not start (a port taken, a code folder that is not there); the message has its
         reason.
     """
-    config = EmulatorConfig(functions=list(functions), concurrency=concurrency, freeze=freeze, region=region)
+    config = msgspec.structs.replace(
+        config or EmulatorConfig(),
+        functions=list(functions),
+        concurrency=concurrency,
+        freeze=freeze,
+        region=region,
+    )
     errors = _Errors()
     argv = [
         sys.executable,

@@ -71,13 +71,17 @@ def peak_bytes(pid: int) -> int:
 class _InCgroup:
     """The kernel counts and kills; its counter of kills tells."""
 
-    def __init__(self, pid: int, limit_mb: int, home: Home) -> None:
+    def __init__(self, tree: Tree, limit_mb: int, home: Home) -> None:
         self._home = home
         self._exceeded = False
         self._over = False
-        self._folder = home.make(f"e{pid}")
-        home.set_memory(self._folder, limit_mb * 1_048_576)
-        home.add(self._folder, pid)
+        self._folder = home.make(f"e{tree.root}")
+        try:
+            home.set_memory(self._folder, limit_mb * 1_048_576)
+            home.add(self._folder, tree)
+        except OSError:
+            home.remove(self._folder)
+            raise
 
     def exceeded(self) -> bool:
         """Whether the kernel has killed for want of memory there."""
@@ -107,7 +111,7 @@ class CgroupMemory:
 
     def attach(self, tree: Tree, limit_mb: int, kill: Callable[[], None]) -> _InCgroup:
         """Put it into a cgroup with that limit."""
-        return _InCgroup(tree.root, limit_mb, self.home)
+        return _InCgroup(tree, limit_mb, self.home)
 
     def close(self) -> None:
         """Nothing is left: the home is its owner's."""

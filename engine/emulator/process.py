@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import platform
-import signal
 import site
 import sys
 import time
@@ -14,12 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lbench.engine import children
+from lbench.engine.emulator.shared import Shared
 from lbench.engine.emulator.spec import FunctionSpec
 
 __all__ = ["Output", "Process", "libraries", "variables"]
 
 _KEPT_OUTPUT_BYTES = 16_384  # more than the tail that is ever told
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
+_FILES = 1024  # Lambda's limit on open files; the emulator's own is higher, and would be inherited
 _THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM")
 
 
@@ -53,7 +54,7 @@ def variables(spec: FunctionSpec, *, region: str, api: str, stream: str, folder:
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_EXECUTION_ENV": f"AWS_Lambda_python{version}",
         "AWS_LAMBDA_FUNCTION_NAME": spec.name,
-        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.name}",
@@ -66,6 +67,15 @@ def variables(spec: FunctionSpec, *, region: str, api: str, stream: str, folder:
         "TMPDIR": str(folder),
         "HOME": str(folder),
     }
+
+
+def _limit_files(pid: int) -> None:
+    """Lambda's limit on open files, where another process's can be set (Linux)."""
+    if platform.system() == "Linux":
+        import resource
+
+        with contextlib.suppress(OSError, ValueError):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (_FILES, _FILES))
 
 
 class Output:
@@ -117,10 +127,20 @@ class Output:
 
 
 class Process:
-    """The process of one environment, leader of its own group."""
+    """The process of one environment, leader of its own group, under its share of CPU and its memory limit.
 
-    def __init__(self, spec: FunctionSpec, environ: dict[str, str], on_exit: Callable[[int], None]) -> None:
+    Raises:
+        OSError: it cannot be started, or not be held.
+    """
+
+    def __init__(
+        self, spec: FunctionSpec, environ: dict[str, str], on_exit: Callable[[int], None], shared: Shared
+    ) -> None:
         self.output = Output()
+        number = next(shared.numbers)
+        guard = shared.confinement.guard
+        if guard is not None:
+            environ = environ | guard.variables(number)
         try:
             self._child = children.start(
                 [sys.executable, "-S", "-P", _BOOTSTRAP, spec.handler, spec.runtime_client],
@@ -134,12 +154,23 @@ class Process:
             raise
         finally:
             self.output.close_writer()
-        self.frozen = False
         self._status: int | None = None  # /proc/<pid>/status, kept open
         self._closed = False
         self._looked_s = -1.0
         self._max_memory_mb = 0
+        try:
+            _limit_files(self._child.pid)
+            self._held = shared.confinement.attach(self._child.pid, number, spec.memory_mb, self._child.kill)
+        except OSError:
+            self._child.kill()
+            self.output.close()
+            raise
         self._child.on_exit(on_exit)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is stopped between two invocations."""
+        return self._held.frozen
 
     @property
     def pid(self) -> int:
@@ -151,16 +182,22 @@ class Process:
         """Done when the process has ended."""
         return self._child.exited
 
+    def initialised(self) -> None:
+        """Its init is over: its share of CPU holds from now on."""
+        self._held.initialised()
+
     def freeze(self) -> None:
-        """Stop the whole group."""
-        self.frozen = True
-        self._child.signal(signal.SIGSTOP)
+        """Stop all of it."""
+        self._held.pause()
 
     def thaw(self) -> None:
         """Let it run again."""
-        if self.frozen:
-            self.frozen = False
-            self._child.signal(signal.SIGCONT)
+        if self._held.frozen:
+            self._held.resume()
+
+    def out_of_memory(self) -> bool:
+        """Whether it has passed its memory limit."""
+        return self._held.out_of_memory()
 
     def kill(self) -> None:
         """End the whole group at once."""
@@ -198,6 +235,7 @@ class Process:
     def close(self) -> None:
         """Let go of what belonged to a process that has ended."""
         self._closed = True
+        self._held.detach()
         self.output.close()
         if self._status is not None:
             os.close(self._status)

@@ -19,8 +19,12 @@ class _Quota(Signalled):
         self._share = share
         self._home = home
         self._folder = home.make(f"e{self.pid}")
-        home.set_cpus(self._folder, max(INIT_VCPUS, share))
-        home.add(self._folder, self.pid)
+        try:
+            home.set_cpus(self._folder, max(INIT_VCPUS, share))
+            home.add(self._folder, tree)
+        except OSError:
+            home.remove(self._folder)
+            raise
 
     def initialised(self) -> None:
         """From now on its share holds."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["TAIL_BYTES", "Report", "billed_ms", "ended", "tail"]
+__all__ = ["TAIL_BYTES", "Report", "billed_ms", "ended", "init_report", "tail"]
 
 TAIL_BYTES = 4096  # X-Amz-Log-Result holds the last 4 KB
 
@@ -50,12 +50,12 @@ def billed_ms(duration_ms: float, init_ms: float | None = None) -> int:
     return -(-hundredths // 100)
 
 
-def tail(init_output: bytes, output: bytes, report: Report) -> bytes:
+def tail(init_output: bytes, output: bytes, report: Report, *, version: str = "$LATEST") -> bytes:
     """The last 4 KB of the log; the REPORT line is always the last, whatever the function wrote."""
     request_id = report.request_id.encode()
     parts = [
         ended(init_output),
-        b"START RequestId: %b Version: $LATEST\n" % request_id,
+        b"START RequestId: %b Version: %b\n" % (request_id, version.encode()),
         ended(output),
         b"END RequestId: %b\n" % request_id,
         report.line(),
@@ -66,3 +66,9 @@ def tail(init_output: bytes, output: bytes, report: Report) -> bytes:
 def ended(output: bytes) -> bytes:
     """The output with a newline at its end, so that what follows begins a line."""
     return output if not output or output.endswith(b"\n") else output + b"\n"
+
+
+def init_report(duration_s: float, phase: Literal["init", "invoke"], status: str, error_type: str | None) -> bytes:
+    """The line on an init that failed; `phase` says whether it ran before the invocation or in its time."""
+    line = f"INIT_REPORT Init Duration: {duration_s * 1000:.2f} ms\tPhase: {phase}\tStatus: {status}"
+    return (line + (f"\tError Type: {error_type}" if error_type else "") + "\n").encode()

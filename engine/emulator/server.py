@@ -1,31 +1,46 @@
-"""The emulator: the Invoke API on one port, the functions behind it."""
+"""The emulator: Lambda's API on one port, the functions behind it."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import os
-import platform
-import sys
-import time
-import urllib.parse
+import re
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
-from lbench.engine.emulator.answers import REQUEST_LIMIT, Invocation, error, reply_json
-from lbench.engine.emulator.functions import Function, Limits
+from lbench.engine.emulator import naming
+from lbench.engine.emulator.answers import REQUEST_LIMIT, reply_json
+from lbench.engine.emulator.confine import Confinement
+from lbench.engine.emulator.control import Control
+from lbench.engine.emulator.destinations import Destinations
+from lbench.engine.emulator.errors import Refusal
+from lbench.engine.emulator.event_configs import EventConfigs
+from lbench.engine.emulator.events import EventQueue
+from lbench.engine.emulator.functions import Function
+from lbench.engine.emulator.guard import Guard
 from lbench.engine.emulator.http1 import Exchange, Server
-from lbench.engine.emulator.process import libraries
+from lbench.engine.emulator.invoke import Invoker
+from lbench.engine.emulator.limits import Limits
 from lbench.engine.emulator.scratch import Scratch
-from lbench.engine.emulator.spec import EmulatorConfig, FunctionSpec
+from lbench.engine.emulator.shared import Shared
+from lbench.engine.emulator.signatures import Verifier
+from lbench.engine.emulator.spec import Conditions, EmulatorConfig
+from lbench.engine.emulator.weather import Weather
 
 __all__ = ["Emulator"]
 
 _FUNCTIONS = "/2015-03-31/functions"
-_ACCOUNT = "000000000000"
+_INVOCATIONS = "/invocations"
+_UPLOAD_LIMIT = 70_167_211  # bytes: AWS names this number for a request with a zip in it
+
+Body = bytes | bytearray
+# Each gets (name, query, body) and returns what is answered; None: nothing, with 204
+Operation = Callable[[str, str, Body], dict[str, Any] | None]
+
+
+def _limit_of(exchange: Exchange) -> int:
+    return REQUEST_LIMIT if b"/invocations" in exchange.path else _UPLOAD_LIMIT
 
 
 class Emulator:
@@ -40,15 +55,38 @@ class Emulator:
         self._wanted_port = port
         self._scratch = Scratch()
         self._functions: dict[str, Function] = {}
-        self._server = Server(self._answer, body_limit=REQUEST_LIMIT)
+        self._server = Server(self._answer, body_limit=REQUEST_LIMIT, limit_of=_limit_of)
+        self._verifier = None
+        if config.check_signatures:
+            self._verifier = Verifier(config.access_key, config.secret_key, config.region)
+        self._guard: Guard | None = None
+        self._shared: Shared | None = None
         self.endpoint = ""
 
     async def __aenter__(self) -> Self:
+        config = self._config
         port = self._server.bind(self._wanted_port)
         self._scratch.__enter__()
-        limits = Limits(self._config.concurrency)
-        for spec in self._config.functions:
-            self._functions[spec.name] = Function(spec, self._config, limits, self._scratch)
+        self._guard = Guard()
+        self._guard.folder(self._scratch.path)
+        self._shared = Shared(
+            config,
+            Limits(config.concurrency, config.requests_per_s, config.control_requests_per_s),
+            self._scratch,
+            Confinement.choose(self._guard, method=config.cpu_share),
+        )
+        self._set_conditions(config.conditions)
+        self._destinations = Destinations(config)
+        self._events = EventQueue(config, self._functions, self._destinations)
+        self._control = Control(self._shared, self._functions, self._events)
+        self._invoker = Invoker(self._shared, self._functions, self._events)
+        self._operations = self._routes()
+        try:
+            for spec in config.functions:
+                self._control.add(spec)
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
         await self._server.serve()
         self.endpoint = f"http://127.0.0.1:{port}"
         return self
@@ -57,153 +95,108 @@ class Emulator:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
+        assert self._shared is not None and self._guard is not None
         try:
-            for function in self._functions.values():
+            self._events.close()
+            for function in [*self._functions.values(), *self._control.leaving]:
                 await function.stop()
+            await self._events.closed()
+            self._destinations.close()
+            self._shared.confinement.close()
+            await self._guard.close()
         finally:
             self._scratch.__exit__(kind, problem, trace)
             self._server.abort()
 
+    def _set_conditions(self, conditions: Conditions) -> None:
+        assert self._shared is not None
+        self._shared.weather = None if conditions.at_rest else Weather(conditions)
+
     # -- routes
+    def _routes(self) -> list[tuple[str, re.Pattern[str], int, Operation]]:
+        """Method, path, status, operation."""
+        control = self._control
+        configs = EventConfigs(self._config.region, self._functions, self._events, self._destinations)
+        one = f"{_FUNCTIONS}/([^/]+)"
+        concurrency = "/functions/([^/]+)/concurrency"
+        events = "/2019-09-25/functions/([^/]+)/event-invoke-config"
+        told: list[tuple[str, str, int, Operation]] = [
+            ("GET", f"{_FUNCTIONS}/?()", 200, lambda name, query, body: control.list_functions(query)),
+            ("POST", f"{_FUNCTIONS}/?()", 201, lambda name, query, body: control.create(body)),
+            ("GET", one, 200, lambda name, query, body: control.get(name, query)),
+            ("DELETE", one, 204, lambda name, query, body: control.delete(name, query)),
+            ("GET", f"{one}/configuration", 200, lambda name, query, body: control.get_configuration(name, query)),
+            ("PUT", f"{one}/configuration", 200, lambda name, query, body: control.update_configuration(name, body)),
+            ("PUT", f"{one}/code", 200, lambda name, query, body: control.update_code(name, body)),
+            ("GET", f"{one}/versions", 200, lambda name, query, body: control.list_versions(name, query)),
+            ("POST", f"{one}/versions", 201, lambda name, query, body: control.publish(name, body)),
+            ("PUT", f"/2017-10-31{concurrency}", 200, lambda name, query, body: control.put_concurrency(name, body)),
+            ("DELETE", f"/2017-10-31{concurrency}", 204, lambda name, query, body: control.delete_concurrency(name)),
+            ("GET", f"/2019-09-30{concurrency}", 200, lambda name, query, body: control.get_concurrency(name)),
+            ("GET", "/2016-08-19/account-settings/?()", 200, lambda name, query, body: control.account()),
+            ("PUT", events, 200, configs.put),
+            ("POST", events, 200, configs.update),
+            ("GET", events, 200, lambda name, query, body: configs.get(name, query)),
+            ("DELETE", events, 204, lambda name, query, body: configs.delete(name, query)),
+        ]
+        return [(method, re.compile(path), status, operation) for method, path, status, operation in told]
+
     def _answer(self, exchange: Exchange) -> None:
-        request_id = _request_id()
-        raw, _, query = exchange.path.decode("latin-1").partition("?")
-        if raw.startswith(_FUNCTIONS):
-            rest = raw[len(_FUNCTIONS) :].strip("/")
-            name, _, action = rest.partition("/")
-            if exchange.method == b"POST" and action == "invocations":
-                self._invoke(exchange, request_id, name, query)
+        request_id = naming.new_id()
+        path, _, query = exchange.path.decode("latin-1").partition("?")
+        try:
+            if self._verifier is not None and not exchange.too_large and not path.startswith("/_lbench/"):
+                self._verifier.check(
+                    exchange.method.decode(), exchange.path.decode("latin-1"), exchange.headers, exchange.body
+                )
+            if path.endswith(_INVOCATIONS) and path.startswith(_FUNCTIONS) and exchange.method == b"POST":
+                name = path[len(_FUNCTIONS) + 1 : -len(_INVOCATIONS)]
+                self._invoker.invoke(exchange, request_id, name, query)
+            elif path.startswith("/_lbench/"):
+                self._own(exchange, request_id, path)
+            else:
+                self._operate(exchange, request_id, path, query)
+        except Refusal as refusal:
+            refusal.reply(exchange, request_id)
+
+    def _operate(self, exchange: Exchange, request_id: str, path: str, query: str) -> None:
+        assert self._shared is not None
+        self._shared.limits.control()
+        method = exchange.method.decode()
+        for wanted, pattern, status, operation in self._operations:
+            found = pattern.fullmatch(path) if wanted == method else None
+            if found is not None:
+                if exchange.too_large:
+                    text = f"Request must be smaller than {_UPLOAD_LIMIT} bytes"
+                    raise Refusal("RequestTooLargeException", text)
+                answer = operation(found[1], query, exchange.body)
+                if answer is None:
+                    exchange.reply(status, b"", f"x-amzn-RequestId: {request_id}\r\n")
+                else:
+                    reply_json(exchange, request_id, answer, status)
                 return
-            if exchange.method == b"GET" and not rest:
-                listed = [self._configuration(function.spec) for function in self._functions.values()]
-                reply_json(exchange, request_id, {"Functions": listed, "NextMarker": None})
-                return
-            if exchange.method == b"GET" and action in ("", "configuration"):
-                self._describe(exchange, request_id, name, query, whole=not action)
-                return
-        if exchange.method == b"GET" and raw == "/_lbench/environments":
-            functions = self._functions.values()
+        text = f"{method} {path} is not emulated: see docs/emulator.md"
+        raise Refusal("UnknownOperationException", text)
+
+    # -- what AWS has not
+    def _own(self, exchange: Exchange, request_id: str, path: str) -> None:
+        assert self._shared is not None
+        confinement = self._shared.confinement
+        if exchange.method == b"GET" and path == "/_lbench/environments":
+            functions = [*self._functions.values(), *self._control.leaving]
             there = [environment.describe() for f in functions for environment in f.environments.values()]
             gone = [told for function in functions for told in function.ended]
             reply_json(exchange, request_id, {"environments": gone + there})
-            return
-        message = f"{exchange.method.decode()} {raw} is not emulated: see the documentation of `lbench emulator`"
-        error(exchange, request_id, 404, "UnknownOperationException", message)
-
-    def _find(self, exchange: Exchange, request_id: str, text: str, query: str) -> Function | None:
-        """The function by name, partial or full ARN; else the error has been answered."""
-        name, qualifier = _function_name(urllib.parse.unquote(text))
-        if query:
-            qualifier = dict(urllib.parse.parse_qsl(query)).get("Qualifier", qualifier)
-        function = self._functions.get(name)
-        if function is None or qualifier not in ("", "$LATEST"):
-            arn = self._arn(name) + (f":{qualifier}" if qualifier else "")
-            error(exchange, request_id, 404, "ResourceNotFoundException", f"Function not found: {arn}")
-            return None
-        return function
-
-    # -- Invoke
-    def _invoke(self, exchange: Exchange, request_id: str, name: str, query: str) -> None:
-        function = self._find(exchange, request_id, name, query)
-        if function is None:
-            return
-        headers = exchange.headers
-        kind = headers.get(b"x-amz-invocation-type", b"RequestResponse")
-        if exchange.too_large:
-            text = f"Request must be smaller than {REQUEST_LIMIT} bytes for the InvokeFunction operation"
-            error(exchange, request_id, 413, "RequestTooLargeException", text)
-            return
-        try:
-            context = _client_context(headers.get(b"x-amz-client-context"))
-            if exchange.body:
-                msgspec.json.decode(exchange.body, type=msgspec.Raw)
-        except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError, ValueError) as problem:
-            text = f"Could not parse request body into json: {problem}"
-            error(exchange, request_id, 400, "InvalidRequestContentException", text)
-            return
-        if kind == b"DryRun":
-            exchange.reply(204, b"", f"x-amzn-RequestId: {request_id}\r\n")
-            return
-        if kind != b"RequestResponse":
-            text = f"invocation type {kind.decode('latin-1')} is not emulated yet: use RequestResponse"
-            error(exchange, request_id, 400, "InvalidParameterValueException", text)
-            return
-        trace = headers.get(b"x-amzn-trace-id")
-        function.invoke(
-            Invocation(
-                exchange,
-                request_id,
-                self._arn(function.spec.name),
-                exchange.body or b"{}",
-                wants_tail=headers.get(b"x-amz-log-type") == b"Tail",
-                client_context=context,
-                trace_id=None if trace is None else trace.decode("latin-1"),
-            )
-        )
-
-    # -- what is told of functions
-    def _describe(self, exchange: Exchange, request_id: str, name: str, query: str, *, whole: bool) -> None:
-        function = self._find(exchange, request_id, name, query)
-        if function is None:
-            return
-        told: dict[str, Any] = self._configuration(function.spec)
-        if whole:
-            told = {
-                "Configuration": told,
-                "Code": {"RepositoryType": "folder", "Location": function.spec.code},
-            }
-            if function.spec.concurrency is not None:
-                told["Concurrency"] = {"ReservedConcurrentExecutions": function.spec.concurrency}
-        reply_json(exchange, request_id, told)
-
-    def _arn(self, name: str) -> str:
-        return f"arn:aws:lambda:{self._config.region}:{_ACCOUNT}:function:{name}"
-
-    def _configuration(self, spec: FunctionSpec) -> dict[str, Any]:
-        digest = base64.b64encode(bytes.fromhex(spec.code_sha256)).decode() if spec.code_sha256 else ""
-        python = platform.python_version()
-        return {
-            "FunctionName": spec.name,
-            "FunctionArn": self._arn(spec.name),
-            "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
-            "Role": f"arn:aws:iam::{_ACCOUNT}:role/lbench-emulated",
-            "Handler": spec.handler,
-            "CodeSize": 0,
-            "Description": f"emulated; Python {python} and its libraries from {', '.join(libraries())}"[:256],
-            "Timeout": max(1, round(spec.timeout_s)),
-            "MemorySize": spec.memory_mb,
-            "LastModified": time.strftime("%Y-%m-%dT%H:%M:%S.000+0000", time.gmtime()),
-            "CodeSha256": digest,
-            "Version": "$LATEST",
-            "State": "Active",
-            "LastUpdateStatus": "Successful",
-            "PackageType": "Zip",
-            "Architectures": ["arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"],
-            "EphemeralStorage": {"Size": 512},
-            "Environment": {"Variables": spec.environment},
-        }
-
-
-def _request_id() -> str:
-    """A random UUID (version 4), made in a quarter of `uuid.uuid4`'s time."""
-    text = os.urandom(16).hex()
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
-
-
-def _function_name(text: str) -> tuple[str, str]:
-    """(name, qualifier) of a name, `account:function:name` or an ARN, each with an optional qualifier."""
-    parts = text.split(":")
-    if "function" in parts[:-1]:
-        parts = parts[parts.index("function") + 1 :]
-    return parts[0], parts[1] if len(parts) > 1 else ""
-
-
-def _client_context(header: bytes | None) -> str | None:
-    """The client's context as JSON on one line.
-
-    Raises:
-        ValueError: it is not base64 of JSON.
-    """
-    if header is None:
-        return None
-    return json.dumps(json.loads(base64.b64decode(header, validate=True)))
+        elif exchange.method == b"GET" and path == "/_lbench/methods":
+            told = {"cpu_share_method": confinement.cpu.method, "memory_method": confinement.memory.method}
+            reply_json(exchange, request_id, told)
+        elif exchange.method == b"GET" and path == "/_lbench/events":
+            reply_json(exchange, request_id, {"waiting": self._events.waiting, **self._events.counts})
+        elif exchange.method == b"PUT" and path == "/_lbench/conditions":
+            try:
+                self._set_conditions(msgspec.json.decode(exchange.body, type=Conditions))
+            except msgspec.MsgspecError as problem:
+                raise Refusal("InvalidParameterValueException", str(problem)) from None
+            reply_json(exchange, request_id, {})
+        else:
+            raise Refusal("UnknownOperationException", f"{path} is not there: see docs/emulator.md")

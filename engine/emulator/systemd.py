@@ -24,7 +24,7 @@ def manager() -> str | None:
     if shutil.which("busctl") is None or shutil.which("systemctl") is None:
         return None
     for which in ("--user", *(["--system"] if os.getuid() == 0 else [])):
-        if _ask("systemctl", which, "is-system-running") in ("running", "degraded", "starting"):
+        if _ask("systemctl", which, "--no-ask-password", "is-system-running") in ("running", "degraded", "starting"):
             return which
     return None
 
@@ -37,7 +37,8 @@ def delegate(which: str, proc: Path = Path("/proc")) -> bool:
     told = _ask(
         "busctl",
         which,
-        "--no-ask-password" if which == "--system" else "--quiet",
+        "--quiet",
+        "--allow-interactive-authorization=no",
         "call",
         "org.freedesktop.systemd1",
         "/org/freedesktop/systemd1",

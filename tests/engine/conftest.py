@@ -45,6 +45,7 @@ class FakeBackend:
     origin = "measured"
     transport = None
     package_digest = None
+    own_s3: dict[str, int] = {}
     oversubscribed = False
     start_allowance_s = 0.0
 

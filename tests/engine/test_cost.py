@@ -15,14 +15,12 @@ from lbench.engine.cost import (
     billed_ms,
     bound_usd,
     duration_usd,
-    in_flight_usd,
     invocation_usd,
     machine_rent,
     run_cost,
     total_usd,
     usd_short,
     usd_text,
-    worst_ms,
 )
 
 US = rates("us-east-1", "x86_64")
@@ -173,18 +171,6 @@ def test_a_bound_without_a_price_for_s3_names_that_and_holds_for_the_rest() -> N
     assert "s3: no price for eu-west-1" in bound.left_out
 
 
-def test_what_is_in_flight_counts_as_its_time_so_far_and_its_request() -> None:
-    # 0.5 s + 1.5 s at 1,024 MB = 2 GB-s x $0.0000166667 = $0.0000333334; 2 requests: $0.0000004
-    assert in_flight_usd(US, [0.5, 1.5], 1024, deadline_s=300) == Decimal("0.0000337334")
-    assert in_flight_usd(US, np.array([0.5, 1.5]), 1024, deadline_s=300) == Decimal("0.0000337334")
-    assert in_flight_usd(US, [], 1024, deadline_s=300) == 0
-
-
-def test_what_is_in_flight_never_costs_more_than_its_bound() -> None:
-    bound = bound_usd(US, tasks=3, attempts=1, deadline_s=5, memory_mb=1769, s3_requests={}).usd
-    assert in_flight_usd(US, [1e6, 1e6, 1e6], 1769, deadline_s=5) == bound
-    assert worst_ms(5) == 16_000
-    assert worst_ms(0.0001) == 11_001
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lbench.engine.backends.base import Outcome
 from lbench.engine.events import Dispatched, Returned, StageEnded, StageStarted
-from lbench.engine.runner import Policy, RunCancelled, Runner, RunFailed, backoff_s, offload_to_thread
+from lbench.engine.runner import Policy, RunCancelled, RunFailed, Runner, backoff_s, offload_to_thread
 from lbench.engine.virtual import run_virtual
 from lbench.errors import BackendError
 from lbench.workloads.encoding import encode
@@ -354,7 +354,7 @@ def test_cancel_while_tasks_wait_for_their_backoff_leaves_no_timer(fakes, sink):
 
     with pytest.raises(RunCancelled):
         drive(backend, sink, fakes.one_stage(10), during=during)
-    assert len(backend.calls) == 10
+    assert len(backend.calls) == 4
     sink.assert_whole()
 
 
@@ -442,8 +442,8 @@ def test_a_paused_run_can_be_cancelled(fakes, sink):
         runner.cancel()
 
     with pytest.raises(RunCancelled):
-        drive(fakes.Backend(), sink, fakes.one_stage(4), during=during)
-    assert sink.of(Dispatched) == []
+        drive(fakes.Backend(capacity=2), sink, fakes.one_stage(4), during=during)
+    assert sink.statuses() == ["ok", "ok"]
 
 
 # -- jobs that are no jobs

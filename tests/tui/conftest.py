@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import os
+import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from lbench.engine.journal import is_live
 from lbench.tui.app import LbenchApp
 from lbench.tui.terminal import Terminal
 
@@ -84,3 +89,61 @@ def same_as() -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8")
 
     return compare
+
+
+# What the pty tests run where they need a run that is short, and the same on any machine.
+_SCRIPT = """
+import sys
+from lbench.engine.plan import Plan, parse_backend
+from lbench.tui.main import run
+params = {"kind": "sleep", "seconds": 0.02}
+plan = Plan(workload="probe", params=params, tasks=100, repeats=1, backends=[parse_backend("threads:concurrency=2", {})])
+sys.exit(run(plan=plan, on_hangup=ON_HANGUP))
+"""
+
+
+@pytest.fixture
+def ptys() -> ModuleType:
+    """The module with terminals of our own."""
+    return _load(HERE / "ptys.py")
+
+
+@pytest.fixture
+def program(ptys: ModuleType, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """The real program on a pty: the screens with a short plan, or `lbench ARGUMENTS`, or a script."""
+    terminals: list[Any] = []
+
+    def start(
+        *arguments: str,
+        script: str | None = None,
+        on_hangup: str = "finish",
+        size: tuple[int, int] = (120, 40),
+        shell: bool = False,
+        **environ: str,
+    ) -> Any:
+        told = script or _SCRIPT.replace("ON_HANGUP", repr(on_hangup))
+        argv = [sys.executable, "-P", *(("-m", "lbench", *arguments) if arguments else ("-c", told))]
+        usual = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        terminal = ptys.Terminal(argv, environ={**os.environ, **usual, **environ}, size=size, shell=shell)
+        terminals.append(terminal)
+        return terminal
+
+    yield start
+    for terminal in terminals:
+        terminal.__exit__(None, None, None)
+    for told in tmp_path.glob("data/lbench/sessions/*/engine.json"):
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int(json.loads(told.read_bytes())["pid"]), signal.SIGTERM)
+
+
+@pytest.fixture
+def engine_end() -> Callable[[Path], None]:
+    """Wait until the engine of a session has gone."""
+
+    def wait(folder: Path) -> None:
+        deadline_s = time.monotonic() + 60
+        while is_live(folder):
+            assert time.monotonic() < deadline_s, f"the engine of {folder} does not end"
+            time.sleep(0.02)
+
+    return wait

@@ -175,6 +175,17 @@ def _attempts(kind: Kind, run: str, tasks: int, rng: random.Random, warm: bool) 
         n += 1
 
 
+def _numbered(attempts: Iterator[tuple[float, Event]]) -> list[tuple[float, Event]]:
+    """In the order of time, the invocations numbered in the order of their dispatch."""
+    told = sorted(attempts, key=lambda item: item[0])
+    numbers: dict[int, int] = {}
+    for _, event in told:
+        if isinstance(event, Dispatched):
+            numbers[event.n] = len(numbers)
+        event.n = numbers[event.n]  # type: ignore[union-attr]
+    return told
+
+
 def events(
     kinds: tuple[Kind, ...] = USUAL,
     *,
@@ -243,7 +254,7 @@ def events(
             )
         )
         tell(StageStarted(run=run, index=0, tasks=tasks, at_s=0.001))
-        attempts = sorted(_attempts(kind, run, tasks, rng, warm=repeat > 0), key=lambda item: item[0])
+        attempts = _numbered(_attempts(kind, run, tasks, rng, warm=repeat > 0))
         stop_s = attempts[len(attempts) // 2][0] if kind.backend == failing else None
         last = 0.0
         for at_s, event in attempts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from lbench.tui.draw.scale import nice_range, tick_text, ticks
 
-__all__ = ["axis", "columns", "counts", "range_of"]
+__all__ = ["axis", "bins", "cell_of", "columns", "counts", "range_of"]
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _TAIL = 0.995  # what lies beyond this quantile is counted in the last cell
@@ -25,12 +26,19 @@ def range_of(series: list[NDArray[Any]]) -> tuple[float, float] | None:
     return nice_range(low, high)
 
 
+def bins(count: int, width: int) -> int:
+    """How many bins so many values deserve: 2 sqrt(n), so that few values make no comb, at most one a cell."""
+    return max(1, min(width, max(6, math.ceil(2 * math.sqrt(count)))))
+
+
 def counts(values: NDArray[Any], low: float, high: float, width: int) -> NDArray[np.int64]:
-    """How many values fall into each of `width` cells of [low, high]; what lies outside counts in the end cells."""
+    """How many values fall into the bin of each of `width` cells of [low, high]; what lies outside is in the end bins."""
     if not len(values) or width <= 0:
         return np.zeros(max(width, 0), dtype=np.int64)
-    at = ((np.asarray(values, dtype=np.float64) - low) * (width / (high - low))).astype(np.int64)
-    return np.bincount(np.clip(at, 0, width - 1), minlength=width)
+    many = bins(len(values), width)
+    at = ((np.asarray(values, dtype=np.float64) - low) * (many / (high - low))).astype(np.int64)
+    binned = np.bincount(np.clip(at, 0, many - 1), minlength=many)
+    return binned[np.arange(width) * many // width]
 
 
 def columns(heights: NDArray[Any], rows: int) -> list[str]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 
-__all__ = ["Ramp", "fit", "half_blocks", "resample"]
+__all__ = ["Ramp", "fit", "half_blocks", "resample", "stretched"]
 
 MISSING = -1
 
@@ -61,11 +61,31 @@ def fit(height: int, width: int, cells_wide: int, cells_high: int) -> tuple[int,
 
 
 def resample(levels: NDArray[Any], rows: int, columns: int) -> NDArray[np.int16]:
-    """The picture at another size: the nearest row that has come near each point, else missing."""
+    """The picture at another size. A row of points is the nearest of the rows it stands for that has come, or missing."""
     height, width = levels.shape
+    x = np.clip(((np.arange(columns) + 0.5) * width / columns).astype(int), 0, width - 1)
     y = ((np.arange(rows) + 0.5) * height / rows).astype(int)
-    x = ((np.arange(columns) + 0.5) * width / columns).astype(int)
-    return levels[np.clip(y, 0, height - 1)][:, np.clip(x, 0, width - 1)].astype(np.int16)
+    here = np.flatnonzero(levels[:, 0] >= 0)
+    told = np.full((rows, columns), MISSING, dtype=np.int16)
+    if not len(here):
+        return told
+    after = np.clip(np.searchsorted(here, y), 0, len(here) - 1)
+    before = np.clip(after - 1, 0, len(here) - 1)
+    nearest = np.where(np.abs(here[before] - y) <= np.abs(here[after] - y), here[before], here[after])
+    found = np.abs(nearest - y) <= max(0.5, height / rows / 2)
+    told[found] = levels[nearest[found]][:, x]
+    return told
+
+
+def stretched(levels: NDArray[Any]) -> NDArray[np.int16]:
+    """The same picture with all of the ramp in use; its ends are rounded, so that they don't creep as rows come."""
+    told = levels[(levels >= 0) & (levels < 255)]
+    if not len(told):
+        return levels.astype(np.int16)
+    low = int(np.quantile(told, 0.02)) // 16 * 16
+    high = min(254, -(-int(np.quantile(told, 0.99)) // 16) * 16)
+    scaled = np.clip((levels.astype(np.int32) - low) * 254 // max(1, high - low), 0, 254)
+    return np.where((levels < 0) | (levels == 255), levels, scaled).astype(np.int16)
 
 
 def half_blocks(levels: NDArray[Any], ramp: Ramp) -> list[list[Segment]]:

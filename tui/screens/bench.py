@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
@@ -9,18 +10,21 @@ from textual.binding import Binding
 from textual.screen import Screen
 
 from lbench.engine.session import RunView
-from lbench.tui.arrangement import Arrangement, Wanted, arrange
-from lbench.tui.board import EMPTY, Board, BoardMaker, answer_pieces
+from lbench.tui.arrangement import COMPACT, Arrangement, Wanted, arrange
+from lbench.tui.board import EMPTY, Board, BoardMaker, Row, answer_pieces
 from lbench.tui.draw.ink import Piece
 from lbench.tui.feed import Frame
+from lbench.tui.previews import Curve, Gatherer, Picture
+from lbench.tui.screens.card import CardScreen
+from lbench.tui.theme import role_of
 from lbench.tui.widgets.cost import Cost
 from lbench.tui.widgets.histograms import Histograms, cold_starts, warm_durations
 from lbench.tui.widgets.inspect import Inspect, slowest
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.preview import Preview
-from lbench.tui.widgets.table import BackendTable, Waiting
+from lbench.tui.widgets.table import BackendTable
 from lbench.tui.widgets.timeline import Timeline, lanes_wanted
-from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, clock_text, described
+from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, clock_text, described, left_text
 
 if TYPE_CHECKING:
     from lbench.tui.app import LbenchApp
@@ -41,6 +45,7 @@ class BenchScreen(Screen[None]):
         Binding("w", "app.set_up('workload')", "workload"),
         Binding("b", "app.set_up('backends')", "backends"),
         Binding("x", "app.export", "export"),
+        Binding("v", "picture", "picture"),
     ]
 
     def __init__(self) -> None:
@@ -53,7 +58,9 @@ class BenchScreen(Screen[None]):
         self._arranged_for: object = None
         self._chosen_label: str | None = None  # the backend that was chosen in the table
         self._only_picture = False
-        self.preview: object = None
+        self._selected: tuple[RunView, int] | None = None
+        self.preview: Picture | Curve | None = None
+        self._gatherer: Gatherer | None = None
         self.arrangement = Arrangement({}, ())
 
     @property
@@ -125,6 +132,12 @@ class BenchScreen(Screen[None]):
                 return number
         return max(0, len(runs) - 1)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """`picture` is a key only where the picture and the timeline share a place."""
+        if action == "picture":
+            return self.size.width < COMPACT and self.preview is not None
+        return True
+
     # -- frames
 
     def show_frame(self, frame: Frame) -> None:
@@ -138,6 +151,7 @@ class BenchScreen(Screen[None]):
 
     def _show_slow(self, frame: Frame) -> None:
         board = self.board = self._maker.make(frame)
+        self._gather(frame)
         self._arrange()
         app = self.lbench
         self.query_one(BackendTable).show(board, app.waiting)
@@ -161,21 +175,59 @@ class BenchScreen(Screen[None]):
         right.append((f"seed {board.seed}", "quiet"))
         if board.elapsed_s is not None:
             right.append((f" · {clock_text(board.elapsed_s)}", "quiet"))
+        if board.left_s and frame.now_s:
+            right.append((f" · {left_text(board.left_s)} left", "text"))
         return left, right
 
     def _answer(self, frame: Frame) -> list[Piece]:
         if frame.state == "starting":
             return [("starting the engine", "quiet")]
-        pieces = answer_pieces(self.board)
+        pieces = answer_pieces(self.board, short=self.size.width < 100)
         if frame.view.phase and frame.state == "live":
             pieces = [*pieces, (f" · {frame.view.phase}", "quiet")]
         return pieces
 
-    def _show_inspect(self) -> None:
-        panel = self.query_one(Inspect)
+    def _gather(self, frame: Frame) -> None:
+        """The newest picture there is: of the run under way once it has begun one, else of the last that has."""
+        runs = [run for run in frame.runs if run.previews]
+        if not runs:
+            self.preview, self._gatherer = None, None
+            return
+        run = next((run for run in runs if run.status == "running"), runs[-1])
+        if self._gatherer is None or self._gatherer.run is not run:
+            self._gatherer = Gatherer(frame.folder, run)
+        had, self.preview = self.preview, self._gatherer.update()
+        if (had is None) != (self.preview is None):
+            self.refresh_bindings()
+        tasks = run.known_tasks
+        done = f"{run.finished_tasks:,} of {tasks:,} tasks" if run.status == "running" else run.planned.label
+        role = role_of(run.planned.backend, run.planned.label)
+        self.query_one(Preview).show(self.preview, done, role)
+
+    def _inspected(self) -> tuple[RunView, int] | None:
+        """The invocation that the panel tells of: the selected, else the slowest of the run that is looked at."""
+        if self._selected is not None and self._selected[0] in self._timed_runs():
+            return self._selected
         run = self._looked_at()
         row = None if run is None else slowest(run)
-        panel.show(run, row, "" if run is None or row is None else self.place_of(run, row), selected=False)
+        return None if run is None or row is None else (run, row)
+
+    def _show_inspect(self) -> None:
+        panel = self.query_one(Inspect)
+        failed = self._failed()
+        chosen = self._inspected()
+        if failed is not None and self._selected is None:
+            panel.show_failure(failed.label, failed.summary.backend, str(failed.summary.error))
+        elif chosen is None:
+            panel.show(None, None, "", selected=False)
+        else:
+            panel.show(*chosen, self.place_of(*chosen), selected=self._selected is not None)
+
+    def _failed(self) -> Row | None:
+        """A backend that failed, if the person has chosen none or this one."""
+        failed = [row for row in self.board.rows if row.outlook.state == "failed" and row.summary.error is not None]
+        chosen = [row for row in failed if row.label == self._chosen_label]
+        return (chosen or (failed if self._chosen_label is None else []) or [None])[-1]
 
     def place_of(self, run: RunView, row: int) -> str:
         """The name of the lane that an invocation is in."""
@@ -185,11 +237,12 @@ class BenchScreen(Screen[None]):
         return ""
 
     def _looked_at(self) -> RunView | None:
-        """The run that the panels tell about: what is under way, else the last backend's."""
+        """The run that the panel tells about: the chosen backend's, else what is under way, else the last."""
         with_runs = [row for row in self.board.rows if row.run is not None]
+        chosen = [row for row in with_runs if row.label == self._chosen_label]
         running = [row for row in with_runs if row.outlook.state == "running"]
-        chosen = (running or with_runs)[-1:] or None
-        return chosen[0].run if chosen else None
+        rows = chosen or running or with_runs
+        return rows[-1].run if rows else None
 
     def _show_timelines(self, frame: Frame, anew: bool) -> None:
         runs = self._timed_runs()
@@ -210,5 +263,40 @@ class BenchScreen(Screen[None]):
         self._chosen_label = message.label
         self._arrange()
 
+    def on_timeline_selected(self, message: Timeline.Selected) -> None:
+        """An invocation was chosen in a timeline: the panel tells of it."""
+        self._selected = None if message.row is None else (message.run, message.row)
+        self._show_inspect()
+
     def action_inspect(self) -> None:
-        """Open the card of the invocation that is selected."""
+        """Open the card of the invocation that is selected, else of the slowest."""
+        chosen = self._inspected()
+        if chosen is None:
+            self.notify("no invocation has returned yet")
+            return
+        run, row = chosen
+        timeline = next((one for one in self._timelines if one.run is run), None)
+        self.app.push_screen(CardScreen(run, row, _stepper(timeline, run, row)))
+
+    def action_picture(self) -> None:
+        """Where there is room for one: the picture instead of the timeline, and back."""
+        self._only_picture = not self._only_picture
+        self._arrange()
+
+
+def _stepper(timeline: Timeline | None, run: RunView, row: int) -> Callable[[int], int | None]:
+    """Walks from invocation to invocation through the timeline, so that its selection goes along."""
+    if timeline is None:
+        return lambda by: None
+    timeline.choose(row)
+
+    def step(by: int) -> int | None:
+        if timeline.run is not run:
+            return None
+        if by:
+            timeline.action_step(by)
+        else:
+            timeline.action_trouble()
+        return timeline.selected
+
+    return step

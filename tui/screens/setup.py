@@ -2,30 +2,331 @@
 
 from __future__ import annotations
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.containers import Vertical, VerticalScroll
+from textual.events import DescendantFocus
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input
 
+from lbench.engine.backends import catalog
 from lbench.engine.plan import Plan
+from lbench.errors import InputError, LbenchError
+from lbench.tui.draw.ink import Piece
+from lbench.tui.forecast import Forecast, busy_notice, forecast
+from lbench.tui.forms import Draft, RunSettings, form_fields
+from lbench.tui.theme import role_of
+from lbench.tui.widgets.fields import Changed, Choice, FieldRow, Heading, Text, Ticks
+from lbench.tui.widgets.title import Answer, Keys, Title
+from lbench.workloads import registry
+from lbench.workloads.parameters import Field
 
 __all__ = ["SetupScreen"]
 
+_QUIET_S = 0.15  # without a change, before the forecast is made anew
+_BUSY_EVERY_S = 5.0
+_WIDE = 150  # columns from which the form has two columns
+_HIGH = 50  # rows from which the settings of the chosen backends are open
 
-class SetupScreen(ModalScreen[Plan | None]):
+
+class SetupScreen(Screen[Plan | None]):
     """Dismissed with the plan to start, or None."""
 
-    BINDINGS = [Binding("enter", "start", "start"), Binding("escape", "dismiss(None)", "back")]
+    BINDINGS = [
+        Binding("enter", "start", "start", key_display="↵", priority=True),
+        Binding("escape", "leave", "back", key_display="esc"),
+        Binding("up", "app.focus_previous", "field", key_display="↑↓"),
+        Binding("down", "app.focus_next", "field", key_display="↑↓"),
+        Binding("w", "jump('workload')", "workload"),
+        Binding("b", "jump('backends')", "backends"),
+    ]
+    AUTO_FOCUS = ""
 
     def __init__(self, plan: Plan, focus: str = "") -> None:
         """`focus`: "workload" or "backends", what to begin with."""
         super().__init__(id="setup")
+        self.draft = Draft(plan)
         self._plan = plan
+        self._first = focus
+        self._opened: set[int] = set()
+        self._errors: dict[str, str] = {}
+        self._forecast: Forecast | None = None
+        self._busy: str | None = None
+        self._waiting: Timer | None = None
+
+    # -- parts
 
     def compose(self) -> ComposeResult:
-        """A placeholder until the form is here."""
-        yield Static(f"{self._plan.workload} on {', '.join(choice.label for choice in self._plan.backends)}: enter starts")
+        """Title, a form that scrolls, what it comes to, keys."""
+        yield Title()
+        yield Answer()
+        with VerticalScroll(id="form", can_focus=False):
+            with Vertical(id="left"):
+                yield Heading("workload")
+                yield Choice(registry.names(), self.draft.workload, place="workload", roomy=True)
+                yield Text(id="about")
+                yield Heading("backends", id="backends-heading")
+                yield Vertical(*self._backend_rows(), id="backends")
+            with Vertical(id="right"):
+                yield Heading("parameters")
+                yield Vertical(*self._param_rows(), id="params")
+                yield Heading("runs")
+                yield Vertical(*self._rows("run", self._run_fields(), self.draft.run), id="runs")
+        yield Text(id="forecast")
+        yield Keys()
+
+    def _rows(self, place: str, fields: list[Field], texts: dict[str, str]) -> list[FieldRow]:
+        return [FieldRow(f"{place}.{field.name}", field, texts[field.name]) for field in fields]
+
+    def _param_rows(self) -> list[FieldRow]:
+        fields = form_fields(registry.describe(self.draft.workload).params)
+        return self._rows("params", fields, self.draft.params[self.draft.workload])
+
+    def _run_fields(self) -> list[Field]:
+        return [field for field in form_fields(RunSettings) if field.name != "data" or self.draft.takes_data]
+
+    def _backend_rows(self) -> list[Widget]:
+        told: list[Widget] = []
+        for index, form in enumerate(self.draft.backends):
+            told.append(Ticks(index))
+            if index in self._opened:
+                label = Field(name="label", type="text", default="", meaning="what it is called in the results")
+                fields = [label, *form_fields(catalog.settings_type(form.name))]
+                told.append(Vertical(*self._rows(f"backend.{index}", fields, form.settings), classes="settings"))
+        return told
+
+    def on_mount(self) -> None:
+        """Begin where it was asked to; look at the machine."""
+        if self.app.size.height >= _HIGH:
+            self._opened = {index for index, form in enumerate(self.draft.backends) if form.chosen}
+            if self._opened:
+                self._rebuild_backends(None)
+        self._lay_out()
+        self._tell_about()
+        self._tell_backends()
+        self.call_after_refresh(self.action_jump, self._first or "workload")
+        self._look()
+        self._look_at_machine()
+        self.set_interval(_BUSY_EVERY_S, self._look_at_machine)
+
+    def on_resize(self) -> None:
+        """One column or two."""
+        self._lay_out()
+        self._tell_forecast()
+
+    def _lay_out(self) -> None:
+        self.set_class(self.app.size.width >= _WIDE, "wide")
+        self.query_one(Title).show([("set up a comparison", "text")], [])
+
+    # -- what is told
+
+    def _tell_about(self) -> None:
+        description = registry.describe(self.draft.workload)
+        lines: list[list[Piece]] = [[("   ", "text"), (description.summary, "quiet")]]
+        if description.data:
+            lines.append([("   ", "text"), (f"data: {description.data}", "quiet")])
+        self.query_one("#about", Text).styles.height = len(lines)
+        self.query_one("#about", Text).show(lines)
+
+    def _tell_backends(self) -> None:
+        errors = {place.split(".")[1] for place in self._errors if place.startswith("backend.")}
+        width = max([12, *(len(form.label) + 1 for form in self.draft.backends)])
+        for ticks in self.query(Ticks):
+            form = self.draft.backends[ticks.index]
+            role = role_of(form.name, form.label) + "!" if form.chosen else "quiet"
+            more = ("▾ " if ticks.index in self._opened else "▸ ", "quiet")
+            said: Piece = (catalog.summary(form.name), "quiet")
+            if changed := self._changed_settings(ticks.index):
+                said = (changed, "text")
+            if str(ticks.index) in errors and ticks.index not in self._opened:
+                said = ("✘ a setting is wrong: → shows it", "wrong")
+            ticks.show(form.chosen, [(f"{form.label:{width}}", role), more, said])
+        chosen = sum(form.chosen for form in self.draft.backends)
+        self.query_one("#backends-heading", Heading).tell("backends", self._errors.get("backends", f"{chosen} chosen"))
+
+    def _changed_settings(self, index: int) -> str:
+        form = self.draft.backends[index]
+        defaults = Draft(Plan(workload=self.draft.workload)).backends
+        usual = next(other for other in defaults if other.name == form.name).settings
+        told = [f"{name} {text}" for name, text in form.settings.items() if name != "label" and text != usual[name]]
+        return ", ".join(told)
+
+    def _tell_errors(self) -> None:
+        for row in self.query(FieldRow):
+            row.say(self._errors.get(row.place))
+        self._tell_backends()
+
+    def _tell_forecast(self) -> None:
+        """What it comes to, in at most a few lines, and above the form what is wrong."""
+        told = self.query_one("#forecast", Text)
+        width = max(20, self.app.size.width - 4)
+        lines = [] if self._forecast is None else self._forecast.lines(width)
+        if self._busy:
+            lines = [*lines, [(f"! {self._busy}", "key")]]
+        told.styles.height = 1 + len(lines)
+        told.show([[], *([("   ", "text"), *pieces] for pieces in lines)])
+        self._tell_answer()
+
+    def _tell_answer(self) -> None:
+        """Line 2: what is wrong, else what the focused field means."""
+        bad = len(self._errors)
+        if bad:
+            first = self._errors.get("") or self._errors.get("backends")
+            said = first or f"{bad} field{'s' * (bad > 1)} cannot be used: marked with ✘"
+            self.query_one(Answer).show([(f"✘ {said}", "wrong")])
+            return
+        answer: list[Piece] = [("ready: ", "quiet"), ("enter", "key!"), (" starts it", "quiet")]
+        rows = [] if self.focused is None else [one for one in self.focused.ancestors if isinstance(one, FieldRow)]
+        if rows:
+            answer = [(f"{rows[0].name_shown}: ", "text"), *rows[0].hint()]
+        self.query_one(Answer).show(answer)
+
+    # -- looking ahead, in threads
+
+    def _look(self) -> None:
+        """Check what was typed, and soon tell what it comes to."""
+        self._errors = self.draft.errors()
+        self._tell_errors()
+        self._tell_forecast()
+        if self._waiting is not None:
+            self._waiting.stop()
+            self._waiting = None
+        if not self._errors:
+            self._waiting = self.set_timer(_QUIET_S, self._look_ahead)
+
+    def _look_ahead(self) -> None:
+        try:
+            self._make_forecast(self.draft.plan())
+        except InputError:
+            return  # changed since: another look follows
+
+    @work(thread=True, exclusive=True, group="forecast", exit_on_error=False)
+    def _make_forecast(self, plan: Plan) -> None:
+        try:
+            told = forecast(plan)
+        except LbenchError as error:
+            told = Forecast(problem=str(error))
+        self.app.call_from_thread(self._take_forecast, told)
+
+    def _take_forecast(self, told: Forecast) -> None:
+        self._forecast = told
+        self._tell_forecast()
+
+    @work(thread=True, exclusive=True, group="busy", exit_on_error=False)
+    def _look_at_machine(self) -> None:
+        notice = busy_notice()
+        self.app.call_from_thread(self._take_busy, notice)
+
+    def _take_busy(self, notice: str | None) -> None:
+        self._busy = notice
+        self._tell_forecast()
+
+    # -- changes
+
+    def on_changed(self, message: Changed) -> None:
+        """A field has another text."""
+        part, _, name = message.place.partition(".")
+        if part == "workload":
+            self.draft.workload = message.value
+            self._rebuild_params()
+            return
+        if part == "params":
+            self.draft.params[self.draft.workload][name] = message.value
+        elif part == "run":
+            self.draft.run[name] = message.value
+        else:
+            index, _, setting = name.partition(".")
+            self.draft.backends[int(index)].settings[setting] = message.value
+        self._look()
+
+    @work(exclusive=True, group="rebuild")
+    async def _rebuild_params(self) -> None:
+        self._tell_about()
+        params, runs = self.query_one("#params"), self.query_one("#runs")
+        async with self.batch():
+            await params.remove_children()
+            await params.mount_all(self._param_rows())
+            await runs.remove_children()
+            await runs.mount_all(self._rows("run", self._run_fields(), self.draft.run))
+        self._look()
+
+    @work(exclusive=True, group="rebuild")
+    async def _rebuild_backends(self, focus: int | None) -> None:
+        backends = self.query_one("#backends")
+        async with self.batch():
+            await backends.remove_children()
+            await backends.mount_all(self._backend_rows())
+        if focus is not None:
+            self.query_one(f"#backend-{focus}").focus()
+        self._look()
+
+    def on_ticks_ticked(self, message: Ticks.Ticked) -> None:
+        """A backend is chosen, or not."""
+        form = self.draft.backends[message.index]
+        form.chosen = not form.chosen
+        self._look()
+
+    def on_ticks_opened(self, message: Ticks.Opened) -> None:
+        """Its settings come into sight, or go."""
+        if (message.index in self._opened) != message.opened:
+            self._opened ^= {message.index}
+            self._rebuild_backends(message.index)
+
+    def on_ticks_counted(self, message: Ticks.Counted) -> None:
+        """Another of its kind, or one less."""
+        index = message.index
+        if message.more:
+            self.draft.another(index)
+            self._opened = {one + (one > index) for one in self._opened} | {index + 1}
+            self._rebuild_backends(index + 1)
+        elif self.draft.without(index):
+            self._opened = {one - (one > index) for one in self._opened if one != index}
+            self._rebuild_backends(min(index, len(self.draft.backends) - 1))
+
+    # -- keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Letters are text while a text is typed."""
+        if action == "jump":
+            return not isinstance(self.focused, Input)
+        return super().check_action(action, parameters)
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Other keys mean something."""
+        self.refresh_bindings()
+        self._tell_answer()
+
+    def action_jump(self, place: str) -> None:
+        """To the workload or to the backends."""
+        form = self.query_one("#form")
+        if place == "workload":
+            self.query_one("#at-workload").focus(scroll_visible=False)
+            form.scroll_home(animate=False)
+        else:
+            self.query(Ticks).first().focus(scroll_visible=False)
+            form.scroll_to_widget(self.query_one("#backends-heading"), animate=False, top=True)
+
+    def action_leave(self) -> None:
+        """Back, nothing is changed."""
+        self.dismiss(None)
 
     def action_start(self) -> None:
-        """Start it."""
-        self.dismiss(self._plan)
+        """Start it, if it can be; else go to the first field that is wrong."""
+        self._errors = self.draft.errors()
+        self._tell_errors()
+        self._tell_forecast()
+        if not self._errors:
+            self.dismiss(self.draft.plan())
+            return
+        place = next(iter(self._errors))
+        part, _, rest = place.partition(".")
+        if part == "backends":
+            self.action_jump("backends")
+        elif part == "backend" and (index := int(rest.partition(".")[0])) not in self._opened:
+            self._opened.add(index)
+            self._rebuild_backends(index)
+        elif place:
+            self.query_one("#at-" + place.replace(".", "-")).focus()

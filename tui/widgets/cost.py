@@ -1,10 +1,9 @@
-"""What it costs: so far, expected, and what cannot be passed; and how long it will take."""
+"""What it costs: so far, expected, and what cannot be passed."""
 
 from __future__ import annotations
 
 from textual.strip import Strip
 
-from lbench.analysis.words import seconds_text
 from lbench.engine.cost import usd_short
 from lbench.tui.board import EMPTY, Board
 from lbench.tui.draw.ink import Piece, heading, line
@@ -36,7 +35,7 @@ class Cost(Lines):
         strips = [line(palette, heading([("cost", "quiet!")], measure, width), width)]
         texts: list[list[Piece]] = []
         if board.usd is None:
-            texts.append([("$0", "bright!"), ("  nothing is charged: this machine's own cores", "quiet")])
+            texts.append([("$0", "bright!"), (" this machine's own cores", "quiet")])
         else:
             origin = next((row.summary.origin for row in charged), "measured")
             amounts = [(usd_short(board.usd), "bright!", "so far" + ("" if origin == "measured" else f", {origin}"))]
@@ -49,15 +48,13 @@ class Cost(Lines):
             size = max(len(amount) for amount, _, _ in amounts)
             texts += [[(amount.ljust(size), role), (f" {what}", "quiet")] for amount, role, what in amounts]
             if board.items:
-                told = " · ".join(f"{name} {usd_short(usd)}" for name, usd in board.items.items())
+                told = " · ".join(f"{name} {usd_short(usd).removeprefix('$0')}" for name, usd in board.items.items())
                 texts.append([(told, "quiet")])
         if charged:
             one = charged[0].summary
             texts.append([(f"{one.region} · {one.architecture} · prices {(one.price_date or '')[:7]}", "quiet")])
         rent = next((row.summary for row in board.rows if row.summary.rent_usd is not None), None)
         if rent is not None and rent.rent_usd is not None and len(texts) < height - 1:
-            texts.append([(f"{usd_short(rent.rent_usd)} rent of an equal machine for {rent.label}", "quiet")])
-        if board.left_s and len(texts) < height - 1:
-            texts.append([(f"about {seconds_text(board.left_s)} left", "text")])
+            texts.append([(f"{usd_short(rent.rent_usd)} {rent.label}: rent of an equal machine", "quiet")])
         strips += [line(palette, [("  ", "text"), *pieces], width) for pieces in texts]
         return strips

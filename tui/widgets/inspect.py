@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -100,15 +101,39 @@ class Inspect(Lines):
         self._row: int | None = None
         self._place = ""
         self._selected = False
+        self._failure: tuple[str, str, str] | None = None
 
     def show(self, run: RunView | None, row: int | None, place: str, *, selected: bool) -> None:
         """An invocation of a run, in the lane that is called `place`."""
         self._run, self._row, self._place, self._selected = run, row, place, selected
+        self._failure = None
         self.redraw()
+
+    def show_failure(self, label: str, backend: str, why: str) -> None:
+        """Why a backend failed, and what to do."""
+        self._failure = (label, backend, why)
+        self.redraw()
+
+    def _why(self, width: int, height: int) -> list[Strip]:
+        assert self._failure is not None
+        label, backend, why = self._failure
+        title: list[Piece] = [(label, role_of(backend, label) + "!"), (" failed", "wrong!")]
+        strips = [line(self.palette, heading(title, [], width), width)]
+        clean = "".join(char if char.isprintable() else " " for char in why)
+        texts = textwrap.wrap(clean, max(20, width - 4))
+        if len(texts) > height - 2:
+            texts = [*texts[: max(1, height - 3)], "…"]
+        strips += [line(self.palette, [("  ", "text"), (text, "text")], width) for text in texts]
+        what: list[Piece] = [("  ", "text"), ("r", "key!"), (" runs it again  ", "quiet"), ("b", "key!")]
+        what += [(" changes the backend", "quiet")]
+        strips.append(line(self.palette, what, width))
+        return strips
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """The heading and a line a phase."""
         palette = self.palette
+        if self._failure is not None:
+            return self._why(width, height)
         run, row = self._run, self._row
         if run is None or row is None:
             return [line(palette, heading([("slowest so far", "quiet!")], [], width), width)]

@@ -53,7 +53,7 @@ def _tasks(row: Row, width: int) -> list[Piece]:
     look = row.outlook
     total = look.tasks or 0
     count = f"{look.tasks_done:,}/{total:,}" if total else ""
-    bar = max(4, width - 12)
+    bar = max(4, width - 8)
     return [*progress(look.tasks_done, total, bar, role_of(look.backend, look.label)), (f" {count}", "text")]
 
 
@@ -61,7 +61,7 @@ def _makespan(row: Row, width: int) -> list[Piece]:
     told = row.summary.makespan_s
     if told is not None:
         text = seconds_text(told.value)
-        if told.low is not None and told.high is not None and width >= 14:
+        if told.low is not None and told.high is not None and width >= 13:
             number, _, unit = text.rpartition(" ")
             scaled = (told.high - told.low) / 2 * (1000 if unit == "ms" else 1)
             decimals = len(number.partition(".")[2])
@@ -128,20 +128,20 @@ def _answer(row: Row, width: int) -> list[Piece]:
     return [("unchecked", "quiet")] if state == "unchecked" and row.outlook.state == "ok" else [("", "quiet")]
 
 
-_COLUMNS = (
-    _Column("RUN", 7, False, 1, _runs),
-    _Column("TASKS", 22, False, 3, _tasks),
-    _Column("MAKESPAN", 15, True, 0, _makespan),
+_COLUMNS = (  # title, least width, at the right end?, rank, cell
+    _Column("RUN", 6, False, 1, _runs),
+    _Column("TASKS", 15, False, 3, _tasks),
+    _Column("MAKESPAN", 13, True, 0, _makespan),
     _Column("SPEEDUP", 8, True, 0, _speedup),
-    _Column("P50", 7, True, 5, _p50),
-    _Column("P99", 7, True, 5, _p99),
-    _Column("CV", 5, True, 6, _cv),
+    _Column("P50", 6, True, 5, _p50),
+    _Column("P99", 6, True, 5, _p99),
+    _Column("CV", 4, True, 6, _cv),
     _Column("COLD", 5, True, 4, _cold),
     _Column("COST", 9, True, 1, _cost),
-    _Column("ANSWER", 9, True, 1, _answer),
+    _Column("ANSWER", 7, True, 1, _answer),
 )
 _GAP = 1
-_LABEL = 12
+_LABEL = 11
 
 
 class BackendTable(Lines, can_focus=True):
@@ -239,12 +239,10 @@ def _fit(width: int, labels: list[str]) -> tuple[list[_Column], list[int]]:
     spare = max(0, width - need(chosen))
     widths = [label, *(column.width for column in chosen)]
     titles = [column.title for column in chosen]
-    if "TASKS" in titles:
-        more = min(spare, max(0, width // 4 - 22))
+    if "TASKS" in titles:  # the bar grows first, to a quarter of the line
+        more = min(spare // 2, max(0, width // 5 - 12))
         widths[1 + titles.index("TASKS")] += more
         spare -= more
-    rights = [1 + index for index, column in enumerate(chosen) if column.right]
-    for index in rights:
-        if rights:
-            widths[index] += min(spare // len(rights), 4)
+    for turn in range(spare):
+        widths[1 + turn % len(chosen)] += 1
     return chosen, widths

@@ -7,31 +7,28 @@ from typing import Any
 import numpy as np
 from rich.segment import Segment
 from rich.style import Style
+from textual import events
+from textual.binding import Binding
+from textual.message import Message
 from textual.strip import Strip
 
 from lbench.analysis.words import count_text, seconds_text
 from lbench.engine.columns import STATUSES
 from lbench.engine.session import RunView
+from lbench.tui.canvas import Canvas
 from lbench.tui.draw import lanes as cells
-from lbench.tui.draw.ink import Piece, heading, line
-from lbench.tui.draw.scale import window_s
+from lbench.tui.draw.ink import Piece, heading, line, width_of
 from lbench.tui.theme import role_of
 from lbench.tui.timeline import Lanes
+from lbench.tui.timewindow import Window
 from lbench.tui.widgets.lines import Lines
 
-__all__ = ["Timeline"]
-
-_STATUS = {name: code for code, name in enumerate(STATUSES)}
-_BAR_OF = np.full(len(STATUSES) + 1, cells.COMPUTE, dtype=np.uint8)
-for _name in ("cancelled", "superseded", "throttled"):
-    _BAR_OF[_STATUS[_name]] = cells.DISCARDED
-_MARK_OF = np.zeros(len(STATUSES) + 1, dtype=np.uint8)
-_MARK_OF[_STATUS["error"]] = cells.ERROR
-_MARK_OF[_STATUS["timeout"]] = cells.TIMEOUT
-_MARK_OF[_STATUS["throttled"]] = cells.THROTTLED
+__all__ = ["NAMES", "Timeline", "lanes_wanted"]
 
 PLACES = {"processes": "worker", "threads": "thread", "sequential": "worker"}
 NAMES = {"processes": "w", "threads": "t", "sequential": "w"}
+LEGEND = "░ init  ▒ fetch  ▆ compute  × error  ! throttled  ↻ retry  ▂ unused"
+_TROUBLE = [STATUSES.index(name) for name in ("error", "timeout", "throttled")]
 
 
 def lanes_wanted(run: RunView | None, there: int) -> int:
@@ -44,194 +41,311 @@ def lanes_wanted(run: RunView | None, there: int) -> int:
 class Timeline(Lines, can_focus=True):
     """One backend's newest run."""
 
+    BINDINGS = [
+        Binding("up", "lane(-1)", "lane", key_display="↑↓"),
+        Binding("down", "lane(1)", "lane", key_display="↑↓"),
+        Binding("left", "step(-1)", "task", key_display="←→"),
+        Binding("right", "step(1)", "task", key_display="←→"),
+        Binding("pageup", "lane(-10)", "lanes", show=False),
+        Binding("pagedown", "lane(10)", "lanes", show=False),
+        Binding("plus,equals_sign", "zoom(0.5)", "zoom", key_display="+-"),
+        Binding("minus", "zoom(2)", "zoom", key_display="+-"),
+        Binding("less_than_sign,comma", "pan(-0.5)", "pan", key_display="<>"),
+        Binding("greater_than_sign,full_stop", "pan(0.5)", "pan", key_display="<>"),
+        Binding("f", "follow", "follow"),
+        Binding("s", "sort", "sort"),
+        Binding("m", "slowest", "slowest"),
+        Binding("n", "trouble", "next error"),
+    ]
+
+    class Selected(Message):
+        """Another invocation was chosen (`row` None: none)."""
+
+        def __init__(self, run: RunView, row: int | None) -> None:
+            self.run = run
+            self.row = row
+            super().__init__()
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._run: RunView | None = None
         self._epoch = -1
-        self._lanes: Lanes | None = None
-        self._window = (0.0, 1.0)
-        self._now_s: float | None = None
-        self._buffer: Any = None  # (lanes seen, width) of codes, without what is running
-        self._marks: Any = None
+        self._now_s = 0.0
         self._strips_of: dict[int, tuple[bytes, Strip]] = {}
-        self.top = 0
+        self._ended: Any = np.empty(0, dtype=np.int32)
+        self.window = Window()
+        self.selected: int | None = None
+        self.by_duration = False
+        self._order: list[int] | None = None  # lanes as sorted by duration
+        self._top = 0
 
     @property
     def run(self) -> RunView | None:
         """What is drawn."""
         return self._run
 
-    def name_of(self, run: RunView, row: int) -> str | None:
-        """The name of an invocation's lane, if it is drawn here."""
-        if run is not self._run or self._lanes is None or row >= len(self._lanes.of_rows()):
-            return None
-        return self._lane_name(int(self._lanes.of_rows()[row]))
-
-    def _lane_name(self, lane: int) -> str:
-        assert self._run is not None and self._lanes is not None
-        digits = max(2, len(str(max(0, len(self._lanes) - 1))))
-        return f"{NAMES.get(self._run.planned.backend, 'e')}{lane:0{digits}d}"
-
     # -- what is shown
 
     def show(self, run: RunView | None, rows: list[int] | None, now_s: float | None, epoch: int) -> None:
         """A run, the rows of it that changed (None: all may have), and how old it is while it is under way."""
         if run is None:
-            self._run, self._epoch, self._lanes = None, epoch, None
+            self._run = None
             return
-        if run is not self._run or epoch != self._epoch or self._lanes is None or rows is None:
+        if run is not self._run or epoch != self._epoch or rows is None:
+            if self._run is None or run.planned.label != self._run.planned.label or epoch != self._epoch:
+                self._top = 0
             self._run, self._epoch = run, epoch
             self._lanes = Lanes(run)
-            rows = list(range(len(run.columns)))
-            self._buffer = None
+            self._canvas = Canvas(self._lanes)
             self._strips_of.clear()
-        self._now_s = now_s
+            self._order = None
+            self.selected = None
+            self.window = Window()
+            rows = list(range(len(run.columns)))
+        was_over = run.ended is not None and self.window.follow and self.window.end_s == self.whole_s
+        if was_over and not rows:
+            return  # nothing moves
+        self._now_s = now_s if now_s is not None else self.whole_s
         ended = self._lanes.update(rows)
-        self._follow()
-        if self._buffer is not None:
-            self._paint(ended)
+        self._ended = ended if not len(self._ended) else np.concatenate([self._ended, ended])
         self.redraw()
 
-    def _follow(self) -> None:
-        run = self._run
-        assert run is not None
-        if run.ended is not None:
-            last = run.ended.makespan_s
-            if last is None:
-                returned = run.columns["returned_s"]
-                last = float(np.nanmax(returned)) if len(returned) and not np.isnan(returned).all() else 0.1
-            window = (0.0, max(last, 1e-3))
-        else:
-            window = (0.0, window_s(self._now_s or 0.0))
-        if window != self._window:
-            self._window = window
-            self._buffer = None
-
     @property
-    def lanes_wanted(self) -> int:
-        """How many lanes there are, or will be."""
-        return lanes_wanted(self._run, 0 if self._lanes is None else len(self._lanes))
+    def whole_s(self) -> float:
+        """The run's length so far."""
+        run = self._run
+        if run is None:
+            return 1.0
+        if run.ended is None and not run.interrupted:
+            return max(self._now_s, 1e-3)
+        if run.ended is not None and run.ended.makespan_s is not None:
+            return max(run.ended.makespan_s, 1e-3)
+        returned = run.columns["returned_s"]
+        return float(np.nanmax(returned)) if len(returned) and not np.isnan(returned).all() else 0.1
 
-    # -- cells
+    def name_of(self, run: RunView, row: int) -> str | None:
+        """The name of an invocation's lane, if it is drawn here."""
+        if run is not self._run or row >= len(self._lanes.of_rows()):
+            return None
+        return self._lane_name(int(self._lanes.of_rows()[row]))
 
-    def _paint(self, rows: Any) -> None:
-        """Paint rows that have ended into the buffer."""
-        assert self._run is not None and self._lanes is not None
+    def _lane_name(self, lane: int) -> str:
+        assert self._run is not None
+        digits = max(2, len(str(max(0, len(self._lanes) - 1))))
+        return f"{NAMES.get(self._run.planned.backend, 'e')}{lane:0{digits}d}"
+
+    # -- keys
+
+    def _place_order(self) -> list[int]:
+        """Lanes in the order in which they are shown."""
+        count = len(self._lanes)
+        if not self.by_duration:
+            return list(range(count))
+        if self._order is None or len(self._order) != count:
+            assert self._run is not None
+            columns = self._run.columns
+            took = np.nan_to_num(columns["returned_s"] - columns["dispatched_s"], nan=0.0)
+            longest = np.zeros(count)
+            lanes = self._lanes.of_rows()
+            inside = (lanes >= 0) & (lanes < count)
+            np.maximum.at(longest, lanes[inside], took[inside])
+            self._order = np.argsort(-longest, kind="stable").tolist()
+        return self._order
+
+    def choose(self, row: int | None) -> None:
+        """Select an invocation and bring it into view."""
+        run = self._run
+        if run is None:
+            return
+        self.selected = row
+        if row is not None:
+            begun, end = self._canvas.extent(row, self._now_s)
+            self.window = self.window.around(begun, end, self.whole_s)
+            order = self._place_order()
+            lane = int(self._lanes.of_rows()[row])
+            if lane in order:
+                self._bring(order.index(lane))
+        self.post_message(self.Selected(run, row))
+        self.redraw()
+
+    def _bring(self, place: int) -> None:
+        shown = max(1, self.size.height - 1)
+        self._top = max(0, min(max(place - shown + 1, min(self._top, place)), max(0, len(self._lanes) - shown)))
+
+    def _rows_of(self, lane: int) -> Any:
+        """The rows of a lane in the order of time."""
+        assert self._run is not None
+        rows = np.flatnonzero(self._lanes.of_rows() == lane)
+        return rows[np.argsort(self._run.columns["dispatched_s"][rows], kind="stable")]
+
+    def action_lane(self, by: int) -> None:
+        """The invocation at about the same time in another lane."""
+        if self._run is None or not len(self._lanes):
+            return
+        order = self._place_order()
+        if self.selected is None:
+            place, at_s = (self._top if by > 0 else self._top), self.window.start_s
+        else:
+            lane = int(self._lanes.of_rows()[self.selected])
+            place = max(0, min(len(order) - 1, order.index(lane) + by))
+            begun, end = self._canvas.extent(self.selected, self._now_s)
+            at_s = (begun + end) / 2
+        rows = self._rows_of(order[place])
+        if len(rows):
+            dispatched = self._run.columns["dispatched_s"][rows]
+            self.choose(int(rows[max(0, int(np.searchsorted(dispatched, at_s, side="right")) - 1)]))
+
+    def action_step(self, by: int) -> None:
+        """The next or the previous invocation of the lane."""
+        if self._run is None or self.selected is None:
+            self.action_lane(0)
+            return
+        rows = self._rows_of(int(self._lanes.of_rows()[self.selected]))
+        place = int(np.flatnonzero(rows == self.selected)[0]) + by
+        if 0 <= place < len(rows):
+            self.choose(int(rows[place]))
+
+    def action_zoom(self, factor: float) -> None:
+        """Closer or further, about the selected invocation, else about the middle."""
+        if self._run is None:
+            return
+        about = sum(self.window.span) / 2
+        if self.selected is not None:
+            about = sum(self._canvas.extent(self.selected, self._now_s)) / 2
+        self.window = self.window.zoomed(factor, about, self.whole_s)
+        self.redraw()
+
+    def action_pan(self, share: float) -> None:
+        """Sideways."""
+        if self._run is not None and not self.window.follow:
+            self.window = self.window.panned(share, self.whole_s)
+            self.redraw()
+
+    def action_follow(self) -> None:
+        """All of the run again, growing with it."""
+        self.window = Window()
+        self.redraw()
+
+    def action_sort(self) -> None:
+        """By environment, or the lane with the longest invocation first."""
+        self.by_duration = not self.by_duration
+        self._order = None
+        self._top = 0
+        self.redraw()
+
+    def action_slowest(self) -> None:
+        """Jump to the invocation that took longest."""
+        if self._run is None or not len(self._run.columns):
+            return
         columns = self._run.columns
-        if not len(rows):
-            return
-        lanes = self._lanes.of_rows()[rows]
-        inside = (lanes >= 0) & (lanes < len(self._buffer))
-        rows, lanes = rows[inside], lanes[inside]
-        if not len(rows):
-            return
-        start_s, end_s = self._window
-        width = self._buffer.shape[1]
-        cell_s = (end_s - start_s) / width
-        status = columns["status"][rows]
-        begun = np.where(np.isnan(columns["started_s"][rows]), columns["dispatched_s"][rows], columns["started_s"][rows])
-        finished = columns["finished_s"][rows]
-        done = np.where(np.isnan(finished), columns["returned_s"][rows], finished)
-        codes = _BAR_OF[status].copy()
-        odd = (self._lanes.ordinals()[rows] & 1).astype(bool)
-        codes[odd & (codes == cells.COMPUTE)] = cells.SECOND
-        order = np.argsort(begun, kind="stable")
-        first, last = cells.spans(begun, done, start_s, cell_s, width)
-        cells.paint(self._buffer, lanes[order], first[order], last[order], codes[order])
-        init = columns["init_ms"][rows]
-        cold = (columns["cold"][rows] == 1) & (init > 0)
-        if cold.any():
-            a, b = cells.spans(begun[cold] - init[cold] / 1000, begun[cold], start_s, cell_s, width)
-            cells.paint(self._buffer, lanes[cold], a, b, np.full(int(cold.sum()), cells.INIT, dtype=np.uint8))
-        fetch = columns["fetch_ms"][rows]
-        fetching = fetch / 1000 > cell_s / 2
-        if fetching.any():
-            a, b = cells.spans(begun[fetching], begun[fetching] + fetch[fetching] / 1000, start_s, cell_s, width)
-            cells.paint(self._buffer, lanes[fetching], a, b, np.full(int(fetching.sum()), cells.FETCH, dtype=np.uint8))
-        marks = _MARK_OF[status]
-        marked = marks > 0
-        if marked.any():
-            cells.paint_marks(self._marks, lanes[marked], np.maximum(first, last - 1)[marked], marks[marked])
-        again = (columns["attempt"][rows] > 0) & (last > first)
-        if again.any():
-            at = first[again]
-            cells.paint_marks(self._marks, lanes[again], at, np.full(int(again.sum()), cells.RETRIED, dtype=np.uint8))
+        took = columns["returned_s"] - columns["dispatched_s"]
+        if not np.isnan(took).all():
+            self.choose(int(np.nanargmax(took)))
 
-    def _ensure(self, height: int, width: int) -> None:
-        assert self._run is not None and self._lanes is not None
-        if self._buffer is not None and self._buffer.shape == (len(self._lanes), width):
+    def action_trouble(self) -> None:
+        """Jump to the next invocation that went wrong, in the order of time; from the last to the first."""
+        if self._run is None:
             return
-        if self._buffer is not None and self._buffer.shape[1] == width:
-            more = len(self._lanes) - len(self._buffer)
-            self._buffer = np.concatenate([self._buffer, np.zeros((more, width), dtype=np.uint8)])
-            self._marks = np.concatenate([self._marks, np.zeros((more, width), dtype=np.uint8)])
-            return
-        self._buffer = np.zeros((len(self._lanes), width), dtype=np.uint8)
-        self._marks = np.zeros((len(self._lanes), width), dtype=np.uint8)
-        status = self._run.columns["status"]
-        self._paint(np.flatnonzero(status >= 0))
-
-    def _row(self, lane: int, running: list[int]) -> Any:
-        """A lane's cells with what runs in it and the marks above all."""
-        assert self._run is not None and self._lanes is not None
-        row = self._buffer[lane].copy()
-        start_s, end_s = self._window
-        width = len(row)
-        cell_s = (end_s - start_s) / width
         columns = self._run.columns
-        now = self._now_s if self._now_s is not None else end_s
-        for invocation in running:
-            begun = float(columns["dispatched_s"][invocation])
-            first = max(0, int((begun - start_s) / cell_s))
-            last = min(width, max(first + 1, int((now - start_s) / cell_s) + 1))
-            if first >= width or last <= 0:
-                continue
-            known = columns["environment"][invocation] >= 0
-            odd = int(self._lanes.ordinals()[invocation]) & 1
-            row[first:last] = (cells.SECOND if odd else cells.COMPUTE) if known else cells.INFERRED
-            row[last - 1] = cells.RUNNING_END
-        marks = self._marks[lane]
-        np.copyto(row, marks, where=marks > 0)
-        return row
+        rows = np.flatnonzero(np.isin(columns["status"], _TROUBLE))
+        if not len(rows):
+            self.app.notify("nothing went wrong in this run")
+            return
+        rows = rows[np.argsort(columns["dispatched_s"][rows], kind="stable")]
+        if self.selected is None:
+            self.choose(int(rows[0]))
+            return
+        later = rows[columns["dispatched_s"][rows] > columns["dispatched_s"][self.selected]]
+        self.choose(int(later[0] if len(later) else rows[0]))
+
+    def on_click(self, event: events.Click) -> None:
+        """Select what was clicked."""
+        if self._run is None or event.y < 1:
+            return
+        order = self._place_order()
+        place = self._top + event.y - 1
+        head = self._head
+        if place >= len(order) or event.x < head:
+            return
+        start_s, end_s = self.window.span
+        at_s = start_s + (event.x - head + 0.5) * (end_s - start_s) / max(1, self.size.width - head - 1)
+        rows = self._rows_of(order[place])
+        if len(rows):
+            begun = self._run.columns["dispatched_s"][rows]
+            self.choose(int(rows[max(0, int(np.searchsorted(begun, at_s, side="right")) - 1)]))
+
+    def on_focus(self) -> None:
+        """The heading tells the signs."""
+        self.redraw()
+
+    def on_blur(self) -> None:
+        """The heading tells less."""
+        self.redraw()
 
     # -- strips
+
+    @property
+    def _head(self) -> int:
+        return max(2, len(str(max(0, len(self._lanes) - 1)))) + 3
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """The heading and a line a lane."""
         palette = self.palette
-        run, lanes = self._run, self._lanes
-        if run is None or lanes is None:
+        run = self._run
+        if run is None:
             return []
-        backend, label = run.planned.backend, run.planned.label
-        role = role_of(backend, label)
+        role = role_of(run.planned.backend, run.planned.label)
+        lanes = self._lanes
+        over = run.ended is not None or run.interrupted
+        self.window = self.window.at(self.whole_s, over)
         shown = min(max(0, height - 1), len(lanes))
-        digits = max(2, len(str(max(0, len(lanes) - 1))))
-        head = digits + 3
-        self._ensure(shown, max(1, width - head - 1))
-        place = PLACES.get(backend, "environment")
-        count = count_text(len(lanes), place)
-        if shown < len(lanes):
-            count += f" ({shown} shown)"
-        title: list[Piece] = [(label, role + "!"), (f" · {count}", role + "!")]
-        measure: list[Piece] = [(f"0 – {seconds_text(self._window[1])}", "quiet")]
-        strips = [line(palette, heading(title, measure, width), width)]
+        self._top = max(0, min(self._top, len(lanes) - shown))
+        visible = self._place_order()[self._top : self._top + shown]
+        self._canvas.frame(visible, self.window.span, max(1, width - self._head - 1), self._ended)
+        self._ended = np.empty(0, dtype=np.int32)
+        strips = [line(palette, self._heading(role, shown, width), width)]
         running: dict[int, list[int]] = {}
         for row, lane in lanes.running.items():
             running.setdefault(lane, []).append(row)
+        chosen = -1 if self.selected is None else int(lanes.of_rows()[self.selected])
         styles = self._styles(role)
-        ground = palette.style("text")
-        quiet = palette.style("quiet")
-        for lane in range(self.top, min(self.top + shown, len(lanes))):
-            codes = self._row(lane, running.get(lane, []))
-            key = codes.tobytes() + palette.name.encode()
+        ground, quiet, bright = palette.style("text"), palette.style("quiet"), palette.style("bright")
+        for number, lane in enumerate(visible):
+            selected = self.selected if lane == chosen else None
+            codes = self._canvas.line(number, running.get(lane, []), self._now_s, selected)
+            key = b"%d|%d|" % (selected is not None, len(lanes)) + palette.name.encode() + codes.tobytes()
             known = self._strips_of.get(lane)
             if known is None or known[0] != key:
-                name = f" {self._lane_name(lane)} "
-                made = [Segment(name, quiet), *cells.segments(codes, styles), Segment(" ", ground)]
-                self._strips_of[lane] = known = (key, Strip(made, len(name) + len(codes) + 1))
+                name = Segment(f" {self._lane_name(lane)} ", quiet if selected is None else bright)
+                made = [name, *cells.segments(codes, styles), Segment(" ", ground)]
+                self._strips_of[lane] = known = (key, Strip(made, len(name.text) + len(codes) + 1))
             strips.append(known[1])
         return strips
+
+    def _heading(self, role: str, shown: int, width: int) -> list[Piece]:
+        assert self._run is not None
+        backend, label = self._run.planned.backend, self._run.planned.label
+        lanes = len(self._lanes)
+        count = count_text(lanes, PLACES.get(backend, "environment"))
+        if shown < lanes:
+            first = self._top + 1
+            count += f" ({first}–{self._top + shown})"
+        if self.by_duration:
+            count += ", longest first"
+        mark = "▸ " if self.has_focus else ""
+        title: list[Piece] = [(f"{mark}{label}", role + "!"), (f" · {count}", role)]
+        start_s, end_s = self.window.span
+        measure: list[Piece] = [(_span_text(start_s, end_s), "quiet")]
+        if self.has_focus and width - width_of(title) - width_of(measure) - len(LEGEND) > 12:
+            measure = [(LEGEND + "   ", "quiet"), *measure]
+        return heading(title, measure, width)
 
     def _styles(self, accent: str) -> list[Style]:
         roles = {"accent": accent, "second": "@" + accent}
         return [self.palette.style(roles.get(role, role)) for _, role in cells.CODES.values()]
+
+
+def _span_text(start_s: float, end_s: float) -> str:
+    if start_s <= 0:
+        return f"0 – {seconds_text(end_s)}"
+    return f"{seconds_text(start_s)} – {seconds_text(end_s)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from textual.strip import Strip
@@ -9,7 +10,7 @@ from textual.strip import Strip
 from lbench.tui.draw.ink import Piece, between, line
 from lbench.tui.widgets.lines import Lines
 
-__all__ = ["Answer", "Keys", "Title", "TooSmall", "clock_text", "described"]
+__all__ = ["Answer", "Keys", "Title", "TooSmall", "clock_text", "described", "left_text"]
 
 _SHOWN_PARAMS = 3
 
@@ -19,6 +20,15 @@ def clock_text(seconds: float) -> str:
     whole = int(seconds)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60:02d}:{rest % 60:02d}"
+
+
+def left_text(seconds: float) -> str:
+    """"4 s", "25 s", "3 min", "2 h": coarse, so that it doesn't twitch."""
+    for limit, step, unit in ((10, 1, "s"), (100, 5, "s"), (5400, 60, "min")):
+        if seconds < limit:
+            whole = max(1, math.ceil(seconds / step))
+            return f"{whole if unit == 'min' else whole * step} {unit}"
+    return f"{math.ceil(seconds / 3600)} h"
 
 
 def described(workload: str, params: dict[str, Any], tasks: int | None) -> str:

@@ -314,3 +314,50 @@ def test_a_report_of_another_request_is_not_taken() -> None:
 def test_no_log_breaks_the_reader(tail: bytes) -> None:
     last_report(tail, "x")
     last_report(tail, None)
+
+
+NAME = "79b5e81f-9cdd-4145-b1f6-7c50ef8a2a36"
+TEXT = f"REPORT RequestId: {NAME}\tDuration: %s ms\tBilled Duration: %s ms\tMemory Size: 128 MB\tMax Memory Used: 9 MB\t"
+JSON = (
+    f'{{"time":"2026-10-08T07:30:29.470Z","type":"platform.report","record":{{"requestId":"{NAME}","metrics":'
+    '{"durationMs":%s,"billedDurationMs":%s,"memorySizeMB":128,"maxMemoryUsedMB":9},"status":"success"}}'
+)
+END = f"END RequestId: {NAME}"
+
+FORGERIES = {
+    "the same request": TEXT % ("1", "1"),
+    "the same request, JSON": JSON % ("1", "1"),
+    "another request": (TEXT % ("1", "1")).replace(NAME, "somebody-else"),
+    "no number": TEXT % ("x", "x"),
+    "a huge number": JSON % ("1e400", "1e400"),
+    "half a line": (TEXT % ("1", "1"))[:60],
+    "with an end of its own": f"{END}\n{TEXT % ('1', '1')}\nXRAY TraceId: 1-2-3\tSegmentId: 4\tSampled: true",
+    "JSON in JSON": '{"message":%r}' % (JSON % ("1", "1")),
+    "deep JSON": '{"type":"platform.report","record":' + "[" * 3000,
+    "unfinished": 'x {"time":',
+    "bytes": "\x00\ufffd\r",
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
+@pytest.mark.parametrize("true", [f"{END}\n{TEXT % ('6.1', '7')}\n", f"{JSON % ('6.1', '7')}\n"], ids=["text", "JSON"])
+@pytest.mark.parametrize("glue", ["\n", ""], ids=["lines", "no end of line"])
+def test_what_imitates_a_report_is_not_believed_beside_the_true_one(forgery: str, true: str, glue: str) -> None:
+    found = last_report((forgery + glue + true).encode()[-4096:], NAME)
+    assert found is not None and (found.billed_ms, found.memory_mb, found.max_memory_mb) == (7, 128, 9)
+
+
+@given(
+    noise=st.lists(st.sampled_from([*FORGERIES.values(), "a line\n" * 50, "é" * 2000, ""])).map("\n".join),
+    form=st.sampled_from([f"{END}\n{TEXT % ('6.1', '7')}\n", f"{JSON % ('6.1', '7')}\n"]),
+    kept=st.integers(min_value=400, max_value=4096),
+)
+def test_a_tail_that_begins_in_the_middle_of_a_line_ends_with_the_true_report(noise: str, form: str, kept: int) -> None:
+    found = last_report((noise + "\n" + form).encode()[-kept:], NAME)
+    assert found is not None and found.billed_ms == 7
+
+
+@pytest.mark.parametrize("form", [TEXT % ("6.1", "7"), JSON % ("6.1", "7")], ids=["text", "JSON"])
+def test_a_report_that_is_cut_off_itself_is_none(form: str) -> None:
+    for cut in range(1, len(form)):
+        assert last_report(form[cut:].encode(), NAME) is None

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime
 import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
 from unittest import mock
+from urllib.parse import quote
 
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +87,53 @@ def test_every_signature_equals_botocores(
     assert ours["authorization"] == theirs["authorization"]
     for name in ("x-amz-date", "x-amz-security-token", "x-amz-content-sha256"):
         assert ours.get(name) == theirs.get(name)
+
+
+RAW_QUERY = st.lists(
+    st.sampled_from(["a=1", "a", "a=", "=1", "=", "", "a=b=c", "a=%20", "a=+", "%E1%88%B4=ü", "A=1", "a=~", "%zz", "b&&"])
+).map("&".join)
+
+
+@given(query=RAW_QUERY, service=st.sampled_from(["lambda", "s3"]))
+def test_every_odd_query_string_is_signed_as_botocore_does(query: str, service: str) -> None:
+    keys = Credentials("AK", "SK", "a token")
+    ours = Signer(keys, "eu-central-1", service).sign(
+        "POST", "/x", query, {"host": "example.com"}, hashlib.sha256(b"").hexdigest(), at=1_000_000_000
+    )
+    theirs = botocores(service, keys, "/x", query, {}, b"", 1_000_000_000)
+    assert ours["authorization"] == theirs["authorization"]
+
+
+@given(offset_s=st.floats(-1e6, 1e6), now=st.floats(2e6, 4e9))
+def test_a_signer_that_knows_the_clock_is_wrong_signs_for_the_right_time(offset_s: float, now: float) -> None:
+    keys = Credentials("AK", "SK")
+    arguments = ("POST", "/x", "", {"host": "example.com"}, hashlib.sha256(b"").hexdigest())
+    with mock.patch.object(time, "time", lambda: now):
+        corrected = Signer(keys, "eu-central-1", "lambda", offset_s=offset_s).sign(*arguments)
+    assert corrected == Signer(keys, "eu-central-1", "lambda").sign(*arguments, at=now + offset_s)
+    theirs = botocores("lambda", keys, "/x", "", {}, b"", int(now + offset_s))
+    assert corrected["authorization"] == theirs["authorization"]
+
+
+SUITE = json.loads((Path(__file__).parent / "data" / "aws_sig_v4_test_suite.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", SUITE["cases"], ids=lambda case: case["name"])
+def test_awss_published_test_vector_is_signed_as_published(case: dict[str, Any]) -> None:
+    headers: dict[str, str] = {}
+    for name, value in case["headers"]:  # a header given twice is one with both values (RFC 9110, 5.3)
+        headers[name.lower()] = f"{headers[name.lower()]},{value}" if name.lower() in headers else value
+    path, _, query = case["target"].partition("?")
+    signer = Signer(Credentials(*SUITE["credentials"], case.get("token")), SUITE["region"], SUITE["service"])
+    signed = signer.sign(
+        case["method"],
+        path,
+        quote(query, safe="&=%-_.~"),
+        headers,
+        hashlib.sha256(case.get("body", "").encode()).hexdigest(),
+        at=calendar.timegm(time.strptime(SUITE["signed_at"], "%Y%m%dT%H%M%SZ")),
+    )
+    assert signed["authorization"] == case["authorization"]
 
 
 @given(credentials=CREDENTIALS, moments=st.lists(EPOCH, min_size=1, max_size=5), paths=st.lists(PATH, min_size=1))

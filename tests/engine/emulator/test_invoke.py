@@ -22,6 +22,8 @@ import botocore.config
 import botocore.exceptions
 import pytest
 
+from lbench.engine.emulator.shares import METHODS
+
 HANDLERS = """
 import os, sys, logging
 
@@ -148,7 +150,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         ]
         functions.append(function(f"broken-{client}", "broken.handle", runtime_client=client))
     config = folder / "config.json"
-    config.write_text(json.dumps({"functions": functions, "concurrency": 6}))
+    config.write_text(json.dumps({"functions": functions, "concurrency": 7}))
     process = subprocess.Popen(
         [sys.executable, "-m", "lbench.engine.emulator", "--config", str(config)],
         stdout=subprocess.PIPE,
@@ -371,7 +373,7 @@ def test_an_environment_is_frozen_between_invocations(service: Service) -> None:
 def test_environments_are_listed_with_what_is_known_of_them(service: Service) -> None:
     stream = service.invoke("where")["value"]
     (told,) = [one for one in service.environments("where") if one["id"] == stream]
-    assert told["cpu_share_method"] == "none"
+    assert told["cpu_share_method"] in METHODS
     assert told["init_ms"] > 0
     assert told["memory_mb"] == 1769
     assert told["invocations"] >= 1
@@ -451,11 +453,12 @@ def test_a_function_is_found_by_each_form_of_its_name(service: Service, name: st
     assert service.invoke(name, 5)["value"] == 5
 
 
-def test_events_come_later_and_say_so(service: Service) -> None:
-    refused = service.error(FunctionName="echo", InvocationType="Event", Payload="{}")
-    assert refused["Error"]["Code"] == "InvalidParameterValueException"
-    assert "not emulated yet" in refused["Error"]["Message"]
-    assert service.client.invoke(FunctionName="echo", InvocationType="DryRun")["StatusCode"] == 204
+def test_a_dry_run_runs_nothing(service: Service) -> None:
+    before = len(service.environments("missing"))
+    answer = service.client.invoke(FunctionName="missing", InvocationType="DryRun")
+    assert answer["StatusCode"] == 204
+    assert answer["Payload"].read() == b""
+    assert len(service.environments("missing")) == before
 
 
 def test_the_functions_are_listed_and_described(service: Service) -> None:
@@ -471,7 +474,7 @@ def test_the_functions_are_listed_and_described(service: Service) -> None:
 
 def test_what_is_not_emulated_is_an_error_and_no_silence(service: Service) -> None:
     with pytest.raises(botocore.exceptions.ClientError, match="not emulated"):
-        service.client.delete_function(FunctionName="echo")
+        service.client.list_aliases(FunctionName="echo")
 
 
 def test_the_most_memory_that_was_used_is_reported(service: Service) -> None:

@@ -1,0 +1,45 @@
+"""What the commands that open the screens share: their options, and when there can be screens at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from lbench.tui.feed import Feed
+
+__all__ = ["can_show", "screen_options", "show"]
+
+
+def screen_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--no-mouse` and `--theme`: parameters `no_mouse` and `theme`."""
+    command = click.option("--theme", type=click.Choice(["dark", "light"]), default="dark", help="The screens' colours.")(
+        command
+    )
+    return click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")(command)
+
+
+def can_show() -> bool:
+    """Whether input and output are a terminal that can be drawn on."""
+    from lbench.cli.style import is_live_terminal
+
+    return sys.stdin.isatty() and all(is_live_terminal(stream) for stream in (sys.stdout, sys.stderr))
+
+
+def show(feed: Feed | None = None, *, attach: Path | None = None, no_mouse: bool, theme: str) -> int:
+    """Open the screens on a feed, on a session whose engine runs, or before a first run; returns the exit code.
+
+    Raises:
+        InputError: a setting is wrong.
+    """
+    from lbench.config.settings import load, on_hangup
+    from lbench.tui.main import run
+
+    chosen = load().values
+    return run(
+        feed, attach=attach, mouse=not no_mouse, theme=theme, fps=chosen.fps, on_hangup=on_hangup(chosen, "tui")
+    )

@@ -1,0 +1,410 @@
+"""The operations on functions besides Invoke: create, change, publish, delete, list, and their limits."""
+
+from __future__ import annotations
+
+import base64
+import platform
+import re
+import urllib.parse
+import uuid
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from lbench.engine.emulator import naming
+from lbench.engine.emulator.describe import architecture, configuration, timestamp
+from lbench.engine.emulator.errors import Refusal
+from lbench.engine.emulator.events import EventQueue
+from lbench.engine.emulator.functions import LATEST, Function
+from lbench.engine.emulator.invoke import find
+from lbench.engine.emulator.package import ZIPPED_LIMIT, BadPackage, Package, unpack
+from lbench.engine.emulator.shared import Shared
+from lbench.engine.emulator.spec import FunctionSpec
+from lbench.errors import InputError
+
+__all__ = ["Control"]
+
+T = TypeVar("T")
+_PAGE = 50  # functions on a page: AWS's most, whatever is asked for
+_VARIABLES_LIMIT = 4096  # bytes of all variables together
+_BOUNDS = {"MemorySize": ("memorySize", 128, 10_240), "Timeout": ("timeout", 1, 900)}
+_FOREIGN = (  # what AWS has and this has not: named rather than passed over in silence
+    "VpcConfig",
+    "DeadLetterConfig",
+    "KMSKeyArn",
+    "Layers",
+    "FileSystemConfigs",
+    "ImageConfig",
+    "CodeSigningConfigArn",
+    "CapacityProviderConfig",
+    "DurableConfig",
+    "TenancyConfig",
+)
+
+
+class _Variables(msgspec.Struct, rename="pascal"):
+    variables: dict[str, str] = {}
+
+
+class _Code(msgspec.Struct, rename="pascal"):
+    zip_file: bytes | None = None
+    s3_bucket: str | None = None
+    image_uri: str | None = None
+
+
+class _Settings(msgspec.Struct, rename="pascal", kw_only=True):
+    """What CreateFunction and UpdateFunctionConfiguration have in common."""
+
+    runtime: str | None = None
+    role: str | None = None
+    handler: str | None = None
+    description: Annotated[str, Meta(max_length=256)] | None = None
+    timeout: int | None = None
+    memory_size: int | None = None
+    environment: _Variables | None = None
+    revision_id: str | None = None
+
+
+class _Create(_Settings, rename="pascal", kw_only=True):
+    function_name: str
+    code: _Code
+    publish: bool = False
+    package_type: str = "Zip"
+    architectures: list[str] | None = None
+
+
+class _UpdateCode(_Code, rename="pascal", kw_only=True):
+    publish: bool = False
+    dry_run: bool = False
+    revision_id: str | None = None
+    architectures: list[str] | None = None
+
+
+class _Publish(msgspec.Struct, rename="pascal"):
+    code_sha256: str | None = msgspec.field(default=None, name="CodeSha256")
+    description: str | None = None
+    revision_id: str | None = None
+
+
+class Control:
+    """Changes and tells of the functions. Each operation returns what is answered, as JSON values."""
+
+    def __init__(self, shared: Shared, functions: dict[str, Function], events: EventQueue) -> None:
+        self._shared = shared
+        self._functions = functions
+        self._events = events
+        self._region = shared.config.region
+        self._told: dict[tuple[str, str], dict[str, str]] = {}  # LastModified and RevisionId of each version
+        self.leaving: list[Function] = []  # deleted, but not all of their environments have ended
+
+    def add(self, spec: FunctionSpec) -> Function:
+        """Take a function in, as the emulator's configuration or CreateFunction has it.
+
+        Raises:
+            InputError: its code is a zip file that cannot be unpacked.
+        """
+        if spec.code.endswith(".zip") and Path(spec.code).is_file():
+            try:
+                package = unpack(Path(spec.code).read_bytes(), self._shared.scratch.path / "code")
+            except BadPackage as problem:
+                raise InputError(f"function {spec.name}: {spec.code}: {problem}") from None
+            spec = msgspec.structs.replace(
+                spec, code=str(package.folder), code_sha256=package.digest, code_bytes=package.size
+            )
+        function = self._functions[spec.name] = Function(spec, self._shared)
+        self._touch(spec)
+        return function
+
+    def _touch(self, spec: FunctionSpec) -> None:
+        self._told[spec.name, spec.version] = {"LastModified": timestamp(), "RevisionId": str(uuid.uuid4())}
+
+    def _describe(self, spec: FunctionSpec, *, qualified: bool = False) -> dict[str, Any]:
+        return configuration(spec, self._region, self._told[spec.name, spec.version], qualified=qualified)
+
+    # -- looking
+    def get(self, name: str, query: str) -> dict[str, Any]:
+        """GetFunction."""
+        function, pool = find(self._functions, self._region, name, query)
+        told: dict[str, Any] = {
+            "Configuration": self._describe(pool.spec, qualified="Qualifier=" in query),
+            "Code": {"RepositoryType": "folder", "Location": pool.spec.code},
+        }
+        if function.reserved is not None:
+            told["Concurrency"] = {"ReservedConcurrentExecutions": function.reserved}
+        return told
+
+    def get_configuration(self, name: str, query: str) -> dict[str, Any]:
+        """GetFunctionConfiguration."""
+        _, pool = find(self._functions, self._region, name, query)
+        return self._describe(pool.spec, qualified="Qualifier=" in query)
+
+    def list_functions(self, query: str) -> dict[str, Any]:
+        """ListFunctions: pages of at most 50, `Marker` is where the next begins."""
+        asked = dict(urllib.parse.parse_qsl(query))
+        specs = []
+        for name in sorted(self._functions):
+            pools = self._functions[name].pools
+            specs += [pool.spec for pool in pools.values()] if asked.get("FunctionVersion") else [pools[LATEST].spec]
+        return self._page("Functions", [self._describe(s, qualified="FunctionVersion" in asked) for s in specs], asked)
+
+    def list_versions(self, name: str, query: str) -> dict[str, Any]:
+        """ListVersionsByFunction."""
+        function, _ = find(self._functions, self._region, name, "")
+        told = [self._describe(pool.spec, qualified=True) for pool in function.pools.values()]
+        return self._page("Versions", told, dict(urllib.parse.parse_qsl(query)))
+
+    def _page(self, key: str, told: list[dict[str, Any]], asked: dict[str, str]) -> dict[str, Any]:
+        try:
+            start = int(base64.urlsafe_b64decode(asked.get("Marker", "") or "MA=="))
+            count = int(asked.get("MaxItems", _PAGE))
+        except ValueError:
+            raise Refusal("InvalidParameterValueException", "Marker and MaxItems must be what was told here") from None
+        if not 1 <= count <= 10_000:
+            raise _out_of_bounds("maxItems", count, 1, 10_000)
+        end = start + min(count, _PAGE)
+        page: dict[str, Any] = {key: told[start:end]}
+        if end < len(told):
+            page["NextMarker"] = base64.urlsafe_b64encode(str(end).encode()).decode()
+        return page
+
+    def account(self) -> dict[str, Any]:
+        """GetAccountSettings."""
+        limits = self._shared.limits
+        sizes = {function.spec.code_sha256: function.spec.code_bytes for function in self._functions.values()}
+        return {
+            "AccountLimit": {
+                "TotalCodeSize": 322_122_547_200,
+                "CodeSizeUnzipped": 262_144_000,
+                "CodeSizeZipped": ZIPPED_LIMIT,
+                "ConcurrentExecutions": limits.concurrency,
+                "UnreservedConcurrentExecutions": limits.unreserved(),
+            },
+            "AccountUsage": {"TotalCodeSize": sum(sizes.values()), "FunctionCount": len(self._functions)},
+        }
+
+    # -- changing
+    def create(self, body: bytes | bytearray) -> dict[str, Any]:
+        """CreateFunction."""
+        asked = _decode(body, _Create)
+        name, _ = naming.parse(asked.function_name)
+        if not naming.valid(name):
+            naming.parse("")  # refuses
+        if name in self._functions:
+            raise Refusal("ResourceConflictException", f"Function already exist: {name}")
+        if asked.package_type != "Zip":
+            raise _invalid(f"PackageType {asked.package_type} is not emulated: use Zip")
+        if asked.runtime is None or asked.handler is None:
+            raise _invalid(
+                "Runtime and Handler are mandatory parameters for functions created with deployment packages."
+            )
+        _check_architectures(asked.architectures)
+        base = FunctionSpec(name=name, handler=asked.handler, code="", memory_mb=128)
+        spec = self._with_code(_with_settings(base, asked), asked.code)
+        self.add(spec)
+        return self._describe(self._publish(name, "") if asked.publish else spec)
+
+    def update_code(self, name: str, body: bytes | bytearray) -> dict[str, Any]:
+        """UpdateFunctionCode."""
+        function, pool = self._latest(name)
+        asked = _decode(body, _UpdateCode)
+        self._check_revision(pool, asked.revision_id)
+        _check_architectures(asked.architectures)
+        spec = self._with_code(pool, asked)
+        if asked.dry_run:
+            return self._describe(spec)
+        function.replace(spec)
+        self._touch(spec)
+        return self._describe(self._publish(function.name, "") if asked.publish else spec)
+
+    def update_configuration(self, name: str, body: bytes | bytearray) -> dict[str, Any]:
+        """UpdateFunctionConfiguration."""
+        function, old = self._latest(name)
+        asked = _decode(body, _Settings)
+        self._check_revision(old, asked.revision_id)
+        spec = _with_settings(old, asked)
+        function.replace(spec)
+        self._touch(spec)
+        return self._describe(spec)
+
+    def publish(self, name: str, body: bytes | bytearray) -> dict[str, Any]:
+        """PublishVersion."""
+        function, latest = self._latest(name)
+        asked = _decode(body, _Publish)
+        self._check_revision(latest, asked.revision_id)
+        if asked.code_sha256 not in (None, "", self._describe(latest)["CodeSha256"]):
+            raise _invalid(f"CodeSHA256 ({asked.code_sha256}) is different from current CodeSHA256 in $LATEST.")
+        return self._describe(self._publish(function.name, asked.description))
+
+    def _publish(self, name: str, description: str | None) -> FunctionSpec:
+        """A version of what `$LATEST` is; the last one where nothing has changed since."""
+        function = self._functions[name]
+        latest = function.spec
+        change: dict[str, Any] = {"description": description} if description else {}
+        last = function.pools.get(str(function.last_version))
+        if last is not None and msgspec.structs.replace(last.spec, version=LATEST, description=None) == (
+            msgspec.structs.replace(latest, description=None)
+        ):
+            return last.spec
+        spec = msgspec.structs.replace(latest, version=str(function.last_version + 1), **change)
+        function.publish(spec)
+        self._touch(spec)
+        return spec
+
+    def delete(self, name: str, query: str) -> None:
+        """DeleteFunction, or one of its versions."""
+        function, pool = find(self._functions, self._region, name, query)
+        if pool.spec.version != LATEST:
+            pool.retire()
+            del function.pools[pool.spec.version]
+            return
+        if "Qualifier=" in query:
+            raise _invalid("$LATEST version cannot be deleted without deleting the function.")
+        del self._functions[function.name]
+        function.remove()
+        self._events.forget(function.name)
+        self.leaving = [one for one in self.leaving if one.environments]
+        self.leaving.append(function)
+
+    # -- reserved concurrency
+    def put_concurrency(self, name: str, body: bytes | bytearray) -> dict[str, Any]:
+        """PutFunctionConcurrency."""
+        function, _ = find(self._functions, self._region, name, "")
+        asked = _decode(body, dict[str, Any]).get("ReservedConcurrentExecutions")
+        if not isinstance(asked, int) or isinstance(asked, bool) or asked < 0:
+            raise _out_of_bounds("reservedConcurrentExecutions", asked, 0, None)
+        limits = self._shared.limits
+        least = limits.least_unreserved()
+        if asked and limits.unreserved(besides=function.name) - asked < least:
+            raise _invalid(
+                "Specified ReservedConcurrentExecutions for function decreases account's "
+                f"UnreservedConcurrentExecution below its minimum value of [{least}]."
+            )
+        function.reserve(asked)
+        return {"ReservedConcurrentExecutions": asked}
+
+    def get_concurrency(self, name: str) -> dict[str, Any]:
+        """GetFunctionConcurrency."""
+        function, _ = find(self._functions, self._region, name, "")
+        return {} if function.reserved is None else {"ReservedConcurrentExecutions": function.reserved}
+
+    def delete_concurrency(self, name: str) -> None:
+        """DeleteFunctionConcurrency."""
+        find(self._functions, self._region, name, "")[0].reserve(None)
+
+    # -- helpers
+    def _latest(self, name: str) -> tuple[Function, FunctionSpec]:
+        function, _ = find(self._functions, self._region, name, "")
+        return function, function.spec
+
+    def _check_revision(self, spec: FunctionSpec, revision: str | None) -> None:
+        if revision and revision != self._told[spec.name, spec.version]["RevisionId"]:
+            raise Refusal(
+                "PreconditionFailedException",
+                "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to "
+                "retrieve the latest Revision Id",
+            )
+
+    def _with_code(self, spec: FunctionSpec, code: _Code) -> FunctionSpec:
+        package = self._unpack(code)
+        return msgspec.structs.replace(
+            spec, code=str(package.folder), code_sha256=package.digest, code_bytes=package.size
+        )
+
+    def _unpack(self, code: _Code) -> Package:
+        if code.zip_file is None:
+            given = "S3" if code.s3_bucket else "an image" if code.image_uri else "nothing"
+            raise _invalid(f"Code from {given} is not emulated: send a ZipFile")
+        if len(code.zip_file) > ZIPPED_LIMIT:
+            raise Refusal("RequestTooLargeException", f"Zipped size must be smaller than {ZIPPED_LIMIT} bytes")
+        try:
+            return unpack(code.zip_file, self._shared.scratch.path / "code")
+        except BadPackage as problem:
+            raise _invalid(str(problem)) from None
+        except OSError as problem:
+            raise Refusal("ServiceException", f"the code cannot be unpacked here: {problem.strerror}") from None
+
+
+def _with_settings(spec: FunctionSpec, asked: _Settings) -> FunctionSpec:
+    """The version with what was asked for.
+
+    Raises:
+        Refusal: that is not possible.
+    """
+    change: dict[str, Any] = {}
+    if asked.runtime is not None:
+        if not re.fullmatch(r"python3\.\d+", asked.runtime):
+            raise _invalid(
+                f"Value {asked.runtime} at 'runtime' failed to satisfy constraint: only Python is emulated here, and "
+                f"what runs is Python {platform.python_version()}"
+            )
+        change["runtime"] = asked.runtime
+    if asked.memory_size is not None:
+        change["memory_mb"] = _within("MemorySize", asked.memory_size)
+    if asked.timeout is not None:
+        change["timeout_s"] = float(_within("Timeout", asked.timeout))
+    if asked.handler is not None:
+        if not re.fullmatch(r"[^\s]{1,128}", asked.handler):
+            raise _invalid(
+                f"1 validation error detected: Value '{asked.handler}' at 'handler' failed to satisfy constraint: "
+                "Member must satisfy regular expression pattern: [^\\s]+"
+            )
+        change["handler"] = asked.handler
+    if asked.environment is not None:
+        variables = asked.environment.variables
+        if sum(len(f"{name}{value}".encode()) for name, value in variables.items()) > _VARIABLES_LIMIT:
+            raise _invalid(
+                "Lambda was unable to configure your environment variables because the environment variables you have "
+                f"provided exceeded the {_VARIABLES_LIMIT // 1024}KB limit."
+            )
+        change["environment"] = variables
+    if asked.role is not None:
+        change["role"] = asked.role
+    change["description"] = asked.description if asked.description is not None else spec.description or ""
+    return msgspec.structs.replace(spec, **change)
+
+
+def _within(field: str, value: int) -> int:
+    name, least, most = _BOUNDS[field]
+    if not least <= value <= most:
+        raise _out_of_bounds(name, value, least, most)
+    return value
+
+
+def _out_of_bounds(name: str, value: Any, least: int, most: int | None) -> Refusal:
+    too_small = not isinstance(value, int) or value < least
+    bound = f"greater than or equal to {least}" if too_small else f"less than or equal to {most}"
+    return _invalid(
+        f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: "
+        f"Member must have value {bound}"
+    )
+
+
+def _check_architectures(asked: list[str] | None) -> None:
+    if asked not in (None, [], [architecture()]):
+        raise _invalid(f"Architectures {asked}: what runs here is {architecture()}")
+
+
+def _invalid(text: str) -> Refusal:
+    return Refusal("InvalidParameterValueException", text)
+
+
+def _decode(body: bytes | bytearray, kind: type[T]) -> T:
+    try:
+        whole = msgspec.json.decode(body or b"{}")
+        foreign = [name for name in _FOREIGN if isinstance(whole, dict) and any_value(whole.get(name))]
+        if foreign:
+            raise _invalid(f"{foreign[0]} is not emulated: leave it out")
+        return msgspec.convert(whole, kind)
+    except msgspec.ValidationError as problem:
+        raise _invalid(f"1 validation error detected: {problem}") from None
+    except msgspec.DecodeError as problem:
+        raise Refusal("InvalidRequestContentException", f"Could not parse request body into json: {problem}") from None
+
+
+def any_value(value: Any) -> bool:
+    """Whether something is asked for: `{"SubnetIds": []}` is nothing."""
+    if isinstance(value, dict):
+        return any(any_value(one) for one in value.values())
+    return bool(value)

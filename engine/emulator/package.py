@@ -1,0 +1,109 @@
+"""A zip of a function's code becomes a folder, named by its content; nothing in it can get out of that folder."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+__all__ = ["UNZIPPED_LIMIT", "ZIPPED_LIMIT", "BadPackage", "Package", "unpack"]
+
+ZIPPED_LIMIT = 52_428_800  # bytes: 50 MB in a request
+UNZIPPED_LIMIT = 262_144_000  # bytes: 250 MB
+_FILES_LIMIT = 200_000  # entries: what a folder can reasonably hold
+_UNZIP_TEXT = "Could not unzip uploaded file. Please check your file, then try to upload again."
+
+
+class BadPackage(Exception):
+    """What was given is no zip of code; the message is AWS's where that is known."""
+
+
+class Package:
+    """Code that lies in a folder."""
+
+    def __init__(self, folder: Path, digest: str, size: int) -> None:
+        self.folder = folder
+        self.digest = digest  # SHA-256 of the zip, hex
+        self.size = size  # bytes of the zip
+
+    @property
+    def code_sha256(self) -> str:
+        """The digest as Lambda tells it."""
+        return base64.b64encode(bytes.fromhex(self.digest)).decode()
+
+
+def unpack(archive: bytes, home: Path) -> Package:
+    """Unpack into `home/<SHA-256>`, unless it is there already.
+
+    Raises:
+        BadPackage: it is no zip, is damaged, too large, or holds a path that leads out of it.
+        OSError: the folder cannot be written.
+    """
+    digest = hashlib.sha256(archive).hexdigest()
+    folder = home / digest
+    if not folder.is_dir():
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=home))
+        try:
+            _extract(archive, made)
+            made.chmod(0o755)
+            with contextlib.suppress(FileExistsError):
+                made.rename(folder)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    return Package(folder, digest, len(archive))
+
+
+def _extract(archive: bytes, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as file:
+            entries = file.infolist()
+            if not entries:
+                raise BadPackage("Uploaded file must be a non-empty zip")
+            if len(entries) > _FILES_LIMIT:
+                raise BadPackage(f"the zip holds more than {_FILES_LIMIT} entries")
+            left = UNZIPPED_LIMIT
+            for entry in entries:
+                left -= _write(file, entry, folder, left)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as problem:
+        # RuntimeError: it is encrypted; NotImplementedError: by a method that Python does not know
+        raise BadPackage(_UNZIP_TEXT) from problem
+    except OSError as problem:
+        if problem.filename is None:  # zlib's errors, and a seek before the beginning
+            raise BadPackage(_UNZIP_TEXT) from problem
+        raise
+
+
+def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, left: int) -> int:
+    """Write one entry; how many bytes. What its header says of its size is not believed."""
+    name = PurePosixPath(entry.filename.replace("\\", "/"))
+    if name.is_absolute() or ".." in name.parts or "\0" in entry.filename or (name.parts and ":" in name.parts[0]):
+        raise BadPackage(f"the zip holds a path that leads out of it: {entry.filename!r}")
+    target = folder.joinpath(*name.parts)
+    if entry.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        return 0
+    mode = entry.external_attr >> 16
+    if mode and not (stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0):
+        raise BadPackage(f"the zip holds something that is no file: {entry.filename!r}")  # a link could lead out
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    try:
+        with file.open(entry) as source, target.open("wb") as sink:
+            while chunk := source.read(1 << 20):
+                written += len(chunk)
+                if written > left:
+                    raise BadPackage(f"Unzipped size must be smaller than {UNZIPPED_LIMIT} bytes")
+                sink.write(chunk)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError):
+        raise BadPackage(f"the zip holds {entry.filename!r} as a file and as a folder") from None
+    if mode & 0o111:
+        os.chmod(target, 0o755)  # noqa: PTH101
+    return written

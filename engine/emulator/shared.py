@@ -1,0 +1,31 @@
+"""What all environments of one emulator share."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lbench.engine.emulator.confine import Confinement
+from lbench.engine.emulator.limits import Limits
+from lbench.engine.emulator.scratch import Scratch
+from lbench.engine.emulator.spec import EmulatorConfig, FunctionSpec
+from lbench.engine.emulator.weather import Weather
+
+__all__ = ["Shared"]
+
+
+@dataclass(slots=True)
+class Shared:
+    """One per emulator."""
+
+    config: EmulatorConfig
+    limits: Limits
+    scratch: Scratch
+    confinement: Confinement
+    weather: Weather | None = None  # None: nothing is disturbed
+    numbers: itertools.count[int] = field(default_factory=itertools.count)  # of processes, for the guardian's marks
+
+    def more_variables(self, spec: FunctionSpec, folder: Path) -> dict[str, str]:
+        """What an environment's variables hold besides Lambda's own."""
+        return {}

@@ -1,0 +1,56 @@
+"""Finding the engine of a session that is still running."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import msgspec
+
+from lbench.config.folders import sessions_folder
+from lbench.engine.journal import is_live
+from lbench.errors import InputError
+
+__all__ = ["engine_socket", "newest_living"]
+
+_ENGINE_FILE = "engine.json"
+
+
+class _Where(msgspec.Struct):
+    socket: str
+    host: str = ""
+
+
+def newest_living() -> Path:
+    """The folder of the newest session whose engine is running here.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = sessions_folder()
+    try:
+        folders = sorted((entry for entry in found.iterdir() if entry.is_dir()), reverse=True)
+    except OSError as error:
+        raise InputError(f"cannot look into {found}: {error.strerror}") from None
+    for folder in folders:
+        if (folder / _ENGINE_FILE).exists() and is_live(folder):
+            return folder
+    raise InputError("no engine is running: see lbench sessions for what was recorded")
+
+
+def engine_socket(folder: Path) -> Path:
+    """Where the engine of a session listens.
+
+    Raises:
+        InputError: none is running, or it is one of another machine.
+    """
+    told: _Where | None = None
+    try:
+        told = msgspec.json.decode((folder / _ENGINE_FILE).read_bytes(), type=_Where)
+    except (OSError, msgspec.MsgspecError):
+        pass  # it has ended, or has not begun
+    if told is not None and told.host not in ("", socket.gethostname()):
+        raise InputError(f"the engine of {folder.name} runs on {told.host}: attach to it there")
+    if told is None or not is_live(folder):
+        raise InputError(f"no engine is running for session {folder.name}: see lbench sessions for what was recorded")
+    return Path(told.socket)

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from lbench.tui.draw.bars import bar, progress
+from lbench.tui.draw.curve import curve
+from lbench.tui.draw.histogram import axis, bins, columns, counts, range_of
+from lbench.tui.draw.ink import between, clipped, heading, line, width_of
+from lbench.tui.draw.lanes import paint, paint_marks, spans
+from lbench.tui.draw.picture import Ramp, fit, half_blocks, resample, stretched
+from lbench.tui.draw.scale import nice_ceiling, nice_range, ticks, window_s
+from lbench.tui.theme import DARK
+
+WIDTHS = st.integers(1, 200)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "M", "Z"]), max_size=30)
+PIECES = st.lists(st.tuples(TEXTS, st.sampled_from(["text", "quiet!", "@emulated/x"])), max_size=6)
+
+
+@given(PIECES, WIDTHS)
+def test_a_line_is_always_exactly_as_wide_as_it_should_be(pieces: list[tuple[str, str]], width: int) -> None:
+    strip = line(DARK, pieces, width)
+    assert cell_len(strip.text) == width
+
+
+@given(PIECES, PIECES, st.integers(4, 200))
+def test_headings_and_two_sided_lines_never_get_wider_than_asked(left: list, right: list, width: int) -> None:
+    assert cell_len(line(DARK, heading(left, right, width), width).text) == width
+    if width_of(right) < width:
+        assert width_of(between(left, right, width)) == width
+
+
+def test_what_does_not_fit_ends_in_an_ellipsis() -> None:
+    assert clipped([("abcdef", "text")], 4) == [("abc…", "text")]
+    assert clipped([("abc", "text"), ("def", "text")], 3)[-1][0].endswith("…")
+
+
+@given(st.floats(1e-3, 1e6), st.floats(1e-3, 1e6))
+def test_a_round_range_holds_what_it_is_around(low: float, size: float) -> None:
+    first, last = nice_range(low, low + size)
+    assert first <= low * (1 + 1e-9) and last >= (low + size) * (1 - 1e-9)
+    assert ticks(first, last, 8)
+
+
+@given(st.floats(0.0, 1e5))
+def test_a_window_reaches_beyond_the_present_and_steps(now_s: float) -> None:
+    window = window_s(now_s)
+    assert window > now_s
+    assert window_s(now_s * 1.0001) in (window, nice_ceiling(window * 1.0001), window_s(now_s * 1.0001))
+
+
+@given(st.lists(st.floats(0, 1e4), min_size=1, max_size=300), st.integers(1, 120), st.integers(1, 12))
+def test_a_histogram_loses_no_value_and_its_highest_column_fills_it(values: list[float], width: int, rows: int) -> None:
+    array = np.array(values)
+    scale = range_of([array])
+    assert scale is not None
+    heights = counts(array, *scale, width)
+    many = bins(len(values), width)
+    starts = np.flatnonzero(np.diff(np.arange(width) * many // width, prepend=-1))
+    assert heights[starts].sum() == len(values)
+    lines = columns(heights, rows)
+    assert [len(text) for text in lines] == [width] * rows
+    assert "█" in lines[0]
+
+
+def test_what_is_not_nothing_shows() -> None:
+    assert columns(np.array([0, 1, 1000]), 1) == [" ▁█"]
+
+
+def test_numbers_under_a_histogram_do_not_touch() -> None:
+    assert axis(40, 160, 40, "ms").split() == ["40", "80", "120", "ms"] or "ms" in axis(40, 160, 40, "ms")
+    assert len(axis(0, 1, 13)) == 13
+
+
+@given(st.integers(0, 100), st.integers(1, 100), st.integers(1, 60))
+def test_a_progress_bar_keeps_its_width(done: int, total: int, width: int) -> None:
+    assert width_of(progress(done, total, width, "text")) == width
+
+
+def test_a_share_that_is_not_nothing_shows_in_its_bar() -> None:
+    assert bar(0.0, 10) == ""
+    assert bar(1e-9, 10) == "▏"
+    assert bar(1.0, 10) == "█" * 10
+
+
+def test_a_bar_has_at_least_a_cell_and_is_clipped_to_the_window() -> None:
+    first, last = spans([-5.0, 0.11, 9.0], [0.05, 0.111, 20.0], 0.0, 0.1, 10)
+    assert list(zip(first.tolist(), last.tolist(), strict=True)) == [(0, 1), (1, 2), (10, 10)]
+
+
+def test_later_bars_lie_over_earlier_ones_and_marks_over_all() -> None:
+    cells = np.zeros((2, 6), dtype=np.uint8)
+    paint(cells, np.array([0, 0]), np.array([0, 2]), np.array([4, 6]), np.array([1, 2], dtype=np.uint8))
+    assert cells.tolist() == [[1, 1, 2, 2, 2, 2], [0] * 6]
+    marks = np.zeros((2, 6), dtype=np.uint8)
+    paint_marks(marks, np.array([1, 1, 1]), np.array([3, 3, 9]), np.array([9, 8, 9]))
+    assert marks.tolist() == [[0] * 6, [0, 0, 0, 9, 0, 0]]
+
+
+def test_a_picture_keeps_its_proportions_in_cells_that_are_twice_as_high_as_wide() -> None:
+    assert fit(1000, 1000, 60, 20) == (40, 40)
+    assert fit(1000, 2000, 60, 20) == (30, 60)
+
+
+def test_rows_that_have_not_come_are_ground_and_near_ones_stand_in() -> None:
+    levels = np.full((100, 4), -1, dtype=np.int16)
+    levels[7] = 80
+    told = resample(levels, 10, 4)
+    assert told[0].tolist() == [80] * 4
+    assert (told[1:] == -1).all()
+    strips = half_blocks(told, Ramp(DARK.ground, dark=True))
+    assert len(strips) == 5
+    assert strips[1][0].style is not None and strips[1][0].style.bgcolor.name == DARK.ground
+
+
+def test_stretching_a_picture_leaves_the_inside_and_what_is_missing_alone() -> None:
+    levels = np.array([[-1, 40, 90, 255]], dtype=np.int16)
+    told = stretched(levels)[0].tolist()
+    assert told[0] == -1 and told[3] == 255
+    assert 0 <= told[1] < told[2] <= 254
+
+
+def test_a_curve_rises_from_the_lower_left_to_the_upper_right() -> None:
+    lines, across, up = curve([(1.0, 0.5), (50.0, 0.8), (100.0, 0.9)], 20, 5)
+    assert across == (0.0, 100.0)
+    assert up[0] <= 0.5 and up[1] >= 0.9
+    assert lines[-1].strip() and lines[0].rstrip()[-1] != " "
+    assert [len(text) for text in lines] == [20] * 5
+
+
+@pytest.mark.parametrize("points", [[(1.0, 0.5)], [(0.0, 0.0)], [(3.0, 1.0), (3.0, 1.0)]])
+def test_a_curve_of_hardly_any_points_is_drawn_too(points: list[tuple[float, float]]) -> None:
+    assert any(text.strip() for text in curve(points, 10, 3)[0])

@@ -1,0 +1,198 @@
+"""However the real program is left, the terminal is as before, and the engine does as it was told."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+Program = Callable[..., Any]
+
+
+def journal_has(home: Path, part: bytes) -> Callable[[], bool]:
+    return lambda: any(part in path.read_bytes() for path in sessions(home).glob("*/events.jsonl"))
+
+
+def sessions(home: Path) -> Path:
+    return home / "data/lbench/sessions"
+
+
+def only_session(home: Path) -> Path:
+    (folder,) = sessions(home).iterdir()
+    return folder
+
+
+def last_event(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "events.jsonl").read_bytes().splitlines()[-1]))
+
+
+def engine_pid(folder: Path) -> int:
+    return int(json.loads((folder / "engine.json").read_bytes())["pid"])
+
+
+def started(program: Program, home: Path, **more: Any) -> Any:
+    """The program in mid-run."""
+    terminal = program(**more)
+    terminal.wait_for("quit")
+    terminal.send("r")
+    terminal.wait_for("start")
+    terminal.send("\r")
+    terminal.wait_until(journal_has(home, b'"returned"'), "the first task's end")
+    terminal.wait_for("▶")
+    return terminal
+
+
+def test_leaving_before_any_run_says_nothing(program: Program) -> None:
+    terminal = program()
+    terminal.wait_for("quit")
+    terminal.send("q")
+    assert terminal.wait() == 0
+    assert terminal.left_on() == []
+    assert terminal.last_line() == ""
+
+
+def test_leaving_in_mid_run_tells_the_way_back_and_the_engine_finishes(
+    program: Program, tmp_path: Path, engine_end: Callable[[Path], None]
+) -> None:
+    terminal = started(program, tmp_path)
+    terminal.send("q")
+    assert terminal.wait() == 0
+    assert terminal.left_on() == []
+    folder = only_session(tmp_path)
+    assert terminal.last_line() == f"lbench attach {folder.name}"
+    engine_end(folder)
+    assert last_event(folder) == {"event": "end", "complete": True}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_restores_the_terminal(
+    program: Program, tmp_path: Path, engine_end: Callable[[Path], None], number: signal.Signals, code: int
+) -> None:
+    terminal = started(program, tmp_path)
+    terminal.signal(number)
+    assert terminal.wait() == code
+    assert terminal.left_on() == []
+    folder = only_session(tmp_path)
+    assert terminal.last_line() == f"lbench attach {folder.name}"
+    engine_end(folder)
+    assert last_event(folder)["complete"]
+
+
+@pytest.mark.parametrize(("on_hangup", "complete"), [("finish", True), ("stop", False)])
+def test_when_the_terminal_is_closed_the_engine_does_as_it_was_told(
+    program: Program, tmp_path: Path, engine_end: Callable[[Path], None], on_hangup: str, complete: bool
+) -> None:
+    terminal = started(program, tmp_path, on_hangup=on_hangup)
+    terminal.close()
+    assert terminal.wait() == 129
+    folder = only_session(tmp_path)
+    engine_end(folder)
+    assert last_event(folder)["complete"] is complete
+
+
+def test_a_killed_screen_costs_the_engine_nothing(
+    program: Program, tmp_path: Path, engine_end: Callable[[Path], None]
+) -> None:
+    terminal = started(program, tmp_path)
+    terminal.signal(signal.SIGKILL)
+    assert terminal.wait() == -signal.SIGKILL
+    folder = only_session(tmp_path)
+    engine_end(folder)
+    assert last_event(folder) == {"event": "end", "complete": True}
+
+
+def test_a_signal_ends_it_though_the_terminal_reads_no_more(program: Program, tmp_path: Path) -> None:
+    terminal = started(program, tmp_path, size=(200, 60), on_hangup="stop")
+    for width in (199, 200) * 30:  # each a whole screen, and nobody reads
+        terminal.resize(width, 60)
+        terminal.signal(signal.SIGWINCH)
+    terminal.signal(signal.SIGTERM)
+    while terminal.poll() is None:  # without reading
+        pass
+    assert terminal.poll() == 143
+
+
+@pytest.mark.parametrize("how", ["key", "signal"])
+def test_ctrl_c_leaves_where_nothing_runs(program: Program, how: str) -> None:
+    terminal = program()
+    terminal.wait_for("quit")
+    terminal.send("\x03") if how == "key" else terminal.signal(signal.SIGINT)
+    assert terminal.wait() == 0
+    assert terminal.left_on() == []
+
+
+@pytest.mark.parametrize("how", ["key", "signal"])
+def test_ctrl_c_in_mid_run_cancels_and_stays(program: Program, tmp_path: Path, how: str) -> None:
+    terminal = started(program, tmp_path)
+    terminal.send("\x03") if how == "key" else terminal.signal(signal.SIGINT)
+    terminal.wait_until(journal_has(tmp_path, b'"status":"cancelled"'), "the cancellation")
+    terminal.wait_for("stopped")
+    assert terminal.poll() is None
+    terminal.send("\x03")  # nothing runs any more
+    assert terminal.wait() == 0
+    assert terminal.last_line() == ""
+
+
+@pytest.mark.parametrize("how", ["key", "signal"])
+def test_ctrl_c_twice_leaves_at_once(program: Program, tmp_path: Path, how: str) -> None:
+    terminal = started(program, tmp_path)
+    engine = engine_pid(only_session(tmp_path))
+    os.kill(engine, signal.SIGSTOP)  # it does not answer
+    try:
+        for _ in range(2):
+            terminal.send("\x03") if how == "key" else terminal.signal(signal.SIGINT)
+            if how == "signal":
+                terminal.wait_for("once more leaves")
+        assert terminal.wait() == 130
+        assert terminal.left_on() == []
+    finally:
+        os.kill(engine, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("how", ["key", "signal"])
+def test_a_stopped_job_gives_the_terminal_back_and_comes_back(
+    program: Program, tmp_path: Path, engine_end: Callable[[Path], None], how: str
+) -> None:
+    terminal = program(shell=True)
+    terminal.wait_for("quit")
+    if how == "key":
+        terminal.send("\x1a")
+    else:
+        terminal.signal_child(signal.SIGTSTP)
+    terminal.wait_for("same modes: stopped")
+    assert terminal.left_on() == []
+    before = len(terminal.seen)
+    terminal.send("\n")
+    terminal.wait_for("quit", after=before)  # drawn anew
+    terminal.send("q")
+    assert terminal.wait() == 0
+    assert terminal.left_on() == []
+
+
+def test_ctrl_z_without_a_shell_that_could_continue_it_stops_nothing(program: Program) -> None:
+    terminal = program()
+    terminal.wait_for("quit")
+    before = len(terminal.seen)
+    terminal.send("\x1a")
+    terminal.wait_for("quit", after=before)
+    terminal.send("q")
+    assert terminal.wait() == 0
+
+
+def test_a_fault_of_the_screens_is_one_line(program: Program, making: ModuleType) -> None:
+    terminal = program(
+        script="from lbench.tui.screens.bench import BenchScreen\n"
+        "def broken(self, frame): raise KeyError('made up')\n"
+        "BenchScreen.show_frame = broken\n"
+        "from lbench.cli import main; main()\n"
+    )
+    assert terminal.wait() == 1
+    assert terminal.left_on() == []
+    assert "a fault in lbench itself (KeyError: 'made up')" in terminal.last_line()
+    assert "Traceback" not in terminal.text()
+
+

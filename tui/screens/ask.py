@@ -1,0 +1,78 @@
+"""A question on the last lines of the screen: a text, or yes or no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from lbench.errors import LbenchError
+from lbench.tui.widgets.fields import Heading, Text
+from lbench.tui.widgets.title import Keys
+
+__all__ = ["AskText", "AskYes"]
+
+
+class AskText(ModalScreen[str | None]):
+    """Dismissed with the text, or None. `check` may refuse a text by raising LbenchError."""
+
+    BINDINGS = [
+        Binding("enter", "take", "ok", key_display="↵", priority=True),
+        Binding("escape", "leave", "back", key_display="esc"),
+    ]
+
+    def __init__(self, title: str, value: str = "", *, hint: str = "", check: Callable[[str], None] | None = None) -> None:
+        super().__init__(classes="ask")
+        self._heading, self._value, self._hint, self._check = title, value, hint, check
+
+    def compose(self) -> ComposeResult:
+        """Title, text, what it is or what is wrong with it."""
+        with Vertical():
+            yield Heading(self._heading)
+            yield Input(self._value, compact=True)
+            yield Text([[("   ", "text"), (self._hint, "quiet")]], id="said")
+            yield Keys()
+
+    def action_take(self) -> None:
+        """Give it back, if it is allowed."""
+        text = self.query_one(Input).value.strip()
+        try:
+            if self._check is not None:
+                self._check(text)
+        except LbenchError as error:
+            self.query_one("#said", Text).show([[("   ", "text"), (f"✘ {str(error).strip()}", "wrong")]])
+            return
+        self.dismiss(text)
+
+    def action_leave(self) -> None:
+        """Give nothing back."""
+        self.dismiss(None)
+
+
+class AskYes(ModalScreen[bool]):
+    """Dismissed with whether the answer was yes; Enter alone is no answer."""
+
+    BINDINGS = [
+        Binding("y", "answer(True)", "yes"),
+        Binding("n", "answer(False)", "no"),
+        Binding("escape", "answer(False)", "back", show=False, key_display="esc"),
+    ]
+
+    def __init__(self, question: str, detail: str = "") -> None:
+        super().__init__(classes="ask")
+        self._question, self._detail = question, detail
+
+    def compose(self) -> ComposeResult:
+        """The question, and what it means."""
+        with Vertical():
+            yield Heading(self._question)
+            yield Text([[("   ", "text"), (self._detail, "quiet")]])
+            yield Keys()
+
+    def action_answer(self, yes: bool) -> None:
+        """Give it back."""
+        self.dismiss(yes)

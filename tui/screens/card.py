@@ -1,0 +1,104 @@
+"""The invocation card: everything that is known of one, and its neighbours at a key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.strip import Strip
+
+from lbench.engine.session import RunView
+from lbench.tui.draw.ink import line
+from lbench.tui.feed import Frame
+from lbench.tui.theme import role_of
+from lbench.tui.widgets.card import STATE, card_lines
+from lbench.tui.widgets.lines import Lines
+from lbench.tui.widgets.title import Keys, Title
+
+__all__ = ["CardScreen"]
+
+
+class _Card(Lines):
+    """The lines of a card, as many as there are."""
+
+    def __init__(self, run: RunView, row: int) -> None:
+        super().__init__(id="card-lines")
+        self.run = run
+        self.row = row
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """All of them."""
+        return [line(self.palette, pieces, width) for pieces in card_lines(self.run, self.row, width)]
+
+    def fit(self) -> None:
+        """Take the height of what there is to tell."""
+        count = len(card_lines(self.run, self.row, max(20, self.size.width or self.screen.size.width)))
+        if self.styles.height is None or self.styles.height.value != count:
+            self.styles.height = count
+        self.redraw()
+
+
+class CardScreen(Screen[None]):
+    """One invocation. `step` gives the neighbour to go to: +1 the next, -1 the previous, 0 the next that went wrong."""
+
+    BINDINGS = [
+        Binding("left", "step(-1)", "neighbour", key_display="←→", priority=True),
+        Binding("right", "step(1)", "neighbour", key_display="←→", priority=True),
+        Binding("n", "step(0)", "next error"),
+        Binding("escape,enter", "dismiss", "back", key_display="esc"),
+    ]
+
+    def __init__(self, run: RunView, row: int, step: Callable[[int], int | None]) -> None:
+        super().__init__(id="card")
+        self._card = _Card(run, row)
+        self._step = step
+
+    def compose(self) -> ComposeResult:
+        """The title, the card, the keys."""
+        yield Title()
+        with VerticalScroll():
+            yield self._card
+        yield Keys()
+
+    def on_mount(self) -> None:
+        """Begin with the card in focus, so that it scrolls."""
+        self.query_one(VerticalScroll).focus()
+        self._show()
+
+    def on_resize(self) -> None:
+        """Another width, other lines."""
+        self.call_after_refresh(self._card.fit)
+
+    def show_frame(self, frame: Frame) -> None:
+        """A running invocation may have ended."""
+        run = frame.view.runs.get(self._card.run.id)
+        if run is not None and self._card.row in frame.touched.get(run.id, ()):
+            self._show()
+
+    def _show(self) -> None:
+        run, row = self._card.run, self._card.row
+        values = run.columns.row(row)
+        glyph, role = STATE[values["status"]]
+        status = values["status"] or "running"
+        label = run.planned.label
+        self.query_one(Title).show(
+            [
+                (f"task {values['task']}", "bright!"),
+                (" on ", "text"),
+                (label, role_of(run.planned.backend, label)),
+                (f" · repeat {run.planned.repeat + 1}", "text"),
+                (f" · stage {values['stage'] + 1}" if len(run.stages) > 1 else "", "text"),
+            ],
+            [(f"{glyph} {status}", role)],
+        )
+        self._card.fit()
+
+    def action_step(self, by: int) -> None:
+        """Another invocation."""
+        row = self._step(by)
+        if row is not None:
+            self._card.row = row
+            self._show()

@@ -1,0 +1,296 @@
+"""The Sessions screen: what was recorded on this machine; open, name, tag, export, delete."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.screen import Screen
+from textual.widgets import Input
+
+from lbench.analysis.words import count_text
+from lbench.engine.cost import usd_short
+from lbench.engine.journal import is_live
+from lbench.engine.meta import Meta, read_meta, tags_of, write_meta
+from lbench.errors import InputError, LbenchError
+from lbench.tui.draw.ink import Piece
+from lbench.tui.feed import Frame
+from lbench.tui.screens.ask import AskText, AskYes
+from lbench.tui.shelf import Entry, entries
+from lbench.tui.widgets.fields import Heading, Text
+from lbench.tui.widgets.shelf_table import ShelfTable, local_time, matches, title_of, verdict_pieces
+from lbench.tui.widgets.title import Answer, Keys, Title
+
+if TYPE_CHECKING:
+    from lbench.tui.app import LbenchApp
+
+__all__ = ["SessionsScreen"]
+
+_SHOW_EVERY_S = 0.1  # while they are found
+
+
+class SessionsScreen(Screen[None]):
+    """The recorded sessions, the last first."""
+
+    BINDINGS = [
+        Binding("enter", "open", "open", key_display="↵", priority=True),
+        Binding("slash", "filter", "filter", key_display="/"),
+        Binding("n", "rename", "name"),
+        Binding("t", "tag", "tag"),
+        Binding("x", "export", "export"),
+        Binding("d", "delete", "delete"),
+        Binding("f5", "load", "look again", show=False),
+        Binding("escape", "back", "back", key_display="esc"),
+    ]
+    AUTO_FOCUS = "ShelfTable"
+
+    def __init__(self) -> None:
+        super().__init__(id="sessions")
+        self._entries: dict[str, Entry] = {}
+        self._loading = False
+        self._loaded = 0
+        self._said: list[Piece] | None = None  # what came of the last command, until the cursor moves
+
+    @property
+    def lbench(self) -> LbenchApp:
+        """The app."""
+        return cast("LbenchApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """Title, what is told, the table, the chosen session, keys."""
+        yield Title()
+        yield Answer()
+        yield Input(placeholder="filter by machine, workload, backend, tag, date", compact=True, id="filter")
+        yield ShelfTable()
+        yield Heading("", id="chosen")
+        yield Text(id="about")
+        yield Keys()
+
+    def on_mount(self) -> None:
+        """Look for them."""
+        self.query_one("#filter").display = False
+        self.query_one(Title).show([("recorded sessions", "text")], [])
+        self.action_load()
+
+    def on_screen_resume(self) -> None:
+        """Somebody may have measured meanwhile."""
+        if self._loaded:
+            self.action_load()
+
+    def show_frame(self, frame: Frame) -> None:
+        """Nothing here moves."""
+
+    # -- loading
+
+    def action_load(self) -> None:
+        """Look again."""
+        if not self._loading:
+            self._loading = True
+            self._load()
+
+    @work(thread=True, group="load", exit_on_error=False)
+    def _load(self) -> None:
+        found: dict[str, Entry] = {}
+        problem: str | None = None
+        shown_s = time.monotonic()
+        try:
+            for entry in entries():
+                found[entry.told.path] = entry
+                if time.monotonic() - shown_s > _SHOW_EVERY_S:
+                    shown_s = time.monotonic()
+                    self.app.call_from_thread(self._take, dict(found), None, False)
+        except LbenchError as error:
+            problem = str(error)
+        self.app.call_from_thread(self._take, found, problem, True)
+
+    def _take(self, found: dict[str, Entry], problem: str | None, last: bool) -> None:
+        if not self.is_attached:
+            return
+        self._entries = found if last else self._entries | found
+        self._loading = not last
+        if last:
+            self._loaded += 1
+        if problem is not None:
+            self._said = [(f"✘ {problem}", "wrong")]
+        self._show()
+
+    # -- what is told
+
+    def _show(self) -> None:
+        text = self.query_one("#filter", Input).value
+        told = sorted(self._entries.values(), key=lambda one: (one.told.created or one.told.id, one.told.id), reverse=True)
+        shown = [entry for entry in told if matches(entry, text)]
+        empty = "no session is recorded yet: 1 then r measures one"
+        if told:
+            empty = "no session is like that: esc shows all"
+        elif self._loading:
+            empty = "looking for sessions"
+        self.query_one(ShelfTable).show(shown, empty)
+        self._tell(len(shown), len(told))
+        self.refresh_bindings()
+
+    def _tell(self, shown: int, known: int) -> None:
+        count = count_text(known, "session") if shown == known else f"{shown:,} of {count_text(known, 'session')}"
+        pieces: list[Piece] = [(count, "text"), (" on this machine" + (", looking" if self._loading else ""), "quiet")]
+        running = sum(entry.told.running for entry in self._entries.values())
+        if running:
+            pieces += [(f" · {running} running now", "bright")]
+        self.query_one(Answer).show(self._said or pieces)
+
+    def on_shelf_table_moved(self) -> None:
+        """Tell of the one under the cursor."""
+        entry = self.query_one(ShelfTable).chosen
+        title = "" if entry is None else title_of(entry) or entry.told.id
+        self.query_one("#chosen", Heading).tell(title, "" if entry is None else local_time(entry.told.created))
+        self.query_one("#about", Text).show([] if entry is None else _about(entry))
+        self.refresh_bindings()
+
+    def _say(self, text: str, role: str = "text") -> None:
+        self._said = [(text, role)]
+        self.query_one(Answer).show(self._said)
+
+    # -- keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What can be done with the session under the cursor."""
+        if action not in ("open", "rename", "tag", "export", "delete"):
+            return True
+        table = self.query(ShelfTable)
+        entry = table.first().chosen if table else None
+        if entry is None or isinstance(self.focused, Input):
+            return action == "open" and isinstance(self.focused, Input)
+        if action == "delete":
+            return not entry.told.running
+        return entry.told.error is None
+
+    @property
+    def _chosen(self) -> Entry:
+        entry = self.query_one(ShelfTable).chosen
+        assert entry is not None
+        self._said = None
+        return entry
+
+    def action_open(self) -> None:
+        """Show it on the Bench screen; from the filter, go to the table."""
+        if isinstance(self.focused, Input):
+            self.query_one(ShelfTable).focus()
+            return
+        self.lbench.open_session(self._chosen.folder)
+
+    def action_back(self) -> None:
+        """Take the filter away; without one, back to the Bench screen."""
+        field = self.query_one("#filter", Input)
+        if not field.display:
+            self.lbench.action_go("bench")
+            return
+        field.value = ""
+        field.display = False
+        self.query_one(ShelfTable).focus()
+
+    def action_filter(self) -> None:
+        """Type words that a session must have."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        """Other sessions fit."""
+        self._show()
+
+    def action_rename(self) -> None:
+        """Call it something."""
+        entry = self._chosen
+        now = "" if entry.told.name == entry.told.id else entry.told.name or ""
+
+        def done(text: str | None) -> None:
+            if text is not None:
+                self._keep(entry, read_meta(entry.folder), name=text)
+
+        self.app.push_screen(AskText(f"name of {entry.told.id}", now, hint="empty: the name it was recorded with"), done)
+
+    def action_tag(self) -> None:
+        """Give it tags."""
+        entry = self._chosen
+
+        def done(text: str | None) -> None:
+            if text is not None:
+                self._keep(entry, read_meta(entry.folder), tags=tags_of(text))
+
+        self.app.push_screen(
+            AskText(f"tags of {entry.told.id}", " ".join(entry.told.tags), hint="words with spaces between them"), done
+        )
+
+    def _keep(self, entry: Entry, meta: Meta, *, name: str | None = None, tags: list[str] | None = None) -> None:
+        if name is not None:
+            meta = msgspec.structs.replace(meta, name=name or None)
+        if tags is not None:
+            meta = msgspec.structs.replace(meta, tags=tags)
+        try:
+            write_meta(entry.folder, meta)
+        except InputError as error:
+            self._say(f"✘ {error}", "wrong")
+            return
+        shown = meta.name if meta.name is not None else entry.told.id
+        told = msgspec.structs.replace(entry.told, name=shown, tags=meta.tags)
+        self._entries[told.path] = msgspec.structs.replace(entry, told=told)
+        self._show()
+        self.action_load()
+
+    def action_export(self) -> None:
+        """Write it to a file."""
+        self.lbench.export(self._chosen.folder, self._say)
+
+    def action_delete(self) -> None:
+        """Remove it from the disk, after a question."""
+        entry = self._chosen
+        told = f"{local_time(entry.told.created)} {', '.join(entry.told.workloads)}: {entry.told.path} is removed for good"
+
+        def done(yes: bool | None) -> None:
+            if yes:
+                self._delete(entry.folder)
+
+        self.app.push_screen(AskYes(f"delete {title_of(entry) or entry.told.id}?", told), done)
+
+    @work(thread=True, group="delete", exit_on_error=False)
+    def _delete(self, folder: Path) -> None:
+        said = (f"deleted {folder.name}", "text")
+        try:
+            if is_live(folder):
+                raise InputError(f"{folder.name} is running: cancel it first")
+            shutil.rmtree(folder)
+        except OSError as error:
+            said = (f"✘ cannot delete {folder}: {error.strerror}", "wrong")
+        except InputError as error:
+            said = (f"✘ {error}", "wrong")
+        self.app.call_from_thread(self._deleted, folder, said)
+
+    def _deleted(self, folder: Path, said: tuple[str, str]) -> None:
+        if not folder.exists():
+            self._entries.pop(str(folder), None)
+        self._said = [said]
+        self._show()
+
+
+def _about(entry: Entry) -> list[list[Piece]]:
+    """The chosen session, in a few lines."""
+    told = entry.told
+    if told.error is not None:
+        return [[("   ✘ ", "wrong"), (told.error, "text")], [("   ", "text"), (told.path, "quiet")]]
+    machine = " · ".join(filter(None, [told.machine, told.cpu_model]))
+    state = {"complete": "complete", "running": "running now", "stopped": "stopped before it was done"}[entry.state]
+    count = f" · {count_text(entry.invocations, 'invocation')}" if entry.worked_out else ""
+    cost = "" if entry.usd is None else f" · {usd_short(Decimal(entry.usd))} on AWS"
+    return [
+        [("   ", "text"), (", ".join(told.workloads), "text"), (f" on {', '.join(told.backends)}", "quiet")],
+        [("   ", "text"), (f"{state} · {told.runs_ended} of {count_text(told.runs, 'run')}{count}{cost}", "quiet")],
+        [("   ", "text"), *(verdict_pieces(entry.verdict) or [("no answer yet", "quiet")])],
+        [("   ", "text"), (machine, "quiet")],
+        [("   ", "text"), (told.path, "quiet")],
+    ]

@@ -1,0 +1,115 @@
+"""All that is known of one invocation, as lines: phases to scale, attempts, where, sizes, cost, error, log."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+
+from lbench.analysis.words import ms_text, seconds_text
+from lbench.engine.session import RunView
+from lbench.tui.draw.ink import Piece, heading, put, right_of
+from lbench.tui.theme import role_of
+from lbench.tui.widgets.inspect import bytes_text, phase_lines
+
+__all__ = ["card_lines"]
+
+STATE = {  # glyph and role of an invocation's status
+    "ok": ("✔", "right"),
+    "error": ("×", "wrong"),
+    "throttled": ("!", "key"),
+    "timeout": ("⊘", "wrong"),
+    "cancelled": ("◼", "quiet"),
+    "superseded": ("▂", "quiet"),
+    None: ("▶", "bright"),
+}
+
+
+def card_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
+    """The card's lines, each of pieces; headings take the whole width."""
+    values = run.columns.row(row)
+    told: list[list[Piece]] = [heading([("phases", "quiet!")], [(_when(values), "quiet")], width)]
+    told += [_in(pieces) for pieces in phase_lines(run, row, min(width - 2, 100))]
+    told += [[], heading([("attempts of this task", "quiet!")], [], width), *_attempts(run, values, row)]
+    told += [[], heading([("where and how much", "quiet!")], [], width), *_facts(run, values)]
+    error = values["error"]
+    if error is not None:
+        told += [[], heading([(f"error: {error.type}", "wrong!")], [], width)]
+        told += [_in([(text, "text")]) for text in _wrapped(error.message, width - 4)]
+        hint = "it is tried again" if error.retriable else "it is not tried again"
+        told.append(_in([(hint, "quiet")]))
+    if values["log_tail"]:
+        told += [[], heading([("end of its log", "quiet!")], [], width)]
+        for text in values["log_tail"].splitlines():
+            told += [_in([(part, "text")]) for part in _wrapped(text, width - 4)]
+    return told
+
+
+def _in(pieces: list[Piece]) -> list[Piece]:
+    return [("  ", "text"), *pieces]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    clean = "".join(char if char.isprintable() else " " for char in text)
+    return textwrap.wrap(clean, max(10, width)) or [""]
+
+
+def _when(values: dict[str, Any]) -> str:
+    if values["returned_s"] is None:
+        return f"dispatched at {seconds_text(values['dispatched_s'])}, running"
+    took = values["returned_s"] - values["dispatched_s"]
+    return f"dispatched at {seconds_text(values['dispatched_s'])}, took {seconds_text(took)}"
+
+
+def _attempts(run: RunView, values: dict[str, Any], row: int) -> list[list[Piece]]:
+    columns = run.columns
+    rows = np.flatnonzero((columns["task"] == values["task"]) & (columns["stage"] == values["stage"]))
+    told = []
+    for number in rows.tolist():
+        one = columns.row(number)
+        glyph, role = STATE[one["status"]]
+        end = one["returned_s"]
+        took = "" if end is None else ms_text((end - one["dispatched_s"]) * 1000)
+        why = "" if one["error"] is None else f"{one['error'].type}: {one['error'].message}"
+        told.append(
+            [
+                ("▸ " if number == row else "  ", "bright"),
+                (put(f"{one['attempt'] + 1}", 3), "text"),
+                (f"{glyph} ", role),
+                (put(one["status"] or "running", 11), role),
+                (right_of(f"{one['dispatched_s']:.3f} s", 11), "quiet"),
+                (right_of(took, 11), "text"),
+                (f"  {_short(one['environment'])}", "quiet"),
+                (f"  {''.join(char if char.isprintable() else ' ' for char in why)}", "text"),
+            ]
+        )
+    return told
+
+
+def _short(environment: str | None) -> str:
+    """The end of an environment's long name, which is what differs."""
+    if environment is None:
+        return "–"
+    return environment if len(environment) <= 12 else "…" + environment[-8:]
+
+
+def _facts(run: RunView, values: dict[str, Any]) -> list[list[Piece]]:
+    memory = None
+    if values["memory_mb"] is not None:
+        used = "" if values["max_memory_mb"] is None else f"{values['max_memory_mb']:,} of "
+        memory = f"{used}{values['memory_mb']:,} MB"
+    sent, came = bytes_text(values["request_bytes"]), bytes_text(values["response_bytes"])
+    sizes = f"{sent or '–'} there, {came or '–'} back" + (" through S3" if values["via_s3"] else "")
+    connect = values["connect_ms"]
+    facts = [
+        ("environment", values["environment"]),
+        ("request id", values["request_id"]),
+        ("memory", memory),
+        ("payload", sizes if sent or came else None),
+        ("connect", None if connect is None else ms_text(connect)),
+        ("billed by", values["billed_source"]),
+    ]
+    accent = role_of(run.planned.backend, run.planned.label)
+    told = [_in([(put("backend", 13), "quiet"), (run.planned.label, accent), (f", {run.planned.origin}", "text")])]
+    return told + [_in([(put(name, 13), "quiet"), (str(text), "text")]) for name, text in facts if text is not None]

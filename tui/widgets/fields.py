@@ -1,0 +1,261 @@
+"""The rows of a form: a name, what can be typed or chosen, what it means, and below it what is wrong."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.strip import Strip
+from textual.widgets import Input
+
+from lbench.tui.draw.ink import Piece, heading, line, put, width_of
+from lbench.tui.forms import range_text
+from lbench.tui.widgets.lines import Lines
+from lbench.workloads.parameters import Field
+
+__all__ = ["Changed", "Choice", "FieldRow", "Heading", "Text", "Ticks"]
+
+_INDENT = 3
+NAME_WIDTH = 18
+EDITOR_WIDTH = 22
+
+
+class Changed(Message):
+    """A field has another value."""
+
+    def __init__(self, place: str, value: str) -> None:
+        self.place, self.value = place, value
+        super().__init__()
+
+
+class Text(Lines):
+    """Lines of pieces."""
+
+    def __init__(self, pieces: list[list[Piece]] | None = None, *, id: str | None = None, classes: str = "") -> None:
+        super().__init__(id=id, classes=classes)
+        self.told: list[list[Piece]] = pieces or []
+
+    def show(self, pieces: list[list[Piece]]) -> None:
+        """Tell something else."""
+        if pieces != self.told:
+            self.told = pieces
+            self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """As they are, cut to the width."""
+        return [line(self.palette, pieces, width) for pieces in self.told]
+
+
+class Heading(Text):
+    """A hairline with a title."""
+
+    def __init__(self, title: str, *, id: str | None = None) -> None:
+        super().__init__(id=id, classes="heading")
+        self._title = title
+        self._measure = ""
+
+    def tell(self, title: str, measure: str = "") -> None:
+        """Another title, or something at the right."""
+        self._title, self._measure = title, measure
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """One line."""
+        measure: list[Piece] = [(self._measure, "quiet")] if self._measure else []
+        return [line(self.palette, heading([(self._title, "text!")], measure, width), width)]
+
+
+class Choice(Lines, can_focus=True):
+    """One of a few, all of them in sight: left and right choose."""
+
+    BINDINGS = [
+        Binding("left", "choose(-1)", "choose", key_display="←→"),
+        Binding("right", "choose(1)", "choose", key_display="←→"),
+    ]
+
+    def __init__(self, options: tuple[str, ...], value: str, *, place: str, roomy: bool = False) -> None:
+        super().__init__(id="at-" + place.replace(".", "-"))
+        self.options, self.value, self.place, self._roomy = options, value, place, roomy
+
+    def action_choose(self, by: int) -> None:
+        """The next or the previous one."""
+        index = (self.options.index(self.value) if self.value in self.options else 0) + by
+        self._take(self.options[max(0, min(len(self.options) - 1, index))])
+
+    def _take(self, value: str) -> None:
+        if value != self.value:
+            self.value = value
+            self.redraw()
+            self.post_message(Changed(self.place, value))
+
+    def on_click(self, event: object) -> None:
+        """The one under the pointer."""
+        x = getattr(event, "x", 0)
+        left = 0
+        for option in self.options:
+            width = len(option or "none") + 2
+            if left <= x < left + width:
+                self._take(option)
+            left += width
+
+    def on_focus(self) -> None:
+        """The mark gets bright."""
+        self.call_later(self.redraw)
+
+    def on_blur(self) -> None:
+        """The mark gets quiet."""
+        self.call_later(self.redraw)
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """All of them where there is room; else the chosen one, and that there are others."""
+        pieces: list[Piece] = []
+        for option in self.options:
+            chosen = option == self.value
+            mark = "▸" if chosen and self.has_focus else " "
+            role = "bright!" if chosen and self.has_focus else "text!" if chosen else "quiet"
+            pieces += [(mark, "key"), (option or "none", role), (" ", "text")]
+        if width_of(pieces) > width:
+            role = "bright!" if self.has_focus else "text!"
+            left, right = ("◂", "▸") if self.has_focus else (" ", " ")
+            index = self.options.index(self.value) + 1 if self.value in self.options else 0
+            pieces = [
+                (left, "key"), (self.value or "none", role), (right, "key"),
+                (f" {index}/{len(self.options)}", "quiet"),
+            ]
+        return [line(self.palette, pieces, width)]
+
+
+class Ticks(Lines, can_focus=True):
+    """A backend: chosen or not, and its settings in sight or not."""
+
+    BINDINGS = [
+        Binding("space", "tick", "choose"),
+        Binding("right", "open(True)", "settings", key_display="←→"),
+        Binding("left", "open(False)", "settings", key_display="←→"),
+        Binding("plus", "another", "another", key_display="+"),
+        Binding("minus", "less", "less", show=False, key_display="-"),
+    ]
+
+    class Ticked(Message):
+        """Chosen, or not any more."""
+
+        def __init__(self, index: int) -> None:
+            self.index = index
+            super().__init__()
+
+    class Opened(Message):
+        """Its settings are to be seen, or not."""
+
+        def __init__(self, index: int, opened: bool) -> None:
+            self.index, self.opened = index, opened
+            super().__init__()
+
+    class Counted(Message):
+        """One more of its kind, or one less."""
+
+        def __init__(self, index: int, more: bool) -> None:
+            self.index, self.more = index, more
+            super().__init__()
+
+    def __init__(self, index: int) -> None:
+        super().__init__(id=f"backend-{index}")
+        self.index = index
+        self._told: list[Piece] = []
+        self._chosen = False
+
+    def show(self, chosen: bool, pieces: list[Piece]) -> None:
+        """What it is."""
+        self._chosen, self._told = chosen, pieces
+        self.redraw()
+
+    def action_tick(self) -> None:
+        """The other way round."""
+        self.post_message(self.Ticked(self.index))
+
+    def action_open(self, opened: bool) -> None:
+        """Show or hide the settings."""
+        self.post_message(self.Opened(self.index, opened))
+
+    def action_another(self) -> None:
+        """Another of its kind."""
+        self.post_message(self.Counted(self.index, True))
+
+    def action_less(self) -> None:
+        """Take it away, if it is not the last of its kind."""
+        self.post_message(self.Counted(self.index, False))
+
+    def on_click(self) -> None:
+        """As space does."""
+        self.action_tick()
+
+    def on_focus(self) -> None:
+        """The mark shows."""
+        self.call_later(self.redraw)
+
+    def on_blur(self) -> None:
+        """The mark hides."""
+        self.call_later(self.redraw)
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """One line."""
+        mark: list[Piece] = [(" ▸ " if self.has_focus else "   ", "key")]
+        tick: Piece = ("✔ ", "right") if self._chosen else ("· ", "quiet")
+        return [line(self.palette, [*mark, tick, *self._told], width)]
+
+
+class FieldRow(Vertical):
+    """One field of a form."""
+
+    def __init__(self, place: str, field: Field, value: str) -> None:
+        super().__init__(classes="field")
+        self.place = place
+        self._field = field
+        self._value = value
+        self.error: str | None = None
+
+    def compose(self) -> ComposeResult:
+        """Name, editor, meaning; a line for what is wrong."""
+        with Horizontal():
+            yield Text([[(" " * _INDENT, "text"), (put(self.name_shown, NAME_WIDTH - _INDENT), "text")]], classes="name")
+            yield self._editor()
+            yield Text([self.hint()], classes="hint")
+        yield Text(classes="wrong")
+
+    @property
+    def name_shown(self) -> str:
+        """Its name as a person reads it."""
+        return self._field.name.replace("_", " ")
+
+    def _editor(self) -> Input | Choice:
+        options = self._options()
+        if options:
+            return Choice(options, self._value, place=self.place)
+        empty = "none" if self._field.optional else ""
+        return Input(self._value, placeholder=empty, compact=True, select_on_focus=True, id="at-" + self.place.replace(".", "-"))
+
+    def _options(self) -> tuple[str, ...]:
+        if self._field.type == "yes or no":
+            return ("yes", "no")
+        if self._field.type != "choice":
+            return ()
+        return ("", *self._field.choices) if self._field.optional else self._field.choices
+
+    def hint(self) -> list[Piece]:
+        """What it means, and its range."""
+        meaning, limits = self._field.meaning, range_text(self._field)
+        return [(meaning, "quiet"), (f" ({limits})" if limits else "", "quiet")]
+
+    def say(self, error: str | None) -> None:
+        """What is wrong with it, or nothing."""
+        if error == self.error:
+            return
+        self.error = error
+        self.set_class(error is not None, "bad")
+        said = self.query_one(".wrong", Text)
+        said.show([[(" " * NAME_WIDTH, "text"), (f"✘ {error}", "wrong")]] if error else [])
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        """Another text."""
+        message.stop()
+        self.post_message(Changed(self.place, message.value))
