@@ -9,7 +9,7 @@ import msgspec
 from lbench.config.prices import rates
 from lbench.engine import cost, machine
 from lbench.engine.backends.base import Backend
-from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.backends.settings import EmulatedSettings
 from lbench.engine.events import Pricing
 from lbench.engine.plan import BackendChoice, Plan
 from lbench.workloads.model import Limits
@@ -27,7 +27,7 @@ def bound_of(choice: BackendChoice, plan: Plan, limits: Limits) -> cost.Bound | 
     if choice.name != "emulated":
         return None
     # The data set is put once, and each attempt may get its arguments and data and put its result.
-    settings = msgspec.convert(choice.settings, LambdaSettings)
+    settings = msgspec.convert(choice.settings, EmulatedSettings)
     attempts = 1 + plan.retries
     s3 = None
     if limits.tasks is not None and limits.s3_requests is not None:
@@ -49,7 +49,7 @@ def pricing_of(choice: BackendChoice, backend: Backend, plan: Plan, limits: Limi
     if bound is None:
         rent = cost.machine_rent(machine.usable_cores(), machine.memory_bytes(), 3600.0)
         return Pricing(rent_usd_per_hour=cost.usd_text(rent.usd), rent_basis=rent.description)
-    settings = msgspec.convert(choice.settings, LambdaSettings)
+    settings = msgspec.convert(choice.settings, EmulatedSettings)
     return Pricing(
         rates=rates(settings.region, settings.arch or host_architecture()),
         memory_mb=settings.memory,

@@ -38,7 +38,7 @@ class Canvas:
 
     def frame(self, visible: list[int], window: tuple[float, float], width: int, ended: Any) -> None:
         """Be ready for these lanes and this window; `ended` are the rows that have ended since the last frame."""
-        key = (tuple(visible), window, width)
+        key = (tuple(visible), window, width, self.lanes.version)
         if key != self._key:
             self._key = key
             self._window = window

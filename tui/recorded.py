@@ -21,13 +21,64 @@ from lbench.engine.events import (
     StageStarted,
 )
 from lbench.engine.journal import JOURNAL_NAME, read_events
-from lbench.errors import LbenchError
+from lbench.errors import InputError, LbenchError, SessionFileError
+from lbench.tui.documents import document_events, document_length_s
 from lbench.tui.feed import BUDGET_S, Fold, Frame, FrameState, epoch_s, now_of
 
-__all__ = ["RecordedFeed", "Timed", "timed"]
+__all__ = ["SPEEDS", "RecordedFeed", "Source", "Timed", "timed"]
 
-Source = Callable[[], Iterator[Event]]
+SPEEDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0)
+_LOOK_EVERY_S = 2.0  # whether the record is still there
+
 Timed = tuple[float, Event]
+
+
+class Source:
+    """A record that can be read from its beginning again and again."""
+
+    def __init__(
+        self,
+        path: Path | None,
+        events: Callable[[], Iterator[Event]],
+        length_s: Callable[[], float] | None = None,
+    ) -> None:
+        """`events` may raise LbenchError while it is read, as may `length_s`, which is asked only for a replay."""
+        self.path = path
+        self.events = events
+        self._length_s = length_s
+
+    def length_s(self) -> float:
+        """Seconds from the record's beginning to its last event.
+
+        Raises:
+            LbenchError: it cannot be read.
+        """
+        if self._length_s is not None:
+            return self._length_s()
+        first = last = None
+        for last, _ in timed(self.events()):
+            first = last if first is None else first
+        return 0.0 if first is None or last is None else last - first
+
+    @classmethod
+    def of(cls, path: Path) -> Source:
+        """A session's folder, its journal, or an exported document."""
+        if path.is_dir():
+            path = path / JOURNAL_NAME
+        try:
+            with path.open("rb") as file:
+                head = file.read(64).lstrip()
+        except OSError as error:
+            why = SessionFileError(f"{path} cannot be read: {error.strerror}")
+            return cls(path, lambda: _refused(why))
+        if path.name == JOURNAL_NAME or head.startswith(b'{"event"'):
+            return cls(path, lambda: read_events(path))
+        return cls(path, lambda: document_events(path), lambda: document_length_s(path))
+
+
+def _refused(why: LbenchError) -> Iterator[Event]:
+    raise why
+    yield
 
 
 def timed(events: Iterator[Event]) -> Iterator[Timed]:
@@ -56,10 +107,17 @@ def timed(events: Iterator[Event]) -> Iterator[Timed]:
 class RecordedFeed:
     """A record, as fast as it can be read (`speed` None), or replayed: `speed` seconds of it in one of ours."""
 
-    def __init__(self, source: Source, *, folder: Path | None = None, speed: float | None = None) -> None:
-        """`source` gives the events from the beginning; it may raise LbenchError while it is read."""
-        self._source = source
+    def __init__(
+        self,
+        source: Source | Callable[[], Iterator[Event]],
+        *,
+        folder: Path | None = None,
+        speed: float | None = None,
+    ) -> None:
+        """`source`: a record, or what gives the events from the beginning."""
+        self._source = source if isinstance(source, Source) else Source(None, source)
         self._folder = folder
+        self._looked_s = time.monotonic()
         self._fold = Fold()
         self._problem: str | None = None
         self._speed = speed
@@ -70,10 +128,27 @@ class RecordedFeed:
     @classmethod
     def of_folder(cls, folder: Path, *, speed: float | None = None) -> RecordedFeed:
         """A recorded session's journal."""
-        return cls(lambda: read_events(folder / JOURNAL_NAME), folder=folder, speed=speed)
+        return cls(Source.of(folder), folder=folder, speed=speed)
+
+    @classmethod
+    def of(cls, path: Path, *, speed: float | None = None) -> RecordedFeed:
+        """A session's folder, its journal, or an exported document.
+
+        Raises:
+            InputError: a speed that is none.
+        """
+        if speed is not None and not 0 < speed <= 1e6:
+            raise InputError(f"--speed {speed:g}: it is more than 0, as 0.5 or 10")
+        folder = path if path.is_dir() else path.parent if path.name == JOURNAL_NAME else None
+        return cls(Source.of(path), folder=folder, speed=speed)
+
+    @property
+    def source(self) -> Path | None:
+        """What can be exported: the session's folder, or the document."""
+        return self._folder or self._source.path
 
     def _begin(self) -> None:
-        self._events: Iterator[Timed] = timed(self._source())
+        self._events: Iterator[Timed] = timed(self._source.events())
         self._held: Timed | None = None  # read, but not yet due
         self._first_s: float | None = None  # epoch of the record's beginning
         self._at_s = 0.0  # seconds of the record that have passed
@@ -93,6 +168,47 @@ class RecordedFeed:
         self._paused = paused
         self._fold.note_change()
 
+    def toggle(self) -> None:
+        """Stand still or go on; from the end, or where all was shown at once: from the beginning."""
+        if self._speed is None or self._over:
+            self._speed = self._speed or 1.0
+            self.seek(0.0)
+            self.pause(False)
+        else:
+            self.pause(not self._paused)
+
+    def faster(self, by: int) -> None:
+        """So many steps of `SPEEDS` faster, or slower; what was shown at once begins anew at 1."""
+        if self._speed is None:
+            self.toggle()
+            return
+        nearest = min(range(len(SPEEDS)), key=lambda index: abs(SPEEDS[index] - (self._speed or 1.0)))
+        self.set_speed(SPEEDS[max(0, min(len(SPEEDS) - 1, nearest + by))])
+
+    def step(self, share: float) -> None:
+        """On or back by a share of the record's length, standing still if it was shown at once."""
+        length = self.length_s
+        if self._speed is None:
+            self._speed, self._paused, self._at_s = 1.0, True, length
+        self._advance()
+        self.seek(min(length, self._at_s + share * length))
+
+    def go_to(self, at_s: float) -> None:
+        """To a moment, as `step`."""
+        if self._speed is None:
+            self._speed, self._paused = 1.0, True
+        self.seek(min(self.length_s, at_s))
+
+    @property
+    def length_s(self) -> float:
+        """Seconds of the whole record; 0 where it cannot be read."""
+        if self._length_s is None:
+            try:
+                self._length_s = self._source.length_s()
+            except (LbenchError, OSError) as error:
+                self._problem, self._length_s = str(error), 0.0
+        return self._length_s
+
     def set_speed(self, speed: float | None) -> None:
         """How many seconds of the record pass in one of ours; None: all of it at once."""
         self._advance()
@@ -102,7 +218,7 @@ class RecordedFeed:
     def seek(self, at_s: float) -> None:
         """Go to a moment, in seconds since the record's beginning."""
         at_s = max(0.0, at_s)
-        if at_s < self._at_s:
+        if at_s < self._at_s or self._speed is None or self._over:
             self._fold.reset()
             self._begin()
         self._at_s = at_s
@@ -110,7 +226,7 @@ class RecordedFeed:
 
     def _advance(self) -> None:
         now = time.monotonic()
-        if self._speed is not None and not self._paused:
+        if self._speed is not None and not self._paused and not self._over:
             self._at_s += (now - self._clock) * self._speed
         self._clock = now
 
@@ -119,6 +235,7 @@ class RecordedFeed:
     def frame(self, budget_s: float = BUDGET_S) -> Frame:
         """Fold what is due."""
         self._advance()
+        self._look()
         behind = False
         if not self._over:
             try:
@@ -139,9 +256,19 @@ class RecordedFeed:
             problem=self._problem,
             folder=self._folder,
             replay_s=None if self._speed is None else self._at_s,
-            replay_length_s=self._length_s,
+            replay_length_s=self._length_s if self._speed is None else self.length_s,
             speed=self._speed,
         )
+
+    def _look(self) -> None:
+        """From time to time: whether the record is still there."""
+        path = self._source.path
+        if path is None or self._problem is not None or self._clock - self._looked_s < _LOOK_EVERY_S:
+            return
+        self._looked_s = self._clock
+        if not path.exists():
+            self._problem = f"{path} was deleted: what is on the screen is all that is left of it"
+            self._fold.note_change()
 
     def _fold_due(self, budget_s: float) -> bool:
         """Whether all that is due was folded."""

@@ -44,7 +44,7 @@ def look(environ: Mapping[str, str] | None = None, *, fps: float | None = None) 
     return Terminal(
         ssh=ssh,
         tmux=tmux,
-        dumb=term in ("", "dumb"),
+        dumb=term in ("", "dumb", "unknown"),
         no_color=bool(env.get("NO_COLOR")),
         colours=_colours(term, env.get("COLORTERM", "").lower(), env.get("TEXTUAL_COLOR_SYSTEM", "auto")),
         fps=fps or (FPS_REMOTE if ssh or tmux else FPS_LOCAL),

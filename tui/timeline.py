@@ -22,6 +22,7 @@ class Lanes:
 
     def __init__(self, run: RunView) -> None:
         self.run = run
+        self.version = 0  # grows when a lane that holds something takes another place
         self.environments: list[int] = []  # by lane: its environment's code in the run's columns, -1 while inferred
         self.running: dict[int, int] = {}  # row -> lane, of what has not ended; a lane may hold only one by inference
         self._of_row: NDArray[np.int32] = np.full(64, -1, dtype=np.int32)
@@ -92,13 +93,31 @@ class Lanes:
         self._release(lane)
 
     def _release(self, lane: int) -> None:
-        """The lane may be free again; one that was inferred and holds nothing more is given up if it is the last."""
-        if self._busy[lane] <= 0:
+        """The lane may be free again; one that was inferred and holds nothing any more is given up."""
+        if self._busy[lane] > 0:
+            return
+        if self.environments[lane] < 0 and not self._counts[lane]:
+            self._give_up(lane)
+        else:
             self._free.append(lane)
-        while self.environments and self.environments[-1] < 0 and not self._counts[-1] and not self._busy[-1]:
-            self.environments.pop()
-            self._counts.pop()
-            self._busy.pop()
+
+    def _give_up(self, lane: int) -> None:
+        """Take an empty lane away; the last one takes its place."""
+        last = len(self.environments) - 1
+        if lane != last:
+            self.environments[lane] = self.environments[last]
+            self._counts[lane] = self._counts[last]
+            self._busy[lane] = self._busy[last]
+            self._of_row[self._of_row == last] = lane
+            self.running = {row: lane if place == last else place for row, place in self.running.items()}
+            if self.environments[lane] >= 0:
+                self._of_environment[self.environments[lane]] = lane
+            if self._busy[lane] <= 0:
+                self._free.append(lane)
+            self.version += 1
+        self.environments.pop()
+        self._counts.pop()
+        self._busy.pop()
 
     def _put(self, row: int, lane: int) -> None:
         self._of_row[row] = lane

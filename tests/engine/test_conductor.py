@@ -74,7 +74,7 @@ class Stage:
     async def carry_out(self, plan, during=None):
         journal = Journal(self.folder)
         journal.write(SessionStarted("s", "s", "now", "0", self.fakes.machine, "lbench.journal", 1))
-        conductor = Conductor(self.folder, journal)
+        self.conductor = conductor = Conductor(self.folder, journal)
         if during is not None:
             journal.listen(lambda lines: during(conductor, lines))
         try:
@@ -247,12 +247,7 @@ async def test_a_cancel_while_a_backend_is_waited_for_before_a_run_is_heard(stag
                 stage.conductor.cancel()
 
     stage.backends["a"] = Slow(number(30.0))
-    stage.conductor = None
-
-    def during(conductor, lines):
-        stage.conductor = conductor
-
-    assert not await asyncio.wait_for(stage.carry_out(stage.plan("a"), during), 20)
+    assert not await asyncio.wait_for(stage.carry_out(stage.plan("a")), 20)
     assert stage.of(RunStarted) == []
 
 
@@ -328,13 +323,13 @@ async def test_an_engine_that_is_to_stop_does_not_wait_for_a_thread_that_will_no
 
     def load(description):
         loading.set()
-        go_on.wait()
+        go_on.wait(30)
         raise DataFileError("too late")
 
     monkeypatch.setattr(registry, "load", load)
     monkeypatch.setattr(serving, "_ORPHAN_PATIENCE_S", 0.1)
     await start(service, stage.plan())
-    await asyncio.to_thread(loading.wait)
+    await asyncio.to_thread(loading.wait, 30)
     service.launcher_gone("stop")
     assert await asyncio.wait_for(service.serving, 20) is False  # the process must end itself
     go_on.set()
@@ -350,12 +345,12 @@ async def test_a_job_that_computes_on_and_on_is_cancelled_with_a_record(service,
         def job(self, params, data):
             yield from ()
             computing.set()
-            go_on.wait()
+            go_on.wait(30)
 
     monkeypatch.setattr(registry, "load", lambda description: Endless())
     monkeypatch.setattr(serving, "_ORPHAN_PATIENCE_S", 0.1)
     await start(service, stage.plan())
-    await asyncio.to_thread(computing.wait)
+    await asyncio.to_thread(computing.wait, 30)
     service.launcher_gone("stop")
     assert await asyncio.wait_for(service.serving, 20) is False
     go_on.set()

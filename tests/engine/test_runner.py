@@ -375,12 +375,12 @@ async def test_cancel_while_the_job_itself_computes_is_heard_before_the_next_sta
     def job():
         yield fakes.tasks(2)
         computing.set()
-        go_on.wait()
+        go_on.wait(30)
         yield fakes.tasks(2)
 
     runner = Runner("r1", fakes.Backend(seconds=0), sink, Policy(), offload=offload_to_thread)
     run = asyncio.ensure_future(runner.run(job()))
-    await asyncio.to_thread(computing.wait)
+    await asyncio.to_thread(computing.wait, 30)
     runner.cancel()
     go_on.set()
     with pytest.raises(RunCancelled):

@@ -18,6 +18,7 @@ import pytest
 
 from lbench.engine.journal import is_live
 from lbench.tui.app import LbenchApp
+from lbench.tui.feed import Fold, Frame, now_of
 from lbench.tui.terminal import Terminal
 
 HERE = Path(__file__).parent
@@ -51,6 +52,51 @@ def making() -> ModuleType:
 def recorded(making: ModuleType, tmp_path: Path) -> Path:
     """The folder of a finished session: sequential, processes and emulated, three repeats each."""
     return Path(making.write_session(tmp_path / "data/lbench/sessions/20261122-120000-abcd", making.events()))
+
+
+class Still:
+    """A feed that stands at one moment of a made-up session, or goes on to another when it is told to."""
+
+    def __init__(self, told: list[Any], start: Any, at_s: float | None, folder: Path | None) -> None:
+        self._told = told
+        self._start = start
+        self._fold = Fold()
+        self._next = 0
+        self._folder = folder
+        self.go_to(at_s)
+
+    def go_to(self, at_s: float | None) -> None:
+        """Move on; None: to the end."""
+        self._at_s = at_s
+        while self._next < len(self._told):
+            at, event = self._told[self._next]
+            if at_s is not None and (at - self._start).total_seconds() > at_s:
+                return
+            self._fold.take(event)
+            self._next += 1
+
+    def frame(self, budget_s: float = 0.0) -> Frame:
+        """What there is at that moment."""
+        over = self._next == len(self._told)
+        now = {} if self._at_s is None else now_of(self._fold.view, self._start.timestamp() + self._at_s)
+        return self._fold.frame("done" if over else "live", now, folder=self._folder)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.fixture
+def still(making: ModuleType, tmp_path: Path) -> Callable[..., Still]:
+    """A feed at a moment (seconds since the session's beginning; None: its end), with a picture if wished."""
+
+    def make(at_s: float | None = None, *, picture: bool = True, **options: Any) -> Still:
+        told = making.events(**options)
+        folder = tmp_path / "made"
+        if picture:
+            told = making.with_pictures(told, folder)
+        return Still(told, making.START, at_s, folder)
+
+    return make
 
 
 @pytest.fixture
@@ -147,3 +193,22 @@ def engine_end() -> Callable[[Path], None]:
             time.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture
+def mid_run(tmp_path: Path) -> Callable[[Any], None]:
+    """Start the program's plan by its two keys, and wait until tasks return."""
+
+    def start(terminal: Any) -> None:
+        def returned() -> bool:
+            journals = tmp_path.glob("data/lbench/sessions/*/events.jsonl")
+            return any(b'"returned"' in journal.read_bytes() for journal in journals)
+
+        terminal.wait_for("quit")
+        terminal.send("r")
+        terminal.wait_for("start")
+        terminal.send("\r")
+        terminal.wait_until(returned, "the first task's end")
+        terminal.wait_for("▶")
+
+    return start

@@ -9,8 +9,10 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from lbench.config.prices import rates
 from lbench.engine.events import (
@@ -20,6 +22,7 @@ from lbench.engine.events import (
     EnvironmentSeen,
     Event,
     Phase,
+    Previewed,
     Pricing,
     Returned,
     RunEnded,
@@ -34,6 +37,7 @@ from lbench.engine.events import (
 )
 from lbench.engine.machine import Environment
 from lbench.engine.model import Answer, Driver, ErrorInfo, LambdaEnvironment
+from lbench.workloads.encoding import encode
 
 START = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 MACHINE = Environment(
@@ -281,6 +285,41 @@ def events(
     tell(Warned("load", "the machine was busy (load 3.1 on 8 cores): results may be slow", None))
     tell(SessionEnded(complete=failing is None, reason=None if failing is None else "a run failed"))
     return told
+
+
+def _counts(side: int = 200) -> Any:
+    """A small Mandelbrot set: brightness 0..254, 255 inside."""
+    x, y = np.meshgrid(np.linspace(-2.0, 0.6, side), np.linspace(-1.3, 1.3, side))
+    c = x + 1j * y
+    z = np.zeros_like(c)
+    counts = np.full(c.shape, 60)
+    for step in range(60):
+        z = np.where(np.abs(z) <= 2, z * z + c, z)
+        counts = np.where((np.abs(z) > 2) & (counts == 60), step, counts)
+    shade = np.log1p(counts) * (254 / np.log1p(60))
+    return np.where(counts == 60, 255, shade).astype(np.uint8)
+
+
+def with_pictures(
+    told: list[tuple[datetime, Event]], folder: Path, *, tasks: int = 100
+) -> list[tuple[datetime, Event]]:
+    """The same session with a growing picture: its blocks go to `previews.bin` in the folder."""
+    picture = _counts()
+    folder.mkdir(parents=True, exist_ok=True)
+    more: list[tuple[datetime, Event]] = []
+    task_of: dict[tuple[str, int], int] = {}
+    with (folder / "previews.bin").open("wb") as file:
+        for at, event in told:
+            more.append((at, event))
+            if isinstance(event, Dispatched):
+                task_of[event.run, event.n] = event.task
+            if isinstance(event, Returned) and event.status == "ok":
+                task = task_of[event.run, event.n]
+                block = {"kind": "rows", "width": 200, "height": 200, "first": task, "step": tasks}
+                data = encode({**block, "values": np.ascontiguousarray(picture[task::tasks])})
+                more.append((at, Previewed(event.run, 0, task, file.tell(), len(data))))
+                file.write(data)
+    return more
 
 
 def write_session(folder: Path, told: list[tuple[datetime, Event]], *, until_s: float | None = None) -> Path:

@@ -5,12 +5,23 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 Program = Callable[..., Any]
+
+
+@pytest.fixture
+def in_mid_run(program: Program, mid_run: Callable[[Any], None]) -> Program:
+    """The program with its tasks returning."""
+
+    def start(**more: Any) -> Any:
+        terminal = program(**more)
+        mid_run(terminal)
+        return terminal
+
+    return start
 
 
 def journal_has(home: Path, part: bytes) -> Callable[[], bool]:
@@ -34,18 +45,6 @@ def engine_pid(folder: Path) -> int:
     return int(json.loads((folder / "engine.json").read_bytes())["pid"])
 
 
-def started(program: Program, home: Path, **more: Any) -> Any:
-    """The program in mid-run."""
-    terminal = program(**more)
-    terminal.wait_for("quit")
-    terminal.send("r")
-    terminal.wait_for("start")
-    terminal.send("\r")
-    terminal.wait_until(journal_has(home, b'"returned"'), "the first task's end")
-    terminal.wait_for("▶")
-    return terminal
-
-
 def test_leaving_before_any_run_says_nothing(program: Program) -> None:
     terminal = program()
     terminal.wait_for("quit")
@@ -56,9 +55,9 @@ def test_leaving_before_any_run_says_nothing(program: Program) -> None:
 
 
 def test_leaving_in_mid_run_tells_the_way_back_and_the_engine_finishes(
-    program: Program, tmp_path: Path, engine_end: Callable[[Path], None]
+    in_mid_run: Program, tmp_path: Path, engine_end: Callable[[Path], None]
 ) -> None:
-    terminal = started(program, tmp_path)
+    terminal = in_mid_run()
     terminal.send("q")
     assert terminal.wait() == 0
     assert terminal.left_on() == []
@@ -70,9 +69,9 @@ def test_leaving_in_mid_run_tells_the_way_back_and_the_engine_finishes(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_restores_the_terminal(
-    program: Program, tmp_path: Path, engine_end: Callable[[Path], None], number: signal.Signals, code: int
+    in_mid_run: Program, tmp_path: Path, engine_end: Callable[[Path], None], number: signal.Signals, code: int
 ) -> None:
-    terminal = started(program, tmp_path)
+    terminal = in_mid_run()
     terminal.signal(number)
     assert terminal.wait() == code
     assert terminal.left_on() == []
@@ -84,9 +83,9 @@ def test_a_signal_restores_the_terminal(
 
 @pytest.mark.parametrize(("on_hangup", "complete"), [("finish", True), ("stop", False)])
 def test_when_the_terminal_is_closed_the_engine_does_as_it_was_told(
-    program: Program, tmp_path: Path, engine_end: Callable[[Path], None], on_hangup: str, complete: bool
+    in_mid_run: Program, tmp_path: Path, engine_end: Callable[[Path], None], on_hangup: str, complete: bool
 ) -> None:
-    terminal = started(program, tmp_path, on_hangup=on_hangup)
+    terminal = in_mid_run(on_hangup=on_hangup)
     terminal.close()
     assert terminal.wait() == 129
     folder = only_session(tmp_path)
@@ -95,9 +94,9 @@ def test_when_the_terminal_is_closed_the_engine_does_as_it_was_told(
 
 
 def test_a_killed_screen_costs_the_engine_nothing(
-    program: Program, tmp_path: Path, engine_end: Callable[[Path], None]
+    in_mid_run: Program, tmp_path: Path, engine_end: Callable[[Path], None]
 ) -> None:
-    terminal = started(program, tmp_path)
+    terminal = in_mid_run()
     terminal.signal(signal.SIGKILL)
     assert terminal.wait() == -signal.SIGKILL
     folder = only_session(tmp_path)
@@ -105,8 +104,8 @@ def test_a_killed_screen_costs_the_engine_nothing(
     assert last_event(folder) == {"event": "end", "complete": True}
 
 
-def test_a_signal_ends_it_though_the_terminal_reads_no_more(program: Program, tmp_path: Path) -> None:
-    terminal = started(program, tmp_path, size=(200, 60), on_hangup="stop")
+def test_a_signal_ends_it_though_the_terminal_reads_no_more(in_mid_run: Program, tmp_path: Path) -> None:
+    terminal = in_mid_run(size=(200, 60), on_hangup="stop")
     for width in (199, 200) * 30:  # each a whole screen, and nobody reads
         terminal.resize(width, 60)
         terminal.signal(signal.SIGWINCH)
@@ -126,8 +125,8 @@ def test_ctrl_c_leaves_where_nothing_runs(program: Program, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["key", "signal"])
-def test_ctrl_c_in_mid_run_cancels_and_stays(program: Program, tmp_path: Path, how: str) -> None:
-    terminal = started(program, tmp_path)
+def test_ctrl_c_in_mid_run_cancels_and_stays(in_mid_run: Program, tmp_path: Path, how: str) -> None:
+    terminal = in_mid_run()
     terminal.send("\x03") if how == "key" else terminal.signal(signal.SIGINT)
     terminal.wait_until(journal_has(tmp_path, b'"status":"cancelled"'), "the cancellation")
     terminal.wait_for("stopped")
@@ -138,8 +137,8 @@ def test_ctrl_c_in_mid_run_cancels_and_stays(program: Program, tmp_path: Path, h
 
 
 @pytest.mark.parametrize("how", ["key", "signal"])
-def test_ctrl_c_twice_leaves_at_once(program: Program, tmp_path: Path, how: str) -> None:
-    terminal = started(program, tmp_path)
+def test_ctrl_c_twice_leaves_at_once(in_mid_run: Program, tmp_path: Path, how: str) -> None:
+    terminal = in_mid_run()
     engine = engine_pid(only_session(tmp_path))
     os.kill(engine, signal.SIGSTOP)  # it does not answer
     try:
@@ -183,7 +182,7 @@ def test_ctrl_z_without_a_shell_that_could_continue_it_stops_nothing(program: Pr
     assert terminal.wait() == 0
 
 
-def test_a_fault_of_the_screens_is_one_line(program: Program, making: ModuleType) -> None:
+def test_a_fault_of_the_screens_is_one_line(program: Program) -> None:
     terminal = program(
         script="from lbench.tui.screens.bench import BenchScreen\n"
         "def broken(self, frame): raise KeyError('made up')\n"
@@ -192,7 +191,7 @@ def test_a_fault_of_the_screens_is_one_line(program: Program, making: ModuleType
     )
     assert terminal.wait() == 1
     assert terminal.left_on() == []
-    assert "a fault in lbench itself (KeyError: 'made up')" in terminal.last_line()
+    assert "a fault in lbench itself" in terminal.last_line() and "'made up'" in terminal.last_line()
     assert "Traceback" not in terminal.text()
 
 

@@ -20,7 +20,7 @@ STATE = {  # glyph and role of an invocation's status
     "error": ("×", "wrong"),
     "throttled": ("!", "key"),
     "timeout": ("⊘", "wrong"),
-    "cancelled": ("◼", "quiet"),
+    "cancelled": ("■", "quiet"),
     "superseded": ("▂", "quiet"),
     None: ("▶", "bright"),
 }

@@ -44,7 +44,7 @@ def _runs(row: Row, width: int) -> list[Piece]:
         "checking": ("?", "bright"),
         "ok": ("✔", "right"),
         "failed": ("✘", "wrong"),
-        "stopped": ("◼", "quiet"),
+        "stopped": ("■", "quiet"),
     }[look.state]
     return [(f"{glyph} {look.runs_done}/{look.runs}", role)]
 

@@ -1,0 +1,74 @@
+"""`lbench attach` where there are no screens: plain lines, a report, and one line where no engine runs."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+Lbench = Callable[..., "subprocess.CompletedProcess[str]"]
+Started = Callable[..., "subprocess.Popen[str]"]
+RUN = ("run", "probe", "-b", "threads:concurrency=2", "-p", "kind=sleep", "-p", "seconds=0.02", "--repeats", "1")
+
+
+def running_session(home: Path) -> Path:
+    """The session's folder, once tasks return."""
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
+        for journal in (home / "data/lbench/sessions").glob("*/events.jsonl"):
+            if b'"returned"' in journal.read_bytes():
+                return journal.parent
+        time.sleep(0.02)
+    raise AssertionError("no task has returned")
+
+
+def test_without_an_engine_there_is_one_line(lbench: Lbench) -> None:
+    done = lbench("attach")
+    assert done.returncode == 2
+    assert done.stderr == "lbench: no engine is running: see lbench sessions for what was recorded\n"
+
+
+def test_a_session_that_is_over_is_told_so(lbench: Lbench) -> None:
+    lbench(*RUN, "--tasks", "2", "--quiet")
+    done = lbench("attach", "last")
+    assert done.returncode == 2
+    assert "no engine is running for session" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_an_unknown_session_is_told_so(lbench: Lbench) -> None:
+    done = lbench("attach", "nonsense")
+    assert done.returncode == 2 and "no session 'nonsense'" in done.stderr
+
+
+def test_an_engine_of_another_machine_is_named(lbench: Lbench, home: Path) -> None:
+    folder = home / "data/lbench/sessions/20260101-000000-abcd"
+    folder.mkdir(parents=True)
+    (folder / "engine.json").write_text(json.dumps({"pid": 1, "host": "elsewhere", "socket": "/tmp/x"}))
+    done = lbench("attach", folder.name)
+    assert done.returncode == 2 and "runs on elsewhere: attach to it there" in done.stderr
+
+
+def test_on_a_pipe_it_follows_to_the_end_and_reports(started: Started, lbench: Lbench, home: Path) -> None:
+    measuring = started(*RUN, "--tasks", "200")
+    folder = running_session(home)
+    done = lbench("attach")
+    assert done.returncode == 0, done.stderr
+    assert "threads" in done.stdout and folder.name in done.stdout
+    assert "Traceback" not in done.stderr
+    measuring.communicate(timeout=60)
+    assert measuring.returncode == 0
+
+
+def test_leaving_early_leaves_the_engine_alone(started: Started, home: Path) -> None:
+    measuring = started(*RUN, "--tasks", "300")
+    folder = running_session(home)
+    viewer = started("attach", folder.name)
+    assert viewer.stderr is not None
+    assert "started" in viewer.stderr.readline()
+    viewer.send_signal(signal.SIGINT)
+    _, told = viewer.communicate(timeout=30)
+    assert viewer.returncode == 130
+    assert f"lbench attach {folder.name}" in told
+    measuring.communicate(timeout=60)
+    assert measuring.returncode == 0

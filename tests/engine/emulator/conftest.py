@@ -1,0 +1,150 @@
+"""An emulator of its own for a test, and boto3 pointed at it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.config
+import botocore.exceptions
+import pytest
+
+
+def zipped(**files: str) -> bytes:
+    """A zip with `name.py` for each name."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, text in files.items():
+            file.writestr(f"{name}.py", textwrap.dedent(text))
+    return archive.getvalue()
+
+
+class Running:
+    """A running emulator."""
+
+    def __init__(self, process: subprocess.Popen[str], endpoint: str, folder: Path) -> None:
+        self.process, self.endpoint, self.folder = process, endpoint, folder
+        self.client = self.boto3()
+
+    def boto3(self, key: str = "lbench-emulated", secret: str = "lbench-emulated", **more: Any) -> Any:
+        return boto3.client(
+            "lambda",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            config=botocore.config.Config(retries={"max_attempts": 0}, max_pool_connections=20),
+            **more,
+        )
+
+    def invoke(self, name: str, event: Any = None, **more: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.client.invoke(
+            FunctionName=name, Payload=json.dumps(event), LogType="Tail", **more
+        )
+        answer["value"] = json.loads(answer["Payload"].read())
+        answer["log"] = base64.b64decode(answer["LogResult"]).decode()
+        return answer
+
+    def refused(self, operation: str = "invoke", **call: Any) -> dict[str, Any]:
+        """What an operation is refused with."""
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            getattr(self.client, operation)(**call)
+        answer: dict[str, Any] = caught.value.response
+        return answer
+
+    def told(self, what: str) -> dict[str, Any]:
+        """What the emulator tells of itself."""
+        with urllib.request.urlopen(f"{self.endpoint}/_lbench/{what}") as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    def environments(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self.told("environments")["environments"]
+        return listed
+
+    def disturb(self, **conditions: Any) -> None:
+        request = urllib.request.Request(
+            f"{self.endpoint}/_lbench/conditions", json.dumps(conditions).encode(), method="PUT"
+        )
+        urllib.request.urlopen(request).close()
+
+    def create(self, name: str, *, code: str, **more: Any) -> dict[str, Any]:
+        told: dict[str, Any] = self.client.create_function(
+            **{
+                "FunctionName": name,
+                "Runtime": "python3.12",
+                "Role": "arn:aws:iam::000000000000:role/any",
+                "Handler": "app.handle",
+                "Code": {"ZipFile": zipped(app=code)},
+                **more,
+            }
+        )
+        return told
+
+
+Start = Callable[..., Running]
+
+
+def starter(folder: Path, stack: list[subprocess.Popen[str]]) -> Start:
+    def start(code: str = "", functions: dict[str, dict[str, Any]] | None = None, **config: Any) -> Running:
+        """`functions`: their settings by name; the handler is the function of that name in `code`."""
+        (folder / "app.py").write_text(textwrap.dedent(code))
+        specs = [
+            {"name": name, "code": str(folder), "handler": f"app.{name}", "timeout_s": 30, **settings}
+            for name, settings in (functions or {}).items()
+        ]
+        if not specs:
+            specs = [{"name": "none", "code": str(folder), "handler": "app.none"}]
+        path = folder / f"config-{len(stack)}.json"
+        path.write_text(json.dumps({"functions": specs, **config}))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lbench.engine.emulator", "--config", str(path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "AWS_EC2_METADATA_DISABLED": "true"},
+        )
+        stack.append(process)
+        assert process.stdout is not None
+        return Running(process, process.stdout.readline().strip(), folder)
+
+    return start
+
+
+def stop(stack: list[subprocess.Popen[str]]) -> None:
+    for process in stack:
+        process.terminate()
+    for process in stack:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(10) == 0
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    stack: list[subprocess.Popen[str]] = []
+    yield starter(tmp_path, stack)
+    stop(stack)
+
+
+@pytest.fixture(scope="module")
+def start_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """The same, for all tests of a module."""
+    stack: list[subprocess.Popen[str]] = []
+    yield starter(tmp_path_factory.mktemp("code"), stack)
+    stop(stack)
+
+
+@pytest.fixture
+def make_zip() -> Callable[..., bytes]:
+    return zipped

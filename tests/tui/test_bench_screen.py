@@ -1,0 +1,223 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lbench.tui.app import LbenchApp
+from lbench.tui.screens.card import CardScreen
+from lbench.tui.widgets.inspect import Inspect
+from lbench.tui.widgets.table import BackendTable
+from lbench.tui.widgets.timeline import Timeline
+from lbench.tui.widgets.title import Keys
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+MID = 34.2  # seconds into the made-up session: sequential and processes are done, emulated is in its first run
+
+App = Callable[..., LbenchApp]
+Text = Callable[[LbenchApp], str]
+
+
+async def _settled(app: LbenchApp, pilot: Any) -> None:
+    for _ in range(5):  # slow parts are drawn every fourth frame
+        app.tick()
+        await pilot.pause()
+
+
+def _timeline(app: LbenchApp, label: str) -> Timeline:
+    return next(one for one in app.screen.query(Timeline) if one.run is not None and one.run.planned.label == label)
+
+
+@pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
+@pytest.mark.parametrize("moment", ["before", "mid", "done"])
+async def test_the_screen_looks_as_it_was_approved(
+    size: tuple[int, int], moment: str, app_of: App, still: Any, screen_text: Text, same_as: Any
+) -> None:
+    feed = {"before": lambda: None, "mid": lambda: still(MID), "done": lambda: still(None)}[moment]()
+    app = app_of(feed)
+    async with app.run_test(size=size) as pilot:
+        await _settled(app, pilot)
+        same_as(f"bench-{moment}-{size[0]}x{size[1]}", screen_text(app))
+
+
+@pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
+async def test_the_card_looks_as_it_was_approved(
+    size: tuple[int, int], app_of: App, still: Any, screen_text: Text, same_as: Any
+) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=size) as pilot:
+        await _settled(app, pilot)
+        timeline = _timeline(app, "emulated")
+        timeline.show(*(next(iter(app.feed.frame().view.runs[run] for run in ["r7"])), None, None, 0))
+        timeline.action_trouble()
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, CardScreen)
+        same_as(f"card-{size[0]}x{size[1]}", screen_text(app))
+
+
+async def test_before_the_first_run_the_default_backends_are_listed(app_of: App, screen_text: Text) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        text = screen_text(app)
+        assert all(name in text for name in ("sequential", "processes", "emulated"))
+        assert "$0" in text
+
+
+async def test_a_running_invocation_has_its_bar_before_it_ends(app_of: App, still: Any, screen_text: Text) -> None:
+    app = app_of(still(2.0, picture=False))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        line = next(line for line in screen_text(app).splitlines() if line.startswith(" w00"))
+        assert line.split()[1].endswith("╴")
+
+
+async def test_the_sentence_says_how_much_faster_and_where_that_was_found(
+    app_of: App, still: Any, screen_text: Text
+) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        line = screen_text(app).splitlines()[1]
+        assert "processes is 1.9" in line and "as fast as sequential" in line
+        assert "a run on AWS" in line and "emulated here" in line
+
+
+async def test_a_frame_without_news_repaints_nothing(app_of: App, still: Any) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        asked: list[Any] = []
+        for part in app.screen.query("Lines"):
+            part.refresh = lambda *regions, **how: asked.append(regions)  # type: ignore[method-assign]
+        await _settled(app, pilot)
+        assert asked == []
+
+
+async def test_only_changed_cells_are_repainted(app_of: App, still: Any) -> None:
+    feed = still(MID, picture=False)
+    app = app_of(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        asked: list[Any] = []
+        timeline = _timeline(app, "emulated")
+        timeline.refresh = lambda *regions, **how: asked.extend(regions)  # type: ignore[method-assign]
+        feed.go_to(MID + 0.03)
+        app.tick()
+        assert asked
+        assert sum(region.area for region in asked) < timeline.size.area / 3
+
+
+async def test_choosing_a_backend_shows_its_timeline_where_there_is_room_for_one(app_of: App, still: Any) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _settled(app, pilot)
+        await pilot.press("down")
+        await _settled(app, pilot)
+        drawn = [one.run.planned.label for one in app.screen.query(Timeline) if one.run is not None and one.display]
+        assert drawn == ["processes"]
+
+
+async def test_the_picture_takes_the_timelines_place_at_a_key_on_a_narrow_terminal(
+    app_of: App, still: Any, screen_text: Text
+) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _settled(app, pilot)
+        assert "picture" not in screen_text(app).partition("RUN")[2].partition("↑↓")[0]
+        await pilot.press("v")
+        await _settled(app, pilot)
+        assert "─ picture ─" in screen_text(app)
+
+
+async def test_keys_of_the_timeline_zoom_pan_select_and_jump(app_of: App, still: Any) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        timeline = _timeline(app, "emulated")
+        timeline.focus()
+        await pilot.press("m")
+        slowest = timeline.selected
+        assert slowest is not None
+        whole = timeline.window.span
+        await pilot.press("plus")
+        assert timeline.window.end_s - timeline.window.start_s == pytest.approx((whole[1] - whole[0]) / 2)
+        before = timeline.window.start_s
+        await pilot.press("greater_than_sign")
+        await pilot.press("less_than_sign", "less_than_sign")
+        assert timeline.window.start_s <= max(before, 0.0)
+        await pilot.press("right")
+        assert timeline.selected != slowest
+        await pilot.press("down")
+        await pilot.press("n")
+        assert timeline.selected is not None
+        status = timeline.run.columns.row(timeline.selected)["status"] if timeline.run else None
+        assert status in ("error", "throttled", "timeout")
+        await pilot.press("s")
+        assert timeline.by_duration
+        await pilot.press("f")
+        assert timeline.window.follow
+
+
+async def test_the_footer_shows_the_keys_of_the_part_in_focus(app_of: App, still: Any) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=(200, 60)) as pilot:
+        await _settled(app, pilot)
+        keys = app.screen.query_one(Keys)
+        app.screen.query_one(BackendTable).focus()
+        await pilot.pause()
+        assert ("↑↓", "select") in keys.entries()
+        _timeline(app, "emulated").focus()
+        await pilot.pause()
+        assert ("+-", "zoom") in keys.entries() and ("↑↓", "select") not in keys.entries()
+
+
+async def test_a_run_that_failed_shows_why_and_what_to_do(app_of: App, still: Any, screen_text: Text) -> None:
+    app = app_of(still(None, failing="processes", picture=False))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        text = screen_text(app)
+        assert "processes failed" in text
+        assert "row 17 cannot be computed" in text
+        assert "r runs it again" in text
+        assert app.screen.query_one(Inspect).display
+
+
+async def test_a_tiny_terminal_gets_a_message_and_can_grow_again(
+    app_of: App, still: Any, screen_text: Text
+) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=(20, 5)) as pilot:
+        await _settled(app, pilot)
+        assert "needs 40x12" in screen_text(app)
+        await pilot.resize_terminal(120, 40)
+        await _settled(app, pilot)
+        assert "BACKEND" in screen_text(app)
+
+
+async def test_a_resize_in_mid_run_keeps_every_panel_inside(app_of: App, still: Any, screen_text: Text) -> None:
+    feed = still(MID)
+    app = app_of(feed)
+    async with app.run_test(size=(200, 60)) as pilot:
+        for number, size in enumerate([(200, 60), (79, 23), (120, 40), (41, 12), (160, 30)]):
+            await pilot.resize_terminal(*size)
+            feed.go_to(MID + 0.1 * number)
+            await _settled(app, pilot)
+            assert max(len(line) for line in screen_text(app).splitlines()) <= size[0]
+
+
+async def test_the_card_walks_along_the_lane_and_escape_leads_back(app_of: App, still: Any) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        timeline = _timeline(app, "processes")
+        timeline.focus()
+        await pilot.press("m", "enter")
+        await pilot.pause()
+        first = timeline.selected
+        await pilot.press("right")
+        assert timeline.selected != first
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.screen is app.bench
