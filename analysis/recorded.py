@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -13,7 +15,7 @@ from lbench.engine.journal import JOURNAL_NAME, is_live, read_events
 from lbench.engine.meta import read_meta
 from lbench.errors import InputError, SessionFileError, UnknownNameError
 
-__all__ = ["Recorded", "find_session", "list_sessions", "recorded", "session_folders"]
+__all__ = ["Recorded", "find_session", "list_sessions", "recorded", "session_folders", "when"]
 
 # `event` is the first field of every line: most lines can be passed over by their beginning alone.
 _WANTED = tuple(b'{"event":"' + name + b'"' for name in (b"planned", b"ended", b"end"))
@@ -44,7 +46,16 @@ def list_sessions() -> list[Recorded]:
     Raises:
         InputError: there is no place for sessions.
     """
-    return sorted(map(recorded, session_folders()), key=lambda one: (one.created or one.id, one.id), reverse=True)
+    return sorted(map(recorded, session_folders()), key=when, reverse=True)
+
+
+def when(one: Recorded) -> tuple[str, str]:
+    """When it began (ISO 8601, UTC), by its id where the journal does not tell, and its id: what a list is sorted by."""
+    if one.created is not None:
+        return one.created, one.id
+    with contextlib.suppress(ValueError):
+        return datetime.strptime(one.id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).isoformat(), one.id
+    return "", one.id
 
 
 def session_folders() -> list[Path]:

@@ -19,6 +19,7 @@ sys.path.insert(0, str(_HERE))  # the peers' scripts share `pairs` by the same n
 MODULES = (
     "mandelbrot_kernels",
     "emulator_latency",
+    "emulator_scale",
     "driver_cpu",
     "local_overhead",
 )

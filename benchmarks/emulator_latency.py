@@ -66,6 +66,7 @@ class Client:
     """A blocking HTTP client with one kept connection: as little of its own as Python allows."""
 
     def __init__(self, port: int) -> None:
+        self.port = port
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -76,9 +76,7 @@ def self_signed(folder: Path) -> Path:
     )
     path = folder / "server.pem"
     pem, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    path.write_bytes(
-        certificate.public_bytes(pem) + key.private_bytes(pem, plain, serialization.NoEncryption())
-    )
+    path.write_bytes(certificate.public_bytes(pem) + key.private_bytes(pem, plain, serialization.NoEncryption()))
     return path
 
 

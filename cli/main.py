@@ -36,6 +36,7 @@ _COMMANDS = {
     "workloads": "What can be run: workloads and their parameters.",
     "backends": "Where it can run: backends and their settings.",
     "sessions": "Recorded sessions, newest first.",
+    "open": "Look at a recorded session: replay, pause, seek.",
     "export": "Write a session as JSON or CSV.",
     "data": "How to get the Lending Club loans; what would be used of a file.",
     "doctor": "Look at this machine: what makes measurements unsteady or impossible.",

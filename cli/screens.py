@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,17 +18,16 @@ __all__ = ["can_show", "screen_options", "show"]
 
 def screen_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--no-mouse` and `--theme`: parameters `no_mouse` and `theme`."""
-    command = click.option("--theme", type=click.Choice(["dark", "light"]), default="dark", help="The screens' colours.")(
-        command
-    )
+    command = click.option(
+        "--theme", type=click.Choice(["dark", "light"]), default="dark", help="The screens' colours."
+    )(command)
     return click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")(command)
 
 
 def can_show() -> bool:
     """Whether input and output are a terminal that can be drawn on."""
-    from lbench.cli.style import is_live_terminal
-
-    return sys.stdin.isatty() and all(is_live_terminal(stream) for stream in (sys.stdout, sys.stderr))
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return os.environ.get("TERM", "") not in ("", "dumb", "unknown") and all(stream.isatty() for stream in streams)
 
 
 def show(feed: Feed | None = None, *, attach: Path | None = None, no_mouse: bool, theme: str) -> int:
@@ -40,6 +40,4 @@ def show(feed: Feed | None = None, *, attach: Path | None = None, no_mouse: bool
     from lbench.tui.main import run
 
     chosen = load().values
-    return run(
-        feed, attach=attach, mouse=not no_mouse, theme=theme, fps=chosen.fps, on_hangup=on_hangup(chosen, "tui")
-    )
+    return run(feed, attach=attach, mouse=not no_mouse, theme=theme, fps=chosen.fps, on_hangup=on_hangup(chosen, "tui"))

@@ -20,6 +20,10 @@ class LambdaLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     timeout_max_s: int
     init_max_s: int
     payload_max_bytes: int  # of a synchronous request, and of its response
+    package_zipped_max_bytes: int  # of a zip that travels in the request; a larger one goes through S3
+    package_unzipped_max_bytes: int
+    python_versions: tuple[str, ...]  # minor versions, the oldest first
+    glibc: str  # of the runtimes: a wheel that asks for a newer one does not load there
     ephemeral_min_mb: int  # of /tmp, and free
     ephemeral_max_mb: int
     concurrency: int  # environments at once, per account and region

@@ -223,7 +223,7 @@ class Conductor:
             self._journal.write(RunEnded(run=run.id, status="failed", makespan_s=None, driver=None, error=why))
 
     async def _one(self, job: _Job, run: _Planned, backend: Backend, setup_s: float) -> Any:
-        if self._cancelled or run.choice.label in self._broken:
+        if self._passes_over(run):
             return None
         try:
             # Nothing to send, but a worker that is being replaced is waited for.
@@ -231,9 +231,12 @@ class Conductor:
         except (LbenchError, OSError) as error:
             self._never_started([run], f"{run.choice.label} has broken down: {error}")
             return None
-        if self._cancelled:
+        if self._passes_over(run):  # it may have been cancelled meanwhile
             return None
         return await self._measure(job, run, backend, setup_s)
+
+    def _passes_over(self, run: _Planned) -> bool:
+        return self._cancelled or run.choice.label in self._broken
 
     async def _judge(self, job: _Job, run: _Planned, answer: Any) -> None:
         if answer is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from pathlib import Path
 
@@ -45,10 +46,8 @@ def engine_socket(folder: Path) -> Path:
         InputError: none is running, or it is one of another machine.
     """
     told: _Where | None = None
-    try:
+    with contextlib.suppress(OSError, msgspec.MsgspecError):  # it has ended, or has not begun
         told = msgspec.json.decode((folder / _ENGINE_FILE).read_bytes(), type=_Where)
-    except (OSError, msgspec.MsgspecError):
-        pass  # it has ended, or has not begun
     if told is not None and told.host not in ("", socket.gethostname()):
         raise InputError(f"the engine of {folder.name} runs on {told.host}: attach to it there")
     if told is None or not is_live(folder):

@@ -89,12 +89,12 @@ def validate(plan: Plan) -> None:
         InputError: the first thing that is wrong, and what to do.
     """
     description = registry.describe(plan.workload)
+    if plan.tasks is not None:
+        _at_least("--tasks", plan.tasks, 1)
     resolve_params(plan)
     _at_least("--repeats", plan.repeats, 1)
     _at_least("--warmup", plan.warmup, 0)
     _at_least("--retries", plan.retries, 0)
-    if plan.tasks is not None:
-        _at_least("--tasks", plan.tasks, 1)
     if not 0 < plan.timeout_s <= 900:
         raise InputError(f"--timeout {plan.timeout_s:g}: it is more than 0 and at most 900 seconds, as on Lambda")
     if not plan.backends:

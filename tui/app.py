@@ -6,13 +6,13 @@ import signal
 from typing import Any
 
 import msgspec
-from textual.app import App
 from textual.binding import Binding
 from textual.timer import Timer
 
 from lbench.engine.backends import catalog
 from lbench.engine.plan import DEFAULT_BACKENDS, Plan, parse_backend, resolve_params
 from lbench.errors import LbenchError
+from lbench.tui.commands import COMMAND_BINDINGS, Commands
 from lbench.tui.driver import LbenchDriver
 from lbench.tui.feed import EngineFeed, Feed, NoFeed
 from lbench.tui.launch import launched
@@ -33,14 +33,15 @@ def default_plan() -> Plan:
     return Plan(workload="mandelbrot", backends=[parse_backend(name, {}) for name in DEFAULT_BACKENDS])
 
 
-class LbenchApp(App[int]):
+class LbenchApp(Commands):
     """lbench's screens."""
 
     CSS_PATH = "lbench.tcss"
     TITLE = "lbench"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS = [
-        Binding("1", "go('bench')", "bench", show=False),
+        *COMMAND_BINDINGS,
+        Binding("1", "go('bench')", "bench"),
         Binding("question_mark", "help", "help", key_display="?"),
         Binding("q", "leave", "quit"),
         Binding("ctrl+c", "interrupt", "cancel, else quit; twice: quit", show=False, priority=True),
@@ -64,12 +65,17 @@ class LbenchApp(App[int]):
         self.plan = plan or default_plan()
         self.problem: str | None = None
         self._on_hangup = on_hangup
-        self._first_theme = DARK.name if theme == "dark" or self.terminal.no_color else LIGHT.name
         self._timer: Timer | None = None
         self._pace = Pace(self.terminal.fps)
         self._interrupted = False  # by Ctrl-C, and something still runs
         for palette in (DARK, LIGHT):
             self.register_theme(textual_theme(palette_of(palette.name, self.terminal.colours)))
+        # Set before anything is drawn: changed later, every style is made twice before the first frame.
+        self.set_reactive(LbenchApp.theme, DARK.name if theme == "dark" or self.terminal.no_color else LIGHT.name)
+        self.stylesheet.set_variables(self.get_css_variables())
+        self.set_class(self.current_theme.dark, "-dark-mode", update=False)
+        self.set_class(not self.current_theme.dark, "-light-mode", update=False)
+        self._apply_palette()
         self.bench = BenchScreen()
 
     # -- what waits for its first run
@@ -86,14 +92,15 @@ class LbenchApp(App[int]):
     # -- life
 
     def on_mount(self) -> None:
-        """Choose the colours, show the Bench screen, start the clock."""
-        self.theme = self._first_theme
-        self._apply_palette()
+        """Start the clock."""
         self.theme_changed_signal.subscribe(self, lambda _: self._apply_palette())
         if self.terminal.remote:
             self.animation_level = "none"
-        self.push_screen(self.bench)
         self._timer = self.set_timer(self._pace.interval_s, self._beat)
+
+    def get_default_screen(self) -> BenchScreen:
+        """Bench: the first one, beneath all others."""
+        return self.bench
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables, which Textual's first theme does not know."""
@@ -116,6 +123,8 @@ class LbenchApp(App[int]):
 
     def tick(self) -> None:
         """One frame."""
+        if not self.screen_stack:
+            return  # the app is going down
         frame = self.feed.frame()
         screen = self.screen
         if hasattr(screen, "show_frame"):
@@ -138,9 +147,11 @@ class LbenchApp(App[int]):
         self.problem = None
         self._interrupted = False
         try:
-            if not isinstance(self.feed, EngineFeed) or self.feed.over:
-                self.feed.close()
-                self.feed = launched(self._on_hangup)
+            if self.set_aside is not None and not self.set_aside.over:
+                self.show_feed(self.set_aside)
+            elif not isinstance(self.feed, EngineFeed) or self.feed.over:
+                self.show_feed(launched(self._on_hangup))
+            assert isinstance(self.feed, EngineFeed)
             self.feed.start(msgspec.structs.replace(plan, preview=True))
         except LbenchError as error:
             self.problem = str(error)
@@ -165,20 +176,11 @@ class LbenchApp(App[int]):
         if isinstance(self.feed, EngineFeed):
             self.feed.command("cancel")
 
-    def action_go(self, screen: str) -> None:
-        """Another screen."""
-        while self.screen is not self.bench and len(self.screen_stack) > 1:
-            self.pop_screen()
-
-    def action_export(self) -> None:
-        """Write the session to a file."""
-
-    def action_help(self) -> None:
-        """Every key of this screen."""
-
     def action_leave(self, code: int = 0) -> None:
         """Leave at once; the engine does as `on_hangup` says."""
-        self.feed.close()
+        for feed in (self.feed, self.set_aside):
+            if feed is not None:
+                feed.close()
         self.exit(code)
 
     async def action_quit(self) -> None:
@@ -201,8 +203,8 @@ class LbenchApp(App[int]):
 
     def farewell(self) -> str | None:
         """What to print after leaving: how to come back to a run that goes on. Waits for no lock."""
-        feed = self.feed
-        if not isinstance(feed, EngineFeed) or not feed.goes_on or feed.folder is None or self._interrupted:
+        feed = self.feed if isinstance(self.feed, EngineFeed) else self.set_aside
+        if feed is None or not feed.goes_on or feed.folder is None or self._interrupted:
             return None
         if feed.engine is not None and self._on_hangup == "stop":
             return None

@@ -28,6 +28,7 @@ class Wanted(msgspec.Struct, frozen=True):
     cold: bool = False  # a backend that has cold starts
     favourite: int = 0  # the timeline that is shown where there is room for one
     only_picture: bool = False  # the person wants the picture where there is room for one thing
+    replay: bool = False  # a record: its bar stands above the footer
 
 
 class Arrangement(msgspec.Struct, frozen=True):
@@ -43,6 +44,9 @@ def arrange(width: int, height: int, wanted: Wanted) -> Arrangement:
         return Arrangement({"small": Region(0, 0, width, height)}, ())
     places = {"title": Region(0, 0, width, 1), "answer": Region(0, 1, width, 1)}
     places["keys"] = Region(0, height - 1, width, 1)
+    if wanted.replay:
+        height -= 1
+        places["replay"] = Region(0, height - 1, width, 1)
     airy = height >= 22
     top = 2 + airy
     rows = min(1 + max(1, wanted.backends), max(2, height // 3))

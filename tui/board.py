@@ -6,6 +6,7 @@ its counts and its clock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from lbench.analysis.comparison import Comparison, Summary, by_label, compare
 from lbench.analysis.outlook import Outlook, outlooks
-from lbench.analysis.words import times_text
+from lbench.analysis.words import seconds_text, times_text
 from lbench.engine.bill import run_bill
 from lbench.engine.columns import STATUSES
 from lbench.engine.cost import RunCost, total_usd, usd_short
@@ -34,6 +35,7 @@ class Row(msgspec.Struct, frozen=True):
     outlook: Outlook
     summary: Summary
     run: RunView | None  # the one to look at: that under way, else the last that has begun
+    runs: list[RunView] = []
     live_p50_ms: float | None = None
     live_p99_ms: float | None = None
     live_speedup: float | None = None  # of the run under way at its pace so far
@@ -106,7 +108,7 @@ class BoardMaker:
             seed=first.seed,
             tasks=tasks,
             usd=total_usd(bill.usd for bill in bills),
-            expected_usd=_expected(rows),
+            expected_usd=_expected(rows, self._bills),
             bound_usd=_bound(rows),
             items=_items(bills),
             left_s=None if any(left is None for left in lefts) else sum(left or 0.0 for left in lefts),
@@ -141,31 +143,36 @@ def _row(look: Outlook, comparison: Comparison, group: list[RunView]) -> Row:
         warm = warm[np.isfinite(warm)]
         if len(warm):
             p50, p99 = (float(value) for value in np.quantile(warm, (0.5, 0.99)))
-    if (
-        summary.makespan_s is None and look.elapsed_s and look.tasks and look.tasks_done and comparison.baseline
-    ):
+    if summary.makespan_s is None and look.elapsed_s and look.tasks and look.tasks_done and comparison.baseline:
         base = comparison[comparison.baseline].makespan_s
         if base is not None and look.tasks_done * 10 >= look.tasks:
             speedup = base.value / (look.elapsed_s * look.tasks / look.tasks_done)
-    return Row(look, summary, run, p50, p99, speedup)
+    return Row(look, summary, run, group, p50, p99, speedup)
 
 
-def _expected(rows: list[Row]) -> Decimal | None:
-    """What all runs will have cost: the charged ones at the median of those that are over, or by their pace."""
+def _expected(rows: list[Row], bills: Mapping[str, RunCost]) -> Decimal | None:
+    """What all runs will have cost; None once that is known. Those to come count as the median of those that are over,
+    or as the pace of the first says.
+    """
     told: list[Decimal | None] = []
     for row in rows:
         look, summary = row.outlook, row.summary
-        if summary.usd is not None:
-            told.append(summary.usd * look.runs)
-        elif look.usd is not None and look.tasks and look.tasks_done and row.run is not None:
-            told.append(look.usd * Decimal(look.tasks) / Decimal(look.tasks_done) * look.runs)
-    return total_usd(told)
+        if look.usd is None:
+            continue
+        over = total_usd(bills[run.id].usd for run in row.runs if run.id in bills) or Decimal(0)
+        to_come = sum(run.ended is None for run in row.runs)
+        one = summary.usd
+        if one is None and look.tasks and look.tasks_done:
+            one = (look.usd - over) * Decimal(look.tasks) / Decimal(look.tasks_done)
+        if one is None:
+            return None
+        told.append(max(look.usd, over + one * to_come))
+    done = all(run.ended is not None for row in rows for run in row.runs)
+    return None if done else total_usd(told)
 
 
 def _bound(rows: list[Row]) -> Decimal | None:
-    return total_usd(
-        row.summary.bound_usd * row.outlook.runs for row in rows if row.summary.bound_usd is not None
-    )
+    return total_usd(row.summary.bound_usd * row.outlook.runs for row in rows if row.summary.bound_usd is not None)
 
 
 def _items(bills: list[RunCost]) -> dict[str, Decimal]:
@@ -181,8 +188,13 @@ def answer_pieces(board: Board, *, short: bool = False) -> list[Piece]:
     """Line 2: the answer in one sentence as far as it is known, with its origin; `short` for a narrow terminal."""
     comparison = board.comparison
     if comparison is None or not board.rows:
-        return [("nothing has run yet: ", "quiet"), ("r", "key!"), (" then ", "quiet"), ("enter", "key!"),
-                (" compares these backends on this machine", "quiet")]
+        return [
+            ("nothing has run yet: ", "quiet"),
+            ("r", "key!"),
+            (" then ", "quiet"),
+            ("enter", "key!"),
+            (" compares these backends on this machine", "quiet"),
+        ]
     base = comparison.baseline
     pieces: list[Piece] = []
     origins: list[str] = []
@@ -207,11 +219,16 @@ def answer_pieces(board: Board, *, short: bool = False) -> list[Piece]:
         if row.summary.usd is not None:
             clause.append((f", {usd_short(row.summary.usd)}" + ("" if short else " a run on AWS"), "text"))
         if summary.origin != "measured":
-            places = "" if summary.capacity is None else f", {summary.capacity} environment{'s' * (summary.capacity != 1)}"
+            places = (
+                "" if summary.capacity is None else f", {summary.capacity} environment{'s' * (summary.capacity != 1)}"
+            )
             origins.append(f"{summary.origin} here" + ("" if short else places))
         _clause(pieces, clause)
     if not pieces:
         return _not_yet(board)
+    failed = [row.label for row in board.rows if row.outlook.state == "failed" and row.summary.answer != "wrong"]
+    if failed:
+        _clause(pieces, [(f"{', '.join(failed)} failed", "wrong!")])
     if origins:
         pieces.append((f"  ({'; '.join(dict.fromkeys(origins))})", "quiet"))
     return pieces
@@ -224,11 +241,26 @@ def _clause(pieces: list[Piece], clause: list[Piece]) -> None:
 
 
 def _not_yet(board: Board) -> list[Piece]:
-    failed = next((row for row in board.rows if row.summary.error), None)
-    if failed is not None:
-        return [(f"{failed.label} failed: ", "wrong"), (str(failed.summary.error), "text")]
+    """Nothing can be compared yet: what there is, or what went wrong."""
+    assert board.comparison is not None
+    base = board.row(board.comparison.baseline)
+    if base is not None and base.summary.makespan_s is not None:
+        role = role_of(base.summary.backend, base.label)
+        told: list[Piece] = [(base.label, role), (" takes ", "text")]
+        told.append((seconds_text(base.summary.makespan_s.value), "bright!"))
+        more = any(row.outlook.state in ("waiting", "running", "checking") for row in board.rows)
+        failed = [row.label for row in board.rows if row.outlook.state == "failed"]
+        if failed:
+            told.append((f"; failed: {', '.join(failed)}", "wrong"))
+        elif more and len(board.rows) > 1:
+            told.append((": the others are compared with it", "quiet"))
+        return told
+    failure = next((row for row in board.rows if row.summary.error), None)
+    if failure is not None:
+        return [(f"{failure.label} failed: ", "wrong"), (str(failure.summary.error), "text")]
     running = next((row for row in board.rows if row.outlook.state == "running"), None)
-    if running is not None and board.comparison is not None and board.comparison.baseline is None:
-        return [("measuring ", "quiet"), (running.label, role_of(running.summary.backend, running.label)),
-                (" first: the others are compared with it", "quiet")]
-    return [("measuring", "quiet")]
+    if running is not None:
+        rest = " first: the others are compared with it" if len(board.rows) > 1 else ""
+        role = role_of(running.summary.backend, running.label)
+        return [("measuring ", "quiet"), (running.label, role), (rest, "quiet")]
+    return [("measuring", "quiet")] if board.comparison.summaries else []

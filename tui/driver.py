@@ -9,6 +9,8 @@ from typing import Any
 
 from textual.drivers.linux_driver import LinuxDriver
 
+from lbench.tui.slim import Slimmer
+
 __all__ = ["LbenchDriver"]
 
 _QUEUED = 2  # writes that the terminal has not taken: from there on frames are left out
@@ -25,6 +27,7 @@ class LbenchDriver(LinuxDriver):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         self._out = False  # of application mode: the terminal is the shell's
+        self._slimmer = Slimmer()
         super().__init__(*args, **more)
 
     @property
@@ -46,7 +49,7 @@ class LbenchDriver(LinuxDriver):
     def write(self, data: str) -> None:
         """To the terminal, as long as it is ours."""
         if not self._out:
-            super().write(data)
+            super().write(self._slimmer.slim(data))
 
     def _sigtstp_application(self, *_: Any) -> None:
         self._loop.call_soon_threadsafe(self.stop_job)
@@ -75,6 +78,7 @@ class LbenchDriver(LinuxDriver):
             return
         signal.signal(signal.SIGTSTP, self._sigtstp_application)
         self._out = False
+        self._slimmer.forget()
         self.resume_application_mode()
         if self._writer_thread is None or not self._writer_thread.is_alive():
             self._out = True  # in the background: stopped again, until the next SIGCONT

@@ -7,8 +7,11 @@ keeping 200,000 events in memory.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import msgspec
 
 from lbench.engine.events import (
     Dispatched,
@@ -19,6 +22,7 @@ from lbench.engine.events import (
     SessionStarted,
     StageEnded,
     StageStarted,
+    decode_event,
 )
 from lbench.engine.journal import JOURNAL_NAME, read_events
 from lbench.errors import InputError, LbenchError, SessionFileError
@@ -55,10 +59,7 @@ class Source:
         """
         if self._length_s is not None:
             return self._length_s()
-        first = last = None
-        for last, _ in timed(self.events()):
-            first = last if first is None else first
-        return 0.0 if first is None or last is None else last - first
+        return _span_s(timed(self.events()))
 
     @classmethod
     def of(cls, path: Path) -> Source:
@@ -72,8 +73,34 @@ class Source:
             why = SessionFileError(f"{path} cannot be read: {error.strerror}")
             return cls(path, lambda: _refused(why))
         if path.name == JOURNAL_NAME or head.startswith(b'{"event"'):
-            return cls(path, lambda: read_events(path))
+            return cls(path, lambda: read_events(path), lambda: _journal_length_s(path))
         return cls(path, lambda: document_events(path), lambda: document_length_s(path))
+
+
+_TELLING = tuple(b'{"event":"' + name + b'"' for name in (b"session", b"started", b"ended"))
+_TAIL = 256  # lines: the last thing that happened is among them
+
+
+def _span_s(events: Iterator[Timed]) -> float:
+    """Seconds from the first event to the last."""
+    times = [at for at, _ in events]
+    return max(times) - times[0] if times else 0.0
+
+
+def _journal_length_s(path: Path) -> float:
+    """The same as reading it all, in a tenth of the time: most lines are passed over."""
+    head: list[bytes] = []
+    tail: deque[bytes] = deque(maxlen=_TAIL)
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                (head if line.startswith(_TELLING) else tail).append(line)
+    except OSError as error:
+        raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        return _span_s(timed(decode_event(line) for line in [*head, *tail] if line.endswith(b"\n")))
+    except msgspec.MsgspecError as error:
+        raise SessionFileError(f"{path} is damaged: {error}") from None
 
 
 def _refused(why: LbenchError) -> Iterator[Event]:
@@ -171,7 +198,7 @@ class RecordedFeed:
     def toggle(self) -> None:
         """Stand still or go on; from the end, or where all was shown at once: from the beginning."""
         if self._speed is None or self._over:
-            self._speed = self._speed or 1.0
+            self._leave_whole()
             self.seek(0.0)
             self.pause(False)
         else:
@@ -187,17 +214,20 @@ class RecordedFeed:
 
     def step(self, share: float) -> None:
         """On or back by a share of the record's length, standing still if it was shown at once."""
-        length = self.length_s
-        if self._speed is None:
-            self._speed, self._paused, self._at_s = 1.0, True, length
+        self._leave_whole()
         self._advance()
-        self.seek(min(length, self._at_s + share * length))
+        self.seek(min(self.length_s, self._at_s + share * self.length_s))
 
     def go_to(self, at_s: float) -> None:
         """To a moment, as `step`."""
+        self._leave_whole()
+        self.seek(min(self.length_s, at_s))
+
+    def _leave_whole(self) -> None:
+        """From showing all at once to standing still at the end."""
         if self._speed is None:
             self._speed, self._paused = 1.0, True
-        self.seek(min(self.length_s, at_s))
+            self._at_s = self.length_s + 1e-9  # all that was folded is past: a seek begins anew
 
     @property
     def length_s(self) -> float:
@@ -218,7 +248,7 @@ class RecordedFeed:
     def seek(self, at_s: float) -> None:
         """Go to a moment, in seconds since the record's beginning."""
         at_s = max(0.0, at_s)
-        if at_s < self._at_s or self._speed is None or self._over:
+        if at_s < self._at_s:
             self._fold.reset()
             self._begin()
         self._at_s = at_s

@@ -105,21 +105,21 @@ LIGHT = Palette(
     key="#a86400",
     accents=("#5d7486", "#1f8a78", "#1f6fc9", "#c27c0e", "#cc5f1e", "#7d4fc4"),
 )
-# Sixteen colours: the nearest of them to these is what is meant (a hairline of #2a333d would become the ground).
+# Sixteen colours: Rich's own values of them, so that each is taken as it is (a hairline of #2a333d would become ground).
 DARK_16 = Palette(
     name="lbench-dark",
     dark=True,
     ground="#000000",
     bar="#000000",
-    text="#c0c0c0",
-    quiet="#808080",
-    hairline="#808080",
+    text="#aaaaaa",
+    quiet="#555555",
+    hairline="#555555",
     bright="#ffffff",
-    right="#00ff00",
-    wrong="#ff0000",
-    key="#ffff00",
-    accents=("#c0c0c0", "#00ffff", "#0000ff", "#ffff00", "#ff0000", "#ff00ff"),
-    second=0.5,
+    right="#55ff55",
+    wrong="#ff5555",
+    key="#ffff55",
+    accents=("#aaaaaa", "#55ff55", "#55ffff", "#ffff55", "#ff5555", "#ff55ff"),
+    second=0.6,
 )
 LIGHT_16 = Palette(
     name="lbench-light",
@@ -127,13 +127,13 @@ LIGHT_16 = Palette(
     ground="#ffffff",
     bar="#ffffff",
     text="#000000",
-    quiet="#808080",
-    hairline="#808080",
+    quiet="#555555",
+    hairline="#aaaaaa",
     bright="#000000",
-    right="#008000",
-    wrong="#800000",
-    key="#800080",
-    accents=("#808080", "#008080", "#000080", "#808000", "#800000", "#800080"),
+    right="#00aa00",
+    wrong="#aa0000",
+    key="#aa00aa",
+    accents=("#555555", "#00aaaa", "#0000aa", "#aa5500", "#aa0000", "#aa00aa"),
     second=0.5,
 )
 

@@ -50,10 +50,8 @@ class Window(msgspec.Struct, frozen=True):
         size = self.end_s - self.start_s
         if self.start_s <= from_s and to_s <= self.end_s:
             return self
-        if to_s - from_s >= size or from_s < self.start_s:
-            start = from_s - size * 0.1
-        else:
-            start = to_s - size * 0.9
+        before = to_s - from_s >= size or from_s < self.start_s
+        start = from_s - size * 0.1 if before else to_s - size * 0.9
         return Window(start, start + size, False).kept(whole_s)
 
     def kept(self, whole_s: float) -> Window:

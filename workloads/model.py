@@ -128,3 +128,6 @@ class Description(msgspec.Struct, frozen=True):
     implementation: str  # "package.module:NAME" of the Workload instance
     data: str | None = None  # what data it reads, in one line; None: none
     picture: bool = False
+    # What its tasks import besides numpy and msgspec, which every package has; names as pip knows them.
+    requirements: tuple[str, ...] = ()
+    trial: dict[str, Any] = {}  # parameters of its smallest job, which shows whether a package works

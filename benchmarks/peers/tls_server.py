@@ -10,13 +10,14 @@ import asyncio
 import ssl
 import sys
 import time
+from typing import ClassVar
 
 from invoke_server import BODY, HEAD
 
 
 class Server(asyncio.Protocol):
-    waiting: list[asyncio.Transport] = []
-    wanted = 0
+    waiting: ClassVar[list[asyncio.Transport]] = []
+    wanted: ClassVar[int] = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

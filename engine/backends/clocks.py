@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 __all__ = ["RemoteClock"]
 
+_ROUNDING_S = 1e-6  # a float of seconds since the epoch resolves 0.24 us
+
 
 @dataclass(slots=True)
 class RemoteClock:
@@ -33,8 +35,9 @@ class RemoteClock:
         low, high = ended - arrived_s, began - sent_s
         if low <= high - init_s:
             high -= init_s
-        if low > high:  # shorter here than there: one of the clocks stepped in the middle of it
+        if low - high > _ROUNDING_S:  # shorter here than there: one of the clocks stepped in the middle of it
             return
+        low = min(low, high)
         if low > self.high or high < self.low:  # a clock stepped since: what was known no longer holds
             self.low, self.high = low, high
             return

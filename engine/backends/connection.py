@@ -16,7 +16,9 @@ import httptools
 __all__ = ["Connection", "ConnectionLost", "Response"]
 
 _JOINED = 1 << 16  # up to here head and body go out in one copy, and one packet where they fit
-_IDLE_S = 1.0  # servers close what was idle for seconds (Node 5, nginx 75): one that ends sooner ends for another reason
+_IDLE_S = (
+    1.0  # servers close what was idle for seconds (Node 5, nginx 75): one that ends sooner ends for another reason
+)
 _RACE_S = 0.5  # a server that closed while we were sending is heard of within a round trip, and some lag of this loop
 
 # Probes hold a NAT open (AWS's drops what was idle for 350 s) and find a peer that has gone, while a long task runs.

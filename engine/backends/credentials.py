@@ -60,8 +60,6 @@ class ChainCredentials:
             InputError: there are none, they cannot be had, or they would need a person; with the remedy.
         """
         await self._load()
-        if hasattr(self._source, "refresh_needed"):
-            self._keeper = asyncio.get_running_loop().create_task(self._keep())
         return self
 
     async def __aexit__(
@@ -94,10 +92,13 @@ class ChainCredentials:
         source = await _off_loop(functools.partial(_find, self._profile), self._patience_s)
         self._take(await _off_loop(source.get_frozen_credentials, self._patience_s))
         self._source, self.method = source, source.method
+        if self._keeper is None and hasattr(source, "refresh_needed"):
+            self._keeper = asyncio.get_running_loop().create_task(self._keep())
 
     async def _keep(self) -> None:
         while True:
-            short = self._source.refresh_needed(refresh_in=_SHORT_S)
+            refreshable = hasattr(self._source, "refresh_needed")  # no more, where the chain was asked anew
+            short = refreshable and self._source.refresh_needed(refresh_in=_SHORT_S)
             await asyncio.sleep(_ASKED_OFTEN_S if short else _ASKED_EVERY_S)
             # Where it fails, the old ones serve until a service refuses them: then `renew` is asked.
             with contextlib.suppress(LbenchError):
@@ -192,4 +193,6 @@ def _told(error: Exception) -> InputError:
         return InputError(f"{text}: correct AWS_PROFILE, or run `aws configure --profile ...`")
     if isinstance(error, exceptions.BotoCoreError | exceptions.ClientError):
         return InputError(f"the AWS credentials cannot be had: {text}")
-    return InputError(f"the AWS credentials cannot be had ({type(error).__name__}): is the profile's configuration right?")
+    return InputError(
+        f"the AWS credentials cannot be had ({type(error).__name__}): is the profile's configuration right?"
+    )

@@ -118,9 +118,7 @@ class Dialer:
 
     async def _direct(self) -> Connection:
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(
-            lambda: Connection(loop), self._host, self._port, ssl=self._tls
-        )
+        _, connection = await loop.create_connection(lambda: Connection(loop), self._host, self._port, ssl=self._tls)
         return connection
 
     async def _proxied(self, proxy: _Proxy) -> Connection:

@@ -3,10 +3,11 @@
 Made for Invoke's hot path: aiohttp costs 140 to 170 µs of CPU a call, this a third of it, and the driver's cost is what
 bounds how many environments one machine can keep busy.
 
-A request is sent twice in one case only: the connection had been idle for a second or more, and ended without a byte of
-response before the request was written or at once after it (`ConnectionLost.unheard`). That is a server's idle time-out
-crossing our request, which then was read by nobody. botocore sends an Invoke again after any closed connection; here, where each invocation is
-counted and billed, all other losses are the runner's to see: the function may have run.
+A request is sent twice in one case only: the connection had been idle for a second or more, and ended without a byte
+of response before the request was written or at once after it (`ConnectionLost.unheard`). That is a server's idle
+time-out crossing our request, which then was read by nobody. botocore sends an Invoke again after any closed
+connection; here, where each invocation is counted and billed, all other losses are the runner's to see: the function
+may have run.
 """
 
 from __future__ import annotations

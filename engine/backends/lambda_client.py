@@ -89,7 +89,7 @@ class FastClient:
         self._region = place.region
         self._credentials = credentials
         self._signer = Signer(credentials(), place.region, "lambda")
-        self._targets: dict[str, tuple[str, str]] = {}
+        self._targets: dict[str, tuple[str, str, str]] = {}  # path, query, request target
         self._headers = {
             "host": self._pool.host,
             "content-type": "application/json",
@@ -124,9 +124,8 @@ class FastClient:
         Raises:
             ConnectionLost: no whole answer came.
         """
-        path, query = self._targets.get(function) or self._target(function)
+        path, query, target = self._targets.get(function) or self._target(function)
         digest = hashlib.sha256(payload).hexdigest()
-        target = f"{path}?{query}" if query else path
         for last in (False, False, True):  # at most once for the clock and once for the credentials
             credentials = self._credentials()
             if credentials is not self._signer.credentials:
@@ -134,7 +133,7 @@ class FastClient:
             signer, offset_s = self._signer, self._signer.offset_s
             headers = signer.sign("POST", path, query, self._headers, digest)
             headers["content-length"] = str(len(payload))
-            head = request_head("POST", self._pool.target_prefix + target, headers.items(), self._pool.hop_headers)
+            head = request_head("POST", target, headers.items(), self._pool.hop_headers)
             response = await self._pool.request(head, payload, timeout_s)
             reply = _reply(response)
             if reply.status not in (400, 403) or last or not await self._mended(reply, response, credentials, offset_s):
@@ -156,7 +155,7 @@ class FastClient:
         """Close all connections."""
         self._pool.close()
 
-    def _target(self, function: str) -> tuple[str, str]:
+    def _target(self, function: str) -> tuple[str, str, str]:
         name, qualifier = function, ""
         if function.startswith("arn:"):
             if function.count(":") == 7:
@@ -164,7 +163,9 @@ class FastClient:
         elif ":" in function:
             name, _, qualifier = function.rpartition(":")
         path = f"{self._base}/2015-03-31/functions/{quote(name, safe='-_.~')}/invocations"
-        self._targets[function] = path, encode_query([("Qualifier", qualifier)]) if qualifier else ""
+        query = encode_query([("Qualifier", qualifier)]) if qualifier else ""
+        target = f"{self._pool.target_prefix}{path}"
+        self._targets[function] = path, query, f"{target}?{query}" if query else target
         return self._targets[function]
 
 

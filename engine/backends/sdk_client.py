@@ -59,9 +59,7 @@ class Aioboto3Client:
             proxies={scheme: self._place.proxy for scheme in ("http", "https") if self._place.proxy},
         )
         self._client = await self._stack.enter_async_context(
-            session.client(
-                "lambda", endpoint_url=self._place.endpoint, config=config, verify=self._place.ca_file
-            )
+            session.client("lambda", endpoint_url=self._place.endpoint, config=config, verify=self._place.ca_file)
         )
 
     async def invoke(self, function: str, payload: bytes, timeout_s: float) -> Reply:

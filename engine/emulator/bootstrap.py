@@ -6,6 +6,7 @@ heavy: every millisecond here is in each cold start.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -49,6 +50,47 @@ def _end_with_emulator() -> None:
     os.close(null)
 
 
+def _own_tmp(folder: str) -> None:
+    """Put the environment's folder in the place of /tmp, seen by this process and what it starts alone.
+
+    By the C module under ctypes, whose own import would take twice as long. Where the system refuses, TMPDIR names
+    the folder and that has to do.
+    """
+    import _ctypes
+
+    class Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
+        _type_ = "i"
+
+    class Function(_ctypes.CFuncPtr):
+        _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+        _restype_ = Int
+
+    library = _ctypes.dlopen(None, 2)  # type: ignore[arg-type]  # RTLD_NOW; None is this process itself
+
+    def call(name: str, *arguments: object) -> bool:
+        return Function(_ctypes.dlsym(library, name))(*arguments) == 0  # type: ignore[no-any-return]
+
+    uid, gid = os.getuid(), os.getgid()
+    namespace, user = 0x20000, 0x10000000  # CLONE_NEWNS, CLONE_NEWUSER
+    if not (uid == 0 and call("unshare", namespace)):
+        if not call("unshare", namespace | user):
+            return
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
+                file.write(text)
+        call("prctl", 4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: new credentials have taken it, and the guardian reads /proc
+    private = 0x4000 | 0x40000  # MS_REC, MS_PRIVATE: no mount of ours gets out
+    if call("mount", b"none\0", b"/\0", None, private, None) and call(
+        "mount",
+        folder.encode() + b"\0",
+        b"/tmp\0",
+        None,
+        0x1000,
+        None,  # MS_BIND
+    ):
+        os.environ["TMPDIR"] = os.environ["HOME"] = "/tmp"
+
+
 def _ours(name: str) -> None:
     """Load a module that lies beside this file, under its bare name (this folder must not be on the path)."""
     import importlib.util
@@ -63,6 +105,10 @@ def _ours(name: str) -> None:
 def main() -> None:
     """Run the function's runtime until it ends."""
     _end_with_emulator()
+    folder = os.environ.pop("LBENCH_OWN_TMP", "")
+    if folder:
+        with contextlib.suppress(OSError, ImportError, AttributeError):
+            _own_tmp(folder)
     handler, client = sys.argv[1:3]
     sys.argv = ["bootstrap", handler]
     if client == "awslambdaric":

@@ -6,7 +6,6 @@ Libraries are not in it: environments use those of the running interpreter.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import os
 import py_compile
@@ -15,14 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lbench.errors import BackendError
+from lbench.config.shipped import files_digest, shipped_sources
+from lbench.errors import BackendError, LbenchError
 
 __all__ = ["code_folder"]
-
-# What ships: of the package itself only these, of the others every module.
-_FILES = ("__init__.py", "_version.py", "errors.py")
-_PACKAGES = {"workloads": "**/*.py", "lambda_src": "*.py"}
-_LAMBDA_SRC = ("__init__.py", "handler.py")
 
 
 def code_folder() -> tuple[Path, str]:
@@ -34,8 +29,11 @@ def code_folder() -> tuple[Path, str]:
     Raises:
         BackendError: the cache folder cannot be written.
     """
-    sources = _sources()
-    digest = _digest(sources)
+    try:
+        sources = shipped_sources()
+    except LbenchError as error:
+        raise BackendError(str(error)) from None
+    digest = files_digest(sources)
     folder = _cache() / "lbench" / "code" / digest
     try:
         if not _intact(folder, sources):
@@ -52,35 +50,6 @@ def code_folder() -> tuple[Path, str]:
 def _cache() -> Path:
     given = os.environ.get("XDG_CACHE_HOME")
     return Path(given) if given and Path(given).is_absolute() else Path.home() / ".cache"
-
-
-def _root(package: str) -> Path:
-    """Where a package's files are, without importing it."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise BackendError(f"{package} is not installed: install lbench again")
-    return Path(next(iter(found.submodule_search_locations)))
-
-
-def _sources() -> dict[str, bytes]:
-    """What goes into the folder, by its path there."""
-    home = _root("lbench")
-    files = {f"lbench/{name}": (home / name).read_bytes() for name in _FILES}
-    for package, pattern in _PACKAGES.items():
-        root = _root(f"lbench.{package}")
-        for path in root.glob(pattern):
-            name = path.relative_to(root).as_posix()
-            if package != "lambda_src" or name in _LAMBDA_SRC:
-                files[f"lbench/{package}/{name}"] = path.read_bytes()
-    return dict(sorted(files.items()))
-
-
-def _digest(sources: dict[str, bytes]) -> str:
-    digest = hashlib.sha256()
-    for name, content in sources.items():
-        digest.update(f"{name}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
 
 
 def _intact(folder: Path, sources: dict[str, bytes]) -> bool:

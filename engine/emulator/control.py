@@ -3,89 +3,39 @@
 from __future__ import annotations
 
 import base64
-import platform
-import re
 import urllib.parse
 import uuid
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from lbench.engine.emulator import naming
-from lbench.engine.emulator.describe import architecture, configuration, timestamp
+from lbench.engine.emulator.describe import configuration, timestamp
 from lbench.engine.emulator.errors import Refusal
 from lbench.engine.emulator.events import EventQueue
 from lbench.engine.emulator.functions import LATEST, Function
 from lbench.engine.emulator.invoke import find
 from lbench.engine.emulator.package import ZIPPED_LIMIT, BadPackage, Package, unpack
+from lbench.engine.emulator.requests import (
+    Code,
+    Create,
+    Publish,
+    Settings,
+    UpdateCode,
+    check_architectures,
+    decode,
+    invalid,
+    out_of_bounds,
+    with_settings,
+)
 from lbench.engine.emulator.shared import Shared
 from lbench.engine.emulator.spec import FunctionSpec
 from lbench.errors import InputError
 
 __all__ = ["Control"]
 
-T = TypeVar("T")
 _PAGE = 50  # functions on a page: AWS's most, whatever is asked for
-_VARIABLES_LIMIT = 4096  # bytes of all variables together
-_BOUNDS = {"MemorySize": ("memorySize", 128, 10_240), "Timeout": ("timeout", 1, 900)}
-_FOREIGN = (  # what AWS has and this has not: named rather than passed over in silence
-    "VpcConfig",
-    "DeadLetterConfig",
-    "KMSKeyArn",
-    "Layers",
-    "FileSystemConfigs",
-    "ImageConfig",
-    "CodeSigningConfigArn",
-    "CapacityProviderConfig",
-    "DurableConfig",
-    "TenancyConfig",
-)
-
-
-class _Variables(msgspec.Struct, rename="pascal"):
-    variables: dict[str, str] = {}
-
-
-class _Code(msgspec.Struct, rename="pascal"):
-    zip_file: bytes | None = None
-    s3_bucket: str | None = None
-    image_uri: str | None = None
-
-
-class _Settings(msgspec.Struct, rename="pascal", kw_only=True):
-    """What CreateFunction and UpdateFunctionConfiguration have in common."""
-
-    runtime: str | None = None
-    role: str | None = None
-    handler: str | None = None
-    description: Annotated[str, Meta(max_length=256)] | None = None
-    timeout: int | None = None
-    memory_size: int | None = None
-    environment: _Variables | None = None
-    revision_id: str | None = None
-
-
-class _Create(_Settings, rename="pascal", kw_only=True):
-    function_name: str
-    code: _Code
-    publish: bool = False
-    package_type: str = "Zip"
-    architectures: list[str] | None = None
-
-
-class _UpdateCode(_Code, rename="pascal", kw_only=True):
-    publish: bool = False
-    dry_run: bool = False
-    revision_id: str | None = None
-    architectures: list[str] | None = None
-
-
-class _Publish(msgspec.Struct, rename="pascal"):
-    code_sha256: str | None = msgspec.field(default=None, name="CodeSha256")
-    description: str | None = None
-    revision_id: str | None = None
 
 
 class Control:
@@ -162,7 +112,7 @@ class Control:
         except ValueError:
             raise Refusal("InvalidParameterValueException", "Marker and MaxItems must be what was told here") from None
         if not 1 <= count <= 10_000:
-            raise _out_of_bounds("maxItems", count, 1, 10_000)
+            raise out_of_bounds("maxItems", count, 1, 10_000)
         end = start + min(count, _PAGE)
         page: dict[str, Any] = {key: told[start:end]}
         if end < len(told):
@@ -187,30 +137,30 @@ class Control:
     # -- changing
     def create(self, body: bytes | bytearray) -> dict[str, Any]:
         """CreateFunction."""
-        asked = _decode(body, _Create)
+        asked = decode(body, Create)
         name, _ = naming.parse(asked.function_name)
         if not naming.valid(name):
             naming.parse("")  # refuses
         if name in self._functions:
             raise Refusal("ResourceConflictException", f"Function already exist: {name}")
         if asked.package_type != "Zip":
-            raise _invalid(f"PackageType {asked.package_type} is not emulated: use Zip")
+            raise invalid(f"PackageType {asked.package_type} is not emulated: use Zip")
         if asked.runtime is None or asked.handler is None:
-            raise _invalid(
+            raise invalid(
                 "Runtime and Handler are mandatory parameters for functions created with deployment packages."
             )
-        _check_architectures(asked.architectures)
+        check_architectures(asked.architectures)
         base = FunctionSpec(name=name, handler=asked.handler, code="", memory_mb=128)
-        spec = self._with_code(_with_settings(base, asked), asked.code)
+        spec = self._with_code(with_settings(base, asked), asked.code)
         self.add(spec)
         return self._describe(self._publish(name, "") if asked.publish else spec)
 
     def update_code(self, name: str, body: bytes | bytearray) -> dict[str, Any]:
         """UpdateFunctionCode."""
         function, pool = self._latest(name)
-        asked = _decode(body, _UpdateCode)
+        asked = decode(body, UpdateCode)
         self._check_revision(pool, asked.revision_id)
-        _check_architectures(asked.architectures)
+        check_architectures(asked.architectures)
         spec = self._with_code(pool, asked)
         if asked.dry_run:
             return self._describe(spec)
@@ -221,9 +171,9 @@ class Control:
     def update_configuration(self, name: str, body: bytes | bytearray) -> dict[str, Any]:
         """UpdateFunctionConfiguration."""
         function, old = self._latest(name)
-        asked = _decode(body, _Settings)
+        asked = decode(body, Settings)
         self._check_revision(old, asked.revision_id)
-        spec = _with_settings(old, asked)
+        spec = with_settings(old, asked)
         function.replace(spec)
         self._touch(spec)
         return self._describe(spec)
@@ -231,10 +181,10 @@ class Control:
     def publish(self, name: str, body: bytes | bytearray) -> dict[str, Any]:
         """PublishVersion."""
         function, latest = self._latest(name)
-        asked = _decode(body, _Publish)
+        asked = decode(body, Publish)
         self._check_revision(latest, asked.revision_id)
         if asked.code_sha256 not in (None, "", self._describe(latest)["CodeSha256"]):
-            raise _invalid(f"CodeSHA256 ({asked.code_sha256}) is different from current CodeSHA256 in $LATEST.")
+            raise invalid(f"CodeSHA256 ({asked.code_sha256}) is different from current CodeSHA256 in $LATEST.")
         return self._describe(self._publish(function.name, asked.description))
 
     def _publish(self, name: str, description: str | None) -> FunctionSpec:
@@ -260,7 +210,7 @@ class Control:
             del function.pools[pool.spec.version]
             return
         if "Qualifier=" in query:
-            raise _invalid("$LATEST version cannot be deleted without deleting the function.")
+            raise invalid("$LATEST version cannot be deleted without deleting the function.")
         del self._functions[function.name]
         function.remove()
         self._events.forget(function.name)
@@ -271,13 +221,13 @@ class Control:
     def put_concurrency(self, name: str, body: bytes | bytearray) -> dict[str, Any]:
         """PutFunctionConcurrency."""
         function, _ = find(self._functions, self._region, name, "")
-        asked = _decode(body, dict[str, Any]).get("ReservedConcurrentExecutions")
+        asked = decode(body, dict[str, Any]).get("ReservedConcurrentExecutions")
         if not isinstance(asked, int) or isinstance(asked, bool) or asked < 0:
-            raise _out_of_bounds("reservedConcurrentExecutions", asked, 0, None)
+            raise out_of_bounds("reservedConcurrentExecutions", asked, 0, None)
         limits = self._shared.limits
         least = limits.least_unreserved()
         if asked and limits.unreserved(besides=function.name) - asked < least:
-            raise _invalid(
+            raise invalid(
                 "Specified ReservedConcurrentExecutions for function decreases account's "
                 f"UnreservedConcurrentExecution below its minimum value of [{least}]."
             )
@@ -306,105 +256,21 @@ class Control:
                 "retrieve the latest Revision Id",
             )
 
-    def _with_code(self, spec: FunctionSpec, code: _Code) -> FunctionSpec:
+    def _with_code(self, spec: FunctionSpec, code: Code) -> FunctionSpec:
         package = self._unpack(code)
         return msgspec.structs.replace(
             spec, code=str(package.folder), code_sha256=package.digest, code_bytes=package.size
         )
 
-    def _unpack(self, code: _Code) -> Package:
+    def _unpack(self, code: Code) -> Package:
         if code.zip_file is None:
             given = "S3" if code.s3_bucket else "an image" if code.image_uri else "nothing"
-            raise _invalid(f"Code from {given} is not emulated: send a ZipFile")
+            raise invalid(f"Code from {given} is not emulated: send a ZipFile")
         if len(code.zip_file) > ZIPPED_LIMIT:
             raise Refusal("RequestTooLargeException", f"Zipped size must be smaller than {ZIPPED_LIMIT} bytes")
         try:
             return unpack(code.zip_file, self._shared.scratch.path / "code")
         except BadPackage as problem:
-            raise _invalid(str(problem)) from None
+            raise invalid(str(problem)) from None
         except OSError as problem:
             raise Refusal("ServiceException", f"the code cannot be unpacked here: {problem.strerror}") from None
-
-
-def _with_settings(spec: FunctionSpec, asked: _Settings) -> FunctionSpec:
-    """The version with what was asked for.
-
-    Raises:
-        Refusal: that is not possible.
-    """
-    change: dict[str, Any] = {}
-    if asked.runtime is not None:
-        if not re.fullmatch(r"python3\.\d+", asked.runtime):
-            raise _invalid(
-                f"Value {asked.runtime} at 'runtime' failed to satisfy constraint: only Python is emulated here, and "
-                f"what runs is Python {platform.python_version()}"
-            )
-        change["runtime"] = asked.runtime
-    if asked.memory_size is not None:
-        change["memory_mb"] = _within("MemorySize", asked.memory_size)
-    if asked.timeout is not None:
-        change["timeout_s"] = float(_within("Timeout", asked.timeout))
-    if asked.handler is not None:
-        if not re.fullmatch(r"[^\s]{1,128}", asked.handler):
-            raise _invalid(
-                f"1 validation error detected: Value '{asked.handler}' at 'handler' failed to satisfy constraint: "
-                "Member must satisfy regular expression pattern: [^\\s]+"
-            )
-        change["handler"] = asked.handler
-    if asked.environment is not None:
-        variables = asked.environment.variables
-        if sum(len(f"{name}{value}".encode()) for name, value in variables.items()) > _VARIABLES_LIMIT:
-            raise _invalid(
-                "Lambda was unable to configure your environment variables because the environment variables you have "
-                f"provided exceeded the {_VARIABLES_LIMIT // 1024}KB limit."
-            )
-        change["environment"] = variables
-    if asked.role is not None:
-        change["role"] = asked.role
-    change["description"] = asked.description if asked.description is not None else spec.description or ""
-    return msgspec.structs.replace(spec, **change)
-
-
-def _within(field: str, value: int) -> int:
-    name, least, most = _BOUNDS[field]
-    if not least <= value <= most:
-        raise _out_of_bounds(name, value, least, most)
-    return value
-
-
-def _out_of_bounds(name: str, value: Any, least: int, most: int | None) -> Refusal:
-    too_small = not isinstance(value, int) or value < least
-    bound = f"greater than or equal to {least}" if too_small else f"less than or equal to {most}"
-    return _invalid(
-        f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: "
-        f"Member must have value {bound}"
-    )
-
-
-def _check_architectures(asked: list[str] | None) -> None:
-    if asked not in (None, [], [architecture()]):
-        raise _invalid(f"Architectures {asked}: what runs here is {architecture()}")
-
-
-def _invalid(text: str) -> Refusal:
-    return Refusal("InvalidParameterValueException", text)
-
-
-def _decode(body: bytes | bytearray, kind: type[T]) -> T:
-    try:
-        whole = msgspec.json.decode(body or b"{}")
-        foreign = [name for name in _FOREIGN if isinstance(whole, dict) and any_value(whole.get(name))]
-        if foreign:
-            raise _invalid(f"{foreign[0]} is not emulated: leave it out")
-        return msgspec.convert(whole, kind)
-    except msgspec.ValidationError as problem:
-        raise _invalid(f"1 validation error detected: {problem}") from None
-    except msgspec.DecodeError as problem:
-        raise Refusal("InvalidRequestContentException", f"Could not parse request body into json: {problem}") from None
-
-
-def any_value(value: Any) -> bool:
-    """Whether something is asked for: `{"SubnetIds": []}` is nothing."""
-    if isinstance(value, dict):
-        return any(any_value(one) for one in value.values())
-    return bool(value)

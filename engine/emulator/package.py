@@ -6,11 +6,13 @@ import base64
 import contextlib
 import hashlib
 import io
+import lzma
 import os
 import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 __all__ = ["UNZIPPED_LIMIT", "ZIPPED_LIMIT", "BadPackage", "Package", "unpack"]
@@ -72,7 +74,15 @@ def _extract(archive: bytes, folder: Path) -> None:
             left = UNZIPPED_LIMIT
             for entry in entries:
                 left -= _write(file, entry, folder, left)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as problem:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as problem:
         # RuntimeError: it is encrypted; NotImplementedError: by a method that Python does not know
         raise BadPackage(_UNZIP_TEXT) from problem
     except OSError as problem:
@@ -87,15 +97,15 @@ def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, left: in
     if name.is_absolute() or ".." in name.parts or "\0" in entry.filename or (name.parts and ":" in name.parts[0]):
         raise BadPackage(f"the zip holds a path that leads out of it: {entry.filename!r}")
     target = folder.joinpath(*name.parts)
-    if entry.is_dir():
-        target.mkdir(parents=True, exist_ok=True)
-        return 0
     mode = entry.external_attr >> 16
-    if mode and not (stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0):
+    if not entry.is_dir() and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise BadPackage(f"the zip holds something that is no file: {entry.filename!r}")  # a link could lead out
-    target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     try:
+        if entry.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+            return 0
+        target.parent.mkdir(parents=True, exist_ok=True)
         with file.open(entry) as source, target.open("wb") as sink:
             while chunk := source.read(1 << 20):
                 written += len(chunk)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,5 +29,14 @@ class Shared:
     numbers: itertools.count[int] = field(default_factory=itertools.count)  # of processes, for the guardian's marks
 
     def more_variables(self, spec: FunctionSpec, folder: Path) -> dict[str, str]:
-        """What an environment's variables hold besides Lambda's own."""
-        return {}
+        """What an environment's variables hold besides Lambda's own.
+
+        A /tmp of its own hides the real one, so nothing that it needs may lie there: neither its code nor Python.
+        """
+        if not self.config.private_tmp or sys.platform != "linux":
+            return {}
+        libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+        needed = [spec.code, sys.prefix, sys.base_prefix, sys.executable, __file__, *sys.path, *libraries]
+        if any(path and Path("/tmp") in Path(path).resolve().parents for path in needed):
+            return {}
+        return {"LBENCH_OWN_TMP": str(folder)}

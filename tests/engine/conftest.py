@@ -45,7 +45,6 @@ class FakeBackend:
     origin = "measured"
     transport = None
     package_digest = None
-    own_s3: dict[str, int] = {}
     oversubscribed = False
     start_allowance_s = 0.0
 
@@ -58,6 +57,7 @@ class FakeBackend:
     ) -> None:
         self.capacity = capacity
         self.settings: dict[str, Any] = {}
+        self.own_s3: dict[str, int] = {}
         self.notes: list[str] = []
         self.running = 0
         self.most = 0

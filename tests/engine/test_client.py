@@ -20,7 +20,7 @@ def test_a_session_gets_a_folder_of_its_own():
 
 def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(client, "sessions_folder", lambda: tmp_path / "none")
-    with pytest.raises(InputError, match="cannot record a session in .*: set XDG_DATA_HOME"):
+    with pytest.raises(InputError, match=r"cannot record a session in .*: set XDG_DATA_HOME"):
         new_session_folder()
 
 
@@ -46,7 +46,7 @@ def test_a_folder_that_is_not_there_is_told_in_one_line(tmp_path):
 
 def test_an_engine_without_a_lifeline_says_where_it_is_and_ends_by_a_signal(tmp_path):
     with subprocess.Popen(
-        [sys.executable, "-m", "lbench.engine", str(tmp_path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        [sys.executable, "-P", "-m", "lbench.engine", str(tmp_path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     ) as engine:
         assert engine.stdout is not None
         line = engine.stdout.readline()

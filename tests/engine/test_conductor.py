@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -135,8 +136,7 @@ async def test_each_answer_is_judged_by_its_own_file(stage, fakes):
         from lbench.engine.check import Request
 
         request = msgspec.json.decode(request_file.read_bytes(), type=Request)
-        with open(request.answer, "rb") as file:
-            seen.append(decode(file.read()))
+        seen.append(decode(Path(request.answer).read_bytes()))
         return TRUE
 
     stage.judge = judge
@@ -195,7 +195,9 @@ async def test_a_wrong_answer_is_a_failed_run_whatever_its_time(stage):
     assert stage.view.runs["r1"].status == "wrong_answer"
 
 
-@pytest.mark.parametrize("trouble", [Verdict(None, "it died"), OSError(28, "No space left on device"), DataFileError("gone")])
+@pytest.mark.parametrize(
+    "trouble", [Verdict(None, "it died"), OSError(28, "No space left on device"), DataFileError("gone")]
+)
 async def test_an_answer_that_cannot_be_checked_is_a_warning_and_no_lost_run(stage, trouble):
     stage.judge = lambda request: trouble
     assert await stage.carry_out(stage.plan("a", repeats=2))

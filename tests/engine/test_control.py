@@ -193,7 +193,6 @@ async def test_a_viewer_that_never_reads_holds_up_neither_the_others_nor_the_end
             assert len(await asyncio.wait_for(reader.readline(), 10)) > 500_000
         writer.close()
 
-
     def read_all(follower):  # the server is closed; what it could not send is in the file
         told = []
         with pytest.raises(EngineLostError), contextlib.closing(follower):

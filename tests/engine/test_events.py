@@ -32,7 +32,7 @@ def test_every_kind_of_event_names_itself_first_and_is_public(kind):
     fields = msgspec.structs.fields(kind)
     values = {field.name: _any_value(field.type) for field in fields if field.required}
     line = encode_lines([kind(**values)])
-    assert list(json.loads(line))[0] == "event"
+    assert next(iter(json.loads(line))) == "event"
     assert decode_event(line) == kind(**values)
 
 

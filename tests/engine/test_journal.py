@@ -67,7 +67,16 @@ def test_damage_in_the_middle_is_told_with_its_line(written):
 
 @pytest.mark.parametrize(
     "content",
-    [b"hello\n", b"{}\n", b'{"event":"phase","text":"x"}\n', b"\x89PNG\r\n\x1a\n", b"[1]\n", b'{"event":"session"}\n', b"text", b"{"*9],
+    [
+        b"hello\n",
+        b"{}\n",
+        b'{"event":"phase","text":"x"}\n',
+        b"\x89PNG\r\n\x1a\n",
+        b"[1]\n",
+        b'{"event":"session"}\n',
+        b"text",
+        b"{" * 9,
+    ],
 )
 def test_a_foreign_file_is_refused(tmp_path, content):
     path = tmp_path / "x.jsonl"
@@ -228,7 +237,7 @@ print("fine")
 
 
 def test_on_a_full_disk_nothing_is_lost_and_the_order_holds_when_there_is_room_again(tmp_path):
-    run = subprocess.run([sys.executable, "-c", _FULL, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-P", "-c", _FULL, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert (run.stdout, run.stderr) == ("fine\n", "")
 
 
@@ -271,9 +280,12 @@ def test_a_session_is_live_while_its_lock_is_held(tmp_path):
 
 
 def test_a_lock_whose_holder_was_killed_is_free(tmp_path):
-    code = "import sys,pathlib;from lbench.engine.journal import FolderLock;l=FolderLock(pathlib.Path(sys.argv[1]));print(flush=True);sys.stdin.read()"
+    code = (
+        "import sys, pathlib; from lbench.engine.journal import FolderLock; "
+        "lock = FolderLock(pathlib.Path(sys.argv[1])); print(flush=True); sys.stdin.read()"
+    )
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-P", "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
         holder.stdout.readline()
         assert is_live(tmp_path)

@@ -99,7 +99,10 @@ def test_a_good_plan_is_accepted():
         ({"backends": LOCAL * 2}, "two backends are called 'processes'"),
         ({"backends": [BackendChoice("nowhere", "x")]}, "unknown backend 'nowhere'"),
         ({"backends": [BackendChoice("processes", "x", {"speed": 1})]}, "unknown processes setting 'speed'"),
-        ({"backends": [BackendChoice("emulated", "x", {"region": "mars-1"})]}, "no verified prices for region 'mars-1'"),
+        (
+            {"backends": [BackendChoice("emulated", "x", {"region": "mars-1"})]},
+            "no verified prices for region 'mars-1'",
+        ),
         ({"data": "loans.csv"}, "probe reads no data"),
         ({"picture": "x.png"}, "probe has no picture"),
         ({"workload": "random_forest", "data": "/no/such.csv"}, "there is no such file"),

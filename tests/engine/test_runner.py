@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import threading
 
@@ -458,7 +459,9 @@ def test_a_job_that_yields_something_else_than_a_list_of_tasks_is_told_so(fakes,
         drive(fakes.Backend(), sink, job())
 
 
-@pytest.mark.parametrize("error", [ValueError("bad merge"), RecursionError("deep"), SystemExit(3), StopAsyncIteration()])
+@pytest.mark.parametrize(
+    "error", [ValueError("bad merge"), RecursionError("deep"), SystemExit(3), StopAsyncIteration()]
+)
 def test_a_job_that_raises_fails_its_run_only(fakes, sink, error):
     def job():
         yield fakes.tasks(2)
@@ -569,10 +572,8 @@ def test_a_cancel_in_any_moment_of_a_storm_leaves_a_whole_record(fakes, storm, c
         await asyncio.sleep(after_s)
         runner.cancel()
 
-    try:
+    with contextlib.suppress(RunCancelled, RunFailed):
         drive(backend, sink, fakes.one_stage(len(storm)), Policy(timeout_s=30.0, retries=retries), during=during)
-    except (RunCancelled, RunFailed):
-        pass
     sink.assert_whole()
     assert backend.running == 0
 

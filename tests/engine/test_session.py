@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import tracemalloc
 
@@ -116,7 +117,7 @@ def test_folding_a_journals_parts_gives_what_folding_the_whole_gives(cuts):
     whole = fold(_HISTORY)
     view = None
     edges = [0, *sorted(cuts), len(_HISTORY)]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in itertools.pairwise(edges):
         through_json = [decode_event(line) for line in encode_lines(_HISTORY[begin:end]).splitlines()]
         view = fold(through_json, view)
     assert view is not None
@@ -157,9 +158,13 @@ def test_an_invocation_without_an_end_has_no_status():
 
 
 def test_a_run_whose_answer_is_wrong_is_no_success():
-    view = fold([head(), planned(), started(), RunEnded("r1", "ok", 1.0, None), Answered("r1", Answer(False, "c", "d"))])
+    view = fold(
+        [head(), planned(), started(), RunEnded("r1", "ok", 1.0, None), Answered("r1", Answer(False, "c", "d"))]
+    )
     assert view.runs["r1"].status == "wrong_answer"
-    unknown = fold([head(), planned(), started(), RunEnded("r1", "ok", 1.0, None), Answered("r1", Answer(None, "c", "d"))])
+    unknown = fold(
+        [head(), planned(), started(), RunEnded("r1", "ok", 1.0, None), Answered("r1", Answer(None, "c", "d"))]
+    )
     assert unknown.runs["r1"].status == "ok"
 
 
@@ -167,7 +172,8 @@ def test_columns_grow_without_losing_a_row():
     columns = Columns()
     for row in range(1000):
         columns.dispatch(dispatched(row, environment=f"e{row % 7}"))
-        columns.finish(returned(row, compute_ms=float(row), error=ErrorInfo("E", str(row), True) if row % 100 == 0 else None))
+        error = ErrorInfo("E", str(row), True) if row % 100 == 0 else None
+        columns.finish(returned(row, compute_ms=float(row), error=error))
     assert len(columns) == 1000
     assert list(columns["compute_ms"]) == list(range(1000))
     assert list(columns["task"]) == list(range(1000))
@@ -177,7 +183,9 @@ def test_columns_grow_without_losing_a_row():
 
 
 def test_a_hundred_thousand_invocations_take_less_than_250_bytes_each():
-    lines = [(dispatched(n, environment=f"e{n % 100}"), returned(n, compute_ms=1.0, request_id="r" * 36)) for n in (0, 1)]
+    lines = [
+        (dispatched(n, environment=f"e{n % 100}"), returned(n, compute_ms=1.0, request_id="r" * 36)) for n in (0, 1)
+    ]
     base = [head(), planned(), started()]
     fold([*base, *(event for pair in lines for event in pair)])  # what is imported and cached is not counted
     del lines

@@ -81,6 +81,11 @@ def test_a_result_comes_back_with_the_clocks_around_it(bucket: Bucket) -> None:
     assert answer.compute_ms is not None and answer.fetch_ms is None and answer.s3 == {}
 
 
+def test_the_answer_repeats_the_calls_number(bucket: Bucket) -> None:
+    event = Event(deadline_ms=60_000, result_limit=6_000_000, call=41, task=encode(["probe.noop", {"number": 1}]))
+    assert handler.handle(msgspec.to_builtins(event))["call"] == 41
+
+
 def test_only_the_first_call_is_cold_and_introduces_the_environment(bucket: Bucket) -> None:
     first, second = ask("probe.noop", {"number": 1}), ask("probe.noop", {"number": 2})
     assert (first.cold, second.cold) == (True, False)

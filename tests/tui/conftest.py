@@ -123,15 +123,15 @@ def screen_text() -> Callable[[LbenchApp], str]:
 
 @pytest.fixture
 def same_as() -> Callable[[str, str], None]:
-    """Compare with a stored screen; LBENCH_UPDATE_SNAPSHOTS=1 stores this one instead."""
+    """Compare with a stored screen; UPDATE_SNAPSHOTS=1 stores this one instead."""
 
     def compare(name: str, text: str) -> None:
         path = HERE / "snapshots" / f"{name}.txt"
-        if os.environ.get("LBENCH_UPDATE_SNAPSHOTS"):
+        if os.environ.get("UPDATE_SNAPSHOTS"):
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
             return
-        assert path.is_file(), f"no stored screen {name}: run with LBENCH_UPDATE_SNAPSHOTS=1 and look at it"
+        assert path.is_file(), f"no stored screen {name}: run with UPDATE_SNAPSHOTS=1 and look at it"
         assert text == path.read_text(encoding="utf-8")
 
     return compare

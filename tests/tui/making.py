@@ -218,9 +218,12 @@ def events(
             version=JOURNAL_VERSION,
         )
     )
-    runs = [(kind, repeat, f"r{number}") for number, (kind, repeat) in enumerate(
-        ((kind, repeat) for kind in kinds for repeat in range(repeats)), start=1
-    )]
+    runs = [
+        (kind, repeat, f"r{number}")
+        for number, (kind, repeat) in enumerate(
+            ((kind, repeat) for kind in kinds for repeat in range(repeats)), start=1
+        )
+    ]
     for kind, repeat, run in runs:
         tell(
             RunPlanned(
@@ -276,7 +279,11 @@ def events(
         driver = Driver(0.05, 0.001, 0.002, 0.004, 0.3, 0.9)
         status = "ok" if stop_s is None else "failed"
         why = None if stop_s is None else "task 17 failed 3 times: ValueError: row 17 cannot be computed"
-        tell(RunEnded(run=run, status=status, makespan_s=last + 0.002 if stop_s is None else None, driver=driver, error=why))
+        tell(
+            RunEnded(
+                run=run, status=status, makespan_s=last + 0.002 if stop_s is None else None, driver=driver, error=why
+            )
+        )
         if stop_s is None:
             tell(Phase(f"checking the answer of {kind.backend}"))
             now += timedelta(seconds=0.2)

@@ -86,7 +86,7 @@ def test_a_terminal_that_is_too_small_is_told_so_and_grows(program: Program) -> 
     terminal = program(size=(20, 5))
     terminal.wait_for("needs")
     terminal.resize(80, 24)
-    terminal.wait_for("quit")
+    terminal.wait_for("probe")
     terminal.resize(1, 1)
     terminal.resize(20, 5)
     terminal.wait_for("20x5", after=len(terminal.seen))
@@ -101,7 +101,7 @@ def test_a_resize_in_mid_run_is_followed(program: Program, tmp_path: Path, mid_r
     for columns, lines in ((80, 24), (200, 60), (120, 40)):
         before = len(terminal.seen)
         terminal.resize(columns, lines)
-        terminal.wait_for("quit", after=before)
+        terminal.wait_for("lbench  probe", after=before)
         assert terminal.poll() is None
     terminal.wait_for("100/100")
     terminal.send("q")

@@ -72,7 +72,7 @@ def test_cheap_frames_on_idle_cores_come_at_full_rate() -> None:
 def test_the_rate_falls_when_the_cores_are_busy_and_rises_again() -> None:
     machine = Machine()
     machine.usage = 1.0
-    machine.frames(40, 0.005)  # 4 % of a core at 8 fps
+    machine.frames(40, 0.004)  # 3.2 % of a core at 8 fps
     assert machine.pace.fps == 4 and machine.pace.said == "cores busy 4 fps"
     machine.usage = 0.1
     machine.frames(40, 0.005)

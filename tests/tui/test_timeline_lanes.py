@@ -9,17 +9,23 @@ from lbench.tui.timeline import Lanes
 
 def _run(backend: str = "emulated") -> RunView:
     planned = RunPlanned(
-        run="r1", workload="probe", params={}, seed=1, backend=backend, label=backend, origin="emulated", repeat=0,
-        warmup=False, schedule="isolated",
+        run="r1",
+        workload="probe",
+        params={},
+        seed=1,
+        backend=backend,
+        label=backend,
+        origin="emulated",
+        repeat=0,
+        warmup=False,
+        schedule="isolated",
     )
     return RunView(planned)
 
 
 def _begin(run: RunView, n: int, at_s: float, environment: str | None = None) -> None:
     run.apply(
-        Dispatched(
-            run="r1", n=n, stage=0, task=n, attempt=0, queued_s=0.0, dispatched_s=at_s, environment=environment
-        )
+        Dispatched(run="r1", n=n, stage=0, task=n, attempt=0, queued_s=0.0, dispatched_s=at_s, environment=environment)
     )
 
 

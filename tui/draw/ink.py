@@ -32,10 +32,12 @@ def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
     left = width
     for text, role in pieces:
         size = cell_len(text)
+        if not size:
+            continue
         if size > left:
             if left > 0:
                 kept.append((set_cell_size(text, left - 1) + "…", role))
-            elif kept and width > 0:
+            elif kept:
                 last, last_role = kept[-1]
                 kept[-1] = (set_cell_size(last, cell_len(last) - 1) + "…", last_role)
             return kept

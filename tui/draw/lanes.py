@@ -14,8 +14,24 @@ from rich.segment import Segment
 from rich.style import Style
 
 __all__ = [
-    "BLANK", "CODES", "COMPUTE", "DISCARDED", "ERROR", "FETCH", "INFERRED", "INIT", "RETRIED", "RUNNING_END", "SECOND",
-    "SELECTED", "THROTTLED", "TIMEOUT", "paint", "paint_marks", "segments", "spans",
+    "BLANK",
+    "CODES",
+    "COMPUTE",
+    "DISCARDED",
+    "ERROR",
+    "FETCH",
+    "INFERRED",
+    "INIT",
+    "RETRIED",
+    "RUNNING_END",
+    "SECOND",
+    "SELECTED",
+    "THROTTLED",
+    "TIMEOUT",
+    "paint",
+    "paint_marks",
+    "segments",
+    "spans",
 ]
 
 Cells = NDArray[np.uint8]
@@ -70,7 +86,11 @@ def segments(row: Cells, styles: list[Style]) -> list[Segment]:
     starts = [0, *cuts.tolist()]
     ends = [*cuts.tolist(), len(row)]
     codes = row[starts].tolist() if len(row) else []
-    return [
-        Segment(_GLYPHS[code] * (end - start), styles[code])
-        for start, end, code in zip(starts, ends, codes, strict=True)
-    ] if len(row) else []
+    return (
+        [
+            Segment(_GLYPHS[code] * (end - start), styles[code])
+            for start, end, code in zip(starts, ends, codes, strict=True)
+        ]
+        if len(row)
+        else []
+    )

@@ -15,6 +15,7 @@ from lbench.tui.board import EMPTY, Board, BoardMaker, Row, answer_pieces
 from lbench.tui.draw.ink import Piece
 from lbench.tui.feed import Frame
 from lbench.tui.previews import Curve, Gatherer, Picture
+from lbench.tui.recorded import RecordedFeed
 from lbench.tui.screens.card import CardScreen
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.cost import Cost
@@ -22,6 +23,7 @@ from lbench.tui.widgets.histograms import Histograms, cold_starts, warm_duration
 from lbench.tui.widgets.inspect import Inspect, slowest
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.preview import Preview
+from lbench.tui.widgets.replay import ReplayBar
 from lbench.tui.widgets.table import BackendTable
 from lbench.tui.widgets.timeline import Timeline, lanes_wanted
 from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, clock_text, described, left_text
@@ -79,6 +81,7 @@ class BenchScreen(Screen[None]):
         yield Histograms("cold starts", "none yet", cold_starts, id="cold")
         yield Histograms("warm durations", "none yet", warm_durations, id="warm")
         yield Cost()
+        yield ReplayBar()
         yield TooSmall()
         yield Keys()
 
@@ -103,6 +106,7 @@ class BenchScreen(Screen[None]):
             cold=any(row.summary.region is not None for row in self.board.rows),
             favourite=self._favourite(runs),
             only_picture=self._only_picture,
+            replay=isinstance(self.lbench.feed, RecordedFeed),
         )
         key = (self.size, wanted)
         if key == self._arranged_for:
@@ -148,6 +152,7 @@ class BenchScreen(Screen[None]):
         if anew or frame.changed or self._frames % _SLOW == 0:
             self._show_slow(frame)
         self._show_timelines(frame, anew)
+        self.query_one(ReplayBar).show(frame)
 
     def _show_slow(self, frame: Frame) -> None:
         board = self.board = self._maker.make(frame)
@@ -227,7 +232,8 @@ class BenchScreen(Screen[None]):
         """A backend that failed, if the person has chosen none or this one."""
         failed = [row for row in self.board.rows if row.outlook.state == "failed" and row.summary.error is not None]
         chosen = [row for row in failed if row.label == self._chosen_label]
-        return (chosen or (failed if self._chosen_label is None else []) or [None])[-1]
+        shown = failed if self._chosen_label is None else chosen
+        return shown[-1] if shown else None
 
     def place_of(self, run: RunView, row: int) -> str:
         """The name of the lane that an invocation is in."""

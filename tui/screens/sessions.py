@@ -15,6 +15,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 from textual.widgets import Input
 
+from lbench.analysis.recorded import when
 from lbench.analysis.words import count_text
 from lbench.engine.cost import usd_short
 from lbench.engine.journal import is_live
@@ -25,7 +26,7 @@ from lbench.tui.feed import Frame
 from lbench.tui.screens.ask import AskText, AskYes
 from lbench.tui.shelf import Entry, entries
 from lbench.tui.widgets.fields import Heading, Text
-from lbench.tui.widgets.shelf_table import ShelfTable, local_time, matches, title_of, verdict_pieces
+from lbench.tui.widgets.shelf_table import ShelfTable, error_of, local_time, matches, title_of, verdict_pieces
 from lbench.tui.widgets.title import Answer, Keys, Title
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class SessionsScreen(Screen[None]):
 
     def _show(self) -> None:
         text = self.query_one("#filter", Input).value
-        told = sorted(self._entries.values(), key=lambda one: (one.told.created or one.told.id, one.told.id), reverse=True)
+        told = sorted(self._entries.values(), key=lambda one: when(one.told), reverse=True)
         shown = [entry for entry in told if matches(entry, text)]
         empty = "no session is recorded yet: 1 then r measures one"
         if told:
@@ -148,7 +149,7 @@ class SessionsScreen(Screen[None]):
         """Tell of the one under the cursor."""
         entry = self.query_one(ShelfTable).chosen
         title = "" if entry is None else title_of(entry) or entry.told.id
-        self.query_one("#chosen", Heading).tell(title, "" if entry is None else local_time(entry.told.created))
+        self.query_one("#chosen", Heading).tell(title, "" if entry is None else local_time(entry))
         self.query_one("#about", Text).show([] if entry is None else _about(entry))
         self.refresh_bindings()
 
@@ -250,7 +251,7 @@ class SessionsScreen(Screen[None]):
     def action_delete(self) -> None:
         """Remove it from the disk, after a question."""
         entry = self._chosen
-        told = f"{local_time(entry.told.created)} {', '.join(entry.told.workloads)}: {entry.told.path} is removed for good"
+        told = f"{local_time(entry)} {', '.join(entry.told.workloads)}: {entry.told.path} is removed for good"
 
         def done(yes: bool | None) -> None:
             if yes:
@@ -282,7 +283,7 @@ def _about(entry: Entry) -> list[list[Piece]]:
     """The chosen session, in a few lines."""
     told = entry.told
     if told.error is not None:
-        return [[("   ✘ ", "wrong"), (told.error, "text")], [("   ", "text"), (told.path, "quiet")]]
+        return [[("   ✘ ", "wrong"), (error_of(entry), "text")], [("   ", "text"), (told.path, "quiet")]]
     machine = " · ".join(filter(None, [told.machine, told.cpu_model]))
     state = {"complete": "complete", "running": "running now", "stopped": "stopped before it was done"}[entry.state]
     count = f" · {count_text(entry.invocations, 'invocation')}" if entry.worked_out else ""

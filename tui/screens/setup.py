@@ -32,6 +32,10 @@ _WIDE = 150  # columns from which the form has two columns
 _HIGH = 50  # rows from which the settings of the chosen backends are open
 
 
+class _Form(VerticalScroll, inherit_bindings=False):
+    """Scrolls by itself as the focus moves: the arrows move the focus."""
+
+
 class SetupScreen(Screen[Plan | None]):
     """Dismissed with the plan to start, or None."""
 
@@ -63,7 +67,7 @@ class SetupScreen(Screen[Plan | None]):
         """Title, a form that scrolls, what it comes to, keys."""
         yield Title()
         yield Answer()
-        with VerticalScroll(id="form", can_focus=False):
+        with _Form(id="form", can_focus=False):
             with Vertical(id="left"):
                 yield Heading("workload")
                 yield Choice(registry.names(), self.draft.workload, place="workload", roomy=True)
@@ -306,7 +310,11 @@ class SetupScreen(Screen[Plan | None]):
             self.query_one("#at-workload").focus(scroll_visible=False)
             form.scroll_home(animate=False)
         else:
-            self.query(Ticks).first().focus(scroll_visible=False)
+            ticks = list(self.query(Ticks))
+            if not ticks:  # they are being mounted anew
+                self.call_after_refresh(self.action_jump, place)
+                return
+            ticks[0].focus(scroll_visible=False)
             form.scroll_to_widget(self.query_one("#backends-heading"), animate=False, top=True)
 
     def action_leave(self) -> None:

@@ -48,13 +48,24 @@ class Cost(Lines):
             size = max(len(amount) for amount, _, _ in amounts)
             texts += [[(amount.ljust(size), role), (f" {what}", "quiet")] for amount, role, what in amounts]
             if board.items:
-                told = " · ".join(f"{name} {usd_short(usd).removeprefix('$0')}" for name, usd in board.items.items())
-                texts.append([(told, "quiet")])
+                parts = [f"{name} {usd_short(usd).removeprefix('$0')}" for name, usd in board.items.items()]
+                texts += [[(told, "quiet")] for told in _packed(parts, width - 3)]
         if charged:
             one = charged[0].summary
             texts.append([(f"{one.region} · {one.architecture} · prices {(one.price_date or '')[:7]}", "quiet")])
         rent = next((row.summary for row in board.rows if row.summary.rent_usd is not None), None)
         if rent is not None and rent.rent_usd is not None and len(texts) < height - 1:
-            texts.append([(f"{usd_short(rent.rent_usd)} {rent.label}: rent of an equal machine", "quiet")])
+            texts.append([(f"{usd_short(rent.rent_usd)} rent of an equal machine", "quiet")])
         strips += [line(palette, [("  ", "text"), *pieces], width) for pieces in texts]
         return strips
+
+
+def _packed(parts: list[str], width: int) -> list[str]:
+    """The parts with dots between them, in as few lines as they need."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + 3 + len(part) <= width:
+            lines[-1] += f" · {part}"
+        else:
+            lines.append(part)
+    return lines

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import Input
@@ -18,7 +17,8 @@ __all__ = ["Changed", "Choice", "FieldRow", "Heading", "Text", "Ticks"]
 
 _INDENT = 3
 NAME_WIDTH = 18
-EDITOR_WIDTH = 22
+EDITOR_WIDTH = 24
+_GAP = 2
 
 
 class Changed(Message):
@@ -204,8 +204,8 @@ class Ticks(Lines, can_focus=True):
         return [line(self.palette, [*mark, tick, *self._told], width)]
 
 
-class FieldRow(Vertical):
-    """One field of a form."""
+class FieldRow(Lines):
+    """One field of a form. It draws the name, the meaning and what is wrong itself: a widget each would be slow."""
 
     def __init__(self, place: str, field: Field, value: str) -> None:
         super().__init__(classes="field")
@@ -214,25 +214,19 @@ class FieldRow(Vertical):
         self._value = value
         self.error: str | None = None
 
-    def compose(self) -> ComposeResult:
-        """Name, editor, meaning; a line for what is wrong."""
-        with Horizontal():
-            yield Text([[(" " * _INDENT, "text"), (put(self.name_shown, NAME_WIDTH - _INDENT), "text")]], classes="name")
-            yield self._editor()
-            yield Text([self.hint()], classes="hint")
-        yield Text(classes="wrong")
-
     @property
     def name_shown(self) -> str:
         """Its name as a person reads it."""
         return self._field.name.replace("_", " ")
 
-    def _editor(self) -> Input | Choice:
-        options = self._options()
-        if options:
-            return Choice(options, self._value, place=self.place)
-        empty = "none" if self._field.optional else ""
-        return Input(self._value, placeholder=empty, compact=True, select_on_focus=True, id="at-" + self.place.replace(".", "-"))
+    def compose(self) -> ComposeResult:
+        """What can be typed or chosen; it lies over the drawn line."""
+        at = "at-" + self.place.replace(".", "-")
+        if options := self._options():
+            yield Choice(options, self._value, place=self.place)
+        else:
+            empty = "none" if self._field.optional else ""
+            yield Input(self._value, placeholder=empty, compact=True, select_on_focus=True, id=at)
 
     def _options(self) -> tuple[str, ...]:
         if self._field.type == "yes or no":
@@ -248,12 +242,18 @@ class FieldRow(Vertical):
 
     def say(self, error: str | None) -> None:
         """What is wrong with it, or nothing."""
-        if error == self.error:
-            return
-        self.error = error
-        self.set_class(error is not None, "bad")
-        said = self.query_one(".wrong", Text)
-        said.show([[(" " * NAME_WIDTH, "text"), (f"✘ {error}", "wrong")]] if error else [])
+        if error != self.error:
+            self.error = error
+            self.styles.height = 1 if error is None else 2
+            self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """Name, room for the editor, meaning; below it what is wrong."""
+        name: Piece = (" " * _INDENT + put(self.name_shown, NAME_WIDTH - _INDENT), "text")
+        lines = [line(self.palette, [name, (" " * (EDITOR_WIDTH + _GAP), "text"), *self.hint()], width)]
+        if self.error is not None:
+            lines.append(line(self.palette, [(" " * (NAME_WIDTH + 1), "text"), (f"✘ {self.error}", "wrong")], width))
+        return lines
 
     def on_input_changed(self, message: Input.Changed) -> None:
         """Another text."""

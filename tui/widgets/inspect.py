@@ -31,7 +31,7 @@ def slowest(run: RunView) -> int | None:
 
 
 def bytes_text(count: int | None) -> str:
-    """"512 B", "4.1 KB", "1.2 MB"."""
+    """Like "512 B", "4.1 KB", "1.2 MB"."""
     if count is None:
         return ""
     for limit, unit in ((1024**3, "GB"), (1024**2, "MB"), (1024, "KB")):
@@ -77,8 +77,8 @@ def phase_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
             continue
         text = bar(ms / most, room)
         if glyph in "░▒":
-            text = glyph * max(1, len(text))
-        beside = f" {ms_text(ms)}"
+            text = glyph * (max(1, len(text)) if ms > 0 else 0)
+        beside = f" {ms_text(ms)}" if text else "0 ms"
         if name == "init":
             beside += "  cold"
         if name == "return" and values["response_bytes"] is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from rich.cells import cell_len
+from rich.segment import Segment
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
@@ -81,19 +82,18 @@ def _difference(old: Strip, new: Strip) -> tuple[int, int] | None:
     before, after = list(old), list(new)
     if before == after:
         return None
-    head = 0
-    first = 0
+    head, first = _same(before, after)
+    _, behind = _same(before[: head - 1 if head else None : -1], after[: head - 1 if head else None : -1])
+    last = max(old.cell_length, new.cell_length) - behind
+    return first, max(last, first + 1)
+
+
+def _same(before: list[Segment], after: list[Segment]) -> tuple[int, int]:
+    """How many segments are the same from the beginning on, and the cells that they take."""
+    count = cells = 0
     for a, b in zip(before, after, strict=False):
         if a != b:
             break
-        first += cell_len(a.text)
-        head += 1
-    tail = 0
-    behind = 0
-    for a, b in zip(reversed(before[head:]), reversed(after[head:]), strict=False):
-        if a != b:
-            break
-        behind += cell_len(a.text)
-        tail += 1
-    last = max(old.cell_length, new.cell_length) - behind
-    return first, max(last, first + 1)
+        count += 1
+        cells += cell_len(a.text)
+    return count, cells

@@ -19,8 +19,8 @@ REPLAY_BINDINGS = [
     Binding("right_square_bracket", "app.replay('faster')", "speed", key_display="[ ]"),
     Binding("left", "app.replay('back')", "seek", key_display="←→"),
     Binding("right", "app.replay('on')", "seek", key_display="←→"),
-    Binding("shift+left", "app.replay('far_back')", "seek far", show=False),
-    Binding("shift+right", "app.replay('far_on')", "seek far", show=False),
+    Binding("shift+left", "app.replay('far_back')", "seek far", show=False, key_display="⇧←→"),
+    Binding("shift+right", "app.replay('far_on')", "seek far", show=False, key_display="⇧←→"),
     Binding("home", "app.replay('first')", "to its beginning", show=False),
     Binding("end", "app.replay('last')", "to its end", show=False),
 ]

@@ -12,13 +12,15 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
+from lbench.analysis.recorded import when
 from lbench.engine.cost import usd_short
+from lbench.engine.journal import JOURNAL_NAME
 from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, width_of
 from lbench.tui.shelf import Backend, Entry
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 
-__all__ = ["ShelfTable", "local_time", "matches", "title_of", "verdict_pieces"]
+__all__ = ["ShelfTable", "error_of", "local_time", "matches", "title_of", "verdict_pieces"]
 
 GLYPHS = {
     "complete": ("✔", "right"),
@@ -38,14 +40,18 @@ class _Column(msgspec.Struct, frozen=True):
     cell: Callable[[Entry], list[Piece]]
 
 
-def local_time(created: str | None) -> str:
+def local_time(entry: Entry) -> str:
     """When it began, on this machine's clock."""
-    if created is None:
-        return "–"
+    began = when(entry.told)[0]
     try:
-        return datetime.fromisoformat(created).astimezone().strftime("%Y-%m-%d %H:%M")
+        return datetime.fromisoformat(began).astimezone().strftime("%Y-%m-%d %H:%M")
     except ValueError:
-        return created[:16]
+        return began[:16] or "–"
+
+
+def error_of(entry: Entry) -> str:
+    """Why it cannot be read, without the path that is told elsewhere."""
+    return (entry.told.error or "").replace(f"{entry.told.path}/{JOURNAL_NAME}", "its journal")
 
 
 def title_of(entry: Entry) -> str:
@@ -77,7 +83,7 @@ def matches(entry: Entry, text: str) -> bool:
     """Whether every word of `text` is somewhere in what is told of the session."""
     told = entry.told
     about = " ".join(
-        [told.id, told.name or "", told.machine or "", told.cpu_model or "", entry.state, local_time(told.created)]
+        [told.id, told.name or "", told.machine or "", told.cpu_model or "", entry.state, local_time(entry)]
         + told.workloads + told.backends + [f"#{tag}" for tag in told.tags]
     ).lower()
     return all(word in about for word in text.lower().split())
@@ -104,10 +110,10 @@ def _verdict(entry: Entry) -> list[Piece]:
 
 
 _COLUMNS = (
-    _Column("DATE", 16, 16, 0, False, lambda one: [(local_time(one.told.created), "text")]),
+    _Column("DATE", 16, 16, 0, False, lambda one: [(local_time(one), "text")]),
     _Column("NAME", 4, 28, 3, False, lambda one: [(title_of(one) or "–", "bright" if title_of(one) else "quiet")]),
     _Column("WORKLOAD", 10, 26, 0, False, lambda one: [(", ".join(one.told.workloads) or "–", "text")]),
-    _Column("RUNS", 5, 7, 1, True, lambda one: [(f"{one.told.runs_ended}/{one.told.runs}", "text")]),
+    _Column("RUNS", 5, 7, 2, True, lambda one: [(f"{one.told.runs_ended}/{one.told.runs}", "text")]),
     _Column("COST", 8, 10, 1, True, _cost),
     _Column("VERDICT", 20, 54, 0, False, _verdict),
     _Column("BACKENDS", 10, 44, 5, False, _backends),
@@ -136,12 +142,13 @@ class ShelfTable(Lines, can_focus=True):
         self.cursor = 0
         self._top = 0
         self._empty = ""
+        self._chosen_by_hand = False
 
     def show(self, entries: list[Entry], empty: str) -> None:
-        """Other sessions; the cursor stays on the one it was on. `empty`: what is said when there are none."""
+        """Other sessions; the cursor stays on the one that was chosen. `empty`: what is said when there are none."""
         here = self.chosen
         self.entries, self._empty = entries, empty
-        if here is not None:
+        if here is not None and self._chosen_by_hand:
             where = next((at for at, one in enumerate(entries) if one.told.path == here.told.path), None)
             self.cursor = self.cursor if where is None else where
         self.cursor = max(0, min(self.cursor, len(entries) - 1))
@@ -155,6 +162,7 @@ class ShelfTable(Lines, can_focus=True):
 
     def action_move(self, by: int) -> None:
         """Down or up."""
+        self._chosen_by_hand = True
         self.cursor = max(0, min(len(self.entries) - 1, self.cursor + by))
         self.redraw()
         self.post_message(self.Moved())
@@ -190,11 +198,12 @@ class ShelfTable(Lines, can_focus=True):
         return lines
 
     def _row(self, entry: Entry, here: bool, columns: list[_Column], widths: list[int], width: int) -> Strip:
-        glyph, role = GLYPHS[entry.state]
+        bad = any(one.wrong or one.failed for one in entry.verdict)
+        glyph, role = GLYPHS["damaged" if bad else entry.state]
         pieces: list[Piece] = [(" ▸" if here else "  ", "key"), (glyph, role), (" ", "text")]
         for number, (column, size) in enumerate(zip(columns, widths, strict=True)):
             if number and entry.told.error is not None:  # what is known of it, and why there is no more
-                pieces.append((entry.told.error, "wrong" if here else "quiet"))
+                pieces.append((error_of(entry), "wrong" if here else "quiet"))
                 break
             cell = clipped(column.cell(entry), size)
             pad: Piece = (" " * (size - width_of(cell)), "text")
@@ -214,7 +223,7 @@ class ShelfTable(Lines, can_focus=True):
         def need() -> int:
             return 4 + sum(sizes[one.title] + _GAP for one in chosen)
 
-        for rank in (5, 4, 3):
+        for rank in (5, 4, 3, 2):
             if need() > width:
                 chosen = [one for one in chosen if one.rank != rank]
         for title in ("VERDICT", "WORKLOAD"):

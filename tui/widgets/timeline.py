@@ -184,7 +184,7 @@ class Timeline(Lines, can_focus=True):
             return
         order = self._place_order()
         if self.selected is None:
-            place, at_s = (self._top if by > 0 else self._top), self.window.start_s
+            place, at_s = self._top, self.window.start_s
         else:
             lane = int(self._lanes.of_rows()[self.selected])
             place = max(0, min(len(order) - 1, order.index(lane) + by))

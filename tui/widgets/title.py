@@ -13,17 +13,18 @@ from lbench.tui.widgets.lines import Lines
 __all__ = ["Answer", "Keys", "Title", "TooSmall", "clock_text", "described", "left_text"]
 
 _SHOWN_PARAMS = 3
+_ALWAYS = ("help", "quit", "back")  # in the footer, whatever else must go
 
 
 def clock_text(seconds: float) -> str:
-    """"00:14", "1:02:03"."""
+    """Like "00:14" or "1:02:03"."""
     whole = int(seconds)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60:02d}:{rest % 60:02d}"
 
 
 def left_text(seconds: float) -> str:
-    """"4 s", "25 s", "3 min", "2 h": coarse, so that it doesn't twitch."""
+    """Like "4 s", "25 s", "3 min": coarse, so that it doesn't twitch."""
     for limit, step, unit in ((10, 1, "s"), (100, 5, "s"), (5400, 60, "min")):
         if seconds < limit:
             whole = max(1, math.ceil(seconds / step))
@@ -39,6 +40,10 @@ def described(workload: str, params: dict[str, Any], tasks: int | None) -> str:
         return f"mandelbrot {width}×{height} · {params['max_iterations']:,} iterations{count}, {params['assignment']}"
     told = [f"{name} {value}" for name, value in params.items() if value not in (None, 0, "", [])]
     return " · ".join([workload, *told[:_SHOWN_PARAMS]]) + count
+
+
+def _size(entry: tuple[str, str]) -> int:
+    return len(entry[0]) + len(entry[1]) + 3
 
 
 class Title(Lines):
@@ -119,12 +124,17 @@ class Keys(Lines):
     def draw(self, width: int, height: int) -> list[Strip]:
         """As many keys as fit; those that don't are in the help."""
         right: list[Piece] = [(self._said + " ", "quiet")] if self._said else []
+        entries = self.entries()
+        always = [entry for entry in entries if entry[1] in _ALWAYS]
         pieces: list[Piece] = [(" ", "text")]
-        room = width - 1 - len(self._said)
-        for key, meaning in self.entries():
-            size = len(key) + len(meaning) + 3
-            if size > room + 2:
+        room = width - 1 - len(self._said) - sum(map(_size, always))
+        for entry in entries:
+            if entry in always:
+                continue
+            if _size(entry) > room:
                 break
+            pieces += [(entry[0], "key!"), (f" {entry[1]}  ", "text")]
+            room -= _size(entry)
+        for key, meaning in always:
             pieces += [(key, "key!"), (f" {meaning}  ", "text")]
-            room -= size
         return [line(self.palette, between(pieces, right, width), width, ground="bar")]

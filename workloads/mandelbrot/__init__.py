@@ -59,4 +59,5 @@ DESCRIPTION = Description(
     params=MandelbrotParams,
     implementation="lbench.workloads.mandelbrot.job:WORKLOAD",
     picture=True,
+    trial={"size": 8, "tasks": 1},
 )

@@ -27,4 +27,5 @@ DESCRIPTION = Description(
     summary="tasks that do nothing, spin, sleep or carry bytes: what a backend itself costs",
     params=ProbeParams,
     implementation="lbench.workloads.probe.job:WORKLOAD",
+    trial={"tasks": 1},
 )

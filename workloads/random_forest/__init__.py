@@ -38,4 +38,6 @@ DESCRIPTION = Description(
     params=RandomForestParams,
     implementation="lbench.workloads.random_forest.job:WORKLOAD",
     data="Lending Club loans as CSV (plain, .gz, .zst), else generated ones: see `lbench data`",
+    requirements=("scikit-learn",),
+    trial={"n_trees": 1, "rows": 200},
 )

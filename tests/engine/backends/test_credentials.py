@@ -168,7 +168,7 @@ async def test_a_profile_that_is_not_there_is_told() -> None:
     "code",
     [
         f"sys.exit('cannot: {SECRET}')",
-        f"print('{{\"SecretAccessKey\": \"{SECRET}\"')",
+        f'print(\'{{"SecretAccessKey": "{SECRET}"\')',
         f"print(json.dumps({{'Version': 1, 'SecretAccessKey': '{SECRET}'}}))",
         "sys.stdin.read(1) or sys.exit('no terminal')",
         "open('/dev/tty')",
@@ -186,9 +186,7 @@ async def test_a_process_that_fails_is_told_without_what_it_said(
     assert SECRET not in repr(caught.value) and SECRET not in caplog.text
 
 
-async def test_a_process_that_never_answers_is_not_waited_for(
-    process: Callable[[str], None], tmp_path: Path
-) -> None:
+async def test_a_process_that_never_answers_is_not_waited_for(process: Callable[[str], None], tmp_path: Path) -> None:
     process(f"import time\nwhile not Path({str(tmp_path / 'enough')!r}).exists(): time.sleep(0.01)\n" + printed(None))
     with pytest.raises(InputError, match="does it wait for input"):
         async with ChainCredentials(patience_s=0.05):

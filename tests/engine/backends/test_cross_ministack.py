@@ -134,8 +134,8 @@ async def test_what_the_function_raises_is_a_function_error(client: InvokeClient
     reply = await client.invoke("echo", b'{"raise":"way"}', 60)
     outcome, _ = read_reply(reply, 5)
     assert reply.status == 200 and reply.function_error is not None
-    assert outcome.failure is not None and outcome.failure.type == "ValueError"
-    assert "no way" in outcome.failure.message
+    assert outcome.failure is not None and "no way" in outcome.failure.message
+    assert outcome.failure.type in ("ValueError", "Runtime.HandlerError")  # AWS's; ministack's for every exception
 
 
 async def test_a_function_that_is_not_there_is_refused(client: InvokeClient) -> None:

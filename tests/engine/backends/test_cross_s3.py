@@ -1,4 +1,7 @@
-"""The S3 side against two servers of other people, so that it isn't fitted to one: moto, and rclone, which checks signatures."""
+"""The S3 side against two servers of other people, so that it isn't fitted to one: moto, and rclone.
+
+rclone checks signatures, and serves over TLS too.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,26 +38,25 @@ def rclone() -> str:
     return found
 
 
-@asynccontextmanager
-async def rclone_server(folder: Path, *options: str) -> AsyncIterator[str]:
+@contextmanager
+def rclone_server(folder: Path, *options: str) -> Iterator[str]:
     (folder / "s3").mkdir()
     argv = [rclone(), "serve", "s3", "--auth-key", f"{KEYS.access_key},{KEYS.secret_key}", "--addr", "127.0.0.1:0"]
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "RCLONE_CONFIG": os.devnull}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*argv, *options, str(folder / "s3")], stderr=subprocess.PIPE, text=True, env=env, cwd=folder
-    )
-    try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if found := re.search(r"(https?)://127\.0\.0\.1:(\d+)", line):
-                break
-        else:
-            raise RuntimeError("rclone did not start")
-        name = "localhost" if found[1] == "https" else "127.0.0.1"
-        yield f"{found[1]}://{name}:{found[2]}"
-    finally:
-        process.kill()
-        process.communicate()
+    ) as process:
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if found := re.search(r"(https?)://127\.0\.0\.1:(\d+)", line):
+                    break
+            else:
+                raise RuntimeError("rclone did not start")
+            name = "localhost" if found[1] == "https" else "127.0.0.1"
+            yield f"{found[1]}://{name}:{found[2]}"
+        finally:
+            process.kill()
 
 
 @pytest.fixture(params=["moto", "rclone", "rclone over TLS"])
@@ -80,7 +82,7 @@ async def store(
         await server.close()
         return
     options = ("--cert", authority.server_file, "--key", authority.server_file) if "TLS" in request.param else ()
-    async with rclone_server(tmp_path, *options) as endpoint:
+    with rclone_server(tmp_path, *options) as endpoint:
         store = opened(endpoint)
         await store.create_bucket()
         yield store
@@ -144,7 +146,7 @@ async def test_everything_can_be_cleared_and_the_bucket_deleted(store: ObjectSto
 
 
 async def test_a_wrong_secret_is_refused_by_a_server_that_checks(tmp_path: Path) -> None:
-    async with rclone_server(tmp_path) as endpoint:
+    with rclone_server(tmp_path) as endpoint:
         client = S3Client(Credentials(KEYS.access_key, "wrong"), endpoint=endpoint)
         with pytest.raises(ObjectStoreError, match=r"403 SignatureDoesNotMatch.*credentials"):
             await asyncio.to_thread(client.create_bucket, BUCKET)

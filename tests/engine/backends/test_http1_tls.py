@@ -6,16 +6,21 @@ import asyncio
 import base64
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from lbench.engine.backends import dialing
+from lbench.engine.backends.credentials import ChainCredentials
 from lbench.engine.backends.dialing import ssl_context
 from lbench.engine.backends.http1 import ConnectionLost, HttpPool, request_head
+from lbench.engine.backends.lambda_client import make_client
+from lbench.engine.backends.resolving import resolve
 
 
 @asynccontextmanager
@@ -242,3 +247,38 @@ async def test_a_proxy_that_is_not_there_is_told(authority: SimpleNamespace) -> 
 def test_a_proxy_that_is_none_is_told() -> None:
     with pytest.raises(ValueError, match="user:password"):
         dialing.Dialer("https://localhost", proxy="socks5://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("kind", ["fast", "aioboto3"])
+async def test_both_clients_go_the_way_that_the_users_configuration_says(
+    kind: Literal["fast", "aioboto3"], authority: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("HTTP_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    keys = '{"Version":1,"AccessKeyId":"AKPROCESS","SecretAccessKey":"hush","SessionToken":"token"}'
+    (tmp_path / "keys.json").write_text(keys)
+    async with serving(authority.server) as server, proxying("me:p%ss") as proxy:
+        (tmp_path / "config").write_text(
+            f"[profile mine]\nregion = eu-west-2\nca_bundle = {authority.ca_file}\nservices = own\n"
+            f"credential_process = {sys.executable} -c \"print(open('{tmp_path}/keys.json').read())\"\n"
+            f"[services own]\nlambda =\n  endpoint_url = https://localhost:{server.port}\n"
+        )
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        monkeypatch.setenv("AWS_PROFILE", "mine")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:p%25ss@127.0.0.1:{proxy.port}")
+        place = await asyncio.to_thread(resolve, "lambda")
+        async with ChainCredentials() as credentials:
+            client = make_client(kind, place, credentials)
+            await client.open(1)
+            try:
+                reply = await client.invoke("f", b"{}", 10)
+            finally:
+                await client.close()
+        assert (reply.status, reply.body) == (200, b"POST /2015-03-31/functions/f/invocations HTTP/1.1")
+        assert proxy.asked[-1] == f"CONNECT localhost:{server.port} HTTP/1.1".encode()
+        head = server.heads[-1].decode().lower()
+        assert "credential=akprocess/" in head and "/eu-west-2/lambda/aws4_request" in head
+        assert "x-amz-security-token: token" in head and "proxy-authorization" not in head
+        assert place.proxy is not None and "p%25ss" not in repr(place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lbench.engine.backends.clocks import RemoteClock
@@ -12,6 +12,7 @@ CALLS = st.lists(st.tuples(st.floats(0, 1000), SMALL, SMALL, SMALL, st.booleans(
 
 
 @given(offset=st.floats(-1e9, 1e9), calls=CALLS)
+@example(offset=-5.043883383231651e-78, calls=[(0.0, 0.0, 1.0, 0.0, False)])  # no way at all, and a rounding
 def test_the_true_offset_is_within_the_bound(
     offset: float, calls: list[tuple[float, float, float, float, bool]]
 ) -> None:

@@ -73,7 +73,11 @@ def answer(event: Event, number: int, *headers: str, call: int | None = None) ->
     now, request_id = time.time(), str(uuid.uuid4())
     said = Answer("e1", False, now, now, call=event.call if call is None else call, result=encode(number))
     return http(
-        200, msgspec.json.encode(said), f"x-amzn-RequestId: {request_id}", f"X-Amz-Log-Result: {tail(request_id)}", *headers
+        200,
+        msgspec.json.encode(said),
+        f"x-amzn-RequestId: {request_id}",
+        f"X-Amz-Log-Result: {tail(request_id)}",
+        *headers,
     )
 
 
@@ -86,7 +90,11 @@ def function_error(kind: str, text: str, label: str = "Unhandled") -> bytes:
     request_id = str(uuid.uuid4())
     body = msgspec.json.encode({"errorType": kind, "errorMessage": text})
     return http(
-        200, body, f"X-Amz-Function-Error: {label}", f"x-amzn-RequestId: {request_id}", f"X-Amz-Log-Result: {tail(request_id)}"
+        200,
+        body,
+        f"X-Amz-Function-Error: {label}",
+        f"x-amzn-RequestId: {request_id}",
+        f"X-Amz-Log-Result: {tail(request_id)}",
     )
 
 
@@ -115,7 +123,9 @@ def chunked(event: Event, number: int, *, ends: bool) -> bytes:
 
 
 def skewed(wire: Wire, event: Event, number: int) -> bool:
-    date = formatdate(time.time() + random.Random(number).choice([-1, 1]) * (1000 + 100 * (event.call or 0)), usegmt=True)
+    date = formatdate(
+        time.time() + random.Random(number).choice([-1, 1]) * (1000 + 100 * (event.call or 0)), usegmt=True
+    )
     return wire.write(refusal(403, "InvalidSignatureException", f"Date: {date}"))
 
 
@@ -140,7 +150,10 @@ REFUSALS = {
 # What the server does instead of answering, and what the attempt's status is then (None: the client mends it by itself).
 DEEDS: dict[str, tuple[str | None, Deed]] = {
     **{
-        f"429 {reason}": ("throttled", lambda w, e, n, r=reason: w.write(refusal(429, "TooManyRequestsException", "Retry-After: 0", reason=r)))  # type: ignore[misc]  # noqa: E501
+        f"429 {reason}": (
+            "throttled",
+            lambda w, e, n, r=reason: w.write(refusal(429, "TooManyRequestsException", "Retry-After: 0", reason=r)),
+        )  # type: ignore[misc]
         for reason in REASONS
     },
     **{
@@ -166,7 +179,10 @@ DEEDS: dict[str, tuple[str | None, Deed]] = {
     "handled": ("error", lambda w, e, n: w.write(function_error("Sandbox.Failure", "no", "Handled"))),
     "extension": ("error", lambda w, e, n: w.write(function_error("Extension.Crash", "no"))),
     "S3": ("error", lambda w, e, n: w.write(function_error("ObjectStoreError", "S3 GET failed"))),
-    "timed out": ("timeout", lambda w, e, n: w.write(function_error("Sandbox.Timedout", "Task timed out after 3.00 s"))),
+    "timed out": (
+        "timeout",
+        lambda w, e, n: w.write(function_error("Sandbox.Timedout", "Task timed out after 3.00 s")),
+    ),
     "the watchdog": ("timeout", lambda w, e, n: w.write(function_error("Runtime.ExitError", "exit status 124"))),
     "silence": ("timeout", silence),
     "twice": ("ok", lambda w, e, n: w.write(answer(e, n) * 2)),

@@ -317,7 +317,9 @@ def test_no_log_breaks_the_reader(tail: bytes) -> None:
 
 
 NAME = "79b5e81f-9cdd-4145-b1f6-7c50ef8a2a36"
-TEXT = f"REPORT RequestId: {NAME}\tDuration: %s ms\tBilled Duration: %s ms\tMemory Size: 128 MB\tMax Memory Used: 9 MB\t"
+TEXT = (
+    f"REPORT RequestId: {NAME}\tDuration: %s ms\tBilled Duration: %s ms\tMemory Size: 128 MB\tMax Memory Used: 9 MB\t"
+)
 JSON = (
     f'{{"time":"2026-10-08T07:30:29.470Z","type":"platform.report","record":{{"requestId":"{NAME}","metrics":'
     '{"durationMs":%s,"billedDurationMs":%s,"memorySizeMB":128,"maxMemoryUsedMB":9},"status":"success"}}'

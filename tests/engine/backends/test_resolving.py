@@ -67,9 +67,7 @@ def test_the_proxy_is_the_environments_except_where_it_says_not(monkeypatch: pyt
     assert resolve("lambda", "eu-west-1").proxy is None
 
 
-def test_the_ca_bundle_is_the_users(
-    config: Path, monkeypatch: pytest.MonkeyPatch, authority: SimpleNamespace
-) -> None:
+def test_the_ca_bundle_is_the_users(config: Path, monkeypatch: pytest.MonkeyPatch, authority: SimpleNamespace) -> None:
     config.write_text(f"[default]\nca_bundle = {authority.ca_file}\n")
     assert resolve("lambda", "eu-west-1").ca_file == authority.ca_file
     monkeypatch.setenv("AWS_CA_BUNDLE", "/not/there.pem")
@@ -77,9 +75,7 @@ def test_the_ca_bundle_is_the_users(
         resolve("lambda", "eu-west-1")
 
 
-def test_a_configuration_that_cannot_be_used_is_told_in_one_line(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_configuration_that_cannot_be_used_is_told_in_one_line(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="nobody"):
         resolve("lambda", profile="nobody")
     with pytest.raises(InputError, match="region"):

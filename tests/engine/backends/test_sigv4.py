@@ -90,7 +90,9 @@ def test_every_signature_equals_botocores(
 
 
 RAW_QUERY = st.lists(
-    st.sampled_from(["a=1", "a", "a=", "=1", "=", "", "a=b=c", "a=%20", "a=+", "%E1%88%B4=ü", "A=1", "a=~", "%zz", "b&&"])
+    st.sampled_from(
+        ["a=1", "a", "a=", "=1", "=", "", "a=b=c", "a=%20", "a=+", "%E1%88%B4=ü", "A=1", "a=~", "%zz", "b&&"]
+    )
 ).map("&".join)
 
 

@@ -40,9 +40,7 @@ def test_defaults_are_aws_s(service: Any) -> None:
 def test_new_code_takes_over_at_once(service: Any, make_zip: Any) -> None:
     service.create("changing", code=VERSION.format(n=1))
     assert service.invoke("changing")["value"] == [1, "$LATEST"]
-    told = service.client.update_function_code(
-        FunctionName="changing", ZipFile=make_zip(app=VERSION.format(n=2))
-    )
+    told = service.client.update_function_code(FunctionName="changing", ZipFile=make_zip(app=VERSION.format(n=2)))
     assert told["LastUpdateStatus"] == "Successful"
     service.client.get_waiter("function_updated_v2").wait(FunctionName="changing")
     assert service.invoke("changing")["value"] == [2, "$LATEST"]
@@ -116,9 +114,7 @@ def test_reserved_concurrency_is_set_told_and_taken_back(service: Any) -> None:
 
 def test_100_stay_unreserved(service: Any) -> None:
     service.create("greedy", code=ECHO)
-    refused = service.refused(
-        "put_function_concurrency", FunctionName="greedy", ReservedConcurrentExecutions=901
-    )
+    refused = service.refused("put_function_concurrency", FunctionName="greedy", ReservedConcurrentExecutions=901)
     assert refused["Error"]["Code"] == "InvalidParameterValueException"
     assert "below its minimum value of [100]" in refused["Error"]["Message"]
 
@@ -126,8 +122,9 @@ def test_100_stay_unreserved(service: Any) -> None:
 def test_event_settings_are_put_updated_told_and_deleted(service: Any) -> None:
     service.create("evented", code=ECHO)
     client, name = service.client, {"FunctionName": "evented"}
-    assert "doesn't have an EventInvokeConfig" in (
-        service.refused("get_function_event_invoke_config", **name)["Error"]["Message"]
+    assert (
+        "doesn't have an EventInvokeConfig"
+        in (service.refused("get_function_event_invoke_config", **name)["Error"]["Message"])
     )
     put = client.put_function_event_invoke_config(**name, MaximumRetryAttempts=1)
     assert (put["MaximumRetryAttempts"], put["MaximumEventAgeInSeconds"]) == (1, 21_600)
@@ -146,7 +143,7 @@ def test_event_settings_are_put_updated_told_and_deleted(service: Any) -> None:
     ("change", "code", "status", "part"),
     [
         ({"Code": {"ZipFile": b"no zip"}}, "InvalidParameterValueException", 400, "Could not unzip uploaded file"),
-        ({"Code": {"S3Bucket": "b", "S3Key": "k"}}, "InvalidParameterValueException", 400, "send a ZipFile"),
+        ({"Code": {"S3Bucket": "bucket", "S3Key": "k"}}, "InvalidParameterValueException", 400, "send a ZipFile"),
         ({"Runtime": "nodejs22.x"}, "InvalidParameterValueException", 400, "only Python"),
         ({"Layers": ["arn:aws:lambda:us-east-1:0:layer:x:1"]}, "InvalidParameterValueException", 400, "not emulated"),
         ({"FunctionName": "none"}, "ResourceConflictException", 409, "Function already exist: none"),

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -262,10 +263,37 @@ def test_a_port_that_is_taken_is_one_line_and_exit_2(config: Path) -> None:
         ('{"functions": [{"name": "x"}]}', "handler"),
         ('{"functions": [{"name": "x", "handler": "a.b", "code": "/not/there"}]}', "/not/there"),
         ('{"colour": 1}', "colour"),
+        ('{"functions": [{"name": "x", "handler": "a.b", "code": "/", "memory_mb": 64}]}', "128"),
+        ('{"functions": [{"name": "a b", "handler": "a.b", "code": "/"}]}', "name"),
+        ('{"conditions": {"lost_rate": 2}}', "lost_rate"),
+        ('{"conditions": {"fail_error": "ServiceExeption"}}', "did you mean 'ServiceException'?"),
     ],
 )
 def test_a_configuration_that_is_not_right_is_one_line_and_exit_2(text: str, part: str) -> None:
     assert part in failing("--config", "-", stdin=text)
+
+
+def test_code_that_is_no_zip_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    code = tmp_path / "code.zip"
+    code.write_bytes(b"no zip")
+    function = {"name": "x", "handler": "a.b", "code": str(code)}
+    assert "no zip file" in failing("--config", "-", stdin=json.dumps({"functions": [function]}))
+    with zipfile.ZipFile(code, "w") as file:
+        file.writestr("../out.py", "")
+    assert "leads out" in failing("--config", "-", stdin=json.dumps({"functions": [function]}))
+
+
+def test_code_may_be_a_zip(tmp_path: Path, temporary: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "code.zip", "w") as file:
+        file.writestr("app.py", "def handle(e, c): return e")
+    config = tmp_path / "config.json"
+    function = {"name": "zipped", "handler": "app.handle", "code": str(tmp_path / "code.zip")}
+    config.write_text(json.dumps({"functions": [function]}))
+    with emulator(config, temporary) as (process, endpoint):
+        assert invoke(endpoint, "zipped", [1]) == [1]
+        process.terminate()
+        assert process.wait(10) == 0
+    assert folders(temporary) == []
 
 
 def test_a_configuration_that_is_not_there_is_one_line_and_exit_2(tmp_path: Path) -> None:

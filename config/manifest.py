@@ -1,0 +1,67 @@
+"""What a deployment package says of itself: a small JSON file at the root of the zip.
+
+It is written by the packager and read by whoever runs the zip: for which Python and processor it was made, and what is
+in it, so that a mismatch is told before anything is started or uploaded.
+"""
+
+from __future__ import annotations
+
+import platform
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from lbench.errors import InputError
+
+__all__ = ["MANIFEST", "Architecture", "Manifest", "host_architecture", "read_manifest"]
+
+MANIFEST = "lbench-package.json"
+_LARGEST = 1_000_000  # bytes; ours have a few hundred
+
+Architecture = Literal["x86_64", "arm64"]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The package's own description, so that a zip needs nothing beside it."""
+
+    format: Literal["lbench.package"] = "lbench.package"
+    version: int = 1
+    lbench_version: str
+    handler: str
+    python: Annotated[str, Meta(pattern=r"^3\.\d+$")]  # "3.13": the only minor version that its libraries work with
+    arch: Architecture
+    workloads: tuple[str, ...]  # those whose libraries are in it
+    packages: dict[str, str]  # libraries and their versions
+    compiled: str | None  # the interpreter whose .pyc are in it ("CPython 3.13.0"); None: sources only
+
+
+def host_architecture() -> Architecture | None:
+    """This machine's processor in Lambda's words; None where Lambda has none like it."""
+    machine = platform.machine().lower()
+    if machine in ("arm64", "aarch64"):
+        return "arm64"
+    return "x86_64" if machine in ("x86_64", "amd64") else None
+
+
+def read_manifest(path: Path) -> Manifest:
+    """What the zip at `path` says of itself.
+
+    Raises:
+        InputError: it cannot be read, or `lbench package` has not made it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = archive.getinfo(MANIFEST)
+            if entry.file_size > _LARGEST:
+                raise InputError(f"{path}: its {MANIFEST} is too large: make the package again with `lbench package`")
+            return msgspec.json.decode(archive.read(entry), type=Manifest)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such package: make one with `lbench package -o {path.name}`") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, msgspec.MsgspecError):
+        raise InputError(f"{path} is no package of lbench's: make one with `lbench package`") from None

@@ -1,0 +1,79 @@
+"""The AWS CLI, unmodified, in a venv of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    venv = tmp_path_factory.mktemp("aws")
+    python = venv / "bin" / "python"
+    try:
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True, capture_output=True)
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "awscli"],
+            check=True,
+            capture_output=True,
+        )
+    except subprocess.CalledProcessError as problem:
+        pytest.skip(f"the AWS CLI cannot be installed here: {problem.stderr.decode().strip().splitlines()[-1:]}")
+
+    def run(endpoint: str, *arguments: str) -> Any:
+        done = subprocess.run(
+            [str(python), str(venv / "bin" / "aws"), "--endpoint-url", endpoint, "lambda", *arguments],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(venv),
+                "AWS_ACCESS_KEY_ID": "lbench-emulated",
+                "AWS_SECRET_ACCESS_KEY": "lbench-emulated",
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_EC2_METADATA_DISABLED": "true",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            return done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    return run
+
+
+def test_a_function_is_made_invoked_changed_and_deleted(
+    start: Any, aws: Callable[..., Any], make_zip: Any, tmp_path: Path
+) -> None:
+    service = start(check_signatures=True)
+    package, out = tmp_path / "code.zip", tmp_path / "out"
+    package.write_bytes(make_zip(app="def handle(event, context):\n    return event\n"))
+    role = "arn:aws:iam::000000000000:role/any"
+    told = aws(
+        service.endpoint, "create-function", "--function-name", "mine", "--runtime", "python3.12", "--role", role,
+        "--handler", "app.handle", "--zip-file", f"fileb://{package}",
+    )  # fmt: skip
+    assert told["FunctionName"] == "mine"
+    assert aws(service.endpoint, "wait", "function-active-v2", "--function-name", "mine") is None
+    payload = tmp_path / "payload"
+    payload.write_text('{"a": "ž"}')
+    told = aws(
+        service.endpoint, "invoke", "--function-name", "mine", "--payload", f"fileb://{payload}", "--log-type", "Tail",
+        str(out),
+    )  # fmt: skip
+    assert (told["StatusCode"], told["ExecutedVersion"]) == (200, "$LATEST")
+    assert json.loads(out.read_text()) == {"a": "ž"}
+    told = aws(service.endpoint, "update-function-configuration", "--function-name", "mine", "--memory-size", "256")
+    assert told["MemorySize"] == 256
+    assert len(aws(service.endpoint, "list-functions")["Functions"]) == 2
+    assert aws(service.endpoint, "delete-function", "--function-name", "mine") in (None, {"StatusCode": 204})
+    assert "ResourceNotFoundException" in aws(service.endpoint, "get-function", "--function-name", "mine")

@@ -1,0 +1,238 @@
+"""The life of an environment where it does not go well: inits that fail, limits that are passed, idleness."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tempfile
+import textwrap
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="by Linux's means")
+
+CODE = """
+import os, resource
+
+def echo(event, context):
+    return event
+
+def stream(event, context):
+    return os.environ["AWS_LAMBDA_LOG_STREAM_NAME"]
+
+def files(event, context):
+    return resource.getrlimit(resource.RLIMIT_NOFILE)
+
+def eat(event, context):
+    held = []
+    while True:
+        held.append(bytearray(b"x" * 4_194_304))
+
+def wait(event, context):
+    with open(event["fifo"]) as fifo:
+        fifo.read()
+"""
+
+# An init that goes wrong the first time only: the file says whether it has begun before.
+ONCE = """
+import os, threading
+if not os.path.exists({mark!r}):
+    open({mark!r}, "w").close()
+    {how}
+
+def handle(event, context):
+    return event
+"""
+
+
+def module(folder: Path, name: str, text: str) -> dict[str, Any]:
+    (folder / f"{name}.py").write_text(text)
+    return {"handler": f"{name}.handle"}
+
+
+@pytest.mark.parametrize(
+    ("how", "line"),
+    [
+        ("threading.Event().wait()", r"INIT_REPORT Init Duration: \d+\.\d\d ms\tPhase: init\tStatus: timeout\n"),
+        ("os._exit(3)", r"INIT_REPORT .* ms\tPhase: init\tStatus: error\tError Type: Runtime\.ExitError\n"),
+        ("import no_such_thing", r"Phase: init\tStatus: error\tError Type: Runtime\.ImportModuleError\n"),
+    ],
+)
+def test_an_init_that_fails_is_begun_again_in_the_invocation_s_time(
+    start: Any, tmp_path: Path, how: str, line: str
+) -> None:
+    spec = module(tmp_path, "once", ONCE.format(mark=str(tmp_path / "mark"), how=how))
+    service = start(CODE, {"once": spec}, init_limit_s=0.4)
+    answer = service.invoke("once", {"a": 1})
+    assert answer["value"] == {"a": 1}
+    assert re.search(line, answer["log"])
+    report = answer["log"].splitlines()[-1]
+    assert "Init Duration" not in report  # it is in the duration
+    assert float(report.partition("\tDuration: ")[2].split()[0]) > 5
+    assert len(service.environments()) == 1
+    assert "INIT_REPORT" not in service.invoke("once")["log"]
+
+
+def test_an_init_that_never_ends_is_ended_by_the_function_s_timeout(start: Any, tmp_path: Path) -> None:
+    spec = module(tmp_path, "hangs", "import threading\nthreading.Event().wait()\n")
+    service = start(CODE, {"hangs": {**spec, "timeout_s": 0.3}}, init_limit_s=0.2)
+    answer = service.invoke("hangs")
+    assert answer["value"]["errorType"] == "Sandbox.Timedout"
+    assert answer["log"].count("INIT_REPORT") == 2
+    assert re.search(r"Phase: invoke\tStatus: timeout\n", answer["log"])
+    assert "Duration: 300.00 ms\tBilled Duration: 300 ms" in answer["log"]
+
+
+@pytest.mark.parametrize(
+    ("text", "handler", "kind"),
+    [
+        ("import no_such_thing", "bad.handle", "Runtime.ImportModuleError"),
+        ("x = 1", "bad.handle", "Runtime.HandlerNotFound"),
+        ("def (", "bad.handle", "Runtime.UserCodeSyntaxError"),
+        ("x = 1", "bad", "Runtime.MalformedHandlerName"),
+    ],
+)
+def test_init_errors_are_told_as_awslambdaric_tells_them(
+    start: Any, tmp_path: Path, text: str, handler: str, kind: str
+) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    service = start(CODE, {"bad": {"handler": handler}})
+    answer = service.invoke("bad")
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["value"]["errorType"] == kind
+    assert f"Status: error\tError Type: {kind}" in answer["log"].splitlines()[-1]
+
+
+@pytest.mark.parametrize(("number", "how"), [(9, "killed"), (11, "segmentation fault"), (14, "alarm clock")])
+def test_a_signal_is_told_in_go_s_words(start: Any, number: int, how: str) -> None:
+    code = f"import os\ndef dies(event, context):\n    os.kill(os.getpid(), {number})\n    while True: pass\n"
+    answer = start(code, {"dies": {}}).invoke("dies")
+    assert answer["value"]["errorType"] == "Runtime.ExitError"
+    assert answer["value"]["errorMessage"].endswith(f"Runtime exited with error: signal: {how}")
+
+
+@linux
+def test_who_takes_more_memory_than_its_setting_is_killed_and_told(start: Any) -> None:
+    service = start(CODE, {"eat": {"memory_mb": 128}, "echo": {}})
+    answer = service.invoke("eat")
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["value"]["errorType"] == "Runtime.OutOfMemory"
+    assert answer["value"]["errorMessage"].endswith("Runtime exited with error: signal: killed")
+    report = answer["log"].splitlines()[-1]
+    assert "Memory Size: 128 MB\tMax Memory Used: 128 MB" in report
+    assert "Status: error\tError Type: Runtime.OutOfMemory" in report
+    assert service.invoke("echo", 1)["value"] == 1
+
+
+@linux
+def test_each_environment_has_a_tmp_of_its_own_where_namespaces_allow_it(start: Any) -> None:
+    code = """
+    import os, tempfile
+    def tmp(event, context):
+        before = sorted(os.listdir("/tmp"))
+        open("/tmp/mine", "w").close()
+        return [tempfile.gettempdir(), before, os.environ["TMPDIR"], os.getuid()]
+    """
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as elsewhere:  # under /tmp it would be hidden with it
+        Path(elsewhere, "app.py").write_text(textwrap.dedent(code))
+        service = start(CODE, {"tmp": {"code": elsewhere}})
+        folder, before, variable, uid = service.invoke("tmp")["value"]
+    if folder != "/tmp":
+        pytest.skip("no namespaces here: TMPDIR has to do")
+    assert (before, variable, uid) == ([], "/tmp", os.getuid())
+    assert not Path("/tmp/mine").exists()
+
+
+@linux
+def test_open_files_are_limited_as_on_lambda(start: Any) -> None:
+    assert start(CODE, {"files": {}}).invoke("files")["value"] == [1024, 1024]
+
+
+def test_an_idle_environment_ends(start: Any) -> None:
+    service = start(CODE, {"stream": {}}, idle_s=0.2)
+    first = service.invoke("stream")["value"]
+    while service.environments()[0]["state"] != "ended":
+        pass
+    assert service.invoke("stream")["value"] != first
+
+
+def test_a_function_grows_no_faster_than_its_ramp(start: Any, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    service = start(CODE, {"wait": {}, "echo": {}}, ramp_per_10_s=1)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(service.invoke, "wait", {"fifo": str(fifo)})
+        with fifo.open("w"):
+            refused = service.refused(FunctionName="wait")
+            assert service.invoke("echo", 1)["value"] == 1  # each function has its own
+        running.result()
+    assert refused["Reason"] == "ConcurrentInvocationLimitExceeded"
+    assert refused["ResponseMetadata"]["HTTPStatusCode"] == 429
+
+
+def test_too_many_requests_a_second_are_refused_with_their_reason(start: Any) -> None:
+    service = start(CODE, {"echo": {}, "own": {"handler": "app.echo", "concurrency": 1}}, requests_per_s=13)
+    answers = [service.client.invoke(FunctionName="own") for _ in range(10)]
+    assert all(answer["StatusCode"] == 200 for answer in answers)
+    reasons = []
+    for name in ("own", "own", "echo", "echo", "echo", "echo"):
+        try:
+            service.client.invoke(FunctionName=name)
+        except service.client.exceptions.TooManyRequestsException as problem:
+            reasons.append(problem.response["Reason"])
+    assert "ReservedFunctionInvocationRateLimitExceeded" in reasons
+    assert "FunctionInvocationRateLimitExceeded" in reasons
+
+
+def test_code_that_has_gone_is_an_invalid_zip_file(start: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    service = start(CODE, {"gone": {"code": str(folder)}})
+    folder.rmdir()
+    refused = service.refused(FunctionName="gone")
+    assert refused["Error"]["Code"] == "InvalidZipFileException"
+    assert refused["ResponseMetadata"]["HTTPStatusCode"] == 502
+
+
+def test_a_runtime_that_says_handled_is_believed(start: Any) -> None:
+    """Python's never does; a custom runtime may."""
+    code = """
+    import os, http.client
+    api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    api.request("GET", "/2018-06-01/runtime/invocation/next")
+    told = api.getresponse()
+    told.read()
+    api.request(
+        "POST",
+        f"/2018-06-01/runtime/invocation/{told.headers['Lambda-Runtime-Aws-Request-Id']}/error",
+        b'{"errorType": "Mine", "errorMessage": "told"}',
+        {"Lambda-Runtime-Function-Error-Type": "Handled"},
+    )
+    api.getresponse().read()
+    """
+    answer = start(code, {"handled": {}}).invoke("handled")
+    assert answer["FunctionError"] == "Handled"
+    assert answer["value"] == {"errorType": "Mine", "errorMessage": "told"}
+
+
+def test_tenant_and_trace_reach_the_function(start: Any) -> None:
+    code = "import os\ndef tell(e, c):\n    return [c.tenant_id, os.environ['_X_AMZN_TRACE_ID']]\n"
+    service = start(code, {"tell": {}})
+    trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+    request = urllib.request.Request(
+        f"{service.endpoint}/2015-03-31/functions/tell/invocations",
+        b"{}",
+        {"X-Amz-Tenant-Id": "blue", "X-Amzn-Trace-Id": trace, "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert json.load(answer) == ["blue", trace]
+        assert answer.headers["X-Amzn-Trace-Id"] == trace
+    tenant, made = service.invoke("tell")["value"]
+    assert tenant is None
+    assert re.fullmatch(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Sampled=0", made)

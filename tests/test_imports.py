@@ -1,0 +1,84 @@
+"""What is quick to start stays so: nothing heavy is loaded before it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+_ALL = {
+    "numpy",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "botocore",
+    "boto3",
+    "aioboto3",
+    "aiohttp",
+    "moto",
+    "textual",
+    "rich",
+    "PIL",
+}
+
+_FORMS = """
+from lbench.workloads import parameters, registry
+for name in registry.names():
+    assert parameters.fields(registry.describe(name).params)
+"""
+_BACKENDS = """
+from lbench.engine.backends import catalog
+from lbench.workloads import parameters
+for name in catalog.names():
+    parameters.fields(catalog.settings_type(name))
+"""
+
+
+def loaded(code: str) -> set[str]:
+    """The top-level packages that are there after `code`, in a process of its own."""
+    code += "\nimport sys\nprint(' '.join(sorted({name.partition('.')[0] for name in sys.modules})))"
+    argv = [sys.executable, "-P", "-c", code]
+    run = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        ("import lbench", _ALL | {"msgspec", "click", "asyncio"}),
+        ("import lbench.cli.main", _ALL | {"msgspec", "asyncio"}),
+        (_FORMS, _ALL),
+        (_BACKENDS, _ALL),
+        ("import lbench.engine.client", _ALL),
+        ("import lbench.engine.plan", _ALL),
+        ("import lbench.engine.events", _ALL),
+        ("import lbench.lambda_src.handler", _ALL - {"numpy"}),
+        ("import lbench.engine.session, lbench.engine.document", {"sklearn", "botocore", "aiohttp", "textual", "rich"}),
+        (
+            "import lbench.engine.service",
+            {"sklearn", "botocore", "aioboto3", "aiohttp", "moto", "textual", "rich", "PIL"},
+        ),
+        (
+            "import lbench.engine.backends.worker",
+            {"sklearn", "botocore", "aiohttp", "textual", "rich", "psutil", "PIL"},
+        ),
+    ],
+    ids=lambda value: value.strip().splitlines()[-1].removeprefix("import ")[:40] if isinstance(value, str) else "",
+)
+def test_nothing_heavy_is_loaded_by(code: str, unwanted: set[str]) -> None:
+    assert loaded(code) & unwanted == set()
+
+
+def test_the_engine_never_loads_what_draws_nor_the_lambda_side() -> None:
+    code = """
+import importlib, pkgutil, sys
+import lbench.engine
+for found in pkgutil.walk_packages(lbench.engine.__path__, "lbench.engine."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+others = ("lbench.cli", "lbench.tui", "lbench.analysis", "lbench.lambda_src")
+ours = sorted(name for name in sys.modules if name.startswith(others))
+assert ours == [], ours
+"""
+    assert loaded(code) & {"textual", "rich"} == set()

@@ -1,0 +1,204 @@
+"""What can be asked for on every screen: another session, a replay's controls, help, export, colours, the palette."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from textual import work
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.screen import Screen
+
+from lbench.engine.journal import is_live
+from lbench.errors import LbenchError
+from lbench.tui.exporting import check_target, export, proposed
+from lbench.tui.feed import EngineFeed, Feed
+from lbench.tui.launch import attached
+from lbench.tui.recorded import RecordedFeed
+from lbench.tui.theme import DARK, LIGHT
+from lbench.tui.widgets.replay import REPLAY_BINDINGS, ReplayBar
+from lbench.tui.widgets.timeline import Timeline
+
+if TYPE_CHECKING:
+    from lbench.tui.app import LbenchApp
+
+__all__ = ["COMMAND_BINDINGS", "Commands"]
+
+Say = Callable[[str, str], None]  # a line and its role
+
+COMMAND_BINDINGS = [
+    *REPLAY_BINDINGS,
+    Binding("4", "go('sessions')", "sessions"),
+    Binding("ctrl+t", "switch_theme", "light or dark", show=False),
+]
+_STEP = 0.02  # of the record's length
+_FAR = 0.1
+
+
+class Commands(App[int]):
+    """The half of the app that knows the other screens. `feed` is what is shown; `set_aside` goes on meanwhile."""
+
+    feed: Feed
+    problem: str | None
+    set_aside: EngineFeed | None = None  # an engine of ours that is at work while a record is looked at
+
+    @property
+    def _own(self) -> LbenchApp:
+        return cast("LbenchApp", self)
+
+    # -- sessions
+
+    def open_session(self, folder: Path) -> None:
+        """Show a session on the Bench screen: an engine at work is followed, a record is shown whole."""
+        aside = self.set_aside
+        if isinstance(self.feed, EngineFeed) and self.feed.folder == folder and not self.feed.over:
+            pass
+        elif aside is not None and aside.folder == folder and not aside.over:
+            self.set_aside = None
+            self.show_feed(aside)
+        else:
+            self.show_feed(attached(folder) if is_live(folder) else RecordedFeed.of(folder))
+        self._own.action_go("bench")
+
+    def show_feed(self, feed: Feed) -> None:
+        """Another source of frames; an engine at work is kept, to come back to."""
+        old, self.feed = self.feed, feed
+        self.problem = None
+        if isinstance(old, EngineFeed) and old.running:
+            self.set_aside = old
+        elif old is not feed:
+            old.close()
+        self.refresh_bindings()
+
+    # -- a replay
+
+    def action_replay(self, what: str) -> None:
+        """Play, pause, speed, seek."""
+        feed = self.feed
+        if not isinstance(feed, RecordedFeed):
+            return
+        match what:
+            case "toggle":
+                feed.toggle()
+            case "slower" | "faster":
+                feed.faster(1 if what == "faster" else -1)
+            case "first" | "last":
+                feed.go_to(0.0 if what == "first" else feed.length_s)
+            case _:
+                far = _FAR if what.startswith("far") else _STEP
+                feed.step(far if what.endswith("on") else -far)
+        self._own.tick()
+        if not isinstance(self.focused, Timeline):  # there, the arrows choose a task
+            self._own.bench.query_one(ReplayBar).focus()
+
+    def action_replay_to(self, at_s: float) -> None:
+        """Seek to a moment."""
+        if isinstance(self.feed, RecordedFeed):
+            self.feed.go_to(at_s)
+            self._own.tick()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that would do nothing are not offered."""
+        screen = next((one for one in reversed(self.screen_stack) if not one.is_modal), None)
+        if screen is None:
+            return True
+        bench = screen is self._own.bench
+        if action in ("replay", "replay_to"):
+            return isinstance(self.feed, RecordedFeed) and bench
+        if action in ("pause", "cancel"):
+            return isinstance(self.feed, EngineFeed) and self.feed.running
+        if action == "go":
+            return screen.id != (parameters or ("",))[0]
+        if action == "help":
+            return screen.id != "help"
+        if action == "set_up":
+            return bench
+        if action == "export" and bench:
+            return self._exported is not None
+        return super().check_action(action, parameters)
+
+    # -- export
+
+    @property
+    def _exported(self) -> Path | None:
+        """What can be exported of what is shown."""
+        feed = self.feed
+        return feed.source if isinstance(feed, RecordedFeed) else getattr(feed, "folder", None)
+
+    def action_export(self) -> None:
+        """Write the session to a file."""
+        if (source := self._exported) is not None:
+            self.export(source, self._say_on_bench)
+
+    def _say_on_bench(self, text: str, role: str) -> None:
+        self.notify(text, severity="error" if role == "wrong" else "information")
+
+    def export(self, source: Path, say: Say) -> None:
+        """Ask for a file, and write the session in `source` to it; `say` hears what came of it."""
+        from lbench.tui.screens.ask import AskText, AskYes
+
+        def named(text: str | None) -> None:
+            if not text:
+                return
+            path = Path(text).expanduser()
+            if path.exists():
+                self.push_screen(AskYes(f"{path} is there already: write over it?"), lambda yes: yes and go(text))
+            else:
+                go(text)
+
+        def go(text: str) -> None:
+            say(f"writing {text}", "quiet")
+            self._export(source, text, say)
+
+        hint = "ends in .json (everything) or .csv (a row an invocation)"
+        self.push_screen(AskText(f"export {source.name} to", proposed(source), hint=hint, check=check_target), named)
+
+    @work(thread=True, group="export", exit_on_error=False)
+    def _export(self, source: Path, text: str, say: Say) -> None:
+        try:
+            told, role = export(source, text), "text"
+        except LbenchError as error:
+            told, role = f"✘ {error}", "wrong"
+        self.call_from_thread(say, told, role)
+
+    # -- screens and colours
+
+    def action_go(self, screen: str) -> None:
+        """Another screen."""
+        from lbench.tui.screens.sessions import SessionsScreen
+
+        while self.screen is not self._own.bench and len(self.screen_stack) > 1:
+            self.pop_screen()
+        if screen == "sessions":
+            self.push_screen(SessionsScreen())
+
+    def action_help(self) -> None:
+        """Every key of every screen."""
+        from lbench.tui.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen))
+
+    def action_switch_theme(self) -> None:
+        """From dark to light or back."""
+        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterator[SystemCommand]:
+        """The palette: what the keys of this screen do, where they do something now."""
+        offered = {active.binding.action for active in screen.active_bindings.values() if active.enabled}
+        seen: set[str] = set()
+        for node in (screen, self):
+            for binding in type(node).__dict__.get("BINDINGS", ()):
+                name = binding.tooltip or binding.description
+                if binding.action in offered and name and name not in seen:
+                    seen.add(name)
+                    yield SystemCommand(name, f"key {self.get_key_display(binding)}", self._runs(binding.action, node))
+
+    def _runs(self, action: str, node: DOMNode) -> Callable[[], None]:
+        def run() -> None:
+            self.call_later(self.run_action, action, node)
+
+        return run
