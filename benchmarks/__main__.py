@@ -22,6 +22,8 @@ MODULES = (
     "emulator_scale",
     "driver_cpu",
     "local_overhead",
+    "tui_first_frame",
+    "tui_live",
 )
 
 

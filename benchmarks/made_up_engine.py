@@ -73,9 +73,7 @@ class Run:
                 continue
             n = self._started
             self._started += 1
-            told.append(
-                Dispatched("r1", n, stage=0, task=n, attempt=0, queued_s=0.0, dispatched_s=round(free_s, 6))
-            )
+            told.append(Dispatched("r1", n, stage=0, task=n, attempt=0, queued_s=0.0, dispatched_s=round(free_s, 6)))
             init_s = _INIT_S if environment in self._cold else 0.0
             took_s = init_s + self._task_s * self._random.uniform(0.8, 1.2)
             self._ends.append((free_s + took_s, n, environment, free_s))

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,7 +35,12 @@ def own_folders() -> Iterator[Path]:
     """Folders for sessions and sockets that nobody else uses, while this lasts."""
     with tempfile.TemporaryDirectory(prefix="lb-", dir="/tmp") as told:
         home = Path(told)
-        names = {"XDG_DATA_HOME": "data", "XDG_CACHE_HOME": "cache", "XDG_CONFIG_HOME": "config", "XDG_RUNTIME_DIR": "run"}
+        names = {
+            "XDG_DATA_HOME": "data",
+            "XDG_CACHE_HOME": "cache",
+            "XDG_CONFIG_HOME": "config",
+            "XDG_RUNTIME_DIR": "run",
+        }
         before = {name: os.environ.get(name) for name in names}
         for name, folder in names.items():
             (home / folder).mkdir(mode=0o700)
@@ -148,5 +153,3 @@ def made_up_engine(home: Path, environments: int, per_s: float, seconds: float) 
         process.stdin.close()
         process.wait()
         process.stdout.close()
-
-

@@ -40,6 +40,7 @@ _COMMANDS = {
     "export": "Write a session as JSON or CSV.",
     "data": "How to get the Lending Club loans; what would be used of a file.",
     "doctor": "Look at this machine: what makes measurements unsteady or impossible.",
+    "package": "Make the zip for Lambda: handler, workloads, libraries.",
     "emulator": "AWS Lambda on this machine, by itself.",
 }
 

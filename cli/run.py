@@ -32,7 +32,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--transport", metavar="direct", help="How an invocation travels.")
 @click.option("--client", metavar="fast|aioboto3", help="What calls Lambda: lbench's own client, or the SDK's.")
 @click.option("--s3-endpoint", metavar="URL", help="An S3 server to use instead of the embedded one.")
-@click.option("--tasks", metavar="N", help="Tasks of the first stage (default: the workload's own number).")
+@click.option("--tasks", metavar="N|auto", help="Tasks of the first stage; auto (default): the workload chooses.")
 @click.option("--repeats", metavar="N", help="Runs of each backend (default 3).")
 @click.option("--warmup", metavar="N", help="Runs before those, left out of statistics (default 0).")
 @click.option("--schedule", metavar="isolated|alternating|concurrent", help="The order of backends and repeats.")
@@ -145,12 +145,12 @@ def _pair(text: str) -> tuple[str, str]:
 def _tasks(text: str | None) -> int | None:
     from lbench.errors import InputError
 
-    if text is None:
+    if text is None or text == "auto":
         return None
     try:
         count = int(text)
     except ValueError:
-        raise InputError(f"--tasks {text}: a whole number is expected") from None
+        raise InputError(f"--tasks {text}: a whole number is expected, or auto") from None
     if count < 1:
         raise InputError(f"--tasks {text}: it is at least 1")
     return count

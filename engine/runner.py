@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import statistics
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,7 @@ from lbench.engine.journal import Sink
 from lbench.engine.model import ErrorInfo
 from lbench.errors import LbenchError
 from lbench.workloads.encoding import decode, encode
-from lbench.workloads.model import Job, Task
+from lbench.workloads.model import Job, StageResults, Task
 
 __all__ = ["Policy", "RunCancelled", "RunFailed", "Runner", "backoff_s", "inline", "offload_to_thread"]
 
@@ -136,6 +137,7 @@ class Runner:
         self._ready: deque[_Pending] = deque()
         self._missing = 0
         self._results: list[Any] = []
+        self._costs_s: list[tuple[float, float]] = []  # of the stage's tasks: computing, and the rest of the round trip
         self._stage = -1
         self._stage_done: asyncio.Future[None] | None = None
         self._paused = False
@@ -181,8 +183,10 @@ class Runner:
                 return answer
             self._tasks = tasks
             encoded = await self._offload(self._encode, tasks)
+            began_s = self.elapsed_s
             raw = await self._run_stage(encoded)
-            results = await self._offload(self._decode, raw)
+            elapsed_s = self.elapsed_s - began_s
+            results = self._measured(await self._offload(self._decode, raw), elapsed_s)
 
     # -- the job's own code; runs wherever `offload` puts it
 
@@ -218,6 +222,16 @@ class Runner:
         finally:
             self.decode_s += time.perf_counter() - started
 
+    def _measured(self, results: list[Any], elapsed_s: float) -> StageResults:
+        computing, other = zip(*self._costs_s, strict=True) if self._costs_s else ((), ())
+        return StageResults(
+            results,
+            elapsed_s=elapsed_s,
+            task_s=statistics.median(computing) if computing else None,
+            overhead_s=statistics.median(other) if other else None,
+            places=self._capacity,
+        )
+
     # -- one stage
 
     async def _run_stage(self, encoded: list[bytes]) -> list[Any]:
@@ -225,6 +239,7 @@ class Runner:
         now_s = self.elapsed_s
         self._sink.write(StageStarted(run=self._run_id, index=self._stage, tasks=len(encoded), at_s=now_s))
         self._results = [None] * len(encoded)
+        self._costs_s = []
         self._missing = len(encoded)
         self._ready = deque(_Pending(i, data, now_s) for i, data in enumerate(encoded))
         if self._missing:
@@ -328,6 +343,11 @@ class Runner:
             self._record(n, dispatched.environment, Outcome(failure=failure))
             raise
         self._record(n, dispatched.environment, outcome)
+        if outcome.failure is None and outcome.compute_ms is not None:
+            returned_s = (self._loop.time() if outcome.returned_s is None else outcome.returned_s) - self._zero_s
+            compute_s = outcome.compute_ms / 1000
+            once_s = ((outcome.connect_ms or 0.0) + (outcome.init_ms or 0.0) + (outcome.fetch_ms or 0.0)) / 1000
+            self._costs_s.append((compute_s, max(0.0, returned_s - dispatched.dispatched_s - compute_s - once_s)))
         self._settle(pending, outcome)
 
     def _record(self, n: int, placed: str | None, outcome: Outcome) -> None:

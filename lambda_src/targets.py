@@ -45,7 +45,7 @@ class Target(msgspec.Struct, frozen=True):
         newest = int(limits().glibc.partition(".")[2])
         tags = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, _OLDEST_GLIBC[machine] - 1, -1)]
         legacy = [f"{name}_{machine}" for name, minor in _LEGACY.items() if minor >= _OLDEST_GLIBC[machine]]
-        return (*tags, *legacy, f"linux_{machine}")
+        return (*tags, *legacy)  # not "linux": such a wheel was built on some machine, for that machine
 
     def runs(self, wheel: str) -> bool:
         """Whether a wheel of that file name runs there, by its tags (PEP 425, PEP 600)."""

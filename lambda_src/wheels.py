@@ -66,6 +66,9 @@ def get_wheels(requirements: Iterable[str], target: Target, say: Callable[[str],
     wanted = sorted(set(requirements))
     names = [_name(requirement) for requirement in wanted]
     pins = driver_versions(names)
+    for requirement, name in zip(wanted, names, strict=True):
+        if requirement.strip() != name:
+            pins.pop(name, None)  # whoever asks for a version gets that one
     asked = msgspec.json.encode([wanted, sorted(pins.items()), target.python, target.arch, target.platforms])
     folder = cache_folder("packages") / "wheels" / hashlib.sha256(asked).hexdigest()[:32]
     try:
@@ -125,7 +128,9 @@ def _download(wanted: list[str], pins: dict[str, str], target: Target, folder: P
         if _NO_NETWORK.search(problem):
             raise InputError("the libraries cannot be downloaded: is there a network, and does pip reach its index?")
         if "No module named pip" in problem:
-            raise InputError("this Python has no pip to download with: run `python -m ensurepip`, or install pip into it")
+            raise InputError(
+                "this Python has no pip to download with: run `python -m ensurepip`, or install pip into it"
+            )
         missing = _MISSING.search(problem)
         name = canonical(missing[1]) if missing is not None else None
         if name is not None and name in pins:
@@ -170,7 +175,9 @@ def _checked(path: Path, target: Target) -> Wheel:
     if path.suffix != ".whl" or len(parts) < 5:
         raise InputError(f"pip has downloaded {path.name}, which is no wheel: lbench packs wheels only")
     if not target.runs(path.name):
-        raise InputError(f"pip has downloaded {path.name}, which does not run on {target}: see `python -m pip config list`")
+        raise InputError(
+            f"pip has downloaded {path.name}, which does not run on {target}: see `python -m pip config list`"
+        )
     return Wheel(canonical(parts[0]), parts[1], path.name, _sha256(path))
 
 

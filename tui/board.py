@@ -210,12 +210,16 @@ def answer_pieces(board: Board, *, short: bool = False) -> list[Piece]:
             continue
         accent = role_of(summary.backend, row.label)
         sofar = "" if summary.speedup is not None else " so far"
-        clause: list[Piece] = [
-            (f"{row.label} is{sofar} " if not pieces else f"{row.label}{sofar} ", "text"),
-            (times_text(ratio) if not sofar else f"{ratio:.1f}×", accent + "!"),
-        ]
-        if not pieces:
-            clause.append((f" {base}" if short else f" as fast as {base}", "text"))
+        speed = (times_text(ratio) if not sofar else f"{ratio:.1f}×", accent + "!")
+        clause: list[Piece]
+        if _undecided(summary):
+            apart = f" ≈ {base} (" if short else f" can't be told from {base} ("
+            clause = [(f"{row.label}{apart}", "text"), speed, (")", "text")]
+        elif pieces:
+            clause = [(f"{row.label}{sofar} ", "text"), speed]
+        else:
+            rest = f" {base}" if short else f" as fast as {base}"
+            clause = [(f"{row.label} is{sofar} ", "text"), speed, (rest, "text")]
         if row.summary.usd is not None:
             clause.append((f", {usd_short(row.summary.usd)}" + ("" if short else " a run on AWS"), "text"))
         if summary.origin != "measured":
@@ -232,6 +236,14 @@ def answer_pieces(board: Board, *, short: bool = False) -> list[Piece]:
     if origins:
         pieces.append((f"  ({'; '.join(dict.fromkeys(origins))})", "quiet"))
     return pieces
+
+
+def _undecided(summary: Summary) -> bool:
+    """Whether the interval of a speedup holds 1: then it is no difference."""
+    speedup = summary.speedup
+    if speedup is None or speedup.low is None or speedup.high is None:
+        return False
+    return speedup.low <= 1 <= speedup.high
 
 
 def _clause(pieces: list[Piece], clause: list[Piece]) -> None:

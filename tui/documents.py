@@ -340,8 +340,8 @@ def _pricing(run: _Run) -> Pricing:
             unpriced=cost.unpriced,
         )
     hourly = None
-    if cost.items.machine_rent is not None and run.makespan_s:
-        hourly = f"{Decimal(cost.items.machine_rent) * 3600 / Decimal(repr(run.makespan_s)):f}"
+    if cost.items.machine_rent is not None and run.makespan_s and (ms := round(run.makespan_s * 1000)):
+        hourly = f"{Decimal(cost.items.machine_rent) * 3_600_000 / ms:f}"
     return Pricing(rent_usd_per_hour=hourly, rent_basis=cost.machine_rent_basis)
 
 

@@ -21,7 +21,7 @@ _MOST_COLUMNS = 256
 _NAME = "previews.bin"
 
 
-class Picture(msgspec.Struct, frozen=True):
+class Picture(msgspec.Struct, frozen=True, eq=False):
     """Brightness 0..255 by rows, 255 inside the set, -1 where nothing has come; `height` and `width` of the original."""
 
     levels: Any  # (rows <= 512, columns <= 256) int16
@@ -30,7 +30,7 @@ class Picture(msgspec.Struct, frozen=True):
     blocks: int
 
 
-class Curve(msgspec.Struct, frozen=True):
+class Curve(msgspec.Struct, frozen=True, eq=False):
     """Points in the order in which they came."""
 
     points: list[tuple[float, float]]
@@ -50,10 +50,13 @@ class Gatherer:
         self._points: list[tuple[float, float]] = []
         self._label = ""
         self._blocks = 0
+        self._last: Picture | Curve | None = None
 
     def update(self) -> Picture | Curve | None:
-        """Take the blocks that are new; what there is to draw now, None where there is nothing."""
+        """Take the blocks that are new; what there is to draw now, the same object while nothing came."""
         told = self.run.previews
+        if self._read == len(told):
+            return self._last
         if self._path is not None and self._read < len(told):
             try:
                 with self._path.open("rb") as file:
@@ -64,8 +67,10 @@ class Gatherer:
                 pass
             self._read = len(told)
         if self._levels is not None:
-            return Picture(self._levels, *self._shape, self._blocks)
-        return Curve(self._points, self._label, self._blocks) if self._points else None
+            self._last = Picture(self._levels, *self._shape, self._blocks)
+        elif self._points:
+            self._last = Curve(self._points, self._label, self._blocks)
+        return self._last
 
     def _take(self, data: bytes) -> None:
         from lbench.workloads.encoding import decode

@@ -66,9 +66,9 @@ def _applied(style: _Style, codes: str) -> _Style:
             front, back = (colour, back) if code == "38" else (front, colour)
         elif code in ("39", "49"):
             front, back = ("", back) if code == "39" else (front, "")
-        elif len(code) == 2 and code[0] == "3" or code[0] == "9" and len(code) == 2:
+        elif len(code) > 1 and code[0] in "39":
             front = code
-        elif len(code) == 2 and code[0] == "4" or len(code) == 3:
+        elif len(code) > 1 and code[0] in "41":
             back = code
         else:
             attributes = attributes | {code}

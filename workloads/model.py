@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-__all__ = ["Check", "Description", "Job", "Limits", "Params", "Previewer", "Task", "Workload"]
+__all__ = ["Check", "Description", "Job", "Limits", "Params", "Previewer", "StageResults", "Task", "Workload"]
 
 
 class Task:
@@ -49,6 +49,28 @@ class Limits(msgspec.Struct, frozen=True):
     s3_requests: int | None = 0
 
 
+class StageResults(list[Any]):
+    """A stage's results in its tasks' order, as a job gets them, with what the stage was measured to cost.
+
+    For a job that chooses its next stage's tasks by it; a run's answer must not depend on it.
+    """
+
+    def __init__(
+        self,
+        results: Iterable[Any],
+        *,
+        elapsed_s: float,
+        task_s: float | None,
+        overhead_s: float | None,
+        places: int,
+    ) -> None:
+        super().__init__(results)
+        self.elapsed_s = elapsed_s  # from the first dispatch to the last result
+        self.task_s = task_s  # median of what a task computed; None: the backend does not tell
+        self.overhead_s = overhead_s  # median of a task's round trip without computing, start and fetching of data
+        self.places = places  # tasks that could run at once
+
+
 class Previewer(Protocol):
     """Makes small pictures of a run's progress out of its results, one after the other."""
 
@@ -56,7 +78,9 @@ class Previewer(Protocol):
         """What to show when `task` has returned `result`: an encodable block of at most 64 KB, or None.
 
         Rows of a picture: `{"kind": "rows", "width", "height", "first", "step", "values": uint8 (rows, <= 256)}`, 255
-        inside the set. A point of a curve: `{"kind": "curve", "label", "x", "y"}`.
+        inside the set. A point of a curve: `{"kind": "curve", "label", "x", "y"}`. A scatter, each in place of the
+        one before: `{"kind": "scatter", "iteration": from 1, "points": float32 (n, 2), "labels": uint16 (n,) the
+        place of each point's centroid, "centroids": float32 (k, 2), "inertia": float64, one an iteration so far}`.
         """
         ...
 
@@ -81,7 +105,10 @@ class Workload(Generic[P]):
         return None
 
     def job(self, params: P, data: Any) -> Job:
-        """Yield stages (lists of tasks), receive their results in the tasks' order, return the answer."""
+        """Yield stages (lists of tasks), receive their results in the tasks' order, return the answer.
+
+        What the engine sends back is a `StageResults`; any list must do.
+        """
         raise NotImplementedError
 
     def reference(self, params: P, data: Any) -> Any:

@@ -10,7 +10,7 @@ from lbench.workloads.model import Description, Workload
 
 __all__ = ["describe", "load", "names"]
 
-_NAMES = ("mandelbrot", "random_forest", "probe")
+_NAMES = ("mandelbrot", "random_forest", "kmeans", "probe")
 
 
 def names() -> tuple[str, ...]:

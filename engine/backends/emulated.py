@@ -6,12 +6,16 @@ would.
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import secrets
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
+
 from lbench.engine.backends.lambda_ import FUNCTION_TIMEOUT_S, LambdaBackend
+from lbench.engine.backends.packaged import open_package
 from lbench.engine.backends.resolving import Resolved
 from lbench.engine.backends.s3_server import EmbeddedS3
 from lbench.engine.backends.settings import EmulatedSettings, LambdaSettings
@@ -27,6 +31,7 @@ __all__ = ["MB_PER_VCPU", "EmulatedBackend", "carried", "open_emulated"]
 
 HANDLER = "lbench.lambda_src.handler.handle"
 MB_PER_VCPU = 1769  # AWS: a function of 1,769 MB has one vCPU's worth of time, others in proportion
+_OWN_LIBRARIES = "libraries come from this interpreter's site-packages"
 _DUMMY = Credentials("lbench-emulated", "lbench-emulated")
 _START_S_PER_CORE = 5.0  # a cold start with scikit-learn takes 1 to 2 s of one core, more on a busy machine
 
@@ -89,7 +94,8 @@ class EmulatedBackend(LambdaBackend):
         super().__init__(settings, capacity=capacity, oversubscribed=oversubscribed)
         self.start_allowance_s = start_allowance_s
         self.settings["arch"] = settings.arch or _architecture()
-        self.notes = ["libraries come from this interpreter's site-packages"]
+        self._package = settings.package if isinstance(settings, EmulatedSettings) else None
+        self.notes = [_OWN_LIBRARIES]
         self._conditions = _conditions(settings)
         if not self._conditions.at_rest:
             injected = _injected(self._conditions)
@@ -119,16 +125,8 @@ class EmulatedBackend(LambdaBackend):
                 store.close()
                 raise BackendError(f"--s3-endpoint cannot be used: {error}") from None
             self._named_store = store
-        folder, self.package_digest = code_folder()
-        function = FunctionSpec(
-            name=self._function,
-            code=str(folder),
-            handler=HANDLER,
-            memory_mb=self._chosen.memory,
-            timeout_s=FUNCTION_TIMEOUT_S,
-            environment=self._environment(),
-            code_sha256=self.package_digest,
-        )
+        function = await asyncio.to_thread(self._describe_function)
+        self.package_digest = function.code_sha256
         self._emulator = await launch(
             [function],
             # A duplicate runs beside the one that it repeats.
@@ -139,6 +137,30 @@ class EmulatedBackend(LambdaBackend):
         self.cpu_share_method, memory_method = await self._emulator.methods()
         self.notes.insert(0, f"CPU share by {self.cpu_share_method}, memory limit by {memory_method}")
         return Resolved(self._emulator.endpoint, self._chosen.region), lambda: _DUMMY, store
+
+    def _describe_function(self) -> FunctionSpec:
+        """What runs: this Python with its libraries, or the package that was named."""
+        function = FunctionSpec(
+            name=self._function,
+            code="",
+            handler=HANDLER,
+            memory_mb=self._chosen.memory,
+            timeout_s=FUNCTION_TIMEOUT_S,
+            environment=self._environment(),
+        )
+        if self._package is None:
+            folder, digest = code_folder()
+            return msgspec.structs.replace(function, code=str(folder), code_sha256=digest)
+        package = open_package(self._package)
+        self.notes = [package.note if note == _OWN_LIBRARIES else note for note in self.notes]
+        return msgspec.structs.replace(
+            function,
+            code=str(package.path),
+            code_sha256=package.digest,
+            runtime=f"python{package.manifest.python}",
+            python=package.python,
+            libraries=package.libraries,
+        )
 
     def _longer(self, start_allowance_s: float) -> float:
         """What an environment's start may take with what is done to it."""

@@ -69,3 +69,7 @@ class EmulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown
         _Rate, Meta(description="injected: share of requests that run twice, and whose answer comes twice")
     ] = 0.0
     condition_seed: Annotated[int, Meta(ge=0, description="of what the conditions hit")] = 1
+    package: Annotated[
+        str | None,
+        Meta(description="a zip of `lbench package` to run, libraries and all; default: this Python and its packages"),
+    ] = None

@@ -92,6 +92,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._body_bytes = 0
         self._body_limit = server.body_limit
         self._in_head = True
+        self._data = _RECEIVED[:0]  # what is being parsed
         self._paused = False
         self.lost = False
 
@@ -117,6 +118,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._parse(_RECEIVED[:count])
 
     def _parse(self, data: memoryview) -> None:
+        self._data = data
         if self._in_head:
             self._head_bytes += len(data)
         try:
@@ -248,6 +250,21 @@ class _Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
 
+class _PlainConnection(_Connection):
+    """One that keeps the headers of an error only: the parser spares itself a call for each of the others."""
+
+    on_header = None  # type: ignore[assignment]
+
+    def on_headers_complete(self) -> None:
+        exchange = self._incoming
+        if exchange is not None and exchange.path.endswith(b"/error"):
+            head = bytes(self._data).partition(exchange.path)[2].partition(b"\r\n\r\n")[0]
+            for line in head.split(b"\r\n")[1:]:
+                name, _, value = line.partition(b":")
+                exchange.headers[name.strip().lower()] = value.strip()
+        super().on_headers_complete()
+
+
 class Server:
     """A listening port of 127.0.0.1 whose requests go to `handler(exchange)` on the loop."""
 
@@ -258,11 +275,13 @@ class Server:
         body_limit: int,
         head_limit: int = 1_048_576,
         limit_of: Callable[[Exchange], int] | None = None,
+        keep_headers: bool = True,
     ) -> None:
         self.handler = handler
         self.body_limit = body_limit  # bytes; a larger body comes as an exchange with `too_large` set
         self.limit_of = limit_of  # where the limit depends on the request's line and headers
         self.head_limit = head_limit  # bytes of request line and headers; more gets 431
+        self._connection = _Connection if keep_headers else _PlainConnection
         self.connections: set[_Connection] = set()
         self.closing = False
         self._server: asyncio.Server | None = None
@@ -290,7 +309,7 @@ class Server:
         """Answer from now on."""
         assert self._socket is not None, "bind first"
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(self), sock=self._socket, backlog=1024
+            lambda: self._connection(self), sock=self._socket, backlog=1024
         )
 
     def close(self) -> None:

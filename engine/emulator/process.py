@@ -34,7 +34,9 @@ def libraries() -> list[str]:
 
 def variables(spec: FunctionSpec, *, region: str, api: str, stream: str, folder: Path) -> dict[str, str]:
     """The environment's variables, from scratch: nothing of the user's (credentials, proxies, settings) gets in."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    execution = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if spec.python is not None and spec.runtime is not None:
+        execution = spec.runtime
     given = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -47,12 +49,13 @@ def variables(spec: FunctionSpec, *, region: str, api: str, stream: str, folder:
     for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):  # some interpreters do not start without
         if name in os.environ:
             given.setdefault(name, os.environ[name])
-    path = [spec.code, *([given["PYTHONPATH"]] if "PYTHONPATH" in given else []), *libraries()]
+    more = libraries() if spec.libraries is None else spec.libraries
+    path = [spec.code, *([given["PYTHONPATH"]] if "PYTHONPATH" in given else []), *more]
     return given | {
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{version}",
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{execution}",
         "AWS_LAMBDA_FUNCTION_NAME": spec.name,
         "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
@@ -143,7 +146,7 @@ class Process:
             environ = environ | guard.variables(number)
         try:
             self._child = children.start(
-                [sys.executable, "-S", "-P", _BOOTSTRAP, spec.handler, spec.runtime_client],
+                [spec.python or sys.executable, "-S", "-P", _BOOTSTRAP, spec.handler, spec.runtime_client],
                 env=environ,
                 cwd=spec.code,
                 stdout=self.output.write,

@@ -41,7 +41,7 @@ class RuntimeApi(Server):
     """A port of 127.0.0.1 for one environment's process."""
 
     def __init__(self, served: Served) -> None:
-        super().__init__(self._route, body_limit=RESPONSE_LIMIT, head_limit=_HEAD_LIMIT)
+        super().__init__(self._route, body_limit=RESPONSE_LIMIT, head_limit=_HEAD_LIMIT, keep_headers=False)
         self._served = served
 
     def _route(self, exchange: Exchange) -> None:

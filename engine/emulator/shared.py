@@ -37,6 +37,7 @@ class Shared:
             return {}
         libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
         needed = [spec.code, sys.prefix, sys.base_prefix, sys.executable, __file__, *sys.path, *libraries]
+        needed += [spec.python or "", *(spec.libraries or ())]
         if any(path and Path("/tmp") in Path(path).resolve().parents for path in needed):
             return {}
         return {"LBENCH_OWN_TMP": str(folder)}

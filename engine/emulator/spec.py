@@ -34,7 +34,9 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     code_bytes: int = 0  # of the zip
     version: str = "$LATEST"
     description: str | None = None
-    runtime: str | None = None  # as it was asked for; what runs is this interpreter
+    runtime: str | None = None  # as it was asked for; what runs is this interpreter, unless `python` names another
+    python: str | None = None  # the interpreter of its environments; None: the running one
+    libraries: tuple[str, ...] | None = None  # folders on the path after `code`; None: the running one's site-packages
     role: str | None = None
 
 

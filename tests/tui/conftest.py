@@ -114,7 +114,7 @@ def screen_text() -> Callable[[LbenchApp], str]:
     """What the screen shows, as text."""
 
     def text(app: LbenchApp) -> str:
-        width, height = app.size
+        _, height = app.size
         strips = app.screen._compositor.render_strips()
         return "\n".join(strip.text.rstrip() for strip in strips[:height]) + "\n"
 

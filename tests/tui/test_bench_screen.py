@@ -216,3 +216,18 @@ async def test_the_card_walks_along_the_lane_and_escape_leads_back(app_of: App, 
         await pilot.press("escape")
         await pilot.pause()
         assert app.screen is app.bench
+
+
+async def test_the_picture_grows_with_its_run_and_gives_way_to_the_next_ones(
+    app_of: App, still: Any, screen_text: Text
+) -> None:
+    feed = still(1.0)
+    app = app_of(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        told = []
+        for at_s in (1.0, 3.0, 6.0, 7.1, 8.0, 22.0, 34.2, None):
+            feed.go_to(at_s)
+            await _settled(app, pilot)
+            told.append(screen_text(app))
+        assert all("─ picture ─" in text for text in told)
+        assert "tasks ─" in told[0] and "emulated ─" in told[-1]

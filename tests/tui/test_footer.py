@@ -57,7 +57,9 @@ async def test_every_binding_in_the_footer_does_something(
             await pilot.press(key)
             await pilot.pause()
             after = (
-                (screen_text(app), len(app.screen_stack), type(app.screen)) if app.is_running and app._exit is False else None
+                (screen_text(app), len(app.screen_stack), type(app.screen))
+                if app.is_running and app._exit is False
+                else None
             )
             seen[meaning] = seen.get(meaning, False) or after != before or bool(app._notifications)
     idle = [meaning for meaning, moved in seen.items() if not moved]

@@ -12,7 +12,7 @@ import pytest
 
 import lbench.tui.recorded as recorded_module
 from lbench.engine.document import document, encode_document
-from lbench.engine.pricing import run_bill
+from lbench.engine.bill import run_bill
 from lbench.engine.session import SessionView, load_folder
 from lbench.errors import InputError
 from lbench.tui.app import LbenchApp

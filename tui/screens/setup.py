@@ -312,7 +312,7 @@ class SetupScreen(Screen[Plan | None]):
         else:
             ticks = list(self.query(Ticks))
             if not ticks:  # they are being mounted anew
-                self.call_after_refresh(self.action_jump, place)
+                self.set_timer(0.02, lambda: self.action_jump(place))
                 return
             ticks[0].focus(scroll_visible=False)
             form.scroll_to_widget(self.query_one("#backends-heading"), animate=False, top=True)

@@ -30,7 +30,7 @@ class Preview(Lines):
 
     def show(self, told: Picture | Curve | None, measure: str, accent: str) -> None:
         """Draw something else; `accent` is the role of the run's backend."""
-        if told is not None and (told, measure, accent) != (self._told, self._measure, self._accent):
+        if told is not self._told or (measure, accent) != (self._measure, self._accent):
             self._told, self._measure, self._accent = told, measure, accent
             self.redraw()
 

@@ -137,4 +137,5 @@ class Keys(Lines):
             room -= _size(entry)
         for key, meaning in always:
             pieces += [(key, "key!"), (f" {meaning}  ", "text")]
+        pieces[-1] = (pieces[-1][0].rstrip(), pieces[-1][1])
         return [line(self.palette, between(pieces, right, width), width, ground="bar")]

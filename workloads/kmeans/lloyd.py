@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["moved", "serial"]
+__all__ = ["inertia", "moved", "serial"]
 
 _ROWS = 8192  # of the serial loop at a time
 
@@ -23,9 +23,9 @@ def moved(sums: NDArray[np.float64], counts: NDArray[np.float64], old: NDArray[n
 def serial(
     X: NDArray[Any], start: NDArray[np.float64], tolerance: float, max_iterations: int
 ) -> tuple[NDArray[np.float64], int, bool]:
-    """Centroids, iterations, and whether a cluster ever stood empty: Lloyd's loop in float64, distances by subtraction.
+    """Centroids, iterations, and whether a cluster ever stood empty: Lloyd's loop in float64, one thread.
 
-    It shares nothing with `kernel` but the empty-cluster rule. `tolerance` is of the sum of the squared moves.
+    It shares nothing with the tasks' code but the empty-cluster rule. `tolerance` is of the sum of the squared moves.
     """
     k, columns = start.shape
     centroids = start.copy()
@@ -34,8 +34,7 @@ def serial(
         sums, counts = np.zeros((k, columns)), np.zeros(k)
         for at in range(0, len(X), _ROWS):
             x = X[at : at + _ROWS].astype(np.float64)
-            distances = np.stack([((x - centroid) ** 2).sum(axis=1) for centroid in centroids])
-            labels = distances.argmin(axis=0)
+            labels = ((centroids**2).sum(axis=1) - 2 * (x @ centroids.T)).argmin(axis=1)
             for j in range(k):
                 sums[j] += x[labels == j].sum(axis=0)
             counts += np.bincount(labels, minlength=k)
@@ -46,3 +45,13 @@ def serial(
         if shift <= tolerance:
             break
     return centroids, iteration, empty
+
+
+def inertia(X: NDArray[Any], centroids: NDArray[np.float64]) -> float:
+    """The sum of the squared distances to the nearest centroids, by subtraction."""
+    total = 0.0
+    for at in range(0, len(X), _ROWS):
+        x = X[at : at + _ROWS]
+        labels = ((centroids**2).sum(axis=1) - 2 * (x @ centroids.T)).argmin(axis=1)
+        total += float(((x - centroids[labels]) ** 2).sum())
+    return total

@@ -16,7 +16,7 @@ from lbench.errors import DataFileError
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.random_forest.columns import CATEGORIES, FEATURES, MISSING, known_only_after
 from lbench.workloads.random_forest.table import FEWEST_COLUMNS, Table
-from lbench.workloads.random_forest.textfile import TextFile
+from lbench.workloads.textfile import TextFile
 
 __all__ = ["CLASSES", "explain", "inspect", "read_loans"]
 

@@ -76,7 +76,7 @@ class TextFile:
         if rest:
             yield rest
         elif first:
-            raise DataFileError(f"{self.path} is empty: name a Lending Club CSV file, or leave out --data")
+            raise DataFileError(f"{self.path} is empty: name a CSV file, or leave out --data")
 
     def _refuse_binary(self, start: bytes) -> None:
         for magic, what in _NOT_TEXT.items():
@@ -86,7 +86,7 @@ class TextFile:
         control = sum(byte < 32 and byte not in b"\t\r\n\f" for byte in head)
         invalid = head.decode("utf-8", "replace").count("\ufffd")
         if control + invalid > len(head) // 20:
-            raise DataFileError(f"{self.path} is not a CSV text file: name a Lending Club CSV file (.csv, .gz or .zst)")
+            raise DataFileError(f"{self.path} is not a CSV text file: name a CSV file (plain, .gz or .zst)")
 
     def _raw(self, file: BinaryIO, size: int) -> Iterator[bytes]:
         while piece := file.read(size):

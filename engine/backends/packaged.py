@@ -1,0 +1,128 @@
+"""A deployment package as what the emulator's environments run: the very zip, its own libraries, its own Python."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from lbench.config.folders import cache_folder
+from lbench.config.manifest import Manifest, host_architecture, read_manifest
+from lbench.config.pythons import find_python
+from lbench.errors import BackendError, InputError
+from lbench.workloads import registry
+
+__all__ = ["Packaged", "look_at_package", "open_package", "why_not_here"]
+
+# What Lambda's Python has besides the code: the runtime's client and what that imports, and none of this Python's rest.
+_RUNTIME = ("awslambdaric", "snapshot-restore-py", "simplejson")
+
+
+class Packaged(msgspec.Struct, frozen=True):
+    """A package that can be run here."""
+
+    path: Path
+    digest: str  # SHA-256 of the zip, hex
+    manifest: Manifest
+    python: str  # the interpreter
+    libraries: tuple[str, ...]  # folders that are on the path besides the code
+
+    @property
+    def note(self) -> str:
+        """One line on what runs."""
+        held = ", ".join(f"{name} {version}" for name, version in sorted(self.manifest.packages.items()))
+        return f"code and libraries come from {self.path.name}: Python {self.manifest.python}, {held}"
+
+
+def why_not_here(manifest: Manifest) -> str | None:
+    """Why a package cannot be run on this machine; None: it can."""
+    if manifest.arch != host_architecture():
+        return f"it is for {manifest.arch}, and this machine is {host_architecture() or 'neither x86_64 nor arm64'}"
+    if find_python(manifest.python) is None:
+        return f"it is for Python {manifest.python}, which is not installed here"
+    return None
+
+
+def look_at_package(path: str, workload: str | None) -> Manifest:
+    """What the package says of itself, if it can be run here and has what the workload needs.
+
+    Raises:
+        InputError: it cannot; the message says what to do.
+    """
+    file = Path(path)
+    if file.suffix != ".zip":
+        raise InputError(f"package={path}: name a file that ends in .zip, as `lbench package -o` makes it")
+    manifest = read_manifest(file)
+    reason = why_not_here(manifest)
+    if reason is not None:
+        raise InputError(f"{path} cannot run here: {reason}; make another with `lbench package --python --arch`")
+    if workload is not None:
+        missing = [need for need in registry.describe(workload).requirements if need not in manifest.packages]
+        if missing:
+            raise InputError(
+                f"{path} has no {', '.join(missing)}, which {workload} needs: "
+                f"make it again with `lbench package --workload {workload}`"
+            )
+    return manifest
+
+
+def open_package(path: str) -> Packaged:
+    """The package with what it takes to run it.
+
+    Raises:
+        BackendError: it cannot be run here, or the runtime's client cannot be put beside it.
+    """
+    try:
+        manifest = look_at_package(path, None)
+    except InputError as error:
+        raise BackendError(str(error)) from None
+    python = find_python(manifest.python)
+    assert python is not None
+    try:
+        file = Path(path).resolve()
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        return Packaged(file, digest, manifest, python.executable, (str(_runtime_folder(manifest.python)),))
+    except OSError as error:
+        raise BackendError(f"{path} cannot be prepared ({error.strerror}): is there room in the cache?") from None
+
+
+def _runtime_folder(minor: str) -> Path:
+    """The runtime's client in a folder of its own; made once per version.
+
+    It is this Python's, copied: its modules work with every Python of Lambda's, and where its C++ part does not load,
+    the emulator's own client takes that part's place.
+    """
+    found = []
+    for name in _RUNTIME:
+        try:
+            found.append(importlib.metadata.distribution(name))
+        except importlib.metadata.PackageNotFoundError:
+            continue  # the emulator has a client of its own
+    label = "-".join([f"py{minor}", *(f"{one.name}-{one.version}" for one in found)])
+    folder = cache_folder("runtimes") / label
+    if folder.is_dir():
+        return folder
+    made = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+    try:
+        for one in found:
+            for file in one.files or ():
+                if ".." in file.parts or "__pycache__" in file.parts or file.suffix not in (".py", ".so"):
+                    continue
+                target = made / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(os.fspath(one.locate_file(file)), target)
+        made.chmod(0o755)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process has just made it
+                raise
+        return folder
+    finally:
+        shutil.rmtree(made, ignore_errors=True)

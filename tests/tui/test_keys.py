@@ -1,0 +1,215 @@
+"""Every key in a footer does something; the help tells every key; the palette finds every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import lbench.tui.screens.setup as set_up
+from lbench.tui.app import LbenchApp
+from lbench.tui.feed import EngineFeed, Frame
+from lbench.tui.recorded import RecordedFeed
+from lbench.tui.screens.help import _NAMES, HelpScreen, _classes, parts
+from lbench.tui.screens.sessions import SessionsScreen
+from lbench.tui.theme import DARK, LIGHT
+from lbench.tui.widgets.shelf_table import ShelfTable
+
+AppOf = Callable[..., LbenchApp]
+ScreenText = Callable[[LbenchApp], str]
+
+
+class AtWork(EngineFeed):
+    """As if an engine ran, and told what it was asked."""
+
+    def __init__(self, folder: Path, making: ModuleType) -> None:
+        self._record = RecordedFeed.of(folder, speed=1.0)
+        self._record.go_to(3.0)
+        self._record.pause(True)
+        self._folder = folder
+        self.asked: list[str] = []
+        self.engine = None
+        self.left_running = False
+
+    running = True  # type: ignore[assignment]
+    over = False  # type: ignore[assignment]
+    paused = False  # type: ignore[assignment]
+
+    def command(self, name: str) -> None:
+        self.asked.append(name)
+
+    def frame(self, budget_s: float = 0.03) -> Frame:
+        return self._record.frame(budget_s)
+
+    def close(self) -> None:
+        self.asked.append("close")
+
+
+@pytest.fixture(autouse=True)
+def calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(set_up, "busy_notice", lambda: None)
+
+
+async def ready(pilot: Any, keys: tuple[str, ...]) -> None:
+    app = pilot.app
+    for _ in range(4):
+        app.tick()
+        await pilot.pause()
+    for key in keys:
+        await pilot.press(key)
+        await pilot.pause()
+        if isinstance(app.screen, SessionsScreen):
+            table = app.screen.query_one(ShelfTable)
+            for _ in range(200):
+                if table.entries and table.entries[0].worked_out:
+                    break
+                await pilot.pause(0.01)
+    app.tick()
+    await pilot.pause()
+
+
+def state(app: LbenchApp, text: str) -> tuple[object, ...]:
+    """All that a key may change."""
+    feed = app.feed
+    asked = tuple(feed.asked) if isinstance(feed, AtWork) else ()
+    frame = feed.frame()
+    focused = app.screen.focused
+    where = (focused.id, str(getattr(focused, "cursor_position", ""))) if focused is not None else None
+    return (
+        text,
+        tuple(type(screen).__name__ for screen in app.screen_stack),
+        where,
+        app._exit,
+        asked,
+        (frame.state, frame.speed, frame.replay_s, frame.epoch),
+        app.theme,
+    )
+
+
+def shown_keys(app: LbenchApp) -> list[tuple[str, str]]:
+    """(key, meaning) of what the footer offers."""
+    return [
+        (key, active.binding.description)
+        for key, active in app.screen.active_bindings.items()
+        if active.binding.show and active.binding.description and active.enabled
+    ]
+
+
+PLACES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "before the first run": ("none", ()),
+    "a record": ("record", ()),
+    "a replay": ("record", ("space", "space", "right", "right")),
+    "a run": ("live", ()),
+    "the set-up": ("none", ("r", "right")),
+    "a field of the set-up": ("none", ("r", "down", "down", "down", "down", "down")),
+    "a backend of the set-up": ("none", ("b", "down")),
+    "the sessions": ("none", ("4", "down")),
+    "a question": ("none", ("4", "d")),
+    "a question for a text": ("none", ("4", "n")),
+    "the help": ("none", ("question_mark", "down")),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_every_key_in_the_footer_does_something(
+    place: str, recorded: Path, making: ModuleType, app_of: AppOf, screen_text: ScreenText
+) -> None:
+    making.write_session(recorded.parent / "20261101-000000-0000", making.events(identity="20261101-000000-0000"))
+    making.write_session(recorded.parent / "20261102-000000-0000", making.events(identity="20261102-000000-0000"))
+    kind, before = PLACES[place]
+
+    def fresh() -> LbenchApp:
+        if kind == "record":
+            return app_of(RecordedFeed.of(recorded))
+        return app_of(AtWork(recorded, making) if kind == "live" else None)
+
+    app = fresh()
+    async with app.run_test(size=(120, 24)) as pilot:
+        await ready(pilot, before)
+        keys = shown_keys(app)
+    assert keys
+    seen: set[str] = set()
+    idle = []
+    for key, meaning in keys:
+        if meaning in seen and meaning not in ("select", "speed", "seek", "choose", "field", "scroll"):
+            continue
+        seen.add(meaning)
+        app = fresh()
+        async with app.run_test(size=(120, 24)) as pilot:
+            await ready(pilot, before)
+            was = state(app, screen_text(app))
+            await pilot.press(key)
+            await pilot.pause()
+            if not app._exit:
+                app.tick()
+                await pilot.pause()
+            if state(app, screen_text(app) if not app._exit else "") == was:
+                idle.append((key, meaning))
+    # At an end of a list or of a choice, the key that goes further has nowhere to go.
+    idle = [one for one in idle if one[1] not in ("select", "choose", "field")]
+    assert idle == []
+
+
+async def test_the_help_tells_every_key_of_every_screen(app_of: AppOf) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)):
+        told = dict(parts(app))
+        assert {kind.__name__ for kind in _classes()} <= set(_NAMES), "a part of the screens has no name in the help"
+        for kind in _classes():
+            for binding in kind.__dict__["BINDINGS"]:
+                meanings = {meaning for keys in told.values() for _, meaning in keys}
+                assert (binding.tooltip or binding.description) in meanings
+
+
+async def test_the_help_begins_with_the_screen_it_was_asked_from(app_of: AppOf, screen_text: ScreenText) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("4")
+        await pilot.pause()
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)
+        first = next(line for line in screen_text(app).splitlines()[2:] if line.strip())
+        assert first.strip().startswith("─ sessions ─")
+        await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(app.screen, SessionsScreen)
+
+
+async def test_the_palette_offers_what_can_be_done_now(app_of: AppOf, recorded: Path) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        names = {command.title for command in app.get_system_commands(app.screen)}
+        assert {"run", "sessions", "help", "light or dark", "quit"} <= names
+        assert not names & {"pause", "cancel", "play"}
+        command = next(one for one in app.get_system_commands(app.screen) if one.title == "sessions")
+        command.callback()
+        await pilot.pause()
+        assert isinstance(app.screen, SessionsScreen)
+
+
+async def test_the_colours_change_at_once_and_back(app_of: AppOf) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        assert app.theme == DARK.name
+        await pilot.press("ctrl+t")
+        await pilot.pause()
+        assert app.theme == LIGHT.name
+        assert app.palette.ground == LIGHT.ground
+        await pilot.press("ctrl+t")
+        await pilot.pause()
+        assert app.theme == DARK.name
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_the_help_looks_as_it_did(
+    size: tuple[int, int], app_of: AppOf, screen_text: ScreenText, same_as: Callable[[str, str], None]
+) -> None:
+    app = app_of()
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("question_mark")
+        await pilot.pause()
+        same_as(f"help-{size[0]}x{size[1]}", screen_text(app))
