@@ -20,6 +20,7 @@ MODULES = (
     "mandelbrot_kernels",
     "emulator_latency",
     "emulator_scale",
+    "kmeans",
     "driver_cpu",
     "local_overhead",
     "tui_first_frame",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -32,10 +33,19 @@ __all__ = ["EngineRun", "run_once"]
 class EngineRun:
     """A workload with its parameters on an open local backend; `data` is its data set, if it reads one."""
 
-    def __init__(self, workload: str, params: Params, backend_name: str, concurrency: int | None = None) -> None:
+    def __init__(
+        self,
+        workload: str,
+        params: Params,
+        backend_name: str,
+        concurrency: int | None = None,
+        *,
+        path: Path | None = None,
+    ) -> None:
+        """`path`: the file that the workload reads."""
         self.params = params
         self.workload = registry.load(registry.describe(workload))
-        self.data = self.workload.load(params, None)
+        self.data = self.workload.load(params, path)
         self._backend = open_local(
             backend_name,
             LocalSettings(concurrency=concurrency),
@@ -65,6 +75,11 @@ class EngineRun:
     def once(self) -> tuple[float, Any]:
         """Run the job; its makespan (s) and its answer."""
         return self._loop.run(self._once())
+
+    def events(self) -> list[dict[str, Any]]:
+        """The last run's events, as the journal has them."""
+        lines = (self._folder / "events.jsonl").read_bytes().splitlines()
+        return [event for event in map(json.loads, lines) if event.get("run") == f"r{self._runs}"]
 
     async def _once(self) -> tuple[float, Any]:
         self._runs += 1

@@ -35,10 +35,10 @@ class Request(msgspec.Struct):
     seed: int
     data: str | None
     data_digest: str | None
-    answer: str  # path of the encoded answer
     versions: str  # what else a cached reference depends on
     cache: str  # folder
     picture: str | None = None
+    answer: str = ""  # path of the encoded answer
 
 
 class Verdict(msgspec.Struct):

@@ -9,8 +9,6 @@ import asyncio
 import contextlib
 import gc
 import itertools
-import os
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -18,10 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from lbench.config.folders import cache_folder
-from lbench.engine import children
+from lbench.engine import checking
 from lbench.engine.backends.base import Backend, EnvironmentInfo, Published
 from lbench.engine.backends.opening import open_backend
 from lbench.engine.check import Request, Verdict
@@ -49,6 +45,7 @@ from lbench.errors import LbenchError
 from lbench.workloads import dataset, registry
 from lbench.workloads.encoding import encode
 from lbench.workloads.model import Params, Workload
+from lbench.workloads.parameters import settable
 
 __all__ = ["Conductor"]
 
@@ -168,7 +165,7 @@ class Conductor:
                 RunPlanned(
                     run=run.id,
                     workload=plan.workload,
-                    params=plan_params(job.params),
+                    params=settable(job.params),
                     seed=plan.seed,
                     backend=run.choice.name,
                     label=run.choice.label,
@@ -199,7 +196,7 @@ class Conductor:
                 opened.append((group, backend, setup_s))
             turns = max((len(group) for group, _, _ in opened), default=0)
             for turn in range(turns):
-                entries = [(group[turn], backend, setup_s if turn == 0 else 0.0) for group, backend, setup_s in opened]
+                entries = [(group[turn], backend, setup_s if turn == 0 else None) for group, backend, setup_s in opened]
                 if job.plan.schedule == "concurrent":  # checked afterwards: nothing computes beside a run
                     answers = await asyncio.gather(*(self._one(job, *entry) for entry in entries))
                     for (run, _, _), answer in zip(entries, answers, strict=True):
@@ -222,7 +219,7 @@ class Conductor:
         for run in group:
             self._journal.write(RunEnded(run=run.id, status="failed", makespan_s=None, driver=None, error=why))
 
-    async def _one(self, job: _Job, run: _Planned, backend: Backend, setup_s: float) -> Any:
+    async def _one(self, job: _Job, run: _Planned, backend: Backend, setup_s: float | None) -> Any:
         if self._passes_over(run):
             return None
         try:
@@ -254,7 +251,7 @@ class Conductor:
             self._journal.write(Warned("unchecked", why, run.id))
         await self._journal.sync()
 
-    async def _measure(self, job: _Job, run: _Planned, backend: Backend, setup_s: float) -> Any:
+    async def _measure(self, job: _Job, run: _Planned, backend: Backend, setup_s: float | None) -> Any:
         """The run itself. Returns the answer, or None where there is none."""
         plan = job.plan
         policy = Policy(timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed)
@@ -272,7 +269,7 @@ class Conductor:
             RunStarted(
                 run=run.id,
                 started=datetime.now(UTC).isoformat(timespec="milliseconds"),
-                setup_s=round(setup_s, 6),
+                setup_s=None if setup_s is None else round(setup_s, 6),
                 settings=dict(backend.settings),
                 transport=backend.transport,
                 oversubscribed=backend.oversubscribed,
@@ -364,69 +361,19 @@ class Conductor:
 
     async def _check(self, job: _Job, run: _Planned, encoded: bytes) -> Verdict:
         self._journal.write(Phase(f"checking the answer of {run.choice.label}"))
-        answer_file = self._folder / "answer.bin"
-        request_file = self._folder / "check.json"
         request = Request(
             workload=job.plan.workload,
-            params=plan_params(job.params),
+            params=settable(job.params),
             tasks=job.params.tasks,
             seed=job.params.seed,
             data=None if job.published is None else str(job.published.path),
             data_digest=None if job.published is None else job.published.digest,
-            answer=str(answer_file),
             versions=code_digest(),
             cache=str(cache_folder("references")),
             picture=None if self._pictured else job.plan.picture,
         )
         self._pictured = True
-        try:
-            answer_file.write_bytes(encoded)
-            request_file.write_bytes(msgspec.json.encode(request))
-            return await self._ask_checker(request_file)
-        except OSError as error:
-            return Verdict(None, f"{error.strerror}: {error.filename}")
-        finally:
-            answer_file.unlink(missing_ok=True)
-            request_file.unlink(missing_ok=True)
-
-    async def _ask_checker(self, request_file: Path) -> Verdict:
-        read_end, write_end = os.pipe()
-        os.set_blocking(read_end, False)
-        reader = asyncio.StreamReader()
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb")
-        )
-        try:
-            child = children.start(
-                [sys.executable, "-P", "-m", "lbench.engine.check", str(request_file)],
-                stdout=write_end,
-                stderr=None,
-            )
-        finally:
-            os.close(write_end)
-        told = asyncio.ensure_future(reader.read())
-        try:
-            while not told.done():
-                await asyncio.wait({told}, timeout=0.1)
-                if self._cancelled:
-                    return Verdict(None, "the session was stopped")
-            code = await child.wait()
-            with contextlib.suppress(msgspec.MsgspecError):  # it may have died before or amid its verdict
-                return msgspec.json.decode(told.result(), type=Verdict)
-            return Verdict(None, f"the checking process ended with exit code {code}: see engine.log")
-        finally:
-            told.cancel()
-            child.kill()
-            await child.wait()
-            transport.close()
-
-
-def plan_params(params: Params) -> dict[str, Any]:
-    """A workload's own parameters as JSON values."""
-    from lbench.workloads.parameters import settable
-
-    return settable(params)
+        return await checking.ask(request, encoded, self._folder, lambda: self._cancelled)
 
 
 def _relative(info: EnvironmentInfo, zero_s: float) -> LambdaEnvironment:

@@ -102,7 +102,7 @@ class RunStarted(_Event, tag="started"):
 
     run: str
     started: str
-    setup_s: float
+    setup_s: float | None  # of the backend; null when it was open already
     settings: dict[str, Any]
     transport: str | None
     oversubscribed: bool

@@ -11,7 +11,7 @@ import msgspec
 
 from lbench.config.prices import rates
 from lbench.engine.backends import catalog
-from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.backends.settings import EmulatedSettings, LambdaSettings
 from lbench.engine.model import Schedule
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
@@ -69,6 +69,9 @@ def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
             raise InputError(f"backend {text!r}: write settings as key=value, with commas between them")
         settings[key.strip()] = value.strip()
     checked = parameters.parse(settings_type, settings, what=f"{name} setting")
+    if isinstance(checked, EmulatedSettings) and checked.package is not None:
+        # The engine may be in another folder.
+        checked = msgspec.structs.replace(checked, package=str(Path(checked.package).expanduser().absolute()))
     return BackendChoice(name=name, label=label or name, settings=msgspec.to_builtins(checked))
 
 
@@ -107,6 +110,10 @@ def validate(plan: Plan) -> None:
         settings = parameters.parse(catalog.settings_type(choice.name), choice.settings, what=f"{choice.name} setting")
         if isinstance(settings, LambdaSettings):
             rates(settings.region, settings.arch or "x86_64")  # refuses a region without prices
+        if isinstance(settings, EmulatedSettings) and settings.package is not None:
+            from lbench.engine.backends.packaged import look_at_package
+
+            look_at_package(settings.package, plan.workload)
     if plan.data is not None:
         if description.data is None:
             raise InputError(f"{plan.workload} reads no data: leave out --data")

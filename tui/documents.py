@@ -303,7 +303,7 @@ def _started(run: _Run) -> RunStarted:
     return RunStarted(
         run=run.id,
         started=run.started,
-        setup_s=run.setup_s or 0.0,
+        setup_s=run.setup_s,
         settings=run.backend_settings,
         transport=run.transport,
         oversubscribed=run.oversubscribed,

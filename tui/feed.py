@@ -250,7 +250,11 @@ class EngineFeed:
         elif view.paused:
             state = "paused"
         return self._fold.frame(
-            state, now_of(view, time.time()), behind=behind, problem=self._problem, folder=self._folder
+            state,
+            now_of(view, time.time()),
+            behind=behind,
+            problem=self._problem or disk_trouble(view),
+            folder=self._folder,
         )
 
     def _drain(self, follower: Follower, budget_s: float) -> bool:
@@ -291,6 +295,12 @@ class EngineFeed:
             self._ended = True
         if self.engine is not None:
             self.engine.let_go()
+
+
+def disk_trouble(view: SessionView) -> str | None:
+    """What the engine says of a disk that does not take the journal, until it takes it again."""
+    told = next((warning.text for warning in reversed(view.warnings) if warning.code == "disk"), None)
+    return None if told is None or "can be written again" in told else told
 
 
 def epoch_s(started: str) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lbench.engine import checking
 from lbench.engine import conductor as conducting
 from lbench.engine import service as serving
 from lbench.engine.check import Verdict
@@ -58,7 +59,7 @@ class Stage:
             self.order.append(choice.label)
             return made
 
-        async def ask(conductor, request_file):
+        async def ask(request_file, stopped):
             self.order.append("check")
             verdict = self.judge(request_file)
             if isinstance(verdict, Exception):
@@ -66,7 +67,7 @@ class Stage:
             return verdict
 
         monkeypatch.setattr(conducting, "open_backend", open_backend)
-        monkeypatch.setattr(Conductor, "_ask_checker", ask)
+        monkeypatch.setattr(checking, "_ask_process", ask)
 
     def plan(self, *labels, tasks=4, **fields):
         backends = [BackendChoice("processes", label) for label in labels or ("a",)]

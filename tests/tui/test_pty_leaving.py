@@ -193,3 +193,16 @@ def test_a_fault_of_the_screens_is_one_line(program: Program) -> None:
     assert terminal.left_on() == []
     assert "a fault in lbench itself" in terminal.last_line() and "'made up'" in terminal.last_line()
     assert "Traceback" not in terminal.text()
+
+
+def test_a_disk_that_takes_no_session_is_told_on_the_screen(program: Program, tmp_path: Path) -> None:
+    terminal = program()
+    terminal.wait_for("quit")
+    (tmp_path / "data").rename(tmp_path / "away") if (tmp_path / "data").exists() else None
+    (tmp_path / "data").write_text("no folder")
+    terminal.send("r")
+    terminal.wait_for("start")
+    terminal.send("\r")
+    terminal.wait_for("cannot make the folder")
+    terminal.send("q")
+    assert terminal.wait() == 0

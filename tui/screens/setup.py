@@ -293,9 +293,10 @@ class SetupScreen(Screen[Plan | None]):
     # -- keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Letters are text while a text is typed."""
+        """Letters are text while a text is typed; and where one is there is no need to go."""
         if action == "jump":
-            return not isinstance(self.focused, Input)
+            there = "at-workload" if parameters == ("workload",) else "backend-0"
+            return not isinstance(self.focused, Input) and getattr(self.focused, "id", None) != there
         return super().check_action(action, parameters)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:

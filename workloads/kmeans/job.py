@@ -21,7 +21,8 @@ from lbench.workloads.model import Check, Job, Limits, Task, Workload
 
 __all__ = ["WORKLOAD"]
 
-# Of the centroids' largest coordinate, and of the inertia by the sum of squares (it is a difference from that). In float32 a row between two centroids may fall to the other.
+# Of the centroids' largest coordinate, and of the rows' sum of squares, which the inertia is a difference from. In float32
+# a row that lies between two centroids may fall to the other one.
 _TOLERANCES = {"float64": (1e-8, 1e-8), "float32": (1e-3, 1e-4)}
 
 

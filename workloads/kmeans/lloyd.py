@@ -30,7 +30,7 @@ def serial(
     k, columns = start.shape
     centroids = start.copy()
     empty = False
-    for iteration in range(1, max_iterations + 1):
+    for iterations in range(1, max_iterations + 1):  # noqa: B007 - what it ended with is returned
         sums, counts = np.zeros((k, columns)), np.zeros(k)
         for at in range(0, len(X), _ROWS):
             x = X[at : at + _ROWS].astype(np.float64)
@@ -44,7 +44,7 @@ def serial(
         centroids = new
         if shift <= tolerance:
             break
-    return centroids, iteration, empty
+    return centroids, iterations, empty
 
 
 def inertia(X: NDArray[Any], centroids: NDArray[np.float64]) -> float:

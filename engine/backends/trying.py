@@ -1,0 +1,83 @@
+"""Run one task of each of a package's workloads in a clean emulated environment, before it goes anywhere else.
+
+What is missing from a package, or does not load, is found here in seconds, and not in the account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from lbench.config.manifest import read_manifest
+from lbench.engine import machine
+from lbench.engine.backends.base import Backend, Call, Published
+from lbench.engine.backends.emulated import open_emulated
+from lbench.engine.backends.packaged import why_not_here
+from lbench.engine.backends.settings import EmulatedSettings
+from lbench.errors import BackendError
+from lbench.workloads import dataset, parameters, registry
+from lbench.workloads.encoding import encode
+from lbench.workloads.model import Task
+
+__all__ = ["try_package"]
+
+_DEADLINE_S = 120.0
+_MEMORY_MB = 3008  # enough for any import; how fast it is does not matter here
+
+
+async def try_package(path: Path) -> str | None:
+    """Import the package and run one task of each workload in it; why that is not possible here, None when it worked.
+
+    Must be called on the main thread's loop: it starts an emulator.
+
+    Raises:
+        InputError: the file is no package.
+        BackendError: a task failed, or the emulator cannot be started; the message has the task's own error.
+    """
+    manifest = await asyncio.to_thread(read_manifest, path)
+    reason = why_not_here(manifest)
+    if reason is not None:
+        return reason
+    settings = EmulatedSettings(package=str(path.absolute()), concurrency=1, memory=_MEMORY_MB)
+    folder = Path(tempfile.mkdtemp(prefix="lbench-try-"))
+    try:
+        async with open_emulated(
+            settings, usable_cores=machine.usable_cores(), memory_bytes=machine.memory_bytes()
+        ) as backend:
+            for number, name in enumerate(manifest.workloads):
+                task, data = await asyncio.to_thread(_first_task, name)
+                await _try(backend, name, number, task, data, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
+def _first_task(name: str) -> tuple[Task, Any]:
+    """The first task of a workload's smallest job, and the job's data."""
+    description = registry.describe(name)
+    given = dict(description.trial)
+    tasks = given.pop("tasks", None)
+    params = parameters.parse(description.params, given, tasks=tasks)
+    workload = registry.load(description)
+    data = workload.load(params, None)
+    return next(workload.job(params, data))[0], data
+
+
+async def _try(backend: Backend, name: str, number: int, task: Task, data: Any, folder: Path) -> None:
+    published = None
+    if data is not None:
+        file = folder / f"{number}.lbds"
+        digest = await asyncio.to_thread(dataset.write_dataset, data, file)
+        published = Published(file, digest, file.stat().st_size)
+    await backend.publish(published)
+    outcome = await backend.invoke(
+        Call(task=encode([task.function, task.arguments]), stage=0, index=number, attempt=0, deadline_s=_DEADLINE_S)
+    )
+    if outcome.failure is not None:
+        failure = outcome.failure
+        raise BackendError(
+            f"the package does not work: {name}: {failure.type}: {failure.message}; nothing was uploaded"
+        )
