@@ -112,9 +112,9 @@ def _driver(engine: EngineRun, what: str, runs: int, at_most: float) -> dict[str
     for _ in range(runs):
         seconds, _answer = engine.once()
         spans: dict[int, tuple[float, float]] = {}
-        stages = {event["n"]: event["stage"] for event in engine.events() if event["type"] == "dispatched"}
+        stages = {event["n"]: event["stage"] for event in engine.events() if event["event"] == "dispatched"}
         for event in engine.events():
-            if event["type"] == "returned":
+            if event["event"] == "returned":
                 first, last = spans.get(stages[event["n"]], (float("inf"), 0.0))
                 spans[stages[event["n"]]] = min(first, event["started_s"]), max(last, event["finished_s"])
         idle.append(seconds - sum(last - first for first, last in spans.values()))

@@ -32,7 +32,12 @@ class Finding(NamedTuple):
 
 _LEAST_DISK_BYTES = 500 * 2**20
 _LEAST_MEMORY_BYTES = 2 * 2**30
-_PACKAGES = ("numpy", "scikit-learn", "msgspec", "aiohttp", "aioboto3", "moto", "rich", "click")
+_SHARES = {
+    "duty-cycle": "no cgroup may be used here: environments are stopped and let go in turns of 100 ms",
+    "none": "emulated environments get all the CPU they ask for, whatever their memory; every result says so",
+}
+_LIMITS = {"polled": "an environment's memory is looked at many times a second"}
+_PACKAGES = ("numpy", "scikit-learn", "msgspec", "httptools", "aioboto3", "moto", "rich", "click")
 
 
 @click.command()
@@ -139,12 +144,26 @@ def _software() -> Iterator[Finding]:
         yield Finding("weak", "awslambdaric", "not installed", "lbench's own runtime client takes its place")
     else:
         yield Finding("note", "awslambdaric", "for Linux only", "lbench's own runtime client takes its place")
-    yield Finding(
-        "weak",
-        "cpu_share_method",
-        "none",
-        "emulated environments get all the CPU they ask for, whatever their memory; every result says so",
-    )
+
+
+def _emulation() -> Iterator[Finding]:
+    """How an emulated environment is held to its share; the emulator itself is asked, for the moment that takes."""
+    import asyncio
+
+    from lbench.engine.emulator.launch import launch
+    from lbench.errors import BackendError
+
+    async def ask() -> tuple[str, str]:
+        async with await launch([]) as emulator:
+            return await emulator.methods()
+
+    try:
+        cpu, memory = asyncio.run(ask())
+    except (BackendError, OSError) as error:
+        yield Finding("bad", "emulator", "does not start", str(error))
+        return
+    yield Finding("good" if cpu != "none" else "weak", "cpu_share_method", cpu, _SHARES.get(cpu, ""))
+    yield Finding("good" if memory != "none" else "weak", "memory limit", memory, _LIMITS.get(memory, ""))
 
 
 def _places() -> Iterator[Finding]:
@@ -196,6 +215,7 @@ _SECTIONS: dict[str, Callable[[], Iterator[Finding]]] = {
     "Settings": _settings,
     "This machine": _machine,
     "Software": _software,
+    "Emulated Lambda": _emulation,
     "Folders": _places,
     "Terminal": _terminal,
 }

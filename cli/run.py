@@ -168,7 +168,7 @@ def _need_modules(label: str, settings: dict[str, Any]) -> None:
 
     if "client" not in settings:
         return
-    needed = ["aiohttp"] if settings["client"] == "fast" else ["aioboto3"]
+    needed = ["httptools"] if settings["client"] == "fast" else ["aioboto3"]
     for module in needed if settings["s3_endpoint"] else [*needed, "moto"]:
         if find_spec(module) is None:
             raise InputError(f"{label} needs the package {module}: install it with `pip install {module}`")

@@ -23,17 +23,13 @@ __all__ = ["Loaded", "Setting", "Settings", "known_settings", "load", "on_hangup
 _PREFIX = "LBENCH_"
 
 
-class Settings(
-    msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "memory", "timeout_s": "timeout"}
-):
+class Settings(msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "memory", "timeout_s": "timeout"}):
     """What can be chosen once for all runs. A setting has the name of its option; None: see its meaning."""
 
     repeats: Annotated[int, Meta(ge=1, le=10_000, description="runs of each backend")] = 3
     warmup: Annotated[int, Meta(ge=0, le=1_000, description="runs before those, left out of statistics")] = 0
     concurrency: (
-        Annotated[
-            int, Meta(ge=1, le=10_000, description="workers or environments at once (none: the backend's)")
-        ]
+        Annotated[int, Meta(ge=1, le=10_000, description="workers or environments at once (none: the backend's)")]
         | None
     ) = None
     memory_mb: Annotated[int, Meta(ge=128, le=10_240, description="MB of a Lambda environment")] = 1769
@@ -45,9 +41,9 @@ class Settings(
         str | None,
         Meta(description="AWS region (none: as AWS's own tools find it, else us-east-1)"),
     ] = None
-    s3_endpoint: Annotated[
-        str | None, Meta(description="URL of an S3 server (none: the embedded one, or AWS's)")
-    ] = None
+    s3_endpoint: Annotated[str | None, Meta(description="URL of an S3 server (none: the embedded one, or AWS's)")] = (
+        None
+    )
     client: Annotated[
         Literal["fast", "aioboto3"], Meta(description="what calls Lambda: the thin client, or the SDK's")
     ] = "fast"
@@ -55,15 +51,15 @@ class Settings(
         Literal["isolated", "alternating", "concurrent"],
         Meta(description="in which order backends and repeats run"),
     ] = "isolated"
-    timeout_s: Annotated[
-        float, Meta(gt=0, le=900, description="seconds that a task may take, its deadline")
-    ] = 300.0
+    timeout_s: Annotated[float, Meta(gt=0, le=900, description="seconds that a task may take, its deadline")] = 300.0
     retries: Annotated[
         int, Meta(ge=0, le=100, description="further attempts of a task that failed or was throttled")
     ] = 2
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of everything that is drawn at random")] = 1
     fps: (
-        Annotated[float, Meta(gt=0, le=60, description="frames a second of the screens, at most (none: by the terminal)")]
+        Annotated[
+            float, Meta(gt=0, le=60, description="frames a second of the screens, at most (none: by the terminal)")
+        ]
         | None
     ) = None
     on_hangup: Annotated[
@@ -150,9 +146,7 @@ def load(
         if name in known and variable.isupper():
             take(name, text, variable, f"{variable}:", strict=False)
         elif near := difflib.get_close_matches(name, known, n=1, cutoff=0.75):
-            raise InputError(
-                f"unknown setting {variable} in the environment: did you mean {known[near[0]].variable}?"
-            )
+            raise InputError(f"unknown setting {variable} in the environment: did you mean {known[near[0]].variable}?")
     for name, value in (overrides or {}).items():
         if name not in known:
             raise InputError(f"unknown setting {name!r}{_nearest(name, known)}")

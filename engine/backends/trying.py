@@ -41,7 +41,7 @@ async def try_package(path: Path) -> str | None:
     reason = why_not_here(manifest)
     if reason is not None:
         return reason
-    settings = EmulatedSettings(package=str(path.absolute()), concurrency=1, memory=_MEMORY_MB)
+    settings = EmulatedSettings(package=str(path), concurrency=1, memory=_MEMORY_MB)
     folder = Path(tempfile.mkdtemp(prefix="lbench-try-"))
     try:
         async with open_emulated(

@@ -84,6 +84,7 @@ def state(app: LbenchApp, text: str) -> tuple[object, ...]:
         where,
         app._exit,
         asked,
+        len(app._notifications),
         (frame.state, frame.speed, frame.replay_s, frame.epoch),
         app.theme,
     )
