@@ -22,6 +22,7 @@ MODULES = (
     "emulator_scale",
     "kmeans",
     "driver_cpu",
+    "package_cache",
     "local_overhead",
     "tui_first_frame",
     "tui_live",

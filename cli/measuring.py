@@ -28,6 +28,7 @@ __all__ = ["measure"]
 _WAIT_S = 0.1  # for events, so long does a signal or the next picture wait at most
 _CANCEL_AGAIN_S = 1.0
 _ENGINE_END_S = 10.0
+_KILLED_END_S = 1.0
 
 
 class _Measurement:
@@ -64,6 +65,7 @@ class _Measurement:
         except EngineLostError:
             engine.let_go()
             engine.process.terminate()
+            engine.wait(_KILLED_END_S)  # so that it is tidied up after
             self._gone()
 
     def _listen(self, follower: Follower, signals: StopSignals) -> None:

@@ -57,7 +57,7 @@ def command(
     quiet: bool,
     **settings: str | None,
 ) -> None:
-    r"""Measure WORKLOAD on several backends, check every answer, and compare time, steadiness and cost.
+    """Measure WORKLOAD on several backends, check every answer, and compare time, steadiness and cost.
 
     \b
     Examples:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import msgspec
 from lbench.config.folders import sessions_folder
 from lbench.engine.events import Event, decode_event
 from lbench.engine.journal import JOURNAL_NAME, split_lines
+from lbench.engine.living import ENGINE_FILE, socket_path
 from lbench.engine.plan import Plan
 from lbench.errors import EngineLostError, InputError, SessionFileError
 
@@ -84,7 +86,7 @@ class Engine:
         if "socket" not in told:
             self.let_go()
             self.process.kill()  # it ends by itself, unless it is something else that has answered
-            self.process.wait()
+            self.wait()
             raise InputError(told.get("error") or f"the engine did not start: see {folder / 'engine.log'}")
         self.socket = Path(told["socket"])
 
@@ -93,13 +95,26 @@ class Engine:
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
+        if self.process.poll() is not None:
+            self._tidy()
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Its exit code; None if it has not ended within the time."""
         try:
-            return self.process.wait(timeout_s)
+            code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
+        self._tidy()
+        return code
+
+    def _tidy(self) -> None:
+        """Remove what an engine that was killed has left behind: where it listened, an answer amid its check."""
+        with contextlib.suppress(OSError, InputError):
+            socket_path(self.folder, self.process.pid).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self.folder / ENGINE_FILE).unlink(missing_ok=True)
+        for folder in self.folder.glob("check-*"):  # of engine/checking.py
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Follower:

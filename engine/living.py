@@ -8,18 +8,27 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.config.folders import sessions_folder
+from lbench.config.folders import runtime_folder, sessions_folder
 from lbench.engine.journal import is_live
 from lbench.errors import InputError
 
-__all__ = ["engine_socket", "newest_living"]
+__all__ = ["ENGINE_FILE", "engine_socket", "newest_living", "socket_path"]
 
-_ENGINE_FILE = "engine.json"
+ENGINE_FILE = "engine.json"
 
 
 class _Where(msgspec.Struct):
     socket: str
     host: str = ""
+
+
+def socket_path(folder: Path, pid: int) -> Path:
+    """Where engine `pid` of a session listens.
+
+    Raises:
+        InputError: there is no place for sockets.
+    """
+    return runtime_folder() / f"{folder.name[-12:]}-{pid}.sock"
 
 
 def newest_living() -> Path:
@@ -34,7 +43,7 @@ def newest_living() -> Path:
     except OSError as error:
         raise InputError(f"cannot look into {found}: {error.strerror}") from None
     for folder in folders:
-        if (folder / _ENGINE_FILE).exists() and is_live(folder):
+        if (folder / ENGINE_FILE).exists() and is_live(folder):
             return folder
     raise InputError("no engine is running: see lbench sessions for what was recorded")
 
@@ -47,7 +56,7 @@ def engine_socket(folder: Path) -> Path:
     """
     told: _Where | None = None
     with contextlib.suppress(OSError, msgspec.MsgspecError):  # it has ended, or has not begun
-        told = msgspec.json.decode((folder / _ENGINE_FILE).read_bytes(), type=_Where)
+        told = msgspec.json.decode((folder / ENGINE_FILE).read_bytes(), type=_Where)
     if told is not None and told.host not in ("", socket.gethostname()):
         raise InputError(f"the engine of {folder.name} runs on {told.host}: attach to it there")
     if told is None or not is_live(folder):

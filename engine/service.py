@@ -11,18 +11,17 @@ from pathlib import Path
 import msgspec
 
 from lbench._version import __version__
-from lbench.config.folders import runtime_folder
 from lbench.engine.conductor import Conductor
 from lbench.engine.control import Command, ControlServer
 from lbench.engine.events import JOURNAL_VERSION, SessionEnded, SessionStarted, Warned
 from lbench.engine.journal import FolderLock, Journal
+from lbench.engine.living import ENGINE_FILE, socket_path
 from lbench.engine.machine import fingerprint
 from lbench.engine.plan import Plan, validate
 from lbench.errors import InputError, LbenchError
 
 __all__ = ["ENGINE_FILE", "EngineFile", "Service"]
 
-ENGINE_FILE = "engine.json"
 _PATIENCE_S = 15.0  # for backends to be closed in good order, when somebody is there to wait for it
 _ORPHAN_PATIENCE_S = 2.0  # when nobody is: then nothing may be left after 3 s
 
@@ -41,7 +40,7 @@ class Service:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
         self._name = name or folder.name
-        self.socket = runtime_folder() / f"{folder.name[-12:]}-{os.getpid()}.sock"
+        self.socket = socket_path(folder, os.getpid())
         self._stopping: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._work: asyncio.Task[None] | None = None
         self._complete = True

@@ -9,7 +9,7 @@ import msgspec
 from lbench.config.limits import limits
 from lbench.config.manifest import Architecture, host_architecture
 from lbench.config.pythons import host_python
-from lbench.errors import InputError, UnknownNameError
+from lbench.errors import InputError
 
 __all__ = ["Target", "choose_target"]
 
@@ -81,4 +81,4 @@ def choose_target(python: str | None = None, arch: str | None = None) -> Target:
         return Target(python, "x86_64")
     if chosen == "arm64":
         return Target(python, "arm64")
-    raise UnknownNameError("architecture", chosen, _MACHINES)
+    raise InputError(f"--arch {chosen}: Lambda has x86_64 and arm64")

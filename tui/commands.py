@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual import work
 from textual.app import App, SystemCommand
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
 
 from lbench.engine.journal import is_live
 from lbench.errors import LbenchError
-from lbench.tui.exporting import check_target, export, proposed
 from lbench.tui.feed import EngineFeed, Feed
 from lbench.tui.launch import attached
 from lbench.tui.recorded import RecordedFeed
@@ -29,7 +28,7 @@ __all__ = ["COMMAND_BINDINGS", "Commands"]
 
 Say = Callable[[str, str], None]  # a line and its role
 
-COMMAND_BINDINGS = [
+COMMAND_BINDINGS: list[BindingType] = [
     *REPLAY_BINDINGS,
     Binding("4", "go('sessions')", "sessions"),
     Binding("ctrl+t", "switch_theme", "light or dark", show=False),
@@ -111,9 +110,9 @@ class Commands(App[int]):
         if action in ("pause", "cancel"):
             return isinstance(self.feed, EngineFeed) and self.feed.running
         if action == "go":
-            return screen.id != (parameters or ("",))[0]
+            return bool(screen.id != (parameters or ("",))[0])
         if action == "help":
-            return screen.id != "help"
+            return bool(screen.id != "help")
         if action == "set_up":
             return bench
         if action == "export" and bench:
@@ -138,6 +137,7 @@ class Commands(App[int]):
 
     def export(self, source: Path, say: Say) -> None:
         """Ask for a file, and write the session in `source` to it; `say` hears what came of it."""
+        from lbench.tui.exporting import check_target, proposed  # heavy, and not for the first frame
         from lbench.tui.screens.ask import AskText, AskYes
 
         def named(text: str | None) -> None:
@@ -145,7 +145,9 @@ class Commands(App[int]):
                 return
             path = Path(text).expanduser()
             if path.exists():
-                self.push_screen(AskYes(f"{path} is there already: write over it?"), lambda yes: yes and go(text))
+                self.push_screen(
+                    AskYes(f"{path} is there already: write over it?"), lambda yes: go(text) if yes else None
+                )
             else:
                 go(text)
 
@@ -158,6 +160,8 @@ class Commands(App[int]):
 
     @work(thread=True, group="export", exit_on_error=False)
     def _export(self, source: Path, text: str, say: Say) -> None:
+        from lbench.tui.exporting import export
+
         try:
             told, role = export(source, text), "text"
         except LbenchError as error:

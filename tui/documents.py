@@ -181,13 +181,17 @@ def _plans(runs: list[_Run]) -> Iterator[list[_Run]]:
     seen: set[tuple[str, int, bool]] = set()
     for run in runs:
         key = (run.label, run.repeat, run.warmup)
-        if plan and (key in seen or (plan[0].workload, plan[0].params, plan[0].seed) != (run.workload, run.params, run.seed)):
+        if plan and (key in seen or _problem(plan[0]) != _problem(run)):
             yield plan
             plan, seen = [], set()
         plan.append(run)
         seen.add(key)
     if plan:
         yield plan
+
+
+def _problem(run: _Run) -> tuple[str, dict[str, Any], int]:
+    return run.workload, run.params, run.seed
 
 
 def _planned(run: _Run) -> RunPlanned:

@@ -34,7 +34,10 @@ class Forecast(msgspec.Struct, frozen=True):
             return [[(f"✘ {self.problem}", "wrong")]]
         tasks = "tasks: not known before it runs" if self.tasks is None else count_text(self.tasks, "task")
         told: list[list[Piece]] = [
-            [(tasks, "bright!"), (f" · {count_text(self.runs, 'run')} on {count_text(self.backends, 'backend')}", "text")]
+            [
+                (tasks, "bright!"),
+                (f" · {count_text(self.runs, 'run')} on {count_text(self.backends, 'backend')}", "text"),
+            ]
         ]
         told += [[(line, "text")] for line in self.bounds]
         if self.bounds:
@@ -66,7 +69,11 @@ def forecast(plan: Plan) -> Forecast:
         each, most = usd_short(bound.usd, up=True), usd_short(bound.usd * runs, up=True)
         bounds.append(f"{choice.label}: AWS would charge at most {each} a run, {most} in all")
     return Forecast(
-        tasks=limits.tasks, runs=runs * len(plan.backends), backends=len(plan.backends), bounds=bounds, left_out=left_out
+        tasks=limits.tasks,
+        runs=runs * len(plan.backends),
+        backends=len(plan.backends),
+        bounds=bounds,
+        left_out=left_out,
     )
 
 

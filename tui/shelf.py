@@ -99,7 +99,9 @@ def _kept(folder: Path) -> Entry | None:
     """What was worked out before, if it still holds; name and tags are read anew."""
     try:
         kept = msgspec.json.decode(_cache_file(folder).read_bytes(), type=_Kept)
-        if (kept.version, kept.entry.told.path) != (_VERSION, str(folder)) or (kept.size, kept.mtime_ns) != _stamp(folder):
+        if (kept.version, kept.entry.told.path) != (_VERSION, str(folder)) or (kept.size, kept.mtime_ns) != _stamp(
+            folder
+        ):
             return None
         if is_live(folder):
             return None

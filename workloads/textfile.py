@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,7 +45,7 @@ class TextFile:
         """SHA-256 in hex of what was read; of the whole file once the lines have come to their end."""
         return self._hash.hexdigest()
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Generator[str, None, None]:
         try:
             with self.path.open("rb") as file:
                 yield from self._lines(self._unpacked(file))

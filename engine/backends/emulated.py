@@ -22,6 +22,7 @@ from lbench.engine.backends.settings import EmulatedSettings, LambdaSettings
 from lbench.engine.backends.store import ObjectStore
 from lbench.engine.emulator.code import code_folder
 from lbench.engine.emulator.launch import RunningEmulator, launch
+from lbench.engine.emulator.shares import Method
 from lbench.engine.emulator.spec import Conditions, EmulatorConfig, FunctionSpec
 from lbench.errors import BackendError
 from lbench.workloads.s3 import ObjectStoreError
@@ -95,6 +96,8 @@ class EmulatedBackend(LambdaBackend):
         self.start_allowance_s = start_allowance_s
         self.settings["arch"] = settings.arch or _architecture()
         self._package = settings.package if isinstance(settings, EmulatedSettings) else None
+        share = settings.cpu_share if isinstance(settings, EmulatedSettings) else "best"
+        self._cpu_share: Method | None = None if share == "best" else share
         self.notes = [_OWN_LIBRARIES]
         self._conditions = _conditions(settings)
         if not self._conditions.at_rest:
@@ -132,7 +135,7 @@ class EmulatedBackend(LambdaBackend):
             # A duplicate runs beside the one that it repeats.
             concurrency=self.capacity * (2 if self._conditions.duplicate_rate else 1),
             region=self._chosen.region,
-            config=EmulatorConfig(conditions=self._conditions),
+            config=EmulatorConfig(conditions=self._conditions, cpu_share=self._cpu_share),
         )
         self.cpu_share_method, memory_method = await self._emulator.methods()
         self.notes.insert(0, f"CPU share by {self.cpu_share_method}, memory limit by {memory_method}")

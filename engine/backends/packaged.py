@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -116,7 +115,7 @@ def _runtime_folder(minor: str) -> Path:
                     continue
                 target = made / file
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(os.fspath(one.locate_file(file)), target)
+                shutil.copyfile(str(one.locate_file(file)), target)
         made.chmod(0o755)
         try:
             made.rename(folder)

@@ -69,6 +69,10 @@ class EmulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown
         _Rate, Meta(description="injected: share of requests that run twice, and whose answer comes twice")
     ] = 0.0
     condition_seed: Annotated[int, Meta(ge=0, description="of what the conditions hit")] = 1
+    cpu_share: Annotated[
+        Literal["best", "duty-cycle", "none"],
+        Meta(description="how an environment's share of CPU is held; default: the best that this machine allows"),
+    ] = "best"
     package: Annotated[
         str | None,
         Meta(description="a zip of `lbench package` to run, libraries and all; default: this Python and its packages"),

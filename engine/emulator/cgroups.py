@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -90,11 +90,15 @@ def _write(folder: Path, name: str, text: str | int) -> None:
 class Home:
     """An emulator's folder of cgroups in one hierarchy. Made by `open_home`; `close` removes it.
 
+    `announce` is told its path before it is made.
+
     Raises:
         OSError: from every method that changes something, when the kernel refuses.
     """
 
-    def __init__(self, place: Place, controllers: Collection[Controller]) -> None:
+    def __init__(
+        self, place: Place, controllers: Collection[Controller], announce: Callable[[Path], None] | None = None
+    ) -> None:
         self.version = place.version
         self.controllers = frozenset(controllers)
         self._place = place
@@ -105,6 +109,8 @@ class Home:
         self._moved = False
         self._lingering: set[str] = set()
         _sweep(Path(place.folder), namespace)
+        if announce is not None:
+            announce(self.folder)
         self.folder.mkdir()
         try:
             if self.version == 2:
@@ -218,11 +224,13 @@ def _sweep(place: Path, namespace: int) -> None:
         remove_cgroup(str(folder))
 
 
-def open_home(place: Place, controllers: Sequence[Controller]) -> Home | None:
+def open_home(
+    place: Place, controllers: Sequence[Controller], announce: Callable[[Path], None] | None = None
+) -> Home | None:
     """A home with these controllers, tried: a cgroup made, its limits set and read back, removed. None: not here."""
     home = None
     try:
-        home = Home(place, controllers)
+        home = Home(place, controllers, announce)
         trial = home.make("trial")
         if "cpu" in controllers:
             home.set_cpus(trial, 0.5)

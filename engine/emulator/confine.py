@@ -98,9 +98,6 @@ class Confinement:
         self.cpu, self.memory, self.guard = cpu, memory, guard
         self._agenda = agenda
         self._homes = homes
-        if guard is not None:
-            for home in homes:
-                guard.cgroup(home.folder)
 
     @classmethod
     def choose(cls, guard: Guard | None = None, *, method: Method | None = None, root: Path = Path("/")) -> Self:
@@ -113,7 +110,7 @@ class Confinement:
         cpu_home = memory_home = None
         name: Method = "none"
         if method not in ("duty-cycle", "none"):
-            name, cpu_home, memory_home = _homes(root, method)
+            name, cpu_home, memory_home = _homes(root, method, None if guard is None else guard.cgroup)
         homes = tuple({id(home): home for home in (cpu_home, memory_home) if home is not None}.values())
         cpu: CpuShare
         if cpu_home is not None:
@@ -147,17 +144,19 @@ class Confinement:
             home.close()
 
 
-def _homes(root: Path, method: Method | None) -> tuple[Method, Home | None, Home | None]:
+def _homes(
+    root: Path, method: Method | None, announce: Callable[[Path], None] | None
+) -> tuple[Method, Home | None, Home | None]:
     """(method for the CPU, home for the CPU, home for memory), each None where there is none."""
     if method != "systemd":
-        cpu, memory = _open(root)
+        cpu, memory = _open(root, announce)
         if cpu is not None:
             return ("cgroup-v2" if cpu.version == 2 else "cgroup-v1"), cpu, memory
         if memory is not None:
             memory.close()
     which = systemd.manager()
     if which is not None and systemd.delegate(which, root / "proc"):
-        cpu, memory = _open(root)
+        cpu, memory = _open(root, announce)
         if cpu is not None:
             return "systemd", cpu, memory
         if memory is not None:
@@ -165,13 +164,13 @@ def _homes(root: Path, method: Method | None) -> tuple[Method, Home | None, Home
     return "none", None, None
 
 
-def _open(root: Path) -> tuple[Home | None, Home | None]:
+def _open(root: Path, announce: Callable[[Path], None] | None) -> tuple[Home | None, Home | None]:
     places = find("cpu", root), find("memory", root)
     if places[0] is not None and places[0] == places[1]:
-        both = open_home(places[0], ("cpu", "memory"))
+        both = open_home(places[0], ("cpu", "memory"), announce)
         if both is not None:
             return both, both
-        return open_home(places[0], ("cpu",)), None
-    cpu = None if places[0] is None else open_home(places[0], ("cpu",))
-    memory = None if places[1] is None else open_home(places[1], ("memory",))
+        return open_home(places[0], ("cpu",), announce), None
+    cpu = None if places[0] is None else open_home(places[0], ("cpu",), announce)
+    memory = None if places[1] is None else open_home(places[1], ("memory",), announce)
     return cpu, memory

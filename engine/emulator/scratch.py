@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,9 +32,13 @@ def _lock(path: Path, *, wait: bool) -> int | None:
 
 
 class Scratch:
-    """The emulator's folder `<tmp>/lbench-emulator-<uid>/<pid>-xxxx`; leaving it removes it and all in it."""
+    """The emulator's folder `<tmp>/lbench-emulator-<uid>/<pid>-xxxx`; leaving it removes it and all in it.
 
-    def __init__(self) -> None:
+    `announce` is told its path before it is made: killed at any moment, the emulator leaves none that nobody knows of.
+    """
+
+    def __init__(self, announce: Callable[[Path], None] | None = None) -> None:
+        self._announce = announce
         self._parent = Path(tempfile.gettempdir()) / f"lbench-emulator-{os.getuid()}"
         self._held: int | None = None
         self.path = Path()
@@ -45,7 +51,10 @@ class Scratch:
         assert gate is not None
         try:
             self._sweep()
-            self.path = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._parent))
+            self.path = self._parent / f"{os.getpid()}-{secrets.token_hex(4)}"
+            if self._announce is not None:
+                self._announce(self.path)
+            self.path.mkdir(mode=0o700)
             self._held = _lock(self.path / ".lock", wait=False)
         finally:
             os.close(gate)

@@ -53,7 +53,7 @@ class Emulator:
     def __init__(self, config: EmulatorConfig, port: int = 0) -> None:
         self._config = config
         self._wanted_port = port
-        self._scratch = Scratch()
+        self._scratch: Scratch | None = None
         self._functions: dict[str, Function] = {}
         self._server = Server(self._answer, body_limit=REQUEST_LIMIT, limit_of=_limit_of)
         self._verifier = None
@@ -66,9 +66,9 @@ class Emulator:
     async def __aenter__(self) -> Self:
         config = self._config
         port = self._server.bind(self._wanted_port)
+        self._guard = Guard()  # first: it is told of everything before that is made
+        self._scratch = Scratch(self._guard.folder)
         self._scratch.__enter__()
-        self._guard = Guard()
-        self._guard.folder(self._scratch.path)
         self._shared = Shared(
             config,
             Limits(config.concurrency, config.requests_per_s, config.control_requests_per_s),
@@ -95,7 +95,7 @@ class Emulator:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
-        assert self._shared is not None and self._guard is not None
+        assert self._shared is not None and self._guard is not None and self._scratch is not None
         try:
             self._events.close()
             for function in [*self._functions.values(), *self._control.leaving]:

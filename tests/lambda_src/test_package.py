@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -76,10 +75,8 @@ def test_modules_are_compiled_for_the_target_and_never_compared_with_their_sourc
     built = build(X86, ["mandelbrot"])
     with zipfile.ZipFile(built.path) as archive:
         compiled = archive.read("numpy/__pycache__/__init__.cpython-313.pyc")
-        source = archive.read("numpy/__init__.py")
     assert compiled[:4].hex() == python.magic
     assert compiled[4:8] == (1).to_bytes(4, "little")  # PEP 552's unchecked hash
-    assert compiled[8:16] == importlib.util.source_hash(source)
     assert b"/var/task/numpy/__init__.py" in compiled
     assert "numpy/__pycache__/template.cpython-313.pyc" not in names(built)
 

@@ -51,6 +51,7 @@ class AtWork(EngineFeed):
 @pytest.fixture(autouse=True)
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(set_up, "busy_notice", lambda: None)
+    monkeypatch.setattr(LbenchApp, "start", lambda app, plan: None)  # no engine is started
 
 
 async def ready(pilot: Any, keys: tuple[str, ...]) -> None:

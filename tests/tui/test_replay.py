@@ -11,14 +11,15 @@ import msgspec
 import pytest
 
 import lbench.tui.recorded as recorded_module
-from lbench.engine.document import document, encode_document
 from lbench.engine.bill import run_bill
+from lbench.engine.document import document, encode_document
 from lbench.engine.session import SessionView, load_folder
 from lbench.errors import InputError
 from lbench.tui.app import LbenchApp
 from lbench.tui.documents import document_events, document_length_s
 from lbench.tui.feed import Frame
-from lbench.tui.recorded import SPEEDS, RecordedFeed, Source
+from lbench.tui.recorded import SPEEDS, RecordedFeed
+from lbench.tui.sources import Source, timed
 from lbench.tui.widgets.replay import ReplayBar
 
 AppOf = Callable[..., LbenchApp]
@@ -85,7 +86,7 @@ def test_s3_requests_of_a_document_cost_what_its_bill_says(exported: Path) -> No
 
 
 def test_a_document_tells_its_events_in_the_order_of_time(exported: Path) -> None:
-    times = [at for at, _ in recorded_module.timed(document_events(exported))]
+    times = [at for at, _ in timed(document_events(exported))]
     assert times == sorted(times)
 
 

@@ -39,6 +39,10 @@ async def settled(pilot: Any) -> None:
     await pilot.pause()
 
 
+def is_there(folder: Path) -> bool:
+    return folder.exists()
+
+
 async def open_sessions(pilot: Any) -> ShelfTable:
     await pilot.press("4")
     await pilot.pause()
@@ -78,9 +82,7 @@ def several(recorded: Path, making: ModuleType) -> Path:
 # -- the list, without a screen
 
 
-def test_what_was_worked_out_is_kept_until_the_journal_grows(
-    recorded: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_worked_out_is_kept_until_the_journal_grows(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = list(entries())
     assert [entry.worked_out for entry in first] == [False, True]
     assert first[-1].usd is not None
@@ -226,7 +228,7 @@ async def test_deleting_is_asked_and_only_y_does_it(recorded: Path, app_of: AppO
             assert isinstance(app.screen, AskYes)
             await pilot.press(answer)
             await pilot.pause()
-        assert recorded.exists()
+        assert is_there(recorded)
         if isinstance(app.screen, AskYes):
             await pilot.press("escape")
             await pilot.pause()
@@ -235,7 +237,7 @@ async def test_deleting_is_asked_and_only_y_does_it(recorded: Path, app_of: AppO
         await pilot.press("y")
         await pilot.pause()
         await settled(pilot)
-        assert not recorded.exists()
+        assert not is_there(recorded)
         assert table.entries == []
         assert "no session is recorded" in screen_text(app)
 

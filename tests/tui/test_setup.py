@@ -21,6 +21,7 @@ from lbench.tui.screens.setup import SetupScreen
 from lbench.workloads import registry
 
 AppOf = Callable[..., LbenchApp]
+ScreenText = Callable[[LbenchApp], str]
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +179,7 @@ async def test_what_was_chosen_last_is_there_the_next_time(app_of: AppOf, monkey
     assert app.plan.params == {"size": 250}
 
 
-async def test_an_error_is_shown_below_its_field_and_enter_goes_to_it(app_of: AppOf, screen_text: Callable[[LbenchApp], str]) -> None:
+async def test_an_error_is_shown_below_its_field_and_enter_goes_to_it(app_of: AppOf, screen_text: ScreenText) -> None:
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await open_setup(pilot)
@@ -191,7 +192,7 @@ async def test_an_error_is_shown_below_its_field_and_enter_goes_to_it(app_of: Ap
         assert screen.focused is not None and screen.focused.id == "at-run-repeats"
 
 
-async def test_another_workload_brings_its_own_parameters(app_of: AppOf, screen_text: Callable[[LbenchApp], str]) -> None:
+async def test_another_workload_brings_its_own_parameters(app_of: AppOf, screen_text: ScreenText) -> None:
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await open_setup(pilot, "w")
@@ -235,7 +236,9 @@ async def test_the_focus_goes_down_the_form_in_the_order_of_its_rows(app_of: App
         assert screen.focused is not None and screen.focused.id == "at-workload"  # and round again
 
 
-async def test_a_busy_machine_is_warned_of(app_of: AppOf, monkeypatch: pytest.MonkeyPatch, screen_text: Callable[[LbenchApp], str]) -> None:
+async def test_a_busy_machine_is_warned_of(
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch, screen_text: ScreenText
+) -> None:
     monkeypatch.setattr(set_up, "busy_notice", lambda: "others use 43% of this machine's CPU")
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:
@@ -246,7 +249,7 @@ async def test_a_busy_machine_is_warned_of(app_of: AppOf, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 async def test_it_looks_as_it_did(
-    size: tuple[int, int], app_of: AppOf, screen_text: Callable[[LbenchApp], str], same_as: Callable[[str, str], None]
+    size: tuple[int, int], app_of: AppOf, screen_text: ScreenText, same_as: Callable[[str, str], None]
 ) -> None:
     app = app_of()
     async with app.run_test(size=size) as pilot:

@@ -25,7 +25,9 @@ class AskText(ModalScreen[str | None]):
         Binding("escape", "leave", "back", key_display="esc"),
     ]
 
-    def __init__(self, title: str, value: str = "", *, hint: str = "", check: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, title: str, value: str = "", *, hint: str = "", check: Callable[[str], None] | None = None
+    ) -> None:
         super().__init__(classes="ask")
         self._heading, self._value, self._hint, self._check = title, value, hint, check
 

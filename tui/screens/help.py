@@ -175,8 +175,12 @@ class HelpScreen(Screen[None]):
         """Say what this is."""
         self.query_one(Title).show([("keys", "text")], [])
         self.query_one(Answer).show(
-            [("tab", "key!"), (" moves the focus, whose keys the footer shows; ", "quiet"),
-             ("^p", "key!"), (" finds a command", "quiet")]
+            [
+                ("tab", "key!"),
+                (" moves the focus, whose keys the footer shows; ", "quiet"),
+                ("^p", "key!"),
+                (" finds a command", "quiet"),
+            ]
         )
         self._fit()
 

@@ -214,7 +214,9 @@ class SessionsScreen(Screen[None]):
             if text is not None:
                 self._keep(entry, read_meta(entry.folder), name=text)
 
-        self.app.push_screen(AskText(f"name of {entry.told.id}", now, hint="empty: the name it was recorded with"), done)
+        self.app.push_screen(
+            AskText(f"name of {entry.told.id}", now, hint="empty: the name it was recorded with"), done
+        )
 
     def action_tag(self) -> None:
         """Give it tags."""

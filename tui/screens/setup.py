@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -82,7 +84,7 @@ class SetupScreen(Screen[Plan | None]):
         yield Text(id="forecast")
         yield Keys()
 
-    def _rows(self, place: str, fields: list[Field], texts: dict[str, str]) -> list[FieldRow]:
+    def _rows(self, place: str, fields: Sequence[Field], texts: dict[str, str]) -> list[FieldRow]:
         return [FieldRow(f"{place}.{field.name}", field, texts[field.name]) for field in fields]
 
     def _param_rows(self) -> list[FieldRow]:
@@ -238,13 +240,15 @@ class SetupScreen(Screen[Plan | None]):
             self._rebuild_params()
             return
         if part == "params":
-            self.draft.params[self.draft.workload][name] = message.value
+            texts = self.draft.params[self.draft.workload]
         elif part == "run":
-            self.draft.run[name] = message.value
+            texts = self.draft.run
         else:
-            index, _, setting = name.partition(".")
-            self.draft.backends[int(index)].settings[setting] = message.value
-        self._look()
+            index, _, name = name.partition(".")
+            texts = self.draft.backends[int(index)].settings
+        if texts.get(name) != message.value:  # a field also tells the text that it begins with
+            texts[name] = message.value
+            self._look()
 
     @work(exclusive=True, group="rebuild")
     async def _rebuild_params(self) -> None:

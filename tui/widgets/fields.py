@@ -120,7 +120,9 @@ class Choice(Lines, can_focus=True):
             left, right = ("◂", "▸") if self.has_focus else (" ", " ")
             index = self.options.index(self.value) + 1 if self.value in self.options else 0
             pieces = [
-                (left, "key"), (self.value or "none", role), (right, "key"),
+                (left, "key"),
+                (self.value or "none", role),
+                (right, "key"),
                 (f" {index}/{len(self.options)}", "quiet"),
             ]
         return [line(self.palette, pieces, width)]

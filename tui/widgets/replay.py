@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
 from lbench.tui.draw.bars import progress
@@ -13,7 +13,7 @@ from lbench.tui.widgets.lines import Lines
 __all__ = ["REPLAY_BINDINGS", "ReplayBar"]
 
 # Of the bar while it has the focus, and of the app for wherever these keys mean nothing else.
-REPLAY_BINDINGS = [
+REPLAY_BINDINGS: list[BindingType] = [
     Binding("space", "app.replay('toggle')", "play", key_display="space"),
     Binding("left_square_bracket", "app.replay('slower')", "speed", key_display="[ ]"),
     Binding("right_square_bracket", "app.replay('faster')", "speed", key_display="[ ]"),
@@ -27,7 +27,7 @@ REPLAY_BINDINGS = [
 
 
 def _time_text(seconds: float) -> str:
-    """"0:03.2": tenths, so that slow replays are seen to move."""
+    """Minutes and seconds with tenths, so that slow replays are seen to move: "0:03.2"."""
     minutes, rest = divmod(max(0.0, seconds), 60)
     return f"{int(minutes)}:{rest:04.1f}"
 

@@ -84,7 +84,9 @@ def matches(entry: Entry, text: str) -> bool:
     told = entry.told
     about = " ".join(
         [told.id, told.name or "", told.machine or "", told.cpu_model or "", entry.state, local_time(entry)]
-        + told.workloads + told.backends + [f"#{tag}" for tag in told.tags]
+        + told.workloads
+        + told.backends
+        + [f"#{tag}" for tag in told.tags]
     ).lower()
     return all(word in about for word in text.lower().split())
 

@@ -127,7 +127,8 @@ class Timeline(Lines, can_focus=True):
         """The name of an invocation's lane, if it is drawn here."""
         if run is not self._run or row >= len(self._lanes.of_rows()):
             return None
-        return self._lane_name(int(self._lanes.of_rows()[row]))
+        lane = int(self._lanes.of_rows()[row])
+        return None if lane < 0 else self._lane_name(lane)  # it is known, but not placed yet
 
     def _lane_name(self, lane: int) -> str:
         assert self._run is not None

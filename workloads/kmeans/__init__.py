@@ -20,7 +20,7 @@ class KMeansParams(Params, frozen=True, kw_only=True):
     spread: Annotated[
         float,
         Meta(ge=0, le=1e6, description="a generated blob's standard deviation; their middles lie within -10 to 10"),
-    ] = 2.0
+    ] = 8.0
     max_iterations: Annotated[int, Meta(ge=1, le=100_000, description="iterations at most")] = 100
     tolerance: Annotated[
         float,

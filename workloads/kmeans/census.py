@@ -10,6 +10,7 @@ Source of the columns: census-income.names and adult.names (UCI Machine Learning
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 from array import array
@@ -120,7 +121,8 @@ def read_census(path: Path, params: KMeansParams) -> tuple[NDArray[Any], list[st
     """
     file = TextFile(path)
     try:
-        form, values, cells, bad, stopped = _read(path, csv.reader(file, skipinitialspace=True), params)
+        with contextlib.closing(iter(file)) as lines:
+            form, values, cells, bad, stopped = _read(path, csv.reader(lines, skipinitialspace=True), params)
     except csv.Error as error:
         raise DataFileError(f"{path} is not a CSV file that can be read: {error}") from None
     columns, notes = _columns(form, values, cells, params)

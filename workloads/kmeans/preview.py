@@ -62,7 +62,7 @@ class Scatter:
     def _project(self) -> None:
         sample = self._X[:: -(-len(self._X) // _SAMPLE)].astype(np.float64)
         _, vectors = np.linalg.eigh(sample.T @ sample)  # the columns' means are taken off already
-        self._axes = vectors[:, : -3 if sample.shape[1] > 1 else None : -1]
+        self._axes = vectors[:, ::-1][:, :2]
         if self._axes.shape[1] < 2:
             self._axes = np.hstack([self._axes, np.zeros_like(self._axes)])
         self._sample, self._points = sample, (sample @ self._axes).astype(np.float32)

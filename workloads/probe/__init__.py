@@ -15,10 +15,13 @@ class ProbeParams(Params, frozen=True, kw_only=True):
     """What each of the tasks (default 100) does."""
 
     kind: Annotated[
-        Literal["noop", "spin", "sleep", "carry"],
-        Meta(description="noop: nothing; spin: CPU time; sleep: wall time; carry: a result of so many bytes"),
+        Literal["noop", "spin", "sleep", "carry", "spawn"],
+        Meta(
+            description="noop: nothing; spin: CPU time; sleep: wall time; carry: a result of so many bytes; "
+            "spawn: a process that outlives its task"
+        ),
     ] = "noop"
-    seconds: Annotated[float, Meta(ge=0, le=3600, description="how long a task spins or sleeps")] = 0.01
+    seconds: Annotated[float, Meta(ge=0, le=3600, description="how long a task spins or sleeps, or what it spawns lives")] = 0.01
     size_bytes: Annotated[int, Meta(ge=0, le=2**30, description="bytes that a task carries each way")] = 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lbench.workloads.functions import task_function
 
-__all__ = ["carry", "crash_once", "fail", "noop", "sleep", "spin"]
+__all__ = ["carry", "crash_once", "fail", "noop", "sleep", "spawn", "spin"]
 
 
 @task_function("probe.noop")
@@ -37,6 +37,15 @@ def sleep(number: int, seconds: float) -> int:
 def carry(number: int, blob: bytes) -> bytes:
     """Send the bytes back."""
     return blob
+
+
+@task_function("probe.spawn")
+def spawn(number: int, seconds: float) -> int:
+    """Start a process that sleeps, every other one in a session of its own, and do not wait for it."""
+    import subprocess
+
+    subprocess.Popen(["sleep", str(seconds)], start_new_session=number % 2 == 1)
+    return number
 
 
 @task_function("probe.fail")
