@@ -132,7 +132,7 @@ def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quie
                 progress.close()
                 _say(f"stopped at once; what was measured is in {folder}")
                 raise
-            except InputError:
+            except (InputError, EngineLostError):  # there was no engine
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         if measurement.left_alone(signals):

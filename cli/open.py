@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lbench.cli.screens import screen_options, show
+from lbench.cli.screens import can_show, screen_options, show
 
 __all__ = ["command"]
 
@@ -20,9 +20,12 @@ def command(session: str, speed: str | None, no_mouse: bool, theme: str) -> None
     """
     from lbench.analysis.recorded import find_session
     from lbench.engine.journal import is_live
+    from lbench.errors import InputError
     from lbench.tui.recorded import RecordedFeed
 
     times = _speed(speed)
+    if not can_show():
+        raise InputError("lbench open draws screens, and this is no terminal that can show them: see lbench export")
     path = find_session(session)
     if times is None and path.is_dir() and is_live(path):
         code = show(attach=path, no_mouse=no_mouse, theme=theme)

@@ -29,6 +29,7 @@ __all__ = ["Engine", "Follower", "new_session_folder"]
 
 _CONTROL_PREFIX = b'{"control":'
 _SEND_LIMIT_S = 10.0
+_SILENT_END_S = 1.0  # for an engine that has closed its output without a word
 
 
 def new_session_folder(name: str | None = None) -> Path:
@@ -54,6 +55,7 @@ class Engine:
 
         Raises:
             InputError: it could not start; its own line says why.
+            EngineLostError: it was killed before it could.
         """
         self.folder = folder
         try:
@@ -85,8 +87,12 @@ class Engine:
             told = msgspec.json.decode(line, type=dict[str, str]) if line else {}
         if "socket" not in told:
             self.let_go()
-            self.process.kill()  # it ends by itself, unless it is something else that has answered
-            self.wait()
+            code = self.wait(_SILENT_END_S)
+            if code is None:  # it ends by itself, unless it is something else that has answered
+                self.process.kill()
+                self.wait()
+            elif code < 0:
+                raise EngineLostError(f"the engine was killed by signal {-code} before it could begin: run it again")
             raise InputError(told.get("error") or f"the engine did not start: see {folder / 'engine.log'}")
         self.socket = Path(told["socket"])
 

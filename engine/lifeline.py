@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import stat
 import sys
 
-__all__ = ["PARENT", "die_with_parent"]
+__all__ = ["PARENT", "die_with_parent", "take_group_along"]
 
 PARENT = "LBENCH_PARENT_PID"
 _PR_SET_PDEATHSIG = 1
+_F_SETSIG = 10  # Linux's; Python's fcntl has no name for it
 
 
 def die_with_parent() -> None:
@@ -30,6 +32,22 @@ def die_with_parent() -> None:
         import threading
 
         threading.Thread(target=_watch_lifeline, name="lifeline", daemon=True).start()
+
+
+def take_group_along() -> None:
+    """Called after `die_with_parent` by a child that starts others: its group too ends when the parent has gone.
+
+    PDEATHSIG reaches the child alone. Its standard input is a pipe whose other end only the parent holds; made
+    signal-driven (F_SETSIG), the kernel itself kills the group when that end closes. The parent must never write to
+    it. Elsewhere than on Linux the watching thread does the same.
+    """
+    if sys.platform == "linux" and os.getpgrp() == os.getpid() and stat.S_ISFIFO(os.fstat(0).st_mode):
+        import fcntl
+
+        with contextlib.suppress(OSError):  # where the kernel refuses, PDEATHSIG has to do
+            fcntl.fcntl(0, fcntl.F_SETOWN, -os.getpgrp())
+            fcntl.fcntl(0, _F_SETSIG, signal.SIGKILL)
+            fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _watch_lifeline() -> None:

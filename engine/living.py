@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from lbench.config.folders import runtime_folder, sessions_folder
 from lbench.engine.journal import is_live
 from lbench.errors import InputError
 
-__all__ = ["ENGINE_FILE", "engine_socket", "newest_living", "socket_path"]
+__all__ = ["ENGINE_FILE", "engine_socket", "newest_living", "socket_path", "sweep_sockets"]
 
 ENGINE_FILE = "engine.json"
 
@@ -29,6 +30,29 @@ def socket_path(folder: Path, pid: int) -> Path:
         InputError: there is no place for sockets.
     """
     return runtime_folder() / f"{folder.name[-12:]}-{pid}.sock"
+
+
+def sweep_sockets() -> None:
+    """Remove the sockets of engines that were killed, where their launcher could not."""
+    with contextlib.suppress(OSError, InputError):
+        for path in runtime_folder().glob("*-*.sock"):
+            pid = path.stem.rpartition("-")[2]
+            if pid.isdigit() and not _is_there(int(pid)):  # one that begins has its socket before it listens
+                with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:
+                    try:
+                        trial.connect(str(path))
+                    except ConnectionRefusedError:
+                        path.unlink(missing_ok=True)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def newest_living() -> Path:

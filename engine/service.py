@@ -15,7 +15,7 @@ from lbench.engine.conductor import Conductor
 from lbench.engine.control import Command, ControlServer
 from lbench.engine.events import JOURNAL_VERSION, SessionEnded, SessionStarted, Warned
 from lbench.engine.journal import FolderLock, Journal
-from lbench.engine.living import ENGINE_FILE, socket_path
+from lbench.engine.living import ENGINE_FILE, socket_path, sweep_sockets
 from lbench.engine.machine import fingerprint
 from lbench.engine.plan import Plan, validate
 from lbench.errors import InputError, LbenchError
@@ -53,6 +53,7 @@ class Service:
             InputError: the folder cannot be written, or another engine holds it.
         """
         self._lock = FolderLock(self._folder)
+        sweep_sockets()
         self._journal = Journal(self._folder, on_trouble=self._disk_trouble)
         self._conductor = Conductor(self._folder, self._journal)
         self._journal.write(

@@ -45,7 +45,9 @@ def test_data_files_are_in_the_wheel(names: set[str]) -> None:
 
 def test_every_module_of_the_product_is_in_the_wheel(names: set[str]) -> None:
     folders = ("analysis", "cli", "config", "engine", "lambda_src", "tui", "workloads")
-    modules = {f"lbench/{path.relative_to(ROOT).as_posix()}" for folder in folders for path in (ROOT / folder).rglob("*.py")}
+    modules = {
+        f"lbench/{path.relative_to(ROOT).as_posix()}" for folder in folders for path in (ROOT / folder).rglob("*.py")
+    }
     assert modules - names == set()
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from lbench.engine.backends import frames
-from lbench.engine.lifeline import die_with_parent
+from lbench.engine.lifeline import die_with_parent, take_group_along
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.functions import find
 
@@ -116,6 +116,7 @@ def _told(error: BaseException) -> list[str]:
 def main(descriptors: Sequence[str]) -> None:
     """Serve the inherited sockets until the engine closes them or goes away."""
     die_with_parent()
+    take_group_along()  # what its tasks have started
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     sys.stdin = io.StringIO()  # the real one is the lifeline: a task that reads must find nothing

@@ -13,7 +13,7 @@ def run(*args: str) -> Result:
 
 
 BAD = [
-    ("nope", "no such command 'nope': there are: run"),
+    ("xyzzy", "no such command 'xyzzy': there are: run"),
     ("wrkloads", "did you mean 'workloads'?"),
     ("run", "missing argument 'WORKLOAD'"),
     ("run mandelbrt", "did you mean 'mandelbrot'?"),

@@ -29,9 +29,7 @@ def test_without_xdg_they_are_in_the_home_folder(tmp_path: Path) -> None:
     assert _mode(sessions_folder()) == _mode(cache_folder("code")) == 0o700
 
 
-def test_xdg_places_them_and_a_relative_path_is_ignored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_xdg_places_them_and_a_relative_path_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert sessions_folder() == tmp_path / "data/lbench/sessions"

@@ -42,9 +42,7 @@ def test_us_east_1_costs_what_the_price_list_says() -> None:
         ("us-west-1", "0.0000166667", "0.0000133334", "2e-7", "3.7e-8"),
     ],
 )
-def test_a_region_has_prices_of_its_own(
-    region: str, x86: str, arm: str, request_usd: str, storage: str
-) -> None:
+def test_a_region_has_prices_of_its_own(region: str, x86: str, arm: str, request_usd: str, storage: str) -> None:
     assert rates(region, "x86_64").duration_gb_s_usd == Decimal(x86)
     assert rates(region, "arm64").duration_gb_s_usd == Decimal(arm)
     assert rates(region, "arm64").request_usd == Decimal(request_usd)

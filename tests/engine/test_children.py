@@ -139,3 +139,28 @@ async def test_output_is_its_readers_after_the_end() -> None:
     await child.wait()
     assert await line(child) == "left"
     done(child)
+
+
+TAKES_ITS_GROUP_ALONG = """
+import asyncio, sys
+from lbench.engine import children
+
+CHILD = "import signal, subprocess\\n"
+CHILD += "from lbench.engine.lifeline import die_with_parent, take_group_along\\n"
+CHILD += "die_with_parent()\\ntake_group_along()\\n"
+CHILD += "print(subprocess.Popen(['sleep', '600']).pid, flush=True)\\nsignal.pause()"
+
+async def main():
+    await children.start([sys.executable, "-c", CHILD], stdout=None).wait()
+
+asyncio.run(main())
+"""
+
+
+@linux
+def test_what_a_child_has_started_goes_with_a_parent_that_is_killed() -> None:
+    with subprocess.Popen(python(TAKES_ITS_GROUP_ALONG), stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        grandchild = int(parent.stdout.readline())
+        parent.kill()
+        assert has_ended(grandchild)

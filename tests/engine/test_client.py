@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 
@@ -8,7 +10,8 @@ import pytest
 from lbench.config.folders import sessions_folder
 from lbench.engine import client
 from lbench.engine.client import Engine, new_session_folder
-from lbench.errors import InputError
+from lbench.engine.living import socket_path
+from lbench.errors import EngineLostError, InputError
 
 
 def test_a_session_gets_a_folder_of_its_own():
@@ -28,6 +31,32 @@ def test_an_engine_that_dies_at_once_is_told_with_where_to_look(tmp_path, monkey
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(InputError, match=r"the engine did not start: see .*engine\.log"):
         Engine(tmp_path, on_hangup="stop")
+
+
+def test_an_engine_that_is_killed_before_it_begins_is_told_and_leaves_no_trace(tmp_path, monkeypatch):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nkill -9 $$\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(EngineLostError, match="killed by signal 9 before it could begin: run it again"):
+        Engine(tmp_path, on_hangup="stop")
+
+
+def test_the_next_engine_removes_the_socket_of_one_that_was_killed(tmp_path):
+    with subprocess.Popen(["true"]) as dead:
+        dead.wait()
+    stale, held = socket_path(tmp_path, dead.pid), socket_path(tmp_path, os.getpid())
+    for path in (stale, held):
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(path))
+    engine = Engine(tmp_path, on_hangup="stop")
+    assert not stale.exists()
+    assert held.exists()
+    engine.process.kill()
+    engine.wait()
+    assert not engine.socket.exists()
+    assert not (tmp_path / "engine.json").exists()
+    engine.let_go()
 
 
 def test_something_else_that_answers_is_not_waited_for(tmp_path, monkeypatch):

@@ -108,9 +108,7 @@ def test_s3_transfer_and_logs_in_us_east_1_cost_what_their_bill_says() -> None:
 
 def test_what_has_no_price_is_null_named_and_in_no_sum() -> None:
     dublin = rates("eu-west-1", "x86_64")
-    cost = run_cost(
-        dublin, [1000], memory_mb=1024, s3_requests={"put": 5, "get": 5}, transfer_bytes=GIB, log_bytes=GIB
-    )
+    cost = run_cost(dublin, [1000], memory_mb=1024, s3_requests={"put": 5, "get": 5}, transfer_bytes=GIB, log_bytes=GIB)
     assert (cost.items.s3, cost.items.transfer, cost.items.logs) == (None, None, None)
     assert cost.left_out == (
         "s3: no price for eu-west-1",
@@ -145,9 +143,7 @@ def test_the_bound_is_what_the_worst_run_costs() -> None:
 def test_the_bound_of_one_task_with_a_large_tmp() -> None:
     # (10 + 2.5 + 1) s at 1,024 MB = 13.5 GB-s x $0.0000166667 = $0.00022500045; 1 request: $0.0000002
     # /tmp of 10,240 MB: 9.5 GB x 13.5 s = 128.25 GB-s x $0.0000000309 = $0.000003962925
-    bound = bound_usd(
-        US, tasks=1, attempts=1, deadline_s=2.5, memory_mb=1024, ephemeral_mb=10_240, s3_requests={}
-    )
+    bound = bound_usd(US, tasks=1, attempts=1, deadline_s=2.5, memory_mb=1024, ephemeral_mb=10_240, s3_requests={})
     assert bound.usd == Decimal("0.000229163375")
 
 
@@ -171,8 +167,6 @@ def test_a_bound_without_a_price_for_s3_names_that_and_holds_for_the_rest() -> N
     assert "s3: no price for eu-west-1" in bound.left_out
 
 
-
-
 @pytest.mark.parametrize(
     ("cores", "gib", "seconds", "usd", "named"),
     [
@@ -186,9 +180,7 @@ def test_a_bound_without_a_price_for_s3_names_that_and_holds_for_the_rest() -> N
         (0.5, 1, 0, "0", "1 vCPU"),
     ],
 )
-def test_an_equal_machine_rents_for_its_vcpus(
-    cores: float, gib: float, seconds: float, usd: str, named: str
-) -> None:
+def test_an_equal_machine_rents_for_its_vcpus(cores: float, gib: float, seconds: float, usd: str, named: str) -> None:
     rent = machine_rent(cores, int(gib * GIB), seconds)
     assert rent.usd == Decimal(usd)
     assert named in rent.description
@@ -245,9 +237,7 @@ def test_cost_is_exact_beyond_the_28_digits_of_pythons_decimals(
     assert _exact(cost.usd) == duration + calls * Fraction(prices.request_usd)
 
 
-@pytest.mark.parametrize(
-    "billed", [[1, -1], np.array([5, -1], dtype=np.int32), -1], ids=["list", "array", "total"]
-)
+@pytest.mark.parametrize("billed", [[1, -1], np.array([5, -1], dtype=np.int32), -1], ids=["list", "array", "total"])
 def test_a_marker_for_not_measured_is_not_taken_for_a_time(billed: Any) -> None:
     with pytest.raises(ValueError, match="not measured"):
         run_cost(US, billed, memory_mb=128, requests=2)

@@ -15,7 +15,7 @@ from lbench.engine.runner import Policy, RunCancelled, RunFailed, Runner, backof
 from lbench.engine.virtual import run_virtual
 from lbench.errors import BackendError
 from lbench.workloads.encoding import encode
-from lbench.workloads.model import Task
+from lbench.workloads.model import StageResults, Task
 
 
 def drive(backend, sink, job, policy=None, during=None):
@@ -72,6 +72,19 @@ def test_concurrency_holds_through_retries_that_come_back_at_once(fakes, sink):
     assert answer == list(range(30))
     assert backend.most == 3
     sink.assert_whole()
+
+
+def test_a_job_is_told_what_its_stage_cost(fakes, sink):
+    def job():
+        return (yield [Task("fake.task", x=number) for number in range(6)])
+
+    def measured(call):
+        return Outcome(result=fakes.ok(call).result, compute_ms=600.0, init_ms=100.0 if call.index == 0 else None)
+
+    answer, _ = drive(fakes.Backend(lambda call: (1.0, measured(call)), capacity=3), sink, job())
+    assert isinstance(answer, StageResults) and answer == list(range(6))
+    assert (answer.elapsed_s, answer.task_s, answer.places) == (pytest.approx(2), pytest.approx(0.6), 3)
+    assert answer.overhead_s == pytest.approx(0.4)
 
 
 def test_a_stage_gets_the_results_of_the_one_before(fakes, sink):

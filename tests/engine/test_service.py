@@ -126,7 +126,15 @@ def launched(on_hangup: str, what: Plan, last: bool = True) -> Iterator[tuple[su
     """A process that has started an engine, as `lbench run` does."""
     import msgspec
 
-    argv = [sys.executable, "-P", "-c", _LAUNCHER, on_hangup, msgspec.json.encode(what).decode(), "last" if last else ""]
+    argv = [
+        sys.executable,
+        "-P",
+        "-c",
+        _LAUNCHER,
+        on_hangup,
+        msgspec.json.encode(what).decode(),
+        "last" if last else "",
+    ]
     launcher = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert launcher.stdin is not None and launcher.stdout is not None
     with launcher.stdin, launcher.stdout:

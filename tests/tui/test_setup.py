@@ -249,8 +249,13 @@ async def test_a_busy_machine_is_warned_of(
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 async def test_it_looks_as_it_did(
-    size: tuple[int, int], app_of: AppOf, screen_text: ScreenText, same_as: Callable[[str, str], None]
+    size: tuple[int, int],
+    app_of: AppOf,
+    screen_text: ScreenText,
+    same_as: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(registry, "names", lambda: ("mandelbrot", "random_forest", "probe"))
     app = app_of()
     async with app.run_test(size=size) as pilot:
         screen = await open_setup(pilot)

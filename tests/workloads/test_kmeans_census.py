@@ -123,7 +123,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(lines: list[str], message: s
 
 def test_a_few_bad_rows_are_skipped_and_told(tmp_path: Path) -> None:
     data = read(tmp_path, [*people(), "1,2"])
-    assert data.rows == 40 and any("1 bad rows skipped" in note for note in data.notes)
+    assert data.rows == 40 and any("1 bad row skipped" in note for note in data.notes)
 
 
 @pytest.mark.parametrize(("name", "rows", "columns"), [("adult.data.zst", 3000, 64), ("adult.test.zst", 3000, 64)])

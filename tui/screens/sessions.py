@@ -42,11 +42,11 @@ class SessionsScreen(Screen[None]):
 
     BINDINGS = [
         Binding("enter", "open", "open", key_display="↵", priority=True),
-        Binding("slash", "filter", "filter", key_display="/"),
-        Binding("n", "rename", "name"),
-        Binding("t", "tag", "tag"),
-        Binding("x", "export", "export"),
-        Binding("d", "delete", "delete"),
+        Binding("slash", "filter", "filter", key_display="/", tooltip="only those with certain words"),
+        Binding("n", "rename", "name", tooltip="call it something"),
+        Binding("t", "tag", "tag", tooltip="give it tags"),
+        Binding("x", "export", "export", tooltip="write it as JSON or CSV"),
+        Binding("d", "delete", "delete", tooltip="delete it, after a question"),
         Binding("f5", "load", "look again", show=False),
         Binding("escape", "back", "back", key_display="esc"),
     ]

@@ -44,10 +44,10 @@ class SetupScreen(Screen[Plan | None]):
     BINDINGS = [
         Binding("enter", "start", "start", key_display="↵", priority=True),
         Binding("escape", "leave", "back", key_display="esc"),
-        Binding("up", "app.focus_previous", "field", key_display="↑↓"),
-        Binding("down", "app.focus_next", "field", key_display="↑↓"),
-        Binding("w", "jump('workload')", "workload"),
-        Binding("b", "jump('backends')", "backends"),
+        Binding("up", "app.focus_previous", "field", key_display="↑↓", tooltip="the field before or after"),
+        Binding("down", "app.focus_next", "field", key_display="↑↓", tooltip="the field before or after"),
+        Binding("w", "jump('workload')", "workload", tooltip="to the workload"),
+        Binding("b", "jump('backends')", "backends", tooltip="to the backends"),
     ]
     AUTO_FOCUS = ""
 

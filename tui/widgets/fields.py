@@ -132,11 +132,11 @@ class Ticks(Lines, can_focus=True):
     """A backend: chosen or not, and its settings in sight or not."""
 
     BINDINGS = [
-        Binding("space", "tick", "choose"),
-        Binding("right", "open(True)", "settings", key_display="←→"),
-        Binding("left", "open(False)", "settings", key_display="←→"),
-        Binding("plus", "another", "another", key_display="+"),
-        Binding("minus", "less", "less", show=False, key_display="-"),
+        Binding("space", "tick", "choose", tooltip="run on it, or not"),
+        Binding("right", "open(True)", "settings", key_display="←→", tooltip="show or hide its settings"),
+        Binding("left", "open(False)", "settings", key_display="←→", tooltip="show or hide its settings"),
+        Binding("plus", "another", "another", key_display="+", tooltip="another one of its kind"),
+        Binding("minus", "less", "one less of its kind", show=False, key_display="-"),
     ]
 
     class Ticked(Message):

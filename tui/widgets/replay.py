@@ -14,13 +14,13 @@ __all__ = ["REPLAY_BINDINGS", "ReplayBar"]
 
 # Of the bar while it has the focus, and of the app for wherever these keys mean nothing else.
 REPLAY_BINDINGS: list[BindingType] = [
-    Binding("space", "app.replay('toggle')", "play", key_display="space"),
-    Binding("left_square_bracket", "app.replay('slower')", "speed", key_display="[ ]"),
-    Binding("right_square_bracket", "app.replay('faster')", "speed", key_display="[ ]"),
-    Binding("left", "app.replay('back')", "seek", key_display="←→"),
-    Binding("right", "app.replay('on')", "seek", key_display="←→"),
-    Binding("shift+left", "app.replay('far_back')", "seek far", show=False, key_display="⇧←→"),
-    Binding("shift+right", "app.replay('far_on')", "seek far", show=False, key_display="⇧←→"),
+    Binding("space", "app.replay('toggle')", "play", key_display="space", tooltip="play or pause"),
+    Binding("left_square_bracket", "app.replay('slower')", "speed", key_display="[ ]", tooltip="slower, faster"),
+    Binding("right_square_bracket", "app.replay('faster')", "speed", key_display="[ ]", tooltip="slower, faster"),
+    Binding("left", "app.replay('back')", "seek", key_display="←→", tooltip="back or on by a fiftieth"),
+    Binding("right", "app.replay('on')", "seek", key_display="←→", tooltip="back or on by a fiftieth"),
+    Binding("shift+left", "app.replay('far_back')", "back or on by a tenth", show=False, key_display="⇧←→"),
+    Binding("shift+right", "app.replay('far_on')", "back or on by a tenth", show=False, key_display="⇧←→"),
     Binding("home", "app.replay('first')", "to its beginning", show=False),
     Binding("end", "app.replay('last')", "to its end", show=False),
 ]

@@ -49,4 +49,5 @@ DESCRIPTION = Description(
     params=KMeansParams,
     implementation="lbench.workloads.kmeans.job:WORKLOAD",
     data="Census-Income (KDD) or Adult as CSV (plain, .gz, .zst), else generated blobs",
+    trial={"n_samples": 200, "k": 2, "tasks": 1},
 )

@@ -172,7 +172,7 @@ def _read(
             f"{path} has {bad:,} bad rows of {seen:,}, more than {_BAD_ROWS_LIMIT:.0%} (first: {first_bad}): "
             "is it damaged?"
         )
-    notes = [f"{bad:,} bad rows skipped (first: {first_bad})"] if bad else []
+    notes = [f"{bad:,} bad row{'s' * (bad != 1)} skipped (first: {first_bad})"] if bad else []
     table = np.frombuffer(values, dtype=np.float64).reshape(-1, len(cells))
     return form, table, cells, notes, seen - bad >= most
 
@@ -221,17 +221,21 @@ def _columns(
                 columns.extend(_Column(f"{name}={text or '?'}", own, codes[text]) for text in sorted(codes))
         else:
             crowded.append(name)
-    notes = [f"{len(numbers)} columns of numbers, standardised: {', '.join(numbers)}"]
+    notes = [f"{_count(numbers)} of numbers, standardised: {', '.join(numbers)}"]
     if texts:
         ones = len(columns) - len(numbers)
-        notes.append(f"{len(texts)} columns of texts made {ones} of 0 and 1, '?' a text of its own: {', '.join(texts)}")
+        notes.append(f"{_count(texts)} of texts made {ones} of 0 and 1, '?' a text of its own: {', '.join(texts)}")
     if crowded:
         why = f"more than {params.max_categories} texts" if params.categories == "one_hot" else "texts"
-        notes.append(f"{len(crowded)} columns left out, {why}: {', '.join(crowded)}")
+        notes.append(f"{_count(crowded)} left out, {why}: {', '.join(crowded)}")
     if constant:
-        notes.append(f"{len(constant)} columns left out, empty or everywhere equal: {', '.join(constant)}")
+        notes.append(f"{_count(constant)} left out, empty or everywhere equal: {', '.join(constant)}")
     if filled:
         told = ", ".join(f"{name} {count:,}" for name, count in filled.items())
         notes.append(f"missing numbers became their column's mean: {told}")
     notes.append(f"never used: {', '.join(sorted(form.unused))}")
     return columns, notes
+
+
+def _count(names: list[str]) -> str:
+    return f"{len(names)} column{'s' * (len(names) != 1)}"

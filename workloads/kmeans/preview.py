@@ -26,8 +26,8 @@ class Scatter:
         self._means = data["means"]
         self._total = float(data.meta["sum_squares"])
         self._sample: NDArray[np.float64] | None = None
-        self._axes = np.empty(0)
-        self._points = np.empty(0)
+        self._axes: NDArray[Any] = np.empty((0, 0))
+        self._points: NDArray[Any] = np.empty((0, 2))
         self._centroids: NDArray[Any] | None = None
         self._iteration = 0
         self._units = 0

@@ -21,7 +21,9 @@ class ProbeParams(Params, frozen=True, kw_only=True):
             "spawn: a process that outlives its task"
         ),
     ] = "noop"
-    seconds: Annotated[float, Meta(ge=0, le=3600, description="how long a task spins or sleeps, or what it spawns lives")] = 0.01
+    seconds: Annotated[
+        float, Meta(ge=0, le=3600, description="how long it spins or sleeps, or what it spawns lives")
+    ] = 0.01
     size_bytes: Annotated[int, Meta(ge=0, le=2**30, description="bytes that a task carries each way")] = 0
 
 

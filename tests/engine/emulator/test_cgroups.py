@@ -126,6 +126,17 @@ def test_version_2_is_opened_and_tried_and_tells_the_kernel_quota_and_limit(mach
     assert not home.folder.exists()
 
 
+def test_the_folder_is_told_of_before_it_is_made(machine: Path) -> None:
+    version_2(machine)
+    place = find("cpu", machine)
+    assert place is not None
+    told: list[tuple[Path, bool]] = []
+    home = open_home(place, ("cpu",), lambda path: told.append((path, path.exists())))
+    assert home is not None
+    assert told == [(home.folder, False)]
+    home.close()
+
+
 def test_below_the_top_the_emulator_moves_to_a_leaf_and_back(machine: Path) -> None:
     place = version_2(machine, "/mine", top=False)
     home = open_home(Place(str(place), 2, False), ("cpu",))

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from lbench.engine.emulator.scratch import Scratch
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs pidfds")
 
 APP = """
@@ -146,6 +148,15 @@ def test_the_end_of_its_lifeline_ends_it(config: Path, temporary: Path) -> None:
         assert process.wait(10) == 0
     assert has_ended(told["child"])
     assert folders(temporary) == []
+
+
+def test_its_folder_is_told_of_before_it_is_made(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    told: list[tuple[Path, bool]] = []
+    with Scratch(lambda path: told.append((path, path.exists()))) as scratch:
+        assert told == [(scratch.path, False)]
+        assert scratch.path.is_dir()
+    assert not scratch.path.exists()
 
 
 @linux

@@ -1,0 +1,58 @@
+"""`lbench open` refuses in one line what it cannot show, before any screen opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import lbench.cli.open as open_command
+from lbench.cli.main import command
+from lbench.errors import InputError
+from lbench.tui.recorded import RecordedFeed
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[tuple[RecordedFeed | None, dict[str, object]]]:
+    """What would be shown."""
+    shown: list[tuple[RecordedFeed | None, dict[str, object]]] = []
+
+    def show(feed: RecordedFeed | None = None, **options: object) -> int:
+        shown.append((feed, options))
+        return 0
+
+    monkeypatch.setattr(open_command, "show", show)
+    monkeypatch.setattr(open_command, "can_show", lambda: True)
+    result = CliRunner().invoke(command, ["open", *arguments], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return shown
+
+
+def test_a_session_is_opened_by_id_beginning_or_path(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (recorded.name, recorded.name[:8], "last", str(recorded), str(recorded / "events.jsonl")):
+        [(feed, _)] = opened(monkeypatch, name)
+        assert feed is not None and feed.source == recorded
+        assert feed.frame().speed is None
+
+
+def test_a_speed_replays_it(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [(feed, _)] = opened(monkeypatch, "last", "--speed", "2.5")
+    assert feed is not None and feed.frame().speed == 2.5
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "fast", "nan", "inf"])
+def test_a_speed_that_is_none_is_refused(speed: str, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="--speed"):
+        opened(monkeypatch, "last", f"--speed={speed}")
+
+
+def test_a_session_that_is_not_there_is_refused(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError):
+        opened(monkeypatch, "nowhere")
+
+
+def test_without_a_terminal_it_says_so(recorded: Path) -> None:
+    result = CliRunner().invoke(command, ["open", "last"], standalone_mode=False)
+    assert isinstance(result.exception, InputError)
+    assert "no terminal" in str(result.exception)
