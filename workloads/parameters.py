@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -74,7 +75,8 @@ def fields(struct: type[msgspec.Struct]) -> list[Field]:
     return [field for field in _all_fields(struct) if field.name not in own]
 
 
-def _all_fields(struct: type[msgspec.Struct]) -> list[Field]:
+@functools.cache
+def _all_fields(struct: type[msgspec.Struct]) -> tuple[Field, ...]:
     info = msgspec.inspect.type_info(struct)
     assert isinstance(info, msgspec.inspect.StructType)
     told = []
@@ -83,7 +85,7 @@ def _all_fields(struct: type[msgspec.Struct]) -> list[Field]:
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
         told.append(Field(name=field.name, default=default, **({"meaning": ""} | _describe_type(field.type))))
-    return told
+    return tuple(told)
 
 
 def _number(text: str) -> int | float:
