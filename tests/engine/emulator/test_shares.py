@@ -144,7 +144,7 @@ async def test_a_home_that_is_half_made_is_removed(tmp_path: Path, monkeypatch: 
             closed.append(True)
 
     closed: list[bool] = []
-    monkeypatch.setattr(confine, "_open", lambda root: (None, Made()))
+    monkeypatch.setattr(confine, "_open", lambda root, announce: (None, Made()))
     monkeypatch.setattr(systemd, "manager", lambda: None)
     confinement = Confinement.choose(root=tmp_path)
     assert closed == [True]
