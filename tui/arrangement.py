@@ -60,7 +60,7 @@ def arrange(width: int, height: int, wanted: Wanted) -> Arrangement:
         _bottom(places, width, end - deep, deep, wanted)
     body = Region(0, top, width, max(0, end - deep - top - (1 if deep else 0)))
     shown = _stacked(places, body, wanted) if width < COMPACT else _columns(places, body, wanted)
-    return Arrangement(places, shown)
+    return Arrangement({name: place for name, place in places.items() if place.area}, shown)
 
 
 def _depth(height: int, picture: bool) -> int:
@@ -113,7 +113,7 @@ def _columns(places: dict[str, Region], body: Region, wanted: Wanted) -> tuple[i
     right = Region(half + _GAP, body.y, body.width - half - _GAP, body.height)
     shown = _chosen(len(wanted.lanes), 2, wanted.favourite)
     rest = _timelines(places, left, wanted, shown[:1], 0, _PICTURE if wanted.picture else 0)
-    if wanted.picture:
+    if wanted.picture and rest.height >= 4:
         places["preview"] = rest
     rest = _timelines(places, right, wanted, shown[1:], 1, _INSPECT)
     if wanted.lanes and rest.height >= 4:

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from textual.geometry import Region
 
@@ -17,6 +17,7 @@ THREE = Wanted(backends=3, lanes=(1, 2, 8), picture=True, cold=True, favourite=2
 
 
 @given(st.integers(LEAST[0], 260), st.integers(LEAST[1], 90), WANTED)
+@example(100, 22, Wanted(backends=4, lanes=(2,), picture=True, cold=False))  # no room is left for the picture
 def test_no_part_leaves_the_screen_or_covers_another(width: int, height: int, wanted: Wanted) -> None:
     screen = Region(0, 0, width, height)
     places = arrange(width, height, wanted).places

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,11 @@ def test_a_terminal_that_reads_no_more_slows_nobody_and_misses_nothing(
     (journal,) = tmp_path.glob("data/lbench/sessions/*/events.jsonl")
     while b'"event":"answer"' not in journal.read_bytes():
         terminal.resize(199, 60)  # more to draw, and nobody reads it
+        time.sleep(0.1)  # as a hand would: SIGWINCH by the thousand interrupts Textual's own handler
         terminal.resize(200, 60)
-    terminal.wait_for("100/100")  # reading again
+        time.sleep(0.1)
+    before = len(terminal.seen)
+    terminal.resize(120, 40)  # reading again, a whole screen
+    terminal.wait_for("100/100", after=before)
     terminal.send("q")
     assert terminal.wait() == 0
