@@ -136,7 +136,8 @@ def test_each_environment_has_a_tmp_of_its_own_where_namespaces_allow_it(start: 
     import os, tempfile
     def tmp(event, context):
         before = sorted(os.listdir("/tmp"))
-        open("/tmp/mine", "w").close()
+        if tempfile.gettempdir() == "/tmp":  # else it would be everybody's
+            open("/tmp/lbench-test-mine", "w").close()
         return [tempfile.gettempdir(), before, os.environ["TMPDIR"], os.getuid()]
     """
     with tempfile.TemporaryDirectory(dir="/var/tmp") as elsewhere:  # under /tmp it would be hidden with it
@@ -146,7 +147,7 @@ def test_each_environment_has_a_tmp_of_its_own_where_namespaces_allow_it(start: 
     if folder != "/tmp":
         pytest.skip("no namespaces here: TMPDIR has to do")
     assert (before, variable, uid) == ([], "/tmp", os.getuid())
-    assert not Path("/tmp/mine").exists()
+    assert not Path("/tmp/lbench-test-mine").exists()
 
 
 @linux
