@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import platform
-
 import msgspec
 
+from lbench.config import manifest
 from lbench.config.prices import rates
 from lbench.engine import cost, machine
 from lbench.engine.backends.base import Backend
@@ -19,7 +18,7 @@ __all__ = ["bound_of", "host_architecture", "pricing_of"]
 
 def host_architecture() -> str:
     """Lambda's name for the architecture of this machine."""
-    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
+    return manifest.host_architecture() or "x86_64"
 
 
 def bound_of(choice: BackendChoice, plan: Plan, limits: Limits) -> cost.Bound | None:

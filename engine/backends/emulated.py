@@ -7,13 +7,13 @@ would.
 from __future__ import annotations
 
 import asyncio
-import platform
 import secrets
 from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
+from lbench.config.limits import limits
 from lbench.engine.backends.lambda_ import FUNCTION_TIMEOUT_S, LambdaBackend
 from lbench.engine.backends.packaged import open_package
 from lbench.engine.backends.resolving import Resolved
@@ -24,14 +24,14 @@ from lbench.engine.emulator.code import code_folder
 from lbench.engine.emulator.launch import RunningEmulator, launch
 from lbench.engine.emulator.shares import Method
 from lbench.engine.emulator.spec import Conditions, EmulatorConfig, FunctionSpec
+from lbench.engine.pricing import host_architecture
 from lbench.errors import BackendError
 from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.sigv4 import Credentials
 
-__all__ = ["MB_PER_VCPU", "EmulatedBackend", "carried", "open_emulated"]
+__all__ = ["EmulatedBackend", "carried", "open_emulated"]
 
 HANDLER = "lbench.lambda_src.handler.handle"
-MB_PER_VCPU = 1769  # AWS: a function of 1,769 MB has one vCPU's worth of time, others in proportion
 _OWN_LIBRARIES = "libraries come from this interpreter's site-packages"
 _DUMMY = Credentials("lbench-emulated", "lbench-emulated")
 _START_S_PER_CORE = 5.0  # a cold start with scikit-learn takes 1 to 2 s of one core, more on a busy machine
@@ -39,12 +39,8 @@ _START_S_PER_CORE = 5.0  # a cold start with scikit-learn takes 1 to 2 s of one 
 
 def carried(memory_mb: int, usable_cores: float, memory_bytes: int) -> int:
     """How many environments this machine can carry at their full share of CPU and memory; may be 0."""
-    by_cores = int(usable_cores / (memory_mb / MB_PER_VCPU) + 1e-9)
+    by_cores = int(usable_cores / (memory_mb / limits().memory_mb_per_vcpu) + 1e-9)
     return min(by_cores, memory_bytes // (memory_mb * 2**20))
-
-
-def _architecture() -> Literal["x86_64", "arm64"]:
-    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
 
 
 def open_emulated(
@@ -94,7 +90,7 @@ class EmulatedBackend(LambdaBackend):
     ) -> None:
         super().__init__(settings, capacity=capacity, oversubscribed=oversubscribed)
         self.start_allowance_s = start_allowance_s
-        self.settings["arch"] = settings.arch or _architecture()
+        self.settings["arch"] = settings.arch or host_architecture()
         self._package = settings.package if isinstance(settings, EmulatedSettings) else None
         share = settings.cpu_share if isinstance(settings, EmulatedSettings) else "best"
         self._cpu_share: Method | None = None if share == "best" else share
