@@ -20,6 +20,7 @@ MODULES = (
     "mandelbrot_kernels",
     "emulator_latency",
     "emulator_scale",
+    "tls_fanout",
     "kmeans",
     "driver_cpu",
     "package_cache",

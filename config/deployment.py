@@ -1,0 +1,110 @@
+"""What the side that deploys and the side that runs both know of a deployment: its names, its tags, its outputs.
+
+A deployment is one CloudFormation stack for one architecture in one region. It has a function for each memory size, all of
+the same package. Whoever wants to run on it reads the stack's outputs, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from lbench.config.manifest import Architecture
+from lbench.errors import InputError
+
+__all__ = ["DEFAULT_STACK", "FORMAT", "TAG", "TEMPORARY", "Deployment", "function_name", "read_outputs", "stack_name"]
+
+DEFAULT_STACK = "lbench"
+TAG = "lbench:stack"  # on everything that is deployed; its value is the stack's name
+TEMPORARY = "tmp/"  # keys of a run's objects begin so: a rule of the bucket deletes them after a day
+FORMAT = "1"
+
+# CloudFormation's own rule is up to 128; a function's name (with its memory) and the role's have 64.
+_STACK = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9]){0,39}\Z")
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """What is deployed, as the stack's outputs tell it."""
+
+    stack: str
+    region: str
+    arch: Architecture
+    python: Annotated[str, Meta(pattern=r"^3\.\d+$")]
+    lbench_version: str
+    package_digest: str  # SHA-256 of the zip, hex
+    workloads: tuple[str, ...]  # those whose libraries are in the package
+    bucket: str
+    memory_mb: tuple[int, ...]  # a function each
+    timeout_s: int
+    log_group: str
+    http_api: str | None = None  # the front's URL, where it was deployed
+
+    def function(self, memory_mb: int) -> str:
+        """The name of the function of this memory size.
+
+        Raises:
+            InputError: there is none; the message says which there are.
+        """
+        if memory_mb not in self.memory_mb:
+            there = ", ".join(str(size) for size in self.memory_mb)
+            wanted = ",".join(str(size) for size in sorted({*self.memory_mb, memory_mb}))
+            raise InputError(
+                f"no function of {memory_mb} MB is deployed in {self.stack} ({self.region}; there are: {there}): "
+                f"run `lbench deploy --memory {wanted}`"
+            )
+        return function_name(self.stack, memory_mb)
+
+
+def stack_name(base: str, arch: Architecture) -> str:
+    """The stack for an architecture: the name itself for x86_64, with `-arm64` for the other.
+
+    Raises:
+        InputError: `base` is no name that CloudFormation takes.
+    """
+    if not _STACK.match(base):
+        raise InputError(f"stack {base!r}: a name has up to 40 letters, digits and single hyphens, a letter first")
+    return base if arch == "x86_64" else f"{base}-arm64"
+
+
+def function_name(stack: str, memory_mb: int) -> str:
+    """Of the function of one memory size."""
+    return f"{stack}-{memory_mb}"
+
+
+def read_outputs(stack: str, region: str, outputs: Mapping[str, str]) -> Deployment:
+    """A stack's outputs, by their keys, as a deployment.
+
+    Raises:
+        InputError: the stack is not lbench's, or that of another version.
+    """
+    if outputs.get("Format") != FORMAT:
+        raise InputError(
+            f"the stack {stack} in {region} is not one that this version of lbench has deployed: "
+            "run `lbench deploy` again, or name another with --stack"
+        )
+    try:
+        return msgspec.convert(
+            {
+                "stack": stack,
+                "region": region,
+                "arch": outputs["Architecture"],
+                "python": outputs["Python"],
+                "lbench_version": outputs["Version"],
+                "package_digest": outputs["PackageDigest"],
+                "workloads": [name for name in outputs["Workloads"].split(",") if name],
+                "bucket": outputs["Bucket"],
+                "memory_mb": [int(size) for size in outputs["Memory"].split(",")],
+                "timeout_s": int(outputs["Timeout"]),
+                "log_group": outputs["LogGroup"],
+                "http_api": outputs.get("HttpApi") or None,
+            },
+            Deployment,
+        )
+    except (KeyError, ValueError) as error:  # msgspec.ValidationError is a ValueError
+        raise InputError(
+            f"the outputs of the stack {stack} in {region} cannot be read ({error}): run `lbench deploy` again"
+        ) from None
