@@ -28,7 +28,12 @@ CALLS = 1000
 PEER_CALLS = 100  # ministack's rate needs no more
 WEIGHED = 20
 LIMIT_MB = 1.5
-MOST_PAIRS = 7  # a pair of 200 starts takes some 20 s
+_TOLD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: 1\r\n"
+    b"Lambda-Runtime-Deadline-Ms: 9999999999999\r\nLambda-Runtime-Invoked-Function-Arn: arn\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(EVENT), EVENT)
+)
+_ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
 
 
 @contextlib.contextmanager
@@ -116,32 +121,45 @@ class ByHand:
 
     def _serve(self, count: int) -> None:
         """Give each process one event, and take its answer; it then waits for its next one."""
-        told = (
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: 1\r\n"
-            b"Lambda-Runtime-Deadline-Ms: 9999999999999\r\nLambda-Runtime-Invoked-Function-Arn: arn\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (len(EVENT), EVENT)
-        )
-        accepted = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
         self._connections: list[socket.socket] = []
-        answered = 0
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._api, selectors.EVENT_READ)
-            given: set[socket.socket] = set()
-            while answered < count:
-                for key, _ in selector.select():
-                    if key.fileobj is self._api:
-                        connection, _ = self._api.accept()
-                        self._connections.append(connection)
-                        selector.register(connection, selectors.EVENT_READ)
-                        continue
-                    connection = key.fileobj  # type: ignore[assignment]
-                    data = connection.recv(65_536)
-                    if data.startswith(b"GET") and connection not in given:
-                        given.add(connection)
-                        connection.sendall(told)
-                    elif data.startswith(b"POST"):
-                        connection.sendall(accepted)
-                        answered += 1
+        self._waiting: set[socket.socket] = set()  # asked for an event, and has got none yet
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._api, selectors.EVENT_READ)
+        while len(self._connections) < count:
+            self._api_turn()
+        self.turns(1)
+
+    def _api_turn(self) -> None:
+        for key, _ in self._selector.select():
+            if key.fileobj is self._api:
+                connection, _ = self._api.accept()
+                self._connections.append(connection)
+                self._selector.register(connection, selectors.EVENT_READ)
+            else:
+                self._hear(key.fileobj)  # type: ignore[arg-type]
+
+    def _hear(self, connection: socket.socket) -> int:
+        """Take what a process says: whether it was an answer."""
+        data = connection.recv(65_536)
+        answered = data.startswith(b"POST")
+        if answered:
+            connection.sendall(_ACCEPTED)
+        if b"GET /" in data:
+            self._waiting.add(connection)
+        return answered
+
+    def turns(self, each: int) -> float:
+        """Seconds until each process has answered `each` events, one after the other, and waits again."""
+        start = time.perf_counter()
+        left = dict.fromkeys(self._connections, each)
+        while any(left.values()) or len(self._waiting) < len(self._connections):
+            for connection in [one for one in self._waiting if left[one]]:
+                self._waiting.discard(connection)
+                connection.sendall(_TOLD)
+            for key, _ in self._selector.select():
+                if key.fileobj is not self._api:
+                    left[key.fileobj] -= self._hear(key.fileobj)  # type: ignore[arg-type,index]
+        return time.perf_counter() - start
 
     def close(self) -> None:
         for one in self.processes:
@@ -149,6 +167,7 @@ class ByHand:
             one.communicate()
         for connection in self._connections:
             connection.close()
+        self._selector.close()
         self._api.close()
 
 
@@ -193,27 +212,34 @@ def weigh_by_hand(folder: Path) -> float:
 
 
 def run(pairs: int = 15) -> list[dict[str, Any]]:
-    """The three figures."""
-    few = min(pairs, MOST_PAIRS)
+    """The four figures."""
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        ratios = alternate(lambda: start_environments(folder), lambda: start_by_hand(folder), few, warmup=0)
+        ratios = alternate(lambda: start_environments(folder), lambda: start_by_hand(folder), pairs, warmup=0)
         rows = [figure(f"{MANY} environments against {MANY} such processes", ratios, at_most=1.2, of="by hand")]
         with emulator(folder, ["echo"]) as (port, _), tempfile.TemporaryDirectory() as other:
             own = [[invoke("echo")] * (CALLS // CONCURRENCY)] * CONCURRENCY
             asyncio.run(call_all(port, own))
+            bare = ByHand(folder, CONCURRENCY)
+            ratios = alternate(
+                lambda: asyncio.run(call_all(port, own)), lambda: bare.turns(CALLS // CONCURRENCY), pairs
+            )
+            bare.close()
+            text = f"warm invocations at concurrency {CONCURRENCY} against bare runtime processes"
+            # Its own client, the Invoke API and freezing come on top of what the runtime client alone takes.
+            rows.append(figure(text, ratios, at_most=2, of="the runtime client alone"))
             with ministack(Path(other)) as peer:
                 peer_port = peer.port
                 theirs = [[invoke("echo")] * (PEER_CALLS // CONCURRENCY)] * CONCURRENCY
                 ratios = alternate(
                     lambda: asyncio.run(call_all(port, own)) / CALLS,
                     lambda: asyncio.run(call_all(peer_port, theirs)) / PEER_CALLS,
-                    few,
+                    pairs,
                 )
         text = f"time of a warm invocation at concurrency {CONCURRENCY} against ministack"
         rows.append(figure(text, ratios, at_most=0.05, of="ministack's time"))
-        weights = alternate(lambda: weigh_environments(folder), lambda: weigh_by_hand(folder), few, warmup=0)
+        weights = alternate(lambda: weigh_environments(folder), lambda: weigh_by_hand(folder), pairs, warmup=0)
         above = tuple(own - bare for own, bare in zip(weights.first_s, weights.second_s, strict=True))
         ratios = PairedRatios(above, (LIMIT_MB,) * len(above))
         text = "memory of an idle environment above the bare process"
