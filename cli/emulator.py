@@ -14,7 +14,10 @@ __all__ = ["command"]
 
 @click.command()
 @click.option("--port", type=int, default=0, metavar="N", help="Of 127.0.0.1; by default a free one.")
-def command(port: int) -> None:
+@click.option("--config", metavar="FILE.json", help="Functions, limits, conditions: see docs/emulator.md.")
+@click.option("--check-signatures", is_flag=True, help="Refuse what is not signed as the configuration says.")
+@click.option("--s3-endpoint", metavar="URL", help="Where on-failure destinations of events are written.")
+def command(port: int, config: str | None, check_signatures: bool, s3_endpoint: str | None) -> None:
     """Serve Lambda's API until stopped with Ctrl-C. The first line printed is the endpoint.
 
     For boto3: boto3.client("lambda", endpoint_url=..., region_name="us-east-1", aws_access_key_id="x",
@@ -24,4 +27,11 @@ def command(port: int) -> None:
         raise InputError(f"--port {port}: it is from 1 to 65535, or 0 for a free one")
     sys.stdout.flush()
     # This process becomes the emulator, so that signals and the exit code are its own.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "lbench.engine.emulator", "--port", str(port)])
+    told = ["--port", str(port)]
+    if config is not None:
+        told += ["--config", config]
+    if check_signatures:
+        told.append("--check-signatures")
+    if s3_endpoint is not None:
+        told += ["--s3-endpoint", s3_endpoint]
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "lbench.engine.emulator", *told])

@@ -66,7 +66,7 @@ class LbenchApp(Commands):
         self.problem: str | None = None
         self._on_hangup = on_hangup
         self._timer: Timer | None = None
-        self._pace = Pace(self.terminal.fps)
+        self._pace = Pace(self.terminal.fps, sent=self._sent_bytes if self.terminal.remote else None)
         self._interrupted = False  # by Ctrl-C, and something still runs
         for palette in (DARK, LIGHT):
             self.register_theme(textual_theme(palette_of(palette.name, self.terminal.colours)))
@@ -97,6 +97,9 @@ class LbenchApp(Commands):
         if self.terminal.remote:
             self.animation_level = "none"
         self._timer = self.set_timer(self._pace.interval_s, self._beat)
+
+    def _sent_bytes(self) -> int:
+        return self._driver.sent_bytes if isinstance(self._driver, LbenchDriver) else 0
 
     def get_default_screen(self) -> BenchScreen:
         """Bench: the first one, beneath all others."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import signal
 from typing import Any
 
 from textual.drivers.linux_driver import LinuxDriver
+from textual.events import Resize
+from textual.geometry import Size
 
 from lbench.tui.slim import Slimmer
 
 __all__ = ["LbenchDriver"]
 
 _QUEUED = 2  # writes that the terminal has not taken: from there on frames are left out
+_SETTLED_S = 0.04  # from the first of several changes of size to the one layout that follows them
 _STOPPED_S = 0.3  # a process that still runs so long after SIGTSTP was not stopped
 
 
@@ -23,11 +27,19 @@ class LbenchDriver(LinuxDriver):
     Textual suspends in the signal's handler, which may interrupt the very lock that it needs, and with SIGSTOP, which
     nobody can undo where no shell waits. Here the handlers only wake the loop, and SIGTSTP keeps its own meaning: the
     whole job stops, unless there is nobody who could continue it.
+
+    Textual also measures the terminal in SIGWINCH's handler, and while a window's edge is dragged the next signal comes
+    before that is done: the handler interrupts itself until the stack is full. Here the signal runs no Python at all: the
+    interpreter's C handler writes to a pipe that the loop reads. (asyncio's own way, `add_signal_handler`, complains
+    on stderr of a full pipe, and stderr is the terminal that reads no more.)
     """
 
     def __init__(self, *args: Any, **more: Any) -> None:
         self._out = False  # of application mode: the terminal is the shell's
+        self._ears: tuple[int, int] | None = None  # a pipe that tells of signals: its ends
+        self._resizing: asyncio.TimerHandle | None = None
         self._slimmer = Slimmer()
+        self.sent_bytes = 0
         super().__init__(*args, **more)
 
     @property
@@ -49,7 +61,56 @@ class LbenchDriver(LinuxDriver):
     def write(self, data: str) -> None:
         """To the terminal, as long as it is ours."""
         if not self._out:
-            super().write(self._slimmer.slim(data))
+            slim = self._slimmer.slim(data)
+            self.sent_bytes += len(slim)  # in characters: the few that take more bytes don't matter here
+            super().write(slim)
+
+    # -- another size
+
+    def start_application_mode(self) -> None:
+        """Take the terminal, and listen for its size."""
+        super().start_application_mode()
+        if self._writer_thread is not None and self._writer_thread.is_alive():  # else in the background: not taken
+            self._listen()
+
+    def disable_input(self) -> None:
+        """Listen no more, before the terminal is given back."""
+        super().disable_input()
+        if self._resizing is not None:
+            self._resizing.cancel()
+            self._resizing = None
+        if self._ears is not None:
+            signal.set_wakeup_fd(-1)
+            self._loop.remove_reader(self._ears[0])
+            for end in self._ears:
+                os.close(end)
+            self._ears = None
+
+    def _listen(self) -> None:
+        if self._ears is None:
+            self._ears = os.pipe()
+            for end in self._ears:
+                os.set_blocking(end, False)
+            self._loop.add_reader(self._ears[0], self._heard)
+            signal.set_wakeup_fd(self._ears[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGWINCH, {}.get)  # in C, and does nothing: a Python function could be interrupted
+
+    def _heard(self) -> None:
+        assert self._ears is not None
+        told = os.read(self._ears[0], 1 << 16)
+        if signal.SIGWINCH in told and self._resizing is None and not self._in_band_window_resize:
+            self._resizing = self._loop.call_later(_SETTLED_S, self._tell_size)
+
+    def _tell_size(self) -> None:
+        """The size that the terminal has now, once for however many signals; not while it takes nothing."""
+        if self.behind:
+            self._resizing = self._loop.call_later(_SETTLED_S, self._tell_size)
+            return
+        self._resizing = None
+        size = Size(*self._get_terminal_size())
+        self._app.post_message(Resize(size, size))
+
+    # -- job control
 
     def _sigtstp_application(self, *_: Any) -> None:
         self._loop.call_soon_threadsafe(self.stop_job)

@@ -54,12 +54,16 @@ class Machine:
         self.now_s = 0.0
         self.cpu_s = 0.0
         self.usage: float | None = 0.2
-        self.pace = Pace(fps, usage=lambda: self.usage, clock=lambda: self.now_s, cpu=lambda: self.cpu_s)
+        self.sent = 0
+        self.pace = Pace(
+            fps, usage=lambda: self.usage, clock=lambda: self.now_s, cpu=lambda: self.cpu_s, sent=lambda: self.sent
+        )
 
-    def frames(self, count: int, cost_s: float) -> None:
+    def frames(self, count: int, cost_s: float, sent: int = 0) -> None:
         for _ in range(count):
             self.now_s += self.pace.interval_s
             self.cpu_s += cost_s
+            self.sent += sent
             self.pace.frame()
 
 
@@ -83,6 +87,21 @@ def test_dear_frames_come_less_often_but_never_too_rarely() -> None:
     machine = Machine()
     machine.frames(200, 0.5)
     assert machine.pace.fps == FPS_LEAST and machine.pace.said == "slow 2 fps"
+
+
+def test_the_first_look_on_busy_cores_finds_the_right_rate() -> None:
+    machine = Machine()
+    machine.usage = 1.0
+    machine.frames(10, 0.007)  # 5.6 % of a core at 8 fps: two halvings
+    assert machine.pace.fps == 2
+
+
+def test_frames_that_send_too_much_come_less_often() -> None:
+    machine = Machine(fps=4.0)
+    machine.frames(6, 0.001, sent=2300)
+    assert machine.pace.fps == 2 and machine.pace.said == "sparing bytes 2 fps"
+    machine.frames(20, 0.001, sent=300)
+    assert machine.pace.fps == 4 and machine.pace.said == ""
 
 
 def test_the_rate_does_not_waver() -> None:
