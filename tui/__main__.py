@@ -1,8 +1,27 @@
-"""`python -m lbench.tui`: the screens, for those who work on them."""
+"""`python -m lbench.tui`: the screens by themselves, as a page of `lbench serve` has them; they end with who serves."""
 
+from __future__ import annotations
+
+import os
 import sys
 
+from lbench.config.settings import load, on_hangup
+from lbench.engine.lifeline import PARENT, die_with_parent
+from lbench.errors import LbenchError
 from lbench.tui.main import run
 
+
+def main() -> int:
+    """Run them; returns the exit code."""
+    if PARENT in os.environ:
+        die_with_parent()
+    try:
+        chosen = load().values
+        return run(fps=chosen.fps, on_hangup=on_hangup(chosen, "tui"))
+    except LbenchError as error:
+        print(f"lbench: {error}", file=sys.stderr)
+        return 2
+
+
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from lbench.engine.plan import Plan
@@ -48,5 +49,6 @@ def run(
         if app._exception is not None:
             raise app._exception
     if line := app.farewell():
-        print(line, flush=True)
+        # In a browser standard output is the page's.
+        print(line, flush=True, file=sys.stderr if app.in_browser else sys.stdout)
     return code or 0
