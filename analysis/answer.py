@@ -26,6 +26,8 @@ def answer_sentence(comparison: Comparison) -> str:
     wrong = [summary.label for summary in comparison.summaries if summary.answer == "wrong"]
     if wrong:
         clauses.append(f"wrong answers: {listed(wrong)}")
+    if any(summary.answer == "differ" for summary in comparison.summaries):
+        clauses.append("the answers differ, and there is no reference to tell which is right")
     timed_labels = {summary.label for summary in timed}
     failed = [s.label for s in comparison.summaries if s.error is not None and s.label not in timed_labels]
     if failed:

@@ -27,7 +27,8 @@ from lbench.engine.session import RunView
 __all__ = ["AnswerState", "Bill", "Comparison", "Summary", "by_label", "compare", "makespans", "summarise"]
 
 Bill = Callable[[RunView, float | None], RunCost]  # (run, seconds since its start or None) -> its bill so far
-AnswerState = Literal["same", "wrong", "unchecked", "none"]
+# equal, differ: nothing says which answer is right, but all runs of all backends gave the same one, or they did not
+AnswerState = Literal["same", "wrong", "equal", "differ", "unchecked", "none"]
 
 _OK = STATUSES.index("ok")
 
@@ -92,6 +93,7 @@ def by_label(runs: Iterable[RunView]) -> dict[str, list[RunView]]:
 def compare(runs: Iterable[RunView], bill: Bill) -> Comparison:
     """Compare the backends of one plan's runs. The baseline is `sequential` where it has an answer, else the first."""
     groups = by_label(runs)
+    among = _among_themselves([run for group in groups.values() for run in group])
     times = {label: makespans(group) for label, group in groups.items()}
     with_times = [label for label in groups if times[label]]
     sequential = [label for label in with_times if groups[label][0].planned.backend == "sequential"]
@@ -101,7 +103,10 @@ def compare(runs: Iterable[RunView], bill: Bill) -> Comparison:
         speedup = None if baseline is None else ratio_estimate(times[baseline], times[label])
         if label == baseline:
             speedup = Estimate(1.0, count=len(times[label]))
-        summaries.append(summarise(group, bill, speedup))
+        summary = summarise(group, bill, speedup)
+        if summary.answer == "unchecked" and among is not None:
+            summary = msgspec.structs.replace(summary, answer=among)
+        summaries.append(summary)
     return Comparison(summaries, baseline)
 
 
@@ -152,6 +157,15 @@ def summarise(group: list[RunView], bill: Bill, speedup: Estimate | None = None)
     )
 
 
+def _among_themselves(runs: list[RunView]) -> AnswerState | None:
+    """How answers compare that have no reference; None: there are not two of them, or some could not be looked at."""
+    ended = [run for run in runs if run.ended is not None and run.ended.status == "ok"]
+    if len(ended) < 2 or any(run.answer is None or run.answer.ok is not None for run in ended):
+        return None
+    digests = {run.answer.digest for run in ended if run.answer is not None}
+    return "equal" if len(digests) == 1 else "differ"
+
+
 def makespans(group: list[RunView]) -> list[float]:
     """Wall times of the repeats whose answer is not wrong, in their order."""
     return [
@@ -177,7 +191,7 @@ def _median(amounts: list[Decimal | None]) -> Decimal | None:
 def _answer(group: list[RunView]) -> AnswerState:
     """How the answers of all runs that came to one are: one wrong makes them wrong."""
     ended = [run for run in group if run.ended is not None and run.ended.status == "ok"]
-    if not ended:
+    if not ended or not group[0].has_answer:
         return "none"
     verdicts = [None if run.answer is None else run.answer.ok for run in ended]
     if False in verdicts:

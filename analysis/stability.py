@@ -67,7 +67,7 @@ def _load(environment: Environment, runs: list[RunView]) -> str | None:
 
 def _few_repeats(group: _Group) -> str | None:
     count = len(makespans(group))
-    if not 0 < count < FEWEST_REPEATS:
+    if not 0 < count < FEWEST_REPEATS or not group[0].has_answer:  # calls are counted there, not makespans
         return None
     return (
         f"{count_text(count, 'repeat')} tell{'s' if count == 1 else ''} little about spread; "
@@ -144,7 +144,7 @@ def _oversubscribed(group: _Group) -> str | None:
 
 
 def _retried(group: _Group) -> str | None:
-    count = sum(run.failed_attempts for run in group if run.status == "ok")
+    count = sum(run.failed_attempts for run in group if run.status == "ok" and run.has_answer)
     if not count:
         return None
     return f"{count_text(count, 'attempt')} failed and were made again: its times include them"

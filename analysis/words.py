@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lbench.analysis.statistics import Estimate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lbench.analysis.statistics import Estimate
 
 __all__ = ["count_text", "interval_text", "listed", "ms_text", "percent_text", "seconds_text", "times_text"]
 

@@ -22,6 +22,7 @@ MODULES = (
     "emulator_scale",
     "tls_fanout",
     "kmeans",
+    "map_reduce",
     "driver_cpu",
     "package_cache",
     "local_overhead",

@@ -24,6 +24,7 @@ from lbench.engine.backends.local import open_local
 from lbench.engine.backends.settings import LocalSettings
 from lbench.engine.journal import Journal
 from lbench.engine.runner import Policy, Runner, offload_to_thread
+from lbench.engine.temporary import Temporary
 from lbench.workloads import dataset, registry
 from lbench.workloads.model import Params
 
@@ -83,7 +84,9 @@ class EngineRun:
 
     async def _once(self) -> tuple[float, Any]:
         self._runs += 1
-        runner = Runner(f"r{self._runs}", self._backend, self._journal, Policy(), offload=offload_to_thread)
+        run = f"r{self._runs}"
+        temporary = Temporary(self._backend, self._folder, run)
+        runner = Runner(run, self._backend, self._journal, Policy(), offload=offload_to_thread, store=temporary.place)
         steps = self.workload.job(self.params, self.data)
         await asyncio.to_thread(gc.collect)
         gc.freeze()
@@ -93,6 +96,7 @@ class EngineRun:
             seconds = runner.elapsed_s
         finally:
             gc.unfreeze()
+            await temporary.clear()
         await self._journal.sync()
         return seconds, answer
 

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -102,7 +103,7 @@ class Run:
             max_memory_mb=130,
             request_bytes=400,
             response_bytes=900,
-            request_id=f"{self._random.getrandbits(128):032x}",
+            request_id=str(uuid.UUID(int=self._random.getrandbits(128))),
         )
 
 

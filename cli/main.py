@@ -21,10 +21,11 @@ from lbench._version import __version__
 from lbench.cli.screens import can_show, screen_options, show
 from lbench.errors import InputError, LbenchError
 
-__all__ = ["EXIT_FAILED", "EXIT_INPUT", "EXIT_INTERRUPTED", "command"]
+__all__ = ["EXIT_BUDGET", "EXIT_FAILED", "EXIT_INPUT", "EXIT_INTERRUPTED", "command"]
 
 EXIT_FAILED = 1  # a run failed, or an answer was wrong
 EXIT_INPUT = 2
+EXIT_BUDGET = 3  # stopped by the budget
 EXIT_INTERRUPTED = 130
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # what a stream without a name may raise
@@ -38,10 +39,13 @@ _COMMANDS = {
     "sessions": "Recorded sessions, newest first.",
     "open": "Look at a recorded session: replay, pause, seek.",
     "export": "Write a session as JSON or CSV.",
+    "prices": "What AWS charges: each price with its source and age.",
     "data": "How to get the Lending Club loans; what would be used of a file.",
     "doctor": "Look at this machine: what makes measurements unsteady or impossible.",
     "package": "Make the zip for Lambda: handler, workloads, libraries.",
     "emulator": "AWS Lambda on this machine, by itself.",
+    "new": "Begin a workload of your own: a commented example with its test.",
+    "serve": "The screens in a browser.",
 }
 
 

@@ -207,7 +207,7 @@ def _all_right(view: SessionView) -> bool:
     """Every run came to an answer, and each was found right, or could not be compared and is the others' equal."""
     if not view.complete or not view.runs:
         return False
-    answers = [run.answer for run in view.runs.values()]
+    answers = [run.answer for run in view.runs.values() if run.has_answer]
     if any(run.status != "ok" for run in view.runs.values()) or None in answers:
         return False
     open_digests = {answer.digest for answer in answers if answer is not None and answer.ok is None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,11 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.option("--workload", metavar="NAME", help="Pack what this one needs, and no more; by default all of lbench's.")
+@click.option(
+    "--workload",
+    metavar="NAME",
+    help="Pack what this one needs, and no more; ./mine.py:job too. By default all of lbench's.",
+)
 @click.option("--arch", metavar="ARCH", help="x86_64 or arm64; by default this machine's.")
 @click.option("--python", metavar="3.N", help="3.12, 3.13 or 3.14; by default this one where Lambda has it, else 3.13.")
 @click.option(
@@ -36,10 +41,12 @@ def command(workload: str | None, arch: str | None, python: str | None, out: Pat
     from lbench.workloads import registry
 
     target = choose_target(python, arch)
+    name = "all"
     if workload is not None:
-        registry.describe(workload)  # refuses a name that is not there, before anything is downloaded
+        name = registry.describe(workload).name  # refuses what is not there, before anything is downloaded
     if out is None:
-        out = Path(f"lbench-{workload or 'all'}-py{target.python}-{target.arch}.zip")
+        name = re.sub(r"\W+", "-", name.replace(".py:", ":"))
+        out = Path(f"lbench-{name}-py{target.python}-{target.arch}.zip")
     if out.suffix != ".zip":
         raise InputError(f"-o {out}: name a file that ends in .zip")
     check_writable(out, "-o")

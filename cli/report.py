@@ -19,6 +19,7 @@ from lbench.analysis.words import (
     seconds_text,
     times_text,
 )
+from lbench.cli.function_report import call_columns, call_lines
 from lbench.cli.listing import Column, print_table
 from lbench.cli.progress import place_text
 from lbench.cli.style import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
@@ -31,11 +32,13 @@ from lbench.engine.session import SessionView
 from lbench.workloads import registry
 from lbench.workloads.parameters import settable
 
-__all__ = ["bound_lines", "failures", "print_report", "result_columns"]
+__all__ = ["bound_lines", "failures", "print_report", "result_columns", "traces"]
 
 _ANSWERS = {
     "same": ("✔ same", RIGHT),
     "wrong": ("✘ wrong", WRONG),
+    "equal": ("= equal", RIGHT),
+    "differ": ("✘ differ", WRONG),
     "unchecked": ("? not checked", WARN),
     "none": ("–", QUIET),
 }
@@ -48,10 +51,12 @@ def bound_lines(plan: Plan) -> list[str]:
         InputError: a region without verified prices.
     """
     params = resolve_params(plan)
-    limits = registry.load(registry.describe(plan.workload)).limits(params)
-    tasks = "" if limits.tasks is None else f" · {count_text(limits.tasks, 'task')}"
+    description = registry.describe(plan.workload)
+    limits = registry.limits(description, params)
+    most = "" if limits.sure else "at most "
+    tasks = "" if limits.tasks is None else f" · {most}{count_text(limits.tasks, 'task')}"
     given = " ".join(f"{name}={value}" for name, value in settable(params).items() if name in plan.params)
-    lines = [f"{plan.workload}{' ' + given if given else ''}{tasks} · seed {plan.seed}"]
+    lines = [f"{description.name}{' ' + given if given else ''}{tasks} · seed {plan.seed}"]
     runs = plan.repeats + plan.warmup
     for choice in plan.backends:
         bound = bound_of(choice, plan, limits)
@@ -78,10 +83,18 @@ def print_report(view: SessionView, document: Document, saved: str) -> None:
         print_table(out, result_columns(comparison))
         out.print()
         _paragraph(out, Text(answer_sentence(comparison), style=BRIGHT))
+    if called := [run for run in view.started_runs if not run.has_answer]:
+        out.print()
+        print_table(out, call_columns(called))
+        out.print()
+        for line in call_lines(called):
+            _paragraph(out, Text(line, style=BRIGHT))
     for line in _unfinished(view):
         _paragraph(out, Text(line))
     for line in failures(view):
         _paragraph(out, Text(line, style=WRONG))
+    for line in traces(view):
+        out.print(Text(f"  {line}", style=QUIET), soft_wrap=True)
     for warning in document.warnings:
         if warning.code != "failed":
             _paragraph(out, Text(f"! {warning.text}", style=WARN))
@@ -175,6 +188,17 @@ def failures(view: SessionView) -> list[str]:
     return list(told)
 
 
+def traces(view: SessionView) -> list[str]:
+    """The traceback of the first failed task of each failed run, each once: what its own code was doing."""
+    told: dict[str, None] = {}
+    for run in view.runs.values():
+        if run.status == "failed" and (tails := run.columns.log_tails):
+            tail = tails[min(tails)]
+            if 'File "' in tail:
+                told[tail.rstrip()] = None
+    return [line for tail in told for line in tail.splitlines()]
+
+
 def _conditions(comparison: Comparison) -> list[str]:
     """What the figures mean: where they come from, by which prices, and how sure the intervals are."""
     lines = []
@@ -207,7 +231,9 @@ def _notes(view: SessionView) -> Iterable[str]:
             told[f"data: {run.started.data.source}"] = None
             told.update(dict.fromkeys(f"data: {note}" for note in run.started.data.notes))
         told.update(dict.fromkeys(f"{run.planned.label}: {note}" for note in run.started.notes))
-    checks = dict.fromkeys(run.answer.check for run in view.runs.values() if run.answer is not None and run.answer.ok)
+    checks = dict.fromkeys(
+        run.answer.check for run in view.runs.values() if run.answer is not None and run.answer.ok is not False
+    )
     told.update(dict.fromkeys(f"checked: {check}" for check in checks))
     return told
 

@@ -27,9 +27,15 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--concurrency", metavar="N", help="Workers locally, environments on Lambda.")
 @click.option("--memory", metavar="MB", help="Memory of a Lambda environment (default 1769, one vCPU).")
-@click.option("--arch", metavar="x86_64|arm64", help="Lambda's processor, for the prices.")
-@click.option("--region", metavar="R", help="AWS region, for the prices (default us-east-1).")
-@click.option("--transport", metavar="direct", help="How an invocation travels.")
+@click.option("--arch", metavar="x86_64|arm64", help="Lambda's processor (default x86_64; emulated this machine's).")
+@click.option("--region", metavar="R", help="AWS region (default: as AWS's own tools find it, else us-east-1).")
+@click.option(
+    "--transport",
+    metavar="direct|event|http-api",
+    help="How an invocation travels: see `lbench backends` (default direct).",
+)
+@click.option("--stack", metavar="NAME", help="The deployment to run on (default lbench).")
+@click.option("--audit", is_flag=True, help="Afterwards read from AWS's log what was billed, in place of estimates.")
 @click.option("--client", metavar="fast|aioboto3", help="What calls Lambda: lbench's own client, or the SDK's.")
 @click.option("--s3-endpoint", metavar="URL", help="An S3 server to use instead of the embedded one.")
 @click.option("--tasks", metavar="N|auto", help="Tasks of the first stage; auto (default): the workload chooses.")
@@ -40,6 +46,9 @@ _FILE = click.Path(path_type=Path)
 @click.option("--data", metavar="PATH", type=_FILE, help="A data file for the workload: see `lbench data`.")
 @click.option("--timeout", metavar="S", help="A task's deadline in seconds (default 300).")
 @click.option("--retries", metavar="N", help="Further attempts of a task that failed (default 2).")
+@click.option("--keep-going", is_flag=True, help="After a task has failed for good, still run the others of its stage.")
+@click.option("--force-cold", is_flag=True, help="function: make every call a cold start (changes a variable of it).")
+@click.option("--allow-update", is_flag=True, help="With --force-cold: the function may be changed for a while.")
 @click.option("--picture", metavar="FILE.png", type=_FILE, help="Write the answer as a picture.")
 @click.option("-o", "--out", metavar="FILE", type=_FILE, help="Write the session as FILE.json or FILE.csv.")
 @click.option("--json", "as_json", is_flag=True, help="The session document on stdout, and nothing else there.")
@@ -55,18 +64,30 @@ def command(
     out: Path | None,
     as_json: bool,
     quiet: bool,
+    keep_going: bool,
+    stack: str | None,
+    audit: bool,
+    force_cold: bool,
+    allow_update: bool,
     **settings: str | None,
 ) -> None:
     """Measure WORKLOAD on several backends, check every answer, and compare time, steadiness and cost.
+
+    WORKLOAD is one of `lbench workloads`, or a job of your own in a Python file: see `lbench new workload`.
 
     \b
     Examples:
       lbench run mandelbrot
       lbench run random_forest --data LoanStats3a.csv -b processes -b emulated:memory=3538
       lbench run mandelbrot -p size=2000 --repeats 5 -o result.json
+      lbench run ./mine.py:job -p n=10
+      lbench run function -p name=my-function -p payload=@event.json -b lambda
 
     Settings of config.toml and LBENCH_* serve as defaults: see `lbench doctor`.
     """
+    import msgspec
+
+    from lbench.cli import function_run
     from lbench.cli.measuring import measure
     from lbench.cli.outputs import check_writable, format_of
     from lbench.config.settings import load, on_hangup
@@ -74,10 +95,17 @@ def command(
     from lbench.errors import InputError
 
     try:
-        chosen = load(settings).values
+        loaded = load(settings)
     except InputError as error:
         raise InputError(str(error).replace("command line: ", "--", 1)) from None
-    plan = _plan(workload, backends, params, transport, _tasks(tasks), data, picture, chosen)
+    chosen = loaded.values
+    if workload == "function" and not backends:
+        backends = function_run.DEFAULT_BACKENDS
+    plan = _plan(workload, backends, params, {"transport": transport, "stack": stack}, _tasks(tasks), data, picture, chosen)
+    given = function_run.forced(plan.params, workload, force_cold=force_cold, allow_update=allow_update)
+    plan = msgspec.structs.replace(plan, keep_going=keep_going, audit=audit, params=given)
+    if workload == "function":
+        plan = function_run.prepare(plan, backends, loaded)
     validate(plan)
     if out is not None:
         format_of(out)
@@ -94,7 +122,7 @@ def _plan(
     workload: str,
     backends: tuple[str, ...],
     params: tuple[str, ...],
-    transport: str | None,
+    ways: dict[str, str | None],
     tasks: int | None,
     data: Path | None,
     picture: Path | None,
@@ -109,7 +137,7 @@ def _plan(
         "memory": chosen.memory_mb,
         "arch": chosen.arch,
         "region": chosen.region,
-        "transport": transport,
+        **ways,
         "client": chosen.client,
         "s3_endpoint": chosen.s3_endpoint,
     }
@@ -118,7 +146,7 @@ def _plan(
     for choice in choices:
         _need_modules(choice.label, choice.settings)
     return Plan(
-        workload=workload,
+        workload=registry.absolute(workload),
         params=dict(_pair(text) for text in params),
         seed=chosen.seed,
         tasks=tasks,
@@ -169,6 +197,10 @@ def _need_modules(label: str, settings: dict[str, Any]) -> None:
     if "client" not in settings:
         return
     needed = ["httptools"] if settings["client"] == "fast" else ["aioboto3"]
-    for module in needed if settings["s3_endpoint"] else [*needed, "moto"]:
+    if "stack" in settings:
+        needed.append("aioboto3")  # what is deployed is asked through the SDK
+    elif not settings["s3_endpoint"]:
+        needed.append("moto")
+    for module in needed:
         if find_spec(module) is None:
             raise InputError(f"{label} needs the package {module}: install it with `pip install {module}`")

@@ -11,12 +11,25 @@ __all__ = ["command"]
 
 
 @click.command()
+@click.argument("workload", metavar="[WORKLOAD]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def command(as_json: bool) -> None:
-    """Workloads, and the parameters that `lbench run WORKLOAD -p NAME=VALUE` takes."""
-    from lbench.cli.fields import field_columns, fields_json
+def command(workload: str | None, as_json: bool) -> None:
+    """Workloads, and the parameters that `lbench run WORKLOAD -p NAME=VALUE` takes.
 
-    described = [registry.describe(name) for name in registry.names()]
+    All of them, those of installed packages too; or one, as in `lbench workloads ./mine.py:job`.
+    """
+    from lbench.cli.fields import field_columns, fields_json
+    from lbench.errors import InputError
+
+    if workload is not None:
+        described = [registry.describe(workload)]
+    else:
+        described = [registry.describe(name) for name in registry.all_names()]
+        for name, one in registry.installed().items():
+            if isinstance(one, InputError):
+                click.echo(f"lbench: {name} cannot be used: {one}", err=True)
+            else:
+                described.append(one)
     if as_json:
         told = [
             {

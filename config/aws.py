@@ -1,4 +1,4 @@
-"""How AWS is reached by the SDK, and what its errors mean to a person: the one place that turns them into a remedy.
+"""How AWS is reached by the SDK; what goes wrong is told by `aws_errors`, which is the one place for that.
 
 The hot path (Invoke, S3) has clients of its own; everything else (CloudFormation, IAM, quotas, prices, logs) goes through
 aioboto3, here. Credentials, endpoint, proxy and CA are botocore's chain's; a source that would have to prompt is refused.
@@ -6,31 +6,31 @@ aioboto3, here. Credentials, endpoint, proxy and CA are botocore's chain's; a so
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import subprocess
 from collections.abc import AsyncIterator
 from typing import Any
 
-from lbench.errors import InputError, LbenchError
+from lbench.config.aws_errors import NO_CREDENTIALS, AwsError, Prompted, told
+from lbench.errors import LbenchError
 
-__all__ = ["DEFAULT_REGION", "AwsError", "Prompted", "aws_client", "aws_session", "refuse_prompts", "told"]
+__all__ = [
+    "DEFAULT_REGION",
+    "AwsError",
+    "Prompted",
+    "aws_client",
+    "aws_session",
+    "find_credentials",
+    "refuse_prompts",
+    "told",
+]
 
 DEFAULT_REGION = "us-east-1"
 _ATTEMPTS = 5
 _CONNECT_S, _READ_S = 10, 70
-
-
-class AwsError(InputError):
-    """AWS refused something, or could not be reached; the message ends with the remedy."""
-
-    def __init__(self, message: str, code: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code  # AWS's own, as in "AccessDenied"
-
-
-class Prompted(Exception):
-    """A source of credentials asked for a person."""
+_PATIENCE_S = 60.0  # a source of credentials that takes longer waits for something: most likely for a person
 
 
 def refuse_prompts(chain: Any) -> None:
@@ -39,10 +39,8 @@ def refuse_prompts(chain: Any) -> None:
         if provider.METHOD == "assume-role":
             provider._prompter = _prompt  # it would read a code of an MFA device from the terminal
         elif provider.METHOD == "custom-process":
-            popen = getattr(provider, "_popen", None)
-            if popen is subprocess.Popen:
-                # Without a terminal of its own a process cannot ask anything, and says so instead.
-                provider._popen = functools.partial(popen, stdin=subprocess.DEVNULL, start_new_session=True)
+            # Without a terminal of its own a process cannot ask anything, and says so instead.
+            provider._popen = functools.partial(provider._popen, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def _prompt(text: str) -> str:
@@ -56,7 +54,7 @@ def aws_session(region: str | None = None) -> Any:
         region: None: the chain's, else us-east-1.
 
     Raises:
-        InputError: the profile or the configuration cannot be used.
+        AwsError: the profile or the configuration cannot be used.
     """
     import aioboto3
     from botocore.exceptions import BotoCoreError
@@ -71,6 +69,25 @@ def aws_session(region: str | None = None) -> Any:
     return session
 
 
+async def find_credentials(session: Any, *, patience_s: float = _PATIENCE_S) -> Any:
+    """The session's credentials, found and read (botocore's `ReadOnlyCredentials`); None: there are none.
+
+    Raises:
+        AwsError: they cannot be had, or would need a person; without anything that their source has said.
+    """
+    try:
+        async with asyncio.timeout(patience_s):
+            found = await session._session.get_credentials()
+            return None if found is None else await found.get_frozen_credentials()
+    except TimeoutError:
+        raise AwsError(
+            f"the source of the AWS credentials did not answer in {patience_s:g} s: does it wait for input? "
+            "Log in first, or use another profile"
+        ) from None
+    except Exception as error:  # whatever a source raises: told without its text where that may hold a secret
+        raise told(error, "looking for AWS credentials") from None
+
+
 @contextlib.asynccontextmanager
 async def aws_client(session: Any, service: str, *, region: str | None = None) -> AsyncIterator[Any]:
     """A client with bounded patience; what goes wrong in the block is told as a remedy.
@@ -78,30 +95,26 @@ async def aws_client(session: Any, service: str, *, region: str | None = None) -
     Raises:
         AwsError: see `told`.
     """
-    from botocore.config import Config
+    from aiobotocore.config import AioConfig
     from botocore.exceptions import BotoCoreError, ClientError
 
-    config = Config(
+    config = AioConfig(
         defaults_mode="standard",  # `auto` would ask the machine's metadata service where it is
         retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
         connect_timeout=_CONNECT_S,
         read_timeout=_READ_S,
     )
+    region = region or session.region_name
     try:
+        if await find_credentials(session) is None:
+            raise AwsError(NO_CREDENTIALS)
         async with session.client(service, region_name=region, config=config) as client:
             yield client
     except LbenchError:
         raise
     except (BotoCoreError, ClientError, Prompted) as error:
-        raise told(error, f"asking {service}") from None
-
-
-def told(error: BaseException, doing: str) -> AwsError:
-    """One line that says what happened and what to do; never a text that may hold a secret."""
-    from botocore import exceptions
-
-    text = " ".join(str(error).split())
-    code = None
-    if isinstance(error, exceptions.ClientError):
-        code = str(error.response.get("Error", {}).get("Code", "")) or None
-    return AwsError(f"{doing}: {text}", code)
+        raise told(error, f"asking {service}", region=region) from None
+    except ValueError as error:
+        if "endpoint" not in str(error):
+            raise
+        raise AwsError(f"the AWS endpoint cannot be used ({error}): see AWS_ENDPOINT_URL and the profile") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lbench.errors import InputError
 
-__all__ = ["cache_folder", "config_file", "runtime_folder", "sessions_folder"]
+__all__ = ["cache_folder", "config_file", "data_folder", "runtime_folder", "sessions_folder"]
 
 
 def _home(variable: str, fallback: str) -> Path:
@@ -41,6 +41,15 @@ def sessions_folder() -> Path:
         InputError: it cannot be made.
     """
     return _made(_home("XDG_DATA_HOME", ".local/share") / "sessions")
+
+
+def data_folder(name: str) -> Path:
+    """A folder of what must outlast a process.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    return _made(_home("XDG_DATA_HOME", ".local/share") / name)
 
 
 def cache_folder(name: str) -> Path:

@@ -29,7 +29,9 @@ class LambdaLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     concurrency: int  # environments at once, per account and region
     ramp_environments_per_10_s: int
     log_tail_max_bytes: int
+    log_retention_days: tuple[int, ...]  # that a log group can have
     throttle_reasons: tuple[str, ...]
+    regions_enabled_by_default: tuple[str, ...]  # any other has to be enabled for the account first
 
 
 @functools.cache

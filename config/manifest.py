@@ -7,6 +7,7 @@ in it, so that a mismatch is told before anything is started or uploaded.
 from __future__ import annotations
 
 import platform
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,12 +18,21 @@ from msgspec import Meta
 
 from lbench.errors import InputError
 
-__all__ = ["MANIFEST", "Architecture", "Manifest", "host_architecture", "read_manifest"]
+__all__ = ["MANIFEST", "Architecture", "Manifest", "OwnPacked", "canonical_name", "host_architecture", "read_manifest"]
 
 MANIFEST = "lbench-package.json"
 _LARGEST = 1_000_000  # bytes; ours have a few hundred
 
 Architecture = Literal["x86_64", "arm64"]
+
+
+class OwnPacked(msgspec.Struct, frozen=True):
+    """A user's own workload in a package."""
+
+    digest: str  # SHA-256 (hex) of its files
+    file: str  # its module's, below the function's root
+    module: str
+    function: str
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,9 +44,24 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     handler: str
     python: Annotated[str, Meta(pattern=r"^3\.\d+$")]  # "3.13": the only minor version that its libraries work with
     arch: Architecture
-    workloads: tuple[str, ...]  # those whose libraries are in it
+    workloads: tuple[str, ...]  # those whose libraries are in it (`Description.packed`)
     packages: dict[str, str]  # libraries and their versions
     compiled: str | None  # the interpreter whose .pyc are in it ("CPython 3.13.0"); None: sources only
+    own: dict[str, OwnPacked] = {}  # of users, by their names in `workloads`
+
+    @property
+    def preload(self) -> str:
+        """What environments import while they start (the handler's LBENCH_PRELOAD); empty: nothing."""
+        if len(self.workloads) != 1:
+            return ""
+        name = self.workloads[0]
+        return f"{self.own[name].module}:{self.own[name].function}" if name in self.own else name
+
+
+def canonical_name(requirement: str) -> str:
+    """The distribution that a requirement ("Scikit_learn>=1.6") names, in the form in which names are compared (PEP 503)."""
+    found = re.match(r"[A-Za-z0-9._-]+", requirement.strip())
+    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else requirement
 
 
 def host_architecture() -> Architecture | None:

@@ -1,22 +1,46 @@
-"""List prices by region, read from `prices.toml`, where every row has its source and its date."""
+"""List prices by region: those shipped in `prices.toml`, where every row has its source and its date, and newer ones.
+
+`lbench prices --refresh` (`price_list`) keeps a region's prices in the cache; each row that is newer than the shipped one
+takes its place. The file's rows have the same names and units as prices.toml, so there is one way to read both.
+"""
 
 from __future__ import annotations
 
 import datetime
 import functools
+import os
+import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from lbench.config.folders import cache_folder
 from lbench.errors import InputError
 
-__all__ = ["ARCHITECTURES", "Machine", "Rates", "machines", "rates", "regions"]
+__all__ = [
+    "ARCHITECTURES",
+    "STALE_DAYS",
+    "Machine",
+    "Price",
+    "Rates",
+    "Snapshot",
+    "SnapshotRow",
+    "age_days",
+    "machines",
+    "prices",
+    "rates",
+    "regions",
+    "save_snapshot",
+    "shipped_price",
+]
 
 ARCHITECTURES = ("x86_64", "arm64")
+STALE_DAYS = 90  # AWS has changed Lambda's prices less than once a year; older ones are told as such
 
+_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d\Z")
 _USD = Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)?$")]  # text, so that no float comes near it
 
 
@@ -36,6 +60,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     s3_storage_gb_month_usd: Decimal | None = None
     logs_gb_usd: Decimal | None = None  # a GB of log taken in
     transfer_gb_usd: Decimal | None = None  # a GB out to the internet; in is free
+    http_api_request_usd: Decimal | None = None  # one call of API Gateway's HTTP API, of up to 512 KB
     price_date: str  # of the duration row, ISO 8601
     price_source: str  # of the duration row
 
@@ -53,15 +78,48 @@ class Machine(msgspec.Struct, frozen=True):
     price_source: str
 
 
+class Price(msgspec.Struct, frozen=True):
+    """One row as a person sees it."""
+
+    name: str  # as in prices.toml, which has the unit in it
+    usd: str
+    source: str
+    date: str  # ISO 8601
+    age_days: int
+    refreshed: bool  # it is from the cache
+
+    @property
+    def stale(self) -> bool:
+        """It may have changed since."""
+        return self.age_days > STALE_DAYS
+
+
+class SnapshotRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A price as the Price List API told it."""
+
+    usd: _USD
+    source: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A region's prices as they were fetched, by the names of prices.toml."""
+
+    region: str
+    fetched: datetime.date
+    rows: dict[str, SnapshotRow]
+    version: Literal[1] = 1
+
+
 class _Row(msgspec.Struct, forbid_unknown_fields=True):
     usd: _USD
     source: str
     date: datetime.date
+    refreshed: bool = False
 
 
-class _Region(msgspec.Struct, forbid_unknown_fields=True):
+class _Region(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     duration_x86_64_per_gb_s: _Row
-    duration_arm64_per_gb_s: _Row
+    duration_arm64_per_gb_s: _Row | None = None
     request: _Row
     storage_per_gb_s: _Row
     s3_put_per_1000: _Row | None = None
@@ -69,6 +127,7 @@ class _Region(msgspec.Struct, forbid_unknown_fields=True):
     s3_storage_per_gb_month: _Row | None = None
     logs_per_gb: _Row | None = None
     transfer_out_per_gb: _Row | None = None
+    http_api_per_million: _Row | None = None
 
 
 class _MachineRow(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,12 +154,112 @@ def _file() -> _File:
     return msgspec.convert(table, _File)
 
 
+def _snapshot_file(region: str) -> Path:
+    return cache_folder("prices") / f"{region}.json"
+
+
+def save_snapshot(snapshot: Snapshot) -> Path:
+    """Keep a region's prices in the cache.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    path = _snapshot_file(snapshot.region)
+    part = path.with_suffix(f".{os.getpid()}")
+    try:
+        part.write_bytes(msgspec.json.encode(snapshot))
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot keep the prices in {path}: {error.strerror}") from None
+    return path
+
+
+def _snapshot(region: str) -> Snapshot | None:
+    """What the cache has for a region; a file that cannot be read is as none: it can be fetched again."""
+    if not _REGION.match(region):
+        return None
+    try:
+        found = msgspec.json.decode(_snapshot_file(region).read_bytes(), type=Snapshot)
+    except (OSError, InputError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return found if found.region == region else None
+
+
+def _region(region: str) -> _Region | None:
+    """A region's rows, each the newer of the shipped one and the cache's."""
+    shipped = _file().regions.get(region)
+    snapshot = _snapshot(region)
+    if snapshot is None:
+        return shipped
+    rows: dict[str, Any] = (
+        {} if shipped is None else {name: getattr(shipped, name) for name in _Region.__struct_fields__}
+    )
+    for name, row in snapshot.rows.items():
+        known = rows.get(name)
+        if name in _Region.__struct_fields__ and (known is None or known.date <= snapshot.fetched):
+            source = f"AWS Price List API, {row.source}"
+            rows[name] = _Row(usd=row.usd, source=source, date=snapshot.fetched, refreshed=True)
+    try:
+        return _Region(**rows)
+    except TypeError:  # too little to charge by
+        return shipped
+
+
 def regions() -> list[str]:
-    """The regions with verified prices, in the alphabet's order."""
-    return sorted(_file().regions)
+    """The regions with verified prices, shipped or refreshed, in the alphabet's order."""
+    try:
+        cached = {path.stem for path in cache_folder("prices").glob("*.json")}
+    except InputError:
+        cached = set()
+    return sorted(set(_file().regions) | {region for region in cached if _region(region) is not None})
 
 
-@functools.cache
+def age_days(date: str) -> int:
+    """Days since an ISO 8601 date; 0 for one that is to come."""
+    return max(0, (datetime.date.today() - datetime.date.fromisoformat(date)).days)
+
+
+def prices(region: str) -> list[Price]:
+    """A region's prices with source and age, in the order of prices.toml.
+
+    Raises:
+        InputError: there are none.
+    """
+    found = _found(region)
+    return [
+        Price(
+            name=name,
+            usd=row.usd,
+            source=_source(row),
+            date=row.date.isoformat(),
+            age_days=age_days(row.date.isoformat()),
+            refreshed=row.refreshed,
+        )
+        for name in _Region.__struct_fields__
+        if (row := getattr(found, name)) is not None
+    ]
+
+
+def shipped_price(region: str, name: str) -> Decimal | None:
+    """The price of a row of prices.toml as it is shipped; None: it has none."""
+    found = _file().regions.get(region)
+    return None if found is None else _price(getattr(found, name))
+
+
+def _found(region: str) -> _Region:
+    found = _region(region)
+    if found is None:
+        raise InputError(
+            f"no verified prices for region {region!r}: fetch them with `lbench prices --refresh --region {region}`, or "
+            f"choose one of {', '.join(regions())} with --region"
+        )
+    return found
+
+
+def _source(row: _Row) -> str:
+    return row.source if row.refreshed else _file().sources[row.source]
+
+
 def rates(region: str, architecture: str) -> Rates:
     """The prices of a region for `x86_64` or `arm64`.
 
@@ -109,12 +268,10 @@ def rates(region: str, architecture: str) -> Rates:
     """
     if architecture not in ARCHITECTURES:
         raise InputError(f"unknown architecture {architecture!r}: it is one of {', '.join(ARCHITECTURES)}")
-    found = _file().regions.get(region)
-    if found is None:
-        raise InputError(
-            f"no verified prices for region {region!r}: choose one of {', '.join(regions())} with --region"
-        )
+    found = _found(region)
     duration = found.duration_arm64_per_gb_s if architecture == "arm64" else found.duration_x86_64_per_gb_s
+    if duration is None:
+        raise InputError(f"region {region!r} has no price for {architecture}: use --arch x86_64, or another region")
     return Rates(
         region=region,
         architecture=architecture,
@@ -126,8 +283,9 @@ def rates(region: str, architecture: str) -> Rates:
         s3_storage_gb_month_usd=_price(found.s3_storage_per_gb_month),
         logs_gb_usd=_price(found.logs_per_gb),
         transfer_gb_usd=_price(found.transfer_out_per_gb),
+        http_api_request_usd=_each(found.http_api_per_million, -6),
         price_date=duration.date.isoformat(),
-        price_source=_file().sources[duration.source],
+        price_source=_source(duration),
     )
 
 
@@ -135,9 +293,9 @@ def _price(row: _Row | None) -> Decimal | None:
     return None if row is None else Decimal(row.usd)
 
 
-def _each(row: _Row | None) -> Decimal | None:
-    """The price of one, from the price of a thousand."""
-    return None if row is None else Decimal(row.usd).scaleb(-3)
+def _each(row: _Row | None, power: int = -3) -> Decimal | None:
+    """The price of one, from the price of a thousand (or of 10 to the other power, negated)."""
+    return None if row is None else Decimal(row.usd).scaleb(power)
 
 
 @functools.cache

@@ -48,9 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "
         Literal["fast", "aioboto3"], Meta(description="what calls Lambda: the thin client, or the SDK's")
     ] = "fast"
     schedule: Annotated[
-        Literal["isolated", "alternating", "concurrent"],
-        Meta(description="in which order backends and repeats run"),
-    ] = "isolated"
+        Literal["isolated", "alternating", "concurrent"] | None,
+        Meta(description="in which order backends and repeats run (none: isolated, and AWS beside the rest)"),
+    ] = None
     timeout_s: Annotated[float, Meta(gt=0, le=900, description="seconds that a task may take, its deadline")] = 300.0
     retries: Annotated[
         int, Meta(ge=0, le=100, description="further attempts of a task that failed or was throttled")

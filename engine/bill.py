@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from lbench.config.limits import limits
 from lbench.engine import cost
-from lbench.engine.columns import STATUSES
+from lbench.engine.backends.base import Outcome
+from lbench.engine.columns import BILLED_SOURCES, STATUSES
+from lbench.engine.events import Pricing
 from lbench.engine.model import Cost, CostTexts
 from lbench.engine.session import RunView
 
-__all__ = ["run_bill", "run_cost_of"]
+__all__ = ["attempt_usd", "run_bill", "run_cost_of", "session_usd", "worst_attempt_usd"]
 
 _RAN = [STATUSES.index(name) for name in ("ok", "error", "timeout", "superseded")]
-_CANCELLED = STATUSES.index("cancelled")
+_CANCELLED, _SUPERSEDED = STATUSES.index("cancelled"), STATUSES.index("superseded")
+_ESTIMATED = BILLED_SOURCES.index("estimated")
 
 
 def _elapsed_of(run: RunView, mask: Any, now_s: float | None) -> Any:
@@ -46,23 +51,81 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
     columns = run.columns
     status, billed = columns["status"], columns["billed_ms"]
     ran = np.isin(status, _RAN)
+    ran = ran | (status == _CANCELLED)  # an audit may have told what that was billed
     known = ran & (billed >= 0)
-    open_ended = (ran & (billed < 0)) | (status == _CANCELLED)
+    open_ended = ran & (billed < 0)
     if now_s is not None:
         open_ended = open_ended | (status < 0)
     elapsed = _elapsed_of(run, open_ended, now_s)
     received = columns["response_bytes"]
     most = cost.worst_ms(pricing.deadline_s)
     estimated = np.minimum(np.ceil(np.maximum(elapsed, 0) * 1000), most).astype(np.int64)
+    calls = int(known.sum()) + len(estimated)
     return cost.run_cost(
         pricing.rates,
         int(billed[known].sum(dtype=np.int64)) + int(estimated.sum()),
         memory_mb=pricing.memory_mb,
         ephemeral_mb=pricing.ephemeral_mb,
-        requests=int(known.sum()) + len(estimated),
+        requests=calls,
         s3_requests={"put": run.s3_put, "get": run.s3_get},
         transfer_bytes=int(received[received > 0].sum(dtype=np.int64)),
+        log_bytes=cost.log_bytes(calls, int((ran & (columns["cold"] == 1)).sum()), _written(columns.log_tails)),
     )
+
+
+def _written(log_tails: dict[int, str]) -> int:
+    """What functions are known to have written to the log, in bytes: only of failed ones anything is known."""
+    return sum(len(text.encode()) for text in log_tails.values())
+
+
+def session_usd(runs: Iterable[RunView], now_s: Mapping[str, float] | None = None) -> Decimal:
+    """What all these runs have cost so far; `now_s`: of each run that is under way, seconds since its start."""
+    bills = (run_bill(run, (now_s or {}).get(run.id)).usd for run in runs if run.started is not None)
+    return cost.total_usd([Decimal(0), *bills]) or Decimal(0)
+
+
+def attempt_usd(pricing: Pricing, outcome: Outcome) -> Decimal | None:
+    """What one attempt adds to its run's bill; None where it ran and its billed time is not known."""
+    assert pricing.rates is not None and pricing.memory_mb is not None
+    throttled = outcome.failure is not None and outcome.failure.kind == "throttled"
+    if outcome.billed_ms is None and not throttled:
+        return None
+    tail = None if outcome.failure is None else outcome.failure.log_tail
+    calls = 0 if throttled else 1
+    bill = cost.run_cost(
+        pricing.rates,
+        (outcome.billed_ms or 0) * calls,
+        memory_mb=pricing.memory_mb,
+        ephemeral_mb=pricing.ephemeral_mb,
+        requests=calls,
+        s3_requests=outcome.s3_requests,
+        transfer_bytes=outcome.response_bytes or 0,
+        log_bytes=cost.log_bytes(calls, calls if outcome.cold else 0, len((tail or "").encode())),
+    )
+    return bill.usd
+
+
+def worst_attempt_usd(pricing: Pricing, s3_each: Mapping[str, int]) -> Decimal:
+    """The most that one attempt can add to its run's bill, but for a result fetched from S3, whose size is not known.
+
+    Args:
+        pricing: of a run that is charged.
+        s3_each: the S3 requests that an attempt can make at most, {"put": n, "get": n}.
+    """
+    assert pricing.rates is not None and pricing.memory_mb is not None
+    lambda_limits = limits()
+    bill = cost.run_cost(
+        pricing.rates,
+        cost.worst_ms(pricing.deadline_s),
+        memory_mb=pricing.memory_mb,
+        ephemeral_mb=pricing.ephemeral_mb,
+        requests=1,
+        s3_requests=s3_each,
+        transfer_bytes=lambda_limits.payload_max_bytes,
+        log_bytes=cost.log_bytes(1, 1, lambda_limits.log_tail_max_bytes),
+    )
+    assert bill.usd is not None
+    return bill.usd
 
 
 def run_cost_of(run: RunView) -> Cost | None:
@@ -72,6 +135,7 @@ def run_cost_of(run: RunView) -> Cost | None:
     bill = run_bill(run)
     pricing = run.started.pricing
     known = pricing.rates
+    estimated = [] if known is None else _estimated(run)
     return Cost(
         usd=None if bill.usd is None else cost.usd_text(bill.usd),
         bound_usd=pricing.bound_usd,
@@ -82,4 +146,25 @@ def run_cost_of(run: RunView) -> Cost | None:
         price_source=known.price_source if known else None,
         unpriced=list(bill.left_out),
         machine_rent_basis=pricing.rent_basis,
+        estimated=estimated,
     )
+
+
+def _estimated(run: RunView) -> list[str]:
+    """Which amounts of a bill are estimates, and of what."""
+    columns = run.columns
+    status, billed, source = columns["status"], columns["billed_ms"], columns["billed_source"]
+    told = []
+    if abandoned := int((((status == _CANCELLED) | (status == _SUPERSEDED)) & (billed < 0)).sum()):
+        told.append(
+            f"duration: {abandoned} abandoned invocation{'s' * (abandoned > 1)} counted up to then; on AWS each runs on "
+            "to its end, at most to its deadline"
+        )
+    ran = np.isin(status, _RAN) & (status != _SUPERSEDED)
+    if unknown := int((ran & ((billed < 0) | (source == _ESTIMATED))).sum()):
+        told.append(
+            f"duration: {unknown} invocation{'s' * (unknown > 1)} without AWS's report, by this machine's clock"
+        )
+    if len(columns):
+        told.append("logs: by the length of AWS's own lines; what tasks print is not counted")
+    return told

@@ -5,12 +5,14 @@ A row is an invocation's number in its run. What was not measured is NaN, -1 or 
 
 from __future__ import annotations
 
+import mmap
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.engine.events import Dispatched, Returned
+from lbench.engine.events import Audited, Dispatched, Returned
 from lbench.engine.model import ErrorInfo
 
 __all__ = ["BILLED_SOURCES", "STATUSES", "Columns"]
@@ -27,7 +29,6 @@ _DTYPES: dict[str, tuple[str, Any]] = {
     "stage": ("i4", -1),
     "task": ("i4", -1),
     "attempt": ("i4", -1),
-    "hedge_of": ("i4", -1),
     "environment": ("i4", -1),
     "cold": ("i1", -1),
     "status": ("i1", -1),
@@ -40,25 +41,29 @@ _DTYPES: dict[str, tuple[str, Any]] = {
     "request_bytes": ("i8", -1),
     "response_bytes": ("i8", -1),
     "via_s3": ("i1", -1),
-    "request_id": ("S36", b""),
+    "request_id": ("V16", b""),  # a UUID's bytes, as AWS's are; others are kept aside
 }
 _WHOLE = ("billed_ms", "memory_mb", "max_memory_mb", "request_bytes", "response_bytes")
 _FLAGS = ("cold", "via_s3")
 _GROWTH = 1.25
+_BLOCK = 1024  # rows that are made ready at once
+_MAPPED_BYTES = 1 << 17  # from there on an array has a mapping of its own
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Columns:
-    """The invocations of one run; about 160 bytes each. `columns["compute_ms"]` is the column as it stands."""
+    """The invocations of one run; about 130 bytes each. `columns["compute_ms"]` is the column as it stands."""
 
     def __init__(self) -> None:
         self.count = 0
         self.environments: list[str] = []  # a row's `environment` is an index into these
         self.errors: dict[int, ErrorInfo] = {}
         self.log_tails: dict[int, str] = {}
+        self.hedge_of: dict[int, int] = {}  # the rows that double another: few
+        self._request_ids: dict[int, str] = {}  # those that are no UUIDs
         self._environment_codes: dict[str, int] = {}
-        self._arrays: dict[str, NDArray[Any]] = {
-            name: np.full(64, fill, dtype=dtype) for name, (dtype, fill) in _DTYPES.items()
-        }
+        self._arrays: dict[str, NDArray[Any]] = {name: _room(64, dtype) for name, (dtype, _) in _DTYPES.items()}
+        self._ready = 0  # rows that hold what stands for nothing
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name][: self.count]
@@ -77,13 +82,19 @@ class Columns:
         return code
 
     def _reach(self, row: int) -> None:
-        size = len(self._arrays["stage"])
-        if row >= size:
-            new = max(row + 1, int(size * _GROWTH) + 64)
-            for name, (dtype, fill) in _DTYPES.items():
-                grown = np.full(new, fill, dtype=dtype)
-                grown[:size] = self._arrays[name]
-                self._arrays[name] = grown
+        if row >= self._ready:
+            size = len(self._arrays["stage"])
+            if row >= size:
+                new = max(row + 1, int(size * _GROWTH) + 64)
+                for name, (dtype, _) in _DTYPES.items():
+                    grown = _room(new, dtype)
+                    grown[: self._ready] = self._arrays[name][: self._ready]
+                    self._arrays[name] = grown
+                size = new
+            ready = min(size, row + _BLOCK)
+            for name, (_, fill) in _DTYPES.items():
+                self._arrays[name][self._ready : ready] = np.void(bytes(16)) if name == "request_id" else fill
+            self._ready = ready
         self.count = max(self.count, row + 1)
 
     def dispatch(self, event: Dispatched) -> None:
@@ -94,7 +105,8 @@ class Columns:
         put["stage"][row] = event.stage
         put["task"][row] = event.task
         put["attempt"][row] = event.attempt
-        put["hedge_of"][row] = -1 if event.hedge_of is None else event.hedge_of
+        if event.hedge_of is not None:
+            self.hedge_of[row] = event.hedge_of
         put["environment"][row] = self.environment_code(event.environment)
         put["queued_s"][row] = event.queued_s
         put["dispatched_s"][row] = event.dispatched_s
@@ -115,11 +127,30 @@ class Columns:
         if event.billed_source is not None:
             put["billed_source"][row] = _SOURCE_CODE[event.billed_source]
         if event.request_id is not None:
-            put["request_id"][row] = event.request_id.encode("ascii", "replace")[:36]
+            self._put_request_id(row, event.request_id)
         if event.error is not None:
             self.errors[row] = event.error
         if event.log_tail is not None:
             self.log_tails[row] = event.log_tail
+
+    def audit(self, event: Audited) -> None:
+        """What AWS has billed takes the place of an estimate."""
+        put, row = self._arrays, event.n
+        put["billed_ms"][row] = event.billed_ms
+        put["billed_source"][row] = _SOURCE_CODE["audit"]
+        for name in ("init_ms", "memory_mb", "max_memory_mb"):
+            value = getattr(event, name)
+            if value is not None:
+                put[name][row] = value
+        if event.request_id is not None:
+            self._put_request_id(row, event.request_id)
+
+    def _put_request_id(self, row: int, text: str) -> None:
+        if _UUID.fullmatch(text):
+            self._arrays["request_id"][row] = bytes.fromhex(text.replace("-", ""))
+            self._request_ids.pop(row, None)
+        else:
+            self._request_ids[row] = text[:36]
 
     def row(self, row: int) -> dict[str, Any]:
         """One invocation by the names of the session document (without `usd`)."""
@@ -127,7 +158,7 @@ class Columns:
         told: dict[str, Any] = {}
         for name in ("stage", "task", "attempt"):
             told[name] = int(arrays[name][row])
-        told["hedge_of"] = _or_none(int(arrays["hedge_of"][row]))
+        told["hedge_of"] = self.hedge_of.get(row)
         code = int(arrays["environment"][row])
         told["environment"] = None if code < 0 else self.environments[code]
         status = int(arrays["status"][row])
@@ -145,11 +176,27 @@ class Columns:
             told[name] = None if flag < 0 else bool(flag)
         source = int(arrays["billed_source"][row])
         told["billed_source"] = None if source < 0 else BILLED_SOURCES[source]
-        request_id = bytes(arrays["request_id"][row])
-        told["request_id"] = request_id.decode("ascii") if request_id else None
+        told["request_id"] = self._request_ids.get(row) or _uuid_text(arrays["request_id"][row].tobytes())
         told["error"] = self.errors.get(row)
         told["log_tail"] = self.log_tails.get(row)
         return told
+
+
+def _room(rows: int, dtype: str) -> NDArray[Any]:
+    """An array that takes memory only as it is filled, and gives all of it back when a larger one takes its place.
+
+    The allocator's heap would keep holes between a score of arrays that grow in turn: more than they hold.
+    """
+    size_bytes = rows * np.dtype(dtype).itemsize
+    if size_bytes < _MAPPED_BYTES:
+        return np.empty(rows, dtype=dtype)
+    return np.frombuffer(mmap.mmap(-1, size_bytes), dtype=dtype)
+
+
+def _uuid_text(told: bytes) -> str | None:
+    """A UUID as it is written; None: there is none."""
+    text = told.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:])) if any(told) else None
 
 
 def _or_none(value: int) -> int | None:

@@ -10,16 +10,23 @@ import contextlib
 import gc
 import itertools
 import time
+from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from lbench.config.folders import cache_folder
 from lbench.engine import checking
+from lbench.engine.backends import catalog
 from lbench.engine.backends.base import Backend, EnvironmentInfo, Published
-from lbench.engine.backends.opening import open_backend
+from lbench.engine.backends.opening import look_at, open_backend
+from lbench.engine.backends.survey import Survey
+from lbench.engine.budget import Budget, OverBudget, Purse
 from lbench.engine.check import Request, Verdict
 from lbench.engine.events import (
     Answered,
@@ -32,22 +39,24 @@ from lbench.engine.events import (
     Sampled,
     Warned,
 )
-from lbench.engine.journal import Journal
+from lbench.engine.journal import JOURNAL_NAME, Journal, read_events
 from lbench.engine.lag import LagMeter
-from lbench.engine.model import DataInfo, Driver, LambdaEnvironment, RunStatus
+from lbench.engine.model import DataInfo, Driver, LambdaEnvironment, RunStatus, Schedule
 from lbench.engine.plan import BackendChoice, Plan, resolve_params, validate
 from lbench.engine.previews import Previews
-from lbench.engine.pricing import pricing_of
+from lbench.engine.pricing import pricing_of, s3_each
 from lbench.engine.runner import Policy, RunCancelled, RunFailed, Runner, offload_to_thread
 from lbench.engine.samples import Sampler
+from lbench.engine.session import fold
+from lbench.engine.temporary import Temporary
 from lbench.engine.versions import code_digest
 from lbench.errors import LbenchError
 from lbench.workloads import dataset, registry
 from lbench.workloads.encoding import encode
-from lbench.workloads.model import Params, Workload
+from lbench.workloads.model import Description, Params, Workload
 from lbench.workloads.parameters import settable
 
-__all__ = ["Conductor"]
+__all__ = ["Conductor", "relative"]
 
 _SAMPLE_S = 1.0
 _DATA_NAME = "data.lbds"
@@ -58,11 +67,13 @@ class _Job:
     """What all runs of a plan have in common."""
 
     plan: Plan
+    description: Description
     workload: Workload[Any]
     params: Params
     data: Any
     info: DataInfo | None
     published: Published | None
+    found: dict[str, Survey | None] = field(default_factory=dict)  # by a backend's label, what AWS has for it
 
 
 @dataclass(slots=True)
@@ -73,6 +84,9 @@ class _Planned:
     choice: BackendChoice
     repeat: int
     warmup: bool
+
+
+_Entry = tuple[_Planned, Backend, float | None]  # a run, its open backend, and how long that took for the first
 
 
 class Conductor:
@@ -87,6 +101,7 @@ class Conductor:
         self._cancelled = False
         self._paused = False
         self._pictured = False
+        self._budget: Budget | None = None
         self._broken: set[str] = set()  # labels whose run failed: the same would happen again
 
     def cancel(self) -> None:
@@ -114,14 +129,20 @@ class Conductor:
         validate(plan)
         self._pictured = False
         self._broken.clear()
+        self._budget = None if plan.max_usd is None else Budget(Decimal(str(plan.max_usd)))
         try:
             job = await self._prepare(plan)
+            await self._look(plan, job)
             groups = self._plan_runs(plan, job)
-            if plan.schedule == "isolated":
+            if plan.schedule is None:
+                await self._by_default(job, groups)
+            elif plan.schedule == "isolated":
                 for group in groups:
                     await self._series(job, [group])
             else:
                 await self._series(job, groups)
+            if plan.audit and not self._cancelled:
+                await self._audit()
             return not self._cancelled
         finally:
             self._cancelled = False  # here, not at the start: a cancel may come before the plan's first step
@@ -149,7 +170,17 @@ class Conductor:
             published = Published(file, digest, size)
             info = DataInfo(data.source, digest, data.rows, data.columns, size, data.notes)
             data = dataset.open_dataset(file)
-        return _Job(plan, workload, params, data, info, published)
+        # Everything after this runs just what was looked at, whatever becomes of a user's own file meanwhile.
+        pinned = msgspec.structs.replace(plan, workload=description.pinned)
+        return _Job(pinned, description, workload, params, data, info, published)
+
+    async def _look(self, plan: Plan, job: _Job) -> None:
+        """What is not on this machine is looked at before any run is begun: then nothing has been spent."""
+        tasks = job.workload.limits(job.params).tasks
+        for choice in plan.backends:
+            if not catalog.shares_machine(choice.name):
+                self._journal.write(Phase(f"looking for {choice.label} on AWS"))
+            job.found[choice.label] = await look_at(choice, plan, tasks)
 
     def _plan_runs(self, plan: Plan, job: _Job) -> list[list[_Planned]]:
         groups: list[list[_Planned]] = []
@@ -160,11 +191,14 @@ class Conductor:
                 repeat = number + plan.warmup if warmup else number
                 group.append(_Planned(f"r{next(self._numbers)}", choice, repeat, warmup))
             groups.append(group)
+        here, away = _apart(groups)
+        by_default: Schedule = "concurrent" if here and away else "isolated"
+        limits = job.workload.limits(job.params)
         for run in itertools.chain.from_iterable(groups):
             self._journal.write(
                 RunPlanned(
                     run=run.id,
-                    workload=plan.workload,
+                    workload=job.description.name,
                     params=settable(job.params),
                     seed=plan.seed,
                     backend=run.choice.name,
@@ -172,52 +206,88 @@ class Conductor:
                     origin="emulated" if run.choice.name == "emulated" else "measured",
                     repeat=run.repeat,
                     warmup=run.warmup,
-                    schedule=plan.schedule,
-                    tasks=job.workload.limits(job.params).tasks,
+                    schedule=plan.schedule or by_default,
+                    tasks=limits.tasks if limits.sure else None,
                 )
             )
         return groups
 
     # -- the runs
 
+    async def _by_default(self, job: _Job, groups: list[list[_Planned]]) -> None:
+        """What shares this machine's cores in isolation; AWS beside the first of it, a run beside a run."""
+        here, away = _apart(groups)
+        async with contextlib.AsyncExitStack() as stack:
+            beside = deque(await self._open_all(job, away, stack))
+            for group in here:
+                async with contextlib.AsyncExitStack() as own:
+                    for turn in await self._open_all(job, [group], own):
+                        await self._at_once(job, turn + (beside.popleft() if beside else []))
+            for turn in beside:
+                await self._at_once(job, turn)
+
     async def _series(self, job: _Job, groups: list[list[_Planned]]) -> None:
         """Open these groups' backends and run them: turn by turn, or all at once where the schedule says so."""
         async with contextlib.AsyncExitStack() as stack:
-            opened: list[tuple[list[_Planned], Backend, float]] = []
-            for group in groups:
-                if self._cancelled:
-                    return
-                label = group[0].choice.label
-                try:
-                    backend, setup_s = await stack.enter_async_context(self._opened(job, group[0].choice))
-                except (LbenchError, OSError) as error:
-                    self._never_started(group, f"{label} could not be opened: {error}")
-                    continue
-                opened.append((group, backend, setup_s))
-            turns = max((len(group) for group, _, _ in opened), default=0)
-            for turn in range(turns):
-                entries = [(group[turn], backend, setup_s if turn == 0 else None) for group, backend, setup_s in opened]
-                if job.plan.schedule == "concurrent":  # checked afterwards: nothing computes beside a run
-                    answers = await asyncio.gather(*(self._one(job, *entry) for entry in entries))
-                    for (run, _, _), answer in zip(entries, answers, strict=True):
-                        await self._judge(job, run, answer)
+            for turn in await self._open_all(job, groups, stack):
+                if job.plan.schedule == "concurrent":
+                    await self._at_once(job, turn)
                 else:
-                    for entry in entries:
+                    for entry in turn:
                         await self._judge(job, entry[0], await self._one(job, *entry))
+
+    async def _open_all(
+        self, job: _Job, groups: list[list[_Planned]], stack: contextlib.AsyncExitStack
+    ) -> list[list[_Entry]]:
+        """Open these groups' backends; their runs, turn by turn."""
+        opened: list[tuple[list[_Planned], Backend, float]] = []
+        for group in groups:
+            if self._cancelled:
+                return []
+            label = group[0].choice.label
+            purse = self._purse(job, group[0].choice)
+            if purse is not None and not purse.affords_one:
+                self._never_started(group, purse.why_it_stopped(), "over_budget")
+                continue
+            try:
+                backend, setup_s = await stack.enter_async_context(self._opened(job, group[0].choice))
+            except (LbenchError, OSError) as error:
+                self._never_started(group, f"{label} could not be opened: {error}")
+                continue
+            opened.append((group, backend, setup_s))
+        turns = max((len(group) for group, _, _ in opened), default=0)
+        return [
+            [(group[turn], backend, setup_s if turn == 0 else None) for group, backend, setup_s in opened]
+            for turn in range(turns)
+        ]
+
+    async def _at_once(self, job: _Job, turn: list[_Entry]) -> None:
+        """Run these at the same time; they are checked afterwards, so that nothing computes beside a run."""
+        answers = await asyncio.gather(*(self._one(job, *entry) for entry in turn))
+        for (run, _, _), answer in zip(turn, answers, strict=True):
+            await self._judge(job, run, answer)
 
     @contextlib.asynccontextmanager
     async def _opened(self, job: _Job, choice: BackendChoice) -> AsyncIterator[tuple[Backend, float]]:
         self._journal.write(Phase(f"starting {choice.label}"))
         started = time.monotonic()
-        async with open_backend(choice, job.plan) as backend:
+        async with open_backend(choice, job.plan, job.found.get(choice.label)) as backend:
             await backend.publish(job.published)
             yield backend, time.monotonic() - started
             self._journal.write(Phase(f"closing {choice.label}"))
 
-    def _never_started(self, group: list[_Planned], why: str) -> None:
+    def _purse(self, job: _Job, choice: BackendChoice) -> Purse | None:
+        """A run's way to the budget; None where there is none, or nothing is charged."""
+        if self._budget is None:
+            return None
+        limits = job.workload.limits(job.params)
+        pricing = pricing_of(choice, job.plan, limits)
+        return None if pricing.rates is None else Purse(self._budget, pricing, s3_each(limits))
+
+    def _never_started(self, group: list[_Planned], why: str, status: RunStatus = "failed") -> None:
         self._broken.add(group[0].choice.label)
         for run in group:
-            self._journal.write(RunEnded(run=run.id, status="failed", makespan_s=None, driver=None, error=why))
+            self._journal.write(RunEnded(run=run.id, status=status, makespan_s=None, driver=None, error=why))
 
     async def _one(self, job: _Job, run: _Planned, backend: Backend, setup_s: float | None) -> Any:
         if self._passes_over(run):
@@ -254,14 +324,32 @@ class Conductor:
     async def _measure(self, job: _Job, run: _Planned, backend: Backend, setup_s: float | None) -> Any:
         """The run itself. Returns the answer, or None where there is none."""
         plan = job.plan
-        policy = Policy(timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed)
+        notes = [*backend.notes, *job.workload.notes(job.params)]
+        hedge = plan.hedge
+        if hedge is not None and catalog.shares_machine(run.choice.name):
+            hedge = None
+            notes.append("no hedging: what is issued once more would take this machine's cores from the others")
+        policy = Policy(
+            timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed, keep_going=plan.keep_going, hedge=hedge
+        )
+        purse = self._purse(job, run.choice)
         previews = self._open_previews(job, run.id)
         on_result = None if previews is None else previews.add
-        runner = Runner(run.id, backend, self._journal, policy, offload=offload_to_thread, on_result=on_result)
+        temporary = Temporary(backend, self._folder, run.id)
+        runner = Runner(
+            run.id,
+            backend,
+            self._journal,
+            policy,
+            offload=offload_to_thread,
+            on_result=on_result,
+            store=temporary.place,
+            purse=purse,
+        )
         self._runners[run.id] = runner  # from here on a cancel reaches it, though its clock has not started
         if self._paused:
             runner.pause()
-        pricing = pricing_of(run.choice, backend, plan, job.workload.limits(job.params))
+        pricing = pricing_of(run.choice, plan, job.workload.limits(job.params))
         steps = job.workload.job(job.params, job.data)
         lag = LagMeter()
         self._journal.write(Phase(""))
@@ -273,10 +361,10 @@ class Conductor:
                 settings=dict(backend.settings),
                 transport=backend.transport,
                 oversubscribed=backend.oversubscribed,
-                code_digest=code_digest(),
+                code_digest=code_digest(job.description.code),
                 package_digest=backend.package_digest,
                 pricing=pricing,
-                notes=[*backend.notes, *job.workload.notes(job.params)],
+                notes=notes,
                 data=job.info,
                 capacity=backend.capacity,
             )
@@ -300,6 +388,9 @@ class Conductor:
         except asyncio.CancelledError:  # the engine ends and cannot wait for the job's own code
             status, error = "cancelled", None
             raise
+        except OverBudget as stopped:
+            status, error = "over_budget", str(stopped)
+            self._broken.add(run.choice.label)
         except LbenchError as failure:
             error = str(failure)
             if isinstance(failure, RunFailed):
@@ -315,26 +406,32 @@ class Conductor:
             gc.unfreeze()
             self._intervals[run.id] = (zero_s, zero_s + elapsed_s)
             for info in backend.environments():
-                self._journal.write(EnvironmentSeen(run.id, _relative(info, zero_s)))
-            self._journal.write(
-                RunEnded(
-                    run=run.id,
-                    status=status,
-                    makespan_s=elapsed_s if status == "ok" else None,
-                    driver=Driver(
-                        cpu_s=round(cpu_s, 6),
-                        encode_s=round(runner.encode_s, 6),
-                        decode_s=round(runner.decode_s, 6),
-                        merge_s=round(runner.merge_s, 6),
-                        loop_lag_p99_ms=lag.quantile_ms(0.99),
-                        loop_lag_max_ms=lag.quantile_ms(1.0),
-                    ),
-                    error=error,
-                    s3_put=backend.own_s3.pop("put", 0),
-                    s3_get=backend.own_s3.pop("get", 0),
-                    overlaps=self._overlapping(run.id, zero_s),
+                self._journal.write(EnvironmentSeen(run.id, relative(info, zero_s)))
+            try:
+                if (left := await temporary.clear()) is not None:
+                    self._journal.write(Warned("left", left, run.id))
+            finally:
+                if purse is not None:
+                    purse.spend_s3(backend.own_s3)
+                self._journal.write(
+                    RunEnded(
+                        run=run.id,
+                        status=status,
+                        makespan_s=elapsed_s if status == "ok" else None,
+                        driver=Driver(
+                            cpu_s=round(cpu_s, 6),
+                            encode_s=round(runner.steps.encode_s, 6),
+                            decode_s=round(runner.steps.decode_s, 6),
+                            merge_s=round(runner.steps.merge_s, 6),
+                            loop_lag_p99_ms=lag.quantile_ms(0.99),
+                            loop_lag_max_ms=lag.quantile_ms(1.0),
+                        ),
+                        error=error,
+                        s3_put=backend.own_s3.pop("put", 0),
+                        s3_get=backend.own_s3.pop("get", 0),
+                        overlaps=self._overlapping(run.id, zero_s),
+                    )
                 )
-            )
             await self._journal.sync()
         return answer
 
@@ -357,6 +454,25 @@ class Conductor:
                 self._journal.write(Sampled(run_id, sampler.read(runner.elapsed_s)))
                 await asyncio.sleep(_SAMPLE_S)
 
+    # -- after the runs
+
+    async def _audit(self) -> None:
+        """Replace estimates of what was billed by what AWS's log says."""
+        from lbench.engine.audit import audit
+
+        self._journal.write(Phase("reading AWS's log"))
+        await self._journal.sync()
+        view = fold(await asyncio.to_thread(lambda: list(read_events(self._folder / JOURNAL_NAME))))
+        try:
+            result = await audit(view.runs.values(), self._journal.write)
+        except LbenchError as error:
+            self._journal.write(Warned("audit", f"the audit could not be made, estimates stay: {error}"))
+            return
+        if result.found < result.wanted:
+            told = f"the log tells {result.found} of {result.wanted} invocations: the others stay estimates"
+            self._journal.write(Warned("audit", told))
+        await self._journal.sync()
+
     # -- after a run
 
     async def _check(self, job: _Job, run: _Planned, encoded: bytes) -> Verdict:
@@ -368,7 +484,7 @@ class Conductor:
             seed=job.params.seed,
             data=None if job.published is None else str(job.published.path),
             data_digest=None if job.published is None else job.published.digest,
-            versions=code_digest(),
+            versions=code_digest(job.description.code),
             cache=str(cache_folder("references")),
             picture=None if self._pictured else job.plan.picture,
         )
@@ -376,7 +492,15 @@ class Conductor:
         return await checking.ask(request, encoded, self._folder, lambda: self._cancelled)
 
 
-def _relative(info: EnvironmentInfo, zero_s: float) -> LambdaEnvironment:
+def _apart(groups: list[list[_Planned]]) -> tuple[list[list[_Planned]], list[list[_Planned]]]:
+    """Those that share this machine's cores, and those that do not."""
+    here = [group for group in groups if catalog.shares_machine(group[0].choice.name)]
+    return here, [group for group in groups if group not in here]
+
+
+def relative(info: EnvironmentInfo, zero_s: float) -> LambdaEnvironment:
+    """An environment as the journal tells it: its moments in seconds since a run's zero (on the loop's clock)."""
+
     def since(moment_s: float | None) -> float | None:
         return None if moment_s is None else round(moment_s - zero_s, 6)
 

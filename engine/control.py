@@ -32,6 +32,8 @@ class Command(msgspec.Struct):
     command: str
     plan: dict[str, Any] | None = None
     last: bool = False  # with start: the session ends after this plan
+    generation: int = 0  # with explore: of the update
+    plans: list[dict[str, Any]] | None = None  # with explore: a scripted sequence instead of one plan
 
 
 class _Viewer:

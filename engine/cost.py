@@ -32,9 +32,12 @@ __all__ = [
     "bound_usd",
     "duration_usd",
     "invocation_usd",
+    "log_bytes",
     "machine_rent",
     "run_cost",
+    "s3_usd",
     "total_usd",
+    "transfer_usd",
     "usd_short",
     "usd_text",
     "worst_ms",
@@ -47,6 +50,8 @@ _EXACT = decimal.Context(
 _PER_1024 = Decimal("0.0009765625")  # 1/1024, exactly
 _ZERO = Decimal(0)
 _GB_BYTES = 1024**3
+_LOG_BYTES = 270 + 3 * 26
+_LOG_COLD_BYTES = 215 + 26
 _MARGIN_MS = 1000  # from a task's deadline to the watchdog's end of its environment, at most
 
 
@@ -112,8 +117,13 @@ class Rent(msgspec.Struct, frozen=True):
 
 
 def billed_ms(duration_ms: float, init_ms: float | None = None) -> int:
-    """Milliseconds that AWS bills: the sum, rounded up (init is billed since 2025-08-01)."""
-    return math.ceil(duration_ms + (init_ms or 0.0))
+    """Milliseconds that AWS bills: duration and init (since 2025-08-01), rounded up to the next whole one.
+
+    It counts in hundredths, as the REPORT line shows both: every cold line of 2025 and later on record agrees
+    (1.57 + 487.97 is billed as 490), and the float 1.10 + 1.90 must not be billed as 4.
+    """
+    hundredths = round(duration_ms * 100) + round((init_ms or 0.0) * 100)
+    return -(-hundredths // 100)
 
 
 def duration_usd(rates: Rates, billed_ms: int, memory_mb: int) -> Decimal:
@@ -177,6 +187,25 @@ def run_cost(
     return RunCost(items, tuple(left_out))
 
 
+def s3_usd(rates: Rates, requests: Mapping[str, int]) -> Decimal | None:
+    """What these S3 requests cost, {"put": n, "get": n}; None without a price."""
+    return _s3_usd(rates, requests)[0]
+
+
+def transfer_usd(rates: Rates, size_bytes: int) -> Decimal | None:
+    """What so many bytes from AWS to this machine cost; None without a price."""
+    return _bytes_usd("transfer", rates.transfer_gb_usd, size_bytes, rates.region)[0]
+
+
+def log_bytes(calls: int, cold: int, output_bytes: int = 0) -> int:
+    """An estimate of what invocations write to the log: AWS's own lines, and what is known of the function's output.
+
+    START, END and REPORT are about 270 bytes with a request id each, INIT_START and the init duration of a cold start 215;
+    CloudWatch adds 26 bytes to each event (its PutLogEvents documentation).
+    """
+    return calls * _LOG_BYTES + cold * _LOG_COLD_BYTES + output_bytes
+
+
 def worst_ms(deadline_s: float) -> int:
     """The most milliseconds billed for one attempt: init limit + deadline + 1 s."""
     return limits().init_max_s * 1000 + math.ceil(Decimal(str(deadline_s)) * 1000) + _MARGIN_MS
@@ -191,18 +220,19 @@ def bound_usd(
     memory_mb: int,
     ephemeral_mb: int | None = None,
     s3_requests: Mapping[str, int] | None = None,
+    hedges: int = 0,
 ) -> Bound:
     """The most that a run can cost.
 
-    tasks x attempts x (init limit + deadline + 1 s) x GB x price + requests + S3. No bound where the number
-    of tasks is not known, or that of S3 requests while they have a price. Transfer and logs are never in it.
+    (tasks x attempts + hedges) x (init limit + deadline + 1 s) x GB x price + requests + S3. No bound where the
+    number of tasks is not known, or that of S3 requests while they have a price. Transfer and logs are never in it.
     """
     s3, left_out = _s3_usd(rates, s3_requests)
     out = (*left_out, "transfer and logs: their bytes are not known before the run")
     s3_priced = rates.s3_put_usd is not None and rates.s3_get_usd is not None
     if tasks is None or (s3_priced and s3_requests is None):
         return Bound(None, out)
-    calls = tasks * attempts
+    calls = tasks * attempts + hedges
     worst = _invocations_usd(rates, calls * worst_ms(deadline_s), calls, memory_mb, ephemeral_mb)
     return Bound(total_usd((worst.usd, s3)), out)
 

@@ -73,6 +73,7 @@ def _run(run: RunView) -> Run:
         machine_samples=run.samples,
         invocations=list(invocations(run)),
         notes=started.notes,
+        interaction=planned.interaction,
     )
 
 

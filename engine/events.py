@@ -18,6 +18,7 @@ from lbench.engine.model import (
     DataInfo,
     Driver,
     ErrorInfo,
+    Interaction,
     InvocationStatus,
     LambdaEnvironment,
     Origin,
@@ -28,6 +29,7 @@ from lbench.engine.model import (
 __all__ = [
     "JOURNAL_VERSION",
     "Answered",
+    "Audited",
     "Dispatched",
     "EnvironmentSeen",
     "Event",
@@ -75,6 +77,7 @@ class Pricing(msgspec.Struct, frozen=True, omit_defaults=True):
     ephemeral_mb: int = 512
     memory_mb: int | None = None
     bound_usd: str | None = None
+    max_usd: str | None = None  # what all runs of the plan may cost together
     unpriced: list[str] = []
     deadline_s: float = 300.0
     rent_usd_per_hour: str | None = None  # of an equal EC2 machine, for local backends
@@ -95,6 +98,7 @@ class RunPlanned(_Event, tag="planned"):
     warmup: bool
     schedule: Schedule
     tasks: int | None = None
+    interaction: Interaction | None = None
 
 
 class RunStarted(_Event, tag="started"):
@@ -172,6 +176,18 @@ class Returned(_Event, tag="returned"):
     request_id: str | None = None
     log_tail: str | None = None
     error: ErrorInfo | None = None
+
+
+class Audited(_Event, tag="audited"):
+    """What AWS's log says of an invocation, in place of what was estimated of it."""
+
+    run: str
+    n: int
+    billed_ms: int
+    init_ms: float | None = None
+    memory_mb: int | None = None
+    max_memory_mb: int | None = None
+    request_id: str | None = None
 
 
 class EnvironmentSeen(_Event, tag="environment"):
@@ -253,6 +269,7 @@ Event = (
     | StageEnded
     | Dispatched
     | Returned
+    | Audited
     | EnvironmentSeen
     | Previewed
     | Sampled

@@ -13,7 +13,7 @@ from lbench.config.folders import runtime_folder, sessions_folder
 from lbench.engine.journal import is_live
 from lbench.errors import InputError
 
-__all__ = ["ENGINE_FILE", "engine_socket", "newest_living", "socket_path", "sweep_sockets"]
+__all__ = ["ENGINE_FILE", "dead_sockets", "engine_socket", "is_there", "newest_living", "socket_path", "sweep_sockets"]
 
 ENGINE_FILE = "engine.json"
 
@@ -34,18 +34,28 @@ def socket_path(folder: Path, pid: int) -> Path:
 
 def sweep_sockets() -> None:
     """Remove the sockets of engines that were killed, where their launcher could not."""
+    for path in dead_sockets():
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def dead_sockets() -> list[Path]:
+    """The sockets of engines that were killed."""
+    found = []
     with contextlib.suppress(OSError, InputError):
         for path in runtime_folder().glob("*-*.sock"):
             pid = path.stem.rpartition("-")[2]
-            if pid.isdigit() and not _is_there(int(pid)):  # one that begins has its socket before it listens
+            if pid.isdigit() and not is_there(int(pid)):  # one that begins has its socket before it listens
                 with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:
                     try:
                         trial.connect(str(path))
                     except ConnectionRefusedError:
-                        path.unlink(missing_ok=True)
+                        found.append(path)
+    return found
 
 
-def _is_there(pid: int) -> bool:
+def is_there(pid: int) -> bool:
+    """Whether there is a process of that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -21,6 +21,7 @@ __all__ = [
     "Document",
     "Driver",
     "ErrorInfo",
+    "Interaction",
     "Invocation",
     "InvocationStatus",
     "LambdaEnvironment",
@@ -164,6 +165,7 @@ class Cost(msgspec.Struct, frozen=True):
     price_source: str | None
     unpriced: list[str] = []
     machine_rent_basis: str | None = None
+    estimated: list[str] = []
 
 
 class Sweep(msgspec.Struct, frozen=True):
@@ -171,6 +173,14 @@ class Sweep(msgspec.Struct, frozen=True):
 
     id: str
     point: dict[str, Any]
+
+
+class Interaction(msgspec.Struct, frozen=True):
+    """What a run of an exploring session answers: its makespan is counted from the arrival of a person's update."""
+
+    generation: int  # of the update; a later one cancels it
+    step: int | None = None  # of a scripted sequence; null: by hand
+    coarse_tasks: int = 0  # so many of its first tasks draw a picture of few points, to be shown first
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -208,6 +218,7 @@ class Run(msgspec.Struct, frozen=True):
     machine_samples: list[MachineSample]
     invocations: list[Invocation]
     notes: list[str] = []
+    interaction: Interaction | None = None
 
 
 class Warning_(msgspec.Struct, frozen=True):

@@ -9,9 +9,12 @@ from typing import Any
 
 import msgspec
 
+from lbench.config.deployment import stack_name
 from lbench.config.prices import rates
+from lbench.engine import function_plan
 from lbench.engine.backends import catalog
-from lbench.engine.backends.settings import EmulatedSettings, LambdaSettings
+from lbench.engine.backends.placement import architecture_of, region_of
+from lbench.engine.backends.settings import AwsSettings, EmulatedSettings, LambdaSettings
 from lbench.engine.model import Schedule
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
@@ -42,9 +45,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backends: list[BackendChoice] = []
     repeats: int = 3
     warmup: int = 0
-    schedule: Schedule = "isolated"
+    schedule: Schedule | None = None  # None: what shares this machine is isolated, AWS beside it
     timeout_s: float = 300.0
     retries: int = 2
+    keep_going: bool = False  # run a stage's other tasks after one has failed for good; the run fails then
+    hedge: float | None = None  # the quantile of a stage's durations beyond which a task is issued once more
+    max_usd: float | None = None  # what all runs together may cost; None: no limit
+    audit: bool = False  # afterwards, replace estimates of billed time by what AWS's log says
     data: str | None = None
     picture: str | None = None
     preview: bool = False  # record a growing preview for a screen; it costs the driver some CPU
@@ -72,6 +79,8 @@ def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
     if isinstance(checked, EmulatedSettings) and checked.package is not None:
         # The engine may be in another folder.
         checked = msgspec.structs.replace(checked, package=str(Path(checked.package).expanduser().absolute()))
+    if isinstance(checked, EmulatedSettings) and checked.code is not None:
+        checked = msgspec.structs.replace(checked, code=str(Path(checked.code).expanduser().absolute()))
     return BackendChoice(name=name, label=label or name, settings=msgspec.to_builtins(checked))
 
 
@@ -95,11 +104,17 @@ def validate(plan: Plan) -> None:
     if plan.tasks is not None:
         _at_least("--tasks", plan.tasks, 1)
     resolve_params(plan)
+    if function_plan.is_function(plan):
+        function_plan.check(plan)
     _at_least("--repeats", plan.repeats, 1)
     _at_least("--warmup", plan.warmup, 0)
     _at_least("--retries", plan.retries, 0)
     if not 0 < plan.timeout_s <= 900:
         raise InputError(f"--timeout {plan.timeout_s:g}: it is more than 0 and at most 900 seconds, as on Lambda")
+    if plan.hedge is not None and not 0.5 <= plan.hedge < 1:
+        raise InputError(f"--hedge {plan.hedge:g}: it is a quantile from 0.5 up to, but not, 1; 0.95 is usual")
+    if plan.max_usd is not None and not 0 < plan.max_usd < 1e6:
+        raise InputError(f"--max-usd {plan.max_usd:g}: it is more than 0 and less than a million US dollars")
     if not plan.backends:
         raise InputError("no backend to run on: name one with -b")
     labels = [choice.label for choice in plan.backends]
@@ -109,18 +124,23 @@ def validate(plan: Plan) -> None:
     for choice in plan.backends:
         settings = parameters.parse(catalog.settings_type(choice.name), choice.settings, what=f"{choice.name} setting")
         if isinstance(settings, LambdaSettings):
-            rates(settings.region, settings.arch or "x86_64")  # refuses a region without prices
+            rates(region_of(settings), architecture_of(settings))  # refuses a region without prices
+        if isinstance(settings, AwsSettings):
+            stack_name(settings.stack, architecture_of(settings))  # refuses what is no name
         if isinstance(settings, EmulatedSettings) and settings.package is not None:
             from lbench.engine.backends.packaged import look_at_package
 
             look_at_package(settings.package, plan.workload)
+        coded = isinstance(settings, EmulatedSettings) and (settings.handler or settings.code)
+        if coded and not function_plan.is_function(plan):
+            raise InputError(f"{choice.label}: handler= and code= are for `lbench run function`")
     if plan.data is not None:
         if description.data is None:
-            raise InputError(f"{plan.workload} reads no data: leave out --data")
+            raise InputError(f"{description.name} reads no data: leave out --data")
         if not Path(plan.data).is_file():
             raise InputError(f"--data {plan.data}: there is no such file")
     if plan.picture is not None and not description.picture:
-        raise InputError(f"{plan.workload} has no picture: leave out --picture")
+        raise InputError(f"{description.name} has no picture: leave out --picture")
 
 
 def _at_least(option: str, value: int, least: int) -> None:

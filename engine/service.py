@@ -7,6 +7,7 @@ import os
 import socket as sockets
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -14,10 +15,12 @@ from lbench._version import __version__
 from lbench.engine.conductor import Conductor
 from lbench.engine.control import Command, ControlServer
 from lbench.engine.events import JOURNAL_VERSION, SessionEnded, SessionStarted, Warned
+from lbench.engine.exploring import Explorer
 from lbench.engine.journal import FolderLock, Journal
 from lbench.engine.living import ENGINE_FILE, socket_path, sweep_sockets
 from lbench.engine.machine import fingerprint
 from lbench.engine.plan import Plan, validate
+from lbench.engine.temporary import sweep_objects
 from lbench.errors import InputError, LbenchError
 
 __all__ = ["ENGINE_FILE", "EngineFile", "Service"]
@@ -45,6 +48,7 @@ class Service:
         self._work: asyncio.Task[None] | None = None
         self._complete = True
         self._orphaned = False
+        self._explorer: Explorer | None = None
 
     async def start(self) -> None:
         """Take the folder and listen.
@@ -54,6 +58,7 @@ class Service:
         """
         self._lock = FolderLock(self._folder)
         sweep_sockets()
+        sweep_objects()
         self._journal = Journal(self._folder, on_trouble=self._disk_trouble)
         self._conductor = Conductor(self._folder, self._journal)
         self._journal.write(
@@ -91,6 +96,9 @@ class Service:
 
     def stop(self, reason: str | None) -> None:
         """End the session: at once, with what was measured kept. No reason: everything was done."""
+        if self._explorer is not None:
+            reason = None  # there is no end to exploring but this
+            self._explorer.stop()
         if not self._stopping.done():
             self._stopping.set_result(reason)
             self._complete = self._complete and (reason is None or (self._work is not None and self._work.done()))
@@ -99,7 +107,8 @@ class Service:
     def launcher_gone(self, on_hangup: str) -> None:
         """The launcher's end of the lifeline was closed."""
         self._orphaned = True
-        if on_hangup == "stop" or self._stopping.done() or self._work is None or self._work.done():
+        nothing_to_finish = self._work is None or self._work.done() or self._explorer is not None
+        if on_hangup == "stop" or self._stopping.done() or nothing_to_finish:
             self.stop("whoever started it has gone")
             if self._work is not None:
                 asyncio.get_running_loop().call_later(_ORPHAN_PATIENCE_S, self._work.cancel)
@@ -121,6 +130,10 @@ class Service:
                 self._start_plan(command)
             case "pause" | "resume":
                 self._conductor.pause(command.command == "pause")
+            case "explore":
+                self._explore(command)
+            case "cancel" if self._explorer is not None:
+                self._explorer.cancel()
             case "cancel":
                 if self._work is not None and not self._work.done():
                     self._conductor.cancel()
@@ -134,13 +147,27 @@ class Service:
             raise InputError("a plan is being carried out: cancel it first")
         if self._stopping.done():
             raise InputError("the engine is ending: start another")
-        try:
-            plan = msgspec.convert(command.plan, Plan)
-        except msgspec.ValidationError as error:
-            raise InputError(f"that is no plan: {error}") from None
-        validate(plan)
+        plan = _plan(command.plan)
         self._work = asyncio.get_running_loop().create_task(self._carry_out(plan, command.last))
         self._work.add_done_callback(_log_failure)
+
+    def _explore(self, command: Command) -> None:
+        """Take up an update, or a scripted sequence; the first begins an exploring session, which lasts until the end."""
+        plans = [_plan(told) for told in ([command.plan] if command.plans is None else command.plans)]
+        if any(len(plan.backends) != 1 for plan in plans):
+            raise InputError("an interaction has one backend: send one for each")
+        if self._explorer is None or (self._work is not None and self._work.done()):
+            if self._work is not None and not self._work.done():
+                raise InputError("a plan is being carried out: cancel it first")
+            if self._stopping.done():
+                raise InputError("the engine is ending: start another")
+            self._explorer = Explorer(self._folder, self._journal)
+            self._work = asyncio.get_running_loop().create_task(self._explorer.work())
+            self._work.add_done_callback(_log_failure)
+        if command.plans is None:
+            self._explorer.update(plans[0], command.generation)
+        else:
+            self._explorer.script(plans, command.generation)
 
     async def _carry_out(self, plan: Plan, last: bool) -> None:
         reason: str | None = "the engine failed: see engine.log"  # unless one of the following is the case
@@ -169,6 +196,15 @@ class Service:
                     "before closing, with -o",
                 )
             )
+
+
+def _plan(told: dict[str, Any] | None) -> Plan:
+    try:
+        plan = msgspec.convert(told, Plan)
+    except msgspec.ValidationError as error:
+        raise InputError(f"that is no plan: {error}") from None
+    validate(plan)
+    return plan
 
 
 def _log_failure(work: asyncio.Task[None]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from lbench.engine.columns import STATUSES, Columns
 from lbench.engine.events import (
     Answered,
+    Audited,
     Dispatched,
     EnvironmentSeen,
     Event,
@@ -34,6 +35,7 @@ from lbench.engine.journal import JOURNAL_NAME, is_live, read_events
 from lbench.engine.machine import MachineSample
 from lbench.engine.model import Answer, LambdaEnvironment, RunStatus, Stage
 from lbench.errors import SessionFileError
+from lbench.workloads import registry
 
 __all__ = ["RunView", "SessionView", "fold", "load_folder"]
 
@@ -63,6 +65,11 @@ class RunView:
     def id(self) -> str:
         """The run's id, unique in its session."""
         return self.planned.run
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether its workload comes to one: `function` does not."""
+        return registry.has_answer(self.planned.workload)
 
     @property
     def status(self) -> RunStatus | None:
@@ -103,8 +110,12 @@ class RunView:
                 self.s3_get += event.s3_get
                 if event.status == "ok":
                     self.finished_tasks += 1
-                else:
+                elif event.status != "superseded":  # its task has a result from another attempt
                     self.failed_attempts += 1
+            case Audited():
+                if not 0 <= event.n < len(self.columns):
+                    raise SessionFileError(f"the journal is damaged: invocation {event.n} of {self.id} never began")
+                self.columns.audit(event)
             case RunStarted():
                 self.started = event
             case StageStarted():

@@ -9,12 +9,22 @@ import sys
 from importlib import metadata, util
 from pathlib import Path
 
+from lbench.workloads.model import OwnCode
+
 __all__ = ["code_digest"]
 
 
+def code_digest(own: OwnCode | None = None) -> str:
+    """SHA-256 over the workloads' sources, the versions of numpy and scikit-learn, Python and the architecture.
+
+    `own`: a user's own workload, whose files are then in it too.
+    """
+    digest = _code_digest()
+    return digest if own is None else hashlib.sha256(f"{digest} {own.digest}".encode()).hexdigest()
+
+
 @functools.cache
-def code_digest() -> str:
-    """SHA-256 over the workloads' sources, the versions of numpy and scikit-learn, Python and the architecture."""
+def _code_digest() -> str:
     digest = hashlib.sha256()
     spec = util.find_spec("lbench.workloads")
     assert spec is not None and spec.submodule_search_locations is not None

@@ -6,8 +6,8 @@ output (it comes back in the log's tail) then tells the driver which environment
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import importlib
 import os
 import platform
 import signal
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,16 +23,17 @@ from typing import Any
 
 import msgspec
 
-from lbench.workloads import functions
-from lbench.workloads.dataset import Dataset, file_digest, open_dataset
+from lbench.workloads import functions, objects
+from lbench.workloads.dataset import Dataset, RemoteDataset, file_digest, open_dataset
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.s3 import S3Client, credentials_from_environment
-from lbench.workloads.wire import Answer, Event, Object
+from lbench.workloads.wire import Answer, Event, Letter, Object, TaskError
 
 __all__ = ["EXIT_AT_DEADLINE", "handle"]
 
 EXIT_AT_DEADLINE = 124  # as of timeout(1): tells the driver that it was the watchdog
 _ENVELOPE = 2048  # bytes of an answer besides its result, at most
+_HTTP = "requestContext"  # in an event of API Gateway (payload format 2.0), and never in one of ours
 
 
 class _Environment:
@@ -42,6 +44,7 @@ class _Environment:
         self.calls = 0
         self.introduced = False
         self._data: tuple[str, Path, Dataset] | None = None
+        self._remote: tuple[str, RemoteDataset] | None = None
         self._clients: dict[tuple[str, str | None], S3Client] = {}
 
     def s3(self, place: Object) -> S3Client:
@@ -55,7 +58,16 @@ class _Environment:
 
     def requests(self) -> dict[str, int]:
         """Requests to S3 since the environment began."""
-        return {name: sum(client.requests[name] for client in self._clients.values()) for name in ("get", "put")}
+        own = {name: sum(client.requests[name] for client in self._clients.values()) for name in ("get", "put")}
+        return {name: made + own[name] for name, made in objects.requests().items()}
+
+    def parts(self, place: Object) -> RemoteDataset:
+        """The data set for a task that reads parts of it: nothing is fetched yet."""
+        assert place.sha256 is not None
+        if self._remote is None or self._remote[0] != place.sha256:
+            client = self.s3(place)
+            self._remote = place.sha256, RemoteDataset(lambda first, end: client.get_range(place, first, end))
+        return self._remote[1]
 
     def dataset(self, place: Object) -> Dataset:
         """The data set, fetched once into the temporary folder and mapped; the one before it is dropped."""
@@ -76,8 +88,10 @@ _environment = _Environment()
 
 # While the environment starts (AWS gives that phase two full cores), not in the first task's time.
 if _preload := os.environ.get("LBENCH_PRELOAD"):
-    with contextlib.suppress(ImportError):  # then the task itself says what is missing
-        importlib.import_module(f"lbench.workloads.{_preload}.tasks")
+    try:
+        functions.preload(_preload)
+    except BaseException as error:  # a user's own module may raise anything: its task will, and that is told
+        print(f"lbench: {_preload} does not import here: {type(error).__name__}", flush=True)
 
 
 def handle(event: dict[str, Any], context: Any = None) -> Any:
@@ -90,28 +104,57 @@ def handle(event: dict[str, Any], context: Any = None) -> Any:
     received, began = time.time(), time.perf_counter()
     here = _environment
     here.calls += 1
-    asked = msgspec.convert(event, Event)
+    fronted = _HTTP in event
+    asked = _event_in(event) if fronted else msgspec.convert(event, Event)
+    request_id = getattr(context, "aws_request_id", None)
+    if asked.mark is not None:
+        print(f'{{"lbench_mark":"{asked.mark}","request":"{request_id}"}}', flush=True)
     answer = Answer(environment=here.id, cold=here.calls == 1, received=received, sent=received, call=asked.call)
     before = here.requests()
 
-    def close() -> Any:
+    def close() -> Answer:
         # One reading of the wall clock, then durations: a clock that steps in between does no harm.
         answer.sent = received + time.perf_counter() - began
         answer.s3 = {name: made - before[name] for name, made in here.requests().items() if made > before[name]}
         if not here.introduced:
             here.introduced = True
-            answer.cpu_model, answer.versions = _cpu_model(), _versions()
-        return msgspec.to_builtins(answer)
+            answer.cpu_model, answer.versions, answer.init_ms = _cpu_model(), _versions(), _init_ms
+        return answer
 
+    def post(error: BaseException | None) -> Any:
+        # Nobody waits, or only the front, which would tell nothing of an error: all of it goes into the letter.
+        letter = msgspec.json.encode(Letter(close(), request_id, None if error is None else _task_error(error)))
+        if fronted:
+            return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": letter.decode()}
+        assert asked.answer_to is not None
+        here.s3(asked.answer_to).put(asked.answer_to, letter)
+        return None
+
+    posted = fronted or asked.answer_to is not None
     with _watchdog(asked.deadline_ms):
         try:
             _run(asked, answer, here)
-        except BaseException:
+        except BaseException as error:
             answer.result = answer.result_at = None
-            told = {"lbench_failed": getattr(context, "aws_request_id", None), "answer": close()}
+            if posted and isinstance(error, Exception):
+                return post(error)
+            told = {"lbench_failed": request_id, "answer": close()}
             print(msgspec.json.encode(told).decode(), flush=True)
             raise
-    return close()
+        if posted:
+            return post(None)
+    return msgspec.to_builtins(close())
+
+
+def _event_in(request: dict[str, Any]) -> Event:
+    """The event in the body of a request to the front."""
+    body = request.get("body") or "{}"
+    return msgspec.json.decode(base64.b64decode(body) if request.get("isBase64Encoded") else body, type=Event)
+
+
+def _task_error(error: BaseException) -> TaskError:
+    """As the runtime tells it."""
+    return TaskError(str(error), type(error).__name__, traceback.format_list(traceback.extract_tb(error.__traceback__)))
 
 
 def _run(asked: Event, answer: Answer, here: _Environment) -> None:
@@ -119,14 +162,17 @@ def _run(asked: Event, answer: Answer, here: _Environment) -> None:
     task = asked.task
     if asked.task_at is not None:
         task = here.s3(asked.task_at).get(asked.task_at)
-    dataset = here.dataset(asked.data) if asked.data is not None else None
-    if asked.task_at is not None or asked.data is not None:
         answer.fetch_ms = _ms_since(fetching)
     assert task is not None
     name, arguments = decode(task)
     importing = time.perf_counter()
-    functions.find(name)
+    _, wants_data = functions.find(name)
     answer.import_ms = _ms_since(importing)
+    dataset: Dataset | RemoteDataset | None = None
+    if asked.data is not None and wants_data:
+        fetching = time.perf_counter()
+        dataset = here.parts(asked.data) if functions.reads_parts(name) else here.dataset(asked.data)
+        answer.fetch_ms = round((answer.fetch_ms or 0.0) + _ms_since(fetching), 3)
     computing = time.perf_counter()
     value = functions.call(name, arguments, dataset)
     answer.compute_ms = _ms_since(computing)
@@ -180,6 +226,15 @@ def _cpu_model() -> str | None:
     return platform.processor() or None
 
 
+def _since_start_ms() -> float | None:
+    """How long this process has been there, to 10 ms; None where that is not told."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b") ")[2].split()[19])
+        return round((time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")) * 1000, 3)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return None
+
+
 def _versions() -> dict[str, str]:
     """Of what is loaded (looking for more would import it), and the architecture: what equality depends on."""
     versions = {"python": platform.python_version(), "machine": platform.machine()}
@@ -187,3 +242,6 @@ def _versions() -> dict[str, str]:
         if module in sys.modules:
             versions[package] = str(getattr(sys.modules[module], "__version__", ""))
     return versions
+
+
+_init_ms = _since_start_ms()  # the last thing that an environment's start does here

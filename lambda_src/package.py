@@ -18,15 +18,16 @@ import msgspec
 from lbench._version import __version__
 from lbench.config.folders import cache_folder
 from lbench.config.limits import limits
-from lbench.config.manifest import MANIFEST, Manifest
+from lbench.config.manifest import MANIFEST, Manifest, OwnPacked
 from lbench.config.pythons import Python, find_python
 from lbench.config.shipped import HANDLER, files_digest, shipped_sources
-from lbench.errors import LbenchError
+from lbench.errors import InputError, LbenchError
 from lbench.lambda_src import archive, compiling, prune
 from lbench.lambda_src.sizes import Part, check_size, part_sizes
 from lbench.lambda_src.targets import Target
 from lbench.lambda_src.wheels import Wheels, get_wheels
 from lbench.workloads import registry
+from lbench.workloads.own.asking import files_of
 
 __all__ = ["BASE_REQUIREMENTS", "Built", "build"]
 
@@ -77,8 +78,8 @@ def build(
 
     Args:
         target: which Python, which processor.
-        workloads: whose libraries go in; None: all of lbench's own.
-        files: modules beside ours (a user's own workload), by their path in the package.
+        workloads: whose libraries go in, and a user's own with its files; None: all of lbench's own.
+        files: more modules beside ours, by their path in the package.
         requirements: what those need.
         say: told in a line what takes long.
 
@@ -89,6 +90,10 @@ def build(
     """
     chosen = registry.names() if workloads is None else tuple(dict.fromkeys(workloads))
     described = [registry.describe(name) for name in chosen]
+    own = {one.packed: one.code for one in described if one.code is not None}
+    theirs = {**(files or {}), **{name: content for code in own.values() for name, content in files_of(code).items()}}
+    if len(own) > 1:
+        raise InputError("a package holds one workload of your own: pack each by itself")
     wanted = {*BASE_REQUIREMENTS, *requirements, *(need for one in described for need in one.requirements)}
     wheels = get_wheels(wanted, target, say)
     python = find_python(target.python)
@@ -97,11 +102,12 @@ def build(
         handler=HANDLER,
         python=target.python,
         arch=target.arch,
-        workloads=chosen,
+        workloads=tuple(one.packed for one in described),
         packages={wheel.name: wheel.version for wheel in wheels.wheels},
         compiled=None if python is None else f"CPython {python.version}",
+        own={name: OwnPacked(code.digest, code.file, code.module, code.function) for name, code in own.items()},
     )
-    ours = dict(sorted({**shipped_sources(), **(files or {})}.items()))
+    ours = dict(sorted({**shipped_sources(), **theirs}.items()))
     folder = cache_folder("packages")
     key = _key(manifest, ours, wheels, python)
     path, facts_path = folder / f"{key}.zip", folder / f"{key}.json"

@@ -1,8 +1,48 @@
 """lbench: is this parallel job better on AWS Lambda than on the machine you have?
 
-Importing the package loads nothing heavy; each subpackage is imported where it is needed.
+For a workload of your own (docs/workloads.md):
+
+    from lbench import Task
+
+    def simulate(seed: int, points: int) -> float: ...
+
+    def job(n: int = 10, points: int = 100_000):
+        results = yield [Task(simulate, seed=i, points=points) for i in range(n)]
+        return sum(results) / n
+
+Importing the package loads nothing heavy; each name and each subpackage is imported when it is first used.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from lbench._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from msgspec import Meta
+
+    from lbench.workloads.dataset import Dataset
+    from lbench.workloads.model import Check, Task
+    from lbench.workloads.own.trying import run_here
+
+__all__ = ["Check", "Dataset", "Meta", "Task", "__version__", "run_here"]
+
+_PLACES = {
+    "Check": "lbench.workloads.model",
+    "Dataset": "lbench.workloads.dataset",
+    "Meta": "msgspec",
+    "Task": "lbench.workloads.model",
+    "run_here": "lbench.workloads.own.trying",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'lbench' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,6 +6,7 @@
     │   ├── DataFileError     a data file that cannot be used
     │   └── SessionFileError  a session that cannot be read
     ├── EncodingError         a value that cannot travel, or bytes that are not a value
+    ├── WorkloadError         what a user's own workload did: its run fails, exit code 1
     ├── BackendError          a backend that could not be opened or has broken down: the run fails, exit code 1
     └── EngineLostError       the engine process has gone away
 
@@ -26,6 +27,7 @@ __all__ = [
     "LbenchError",
     "SessionFileError",
     "UnknownNameError",
+    "WorkloadError",
 ]
 
 
@@ -58,6 +60,10 @@ class SessionFileError(InputError):
 
 class EncodingError(LbenchError):
     """A value that cannot travel between driver and environment, or bytes that do not decode."""
+
+
+class WorkloadError(LbenchError):
+    """A user's own code raised, or gave what cannot be used."""
 
 
 class BackendError(LbenchError):

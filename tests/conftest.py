@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -43,3 +49,66 @@ def data_file() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def aws_server() -> ModuleType:
+    """The module of AWS's control plane on 127.0.0.1, for what it answers with (`refusal` and the like)."""
+    name = "lbench_tests.aws_server"  # moto takes the second part for a service
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("aws_server.py"))
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def aws_endpoint(aws_server: ModuleType) -> ModuleType:
+    """The module that puts the emulator behind the same endpoint (tests/aws_endpoint.py)."""
+    name = "lbench_tests.aws_endpoint"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("aws_endpoint.py"))
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture
+def aws_lambda(aws: Any, aws_endpoint: ModuleType, tmp_path: Path) -> Iterator[Any]:
+    """A `LambdaAtAws`: `deploy()` makes a stack on `aws`, and Invoke goes to the emulator."""
+    with aws_endpoint.LambdaAtAws(aws, tmp_path) as there:
+        yield there
+
+
+@functools.cache
+def _small_bundle() -> str:
+    """One authority instead of the world's, which take 30 ms to read."""
+    import botocore
+
+    end = "-----END CERTIFICATE-----"
+    first, _, _ = (Path(botocore.__file__).with_name("cacert.pem")).read_text(encoding="utf-8").partition(end)
+    handle, name = tempfile.mkstemp(prefix="lb-", suffix=".pem")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(f"{first}{end}\n")
+    atexit.register(Path(name).unlink)
+    return name
+
+
+@pytest.fixture(scope="session")
+def _running_aws(aws_server: ModuleType) -> Iterator[Any]:
+    server = aws_server.AwsServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def aws(_running_aws: Any, _apart: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An empty account (`AwsServer`) that AWS_ENDPOINT_URL leads to, in this process and those that it starts."""
+    _running_aws.reset()
+    monkeypatch.setenv("AWS_CA_BUNDLE", _small_bundle())  # each client reads it
+    monkeypatch.setenv("AWS_ENDPOINT_URL", _running_aws.endpoint)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return _running_aws

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import importlib
 import signal
-from typing import Any
+import threading
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from textual.binding import Binding
@@ -14,8 +17,7 @@ from lbench.engine.plan import DEFAULT_BACKENDS, Plan, parse_backend, resolve_pa
 from lbench.errors import LbenchError
 from lbench.tui.commands import COMMAND_BINDINGS, Commands
 from lbench.tui.driver import LbenchDriver
-from lbench.tui.feed import EngineFeed, Feed, NoFeed
-from lbench.tui.launch import launched
+from lbench.tui.feed import Feed, Frame, NoFeed, is_engine
 from lbench.tui.pace import Pace
 from lbench.tui.screens.bench import BenchScreen
 from lbench.tui.signals import EXIT_CODES
@@ -25,7 +27,13 @@ from lbench.tui.widgets.table import Waiting
 from lbench.tui.widgets.title import Keys
 from lbench.workloads.parameters import settable
 
+if TYPE_CHECKING:
+    from lbench.tui.explore.session import Exploring
+
 __all__ = ["LbenchApp", "default_plan"]
+
+_NEXT = ("lbench.tui.screens.setup", "lbench.tui.launch", "lbench.tui.screens.measured")  # needed by the first keys
+_HANDOVER_S = 3.0  # for an engine that is only starting to take up the plan that it was given; it needs half a second
 
 
 def default_plan() -> Plan:
@@ -59,7 +67,9 @@ class LbenchApp(Commands):
     ) -> None:
         """`feed`: the session to show at first (none: the default comparison, ready to run)."""
         self.terminal = terminal or look()
-        super().__init__(driver_class=LbenchDriver)
+        # `lbench serve` names the driver of a browser in the environment.
+        self.in_browser = bool(os.environ.get("TEXTUAL_DRIVER"))
+        super().__init__(driver_class=None if self.in_browser else LbenchDriver)
         self.palette: Palette = DARK
         self.feed: Feed = feed or NoFeed()
         self.plan = plan or default_plan()
@@ -68,6 +78,7 @@ class LbenchApp(Commands):
         self._timer: Timer | None = None
         self._pace = Pace(self.terminal.fps, sent=self._sent_bytes if self.terminal.remote else None)
         self._interrupted = False  # by Ctrl-C, and something still runs
+        self._read_ahead = False
         for palette in (DARK, LIGHT):
             self.register_theme(textual_theme(palette_of(palette.name, self.terminal.colours)))
         # Set before anything is drawn: changed later, every style is made twice before the first frame.
@@ -77,6 +88,8 @@ class LbenchApp(Commands):
         self.set_class(not self.current_theme.dark, "-light-mode", update=False)
         self._apply_palette()
         self.bench = BenchScreen()
+        self._exploring: Exploring | None = None
+        self._led_to: Feed | None = None  # whose first frame has led to the Explore screen
 
     # -- what waits for its first run
 
@@ -117,18 +130,56 @@ class LbenchApp(Commands):
         driver = self._driver
         if isinstance(driver, LbenchDriver) and driver.hung_up:
             signal.raise_signal(signal.SIGHUP)
-        if self._interrupted and isinstance(self.feed, EngineFeed) and self.feed.running:
+        if self._interrupted and is_engine(self.feed) and self.feed.running:
             self.action_cancel()  # again: an engine that was only loading then has not kept it
-        if not (isinstance(driver, LbenchDriver) and driver.behind):
-            self.tick()
+        self.tick_if_taken()
+        if not self._read_ahead:  # the first frame is drawn: what `r` and Enter need is loaded before they are pressed
+            self._read_ahead = True
+            threading.Thread(target=lambda: [importlib.import_module(name) for name in _NEXT], name="ahead").start()
         self._pace.frame()
         self._timer = self.set_timer(self._pace.interval_s, self._beat)
+
+    def tick_if_taken(self) -> None:
+        """One frame, unless the terminal has not taken the ones before."""
+        driver = self._driver
+        if not (isinstance(driver, LbenchDriver) and driver.behind):
+            self.tick()
+
+    @property
+    def exploring(self) -> Exploring:
+        """What is explored: made when it is first looked at."""
+        if self._exploring is None:
+            from lbench.tui.explore.session import Exploring
+
+            self._exploring = Exploring(self.plan)
+        return self._exploring
+
+    @property
+    def shown(self) -> Feed:
+        """What the screen draws: its own feed, where it has one."""
+        own: Feed | None = getattr(self.screen, "own_feed", None)
+        return own or self.feed
+
+    @property
+    def looks_at_explored(self) -> bool:
+        """Whether the app's own feed is a session that was explored."""
+        return self._led_to is self.feed
+
+    def _show_explored(self, frame: Frame) -> None:
+        """A session that was explored is shown on its own screen, once."""
+        if self.looks_at_explored or self.screen is not self.bench or not frame.runs:
+            return
+        if frame.runs[-1].planned.interaction is not None:
+            self._led_to = self.feed
+            self.exploring.close()
+            self.action_go("explore")
 
     def tick(self) -> None:
         """One frame."""
         if not self.screen_stack:
             return  # the app is going down
-        frame = self.feed.frame()
+        frame = self.shown.frame()
+        self._show_explored(frame)
         screen = self.screen
         if hasattr(screen, "show_frame"):
             screen.show_frame(frame)
@@ -138,23 +189,29 @@ class LbenchApp(Commands):
             self.set_timer(0.02, self.tick)
 
     def _said(self) -> str:
-        if self._interrupted and isinstance(self.feed, EngineFeed) and self.feed.running:
+        if self._interrupted and is_engine(self.feed) and self.feed.running:
             return "cancelling; Ctrl-C once more leaves"
+        if self.shown is not self.feed:  # while somebody explores, a frame comes when there is something to see
+            return self.terminal.said
         return self._pace.said or self.terminal.said
 
     # -- what a session is told
 
     def start(self, plan: Plan) -> None:
         """Carry a plan out: in the engine that we have started, else in a new one."""
+        from lbench.tui.launch import launched
+
         self.plan = plan
         self.problem = None
         self._interrupted = False
+        if self._exploring is not None:
+            self._exploring.close()  # nothing shall run beside what is measured
         try:
             if self.set_aside is not None and not self.set_aside.over:
                 self.show_feed(self.set_aside)
-            elif not isinstance(self.feed, EngineFeed) or self.feed.over:
+            elif not is_engine(self.feed) or self.feed.over:
                 self.show_feed(launched(self._on_hangup))
-            assert isinstance(self.feed, EngineFeed)
+            assert is_engine(self.feed)
             self.feed.start(msgspec.structs.replace(plan, preview=True))
         except LbenchError as error:
             self.problem = str(error)
@@ -171,20 +228,27 @@ class LbenchApp(Commands):
 
     def action_pause(self) -> None:
         """Stop dispatching, or go on."""
-        if isinstance(self.feed, EngineFeed):
+        if is_engine(self.feed):
             self.feed.command("resume" if self.feed.paused else "pause")
 
     def action_cancel(self) -> None:
         """Stop what runs; what was measured is kept."""
-        if isinstance(self.feed, EngineFeed):
+        if is_engine(self.feed):
             self.feed.command("cancel")
 
     def action_leave(self, code: int = 0) -> None:
         """Leave at once; the engine does as `on_hangup` says."""
+        if self._exploring is not None:
+            self._exploring.close()
         for feed in (self.feed, self.set_aside):
-            if feed is not None:
+            if feed is not None and not self._to_be_settled(feed):
                 feed.close()
         self.exit(code)
+
+    def _to_be_settled(self, feed: Feed) -> bool:
+        """Whether a plan would be lost with us that its engine shall carry out."""
+        left = is_engine(feed) and feed.handing_over and not self._interrupted
+        return left and self._on_hangup != "stop"
 
     async def action_quit(self) -> None:
         """Textual's own way out is ours."""
@@ -192,7 +256,7 @@ class LbenchApp(Commands):
 
     def action_interrupt(self) -> None:
         """Ctrl-C: cancel what runs, or leave where nothing does; once more leaves at once."""
-        running = isinstance(self.feed, EngineFeed) and self.feed.running
+        running = is_engine(self.feed) and self.feed.running
         if running and not self._interrupted:
             self._interrupted = True
             self.action_cancel()
@@ -205,8 +269,13 @@ class LbenchApp(Commands):
             self._driver.stop_job()
 
     def farewell(self) -> str | None:
-        """What to print after leaving: how to come back to a run that goes on. Waits for no lock."""
-        feed = self.feed if isinstance(self.feed, EngineFeed) else self.set_aside
+        """What to print after leaving: how to come back to a run that goes on. Waits for no lock.
+
+        A plan that was given just before is first seen to be in its engine's hands.
+        """
+        feed = self.feed if is_engine(self.feed) else self.set_aside
+        if feed is not None and self._to_be_settled(feed):
+            feed.settle(_HANDOVER_S)
         if feed is None or not feed.goes_on or feed.folder is None or self._interrupted:
             return None
         if feed.engine is not None and self._on_hangup == "stop":

@@ -16,6 +16,7 @@ from lbench.tui.timeline import Lanes
 
 __all__ = ["Canvas"]
 
+_AT_ONCE = 8192  # rows
 _STATUS = {name: code for code, name in enumerate(STATUSES)}
 _BAR_OF = np.full(len(STATUSES) + 1, cells.COMPUTE, dtype=np.uint8)
 for _name in ("cancelled", "superseded", "throttled"):
@@ -51,7 +52,12 @@ class Canvas:
             self._paint(ended)
 
     def _paint(self, rows: Any) -> None:
-        """Paint rows that have ended: bars, init and fetch, then marks."""
+        """Paint rows that have ended, some at a time: a score of arrays of 100,000 numbers leave holes in the heap."""
+        for first in range(0, len(rows), _AT_ONCE):
+            self._paint_some(rows[first : first + _AT_ONCE])
+
+    def _paint_some(self, rows: Any) -> None:
+        """Bars, init and fetch, then marks."""
         lanes = self.lanes.of_rows()[rows]
         seen = (lanes >= 0) & (lanes < len(self._place))
         rows, lanes = rows[seen], lanes[seen]
@@ -70,7 +76,7 @@ class Canvas:
         done = columns["finished_s"][rows]
         done = np.where(np.isnan(done), columns["returned_s"][rows], done)
         bars = _BAR_OF[status]
-        odd = (self.lanes.ordinals()[rows] & 1).astype(bool)
+        odd = self.lanes.odd()[rows]
         bars = np.where(odd & (bars == cells.COMPUTE), cells.SECOND, bars)
         first, last = cells.spans(begun, done, start_s, cell_s, width)
         order = np.argsort(begun, kind="stable")
@@ -105,7 +111,7 @@ class Canvas:
             first, last = self._span(float(columns["dispatched_s"][invocation]), now_s)
             if last <= first:
                 continue
-            odd = int(self.lanes.ordinals()[invocation]) & 1
+            odd = self.lanes.odd()[invocation]
             row[first:last] = (cells.SECOND if odd else cells.COMPUTE) if known else cells.INFERRED
             if now_s <= self._window[1]:
                 row[last - 1] = cells.RUNNING_END

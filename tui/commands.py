@@ -12,17 +12,14 @@ from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
 
-from lbench.engine.journal import is_live
 from lbench.errors import LbenchError
-from lbench.tui.feed import EngineFeed, Feed
-from lbench.tui.launch import attached
-from lbench.tui.recorded import RecordedFeed
+from lbench.tui.feed import Feed, is_engine, is_record
 from lbench.tui.theme import DARK, LIGHT
 from lbench.tui.widgets.replay import REPLAY_BINDINGS, ReplayBar
-from lbench.tui.widgets.timeline import Timeline
 
 if TYPE_CHECKING:
     from lbench.tui.app import LbenchApp
+    from lbench.tui.following import EngineFeed
 
 __all__ = ["COMMAND_BINDINGS", "Commands"]
 
@@ -30,6 +27,7 @@ Say = Callable[[str, str], None]  # a line and its role
 
 COMMAND_BINDINGS: list[BindingType] = [
     *REPLAY_BINDINGS,
+    Binding("3", "go('explore')", "explore"),
     Binding("4", "go('sessions')", "sessions"),
     Binding("ctrl+t", "switch_theme", "light or dark", show=False),
 ]
@@ -52,8 +50,12 @@ class Commands(App[int]):
 
     def open_session(self, folder: Path) -> None:
         """Show a session on the Bench screen: an engine at work is followed, a record is shown whole."""
+        from lbench.engine.journal import is_live
+        from lbench.tui.launch import attached
+        from lbench.tui.recorded import RecordedFeed
+
         aside = self.set_aside
-        if isinstance(self.feed, EngineFeed) and self.feed.folder == folder and not self.feed.over:
+        if is_engine(self.feed) and self.feed.folder == folder and not self.feed.over:
             pass
         elif aside is not None and aside.folder == folder and not aside.over:
             self.set_aside = None
@@ -66,7 +68,7 @@ class Commands(App[int]):
         """Another source of frames; an engine at work is kept, to come back to."""
         old, self.feed = self.feed, feed
         self.problem = None
-        if isinstance(old, EngineFeed) and old.running:
+        if is_engine(old) and old.running:
             self.set_aside = old
         elif old is not feed:
             old.close()
@@ -77,7 +79,7 @@ class Commands(App[int]):
     def action_replay(self, what: str) -> None:
         """Play, pause, speed, seek."""
         feed = self.feed
-        if not isinstance(feed, RecordedFeed):
+        if not is_record(feed):
             return
         match what:
             case "toggle":
@@ -90,12 +92,12 @@ class Commands(App[int]):
                 far = _FAR if what.startswith("far") else _STEP
                 feed.step(far if what.endswith("on") else -far)
         self._own.tick()
-        if not isinstance(self.focused, Timeline):  # there, the arrows choose a task
-            self._own.bench.query_one(ReplayBar).focus()
+        if not (getattr(self.focused, "id", None) or "").startswith("timeline"):  # there, the arrows choose a task
+            self.screen.query_one(ReplayBar).focus()
 
     def action_replay_to(self, at_s: float) -> None:
         """Seek to a moment."""
-        if isinstance(self.feed, RecordedFeed):
+        if is_record(self.feed):
             self.feed.go_to(at_s)
             self._own.tick()
 
@@ -106,9 +108,9 @@ class Commands(App[int]):
             return True
         bench = screen is self._own.bench
         if action in ("replay", "replay_to"):
-            return isinstance(self.feed, RecordedFeed) and bench
+            return is_record(self.feed) and (bench or (screen.id == "explore" and self._own.shown is self.feed))
         if action in ("pause", "cancel"):
-            return isinstance(self.feed, EngineFeed) and self.feed.running
+            return is_engine(self.feed) and self.feed.running
         if action == "go":
             return bool(screen.id != (parameters or ("",))[0])
         if action == "help":
@@ -125,7 +127,7 @@ class Commands(App[int]):
     def _exported(self) -> Path | None:
         """What can be exported of what is shown."""
         feed = self.feed
-        return feed.source if isinstance(feed, RecordedFeed) else getattr(feed, "folder", None)
+        return feed.source if is_record(feed) else getattr(feed, "folder", None)
 
     def action_export(self) -> None:
         """Write the session to a file."""
@@ -178,6 +180,10 @@ class Commands(App[int]):
             self.pop_screen()
         if screen == "sessions":
             self.push_screen(SessionsScreen())
+        elif screen == "explore":
+            from lbench.tui.screens.explore import ExploreScreen
+
+            self.push_screen(ExploreScreen(self._own.exploring))
 
     def action_help(self) -> None:
         """Every key of every screen."""

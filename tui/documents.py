@@ -40,6 +40,7 @@ from lbench.engine.model import (
     Cost,
     DataInfo,
     Driver,
+    Interaction,
     Invocation,
     LambdaEnvironment,
     Origin,
@@ -88,6 +89,7 @@ class _Run(msgspec.Struct, frozen=True):
     machine_samples: list[MachineSample]
     invocations: msgspec.Raw
     notes: list[str] = []
+    interaction: Interaction | None = None
 
     @property
     def ended(self) -> bool:
@@ -207,6 +209,7 @@ def _planned(run: _Run) -> RunPlanned:
         warmup=run.warmup,
         schedule=run.schedule,
         tasks=run.tasks,
+        interaction=run.interaction,
     )
 
 

@@ -22,6 +22,7 @@ class Forecast(msgspec.Struct, frozen=True):
     """What is told below the form."""
 
     tasks: int | None = None
+    sure: bool = True  # whether it is so many tasks, not only at most
     runs: int = 0
     backends: int = 0
     bounds: list[str] = []  # a line for each backend that AWS would charge for
@@ -32,7 +33,8 @@ class Forecast(msgspec.Struct, frozen=True):
         """As pieces, what is long over several lines."""
         if self.problem is not None:
             return [[(f"✘ {self.problem}", "wrong")]]
-        tasks = "tasks: not known before it runs" if self.tasks is None else count_text(self.tasks, "task")
+        most = "" if self.sure else "at most "
+        tasks = "tasks: not known before it runs" if self.tasks is None else most + count_text(self.tasks, "task")
         told: list[list[Piece]] = [
             [
                 (tasks, "bright!"),
@@ -54,7 +56,7 @@ def forecast(plan: Plan) -> Forecast:
         InputError: a parameter or a region that cannot be used.
     """
     params = resolve_params(plan)
-    limits = registry.load(registry.describe(plan.workload)).limits(params)
+    limits = registry.limits(registry.describe(plan.workload), params)
     runs = plan.repeats + plan.warmup
     bounds: list[str] = []
     left_out: list[str] = []
@@ -70,6 +72,7 @@ def forecast(plan: Plan) -> Forecast:
         bounds.append(f"{choice.label}: AWS would charge at most {each} a run, {most} in all")
     return Forecast(
         tasks=limits.tasks,
+        sure=limits.sure,
         runs=runs * len(plan.backends),
         backends=len(plan.backends),
         bounds=bounds,

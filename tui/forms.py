@@ -33,9 +33,11 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     repeats: Annotated[int, Meta(ge=1, le=10_000, description="runs of each backend")] = 3
     warmup: Annotated[int, Meta(ge=0, le=1_000, description="runs before those, left out of statistics")] = 0
     schedule: Annotated[
-        Schedule,
-        Meta(description="isolated: one backend after the other; alternating: repeats take turns"),
-    ] = "isolated"
+        Schedule | None,
+        Meta(
+            description="isolated: one backend after the other; alternating: repeats take turns; none: isolated, AWS beside"
+        ),
+    ] = None
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of everything that is drawn at random")] = 1
     timeout: Annotated[float, Meta(gt=0, le=900, description="seconds that a task may take")] = 300.0
     retries: Annotated[int, Meta(ge=0, le=100, description="further attempts of a task that failed")] = 2
@@ -96,14 +98,14 @@ class Draft:
         self.workload = plan.workload
         self.params: dict[str, dict[str, str]] = {
             name: {field.name: text_of(field.default) for field in form_fields(registry.describe(name).params)}
-            for name in registry.names()
+            for name in dict.fromkeys((*registry.names(), plan.workload))
         }
         self.params[plan.workload] |= {name: text_of(value) for name, value in plan.params.items()}
         self.run = {
             "tasks": text_of(plan.tasks),
             "repeats": text_of(plan.repeats),
             "warmup": text_of(plan.warmup),
-            "schedule": plan.schedule,
+            "schedule": text_of(plan.schedule),
             "seed": text_of(plan.seed),
             "timeout": text_of(plan.timeout_s),
             "retries": text_of(plan.retries),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lbench.engine.client import Engine, Follower, new_session_folder
 from lbench.engine.living import engine_socket
-from lbench.tui.feed import EngineFeed
+from lbench.tui.following import EngineFeed
 
 __all__ = ["attached", "launched"]
 

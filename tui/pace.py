@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from lbench.engine.samples import Usage
-
 __all__ = ["BYTES_REMOTE", "FPS_LEAST", "SHARE", "SHARE_BUSY", "Pace"]
 
 FPS_LEAST = 2.0
@@ -39,7 +37,7 @@ class Pace:
         """
         self._most = fps
         self.fps = fps
-        self._usage = usage or Usage().share
+        self._usage = usage
         self._clock = clock
         self._cpu = cpu
         self._sent = sent or (lambda: 0)
@@ -60,6 +58,10 @@ class Pace:
     def frame(self) -> None:
         """A frame was drawn."""
         now_s = self._clock()
+        if self._usage is None:
+            from lbench.engine.samples import Usage  # not for the first frame
+
+            self._usage = Usage().share
         if self._seen is None:
             self._seen = (now_s, self._cpu(), self._sent())
             return

@@ -14,7 +14,7 @@ import numpy as np
 from lbench.engine.session import RunView
 from lbench.errors import EncodingError
 
-__all__ = ["Curve", "Gatherer", "Picture"]
+__all__ = ["Curve", "Drawn", "Gatherer", "Picture", "Scatter"]
 
 _MOST_ROWS = 512  # of a picture in memory; no terminal has more
 _MOST_COLUMNS = 256
@@ -38,6 +38,20 @@ class Curve(msgspec.Struct, frozen=True, eq=False):
     blocks: int
 
 
+class Scatter(msgspec.Struct, frozen=True, eq=False):
+    """Points on a plane, the centres among them, and how far they are from them, iteration by iteration."""
+
+    points: Any  # (n, 2) float
+    labels: Any  # (n,) int: the place of each point's centre
+    centres: Any  # (k, 2) float
+    inertia: list[tuple[float, float]]  # (iteration, sum of squared distances)
+    iteration: int
+    blocks: int
+
+
+Drawn = Picture | Curve | Scatter
+
+
 class Gatherer:
     """Reads one run's blocks as they are told of."""
 
@@ -49,14 +63,15 @@ class Gatherer:
         self._shape = (0, 0)
         self._points: list[tuple[float, float]] = []
         self._label = ""
+        self._scatter: Scatter | None = None
         self._blocks = 0
-        self._last: Picture | Curve | None = None
+        self.last: Drawn | None = None  # what there is to draw; the same object while nothing comes
 
-    def update(self) -> Picture | Curve | None:
+    def update(self) -> Drawn | None:
         """Take the blocks that are new; what there is to draw now, the same object while nothing came."""
         told = self.run.previews
         if self._read == len(told):
-            return self._last
+            return self.last
         if self._path is not None and self._read < len(told):
             try:
                 with self._path.open("rb") as file:
@@ -67,10 +82,12 @@ class Gatherer:
                 pass
             self._read = len(told)
         if self._levels is not None:
-            self._last = Picture(self._levels, *self._shape, self._blocks)
+            self.last = Picture(self._levels, *self._shape, self._blocks)
+        elif self._scatter is not None:
+            self.last = self._scatter
         elif self._points:
-            self._last = Curve(self._points, self._label, self._blocks)
-        return self._last
+            self.last = Curve(self._points, self._label, self._blocks)
+        return self.last
 
     def _take(self, data: bytes) -> None:
         from lbench.workloads.encoding import decode
@@ -79,6 +96,8 @@ class Gatherer:
             block = decode(data)
             if block["kind"] == "rows":
                 self._rows(block)
+            elif block["kind"] == "scatter":
+                self._scatter = _scatter(block, self._blocks)
             elif block["kind"] == "curve":
                 self._points.append((float(block["x"]), float(block["y"])))
                 self._label = str(block["label"])
@@ -97,3 +116,17 @@ class Gatherer:
         inside = (rows >= 0) & (rows < height)
         at = rows[inside] * len(self._levels) // height
         self._levels[at] = values[inside][:, : self._levels.shape[1]]
+
+
+def _scatter(block: dict[str, Any], before: int) -> Scatter:
+    """Raises ValueError, TypeError or KeyError where it is none."""
+    points = np.asarray(block["points"], dtype=np.float64).reshape(-1, 2)
+    centres = np.asarray(block["centroids"], dtype=np.float64).reshape(-1, 2)
+    labels = np.asarray(block["labels"], dtype=np.int64).reshape(-1)
+    inertia = np.asarray(block["inertia"], dtype=np.float64).reshape(-1)
+    if len(labels) != len(points) or not np.isfinite(points).all() or not np.isfinite(centres).all():
+        raise ValueError("no scatter")
+    iteration = int(block["iteration"])
+    numbers = range(iteration - len(inertia) + 1, iteration + 1)
+    told = [(float(number), value) for number, value in zip(numbers, inertia.tolist(), strict=True)]
+    return Scatter(points, labels, centres, [one for one in told if np.isfinite(one[1])], iteration, before + 1)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
-from lbench.engine.events import (
-    Event,
-)
+from lbench.engine.events import Event
 from lbench.engine.journal import JOURNAL_NAME
 from lbench.errors import InputError, LbenchError
-from lbench.tui.feed import BUDGET_S, Fold, Frame, FrameState, now_of
+from lbench.tui.feed import BUDGET_S, FeedKind, Frame, FrameState, now_of
+from lbench.tui.fold import Fold
 from lbench.tui.sources import Source, Timed, timed
 
 __all__ = ["SPEEDS", "RecordedFeed"]
@@ -26,6 +26,8 @@ _LOOK_EVERY_S = 2.0  # whether the record is still there
 
 class RecordedFeed:
     """A record, as fast as it can be read (`speed` None), or replayed: `speed` seconds of it in one of ours."""
+
+    kind: ClassVar[FeedKind] = "record"
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ class Lanes:
         self.environments: list[int] = []  # by lane: its environment's code in the run's columns, -1 while inferred
         self.running: dict[int, int] = {}  # row -> lane, of what has not ended; a lane may hold only one by inference
         self._of_row: NDArray[np.int32] = np.full(64, -1, dtype=np.int32)
-        self._ordinal: NDArray[np.int32] = np.zeros(64, dtype=np.int32)
+        self._odd: NDArray[np.bool_] = np.zeros(64, dtype=np.bool_)
         self._of_environment: dict[int, int] = {}
         self._counts: list[int] = []  # by lane: how many invocations are in it
         self._busy: list[int] = []  # by lane: how many are running in it
@@ -39,9 +39,9 @@ class Lanes:
         """Lane of each row, -1 where there is none."""
         return self._of_row[: len(self.run.columns)]
 
-    def ordinals(self) -> NDArray[np.int32]:
-        """The how-manieth of its lane each row is: neighbours differ in parity."""
-        return self._ordinal[: len(self.run.columns)]
+    def odd(self) -> NDArray[np.bool_]:
+        """Whether each row is the second, fourth... of its lane: neighbours differ."""
+        return self._odd[: len(self.run.columns)]
 
     def update(self, rows: list[int]) -> NDArray[np.int32]:
         """Place the rows that began, and move those that ended; returns those that have ended."""
@@ -50,7 +50,7 @@ class Lanes:
         if count > len(self._of_row):
             size = max(count, int(len(self._of_row) * 1.25) + 64)
             self._of_row = _grown(self._of_row, size, -1)
-            self._ordinal = _grown(self._ordinal, size, 0)
+            self._odd = _grown(self._odd, size, 0)
         if not rows:
             return np.empty(0, dtype=np.int32)
         unique = np.unique(np.asarray(rows, dtype=np.int32))
@@ -121,7 +121,7 @@ class Lanes:
 
     def _put(self, row: int, lane: int) -> None:
         self._of_row[row] = lane
-        self._ordinal[row] = self._counts[lane]
+        self._odd[row] = self._counts[lane] & 1
         self._counts[lane] += 1
 
     def _lane_of(self, environment: int) -> int:

@@ -10,6 +10,7 @@ import hashlib
 import math
 import mmap
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 
 from lbench.errors import DataFileError, EncodingError
 
-__all__ = ["Dataset", "file_digest", "open_dataset", "write_dataset"]
+__all__ = ["Dataset", "RemoteDataset", "file_digest", "open_dataset", "write_dataset"]
 
 _MAGIC = b"LBDATA01"
 _ALIGN = 64
+_HEAD_BYTES = 1 << 16  # nearly always the whole header
 
 
 class _Entry(msgspec.Struct, array_like=True):
@@ -62,6 +64,10 @@ class Dataset:
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self.arrays[name]
+
+    def part(self, name: str, first: int, end: int) -> NDArray[Any]:
+        """The rows [first, end) of an array's first dimension."""
+        return self.arrays[name][first:end]
 
 
 def _aligned(offset: int) -> int:
@@ -136,6 +142,47 @@ def open_dataset(path: Path) -> Dataset:
         notes=header.notes,
         meta=header.meta,
     )
+
+
+class RemoteDataset:
+    """A data set elsewhere, of which only parts are fetched: for task functions that say `parts=True`.
+
+    The file's digest is of the whole, so what is fetched here is as sound as the transport and no more.
+    """
+
+    def __init__(self, read: Callable[[int, int], bytes]) -> None:
+        """`read(first, end)` gives bytes of the file."""
+        self._read = read
+        self._header: _Header | None = None
+        self._start = 0
+
+    def part(self, name: str, first: int, end: int) -> NDArray[Any]:
+        """As `Dataset.part`.
+
+        Raises:
+            DataFileError: it is not a data set.
+        """
+        entry = self._entries()[name]
+        row = np.dtype(entry.dtype).itemsize * math.prod(entry.shape[1:])
+        end = min(end, entry.shape[0])
+        at = self._start + entry.offset
+        body = self._read(at + first * row, at + max(first, end) * row)
+        return np.frombuffer(body, dtype=np.dtype(entry.dtype)).reshape(-1, *entry.shape[1:])
+
+    def _entries(self) -> dict[str, _Entry]:
+        if self._header is None:
+            head = self._read(0, _HEAD_BYTES)
+            try:
+                if head[:8] != _MAGIC:
+                    raise ValueError("it does not begin as one")
+                (length,) = struct.unpack("<Q", head[8:16])
+                if 16 + length > len(head):
+                    head += self._read(len(head), 16 + length)
+                self._header = msgspec.msgpack.decode(head[16 : 16 + length], type=_Header)
+            except (ValueError, struct.error, msgspec.MsgspecError) as error:
+                raise DataFileError(f"what was fetched is not a data set: {error}") from error
+            self._start = _aligned(16 + length)
+        return self._header.arrays
 
 
 def file_digest(path: Path) -> str:

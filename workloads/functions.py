@@ -1,5 +1,7 @@
 """Task functions by name. A function `<workload>.<verb>` is found in that workload's `tasks` module when first called.
 
+A function "module:name" is a user's own (`own.entering`).
+
 A task function is pure: it gets its arguments by name and, if it has a parameter `data`, the job's data set.
 """
 
@@ -12,18 +14,25 @@ from typing import Any, TypeVar
 
 from lbench.errors import UnknownNameError
 
-__all__ = ["call", "find", "task_function"]
+__all__ = ["call", "find", "preload", "reads_parts", "task_function"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _functions: dict[str, tuple[Callable[..., Any], bool]] = {}
+_by_parts: set[str] = set()
 
 
-def task_function(name: str) -> Callable[[F], F]:
-    """Register a function as `name`; the part before the first dot is its workload."""
+def task_function(name: str, *, parts: bool = False) -> Callable[[F], F]:
+    """Register a function as `name`; the part before the first dot is its workload.
+
+    `parts`: of `data` it uses nothing but `data.part(array, first, end)`. Where the data set is far away (on Lambda),
+    only these parts are fetched, in the task's own time.
+    """
 
     def register(function: F) -> F:
         _functions[name] = (function, "data" in inspect.signature(function).parameters)
+        if parts:
+            _by_parts.add(name)
         return function
 
     return register
@@ -34,7 +43,12 @@ def find(name: str) -> tuple[Callable[..., Any], bool]:
 
     Raises:
         UnknownNameError: no workload registers it.
+        InputError: it is a user's own, and did not travel.
     """
+    if ":" in name:
+        from lbench.workloads.own.entering import find_own
+
+        return find_own(name)
     if name not in _functions:
         module = f"lbench.workloads.{name.split('.', 1)[0]}.tasks"
         try:
@@ -46,6 +60,30 @@ def find(name: str) -> tuple[Callable[..., Any], bool]:
         return _functions[name]
     except KeyError:
         raise UnknownNameError("task function", name, _functions) from None
+
+
+def preload(workload: str) -> None:
+    """Import what a workload's tasks need: one of lbench's by its name, a user's own by `Description.pinned`, or by
+    "module:job" where its files lie beside lbench's (on Lambda).
+
+    Raises:
+        Exception: whatever the import raises.
+    """
+    if ":" not in workload:
+        importlib.import_module(f"lbench.workloads.{workload}.tasks")
+        return
+    from lbench.workloads.own import entering
+
+    module = workload.partition(":")[0]
+    if "/" in workload:
+        folder, module, _ = entering.pinned_parts(workload)
+        entering.enter(folder)
+    importlib.import_module(module)
+
+
+def reads_parts(name: str) -> bool:
+    """Whether a function that was found reads the data set by parts."""
+    return name in _by_parts
 
 
 def call(name: str, arguments: dict[str, Any], data: Any = None) -> Any:

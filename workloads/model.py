@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+import functools
+import inspect
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-__all__ = ["Check", "Description", "Job", "Limits", "Params", "Previewer", "StageResults", "Task", "Workload"]
+from lbench.errors import EncodingError
+
+__all__ = ["Check", "Description", "Job", "Limits", "OwnCode", "Params", "Previewer", "StageResults", "Task", "Workload"]
 
 
 class Task:
-    """One unit of work: a registered function's name and its arguments. It is a pure function of both."""
+    """One unit of work: a function and its arguments. It is a pure function of both.
+
+    The function travels by name: a registered one's ("mandelbrot.rows"), or a plain function of a user's own module,
+    which is found under the same name wherever the module is.
+    """
 
     __slots__ = ("arguments", "function")
 
-    def __init__(self, function: str, /, **arguments: Any) -> None:
-        self.function = function
+    def __init__(self, function: str | Callable[..., Any], /, **arguments: Any) -> None:
+        """Name what is to be called, and with what.
+
+        Raises:
+            EncodingError: the function has no name by which another process could find it.
+        """
+        self.function = function if isinstance(function, str) else _name_of(function)
         self.arguments = arguments
 
     def __repr__(self) -> str:
         return f"Task({self.function!r}, {', '.join(self.arguments)})"
+
+
+def _name_of(function: Any) -> str:
+    if isinstance(function, functools.partial):
+        raise EncodingError("Task(partial(...)): give the function itself, and the arguments to Task")
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
+        raise EncodingError(f"Task({type(function).__name__}): give a function, as in Task(simulate, seed=1)")
+    if "<" in name:  # <lambda>, <locals>
+        what = "a lambda" if name.endswith("<lambda>") else f"{function.__name__}, which is defined inside a function,"
+        raise EncodingError(f"{what} cannot be found by other processes: define it at the module's top level")
+    if inspect.isclass(function) or getattr(function, "__self__", None) is not None:
+        raise EncodingError(f"Task({name}): give a plain function of your module's top level")
+    return f"{module}:{name}"
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,7 +73,9 @@ class Limits(msgspec.Struct, frozen=True):
     """The most that a job can ask for; None where it cannot be known (shown as 'no bound')."""
 
     tasks: int | None
-    s3_requests: int | None = 0
+    s3_requests: int | None = 0  # by the tasks' own code, each run once
+    s3_each: int | None = None  # of these by one task; None: maybe all
+    sure: bool = True  # whether it is so many tasks; else it may well end sooner, and nobody should wait for the last
 
 
 class StageResults(list[Any]):
@@ -111,6 +140,17 @@ class Workload(Generic[P]):
         """
         raise NotImplementedError
 
+    def data_key(self, params: P) -> dict[str, Any]:
+        """The parameters that `load` depends on: all, unless overridden. Equal ones share one data set while exploring."""
+        values: dict[str, Any] = msgspec.to_builtins(params)
+        return values
+
+    def interactive(self, params: P, places: int) -> tuple[P, P | None]:
+        """For a person who waits: `params` with a number of tasks that suits `places` where none was asked for, and
+        parameters of the same picture with far fewer points, to be computed and shown first; None: nothing is quicker.
+        """
+        return params, None
+
     def reference(self, params: P, data: Any) -> Any:
         """The answer by the obvious sequential way; None: there is none, answers are compared with each other."""
         return None
@@ -146,6 +186,21 @@ class Workload(Generic[P]):
         return []
 
 
+class OwnCode(msgspec.Struct, frozen=True):
+    """A user's own workload: which snapshot of its files runs, and what in it."""
+
+    folder: str  # the snapshot, a folder in the cache named by its content
+    file: str  # the module's file below it
+    module: str  # dotted
+    function: str  # the job
+    digest: str  # SHA-256 (hex) of all files that travel
+
+    @property
+    def pinned(self) -> str:
+        """A workload's name (for `registry.describe`) that is just this snapshot, whatever becomes of the file."""
+        return f"{self.folder}/{self.file}:{self.function}"
+
+
 class Description(msgspec.Struct, frozen=True):
     """What can be told of a workload without importing anything heavy."""
 
@@ -158,3 +213,15 @@ class Description(msgspec.Struct, frozen=True):
     # What its tasks import besides numpy and msgspec, which every package has; names as pip knows them.
     requirements: tuple[str, ...] = ()
     trial: dict[str, Any] = {}  # parameters of its smallest job, which shows whether a package works
+    answers: bool = True  # False: its runs have no answer, and its tasks no code that could be packed
+    code: OwnCode | None = None  # a user's own; None: one of lbench's
+
+    @property
+    def pinned(self) -> str:
+        """The name by which another process finds just this workload."""
+        return self.name if self.code is None else self.code.pinned
+
+    @property
+    def packed(self) -> str:
+        """The name by which a package and a deployment tell that just this workload is in them."""
+        return self.name if self.code is None else f"{self.name}@{self.code.digest[:12]}"

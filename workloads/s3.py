@@ -1,6 +1,6 @@
 """Objects in S3 over the standard library's HTTP client: what the handler needs, and the driver uses too.
 
-boto3 would cost each cold start 300 to 400 ms. Here: get, put, create, delete; streams, checks digests, tries again
+boto3 would cost each cold start 300 to 400 ms. Here: get, put, list, create, delete; streams, checks digests, tries again
 after a 5xx or a broken connection. A client is for one thread at a time.
 """
 
@@ -12,7 +12,8 @@ import http.client
 import os
 import random
 import time
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from lbench.workloads.wire import Object
 __all__ = ["ObjectStoreError", "S3Client", "credentials_from_environment"]
 
 _CHUNK = 1 << 18
+_PAGE = 1000  # keys in a listing, and objects deleted by a request, at most
 _RETRIED = frozenset((408, 429, 500, 502, 503, 504))
 
 
@@ -117,6 +119,24 @@ class S3Client:
         self._request("GET", place, receive=receive)
         return b"".join(parts)
 
+    def get_range(self, place: Object, first: int, end: int) -> bytes:
+        """The bytes [first, end) of an object; fewer where it ends before. No digest is known of a part.
+
+        Raises:
+            ObjectStoreError: it is not there, or S3 cannot be reached.
+        """
+        if end <= first:
+            return b""
+        got = b""
+
+        def receive(response: http.client.HTTPResponse) -> None:
+            nonlocal got
+            body = b"".join(_chunks(response))
+            got = body if response.status == 206 else body[first:end]  # a server that knows no ranges sends the whole
+
+        self._request("GET", place, receive=receive, headers={"range": f"bytes={first}-{end - 1}"})
+        return got
+
     def get_to_file(self, place: Object, path: Path) -> None:
         """The same, streamed to a file that appears under its name only when it is whole.
 
@@ -192,8 +212,8 @@ class S3Client:
         place = Object(bucket, key, self._region, self._endpoint)
         self._request("DELETE", place, missing_ok=True)
 
-    def keys(self, bucket: str, prefix: str) -> list[str]:
-        """The keys under a prefix, at most 1,000: delete them and ask again.
+    def keys(self, bucket: str, prefix: str, after: str = "") -> list[str]:
+        """The keys under a prefix that come after a key, in order, at most 1,000. It costs what a PUT does.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
@@ -207,9 +227,46 @@ class S3Client:
             found[:] = [node.text or "" for node in tree.iter() if node.tag.rpartition("}")[2] == "Key"]
 
         place = Object(bucket, "", self._region, self._endpoint)
-        query = encode_query([("list-type", "2"), ("prefix", prefix)])
-        self._request("GET", place, query=query, receive=receive)
+        asked = [("list-type", "2"), ("prefix", prefix), *([("start-after", after)] if after else [])]
+        self._request("GET", place, query=encode_query(asked), receive=receive, counted="put")
         return found
+
+    def delete_under(self, bucket: str, prefix: str) -> None:
+        """Delete all objects under a prefix, 1,000 with a request.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached, or an object stays.
+        """
+        from xml.sax.saxutils import escape
+
+        place = Object(bucket, "", self._region, self._endpoint)
+        before: list[str] = []
+        while keys := self.keys(bucket, prefix):
+            if keys == before:
+                raise ObjectStoreError(f"S3 DELETE {bucket}/{prefix}: what was deleted is still there")
+            before = keys
+            objects = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys)
+            body = f"<Delete>{objects}<Quiet>true</Quiet></Delete>".encode()
+            answers: list[bytes] = []
+
+            def receive(response: http.client.HTTPResponse, answers: list[bytes] = answers) -> None:
+                answers[:] = _chunks(response)
+
+            self._request(
+                "POST",
+                place,
+                query=encode_query([("delete", "")]),
+                body=body,
+                digest=hashlib.sha256(body).hexdigest(),
+                length=len(body),
+                receive=receive,
+                # S3 insists on a checksum here, and every server that speaks S3 knows this one.
+                headers={"content-md5": b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()},
+            )
+            if code := _between(b"".join(answers).decode("utf-8", "replace"), "Code"):
+                raise ObjectStoreError(f"S3 DELETE {bucket}/{prefix} failed: {code}")
+            if len(keys) < _PAGE:
+                return
 
     def _request(
         self,
@@ -222,6 +279,8 @@ class S3Client:
         length: int | None = None,
         receive: Callable[[http.client.HTTPResponse], None] | None = None,
         missing_ok: bool = False,
+        headers: Mapping[str, str] | None = None,
+        counted: str = "",
     ) -> None:
         scheme, host, path = _address(place)
         target = f"{path}?{query}" if query else path
@@ -234,15 +293,15 @@ class S3Client:
                 self._sleep(random.uniform(0.5, 1.0) * min(5.0, 0.1 * 2**attempt))
                 if body is not None and not isinstance(body, bytes | memoryview):
                     body.seek(0)
-            headers = {"host": host}
+            sent = {"host": host, **(headers or {})}
             if length is not None:
-                headers["content-length"] = str(length)
+                sent["content-length"] = str(length)
             credentials = self._credentials()
             if credentials is not self._signer.credentials:
                 self._signer = Signer(credentials, self._region, "s3", offset_s=self._signer.offset_s)
-            signed = self._signer.sign(method, path, query, headers, digest)
-            if method.lower() in self.requests:
-                self.requests[method.lower()] += 1
+            signed = self._signer.sign(method, path, query, sent, digest)
+            if (kind := counted or method.lower()) in self.requests:
+                self.requests[kind] += 1
             try:
                 connection = self._connect(scheme, host)
                 line, hop = self._connector.request_line(scheme, host, target)

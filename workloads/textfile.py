@@ -30,15 +30,18 @@ _LONGEST_LINE = 1 << 24  # characters
 class TextFile:
     """Iterates over a file's lines, line ends kept; `digest()` is the SHA-256 of the file's own bytes.
 
-    Bytes that are no UTF-8 are replaced (they occur in remarks, which nobody uses); a file that is not text
-    at all is refused.
+    Bytes that are no UTF-8 are replaced (they occur in remarks, which nobody uses), or refused where `strict`; a file
+    that is not text at all is refused. `kind` is what the messages ask for.
 
     Raises:
         DataFileError: the file is missing, unreadable, empty, not text, or its compression ends too early.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, kind: str = "CSV", strict: bool = False) -> None:
         self.path = path
+        self._kind = kind
+        self._what = "CSV text file" if kind == "CSV" else f"{kind} file"
+        self._strict = strict
         self._hash = hashlib.sha256()
 
     def digest(self) -> str:
@@ -50,33 +53,44 @@ class TextFile:
             with self.path.open("rb") as file:
                 yield from self._lines(self._unpacked(file))
         except IsADirectoryError:
-            raise DataFileError(f"{self.path} is a folder: name the CSV file in it") from None
+            raise DataFileError(f"{self.path} is a folder: name the {self._kind} file in it") from None
         except FileNotFoundError:
-            raise DataFileError(f"{self.path} does not exist: name a CSV file, or leave out --data") from None
+            raise DataFileError(f"{self.path} does not exist: name a {self._kind} file, or leave out --data") from None
         except OSError as error:
             raise DataFileError(f"{self.path} cannot be read: {error.strerror or error}") from None
 
     def _lines(self, pieces: Iterator[bytes]) -> Iterator[str]:
-        decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+        decoder = codecs.getincrementaldecoder("utf-8-sig")("strict" if self._strict else "replace")
         rest = ""
         first = True
+        number = 1
+
+        def decode(piece: bytes, final: bool = False) -> str:
+            try:
+                return decoder.decode(piece, final)
+            except UnicodeDecodeError as error:
+                line = number + error.object[: error.start].count(b"\n")
+                told = f"line {line:,} has the byte 0x{error.object[error.start]:02x}"
+                raise DataFileError(f"{self.path} is not UTF-8 ({told}): save it as UTF-8") from None
+
         for piece in pieces:
             if first and piece:
                 self._refuse_binary(piece)
                 first = False
             if b"\0" in piece:
-                raise DataFileError(f"{self.path} is not a CSV text file (it holds zero bytes): is it damaged?")
-            lines = (rest + decoder.decode(piece)).split("\n")
+                raise DataFileError(f"{self.path} is not a {self._what} (it holds zero bytes): is it damaged?")
+            lines = (rest + decode(piece)).split("\n")
+            number += len(lines) - 1
             rest = lines.pop()
             if len(rest) > _LONGEST_LINE:
-                raise DataFileError(f"{self.path} is not a CSV text file: it has no line ends")
+                raise DataFileError(f"{self.path} is not a {self._what}: it has no line ends")
             for line in lines:
                 yield line + "\n"
-        rest += decoder.decode(b"", final=True)
+        rest += decode(b"", final=True)
         if rest:
             yield rest
         elif first:
-            raise DataFileError(f"{self.path} is empty: name a CSV file, or leave out --data")
+            raise DataFileError(f"{self.path} is empty: name a {self._kind} file, or leave out --data")
 
     def _refuse_binary(self, start: bytes) -> None:
         for magic, what in _NOT_TEXT.items():
@@ -86,7 +100,7 @@ class TextFile:
         control = sum(byte < 32 and byte not in b"\t\r\n\f" for byte in head)
         invalid = head.decode("utf-8", "replace").count("\ufffd")
         if control + invalid > len(head) // 20:
-            raise DataFileError(f"{self.path} is not a CSV text file: name a CSV file (plain, .gz or .zst)")
+            raise DataFileError(f"{self.path} is not a {self._what}: name a {self._kind} file (plain, .gz or .zst)")
 
     def _raw(self, file: BinaryIO, size: int) -> Iterator[bytes]:
         while piece := file.read(size):

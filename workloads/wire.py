@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["VERSION", "Answer", "Event", "Object"]
+__all__ = ["VERSION", "Answer", "Event", "Letter", "Object", "TaskError"]
 
 VERSION = 1
 
@@ -37,6 +37,8 @@ class Event(msgspec.Struct, omit_defaults=True):
     task_at: Object | None = None
     data: Object | None = None
     result_to: Object | None = None  # where a result goes that is too large to come back inline
+    answer_to: Object | None = None  # where the answer goes as a `Letter`, because nobody waits for it
+    mark: str | None = None  # printed into the log with the request's id, for who reads the log afterwards
 
 
 class Answer(msgspec.Struct, omit_defaults=True):
@@ -54,6 +56,23 @@ class Answer(msgspec.Struct, omit_defaults=True):
     import_ms: float | None = None  # finding the task's function (its libraries, the first time)
     compute_ms: float | None = None  # the task's own code
     store_ms: float | None = None  # the result to S3
+    init_ms: float | None = None  # with a cold call: from the process's start until the handler was loaded, about
     s3: dict[str, int] = {}  # requests made: {"get": n, "put": n}
     cpu_model: str | None = None  # with an environment's first answer only
     versions: dict[str, Any] | None = None  # likewise
+
+
+class TaskError(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """What the task's own code raised, in the words of the runtime's function errors."""
+
+    error_message: str
+    error_type: str
+    stack_trace: list[str] | None = None
+
+
+class Letter(msgspec.Struct, omit_defaults=True):
+    """An answer that does not come back through Invoke: as an object in S3, or as the body of an HTTP API's response."""
+
+    answer: Answer
+    request_id: str | None = None
+    error: TaskError | None = None

@@ -7,15 +7,18 @@ Sources: botocore's model of Invoke (its error shapes), AWS's documentation on f
 from __future__ import annotations
 
 import binascii
+from collections.abc import Callable
 
 import msgspec
 
 from lbench.engine.backends.base import Failure, Outcome
+from lbench.engine.backends.connection import Response
 from lbench.engine.backends.lambda_client import Reply
 from lbench.engine.backends.report import Report, last_report
-from lbench.workloads.wire import Answer
+from lbench.workloads.own.traces import trimmed
+from lbench.workloads.wire import Answer, Letter, TaskError
 
-__all__ = ["lost", "mixed_up", "read_reply"]
+__all__ = ["lost", "mixed_up", "read_front", "read_letter", "read_queued", "read_reply", "refused", "tail_of"]
 
 _DEADLINE = "DeadlineExceeded"
 _WATCHDOG = ("exit status 124", "signal: alarm clock", "signal: SIGALRM")  # the handler's own, by either way
@@ -50,6 +53,14 @@ _REMEDIES = {
 }
 
 
+_NEARLY = 0.95  # of the front's patience: its clock starts a little after ours
+_FRONT_REMEDIES = {
+    403: "the credentials may not call it (execute-api:Invoke)",
+    404: "it has no such route: deploy again with `lbench deploy --http-api`",
+    413: "the arguments are too large to travel inline",
+}
+
+
 class _FunctionError(msgspec.Struct, rename="camel"):
     error_message: str | None = None
     error_type: str | None = None
@@ -72,6 +83,7 @@ _answer = msgspec.json.Decoder(Answer)
 _function_error = msgspec.json.Decoder(_FunctionError)
 _refusal = msgspec.json.Decoder(_Refusal)
 _told = msgspec.json.Decoder(_Told)
+_letter = msgspec.json.Decoder(Letter)
 
 
 def lost(message: str, *, timed_out: bool = False) -> Outcome:
@@ -81,12 +93,12 @@ def lost(message: str, *, timed_out: bool = False) -> Outcome:
     return Outcome(failure=Failure("error", "ConnectionLost", message, retriable=True))
 
 
-def mixed_up(reply: Reply) -> Outcome:
+def mixed_up(arrived_s: float, drop: Callable[[], None] | None) -> Outcome:
     """The outcome where the answer is another call's: its connection is a response behind and is given up."""
-    if reply.drop is not None:
-        reply.drop()
+    if drop is not None:
+        drop()
     message = "the answer of another call came on this connection"
-    return Outcome(returned_s=reply.arrived_s, failure=Failure("error", "MixedAnswer", message, retriable=True))
+    return Outcome(returned_s=arrived_s, failure=Failure("error", "MixedAnswer", message, retriable=True))
 
 
 def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]:
@@ -101,9 +113,9 @@ def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]
         response_bytes=len(reply.body),
     )
     if reply.status != 200:
-        outcome.failure = _refused(reply)
+        outcome.failure = refused(reply)
         return outcome, None
-    tail = _tail(reply)
+    tail = tail_of(reply)
     report = last_report(tail, reply.request_id) if tail else None
     if report is not None:
         outcome.billed_ms = report.billed_ms
@@ -117,17 +129,100 @@ def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]
     try:
         answer = _answer.decode(reply.body)
     except msgspec.MsgspecError as error:
-        outcome.failure = Failure("error", "BadAnswer", f"the answer is not lbench's: {error}", retriable=True)
+        outcome.failure = _not_ours(error)
         return outcome, None
+    _take_result(answer, outcome)
+    return outcome, answer
+
+
+def read_queued(reply: Reply) -> Outcome | None:
+    """The outcome where Lambda's queue did not take an event; None: it did."""
+    if reply.status == 202:
+        return None
+    outcome = Outcome(returned_s=reply.arrived_s, connect_ms=reply.connect_ms, request_id=reply.request_id)
+    outcome.failure = refused(reply)
+    return outcome
+
+
+def read_letter(letter: bytes, arrived_s: float, connect_ms: float | None) -> tuple[Outcome, Answer | None]:
+    """As `read_reply`, of an answer that came as a letter. What was billed is not in it."""
+    outcome = Outcome(returned_s=arrived_s, connect_ms=connect_ms, response_bytes=len(letter))
+    try:
+        told = _letter.decode(letter)
+    except msgspec.MsgspecError as error:
+        outcome.failure = _not_ours(error)
+        return outcome, None
+    outcome.request_id = told.request_id
+    if told.error is None:
+        _take_result(told.answer, outcome)
+    else:
+        outcome.failure = _raised(told.error)
+    return outcome, told.answer
+
+
+def read_front(
+    response: Response, elapsed_s: float, timeout_s: float, deadline_s: float
+) -> tuple[Outcome, Answer | None]:
+    """As `read_reply`, of what came through an HTTP API: it tells a status, and of a failure nothing else.
+
+    API Gateway's own words are the same for its time-out and for a throttle (503), so the time tells them apart.
+
+    Args:
+        response: the front's.
+        elapsed_s: since it was sent.
+        timeout_s: when the front gives up.
+        deadline_s: the task's.
+    """
+    if response.status == 200:
+        return read_letter(response.body, response.arrived_s, response.connect_ms)
+    outcome = Outcome(returned_s=response.arrived_s, connect_ms=response.connect_ms, response_bytes=len(response.body))
+    status = response.status
+    if status == 503 and elapsed_s >= timeout_s * _NEARLY:
+        text = (
+            f"the HTTP API front gives up after {timeout_s:g} s, while the function runs on unheard: "
+            "use --transport direct or event"
+        )
+        outcome.failure = Failure("timeout", "FrontTimeout", text, retriable=False)
+    elif status in (429, 503):
+        outcome.failure = Failure(
+            "throttled", f"Front{status}", "the HTTP API front or the function is full", retriable=True
+        )
+    elif status == 500 and elapsed_s >= deadline_s:
+        text = f"no result within the deadline of {deadline_s:g} s"
+        outcome.failure = Failure("timeout", _DEADLINE, text, retriable=True)
+    elif status >= 500:
+        text = (
+            f"the function failed, and the HTTP API front does not tell how ({status}): use --transport direct to see"
+        )
+        outcome.failure = Failure("error", f"Front{status}", text, retriable=True)
+    else:
+        remedy = _FRONT_REMEDIES.get(status, "is it lbench's?")
+        text = f"the HTTP API front refused the call ({status}): {remedy}"
+        outcome.failure = Failure("error", f"Front{status}", text, retriable=False)
+    return outcome, None
+
+
+def _not_ours(error: Exception) -> Failure:
+    return Failure("error", "BadAnswer", f"the answer is not lbench's: {error}", retriable=True)
+
+
+def _raised(error: _FunctionError | TaskError) -> Failure:
+    """What the task's own code raised."""
+    kind, text = error.error_type or "FunctionError", " ".join((error.error_message or "").split())
+    trace = trimmed("".join(_own_frames(error.stack_trace or []))) + f"{kind}: {text}"
+    return Failure("error", kind, text, retriable=kind == "ObjectStoreError", log_tail=trace[-_TAIL_KEPT:])
+
+
+def _take_result(answer: Answer, outcome: Outcome) -> None:
     if answer.result is not None:
         outcome.result = answer.result
     elif answer.result_at is None:
         message = "the answer has no result: is the function lbench's, and of this version?"
         outcome.failure = Failure("error", "BadAnswer", message, retriable=False)
-    return outcome, answer
 
 
-def _tail(reply: Reply) -> bytes:
+def tail_of(reply: Reply) -> bytes:
+    """The log's last 4 KB; nothing where it was not asked for or is lost."""
     try:
         return binascii.a2b_base64(reply.log_result) if reply.log_result else b""
     except binascii.Error:
@@ -156,8 +251,7 @@ def _failed(reply: Reply, tail: bytes, report: Report | None, deadline_s: float)
     kind, text = error.error_type or "FunctionError", " ".join((error.error_message or "").split())
     log = tail[-_TAIL_KEPT:].decode("utf-8", "replace") or None
     if error.stack_trace:  # only code that ran in the interpreter has one
-        trace = "".join(_own_frames(error.stack_trace)) + f"{kind}: {text}"
-        return Failure("error", kind, text, retriable=kind == "ObjectStoreError", log_tail=trace[-_TAIL_KEPT:])
+        return _raised(error)
     if kind == "Sandbox.Timedout" or "Task timed out after" in text or (report and report.status == "timeout"):
         return Failure("timeout", kind, text or "the function timed out", retriable=True, log_tail=log)
     if kind == "Runtime.ExitError" and (
@@ -180,7 +274,8 @@ def _own_frames(stack: list[str]) -> list[str]:
     return [line if line.endswith("\n") else line + "\n" for line in stack[ours[-1] + 1 if ours else 0 :]]
 
 
-def _refused(reply: Reply) -> Failure:
+def refused(reply: Reply) -> Failure:
+    """Why the service did not run the call."""
     try:
         said = _refusal.decode(reply.body)
     except msgspec.MsgspecError:

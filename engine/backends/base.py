@@ -11,7 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+from lbench.workloads.objects import Place
+
 __all__ = [
+    "OVER_BUDGET",
     "SIBLING_LOST",
     "Backend",
     "Call",
@@ -22,6 +25,7 @@ __all__ = [
 ]
 
 SIBLING_LOST = "SiblingLost"  # Failure.type of a call that was lost because its neighbour's process was replaced
+OVER_BUDGET = "OverBudget"  # Failure.type where `Call.may_fetch` said no
 
 FailureKind = Literal["error", "throttled", "timeout"]
 BilledSource = Literal["report", "audit", "estimated", "model"]
@@ -29,6 +33,11 @@ BilledSource = Literal["report", "audit", "estimated", "model"]
 
 def _nowhere(environment: str) -> None:
     """The default of `Call.placed`: nobody asks."""
+
+
+def _always(size_bytes: int) -> bool:
+    """The default of `Call.may_fetch`: there is no budget."""
+    return True
 
 
 @dataclass(slots=True)
@@ -41,6 +50,9 @@ class Call:
     attempt: int  # 0 for the first
     deadline_s: float  # seconds that the task may take once it has started
     placed: Callable[[str], None] = _nowhere  # told the environment as soon as it is known
+    run: str = ""  # the run's id, and the attempt's number in it
+    number: int = 0
+    may_fetch: Callable[[int], bool] = _always  # asked before a result of so many bytes is fetched from S3: it costs
 
 
 @dataclass(slots=True)
@@ -59,7 +71,7 @@ class Failure:
 class Outcome:
     """How an attempt went. Times ending `_s` are on the event loop's clock (CLOCK_MONOTONIC); None: not measured.
 
-    Exactly one of `result` and `failure` is set.
+    Exactly one of `result` and `failure` is set; both where the failure itself is what was to be measured (`function`).
     """
 
     result: bytes | memoryview | None = None  # encode(value)
@@ -82,6 +94,7 @@ class Outcome:
     via_s3: bool = False
     s3_requests: dict[str, int] = field(default_factory=dict)  # {"put": n, "get": n}
     request_id: str | None = None
+    discarded: bool = False  # it ran and is no sample: recorded as superseded
 
 
 @dataclass(slots=True)
@@ -149,4 +162,16 @@ class Backend(Protocol):
 
     def environments(self) -> list[EnvironmentInfo]:
         """All environments seen so far, ended ones too."""
+        ...
+
+    def temporary(self, run: str) -> Place | None:
+        """Where the tasks of a run keep objects for each other; None: a folder of this machine will do."""
+        ...
+
+    async def clear(self, place: Place) -> None:
+        """Delete what is there now. What an abandoned call may still write goes when the backend is closed.
+
+        Raises:
+            BackendError: something is left.
+        """
         ...

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from lbench.engine.backends.settings import EmulatedSettings, LocalSettings, SequentialSettings
+from lbench.engine.backends.settings import AwsSettings, EmulatedSettings, LocalSettings, SequentialSettings
 from lbench.errors import UnknownNameError
 
-__all__ = ["names", "settings_type", "summary"]
+__all__ = ["names", "settings_type", "shares_machine", "summary"]
 
 _BACKENDS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "sequential": (SequentialSettings, "one warm worker process: the job as a plain loop would run it"),
@@ -17,6 +17,7 @@ _BACKENDS: dict[str, tuple[type[msgspec.Struct], str]] = {
         EmulatedSettings,
         "AWS Lambda on this machine: real API, real runtime client, a process an environment",
     ),
+    "lambda": (AwsSettings, "AWS Lambda: the function that `lbench deploy` has put there; it costs money"),
 }
 
 
@@ -34,6 +35,11 @@ def settings_type(name: str) -> type[msgspec.Struct]:
     if name not in _BACKENDS:
         raise UnknownNameError("backend", name, _BACKENDS)
     return _BACKENDS[name][0]
+
+
+def shares_machine(name: str) -> bool:
+    """Whether its tasks take this machine's cores."""
+    return name != "lambda"
 
 
 def summary(name: str) -> str:

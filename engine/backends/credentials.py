@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import subprocess
 import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from lbench.config.aws import refuse_prompts
+from lbench.config.aws_errors import NO_CREDENTIALS, AwsError, told
 from lbench.errors import BackendError, InputError, LbenchError
 from lbench.workloads.sigv4 import Credentials
 
@@ -27,10 +28,6 @@ _PATIENCE_S = 60.0  # a source that takes longer waits for something: most likel
 _ASKED_EVERY_S = 60.0
 _ASKED_OFTEN_S = 5.0  # where they last for less than two minutes
 _SHORT_S = 120
-
-
-class _WouldPrompt(Exception):
-    """A source of credentials asked for a person."""
 
 
 class ChainCredentials:
@@ -115,25 +112,12 @@ def _find(profile: str | None) -> Any:
     """Botocore's credentials object. Blocks."""
     import botocore.session
 
-    session = botocore.session.Session(profile=profile)
-    chain = session.get_component("credential_provider")
-    for provider in chain.providers:
-        if provider.METHOD == "assume-role":
-            provider._prompter = _prompt  # it would read a code of an MFA device from the terminal
-        elif provider.METHOD == "custom-process":
-            # Without a terminal of its own a process cannot ask anything, and says so instead.
-            provider._popen = functools.partial(subprocess.Popen, stdin=subprocess.DEVNULL, start_new_session=True)
+    chain = botocore.session.Session(profile=profile).get_component("credential_provider")
+    refuse_prompts(chain)
     found = chain.load_credentials()
     if found is None:
-        raise InputError(
-            "no AWS credentials: set AWS_PROFILE, or run `aws configure` or `aws sso login`, "
-            "or use the backend emulated, which needs none"
-        )
+        raise AwsError(NO_CREDENTIALS)
     return found
-
-
-def _prompt(text: str) -> str:
-    raise _WouldPrompt
 
 
 async def _off_loop(work: Callable[[], T], patience_s: float) -> T:
@@ -160,7 +144,7 @@ async def _off_loop(work: Callable[[], T], patience_s: float) -> T:
         except LbenchError as raised:
             error = raised
         except Exception as raised:  # whatever a source raises; told without its text where that may hold a secret
-            error = _told(raised)
+            error = told(raised, "looking for AWS credentials")
         with contextlib.suppress(RuntimeError):  # the loop has gone meanwhile
             loop.call_soon_threadsafe(settle, result, error)
 
@@ -173,26 +157,3 @@ async def _off_loop(work: Callable[[], T], patience_s: float) -> T:
             f"the source of the AWS credentials did not answer in {patience_s:g} s: does it wait for input? "
             "Log in first, or use another profile"
         ) from None
-
-
-def _told(error: Exception) -> InputError:
-    """One line with the remedy. Only texts that botocore itself made are repeated."""
-    from botocore import exceptions
-
-    text = " ".join(str(error).split())
-    if isinstance(error, _WouldPrompt | exceptions.RefreshWithMFAUnsupportedError):
-        return InputError(
-            "the AWS profile wants a code of an MFA device, and nobody can be asked here: get temporary credentials first "
-            "(`aws sts get-session-token --serial-number ... --token-code ...`) and export them"
-        )
-    if isinstance(error, exceptions.SSOError | exceptions.TokenRetrievalError | exceptions.NoAuthTokenError):
-        return InputError(f"the AWS sign-on has ended ({text}): run `aws sso login` with the same profile")
-    if isinstance(error, exceptions.CredentialRetrievalError) and "custom-process" in text:
-        return InputError("the profile's credential_process failed: run it by hand to see why")
-    if isinstance(error, exceptions.ProfileNotFound):
-        return InputError(f"{text}: correct AWS_PROFILE, or run `aws configure --profile ...`")
-    if isinstance(error, exceptions.BotoCoreError | exceptions.ClientError):
-        return InputError(f"the AWS credentials cannot be had: {text}")
-    return InputError(
-        f"the AWS credentials cannot be had ({type(error).__name__}): is the profile's configuration right?"
-    )

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from lbench.config.limits import limits
+from lbench.engine.backends.http_api import FRONT_TIMEOUT_S
 from lbench.engine.backends.lambda_ import FUNCTION_TIMEOUT_S, LambdaBackend
 from lbench.engine.backends.packaged import open_package
 from lbench.engine.backends.resolving import Resolved
@@ -24,8 +25,9 @@ from lbench.engine.emulator.code import code_folder
 from lbench.engine.emulator.launch import RunningEmulator, launch
 from lbench.engine.emulator.shares import Method
 from lbench.engine.emulator.spec import Conditions, EmulatorConfig, FunctionSpec
-from lbench.engine.pricing import host_architecture
 from lbench.errors import BackendError
+from lbench.workloads import registry
+from lbench.workloads.own.asking import files_of
 from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.sigv4 import Credentials
 
@@ -90,8 +92,10 @@ class EmulatedBackend(LambdaBackend):
     ) -> None:
         super().__init__(settings, capacity=capacity, oversubscribed=oversubscribed)
         self.start_allowance_s = start_allowance_s
-        self.settings["arch"] = settings.arch or host_architecture()
         self._package = settings.package if isinstance(settings, EmulatedSettings) else None
+        self._front_timeout_s = settings.front_timeout if isinstance(settings, EmulatedSettings) else FRONT_TIMEOUT_S
+        if settings.transport == "http-api":
+            self.settings["front_timeout"] = self._front_timeout_s
         share = settings.cpu_share if isinstance(settings, EmulatedSettings) else "best"
         self._cpu_share: Method | None = None if share == "best" else share
         self.notes = [_OWN_LIBRARIES]
@@ -105,7 +109,10 @@ class EmulatedBackend(LambdaBackend):
             self.notes.append(
                 f"oversubscribed: {capacity} environments of {settings.memory} MB are more than this machine can carry"
             )
-        self._preload = preload
+        described = None if preload is None else registry.describe(preload)
+        self._own = None if described is None else described.code
+        # "module:job" of a user's own: the handler finds it beside itself
+        self._preload = preload if self._own is None or described is None else described.implementation
         self._s3_credentials = s3_credentials or _DUMMY
         self._emulator: RunningEmulator | None = None
         self._embedded: EmbeddedS3 | None = None
@@ -130,12 +137,16 @@ class EmulatedBackend(LambdaBackend):
             [function],
             # A duplicate runs beside the one that it repeats.
             concurrency=self.capacity * (2 if self._conditions.duplicate_rate else 1),
-            region=self._chosen.region,
-            config=EmulatorConfig(conditions=self._conditions, cpu_share=self._cpu_share),
+            region=self.region,
+            config=EmulatorConfig(
+                conditions=self._conditions, cpu_share=self._cpu_share, front_timeout_s=self._front_timeout_s
+            ),
         )
+        front = f"{self._emulator.endpoint}/_lbench/http-api"
+        self._front = Resolved(front, self.region), self._front_timeout_s
         self.cpu_share_method, memory_method = await self._emulator.methods()
         self.notes.insert(0, f"CPU share by {self.cpu_share_method}, memory limit by {memory_method}")
-        return Resolved(self._emulator.endpoint, self._chosen.region), lambda: _DUMMY, store
+        return Resolved(self._emulator.endpoint, self.region), lambda: _DUMMY, store
 
     def _describe_function(self) -> FunctionSpec:
         """What runs: this Python with its libraries, or the package that was named."""
@@ -148,7 +159,7 @@ class EmulatedBackend(LambdaBackend):
             environment=self._environment(),
         )
         if self._package is None:
-            folder, digest = code_folder()
+            folder, digest = code_folder(None if self._own is None else files_of(self._own))
             return msgspec.structs.replace(function, code=str(folder), code_sha256=digest)
         package = open_package(self._package)
         self.notes = [package.note if note == _OWN_LIBRARIES else note for note in self.notes]
@@ -168,9 +179,7 @@ class EmulatedBackend(LambdaBackend):
         return start_allowance_s * slower + (told.latency_ms + told.jitter_ms + told.cold_delay_ms) / 1000
 
     def _open_store(self, endpoint: str, bucket: str) -> ObjectStore:
-        return ObjectStore(
-            self._s3_credentials, region=self._chosen.region, endpoint=endpoint, bucket=bucket, prefix="run"
-        )
+        return ObjectStore(self._s3_credentials, region=self.region, endpoint=endpoint, bucket=bucket, prefix="run")
 
     def _environment(self) -> dict[str, str]:
         names = {

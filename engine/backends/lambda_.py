@@ -1,4 +1,4 @@
-"""Lambda as a backend: one function of the asked-for memory size at one endpoint, invoked synchronously.
+"""Lambda as a backend: one function of the asked-for memory size at one endpoint, by one of three transports.
 
 `emulated` is this, pointed at the emulator (`emulated.py`); AWS differs only in where endpoint, credentials and bucket
 come from. What is too large for Invoke goes through S3 by itself.
@@ -10,20 +10,24 @@ import asyncio
 import contextlib
 import itertools
 import math
+import secrets
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import msgspec
 
-from lbench.engine.backends.answers import lost, mixed_up, read_reply
-from lbench.engine.backends.base import Call, EnvironmentInfo, Failure, Outcome, Published
+from lbench.engine.backends.answers import lost
+from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published
 from lbench.engine.backends.clocks import RemoteClock
-from lbench.engine.backends.lambda_client import ConnectionLost, InvokeClient, make_client
+from lbench.engine.backends.lambda_client import ConnectionLost, make_client
+from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.resolving import Resolved
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.backends.store import ObjectStore
+from lbench.engine.backends.transports import INLINE_BYTES, Direct, Transport
 from lbench.errors import BackendError
+from lbench.workloads.objects import Place
 from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.sigv4 import Credentials
 from lbench.workloads.wire import Answer, Event, Object
@@ -32,7 +36,6 @@ __all__ = ["FUNCTION_TIMEOUT_S", "INIT_LIMIT_S", "INLINE_BYTES", "LambdaBackend"
 
 FUNCTION_TIMEOUT_S = 900.0  # Lambda's longest
 INIT_LIMIT_S = 10.0  # an on-demand environment's, after which Lambda starts it once more
-INLINE_BYTES = 6_000_000  # JSON each way; AWS's own limit is 6,291,556
 _ENVELOPE_BYTES = 2048  # an event without its task, at most
 _READ_MARGIN_S = 5.0
 _OTHER_FILES = 256
@@ -49,11 +52,12 @@ class LambdaBackend:
     def __init__(self, settings: LambdaSettings, *, capacity: int, oversubscribed: bool = False) -> None:
         self.capacity = capacity
         self.oversubscribed = oversubscribed
+        self.region = region_of(settings)
         self.settings: dict[str, str | int | float | bool | None] = {
             "concurrency": capacity,
             "memory": settings.memory,
-            "arch": settings.arch,
-            "region": settings.region,
+            "arch": architecture_of(settings),
+            "region": self.region,
             "client": settings.client,
             "s3_endpoint": settings.s3_endpoint,
         }
@@ -65,10 +69,14 @@ class LambdaBackend:
         self.versions: dict[str, dict[str, Any]] = {}  # an environment's Python, libraries, architecture
         self._chosen = settings
         self._function = f"lbench-{settings.memory}"
-        self._client: InvokeClient | None = None
+        self._transport: Transport | None = None
+        self._front: tuple[Resolved, float] | None = None  # the HTTP API, and when it gives up
+        self._route: str | None = None  # of the function in the front; None: its name
+        self._marked = False  # whether the log tells which call each request was
         self._store: ObjectStore | None = None
         self._data: Object | None = None
         self._numbers = itertools.count()
+        self._mark = secrets.token_hex(4)
         self._seen: dict[str, tuple[EnvironmentInfo, RemoteClock]] = {}
 
     async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
@@ -78,6 +86,23 @@ class LambdaBackend:
     async def _stop(self) -> None:
         """Take down what `_start` has made, as far as it came."""
         raise NotImplementedError
+
+    def _make_transport(self, place: Resolved, credentials: Callable[[], Credentials], store: ObjectStore) -> Transport:
+        if self._chosen.transport == "http-api":
+            from lbench.engine.backends.http_api import Fronted
+
+            assert self._front is not None
+            front, timeout_s = self._front
+            return Fronted(front, credentials, self._route or self._function, timeout_s)
+        client = make_client(self._chosen.client, place, credentials)
+        if self._chosen.transport == "event":
+            from lbench.engine.backends.event_transport import Letterbox, Queued
+
+            return Queued(client, self._function, Letterbox(store, self._count_own))
+        return Direct(client, self._function)
+
+    def _count_own(self, request: str) -> None:
+        self.own_s3[request] = self.own_s3.get(request, 0) + 1
 
     def _broken(self) -> str | None:
         """Why nothing can be invoked any more, where that is certain."""
@@ -92,8 +117,8 @@ class LambdaBackend:
         try:
             _allow_files(self.capacity)
             place, credentials, self._store = await self._start()
-            self._client = make_client(self._chosen.client, place, credentials)
-            await self._client.open(self.capacity)
+            self._transport = self._make_transport(place, credentials, self._store)
+            await self._transport.open(self.capacity)
         except BaseException:
             await self._close()
             raise
@@ -106,10 +131,10 @@ class LambdaBackend:
         await self._close()
 
     async def _close(self) -> None:
-        client, self._client = self._client, None
+        transport, self._transport = self._transport, None
         try:
-            if client is not None:
-                await client.close()
+            if transport is not None:
+                await transport.close()
         finally:
             await self._stop()
             if self._store is not None:
@@ -134,8 +159,8 @@ class LambdaBackend:
         Raises:
             BackendError: the backend is not open, or has broken down for good.
         """
-        store, client = self._store, self._client
-        if store is None or client is None:
+        store, transport = self._store, self._transport
+        if store is None or transport is None:
             raise BackendError("the backend is not open: use `async with`")
         event = Event(
             deadline_ms=math.ceil(call.deadline_s * 1000),
@@ -143,9 +168,11 @@ class LambdaBackend:
             call=next(self._numbers),
             data=self._data,
             result_to=store.place("result"),
+            mark=f"{self._mark}/{call.run}/{call.number}" if self._marked else None,
         )
+        transport.prepare(event)
         made: dict[str, int] = {}
-        if len(call.task) * 4 // 3 + _ENVELOPE_BYTES <= INLINE_BYTES:
+        if len(call.task) * 4 // 3 + _ENVELOPE_BYTES <= transport.event_bytes:
             event.task = call.task
         else:
             try:
@@ -156,26 +183,26 @@ class LambdaBackend:
         payload = _encode(event)
         sent_s = asyncio.get_running_loop().time()
         try:
-            reply = await client.invoke(
-                self._function, payload, call.deadline_s + self.start_allowance_s + _READ_MARGIN_S
+            outcome, answer = await transport.carry(
+                event, payload, call.deadline_s, self.start_allowance_s + _READ_MARGIN_S
             )
+        except ObjectStoreError as error:
+            outcome, answer = Outcome(failure=_store_failure(error)), None
         except ConnectionLost as error:
             if (why := self._broken()) is not None:
                 raise BackendError(why) from None
             outcome, answer = lost(str(error), timed_out=error.timed_out), None
-        else:
-            outcome, answer = read_reply(reply, call.deadline_s)
-            if answer is not None and answer.call not in (None, event.call):
-                outcome, answer = mixed_up(reply), None
+        for name, count in outcome.s3_requests.items():
+            made[name] = made.get(name, 0) + count
         outcome.request_bytes = len(payload)
         if answer is not None:
             self._learn(answer, outcome, sent_s)
             for name, count in answer.s3.items():
                 made[name] = made.get(name, 0) + count
             if answer.result_at is not None and outcome.failure is None:
-                await self._collect(answer.result_at, outcome, store)
+                await self._collect(call, answer.result_at, outcome, store)
                 made["get"] = made.get("get", 0) + 1
-        outcome.via_s3 = event.task_at is not None or (answer is not None and answer.result_at is not None)
+        outcome.via_s3 |= event.task_at is not None or (answer is not None and answer.result_at is not None)
         outcome.s3_requests = made
         return outcome
 
@@ -185,8 +212,26 @@ class LambdaBackend:
             info.clock_offset_s, info.clock_bound_s = clock.offset_s, clock.bound_s
         return [info for info, _ in self._seen.values()]
 
-    async def _collect(self, place: Object, outcome: Outcome, store: ObjectStore) -> None:
-        """Fetch a result that lies in S3; it has returned when it is here."""
+    def temporary(self, run: str) -> Place | None:
+        """Under the backend's own prefix in S3."""
+        assert self._store is not None
+        return self._store.temporary(run)
+
+    async def clear(self, place: Place) -> None:
+        """Delete what the run's tasks have stored.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached.
+        """
+        assert self._store is not None
+        self.own_s3["put"] = self.own_s3.get("put", 0) + await self._store.clear(place)
+
+    async def _collect(self, call: Call, place: Object, outcome: Outcome, store: ObjectStore) -> None:
+        """Fetch a result that lies in S3, if there is money for it; it has returned when it is here."""
+        if not call.may_fetch(place.bytes or 0):
+            why = f"its result of {place.bytes} bytes is left in S3: fetching it would pass --max-usd"
+            outcome.failure = Failure("error", OVER_BUDGET, why, retriable=False)
+            return
         try:
             outcome.result = await store.get(place)
         except ObjectStoreError as error:
@@ -200,8 +245,11 @@ class LambdaBackend:
         outcome.fetch_ms, outcome.compute_ms = answer.fetch_ms, answer.compute_ms
         arrived_s = outcome.returned_s
         assert arrived_s is not None
-        if outcome.billed_ms is None:  # the tail was lost: the handler's own time, which is a little less
-            outcome.billed_ms = math.ceil((answer.sent - answer.received) * 1000)
+        if outcome.init_ms is None and answer.cold:
+            outcome.init_ms = answer.init_ms
+        if outcome.billed_ms is None:  # no REPORT line: the handler's own time, which is a little less
+            init_ms = (outcome.init_ms or 0.0) if answer.cold else 0.0
+            outcome.billed_ms = math.ceil((answer.sent - answer.received) * 1000 + init_ms)
             outcome.billed_source = "estimated"
             outcome.memory_mb = self._chosen.memory
         seen = self._seen.get(answer.environment)

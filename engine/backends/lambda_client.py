@@ -6,23 +6,21 @@ difference. Neither tries a call again that may have run: retries are the runner
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Literal, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
-from lbench.engine.backends.dialing import ssl_context
-from lbench.engine.backends.http1 import ConnectionLost, HttpPool, Response, request_head
+from lbench.engine.backends.http1 import ConnectionLost, Response
 from lbench.engine.backends.resolving import Resolved
-from lbench.errors import BackendError
-from lbench.workloads.sigv4 import Credentials, Signer, encode_query
-from lbench.workloads.skew import clock_offset
+from lbench.engine.backends.signed_client import SignedClient, error_type_of, text_of
+from lbench.workloads.sigv4 import Credentials, encode_query
 
-__all__ = ["ConnectionLost", "FastClient", "InvokeClient", "Reply", "make_client", "seconds"]
+__all__ = ["ConnectionLost", "FastClient", "InvokeClient", "Kind", "Reply", "make_client", "reply_of", "seconds"]
 
-_EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"))
+
+Kind = Literal["RequestResponse", "Event"]
 
 
 class Reply(msgspec.Struct):
@@ -51,8 +49,8 @@ class InvokeClient(Protocol):
         """
         ...
 
-    async def invoke(self, function: str, payload: bytes, timeout_s: float) -> Reply:
-        """Call a function synchronously, asking for its log's tail.
+    async def invoke(self, function: str, payload: bytes, timeout_s: float, kind: Kind = "RequestResponse") -> Reply:
+        """Call a function synchronously, asking for its log's tail; or (`Event`) have the call queued.
 
         Raises:
             ConnectionLost: no whole answer came.
@@ -64,12 +62,8 @@ class InvokeClient(Protocol):
         ...
 
 
-class FastClient:
-    """The thin client. `credentials` is asked at every call, so that renewed ones are used at once.
-
-    A refusal that is about the signature alone (this machine's clock is off; the credentials have expired and others are to
-    be had) is mended and the call sent again: a request that was refused for its signature ran nothing.
-    """
+class FastClient(SignedClient):
+    """The thin client."""
 
     def __init__(self, place: Resolved, credentials: Callable[[], Credentials]) -> None:
         """Nothing is opened yet.
@@ -77,83 +71,22 @@ class FastClient:
         Raises:
             BackendError: the endpoint, the proxy or the CA bundle cannot be used.
         """
-        try:
-            secure = place.endpoint.startswith("https:") or (place.proxy or "").startswith("https:")
-            self._pool = HttpPool(
-                place.endpoint, context=ssl_context(place.ca_file) if secure else None, proxy=place.proxy
-            )
-        except (ValueError, OSError) as error:
-            raise BackendError(f"the Lambda endpoint {place.endpoint} cannot be used: {error}") from None
-        self._endpoint = place.endpoint
-        self._base = quote(urlsplit(place.endpoint).path.rstrip("/"), safe="/~%")
-        self._region = place.region
-        self._credentials = credentials
-        self._signer = Signer(credentials(), place.region, "lambda")
+        super().__init__(place, credentials, service="lambda", what="Lambda endpoint")
         self._targets: dict[str, tuple[str, str, str]] = {}  # path, query, request target
-        self._headers = {
-            "host": self._pool.host,
-            "content-type": "application/json",
-            "x-amz-invocation-type": "RequestResponse",
-            "x-amz-log-type": "Tail",
+        common = {"host": self._pool.host, "content-type": "application/json"}
+        self._headers: dict[Kind, dict[str, str]] = {
+            "RequestResponse": common | {"x-amz-invocation-type": "RequestResponse", "x-amz-log-type": "Tail"},
+            "Event": common | {"x-amz-invocation-type": "Event"},
         }
 
-    @property
-    def resent(self) -> int:
-        """How many requests went out twice because an idle connection had been closed."""
-        return self._pool.resent
-
-    @property
-    def clock_offset_s(self) -> float:
-        """AWS's clock minus this machine's, where a refused signature has told it; else 0."""
-        return self._signer.offset_s
-
-    async def open(self, connections: int) -> None:
-        """Open so many connections.
-
-        Raises:
-            BackendError: the endpoint cannot be reached.
-        """
-        try:
-            await self._pool.open(connections)
-        except ConnectionLost as error:
-            raise BackendError(f"the Lambda endpoint {self._endpoint} cannot be reached: {error}") from None
-
-    async def invoke(self, function: str, payload: bytes, timeout_s: float) -> Reply:
-        """Call a function (a name, an ARN, either with `:qualifier`) and wait for its answer.
+    async def invoke(self, function: str, payload: bytes, timeout_s: float, kind: Kind = "RequestResponse") -> Reply:
+        """Call a function (a name, an ARN, either with `:qualifier`) and wait for its answer, or that it is queued.
 
         Raises:
             ConnectionLost: no whole answer came.
         """
         path, query, target = self._targets.get(function) or self._target(function)
-        digest = hashlib.sha256(payload).hexdigest()
-        for last in (False, False, True):  # at most once for the clock and once for the credentials
-            credentials = self._credentials()
-            if credentials is not self._signer.credentials:
-                self._signer = Signer(credentials, self._region, "lambda", offset_s=self._signer.offset_s)
-            signer, offset_s = self._signer, self._signer.offset_s
-            headers = signer.sign("POST", path, query, self._headers, digest)
-            headers["content-length"] = str(len(payload))
-            head = request_head("POST", target, headers.items(), self._pool.hop_headers)
-            response = await self._pool.request(head, payload, timeout_s)
-            reply = _reply(response)
-            if reply.status not in (400, 403) or last or not await self._mended(reply, response, credentials, offset_s):
-                return reply
-        raise AssertionError("unreachable")
-
-    async def _mended(self, reply: Reply, response: Response, used: Credentials, offset_s: float) -> bool:
-        """Whether the signature was refused for what is now different."""
-        offset = clock_offset(reply.error_type, _text(response.headers, b"date"), offset_s)
-        if offset is not None:
-            self._signer.offset_s = offset
-            return True
-        renew = getattr(self._credentials, "renew", None)
-        if renew is None or reply.error_type not in _EXPIRED:
-            return False
-        return await renew(used) is not used
-
-    async def close(self) -> None:
-        """Close all connections."""
-        self._pool.close()
+        return reply_of(await self.post(path, query, target, self._headers[kind], payload, timeout_s))
 
     def _target(self, function: str) -> tuple[str, str, str]:
         name, qualifier = function, ""
@@ -162,16 +95,11 @@ class FastClient:
                 name, _, qualifier = function.rpartition(":")
         elif ":" in function:
             name, _, qualifier = function.rpartition(":")
-        path = f"{self._base}/2015-03-31/functions/{quote(name, safe='-_.~')}/invocations"
+        path = f"{self.base}/2015-03-31/functions/{quote(name, safe='-_.~')}/invocations"
         query = encode_query([("Qualifier", qualifier)]) if qualifier else ""
         target = f"{self._pool.target_prefix}{path}"
         self._targets[function] = path, query, f"{target}?{query}" if query else target
         return self._targets[function]
-
-
-def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
-    value = headers.get(name)
-    return None if value is None else value.decode("latin-1")
 
 
 def seconds(text: str | None) -> float | None:
@@ -182,22 +110,22 @@ def seconds(text: str | None) -> float | None:
         return None
 
 
-def _reply(response: Response) -> Reply:
+def reply_of(response: Response) -> Reply:
+    """A response of Invoke's."""
     headers = response.headers
     reply = Reply(
         response.status,
         response.body,
         response.arrived_s,
-        request_id=_text(headers, b"x-amzn-requestid"),
-        function_error=_text(headers, b"x-amz-function-error"),
+        request_id=text_of(headers, b"x-amzn-requestid"),
+        function_error=text_of(headers, b"x-amz-function-error"),
         log_result=headers.get(b"x-amz-log-result"),
         connect_ms=response.connect_ms,
         drop=response.connection.abort,
     )
     if response.status != 200:
-        named = _text(headers, b"x-amzn-errortype")
-        reply.error_type = named.partition(":")[0] if named else None
-        reply.retry_after_s = seconds(_text(headers, b"retry-after"))
+        reply.error_type = error_type_of(response)
+        reply.retry_after_s = seconds(text_of(headers, b"retry-after"))
     return reply
 
 

@@ -9,19 +9,44 @@ import msgspec
 
 from lbench.engine import machine
 from lbench.engine.backends import catalog
-from lbench.engine.backends.settings import LambdaSettings, LocalSettings, SequentialSettings
+from lbench.engine.backends.settings import AwsSettings, LambdaSettings, LocalSettings, SequentialSettings
+from lbench.engine.function_plan import function_params, is_function
 
 if TYPE_CHECKING:
     from lbench.engine.backends.base import Backend
+    from lbench.engine.backends.survey import Survey
     from lbench.engine.plan import BackendChoice, Plan
 
-__all__ = ["open_backend"]
+__all__ = ["look_at", "open_backend"]
 
 
-def open_backend(choice: BackendChoice, plan: Plan) -> Backend:
-    """The backend of a plan's choice, not yet opened (`async with` opens it)."""
+async def look_at(choice: BackendChoice, plan: Plan, tasks: int | None) -> Survey | None:
+    """What is found on AWS for a choice, before any run is begun; None for what is on this machine.
+
+    Raises:
+        InputError: it cannot be used; nothing has been run.
+    """
+    settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+    if not isinstance(settings, AwsSettings) or is_function(plan):
+        return None
+    from lbench.engine.backends.survey import survey
+
+    return await survey(settings, workload=plan.workload, timeout_s=plan.timeout_s, tasks=tasks)
+
+
+def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None) -> Backend:
+    """The backend of a plan's choice, not yet opened (`async with` opens it); `found` is what `look_at` found."""
     settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
     cores = machine.usable_cores()
+    if is_function(plan):
+        from lbench.engine.backends.function import open_function
+
+        return open_function(settings, function_params(plan), timeout_s=plan.timeout_s)
+    if isinstance(settings, AwsSettings):
+        from lbench.engine.backends.aws import AwsBackend
+
+        assert found is not None
+        return AwsBackend(settings, found)
     if isinstance(settings, LambdaSettings):
         from lbench.engine.backends.emulated import open_emulated
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.config.folders import cache_folder
-from lbench.config.manifest import Manifest, host_architecture, read_manifest
+from lbench.config.manifest import Manifest, canonical_name, host_architecture, read_manifest
 from lbench.config.pythons import find_python
 from lbench.errors import BackendError, InputError
 from lbench.workloads import registry
@@ -61,12 +61,15 @@ def look_at_package(path: str, workload: str | None) -> Manifest:
     if reason is not None:
         raise InputError(f"{path} cannot run here: {reason}; make another with `lbench package --python --arch`")
     if workload is not None:
-        missing = [need for need in registry.describe(workload).requirements if need not in manifest.packages]
+        described = registry.describe(workload)
+        again = f"make it again with `lbench package --workload {workload}`"
+        missing = [need for need in described.requirements if canonical_name(need) not in manifest.packages]
         if missing:
-            raise InputError(
-                f"{path} has no {', '.join(missing)}, which {workload} needs: "
-                f"make it again with `lbench package --workload {workload}`"
-            )
+            raise InputError(f"{path} has no {', '.join(missing)}, which {described.name} needs: {again}")
+        if described.code is not None and described.packed not in manifest.own:
+            other = any(name.partition("@")[0] == described.name for name in manifest.own)
+            what = f"another version of {described.name}" if other else f"no {described.name} in it"
+            raise InputError(f"{path} has {what}: {again}")
     return manifest
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from lbench.errors import InputError
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["Resolved", "chain_region", "resolve", "resolve_url"]
 
 # An operation without parameters, and its path, which is taken off the URL again.
 _ASKED = {
@@ -45,6 +45,21 @@ class _Stop(Exception):
     """Ends a request before it is sent."""
 
 
+def chain_region() -> str:
+    """The region that AWS's own tools would use here, else us-east-1. Reads files; no network.
+
+    Raises:
+        InputError: the configuration cannot be used.
+    """
+    import botocore.session
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return botocore.session.Session().get_config_variable("region") or "us-east-1"
+    except BotoCoreError as error:
+        raise InputError(f"the AWS configuration cannot be used: {_one_line(error)}") from None
+
+
 def resolve(service: str, region: str | None = None, *, profile: str | None = None) -> Resolved:
     """Ask botocore; 0.3 to 0.6 s of CPU the first time, so it belongs before the clock and in a thread.
 
@@ -61,7 +76,6 @@ def resolve(service: str, region: str | None = None, *, profile: str | None = No
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
     from botocore.httpsession import get_cert_path
-    from botocore.utils import get_environ_proxies
 
     operation, path = _ASKED[service]
     try:
@@ -78,14 +92,25 @@ def resolve(service: str, region: str | None = None, *, profile: str | None = No
     except ValueError as error:  # an endpoint URL that is none
         raise InputError(f"the AWS configuration cannot be used: {_one_line(error)}") from None
     endpoint = url.partition("?")[0].rstrip("/").removesuffix(path).rstrip("/")
-    proxies = get_environ_proxies(endpoint)
-    proxy = proxies.get(urlsplit(endpoint).scheme)
-    if proxy and "://" not in proxy:
-        proxy = "http://" + proxy.removeprefix("//")
+    proxy = _proxy_of(endpoint)
     ca_file = get_cert_path(bundle)
     if endpoint.startswith("https:") and not os.path.exists(ca_file):  # noqa: PTH110 - a file or a folder, by name
         raise InputError(f"the CA bundle {ca_file} is not there: correct AWS_CA_BUNDLE or ca_bundle in the profile")
-    return Resolved(endpoint, region, proxy or None, ca_file)
+    return Resolved(endpoint, region, proxy, ca_file)
+
+
+def resolve_url(url: str, like: Resolved) -> Resolved:
+    """A service at a URL of its own (an HTTP API), with the region and certificates of `like`, and the proxy for it."""
+    return Resolved(url.rstrip("/"), like.region, _proxy_of(url), like.ca_file)
+
+
+def _proxy_of(endpoint: str) -> str | None:
+    from botocore.utils import get_environ_proxies
+
+    proxy = get_environ_proxies(endpoint).get(urlsplit(endpoint).scheme)
+    if proxy and "://" not in proxy:
+        proxy = "http://" + proxy.removeprefix("//")
+    return proxy or None
 
 
 def _url_of(client: Any, service: str, operation: str) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from lbench.engine.backends.http1 import ConnectionLost
-from lbench.engine.backends.lambda_client import Reply, seconds
+from lbench.engine.backends.lambda_client import Kind, Reply, seconds
 from lbench.engine.backends.resolving import Resolved
 from lbench.workloads.sigv4 import Credentials
 
-__all__ = ["Aioboto3Client"]
+__all__ = ["Aioboto3Client", "isolated_session"]
 
 _READ_LIMIT_S = 7200.0  # above every deadline, which `invoke` keeps itself
 
@@ -26,6 +26,20 @@ _ISOLATED: dict[str, tuple[Any, Any, Any, Any]] = {
     "credentials_file": (None, None, os.devnull, None),
     "ignore_configured_endpoint_urls": (None, None, True, None),
 }
+
+
+def isolated_session(credentials: Credentials, region: str) -> Any:
+    """An aioboto3 session of these credentials: the user's profiles, files and endpoints are not asked."""
+    import aioboto3
+    from aiobotocore.session import AioSession
+
+    return aioboto3.Session(
+        botocore_session=AioSession(session_vars=_ISOLATED),
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        aws_session_token=credentials.token,
+        region_name=region,
+    )
 
 
 class Aioboto3Client:
@@ -39,18 +53,9 @@ class Aioboto3Client:
 
     async def open(self, connections: int) -> None:
         """Make the client; aioboto3 opens its connections as they are needed."""
-        import aioboto3
         from aiobotocore.config import AioConfig
-        from aiobotocore.session import AioSession
 
-        keys = self._credentials()
-        session = aioboto3.Session(
-            botocore_session=AioSession(session_vars=_ISOLATED),
-            aws_access_key_id=keys.access_key,
-            aws_secret_access_key=keys.secret_key,
-            aws_session_token=keys.token,
-            region_name=self._place.region,
-        )
+        session = isolated_session(self._credentials(), self._place.region)
         config = AioConfig(
             max_pool_connections=max(10, connections),
             read_timeout=_READ_LIMIT_S,
@@ -62,8 +67,8 @@ class Aioboto3Client:
             session.client("lambda", endpoint_url=self._place.endpoint, config=config, verify=self._place.ca_file)
         )
 
-    async def invoke(self, function: str, payload: bytes, timeout_s: float) -> Reply:
-        """Call a function and wait for its answer.
+    async def invoke(self, function: str, payload: bytes, timeout_s: float, kind: Kind = "RequestResponse") -> Reply:
+        """Call a function and wait for its answer, or that it is queued.
 
         Raises:
             ConnectionLost: no whole answer came.
@@ -73,7 +78,12 @@ class Aioboto3Client:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await self._client.invoke(FunctionName=function, Payload=payload, LogType="Tail")
+                answer = await self._client.invoke(
+                    FunctionName=function,
+                    Payload=payload,
+                    InvocationType=kind,
+                    **({"LogType": "Tail"} if kind == "RequestResponse" else {}),
+                )
                 body = await answer["Payload"].read()
         except TimeoutError:
             raise ConnectionLost(f"no answer within {timeout_s:g} s", timed_out=True) from None

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["EmulatedSettings", "LambdaSettings", "LocalSettings", "SequentialSettings"]
+from lbench.config.deployment import DEFAULT_STACK
+
+__all__ = ["AwsSettings", "EmulatedSettings", "LambdaSettings", "LocalSettings", "SequentialSettings"]
 
 _Rate = Annotated[float, Meta(ge=0, le=1)]
 _Milliseconds = Annotated[float, Meta(ge=0, le=900_000)]
@@ -32,14 +34,23 @@ class LambdaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     concurrency: Annotated[
         _Concurrency | None,
-        Meta(description="environments; default: what this machine's cores and memory can carry"),
+        Meta(
+            description="environments; default: what this machine can carry, and on AWS what the account's limit allows"
+        ),
     ] = None
     memory: Annotated[int, Meta(ge=128, le=10_240, description="MB of a function; 1,769 MB are one vCPU")] = 1769
     arch: Annotated[
-        Literal["x86_64", "arm64"] | None, Meta(description="whose price is charged; default: this machine's")
+        Literal["x86_64", "arm64"] | None,
+        Meta(description="the processor; default: x86_64 on AWS, emulated this machine's (and its price)"),
     ] = None
-    region: Annotated[str, Meta(description="whose prices are charged")] = "us-east-1"
-    transport: Annotated[Literal["direct"], Meta(description="how an invocation travels")] = "direct"
+    region: Annotated[str | None, Meta(description="default: the AWS configuration's, else us-east-1")] = None
+    transport: Annotated[
+        Literal["direct", "event", "http-api"],
+        Meta(
+            description="how an invocation travels: direct waits for the answer (to 900 s); event is asynchronous, its "
+            "result comes by S3; http-api is API Gateway's front with its 30 s"
+        ),
+    ] = "direct"
     client: Annotated[
         Literal["fast", "aioboto3"], Meta(description="fast: lbench's own; aioboto3: the SDK, to see the difference")
     ] = "fast"
@@ -48,9 +59,18 @@ class LambdaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = None
 
 
+class AwsSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of Lambda on AWS."""
+
+    stack: Annotated[
+        str, Meta(description="the deployment, as `lbench deploy` named it (with -arm64 for that processor)")
+    ] = DEFAULT_STACK
+
+
 class EmulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of Lambda on this machine: besides Lambda's own, the conditions to inject, all at rest by default."""
 
+    region: Annotated[str, Meta(description="whose prices are charged")] = "us-east-1"
     latency_ms: Annotated[_Milliseconds, Meta(description="injected: network, added to each round trip")] = 0.0
     jitter_ms: Annotated[_Milliseconds, Meta(description="injected: up to this much more, evenly spread")] = 0.0
     cold_delay_ms: Annotated[_Milliseconds, Meta(description="injected: wait before a new environment is started")] = (
@@ -73,7 +93,14 @@ class EmulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown
         Literal["best", "duty-cycle", "none"],
         Meta(description="how an environment's share of CPU is held; default: the best that this machine allows"),
     ] = "best"
+    front_timeout: Annotated[
+        float, Meta(gt=0, le=900, description="seconds after which the front of transport=http-api gives up; AWS's: 30")
+    ] = 30.0
     package: Annotated[
         str | None,
         Meta(description="a zip of `lbench package` to run, libraries and all; default: this Python and its packages"),
     ] = None
+    handler: Annotated[
+        str | None, Meta(description="for the workload function: what is called of the code, as in app.handler")
+    ] = None
+    code: Annotated[str | None, Meta(description="for the workload function: the folder of its code, or a zip")] = None

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from lbench.workloads.objects import Place
 from lbench.workloads.s3 import ObjectStoreError, S3Client
 from lbench.workloads.sigv4 import Credentials
 from lbench.workloads.wire import Object
@@ -51,10 +52,29 @@ class ObjectStore:
         self._local = threading.local()
         self._clients: list[S3Client] = []
 
-    def place(self, kind: str) -> Object:
-        """A new object's place under the prefix."""
-        key = f"{self._prefix}/{next(self._numbers)}.{kind}"
+    def place(self, kind: str, folder: str = "") -> Object:
+        """A new object's place under the prefix, in a folder of its own where one is named."""
+        return self.at(f"{self._prefix}/{folder and folder + '/'}{next(self._numbers)}.{kind}")
+
+    def at(self, key: str) -> Object:
+        """The place of that key."""
         return Object(self._bucket, key, self._region, self._endpoint)
+
+    async def keys(self, folder: str) -> list[str]:
+        """The keys in a folder under the prefix, at most 1,000. It costs what a PUT does.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached.
+        """
+        return await self._run(lambda client: client.keys(self._bucket, f"{self._prefix}/{folder}/"))
+
+    async def delete(self, key: str) -> None:
+        """Delete an object; what is not there is fine.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached.
+        """
+        await self._run(lambda client: client.delete(self._bucket, key))
 
     async def create_bucket(self) -> None:
         """Make the bucket, where that is ours to do.
@@ -94,19 +114,28 @@ class ObjectStore:
         """
         return await self._run(lambda client: client.get(place))
 
-    async def clear(self) -> None:
-        """Delete everything under the prefix, also what an abandoned call has written.
+    def temporary(self, name: str) -> Place:
+        """A place of its own under the prefix, for tasks that exchange objects."""
+        key = f"{self._prefix}/{next(self._numbers)}.{name}"
+        return Place(prefix=Object(self._bucket, key, self._region, self._endpoint))
+
+    async def clear(self, place: Place | None = None) -> int:
+        """Delete everything under the prefix, also what an abandoned call has written; or at one temporary place.
+
+        Returns:
+            the requests that cost something: listings.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
         """
+        prefix = self._prefix if place is None or place.prefix is None else place.prefix.key
 
-        def clear(client: S3Client) -> None:
-            while keys := client.keys(self._bucket, f"{self._prefix}/"):
-                for key in keys:
-                    client.delete(self._bucket, key)
+        def clear(client: S3Client) -> int:
+            before = client.requests["put"]
+            client.delete_under(self._bucket, f"{prefix}/")
+            return client.requests["put"] - before
 
-        await self._run(clear)
+        return await self._run(clear)
 
     def close(self) -> None:
         """Stop; what is under way in a thread ends at its next step."""

@@ -17,10 +17,11 @@ from lbench.engine.backends.base import Backend, Call, Published
 from lbench.engine.backends.emulated import open_emulated
 from lbench.engine.backends.packaged import why_not_here
 from lbench.engine.backends.settings import EmulatedSettings
-from lbench.errors import BackendError
+from lbench.errors import BackendError, WorkloadError
 from lbench.workloads import dataset, parameters, registry
 from lbench.workloads.encoding import encode
 from lbench.workloads.model import Task
+from lbench.workloads.own.gathering import pinned_name
 
 __all__ = ["try_package"]
 
@@ -48,7 +49,12 @@ async def try_package(path: Path) -> str | None:
             settings, usable_cores=machine.usable_cores(), memory_bytes=machine.memory_bytes()
         ) as backend:
             for number, name in enumerate(manifest.workloads):
-                task, data = await asyncio.to_thread(_first_task, name)
+                own = manifest.own.get(name)
+                known = name if own is None else pinned_name(own.digest, own.file, own.function)
+                try:
+                    task, data = await asyncio.to_thread(_first_task, known)
+                except WorkloadError as error:
+                    return f"{name} does not begin without parameters or data of yours ({error})"
                 await _try(backend, name, number, task, data, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -63,7 +69,11 @@ def _first_task(name: str) -> tuple[Task, Any]:
     params = parameters.parse(description.params, given, tasks=tasks)
     workload = registry.load(description)
     data = workload.load(params, None)
-    return next(workload.job(params, data))[0], data
+    for stage in workload.job(params, data):
+        if stage:
+            return stage[0], data
+        break
+    raise WorkloadError("the first stage of its smallest job has no task")
 
 
 async def _try(backend: Backend, name: str, number: int, task: Task, data: Any, folder: Path) -> None:

@@ -3,13 +3,15 @@
 Each socket is an environment: it waits for a call, runs it, answers, and waits again; with several sockets,
 each has a thread. Little is imported: what a task needs comes with its workload's `tasks` module, while the
 worker is set up.
+
+SIGUSR1 stops the tasks that run now: `TaskStopped` is raised in them, and the worker stays. It is sent only while a
+reply is waited for, so it cannot meet a later task: a signal sent before a request is handled before its task begins.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import gc
-import importlib
 import io
 import os
 import signal
@@ -26,17 +28,24 @@ from lbench.engine.backends import frames
 from lbench.engine.lifeline import die_with_parent, take_group_along
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.functions import find
+from lbench.workloads.functions import preload as load_tasks
 
-__all__ = ["main"]
+__all__ = ["STOP", "TaskStopped", "main"]
 
+STOP = signal.SIGUSR1
 _TAIL_CHARACTERS = 4000
 _MESSAGE_CHARACTERS = 500
+
+
+class TaskStopped(BaseException):
+    """Raised in a task that nobody waits for any more; no `except Exception` of the task's own catches it."""
 
 
 class _Worker:
     """What the environments of this process share: the functions found so far and the data set."""
 
     def __init__(self) -> None:
+        self._running: set[int] = set()  # threads (`threading.get_ident`) that are inside a task now
         self._found: dict[str, tuple[Callable[..., Any], bool]] = {}
         self._finding = threading.Lock()
         self._data: Any = None
@@ -62,27 +71,43 @@ class _Worker:
     def _run(self, body: memoryview) -> tuple[bytes, bytes]:
         started = time.monotonic()
         finished = None
+        thread = threading.get_ident()
         try:
             name, arguments = decode(body)
             function, wants_data = self._found.get(name) or self._find(name)
             if wants_data:
                 arguments["data"] = self._data
             started = time.monotonic()
+            self._running.add(thread)
             value = function(**arguments)
+            self._running.discard(thread)
             finished = time.monotonic()
             answer = encode(value)
         except BaseException as error:  # the border of the task's code: whatever it raises is its result, sys.exit too
+            self._running.discard(thread)
             finished = finished or time.monotonic()
             answer = encode(_told(error))
             return frames.REPLY.pack(frames.FAILURE, len(answer), started, finished), answer
         return frames.REPLY.pack(frames.RESULT, len(answer), started, finished), answer
+
+    def stop_tasks(self, *_: object) -> None:
+        """Raise `TaskStopped` in every task that runs, once (the handler of `STOP`, in the main thread)."""
+        running, here = list(self._running), threading.get_ident()
+        self._running.clear()
+        if others := [thread for thread in running if thread != here]:
+            import ctypes
+
+            for thread in others:  # raised at its next bytecode, which is still inside `_run`'s `try`
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TaskStopped))
+        if here in running:
+            raise TaskStopped
 
     def _set_up(self, body: memoryview) -> tuple[bytes, bytes]:
         preload, path = decode(body)
         started = time.monotonic()
         try:
             if preload is not None:
-                importlib.import_module(f"lbench.workloads.{preload}.tasks")
+                load_tasks(preload)
             mapping = time.monotonic()
             self._data = None
             if path is not None:
@@ -107,8 +132,10 @@ def _told(error: BaseException) -> list[str]:
     except Exception:  # the task's own __str__, which may raise anything
         message = "(its message cannot be read)"
     trace = error.__traceback__.tb_next if error.__traceback__ else None  # without this module's frame
+    from lbench.workloads.own.traces import trimmed
+
     lines = traceback.format_exception(type(error), error, trace)
-    tail = "".join(lines)[-_TAIL_CHARACTERS:]
+    tail = trimmed("".join(lines))[-_TAIL_CHARACTERS:]
     texts = [type(error).__name__, message[:_MESSAGE_CHARACTERS] or type(error).__name__, tail]
     return [text.encode("utf-8", "replace").decode() for text in texts]  # lone surrogates don't travel
 
@@ -125,6 +152,7 @@ def main(descriptors: Sequence[str]) -> None:
         os.set_inheritable(descriptor, False)  # not for what a task may start
         sockets.append(socket.socket(fileno=descriptor))
     worker = _Worker()
+    signal.signal(STOP, worker.stop_tasks)
     for number, sock in enumerate(sockets[1:], 1):
         threading.Thread(target=worker.serve, args=(sock,), name=f"t{number}", daemon=True).start()
     worker.serve(sockets[0])

@@ -20,7 +20,7 @@ import msgspec
 from lbench.engine.emulator.guardian import kill_cgroup, remove_cgroup, start_ticks
 from lbench.engine.emulator.proctree import Tree
 
-__all__ = ["Controller", "Home", "Place", "find", "open_home"]
+__all__ = ["Controller", "Home", "Place", "abandoned", "find", "open_home", "remove_abandoned"]
 
 Controller = Literal["cpu", "memory"]
 _NAME = re.compile(r"lbench-(\d+)-(\d+)-(\d+)")  # pid namespace, pid, start time
@@ -102,13 +102,12 @@ class Home:
         self.version = place.version
         self.controllers = frozenset(controllers)
         self._place = place
-        namespace = 0
-        with contextlib.suppress(OSError):
-            namespace = Path("/proc/self/ns/pid").stat().st_ino
+        namespace = _namespace()
         self.folder = Path(place.folder) / f"lbench-{namespace}-{os.getpid()}-{start_ticks(os.getpid())}"
         self._moved = False
         self._lingering: set[str] = set()
-        _sweep(Path(place.folder), namespace)
+        for folder in abandoned(place):
+            remove_abandoned(folder)
         if announce is not None:
             announce(self.folder)
         self.folder.mkdir()
@@ -211,17 +210,30 @@ def _end(path: str) -> bool:
     return remove_cgroup(path)
 
 
-def _sweep(place: Path, namespace: int) -> None:
-    """Remove what emulators have left that are no more."""
-    for folder in place.iterdir():
+def _namespace() -> int:
+    with contextlib.suppress(OSError):
+        return Path("/proc/self/ns/pid").stat().st_ino
+    return 0
+
+
+def abandoned(place: Place) -> list[Path]:
+    """The folders of emulators that are no more."""
+    namespace = _namespace()
+    found = []
+    for folder in Path(place.folder).iterdir():
         name = _NAME.fullmatch(folder.name)
-        if name is None or int(name[1]) != namespace or start_ticks(int(name[2])) == int(name[3]):
-            continue
-        for below in folder.iterdir():
-            if below.is_dir():
-                kill_cgroup(str(below))
-        kill_cgroup(str(folder))
-        remove_cgroup(str(folder))
+        if name is not None and int(name[1]) == namespace and start_ticks(int(name[2])) != int(name[3]):
+            found.append(folder)
+    return found
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Kill what is in one of them, and remove it."""
+    for below in folder.iterdir():
+        if below.is_dir():
+            kill_cgroup(str(below))
+    kill_cgroup(str(folder))
+    remove_cgroup(str(folder))
 
 
 def open_home(

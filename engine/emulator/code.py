@@ -12,6 +12,7 @@ import py_compile
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from lbench.config.shipped import files_digest, shipped_sources
@@ -20,17 +21,19 @@ from lbench.errors import BackendError, LbenchError
 __all__ = ["code_folder"]
 
 
-def code_folder() -> tuple[Path, str]:
+def code_folder(files: Mapping[str, bytes] | None = None) -> tuple[Path, str]:
     """The folder `$XDG_CACHE_HOME/lbench/code/<digest>` and the digest (SHA-256, hex) of what it holds.
 
     It is built beside its place and renamed into it, so that two processes may do so at once. One that is
     there is checked: sources by the digest, compiled files by the source's hash in them.
 
+    `files`: of a user's own workload, beside lbench's, by their path in the folder.
+
     Raises:
         BackendError: the cache folder cannot be written.
     """
     try:
-        sources = shipped_sources()
+        sources = dict(sorted({**shipped_sources(), **(files or {})}.items()))
     except LbenchError as error:
         raise BackendError(str(error)) from None
     digest = files_digest(sources)
@@ -54,7 +57,8 @@ def _cache() -> Path:
 
 def _intact(folder: Path, sources: dict[str, bytes]) -> bool:
     try:
-        present = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+        there = (path for path in folder.rglob("*") if path.suffix != ".pyc" and path.is_file())
+        present = {path.relative_to(folder).as_posix() for path in there}
         return present == set(sources) and all((folder / name).read_bytes() == sources[name] for name in sources)
     except OSError:
         return False
@@ -87,6 +91,8 @@ def _build(folder: Path, sources: dict[str, bytes]) -> None:
 def _compile(folder: Path, sources: dict[str, bytes]) -> None:
     """Compiled files that are never compared with the source's time: a cold start reads no source at all."""
     for name, content in sources.items():
+        if not name.endswith(".py"):
+            continue
         target = Path(importlib.util.cache_from_source(str(folder / name)))
         # PEP 552: magic number, flags (1: by hash, not checked), the source's hash
         header = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(content)

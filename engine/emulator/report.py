@@ -10,7 +10,9 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["TAIL_BYTES", "Report", "billed_ms", "ended", "init_report", "tail"]
+from lbench.engine.cost import billed_ms
+
+__all__ = ["TAIL_BYTES", "Report", "ended", "init_report", "tail"]
 
 TAIL_BYTES = 4096  # X-Amz-Log-Result holds the last 4 KB
 
@@ -42,12 +44,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         if self.error_type is not None:
             fields.append(f"Error Type: {self.error_type}")
         return ("\t".join(fields) + "\t\n").encode()
-
-
-def billed_ms(duration_ms: float, init_ms: float | None = None) -> int:
-    """Duration and init, rounded up to the millisecond. It counts in hundredths, as the line shows them."""
-    hundredths = round(duration_ms * 100) + round((init_ms or 0.0) * 100)
-    return -(-hundredths // 100)
 
 
 def tail(init_output: bytes, output: bytes, report: Report, *, version: str = "$LATEST") -> bytes:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Scratch"]
+__all__ = ["Scratch", "abandoned", "remove_abandoned"]
 
 
 def _lock(path: Path, *, wait: bool) -> int | None:
@@ -79,11 +79,33 @@ class Scratch:
         shutil.rmtree(path, ignore_errors=True)
 
     def _sweep(self) -> None:
-        for folder in self._parent.iterdir():
-            if folder.name == ".lock" or not folder.is_dir():
-                continue
-            with contextlib.suppress(OSError):
-                held = _lock(folder / ".lock", wait=False)
-                if held is not None:
-                    shutil.rmtree(folder, ignore_errors=True)
-                    os.close(held)
+        for folder in _folders(self._parent):
+            remove_abandoned(folder)
+
+
+def _folders(parent: Path) -> list[Path]:
+    return [folder for folder in parent.iterdir() if folder.name != ".lock" and folder.is_dir()]
+
+
+def abandoned() -> list[Path]:
+    """The folders of emulators that are no more; those of this user."""
+    parent = Path(tempfile.gettempdir()) / f"lbench-emulator-{os.getuid()}"
+    found = []
+    with contextlib.suppress(OSError):
+        if parent.is_symlink() or parent.stat().st_uid != os.getuid():
+            return []
+        for folder in _folders(parent):
+            held = _lock(folder / ".lock", wait=False)
+            if held is not None:
+                os.close(held)
+                found.append(folder)
+    return found
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove one of them, unless somebody holds it."""
+    with contextlib.suppress(OSError):
+        held = _lock(folder / ".lock", wait=False)
+        if held is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(held)

@@ -17,6 +17,7 @@ from lbench.engine.emulator.destinations import Destinations
 from lbench.engine.emulator.errors import Refusal
 from lbench.engine.emulator.event_configs import EventConfigs
 from lbench.engine.emulator.events import EventQueue
+from lbench.engine.emulator.front import FRONT_PATH, PAYLOAD_LIMIT, Front
 from lbench.engine.emulator.functions import Function
 from lbench.engine.emulator.guard import Guard
 from lbench.engine.emulator.http1 import Exchange, Server
@@ -40,6 +41,8 @@ Operation = Callable[[str, str, Body], dict[str, Any] | None]
 
 
 def _limit_of(exchange: Exchange) -> int:
+    if exchange.path.startswith(FRONT_PATH.encode()):
+        return PAYLOAD_LIMIT
     return REQUEST_LIMIT if b"/invocations" in exchange.path else _UPLOAD_LIMIT
 
 
@@ -56,9 +59,10 @@ class Emulator:
         self._scratch: Scratch | None = None
         self._functions: dict[str, Function] = {}
         self._server = Server(self._answer, body_limit=REQUEST_LIMIT, limit_of=_limit_of)
-        self._verifier = None
+        self._verifier = self._front_verifier = None
         if config.check_signatures:
             self._verifier = Verifier(config.access_key, config.secret_key, config.region)
+            self._front_verifier = Verifier(config.access_key, config.secret_key, config.region, "execute-api")
         self._guard: Guard | None = None
         self._shared: Shared | None = None
         self.endpoint = ""
@@ -80,6 +84,7 @@ class Emulator:
         self._events = EventQueue(config, self._functions, self._destinations)
         self._control = Control(self._shared, self._functions, self._events)
         self._invoker = Invoker(self._shared, self._functions, self._events)
+        self._front = Front(self._invoker, config.front_timeout_s)
         self._operations = self._routes()
         try:
             for spec in config.functions:
@@ -145,6 +150,9 @@ class Emulator:
         request_id = naming.new_id()
         path, _, query = exchange.path.decode("latin-1").partition("?")
         try:
+            if path.startswith(FRONT_PATH):
+                self._in_front(exchange, request_id, path, query)
+                return
             if self._verifier is not None and not exchange.too_large and not path.startswith("/_lbench/"):
                 self._verifier.check(
                     exchange.method.decode(), exchange.path.decode("latin-1"), exchange.headers, exchange.body
@@ -158,6 +166,17 @@ class Emulator:
                 self._operate(exchange, request_id, path, query)
         except Refusal as refusal:
             refusal.reply(exchange, request_id)
+
+    def _in_front(self, exchange: Exchange, request_id: str, path: str, query: str) -> None:
+        if self._front_verifier is not None and not exchange.too_large:
+            try:
+                self._front_verifier.check(
+                    exchange.method.decode(), exchange.path.decode("latin-1"), exchange.headers, exchange.body
+                )
+            except Refusal:
+                reply_json(exchange, request_id, {"message": "Forbidden"}, 403)
+                return
+        self._front.answer(exchange, request_id, path, query)
 
     def _operate(self, exchange: Exchange, request_id: str, path: str, query: str) -> None:
         assert self._shared is not None

@@ -75,6 +75,7 @@ class EmulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     requests_per_s: Annotated[int, Meta(ge=1)] = 10_000  # Invoke, over all functions: 10 x AWS's concurrency of 1,000
     control_requests_per_s: Annotated[int, Meta(ge=1)] | None = None  # AWS: 15; None: no limit
     event_time_scale: Annotated[float, Meta(gt=0, le=1)] = 1.0  # of all waits and ages of Event invocations
+    front_timeout_s: Annotated[float, Meta(gt=0)] = 30.0  # of the HTTP API in front; API Gateway's, which is fixed
     check_signatures: bool = False
     access_key: str = "lbench-emulated"  # who may call, where signatures are checked
     secret_key: str = "lbench-emulated"

@@ -34,7 +34,7 @@ BAD = [
     ("run probe --retries -1", "--retries=-1: a whole number from 0"),
     ("run probe --schedule chaotic", "alternating or concurrent or isolated"),
     ("run probe --region mars-1", "choose one of af-south-1"),
-    ("run probe --transport event", "one of direct"),
+    ("run probe --transport pigeon", "one of direct"),
     ("run probe --max-usd 3", "no such option"),
     ("run probe --data loans.csv", "reads no data"),
     ("run random_forest --data nowhere.csv", "there is no such file"),

@@ -35,7 +35,7 @@ def test_each_command_has_a_help(home: Path, name: str) -> None:
 
 def test_workloads_and_backends_are_listed_with_all_their_fields(home: Path) -> None:
     workloads = {one["name"]: one for one in json.loads(stdout("workloads", "--json"))}
-    assert set(workloads) == set(registry.names())
+    assert set(workloads) == set(registry.all_names())
     size = next(field for field in workloads["mandelbrot"]["parameters"] if field["name"] == "size")
     assert (size["type"], size["default"], size["minimum"]) == ("int", 1000, 1)
     assert size["meaning"]

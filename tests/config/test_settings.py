@@ -28,7 +28,7 @@ def test_without_any_source_the_defaults_hold(tmp_path: Path) -> None:
     assert set(loaded.origins.values()) == {"default"}
     values = loaded.values
     assert (values.repeats, values.warmup, values.memory_mb, values.timeout_s) == (3, 0, 1769, 300)
-    assert (values.retries, values.seed, values.client, values.schedule) == (2, 1, "fast", "isolated")
+    assert (values.retries, values.seed, values.client, values.schedule) == (2, 1, "fast", None)
 
 
 def test_the_later_source_wins_and_each_origin_is_told(tmp_path: Path) -> None:

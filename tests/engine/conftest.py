@@ -27,6 +27,11 @@ def ok(call: Call) -> Outcome:
     return Outcome(result=encode(arguments.get("x", call.index)))
 
 
+def ok_as(value: Any) -> Outcome:
+    """The result of a task as told, so that attempts can be told apart."""
+    return Outcome(result=encode(value))
+
+
 def failed(kind: str = "error", type_: str = "Boom", *, retriable: bool = True, after: float | None = None) -> Outcome:
     return Outcome(failure=Failure(kind, type_, f"it went {kind}", retriable, retry_after_s=after))  # type: ignore[arg-type]
 
@@ -153,6 +158,7 @@ def fakes() -> SimpleNamespace:
         failed=failed,
         machine=Environment(),
         ok=ok,
+        ok_as=ok_as,
         one_stage=one_stage,
         sibling=sibling,
         tasks=tasks,

@@ -124,7 +124,7 @@ def test_a_plan_travels_to_the_engine_and_back():
 
 def test_a_plan_with_fields_of_another_version_is_refused():
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
-        msgspec.convert({"workload": "probe", "hedge": 0.9}, Plan)
+        msgspec.convert({"workload": "probe", "nonsense": 0.9}, Plan)
 
 
 def test_the_runs_own_parameters_reach_the_workload():

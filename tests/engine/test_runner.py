@@ -509,7 +509,7 @@ def test_a_result_that_cannot_be_read_fails_the_run(fakes, sink):
 async def test_the_jobs_own_time_is_counted_apart_from_the_encoding(fakes, sink):
     runner = Runner("r1", fakes.Backend(seconds=0), sink, Policy(), offload=offload_to_thread)
     await runner.run(fakes.one_stage(50))
-    assert runner.merge_s > 0 and runner.encode_s > 0 and runner.decode_s > 0
+    assert runner.steps.merge_s > 0 and runner.steps.encode_s > 0 and runner.steps.decode_s > 0
 
 
 def test_s3_requests_of_all_attempts_are_counted(fakes, sink):
@@ -521,7 +521,7 @@ def test_s3_requests_of_all_attempts_are_counted(fakes, sink):
     async def main():
         runner = Runner("r1", fakes.Backend(deed), sink, Policy())
         await runner.run(fakes.one_stage(3))
-        return runner.s3_put, runner.s3_get
+        return runner.attempts.s3_put, runner.attempts.s3_get
 
     assert run_virtual(main()) == (6, 12)
     assert sum(event.s3_get for event in sink.of(Returned)) == 12

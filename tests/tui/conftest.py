@@ -18,7 +18,8 @@ import pytest
 
 from lbench.engine.journal import is_live
 from lbench.tui.app import LbenchApp
-from lbench.tui.feed import Fold, Frame, now_of
+from lbench.tui.feed import Frame, now_of
+from lbench.tui.fold import Fold
 from lbench.tui.terminal import Terminal
 
 HERE = Path(__file__).parent
@@ -56,6 +57,8 @@ def recorded(making: ModuleType, tmp_path: Path) -> Path:
 
 class Still:
     """A feed that stands at one moment of a made-up session, or goes on to another when it is told to."""
+
+    kind = "still"
 
     def __init__(self, told: list[Any], start: Any, at_s: float | None, folder: Path | None) -> None:
         self._told = told

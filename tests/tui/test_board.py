@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from lbench.engine.cost import total_usd
-from lbench.tui.board import EMPTY, Board, BoardMaker, answer_pieces
+from lbench.tui.board import EMPTY, Board, answer_pieces
+from lbench.tui.boardmaker import BoardMaker
 
 Boards = Callable[..., Board]
 

@@ -11,7 +11,8 @@ import pytest
 
 import lbench.tui.screens.setup as set_up
 from lbench.tui.app import LbenchApp
-from lbench.tui.feed import EngineFeed, Frame
+from lbench.tui.feed import Frame
+from lbench.tui.following import EngineFeed
 from lbench.tui.recorded import RecordedFeed
 from lbench.tui.screens.help import _NAMES, HelpScreen, _classes, parts
 from lbench.tui.screens.sessions import SessionsScreen
@@ -37,6 +38,7 @@ class AtWork(EngineFeed):
     running = True  # type: ignore[assignment]
     over = False  # type: ignore[assignment]
     paused = False  # type: ignore[assignment]
+    handing_over = False  # type: ignore[assignment]
 
     def command(self, name: str) -> None:
         self.asked.append(name)

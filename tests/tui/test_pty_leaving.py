@@ -67,6 +67,40 @@ def test_leaving_in_mid_run_tells_the_way_back_and_the_engine_finishes(
     assert last_event(folder) == {"event": "end", "complete": True}
 
 
+@pytest.mark.parametrize("number", [None, signal.SIGHUP])
+def test_leaving_while_the_engine_still_starts_hands_the_plan_over(
+    program: Program, tmp_path: Path, engine_end: Callable[[Path], None], number: signal.Signals | None
+) -> None:
+    terminal = program()
+    terminal.wait_for("quit")
+    terminal.send("r")
+    terminal.wait_for("start")
+    terminal.send("\r" if number else "\rq")
+    if number:
+        terminal.wait_until(lambda: sessions(tmp_path).is_dir() and any(sessions(tmp_path).iterdir()), "the start")
+        terminal.signal(number)
+    assert terminal.wait() == (129 if number else 0)
+    assert terminal.left_on() == []
+    folder = only_session(tmp_path)
+    assert terminal.last_line() == f"lbench attach {folder.name}"
+    engine_end(folder)
+    assert last_event(folder) == {"event": "end", "complete": True}
+    assert b'"returned"' in (folder / "events.jsonl").read_bytes()
+
+
+def test_leaving_while_the_engine_still_starts_leaves_nothing_where_it_shall_stop(
+    program: Program, tmp_path: Path, engine_end: Callable[[Path], None]
+) -> None:
+    terminal = program(on_hangup="stop")
+    terminal.wait_for("quit")
+    terminal.send("r")
+    terminal.wait_for("start")
+    terminal.send("\rq")
+    assert terminal.wait() == 0
+    assert terminal.last_line() == ""
+    engine_end(only_session(tmp_path))
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_restores_the_terminal(
     in_mid_run: Program, tmp_path: Path, engine_end: Callable[[Path], None], number: signal.Signals, code: int

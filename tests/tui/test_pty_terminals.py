@@ -1,9 +1,9 @@
 """The real program on terminals of every kind: few colours, small, far away, slow, or none."""
 
 import re
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,21 @@ def test_a_resize_in_mid_run_is_followed(program: Program, tmp_path: Path, mid_r
     assert terminal.wait() == 0
 
 
+def test_an_edge_that_is_dragged_ends_in_the_last_size(program: Program) -> None:
+    terminal = program()
+    terminal.wait_for("quit")
+    for number in range(2000):
+        terminal.resize(60 + number % 100, 20 + number % 30)
+        terminal.signal(signal.SIGWINCH)
+    before = len(terminal.seen)
+    terminal.resize(20, 5)
+    terminal.wait_for("20x5", after=before)
+    terminal.send("q")
+    assert terminal.wait() == 0
+    assert terminal.left_on() == []
+    assert "Error" not in terminal.text()
+
+
 def test_a_terminal_that_reads_no_more_slows_nobody_and_misses_nothing(
     program: Program, tmp_path: Path, mid_run: Callable[[Any], None]
 ) -> None:
@@ -116,10 +131,8 @@ def test_a_terminal_that_reads_no_more_slows_nobody_and_misses_nothing(
     mid_run(terminal)
     (journal,) = tmp_path.glob("data/lbench/sessions/*/events.jsonl")
     while b'"event":"answer"' not in journal.read_bytes():
-        terminal.resize(199, 60)  # more to draw, and nobody reads it
-        time.sleep(0.1)  # as a hand would: SIGWINCH by the thousand interrupts Textual's own handler
-        terminal.resize(200, 60)
-        time.sleep(0.1)
+        for columns in (199, 200) * 50:  # a storm, more to draw, and nobody reads it
+            terminal.resize(columns, 60)
     before = len(terminal.seen)
     terminal.resize(120, 40)  # reading again, a whole screen
     terminal.wait_for("100/100", after=before)

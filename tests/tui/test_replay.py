@@ -286,12 +286,13 @@ async def test_without_a_record_there_is_no_bar_and_none_of_its_keys(app_of: App
 async def test_an_engine_at_work_is_kept_while_a_record_is_looked_at(
     recorded: Path, app_of: AppOf, making: ModuleType
 ) -> None:
-    from lbench.tui.feed import EngineFeed
+    from lbench.tui.following import EngineFeed
 
     class AtWork(EngineFeed):
         """As if an engine ran."""
 
         running = True  # type: ignore[assignment]
+        handing_over = False  # type: ignore[assignment]
 
         def __init__(self) -> None:
             self._record = RecordedFeed.of(recorded)

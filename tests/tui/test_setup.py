@@ -9,7 +9,7 @@ import pytest
 from textual.widgets import Input
 from textual.worker import WorkerError
 
-import lbench.engine.pricing as pricing
+import lbench.engine.backends.placement as placement
 import lbench.tui.screens.setup as set_up
 from lbench.engine.backends import catalog
 from lbench.engine.plan import DEFAULT_BACKENDS, Plan, parse_backend, validate
@@ -27,7 +27,7 @@ ScreenText = Callable[[LbenchApp], str]
 @pytest.fixture(autouse=True)
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(set_up, "busy_notice", lambda: None)
-    monkeypatch.setattr(pricing, "host_architecture", lambda: "x86_64")
+    monkeypatch.setattr(placement, "host_architecture", lambda: "x86_64")
 
 
 # -- the form's rules, without a screen
@@ -211,7 +211,7 @@ async def test_backends_are_chosen_with_space_and_opened_with_the_arrow(app_of: 
         assert screen.focused is not None and screen.focused.id == "backend-0"
         await pilot.press("space")
         await pilot.pause()
-        assert [form.chosen for form in screen.draft.backends] == [False, False, True, True]
+        assert [form.chosen for form in screen.draft.backends] == [False, False, True, True, False]
         await pilot.press("right")
         await settled(pilot)
         assert screen.query_one("#at-backend-0-label", Input).value == "sequential"

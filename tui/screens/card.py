@@ -74,7 +74,7 @@ class CardScreen(Screen[None]):
 
     def show_frame(self, frame: Frame) -> None:
         """A running invocation may have ended."""
-        run = frame.view.runs.get(self._card.run.id)
+        run = None if frame.view is None else frame.view.runs.get(self._card.run.id)
         if run is not None and self._card.row in frame.touched.get(run.id, ()):
             self._show()
 

@@ -62,6 +62,7 @@ class SetupScreen(Screen[Plan | None]):
         self._forecast: Forecast | None = None
         self._busy: str | None = None
         self._waiting: Timer | None = None
+        self._to_backends = False  # as soon as they are there
 
     # -- parts
 
@@ -72,7 +73,7 @@ class SetupScreen(Screen[Plan | None]):
         with _Form(id="form", can_focus=False):
             with Vertical(id="left"):
                 yield Heading("workload")
-                yield Choice(registry.names(), self.draft.workload, place="workload", roomy=True)
+                yield Choice(tuple(self.draft.params), self.draft.workload, place="workload", roomy=True)
                 yield Text(id="about")
                 yield Heading("backends", id="backends-heading")
                 yield Vertical(*self._backend_rows(), id="backends")
@@ -269,6 +270,9 @@ class SetupScreen(Screen[Plan | None]):
             await backends.mount_all(self._backend_rows())
         if focus is not None:
             self.query_one(f"#backend-{focus}").focus()
+        if self._to_backends:
+            self._to_backends = False
+            self.action_jump("backends")
         self._look()
 
     def on_ticks_ticked(self, message: Ticks.Ticked) -> None:
@@ -316,8 +320,8 @@ class SetupScreen(Screen[Plan | None]):
             form.scroll_home(animate=False)
         else:
             ticks = list(self.query(Ticks))
-            if not ticks:  # they are being mounted anew
-                self.set_timer(0.02, lambda: self.action_jump(place))
+            if not ticks:  # they are being mounted anew, and then it is gone to
+                self._to_backends = True
                 return
             ticks[0].focus(scroll_visible=False)
             form.scroll_to_widget(self.query_one("#backends-heading"), animate=False, top=True)

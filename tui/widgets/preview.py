@@ -1,4 +1,4 @@
-"""The answer as it grows: a picture in half blocks, or a curve in braille."""
+"""The answer as it grows: a picture in half blocks, or a curve or a scatter in braille."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from lbench.tui.draw.histogram import axis
 from lbench.tui.draw.ink import Piece, heading, line, right_of
 from lbench.tui.draw.picture import Ramp, fit, half_blocks, resample, stretched
 from lbench.tui.draw.scale import tick_text
-from lbench.tui.previews import Curve, Picture
+from lbench.tui.draw.scatter import CENTRE, NOBODY, Cells, scatter
+from lbench.tui.previews import Curve, Drawn, Picture, Scatter
+from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["Preview"]
 
 _SCALE = 7  # cells of the numbers beside a curve
+# Accents that neighbours can be told by.
+_GROUPS = tuple(role_of(name, name) for name in ("processes", "emulated", "threads", "simulated", "sequential"))
+_UNDER = 5  # rows of the curve under a scatter
+_LEAST = 9  # rows of a scatter, from which there is room for a curve too
 
 
 class Preview(Lines):
@@ -23,12 +29,12 @@ class Preview(Lines):
 
     def __init__(self) -> None:
         super().__init__(id="preview")
-        self._told: Picture | Curve | None = None
+        self._told: Drawn | None = None
         self._measure = ""
         self._accent = "text"
         self._ramp: tuple[str, Ramp] | None = None
 
-    def show(self, told: Picture | Curve | None, measure: str, accent: str) -> None:
+    def show(self, told: Drawn | None, measure: str, accent: str) -> None:
         """Draw something else; `accent` is the role of the run's backend."""
         if told is not self._told or (measure, accent) != (self._measure, self._accent):
             self._told, self._measure, self._accent = told, measure, accent
@@ -37,14 +43,34 @@ class Preview(Lines):
     def draw(self, width: int, height: int) -> list[Strip]:
         """The heading and the picture."""
         told = self._told
-        title = told.label if isinstance(told, Curve) else "picture"
+        title = "picture"
         measure: list[Piece] = [(self._measure, "quiet")] if self._measure else []
+        if isinstance(told, Curve):
+            title = told.label
+        elif isinstance(told, Scatter):
+            title = f"iteration {told.iteration:,}"
+            if told.inertia:
+                measure = [(f"inertia {_compact(told.inertia[-1][1])}", "text"), *([("  ", "text"), *measure])]
         strips = [line(self.palette, heading([(title, "quiet!")], measure, width), width)]
         if told is None or height < 3:
             return strips
         if isinstance(told, Curve):
-            return strips + self._curve(told, width, height - 1)
+            return strips + self._curve(told.points, width, height - 1)
+        if isinstance(told, Scatter):
+            return strips + self._scatter(told, width, height - 1)
         return strips + self._picture(told, width, height - 1)
+
+    def _scatter(self, told: Scatter, width: int, height: int) -> list[Strip]:
+        """The points over the curve of what is left, where there is room for both."""
+        both = height >= _LEAST + _UNDER and len(told.inertia) > 1
+        rows = height - _UNDER if both else height
+        lines = scatter(told.points, told.labels, told.centres, len(_GROUPS), max(1, width - 3), rows)
+        strips = [line(self.palette, self._cells(cells), width) for cells in lines]
+        return strips + self._curve(told.inertia, width, _UNDER) if both else strips
+
+    def _cells(self, cells: Cells) -> list[Piece]:
+        roles = {CENTRE: "bright!", NOBODY: "text"}
+        return [("  ", "text"), *((text, roles[group] if group < 0 else _GROUPS[group]) for text, group in cells)]
 
     def _picture(self, told: Picture, width: int, height: int) -> list[Strip]:
         palette = self.palette
@@ -57,18 +83,28 @@ class Preview(Lines):
         made = half_blocks(stretched(resample(told.levels, rows, columns)), self._ramp[1])
         return [Strip([pad, *row, rest], width) for row in made]
 
-    def _curve(self, told: Curve, width: int, height: int) -> list[Strip]:
+    def _curve(self, points: list[tuple[float, float]], width: int, height: int) -> list[Strip]:
         cells, rows = width - _SCALE - 3, height - 1
         if cells < 8 or rows < 2:
             return []
-        lines, (left, right), (low, high) = curve(told.points, cells, rows)
+        lines, (left, right), (low, high) = curve(points, cells, rows)
         strips = []
         for number, text in enumerate(lines):
             scale = ""
             if number in (0, rows - 1):
                 scale = tick_text(high if number == 0 else low, high - low)
+                if len(scale) > _SCALE:
+                    scale = _compact(high if number == 0 else low)
             pieces: list[Piece] = [(right_of(scale, _SCALE) + " ", "quiet"), (text, self._accent)]
             strips.append(line(self.palette, pieces, width))
         pieces = [(" " * (_SCALE + 1), "quiet"), (axis(left, right, cells), "quiet")]
         strips.append(line(self.palette, pieces, width))
         return strips
+
+
+def _compact(value: float) -> str:
+    """In at most seven characters, like "1.234M"."""
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if size <= abs(value) < size * 1e3:
+            return f"{value / size:.4g}{unit}"
+    return f"{value:.4g}"

@@ -121,6 +121,8 @@ def _answer(row: Row, width: int) -> list[Piece]:
         return [("✔ same", "right")]
     if state == "wrong":
         return [("✘ wrong", "wrong!")]
+    if state in ("equal", "differ") and row.summary.error is None:  # with each other: there is no reference
+        return [("= equal", "right")] if state == "equal" else [("✘ differ", "wrong!")]
     if row.summary.error is not None:
         return [("✘ failed", "wrong")]
     if row.outlook.state == "stopped":

@@ -1,11 +1,9 @@
 """Census-Income (KDD) and Adult files as rows of numbers: which columns, how missing values count, what is left out.
 
-Both files have no header and are known by their form: 42 fields that end in `- 50000.` or `50000+.`, or 15 that end in
-`<=50K` or `>50K`. The label and the sampling weight say nothing of a person and are never used. Columns of numbers are
-standardised (mean 0, standard deviation 1), a missing one becomes the mean. A column of texts becomes a column of 0 and 1
-for each text, and `?` (missing) is a text of its own. A column that is everywhere equal, or empty, is left out.
-
-Source of the columns: census-income.names and adult.names (UCI Machine Learning Repository).
+Both files have no header and are known by their form (`census_forms`). The label and the sampling weight say nothing of a
+person and are never used. Columns of numbers are standardised (mean 0, standard deviation 1), a missing one becomes the
+mean. A column of texts becomes a column of 0 and 1 for each text, and `?` (missing) is a text of its own. A column that is
+everywhere equal, or empty, is left out.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.errors import DataFileError
+from lbench.workloads.census_forms import Form, form_of
 from lbench.workloads.kmeans import KMeansParams
 from lbench.workloads.textfile import TextFile
 
@@ -33,48 +32,6 @@ _BAD_ROWS_LIMIT = 0.05  # of all rows; more means that the file is not what it s
 _MISSING = frozenset(("", "?", "na", "n/a", "nan", "null", "none"))
 _MOST_TEXTS = 100_000  # of a column; more are not kept apart, the column is left out anyhow
 _LARGEST = 1e15
-
-
-class _Form(msgspec.Struct, frozen=True):
-    """A kind of file: its columns in their order, and which of them are numbers or not used at all."""
-
-    name: str
-    columns: tuple[str, ...]
-    numbers: frozenset[str]
-    unused: frozenset[str]
-    labels: frozenset[str]
-
-
-# fmt: off
-_KDD = _Form(
-    "Census-Income (KDD)",
-    (
-        "age", "class_of_worker", "industry_code", "occupation_code", "education", "wage_per_hour",
-        "enrolled_last_week", "marital_status", "major_industry", "major_occupation", "race", "hispanic_origin", "sex",
-        "union_member", "unemployment_reason", "employment", "capital_gains", "capital_losses", "dividends",
-        "tax_filer", "previous_region", "previous_state", "household_detail", "household_summary", "instance_weight",
-        "migration_msa", "migration_region", "migration_within_region", "same_house", "previous_sunbelt",
-        "employer_size", "parents_present", "father_born", "mother_born", "self_born", "citizenship", "own_business",
-        "veterans_questionnaire", "veterans_benefits", "weeks_worked", "year", "label",
-    ),
-    frozenset((
-        "age", "wage_per_hour", "capital_gains", "capital_losses", "dividends", "employer_size", "weeks_worked",
-    )),
-    frozenset(("instance_weight", "label")),
-    frozenset(("- 50000", "50000+")),
-)
-_ADULT = _Form(
-    "Adult",
-    (
-        "age", "workclass", "fnlwgt", "education", "education_years", "marital_status", "occupation", "relationship",
-        "race", "sex", "capital_gain", "capital_loss", "hours_per_week", "native_country", "label",
-    ),
-    frozenset(("age", "education_years", "capital_gain", "capital_loss", "hours_per_week")),
-    frozenset(("fnlwgt", "label")),
-    frozenset(("<=50K", ">50K")),
-)
-# fmt: on
-_FORMS = {len(form.columns): form for form in (_KDD, _ADULT)}
 
 
 class _Cells(dict[str, float]):
@@ -139,8 +96,8 @@ def read_census(path: Path, params: KMeansParams) -> tuple[NDArray[Any], list[st
 
 def _read(
     path: Path, lines: Iterator[list[str]], params: KMeansParams
-) -> tuple[_Form, NDArray[np.float64], list[_Cells], list[str], bool]:
-    form: _Form | None = None
+) -> tuple[Form, NDArray[np.float64], list[_Cells], list[str], bool]:
+    form: Form | None = None
     values = array("d")
     cells: list[_Cells] = []
     seen = bad = 0
@@ -177,9 +134,9 @@ def _read(
     return form, table, cells, notes, seen - bad >= most
 
 
-def _form_of(path: Path, row: list[str]) -> _Form:
-    form = _FORMS.get(len(row))
-    if form is None or row[-1].strip().removesuffix(".") not in form.labels:
+def _form_of(path: Path, row: list[str]) -> Form:
+    form = form_of(row)
+    if form is None:
         raise DataFileError(
             f"{path} is neither Census-Income (KDD), 42 fields that end in '- 50000.' or '50000+.', nor Adult, 15 that "
             f"end in '<=50K' or '>50K' (its first row has {len(row)}, the last {row[-1].strip()[:20]!r}): "
@@ -189,7 +146,7 @@ def _form_of(path: Path, row: list[str]) -> _Form:
 
 
 def _columns(
-    form: _Form, table: NDArray[np.float64], cells: list[_Cells], params: KMeansParams
+    form: Form, table: NDArray[np.float64], cells: list[_Cells], params: KMeansParams
 ) -> tuple[list[_Column], list[str]]:
     columns: list[_Column] = []
     numbers, texts, constant, crowded = [], [], [], []

@@ -14,7 +14,7 @@ from lbench.workloads.model import StageResults
 __all__ = ["FIRST", "MOST", "deal", "next_tasks"]
 
 FIRST = 8  # tasks of an iteration before anything was measured
-MOST = 1000  # tasks of any iteration that were not asked for
+MOST = 128  # tasks of any iteration that were not asked for: with more, merging begins to outweigh what they gain
 _WORTH = 4.0  # a task computes at least so many times its overhead: 80 % of its time
 _FREE = 50.0  # where it computes so many times its overhead, another round costs at most 2 %
 _ROUNDS = 4

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
@@ -37,6 +38,11 @@ class KMeansWorkload(Workload[KMeansParams]):
     def load(self, params: KMeansParams, path: Path | None) -> Dataset:
         """The rows, centred, and the k-means++ start: made once, before any clock, the same for all backends."""
         return load_rows(params, path)
+
+    def data_key(self, params: KMeansParams) -> dict[str, Any]:
+        """All but how long it iterates, and the number of tasks (which only makes a note)."""
+        values: dict[str, Any] = msgspec.to_builtins(params)
+        return {name: value for name, value in values.items() if name not in ("max_iterations", "tolerance", "tasks")}
 
     def job(self, params: KMeansParams, data: Dataset) -> Job:
         """Iterate; at the end, if the centroids have still moved, one more stage counts their rows."""
@@ -147,8 +153,8 @@ class KMeansWorkload(Workload[KMeansParams]):
         return Scatter(data)
 
     def limits(self, params: KMeansParams) -> Limits:
-        """All iterations and the counting one; no S3 of its own."""
-        return Limits(tasks=(params.tasks or MOST) * (params.max_iterations + 1))
+        """All iterations and the counting one, each with as many tasks as can be; no S3 of its own."""
+        return Limits(tasks=(params.tasks or MOST) * (params.max_iterations + 1), sure=False)
 
 
 WORKLOAD = KMeansWorkload()

@@ -58,6 +58,10 @@ class RandomForest(Workload[RandomForestParams]):
             )
         return data
 
+    def data_key(self, params: RandomForestParams) -> dict[str, Any]:
+        """The loans: the trees' shape does not change them."""
+        return {"rows": params.rows, "seed": params.seed}
+
     def job(self, params: RandomForestParams, data: Dataset) -> Job:
         """Grow the trees, each a pure function of its seed and the data."""
         _check_seed(params)

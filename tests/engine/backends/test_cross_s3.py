@@ -21,6 +21,7 @@ import pytest
 
 from lbench.engine.backends.s3_server import EmbeddedS3
 from lbench.engine.backends.store import ObjectStore
+from lbench.workloads.objects import S3Store
 from lbench.workloads.s3 import ObjectStoreError, S3Client
 from lbench.workloads.sigv4 import Credentials
 from lbench.workloads.wire import Object
@@ -150,4 +151,48 @@ async def test_a_wrong_secret_is_refused_by_a_server_that_checks(tmp_path: Path)
         client = S3Client(Credentials(KEYS.access_key, "wrong"), endpoint=endpoint)
         with pytest.raises(ObjectStoreError, match=r"403 SignatureDoesNotMatch.*credentials"):
             await asyncio.to_thread(client.create_bucket, BUCKET)
+        client.close()
+
+
+async def test_a_part_of_an_object_can_be_had_and_listings_go_on_after_a_key(store: ObjectStore) -> None:
+    body = bytes(range(256)) * 40
+    place = await store.put("x", body)
+    client = S3Client(KEYS, region="eu-west-1", endpoint=place.endpoint, ca_file=store._ca_file)
+
+    def each() -> None:
+        assert client.get_range(place, 300, 1000) == body[300:1000]
+        assert client.get_range(place, 10_000, 99_999) == body[10_000:]
+        assert client.get_range(place, 5, 5) == b""
+        for number in range(4):
+            client.put(Object(BUCKET, f"odd/ü&{number}", place.region, place.endpoint), b"")
+        assert client.keys(BUCKET, "odd/", after="odd/ü&1") == ["odd/ü&2", "odd/ü&3"]
+
+    try:
+        await asyncio.to_thread(each)
+    finally:
+        client.close()
+
+
+async def test_a_runs_temporary_place_is_a_store_that_can_be_cleared_by_itself(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = await store.put("x", b"1")
+    place = store.temporary("r1")
+    assert place.prefix is not None
+    client = S3Client(KEYS, region="eu-west-1", endpoint=place.prefix.endpoint, ca_file=store._ca_file)
+    own = S3Store(client, place.prefix)
+
+    def each() -> None:
+        for number in range(5):
+            own.put(f"<&>{number}", bytes([number]))
+        assert own.get("<&>3", hashlib.sha256(b"\3").hexdigest()) == b"\3"
+        assert own.keys("<") == [f"<&>{number}" for number in range(5)]
+
+    try:
+        await asyncio.to_thread(each)
+        monkeypatch.setattr("lbench.workloads.s3._PAGE", 2)  # as if there were more than one listing tells
+        assert await store.clear(place) == 2
+        assert await asyncio.to_thread(own.keys) == []
+        assert await store.get(kept) == b"1"
+    finally:
         client.close()

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbench.engine.emulator.report import TAIL_BYTES, Report, billed_ms, tail
+from lbench.engine.cost import billed_ms
+from lbench.engine.emulator.report import TAIL_BYTES, Report, tail
 
 
 def test_a_cold_start_reads_as_the_real_line_of_2025() -> None:

@@ -1,0 +1,66 @@
+"""What is said of somebody's own function after its calls: a row for the cold ones, a row for the warm, and what else counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.text import Text
+
+from lbench.analysis.calls import CallGroup, Calls, calls_of
+from lbench.analysis.comparison import by_label
+from lbench.analysis.words import count_text, ms_text
+from lbench.cli.listing import Column
+from lbench.cli.style import accent
+from lbench.engine.session import RunView
+
+__all__ = ["call_columns", "call_lines"]
+
+_TITLES = ("INIT p50", "p99", "DURATION p50", "p99", "ROUND TRIP p50", "BILLED p50")
+_RANKS = (0, 2, 0, 1, 3, 0)
+
+
+def call_columns(runs: Iterable[RunView]) -> list[Column]:
+    """Two rows a backend: cold and warm are never mixed."""
+    label, kind, count = Column("BACKEND"), Column("CALLS"), Column("", justify="right")
+    figures = [Column(title, rank=rank, justify="right") for title, rank in zip(_TITLES, _RANKS, strict=True)]
+    for name, group in by_label(runs).items():
+        calls, colour = calls_of(group), accent(group[0].planned.backend)
+        for word, one in (("cold", calls.cold), ("warm", calls.warm)):
+            label.add(Text.assemble(("▌", colour), (name, f"bold {colour}")))
+            kind.add(word)
+            count.add(f"{one.count:,}")
+            for column, value in zip(figures, _figures(one), strict=True):
+                column.add("–" if value is None else ms_text(value))
+    return [label, kind, count, *figures]
+
+
+def _figures(one: CallGroup) -> tuple[float | None, ...]:
+    return (
+        one.init_p50_ms,
+        one.init_p99_ms,
+        one.duration_p50_ms,
+        one.duration_p99_ms,
+        one.round_trip_p50_ms,
+        one.billed_p50_ms,
+    )
+
+
+def call_lines(runs: Iterable[RunView]) -> list[str]:
+    """Memory, what was billed in all, errors, and what was left out, a line a backend."""
+    return [f"{name}: {_line(calls_of(group))}" for name, group in by_label(runs).items()]
+
+
+def _line(calls: Calls) -> str:
+    parts = [f"{calls.billed_ms:,} ms billed in all"]
+    if calls.max_memory_mb is not None:
+        parts.append(f"{calls.max_memory_mb} MB of {calls.memory_mb} used at most")
+    failed = sum(calls.errors.values())
+    named = ", ".join(f"{kind} {count:,}" for kind, count in calls.errors.items())
+    parts.append(f"{count_text(failed, 'call')} ended in an error of the function ({named})" if failed else "no error")
+    if calls.throttled:
+        parts.append(f"{calls.throttled:,} throttled and made again")
+    if calls.discarded:
+        parts.append(f"{count_text(calls.discarded, 'sample')} discarded: not cold")
+    if calls.unknown:
+        parts.append(f"{calls.unknown:,} without a report: neither cold nor warm")
+    return "; ".join(parts)

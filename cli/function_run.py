@@ -1,0 +1,60 @@
+"""What `lbench run function` does before the others' way begins: its own defaults, payloads, and a look at the function."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lbench.config.settings import Loaded
+    from lbench.engine.plan import Plan
+
+__all__ = ["DEFAULT_BACKENDS", "forced", "prepare"]
+
+DEFAULT_BACKENDS = ("lambda",)
+
+
+def forced(params: dict[str, Any], workload: str, *, force_cold: bool, allow_update: bool) -> dict[str, Any]:
+    """The parameters with the options `--force-cold` and `--allow-update`, which are parameters of `function`.
+
+    Raises:
+        InputError: another workload is to be run.
+    """
+    from lbench.errors import InputError
+    from lbench.workloads.function import WORKLOAD_NAME
+
+    given = {"force_cold": force_cold, "allow_update": allow_update}
+    chosen: dict[str, Any] = {name: "yes" for name, value in given.items() if value}
+    if chosen and workload != WORKLOAD_NAME:
+        name = next(iter(chosen)).replace("_", "-")
+        raise InputError(f"--{name} is for `lbench run function`: {workload} starts cold in every new environment")
+    return params | chosen
+
+
+def prepare(plan: Plan, texts: tuple[str, ...], loaded: Loaded) -> Plan:
+    """The plan as it will be carried out: with what Lambda says of the function.
+
+    Once, unless repeats were asked for: somebody's own function is not called more often than `invocations` says.
+
+    Raises:
+        InputError: see `function_plan.check` and `adapt`.
+    """
+    import msgspec
+
+    from lbench.engine import function_plan
+
+    standard_input = None
+    if plan.params.get("payload") == "@-":
+        standard_input = sys.stdin.buffer.read()
+    plan = function_plan.with_payload(plan, standard_input)
+    if loaded.origins["repeats"] == "default":
+        plan = msgspec.structs.replace(plan, repeats=1)
+    function_plan.check(plan)
+    everywhere = loaded.origins["memory"] == "command line"
+    given = {
+        choice.label
+        for choice, text in zip(plan.backends, texts, strict=True)
+        if everywhere or "memory=" in text.partition("@")[0]
+    }
+    return asyncio.run(function_plan.adapt(plan, given))

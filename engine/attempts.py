@@ -1,0 +1,166 @@
+"""One attempt of a task after another: told to the journal, invoked within its deadline, paid for, told again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from lbench.engine.backends.base import Backend, Call, Failure, Outcome
+from lbench.engine.blame import called
+from lbench.engine.events import Dispatched, Returned
+from lbench.engine.journal import Sink
+from lbench.engine.model import ErrorInfo, InvocationStatus
+from lbench.engine.pending import Pending
+from lbench.engine.policy import Policy
+
+__all__ = ["Attempts"]
+
+
+class Attempts:
+    """A run's attempts: their numbers, its clock, and the S3 requests that they made."""
+
+    def __init__(self, run_id: str, backend: Backend, sink: Sink, policy: Policy) -> None:
+        self.s3_put = 0
+        self.s3_get = 0
+        self._run_id = run_id
+        self._backend = backend
+        self._sink = sink
+        self._deadline_s = policy.timeout_s
+        self._patience_s = policy.timeout_s + backend.start_allowance_s
+        self._loop = asyncio.get_running_loop()
+        self._zero_s = self._loop.time()
+        self._next_n = 0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run's clock started."""
+        return self._loop.time() - self._zero_s
+
+    def start_clock(self, at_s: float | None = None) -> float:
+        """Now is the run's zero (or `at_s` was, on the loop's clock); returns it."""
+        self._zero_s = self._loop.time() if at_s is None else at_s
+        return self._zero_s
+
+    async def make(self, pending: Pending, stage: int, began: Callable[[int, float], None]) -> tuple[Outcome, float]:
+        """One attempt: how it went, and how long that took in seconds. Its cost is what `pending.hold` keeps back.
+
+        Args:
+            pending: whose attempt.
+            stage: the stage's number.
+            began: told the attempt's number and its moment on the loop's clock.
+
+        Raises:
+            Exception: whatever the backend raises, which has broken down.
+        """
+        n, self._next_n = self._next_n, self._next_n + 1
+        attempt, pending.attempts = pending.attempts, pending.attempts + 1
+        hedge_of, pending.hedge_of = pending.hedge_of, None
+        pending.flying.add(n)
+        began_s = self._loop.time()
+        dispatched = Dispatched(
+            run=self._run_id,
+            n=n,
+            stage=stage,
+            task=pending.index,
+            attempt=attempt,
+            queued_s=pending.queued_s,
+            dispatched_s=began_s - self._zero_s,
+            hedge_of=hedge_of,
+        )
+        self._sink.write(dispatched)
+        began(n, began_s)
+
+        def placed(environment: str) -> None:
+            dispatched.environment = environment
+
+        hold, pending.hold = pending.hold, None
+        call = Call(
+            task=pending.encoded,
+            stage=stage,
+            index=pending.index,
+            attempt=attempt,
+            deadline_s=self._deadline_s,
+            placed=placed,
+            run=self._run_id,
+            number=n,
+        )
+        if hold is not None:
+            call.may_fetch = hold.may_fetch
+        paid: Outcome | None = None  # what is known of its cost; None: it may be anything up to the worst case
+        try:
+            outcome = paid = await self._invoke(call)
+            if outcome.failure is not None and (text := called(pending.encoded)) is not None:
+                outcome.failure.log_tail = f"{text}\n{outcome.failure.log_tail or ''}"
+        except asyncio.CancelledError:
+            self._sink.write(
+                Returned(
+                    run=self._run_id,
+                    n=n,
+                    status="superseded" if pending.done else "cancelled",
+                    returned_s=self.elapsed_s,
+                    environment=dispatched.environment,
+                )
+            )
+            raise
+        except Exception as error:  # the backend has broken down; the record stays whole: what was begun has an end
+            failure = Failure("error", type(error).__name__, str(error), retriable=False)
+            self._record(n, dispatched.environment, Outcome(failure=failure), late=False)
+            raise
+        finally:
+            pending.flying.discard(n)
+            if hold is not None:
+                hold.settle(paid)
+        self._record(n, dispatched.environment, outcome, late=pending.done)
+        return outcome, (self._loop.time() if outcome.returned_s is None else outcome.returned_s) - began_s
+
+    async def _invoke(self, call: Call) -> Outcome:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await self._backend.invoke(call)
+        except TimeoutError:
+            message = f"no result within the deadline of {self._deadline_s:g} s"
+            return Outcome(failure=Failure("timeout", "DeadlineExceeded", message, retriable=True))
+
+    def _record(self, n: int, placed: str | None, outcome: Outcome, *, late: bool) -> None:
+        """Tell its end. `late`: the task had a result already, so an answer is superseded; a failure stays one."""
+        failure = outcome.failure
+        put, get = outcome.s3_requests.get("put", 0), outcome.s3_requests.get("get", 0)
+        self.s3_put += put
+        self.s3_get += get
+        zero_s = self._zero_s
+        self._sink.write(
+            Returned(
+                run=self._run_id,
+                n=n,
+                status=_status(outcome, late),
+                returned_s=(self._loop.time() if outcome.returned_s is None else outcome.returned_s) - zero_s,
+                environment=outcome.environment or placed,
+                cold=outcome.cold,
+                started_s=None if outcome.started_s is None else outcome.started_s - zero_s,
+                finished_s=None if outcome.finished_s is None else outcome.finished_s - zero_s,
+                connect_ms=outcome.connect_ms,
+                init_ms=outcome.init_ms,
+                fetch_ms=outcome.fetch_ms,
+                compute_ms=outcome.compute_ms,
+                billed_ms=outcome.billed_ms,
+                billed_source=outcome.billed_source,
+                memory_mb=outcome.memory_mb,
+                max_memory_mb=outcome.max_memory_mb,
+                request_bytes=outcome.request_bytes,
+                response_bytes=outcome.response_bytes,
+                via_s3=outcome.via_s3,
+                s3_put=put,
+                s3_get=get,
+                request_id=outcome.request_id,
+                log_tail=failure.log_tail if failure else None,
+                error=ErrorInfo(failure.type, failure.message, failure.retriable) if failure else None,
+            )
+        )
+
+
+def _status(outcome: Outcome, late: bool) -> InvocationStatus:
+    if outcome.discarded:
+        return "superseded"
+    if outcome.failure is not None:
+        return outcome.failure.kind
+    return "superseded" if late else "ok"

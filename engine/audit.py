@@ -1,0 +1,160 @@
+"""`--audit`: what AWS has billed, read from the log group afterwards, in place of the estimates.
+
+A REPORT line names its request; the handler's own mark names the request of a call whose caller heard nothing (cancelled,
+timed out, lost). Text and JSON formats; FilterLogEvents costs nothing. Logs arrive some seconds late, so it is asked again
+while lines are missing, for a bounded time: what is not found stays an estimate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from lbench.config.aws import aws_client, aws_session
+from lbench.engine.backends.report import Report, parse_line
+from lbench.engine.columns import BILLED_SOURCES, STATUSES
+from lbench.engine.events import Audited
+from lbench.engine.session import RunView
+
+__all__ = ["AuditResult", "audit"]
+
+_MARK = re.compile(r'lbench_mark\\?": ?\\?"([0-9a-f]+/[\w.-]*/\d+)\\?", ?\\?"request\\?": ?\\?"([0-9a-f-]{36})')
+_SKEW_S = 300  # AWS's clock may be so far from ours
+_ASKED_EACH_S = 5.0
+_PATIENCE = 12  # times without all of it
+_CERTAIN = [BILLED_SOURCES.index(name) for name in ("report", "audit")]
+_THROTTLED = STATUSES.index("throttled")
+# Errors after which the function may have run, or did: the others are refusals, and nothing of them is in the log.
+_UNHEARD = frozenset(
+    (
+        "BadAnswer",
+        "ConnectionLost",
+        "DeadlineExceeded",
+        "Front500",
+        "FrontTimeout",
+        "MixedAnswer",
+        "ObjectStoreError",
+        "ReadTimeout",
+    )
+)
+
+Wanted = dict[str, tuple[str, int]]  # by a request's id or a mark: the run and the invocation
+
+
+class AuditResult(msgspec.Struct, frozen=True):
+    """How many invocations had no report of AWS's, and how many of them the log told."""
+
+    wanted: int
+    found: int
+
+
+async def audit(
+    runs: Iterable[RunView],
+    write: Callable[[Audited], None],
+    *,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AuditResult:
+    """Look up what was estimated, or is not known, of these runs, and write an event for each that is found.
+
+    Raises:
+        AwsError: the log cannot be read.
+    """
+    groups: dict[tuple[str, str], list[RunView]] = {}
+    for run in runs:
+        settings = {} if run.started is None else run.started.settings
+        if settings.get("log_group") is not None:
+            groups.setdefault((str(settings["region"]), str(settings["log_group"])), []).append(run)
+    wanted_total = found_total = 0
+    for (region, group), members in groups.items():
+        wanted = _wanted(members)
+        rows = len(set(wanted.values()))
+        wanted_total += rows
+        if rows:
+            since_ms = int(min(_started_s(run) for run in members) * 1000) - _SKEW_S * 1000
+            found_total += await _look_up(region, group, since_ms, wanted, write, pause)
+    return AuditResult(wanted_total, found_total)
+
+
+def _started_s(run: RunView) -> float:
+    assert run.started is not None
+    return datetime.fromisoformat(run.started.started).timestamp()
+
+
+def _wanted(runs: Iterable[RunView]) -> Wanted:
+    wanted: Wanted = {}
+    for run in runs:
+        assert run.started is not None
+        columns, mark = run.columns, run.started.settings.get("mark")
+        for n in range(len(columns)):
+            if columns["billed_source"][n] in _CERTAIN or columns["status"][n] == _THROTTLED:
+                continue
+            error = columns.errors.get(n)
+            if error is not None and columns["billed_ms"][n] < 0 and error.type not in _UNHEARD:
+                continue
+            request_id = columns.row(n)["request_id"]
+            if request_id is not None:
+                wanted[request_id] = run.id, n
+            wanted[f"{mark}/{run.id}/{n}"] = run.id, n
+    return wanted
+
+
+async def _look_up(
+    region: str,
+    group: str,
+    since_ms: int,
+    wanted: Wanted,
+    write: Callable[[Audited], None],
+    pause: Callable[[float], Awaitable[None]],
+) -> int:
+    missing = set(wanted.values())
+    found = 0
+    async with aws_client(aws_session(region), "logs", region=region) as client:
+        for patience in range(_PATIENCE, 0, -1):
+            reports, marks = await _read(client, group, since_ms)
+            by_request = dict(wanted)
+            by_request.update({request: wanted[mark] for request, mark in marks.items() if mark in wanted})
+            for request, report in reports.items():
+                row = by_request.get(request)
+                if row in missing and report.billed_ms is not None:
+                    assert row is not None
+                    missing.discard(row)
+                    found += 1
+                    write(_audited(row, report, request))
+            if not missing:
+                break
+            if patience > 1:
+                await pause(_ASKED_EACH_S)
+    return found
+
+
+async def _read(client: Any, group: str, since_ms: int) -> tuple[dict[str, Report], dict[str, str]]:
+    """The log's reports by their request, and the marks by theirs. One request may run twice: the last one counts."""
+    reports: dict[str, Report] = {}
+    marks: dict[str, str] = {}
+    async for page in client.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since_ms):
+        for event in page["events"]:
+            message = event.get("message", "")
+            report = parse_line(message.encode())
+            if report is not None and report.request_id is not None:
+                reports[report.request_id] = report
+            elif (marked := _MARK.search(message)) is not None:
+                marks[marked[2]] = marked[1]
+    return reports, marks
+
+
+def _audited(row: tuple[str, int], report: Report, request: str) -> Audited:
+    assert report.billed_ms is not None
+    return Audited(
+        run=row[0],
+        n=row[1],
+        billed_ms=report.billed_ms,
+        init_ms=report.init_ms,
+        memory_mb=report.memory_mb,
+        max_memory_mb=report.max_memory_mb,
+        request_id=request,
+    )

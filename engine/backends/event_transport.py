@@ -1,0 +1,158 @@
+"""`event`: the call is queued (Invoke's type Event, up to 1 MB), and its answer is a letter in S3.
+
+One LIST of the letters' prefix finds all that have come, however many are awaited, and a letter that was read is
+deleted, which is free: so the listing stays short. The interval adapts between 50 ms and 1 s; each LIST costs what a PUT
+does, and is counted. An environment that ends without a word (its deadline, a crash) leaves no letter: the driver gives
+up when the deadline and what a start may take have passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from lbench.engine.backends.answers import read_letter, read_queued
+from lbench.engine.backends.base import Outcome
+from lbench.engine.backends.lambda_client import ConnectionLost, InvokeClient
+from lbench.engine.backends.store import ObjectStore
+from lbench.engine.backends.transports import INLINE_BYTES
+from lbench.workloads.s3 import ObjectStoreError
+from lbench.workloads.wire import Answer, Event, Object
+
+__all__ = ["EVENT_BYTES", "Letterbox", "Queued"]
+
+EVENT_BYTES = 1_000_000  # AWS's own limit is 1 MiB since October 2025
+_FOLDER = "letters"
+_SHORTEST_S, _LONGEST_S = 0.05, 1.0
+_PATIENCE = 5  # listings that fail one after the other (each tried five times) before the calls are given up
+_ACCEPT_S = 30.0  # for the queue to take an event
+
+
+class Letterbox:
+    """Waits for letters. It looks only while one is awaited; `counted("put")` is told of each LIST."""
+
+    def __init__(self, store: ObjectStore, counted: Callable[[str], None]) -> None:
+        self._store = store
+        self._counted = counted
+        self._awaited: dict[str, asyncio.Future[bytes]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._fetching: set[asyncio.Task[None]] = set()
+
+    def place(self) -> Object:
+        """Where a new letter is to lie."""
+        return self._store.place("letter", folder=_FOLDER)
+
+    async def wait(self, place: Object) -> bytes:
+        """The letter's bytes, once it has come.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached.
+        """
+        arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._awaited[place.key] = arrived
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+        try:
+            return await arrived
+        finally:
+            self._awaited.pop(place.key, None)
+
+    async def close(self) -> None:
+        """Look no more."""
+        tasks = [task for task in (self._looking, *self._fetching) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _look(self) -> None:
+        wait_s, failed = _SHORTEST_S, 0
+        while self._awaited:
+            await asyncio.sleep(wait_s)
+            self._counted("put")
+            try:
+                keys = await self._store.keys(_FOLDER)
+                failed = 0
+            except ObjectStoreError as error:
+                failed += 1
+                if failed == _PATIENCE:
+                    self._give_up(error)
+                    return
+                continue
+            found = [key for key in keys if key in self._awaited]
+            for key in keys:
+                # One that nobody awaits came too late, or for the second time: its call has ended already.
+                self._start(self._fetch(key, self._awaited.pop(key)) if key in self._awaited else self._delete(key))
+            wait_s = max(_SHORTEST_S, wait_s / 2) if found else min(_LONGEST_S, wait_s * 1.5)
+
+    def _start(self, work: object) -> None:
+        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._fetching.add(task)
+        task.add_done_callback(self._fetching.discard)
+
+    async def _fetch(self, key: str, arrived: asyncio.Future[bytes]) -> None:
+        try:
+            letter = await self._store.get(self._store.at(key))
+        except ObjectStoreError as error:
+            if not arrived.done():
+                arrived.set_exception(error)
+            return
+        if not arrived.done():
+            arrived.set_result(letter)
+        await self._delete(key)
+
+    async def _delete(self, key: str) -> None:
+        with contextlib.suppress(ObjectStoreError):  # what stays is cleared with the rest
+            await self._store.delete(key)
+
+    def _give_up(self, error: ObjectStoreError) -> None:
+        for arrived in self._awaited.values():
+            if not arrived.done():
+                arrived.set_exception(error)
+
+
+class Queued:
+    """Invoke, asynchronously."""
+
+    event_bytes = EVENT_BYTES
+
+    def __init__(self, client: InvokeClient, function: str, letters: Letterbox) -> None:
+        self._client = client
+        self._function = function
+        self._letters = letters
+
+    async def open(self, connections: int) -> None:
+        """A connection is busy for the moment only that the queue takes to accept: a few do."""
+        await self._client.open(min(connections, 32))
+
+    def prepare(self, event: Event) -> None:
+        """The answer goes to S3."""
+        event.result_limit = INLINE_BYTES
+        event.answer_to = self._letters.place()
+
+    async def carry(
+        self, event: Event, payload: bytes, deadline_s: float, allowance_s: float
+    ) -> tuple[Outcome, Answer | None]:
+        """Queue it, and wait for its letter."""
+        assert event.answer_to is not None
+        reply = await self._client.invoke(self._function, payload, _ACCEPT_S, "Event")
+        refused = read_queued(reply)
+        if refused is not None:
+            return refused, None
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(deadline_s + allowance_s):
+                letter = await self._letters.wait(event.answer_to)
+        except TimeoutError:
+            message = f"no answer in S3 within {deadline_s + allowance_s:g} s"
+            raise ConnectionLost(message, timed_out=True) from None
+        outcome, answer = read_letter(letter, loop.time(), reply.connect_ms)
+        outcome.request_id = reply.request_id
+        outcome.via_s3 = True
+        outcome.s3_requests = {"put": 1, "get": 1}  # the letter's own
+        return outcome, answer
+
+    async def close(self) -> None:
+        """Look for no letter any more; close all connections."""
+        await self._letters.close()
+        await self._client.close()

@@ -1,0 +1,74 @@
+"""Which functions on AWS have been changed for a while, written down where `lbench gc` finds it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from lbench.config.folders import data_folder
+from lbench.errors import LbenchError
+
+__all__ = ["Forced", "forget", "records", "remember"]
+
+
+class Forced(msgspec.Struct, frozen=True):
+    """One function whose variable was set. Nothing secret: no value, and none of the function's other variables."""
+
+    function: str
+    region: str
+    variable: str
+    process: int = 0  # that did so; 0: this one
+    format: int = 1
+
+
+def remember(record: Forced) -> None:
+    """Write it down, so that it lasts, before anything is changed.
+
+    Raises:
+        LbenchError: it cannot be written; then nothing may be changed.
+    """
+    path = _path(record)
+    new = path.with_suffix(".new")
+    try:
+        with new.open("wb") as file:
+            file.write(msgspec.json.encode(msgspec.structs.replace(record, process=os.getpid())))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        raise LbenchError(
+            f"--force-cold must write down what it changes, and cannot ({error.strerror}: {path}): nothing was changed"
+        ) from None
+
+
+def forget(record: Forced) -> None:
+    """It has been put back."""
+    _path(record).unlink(missing_ok=True)
+
+
+def records() -> list[Forced]:
+    """All that are written down and can be read."""
+    found = []
+    for path in sorted(_folder().glob("*.json")):
+        try:
+            found.append(msgspec.json.decode(path.read_bytes(), type=Forced))
+        except (OSError, msgspec.MsgspecError):
+            continue  # half of one: it was never acted on
+    return found
+
+
+def _path(record: Forced) -> Path:
+    key = hashlib.sha256(f"{record.region} {record.function}".encode()).hexdigest()[:16]
+    return _folder() / f"{key}.json"
+
+
+def _folder() -> Path:
+    """Where they lie.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    return data_folder("forced")

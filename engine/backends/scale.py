@@ -1,0 +1,137 @@
+"""How many calls at once an AWS account carries, and how fast that may grow (`config/limits.toml` has the sources).
+
+The account's limit is one pool for all functions in a region; a function with reserved concurrency has its own share. A tenth
+of the pool is left to whatever else the account runs, unless `--concurrency` says otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from lbench.config.aws import aws_client
+from lbench.config.limits import limits
+from lbench.errors import InputError
+
+__all__ = ["Chosen", "Quota", "Ramp", "choose_concurrency", "read_quota"]
+
+_SHARE = 0.9  # of what is not reserved
+
+
+class Quota(msgspec.Struct, frozen=True):
+    """What may run at once in one region of an account. None: AWS did not tell."""
+
+    account: int | None
+    unreserved: int | None
+    reserved: int | None = None  # the function's own; it is then the only one that counts
+
+    @property
+    def most(self) -> int | None:
+        """The most that this function can have."""
+        return self.unreserved if self.reserved is None else self.reserved
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """How many environments a run takes, and what is to be told of it."""
+
+    concurrency: int
+    note: str
+
+
+async def read_quota(session: Any, region: str, function: str) -> Quota:
+    """Ask AWS. Where the credentials may not ask, that part is None: throttles then tell.
+
+    Raises:
+        AwsError: AWS cannot be asked at all.
+    """
+    async with aws_client(session, "lambda", region=region) as client:
+        account, reserved = await asyncio.gather(
+            _allowed(client.get_account_settings()), _allowed(client.get_function_concurrency(FunctionName=function))
+        )
+    told = account.get("AccountLimit", {})
+    most = told.get("ConcurrentExecutions")
+    return Quota(most, told.get("UnreservedConcurrentExecutions", most), reserved.get("ReservedConcurrentExecutions"))
+
+
+async def _allowed(asked: Any) -> dict[str, Any]:
+    from botocore.exceptions import ClientError
+
+    try:
+        answer: dict[str, Any] = await asked
+        return answer
+    except ClientError as error:
+        if error.response["Error"].get("Code") in ("AccessDeniedException", "AccessDenied"):
+            return {}
+        raise
+
+
+def choose_concurrency(quota: Quota, asked: int | None, tasks: int | None, region: str) -> Chosen:
+    """The run's concurrency: what was asked for, else one environment a task as far as the limit allows.
+
+    Args:
+        quota: the account's and the function's.
+        asked: `--concurrency`.
+        tasks: the most that the job can yield at once, where that is known.
+        region: for the message.
+
+    Raises:
+        InputError: more was asked for than the limit.
+    """
+    most, whose = quota.most, f"the account's limit in {region}"
+    if quota.reserved is not None:
+        whose = "what is reserved for the function"
+    if most == 0:
+        raise InputError(f"{whose} is 0 environments: raise it in the AWS console, or run `lbench deploy` again")
+    if asked is not None:
+        if most is not None and asked > most:
+            raise InputError(
+                f"--concurrency {asked}: {whose} is {most} environments: ask for at most that, "
+                "or have it raised under Service Quotas in the AWS console"
+            )
+        return Chosen(asked, f"at most {asked} environments at once, as asked for")
+    if most is None:
+        within, why = limits().concurrency, f"{whose} is not known (lambda:GetAccountSettings is not allowed)"
+    else:
+        within = most if quota.reserved is not None else max(1, int(most * _SHARE))
+        why = f"{whose} is {most}" + ("" if within == most else f", of which {within} are used")
+    wanted = within if tasks is None else max(1, tasks)
+    if wanted <= within and tasks is not None:
+        return Chosen(wanted, f"{wanted} environments at once, one a task")
+    return Chosen(within, f"{within} environments at once: {why}")
+
+
+class Ramp:
+    """Lets a function's environments grow no faster than Lambda does: 1,000 at once, and 100 more each second.
+
+    What is above that would be throttled. Only calls that need a new environment wait; it counts those that were ever under
+    way at the same time.
+    """
+
+    def __init__(self, burst: int | None = None) -> None:
+        self._burst = limits().ramp_environments_per_10_s if burst is None else burst
+        self._per_s = self._burst / 10
+        self._loop = asyncio.get_running_loop()
+        self._free = float(self._burst)
+        self._at_s = self._loop.time()
+        self._peak = 0
+        self._under_way = 0
+
+    async def __aenter__(self) -> None:
+        self._under_way += 1
+        if self._under_way <= self._peak:
+            return
+        self._peak += 1
+        now_s = self._loop.time()
+        self._free = min(self._burst, self._free + (now_s - self._at_s) * self._per_s) - 1
+        self._at_s = now_s
+        if self._free < 0:
+            try:
+                await asyncio.sleep(-self._free / self._per_s)
+            except BaseException:
+                self._under_way -= 1
+                raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._under_way -= 1

@@ -1,0 +1,93 @@
+"""Before anything is measured: what is deployed on AWS, and whether this run can use it. Each problem is a line with its remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lbench._version import __version__
+from lbench.config.aws import aws_client, aws_session
+from lbench.config.deployment import Deployment, read_outputs, stack_name
+from lbench.engine.backends.placement import architecture_of, region_of
+from lbench.engine.backends.scale import Chosen, choose_concurrency, read_quota
+from lbench.engine.backends.settings import AwsSettings
+from lbench.errors import InputError
+
+__all__ = ["Survey", "find_deployment", "survey"]
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """What a run will use."""
+
+    deployment: Deployment
+    function: str
+    chosen: Chosen
+
+
+async def find_deployment(session: Any, stack: str, region: str) -> Deployment:
+    """The stack's outputs.
+
+    Raises:
+        InputError: there is no such stack, it is being changed, or it is not this version's.
+        AwsError: AWS cannot be asked.
+    """
+    from botocore.exceptions import ClientError
+
+    async with aws_client(session, "cloudformation", region=region) as client:
+        try:
+            found = (await client.describe_stacks(StackName=stack))["Stacks"]
+        except ClientError as error:
+            if "does not exist" not in str(error.response.get("Error", {}).get("Message", "")):
+                raise
+            found = []
+    if not found or found[0]["StackStatus"] == "DELETE_COMPLETE":
+        arm = " --arch arm64" if stack.endswith("-arm64") else ""
+        raise InputError(
+            f"nothing is deployed as {stack} in {region}: run `lbench deploy{arm}`, or name another with --region or stack="
+        )
+    status = found[0]["StackStatus"]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in found[0].get("Outputs", ())}
+    if status.endswith("_IN_PROGRESS"):
+        raise InputError(
+            f"the stack {stack} in {region} is being changed ({status}): wait until `lbench status` is quiet"
+        )
+    if "Format" not in outputs or status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
+        raise InputError(f"the stack {stack} in {region} is not whole ({status}): run `lbench deploy` again")
+    return read_outputs(stack, region, outputs)
+
+
+async def survey(settings: AwsSettings, *, workload: str, timeout_s: float, tasks: int | None) -> Survey:
+    """Find what the run needs, and refuse what cannot work.
+
+    Args:
+        settings: as the user gave them.
+        workload: its libraries must be in the package.
+        timeout_s: a task's deadline; the function's own must not be shorter.
+        tasks: the most that the job can yield, where known.
+
+    Raises:
+        InputError: something is missing; the message says what to run.
+    """
+    region = region_of(settings)
+    session = aws_session(region)
+    stack = stack_name(settings.stack, architecture_of(settings))
+    deployment = await find_deployment(session, stack, region)
+    function = deployment.function(settings.memory)
+    where = f"the stack {stack} in {region}"
+    if deployment.lbench_version != __version__:
+        raise InputError(
+            f"{where} was deployed by lbench {deployment.lbench_version}, and this is {__version__}: run `lbench deploy`"
+        )
+    if workload not in deployment.workloads:
+        there = ", ".join(deployment.workloads) or "none"
+        raise InputError(f"the package in {where} was made for {there}: run `lbench deploy --workload {workload}`")
+    if timeout_s > deployment.timeout_s:
+        raise InputError(
+            f"--timeout {timeout_s:g}: the functions of {stack} end after {deployment.timeout_s} s: "
+            f"ask for less, or run `lbench deploy --timeout {timeout_s:g}`"
+        )
+    if settings.transport == "http-api" and deployment.http_api is None:
+        raise InputError(f"{where} has no HTTP API: run `lbench deploy --http-api`, or use --transport direct")
+    quota = await read_quota(session, region, function)
+    return Survey(deployment, function, choose_concurrency(quota, settings.concurrency, tasks, region))

@@ -1,0 +1,293 @@
+"""Exploring: a session whose runs are a person's interactions. Backends stay open; a newer update cancels the older.
+
+An update waits in a place for one: a newer one takes it, so holding a key down never queues up work. Cancelling stops
+dispatch at once; on local backends the tasks stop too (`backends.local`: 1 to 2 ms, where replacing a worker takes 100 and
+more), on Lambda they are left behind and counted (`abandoned`). A run's clock starts when its update arrives: its makespan is
+the latency of the interaction, to the last result decoded and merged. Answers are not checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from lbench.engine.abandoned import Abandoning, RunSink
+from lbench.engine.backends.base import Backend
+from lbench.engine.conductor import relative
+from lbench.engine.events import EnvironmentSeen, RunEnded, RunPlanned, RunStarted, Warned
+from lbench.engine.journal import Journal
+from lbench.engine.livepreviews import LivePreviews
+from lbench.engine.model import Driver, Interaction, RunStatus
+from lbench.engine.plan import Plan
+from lbench.engine.policy import Policy
+from lbench.engine.pricing import pricing_of
+from lbench.engine.runner import RunCancelled, Runner
+from lbench.engine.steps import offload_to_thread
+from lbench.engine.versions import code_digest
+from lbench.engine.warm import Prepared, Warm
+from lbench.errors import BackendError, LbenchError
+from lbench.workloads.model import Job, Previewer, Task
+from lbench.workloads.parameters import settable
+
+__all__ = ["Explorer", "Update"]
+
+_UNCHECKED = "explored: the answer was not checked"
+
+
+@dataclass(slots=True)
+class Update:
+    """What a person wants to see now: a plan with one backend. `step` of a scripted sequence, or None: by hand."""
+
+    plan: Plan
+    generation: int
+    step: int | None = None
+    at_s: float = 0.0  # when it arrived, on the loop's clock
+
+
+@dataclass(slots=True)
+class _Merged:
+    """A job whose first stage begins with the tasks of a coarser one."""
+
+    job: Job
+    rough: list[Task]
+
+    def steps(self) -> Job:
+        try:
+            tasks = next(self.job)
+            results = list((yield self.rough + tasks))[len(self.rough) :]
+            while True:
+                tasks = self.job.send(results)
+                results = yield tasks
+        except StopIteration as end:
+            return end.value
+
+
+class Explorer:
+    """Carries out the newest update; `work` goes on until `stop`."""
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        self._folder = folder
+        self._journal = journal
+        self._numbers = itertools.count(1)
+        self._repeats: dict[str, itertools.count[int]] = {}
+        self._warm_up_over: set[tuple[str, str]] = set()  # (label, workload) with a finished interaction
+        self._next: Update | None = None  # the place for one
+        self._script: deque[Update] = deque()
+        self._ending = False
+        self._awake = asyncio.Event()
+        self._runner: Runner | None = None
+        self._loop = asyncio.get_running_loop()
+
+    # -- commands
+
+    def update(self, plan: Plan, generation: int) -> None:
+        """Show this instead of whatever is being computed or waits."""
+        self._script.clear()
+        self._next = Update(plan, generation, at_s=self._loop.time())
+        self._stop_current()
+
+    def script(self, plans: list[Plan], generation: int) -> None:
+        """One interaction after the other, each begun when the one before has ended."""
+        self._next = None
+        self._script = deque(Update(plan, generation, step) for step, plan in enumerate(plans))
+        self._stop_current()
+
+    def cancel(self) -> None:
+        """Stop, and show nothing else."""
+        self._next = None
+        self._script.clear()
+        self._stop_current()
+
+    def stop(self) -> None:
+        """End `work` in good order."""
+        self._ending = True
+        self.cancel()
+
+    def _stop_current(self) -> None:
+        if self._runner is not None:
+            self._runner.cancel()
+        self._awake.set()
+
+    # -- the work
+
+    async def work(self) -> None:
+        """Until `stop` is called; then everything is closed."""
+        previews = LivePreviews(self._folder, self._journal)
+        try:
+            async with Warm(self._folder, self._journal) as warm:
+                while not self._ending:
+                    self._awake.clear()  # from here on it says that something newer has come, or that it was cancelled
+                    if (update := self._taken()) is not None:
+                        await self._carry_out(update, warm, previews)
+                    else:
+                        await self._awake.wait()
+        finally:
+            previews.close()
+
+    def _taken(self) -> Update | None:
+        if self._next is not None:
+            update, self._next = self._next, None
+            return update
+        if self._script:
+            update = self._script.popleft()
+            update.at_s = self._loop.time()
+            return update
+        return None
+
+    async def _carry_out(self, update: Update, warm: Warm, previews: LivePreviews) -> None:
+        plan, choice = update.plan, update.plan.backends[0]
+        try:
+            backend, setup_s = await warm.backend(choice, plan)
+            job = await warm.prepare(plan)
+            if self._awake.is_set():
+                return
+            await backend.publish(job.published)
+        except (LbenchError, OSError) as error:
+            if isinstance(error, BackendError):
+                warm.forget(choice)
+            self._script.clear()
+            self._journal.write(Warned("explore", f"{choice.label}: {error}"))
+            self._journal.flush()
+            return
+        if self._awake.is_set():
+            return
+        await self._run(update, job, backend, setup_s, previews)
+
+    async def _run(
+        self,
+        update: Update,
+        job: Prepared,
+        backend: Backend | Abandoning,
+        setup_s: float | None,
+        previews: LivePreviews,
+    ) -> None:
+        plan, choice = update.plan, update.plan.backends[0]
+        run = f"x{next(self._numbers)}"
+        params, coarse = job.workload.interactive(job.params, backend.capacity)
+        rough: list[Task] = [] if coarse is None else next(job.workload.job(coarse, job.data))
+        self._journal.write(
+            RunPlanned(
+                run=run,
+                workload=plan.workload,
+                params=settable(params),
+                seed=plan.seed,
+                backend=choice.name,
+                label=choice.label,
+                origin=backend.origin,
+                repeat=next(self._repeats.setdefault(choice.label, itertools.count())),
+                warmup=(choice.label, plan.workload) not in self._warm_up_over,
+                schedule="isolated",
+                tasks=params.tasks,
+                interaction=Interaction(update.generation, update.step, len(rough)),
+            )
+        )
+        notes = [*backend.notes, *job.workload.notes(params), _UNCHECKED]
+        if coarse is not None:
+            notes.append(f"coarse first: its first {len(rough)} tasks draw every few points")
+        begun = datetime.now(UTC) - timedelta(seconds=self._loop.time() - update.at_s)
+        self._journal.write(
+            RunStarted(
+                run=run,
+                started=begun.isoformat(timespec="milliseconds"),
+                setup_s=None if setup_s is None else round(setup_s, 6),
+                settings=dict(backend.settings),
+                transport=backend.transport,
+                oversubscribed=backend.oversubscribed,
+                code_digest=code_digest(),
+                package_digest=backend.package_digest,
+                pricing=pricing_of(choice, plan, job.workload.limits(params)),  # type: ignore[arg-type]
+                notes=notes,
+                data=job.info,
+                capacity=backend.capacity,
+            )
+        )
+        draw = _drawer(job, params, coarse, len(rough), previews)
+        sink = RunSink(self._journal, backend, update.at_s)
+        policy = Policy(timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed)
+        runner = Runner(run, backend, sink, policy, offload=offload_to_thread, on_result=draw)  # type: ignore[arg-type]
+        runner.start_clock(update.at_s)
+        previews.begin(run)
+        self._runner = runner
+        status: RunStatus = "failed"
+        error: str | None = "the engine failed: see engine.log"  # unless one of the following is the case
+        cpu_s = time.process_time()
+        gc.disable()  # a collection is not in anybody's way here
+        try:
+            steps = job.workload.job(params, job.data)
+            await runner.run(_Merged(steps, rough).steps() if rough else steps)
+            status, error = "ok", None
+            self._warm_up_over.add((choice.label, plan.workload))
+        except RunCancelled:
+            status, error = "cancelled", None
+        except asyncio.CancelledError:  # the session ends
+            status, error = "cancelled", None
+            raise
+        except LbenchError as failure:
+            error = str(failure)
+            self._script.clear()
+        finally:
+            elapsed_s = runner.elapsed_s
+            cpu_s = time.process_time() - cpu_s
+            gc.enable()
+            self._runner = None
+            if status == "ok":
+                await self._last_blocks(previews)
+            else:
+                previews.begin(None)
+            for info in backend.environments():
+                if info.id in sink.environments:
+                    self._journal.write(EnvironmentSeen(run, relative(info, update.at_s)))
+            self._journal.write(
+                RunEnded(
+                    run=run,
+                    status=status,
+                    makespan_s=elapsed_s if status == "ok" else None,
+                    driver=Driver(
+                        cpu_s=round(cpu_s, 6),
+                        encode_s=round(runner.steps.encode_s, 6),
+                        decode_s=round(runner.steps.decode_s, 6),
+                        merge_s=round(runner.steps.merge_s, 6),
+                        loop_lag_p99_ms=None,
+                        loop_lag_max_ms=None,
+                    ),
+                    error=error,
+                    s3_put=backend.own_s3.pop("put", 0),
+                    s3_get=backend.own_s3.pop("get", 0),
+                )
+            )
+            self._journal.flush()
+
+    async def _last_blocks(self, previews: LivePreviews) -> None:
+        """Told before the run's end, so that a viewer has the whole picture with it; unless something newer waits."""
+        drawn = asyncio.ensure_future(previews.drawn())
+        awake = asyncio.ensure_future(self._awake.wait())
+        try:
+            await asyncio.wait({drawn, awake}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            drawn.cancel()
+            awake.cancel()
+            previews.begin(None)
+
+
+def _drawer(
+    job: Prepared, params: Any, coarse: Any, rough: int, previews: LivePreviews
+) -> Callable[[int, int, Task, Any], None] | None:
+    """What is told of each result; the coarse ones have a picture of their own."""
+    fine: Previewer | None = job.workload.previewer(params, job.data)
+    if fine is None:
+        return None
+    first: Previewer | None = job.workload.previewer(coarse, job.data) if rough else None
+
+    def draw(stage: int, index: int, task: Task, result: Any) -> None:
+        previewer = first if first is not None and stage == 0 and index < rough else fine
+        previews.add(previewer, stage, index, task, result)
+
+    return draw

@@ -1,0 +1,33 @@
+"""How a run treats its tasks: deadline, attempts and how long to wait between them. Arithmetic only, no clock."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+
+__all__ = ["THROTTLE_PATIENCE_S", "Policy", "backoff_s"]
+
+THROTTLE_PATIENCE_S = 300.0  # so long, and a deadline, without any call being taken: then the run fails
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How a run treats its tasks."""
+
+    timeout_s: float = 300.0  # a task's deadline
+    retries: int = 2  # more attempts after a failed one; throttles and lost siblings don't count
+    concurrency: int | None = None  # None: the backend's capacity
+    seed: int = 1  # of the backoff's jitter
+    backoff_base_s: float = 0.1
+    backoff_cap_s: float = 20.0
+    keep_going: bool = False  # a task that failed for good fails the run only after the others of its stage have run
+    hedge: float | None = None  # the quantile of a stage's durations that makes a straggler; None: no hedging
+
+
+def backoff_s(policy: Policy, failures: int, rng: random.Random) -> float:
+    """Seconds before the next attempt, after `failures` (from 1) of them: full jitter under a capped exponential.
+
+    Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015), the variant 'full jitter'.
+    """
+    ceiling = min(policy.backoff_cap_s, policy.backoff_base_s * 2 ** min(failures - 1, 30))
+    return rng.uniform(0, ceiling)

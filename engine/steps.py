@@ -1,0 +1,128 @@
+"""What the job's own code does in the driver: makes tasks, which are encoded; gets results, which were decoded.
+
+It goes through `offload`, outside the event loop, and its time is measured: it is the driver's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from lbench.errors import LbenchError, WorkloadError
+from lbench.workloads.encoding import decode, encode
+from lbench.workloads.model import Job, StageResults, Task
+from lbench.workloads.objects import RUN_STORE, Place
+
+__all__ = ["Offload", "RunFailed", "Steps", "inline", "measured", "offload_to_thread"]
+
+T = TypeVar("T")
+Offload = Callable[..., Awaitable[Any]]
+
+
+class RunFailed(LbenchError):
+    """The run has no answer: a task failed for good, or the job itself did."""
+
+
+async def inline(function: Callable[..., T], *arguments: Any) -> T:
+    """`offload` for virtual time: in place."""
+    return function(*arguments)
+
+
+async def offload_to_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """`offload` for real time: in a thread, so that the loop keeps stamping responses."""
+    return await asyncio.to_thread(function, *arguments)
+
+
+class Steps:
+    """A run's jobs step by step, and the seconds that each kind of work took."""
+
+    def __init__(self, offload: Offload, store: Callable[[], Place] | None = None) -> None:
+        """`store()` gives the run's place for its tasks' objects, when a task asks for it (`workloads.objects`)."""
+        self.encode_s = 0.0
+        self.decode_s = 0.0
+        self.merge_s = 0.0
+        self._offload = offload
+        self._store = store
+
+    async def advance(self, job: Job, results: list[Any] | None) -> tuple[list[Task] | None, Any]:
+        """The next stage's tasks; or None and the answer.
+
+        Raises:
+            RunFailed: the job raised something, or yielded no list of tasks.
+        """
+        found: tuple[list[Task] | None, Any] = await self._offload(self._advance, job, results)
+        return found
+
+    async def encode(self, tasks: list[Task]) -> list[bytes]:
+        """Each task as it travels.
+
+        Raises:
+            RunFailed: an argument cannot travel.
+        """
+        encoded: list[bytes] = await self._offload(self._encode, tasks)
+        return encoded
+
+    async def decode(self, raw: list[Any]) -> list[Any]:
+        """Each result as the job gets it.
+
+        Raises:
+            RunFailed: one cannot be read.
+        """
+        decoded: list[Any] = await self._offload(self._decode, raw)
+        return decoded
+
+    def _advance(self, job: Job, results: list[Any] | None) -> tuple[list[Task] | None, Any]:
+        started = time.perf_counter()
+        try:
+            tasks = next(job) if results is None else job.send(results)
+        except StopIteration as end:
+            return None, end.value
+        except WorkloadError as error:
+            raise RunFailed(str(error)) from error
+        except BaseException as error:  # the job is the workload's own code: it may raise anything
+            raise RunFailed(f"the job itself failed: {type(error).__name__}: {error}") from error
+        finally:
+            self.merge_s += time.perf_counter() - started
+        if not isinstance(tasks, list) or not all(isinstance(task, Task) for task in tasks):
+            raise RunFailed(f"the job must yield lists of tasks, not {type(tasks).__name__}")
+        return tasks, None
+
+    def _encode(self, tasks: list[Task]) -> list[bytes]:
+        started = time.perf_counter()
+        try:
+            return [encode([task.function, self._placed(task.arguments)]) for task in tasks]
+        except LbenchError as error:
+            raise RunFailed(f"a task's arguments cannot be sent: {error}") from None
+        finally:
+            self.encode_s += time.perf_counter() - started
+
+    def _placed(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """With the store's place where an argument asks for it."""
+        if self._store is None or not any(value is RUN_STORE for value in arguments.values()):
+            return arguments
+        place = self._store()
+        return {name: place if value is RUN_STORE else value for name, value in arguments.items()}
+
+    def _decode(self, raw: list[Any]) -> list[Any]:
+        started = time.perf_counter()
+        try:
+            return [decode(data) for data in raw]
+        except LbenchError as error:
+            raise RunFailed(f"a result cannot be read: {error}") from None
+        finally:
+            self.decode_s += time.perf_counter() - started
+
+
+def measured(results: list[Any], costs_s: list[tuple[float, float]], *, elapsed_s: float, places: int) -> StageResults:
+    """A stage's results with what it cost; `costs_s`: of each task, computing and the rest of its round trip."""
+    computing, other = zip(*costs_s, strict=True) if costs_s else ((), ())
+    return StageResults(
+        results,
+        elapsed_s=elapsed_s,
+        task_s=statistics.median(computing) if computing else None,
+        overhead_s=statistics.median(other) if other else None,
+        places=places,
+    )

@@ -1,0 +1,289 @@
+"""Deploy: from whatever is in the account to the stack that is wanted, by looking and doing the next step.
+
+Two steps make a stack: the bucket (with log group and role), then, when the package is in it, the functions. Each step leaves a
+state from which the next command goes on, wherever this one is broken off, and two machines that deploy at once take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lbench.config.aws import AwsError, aws_client
+from lbench.config.deployment import Deployment, read_outputs
+from lbench.config.limits import limits
+from lbench.config.manifest import Manifest
+from lbench.errors import InputError
+from lbench.lambda_src.bucket import BucketGone, package_key, prune_packages, put_package
+from lbench.lambda_src.removing import remove_stack
+from lbench.lambda_src.stack import MADE, Pause, Say, Stack, Stacks, refuse_foreign, silent
+from lbench.lambda_src.template import body, render
+
+__all__ = ["MOST_SIZES", "Chosen", "Deployed", "Package", "Wanted", "account_of", "choose", "deploy", "parameters"]
+
+MOST_SIZES = 20  # as many as fit into a template's 51,200 bytes
+_TURNS = 6  # looks at the stack, before it is given up that others leave it alone
+_DEFAULT_RETENTION_DAYS = 7
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """A zip to deploy."""
+
+    path: Path
+    sha256: str  # hex
+    zipped_bytes: int
+    manifest: Manifest
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be there. None: as it is deployed, else the default."""
+
+    stack: str
+    region: str
+    memory_mb: tuple[int, ...] | None = None
+    default_memory_mb: int
+    retention_days: int | None = None
+    ephemeral_mb: int | None = None
+    http_api: bool | None = None
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """The same with every choice made."""
+
+    memory_mb: tuple[int, ...]
+    retention_days: int
+    ephemeral_mb: int
+    http_api: bool
+
+
+class Deployed(msgspec.Struct, frozen=True, kw_only=True):
+    """What has come of it."""
+
+    deployment: Deployment
+    changed: bool  # else everything was there already
+    uploaded: bool
+
+
+async def account_of(session: Any) -> str:
+    """The account that the credentials belong to."""
+    async with aws_client(session, "sts") as sts:
+        return str((await sts.get_caller_identity())["Account"])
+
+
+def choose(wanted: Wanted, stack: Stack | None) -> Chosen:
+    """What is wanted where it is said, else what is there, else the default.
+
+    Raises:
+        InputError: a value that Lambda or the logs do not have.
+    """
+    outputs = stack.outputs if stack is not None else {}
+    there = stack.parameters if stack is not None and stack.has_functions else {}
+    memory_mb = wanted.memory_mb
+    if memory_mb is None and "Memory" in outputs:
+        memory_mb = tuple(int(size) for size in outputs["Memory"].split(","))
+    days = wanted.retention_days
+    mb = wanted.ephemeral_mb
+    front = wanted.http_api
+    chosen = Chosen(
+        memory_mb=tuple(sorted(set(memory_mb or (wanted.default_memory_mb,)))),
+        retention_days=int(there.get("RetentionDays", _DEFAULT_RETENTION_DAYS)) if days is None else days,
+        ephemeral_mb=int(there.get("EphemeralStorage", limits().ephemeral_min_mb)) if mb is None else mb,
+        http_api=there.get("HttpApi") == "yes" if front is None else front,
+    )
+    _check(chosen)
+    return chosen
+
+
+def _check(chosen: Chosen) -> None:
+    lambda_has = limits()
+    for size in chosen.memory_mb:
+        if not lambda_has.memory_min_mb <= size <= lambda_has.memory_max_mb:
+            raise InputError(
+                f"--memory {size}: Lambda has {lambda_has.memory_min_mb} to {lambda_has.memory_max_mb} MB"
+            )
+    if len(chosen.memory_mb) > MOST_SIZES:
+        raise InputError(f"--memory: {len(chosen.memory_mb)} sizes are more than the {MOST_SIZES} that fit into one stack")
+    if not lambda_has.ephemeral_min_mb <= chosen.ephemeral_mb <= lambda_has.ephemeral_max_mb:
+        raise InputError(
+            f"--ephemeral {chosen.ephemeral_mb}: /tmp has {lambda_has.ephemeral_min_mb} to {lambda_has.ephemeral_max_mb} MB"
+        )
+    if chosen.retention_days not in lambda_has.log_retention_days:
+        days = ", ".join(str(day) for day in lambda_has.log_retention_days)
+        raise InputError(f"--retention-days {chosen.retention_days}: CloudWatch Logs has {days}")
+
+
+def parameters(chosen: Chosen, package: Package, *, uploaded: bool) -> dict[str, str]:
+    """The template's parameters; before the package is `uploaded` there are no functions."""
+    manifest = package.manifest
+    return {
+        "Architecture": manifest.arch,
+        "Python": manifest.python,
+        "Handler": manifest.handler,
+        "PackageKey": package_key(package.sha256) if uploaded else "",
+        "PackageDigest": package.sha256,
+        "Workloads": ",".join(manifest.workloads),
+        "Preload": manifest.preload,
+        "Version": manifest.lbench_version,
+        "Timeout": str(limits().timeout_max_s),
+        "EphemeralStorage": str(chosen.ephemeral_mb),
+        "RetentionDays": str(chosen.retention_days),
+        "HttpApi": "yes" if chosen.http_api else "no",
+    }
+
+
+async def _nothing() -> None:
+    """Nothing has to be looked at first."""
+
+
+async def deploy(
+    session: Any,
+    wanted: Wanted,
+    package: Package,
+    *,
+    before: Callable[[], Awaitable[None]] = _nothing,
+    say: Say = silent,
+    pause: Pause = asyncio.sleep,
+) -> Deployed:
+    """Make the stack what is wanted, from whatever it is.
+
+    Args:
+        session: see `config.aws.aws_session`, of the wanted region.
+        wanted: what is to be there.
+        package: what the functions run.
+        before: awaited once before anything is made or uploaded, if this package is not the deployed one: try it there.
+        say: told in a line what takes long.
+        pause: waits for so many seconds.
+
+    Raises:
+        InputError: something that is wanted does not exist, or the stack is somebody else's.
+        AwsError: AWS refused something, or a resource failed; the message says what is left.
+    """
+    owner = await account_of(session)
+    async with aws_client(session, "cloudformation") as client:
+        stacks = Stacks(client, wanted.region, say=say, pause=pause)
+        turn = _Turn(session, stacks, wanted, package, owner, say)
+        tried = False
+        for _ in range(_TURNS):
+            stack = await stacks.settled(wanted.stack)
+            if stack is not None:
+                refuse_foreign(stack, wanted.region)
+            choose(wanted, stack)  # refuses what cannot be, before anything is done
+            if not tried and not _runs(stack, package):
+                await before()
+                tried = True
+            made = await turn.foundation(stack)
+            deployed = None if made is None else await turn.functions(made)
+            if deployed is not None:
+                return deployed
+    raise AwsError(
+        f"the stack {wanted.stack} in {wanted.region} is being changed from elsewhere again and again: run this later"
+    )
+
+
+def _runs(stack: Stack | None, package: Package) -> bool:
+    return stack is not None and stack.outputs.get("PackageDigest") == package.sha256
+
+
+class _Turn:
+    """The two steps. Each returns None where somebody else has come in between: then look again."""
+
+    def __init__(
+        self, session: Any, stacks: Stacks, wanted: Wanted, package: Package, owner: str, say: Say
+    ) -> None:
+        self._session = session
+        self._stacks = stacks
+        self._wanted = wanted
+        self._package = package
+        self._owner = owner
+        self._say = say
+
+    async def foundation(self, stack: Stack | None) -> Stack | None:
+        """A stack with a bucket, that can be updated."""
+        name, region = self._wanted.stack, self._wanted.region
+        if stack is None:
+            self._say(f"making the stack {name} in {region}: bucket, log group, role")
+            chosen = choose(self._wanted, None)
+            first = parameters(chosen, self._package, uploaded=False)
+            made = await self._stacks.create(name, body(render(chosen.memory_mb)), first)
+            if made is None:
+                return None
+            stack = await self._stacks.settled(made, f"waiting for the stack {name}")
+            if stack is None or stack.status not in MADE:
+                raise await self._failed(made, None, "nothing of it is left")
+            return stack
+        if stack.status == "UPDATE_ROLLBACK_FAILED":
+            self._say(f"bringing the stack {name} back to where it was: an earlier change could not be undone")
+            await self._stacks.resume_rollback(stack)
+            after = await self._stacks.settled(stack.id, f"waiting for the stack {name}")
+            if after is not None and after.status == "UPDATE_ROLLBACK_FAILED":
+                raise await self._failed(stack.id, None, "run `lbench destroy`, then deploy again")
+            return None
+        if stack.status not in MADE:
+            self._say(f"removing what an earlier attempt has left of the stack {name} ({stack.status})")
+            await remove_stack(self._session, self._stacks, stack)
+            return None
+        return stack
+
+    async def functions(self, stack: Stack) -> Deployed | None:
+        """The package in the bucket, and the functions of it."""
+        bucket = await self._stacks.bucket(stack)
+        if bucket is None:
+            raise self._bucket_gone(stack)
+        package = self._package
+        try:
+            uploaded = await put_package(
+                self._session,
+                bucket,
+                package.path,
+                package.sha256,
+                owner=self._owner,
+                deployed=_runs(stack, package),
+                upload=lambda: self._say(f"uploading the package ({package.zipped_bytes / 2**20:.1f} MiB)"),
+            )
+        except BucketGone:
+            again = await self._stacks.settled(stack.id)
+            if again is not None and await self._stacks.bucket(again) == bucket:
+                raise self._bucket_gone(stack) from None
+            return None
+        chosen = choose(self._wanted, stack)
+        wanted = parameters(chosen, package, uploaded=True)
+        sizes = ", ".join(f"{size:,}" for size in chosen.memory_mb)
+        token = await self._stacks.update(stack, body(render(chosen.memory_mb)), wanted)
+        if token is None:
+            return None
+        if token == "":
+            return self._deployed(stack, changed=False, uploaded=uploaded)
+        after = await self._stacks.settled(stack.id, f"deploying the functions of {sizes} MB")
+        if after is None:
+            return None
+        if after.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            try:
+                await prune_packages(self._session, bucket, package.sha256)
+            except BucketGone:
+                return None
+            return self._deployed(after, changed=True, uploaded=uploaded)
+        if after.has_functions:
+            raise await self._failed(stack.id, token, "what was deployed before is still there")
+        failed = await self._failed(stack.id, token, "nothing of it is left")
+        await remove_stack(self._session, self._stacks, after)
+        raise failed
+
+    def _deployed(self, stack: Stack, *, changed: bool, uploaded: bool) -> Deployed:
+        deployment = read_outputs(stack.name, self._wanted.region, stack.outputs)
+        return Deployed(deployment=deployment, changed=changed, uploaded=uploaded)
+
+    async def _failed(self, stack_id: str, token: str | None, left: str) -> AwsError:
+        why = await self._stacks.failure(stack_id, token)
+        why = why or "no reason was given; its events are in the CloudFormation console"
+        return AwsError(f"{self._wanted.stack} could not be deployed in {self._wanted.region}: {why}; {left}")
+
+    def _bucket_gone(self, stack: Stack) -> AwsError:
+        return AwsError(
+            f"the bucket of the stack {stack.name} in {self._wanted.region} is gone, and was not removed by lbench: "
+            "run `lbench destroy`, then `lbench deploy`"
+        )
+

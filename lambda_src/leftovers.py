@@ -1,0 +1,113 @@
+"""What carries a deployment's tag although its stack has gone, and log groups that Lambda made for its functions.
+
+The tagging API also tells of what was tagged once and is gone ("tagged or previously tagged", its reference says), for hours.
+So each is asked for by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+from lbench.config.aws import aws_client
+from lbench.config.deployment import TAG
+from lbench.lambda_src.bucket import BucketGone, empty_bucket
+
+__all__ = ["find_leftovers", "remove_leftover"]
+
+
+async def find_leftovers(session: Any, stack: str) -> list[str]:
+    """The ARNs of what is left of a stack of that name; of a log group that Lambda made, too."""
+    found = []
+    async with aws_client(session, "resourcegroupstaggingapi") as tagging:
+        filters = [{"Key": TAG, "Values": [stack]}]
+        async for page in tagging.get_paginator("get_resources").paginate(TagFilters=filters):
+            found += [str(item["ResourceARN"]) for item in page["ResourceTagMappingList"]]
+    left = [arn for arn in found if await _exists(session, arn)]
+    async with aws_client(session, "logs") as logs:
+        made_by_lambda = re.compile(rf"/aws/lambda/{re.escape(stack)}-\d+\Z")
+        async for group in _log_groups(logs, f"/aws/lambda/{stack}-"):
+            if made_by_lambda.match(group["logGroupName"]):
+                left.append(str(group["arn"]).removesuffix(":*"))
+    return sorted(set(left))
+
+
+async def remove_leftover(session: Any, arn: str) -> bool:
+    """Remove it, if it is of a kind that lbench deploys.
+
+    Returns:
+        whether it was removed.
+    """
+    service, name = _parts(arn)
+    if service == "s3":
+        with contextlib.suppress(BucketGone):
+            await empty_bucket(session, name)
+            async with aws_client(session, "s3") as s3:
+                await s3.delete_bucket(Bucket=name)
+    elif service == "lambda" and name.startswith("function:"):
+        async with aws_client(session, "lambda") as client:
+            with contextlib.suppress(client.exceptions.ResourceNotFoundException):
+                await client.delete_function(FunctionName=name.removeprefix("function:"))
+    elif service == "logs" and name.startswith("log-group:"):
+        async with aws_client(session, "logs") as logs:
+            with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
+                await logs.delete_log_group(logGroupName=_group(name))
+    elif service == "apigateway":
+        async with aws_client(session, "apigatewayv2") as gateway:
+            with contextlib.suppress(gateway.exceptions.NotFoundException):
+                await gateway.delete_api(ApiId=_api(name))
+    else:
+        return False
+    return True
+
+
+async def _exists(session: Any, arn: str) -> bool:
+    """Whether it is there; what lbench does not deploy is taken to be."""
+    from botocore.exceptions import ClientError
+
+    service, name = _parts(arn)
+    if service == "logs" and name.startswith("log-group:"):
+        async with aws_client(session, "logs") as logs:
+            groups = [group["logGroupName"] async for group in _log_groups(logs, _group(name))]
+            return _group(name) in groups
+    asked = {
+        "s3": ("s3", "head_bucket", {"Bucket": name}),
+        "lambda": ("lambda", "get_function_configuration", {"FunctionName": name.removeprefix("function:")}),
+        "apigateway": ("apigatewayv2", "get_api", {"ApiId": _api(name)}),
+        "cloudformation": ("cloudformation", "describe_stacks", {"StackName": arn}),
+    }.get(service)
+    if asked is None:
+        return True
+    async with aws_client(session, asked[0]) as client:
+        try:
+            answer = await getattr(client, asked[1])(**asked[2])
+        except ClientError as error:
+            code = error.response["Error"].get("Code")
+            gone = ("404", "NoSuchBucket", "NotFoundException", "ResourceNotFoundException", "ValidationError")
+            if code in gone:
+                return False
+            raise
+    return not any(stack["StackStatus"] == "DELETE_COMPLETE" for stack in answer.get("Stacks", ()))
+
+
+async def _log_groups(logs: Any, prefix: str) -> AsyncIterator[dict[str, Any]]:
+    async for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix):
+        for group in page["logGroups"]:
+            yield group
+
+
+def _parts(arn: str) -> tuple[str, str]:
+    """Its service, and what names it there."""
+    parts = arn.split(":", 5)
+    return parts[2], parts[5]
+
+
+def _group(name: str) -> str:
+    return name.removeprefix("log-group:").removesuffix(":*")
+
+
+def _api(name: str) -> str:
+    """From `/apis/ID` or `/apis/ID/stages/NAME`."""
+    return (name.split("/") + ["", "", ""])[2]

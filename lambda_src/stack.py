@@ -1,0 +1,265 @@
+"""CloudFormation's stacks as deploy, status and destroy use them: looked at, waited for, changed, and why one failed.
+
+Whatever is begun here goes on in the account when this process ends. So nothing is remembered between commands: what is there
+is read each time, and the next step follows from it alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from lbench.config.aws import AwsError
+from lbench.config.aws_errors import reason_told
+from lbench.config.deployment import TAG
+from lbench.errors import InputError
+
+__all__ = ["MADE", "Pause", "Say", "Stack", "Stacks", "refuse_foreign", "silent"]
+
+Say = Callable[[str], None]
+Pause = Callable[[float], Awaitable[None]]
+
+MADE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED")  # what can be updated
+_LOOK_EACH_S = 2.0
+_UNHURRIED_EACH_S = 5.0
+_HURRIED = 15  # looks, before they become rarer
+_LONGEST_S = 1800.0  # a function that is slow to go away takes minutes; nothing of ours takes half an hour
+_CANCELLED = ("Resource creation cancelled", "Resource update cancelled", "Resource deletion cancelled")
+
+
+def silent(line: str) -> None:
+    """Nobody listens."""
+
+
+class Stack(msgspec.Struct, frozen=True, kw_only=True):
+    """A stack as it was found."""
+
+    name: str
+    id: str
+    status: str
+    reason: str | None
+    created: datetime.datetime
+    updated: datetime.datetime | None
+    outputs: Mapping[str, str]
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+
+    @property
+    def moving(self) -> bool:
+        """Whether something is being done to it. In review nothing is: that is a change set which nobody executed."""
+        return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
+
+    @property
+    def ours(self) -> bool:
+        """Whether lbench has made it."""
+        return self.tags.get(TAG) == self.name
+
+    @property
+    def has_functions(self) -> bool:
+        """Whether there is more than the bucket."""
+        return "Format" in self.outputs
+
+
+class Stacks:
+    """The stacks of one region.
+
+    Args:
+        client: aioboto3's for CloudFormation, open.
+        region: for what is told.
+        say: told in a line what is waited for.
+        pause: waits that many seconds; a test's does not.
+    """
+
+    def __init__(self, client: Any, region: str, *, say: Say = silent, pause: Pause = asyncio.sleep) -> None:
+        self._client = client
+        self.region = region
+        self._say = say
+        self._pause = pause
+
+    async def find(self, name_or_id: str) -> Stack | None:
+        """The stack as it is now; None: there is none, or no more."""
+        from botocore.exceptions import ClientError
+
+        try:
+            found = await self._client.describe_stacks(StackName=name_or_id)
+        except ClientError as error:
+            if _says(error, "does not exist"):
+                return None
+            raise
+        stack = _stack(found["Stacks"][0])
+        return None if stack.status == "DELETE_COMPLETE" else stack
+
+    async def settled(self, name_or_id: str, waiting: str | None = None) -> Stack | None:
+        """The same, once nothing is being done to it any more.
+
+        Args:
+            name_or_id: the stack's.
+            waiting: the line to say if that takes time; None: the state, as of something that others have begun.
+
+        Raises:
+            AwsError: it takes for ever.
+        """
+        waited_s, looks = 0.0, 0
+        while True:
+            stack = await self.find(name_or_id)
+            if stack is None or not stack.moving:
+                return stack
+            if looks == 0:
+                self._say(waiting or f"{stack.name} is in the middle of something else ({stack.status}): waiting for its end")
+            if waited_s > _LONGEST_S:
+                raise AwsError(
+                    f"the stack {stack.name} in {self.region} has been {stack.status} for half an hour: "
+                    "see its events in the CloudFormation console, and run this again when it has ended"
+                )
+            looks += 1
+            each_s = _LOOK_EACH_S if looks <= _HURRIED else _UNHURRIED_EACH_S
+            await self._pause(each_s)
+            waited_s += each_s
+
+    async def create(self, name: str, template: str, parameters: Mapping[str, str]) -> str | None:
+        """Begin to make a stack, which goes away by itself if that fails.
+
+        Returns:
+            its ID; None: there is one of that name by now.
+        """
+        from botocore.exceptions import ClientError
+
+        try:
+            made = await self._client.create_stack(
+                StackName=name,
+                OnFailure="DELETE",
+                ClientRequestToken=_token(),
+                **_what(name, template, parameters),
+            )
+        except ClientError as error:
+            if error.response["Error"].get("Code") == "AlreadyExistsException":
+                return None
+            raise
+        return str(made["StackId"])
+
+    async def update(self, stack: Stack, template: str, parameters: Mapping[str, str]) -> str | None:
+        """Begin to change a stack.
+
+        Returns:
+            the operation's token, by which its events are known; empty: there is nothing to change; None: it has gone,
+            or somebody else is changing it: look again.
+        """
+        from botocore.exceptions import ClientError
+
+        token = _token()
+        try:
+            await self._client.update_stack(
+                StackName=stack.id, ClientRequestToken=token, **_what(stack.name, template, parameters)
+            )
+        except ClientError as error:
+            if _says(error, "No updates are to be performed"):
+                return ""
+            if _says(error, "can not be updated") or _says(error, "does not exist"):
+                return None
+            raise
+        return token
+
+    async def resume_rollback(self, stack: Stack) -> None:
+        """Begin to bring a stack back whose roll-back has failed."""
+        from botocore.exceptions import ClientError
+
+        try:
+            await self._client.continue_update_rollback(StackName=stack.id, ClientRequestToken=_token())
+        except ClientError as error:
+            if not _says(error, "in progress") and not _says(error, "cannot be"):
+                raise
+
+    async def delete(self, stack: Stack) -> None:
+        """Begin to remove a stack; nothing happens if somebody else is changing it."""
+        from botocore.exceptions import ClientError
+
+        try:
+            await self._client.delete_stack(StackName=stack.id, ClientRequestToken=_token())
+        except ClientError as error:
+            if not _says(error, "cannot be deleted while"):
+                raise
+
+    async def bucket(self, stack: Stack) -> str | None:
+        """The name of the stack's bucket, also where making or removing the stack was broken off."""
+        if "Bucket" in stack.outputs:
+            return stack.outputs["Bucket"]
+        async for page in self._client.get_paginator("list_stack_resources").paginate(StackName=stack.id):
+            for resource in page["StackResourceSummaries"]:
+                if resource["ResourceType"] == "AWS::S3::Bucket" and resource["ResourceStatus"] != "DELETE_COMPLETE":
+                    return str(resource.get("PhysicalResourceId") or "") or None
+        return None
+
+    async def failure(self, stack_id: str, token: str | None = None) -> str | None:
+        """Which resource was the first to fail in the stack's last operation, and why, in a line.
+
+        Args:
+            stack_id: its ID: the events of a stack that has gone are still there under it.
+            token: of the operation; None: the last one.
+
+        Returns:
+            None: no resource has failed in it.
+        """
+        first = None
+        ended = False
+        async for page in self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id):
+            for event in page["StackEvents"]:  # the newest first
+                if token is not None and event.get("ClientRequestToken", token) != token:
+                    continue
+                of_stack = event.get("PhysicalResourceId") == event["StackId"]
+                status, reason = event["ResourceStatus"], event.get("ResourceStatusReason", "")
+                if of_stack and token is None and status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
+                    ended = True  # the operation began here
+                elif status.endswith("_FAILED") and not of_stack and not reason.startswith(_CANCELLED):
+                    first = f"{event['LogicalResourceId']} ({event['ResourceType']}): {reason_told(reason or status)}"
+                if ended:
+                    return first
+        return first
+
+
+def refuse_foreign(stack: Stack, region: str) -> None:
+    """Leave a stack alone that somebody else has made.
+
+    Raises:
+        InputError: it is not lbench's.
+    """
+    if not stack.ours:
+        raise InputError(
+            f"the stack {stack.name} in {region} was not made by lbench, and is left alone: choose another name with --stack"
+        )
+
+
+def _what(name: str, template: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "TemplateBody": template,
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        "Capabilities": ["CAPABILITY_IAM"],
+        "Tags": [{"Key": TAG, "Value": name}],
+    }
+
+
+def _token() -> str:
+    return f"lbench-{secrets.token_hex(8)}"
+
+
+def _says(error: Any, text: str) -> bool:
+    """CloudFormation tells its cases apart by texts alone: the code is always ValidationError."""
+    return text in str(error.response.get("Error", {}).get("Message", ""))
+
+
+def _stack(found: Mapping[str, Any]) -> Stack:
+    return Stack(
+        name=found["StackName"],
+        id=found["StackId"],
+        status=found["StackStatus"],
+        reason=found.get("StackStatusReason"),
+        created=found["CreationTime"],
+        updated=found.get("LastUpdatedTime"),
+        outputs={one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())},
+        parameters={one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())},
+        tags={one["Key"]: one["Value"] for one in found.get("Tags", ())},
+    )

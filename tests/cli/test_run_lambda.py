@@ -1,0 +1,69 @@
+"""`lbench run -b lambda` from the command line: the engine in its own process, one endpoint for the emulator and moto."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+
+def lbench(*line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lbench", *line],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "150"},
+        cwd=os.environ["XDG_RUNTIME_DIR"],
+    )
+
+
+def test_a_job_runs_on_aws_beside_this_machine_and_is_checked(aws_lambda: Any) -> None:
+    bucket = aws_lambda.deploy()
+    aws_lambda.quota = 10
+    done = lbench(
+        "run", "mandelbrot", "-p", "size=100", "--tasks", "4", "--repeats", "2", "-b", "sequential", "-b", "lambda",
+        "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    runs = {(run["label"], run["repeat"]): run for run in document["runs"]}
+    assert {run["status"] for run in runs.values()} == {"ok"}
+    there = runs["lambda", 0]
+    assert (there["origin"], there["transport"], there["schedule"]) == ("measured", "direct", "concurrent")
+    assert there["overlaps"] == [runs["sequential", 0]["id"]]  # beside what runs here, which is alone otherwise
+    assert there["package_digest"] == "0" * 64
+    assert there["backend_settings"]["concurrency"] == 4
+    assert {one["billed_source"] for one in there["invocations"]} == {"report"}
+    assert float(there["cost"]["usd"]) > 0 and there["cost"]["architecture"] == "x86_64"
+    assert there["answer"]["digest"] == runs["sequential", 0]["answer"]["digest"]
+    assert aws_lambda.keys(bucket) == []
+
+
+def test_an_audit_replaces_what_was_estimated(aws_lambda: Any) -> None:
+    aws_lambda.deploy()
+    aws_lambda.tails = False  # they get lost on their way
+    line = ("run", "probe", "--tasks", "3", "--repeats", "1", "-b", "lambda", "--json")
+    estimated = json.loads(lbench(*line).stdout)["runs"][0]["invocations"]
+    assert {one["billed_source"] for one in estimated} == {"estimated"}
+    done = lbench(*line, "--audit")
+    assert done.returncode == 0, done.stderr
+    audited = json.loads(done.stdout)["runs"][0]["invocations"]
+    assert {one["billed_source"] for one in audited} == {"audit"}
+    assert all(one["billed_ms"] > 0 and one["max_memory_mb"] for one in audited)
+
+
+def test_what_cannot_run_is_one_line_and_exit_code_2_and_nothing_is_recorded(aws_lambda: Any) -> None:
+    missing = lbench("run", "probe", "-b", "lambda")
+    assert missing.returncode == 2
+    assert "nothing is deployed as lbench in us-east-1: run `lbench deploy`" in missing.stderr
+    aws_lambda.deploy()
+    aws_lambda.quota = 10
+    much = lbench("run", "probe", "-b", "lambda", "--concurrency", "11")
+    assert much.returncode == 2
+    assert "--concurrency 11: the account's limit in us-east-1 is 10 environments" in much.stderr
+    for refused in (missing, much):
+        assert refused.stdout == "" and "Traceback" not in refused.stderr
+    assert json.loads(lbench("sessions", "--json").stdout) == []

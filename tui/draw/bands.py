@@ -1,0 +1,61 @@
+"""Histograms one below the other on one scale, each with its p50 and p99 marked and told."""
+
+from __future__ import annotations
+
+import numpy as np
+from textual.strip import Strip
+
+from lbench.tui.draw import histogram
+from lbench.tui.draw.ink import Piece, heading, line, right_of
+from lbench.tui.series import Series
+from lbench.tui.theme import Palette
+
+__all__ = ["bands"]
+
+_NUMBER = 6  # cells of a number beside its band
+
+
+def bands(palette: Palette, title: list[Piece], told: list[Series], width: int, height: int) -> list[Strip]:
+    """The heading, a band for each series that finds room, the axis. There must be a series with a value."""
+    series = told[: max(1, (height - 2) // 2)] if height > 3 else told[:1]
+    low, high = histogram.range_of([one.values for one in series]) or (0.0, 1.0)
+    medians = [float(np.quantile(one.values, 0.5)) for one in series]
+    nineties = [float(np.quantile(one.values, 0.99)) for one in series]
+    measure: list[Piece] = [(right_of("p50", _NUMBER) + right_of("p99", _NUMBER), "quiet")]
+    strips = [line(palette, heading(title, measure, width), width)]
+    cells = max(1, width - 4 - 2 * _NUMBER)
+    rows = max(1, height - 2)
+    for number, one in enumerate(series):
+        band = rows // len(series) + (number < rows % len(series))
+        heights = histogram.counts(one.values, low, high, cells)
+        marks = {
+            histogram.cell_of(medians[number], low, high, cells): "▾",
+            histogram.cell_of(nineties[number], low, high, cells): "▿",
+        }
+        for index, text in enumerate(histogram.columns(heights, band)):
+            pieces: list[Piece] = [("  ", "text"), *_marked(text, marks, one.role, index == 0)]
+            if index == band - 1:
+                numbers = (_short(medians[number]), _short(nineties[number]))
+                pieces.append(("".join(right_of(told, _NUMBER) for told in numbers), one.role))
+            strips.append(line(palette, pieces, width))
+    strips.append(line(palette, [("  ", "text"), (histogram.axis(low, high, cells, "ms"), "quiet")], width))
+    return strips
+
+
+def _marked(text: str, marks: dict[int, str], role: str, top: bool) -> list[Piece]:
+    """A line of columns; those of p50 and p99 are bright, and a mark hangs above them where there is room."""
+    pieces: list[Piece] = []
+    start = 0
+    for at in sorted(marks):
+        pieces.append((text[start:at], role))
+        glyph = text[at]
+        pieces.append((marks[at] if top and glyph == " " else glyph, "bright"))
+        start = at + 1
+    pieces.append((text[start:], role))
+    return pieces
+
+
+def _short(ms: float) -> str:
+    if ms < 0.995:
+        return f"{ms:.2f}"
+    return f"{ms:.1f}" if ms < 9.95 else f"{ms:,.0f}"

@@ -1,0 +1,114 @@
+"""The backends while exploring: which one computes, which are compared, how long their updates take and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from textual.binding import Binding
+from textual.strip import Strip
+
+from lbench.engine.cost import usd_short
+from lbench.engine.plan import BackendChoice
+from lbench.tui.draw.ink import Piece, heading, line, put, right_of
+from lbench.tui.explore.figures import Tally
+from lbench.tui.explore.words import ms, spread
+from lbench.tui.theme import role_of
+from lbench.tui.widgets.lines import Lines
+
+__all__ = ["Chosen", "ExploreBackends"]
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """A backend that can be explored on."""
+
+    choice: BackendChoice
+    compared: bool  # takes part in the scripted sequence
+
+
+class _Column(msgspec.Struct, frozen=True):
+    title: str
+    width: int
+    rank: int  # the highest are dropped first
+    text: Callable[[Tally], str]
+    role: str = "text"
+
+
+_COLUMNS = (
+    _Column("N", 4, 1, lambda tally: f"{tally.count:,}" if tally.count else "", "quiet"),
+    _Column("FIRST", 6, 3, lambda tally: ms(tally.first_ms)),
+    _Column("P50", 6, 0, lambda tally: ms(None if tally.p50 is None else tally.p50.value), "bright!"),
+    _Column("95 %", 10, 2, lambda tally: spread(tally.p50), "quiet"),
+    _Column("P95", 6, 0, lambda tally: ms(tally.p95_ms)),
+    _Column("$ EACH", 9, 1, lambda tally: "–" if tally.usd is None else usd_short(tally.usd)),
+)
+_LABEL = 11
+
+
+class ExploreBackends(Lines, can_focus=True):
+    """A backend a line."""
+
+    BINDINGS = [
+        Binding("up,k", "screen.backend(-1)", "choose", key_display="↑↓"),
+        Binding("down,j", "screen.backend(1)", "choose", key_display="↑↓"),
+        Binding("space", "screen.compare_this", "compare or not", key_display="space"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(id="backends")
+        self._backends: list[Chosen] = []
+        self._current = ""
+        self._tallies: dict[str, Tally] = {}
+        self._measure = ""
+
+    def show(self, backends: list[Chosen], current: str, tallies: dict[str, Tally], measure: str) -> None:
+        """Tell something else."""
+        told = (backends, current, tallies, measure)
+        if told != (self._backends, self._current, self._tallies, self._measure):
+            self._backends, self._current, self._tallies, self._measure = told
+            self.redraw()
+
+    def on_focus(self) -> None:
+        """The cursor shows."""
+        self.redraw()
+
+    def on_blur(self) -> None:
+        """The cursor hides."""
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """Heading, titles, a line for each."""
+        palette = self.palette
+        columns = list(_COLUMNS)
+        for rank in (3, 2, 1):
+            if 4 + _LABEL + sum(column.width + 1 for column in columns) <= width:
+                break
+            columns = [column for column in columns if column.rank != rank]
+        spare = width - 4 - _LABEL - sum(column.width + 1 for column in columns)
+        label = _LABEL + max(0, min(spare, 8))
+        mark: Piece = ("▸ ", "key") if self.has_focus else ("", "text")
+        measure: list[Piece] = [(self._measure, "quiet")] if self._measure else []
+        strips = [line(palette, heading([mark, ("an update, ms", "quiet!")], measure, width), width)]
+        head = "".join(" " + right_of(column.title, column.width) for column in columns)
+        strips.append(line(palette, [("    " + put("BACKEND", label), "quiet"), (head, "quiet")], width))
+        rows = height - 2
+        at = next((number for number, one in enumerate(self._backends) if one.choice.label == self._current), 0)
+        first = max(0, min(at - rows + 1, len(self._backends) - rows))
+        for one in self._backends[first : first + rows]:
+            strips.append(line(palette, self._row(one, columns, label), width))
+        return strips
+
+    def _row(self, one: Chosen, columns: list[_Column], label: int) -> list[Piece]:
+        choice = one.choice
+        role = role_of(choice.name, choice.label)
+        current = choice.label == self._current
+        tally = self._tallies.get(choice.label)
+        pieces: list[Piece] = [
+            (("▐" if self.has_focus else "▶") if current else "▍", role),
+            (" ✓ " if one.compared else " · ", "text" if one.compared else "quiet"),
+            (put(choice.label + ("°" if tally is not None and tally.origin != "measured" else ""), label), role + "!"),
+        ]
+        for column in columns:
+            text = "" if tally is None else column.text(tally)
+            pieces.append((" " + right_of(text, column.width), column.role if text != "–" else "quiet"))
+        return pieces

@@ -1,0 +1,130 @@
+"""The live picture: the set in half blocks, a scatter with its centroids, or a curve; panned and zoomed by keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.segment import Segment
+from textual.binding import Binding
+from textual.strip import Strip
+
+from lbench.analysis.words import percent_text
+from lbench.tui.draw.curve import curve
+from lbench.tui.draw.histogram import axis
+from lbench.tui.draw.ink import Piece, heading, line, right_of
+from lbench.tui.draw.picture import MISSING, Ramp, half_blocks, stretched
+from lbench.tui.draw.scale import tick_text
+from lbench.tui.explore.pictures import Blocks, Window, moved
+from lbench.tui.explore.trails import scatter_pieces
+from lbench.tui.widgets.lines import Lines
+
+__all__ = ["ExplorePicture"]
+
+_SCALE = 7  # cells of the numbers beside a curve
+_PAN = {"key_display": "←↑↓→", "tooltip": "pan: also h j k l"}
+
+
+class ExplorePicture(Lines, can_focus=True):
+    """What the newest interaction has come to."""
+
+    BINDINGS = [
+        Binding("left,h", "screen.pan(-1, 0)", "pan", **_PAN),  # type: ignore[arg-type]
+        Binding("right,l", "screen.pan(1, 0)", "pan", **_PAN),  # type: ignore[arg-type]
+        Binding("up,k", "screen.pan(0, 1)", "pan", **_PAN),  # type: ignore[arg-type]
+        Binding("down,j", "screen.pan(0, -1)", "pan", **_PAN),  # type: ignore[arg-type]
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(id="picture")
+        self._blocks: Blocks | None = None
+        self._window: Window | None = None  # of the plane, where it is one
+        self._title = ""
+        self._measure: list[Piece] = []
+        self._accent = "text"
+        self._last: tuple[NDArray[np.int16], Window] | None = None  # what was drawn, and of which window
+        self._ramp: tuple[str, Ramp] | None = None
+
+    @property
+    def points(self) -> tuple[int, int]:
+        """Columns and rows of points that there is room for."""
+        size = self.content_size
+        return max(2, size.width), max(2, 2 * (size.height - 1))
+
+    def show(self, blocks: Blocks | None, window: Window | None, title: str, measure: list[Piece], accent: str) -> None:
+        """Draw what has come by now. Without blocks, the picture before is moved to the window."""
+        self._blocks, self._window = blocks, window
+        self._title, self._measure, self._accent = title, measure, accent
+        self.redraw()
+
+    def on_focus(self) -> None:
+        """The mark shows."""
+        self.redraw()
+
+    def on_blur(self) -> None:
+        """The mark hides."""
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """The heading and the picture."""
+        mark: Piece = ("▸ ", "key") if self.has_focus else ("", "text")
+        strips = [line(self.palette, heading([mark, (self._title, "quiet!")], self._measure, width), width)]
+        if height < 3:
+            return strips
+        if self._window is not None:
+            return strips + self._plane(self._window, width, height - 1)
+        blocks = self._blocks
+        if blocks is None or blocks.empty:
+            return strips
+        if blocks.scatter is not None:
+            return strips + self._scatter(blocks, blocks.scatter, width, height - 1)
+        return strips + self._curve(blocks, width, height - 1) if blocks.points else strips
+
+    def _plane(self, window: Window, width: int, height: int) -> list[Strip]:
+        palette = self.palette
+        if self._ramp is None or self._ramp[0] != palette.ground:
+            self._ramp = (palette.ground, Ramp(palette.ground, palette.dark))
+        levels = None if self._blocks is None else self._blocks.picture(2 * height, width)
+        if levels is not None:
+            self._last = (levels, window)
+        elif self._last is not None and self._last[0].shape == (2 * height, width):
+            levels = moved(*self._last, window)
+        if levels is None:
+            levels = np.full((2 * height, width), MISSING, dtype=np.int16)
+        return [Strip(row, width) for row in half_blocks(stretched(levels), self._ramp[1])]
+
+    def _scatter(self, blocks: Blocks, told: dict[str, Any], width: int, height: int) -> list[Strip]:
+        palette = self.palette
+        inertia = np.asarray(told["inertia"], dtype=float)
+        low = 5 if height >= 22 and len(inertia) > 1 else 0
+        lines = scatter_pieces(
+            told["points"], told["labels"], told["centroids"], blocks.trail, width, height - low
+        )
+        strips = [line(palette, pieces, width) for pieces in lines]
+        if low:
+            share = inertia[-1] / inertia[0] if inertia[0] else 1.0
+            fell = f"{percent_text(share)} of the first's" if share < 1 else ""
+            measure: list[Piece] = [(f"{inertia[-1]:,.4g}", "text"), (f" {fell}", "quiet")]
+            strips.append(line(palette, heading([("inertia by iteration", "quiet!")], measure, width), width))
+            points = [(float(number), float(value)) for number, value in enumerate(inertia, 1)]
+            texts, _, _ = curve(points, width - 2, low - 1)
+            strips += [line(palette, [(" ", "text"), (text, self._accent)], width) for text in texts]
+        return strips
+
+    def _curve(self, blocks: Blocks, width: int, height: int) -> list[Strip]:
+        cells, rows = width - _SCALE - 3, height - 1
+        if cells < 8 or rows < 2:
+            return []
+        points = sorted(blocks.points)
+        lines, (left, right), (low, high) = curve(points, cells, rows)
+        strips = []
+        for number, text in enumerate(lines):
+            scale = ""
+            if number in (0, rows - 1):
+                scale = tick_text(high if number == 0 else low, high - low)
+            pieces: list[Piece] = [(right_of(scale, _SCALE) + " ", "quiet"), (text, self._accent)]
+            strips.append(line(self.palette, pieces, width))
+        pieces = [(" " * (_SCALE + 1), "quiet"), (axis(left, right, cells, "trees"), "quiet")]
+        strips.append(line(self.palette, pieces, width))
+        return strips

@@ -1,0 +1,270 @@
+"""What a person looks at while exploring, and how it changes at a key: plain values, from there to a plan.
+
+The plane is shown with x growing to the right; the workload's own pictures are mirrored (`workloads.mandelbrot.plane`).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lbench.engine.events import RunPlanned
+from lbench.engine.plan import BackendChoice, Plan
+from lbench.errors import InputError
+from lbench.tui.forms import range_text, text_of
+from lbench.workloads import parameters, registry
+
+__all__ = ["SCENES", "Scene", "Slider", "scene_of", "shown", "slider_share"]
+
+_HOME = {"x": -0.65, "y": 0.0, "span": 2.4}
+_LEAST_SPAN = 1e-12  # doubles have no more points between
+_MOST_SPAN = 8.0
+_PAN = 1 / 8  # of the view's height
+_ZOOM = 1.5
+_TIMEOUT_S = 120.0
+
+_FIELDS = {"iterations": "max_iterations"}  # of the workload, by our names
+_HINTS = {
+    "x": "the real part of the picture's middle",
+    "y": "the imaginary part of the picture's middle",
+    "span": "1 shows the whole set; 1e6 is a million times closer",
+    "detail": "points computed for each half of a cell, in each direction",
+    "tasks": "of a stage; nothing: as many as suit the backend",
+}
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 100, 200, 500, 1000)
+
+
+class Slider(msgspec.Struct, frozen=True):
+    """A value that is changed in steps; without `stops` it is a place in the plane, which pans."""
+
+    name: str
+    label: str
+    stops: tuple[Any, ...] = ()
+    keys: str = ""  # that change it wherever the focus is
+    text: bool = False  # typed, never stepped
+
+
+_TASKS = Slider("tasks", "tasks", (None, *_COUNTS))
+_SLIDERS: dict[str, tuple[Slider, ...]] = {
+    "mandelbrot": (
+        Slider("x", "centre x"),
+        Slider("y", "centre y"),
+        Slider("span", "zoom", keys="+ -"),
+        Slider("iterations", "iterations", (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000), "[ ]"),
+        Slider("detail", "detail", (1, 2, 3, 4, 5, 6)),
+        _TASKS,
+    ),
+    "kmeans": (
+        Slider("k", "k", tuple(range(1, 41)), "[ ]"),
+        Slider("n_samples", "rows", (500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)),
+        Slider("n_features", "features", tuple(range(10, 51, 5))),
+        Slider("spread", "spread", (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)),
+        _TASKS,
+        Slider("data", "data set", text=True),
+    ),
+    "random_forest": (
+        Slider("n_trees", "trees", (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128), "[ ]"),
+        Slider("max_depth", "depth", (*range(1, 21), 25, 30, None)),
+        Slider("max_features", "features", (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)),
+        Slider("rows", "rows", (500, 1000, 2000, 5000, 10_000, 20_000, 40_000)),
+        _TASKS,
+        Slider("data", "data set", text=True),
+    ),
+}
+_FIRST: dict[str, dict[str, Any]] = {
+    "mandelbrot": {**_HOME, "iterations": 500, "detail": 3, "tasks": None},
+    "kmeans": {"k": 6, "n_samples": 20_000, "n_features": 10, "spread": 3.0, "tasks": None, "data": ""},
+    "random_forest": {
+        "n_trees": 16, "max_depth": 8, "max_features": 12, "rows": 5000, "tasks": None, "data": "",
+    },
+}  # fmt: skip
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """A workload and the values of its sliders."""
+
+    workload: str
+    values: dict[str, Any]
+
+    @property
+    def sliders(self) -> tuple[Slider, ...]:
+        """What can be changed."""
+        return _SLIDERS[self.workload]
+
+    @property
+    def plane(self) -> bool:
+        """Whether it is a picture that is panned and zoomed."""
+        return self.workload == "mandelbrot"
+
+    def slider(self, name: str) -> Slider:
+        """One of them."""
+        return next(slider for slider in self.sliders if slider.name == name)
+
+    def with_value(self, name: str, value: Any) -> Scene:
+        """Another value."""
+        return Scene(self.workload, {**self.values, name: value})
+
+    def stepped(self, name: str, by: int) -> Scene:
+        """A value so many steps on; at the end it stays."""
+        if name in ("x", "y"):
+            return self.panned(by if name == "x" else 0, by if name == "y" else 0)
+        if name == "span":
+            return self.zoomed(by)
+        stops = self.slider(name).stops
+        if not stops:
+            return self
+        return self.with_value(name, stops[max(0, min(len(stops) - 1, _place(stops, self.values[name], by) + by))])
+
+    def main_slider(self) -> str:
+        """What `[` and `]` change."""
+        return next(slider.name for slider in self.sliders if slider.keys == "[ ]")
+
+    def panned(self, right: float, up: float) -> Scene:
+        """By so many steps."""
+        step = self.values["span"] * _PAN
+        x, y = self.values["x"] + right * step, self.values["y"] + up * step
+        return Scene(self.workload, {**self.values, "x": _within(x), "y": _within(y)})
+
+    def zoomed(self, by: int) -> Scene:
+        """So many steps closer (below 0: further)."""
+        span = self.values["span"] / _ZOOM**by
+        return self.with_value("span", min(_MOST_SPAN, max(_LEAST_SPAN, span)))
+
+    def home(self) -> Scene:
+        """As it was at first; what it is computed with stays."""
+        return Scene(self.workload, {**_FIRST[self.workload], "tasks": self.values["tasks"]})
+
+    def typed(self, name: str) -> str:
+        """A value as a person would type it."""
+        value = self.values[name]
+        return f"{_HOME['span'] / value:.6g}" if name == "span" else text_of(value)
+
+    def read(self, name: str, text: str) -> Scene:
+        """With a value that was typed.
+
+        Raises:
+            InputError: it is none.
+        """
+        text = text.strip()
+        if name == "data":
+            return self.with_value(name, str(Path(text).expanduser().absolute()) if text else "")
+        known = {field.name: field for field in parameters.fields(registry.describe(self.workload).params)}
+        if (field := _FIELDS.get(name, name)) in known:
+            told = parameters.parse(registry.describe(self.workload).params, {field: text})
+            return self.with_value(name, getattr(told, field))
+        try:
+            if name in ("tasks", "detail"):
+                return self.with_value(name, max(1, int(text)) if text else None if name == "tasks" else 1)
+            number = float(text)
+        except ValueError:
+            raise InputError(f"{text}: a number is expected") from None
+        if not math.isfinite(number) or (name == "span" and number <= 0):
+            raise InputError(f"{text}: a number is expected" + (" above 0" if name == "span" else ""))
+        if name == "span":
+            return self.with_value(name, min(_MOST_SPAN, max(_LEAST_SPAN, _HOME["span"] / number)))
+        return self.with_value(name, _within(number))
+
+    def hint(self, name: str) -> str:
+        """What a value means, and what it may be."""
+        if name in _HINTS:
+            return _HINTS[name]
+        description = registry.describe(self.workload)
+        if name == "data":
+            return f"a file: {description.data}; nothing: generated"
+        for field in parameters.fields(description.params):
+            if field.name == _FIELDS.get(name, name):
+                return f"{field.meaning} ({range_text(field)})" if range_text(field) else field.meaning
+        return ""
+
+    def window(self, columns: int, rows: int) -> tuple[float, float, float, float]:
+        """The part of the plane in so many square points: x_min, x_max, y_min, y_max."""
+        x, y, span = (float(self.values[name]) for name in ("x", "y", "span"))
+        half = span * columns / rows / 2
+        return x - half, x + half, y - span / 2, y + span / 2
+
+    def plan(self, choice: BackendChoice, columns: int, rows: int) -> Plan:
+        """What to compute for a view of so many points (half cells)."""
+        values = dict(self.values)
+        tasks, data = values.pop("tasks"), values.pop("data", "")
+        params = values
+        if self.plane:
+            detail = values["detail"]
+            params = {
+                "width": columns * detail,
+                "height": rows * detail,
+                "max_iterations": values["iterations"],
+                "window": list(self.window(columns, rows)),
+            }
+        elif data:  # then the file's rows and columns count
+            params = {name: value for name, value in values.items() if name not in ("n_samples", "n_features", "spread")}
+        return Plan(
+            workload=self.workload,
+            params=params,
+            tasks=tasks,
+            backends=[choice],
+            timeout_s=_TIMEOUT_S,
+            data=data or None,
+            preview=True,
+        )
+
+
+def _place(stops: tuple[Any, ...], value: Any, by: int) -> int:
+    """Where a value is among the stops; one between two counts as the one that `by` leads away from."""
+    if value in stops:
+        return stops.index(value)
+    known = [stop for stop in stops if stop is not None]
+    below = sum(stop < value for stop in known) + (stops[0] is None)
+    return max(0, below - 1) if by > 0 else below
+
+
+def _within(value: float) -> float:
+    return max(-3.0, min(3.0, value))
+
+
+def slider_share(scene: Scene, slider: Slider) -> float | None:
+    """How far a slider stands (0..1); None: it has no ends."""
+    value = scene.values[slider.name]
+    if slider.name == "span":
+        return math.log(_MOST_SPAN / value) / math.log(_MOST_SPAN / _LEAST_SPAN)
+    if len(slider.stops) < 2:
+        return None
+    return min(1.0, _place(slider.stops, value, 1) / (len(slider.stops) - 1))
+
+
+def shown(scene: Scene, slider: Slider) -> str:
+    """A value as a person reads it."""
+    value = scene.values[slider.name]
+    if slider.name == "span":
+        zoom = _HOME["span"] / value
+        return f"{zoom:,.1f}×" if zoom < 1e4 else f"{zoom:.1e}×"
+    if slider.name in ("x", "y"):
+        digits = max(4, min(15, 3 - math.floor(math.log10(scene.values["span"]))))
+        return f"{value:.{digits}f}"
+    if slider.name == "detail":
+        return f"{value}×{value}"
+    if slider.name == "data":
+        return value.rpartition("/")[2] or "generated"
+    if value is None:
+        return "auto" if slider.name == "tasks" else "no bound"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+SCENES = {name: Scene(name, values) for name, values in _FIRST.items()}
+
+
+def scene_of(planned: RunPlanned) -> Scene | None:
+    """What a recorded run showed; None for a workload that cannot be explored."""
+    params = planned.params
+    if planned.workload not in _FIRST:
+        return None
+    values = dict(_FIRST[planned.workload])
+    if planned.workload == "mandelbrot":
+        x_min, x_max, y_min, y_max = params["window"]
+        values |= {"x": (x_min + x_max) / 2, "y": (y_min + y_max) / 2, "span": y_max - y_min}
+        values["iterations"] = params["max_iterations"]
+    else:
+        values |= {name: params[name] for name in values if name in params}
+    return Scene(planned.workload, values)

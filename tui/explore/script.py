@@ -1,0 +1,45 @@
+"""The scripted sequence: the same interactions on every backend, so that their latencies can be compared."""
+
+from __future__ import annotations
+
+from lbench.tui.explore.scene import Scene
+
+__all__ = ["interleaved", "sequence"]
+
+# Twenty-four of a person's steps, back to where they began.
+_PLANE = "rrr+d+d+lll]]uu--[[rdl-ur"
+
+
+def sequence(scene: Scene) -> list[Scene]:
+    """What is looked at one after the other; the first is the scene as it stands, to warm up."""
+    steps = [scene]
+    if scene.plane:
+        for letter in _PLANE[:24]:
+            steps.append(_moved(steps[-1], letter))
+        return steps
+    main = scene.main_slider()
+    other = scene.sliders[1].name
+    for name, by in [(main, 1)] * 3 + [(other, -1)] * 2 + [(main, -1)] * 3 + [(other, 1)] * 2 + [(main, -1), (main, 1)]:
+        steps.append(steps[-1].stepped(name, by))
+    return steps
+
+
+def _moved(scene: Scene, letter: str) -> Scene:
+    match letter:
+        case "r" | "l":
+            return scene.panned(1 if letter == "r" else -1, 0)
+        case "u" | "d":
+            return scene.panned(0, 1 if letter == "u" else -1)
+        case "+" | "-":
+            return scene.zoomed(1 if letter == "+" else -1)
+        case _:
+            return scene.stepped("iterations", 1 if letter == "]" else -1)
+
+
+def interleaved(scenes: list[Scene], labels: list[str]) -> list[tuple[Scene, str]]:
+    """Step by step through all backends, there and back, so that a drift of the machine meets all alike."""
+    return [
+        (scene, label)
+        for number, scene in enumerate(scenes)
+        for label in (labels if number % 2 == 0 else reversed(labels))
+    ]

@@ -1,0 +1,79 @@
+"""From mappers to reducers: each object is a reducer's share of a mapper's output, kept under its own content's hash.
+
+A mapper that runs twice writes the same bytes under the same keys, and a reducer reads what the mappers' accepted
+results name, and nothing else: retries and duplicates change nothing. A share without rows is not written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lbench.errors import EncodingError
+from lbench.workloads.encoding import decode, encode
+from lbench.workloads.objects import Store
+
+__all__ = ["owners", "read", "shares", "written"]
+
+_LEVEL = 1  # of zlib: the higher ones cost more time than their bytes save
+
+
+def owners(keys: Sequence[str], reducers: int) -> NDArray[np.int64]:
+    """The reducer of each key: the same in every process."""
+    return np.fromiter((zlib.crc32(key.encode()) % reducers for key in keys), dtype=np.int64, count=len(keys))
+
+
+def shares(owner: NDArray[np.int64], reducers: int) -> list[NDArray[np.int64]]:
+    """The places of each reducer's rows, in their order."""
+    order = np.argsort(owner, kind="stable")
+    bounds = np.searchsorted(owner[order], np.arange(reducers + 1))
+    return [order[first:end] for first, end in pairwise(bounds)]
+
+
+def written(store: Store, parts: Iterable[tuple[int, Any]]) -> dict[str, Any]:
+    """Store a mapper's shares, (rows, value) a reducer; what the driver must know of them.
+
+    Arrays with a place a reducer: `digests` uint8 (reducers, 32), `rows`, `bytes` (before they are compressed: these do
+    not depend on the library's version) and `stored` int64. Nothing is stored for a share without rows.
+    """
+    digests, rows, sizes, stored = [], [], [], []
+    for count, value in parts:
+        digest, body, packed = bytes(32), b"", b""
+        if count:
+            body = encode(value)
+            packed = zlib.compress(body, _LEVEL)
+            digest = hashlib.sha256(packed).digest()
+            store.put(digest.hex(), packed)
+        digests.append(digest)
+        rows.append(count)
+        sizes.append(len(body))
+        stored.append(len(packed))
+    return {
+        "digests": np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32),
+        "rows": np.array(rows, dtype=np.int64),
+        "bytes": np.array(sizes, dtype=np.int64),
+        "stored": np.array(stored, dtype=np.int64),
+    }
+
+
+def read(store: Store, digests: NDArray[np.uint8]) -> list[Any]:
+    """The values of a reducer's shares, in the mappers' order, each checked against its hash.
+
+    Raises:
+        BackendError: one is not there, or is not what was stored.
+        EncodingError: it is, and cannot be read all the same.
+    """
+    values = []
+    for digest in digests:
+        name = digest.tobytes().hex()
+        try:
+            values.append(decode(zlib.decompress(store.get(name, name))))
+        except zlib.error as error:
+            raise EncodingError(f"object {name} cannot be unpacked: {error}") from None
+    return values

@@ -1,0 +1,212 @@
+"""Where the tasks of a run keep objects for each other: a folder of this machine, or a prefix in S3, one interface.
+
+A job writes `RUN_STORE` in a task's arguments; what arrives there is the run's own `Place` (as a dict), which `open_store`
+opens. The engine makes the place when it is first asked for, and deletes all that is in it when the run has ended,
+however it ended. Keys are the job's own: with the same bytes under the same key each time, a task that runs twice (a
+retry, a duplicate) does no harm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from lbench.errors import BackendError
+from lbench.workloads.wire import Object
+
+if TYPE_CHECKING:
+    from lbench.workloads.s3 import S3Client
+
+__all__ = ["RUN_STORE", "FolderStore", "Place", "RunStore", "S3Store", "Store", "StoreError", "open_store", "requests"]
+
+
+class RunStore:
+    """The type of `RUN_STORE`."""
+
+    def __repr__(self) -> str:
+        return "RUN_STORE"
+
+
+RUN_STORE = RunStore()  # as an argument of a task: the place of the run's store
+
+
+class StoreError(BackendError):
+    """An object that is not there or not what was stored, or a folder that cannot be used."""
+
+
+class Place(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a run's objects lie. Exactly one of the two is set."""
+
+    folder: str | None = None
+    prefix: Object | None = None  # its key is what all keys begin with
+
+
+class Store(Protocol):
+    """Objects by key. A key is a text of up to 200 bytes of UTF-8; an object appears whole or not at all."""
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store bytes; what had that key is replaced.
+
+        Raises:
+            BackendError: it cannot be stored.
+        """
+        ...
+
+    def get(self, key: str, sha256: str | None = None) -> bytes:
+        """An object's bytes, checked against their SHA-256 (hex) where it is given.
+
+        Raises:
+            BackendError: it is not there, cannot be read, or differs.
+        """
+        ...
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """The keys that begin so, in order.
+
+        Raises:
+            BackendError: it cannot be looked at.
+        """
+        ...
+
+    def delete_all(self) -> None:
+        """Delete every object.
+
+        Raises:
+            BackendError: something is left.
+        """
+        ...
+
+
+class FolderStore:
+    """A file an object, in a folder that is there already: once it was deleted, nothing can be stored any more."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _path(self, key: str) -> Path:
+        if not key:
+            raise StoreError("an object needs a key")
+        return self._folder / ("o" + quote(key, safe=""))
+
+    def put(self, key: str, body: bytes) -> None:
+        """See `Store`."""
+        path = self._path(key)
+        part = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")
+        try:
+            with part.open("wb") as file:
+                file.write(body)
+            part.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise StoreError(f"object {key} cannot be stored in {self._folder}: {error.strerror or error}") from None
+
+    def get(self, key: str, sha256: str | None = None) -> bytes:
+        """See `Store`."""
+        try:
+            body = self._path(key).read_bytes()
+        except OSError as error:
+            raise StoreError(f"object {key} cannot be read in {self._folder}: {error.strerror or error}") from None
+        if sha256 is not None and hashlib.sha256(body).hexdigest() != sha256:
+            raise StoreError(f"object {key} in {self._folder} is not what was stored: its SHA-256 differs")
+        return body
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """See `Store`."""
+        try:
+            names = [path.name for path in self._folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"{self._folder} cannot be looked at: {error.strerror or error}") from None
+        found = [unquote(name[1:]) for name in names if name.startswith("o")]
+        return sorted(key for key in found if key.startswith(prefix))
+
+    def delete_all(self) -> None:
+        """See `Store`. The folder goes too."""
+        trouble: OSError | None = None
+        for _ in range(5):  # a worker that is being killed may still write its last
+            try:
+                shutil.rmtree(self._folder)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                trouble = error
+        if trouble is not None:
+            raise StoreError(f"{self._folder} cannot be deleted: {trouble.strerror or trouble}")
+
+
+class S3Store:
+    """Objects under a prefix of a bucket."""
+
+    def __init__(self, client: S3Client, place: Object) -> None:
+        self._client = client
+        self._place = place
+
+    def _at(self, key: str, sha256: str | None = None) -> Object:
+        place = self._place
+        return Object(place.bucket, f"{place.key}/{key}", place.region, place.endpoint, sha256)
+
+    def put(self, key: str, body: bytes) -> None:
+        """See `Store`."""
+        self._client.put(self._at(key), body)
+
+    def get(self, key: str, sha256: str | None = None) -> bytes:
+        """See `Store`. What comes torn is fetched again."""
+        return self._client.get(self._at(key, sha256))
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """See `Store`."""
+        start = f"{self._place.key}/"
+        found: list[str] = []
+        while page := self._client.keys(self._place.bucket, start + prefix, after=found[-1] if found else ""):
+            found += page
+            if len(page) < _PAGE:
+                break
+        return [key.removeprefix(start) for key in found]
+
+    def delete_all(self) -> None:
+        """See `Store`."""
+        self._client.delete_under(self._place.bucket, f"{self._place.key}/")
+
+
+_PAGE = 1000  # keys of a listing, at most
+_here = threading.local()
+_all_clients: list[S3Client] = []
+
+
+def open_store(place: Place | dict[str, Any]) -> Store:
+    """The store at a place, as a task's argument tells it. For S3 the credentials are the environment's (the role's).
+
+    Raises:
+        BackendError: there are no credentials.
+    """
+    where = place if isinstance(place, Place) else msgspec.convert(place, Place)
+    if where.prefix is None:
+        return FolderStore(Path(where.folder or ""))
+    return S3Store(_client(where.prefix), where.prefix)
+
+
+def _client(place: Object) -> S3Client:
+    """This thread's client for an endpoint, kept warm."""
+    from lbench.workloads.s3 import S3Client, credentials_from_environment  # only where there is S3
+
+    clients: dict[tuple[str, str | None], S3Client] = _here.__dict__.setdefault("clients", {})
+    where = (place.region, place.endpoint)
+    if where not in clients:
+        clients[where] = S3Client(credentials_from_environment(), region=place.region, endpoint=place.endpoint)
+        _all_clients.append(clients[where])
+    return clients[where]
+
+
+def requests() -> dict[str, int]:
+    """Requests to S3 by all stores of this process since it began: {"get": n, "put": n}."""
+    return {name: sum(client.requests[name] for client in _all_clients) for name in ("get", "put")}

@@ -1,0 +1,145 @@
+"""Makes a user's files importable, and finds their task functions by "module:function".
+
+Only modules that travelled may be called: a name that comes in an event can reach nothing else. Light: it is on the way
+of each cold start.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from lbench.errors import InputError
+
+__all__ = ["MARKER", "Marker", "enter", "entered", "find_own", "leave", "own_names", "pinned_parts"]
+
+MARKER = "lbench-own.json"  # in a snapshot's root and in a package's
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """What travels with the files: the modules whose functions may be called, and whether the tasks get a data set."""
+
+    modules: list[str]
+    data: bool = False
+
+
+class _Finder:
+    """Finds the user's top-level modules in their folder, before anything else of those names; no other module."""
+
+    def __init__(self, folder: Path, marker: Marker) -> None:
+        self.folder = folder
+        self.marker = marker
+        self.names = frozenset(name.partition(".")[0] for name in marker.modules)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Of `importlib.abc.MetaPathFinder`."""
+        return PathFinder.find_spec(fullname, [str(self.folder)]) if fullname in self.names else None
+
+    def invalidate_caches(self) -> None:
+        """Nothing is kept."""
+
+
+_finder: _Finder | None = None
+
+
+def pinned_parts(name: str) -> tuple[Path, str, str]:
+    """Of a pinned name (`Description.pinned`): the snapshot's folder, the module, the function.
+
+    Raises:
+        InputError: it is not there.
+    """
+    path, _, function = name.rpartition(":")
+    file = Path(path)
+    for folder in file.parents:
+        if (folder / MARKER).is_file():
+            dotted = file.relative_to(folder).as_posix().removesuffix(".py").removesuffix("/__init__")
+            return folder, dotted.replace("/", "."), function
+    raise InputError(f"the copy of your workload in {file.parent} is gone: run it again from its file")
+
+
+def enter(folder: Path) -> None:
+    """From here on the modules of this snapshot are imported by their names; those of another one are forgotten.
+
+    Raises:
+        InputError: it is no snapshot.
+    """
+    global _finder
+    if _finder is not None and _finder.folder == folder:
+        return
+    try:
+        marker = msgspec.json.decode((folder / MARKER).read_bytes(), type=Marker)
+    except (OSError, msgspec.MsgspecError):
+        raise InputError(f"the copy of your workload in {folder} is gone: run it again from its file") from None
+    leave()
+    _finder = _Finder(folder, marker)
+    _forget(_finder.names)
+    importlib.invalidate_caches()
+    sys.meta_path.insert(0, _finder)
+
+
+def leave() -> None:
+    """The user's modules can no longer be imported."""
+    global _finder
+    if _finder is not None:
+        sys.meta_path.remove(_finder)
+        _forget(_finder.names)
+        _finder = None
+
+
+def _forget(names: frozenset[str]) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in names]:
+        del sys.modules[name]
+
+
+def entered() -> Path | None:
+    """The folder whose modules can be imported; None: none's."""
+    return None if _finder is None else _finder.folder
+
+
+def own_names() -> frozenset[str]:
+    """The user's top-level modules and packages; none where no folder was entered."""
+    return frozenset() if _finder is None else _finder.names
+
+
+def _marker() -> Marker | None:
+    """Of the folder that was entered; else, on Lambda, of the code that this module is part of."""
+    if _finder is not None:
+        return _finder.marker
+    try:
+        content = (Path(__file__).resolve().parents[3] / MARKER).read_bytes()
+        return msgspec.json.decode(content, type=Marker)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def find_own(name: str) -> tuple[Callable[..., Any], bool]:
+    """The function called "module:function", and whether it wants the data set.
+
+    Raises:
+        InputError: its module did not travel, or has no such function of its own.
+        Exception: whatever the module raises when it is imported.
+    """
+    dotted, _, qualified = name.partition(":")
+    marker = _marker()
+    if marker is None or dotted not in marker.modules:
+        raise InputError(
+            f"the task function {qualified} of module {dotted} does not travel: "
+            "call one of the workload's own module, or state its file with include = [...]"
+        )
+    found: Any = importlib.import_module(dotted)
+    for part in qualified.split("."):
+        found = getattr(found, part, None)
+    theirs = getattr(found, "__module__", None) == dotted and getattr(found, "__qualname__", None) == qualified
+    if not callable(found) or isinstance(found, type) or not theirs:
+        raise InputError(f"{dotted} has no function {qualified} of its own: define it at the module's top level")
+    return found, marker.data and "data" in inspect.signature(found).parameters

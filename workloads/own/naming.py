@@ -1,0 +1,137 @@
+"""Where a user's workload is: the module, the function, and the folder that the module is imported from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+
+from lbench.errors import InputError
+
+__all__ = ["GROUP", "Located", "absolute", "entry_points", "is_path", "locate", "locate_entry", "module_problem"]
+
+GROUP = "lbench.workloads"  # of entry points
+_DEFAULT_FUNCTION = "job"
+_PATH = re.compile(r"(?P<path>.*\.py)(?::(?P<function>[^:/\\]*))?")
+# Modules of these names would stand in the way of what every process of lbench's imports.
+_NEEDED = frozenset(
+    ("awslambdaric", "bootstrap", "click", "httptools", "joblib", "lbench", "msgspec", "numpy", "psutil", "scipy")
+    + ("simplejson", "sklearn")
+)
+
+
+class Located(msgspec.Struct, frozen=True):
+    """A function in a module, not yet looked at."""
+
+    root: str  # the folder that the module is imported from
+    file: str  # the module's file below it, with "/"
+    module: str  # dotted
+    function: str
+    shown: str  # what it is called in results: no folder of anybody's
+
+    @property
+    def path(self) -> Path:
+        """The module's file."""
+        return Path(self.root) / self.file
+
+    @property
+    def package(self) -> str | None:
+        """The package that the module stands in, its outermost folder; None: it stands alone."""
+        top, _, rest = self.file.partition("/")
+        return top if rest else None
+
+
+def is_path(name: str) -> bool:
+    """Whether a workload's name is a file's and not a name of the registry's."""
+    return _PATH.fullmatch(name) is not None or "/" in name
+
+
+def absolute(name: str) -> str:
+    """The name for a process in another folder; one that is no path stays as it is."""
+    found = _PATH.fullmatch(name)
+    if found is None:
+        return name
+    return f"{Path(found['path']).expanduser().absolute()}:{found['function'] or _DEFAULT_FUNCTION}"
+
+
+def locate(name: str) -> Located:
+    """`PATH.py:FUNCTION`; without a function it is `job`.
+
+    Raises:
+        InputError: there is no such file, or Python could not import it by its name.
+    """
+    found = _PATH.fullmatch(name)
+    if found is None:
+        raise InputError(f"{name}: name a Python file and the job in it, as in ./mine.py:job")
+    path = Path(found["path"]).expanduser().absolute()
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):
+        there = False
+    if not there:
+        what = "that is a folder" if path.is_dir() else "there is no such file"
+        raise InputError(f"{found['path']}: {what}; name a Python file and the job in it, as in ./mine.py:job")
+    function = found["function"] or _DEFAULT_FUNCTION
+    parts = [path.parent.name, "__init__.py"] if path.name == "__init__.py" else [path.name]
+    folder = path.parent.parent if path.name == "__init__.py" else path.parent
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return _located(folder, "/".join(parts), function, f"{path.name}:{function}")
+
+
+def entry_points() -> dict[str, str]:
+    """Workloads of installed packages: "module:function" by name."""
+    return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
+
+
+def locate_entry(name: str, value: str) -> Located:
+    """An entry point's function; nothing is imported.
+
+    Raises:
+        InputError: its module is not there.
+    """
+    dotted, _, function = value.partition(":")
+    top, *rest = dotted.strip().split(".")
+    problem = InputError(f"the entry point {name} names {value}, which is not there: install its package again")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        raise problem from None
+    if spec is None:
+        raise problem
+    if spec.submodule_search_locations is None:
+        places = [Path(spec.origin)] if spec.origin and not rest else []
+    else:
+        folders = [Path(folder).joinpath(*rest) for folder in spec.submodule_search_locations]
+        places = [place for folder in folders for place in (folder.with_suffix(".py"), folder / "__init__.py")]
+    for place in places:
+        if place.suffix == ".py" and place.is_file():
+            return msgspec.structs.replace(locate(f"{place}:{function.strip() or _DEFAULT_FUNCTION}"), shown=name)
+    raise problem
+
+
+def _located(root: Path, file: str, function: str, shown: str) -> Located:
+    dotted = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    for part in dotted.split("."):
+        if not part.isidentifier():
+            better = re.sub(r"\W+", "_", part)
+            raise InputError(f"{file}: Python cannot import {part!r} by that name: call it {better!r}, say")
+    if problem := module_problem(dotted.partition(".")[0]):
+        raise InputError(f"{file}: {problem}")
+    if not function.isidentifier():
+        raise InputError(f"{file}:{function}: write the job's name after the colon, as in {file}:job")
+    return Located(root=str(root), file=file, module=dotted, function=function, shown=shown)
+
+
+def module_problem(name: str) -> str | None:
+    """Why no module of a user's can have this name; None: it can."""
+    if name in sys.stdlib_module_names:
+        return f"Python has a module {name!r} of its own, which it would take instead: call it something else"
+    if name in _NEEDED:
+        return f"lbench needs another module of the name {name!r}: call it something else"
+    return None

@@ -1,0 +1,125 @@
+"""A parameter's type as JSON and back, so that who fills in a form need not import whose parameters they are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Optional
+
+import msgspec
+from msgspec import Meta, inspect
+
+from lbench.errors import InputError
+
+__all__ = ["FieldSpec", "TypeSpec", "made_params", "told_type"]
+
+
+class TypeSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a parameter may be. `limits` are arguments of `msgspec.Meta`."""
+
+    kind: Literal["bool", "int", "float", "str", "choice", "list", "tuple"]
+    limits: dict[str, Any] = {}
+    values: list[Any] = []  # of a choice
+    item: TypeSpec | None = None  # of a list
+    optional: bool = False
+    description: str | None = None
+
+
+class FieldSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One parameter."""
+
+    name: str
+    type: TypeSpec
+    default: Any = None
+    required: bool = False
+
+
+_NUMBER_LIMITS = ("ge", "gt", "le", "lt", "multiple_of")
+_TEXT_LIMITS = ("min_length", "max_length", "pattern")
+_LIST_LIMITS = ("min_length", "max_length")
+_SCALARS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str}
+
+
+def told_type(annotation: Any) -> TypeSpec:
+    """The annotation as a spec.
+
+    Raises:
+        InputError: it is nothing that can be typed on a command line.
+    """
+    try:
+        return _told(inspect.type_info(annotation))
+    except (TypeError, ValueError):
+        pass
+    raise InputError(
+        "its annotation is nothing that can be typed: use int, float, str, bool, Literal or a list of numbers"
+    )
+
+
+def _told(kind: inspect.Type) -> TypeSpec:
+    if isinstance(kind, inspect.Metadata):
+        description = (kind.extra_json_schema or {}).get("description")
+        inner = _told(kind.type)
+        return msgspec.structs.replace(inner, description=description or inner.description)
+    if isinstance(kind, inspect.UnionType):
+        inner_types = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+        if len(inner_types) != 1 or len(inner_types) == len(kind.types):
+            raise TypeError
+        return msgspec.structs.replace(_told(inner_types[0]), optional=True)
+    if isinstance(kind, inspect.BoolType):
+        return TypeSpec("bool")
+    if isinstance(kind, inspect.IntType):
+        return TypeSpec("int", _limits(kind, _NUMBER_LIMITS))
+    if isinstance(kind, inspect.FloatType):
+        return TypeSpec("float", _limits(kind, _NUMBER_LIMITS))
+    if isinstance(kind, inspect.StrType):
+        return TypeSpec("str", _limits(kind, _TEXT_LIMITS))
+    if isinstance(kind, inspect.LiteralType):
+        return TypeSpec("choice", values=list(kind.values))
+    if isinstance(kind, inspect.ListType | inspect.VarTupleType):
+        item = _told(kind.item_type)
+        if item.kind not in ("int", "float"):
+            raise TypeError
+        name: Literal["list", "tuple"] = "list" if isinstance(kind, inspect.ListType) else "tuple"
+        return TypeSpec(name, _limits(kind, _LIST_LIMITS), item=item)
+    if isinstance(kind, inspect.TupleType):
+        items = [_told(one) for one in kind.item_types]
+        if not items or any(item.kind not in ("int", "float") for item in items):
+            raise TypeError
+        return TypeSpec("tuple", {"min_length": len(items), "max_length": len(items)}, item=items[0])
+    raise TypeError
+
+
+def _limits(kind: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(kind, name)) is not None}
+
+
+def made_type(spec: TypeSpec) -> Any:
+    """The spec as an annotation."""
+    made: Any
+    if spec.kind == "choice":
+        made = Literal[tuple(spec.values)]
+    elif spec.item is not None:
+        made = tuple[made_type(spec.item), ...]  # type: ignore[misc]
+    else:
+        made = _SCALARS[spec.kind]
+    if spec.limits or spec.description:
+        made = Annotated[made, Meta(description=spec.description, **spec.limits)]
+    return Optional[made] if spec.optional else made  # noqa: UP045 - a value, not an annotation
+
+
+def made_params(name: str, fields: list[FieldSpec], base: type[msgspec.Struct]) -> Any:
+    """A Struct of these parameters, as a workload of lbench's own would have one.
+
+    Raises:
+        InputError: a default is out of its parameter's range.
+    """
+    made = []
+    for field in fields:
+        kind = made_type(field.type)
+        if field.required:
+            made.append((field.name, kind))
+            continue
+        try:
+            default = msgspec.convert(field.default, kind)
+        except msgspec.ValidationError as error:
+            raise InputError(f"the default of {field.name} is none that it may have: {error}") from None
+        made.append((field.name, kind, default))  # type: ignore[arg-type]
+    return msgspec.defstruct(name, made, bases=(base,), frozen=True, kw_only=True, forbid_unknown_fields=True)
