@@ -28,7 +28,7 @@ _Group = list[RunView]
 
 def stability_warnings(view: SessionView) -> list[Warning_]:
     """All of them, those of the whole session first."""
-    groups = by_label(view.started_runs)
+    groups = by_label([run for run in view.started_runs if run.planned.interaction is None])  # those are no repeats
     told = list(_machine(view))
     for code, check in _OF_A_BACKEND.items():
         texts: dict[str, list[str]] = {}  # the same of several backends is told once

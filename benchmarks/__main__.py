@@ -24,6 +24,7 @@ MODULES = (
     "kmeans",
     "map_reduce",
     "driver_cpu",
+    "s3_results",
     "package_cache",
     "local_overhead",
     "tui_first_frame",

@@ -1,4 +1,4 @@
-"""group_by with its shuffle through a folder: what `processes` gain on it, against what joblib gains where nothing is shared.
+"""group_by, shuffled through a folder: what `processes` gain on it, against what joblib gains where nothing is shared.
 
 python benchmarks/map_reduce.py [PAIRS]
 

@@ -1,4 +1,4 @@
-"""`lbench doctor`: what can be said of this machine without AWS, and what to do about it."""
+"""`lbench doctor`: what can be said of this machine, of AWS where it is configured, and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,14 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import click
 
+from lbench.cli.findings import Finding, Verdict
 from lbench.cli.main import EXIT_FAILED
+from lbench.config.deployment import DEFAULT_STACK
 
-__all__ = ["Finding", "Verdict", "command"]
-
-Verdict = Literal["good", "weak", "bad", "note"]
-
-
-class Finding(NamedTuple):
-    """One line: what was looked at, what was found, and what to do where that is not good."""
-
-    verdict: Verdict
-    what: str
-    found: str
-    remedy: str = ""
-
+__all__ = ["command"]
 
 _LEAST_DISK_BYTES = 500 * 2**20
 _LEAST_MEMORY_BYTES = 2 * 2**30
@@ -41,13 +30,21 @@ _PACKAGES = ("numpy", "scikit-learn", "msgspec", "httptools", "aioboto3", "moto"
 
 
 @click.command()
-def command() -> None:
-    """Look at this machine: settings and where they come from, processor, memory, packages, folders, terminal.
+@click.option("--aws", is_flag=True, help="Ask AWS even where no credentials are configured (a machine with a role).")
+@click.option("--region", metavar="R", help="The region to look at (default: as AWS's own tools find it).")
+@click.option(
+    "--stack", metavar="NAME", default=DEFAULT_STACK, help=f"The deployment's name (default {DEFAULT_STACK})."
+)
+def command(aws: bool, region: str | None, stack: str) -> None:
+    """Look at this machine, and at AWS where it is configured: what makes measurements unsteady or impossible.
 
-    ✔ good, ! measurements will be weaker, ✘ something will not work (exit code 1).
+    Settings and where they come from, processor, memory, packages, folders, terminal; credentials, permissions, quota,
+    deployment, clock. ✔ good, ! measurements will be weaker, ✘ something will not work (exit code 1). AWS is asked only
+    where credentials are configured; nothing there is changed or costs anything.
     """
     from rich.text import Text
 
+    from lbench.cli.doctor_aws import aws_findings
     from lbench.cli.listing import Column, print_table
     from lbench.cli.style import BRIGHT, QUIET, RIGHT, WARN, WRONG, console
 
@@ -59,7 +56,8 @@ def command() -> None:
     }
     out = console()
     bad = False
-    for number, (title, look) in enumerate(_SECTIONS.items()):
+    sections = _SECTIONS | {"AWS": lambda: aws_findings(asked=aws, region=region, stack=stack)}
+    for number, (title, look) in enumerate(sections.items()):
         if number:
             out.print()
         out.print(Text(title, style=BRIGHT))

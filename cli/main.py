@@ -43,7 +43,11 @@ _COMMANDS = {
     "data": "How to get the Lending Club loans; what would be used of a file.",
     "doctor": "Look at this machine: what makes measurements unsteady or impossible.",
     "package": "Make the zip for Lambda: handler, workloads, libraries.",
+    "deploy": "Make the Lambda side in your AWS account.",
+    "status": "What is deployed, its age and what it costs at rest.",
+    "destroy": "Remove all that deploy has made.",
     "emulator": "AWS Lambda on this machine, by itself.",
+    "gc": "Remove what crashed runs have left, here and on AWS.",
     "new": "Begin a workload of your own: a commented example with its test.",
     "serve": "The screens in a browser.",
 }

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from lbench.cli.main import EXIT_FAILED
+from lbench.cli.main import EXIT_BUDGET, EXIT_FAILED
 from lbench.cli.outputs import encode, format_of, write
 from lbench.cli.progress import Progress, open_progress
 from lbench.cli.report import bound_lines, failures, print_report
@@ -193,6 +193,8 @@ def _conclude(
         _say(str(unwritten))
     if interrupted is not None:
         return interrupted
+    if unwritten is None and not measurement.lost and any(run.status == "over_budget" for run in view.runs.values()):
+        return EXIT_BUDGET
     return 0 if unwritten is None and not measurement.lost and _all_right(view) else EXIT_FAILED
 
 

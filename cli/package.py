@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +32,7 @@ def command(workload: str | None, arch: str | None, python: str | None, out: Pat
     Try it here with `lbench run WORKLOAD -b emulated:package=FILE.zip`.
     """
     from lbench.cli.outputs import check_writable, write
+    from lbench.cli.signals import signals_end_it
     from lbench.errors import InputError
     from lbench.lambda_src.package import build
     from lbench.lambda_src.targets import choose_target
@@ -50,7 +48,7 @@ def command(workload: str | None, arch: str | None, python: str | None, out: Pat
     if out.suffix != ".zip":
         raise InputError(f"-o {out}: name a file that ends in .zip")
     check_writable(out, "-o")
-    with _signals_end_it():
+    with signals_end_it():
         built = build(
             target,
             None if workload is None else [workload],
@@ -60,22 +58,6 @@ def command(workload: str | None, arch: str | None, python: str | None, out: Pat
     _tell(built, out)
     for warning in built.warnings:
         click.echo(f"lbench: {warning}", err=True)
-
-
-@contextmanager
-def _signals_end_it() -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind the stack, as Ctrl-C does: what was begun is cleared away, and pip does not live on."""
-    from lbench.cli.signals import EXIT_CODES
-
-    asked = [number for number in EXIT_CODES if number != signal.SIGINT]
-    before = {
-        number: signal.signal(number, lambda found, _: sys.exit(EXIT_CODES[signal.Signals(found)])) for number in asked
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _tell(built: Built, out: Path) -> None:

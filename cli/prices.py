@@ -37,7 +37,9 @@ def command(region: str | None, refresh: bool, as_json: bool) -> None:
     from lbench.config import prices
     from lbench.config.settings import load
 
-    region = load({"region": region}).values.region or _chain_region()
+    region = load({"region": region}).values.region
+    if region is None:
+        region = _chain_region()
     if refresh:
         from lbench.config.price_list import refresh as ask
 
@@ -74,7 +76,7 @@ def _print(region: str, rows: list[Price]) -> None:
         "unit": Column("FOR"),
         "age": Column("AGE", justify="right"),
         "date": Column("DATE", rank=1),
-        "source": Column("SOURCE", rank=2),
+        "source": Column("SOURCE", wrap=True),
     }
     for row in rows:
         item, unit = _ITEMS[row.name]

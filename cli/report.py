@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
 from lbench.analysis.answer import answer_sentence
 from lbench.analysis.comparison import Comparison, Summary, compare
+from lbench.analysis.hedges import hedges_of, hedges_sentence
+from lbench.analysis.quoting import basis_text, quote_text
 from lbench.analysis.statistics import FULL_INTERVAL
 from lbench.analysis.words import (
     count_text,
@@ -23,11 +27,15 @@ from lbench.cli.function_report import call_columns, call_lines
 from lbench.cli.listing import Column, print_table
 from lbench.cli.progress import place_text
 from lbench.cli.style import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
+from lbench.config.prices import STALE_DAYS, age_days
+from lbench.engine.backends import catalog
+from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.bill import run_bill
 from lbench.engine.cost import usd_short
+from lbench.engine.expected import quotes
 from lbench.engine.model import Document
 from lbench.engine.plan import Plan, resolve_params
-from lbench.engine.pricing import bound_of
+from lbench.engine.pricing import rates_of
 from lbench.engine.session import SessionView
 from lbench.workloads import registry
 from lbench.workloads.parameters import settable
@@ -57,21 +65,31 @@ def bound_lines(plan: Plan) -> list[str]:
     tasks = "" if limits.tasks is None else f" · {most}{count_text(limits.tasks, 'task')}"
     given = " ".join(f"{name}={value}" for name, value in settable(params).items() if name in plan.params)
     lines = [f"{description.name}{' ' + given if given else ''}{tasks} · seed {plan.seed}"]
-    runs = plan.repeats + plan.warmup
+    for quote in quotes(plan, limits):
+        here = "" if quote.spends else "emulated here: nothing is spent"
+        out = f"not in it: {'; '.join(quote.left_out)}" if quote.left_out else ""
+        aside = "; ".join(filter(None, (here, out)))
+        lines.append(f"{quote_text(quote)}{f' ({aside})' if aside else ''}")
+        if (basis := basis_text(quote)) is not None:
+            lines.append(basis)
+    if plan.max_usd is not None:
+        lines.append(
+            f"stopped before all runs together cost more than {usd_short(Decimal(str(plan.max_usd)))} (--max-usd)"
+        )
+    return [*lines, *stale_lines(plan)]
+
+
+def stale_lines(plan: Plan) -> list[str]:
+    """A warning for each region whose prices are old."""
+    told = {}
     for choice in plan.backends:
-        bound = bound_of(choice, plan, limits)
-        if bound is None:
-            continue
-        if bound.usd is None:
-            told = f"{choice.label}: no bound on what AWS would charge"
-        else:
-            told = (
-                f"{choice.label}: AWS would charge at most {usd_short(bound.usd, up=True)} a run, "
-                f"{usd_short(bound.usd * runs, up=True)} in all"
-            )
-        out = f"; not in it: {'; '.join(bound.left_out)}" if bound.left_out else ""
-        lines.append(f"{told} (emulated here: nothing is spent{out})")
-    return lines
+        settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+        if isinstance(settings, LambdaSettings):
+            found = rates_of(settings)
+            if (days := age_days(found.price_date)) > STALE_DAYS:
+                remedy = f"`lbench prices --refresh --region {found.region}`"
+                told[found.region] = f"! the prices of {found.region} are {days} days old: {remedy}"
+    return list(told.values())
 
 
 def print_report(view: SessionView, document: Document, saved: str) -> None:
@@ -98,7 +116,7 @@ def print_report(view: SessionView, document: Document, saved: str) -> None:
     for warning in document.warnings:
         if warning.code != "failed":
             _paragraph(out, Text(f"! {warning.text}", style=WARN))
-    for line in [*_conditions(comparison), *_notes(view)]:
+    for line in [*_hedging(view), *_conditions(comparison), *_estimated(document), *_notes(view)]:
         _paragraph(out, Text(line, style=QUIET))
     out.print(Text(saved, style=QUIET), soft_wrap=True)
 
@@ -197,6 +215,27 @@ def traces(view: SessionView) -> list[str]:
             if 'File "' in tail:
                 told[tail.rstrip()] = None
     return [line for tail in told for line in tail.splitlines()]
+
+
+def _hedging(view: SessionView) -> Iterable[str]:
+    """What hedging gained, a line a backend."""
+    labels = dict.fromkeys(run.planned.label for run in view.started_runs)
+    for label in labels:
+        runs = [run for run in view.started_runs if run.planned.label == label]
+        told = hedges_of(runs)
+        if told is not None:
+            yield hedges_sentence(label, told, sum(run.known_tasks for run in runs))
+
+
+def _estimated(document: Document) -> Iterable[str]:
+    """Which amounts of money spent are estimates; of what is emulated all are."""
+    told = {
+        f"COST of {run.label} is estimated in part: {text}": None
+        for run in document.runs
+        if run.backend == "lambda" and run.cost is not None
+        for text in run.cost.estimated
+    }
+    return list(told)
 
 
 def _conditions(comparison: Comparison) -> list[str]:

@@ -49,6 +49,9 @@ _FILE = click.Path(path_type=Path)
 @click.option("--keep-going", is_flag=True, help="After a task has failed for good, still run the others of its stage.")
 @click.option("--force-cold", is_flag=True, help="function: make every call a cold start (changes a variable of it).")
 @click.option("--allow-update", is_flag=True, help="With --force-cold: the function may be changed for a while.")
+@click.option("--hedge", metavar="Q", help="On AWS: issue a task once more that is slower than this quantile, as 0.95.")
+@click.option("--max-usd", metavar="X", help="Stop before all runs together cost more (exit code 3).")
+@click.option("--yes", is_flag=True, help="Start without asking, whatever it will cost.")
 @click.option("--picture", metavar="FILE.png", type=_FILE, help="Write the answer as a picture.")
 @click.option("-o", "--out", metavar="FILE", type=_FILE, help="Write the session as FILE.json or FILE.csv.")
 @click.option("--json", "as_json", is_flag=True, help="The session document on stdout, and nothing else there.")
@@ -65,6 +68,9 @@ def command(
     as_json: bool,
     quiet: bool,
     keep_going: bool,
+    hedge: str | None,
+    max_usd: str | None,
+    yes: bool,
     stack: str | None,
     audit: bool,
     force_cold: bool,
@@ -88,6 +94,7 @@ def command(
     import msgspec
 
     from lbench.cli import function_run
+    from lbench.cli.consent import ask
     from lbench.cli.measuring import measure
     from lbench.cli.outputs import check_writable, format_of
     from lbench.config.settings import load, on_hangup
@@ -106,6 +113,7 @@ def command(
     plan = msgspec.structs.replace(plan, keep_going=keep_going, audit=audit, params=given)
     if workload == "function":
         plan = function_run.prepare(plan, backends, loaded)
+    plan = msgspec.structs.replace(plan, hedge=_number("--hedge", hedge), max_usd=_number("--max-usd", max_usd))
     validate(plan)
     if out is not None:
         format_of(out)
@@ -114,6 +122,7 @@ def command(
         if picture.suffix.lower() != ".png":
             raise InputError(f"--picture {picture}: name a file that ends in .png")
         check_writable(picture, "--picture")
+    ask(plan, chosen.ask_above_usd, yes=yes)
     code = measure(plan, on_hangup(chosen, "run"), out=out, as_json=as_json, quiet=quiet)
     click.get_current_context().exit(code)
 
@@ -168,6 +177,17 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise InputError(f"-p {text}: write NAME=VALUE")
     return name.strip(), value.strip()
+
+
+def _number(option: str, text: str | None) -> float | None:
+    from lbench.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{option} {text}: a number is expected") from None
 
 
 def _tasks(text: str | None) -> int | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-__all__ = ["EXIT_CODES", "StopSignals"]
+__all__ = ["EXIT_CODES", "StopSignals", "signals_end_it"]
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
@@ -42,3 +45,17 @@ class StopSignals:
     def exit_code(self) -> int | None:
         """The exit code that the first signal asks for; None where none came."""
         return None if self.first is None else EXIT_CODES[self.first]
+
+
+@contextmanager
+def signals_end_it() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind the stack, as Ctrl-C does: what was begun is cleared away, and no child lives on."""
+    asked = [number for number in EXIT_CODES if number != signal.SIGINT]
+    before = {
+        number: signal.signal(number, lambda found, _: sys.exit(EXIT_CODES[signal.Signals(found)])) for number in asked
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

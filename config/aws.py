@@ -89,8 +89,12 @@ async def find_credentials(session: Any, *, patience_s: float = _PATIENCE_S) -> 
 
 
 @contextlib.asynccontextmanager
-async def aws_client(session: Any, service: str, *, region: str | None = None) -> AsyncIterator[Any]:
+async def aws_client(
+    session: Any, service: str, *, region: str | None = None, attempts: int | None = None
+) -> AsyncIterator[Any]:
     """A client with bounded patience; what goes wrong in the block is told as a remedy.
+
+    `attempts`: of each request, the first among them; None: as many as usual.
 
     Raises:
         AwsError: see `told`.
@@ -100,7 +104,7 @@ async def aws_client(session: Any, service: str, *, region: str | None = None) -
 
     config = AioConfig(
         defaults_mode="standard",  # `auto` would ask the machine's metadata service where it is
-        retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+        retries={"total_max_attempts": attempts or _ATTEMPTS, "mode": "standard"},
         connect_timeout=_CONNECT_S,
         read_timeout=_READ_S,
     )

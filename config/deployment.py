@@ -26,6 +26,8 @@ FORMAT = "1"
 # CloudFormation's own rule is up to 128; a function's name (with its memory) and the role's have 64.
 _STACK = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9]){0,39}\Z")
 
+_ARM = "-arm64"
+
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """What is deployed, as the stack's outputs tell it."""
@@ -67,7 +69,9 @@ def stack_name(base: str, arch: Architecture) -> str:
     """
     if not _STACK.match(base):
         raise InputError(f"stack {base!r}: a name has up to 40 letters, digits and single hyphens, a letter first")
-    return base if arch == "x86_64" else f"{base}-arm64"
+    if base.endswith(_ARM):
+        raise InputError(f"stack {base!r}: leave {_ARM} out, it is added for that processor: choose it with --arch arm64")
+    return base if arch == "x86_64" else f"{base}{_ARM}"
 
 
 def function_name(stack: str, memory_mb: int) -> str:

@@ -56,6 +56,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "
         int, Meta(ge=0, le=100, description="further attempts of a task that failed or was throttled")
     ] = 2
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of everything that is drawn at random")] = 1
+    ask_above_usd: Annotated[
+        float, Meta(ge=0, le=1e6, description="ask before a comparison on AWS that is expected to cost more dollars")
+    ] = 0.25
     fps: (
         Annotated[
             float, Meta(gt=0, le=60, description="frames a second of the screens, at most (none: by the terminal)")
@@ -198,5 +201,6 @@ def _expected(kind: msgspec.inspect.Type) -> str:
     if isinstance(kind, inspect.IntType):
         return f"a whole number from {kind.ge} to {kind.le}"
     if isinstance(kind, inspect.FloatType):
-        return f"a number above {kind.gt:g} and up to {kind.le:g}"
+        least = f"above {kind.gt:g} and" if kind.gt is not None else f"from {kind.ge:g}"
+        return f"a number {least} up to {kind.le:g}"
     return "a text"

@@ -17,8 +17,19 @@ from lbench.engine.model import ErrorInfo
 __all__ = ["Abandoning", "RunSink"]
 
 _AS_IT_IS = (
-    "cold", "connect_ms", "init_ms", "fetch_ms", "compute_ms", "billed_ms", "billed_source", "memory_mb",
-    "max_memory_mb", "request_bytes", "response_bytes", "via_s3", "request_id",
+    "cold",
+    "connect_ms",
+    "init_ms",
+    "fetch_ms",
+    "compute_ms",
+    "billed_ms",
+    "billed_source",
+    "memory_mb",
+    "max_memory_mb",
+    "request_bytes",
+    "response_bytes",
+    "via_s3",
+    "request_id",
 )
 
 
@@ -95,5 +106,6 @@ def _tell(event: Returned, outcome: Outcome, zero_s: float) -> None:
     event.finished_s = None if outcome.finished_s is None else outcome.finished_s - zero_s
     event.environment = outcome.environment or event.environment
     event.s3_put, event.s3_get = outcome.s3_requests.get("put", 0), outcome.s3_requests.get("get", 0)
+    event.s3_bytes = outcome.s3_bytes
     for name in _AS_IT_IS:
         setattr(event, name, getattr(outcome, name))

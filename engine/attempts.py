@@ -151,6 +151,7 @@ class Attempts:
                 via_s3=outcome.via_s3,
                 s3_put=put,
                 s3_get=get,
+                s3_bytes=outcome.s3_bytes,
                 request_id=outcome.request_id,
                 log_tail=failure.log_tail if failure else None,
                 error=ErrorInfo(failure.type, failure.message, failure.retriable) if failure else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -68,9 +69,19 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
         ephemeral_mb=pricing.ephemeral_mb,
         requests=calls,
         s3_requests={"put": run.s3_put, "get": run.s3_get},
+        s3_byte_s=run.s3_bytes * _length_s(run, now_s),
         transfer_bytes=int(received[received > 0].sum(dtype=np.int64)),
         log_bytes=cost.log_bytes(calls, int((ran & (columns["cold"] == 1)).sum()), _written(columns.log_tails)),
     )
+
+
+def _length_s(run: RunView, now_s: float | None) -> int:
+    """The run's whole seconds so far, rounded up: as if what it has put into S3 had lain there from its start."""
+    told = run.makespan_s if run.makespan_s is not None else now_s
+    if told is None:
+        returned = run.columns["returned_s"]
+        told = float(np.nanmax(returned)) if not np.isnan(returned).all() else 0.0
+    return math.ceil(told)
 
 
 def _written(log_tails: dict[int, str]) -> int:

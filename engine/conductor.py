@@ -429,6 +429,7 @@ class Conductor:
                         error=error,
                         s3_put=backend.own_s3.pop("put", 0),
                         s3_get=backend.own_s3.pop("get", 0),
+                        s3_bytes=backend.own_s3.pop("bytes", 0),
                         overlaps=self._overlapping(run.id, zero_s),
                     )
                 )

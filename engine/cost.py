@@ -50,6 +50,7 @@ _EXACT = decimal.Context(
 _PER_1024 = Decimal("0.0009765625")  # 1/1024, exactly
 _ZERO = Decimal(0)
 _GB_BYTES = 1024**3
+_MONTH_S = 30 * 86_400
 _LOG_BYTES = 270 + 3 * 26
 _LOG_COLD_BYTES = 215 + 26
 _MARGIN_MS = 1000  # from a task's deadline to the watchdog's end of its environment, at most
@@ -144,6 +145,7 @@ def run_cost(
     ephemeral_mb: int | None = None,
     requests: int | None = None,
     s3_requests: Mapping[str, int] | None = None,
+    s3_byte_s: int = 0,
     transfer_bytes: int | None = None,
     log_bytes: int | None = None,
 ) -> RunCost:
@@ -156,6 +158,7 @@ def run_cost(
         ephemeral_mb: size of /tmp; None: the free 512 MB.
         requests: invocations, where that is not the number of `billed`.
         s3_requests: {"put": n, "get": n}; None: not counted.
+        s3_byte_s: bytes in S3 times the seconds for which they lay there.
         transfer_bytes: bytes from AWS to this machine; None: not counted.
         log_bytes: bytes of log; None: not counted.
 
@@ -172,6 +175,11 @@ def run_cost(
     left_out: list[str] = []
     s3, why = _s3_usd(rates, s3_requests)
     left_out += why
+    if s3 is not None and s3_byte_s:
+        if rates.s3_storage_gb_month_usd is None:
+            left_out.append(f"s3: no price of storage for {rates.region}")
+        else:
+            s3 = _EXACT.add(s3, _s3_storage_usd(rates.s3_storage_gb_month_usd, s3_byte_s))
     transfer, why = _bytes_usd("transfer", rates.transfer_gb_usd, transfer_bytes, rates.region)
     left_out += why
     logs, why = _bytes_usd("logs", rates.logs_gb_usd, log_bytes, rates.region)
@@ -335,6 +343,13 @@ def _s3_usd(rates: Rates, counts: Mapping[str, int] | None) -> tuple[Decimal | N
         return None, ["s3: requests not counted"]
     put = _EXACT.multiply(rates.s3_put_usd, Decimal(counts.get("put", 0)))
     return _EXACT.add(put, _EXACT.multiply(rates.s3_get_usd, Decimal(counts.get("get", 0)))), []
+
+
+def _s3_storage_usd(gb_month_usd: Decimal, byte_s: int) -> Decimal:
+    """The price of byte-seconds, rounded up at the 18th decimal; a month is taken as 30 days."""
+    with decimal.localcontext(decimal.Context(prec=200)):
+        usd = gb_month_usd * byte_s / _GB_BYTES / _MONTH_S
+        return usd.quantize(Decimal("1e-18"), rounding=decimal.ROUND_CEILING)
 
 
 def _bytes_usd(item: str, gb_usd: Decimal | None, count: int | None, region: str) -> tuple[Decimal | None, list[str]]:

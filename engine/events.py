@@ -173,6 +173,7 @@ class Returned(_Event, tag="returned"):
     via_s3: bool | None = None
     s3_put: int = 0
     s3_get: int = 0
+    s3_bytes: int = 0  # put there
     request_id: str | None = None
     log_tail: str | None = None
     error: ErrorInfo | None = None
@@ -224,6 +225,7 @@ class RunEnded(_Event, tag="ended"):
     error: str | None = None
     s3_put: int = 0  # the driver's own requests: data set, arguments, results
     s3_get: int = 0
+    s3_bytes: int = 0  # put there
     overlaps: list[str] = []
 
 

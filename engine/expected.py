@@ -34,7 +34,7 @@ Basis = Literal["measured", "emulated", "estimated"]
 
 _SESSIONS = 60  # the newest of so many are looked through
 _HEAD_BYTES = 1 << 18  # the plan of a session is in the beginning of its journal
-_JOURNAL_BYTES = 64 << 20  # a larger one is not read for this
+_JOURNAL_BYTES = 16 << 20  # a larger one is not read for this
 _COLD_MS = 1500  # a cold start with scikit-learn; what local workers cannot tell
 _OK = STATUSES.index("ok")
 _RANKS: dict[Basis, int] = {"measured": 0, "emulated": 1, "estimated": 2}
@@ -116,7 +116,7 @@ def question(told: list[Quote], ask_above_usd: float, max_usd: float | None) -> 
     at_most = "with no bound" if most is None else f"at most {cost.usd_short(most, up=True)}"
     above = f"more than ask_above_usd = {cost.usd_short(threshold)}"
     if expected is None:
-        return f"what {labels} will cost is not known before it has run once: {at_most}, {above}"
+        return f"what {labels} will cost is not known before the job has run once, be it here: {at_most}, {above}"
     return f"{labels} will cost {cost.usd_short(expected)} as expected, {at_most}: {above}"
 
 
@@ -223,7 +223,8 @@ def _expected(choice: BackendChoice, past: list[tuple[Basis, RunView, str]]) -> 
 _TEXTS: dict[Basis, str] = {
     "measured": "as measured on AWS",
     "emulated": "from the time emulated on this machine",
-    "estimated": f"estimated from {{label}} on this machine, with a cold start of {_COLD_MS / 1000:g} s for each environment",
+    "estimated": "estimated from {label} on this machine, with a cold start of "
+    f"{_COLD_MS / 1000:g} s for each environment",
 }
 
 

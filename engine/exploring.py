@@ -1,9 +1,9 @@
 """Exploring: a session whose runs are a person's interactions. Backends stay open; a newer update cancels the older.
 
 An update waits in a place for one: a newer one takes it, so holding a key down never queues up work. Cancelling stops
-dispatch at once; on local backends the tasks stop too (`backends.local`: 1 to 2 ms, where replacing a worker takes 100 and
-more), on Lambda they are left behind and counted (`abandoned`). A run's clock starts when its update arrives: its makespan is
-the latency of the interaction, to the last result decoded and merged. Answers are not checked.
+dispatch at once; on local backends the tasks stop too (`backends.local`: in 1 to 2 ms, where replacing a worker takes 100
+and more), on Lambda they are left behind and counted (`abandoned`). A run's clock starts when its update arrives: its
+makespan is the latency of the interaction, to the last result decoded and merged. Answers are not checked.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ class Explorer:
                 oversubscribed=backend.oversubscribed,
                 code_digest=code_digest(),
                 package_digest=backend.package_digest,
-                pricing=pricing_of(choice, plan, job.workload.limits(params)),  # type: ignore[arg-type]
+                pricing=pricing_of(choice, plan, job.workload.limits(params)),
                 notes=notes,
                 data=job.info,
                 capacity=backend.capacity,
@@ -212,7 +212,7 @@ class Explorer:
         draw = _drawer(job, params, coarse, len(rough), previews)
         sink = RunSink(self._journal, backend, update.at_s)
         policy = Policy(timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed)
-        runner = Runner(run, backend, sink, policy, offload=offload_to_thread, on_result=draw)  # type: ignore[arg-type]
+        runner = Runner(run, backend, sink, policy, offload=offload_to_thread, on_result=draw)
         runner.start_clock(update.at_s)
         previews.begin(run)
         self._runner = runner
@@ -261,6 +261,7 @@ class Explorer:
                     error=error,
                     s3_put=backend.own_s3.pop("put", 0),
                     s3_get=backend.own_s3.pop("get", 0),
+                    s3_bytes=backend.own_s3.pop("bytes", 0),
                 )
             )
             self._journal.flush()

@@ -24,8 +24,7 @@ __all__ = ["Leftover", "local_leftovers"]
 
 _OLD_S = 3600.0  # of what nothing tells whose it is
 _DATA = "data.lbds"
-_MAKING = (".making-", ".downloading-", ".unpacking-")
-_CACHES = ("code", "packages", "runtimes", "wheels", "own")
+_MAKING = (".making-*", ".downloading-*", ".unpacking-*")
 _TRIALS = ("lbench-try-", "lbench-pins-")
 
 
@@ -101,9 +100,10 @@ def _temporary() -> Iterator[Leftover]:
 
 
 def _half_made() -> Iterator[Leftover]:
-    for name in _CACHES:
-        for path in _entries(cache_folder(name)):
-            if path.name.startswith(_MAKING) and _mine_and_old(path):
+    root = cache_folder("references").parent
+    for pattern in _MAKING:
+        for path in [*root.glob(f"*/{pattern}"), *root.glob(f"*/*/{pattern}")]:
+            if path.is_dir() and _mine_and_old(path):
                 yield _tree("something half made in the cache", path)
 
 

@@ -35,7 +35,8 @@ def bound_of(choice: BackendChoice, plan: Plan, limits: Limits) -> cost.Bound | 
     s3 = None
     if limits.tasks is not None and limits.s3_requests is not None:
         calls, own = limits.tasks * attempts + hedges, limits.s3_requests * attempts
-        s3 = {"put": calls * _PUT_EACH + 1 + own, "get": calls * _GET_EACH + own}  # 1: the data set
+        letters = calls if settings.transport == "event" else 0  # answers that come by S3
+        s3 = {"put": calls * _PUT_EACH + letters + 1 + own, "get": calls * _GET_EACH + letters + own}  # 1: the data set
     return cost.bound_usd(
         rates_of(settings),
         tasks=limits.tasks,
@@ -67,6 +68,8 @@ def s3_each(limits: Limits) -> dict[str, int]:
 
 
 def _not_in_it(settings: LambdaSettings) -> list[str]:
+    if settings.transport == "event":
+        return ["s3: the listings that look for answers (up to 20 a second, each at a PUT's price) are in no bound"]
     if settings.transport != "http-api":
         return []
     if rates_of(settings).http_api_request_usd is None:

@@ -59,6 +59,7 @@ class RunView:
         self.failed_attempts = 0
         self.s3_put = 0
         self.s3_get = 0
+        self.s3_bytes = 0  # put there
         self.interrupted = False  # its engine is gone and it has no end
 
     @property
@@ -108,6 +109,7 @@ class RunView:
                 self.in_flight -= 1
                 self.s3_put += event.s3_put
                 self.s3_get += event.s3_get
+                self.s3_bytes += event.s3_bytes
                 if event.status == "ok":
                     self.finished_tasks += 1
                 elif event.status != "superseded":  # its task has a result from another attempt
@@ -135,6 +137,7 @@ class RunView:
                 self.ended = event
                 self.s3_put += event.s3_put
                 self.s3_get += event.s3_get
+                self.s3_bytes += event.s3_bytes
             case Answered():
                 self.answer = event.answer
             case _:

@@ -65,7 +65,7 @@ async def put_package(
         BucketGone: there is no such bucket.
         AwsError: see `told`.
     """
-    size = path.stat().st_size
+    size = (await asyncio.to_thread(path.stat)).st_size
     key = package_key(digest)
     async with _s3(session) as s3:
         there = await _head(s3, bucket, key, owner)

@@ -1,7 +1,8 @@
 """Deploy: from whatever is in the account to the stack that is wanted, by looking and doing the next step.
 
-Two steps make a stack: the bucket (with log group and role), then, when the package is in it, the functions. Each step leaves a
-state from which the next command goes on, wherever this one is broken off, and two machines that deploy at once take turns.
+Two steps make a stack: the bucket (with log group and role), then, when the package is in it, the functions. Each step
+leaves a state from which the next command goes on, wherever this one is broken off, and two machines that deploy at once
+take turns.
 """
 
 from __future__ import annotations
@@ -102,11 +103,11 @@ def _check(chosen: Chosen) -> None:
     lambda_has = limits()
     for size in chosen.memory_mb:
         if not lambda_has.memory_min_mb <= size <= lambda_has.memory_max_mb:
-            raise InputError(
-                f"--memory {size}: Lambda has {lambda_has.memory_min_mb} to {lambda_has.memory_max_mb} MB"
-            )
+            raise InputError(f"--memory {size}: Lambda has {lambda_has.memory_min_mb} to {lambda_has.memory_max_mb} MB")
     if len(chosen.memory_mb) > MOST_SIZES:
-        raise InputError(f"--memory: {len(chosen.memory_mb)} sizes are more than the {MOST_SIZES} that fit into one stack")
+        raise InputError(
+            f"--memory: {len(chosen.memory_mb)} sizes are more than the {MOST_SIZES} that fit into one stack"
+        )
     if not lambda_has.ephemeral_min_mb <= chosen.ephemeral_mb <= lambda_has.ephemeral_max_mb:
         raise InputError(
             f"--ephemeral {chosen.ephemeral_mb}: /tmp has {lambda_has.ephemeral_min_mb} to {lambda_has.ephemeral_max_mb} MB"
@@ -191,9 +192,7 @@ def _runs(stack: Stack | None, package: Package) -> bool:
 class _Turn:
     """The two steps. Each returns None where somebody else has come in between: then look again."""
 
-    def __init__(
-        self, session: Any, stacks: Stacks, wanted: Wanted, package: Package, owner: str, say: Say
-    ) -> None:
+    def __init__(self, session: Any, stacks: Stacks, wanted: Wanted, package: Package, owner: str, say: Say) -> None:
         self._session = session
         self._stacks = stacks
         self._wanted = wanted
@@ -286,4 +285,3 @@ class _Turn:
             f"the bucket of the stack {stack.name} in {self._wanted.region} is gone, and was not removed by lbench: "
             "run `lbench destroy`, then `lbench deploy`"
         )
-

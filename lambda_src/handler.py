@@ -57,9 +57,9 @@ class _Environment:
         return self._clients[where]
 
     def requests(self) -> dict[str, int]:
-        """Requests to S3 since the environment began."""
+        """Requests to S3 since the environment began, and the bytes that tasks have stored there."""
         own = {name: sum(client.requests[name] for client in self._clients.values()) for name in ("get", "put")}
-        return {name: made + own[name] for name, made in objects.requests().items()}
+        return {name: made + own.get(name, 0) for name, made in objects.requests().items()}
 
     def parts(self, place: Object) -> RemoteDataset:
         """The data set for a task that reads parts of it: nothing is fetched yet."""
@@ -159,7 +159,7 @@ def _task_error(error: BaseException) -> TaskError:
 
 def _run(asked: Event, answer: Answer, here: _Environment) -> None:
     fetching = time.perf_counter()
-    task = asked.task
+    task: bytes | memoryview | None = asked.task
     if asked.task_at is not None:
         task = here.s3(asked.task_at).get(asked.task_at)
         answer.fetch_ms = _ms_since(fetching)

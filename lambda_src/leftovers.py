@@ -1,7 +1,7 @@
 """What carries a deployment's tag although its stack has gone, and log groups that Lambda made for its functions.
 
-The tagging API also tells of what was tagged once and is gone ("tagged or previously tagged", its reference says), for hours.
-So each is asked for by itself.
+The tagging API also tells of what was tagged once and is gone ("tagged or previously tagged", its reference says). So each
+is asked for by itself.
 """
 
 from __future__ import annotations
@@ -110,4 +110,4 @@ def _group(name: str) -> str:
 
 def _api(name: str) -> str:
     """From `/apis/ID` or `/apis/ID/stages/NAME`."""
-    return (name.split("/") + ["", "", ""])[2]
+    return [*name.split("/"), "", "", ""][2]

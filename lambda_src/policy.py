@@ -60,7 +60,10 @@ def caller_policy(stack: str, region: str, *, account: str = "*", http_api: bool
             "Logs",
             "logs",
             _LOGS,
-            [f"arn:{partition}:logs:{here}:log-group:{stack}-*", f"arn:{partition}:logs:{here}:log-group:/aws/lambda/{stack}-*"],
+            [
+                f"arn:{partition}:logs:{here}:log-group:{stack}-*",
+                f"arn:{partition}:logs:{here}:log-group:/aws/lambda/{stack}-*",
+            ],
         ),
     ]
     if http_api:

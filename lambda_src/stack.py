@@ -1,7 +1,7 @@
 """CloudFormation's stacks as deploy, status and destroy use them: looked at, waited for, changed, and why one failed.
 
-Whatever is begun here goes on in the account when this process ends. So nothing is remembered between commands: what is there
-is read each time, and the next step follows from it alone.
+Whatever is begun here goes on in the account when this process ends. So nothing is remembered between commands: what is
+there is read each time, and the next step follows from it alone.
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ class Stacks:
             if stack is None or not stack.moving:
                 return stack
             if looks == 0:
-                self._say(waiting or f"{stack.name} is in the middle of something else ({stack.status}): waiting for its end")
+                self._say(
+                    waiting or f"{stack.name} is in the middle of something else ({stack.status}): waiting for its end"
+                )
             if waited_s > _LONGEST_S:
                 raise AwsError(
                     f"the stack {stack.name} in {self.region} has been {stack.status} for half an hour: "

@@ -21,6 +21,7 @@ __all__ = ["Status", "idle_usd_month", "look"]
 
 _GB = 1024**3  # as S3 charges them
 _HOURS_A_MONTH = Decimal(730)
+_SHOWN = Decimal("0.000001")  # of a dollar; finer ones would be written with an exponent
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +76,7 @@ async def _status(session: Any, region: str, stack: Stack) -> Status:
         bucket_bytes=held,
         log_bytes=logged,
         idle_usd_month=cost,
-        idle_usd_so_far=None if cost is None else (cost * hours / _HOURS_A_MONTH).quantize(Decimal("1e-9")),
+        idle_usd_so_far=None if cost is None else (cost * hours / _HOURS_A_MONTH).quantize(_SHOWN),
     )
 
 
@@ -91,7 +92,10 @@ def _deployment(region: str, stack: Stack) -> tuple[Deployment | None, str | Non
     except InputError:
         return None, "it was made by another version of lbench: run `lbench deploy`"
     if deployment.lbench_version != __version__:
-        return deployment, f"it was made by lbench {deployment.lbench_version}, this is {__version__}: run `lbench deploy`"
+        return (
+            deployment,
+            f"it was made by lbench {deployment.lbench_version}, this is {__version__}: run `lbench deploy`",
+        )
     return deployment, None
 
 
@@ -104,7 +108,7 @@ def idle_usd_month(region: str, held_bytes: int) -> Decimal | None:
         price = rates(region, "x86_64").s3_storage_gb_month_usd
     except InputError:
         return None
-    return None if price is None else (price * held_bytes / _GB).quantize(Decimal("1e-9"))
+    return None if price is None else (price * held_bytes / _GB).quantize(_SHOWN)
 
 
 async def _log_bytes(session: Any, name: str) -> int | None:

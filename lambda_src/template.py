@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +20,7 @@ _MEMORY = "Memory"
 _NAMES = re.compile(r"\$\{(\w+)(\.\w+)?\}")  # in Fn::Sub; ${AWS::Region} has colons and is left alone
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """YAML with the short forms of CloudFormation's functions."""
 
 
@@ -43,7 +45,7 @@ def render(memory_mb: Iterable[int]) -> Json:
     """The template for these memory sizes, at least one."""
     sizes = sorted(set(memory_mb))
     assert sizes
-    template: Json = yaml.load(Path(__file__).with_name("template.yaml").read_text(encoding="utf-8"), _Loader)  # noqa: S506
+    template = copy.deepcopy(_source())
     resources: Json = template["Resources"]
     each = _repeated(resources)
     made: Json = {}
@@ -56,6 +58,13 @@ def render(memory_mb: Iterable[int]) -> Json:
     template["Outputs"][_MEMORY]["Value"] = ",".join(str(size) for size in sizes)
     del template["Parameters"][_MEMORY]
     return template
+
+
+@functools.cache
+def _source() -> Json:
+    text = Path(__file__).with_name("template.yaml").read_text(encoding="utf-8")
+    loaded: Json = yaml.load(text, _Loader)
+    return loaded
 
 
 def body(template: Json) -> str:

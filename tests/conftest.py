@@ -5,14 +5,16 @@ from __future__ import annotations
 import atexit
 import functools
 import importlib.util
+import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -112,3 +114,70 @@ def aws(_running_aws: Any, _apart: None, monkeypatch: pytest.MonkeyPatch) -> Any
     monkeypatch.setenv("AWS_ENDPOINT_URL", _running_aws.endpoint)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return _running_aws
+
+
+_THEIRS = """
+import os
+
+def handler(event, context):
+    if event.get("log"):
+        print(context.log_stream_name)
+    if event.get("fail"):
+        raise ValueError("asked to")
+    if event.get("slow"):
+        import time
+        time.sleep(5)
+    return {"got": event, "variable": os.environ.get("THEIRS")}
+"""
+
+
+class Theirs:
+    """A function that is not lbench's, `theirs` (256 MB, 1 s), in an emulator that stands for AWS's Lambda."""
+
+    variables: ClassVar[dict[str, str]] = {"THEIRS": "of-no-concern"}
+
+    def __init__(self, endpoint: str, code: Path) -> None:
+        import boto3
+
+        self.endpoint = endpoint
+        self.code = code  # its folder; the handler is app.handler
+        self.client = boto3.client(
+            "lambda",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="lbench-emulated",
+            aws_secret_access_key="lbench-emulated",
+        )
+
+    @property
+    def now(self) -> dict[str, str]:
+        """Its environment variables."""
+        told = self.client.get_function_configuration(FunctionName="theirs")
+        found: dict[str, str] = told.get("Environment", {}).get("Variables", {})
+        return found
+
+
+@pytest.fixture(scope="session")
+def _running_theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
+    folder = tmp_path_factory.mktemp("theirs")
+    (folder / "app.py").write_text(_THEIRS)
+    function = {"name": "theirs", "handler": "app.handler", "code": str(folder), "memory_mb": 256, "timeout_s": 1}
+    config = folder / "emulator.json"
+    config.write_text(json.dumps({"functions": [function]}))
+    argv = [sys.executable, "-m", "lbench.engine.emulator", "--config", str(config)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    yield Theirs(process.stdout.readline().strip(), folder)
+    process.terminate()
+    process.stdout.close()
+    process.wait(10)
+
+
+@pytest.fixture
+def theirs(_running_theirs: Theirs, monkeypatch: pytest.MonkeyPatch) -> Theirs:
+    """Somebody's function on what this process and those that it starts take for AWS."""
+    told = {"Environment": {"Variables": Theirs.variables}, "FunctionName": "theirs"}
+    _running_theirs.client.update_function_configuration(**told)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", _running_theirs.endpoint)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return _running_theirs

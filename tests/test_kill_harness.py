@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -29,6 +31,7 @@ from lbench.engine.session import SessionView, load_folder
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it looks into /proc")
 
 WITHIN_S = 3.0
+STREAMS = ("stdin", "stdout", "stderr")
 IN_CI, ALTOGETHER = 20, 100
 END_LIMIT_S = 90.0  # of a whole round: a machine may be busy
 
@@ -161,7 +164,15 @@ def cache() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def running(arguments: tuple[str, ...], cache: Path) -> Iterator[Round]:
+def running(
+    arguments: tuple[str, ...],
+    cache: Path,
+    *,
+    argv: list[str] | None = None,
+    terminal: int | None = None,
+    **more: str,
+) -> Iterator[Round]:
+    """A round of `lbench run`, or of another program (`argv`) on a terminal."""
     home = Path(tempfile.mkdtemp(prefix="lk-", dir="/tmp"))  # short: a socket's path has at most 104 bytes
     for name in ("t", "r"):
         (home / name).mkdir(mode=0o700)
@@ -172,10 +183,12 @@ def running(arguments: tuple[str, ...], cache: Path) -> Iterator[Round]:
         "XDG_CACHE_HOME": str(cache),
         "TMPDIR": str(home / "t"),
         "PATH": f"{os.environ['PATH']}:{home}",  # the one variable that the guardian keeps
+        **more,
     }
-    argv = [sys.executable, "-m", "lbench", "run", "probe", "--repeats", "1", *arguments]
+    argv = argv or [sys.executable, "-m", "lbench", "run", "probe", "--repeats", "1", *arguments]
     with (home / "out").open("wb") as out, (home / "err").open("wb") as err:
-        process = subprocess.Popen(argv, stdout=out, stderr=err, cwd=home, env=environment, start_new_session=True)
+        streams = {"stdout": out, "stderr": err} if terminal is None else dict.fromkeys(STREAMS, terminal)
+        process = subprocess.Popen(argv, **streams, cwd=home, env=environment, start_new_session=True)
     one = Round(home, process)
     try:
         yield one
@@ -288,3 +301,48 @@ def test_whoever_is_killed_nothing_is_left_and_the_session_opens(number: int, ca
 @pytest.mark.parametrize("number", range(IN_CI, ALTOGETHER))
 def test_whoever_is_killed_at_yet_other_moments_nothing_is_left(number: int, cache: Path) -> None:
     print(play(number, cache))
+
+
+# Plays the two keys, and says on its own standard output when tasks return; it is the one that is killed.
+SCREENS = """
+import os, pty, sys
+from lbench.engine.plan import Plan, parse_backend
+from lbench.tui.main import run
+params = {"kind": "spin", "seconds": 0.03}
+backends = [parse_backend(name, {}) for name in ("processes:concurrency=2", "emulated:memory=885,concurrency=2")]
+plan = Plan(workload="probe", params=params, tasks=50, repeats=3, backends=backends)
+run(plan=plan, on_hangup="stop")
+"""
+
+
+def keys_pressed(master: int, one: Round) -> None:
+    """Have a terminal's program start its plan, reading all that it draws, until a task has returned."""
+    seen, told = b"", [(b"quit", b"r"), (b"start", b"\r")]
+    while one.process.poll() is None:
+        if select.select([master], [], [], 0.05)[0]:
+            seen += os.read(master, 1 << 16)
+        if told and told[0][0] in seen:
+            os.write(master, told.pop(0)[1])
+            seen = b""
+        if any(b'"returned"' in path.read_bytes() for path in (one.home / "d").rglob(JOURNAL_NAME)):
+            return
+    raise AssertionError("the screens have ended")
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_killed_screens_take_a_run_with_them_that_shall_stop(number: int, cache: Path) -> None:
+    moment = random.Random(number)
+    master, slave = pty.openpty()
+    terminal = {"TERM": "xterm-256color"}
+    with running((), cache, argv=[sys.executable, "-P", "-c", SCREENS], terminal=slave, **terminal) as one:
+        os.close(slave)
+        try:
+            keys_pressed(master, one)
+            time.sleep(moment.uniform(0.0, 0.5))  # a random moment is what is waited for
+            one.living()
+            one.process.kill()
+            nothing_left(one, time.monotonic() + WITHIN_S)
+        finally:
+            os.close(master)
+        view = opened(one)
+        assert view is not None and view.end is not None and not view.end.complete

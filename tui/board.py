@@ -52,6 +52,7 @@ class Board(msgspec.Struct, frozen=True):
     items: dict[str, Decimal]  # so far
     left_s: float | None  # until everything is done
     elapsed_s: float | None
+    budget_usd: Decimal | None = None  # what all runs may cost together, where that was said
 
     def row(self, label: str | None) -> Row | None:
         """A backend by its label."""
@@ -61,8 +62,8 @@ class Board(msgspec.Struct, frozen=True):
 EMPTY = Board([], None, None, {}, None, None, None, None, None, {}, None, None)
 
 
-def answer_pieces(board: Board, *, short: bool = False) -> list[Piece]:
-    """Line 2: the answer in one sentence as far as it is known, with its origin; `short` for a narrow terminal."""
+def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> list[Piece]:
+    """Line 2: the answer in a sentence as far as it is known, and its origin; `short`, without `cost`: for less room."""
     comparison = board.comparison
     if comparison is None or not board.rows:
         return [
@@ -97,7 +98,7 @@ def answer_pieces(board: Board, *, short: bool = False) -> list[Piece]:
         else:
             rest = f" {base}" if short else f" as fast as {base}"
             clause = [(f"{row.label} is{sofar} ", "text"), speed, (rest, "text")]
-        if row.summary.usd is not None:
+        if cost and row.summary.usd is not None:
             clause.append((f", {usd_short(row.summary.usd)}" + ("" if short else " a run on AWS"), "text"))
         if summary.origin != "measured":
             places = (

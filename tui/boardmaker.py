@@ -66,6 +66,7 @@ class BoardMaker:
             items=_items(bills),
             left_s=None if any(left is None for left in lefts) else sum(left or 0.0 for left in lefts),
             elapsed_s=_elapsed_s(frame),
+            budget_usd=_budget(runs),
         )
 
     def _bill(self, run: RunView, now_s: float | None) -> RunCost:
@@ -126,6 +127,11 @@ def _expected(rows: list[Row], bills: Mapping[str, RunCost]) -> Decimal | None:
 
 def _bound(rows: list[Row]) -> Decimal | None:
     return total_usd(row.summary.bound_usd * row.outlook.runs for row in rows if row.summary.bound_usd is not None)
+
+
+def _budget(runs: list[RunView]) -> Decimal | None:
+    told = [run.started.pricing.max_usd for run in runs if run.started is not None]
+    return next((Decimal(usd) for usd in told if usd is not None), None)
 
 
 def _items(bills: list[RunCost]) -> dict[str, Decimal]:

@@ -378,4 +378,4 @@ def _s3_counts(cost: Cost | None) -> tuple[int, int]:
         gets = (usd - put * known.s3_put_usd) / known.s3_get_usd
         if gets >= 0 and gets == gets.to_integral_value():
             return put, int(gets)
-    return 0, round(usd / known.s3_get_usd)
+    return 0, int(usd / known.s3_get_usd)  # the rest is storage, less than a request's price

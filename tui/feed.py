@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from lbench.tui.following import EngineFeed
     from lbench.tui.recorded import RecordedFeed
 
-__all__ = ["BUDGET_S", "Feed", "Frame", "FrameState", "NoFeed", "disk_trouble", "epoch_s", "is_engine", "is_record"]
+__all__ = [
+    "BUDGET_S",
+    "Feed",
+    "Frame",
+    "FrameState",
+    "NoFeed",
+    "disk_trouble",
+    "epoch_s",
+    "is_engine",
+    "is_record",
+    "never_begun",
+]
 __all__ += ["now_of"]
 
 BUDGET_S = 0.03  # of folding per frame: what does not fit is folded in the next one
@@ -96,6 +107,13 @@ def disk_trouble(view: SessionView) -> str | None:
     """What the engine says of a disk that does not take the journal, until it takes it again."""
     told = next((warning.text for warning in reversed(view.warnings) if warning.code == "disk"), None)
     return None if told is None or "can be written again" in told else told
+
+
+def never_begun(view: SessionView) -> str | None:
+    """Why the plan could not be begun at all: nothing is deployed, say, or the data cannot be read."""
+    if view.runs:
+        return None
+    return next((warning.text for warning in reversed(view.warnings) if warning.code == "failed"), None)
 
 
 def epoch_s(started: str) -> float:

@@ -15,7 +15,7 @@ from lbench.engine.events import Event
 from lbench.engine.journal import JOURNAL_NAME
 from lbench.engine.plan import Plan
 from lbench.errors import EngineLostError, LbenchError
-from lbench.tui.feed import BUDGET_S, FeedKind, Frame, FrameState, disk_trouble, now_of
+from lbench.tui.feed import BUDGET_S, FeedKind, Frame, FrameState, disk_trouble, never_begun, now_of
 from lbench.tui.fold import Fold
 
 __all__ = ["EngineFeed"]
@@ -172,7 +172,7 @@ class EngineFeed:
             state,
             now_of(view, time.time()),
             behind=behind,
-            problem=self._problem or disk_trouble(view),
+            problem=self._problem or disk_trouble(view) or never_begun(view),
             folder=self._folder,
         )
 

@@ -6,16 +6,17 @@ import textwrap
 
 import msgspec
 
+from lbench.analysis.quoting import basis_text, quote_text
 from lbench.analysis.words import count_text
-from lbench.engine.cost import usd_short
+from lbench.config.settings import load
+from lbench.engine.expected import question, quotes
 from lbench.engine.machine import Environment
 from lbench.engine.plan import Plan, resolve_params
-from lbench.engine.pricing import bound_of
 from lbench.engine.samples import busy, machine_notices
 from lbench.tui.draw.ink import Piece
 from lbench.workloads import registry
 
-__all__ = ["Forecast", "busy_notice", "forecast"]
+__all__ = ["Forecast", "busy_notice", "forecast", "money_question"]
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -26,7 +27,9 @@ class Forecast(msgspec.Struct, frozen=True):
     runs: int = 0
     backends: int = 0
     bounds: list[str] = []  # a line for each backend that AWS would charge for
+    basis: list[str] = []  # where what is expected comes from
     left_out: list[str] = []
+    spends: bool = False  # money, on AWS
     problem: str | None = None
 
     def lines(self, width: int) -> list[list[Piece]]:
@@ -44,7 +47,7 @@ class Forecast(msgspec.Struct, frozen=True):
         told += [[(line, "text")] for line in self.bounds]
         if self.bounds:
             out = f"not in it: {'; '.join(self.left_out)}" if self.left_out else ""
-            said = f"emulated here: nothing is spent{'. ' + out if out else ''}"
+            said = ". ".join(filter(None, (*self.basis, "" if self.spends else "emulated here: nothing is spent", out)))
             told += [[(line, "quiet")] for line in textwrap.wrap(said, width)[:3]]
         return told
 
@@ -58,26 +61,32 @@ def forecast(plan: Plan) -> Forecast:
     params = resolve_params(plan)
     limits = registry.limits(registry.describe(plan.workload), params)
     runs = plan.repeats + plan.warmup
-    bounds: list[str] = []
+    told = quotes(plan, limits)
     left_out: list[str] = []
-    for choice in plan.backends:
-        bound = bound_of(choice, plan, limits)
-        if bound is None:
-            continue
-        left_out += [text for text in bound.left_out if text not in left_out]
-        if bound.usd is None:
-            bounds.append(f"{choice.label}: no bound on what AWS would charge")
-            continue
-        each, most = usd_short(bound.usd, up=True), usd_short(bound.usd * runs, up=True)
-        bounds.append(f"{choice.label}: AWS would charge at most {each} a run, {most} in all")
+    for quote in told:
+        left_out += [text for text in quote.left_out if text not in left_out]
     return Forecast(
         tasks=limits.tasks,
         sure=limits.sure,
         runs=runs * len(plan.backends),
         backends=len(plan.backends),
-        bounds=bounds,
+        bounds=[quote_text(quote) for quote in told],
+        basis=[text for text in map(basis_text, told) if text is not None],
         left_out=left_out,
+        spends=any(quote.spends for quote in told),
     )
+
+
+def money_question(plan: Plan) -> str | None:
+    """Why a person should be asked before this plan is started; None: there is no need. It is slow, as `forecast`.
+
+    Raises:
+        InputError: a parameter, a region or a setting that cannot be used.
+    """
+    if not any(choice.name == "lambda" for choice in plan.backends):
+        return None
+    limits = registry.limits(registry.describe(plan.workload), resolve_params(plan))
+    return question(quotes(plan, limits), load().values.ask_above_usd, plan.max_usd)
 
 
 def busy_notice() -> str | None:

@@ -41,6 +41,13 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of everything that is drawn at random")] = 1
     timeout: Annotated[float, Meta(gt=0, le=900, description="seconds that a task may take")] = 300.0
     retries: Annotated[int, Meta(ge=0, le=100, description="further attempts of a task that failed")] = 2
+    hedge: (
+        Annotated[
+            float, Meta(ge=0.5, lt=1, description="on AWS: issue again what is slower than this quantile, as 0.95")
+        ]
+        | None
+    ) = None
+    max_usd: Annotated[float, Meta(gt=0, lt=1e6, description="dollars that all runs together may cost")] | None = None
     data: Annotated[str | None, Meta(description="a data file; none: what the workload generates")] = None
 
 
@@ -109,6 +116,8 @@ class Draft:
             "seed": text_of(plan.seed),
             "timeout": text_of(plan.timeout_s),
             "retries": text_of(plan.retries),
+            "hedge": text_of(plan.hedge),
+            "max_usd": text_of(plan.max_usd),
             "data": text_of(plan.data),
         }
         self.backends: list[BackendForm] = []
@@ -259,6 +268,8 @@ class Draft:
             schedule=run.schedule,
             timeout_s=run.timeout,
             retries=run.retries,
+            hedge=run.hedge,
+            max_usd=run.max_usd,
             data=None if run.data is None else str(Path(run.data).expanduser().absolute()),
         )
 

@@ -47,6 +47,7 @@ class Entry(msgspec.Struct, frozen=True):
     verdict: list[Backend] = []  # of its last comparison
     invocations: int = 0
     worked_out: bool = False  # whether the three above are known
+    explored: int = 0  # updates of a session that was explored: runs that are no comparison
 
     @property
     def folder(self) -> Path:
@@ -129,6 +130,7 @@ def _worked_out(entry: Entry) -> Entry:
         usd=None if usd is None else usd_text(Decimal(usd)),
         verdict=verdict_of(_last_comparison(runs)),
         invocations=sum(len(run.columns) for run in runs),
+        explored=sum(run.planned.interaction is not None for run in runs),
         worked_out=True,
     )
     if not entry.told.running:
@@ -157,7 +159,7 @@ def _last_comparison(runs: list[RunView]) -> list[RunView]:
 
 def verdict_of(runs: list[RunView]) -> list[Backend]:
     """What a comparison came to, backend by backend."""
-    if not any(run.started is not None for run in runs):
+    if not any(run.started is not None and run.planned.interaction is None for run in runs):
         return []
     comparison = compare(runs, run_bill)
     return [

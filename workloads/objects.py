@@ -161,7 +161,7 @@ class S3Store:
 
     def get(self, key: str, sha256: str | None = None) -> bytes:
         """See `Store`. What comes torn is fetched again."""
-        return self._client.get(self._at(key, sha256))
+        return bytes(self._client.get(self._at(key, sha256)))
 
     def keys(self, prefix: str = "") -> list[str]:
         """See `Store`."""
@@ -208,5 +208,6 @@ def _client(place: Object) -> S3Client:
 
 
 def requests() -> dict[str, int]:
-    """Requests to S3 by all stores of this process since it began: {"get": n, "put": n}."""
-    return {name: sum(client.requests[name] for client in _all_clients) for name in ("get", "put")}
+    """Requests to S3 by all stores of this process since it began, and bytes stored: {"get": n, "put": n, "bytes": n}."""
+    counts = {name: sum(client.requests[name] for client in _all_clients) for name in ("get", "put")}
+    return counts | {"bytes": sum(client.stored_bytes for client in _all_clients)}

@@ -32,8 +32,12 @@ _FATAL_RUNTIME = {
     "Runtime.MarshalError": "the handler's answer is no JSON",
     "Function.ResponseSizeTooLarge": "the result is too large to come back inline",
 }
+# Errors of statuses that are else worth another try, and that another try does not mend.
 _FATAL_REFUSALS = frozenset(
     (
+        "CodeArtifactUserDeletedException",
+        "CodeArtifactUserFailedException",
+        "DurableExecutionAlreadyStartedException",
         "EC2AccessDeniedException",
         "InvalidRuntimeException",
         "InvalidSecurityGroupIDException",
@@ -43,6 +47,7 @@ _FATAL_REFUSALS = frozenset(
         "KMSDisabledException",
         "KMSInvalidStateException",
         "KMSNotFoundException",
+        "RuntimeVersionDeletedException",
     )
 )
 _REMEDIES = {
@@ -53,6 +58,19 @@ _REMEDIES = {
 }
 
 
+_NAMED_REMEDIES = {
+    name: "let the caller and the function's role use the key, enable it, or take it off the function"
+    for name in ("KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException")
+} | {
+    name: "run `lbench deploy` again"
+    for name in (
+        "CodeArtifactUserDeletedException",
+        "CodeArtifactUserFailedException",
+        "InvalidRuntimeException",
+        "InvalidZipFileException",
+        "RuntimeVersionDeletedException",
+    )
+}
 _NEARLY = 0.95  # of the front's patience: its clock starts a little after ours
 _FRONT_REMEDIES = {
     403: "the credentials may not call it (execute-api:Invoke)",
@@ -144,7 +162,7 @@ def read_queued(reply: Reply) -> Outcome | None:
     return outcome
 
 
-def read_letter(letter: bytes, arrived_s: float, connect_ms: float | None) -> tuple[Outcome, Answer | None]:
+def read_letter(letter: bytes | memoryview, arrived_s: float, connect_ms: float | None) -> tuple[Outcome, Answer | None]:
     """As `read_reply`, of an answer that came as a letter. What was billed is not in it."""
     outcome = Outcome(returned_s=arrived_s, connect_ms=connect_ms, response_bytes=len(letter))
     try:
@@ -288,9 +306,9 @@ def refused(reply: Reply) -> Failure:
             after = _number(said.retry_after)
         message = f"{text} ({said.Reason})" if said.Reason else text
         return Failure("throttled", kind, message, retriable=True, retry_after_s=after)
-    retriable = (reply.status >= 500 and kind not in _FATAL_REFUSALS) or reply.status in (408, 409, 410)
-    if not retriable and reply.status in _REMEDIES:
-        text = f"{text}: {_REMEDIES[reply.status]}"
+    retriable = (reply.status >= 500 or reply.status in (408, 409, 410)) and kind not in _FATAL_REFUSALS
+    if not retriable and (remedy := _NAMED_REMEDIES.get(kind) or _REMEDIES.get(reply.status)):
+        text = f"{text}: {remedy}"
     return Failure("error", kind, text, retriable=retriable)
 
 

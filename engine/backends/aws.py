@@ -28,7 +28,7 @@ __all__ = ["AwsBackend"]
 
 
 class AwsBackend(LambdaBackend):
-    """Calls the deployed function of the wanted memory size. What it stores lies under a prefix of its own, and goes at the end."""
+    """Calls the deployed function of the wanted size. What it stores lies under a prefix of its own, and goes at the end."""
 
     origin: Literal["measured", "emulated", "simulated"] = "measured"
 
@@ -46,6 +46,8 @@ class AwsBackend(LambdaBackend):
             f"the package of {found.deployment.stack}: Python {found.deployment.python} on {found.deployment.arch}",
         ]
         self.settings["stack"] = found.deployment.stack
+        self._prefix = f"{TEMPORARY}{secrets.token_hex(8)}"
+        self.settings["temporary"] = self._prefix  # what `lbench gc` removes where this process was killed
         self.settings["mark"] = self._mark  # what tells this run's lines in the log from another's
         self.settings["log_group"] = found.deployment.log_group
         # Above the burst of a ramp a call waits here for its turn.
@@ -67,7 +69,7 @@ class AwsBackend(LambdaBackend):
             region=self.region,
             endpoint=self._chosen.s3_endpoint or _named(s3.endpoint, self.region),
             bucket=self._found.deployment.bucket,
-            prefix=f"{TEMPORARY}{secrets.token_hex(8)}",
+            prefix=self._prefix,
             proxy=s3.proxy,
             ca_file=s3.ca_file,
         )

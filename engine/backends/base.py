@@ -93,6 +93,7 @@ class Outcome:
     response_bytes: int | None = None
     via_s3: bool = False
     s3_requests: dict[str, int] = field(default_factory=dict)  # {"put": n, "get": n}
+    s3_bytes: int = 0  # put there
     request_id: str | None = None
     discarded: bool = False  # it ran and is no sample: recorded as superseded
 

@@ -142,6 +142,8 @@ class EmulatedBackend(LambdaBackend):
                 conditions=self._conditions, cpu_share=self._cpu_share, front_timeout_s=self._front_timeout_s
             ),
         )
+        if self._chosen.transport == "event":
+            await store.keys("letters")  # the embedded S3 starts now, not inside the first run
         front = f"{self._emulator.endpoint}/_lbench/http-api"
         self._front = Resolved(front, self.region), self._front_timeout_s
         self.cpu_share_method, memory_method = await self._emulator.methods()

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from lbench.engine.backends.answers import read_letter, read_queued
 from lbench.engine.backends.base import Outcome
@@ -35,7 +36,7 @@ class Letterbox:
     def __init__(self, store: ObjectStore, counted: Callable[[str], None]) -> None:
         self._store = store
         self._counted = counted
-        self._awaited: dict[str, asyncio.Future[bytes]] = {}
+        self._awaited: dict[str, asyncio.Future[bytes | memoryview]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._fetching: set[asyncio.Task[None]] = set()
 
@@ -43,13 +44,13 @@ class Letterbox:
         """Where a new letter is to lie."""
         return self._store.place("letter", folder=_FOLDER)
 
-    async def wait(self, place: Object) -> bytes:
+    async def wait(self, place: Object) -> bytes | memoryview:
         """The letter's bytes, once it has come.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
         """
-        arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        arrived: asyncio.Future[bytes | memoryview] = asyncio.get_running_loop().create_future()
         self._awaited[place.key] = arrived
         if self._looking is None or self._looking.done():
             self._looking = asyncio.get_running_loop().create_task(self._look())
@@ -85,12 +86,12 @@ class Letterbox:
                 self._start(self._fetch(key, self._awaited.pop(key)) if key in self._awaited else self._delete(key))
             wait_s = max(_SHORTEST_S, wait_s / 2) if found else min(_LONGEST_S, wait_s * 1.5)
 
-    def _start(self, work: object) -> None:
-        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._fetching.add(task)
         task.add_done_callback(self._fetching.discard)
 
-    async def _fetch(self, key: str, arrived: asyncio.Future[bytes]) -> None:
+    async def _fetch(self, key: str, arrived: asyncio.Future[bytes | memoryview]) -> None:
         try:
             letter = await self._store.get(self._store.at(key))
         except ObjectStoreError as error:

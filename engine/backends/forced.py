@@ -9,9 +9,11 @@ from pathlib import Path
 import msgspec
 
 from lbench.config.folders import data_folder
+from lbench.engine.emulator.guardian import start_ticks
+from lbench.engine.living import is_there
 from lbench.errors import LbenchError
 
-__all__ = ["Forced", "forget", "records", "remember"]
+__all__ = ["Forced", "forget", "is_held", "records", "remember"]
 
 
 class Forced(msgspec.Struct, frozen=True):
@@ -20,8 +22,16 @@ class Forced(msgspec.Struct, frozen=True):
     function: str
     region: str
     variable: str
-    process: int = 0  # that did so; 0: this one
+    process: int = 0  # that did so, and when that began (the kernel's count), so that its number is not mistaken
+    began: int | None = None
     format: int = 1
+
+
+def is_held(record: Forced) -> bool:
+    """Whether the process that changed it still lives, and will put it back itself."""
+    if not record.began:  # there is no /proc
+        return is_there(record.process)
+    return start_ticks(record.process) == record.began
 
 
 def remember(record: Forced) -> None:
@@ -34,7 +44,11 @@ def remember(record: Forced) -> None:
     new = path.with_suffix(".new")
     try:
         with new.open("wb") as file:
-            file.write(msgspec.json.encode(msgspec.structs.replace(record, process=os.getpid())))
+            file.write(
+                msgspec.json.encode(
+                    msgspec.structs.replace(record, process=os.getpid(), began=start_ticks(os.getpid()))
+                )
+            )
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)

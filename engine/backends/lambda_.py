@@ -152,6 +152,7 @@ class LambdaBackend:
             assert self._store is not None
             self._data = await self._store.put_file("data", data.path, data.digest)
             self.own_s3["put"] = self.own_s3.get("put", 0) + 1
+            self.own_s3["bytes"] = self.own_s3.get("bytes", 0) + data.bytes
 
     async def invoke(self, call: Call) -> Outcome:
         """Run one call on Lambda. Cancelling closes its connection; the function runs on to its deadline at most.
@@ -198,12 +199,17 @@ class LambdaBackend:
         if answer is not None:
             self._learn(answer, outcome, sent_s)
             for name, count in answer.s3.items():
-                made[name] = made.get(name, 0) + count
+                if name != "bytes":
+                    made[name] = made.get(name, 0) + count
+            outcome.s3_bytes = answer.s3.get("bytes", 0) + (
+                0 if answer.result_at is None else answer.result_at.bytes or 0
+            )
             if answer.result_at is not None and outcome.failure is None:
                 await self._collect(call, answer.result_at, outcome, store)
                 made["get"] = made.get("get", 0) + 1
         outcome.via_s3 |= event.task_at is not None or (answer is not None and answer.result_at is not None)
         outcome.s3_requests = made
+        outcome.s3_bytes += 0 if event.task_at is None else len(call.task)
         return outcome
 
     def environments(self) -> list[EnvironmentInfo]:

@@ -36,6 +36,7 @@ DEADLINE_EXCEEDED = "DeadlineExceeded"  # Failure.type: the task took longer tha
 WORKER_DIED = "WorkerDied"  # Failure.type: the process ended under the call
 
 _GRACE_S = 0.1  # at least, for a worker to stop
+_AGAIN_S = 0.003
 _BLAS_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -162,10 +163,14 @@ class LocalBackend:
         worker = lane.worker
         lane.reply = stopped = asyncio.get_running_loop().create_future()
         stopped.add_done_callback(lambda future: future.cancelled() or future.exception())
+        grace_s = max(_GRACE_S, (lane.info.init_ms or 0.0) / 1000)
+        wait_s = _AGAIN_S
         try:
-            if worker.child.returncode is None:
+            # Again and again: a signal that finds the call still on its way, not begun, stops nothing.
+            while not stopped.done() and grace_s > 0 and worker.child.returncode is None:
                 os.kill(worker.child.pid, STOP)
-            await asyncio.wait({stopped}, timeout=max(_GRACE_S, (lane.info.init_ms or 0.0) / 1000))
+                await asyncio.wait({stopped}, timeout=min(wait_s, grace_s))
+                grace_s, wait_s = grace_s - wait_s, 2 * wait_s
         finally:
             if lane.reply is stopped:
                 self._pool.replace(worker)

@@ -1,7 +1,7 @@
 """How many calls at once an AWS account carries, and how fast that may grow (`config/limits.toml` has the sources).
 
-The account's limit is one pool for all functions in a region; a function with reserved concurrency has its own share. A tenth
-of the pool is left to whatever else the account runs, unless `--concurrency` says otherwise.
+The account's limit is one pool for all functions in a region; a function with reserved concurrency has its own share. A
+tenth of the pool is left to whatever else the account runs, unless `--concurrency` says otherwise.
 """
 
 from __future__ import annotations

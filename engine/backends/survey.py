@@ -1,4 +1,4 @@
-"""Before anything is measured: what is deployed on AWS, and whether this run can use it. Each problem is a line with its remedy."""
+"""Before anything is measured: what is deployed on AWS, and whether this run can use it; each problem with its remedy."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def test_a_job_runs_on_aws_beside_this_machine_and_is_checked(aws_lambda: Any) -
     aws_lambda.quota = 10
     done = lbench(
         "run", "mandelbrot", "-p", "size=100", "--tasks", "4", "--repeats", "2", "-b", "sequential", "-b", "lambda",
-        "--json",
+        "--json", "--yes",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -45,7 +45,7 @@ def test_a_job_runs_on_aws_beside_this_machine_and_is_checked(aws_lambda: Any) -
 def test_an_audit_replaces_what_was_estimated(aws_lambda: Any) -> None:
     aws_lambda.deploy()
     aws_lambda.tails = False  # they get lost on their way
-    line = ("run", "probe", "--tasks", "3", "--repeats", "1", "-b", "lambda", "--json")
+    line = ("run", "probe", "--tasks", "3", "--repeats", "1", "-b", "lambda", "--json", "--yes")
     estimated = json.loads(lbench(*line).stdout)["runs"][0]["invocations"]
     assert {one["billed_source"] for one in estimated} == {"estimated"}
     done = lbench(*line, "--audit")
@@ -56,14 +56,28 @@ def test_an_audit_replaces_what_was_estimated(aws_lambda: Any) -> None:
 
 
 def test_what_cannot_run_is_one_line_and_exit_code_2_and_nothing_is_recorded(aws_lambda: Any) -> None:
-    missing = lbench("run", "probe", "-b", "lambda")
+    missing = lbench("run", "probe", "-b", "lambda", "--yes")
     assert missing.returncode == 2
     assert "nothing is deployed as lbench in us-east-1: run `lbench deploy`" in missing.stderr
     aws_lambda.deploy()
     aws_lambda.quota = 10
-    much = lbench("run", "probe", "-b", "lambda", "--concurrency", "11")
+    much = lbench("run", "probe", "-b", "lambda", "--concurrency", "11", "--yes")
     assert much.returncode == 2
     assert "--concurrency 11: the account's limit in us-east-1 is 10 environments" in much.stderr
     for refused in (missing, much):
         assert refused.stdout == "" and "Traceback" not in refused.stderr
     assert json.loads(lbench("sessions", "--json").stdout) == []
+
+
+def test_the_same_job_fails_behind_the_front_and_succeeds_without_it() -> None:
+    done = lbench(
+        "run", "probe", "-p", "kind=sleep", "-p", "seconds=1.2", "--tasks", "1", "--repeats", "1", "--concurrency", "1",
+        "-b", "emulated:transport=direct@direct", "-b", "emulated:transport=event@event",
+        "-b", "emulated:transport=http-api,front_timeout=0.8@front",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "✔ same" in done.stdout
+    told = "front: task 0 failed: FrontTimeout: the HTTP API front gives up after 0.8 s, while the function runs on unheard"
+    assert told in " ".join(done.stdout.split())
+    assert "use --transport direct or event" in " ".join(done.stdout.split())
+    assert "failed: front." in " ".join(done.stdout.split())

@@ -6,6 +6,8 @@ import asyncio
 import datetime
 import http.server
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -350,3 +352,14 @@ def test_a_damaged_cache_is_as_none(content: bytes) -> None:
     shipped = prices.rates("us-east-1", "x86_64")
     (prices.cache_folder("prices") / "us-east-1.json").write_bytes(content)
     assert prices.rates("us-east-1", "x86_64") == shipped
+
+
+def test_the_command_refreshes_and_shows_where_each_price_is_from(api: PriceList) -> None:
+    argv = [sys.executable, "-m", "lbench", "prices", "--refresh", "--region", "us-east-1", "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)["prices"]
+    assert len(told) == len(WANTED) and all(row["refreshed"] and row["age_days"] <= 1 for row in told)
+    api.refusal = (400, "AccessDeniedException")
+    refused = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1

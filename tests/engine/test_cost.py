@@ -287,3 +287,17 @@ def test_people_read_two_digits(usd: str, text: str) -> None:
 @given(st.decimals(0, 10**9, places=12))
 def test_a_bound_is_never_shown_as_less_than_it_is(usd: Decimal) -> None:
     assert Decimal(usd_short(usd, up=True).lstrip("$").replace(",", "")) >= usd
+
+
+def test_bytes_in_s3_are_charged_for_the_time_they_lie_there() -> None:
+    here = rates("us-east-1", "x86_64")
+    month_s = 30 * 24 * 3600
+
+    def s3(byte_s: int) -> Decimal | None:
+        return run_cost(here, [], memory_mb=128, s3_requests={"put": 1}, s3_byte_s=byte_s).items.s3
+
+    assert s3(0) == Decimal("0.000005")
+    assert s3(2**30 * month_s) == Decimal("0.000005") + Decimal("0.023")
+    assert s3(1) == Decimal("0.000005") + Decimal("0.000000000000000009")  # 8.3e-18, rounded up
+    left = run_cost(rates("af-south-1", "x86_64"), [], memory_mb=128, s3_requests={}, s3_byte_s=1).left_out
+    assert "s3: no price for af-south-1" in left

@@ -9,7 +9,6 @@ import json
 import random
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -61,9 +60,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Package]:
             archive.writestr(zipfile.ZipInfo(MANIFEST), msgspec.json.encode(manifest))
             archive.writestr(zipfile.ZipInfo("content"), content)
         data = path.read_bytes()
-        return Package(
-            path=path, sha256=hashlib.sha256(data).hexdigest(), zipped_bytes=len(data), manifest=manifest
-        )
+        return Package(path=path, sha256=hashlib.sha256(data).hexdigest(), zipped_bytes=len(data), manifest=manifest)
 
     return make
 
@@ -186,7 +183,9 @@ async def test_a_package_of_several_parts_arrives_whole(aws: Any, package: Calla
 
 
 @pytest.mark.parametrize("state", ["ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS", "DELETE_FAILED", "CREATE_FAILED"])
-async def test_what_an_earlier_attempt_left_is_removed_first(aws: Any, package: Callable[..., Package], state: str) -> None:
+async def test_what_an_earlier_attempt_left_is_removed_first(
+    aws: Any, package: Callable[..., Package], state: str
+) -> None:
     await deploy_it(package("a"))
     aws.stack("lbench").status = state
     before = aws.stack("lbench").stack_id
@@ -198,7 +197,9 @@ async def test_what_an_earlier_attempt_left_is_removed_first(aws: Any, package: 
     assert aws.contents() == EMPTY
 
 
-async def test_a_roll_back_that_failed_is_resumed(aws: Any, aws_server: ModuleType, package: Callable[..., Package]) -> None:
+async def test_a_roll_back_that_failed_is_resumed(
+    aws: Any, aws_server: ModuleType, package: Callable[..., Package]
+) -> None:
     await deploy_it(package("a"))
     aws.stack("lbench").status = "UPDATE_ROLLBACK_FAILED"
 
@@ -282,7 +283,9 @@ async def test_a_bucket_removed_by_hand_is_told_of(aws: Any, package: Callable[.
     there = (await deploy_it(package("a"))).deployment
     client("s3").delete_object(Bucket=there.bucket, Key=f"code/{package('a').sha256}.zip")
     client("s3").delete_bucket(Bucket=there.bucket)
-    with pytest.raises(AwsError, match=r"the bucket of the stack lbench .* is gone.*`lbench destroy`, then `lbench deploy`"):
+    with pytest.raises(
+        AwsError, match=r"the bucket of the stack lbench .* is gone.*`lbench destroy`, then `lbench deploy`"
+    ):
         await deploy_it(package("b"))
 
 

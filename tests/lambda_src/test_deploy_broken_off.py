@@ -54,7 +54,13 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Package]:
     for name in ("first", "second"):
         path = tmp_path_factory.mktemp("packages") / f"{name}.zip"
         manifest = Manifest(
-            lbench_version="0", handler="h.h", python="3.13", arch="x86_64", workloads=(name,), packages={}, compiled=None
+            lbench_version="0",
+            handler="h.h",
+            python="3.13",
+            arch="x86_64",
+            workloads=(name,),
+            packages={},
+            compiled=None,
         )
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr(MANIFEST, msgspec.json.encode(manifest))
@@ -102,7 +108,7 @@ async def test_a_first_deployment(aws: Any, packages: list[Package], looks: int)
         aws.reset()
         aws.looks = looks
         reached = await _broken_off(lambda session: _deploy(session, package), at)
-        if at % 2:  # by turns: what the next command is
+        if (at + looks) % 2:  # by turns: what the next command is
             await _deploy(Session(), package)
             _is_deployed(aws, package)
         await _destroy(Session())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import lbench.tui.screens.setup as set_up
+from lbench.errors import InputError
 from lbench.tui.app import LbenchApp
 from lbench.tui.feed import Frame
 from lbench.tui.following import EngineFeed
@@ -18,6 +20,8 @@ from lbench.tui.screens.help import _NAMES, HelpScreen, _classes, parts
 from lbench.tui.screens.sessions import SessionsScreen
 from lbench.tui.theme import DARK, LIGHT
 from lbench.tui.widgets.shelf_table import ShelfTable
+from lbench.tui.widgets.timeline import Timeline
+from lbench.tui.widgets.title import Keys
 
 AppOf = Callable[..., LbenchApp]
 ScreenText = Callable[[LbenchApp], str]
@@ -55,6 +59,11 @@ def calm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(set_up, "busy_notice", lambda: None)
     monkeypatch.setattr(LbenchApp, "start", lambda app, plan: None)  # no engine is started
 
+    def refuse(on_hangup: str) -> None:
+        raise InputError("no engine in this test")
+
+    monkeypatch.setattr("lbench.tui.launch.launched", refuse)
+
 
 async def ready(pilot: Any, keys: tuple[str, ...]) -> None:
     app = pilot.app
@@ -62,6 +71,10 @@ async def ready(pilot: Any, keys: tuple[str, ...]) -> None:
         app.tick()
         await pilot.pause()
     for key in keys:
+        if key == "TIMELINE":
+            [one for one in app.screen.query(Timeline) if one.run is not None and one.display][-1].focus()
+            await pilot.pause()
+            continue
         await pilot.press(key)
         await pilot.pause()
         if isinstance(app.screen, SessionsScreen):
@@ -108,6 +121,8 @@ PLACES: dict[str, tuple[str, tuple[str, ...]]] = {
     "a record": ("record", ()),
     "a replay": ("record", ("space", "space", "right", "right")),
     "a run": ("live", ()),
+    "a timeline": ("still", ("TIMELINE", "right", "plus", "plus")),
+    "a card": ("still", ("TIMELINE", "n", "enter")),
     "the set-up": ("none", ("r", "right")),
     "a field of the set-up": ("none", ("r", "down", "down", "down", "down", "down")),
     "a backend of the set-up": ("none", ("b", "down")),
@@ -118,27 +133,38 @@ PLACES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+@pytest.fixture
+def fresh(recorded: Path, making: ModuleType, app_of: AppOf, still: Any) -> Callable[[str], LbenchApp]:
+    """An app for a place, with three sessions on the shelf."""
+    for identity in ("20261101-000000-0000", "20261102-000000-0000"):
+        making.write_session(recorded.parent / identity, making.events(identity=identity))
+
+    def make(place: str) -> LbenchApp:
+        match PLACES[place][0]:
+            case "record":
+                return app_of(RecordedFeed.of(recorded))
+            case "live":
+                return app_of(AtWork(recorded, making))
+            case "still":
+                return app_of(still(None, picture=False))
+        return app_of(None)
+
+    return make
+
+
 @pytest.mark.parametrize("place", PLACES)
 async def test_every_key_in_the_footer_does_something(
-    place: str, recorded: Path, making: ModuleType, app_of: AppOf, screen_text: ScreenText
+    place: str, fresh: Callable[[str], LbenchApp], screen_text: ScreenText
 ) -> None:
-    making.write_session(recorded.parent / "20261101-000000-0000", making.events(identity="20261101-000000-0000"))
-    making.write_session(recorded.parent / "20261102-000000-0000", making.events(identity="20261102-000000-0000"))
-    kind, before = PLACES[place]
-
-    def fresh() -> LbenchApp:
-        if kind == "record":
-            return app_of(RecordedFeed.of(recorded))
-        return app_of(AtWork(recorded, making) if kind == "live" else None)
-
-    app = fresh()
+    before = PLACES[place][1]
+    app = fresh(place)
     async with app.run_test(size=(120, 24)) as pilot:
         await ready(pilot, before)
         keys = shown_keys(app, everywhere=place in ("before the first run", "a record"))
     assert keys
-    idle = []
+    moved: dict[str, bool] = {}  # by meaning: of two ways, one may have nowhere to go
     while keys:  # in one app as long as the place is the same
-        app = fresh()
+        app = fresh(place)
         async with app.run_test(size=(120, 24)) as pilot:
             await ready(pilot, before)
             stack = list(app.screen_stack)
@@ -150,13 +176,43 @@ async def test_every_key_in_the_footer_does_something(
                 if not app._exit:
                     app.tick()
                     await pilot.pause()
-                if state(app, "" if app._exit else screen_text(app)) == was:
-                    idle.append((key, meaning))
-                if app._exit or list(app.screen_stack) != stack or meaning in ("choose", "delete"):
+                moved.setdefault(meaning, False)
+                moved[meaning] |= state(app, "" if app._exit else screen_text(app)) != was
+                if (
+                    app._exit
+                    or list(app.screen_stack) != stack
+                    or meaning in ("choose", "delete", "follow", "next error")
+                ):
                     break
-    # At an end of a list or of a choice, the key that goes further has nowhere to go.
-    idle = [one for one in idle if one[1] not in ("select", "choose", "field")]
-    assert idle == []
+    assert [meaning for meaning, did in moved.items() if not did] == []
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_at_80_columns_no_hint_is_cut_off_and_what_matters_is_there(
+    place: str, fresh: Callable[[str], LbenchApp], screen_text: ScreenText
+) -> None:
+    app = fresh(place)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot, PLACES[place][1])
+        footer = screen_text(app).splitlines()[-1]
+        if place.startswith("a question"):
+            return  # the line below a question is that of the screen beneath it
+        told = app.screen.query_one(Keys)
+        entries = [f"{key} {meaning}" for key, meaning in told.entries()]
+        for entry in re.split(r"  +", footer.strip()):
+            assert entry in entries
+        assert len(footer) <= 80
+        meanings = {entry.partition(" ")[2] for entry in re.split(r"  +", footer.strip())}
+        offered = {meaning for _, meaning in told.entries()}
+        assert {"help", "quit", "back", "start", "run", "inspect", "cancel"} & offered <= meanings
+
+
+async def test_nothing_is_offered_to_inspect_while_nothing_has_returned(app_of: AppOf, still: Any) -> None:
+    for feed, offered in ((None, False), (still(0.0, picture=False), False), (still(None, picture=False), True)):
+        app = app_of(feed)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await ready(pilot, ())
+            assert ("inspect" in dict(shown_keys(app, everywhere=True)).values()) is offered
 
 
 async def test_the_help_tells_every_key_of_every_screen(app_of: AppOf) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,50 @@ def test_a_disk_that_takes_no_session_is_told_on_the_screen(program: Program, tm
     terminal.wait_for("cannot make the folder")
     terminal.send("q")
     assert terminal.wait() == 0
+
+
+_READ_ONLY = """
+import os, sys
+mount = 'mount --bind "$XDG_DATA_HOME" "$XDG_DATA_HOME" && mount -o remount,ro,bind "$XDG_DATA_HOME"'
+space = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+os.execvp("unshare", [*space, "sh", "-c", mount + ' && exec "$0" -P -m lbench', sys.executable])
+"""
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> None:
+    """Skips where nothing can be mounted in a namespace of one's own."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    space = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    try:
+        done = subprocess.run([*space, "mount", "-t", "tmpfs", "-o", "ro", "none", str(folder)], capture_output=True)
+    except OSError as error:
+        pytest.skip(f"no unshare here: {error.strerror}")
+    if done.returncode:
+        pytest.skip(f"this user may mount nothing: {done.stderr.decode(errors='replace').strip()}")
+
+
+@pytest.mark.usefixtures("mounts")
+def test_a_read_only_disk_is_told_of_where_something_would_be_written_and_can_be_read(
+    program: Program, recorded: Path
+) -> None:
+    terminal = program(script=_READ_ONLY)
+    terminal.wait_for("quit")
+    terminal.send("4")
+    terminal.wait_for("1 session")
+    terminal.wait_for("complete")
+    terminal.send("d")
+    terminal.wait_for("delete")
+    terminal.send("y")
+    terminal.wait_for("Read-only file system")
+    assert recorded.is_dir()
+    terminal.send("\r")  # it opens all the same
+    terminal.wait_for("whole")
+    terminal.send("r")
+    terminal.wait_for("starts it")
+    terminal.send("\r")
+    terminal.wait_for("cannot record a session")
+    terminal.send("q")
+    assert terminal.wait() == 0
+    assert terminal.left_on() == []

@@ -36,11 +36,11 @@ class _Column(msgspec.Struct, frozen=True):
 
 _COLUMNS = (
     _Column("N", 4, 1, lambda tally: f"{tally.count:,}" if tally.count else "", "quiet"),
-    _Column("FIRST", 6, 3, lambda tally: ms(tally.first_ms)),
+    _Column("FIRST", 6, 4, lambda tally: ms(tally.first_ms)),
     _Column("P50", 6, 0, lambda tally: ms(None if tally.p50 is None else tally.p50.value), "bright!"),
-    _Column("95 %", 10, 2, lambda tally: spread(tally.p50), "quiet"),
+    _Column("95 %", 10, 3, lambda tally: spread(tally.p50), "quiet"),
     _Column("P95", 6, 0, lambda tally: ms(tally.p95_ms)),
-    _Column("$ EACH", 9, 1, lambda tally: "–" if tally.usd is None else usd_short(tally.usd)),
+    _Column("$ EACH", 9, 2, lambda tally: "–" if tally.usd is None else usd_short(tally.usd)),
 )
 _LABEL = 11
 
@@ -70,17 +70,17 @@ class ExploreBackends(Lines, can_focus=True):
 
     def on_focus(self) -> None:
         """The cursor shows."""
-        self.redraw()
+        self.call_later(self.redraw)
 
     def on_blur(self) -> None:
         """The cursor hides."""
-        self.redraw()
+        self.call_later(self.redraw)
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """Heading, titles, a line for each."""
         palette = self.palette
         columns = list(_COLUMNS)
-        for rank in (3, 2, 1):
+        for rank in (4, 3, 2, 1):
             if 4 + _LABEL + sum(column.width + 1 for column in columns) <= width:
                 break
             columns = [column for column in columns if column.rank != rank]

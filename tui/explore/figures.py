@@ -24,6 +24,7 @@ class Tally(msgspec.Struct, frozen=True):
     backend: str
     origin: Origin
     latencies_ms: tuple[float, ...]  # of the finished ones but the warm-up, in their order
+    steps_ms: tuple[float | None, ...]  # of a scripted sequence: step by step, None for one that did not finish
     p50: Estimate | None
     p95_ms: float | None
     first_ms: float | None  # median of the time to the first picture
@@ -115,6 +116,7 @@ def _tally(label: str, group: list[_Update], scripted: bool) -> Tally:
         backend=planned.backend,
         origin=planned.origin,
         latencies_ms=latencies,
+        steps_ms=tuple(update.latency_ms for update in group[1:]) if scripted else (),
         p50=median_estimate(latencies),
         p95_ms=quantile(latencies, 0.95),
         first_ms=statistics.median(firsts) if firsts else None,

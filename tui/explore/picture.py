@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.segment import Segment
 from textual.binding import Binding
 from textual.strip import Strip
 
@@ -40,6 +39,7 @@ class ExplorePicture(Lines, can_focus=True):
         super().__init__(id="picture")
         self._blocks: Blocks | None = None
         self._window: Window | None = None  # of the plane, where it is one
+        self._told: object = None  # what is drawn: a picture is dear, and the cores are at work on the next
         self._title = ""
         self._measure: list[Piece] = []
         self._accent = "text"
@@ -54,17 +54,20 @@ class ExplorePicture(Lines, can_focus=True):
 
     def show(self, blocks: Blocks | None, window: Window | None, title: str, measure: list[Piece], accent: str) -> None:
         """Draw what has come by now. Without blocks, the picture before is moved to the window."""
-        self._blocks, self._window = blocks, window
-        self._title, self._measure, self._accent = title, measure, accent
-        self.redraw()
+        told = (id(blocks), 0 if blocks is None else blocks.version, window, title, measure, accent)
+        if told != self._told:
+            self._told = told
+            self._blocks, self._window = blocks, window
+            self._title, self._measure, self._accent = title, measure, accent
+            self.redraw()
 
     def on_focus(self) -> None:
         """The mark shows."""
-        self.redraw()
+        self.call_later(self.redraw)
 
     def on_blur(self) -> None:
         """The mark hides."""
-        self.redraw()
+        self.call_later(self.redraw)
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """The heading and the picture."""
@@ -98,9 +101,7 @@ class ExplorePicture(Lines, can_focus=True):
         palette = self.palette
         inertia = np.asarray(told["inertia"], dtype=float)
         low = 5 if height >= 22 and len(inertia) > 1 else 0
-        lines = scatter_pieces(
-            told["points"], told["labels"], told["centroids"], blocks.trail, width, height - low
-        )
+        lines = scatter_pieces(told["points"], told["labels"], told["centroids"], blocks.trail, width, height - low)
         strips = [line(palette, pieces, width) for pieces in lines]
         if low:
             share = inertia[-1] / inertia[0] if inertia[0] else 1.0

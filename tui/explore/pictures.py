@@ -36,6 +36,7 @@ class Blocks:
         self.trail: list[NDArray[Any]] = []
         self.points: list[tuple[float, float]] = []
         self.label = ""
+        self.version = 0  # grows with each block
         self._path = None if folder is None else folder / _NAME
         self._read = 0
 
@@ -80,6 +81,7 @@ class Blocks:
                     return False
         except (EncodingError, KeyError, TypeError, ValueError, IndexError):
             return False
+        self.version += 1
         return True
 
     def _rows(self, block: dict[str, Any], coarse: bool) -> None:

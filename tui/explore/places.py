@@ -41,5 +41,5 @@ def places(width: int, height: int, *, sliders: int, backends: int, replay: bool
             told[name] = Region(x, y, side, rows)
             y += rows + roomy
     if end - y >= 2:
-        told["strip"] = Region(x, y, side, min(end - y, 11))
+        told["strip"] = Region(x, y, side, min(end - y, max(11, height // 3)))
     return told

@@ -99,6 +99,11 @@ class Scene(msgspec.Struct, frozen=True):
         """Whether it is a picture that is panned and zoomed."""
         return self.workload == "mandelbrot"
 
+    @property
+    def computed(self) -> dict[str, Any]:
+        """The values that a run tells of; the others are how it was asked for."""
+        return {name: value for name, value in self.values.items() if name not in ("detail", "tasks", "data")}
+
     def slider(self, name: str) -> Slider:
         """One of them."""
         return next(slider for slider in self.sliders if slider.name == name)
@@ -199,7 +204,9 @@ class Scene(msgspec.Struct, frozen=True):
                 "window": list(self.window(columns, rows)),
             }
         elif data:  # then the file's rows and columns count
-            params = {name: value for name, value in values.items() if name not in ("n_samples", "n_features", "spread")}
+            params = {
+                name: value for name, value in values.items() if name not in ("n_samples", "n_features", "spread")
+            }
         return Plan(
             workload=self.workload,
             params=params,
@@ -214,14 +221,14 @@ class Scene(msgspec.Struct, frozen=True):
 def _place(stops: tuple[Any, ...], value: Any, by: int) -> int:
     """Where a value is among the stops; one between two counts as the one that `by` leads away from."""
     if value in stops:
-        return stops.index(value)
+        return int(stops.index(value))
     known = [stop for stop in stops if stop is not None]
     below = sum(stop < value for stop in known) + (stops[0] is None)
-    return max(0, below - 1) if by > 0 else below
+    return int(max(0, below - 1) if by > 0 else below)
 
 
 def _within(value: float) -> float:
-    return max(-3.0, min(3.0, value))
+    return max(-2.2, min(2.2, value))
 
 
 def slider_share(scene: Scene, slider: Slider) -> float | None:

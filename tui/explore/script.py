@@ -6,22 +6,22 @@ from lbench.tui.explore.scene import Scene
 
 __all__ = ["interleaved", "sequence"]
 
-# Twenty-four of a person's steps, back to where they began.
-_PLANE = "rrr+d+d+lll]]uu--[[rdl-ur"
+# A person's steps over the plane: right, left, up, down, closer, further, more and fewer iterations. Then home again.
+_PLANE = "rrr+d+d+lll]]uu--[[rdl-"
 
 
 def sequence(scene: Scene) -> list[Scene]:
-    """What is looked at one after the other; the first is the scene as it stands, to warm up."""
+    """What is looked at one after the other; the first and the last are the scene as it stands."""
     steps = [scene]
     if scene.plane:
-        for letter in _PLANE[:24]:
+        for letter in _PLANE:
             steps.append(_moved(steps[-1], letter))
-        return steps
+        return [*steps, scene]
     main = scene.main_slider()
     other = scene.sliders[1].name
     for name, by in [(main, 1)] * 3 + [(other, -1)] * 2 + [(main, -1)] * 3 + [(other, 1)] * 2 + [(main, -1), (main, 1)]:
         steps.append(steps[-1].stepped(name, by))
-    return steps
+    return [*steps, scene]
 
 
 def _moved(scene: Scene, letter: str) -> Scene:

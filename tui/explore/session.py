@@ -55,9 +55,7 @@ class Exploring:
 
     def toggle(self) -> None:
         """Compare the current backend, or not."""
-        self.backends = [
-            Chosen(one.choice, one.compared != (one.choice.label == self.label)) for one in self.backends
-        ]
+        self.backends = [Chosen(one.choice, one.compared != (one.choice.label == self.label)) for one in self.backends]
 
     def next_backend(self, by: int) -> None:
         """Another one computes."""
@@ -72,10 +70,15 @@ class Exploring:
 
     # -- the engine
 
+    @property
+    def wants(self) -> bool:
+        """Whether something waits to be sent."""
+        return self._wanted is not None or self._script is not None
+
     def want(self, plan: Plan) -> None:
         """Compute this instead of all before."""
         self._wanted, self._script = plan, None
-        self._pressed_s = time.monotonic() if self._pressed_s is None else self._pressed_s
+        self._pressed_s = time.monotonic()
 
     def want_script(self, plans: list[Plan]) -> None:
         """Compute these one after the other."""
@@ -84,7 +87,7 @@ class Exploring:
 
     def send(self, warnings: int) -> bool:
         """Give the engine what is wanted, if it listens; whether there was anything."""
-        if self.feed is None or not self.feed.listening or (self._wanted is None and self._script is None):
+        if self.feed is None or not self.feed.listening or not self.wants:
             return False
         self.generation += 1
         self.warned = warnings
@@ -95,7 +98,7 @@ class Exploring:
 
     def waits(self, run: RunView | None, warnings: int) -> bool:
         """Whether something that was asked for has not come, and may still come."""
-        if self._wanted is not None or self._script is not None:
+        if self.wants:
             return True
         if self.feed is None or self.feed.over or not self.generation or warnings > self.warned:
             return False

@@ -43,11 +43,11 @@ class Sliders(Lines, can_focus=True):
 
     def on_focus(self) -> None:
         """The cursor shows."""
-        self.redraw()
+        self.call_later(self.redraw)
 
     def on_blur(self) -> None:
         """The cursor hides."""
-        self.redraw()
+        self.call_later(self.redraw)
 
     def action_move(self, by: int) -> None:
         """The next or the previous one."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lbench.analysis.statistics import Estimate, ratio_estimate
+from lbench.analysis.statistics import Estimate, median_estimate
+from lbench.analysis.words import times_text
 from lbench.engine.backends import catalog
 from lbench.engine.cost import usd_short
 from lbench.tui.draw.ink import Piece
@@ -30,27 +31,36 @@ def spread(estimate: Estimate | None) -> str:
 
 
 def comparison_pieces(tallies: dict[str, Tally], *, short: bool) -> list[Piece] | None:
-    """The study's second question, answered with what was measured; None: too little was."""
+    """The study's second question, answered with what was measured; None: too little was.
+
+    The interactions were the same on each backend, so they are compared pair by pair: what one of them is given to compute
+    differs from step to step much more than the backends do.
+    """
     enough = [tally for tally in tallies.values() if tally.count >= _LEAST and tally.p50 is not None]
+    local = [tally for tally in enough if _is_local(tally)]
+    elastic = sorted((tally for tally in enough if not _is_local(tally)), key=_middle)
     if len(enough) < 2:
         return None
-    local = [tally for tally in enough if _is_local(tally)]
-    elastic = [tally for tally in enough if not _is_local(tally)]
-    pieces = _verdict(local, elastic, short)
-    for number, tally in enumerate(sorted(enough, key=_middle)):
+    if not local or not elastic:
+        named = sorted(enough, key=_middle)
+        pieces: list[Piece] = []
+    else:
+        best = min(local, key=_middle)
+        named = [best, *elastic]
+        pieces = _verdict(best, elastic[0], short)
+    for number, tally in enumerate(named):
         assert tally.p50 is not None
         if number:
             pieces.append((", ", "text"))
-        verb = "" if short else " updates in" if not number else " in"
-        pieces.append((f"{tally.label}{verb} ", "text"))
+        pieces.append((f"{tally.label} ", "text"))
         pieces.append((f"{ms(tally.p50.value)} ms", role_of(tally.backend, tally.label) + "!"))
         pieces.append((f" ({spread(tally.p50)})", "quiet"))
-        if tally.usd is not None:
-            pieces.append((f" {usd_short(tally.usd)}" + ("" if short else " an interaction"), "text"))
-    origins = [f"{tally.origin} here" for tally in elastic if tally.origin != "measured"]
-    counts = {tally.count for tally in enough}
-    tail = [f"n {min(counts)}" + (f" to {max(counts)}" if len(counts) > 1 else ""), *dict.fromkeys(origins)]
-    pieces.append((f" · {'; '.join(tail)}", "quiet"))
+        if tally.usd is not None and not short:
+            pieces.append((f", {usd_short(tally.usd)} each", "text"))
+    origins = dict.fromkeys(f"{tally.origin} here" for tally in elastic if tally.origin != "measured")
+    pieces.append((f" · n {min(tally.count for tally in named)}", "quiet"))
+    if not short:
+        pieces += [(f", {origin}", "quiet") for origin in origins]
     return pieces
 
 
@@ -62,16 +72,14 @@ def _middle(tally: Tally) -> float:
     return tally.p50.value if tally.p50 is not None else 0.0
 
 
-def _verdict(local: list[Tally], elastic: list[Tally], short: bool) -> list[Piece]:
-    if not local or not elastic:
-        return []
-    here, there = min(local, key=_middle), min(elastic, key=_middle)
-    ratio = ratio_estimate(here.latencies_ms, there.latencies_ms)
-    interval = None if ratio is None else ratio.interval
-    if interval is None or interval[0] <= 1 <= interval[1]:
-        text = "no difference" if short else "An elastic backend is neither faster nor slower here"
-    elif interval[0] > 1:
-        text = "elastic gains" if short else "An elastic backend gains here"
-    else:
-        text = "elastic loses" if short else "Nothing gained from an elastic backend here"
-    return [(text, "bright!"), (": ", "text")]
+def _verdict(here: Tally, there: Tally, short: bool) -> list[Piece]:
+    """Whether the elastic backend was faster, by the median of the pairs' ratios."""
+    pairs = zip(here.steps_ms, there.steps_ms, strict=False)
+    ratio = median_estimate([b / a for a, b in pairs if a is not None and b is not None and a > 0])
+    told = None if ratio is None else ratio.interval
+    if ratio is None or told is None or told[0] <= 1 <= told[1]:
+        return [("no difference" if short else "elastic is neither faster nor slower", "bright!"), (": ", "text")]
+    slower = ratio.value > 1
+    times = times_text(ratio.value if slower else 1 / ratio.value)
+    verb = "" if short else " takes" if slower else " is"
+    return [(f"elastic{verb} {times} as {'long' if slower else 'fast'}", "bright!"), (": ", "text")]

@@ -10,7 +10,7 @@ from textual.screen import Screen
 
 from lbench.tui.arrangement import COMPACT, Arrangement, Wanted, arrange
 from lbench.tui.board import EMPTY, Board, answer_pieces
-from lbench.tui.draw.ink import Piece
+from lbench.tui.draw.ink import Piece, width_of
 from lbench.tui.feed import Frame, is_record
 from lbench.tui.widgets.cost import Cost
 from lbench.tui.widgets.histograms import Histograms
@@ -91,7 +91,8 @@ class BenchScreen(Screen[None]):
         return self.measured
 
     def on_resize(self) -> None:
-        """Another size, another arrangement."""
+        """Another size, another arrangement; and with the next frame texts that fit it."""
+        self._frames = -1
         self._arrange()
 
     # -- places
@@ -162,11 +163,10 @@ class BenchScreen(Screen[None]):
             self.refresh_bindings()
 
     def _title(self, frame: Frame) -> tuple[list[Piece], list[Piece]]:
-        board = self.board
+        board, width = self.board, self.size.width - 12
         if board.workload is None:
             plan = self.lbench.plan
-            return [(described(plan.workload, self.lbench.plan_params(), plan.tasks), "text")], []
-        left: list[Piece] = [(described(board.workload, board.params, board.tasks), "text")]
+            return [(described(plan.workload, self.lbench.plan_params(), plan.tasks, width), "text")], []
         right: list[Piece] = []
         if frame.state == "paused":
             right.append(("paused  ", "key!"))
@@ -175,12 +175,15 @@ class BenchScreen(Screen[None]):
             right.append((f" · {clock_text(board.elapsed_s)}", "quiet"))
         if board.left_s and frame.now_s:
             right.append((f" · {left_text(board.left_s)} left", "text"))
-        return left, right
+        told = described(board.workload, board.params, board.tasks, width - width_of(right))
+        return [(told, "text")], right
 
     def _answer(self, frame: Frame) -> list[Piece]:
         if frame.state == "starting":
             return [("starting the engine", "quiet")]
-        pieces = answer_pieces(self.board, short=self.size.width < 100)
+        forms = (answer_pieces(self.board, short=short, cost=cost) for short, cost in ((False, True), (True, True)))
+        last = answer_pieces(self.board, short=True, cost=False)
+        pieces = next((form for form in forms if width_of(form) < self.size.width), last)
         if frame.view is not None and frame.view.phase and frame.state == "live":
             pieces = [*pieces, (f" · {frame.view.phase}", "quiet")]
         return pieces

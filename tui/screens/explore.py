@@ -48,9 +48,9 @@ class ExploreScreen(Screen[None]):
         Binding("minus", "zoom(-1)", "zoom", key_display="+ -", tooltip="closer, further"),
         Binding("left_square_bracket", "less(-1)", "less, more", key_display="[ ]", tooltip="iterations, k or trees"),
         Binding("right_square_bracket", "less(1)", "less, more", key_display="[ ]", tooltip="iterations, k or trees"),
+        Binding("t", "compare", "compare", tooltip="the ticked backends"),
         Binding("b", "backend(1)", "backend"),
         Binding("w", "workload", "workload"),
-        Binding("t", "compare", "compare", tooltip="the same interactions on each ticked backend"),
         Binding("e", "explore_here", "explore from here"),
         Binding("c", "stop_update", "cancel"),
         Binding("0", "home", "home", tooltip="as it was at first"),
@@ -63,11 +63,13 @@ class ExploreScreen(Screen[None]):
         self._blocks: Blocks | None = None
         self._run: RunView | None = None  # the newest
         self._warnings = 0
+        self._state = ""
         self._arranged_for: object = None
         self._figures_of: tuple[int, Feed | None] = (-1, None)
         self._recorded = Figures()  # of a record that is looked at
         self._scene_shown: Scene | None = None
         self._tallied: tuple[object, dict[str, Tally], dict[str, Tally]] = (None, {}, {})
+        self._sentence: tuple[object, list[Piece] | None] = (None, None)  # worked out of which tallies
 
     @property
     def lbench(self) -> LbenchApp:
@@ -87,7 +89,19 @@ class ExploreScreen(Screen[None]):
     @property
     def scene(self) -> Scene:
         """What is on the screen."""
-        return self.exploring.scene if self.live or self._scene_shown is None else self._scene_shown
+        if not self.live:
+            return self._scene_shown or self.exploring.scene
+        own = self.exploring.scene
+        scripted = scene_of(self._run.planned) if self._run is not None and self._in_script else None
+        return own if scripted is None else Scene(scripted.workload, {**own.values, **scripted.computed})
+
+    @property
+    def _in_script(self) -> bool:
+        """Whether the newest run is a step of a scripted sequence that nothing has overtaken."""
+        told = None if self._run is None else self._run.planned.interaction
+        if told is None or told.step is None:
+            return False
+        return not self.live or (told.generation == self.exploring.generation and not self.exploring.wants)
 
     def compose(self) -> ComposeResult:
         """The parts; `places` says where each goes."""
@@ -212,10 +226,11 @@ class ExploreScreen(Screen[None]):
             if not self.live:
                 self._scene_shown = scene_of(newest.planned)
                 self._arrange()
-        if self._blocks is not None:
-            self._blocks.update()
-        self._take_figures(frame)
-        self._show(frame)
+        took = self._blocks is not None and self._blocks.update()
+        if took or anew or frame.changed or frame.state != self._state:
+            self._state = frame.state
+            self._take_figures(frame)
+            self._show(frame)
         waits = self.live and self.exploring.waits(self._run, self._warnings)
         if newest is not None and self.live and newest.ended is not None and newest.ended.status == "ok":
             self.call_after_refresh(self.exploring.drawn, newest)
@@ -242,16 +257,19 @@ class ExploreScreen(Screen[None]):
         accent = role_of(backend, label)
         picture = self.query_one(ExplorePicture)
         window = scene.window(*picture.points) if scene.plane else None
-        picture.show(self._blocks, window, self._picture_title(scene), self._measure(accent), accent)
+        picture.show(self._blocks, window, self._picture_title(scene), self._measure(), accent)
         tallies, scripted = self._tallies(scene)
-        by_script = bool(scripted) and run is not None and run.planned.interaction is not None
-        by_script = by_script and run is not None and run.planned.interaction.step is not None  # type: ignore[union-attr]
+        by_script = bool(scripted) and self._in_script
         self.query_one(Sliders).show(scene, "" if self.live else "as recorded")
         self.query_one(ExploreBackends).show(
             exploring.backends,
             label,
             scripted if by_script else tallies,
-            "scripted: the same on each" if by_script else "by hand",
+            "scripted, the same on each"
+            if by_script and self.size.width >= 110
+            else "scripted"
+            if by_script
+            else "by hand",
         )
         strip = self.query_one(LatencyStrip)
         strip.show(self.figures.recent(max(1, strip.room), scene.workload), self._notes(tallies, scripted))
@@ -271,10 +289,10 @@ class ExploreScreen(Screen[None]):
         title = _TITLES.get(scene.workload, scene.workload)
         blocks = self._blocks
         if blocks is not None and blocks.scatter is not None:
-            title += f" · iteration {int(blocks.scatter['iteration'])}"
+            title = f"iteration {int(blocks.scatter['iteration'])} · {title}"
         return title
 
-    def _measure(self, accent: str) -> list[Piece]:
+    def _measure(self) -> list[Piece]:
         """At the right of the picture's heading: how far it is."""
         run, told = self._run, self._blocks
         if run is not None and run.ended is not None and run.ended.status == "failed":
@@ -282,7 +300,10 @@ class ExploreScreen(Screen[None]):
         if run is None or told is None or (self.live and self.exploring.waits(run, 0) and run.ended is not None):
             return [("…", "quiet")] if self.live else []
         step = run.planned.interaction.step if run.planned.interaction is not None else None
-        count = [] if step is None else [(f"scripted {step + 1} of {self.exploring.script_length}  ", "quiet")]
+        accent = role_of(run.planned.backend, run.planned.label)
+        count: list[Piece] = []
+        if step is not None and self.live and self.size.width >= 110:
+            count = [(f"scripted {step + 1} of {self.exploring.script_length}  ", "quiet")]
         if run.makespan_s is not None:
             return [*count, (run.planned.label, accent), (f" {ms(run.makespan_s * 1000)} ms", "bright!")]
         state = run.status
@@ -308,7 +329,9 @@ class ExploreScreen(Screen[None]):
         if parts:
             notes.append([(" · ".join(parts), "quiet")])
         emulated = any(tally.origin != "measured" for tally in every)
-        notes.append([(("° emulated here, not AWS · " if emulated else "") + "answers are not checked", "quiet")])
+        if emulated:
+            notes.append([("° emulated here, not AWS", "quiet")])
+        notes.append([("answers are not checked", "quiet")])
         return notes
 
     def _show_heads(
@@ -331,7 +354,10 @@ class ExploreScreen(Screen[None]):
             self.query_one(Answer).show([(problem, "wrong")])
             return
         short = self.size.width < 110
-        sentence = comparison_pieces(scripted, short=short)
+        key = (self._tallied[0], short)
+        if key != self._sentence[0]:  # an interval draws resamples
+            self._sentence = (key, comparison_pieces(scripted, short=short))
+        sentence = self._sentence[1]
         if frame.state == "starting":
             sentence = [("starting the engine", "quiet")]
         elif frame.view is not None and frame.view.phase and frame.state == "live":

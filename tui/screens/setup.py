@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from textual import work
@@ -18,8 +19,9 @@ from lbench.engine.backends import catalog
 from lbench.engine.plan import Plan
 from lbench.errors import InputError, LbenchError
 from lbench.tui.draw.ink import Piece
-from lbench.tui.forecast import Forecast, busy_notice, forecast
+from lbench.tui.forecast import Forecast, busy_notice, forecast, money_question
 from lbench.tui.forms import Draft, RunSettings, form_fields
+from lbench.tui.screens.ask import AskYes
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.fields import Changed, Choice, FieldRow, Heading, Text, Ticks
 from lbench.tui.widgets.title import Answer, Keys, Title
@@ -122,6 +124,7 @@ class SetupScreen(Screen[Plan | None]):
     def on_resize(self) -> None:
         """One column or two."""
         self._lay_out()
+        self._tell_about()
         self._tell_forecast()
 
     def _lay_out(self) -> None:
@@ -132,9 +135,10 @@ class SetupScreen(Screen[Plan | None]):
 
     def _tell_about(self) -> None:
         description = registry.describe(self.draft.workload)
-        lines: list[list[Piece]] = [[("   ", "text"), (description.summary, "quiet")]]
-        if description.data:
-            lines.append([("   ", "text"), (f"data: {description.data}", "quiet")])
+        told = [description.summary, *([f"data: {description.data}"] if description.data else [])]
+        room = max(20, (self.app.size.width - 10) // (1 + self.has_class("wide")))
+        parts = [part for text in told for part in textwrap.wrap(text, room)]
+        lines: list[list[Piece]] = [[("   ", "text"), (part, "quiet")] for part in parts]
         self.query_one("#about", Text).styles.height = len(lines)
         self.query_one("#about", Text).show(lines)
 
@@ -172,7 +176,7 @@ class SetupScreen(Screen[Plan | None]):
         width = max(20, self.app.size.width - 4)
         lines = [] if self._forecast is None else self._forecast.lines(width)
         if self._busy:
-            lines = [*lines, [(f"! {self._busy}", "key")]]
+            lines = [*lines, *([(part, "key")] for part in textwrap.wrap(f"! {self._busy}", width, subsequent_indent="  "))]
         told.styles.height = 1 + len(lines)
         told.show([[], *([("   ", "text"), *pieces] for pieces in lines)])
         self._tell_answer()
@@ -186,10 +190,41 @@ class SetupScreen(Screen[Plan | None]):
             self.query_one(Answer).show([(f"✘ {said}", "wrong")])
             return
         answer: list[Piece] = [("ready: ", "quiet"), ("enter", "key!"), (" starts it", "quiet")]
+        if isinstance(self.focused, Ticks):
+            form = self.draft.backends[self.focused.index]
+            answer = [(f"{form.label}: ", "text"), (catalog.summary(form.name), "quiet")]
         rows = [] if self.focused is None else [one for one in self.focused.ancestors if isinstance(one, FieldRow)]
         if rows:
             answer = [(f"{rows[0].name_shown}: ", "text"), *rows[0].hint()]
         self.query_one(Answer).show(answer)
+
+    # -- before money is spent
+
+    def _start_or_ask(self, plan: Plan) -> None:
+        """Only what AWS is paid for is asked about."""
+        if any(choice.name == "lambda" for choice in plan.backends):
+            self._ask_about(plan)
+        else:
+            self.dismiss(plan)
+
+    @work(thread=True, exclusive=True, group="money", exit_on_error=False)
+    def _ask_about(self, plan: Plan) -> None:
+        try:
+            why = money_question(plan)
+        except LbenchError as error:
+            self.app.call_from_thread(self._take_forecast, Forecast(problem=str(error)))
+            return
+        self.app.call_from_thread(self._ask_or_start, plan, why)
+
+    def _ask_or_start(self, plan: Plan, why: str | None) -> None:
+        if not self.is_current:
+            return  # left meanwhile, or it is being asked already
+        if why is None:
+            self.dismiss(plan)
+        else:
+            self.app.push_screen(
+                AskYes("start it? it costs money", why), lambda yes: self.dismiss(plan) if yes else None
+            )
 
     # -- looking ahead, in threads
 
@@ -336,7 +371,7 @@ class SetupScreen(Screen[Plan | None]):
         self._tell_errors()
         self._tell_forecast()
         if not self._errors:
-            self.dismiss(self.draft.plan())
+            self._start_or_ask(self.draft.plan())
             return
         place = next(iter(self._errors))
         part, _, rest = place.partition(".")

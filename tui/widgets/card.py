@@ -15,6 +15,7 @@ from lbench.tui.widgets.inspect import bytes_text, phase_lines
 
 __all__ = ["card_lines"]
 
+_ORIGINS = {"measured": "measured", "emulated": "emulated on this machine", "simulated": "simulated"}
 STATE = {  # glyph and role of an invocation's status
     "ok": ("✔", "right"),
     "error": ("×", "wrong"),
@@ -111,5 +112,6 @@ def _facts(run: RunView, values: dict[str, Any]) -> list[list[Piece]]:
         ("billed by", values["billed_source"]),
     ]
     accent = role_of(run.planned.backend, run.planned.label)
-    told = [_in([(put("backend", 13), "quiet"), (run.planned.label, accent), (f", {run.planned.origin}", "text")])]
+    origin = f" · {_ORIGINS[run.planned.origin]}"
+    told = [_in([(put("backend", 13), "quiet"), (run.planned.label, accent), (origin, "quiet")])]
     return told + [_in([(put(name, 13), "quiet"), (str(text), "text")]) for name, text in facts if text is not None]

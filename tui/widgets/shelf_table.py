@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lbench.analysis.recorded import when
+from lbench.analysis.words import count_text
 from lbench.engine.cost import usd_short
 from lbench.engine.journal import JOURNAL_NAME
 from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, width_of
@@ -108,6 +109,8 @@ def _cost(entry: Entry) -> list[Piece]:
 def _verdict(entry: Entry) -> list[Piece]:
     if not entry.worked_out:
         return [("…", "quiet")] if entry.told.error is None else [("–", "quiet")]
+    if entry.explored and not entry.verdict:
+        return [(f"explored: {count_text(entry.explored, 'update')}", "text")]
     return verdict_pieces(entry.verdict) or [("no answer", "quiet")]
 
 

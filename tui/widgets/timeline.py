@@ -13,7 +13,6 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lbench.analysis.words import count_text, seconds_text
-from lbench.engine.columns import STATUSES
 from lbench.engine.session import RunView
 from lbench.tui.canvas import Canvas
 from lbench.tui.draw import lanes as cells
@@ -21,6 +20,7 @@ from lbench.tui.draw.ink import Piece, heading, line, width_of
 from lbench.tui.theme import role_of
 from lbench.tui.timeline import Lanes
 from lbench.tui.timewindow import Window
+from lbench.tui.walk import Walk
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["NAMES", "Timeline", "lanes_wanted"]
@@ -28,7 +28,6 @@ __all__ = ["NAMES", "Timeline", "lanes_wanted"]
 PLACES = {"processes": "worker", "threads": "thread", "sequential": "worker"}
 NAMES = {"processes": "w", "threads": "t", "sequential": "w"}
 LEGEND = "░ init  ▒ fetch  ▆ compute  × error  ! throttled  ↻ retry  ▂ unused"
-_TROUBLE = [STATUSES.index(name) for name in ("error", "timeout", "throttled")]
 
 
 def lanes_wanted(run: RunView | None, there: int) -> int:
@@ -76,7 +75,6 @@ class Timeline(Lines, can_focus=True):
         self.window = Window()
         self.selected: int | None = None
         self.by_duration = False
-        self._order: list[int] | None = None  # lanes as sorted by duration
         self._top = 0
 
     @property
@@ -97,10 +95,10 @@ class Timeline(Lines, can_focus=True):
             self._run, self._epoch = run, epoch
             self._lanes = Lanes(run)
             self._canvas = Canvas(self._lanes)
+            self._walk = Walk(self._lanes)
             self._strips_of.clear()
-            self._order = None
             self.selected = None
-            self.window = Window()
+            self._move(Window())
             rows = list(range(len(run.columns)))
         was_over = run.ended is not None and self.window.follow and self.window.end_s == self.whole_s
         if was_over and not rows:
@@ -139,19 +137,13 @@ class Timeline(Lines, can_focus=True):
 
     def _place_order(self) -> list[int]:
         """Lanes in the order in which they are shown."""
-        count = len(self._lanes)
-        if not self.by_duration:
-            return list(range(count))
-        if self._order is None or len(self._order) != count:
-            assert self._run is not None
-            columns = self._run.columns
-            took = np.nan_to_num(columns["returned_s"] - columns["dispatched_s"], nan=0.0)
-            longest = np.zeros(count)
-            lanes = self._lanes.of_rows()
-            inside = (lanes >= 0) & (lanes < count)
-            np.maximum.at(longest, lanes[inside], took[inside])
-            self._order = np.argsort(-longest, kind="stable").tolist()
-        return self._order
+        return self._walk.order(by_duration=self.by_duration)
+
+    def _move(self, window: Window) -> None:
+        """Another stretch of time; keys that mean nothing while all is in sight come and go."""
+        had, self.window = self.window, window
+        if had.follow != window.follow:
+            self.refresh_bindings()
 
     def choose(self, row: int | None) -> None:
         """Select an invocation and bring it into view."""
@@ -161,7 +153,7 @@ class Timeline(Lines, can_focus=True):
         self.selected = row
         if row is not None:
             begun, end = self._canvas.extent(row, self._now_s)
-            self.window = self.window.around(begun, end, self.whole_s)
+            self._move(self.window.around(begun, end, self.whole_s))
             order = self._place_order()
             lane = int(self._lanes.of_rows()[row])
             if lane in order:
@@ -173,12 +165,6 @@ class Timeline(Lines, can_focus=True):
         shown = max(1, self.size.height - 1)
         self._top = max(0, min(max(place - shown + 1, min(self._top, place)), max(0, len(self._lanes) - shown)))
 
-    def _rows_of(self, lane: int) -> Any:
-        """The rows of a lane in the order of time."""
-        assert self._run is not None
-        rows = np.flatnonzero(self._lanes.of_rows() == lane)
-        return rows[np.argsort(self._run.columns["dispatched_s"][rows], kind="stable")]
-
     def action_lane(self, by: int) -> None:
         """The invocation at about the same time in another lane."""
         if self._run is None or not len(self._lanes):
@@ -189,22 +175,23 @@ class Timeline(Lines, can_focus=True):
         else:
             lane = int(self._lanes.of_rows()[self.selected])
             place = max(0, min(len(order) - 1, order.index(lane) + by))
-            begun, end = self._canvas.extent(self.selected, self._now_s)
-            at_s = (begun + end) / 2
-        rows = self._rows_of(order[place])
-        if len(rows):
-            dispatched = self._run.columns["dispatched_s"][rows]
-            self.choose(int(rows[max(0, int(np.searchsorted(dispatched, at_s, side="right")) - 1)]))
+            at_s = sum(self._canvas.extent(self.selected, self._now_s)) / 2
+        self._go(self._walk.at(order[place], at_s))
+
+    def _go(self, row: int | None) -> None:
+        if row is not None:
+            self.choose(row)
 
     def action_step(self, by: int) -> None:
         """The next or the previous invocation of the lane."""
         if self._run is None or self.selected is None:
             self.action_lane(0)
-            return
-        rows = self._rows_of(int(self._lanes.of_rows()[self.selected]))
-        place = int(np.flatnonzero(rows == self.selected)[0]) + by
-        if 0 <= place < len(rows):
-            self.choose(int(rows[place]))
+        else:
+            self._go(self._walk.beside(self.selected, by))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While all of the run is in sight there is nowhere to pan to, and nothing to follow again."""
+        return not (action in ("pan", "follow") and self.window.follow)
 
     def action_zoom(self, factor: float) -> None:
         """Closer or further, about the selected invocation, else about the middle."""
@@ -213,51 +200,42 @@ class Timeline(Lines, can_focus=True):
         about = sum(self.window.span) / 2
         if self.selected is not None:
             about = sum(self._canvas.extent(self.selected, self._now_s)) / 2
-        self.window = self.window.zoomed(factor, about, self.whole_s)
+        self._move(self.window.zoomed(factor, about, self.whole_s))
         self.redraw()
 
     def action_pan(self, share: float) -> None:
         """Sideways."""
         if self._run is not None and not self.window.follow:
-            self.window = self.window.panned(share, self.whole_s)
+            self._move(self.window.panned(share, self.whole_s))
             self.redraw()
 
     def action_follow(self) -> None:
         """All of the run again, growing with it."""
-        self.window = Window()
+        self._move(Window())
         self.redraw()
 
     def action_sort(self) -> None:
         """By environment, or the lane with the longest invocation first."""
         self.by_duration = not self.by_duration
-        self._order = None
+        if self._run is not None:
+            self._walk.forget_order()
         self._top = 0
         self.redraw()
 
     def action_slowest(self) -> None:
         """Jump to the invocation that took longest."""
-        if self._run is None or not len(self._run.columns):
-            return
-        columns = self._run.columns
-        took = columns["returned_s"] - columns["dispatched_s"]
-        if not np.isnan(took).all():
-            self.choose(int(np.nanargmax(took)))
+        if self._run is not None:
+            self._go(self._walk.slowest())
 
     def action_trouble(self) -> None:
         """Jump to the next invocation that went wrong, in the order of time; from the last to the first."""
         if self._run is None:
             return
-        columns = self._run.columns
-        rows = np.flatnonzero(np.isin(columns["status"], _TROUBLE))
-        if not len(rows):
+        row = self._walk.trouble(self.selected)
+        if row is None:
             self.app.notify("nothing went wrong in this run")
-            return
-        rows = rows[np.argsort(columns["dispatched_s"][rows], kind="stable")]
-        if self.selected is None:
-            self.choose(int(rows[0]))
-            return
-        later = rows[columns["dispatched_s"][rows] > columns["dispatched_s"][self.selected]]
-        self.choose(int(later[0] if len(later) else rows[0]))
+        else:
+            self.choose(row)
 
     def on_click(self, event: events.Click) -> None:
         """Select what was clicked."""
@@ -270,10 +248,7 @@ class Timeline(Lines, can_focus=True):
             return
         start_s, end_s = self.window.span
         at_s = start_s + (event.x - head + 0.5) * (end_s - start_s) / max(1, self.size.width - head - 1)
-        rows = self._rows_of(order[place])
-        if len(rows):
-            begun = self._run.columns["dispatched_s"][rows]
-            self.choose(int(rows[max(0, int(np.searchsorted(begun, at_s, side="right")) - 1)]))
+        self._go(self._walk.at(order[place], at_s))
 
     def on_focus(self) -> None:
         """The heading tells the signs."""

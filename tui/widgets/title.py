@@ -13,7 +13,15 @@ from lbench.tui.widgets.lines import Lines
 __all__ = ["Answer", "Keys", "Title", "TooSmall", "clock_text", "described", "left_text"]
 
 _SHOWN_PARAMS = 3
-_ALWAYS = ("help", "quit", "back")  # in the footer, whatever else must go
+# What stays in the footer where there is not room for all, and what goes first; the help tells every key.
+_RANKS = {
+    **dict.fromkeys(("help", "quit", "back"), 0),
+    **dict.fromkeys(("start", "run", "inspect", "pause", "cancel", "play", "open"), 1),
+    **dict.fromkeys(("picture", "next error", "slowest", "task", "zoom", "field", "choose", "neighbour"), 2),
+    **dict.fromkeys(("pan", "follow", "lane", "export", "bench", "scaling", "explore", "sessions", "compare"), 4),
+}
+_USUAL = 3
+_NARROW = 100  # columns under which a choice made by itself is told in two words
 
 
 def clock_text(seconds: float) -> str:
@@ -32,14 +40,21 @@ def left_text(seconds: float) -> str:
     return f"{math.ceil(seconds / 3600)} h"
 
 
-def described(workload: str, params: dict[str, Any], tasks: int | None) -> str:
-    """A comparison in a line: "mandelbrot 1000×1000 · 500 iterations · 100 tasks, interleaved"."""
+def described(workload: str, params: dict[str, Any], tasks: int | None, room: int = 1000) -> str:
+    """A comparison in a line: "mandelbrot 1000×1000 · 500 iterations · 100 tasks, interleaved"; less of it in less room."""
     count = "" if tasks is None else f" · {tasks:,} task{'s' * (tasks != 1)}"
     if workload == "mandelbrot":
         width, height = params.get("width") or params["size"], params.get("height") or params["size"]
-        return f"mandelbrot {width}×{height} · {params['max_iterations']:,} iterations{count}, {params['assignment']}"
-    told = [f"{name} {value}" for name, value in params.items() if value not in (None, 0, "", [])]
-    return " · ".join([workload, *told[:_SHOWN_PARAMS]]) + count
+        told = [f"{width}×{height}", f"· {params['max_iterations']:,} iterations"]
+        forms = [f"{workload} {' '.join(told)}{count}, {params['assignment']}", f"{workload} {' '.join(told)}{count}"]
+        return next((form for form in forms if len(form) <= room), f"{workload} {told[0]}{count}")
+    told = [f"{name} {_value(value)}" for name, value in params.items() if value not in (None, 0, "", [])]
+    forms = [" · ".join([workload, *told[:shown]]) + count for shown in range(_SHOWN_PARAMS, -1, -1)]
+    return next((form for form in forms if len(form) <= room), forms[-1])
+
+
+def _value(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _size(entry: tuple[str, str]) -> int:
@@ -122,20 +137,20 @@ class Keys(Lines):
         return list(told.values())
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """As many keys as fit; those that don't are in the help."""
-        right: list[Piece] = [(self._said + " ", "quiet")] if self._said else []
+        """As many keys as fit, in their order; those that don't are in the help."""
+        said = self._said if width >= _NARROW else " ".join(self._said.split()[-2:])
+        right: list[Piece] = [(said + " ", "quiet")] if said else []
         entries = self.entries()
-        always = [entry for entry in entries if entry[1] in _ALWAYS]
+        room = width - 1 - (len(said) + 2 if said else 0)
+        kept = []
+        for entry in sorted(entries, key=lambda one: _RANKS.get(one[1], _USUAL)):
+            if _size(entry) <= room:
+                room -= _size(entry)
+                kept.append(entry)
         pieces: list[Piece] = [(" ", "text")]
-        room = width - 1 - len(self._said) - sum(map(_size, always))
-        for entry in entries:
-            if entry in always:
-                continue
-            if _size(entry) > room:
-                break
-            pieces += [(entry[0], "key!"), (f" {entry[1]}  ", "text")]
-            room -= _size(entry)
-        for key, meaning in always:
-            pieces += [(key, "key!"), (f" {meaning}  ", "text")]
+        last = [entry for entry in entries if _RANKS.get(entry[1]) == 0]
+        for key, meaning in [*(entry for entry in entries if entry not in last), *last]:
+            if (key, meaning) in kept:
+                pieces += [(key, "key!"), (f" {meaning}  ", "text")]
         pieces[-1] = (pieces[-1][0].rstrip(), pieces[-1][1])
         return [line(self.palette, between(pieces, right, width), width, ground="bar")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +27,7 @@ def generated(params: MapReduceParams) -> Dataset:
         chosen = _zipf(random, keys, params.skew, params.rows)
         values = np.round(random.normal(100.0, 20.0, params.rows), 2)
         lines = [f"k{key},{value}\n" for key, value in zip(chosen.tolist(), values.tolist(), strict=True)]
-        meta = {"layout": {"by": 0, "column": 1, "fields": 2, "delimiter": ",", "quoted": False}}
+        meta: dict[str, Any] = {"layout": {"by": 0, "column": 1, "fields": 2, "delimiter": ",", "quoted": False}}
         return _of_text(lines, f"{params.rows:,} rows of {keys:,} keys", 2, params, meta)
     names = [f"w{number}" for number in range(keys)]
     table = _zipf(random, keys, params.skew, params.rows * _WORDS_A_LINE).reshape(params.rows, _WORDS_A_LINE)
@@ -39,7 +41,7 @@ def _zipf(random: np.random.RandomState, keys: int, skew: float, count: int) -> 
     return np.searchsorted(total, random.uniform(0, total[-1], count), side="right").clip(max=keys - 1)
 
 
-def _of_text(lines: list[str], what: str, columns: int, params: MapReduceParams, meta: dict[str, object]) -> Dataset:
+def _of_text(lines: list[str], what: str, columns: int, params: MapReduceParams, meta: dict[str, Any]) -> Dataset:
     text = "".join(lines).encode()
     marks = np.cumsum([0, *map(len, lines)], dtype=np.int64)
     return Dataset(

@@ -77,7 +77,15 @@ def _summary(ordered: NDArray[Any]) -> dict[str, Any]:
 
 def merge(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The summary of the whole out of its parts', which must follow each other."""
-    total = {"records": 0, "unordered": 0, "duplicates": 0, "checksum": 0, "places": 0, "first": b"", "last": b""}
+    total: dict[str, Any] = {
+        "records": 0,
+        "unordered": 0,
+        "duplicates": 0,
+        "checksum": 0,
+        "places": 0,
+        "first": b"",
+        "last": b"",
+    }
     for part in parts:
         if not part["records"]:
             continue

@@ -25,7 +25,7 @@ def exact_sums(codes: NDArray[Any], values: NDArray[np.float64], groups: int) ->
 
     Values are finite, at most LARGEST in size.
     """
-    rounds: list[NDArray[np.float64]] = []
+    rounds: list[NDArray[Any]] = []
     for at in range(0, len(values), _PIECE):
         rest, where = values[at : at + _PIECE], codes[at : at + _PIECE]
         while True:

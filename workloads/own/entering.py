@@ -50,6 +50,7 @@ class _Finder:
 
 
 _finder: _Finder | None = None
+_found: dict[str, tuple[Callable[..., Any], bool]] = {}  # of what was entered last
 
 
 def pinned_parts(name: str) -> tuple[Path, str, str]:
@@ -90,6 +91,7 @@ def enter(folder: Path) -> None:
 def leave() -> None:
     """The user's modules can no longer be imported."""
     global _finder
+    _found.clear()
     if _finder is not None:
         sys.meta_path.remove(_finder)
         _forget(_finder.names)
@@ -129,6 +131,8 @@ def find_own(name: str) -> tuple[Callable[..., Any], bool]:
         InputError: its module did not travel, or has no such function of its own.
         Exception: whatever the module raises when it is imported.
     """
+    if name in _found:
+        return _found[name]
     dotted, _, qualified = name.partition(":")
     marker = _marker()
     if marker is None or dotted not in marker.modules:
@@ -142,4 +146,5 @@ def find_own(name: str) -> tuple[Callable[..., Any], bool]:
     theirs = getattr(found, "__module__", None) == dotted and getattr(found, "__qualname__", None) == qualified
     if not callable(found) or isinstance(found, type) or not theirs:
         raise InputError(f"{dotted} has no function {qualified} of its own: define it at the module's top level")
-    return found, marker.data and "data" in inspect.signature(found).parameters
+    _found[name] = found, marker.data and "data" in inspect.signature(found).parameters
+    return _found[name]

@@ -110,21 +110,19 @@ def _parse(source: bytes, name: str) -> ast.Module:
 def _stated(tree: ast.Module, variable: str, file: str) -> list[str] | None:
     """A list of texts that the module states at its top level, read without running it."""
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if _is_annotated(node) else []
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if not any(isinstance(target, ast.Name) and target.id == variable for target in targets):
             continue
         try:
-            value = ast.literal_eval(node.value)  # type: ignore[attr-defined]
+            value = ast.literal_eval(node.value)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             value = None
         if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
             return list(value)
         raise InputError(f"{file}, line {node.lineno}: {variable} must be a plain list of texts, as in ['one', 'two']")
     return None
-
-
-def _is_annotated(node: ast.stmt) -> bool:
-    return isinstance(node, ast.AnnAssign) and node.value is not None
 
 
 def _defined(tree: ast.Module) -> set[str]:

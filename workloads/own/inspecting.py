@@ -1,7 +1,8 @@
 """The process that imports a user's module to tell what it is.
 
-`python -m lbench.workloads.own.inspecting FOLDER MODULE FUNCTION`, with a snapshot's folder. Whatever the module does when it is imported (prints, raises, exits, hangs) happens here, and not to who asks. With
-parameters as JSON on standard input it tells the job's limits.
+`python -m lbench.workloads.own.inspecting FOLDER MODULE FUNCTION`, with a snapshot's folder. Whatever the module does when
+it is imported (prints, raises, exits, hangs) happens here, and not to who asks. With parameters as JSON on standard input
+it tells the job's limits.
 """
 
 from __future__ import annotations

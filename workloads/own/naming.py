@@ -19,8 +19,10 @@ _DEFAULT_FUNCTION = "job"
 _PATH = re.compile(r"(?P<path>.*\.py)(?::(?P<function>[^:/\\]*))?")
 # Modules of these names would stand in the way of what every process of lbench's imports.
 _NEEDED = frozenset(
-    ("awslambdaric", "bootstrap", "click", "httptools", "joblib", "lbench", "msgspec", "numpy", "psutil", "scipy")
-    + ("simplejson", "sklearn")
+    [
+        *("awslambdaric", "bootstrap", "click", "httptools", "joblib", "lbench", "msgspec", "numpy", "psutil"),
+        *("scipy", "simplejson", "sklearn"),
+    ]
 )
 
 

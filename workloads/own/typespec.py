@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Optional
+from types import UnionType
+from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, inspect
@@ -45,12 +46,23 @@ def told_type(annotation: Any) -> TypeSpec:
         InputError: it is nothing that can be typed on a command line.
     """
     try:
-        return _told(inspect.type_info(annotation))
+        return _told(inspect.type_info(_inward(annotation)))
     except (TypeError, ValueError):
         pass
     raise InputError(
         "its annotation is nothing that can be typed: use int, float, str, bool, Literal or a list of numbers"
     )
+
+
+def _inward(annotation: Any) -> Any:
+    """`Annotated[X | None, ...]` as `Annotated[X, ...] | None`: msgspec takes a limit for a number's alone."""
+    if get_origin(annotation) is not Annotated:
+        return annotation
+    inner, *extra = get_args(annotation)
+    others = [one for one in get_args(inner) if one is not type(None)]
+    if get_origin(inner) not in (Union, UnionType) or len(others) != 1:
+        return annotation
+    return Optional[Annotated[(others[0], *extra)]]  # noqa: UP045 - a value, not an annotation
 
 
 def _told(kind: inspect.Type) -> TypeSpec:

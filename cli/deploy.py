@@ -1,0 +1,209 @@
+"""`lbench deploy`: the Lambda side, made or brought up to date in the caller's account."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from lbench.lambda_src.deploy import Chosen, Deployed, Package, Wanted
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.option("--memory", metavar="MB[,MB...]", help="A function for each size (default: those deployed, else 1769).")
+@click.option("--arch", metavar="ARCH", help="x86_64 (default) or arm64; each has a stack of its own.")
+@click.option("--python", metavar="3.N", help="3.12, 3.13 or 3.14; by default this one where Lambda has it, else 3.13.")
+@click.option(
+    "--workload",
+    "workloads",
+    multiple=True,
+    metavar="NAME",
+    help="Pack what this one needs, and no more; repeatable. By default all of lbench's.",
+)
+@click.option(
+    "--package",
+    "file",
+    metavar="FILE.zip",
+    type=click.Path(path_type=Path),
+    help="Deploy this one, which `lbench package` has made.",
+)
+@click.option("--region", metavar="R", help="AWS region (default: the AWS configuration's, else us-east-1).")
+@click.option("--stack", "base", metavar="NAME", help="Another name, for a second deployment (default lbench).")
+@click.option("--retention-days", metavar="N", help="How long logs are kept (default 7).")
+@click.option("--ephemeral", metavar="MB", help="Size of /tmp (default 512, which is free).")
+@click.option("--http-api/--no-http-api", default=None, help="An HTTP API in front, for comparison (default: none).")
+@click.option("--dry-run", is_flag=True, help="Plan, template, the IAM policy you need, cost at rest; nothing is done.")
+def command(
+    memory: str | None,
+    arch: str | None,
+    python: str | None,
+    workloads: tuple[str, ...],
+    file: Path | None,
+    region: str | None,
+    base: str | None,
+    retention_days: str | None,
+    ephemeral: str | None,
+    http_api: bool | None,
+    dry_run: bool,
+) -> None:
+    """Make what `-b lambda` runs on: functions, bucket, logs and role, as one CloudFormation stack.
+
+    It can be repeated and broken off at any time, and costs about nothing while nobody uses it. What is not said stays
+    as it is deployed. `lbench destroy` removes all of it.
+    """
+    from lbench.cli.deployments import broken_off, open_session, settings
+    from lbench.config.deployment import DEFAULT_STACK, stack_name
+    from lbench.lambda_src.deploy import Wanted, choose
+
+    usual = settings(region=region, arch=arch)
+    name = base if base is not None else DEFAULT_STACK
+    stack_name(name, "x86_64")  # refuses what is no name, before anything is done
+    sizes = None if memory is None else _sizes(memory)
+    days, mb = _number("--retention-days", retention_days), _number("--ephemeral", ephemeral)
+
+    def wanted(arch: Any, region: str) -> Wanted:
+        return Wanted(
+            stack=stack_name(name, arch),
+            region=region,
+            memory_mb=sizes,
+            default_memory_mb=usual.memory_mb,
+            retention_days=days,
+            ephemeral_mb=mb,
+            http_api=http_api,
+        )
+
+    chosen = choose(wanted("x86_64", ""), None)  # refuses what Lambda has not
+    session, region = open_session(region)
+    package = _package(file, arch, usual.arch or "x86_64", python, workloads)
+    asked = wanted(package.manifest.arch, region)
+    if dry_run:
+        _tell_plan(asked, chosen, package)
+        return
+    done = broken_off(
+        _deploy(session, asked, package),
+        "what AWS has begun goes on by itself; run `lbench deploy` to go on from there, or `lbench destroy`",
+    )
+    _tell(done, package)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    from lbench.errors import InputError
+
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--memory {text}: give sizes in MB with commas between them, as in 1769,3008") from None
+
+
+def _number(option: str, text: str | None) -> int | None:
+    from lbench.errors import InputError
+
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise InputError(f"{option} {text}: give a whole number") from None
+
+
+def _package(
+    file: Path | None, arch: str | None, default_arch: str, python: str | None, workloads: tuple[str, ...]
+) -> Package:
+    """The file that was named, else one made (or found in the cache) for the target."""
+    from lbench.cli.deployments import say
+    from lbench.cli.signals import signals_end_it
+    from lbench.errors import InputError
+    from lbench.lambda_src.deploy import Package
+    from lbench.lambda_src.given import read_package
+    from lbench.lambda_src.package import build
+    from lbench.lambda_src.targets import choose_target
+    from lbench.workloads import registry
+
+    if file is not None:
+        if workloads:
+            raise InputError("--package: what it holds is settled, so leave --workload out")
+        return read_package(file, arch=arch, python=python)
+    target = choose_target(python, arch or default_arch)
+    for workload in workloads:
+        registry.describe(workload)  # refuses a name that is not there, before anything is downloaded
+    with signals_end_it():
+        built = build(target, workloads or None, say=say)
+    for warning in built.warnings:
+        click.echo(f"lbench: {warning}", err=True)
+    return Package(path=built.path, sha256=built.sha256, zipped_bytes=built.zipped_bytes, manifest=built.manifest)
+
+
+async def _deploy(session: Any, wanted: Wanted, package: Package) -> Deployed:
+    from lbench.cli.deployments import say
+    from lbench.engine.backends.trying import try_package
+    from lbench.lambda_src.deploy import deploy
+
+    async def try_it() -> None:
+        say("trying the package here first")
+        reason = await try_package(package.path)
+        if reason is not None:
+            click.echo(f"lbench: the package was not tried here: {reason}", err=True)
+
+    return await deploy(session, wanted, package, before=try_it, say=say)
+
+
+def _tell(done: Deployed, package: Package) -> None:
+    there = done.deployment
+    what = "deployed" if done.changed else "was deployed already, and is as it was"
+    functions = ", ".join(there.function(size) for size in there.memory_mb)
+    click.echo(f"{there.stack} in {there.region} {what}: {functions} (Python {there.python} on {there.arch})")
+    if there.http_api is not None:
+        click.echo(f"front: {there.http_api}")
+    click.echo(_at_rest(there.region, package.zipped_bytes))
+    arch = "" if there.arch == "x86_64" else f",arch={there.arch}"
+    stack = there.stack.removesuffix("-arm64")
+    stack = "" if stack == "lbench" else f",stack={stack}"
+    click.echo(f"try it: lbench run mandelbrot -b lambda:memory={there.memory_mb[0]}{arch}{stack}")
+
+
+def _at_rest(region: str, zipped_bytes: int) -> str:
+    from lbench.lambda_src.status import idle_usd_month
+
+    cost = idle_usd_month(region, zipped_bytes)
+    if cost is None:
+        return (
+            f"at rest: the bucket's {zipped_bytes / 2**20:.1f} MiB (no verified price for {region}), and what logs hold"
+        )
+    return f"at rest: ${cost:.4f} a month for the bucket's {zipped_bytes / 2**20:.1f} MiB, and what logs hold"
+
+
+def _tell_plan(wanted: Wanted, chosen: Chosen, package: Package) -> None:
+    import json
+
+    from lbench.config.deployment import function_name
+    from lbench.lambda_src.deploy import parameters
+    from lbench.lambda_src.policy import caller_policy
+    from lbench.lambda_src.template import render
+
+    manifest = package.manifest
+    functions = ", ".join(function_name(wanted.stack, size) for size in chosen.memory_mb)
+    front = "an HTTP API, for callers of this account only (IAM)" if chosen.http_api else "none"
+    size = f"{package.zipped_bytes / 2**20:.1f} MiB"
+    for title, text in (
+        ("stack", f"{wanted.stack} in {wanted.region}; what is there already is not looked at"),
+        (
+            "package",
+            f"{size} for Python {manifest.python} on {manifest.arch}: {', '.join(manifest.workloads) or 'nothing'}",
+        ),
+        ("functions", f"{functions}: up to 900 s, {chosen.ephemeral_mb} MB of /tmp, events are not retried"),
+        ("bucket", "private, encrypted, over TLS only; what runs leave there goes after a day"),
+        ("logs", f"kept for {chosen.retention_days} days"),
+        ("role", "reads and writes what runs leave in the bucket, and writes the logs"),
+        ("front", front),
+        ("cost", _at_rest(wanted.region, package.zipped_bytes)),
+    ):
+        click.echo(f"{title:<10}{text}")
+    told = {
+        "The parameters": parameters(chosen, package, uploaded=True),
+        "The template": render(chosen.memory_mb),
+        "The policy that you need": caller_policy(wanted.stack, wanted.region, http_api=chosen.http_api),
+    }
+    for title, document in told.items():
+        click.echo(f"\n# {title}\n{json.dumps(document, indent=2)}")

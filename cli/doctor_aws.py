@@ -1,0 +1,280 @@
+"""What `lbench doctor` says of AWS: who we are there, what we may do, how much at once, what is deployed, the clock.
+
+Every question is a reading one and costs nothing. Nothing is asked where no credentials are configured: then this takes
+milliseconds and never touches the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lbench.cli.findings import Finding
+from lbench.errors import InputError, LbenchError
+
+if TYPE_CHECKING:
+    from lbench.lambda_src.stack import Stack
+
+__all__ = ["aws_findings"]
+
+_WEAK_SKEW_S, _BAD_SKEW_S = 60.0, 300.0  # AWS takes signatures that are at most 5 minutes off
+_SOON_S = 3600.0
+_FEW = 100  # environments at once; new accounts have 10
+_PATIENCE_S = 10.0  # for a source of credentials
+_ATTEMPTS = 2
+_SIMULATED_AT_ONCE = 50  # actions in a request, to stay within a page
+_VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+
+
+def aws_findings(*, asked: bool, region: str | None, stack: str) -> Iterator[Finding]:
+    """One after the other. `asked`: also where no credentials are configured."""
+    if not asked and not _configured():
+        yield Finding(
+            "note",
+            "credentials",
+            "none are configured, and AWS was not asked",
+            "emulated needs none; for lambda run `aws configure` or `aws sso login`; on a machine with a role: --aws",
+        )
+        return
+    yield from asyncio.run(_all(region, stack))
+
+
+def _configured() -> bool:
+    """Whether credentials are to be had without asking the network or a person."""
+    if any(os.environ.get(name) for name in _VARIABLES):
+        return True
+    for variable, usual in (("AWS_SHARED_CREDENTIALS_FILE", "credentials"), ("AWS_CONFIG_FILE", "config")):
+        path = Path(os.environ.get(variable) or Path("~/.aws") / usual).expanduser()
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if any(
+            word in text for word in ("aws_access_key_id", "role_arn", "sso_", "credential_process", "login_session")
+        ):
+            return True
+    return False
+
+
+async def _all(region: str | None, stack: str) -> list[Finding]:
+    return [finding async for finding in _ask(region, stack)]
+
+
+async def _ask(region: str | None, stack: str) -> AsyncIterator[Finding]:
+    from lbench.config.aws import aws_session, find_credentials
+    from lbench.config.aws_errors import NO_CREDENTIALS
+
+    try:
+        session = aws_session(region)
+        keys = await find_credentials(session, patience_s=_PATIENCE_S)
+    except LbenchError as error:
+        yield Finding("bad", "credentials", str(error))
+        return
+    if keys is None:
+        yield Finding("bad", "credentials", NO_CREDENTIALS)
+        return
+    yield _source(await session._session.get_credentials())
+    yield _region(session, region)
+    try:
+        identity = await _identity(session)
+    except LbenchError as error:
+        yield Finding("bad", "identity", str(error))  # nothing else would go better
+        return
+    yield Finding("good", "identity", identity["Arn"])
+    yield _clock(identity)
+    others = await asyncio.gather(_permissions(session, identity, stack), _quota(session), _deployments(session, stack))
+    for findings in others:
+        for finding in findings:
+            yield finding
+
+
+def _source(credentials: Any) -> Finding:
+    method = getattr(credentials, "method", None) or "explicit"
+    ends = getattr(credentials, "_expiry_time", None)
+    if ends is None:
+        return Finding("good", "credentials", f"from {method}; nothing is said of their end")
+    left_s = ends.timestamp() - time.time()
+    when = f"from {method}, until {ends.astimezone():%Y-%m-%d %H:%M} ({max(0.0, left_s) / 3600:.1f} h)"
+    if left_s < _SOON_S:
+        remedy = "renewed by themselves if their source can; else log in again before a long run"
+        return Finding("weak", "credentials", when, remedy)
+    return Finding("good", "credentials", when)
+
+
+def _region(session: Any, given: str | None) -> Finding:
+    from lbench.config.prices import rates
+
+    region = str(session.region_name)
+    origin = "--region" if given else "AWS's configuration" if _names_region(session) else "by default"
+    try:
+        rates(region, "x86_64")
+    except InputError:
+        remedy = "there are no verified prices for it: choose another with --region"
+        return Finding("bad", "region", f"{region} ({origin})", remedy)
+    return Finding("good", "region", f"{region} ({origin})")
+
+
+def _names_region(session: Any) -> bool:
+    return bool(os.environ.get("AWS_DEFAULT_REGION") or session._session.get_scoped_config().get("region"))
+
+
+async def _identity(session: Any) -> dict[str, Any]:
+    from lbench.config.aws import aws_client
+
+    async with aws_client(session, "sts", attempts=_ATTEMPTS) as client:
+        began_s = time.time()
+        identity: dict[str, Any] = await client.get_caller_identity()
+        identity["_asked_s"] = (began_s, time.time())
+    return identity
+
+
+def _clock(identity: dict[str, Any]) -> Finding:
+    """By the answer's Date, which has whole seconds and was written between asking and hearing."""
+    date = identity["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
+    try:
+        theirs_s = parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError):
+        return Finding("note", "clock", "AWS's answer has no date to compare with")
+    began_s, heard_s = identity["_asked_s"]
+    skew_s = max(0.0, began_s - (theirs_s + 1.0), theirs_s - heard_s)
+    told = "less than a second off" if skew_s < 1 else f"{skew_s:.0f} s off AWS's"
+    remedy = "set it: `timedatectl set-ntp true`"
+    if skew_s >= _BAD_SKEW_S:
+        return Finding("bad", "clock", told, f"AWS refuses signatures that are 5 minutes off; {remedy}")
+    return Finding("weak", "clock", told, remedy) if skew_s >= _WEAK_SKEW_S else Finding("good", "clock", told)
+
+
+async def _permissions(session: Any, identity: dict[str, Any], stack: str) -> list[Finding]:
+    """By IAM's simulation of the policy that deploying, running and destroying need."""
+    from lbench.config.aws import aws_client
+    from lbench.config.aws_errors import AwsError
+    from lbench.lambda_src.policy import caller_policy
+
+    arn = str(identity["Arn"])
+    if arn.endswith(":root"):
+        told = "the account's root user may do everything"
+        return [Finding("weak", "permissions", told, "make a user or a role for this")]
+    policy = caller_policy(stack, str(session.region_name), account=str(identity["Account"]))
+    denied: list[str] = []
+    count = 0
+    try:
+        async with aws_client(session, "iam", attempts=_ATTEMPTS) as client:
+            source = await _principal(client, arn)
+            for statement in policy["Statement"]:
+                actions = statement["Action"]
+                for begin in range(0, len(actions), _SIMULATED_AT_ONCE):
+                    some = actions[begin : begin + _SIMULATED_AT_ONCE]
+                    denied += await _denied(client, source, some, statement)
+                    count += len(some)
+    except AwsError as error:
+        why = "may not be asked for" if error.code == "AccessDenied" else str(error)
+        return [
+            Finding(
+                "note",
+                "permissions",
+                f"cannot be simulated ({why})",
+                "needs iam:SimulatePrincipalPolicy; `lbench deploy --dry-run` prints the policy that is needed",
+            )
+        ]
+    if not denied:
+        return [Finding("good", "permissions", f"all {count} that deploy, run and destroy need (simulated)")]
+    shown = ", ".join(denied[:6]) + (f" and {len(denied) - 6} more" if len(denied) > 6 else "")
+    remedy = "attach the policy that `lbench deploy --dry-run` prints"
+    return [Finding("bad", "permissions", f"{len(denied)} of {count} are missing: {shown}", remedy)]
+
+
+async def _principal(client: Any, arn: str) -> str:
+    """Whose policies are simulated: for a role that was taken on, the role with its path."""
+    if ":assumed-role/" not in arn:
+        return arn
+    name = arn.split("/")[1]
+    role = await client.get_role(RoleName=name)
+    return str(role["Role"]["Arn"])
+
+
+async def _denied(client: Any, source: str, actions: list[str], statement: dict[str, Any]) -> list[str]:
+    resources = statement["Resource"]
+    names = [resources] if isinstance(resources, str) else list(resources)
+    context = []
+    if "Condition" in statement:
+        for key, value in statement["Condition"]["StringEquals"].items():
+            context.append({"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"})
+    told = await client.simulate_principal_policy(
+        PolicySourceArn=source,
+        ActionNames=actions,
+        ResourceArns=[name.replace("*", "lbench") if name != "*" else name for name in names],
+        ContextEntries=context,
+    )
+    return sorted({one["EvalActionName"] for one in told["EvaluationResults"] if one["EvalDecision"] != "allowed"})
+
+
+async def _quota(session: Any) -> list[Finding]:
+    from lbench.config.aws import aws_client
+
+    try:
+        async with aws_client(session, "lambda", attempts=_ATTEMPTS) as client:
+            account = (await client.get_account_settings())["AccountLimit"]
+    except LbenchError as error:
+        return [Finding("weak", "quota", "not known", str(error))]
+    most, left = account["ConcurrentExecutions"], account.get("UnreservedConcurrentExecutions")
+    told = f"{most:,} environments at once" + (f", {left:,} of them not reserved" if left not in (None, most) else "")
+    if most < _FEW:
+        remedy = "new accounts have few: ask for more under Service Quotas (it costs nothing)"
+        return [Finding("weak", "quota", told, remedy)]
+    return [Finding("good", "quota", told)]
+
+
+async def _deployments(session: Any, base: str) -> list[Finding]:
+    from lbench.config.aws import aws_client
+    from lbench.config.deployment import stack_name
+    from lbench.lambda_src.stack import Stacks
+
+    region = str(session.region_name)
+    found = []
+    try:
+        names = stack_name(base, "x86_64"), stack_name(base, "arm64")
+        async with aws_client(session, "cloudformation", attempts=_ATTEMPTS) as client:
+            for name in names:
+                stack = await Stacks(client, region).find(name)
+                if stack is not None:
+                    found.append(_deployment(stack, region))
+    except LbenchError as error:
+        return [Finding("bad", "deployment", str(error))]
+    remedy = "`lbench deploy` makes one; the other backends need none"
+    return found or [Finding("note", "deployment", f"no stack {base} in {region}", remedy)]
+
+
+def _deployment(stack: Stack, region: str) -> Finding:
+    from lbench._version import __version__
+    from lbench.config.deployment import read_outputs
+
+    told = f"{stack.name}: {stack.status}"
+    if not stack.ours:
+        return Finding("bad", "deployment", told, "it was not made by lbench: name another with --stack")
+    if stack.moving:
+        return Finding("weak", "deployment", told, "it is being changed just now: wait until that has ended")
+    if not stack.has_functions:
+        return Finding(
+            "bad", "deployment", told, "no functions are there: run `lbench deploy` to go on, or `lbench destroy`"
+        )
+    try:
+        there = read_outputs(stack.name, region, stack.outputs)
+    except InputError as error:
+        return Finding("bad", "deployment", told, str(error))
+    sizes = ", ".join(f"{size:,}" for size in there.memory_mb)
+    told += f", lbench {there.lbench_version}, package {there.package_digest[:12]}, functions of {sizes} MB"
+    if there.lbench_version != __version__:
+        return Finding("weak", "deployment", told, f"this is lbench {__version__}: run `lbench deploy`")
+    return Finding("good", "deployment", told)

@@ -1,0 +1,262 @@
+"""`lbench deploy|status|destroy` from the command line: what they say, and one line for what cannot be."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from lbench._version import __version__
+from lbench.cli.main import command
+from lbench.config.manifest import MANIFEST, Manifest
+
+Lbench = Callable[..., "subprocess.CompletedProcess[str]"]
+DEPLOY = ("deploy", "--package", "small.zip")
+
+
+def make_package(path: Path, **changes: Any) -> None:
+    """A zip of no workload, which nothing has to be tried of, for a Python that is not here to try it on."""
+    manifest = Manifest(
+        lbench_version=__version__,
+        handler="h.h",
+        python="3.14",
+        arch="x86_64",
+        workloads=(),
+        packages={},
+        compiled=None,
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(MANIFEST, msgspec.json.encode(msgspec.structs.replace(manifest, **changes)))
+
+
+@pytest.fixture
+def run(home: Path) -> Callable[..., Result]:
+    """`run("deploy", ...)` in this process, in a folder with small.zip."""
+    make_package(home / "small.zip")
+
+    def invoke(*args: str) -> Result:
+        return CliRunner().invoke(command, list(args), prog_name="lbench")
+
+    return invoke
+
+
+def told(result: Result) -> str:
+    """The one line that it ended with, with exit code 2."""
+    assert result.exit_code == 2, (result.exit_code, result.output)
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("lbench: ") and "Traceback" not in result.stderr
+    assert not result.stdout
+    return line
+
+
+def test_deploy_status_destroy(run: Callable[..., Result], aws: Any) -> None:
+    nothing = run("status")
+    assert nothing.exit_code == 0 and "`lbench deploy` makes one" in nothing.stdout
+    made = run(*DEPLOY, "--memory", "1769,3008", "--http-api")
+    assert made.exit_code == 0, made.output
+    assert "lbench in us-east-1 deployed: lbench-1769, lbench-3008 (Python 3.14 on x86_64)" in made.stdout
+    assert "the package was not tried here: " in made.stderr and "front: https://" in made.stdout
+    again = run(*DEPLOY)
+    assert "was deployed already, and is as it was: lbench-1769, lbench-3008" in again.stdout
+    status = run("status")
+    assert "UPDATE_COMPLETE" in status.stdout and "1,769, 3,008" in status.stdout and __version__ in status.stdout
+    (one,) = json.loads(run("status", "--json").stdout)
+    assert one["deployment"]["memory_mb"] == [1769, 3008] and one["note"] is None
+    assert one["idle_usd_month"] == "0.000000" and one["bucket_bytes"] == Path("small.zip").stat().st_size
+    assert "add --yes" in told(run("destroy"))
+    assert aws.contents()["functions"] == ["lbench-1769", "lbench-3008"]
+    gone = run("destroy", "--yes")
+    assert gone.exit_code == 0 and "lbench removed from us-east-1: nothing is left" in gone.stdout
+    assert not any(aws.contents().values())
+    assert run("destroy").exit_code == 0  # there is nothing to ask about
+
+
+def test_both_processors_have_stacks_of_their_own(run: Callable[..., Result], aws: Any, home: Path) -> None:
+    make_package(home / "arm.zip", arch="arm64")
+    assert run(*DEPLOY).exit_code == 0
+    assert "-b lambda:memory=1769,arch=arm64\n" in run("deploy", "--package", "arm.zip").stdout
+    assert aws.contents()["stacks"] == ["lbench", "lbench-arm64"]
+    assert run("destroy", "--yes", "--arch", "arm64").exit_code == 0
+    assert aws.contents()["stacks"] == ["lbench"]
+
+
+def test_a_stack_of_another_version_says_so(run: Callable[..., Result], aws: Any) -> None:
+    run(*DEPLOY)
+    outputs = aws.stack("lbench").output_map
+    assert outputs["Version"].value == __version__
+    outputs["Version"].value = "0.0.1"
+    assert f"it was made by lbench 0.0.1, this is {__version__}: run `lbench deploy`" in run("status").stdout
+    outputs["Format"].value = "0"
+    assert "it was made by another version of lbench: run `lbench deploy`" in run("status").stdout
+
+
+def test_the_bare_bucket_of_a_deployment_that_was_broken_off_is_told_of(run: Callable[..., Result], aws: Any) -> None:
+    run(*DEPLOY)
+    del aws.stack("lbench").output_map._output_json_map["Format"]
+    assert "no functions are there: run `lbench deploy` to go on, or `lbench destroy`" in run("status").stdout
+
+
+def test_a_dry_run_asks_nobody_and_says_everything(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    plan = run(*DEPLOY, "--dry-run", "--memory", "512,1024", "--stack", "mine", "--region", "eu-west-1", "--http-api")
+    assert plan.exit_code == 0, plan.output
+    assert "mine-512, mine-1024" in plan.stdout and "at rest: " in plan.stdout
+    _, parameters, template, policy = plan.stdout.split("\n# ")
+    assert json.loads(parameters.partition("\n")[2])["HttpApi"] == "yes"
+    assert "Function512" in json.loads(template.partition("\n")[2])["Resources"]
+    assert "arn:aws:lambda:eu-west-1:*:function:mine-*" in policy and json.loads(policy.partition("\n")[2])["Version"]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--memory", "64"), "--memory 64: Lambda has 128 to 10240 MB"),
+        (("--memory", "1769;3008"), "--memory 1769;3008: give sizes in MB with commas between them"),
+        (("--memory", ""), "give sizes in MB"),
+        (("--arch", "sparc"), "--arch=sparc: arm64 or x86_64 is expected"),
+        (("--arch", "arm64"), "small.zip is for x86_64: leave --arch out"),
+        (("--python", "3.13"), "small.zip is for 3.14: leave --python out"),
+        (("--workload", "mandelbrot"), "leave --workload out"),
+        (("--stack", "no/name"), "stack 'no/name': a name has up to 40 letters"),
+        (("--stack", ""), "stack '': a name has"),
+        (("--stack", "lbench-arm64"), "leave -arm64 out"),
+        (("--retention-days", "2"), "--retention-days 2: CloudWatch Logs has 1, 3, 5"),
+        (("--retention-days", "week"), "--retention-days week: give a whole number"),
+        (("--ephemeral", "99999"), "--ephemeral 99999: /tmp has 512 to 10240 MB"),
+        (("--package", "none.zip"), "none.zip: there is no such package"),
+        (("--package", "old.zip"), f"old.zip was made by lbench 0.0.1, this is {__version__}"),
+        (("--package", "ancient.zip"), "ancient.zip is for Python 3.9: Lambda has 3.12"),
+        (("--region", "nowhere land"), "region"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(
+    run: Callable[..., Result], home: Path, options: tuple[str, ...], line: str
+) -> None:
+    make_package(home / "old.zip", lbench_version="0.0.1")
+    make_package(home / "ancient.zip", python="3.9")
+    assert line in told(run(*DEPLOY, *options))
+
+
+def test_the_wrong_name_of_a_workload_is_told(run: Callable[..., Result]) -> None:
+    assert "unknown workload 'mandelbrt': did you mean 'mandelbrot'?" in told(run("deploy", "--workload", "mandelbrt"))
+
+
+@pytest.mark.parametrize("name", ["deploy", "status", "destroy"])
+def test_without_credentials_each_says_what_to_do(
+    run: Callable[..., Result], aws: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(variable)
+    assert "no AWS credentials: set AWS_PROFILE, or run `aws configure`" in told(
+        run(*(DEPLOY if name == "deploy" else (name,)))
+    )
+    assert aws.calls == []
+
+
+def test_without_a_network_it_says_so(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr("lbench.config.aws._ATTEMPTS", 1)
+    assert "cannot be reached: is there a network" in told(run("status"))
+
+
+def test_refusals_are_told_with_the_remedy(run: Callable[..., Result], aws: Any, aws_server: ModuleType) -> None:
+    refusal = aws_server.refusal
+    for service, operation, code, text, remedy in (
+        (
+            "sts",
+            "GetCallerIdentity",
+            "ExpiredToken",
+            "The security token included in the request is expired",
+            "have expired",
+        ),
+        (
+            "sts",
+            "GetCallerIdentity",
+            "InvalidClientTokenId",
+            "The security token is invalid.",
+            "does not know these credentials",
+        ),
+        (
+            "cloudformation",
+            "CreateStack",
+            "AccessDenied",
+            "User: arn:aws:iam::123456789012:user/u is not authorized to perform: cloudformation:CreateStack on resource: x",
+            "may not do cloudformation:CreateStack: have the policy attached that `lbench deploy --dry-run` prints",
+        ),
+    ):
+        aws.reset()
+        aws.fail(service, operation, refusal(code, text, 403))
+        assert remedy in told(run(*DEPLOY))
+        assert not any(aws.contents().values())
+    aws.reset()
+    kms = "User is not authorized to perform: kms:GenerateDataKey on resource: arn:aws:kms:us-east-1:1:key/k"
+    aws.fail("s3", r"PUT /lbench-bucket-\w+/code/.*", aws_server.s3_refusal("AccessDenied", kms))
+    assert "the KMS key was refused" in told(run(*DEPLOY))
+    assert "lbench removed" in run("destroy", "--yes").stdout
+
+
+@pytest.mark.parametrize(
+    ("why", "remedy"),
+    [
+        ("lbench-bucket-x already exists", "already exists: remove it, or deploy under another name with --stack"),
+        (
+            "User: arn:aws:iam::1:user/u is not authorized to perform: iam:CreateRole on resource: r",
+            "may not do iam:CreateRole: have the policy attached",
+        ),
+        ("You have reached the maximum number of buckets: limit exceeded", "Service Quotas"),
+    ],
+)
+def test_a_creation_that_fails_says_why_in_one_line(
+    run: Callable[..., Result], aws: Any, why: str, remedy: str
+) -> None:
+    aws.roll_back_creation("Bucket", "AWS::S3::Bucket", why)
+    line = told(run(*DEPLOY))
+    assert "lbench could not be deployed in us-east-1: Bucket (AWS::S3::Bucket): " in line and remedy in line
+    assert not any(aws.contents().values())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_broken_off_by_a_signal_it_says_how_to_go_on(
+    aws: Any,
+    run: Callable[..., Result],
+    started: Callable[..., subprocess.Popen[str]],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    aws.looks = 1_000_000
+    process = started(*DEPLOY)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "waiting for the stack lbench" in line:
+            break
+    process.send_signal(number)
+    assert "broken off: what AWS has begun goes on by itself; run `lbench deploy`" in process.stderr.read()
+    assert process.wait() == code
+    aws.finish()
+    assert "lbench in us-east-1 deployed" in run(*DEPLOY).stdout
+    assert run("destroy", "--yes").exit_code == 0
+    assert not any(aws.contents().values())
+
+
+def test_destroy_asks_on_a_terminal(run: Callable[..., Result], aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(*DEPLOY)
+    for answer, code, left in (("n\n", 130, 1), ("y\n", 0, 0)):
+        with monkeypatch.context() as patch:
+            patch.setattr("lbench.cli.destroy._asks_somebody", lambda: True)
+            asked = CliRunner().invoke(command, ["destroy"], input=answer, prog_name="lbench")
+        assert asked.exit_code == code
+        assert "lbench in us-east-1, a moment old: functions of 1769 MB, its bucket with all" in asked.stderr
+        assert len(aws.contents()["stacks"]) == left

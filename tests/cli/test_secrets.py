@@ -1,0 +1,115 @@
+"""Credentials go nowhere: not into a journal, a log, an export, an error, standard output, or a process's arguments.
+
+Real commands run with keys that can be recognised, well and badly, and all that they have written is searched.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KEY, SECRET, TOKEN = "AKIAHUSHHUSHHUSHHUSH", "hushSECRET/0123456789abcdefghij+ABCDEFGH", "hushTOKEN" * 20
+_RECOGNISED = (KEY.encode(), SECRET.encode(), b"hushTOKEN", b"hushSECRET")
+
+
+class Watch:
+    """Reads the arguments of all processes below this one, again and again."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.02):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    self.seen.add(path.read_bytes())
+                except OSError:
+                    continue  # it has ended
+
+
+@pytest.fixture
+def keys(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Keys that can be recognised; at the end nothing in the home folder holds them."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
+    monkeypatch.setenv("TMPDIR", str(home))
+    yield home
+    files = [Path(folder) / name for folder, _, names in os.walk(home) for name in names]
+    assert files
+    for file in files:
+        if file.is_file():
+            content = file.read_bytes()
+            assert not any(secret in content for secret in _RECOGNISED), file
+
+
+def run(*arguments: str) -> str:
+    """All that the command prints."""
+    with Watch() as watch:
+        done = subprocess.run(
+            [sys.executable, "-m", "lbench", *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
+    said = done.stdout + done.stderr
+    for text in (*watch.seen, said.encode()):
+        assert not any(secret in text for secret in _RECOGNISED), text
+    assert any(b"lbench" in text for text in watch.seen) or os.name != "posix"
+    return said
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")
+def test_a_run_on_lambda_and_its_exports_hold_no_credentials(theirs: Any, keys: Path) -> None:
+    arguments = (
+        "-p",
+        "name=theirs",
+        "-p",
+        'payload={"fail": 1}',
+        "-p",
+        "invocations=5",
+        "-b",
+        "lambda",
+        "--concurrency",
+        "1",
+    )
+    assert "ValueError" in run("run", "function", *arguments, "-o", "out.json")
+    assert '"lbench.session"' in (keys / "out.json").read_text()
+    run("export", "out.json", "--format", "csv", "-o", "out.csv")
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")
+def test_a_refused_signature_is_told_without_what_was_signed(
+    aws: Any, aws_server: Any, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repeated = f"The Canonical String should have been 'GET / host:x x-amz-security-token:{TOKEN} {KEY} {SECRET}'"
+    aws.rule(lambda request: aws_server.refusal("SignatureDoesNotMatch", repeated, 403))
+    assert "the signature is wrong" in run("run", "function", "-p", "name=f")
+    assert "the signature is wrong" in run("doctor")
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")
+def test_a_fault_of_ours_is_written_down_without_credentials(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    code = (
+        "import lbench.cli.sessions as s, lbench.cli.main as m, sys\n"
+        "def broken(): raise RuntimeError('made on purpose')\n"
+        "s.list_sessions = broken\nsys.argv = ['lbench', 'sessions']\nm.command.main(['sessions'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "a fault in lbench itself" in done.stderr and list((keys / "cache" / "lbench" / "faults").iterdir())

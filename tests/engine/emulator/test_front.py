@@ -1,0 +1,123 @@
+"""The HTTP API in front of the functions: payload format 2.0, 30 seconds (here fewer), and few words for what goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+CODE = """
+import base64, os, time
+
+def echo(event, context):
+    return event
+
+def proxy(event, context):
+    return {"statusCode": 201, "headers": {"x-own": "yes"}, "body": "text é"}
+
+def binary(event, context):
+    return {"statusCode": 200, "body": base64.b64encode(bytes(4)).decode(), "isBase64Encoded": True}
+
+def fail(event, context):
+    raise ValueError("nobody is told")
+
+def crash(event, context):
+    os._exit(3)
+
+def late(event, context):
+    time.sleep(float(event.get("body") or 0))
+    return {"statusCode": 200, "body": "in time"}
+
+def odd(event, context):
+    return {"statusCode": "no number"}
+"""
+NAMES = ("echo", "proxy", "binary", "fail", "crash", "late", "odd")
+
+
+class Caller:
+    def __init__(self, endpoint: str) -> None:
+        host, _, port = endpoint.removeprefix("http://").partition(":")
+        self.connection = http.client.HTTPConnection(host, int(port))
+
+    def __call__(self, name: str, body: Any = None, **headers: str) -> tuple[int, Any, dict[str, str]]:
+        told = {"content-type": "application/json"} | {key.replace("_", "-"): value for key, value in headers.items()}
+        self.connection.request("POST", f"/_lbench/http-api/{name}?a=1&b=2", body, told)
+        answer = self.connection.getresponse()
+        content = answer.read()
+        with contextlib.suppress(ValueError):
+            content = json.loads(content)
+        return answer.status, content, dict(answer.getheaders())
+
+
+@pytest.fixture(scope="module")
+def call(start_shared: Callable[..., Any]) -> Iterator[Caller]:
+    caller = Caller(start_shared(CODE, {name: {} for name in NAMES}, front_timeout_s=0.4).endpoint)
+    yield caller
+    caller.connection.close()
+
+
+def test_the_function_gets_payload_format_2_0(call: Caller) -> None:
+    status, event, headers = call("echo", '{"x": "é"}'.encode())
+    assert status == 200 and headers["apigw-requestid"]
+    assert (event["version"], event["routeKey"], event["rawPath"]) == ("2.0", "POST /echo", "/echo")
+    assert (event["rawQueryString"], event["isBase64Encoded"]) == ("a=1&b=2", False)
+    assert json.loads(event["body"]) == {"x": "é"}
+    assert event["headers"]["content-type"] == "application/json"
+    context = event["requestContext"]
+    assert (context["http"]["method"], context["http"]["path"], context["stage"]) == ("POST", "/echo", "$default")
+    assert context["requestId"] == headers["apigw-requestid"]
+    _, event, _ = call("echo", b"\x00\xff", content_type="application/octet-stream")
+    assert (event["body"], event["isBase64Encoded"]) == ("AP8=", True)
+    assert "body" not in call("echo")[1]
+
+
+def test_the_function_says_what_is_answered(call: Caller) -> None:
+    status, body, headers = call("proxy")
+    assert (status, body, headers["x-own"]) == (201, b"text \xc3\xa9", "yes")
+    assert call("binary")[:2] == (200, bytes(4))
+
+
+@pytest.mark.parametrize("name", ["fail", "crash", "odd"])
+def test_of_a_function_that_fails_nothing_is_told(call: Caller, name: str) -> None:
+    assert call(name)[:2] == (500, {"message": "Internal Server Error"})
+
+
+def test_after_its_time_the_front_gives_up_while_the_function_runs_on(call: Caller) -> None:
+    assert call("late", "0")[:2] == (200, b"in time")
+    assert call("late", "1.0")[:2] == (503, {"message": "Service Unavailable"})
+    assert call("late", "0")[0] == 200  # on the same connection: nothing late comes on it
+
+
+def test_what_is_not_there_and_what_is_too_large_is_refused(call: Caller) -> None:
+    assert call("nobody")[:2] == (404, {"message": "Not Found"})
+    assert call("echo", b"x" * 10_485_761)[:2] == (413, {"message": "Request Entity Too Large"})
+    assert call("echo", b"[" + b"1," * 3_500_000 + b"1]")[0] == 500  # Lambda's 6 MB hold behind it
+
+
+def test_a_function_that_is_full_is_a_503_like_the_time_out(start: Callable[..., Any]) -> None:
+    caller = Caller(start(CODE, {"echo": {"concurrency": 0}}).endpoint)
+    assert caller("echo")[:2] == (503, {"message": "Service Unavailable"})
+    caller.connection.close()
+
+
+def test_where_signatures_are_checked_the_front_wants_its_own(start: Callable[..., Any]) -> None:
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    endpoint = start(CODE, {"echo": {}}, check_signatures=True).endpoint
+    url = f"{endpoint}/_lbench/http-api/echo"
+    answers = []
+    for service in ("execute-api", "lambda"):
+        request = AWSRequest("POST", url, data=b"{}", headers={"content-type": "application/json"})
+        SigV4Auth(Credentials("lbench-emulated", "lbench-emulated"), service, "us-east-1").add_auth(request)
+        connection = http.client.HTTPConnection(*endpoint.removeprefix("http://").split(":"))
+        connection.request("POST", "/_lbench/http-api/echo", b"{}", dict(request.headers.items()))
+        answer = connection.getresponse()
+        answers.append((answer.status, json.loads(answer.read()).get("message")))
+        connection.close()
+    assert answers == [(200, None), (403, "Forbidden")]
