@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from lbench.analysis.words import count_text, seconds_text
 from lbench.engine import cost
@@ -52,7 +53,7 @@ def hedges_of(runs: Iterable[RunView]) -> Hedges | None:
     return Hedges(tasks, won, compared, max(0.0, saved_s), cost.total_usd(amounts)) if tasks else None
 
 
-def _lost_usd(run: RunView, rows: np.ndarray) -> Decimal | None:  # type: ignore[type-arg]
+def _lost_usd(run: RunView, rows: NDArray[np.int64]) -> Decimal | None:
     """What the attempts of these that were superseded cost."""
     assert run.started is not None
     pricing, columns = run.started.pricing, run.columns
@@ -72,10 +73,8 @@ def hedges_sentence(label: str, told: Hedges, all_tasks: int) -> str:
     ]
     if told.compared:
         parts.append(f"{seconds_text(told.saved_s)} less to wait for {told.compared} of them")
-    if told.won > told.compared:
-        parts.append(
-            f"{told.won - told.compared} of the slower ones were given up, so what they would have taken is not known"
-        )
+    if (left := told.won - told.compared) > 0:
+        parts.append(f"how long the other {left} would have taken is not known: they were given up")
     if told.usd is not None:
         parts.append(f"the attempts that lost cost {cost.usd_short(told.usd)}")
     return "; ".join(parts)

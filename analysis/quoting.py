@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lbench.engine.cost import usd_short
-from lbench.engine.expected import Quote
+from lbench.engine.quote import Quote
 
 __all__ = ["basis_text", "quote_text"]
 

@@ -25,6 +25,7 @@ MODULES = (
     "map_reduce",
     "driver_cpu",
     "s3_results",
+    "explore",
     "package_cache",
     "local_overhead",
     "tui_first_frame",

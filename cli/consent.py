@@ -6,8 +6,9 @@ import sys
 
 import click
 
-from lbench.engine.expected import question, quotes
+from lbench.engine.expected import quotes
 from lbench.engine.plan import Plan, resolve_params
+from lbench.engine.quote import question
 from lbench.errors import InputError
 from lbench.workloads import registry
 

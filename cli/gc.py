@@ -41,10 +41,13 @@ def command(dry_run: bool, yes: bool) -> None:
         out.print("Nothing is left of crashed runs." if not problems else "Nothing else was found.")
         click.get_current_context().exit(EXIT_FAILED if problems else 0)
     what, where, size = Column("WHAT", wrap=True), Column("WHERE", wrap=True), Column("SIZE", justify="right")
-    for one in (*here, *away):
-        what.add(one.what)
-        where.add(one.where)
-        size.add(_size(one.size_bytes))
+    rows = [(one.what, one.where, one.size_bytes) for one in here] + [
+        (one.what, one.where, one.size_bytes) for one in away
+    ]
+    for told, place, size_bytes in rows:
+        what.add(told)
+        where.add(place)
+        size.add(_size(size_bytes))
     print_table(out, [what, where, size])
     if dry_run:
         return

@@ -40,7 +40,32 @@ def refuse_prompts(chain: Any) -> None:
             provider._prompter = _prompt  # it would read a code of an MFA device from the terminal
         elif provider.METHOD == "custom-process":
             # Without a terminal of its own a process cannot ask anything, and says so instead.
-            provider._popen = functools.partial(provider._popen, stdin=subprocess.DEVNULL, start_new_session=True)
+            popen = _watched if provider._popen is asyncio.create_subprocess_exec else provider._popen
+            provider._popen = functools.partial(popen, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+class _Watched:
+    """A `credential_process` that ends with the patience for it: what waits for a person is not left behind."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        try:
+            return await self._process.communicate()
+        except asyncio.CancelledError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.communicate()
+            raise
+
+
+async def _watched(*argv: str, **how: Any) -> _Watched:
+    return _Watched(await asyncio.create_subprocess_exec(*argv, **how))
 
 
 def _prompt(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from lbench.engine.backends.base import Backend, Call, Failure, Outcome
 from lbench.engine.blame import called
@@ -12,6 +11,7 @@ from lbench.engine.journal import Sink
 from lbench.engine.model import ErrorInfo, InvocationStatus
 from lbench.engine.pending import Pending
 from lbench.engine.policy import Policy
+from lbench.engine.stragglers import Stragglers
 
 __all__ = ["Attempts"]
 
@@ -41,13 +41,13 @@ class Attempts:
         self._zero_s = self._loop.time() if at_s is None else at_s
         return self._zero_s
 
-    async def make(self, pending: Pending, stage: int, began: Callable[[int, float], None]) -> tuple[Outcome, float]:
+    async def make(self, pending: Pending, stage: int, stragglers: Stragglers | None) -> tuple[Outcome, float]:
         """One attempt: how it went, and how long that took in seconds. Its cost is what `pending.hold` keeps back.
 
         Args:
             pending: whose attempt.
             stage: the stage's number.
-            began: told the attempt's number and its moment on the loop's clock.
+            stragglers: who watches what is under way.
 
         Raises:
             Exception: whatever the backend raises, which has broken down.
@@ -68,7 +68,8 @@ class Attempts:
             hedge_of=hedge_of,
         )
         self._sink.write(dispatched)
-        began(n, began_s)
+        if stragglers is not None:
+            stragglers.began(n, pending, began_s)
 
         def placed(environment: str) -> None:
             dispatched.environment = environment
@@ -108,6 +109,8 @@ class Attempts:
             raise
         finally:
             pending.flying.discard(n)
+            if stragglers is not None:
+                stragglers.ended(n)
             if hold is not None:
                 hold.settle(paid)
         self._record(n, dispatched.environment, outcome, late=pending.done)

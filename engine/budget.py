@@ -7,7 +7,7 @@ its answer lost) stays at its worst case, so the bill, which estimates it, is ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from lbench.engine import cost
@@ -110,6 +110,8 @@ class Purse:
         self._budget = budget
         self._pricing = pricing
         self._worst_usd = worst_attempt_usd(pricing, s3_each)
+        self._own_s3: Mapping[str, int] = {}
+        self._counted: dict[str, int] = {}
 
     @property
     def in_use(self) -> bool:
@@ -123,14 +125,21 @@ class Purse:
 
     def take(self) -> Hold | None:
         """Keep back one attempt's worst case; None: it does not fit now."""
+        self.count_own()
         return Hold(self._budget, self._pricing, self._worst_usd) if self._budget.keep(self._worst_usd) else None
 
-    def spend_s3(self, requests: dict[str, int]) -> None:
-        """S3 requests outside every attempt (the data set)."""
+    def watch(self, own_s3: Mapping[str, int]) -> None:
+        """S3 requests outside every attempt (the data set, listings) are counted here, by the backend, as they are made."""
+        self._own_s3, self._counted = own_s3, {}
+
+    def count_own(self) -> None:
+        """Spend what these requests have cost since the last look. While attempts are in flight their worst case has it."""
         rates = self._pricing.rates
         assert rates is not None
-        usd = cost.s3_usd(rates, requests)
-        if usd is not None:
+        now = {name: self._own_s3.get(name, 0) for name in ("put", "get")}
+        usd = cost.s3_usd(rates, {name: count - self._counted.get(name, 0) for name, count in now.items()})
+        self._counted = now
+        if usd:
             self._budget.spend(usd)
 
     def wait(self, callback: Callable[[], None] | None) -> None:

@@ -282,7 +282,7 @@ class Conductor:
             return None
         limits = job.workload.limits(job.params)
         pricing = pricing_of(choice, job.plan, limits)
-        return None if pricing.rates is None else Purse(self._budget, pricing, s3_each(limits))
+        return None if pricing.rates is None else Purse(self._budget, pricing, s3_each(choice, job.plan, limits))
 
     def _never_started(self, group: list[_Planned], why: str, status: RunStatus = "failed") -> None:
         self._broken.add(group[0].choice.label)
@@ -333,6 +333,8 @@ class Conductor:
             timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed, keep_going=plan.keep_going, hedge=hedge
         )
         purse = self._purse(job, run.choice)
+        if purse is not None:
+            purse.watch(backend.own_s3)
         previews = self._open_previews(job, run.id)
         on_result = None if previews is None else previews.add
         temporary = Temporary(backend, self._folder, run.id)
@@ -412,7 +414,7 @@ class Conductor:
                     self._journal.write(Warned("left", left, run.id))
             finally:
                 if purse is not None:
-                    purse.spend_s3(backend.own_s3)
+                    purse.count_own()
                 self._journal.write(
                     RunEnded(
                         run=run.id,

@@ -1,4 +1,4 @@
-"""What a plan is expected to cost, beside what it can cost at most; and whether a person should be asked first.
+"""What a plan is expected to cost, beside what it can cost at most (`engine.quote`).
 
 An expectation comes from runs that were recorded on this machine, of the same workload with the same parameters: best from
 AWS itself, else from the time that the tasks took emulated or on local workers here. Where there is none it is unknown.
@@ -6,9 +6,7 @@ AWS itself, else from the time that the tasks took emulated or on local workers 
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -23,14 +21,13 @@ from lbench.engine.events import RunPlanned, decode_event
 from lbench.engine.journal import JOURNAL_NAME
 from lbench.engine.plan import BackendChoice, Plan, resolve_params
 from lbench.engine.pricing import bound_of, rates_of
+from lbench.engine.quote import Basis, Expectation, Quote
 from lbench.engine.session import RunView, load_folder
 from lbench.errors import InputError, SessionFileError
 from lbench.workloads.model import Limits
 from lbench.workloads.parameters import settable
 
-__all__ = ["Expectation", "Quote", "question", "quotes"]
-
-Basis = Literal["measured", "emulated", "estimated"]
+__all__ = ["quotes"]
 
 _SESSIONS = 60  # the newest of so many are looked through
 _HEAD_BYTES = 1 << 18  # the plan of a session is in the beginning of its journal
@@ -38,35 +35,6 @@ _JOURNAL_BYTES = 16 << 20  # a larger one is not read for this
 _COLD_MS = 1500  # a cold start with scikit-learn; what local workers cannot tell
 _OK = STATUSES.index("ok")
 _RANKS: dict[Basis, int] = {"measured": 0, "emulated": 1, "estimated": 2}
-
-
-class Expectation(msgspec.Struct, frozen=True):
-    """What one run will cost, if it goes as those before."""
-
-    usd: Decimal
-    basis: Basis
-    text: str  # where it comes from, for a person
-
-
-class Quote(msgspec.Struct, frozen=True):
-    """What a backend of a plan will cost; money is spent by `lambda` only."""
-
-    label: str
-    spends: bool
-    runs: int
-    bound_usd: Decimal | None  # of one run; None: no bound
-    left_out: tuple[str, ...]
-    expected: Expectation | None
-
-    @property
-    def bound_all_usd(self) -> Decimal | None:
-        """At most, of all its runs."""
-        return None if self.bound_usd is None else self.bound_usd * self.runs
-
-    @property
-    def expected_all_usd(self) -> Decimal | None:
-        """Expected, of all its runs."""
-        return None if self.expected is None else self.expected.usd * self.runs
 
 
 def quotes(plan: Plan, limits: Limits) -> list[Quote]:
@@ -93,36 +61,6 @@ def quotes(plan: Plan, limits: Limits) -> list[Quote]:
             )
         )
     return found
-
-
-def question(told: list[Quote], ask_above_usd: float, max_usd: float | None) -> str | None:
-    """Why a person should be asked before this is started; None: there is no need.
-
-    What is expected counts; where that is unknown, the most that it can cost.
-    """
-    spending = [quote for quote in told if quote.spends]
-    threshold = Decimal(str(ask_above_usd))
-    limit = None if max_usd is None else Decimal(str(max_usd))
-    if not spending or (limit is not None and limit <= threshold):
-        return None
-    most = _all([quote.bound_all_usd for quote in spending])
-    expected = _all([quote.expected_all_usd for quote in spending])
-    if limit is not None:
-        most = limit if most is None else min(most, limit)
-    count = expected if expected is not None else most
-    if count is not None and count <= threshold:
-        return None
-    labels = ", ".join(quote.label for quote in spending)
-    at_most = "with no bound" if most is None else f"at most {cost.usd_short(most, up=True)}"
-    above = f"more than ask_above_usd = {cost.usd_short(threshold)}"
-    if expected is None:
-        return f"what {labels} will cost is not known before the job has run once, be it here: {at_most}, {above}"
-    return f"{labels} will cost {cost.usd_short(expected)} as expected, {at_most}: {above}"
-
-
-def _all(amounts: list[Decimal | None]) -> Decimal | None:
-    known = [usd for usd in amounts if usd is not None]
-    return cost.total_usd(known) if len(known) == len(amounts) else None
 
 
 # -- what was recorded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 import msgspec
@@ -21,6 +22,7 @@ __all__ = ["bound_of", "pricing_of", "rates_of", "s3_each"]
 # The most S3 requests of one attempt itself: the driver puts its arguments and gets its result, where they are large;
 # the handler gets arguments and data set, and puts the result.
 _PUT_EACH, _GET_EACH = 2, 3
+_START_S = 60  # more than an environment's start takes
 
 
 def bound_of(choice: BackendChoice, plan: Plan, limits: Limits) -> cost.Bound | None:
@@ -61,10 +63,20 @@ def rates_of(settings: LambdaSettings) -> Rates:
     return msgspec.structs.replace(found, request_usd=found.request_usd + front)
 
 
-def s3_each(limits: Limits) -> dict[str, int]:
-    """The S3 requests that one attempt can make at most: its own, and as far as is known all of the job's."""
+def s3_each(choice: BackendChoice, plan: Plan, limits: Limits) -> dict[str, int]:
+    """The S3 requests that one attempt can cause at most: its transport's, and as far as is known its task's own."""
     own = limits.s3_requests or 0 if limits.s3_each is None else limits.s3_each
-    return {"put": _PUT_EACH + own, "get": _GET_EACH + own}
+    settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+    put, get = _requests_each(settings, plan)
+    return {"put": put + own, "get": get + own}
+
+
+def _requests_each(settings: msgspec.Struct, plan: Plan) -> tuple[int, int]:
+    """PUTs (LISTs cost the same) and GETs of an attempt itself, at most."""
+    if not isinstance(settings, LambdaSettings) or settings.transport != "event":
+        return _PUT_EACH, _GET_EACH
+    # A letter is put and got; its listings come once a second, and ten times before and after it in quick succession.
+    return _PUT_EACH + 1 + 10 + math.ceil(plan.timeout_s) + _START_S, _GET_EACH + 1
 
 
 def _not_in_it(settings: LambdaSettings) -> list[str]:

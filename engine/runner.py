@@ -191,7 +191,8 @@ class Runner:
         ):
             task = self._loop.create_task(self._attempt(pending))
             self._in_flight.add(task)
-            self._unbegun[task] = pending
+            if pending.hold is not None:
+                self._unbegun[task] = pending
             task.add_done_callback(self._attempt_over)
 
     def _next(self) -> Pending | None:
@@ -229,26 +230,14 @@ class Runner:
             self._sink.write(Warned("budget", note, self._run_id))
 
     async def _attempt(self, pending: Pending) -> None:
-        self._unbegun.pop(asyncio.current_task())  # type: ignore[call-overload]
-        stragglers = self._stragglers
-        number = -1
-
-        def began(n: int, began_s: float) -> None:
-            nonlocal number
-            number = n
-            if stragglers is not None:
-                stragglers.began(n, pending, began_s)
-
-        try:
-            outcome, took_s = await self.attempts.make(pending, self._stage, began)
-        finally:
-            if stragglers is not None:
-                stragglers.ended(number)
+        if pending.hold is not None:
+            del self._unbegun[asyncio.current_task()]  # type: ignore[arg-type]
+        outcome, took_s = await self.attempts.make(pending, self._stage, self._stragglers)
         self._settle(pending, outcome, took_s)
 
     def _attempt_over(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
-        unbegun = self._unbegun.pop(task, None)
+        unbegun = self._unbegun.pop(task, None) if self._unbegun else None
         if unbegun is not None and unbegun.hold is not None:  # cancelled before it did anything
             unbegun.hold.give_back()
         if not task.cancelled() and (error := task.exception()) is not None:

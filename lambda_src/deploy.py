@@ -212,7 +212,10 @@ class _Turn:
                 return None
             stack = await self._stacks.settled(made, f"waiting for the stack {name}")
             if stack is None or stack.status not in MADE:
-                raise await self._failed(made, None, "nothing of it is left")
+                failed = await self._failed(made, None, "nothing of it is left")
+                if stack is not None:  # caught before CloudFormation began to remove it
+                    await remove_stack(self._session, self._stacks, stack)
+                raise failed
             return stack
         if stack.status == "UPDATE_ROLLBACK_FAILED":
             self._say(f"bringing the stack {name} back to where it was: an earlier change could not be undone")

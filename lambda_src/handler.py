@@ -108,7 +108,7 @@ def handle(event: dict[str, Any], context: Any = None) -> Any:
     asked = _event_in(event) if fronted else msgspec.convert(event, Event)
     request_id = getattr(context, "aws_request_id", None)
     if asked.mark is not None:
-        print(f'{{"lbench_mark":"{asked.mark}","request":"{request_id}"}}', flush=True)
+        print(f'{{"lbench_mark":"{asked.mark}","request":"{request_id}","environment":"{here.id}"}}', flush=True)
     answer = Answer(environment=here.id, cold=here.calls == 1, received=received, sent=received, call=asked.call)
     before = here.requests()
 

@@ -99,13 +99,25 @@ class LambdaAtAws:
             },
             "Outputs": values,
         }
-        client = self.client("cloudformation")
-        client.create_stack(StackName=stack, TemplateBody=json.dumps(template))
+        self.client("cloudformation").create_stack(StackName=stack, TemplateBody=json.dumps(template))
+        return self._take(stack, memory)["Bucket"]
+
+    def adopt(self, stack: str = "lbench") -> dict[str, str]:
+        """Run what `lbench deploy` has put there, the very zip; returns the stack's outputs."""
+        found = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+        outputs = {one["OutputKey"]: one["OutputValue"] for one in found["Outputs"]}
+        key = next(one["ParameterValue"] for one in found["Parameters"] if one["ParameterKey"] == "PackageKey")
+        self.package = self._folder / "deployed.zip"
+        self.package.write_bytes(self.client("s3").get_object(Bucket=outputs["Bucket"], Key=key)["Body"].read())
+        return self._take(stack, tuple(int(size) for size in outputs["Memory"].split(",")))
+
+    def _take(self, stack: str, memory: tuple[int, ...]) -> dict[str, str]:
+        found = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
+        outputs = {one["OutputKey"]: one["OutputValue"] for one in found}
         self._names = [(f"{stack}-{size}", size) for size in memory]
-        self._stream = "2026/11/22/[$LATEST]tests"
-        self.client("logs").create_log_stream(logGroupName=told["LogGroup"], logStreamName=self._stream)
-        found = client.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
-        return str(next(one["OutputValue"] for one in found if one["OutputKey"] == "Bucket"))
+        self._group, self._stream = outputs.get("LogGroup", LOG_GROUP), "2026/11/22/[$LATEST]tests"
+        self.client("logs").create_log_stream(logGroupName=self._group, logStreamName=self._stream)
+        return outputs
 
     def keys(self, bucket: str) -> list[str]:
         """All objects in a bucket."""
@@ -114,7 +126,7 @@ class LambdaAtAws:
     def log(self, *lines: str) -> None:
         """As the platform writes them."""
         events = [{"timestamp": int(time.time() * 1000), "message": line} for line in lines]
-        logs_backends[ACCOUNT][REGION].put_log_events(LOG_GROUP, self._stream, events)
+        logs_backends[ACCOUNT][REGION].put_log_events(self._group, self._stream, events)
 
     # -- behind the endpoint
     def _first(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes] | None:

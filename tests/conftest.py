@@ -85,6 +85,14 @@ def aws_lambda(aws: Any, aws_endpoint: ModuleType, tmp_path: Path) -> Iterator[A
 
 
 @functools.cache
+def _models() -> Any:
+    """Botocore's models, read once."""
+    from botocore.loaders import Loader
+
+    return Loader()
+
+
+@functools.cache
 def _small_bundle() -> str:
     """One authority instead of the world's, which take 30 ms to read."""
     import botocore
@@ -111,6 +119,7 @@ def aws(_running_aws: Any, _apart: None, monkeypatch: pytest.MonkeyPatch) -> Any
     """An empty account (`AwsServer`) that AWS_ENDPOINT_URL leads to, in this process and those that it starts."""
     _running_aws.reset()
     monkeypatch.setenv("AWS_CA_BUNDLE", _small_bundle())  # each client reads it
+    monkeypatch.setattr("botocore.session.create_loader", lambda path=None: _models())  # each session reads them
     monkeypatch.setenv("AWS_ENDPOINT_URL", _running_aws.endpoint)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return _running_aws

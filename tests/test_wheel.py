@@ -40,6 +40,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 def test_data_files_are_in_the_wheel(names: set[str]) -> None:
     assert {"lbench/config/prices.toml", "lbench/config/limits.toml", "lbench/py.typed"} <= names
+    assert "lbench/lambda_src/template.yaml" in names
     assert any(name.startswith("lbench/tui/") and name.endswith(".tcss") for name in names)
 
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from textual.binding import Binding
+from textual.events import Resize
 from textual.timer import Timer
 
 from lbench.engine.backends import catalog
 from lbench.engine.plan import DEFAULT_BACKENDS, Plan, parse_backend, resolve_params
 from lbench.errors import LbenchError
+from lbench.tui.arrangement import LEAST
 from lbench.tui.commands import COMMAND_BINDINGS, Commands
 from lbench.tui.driver import LbenchDriver
 from lbench.tui.feed import Feed, Frame, NoFeed, is_engine
@@ -113,6 +115,17 @@ class LbenchApp(Commands):
 
     def _sent_bytes(self) -> int:
         return self._driver.sent_bytes if isinstance(self._driver, LbenchDriver) else 0
+
+    def on_resize(self, event: Resize) -> None:
+        """Over all screens but Bench, which says so itself, a message while there is no room for them."""
+        from lbench.tui.screens.small import SmallScreen
+
+        small = event.size.width < LEAST[0] or event.size.height < LEAST[1]
+        above = isinstance(self.screen, SmallScreen)
+        if small and not above and self.screen is not self.bench:
+            self.push_screen(SmallScreen())
+        elif above and not small:
+            self.pop_screen()
 
     def get_default_screen(self) -> BenchScreen:
         """Bench: the first one, beneath all others."""

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from lbench.config.prices import Rates, rates
-from lbench.engine.document import check_head
 from lbench.engine.events import (
     JOURNAL_VERSION,
     Answered,
@@ -33,106 +32,19 @@ from lbench.engine.events import (
     StageStarted,
     Warned,
 )
-from lbench.engine.machine import Environment, MachineSample
 from lbench.engine.model import (
-    VERSION,
-    Answer,
     Cost,
-    DataInfo,
-    Driver,
-    Interaction,
     Invocation,
-    LambdaEnvironment,
-    Origin,
-    RunStatus,
-    Schedule,
-    Stage,
-    Warning_,
 )
 from lbench.errors import InputError, SessionFileError
+from lbench.tui.document_file import FileRun, read_file
 from lbench.tui.feed import epoch_s
 
 __all__ = ["document_events", "document_length_s"]
 
 
-class _Run(msgspec.Struct, frozen=True):
-    """`engine.model.Run` with its invocations as they stand in the file."""
-
-    id: str
-    workload: str
-    params: dict[str, Any]
-    seed: int
-    tasks: int | None
-    backend: str
-    label: str
-    origin: Origin
-    backend_settings: dict[str, Any]
-    transport: str | None
-    oversubscribed: bool
-    data: DataInfo | None
-    code_digest: str
-    package_digest: str | None
-    repeat: int
-    warmup: bool
-    schedule: Schedule
-    overlaps: list[str]
-    status: RunStatus
-    error: str | None
-    started: str
-    setup_s: float | None
-    makespan_s: float | None
-    answer: Answer | None
-    driver: Driver | None
-    cost: Cost | None
-    stages: list[Stage]
-    environments: list[LambdaEnvironment]
-    machine_samples: list[MachineSample]
-    invocations: msgspec.Raw
-    notes: list[str] = []
-    interaction: Interaction | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether its end was recorded."""
-        return self.status not in ("running", "interrupted")
-
-    @property
-    def last_s(self) -> float:
-        """When the last thing of it happened that is known without its invocations."""
-        ends = [stage.finished_s or stage.started_s for stage in self.stages]
-        return max([self.makespan_s or 0.0, *ends, *(sample.t_s for sample in self.machine_samples)])
-
-
-class _Document(msgspec.Struct, frozen=True):
-    id: str
-    name: str
-    created: str
-    lbench_version: str
-    complete: bool
-    environment: Environment
-    runs: list[_Run]
-    warnings: list[Warning_]
-    format: str
-    version: int
-
-
 _Moment = tuple[float, int, Event]  # epoch second, the run's number (so that events never compare), what happened
 _decoder = msgspec.json.Decoder(Invocation)
-
-
-def _read(path: Path) -> _Document:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        told = msgspec.json.decode(content, type=_Document)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        check_head(path, content)
-        raise SessionFileError(f"{path} is damaged: {error}") from None
-    if told.format != "lbench.session" or told.version > VERSION:
-        check_head(path, content)
-    return told
 
 
 def document_length_s(path: Path) -> float:
@@ -141,7 +53,7 @@ def document_length_s(path: Path) -> float:
     Raises:
         SessionFileError: the file is no session document, or is torn, damaged or of a newer version.
     """
-    told = _read(path)
+    told = read_file(path)
     first = epoch_s(told.created)
     return max((epoch_s(run.started) + run.last_s - first for run in told.runs), default=0.0)
 
@@ -155,7 +67,7 @@ def document_events(path: Path) -> Iterator[Event]:
     Raises:
         SessionFileError: the file is no session document, or is torn, damaged or of a newer version.
     """
-    told = _read(path)
+    told = read_file(path)
     yield SessionStarted(
         id=told.id,
         name=told.name,
@@ -177,9 +89,9 @@ def document_events(path: Path) -> Iterator[Event]:
         yield SessionEnded(complete=told.complete)
 
 
-def _plans(runs: list[_Run]) -> Iterator[list[_Run]]:
+def _plans(runs: list[FileRun]) -> Iterator[list[FileRun]]:
     """Runs that were planned together: a repeat that was there before, or another problem, begins a new plan."""
-    plan: list[_Run] = []
+    plan: list[FileRun] = []
     seen: set[tuple[str, int, bool]] = set()
     for run in runs:
         key = (run.label, run.repeat, run.warmup)
@@ -192,11 +104,11 @@ def _plans(runs: list[_Run]) -> Iterator[list[_Run]]:
         yield plan
 
 
-def _problem(run: _Run) -> tuple[str, dict[str, Any], int]:
+def _problem(run: FileRun) -> tuple[str, dict[str, Any], int]:
     return run.workload, run.params, run.seed
 
 
-def _planned(run: _Run) -> RunPlanned:
+def _planned(run: FileRun) -> RunPlanned:
     return RunPlanned(
         run=run.id,
         workload=run.workload,
@@ -213,7 +125,7 @@ def _planned(run: _Run) -> RunPlanned:
     )
 
 
-def _moments(path: Path, run: _Run, number: int) -> Iterator[_Moment]:
+def _moments(path: Path, run: FileRun, number: int) -> Iterator[_Moment]:
     """A run's events with their times, in their order; its invocations are decoded as they come."""
     zero = epoch_s(run.started)
     yield zero, number, _started(run)
@@ -235,14 +147,14 @@ def _moments(path: Path, run: _Run, number: int) -> Iterator[_Moment]:
             yield last, number, Answered(run.id, run.answer)
 
 
-def _stages(run: _Run, zero: float) -> Iterator[_Moment]:
+def _stages(run: FileRun, zero: float) -> Iterator[_Moment]:
     for stage in run.stages:
         yield zero + stage.started_s, 0, StageStarted(run.id, stage.index, stage.tasks, stage.started_s)
         if stage.finished_s is not None:
             yield zero + stage.finished_s, 0, StageEnded(run.id, stage.index, stage.finished_s)
 
 
-def _attempts(path: Path, run: _Run, zero: float) -> Iterator[_Moment]:
+def _attempts(path: Path, run: FileRun, zero: float) -> Iterator[_Moment]:
     """Dispatches stand in their order; returns wait in a heap until it is their time."""
     returns: list[tuple[float, int, Event]] = []
     try:
@@ -263,7 +175,7 @@ def _attempts(path: Path, run: _Run, zero: float) -> Iterator[_Moment]:
         yield zero + done_s, 0, event
 
 
-def _dispatched(run: _Run, n: int, one: Invocation, at_s: float) -> Dispatched:
+def _dispatched(run: FileRun, n: int, one: Invocation, at_s: float) -> Dispatched:
     return Dispatched(
         run=run.id,
         n=n,
@@ -277,7 +189,7 @@ def _dispatched(run: _Run, n: int, one: Invocation, at_s: float) -> Dispatched:
     )
 
 
-def _returned(run: _Run, n: int, one: Invocation, done_s: float) -> Returned:
+def _returned(run: FileRun, n: int, one: Invocation, done_s: float) -> Returned:
     assert one.status is not None
     return Returned(
         run=run.id,
@@ -305,7 +217,7 @@ def _returned(run: _Run, n: int, one: Invocation, done_s: float) -> Returned:
     )
 
 
-def _started(run: _Run) -> RunStarted:
+def _started(run: FileRun) -> RunStarted:
     concurrency = run.backend_settings.get("concurrency")
     return RunStarted(
         run=run.id,
@@ -333,7 +245,7 @@ def _rates(cost: Cost) -> Rates | None:
         return None
 
 
-def _pricing(run: _Run) -> Pricing:
+def _pricing(run: FileRun) -> Pricing:
     cost = run.cost
     if cost is None:
         return Pricing()
@@ -352,7 +264,7 @@ def _pricing(run: _Run) -> Pricing:
     return Pricing(rent_usd_per_hour=hourly, rent_basis=cost.machine_rent_basis)
 
 
-def _ended(run: _Run) -> RunEnded:
+def _ended(run: FileRun) -> RunEnded:
     put, get = _s3_counts(run.cost)
     return RunEnded(
         run=run.id,

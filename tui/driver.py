@@ -18,6 +18,7 @@ __all__ = ["LbenchDriver"]
 
 _QUEUED = 2  # writes that the terminal has not taken: from there on frames are left out
 _SETTLED_S = 0.04  # from the first of several changes of size to the one layout that follows them
+_NOTHING: Any = {}.get  # a handler in C that does nothing: a Python function could be interrupted
 _STOPPED_S = 0.3  # a process that still runs so long after SIGTSTP was not stopped
 
 
@@ -69,7 +70,7 @@ class LbenchDriver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         """Take the terminal, and listen for its size."""
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
         if self._writer_thread is not None and self._writer_thread.is_alive():  # else in the background: not taken
             self._listen()
 
@@ -93,7 +94,7 @@ class LbenchDriver(LinuxDriver):
                 os.set_blocking(end, False)
             self._loop.add_reader(self._ears[0], self._heard)
             signal.set_wakeup_fd(self._ears[1], warn_on_full_buffer=False)
-        signal.signal(signal.SIGWINCH, {}.get)  # in C, and does nothing: a Python function could be interrupted
+        signal.signal(signal.SIGWINCH, _NOTHING)
 
     def _heard(self) -> None:
         assert self._ears is not None

@@ -9,9 +9,10 @@ import msgspec
 from lbench.analysis.quoting import basis_text, quote_text
 from lbench.analysis.words import count_text
 from lbench.config.settings import load
-from lbench.engine.expected import question, quotes
+from lbench.engine.expected import quotes
 from lbench.engine.machine import Environment
 from lbench.engine.plan import Plan, resolve_params
+from lbench.engine.quote import question
 from lbench.engine.samples import busy, machine_notices
 from lbench.tui.draw.ink import Piece
 from lbench.workloads import registry

@@ -7,6 +7,7 @@ Sources: botocore's model of Invoke (its error shapes), AWS's documentation on f
 from __future__ import annotations
 
 import binascii
+import contextlib
 from collections.abc import Callable
 
 import msgspec
@@ -97,10 +98,17 @@ class _Told(msgspec.Struct):
     answer: Answer
 
 
+class _Marked(msgspec.Struct):
+    lbench_mark: str
+    request: str | None
+    environment: str | None = None
+
+
 _answer = msgspec.json.Decoder(Answer)
 _function_error = msgspec.json.Decoder(_FunctionError)
 _refusal = msgspec.json.Decoder(_Refusal)
 _told = msgspec.json.Decoder(_Told)
+_marked = msgspec.json.Decoder(_Marked)
 _letter = msgspec.json.Decoder(Letter)
 
 
@@ -143,6 +151,7 @@ def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]
         outcome.cold = report.init_ms is not None
     if reply.function_error:
         outcome.failure = _failed(reply, tail, report, deadline_s)
+        outcome.environment, outcome.ended = reply.ended or _marked_in(tail, reply.request_id), reply.ended is not None
         return outcome, _told_in(tail, reply.request_id)
     try:
         answer = _answer.decode(reply.body)
@@ -257,6 +266,20 @@ def _told_in(tail: bytes, request_id: str | None) -> Answer | None:
                 continue
             if told.lbench_failed in (None, request_id):
                 return told.answer
+    return None
+
+
+def _marked_in(tail: bytes, request_id: str | None) -> str | None:
+    """The environment of a call that ended without a word: the handler's mark, if it is still in the log's tail.
+
+    The first one counts: the handler prints before the task, which may imitate it.
+    """
+    for line in tail.split(b"\n"):
+        if line.startswith(b'{"lbench_mark":'):
+            with contextlib.suppress(msgspec.MsgspecError):
+                marked = _marked.decode(line)
+                if marked.request == request_id:
+                    return marked.environment
     return None
 
 

@@ -77,6 +77,7 @@ class Outcome:
     result: bytes | memoryview | None = None  # encode(value)
     failure: Failure | None = None
     environment: str | None = None
+    ended: bool = False  # whether that environment has ended with it
     cold: bool | None = None
     started_s: float | None = None  # the function began (on Lambda: inferred from its own clock)
     finished_s: float | None = None  # the function ended

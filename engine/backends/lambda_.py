@@ -196,6 +196,8 @@ class LambdaBackend:
         for name, count in outcome.s3_requests.items():
             made[name] = made.get(name, 0) + count
         outcome.request_bytes = len(payload)
+        if outcome.ended and outcome.environment is not None:
+            self._known(outcome.environment, outcome)[0].ended_s = outcome.returned_s
         if answer is not None:
             self._learn(answer, outcome, sent_s)
             for name, count in answer.s3.items():
@@ -213,7 +215,7 @@ class LambdaBackend:
         return outcome
 
     def environments(self) -> list[EnvironmentInfo]:
-        """All environments that have answered."""
+        """All environments that have answered, or are known to have ended without an answer."""
         for info, clock in self._seen.values():
             info.clock_offset_s, info.clock_bound_s = clock.offset_s, clock.bound_s
         return [info for info, _ in self._seen.values()]
@@ -245,6 +247,13 @@ class LambdaBackend:
         outcome.returned_s = asyncio.get_running_loop().time()
         outcome.response_bytes = (outcome.response_bytes or 0) + (place.bytes or 0)
 
+    def _known(self, environment: str, outcome: Outcome) -> tuple[EnvironmentInfo, RemoteClock]:
+        """What is known of an environment, from now on at least."""
+        if environment not in self._seen:
+            info = EnvironmentInfo(environment, memory_mb=outcome.memory_mb, cpu_share_method=self.cpu_share_method)
+            self._seen[environment] = info, RemoteClock()
+        return self._seen[environment]
+
     def _learn(self, answer: Answer, outcome: Outcome, sent_s: float) -> None:
         """What the handler's clocks say: of this call, and of its environment."""
         outcome.environment, outcome.cold = answer.environment, answer.cold
@@ -258,15 +267,7 @@ class LambdaBackend:
             outcome.billed_ms = math.ceil((answer.sent - answer.received) * 1000 + init_ms)
             outcome.billed_source = "estimated"
             outcome.memory_mb = self._chosen.memory
-        seen = self._seen.get(answer.environment)
-        if seen is None:
-            info = EnvironmentInfo(
-                answer.environment,
-                memory_mb=outcome.memory_mb,
-                cpu_share_method=self.cpu_share_method,
-            )
-            seen = self._seen[answer.environment] = info, RemoteClock()
-        info, clock = seen
+        info, clock = self._known(answer.environment, outcome)
         init_s = (outcome.init_ms or 0.0) / 1000
         clock.observe(sent_s, answer.received, answer.sent, arrived_s, init_s)
         started_s, finished_s = clock.local(answer.received), clock.local(answer.sent)

@@ -32,6 +32,7 @@ class Reply(msgspec.Struct):
     request_id: str | None = None
     function_error: str | None = None  # "Handled" or "Unhandled"; None: the function returned
     log_result: bytes | str | None = None  # base64 of the log's last 4 KB
+    ended: str | None = None  # the environment that has ended with the call; only the emulator tells
     error_type: str | None = None  # AWS's name of the error where status is not 200
     retry_after_s: float | None = None
     connect_ms: float | None = None
@@ -123,6 +124,8 @@ def reply_of(response: Response) -> Reply:
         connect_ms=response.connect_ms,
         drop=response.connection.abort,
     )
+    if reply.function_error is not None:
+        reply.ended = text_of(headers, b"x-lbench-ended")
     if response.status != 200:
         reply.error_type = error_type_of(response)
         reply.retry_after_s = seconds(text_of(headers, b"retry-after"))

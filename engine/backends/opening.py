@@ -41,6 +41,7 @@ def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None)
     if is_function(plan):
         from lbench.engine.backends.function import open_function
 
+        assert isinstance(settings, LambdaSettings)
         return open_function(settings, function_params(plan), timeout_s=plan.timeout_s)
     if isinstance(settings, AwsSettings):
         from lbench.engine.backends.aws import AwsBackend

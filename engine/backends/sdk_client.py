@@ -98,6 +98,7 @@ class Aioboto3Client:
             request_id=answer["ResponseMetadata"].get("RequestId"),
             function_error=answer.get("FunctionError"),
             log_result=answer.get("LogResult"),
+            ended=answer["ResponseMetadata"].get("HTTPHeaders", {}).get("x-lbench-ended"),
         )
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.scale import Chosen, choose_concurrency, read_quota
 from lbench.engine.backends.settings import AwsSettings
 from lbench.errors import InputError
+from lbench.workloads import registry
 
 __all__ = ["Survey", "find_deployment", "survey"]
 
@@ -79,13 +80,15 @@ async def survey(settings: AwsSettings, *, workload: str, timeout_s: float, task
         raise InputError(
             f"{where} was deployed by lbench {deployment.lbench_version}, and this is {__version__}: run `lbench deploy`"
         )
-    if workload not in deployment.workloads:
+    described = registry.describe(workload)
+    if described.packed not in deployment.workloads:
         there = ", ".join(deployment.workloads) or "none"
-        raise InputError(f"the package in {where} was made for {there}: run `lbench deploy --workload {workload}`")
+        other = any(name.partition("@")[0] == described.name for name in deployment.workloads)
+        what = f"another version of {described.name}" if other else there
+        raise InputError(f"the package in {where} was made for {what}: run `lbench deploy --workload {workload}`")
     if timeout_s > deployment.timeout_s:
         raise InputError(
-            f"--timeout {timeout_s:g}: the functions of {stack} end after {deployment.timeout_s} s: "
-            f"ask for less, or run `lbench deploy --timeout {timeout_s:g}`"
+            f"--timeout {timeout_s:g}: the functions of {stack} end after {deployment.timeout_s} s: ask for at most that"
         )
     if settings.transport == "http-api" and deployment.http_api is None:
         raise InputError(f"{where} has no HTTP API: run `lbench deploy --http-api`, or use --transport direct")

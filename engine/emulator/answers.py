@@ -102,6 +102,7 @@ class Invocation:
         "arn",
         "client_context",
         "delivered_s",
+        "ended_in",
         "event",
         "exchange",
         "request_id",
@@ -136,6 +137,7 @@ class Invocation:
         self.tenant_id = tenant_id
         self.shared = False  # whether it counts against what functions without reserved concurrency share
         self.delivered_s: float | None = None  # on the loop's clock; None: the runtime has not got it yet
+        self.ended_in: str | None = None  # the environment that has ended with it
 
     def answer(self, payload: bytes | bytearray, *, failed: str | None, log: Log | None) -> None:
         """Tell the caller how it went. `failed`: `Unhandled` or `Handled` (the status is 200 all the same)."""
@@ -145,6 +147,8 @@ class Invocation:
             headers += f"X-Amzn-Trace-Id: {self.trace_id}\r\n"
         if failed is not None:
             headers += f"X-Amz-Function-Error: {failed}\r\n"
+        if self.ended_in is not None:  # AWS has no such header: who measures learns where and when a lane ends
+            headers += f"X-Lbench-Ended: {self.ended_in}\r\n"
         if log is not None:
             headers += f"X-Amz-Log-Result: {base64.b64encode(tail(*log, version=self.version)).decode()}\r\n"
         self.exchange.reply(200, payload, headers)

@@ -171,6 +171,8 @@ class Environment:
         self._init_output = b""
         self._told_init = True
         self._finished(invocation)
+        if status is not None:  # the platform's own failure: its process has ended, or is about to
+            invocation.ended_in = self.id
         invocation.answer(payload, failed=failed, log=log)
 
     # -- its time

@@ -60,5 +60,5 @@ def test_the_sentence_says_all_of_it():
     told = hedges_sentence("lambda", Hedges(5, 3, 2, 4.25, Decimal("0.00123")), 100)
     assert told == (
         "hedging on lambda: 5 of 100 tasks issued once more, 3 answered first; 4.25 s less to wait for 2 of them; "
-        "1 of the slower ones were given up, so what they would have taken is not known; the attempts that lost cost $0.0012"
+        "how long the other 1 would have taken is not known: they were given up; the attempts that lost cost $0.0012"
     )

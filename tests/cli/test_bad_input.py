@@ -35,7 +35,7 @@ BAD = [
     ("run probe --schedule chaotic", "alternating or concurrent or isolated"),
     ("run probe --region mars-1", "choose one of af-south-1"),
     ("run probe --transport pigeon", "one of direct"),
-    ("run probe --max-usd 3", "no such option"),
+    ("run probe --max-usd 0", "more than 0"),
     ("run probe --data loans.csv", "reads no data"),
     ("run random_forest --data nowhere.csv", "there is no such file"),
     ("run probe --picture a.png", "has no picture"),

@@ -13,7 +13,8 @@ from lbench.cli.main import command
 from lbench.engine.backends import catalog
 from lbench.workloads import registry
 
-COMMANDS = ["run", "workloads", "backends", "sessions", "export", "data", "doctor", "emulator"]
+COMMANDS = ["run", "workloads", "backends", "sessions", "export", "data", "doctor"]
+COMMANDS += ["deploy", "status", "destroy", "emulator"]
 
 
 def stdout(*args: str) -> str:
@@ -84,6 +85,14 @@ def test_data_tells_where_loans_come_from_and_what_is_used_of_a_file(home: Path)
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
 
 
+@pytest.fixture
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """doctor does not ask AWS then."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+
+@pytest.mark.usefixtures("no_credentials")
 def test_doctor_tells_settings_with_their_origin(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LBENCH_MEMORY", "1024")
     told = stdout("doctor")
@@ -93,6 +102,7 @@ def test_doctor_tells_settings_with_their_origin(home: Path, monkeypatch: pytest
         assert what in told
 
 
+@pytest.mark.usefixtures("no_credentials")
 def test_doctor_fails_where_something_cannot_work(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "file").write_text("")
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "file"))

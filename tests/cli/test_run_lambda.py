@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 
@@ -81,3 +84,46 @@ def test_the_same_job_fails_behind_the_front_and_succeeds_without_it() -> None:
     assert told in " ".join(done.stdout.split())
     assert "use --transport direct or event" in " ".join(done.stdout.split())
     assert "failed: front." in " ".join(done.stdout.split())
+
+
+def test_what_a_cancel_leaves_running_on_aws_is_counted_and_shown_with_its_cost(aws_lambda: Any) -> None:
+    bucket = aws_lambda.deploy()
+    line = [
+        "run",
+        "probe",
+        "-p",
+        "kind=sleep",
+        "-p",
+        "seconds=20",
+        "--tasks",
+        "4",
+        "--repeats",
+        "1",
+        "--concurrency",
+        "2",
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-m", "lbench", *line, "-b", "lambda", "--json", "--yes"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=os.environ["XDG_RUNTIME_DIR"],
+    ) as process:
+        assert process.stderr is not None
+        for told in process.stderr:
+            if "2 at once" in told:
+                break
+        sessions = Path(os.environ["XDG_DATA_HOME"]) / "lbench/sessions"
+        deadline_s = time.monotonic() + 30
+        while sum(path.read_bytes().count(b'"dispatched"') for path in sessions.glob("*/events.jsonl")) < 2:
+            assert time.monotonic() < deadline_s and process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    (run,) = json.loads(output)["runs"]
+    assert run["status"] == "cancelled"
+    assert [one["status"] for one in run["invocations"]] == ["cancelled"] * 2  # the other two were never sent
+    assert float(run["cost"]["usd"]) > 0
+    assert any("2 abandoned invocations" in text for text in run["cost"]["estimated"])
+    assert aws_lambda.keys(bucket) == []

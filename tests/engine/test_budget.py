@@ -263,3 +263,19 @@ def test_the_worst_attempt_is_worse_than_any(fakes, memory):
     )
     outcome.failure.log_tail = "x" * 4096
     assert attempt_usd(pricing, outcome) == worst_attempt_usd(pricing, EACH)
+
+
+def test_requests_beside_the_attempts_are_spent_as_they_are_made(fakes):
+    budget = Budget(Decimal("0.004"))
+    purse = Purse(budget, PRICING, EACH)
+    own = {"put": 1}
+    purse.watch(own)
+
+    def deed(call):
+        own["put"] = own.get("put", 0) + 100  # listings: $0.0005
+        return 1.0, billed(fakes, call, 10)
+
+    (told,) = drive([(fakes.Backend(deed, capacity=1), fakes.Sink(), fakes.one_stage(50), purse)])
+    purse.count_own()
+    assert isinstance(told, OverBudget)
+    assert own["put"] * PRICING.rates.s3_put_usd <= budget.spent_usd <= budget.limit_usd

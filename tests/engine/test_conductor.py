@@ -118,6 +118,21 @@ async def test_alternating_runs_take_turns(stage):
     assert all(event.overlaps == [] for event in stage.of(RunEnded))
 
 
+async def test_by_default_aws_runs_beside_the_first_of_what_runs_here_which_is_isolated(stage, fakes, number, monkeypatch):
+    async def look_at(choice, plan, tasks):
+        return None
+
+    monkeypatch.setattr(conducting, "look_at", look_at)
+    stage.backends = {label: fakes.Backend(number(0.05)) for label in ("near", "next", "far")}
+    plan = stage.plan("near", "next", repeats=2)
+    plan.backends.append(BackendChoice("lambda", "far"))
+    assert await stage.carry_out(plan)
+    assert {event.schedule for event in stage.of(RunPlanned)} == {"concurrent"}
+    overlaps = {event.run: event.overlaps for event in stage.of(RunEnded)}
+    assert overlaps == {"r1": ["r5"], "r5": ["r1"], "r2": ["r6"], "r6": ["r2"], "r3": [], "r4": []}
+    assert stage.order == ["far", "near", "check", "check", "check", "check", "next", "check", "check"]
+
+
 async def test_concurrent_runs_overlap_say_so_and_are_checked_afterwards(stage, fakes, number):
     stage.backends = {"a": fakes.Backend(number(0.05)), "b": fakes.Backend(number(0.1))}
     await stage.carry_out(stage.plan("a", "b", repeats=2, schedule="concurrent"))

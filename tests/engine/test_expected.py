@@ -22,10 +22,11 @@ from lbench.engine.events import (
     StageStarted,
     encode_lines,
 )
-from lbench.engine.expected import Expectation, Quote, question, quotes
+from lbench.engine.expected import quotes
 from lbench.engine.journal import JOURNAL_NAME
 from lbench.engine.machine import Environment
 from lbench.engine.plan import Plan, parse_backend, resolve_params
+from lbench.engine.quote import Expectation, Quote, question
 from lbench.workloads.model import Limits
 from lbench.workloads.parameters import settable
 

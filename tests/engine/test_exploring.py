@@ -14,7 +14,16 @@ from lbench.engine.backends.local import open_local
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.engine.client import new_session_folder
 from lbench.engine.document import document
-from lbench.engine.events import Dispatched, Event, Previewed, RunEnded, RunPlanned, SessionStarted, Warned, decode_event
+from lbench.engine.events import (
+    Dispatched,
+    Event,
+    Previewed,
+    RunEnded,
+    RunPlanned,
+    SessionStarted,
+    Warned,
+    decode_event,
+)
 from lbench.engine.exploring import Explorer
 from lbench.engine.journal import Journal
 from lbench.engine.plan import BackendChoice, Plan
@@ -229,7 +238,9 @@ async def test_a_data_set_is_loaded_once_for_parameters_that_it_does_not_depend_
 
     loads = []
     whole = type(WORKLOAD).load
-    monkeypatch.setattr(type(WORKLOAD), "load", lambda self, params, path: loads.append(params) or whole(self, params, path))
+    monkeypatch.setattr(
+        type(WORKLOAD), "load", lambda self, params, path: loads.append(params) or whole(self, params, path)
+    )
     choice = BackendChoice("sequential", "sequential")
     params = {"n_samples": 500, "n_features": 10, "k": 3}
     for number, more in enumerate([{}, {"max_iterations": 2}, {"k": 4}, {}], 1):

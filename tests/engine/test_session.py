@@ -8,6 +8,7 @@ import tracemalloc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from lbench.engine.columns import Columns
 from lbench.engine.document import document, encode_document
@@ -180,6 +181,17 @@ def test_columns_grow_without_losing_a_row():
     assert columns.environments == [f"e{number}" for number in range(7)]
     assert [columns.environments[code] for code in columns["environment"]] == [f"e{row % 7}" for row in range(1000)]
     assert sorted(columns.errors) == list(range(0, 1000, 100))
+
+
+def test_a_request_id_is_kept_whether_it_is_a_uuid_or_not_and_so_is_whom_a_hedge_doubles():
+    columns = Columns()
+    told = ["49008790-29b5-4782-a3e8-f8b86f867be3", "no uuid", "49008790-29B5-4782-A3E8-F8B86F867BE3", None] * 3000
+    for row, text in enumerate(told):
+        columns.dispatch(replace(dispatched(row), hedge_of=row - 1 if row % 1000 == 1 else None))
+        columns.finish(returned(row, request_id=text))
+    assert [columns.row(row)["request_id"] for row in range(len(told))] == told
+    assert [row for row in range(len(told)) if columns.row(row)["hedge_of"] is not None] == list(range(1, 12000, 1000))
+    assert columns.row(1)["hedge_of"] == 0
 
 
 def test_a_hundred_thousand_invocations_take_less_than_250_bytes_each():

@@ -15,7 +15,6 @@ from typing import Any
 import boto3
 import msgspec
 import pytest
-from botocore.loaders import Loader
 
 from lbench._version import __version__
 from lbench.config.aws import AwsError, aws_session
@@ -26,13 +25,6 @@ from lbench.lambda_src.deploy import Deployed, Package, Wanted, deploy
 from lbench.lambda_src.destroy import Destroyed, destroy
 
 REGION = "us-east-1"
-MODELS = Loader()  # reading botocore's models anew for each session would take most of the time
-
-
-def session() -> Any:
-    made = aws_session(REGION)
-    made._session.register_component("data_loader", MODELS)
-    return made
 
 
 async def no_pause(seconds: float) -> None:
@@ -71,17 +63,15 @@ def wanted(**changes: Any) -> Wanted:
 
 async def deploy_it(package: Package, *, said: list[str] | None = None, **changes: Any) -> Deployed:
     say = (said if said is not None else []).append
-    return await deploy(session(), wanted(**changes), package, say=say, pause=no_pause)
+    return await deploy(aws_session(REGION), wanted(**changes), package, say=say, pause=no_pause)
 
 
 async def destroy_it(*names: str) -> Destroyed:
-    return await destroy(session(), REGION, names or ("lbench",), pause=no_pause)
+    return await destroy(aws_session(REGION), REGION, names or ("lbench",), pause=no_pause)
 
 
 def client(service: str) -> Any:
-    made = boto3.session.Session(region_name=REGION)
-    made._session.register_component("data_loader", MODELS)
-    return made.client(service)
+    return boto3.client(service, region_name=REGION)
 
 
 EMPTY: dict[str, list[str]] = {name: [] for name in ("stacks", "buckets", "functions", "roles", "logs", "apis")}
@@ -317,10 +307,10 @@ async def test_a_package_is_tried_before_anything_is_made_and_only_if_it_is_new(
         tried.append({})
 
     with pytest.raises(InputError, match="does not work"):
-        await deploy(session(), wanted(), package(), before=broken, pause=no_pause)
+        await deploy(aws_session(REGION), wanted(), package(), before=broken, pause=no_pause)
     assert tried == [EMPTY]
-    await deploy(session(), wanted(), package(), before=works, pause=no_pause)
-    await deploy(session(), wanted(), package(), before=works, pause=no_pause)
+    await deploy(aws_session(REGION), wanted(), package(), before=works, pause=no_pause)
+    await deploy(aws_session(REGION), wanted(), package(), before=works, pause=no_pause)
     assert len(tried) == 2
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from botocore.loaders import Loader
 
 from lbench.config.aws import aws_session
 from lbench.config.manifest import MANIFEST, Manifest
@@ -21,7 +20,6 @@ from lbench.lambda_src.deploy import Package, Wanted, deploy
 from lbench.lambda_src.destroy import destroy
 
 REGION = "us-east-1"
-MODELS = Loader()
 
 
 class Killed(BaseException):
@@ -35,7 +33,6 @@ class Session:
         self.calls = 0
         self._at = at
         self.session = aws_session(REGION)
-        self.session._session.register_component("data_loader", MODELS)
         self.session._session.register("before-call.*", self._count)
 
     def _count(self, **_: Any) -> None:

@@ -20,7 +20,7 @@ from lbench.lambda_src import handler
 from lbench.workloads.dataset import Dataset, write_dataset
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.functions import task_function
-from lbench.workloads.wire import Answer, Event, Object
+from lbench.workloads.wire import Answer, Event, Letter, Object
 
 
 @task_function("handlertest.total")
@@ -191,3 +191,45 @@ def test_base64_is_what_json_carries(bucket: Bucket) -> None:
         None,
     )
     assert decode(base64.b64decode(answer["result"])) == 3
+
+
+def test_an_answer_that_nobody_waits_for_is_a_letter_in_s3(bucket: Bucket) -> None:
+    place = Object("b", "tmp/1.letter")
+    event = Event(1000, 10_000, call=7, task=encode(["probe.noop", {"number": 3}]), answer_to=place)
+    assert handler.handle(msgspec.to_builtins(event)) is None
+    letter = msgspec.json.decode(bucket.objects["tmp/1.letter"], type=Letter)
+    assert letter.error is None and letter.answer.result is not None and letter.answer.call == 7
+    assert decode(letter.answer.result) == 3
+    assert letter.answer.init_ms is not None and letter.answer.init_ms > 0  # cold: it tells how long the start took
+
+    event.task = encode(["probe.fail", {"number": 1, "message": "of course"}])
+    assert handler.handle(msgspec.to_builtins(event)) is None  # not raised: it would be tried again, and told to nobody
+    letter = msgspec.json.decode(bucket.objects["tmp/1.letter"], type=Letter)
+    assert letter.error is not None and letter.answer.result is None
+    assert (letter.error.error_type, letter.error.error_message) == ("ValueError", "of course")
+    assert letter.error.stack_trace and "raise ValueError" in letter.error.stack_trace[-1]
+    assert letter.answer.init_ms is None
+
+
+def test_behind_an_http_api_the_answer_is_the_body_of_the_response(bucket: Bucket) -> None:
+    body = msgspec.json.encode(Event(1000, 10_000, task=encode(["probe.noop", {"number": 4}])))
+    for told in (
+        {"body": body.decode(), "isBase64Encoded": False},
+        {"body": base64.b64encode(body).decode(), "isBase64Encoded": True},
+    ):
+        response = handler.handle({"version": "2.0", "requestContext": {"http": {"method": "POST"}}, **told})
+        assert (response["statusCode"], response["headers"]) == (200, {"content-type": "application/json"})
+        letter = msgspec.json.decode(response["body"], type=Letter)
+        assert letter.answer.result is not None and decode(letter.answer.result) == 4
+    assert bucket.objects == {}
+
+
+def test_a_marked_call_says_in_the_log_which_request_it_was(bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
+    class Context:
+        aws_request_id = "6cf4d88d-e881-46c6-a41b-102ddc6dc141"
+
+    event = Event(1000, 10_000, task=encode(["probe.noop", {"number": 3}]), mark="0a1b2c3d/r1/17")
+    handler.handle(msgspec.to_builtins(event), Context())
+    told = json.loads(capsys.readouterr().out)
+    assert (told["lbench_mark"], told["request"]) == ("0a1b2c3d/r1/17", Context.aws_request_id)
+    assert told["environment"] == handler._environment.id

@@ -207,6 +207,29 @@ async def test_at_80_columns_no_hint_is_cut_off_and_what_matters_is_there(
         assert {"help", "quit", "back", "start", "run", "inspect", "cancel"} & offered <= meanings
 
 
+@pytest.mark.parametrize("place", [*PLACES, "the palette"])
+async def test_a_terminal_without_room_says_so_on_every_screen_and_gives_it_back(
+    place: str, fresh: Callable[[str], LbenchApp], screen_text: ScreenText
+) -> None:
+    palette = place == "the palette"
+    app = fresh("a record" if palette else place)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot, ("ctrl+p",) if palette else PLACES[place][1])
+        before = [type(screen) for screen in app.screen_stack]
+        for size in ((20, 5), (1, 1), (45, 8), (20, 5)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            app.tick()
+            await pilot.pause()
+        assert "lbench needs" in screen_text(app)
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        app.tick()
+        await pilot.pause()
+        assert "lbench needs" not in screen_text(app)
+        assert [type(screen) for screen in app.screen_stack] == before
+
+
 async def test_nothing_is_offered_to_inspect_while_nothing_has_returned(app_of: AppOf, still: Any) -> None:
     for feed, offered in ((None, False), (still(0.0, picture=False), False), (still(None, picture=False), True)):
         app = app_of(feed)

@@ -275,7 +275,7 @@ def test_a_read_only_disk_is_told_of_where_something_would_be_written_and_can_be
     terminal.wait_for("1 session")
     terminal.wait_for("complete")
     terminal.send("d")
-    terminal.wait_for("delete")
+    terminal.wait_for("comparison?")
     terminal.send("y")
     terminal.wait_for("Read-only file system")
     assert recorded.is_dir()

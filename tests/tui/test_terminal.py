@@ -1,5 +1,8 @@
 """What is made of the environment's word on the terminal, and how often is drawn."""
 
+import subprocess
+import sys
+
 import pytest
 
 from lbench.tui.pace import FPS_LEAST, Pace
@@ -125,3 +128,9 @@ def test_a_rate_below_the_least_stays_as_it_was_wanted() -> None:
     machine = Machine(fps=1.0)
     machine.frames(20, 0.9)
     assert machine.pace.fps == 1.0
+
+
+def test_the_first_frame_needs_no_numpy() -> None:
+    script = "import sys, lbench.tui.app, lbench.tui.signals; print(*sorted({'numpy', 'sklearn'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -21,6 +21,7 @@ from lbench.workloads.dataset import Dataset, open_dataset, write_dataset
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.map_reduce import DESCRIPTION, MapReduceParams, shuffle
 from lbench.workloads.map_reduce.sums import exact_sums, rounded
+from lbench.workloads.map_reduce.table import Layout, columns_of
 from lbench.workloads.model import Check
 from lbench.workloads.objects import RUN_STORE, FolderStore, Place
 
@@ -233,6 +234,15 @@ def test_delimiters_line_ends_and_the_first_column_make_no_difference(tmp_path: 
     rows = [("city", "price"), ("Rome", "1"), ("Oslo", "2"), ("Rome", "3")]
     found = result(tmp_path, "\r\n".join(delimiter.join(row) for row in rows) + "\r\n\r\n")
     assert found["keys"] == ["Oslo", "Rome"] and found["sum"].tolist() == [2.0, 4.0]
+
+
+def test_rows_are_whole_wherever_a_piece_of_the_text_ends(tmp_path: Path) -> None:
+    rows = "".join(f"{'x' * (number * 9001 % 99_000)},{'y' * 90_000},c{number % 5},{number}\n" for number in range(40))
+    found = result(tmp_path, "long,longer,city,price\n" + rows, tasks=3)
+    assert found["keys"] == ["c0", "c1", "c2", "c3", "c4"] and found["sum"].sum() == sum(range(40))
+    layout = Layout(0, 1, 2, ",", False)
+    with pytest.raises(ValueError, match="last row has 1 fields"):
+        columns_of(np.frombuffer(b"a,1\nb\n", dtype=np.uint8), layout)
 
 
 def test_quoted_cells_may_hold_anything(tmp_path: Path) -> None:

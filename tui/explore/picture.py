@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.segment import Segment
 from textual.binding import Binding
 from textual.strip import Strip
 
@@ -13,7 +14,7 @@ from lbench.analysis.words import percent_text
 from lbench.tui.draw.curve import curve
 from lbench.tui.draw.histogram import axis
 from lbench.tui.draw.ink import Piece, heading, line, right_of
-from lbench.tui.draw.picture import MISSING, Ramp, half_blocks, stretched
+from lbench.tui.draw.picture import MISSING, Ramp, fit, half_blocks, stretched
 from lbench.tui.draw.scale import tick_text
 from lbench.tui.explore.pictures import Blocks, Window, moved
 from lbench.tui.explore.trails import scatter_pieces
@@ -39,6 +40,7 @@ class ExplorePicture(Lines, can_focus=True):
         super().__init__(id="picture")
         self._blocks: Blocks | None = None
         self._window: Window | None = None  # of the plane, where it is one
+        self._shape: tuple[int, int] | None = None
         self._told: object = None  # what is drawn: a picture is dear, and the cores are at work on the next
         self._title = ""
         self._measure: list[Piece] = []
@@ -52,12 +54,23 @@ class ExplorePicture(Lines, can_focus=True):
         size = self.content_size
         return max(2, size.width), max(2, 2 * (size.height - 1))
 
-    def show(self, blocks: Blocks | None, window: Window | None, title: str, measure: list[Piece], accent: str) -> None:
-        """Draw what has come by now. Without blocks, the picture before is moved to the window."""
-        told = (id(blocks), 0 if blocks is None else blocks.version, window, title, measure, accent)
+    def show(
+        self,
+        blocks: Blocks | None,
+        window: Window | None,
+        shape: tuple[int, int] | None,
+        title: str,
+        measure: list[Piece],
+        accent: str,
+    ) -> None:
+        """Draw what has come by now; without blocks, the picture before is moved to the window.
+
+        `shape`: rows and columns of a recorded picture, which was made for another view; None: it is for this one.
+        """
+        told = (id(blocks), 0 if blocks is None else blocks.version, window, shape, title, measure, accent)
         if told != self._told:
             self._told = told
-            self._blocks, self._window = blocks, window
+            self._blocks, self._window, self._shape = blocks, window, shape
             self._title, self._measure, self._accent = title, measure, accent
             self.redraw()
 
@@ -88,14 +101,19 @@ class ExplorePicture(Lines, can_focus=True):
         palette = self.palette
         if self._ramp is None or self._ramp[0] != palette.ground:
             self._ramp = (palette.ground, Ramp(palette.ground, palette.dark))
-        levels = None if self._blocks is None else self._blocks.picture(2 * height, width)
+        rows, columns = 2 * height, width
+        if self._shape is not None:
+            rows, columns = fit(*self._shape, width, height)
+        levels = None if self._blocks is None else self._blocks.picture(rows, columns)
         if levels is not None:
             self._last = (levels, window)
-        elif self._last is not None and self._last[0].shape == (2 * height, width):
+        elif self._last is not None and self._last[0].shape == (rows, columns):
             levels = moved(*self._last, window)
         if levels is None:
-            levels = np.full((2 * height, width), MISSING, dtype=np.int16)
-        return [Strip(row, width) for row in half_blocks(stretched(levels), self._ramp[1])]
+            levels = np.full((rows, columns), MISSING, dtype=np.int16)
+        left = (width - columns) // 2
+        pad, rest = (Segment(" " * cells, palette.style("text")) for cells in (left, width - columns - left))
+        return [Strip([pad, *row, rest], width) for row in half_blocks(stretched(levels), self._ramp[1])]
 
     def _scatter(self, blocks: Blocks, told: dict[str, Any], width: int, height: int) -> list[Strip]:
         palette = self.palette

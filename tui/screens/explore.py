@@ -25,6 +25,7 @@ from lbench.tui.explore.sliders import Sliders
 from lbench.tui.explore.strip import LatencyStrip
 from lbench.tui.explore.words import comparison_pieces, ms
 from lbench.tui.feed import Feed, Frame, is_engine
+from lbench.tui.launch import launched
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.replay import ReplayBar
@@ -64,6 +65,7 @@ class ExploreScreen(Screen[None]):
         self._run: RunView | None = None  # the newest
         self._warnings = 0
         self._state = ""
+        self._ready = False  # the parts are there
         self._arranged_for: object = None
         self._figures_of: tuple[int, Feed | None] = (-1, None)
         self._recorded = Figures()  # of a record that is looked at
@@ -117,6 +119,7 @@ class ExploreScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Begin, unless a record is looked at."""
+        self._ready = True
         self._arrange()
         self.query_one(ExplorePicture if self.scene.plane else Sliders).focus()
         self._quick = self.set_interval(1 / _WAITING_FPS, self.lbench.tick_if_taken, pause=True)
@@ -134,8 +137,6 @@ class ExploreScreen(Screen[None]):
 
     def _begin(self) -> None:
         """Have an engine, and compute the scene."""
-        from lbench.tui.launch import launched
-
         app = self.lbench
         if any(feed is not None and is_engine(feed) and feed.running for feed in (app.feed, app.set_aside)):
             self.query_one(Answer).show([(_BUSY, "wrong")])
@@ -204,6 +205,8 @@ class ExploreScreen(Screen[None]):
 
     def show_frame(self, frame: Frame) -> None:
         """Draw what changed since the last frame."""
+        if not self._ready:
+            return
         warnings = [] if frame.view is None else frame.view.warnings
         self._warnings = sum(warning.code == "explore" for warning in warnings)
         runs = {} if frame.view is None else frame.view.runs
@@ -247,7 +250,7 @@ class ExploreScreen(Screen[None]):
         if not self.live and self._figures_of != (frame.epoch, self.lbench.feed):
             self._figures_of = (frame.epoch, self.lbench.feed)
             self._recorded = Figures()
-        if frame.changed and frame.view is not None:
+        if frame.view is not None:
             self.figures.take(frame.view.runs.values())
 
     def _show(self, frame: Frame | None) -> None:
@@ -257,7 +260,10 @@ class ExploreScreen(Screen[None]):
         accent = role_of(backend, label)
         picture = self.query_one(ExplorePicture)
         window = scene.window(*picture.points) if scene.plane else None
-        picture.show(self._blocks, window, self._picture_title(scene), self._measure(), accent)
+        shape = None
+        if scene.plane and not self.live and run is not None:
+            shape = (run.planned.params["height"], run.planned.params["width"])
+        picture.show(self._blocks, window, shape, self._picture_title(scene), self._measure(), accent)
         tallies, scripted = self._tallies(scene)
         by_script = bool(scripted) and self._in_script
         self.query_one(Sliders).show(scene, "" if self.live else "as recorded")

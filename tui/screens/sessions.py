@@ -42,11 +42,11 @@ class SessionsScreen(Screen[None]):
 
     BINDINGS = [
         Binding("enter", "open", "open", key_display="↵", priority=True),
-        Binding("slash", "filter", "filter", key_display="/", tooltip="only those with certain words"),
+        Binding("slash", "filter", "filter", key_display="/", tooltip="only those with a word"),
         Binding("n", "rename", "name", tooltip="call it something"),
         Binding("t", "tag", "tag", tooltip="give it tags"),
         Binding("x", "export", "export", tooltip="write it as JSON or CSV"),
-        Binding("d", "delete", "delete", tooltip="delete it, after a question"),
+        Binding("d", "delete", "delete", tooltip="delete it, once asked"),
         Binding("f5", "load", "look again", show=False),
         Binding("escape", "back", "back", key_display="esc"),
     ]
@@ -269,7 +269,7 @@ class SessionsScreen(Screen[None]):
                 raise InputError(f"{folder.name} is running: cancel it first")
             shutil.rmtree(folder)
         except OSError as error:
-            said = (f"✘ cannot delete {folder}: {error.strerror}", "wrong")
+            said = (f"✘ cannot delete {folder.name}: {error.strerror}", "wrong")
         except InputError as error:
             said = (f"✘ {error}", "wrong")
         self.app.call_from_thread(self._deleted, folder, said)

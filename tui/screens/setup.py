@@ -46,8 +46,8 @@ class SetupScreen(Screen[Plan | None]):
     BINDINGS = [
         Binding("enter", "start", "start", key_display="↵", priority=True),
         Binding("escape", "leave", "back", key_display="esc"),
-        Binding("up", "app.focus_previous", "field", key_display="↑↓", tooltip="the field before or after"),
-        Binding("down", "app.focus_next", "field", key_display="↑↓", tooltip="the field before or after"),
+        Binding("up", "app.focus_previous", "field", key_display="↑↓", tooltip="the next or last field"),
+        Binding("down", "app.focus_next", "field", key_display="↑↓", tooltip="the next or last field"),
         Binding("w", "jump('workload')", "workload", tooltip="to the workload"),
         Binding("b", "jump('backends')", "backends", tooltip="to the backends"),
     ]
@@ -176,7 +176,10 @@ class SetupScreen(Screen[Plan | None]):
         width = max(20, self.app.size.width - 4)
         lines = [] if self._forecast is None else self._forecast.lines(width)
         if self._busy:
-            lines = [*lines, *([(part, "key")] for part in textwrap.wrap(f"! {self._busy}", width, subsequent_indent="  "))]
+            lines = [
+                *lines,
+                *([(part, "key")] for part in textwrap.wrap(f"! {self._busy}", width, subsequent_indent="  ")),
+            ]
         told.styles.height = 1 + len(lines)
         told.show([[], *([("   ", "text"), *pieces] for pieces in lines)])
         self._tell_answer()
@@ -222,9 +225,11 @@ class SetupScreen(Screen[Plan | None]):
         if why is None:
             self.dismiss(plan)
         else:
-            self.app.push_screen(
-                AskYes("start it? it costs money", why), lambda yes: self.dismiss(plan) if yes else None
-            )
+            self.app.push_screen(AskYes("start it? it costs money", why), self._answered)
+
+    def _answered(self, yes: bool | None) -> None:
+        if yes:
+            self.dismiss(self.draft.plan())
 
     # -- looking ahead, in threads
 

@@ -41,12 +41,11 @@ class Cost(Lines):
             amounts = [(usd_short(board.usd), "bright!", "so far" + ("" if origin == "measured" else f", {origin}"))]
             if board.expected_usd is not None:
                 amounts.append((usd_short(board.expected_usd), "text", "expected for all runs"))
-            if board.budget_usd is not None:
-                amounts.append((usd_short(board.budget_usd), "text", "budget of all runs"))
-            if board.budget_usd is not None and (board.bound_usd is None or board.bound_usd > board.budget_usd):
-                pass  # the budget is what can't be passed
-            elif board.bound_usd is not None:
-                amounts.append((usd_short(board.bound_usd, up=True), "text", "can't be passed"))
+            budget, bound = board.budget_usd, board.bound_usd
+            if budget is not None and (bound is None or budget < bound):
+                amounts.append((usd_short(budget), "text", "budget: it stops before"))
+            elif bound is not None:
+                amounts.append((usd_short(bound, up=True), "text", "can't be passed"))
             else:
                 amounts.append(("no bound", "text", ""))
             size = max(len(amount) for amount, _, _ in amounts)

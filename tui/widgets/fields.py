@@ -133,8 +133,8 @@ class Ticks(Lines, can_focus=True):
 
     BINDINGS = [
         Binding("space", "tick", "choose", tooltip="run on it, or not"),
-        Binding("right", "open(True)", "settings", key_display="←→", tooltip="show or hide its settings"),
-        Binding("left", "open(False)", "settings", key_display="←→", tooltip="show or hide its settings"),
+        Binding("right", "open(True)", "settings", key_display="←→", tooltip="its settings, or not"),
+        Binding("left", "open(False)", "settings", key_display="←→", tooltip="its settings, or not"),
         Binding("plus", "another", "another", key_display="+", tooltip="another one of its kind"),
         Binding("minus", "less", "one less of its kind", show=False, key_display="-"),
     ]

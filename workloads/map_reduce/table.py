@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,7 +14,7 @@ from lbench.workloads.map_reduce.cells import Codes, Numbers
 
 __all__ = ["Layout", "columns_of", "rows_of"]
 
-_PIECE = 1 << 18  # bytes that are searched at once: they and what is made of them stay in a core's cache
+_PIECE = 1 << 17  # bytes that are read at once: they and what is made of them stay in a core's cache
 _LINE_END = 10
 
 
@@ -44,30 +43,36 @@ def rows_of(text: NDArray[np.uint8], layout: Layout) -> Iterator[list[str]]:
 
 
 def _plain_cells(text: NDArray[np.uint8], layout: Layout) -> tuple[list[bytes], list[bytes]]:
-    ends = _separators(text, ord(layout.delimiter)).reshape(-1, layout.fields)
-    data = text.tobytes()
+    keys: list[bytes] = []
+    values: list[bytes] = []
+    at, size = 0, _PIECE
+    while at < len(text):
+        piece = text[at : at + size]
+        ends = _separators(piece, ord(layout.delimiter))
+        rows = len(ends) // layout.fields  # the piece begins with a row; the last one may not be whole
+        if not rows:
+            if at + size >= len(text):
+                raise ValueError(f"the text's last row has {len(ends)} fields in place of {layout.fields}")
+            size *= 2
+            continue
+        table = ends[: rows * layout.fields].reshape(rows, layout.fields)
+        data = piece.tobytes()
+        keys += _cells(data, table, layout.by)
+        values += _cells(data, table, layout.column)
+        at += int(table[-1, -1]) + 1
+    return keys, values
 
-    def cells(column: int) -> list[bytes]:
-        if column:
-            begins = (ends[:, column - 1] + 1).tolist()
-        else:
-            begins = [0, *(ends[:-1, -1] + 1).tolist()][: len(ends)]
-        return [data[begin:end] for begin, end in zip(begins, ends[:, column].tolist(), strict=True)]
 
-    return cells(layout.by), cells(layout.column)
-
-
-def _separators(text: NDArray[np.uint8], delimiter: int) -> NDArray[np.int64]:
+def _separators(piece: NDArray[np.uint8], delimiter: int) -> NDArray[np.intp]:
     """The places of the delimiters and line ends."""
-    found: list[NDArray[Any]] = [np.empty(0, dtype=np.int64)]
-    for at in range(0, len(text), _PIECE):
-        piece = text[at : at + _PIECE]
-        hits = piece == delimiter
-        hits |= piece == _LINE_END
-        places = np.flatnonzero(hits)
-        places += at
-        found.append(places)
-    return np.concatenate(found)
+    hits = piece == delimiter
+    hits |= piece == _LINE_END
+    return np.flatnonzero(hits)
+
+
+def _cells(data: bytes, ends: NDArray[np.intp], column: int) -> list[bytes]:
+    begins = ends[:, column - 1] + 1 if column else np.concatenate([[0], ends[:-1, -1] + 1])
+    return [data[begin:end] for begin, end in zip(begins.tolist(), ends[:, column].tolist(), strict=True)]
 
 
 def _quoted_cells(text: NDArray[np.uint8], layout: Layout) -> tuple[list[bytes], list[bytes]]:

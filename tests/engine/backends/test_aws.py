@@ -59,7 +59,8 @@ async def test_a_call_runs_on_the_deployed_function_and_nothing_is_left_in_the_b
         ({}, {"Format": ""}, "is not whole"),
         ({}, {"Format": "99"}, "is not one that this version of lbench has deployed"),
         ({}, {"Workloads": "kmeans,"}, "run `lbench deploy --workload probe`"),
-        ({}, {"Timeout": "60"}, "--timeout 300: the functions of lbench end after 60 s"),
+        ({}, {"Workloads": "probe@0123456789ab,"}, "was made for another version of probe"),
+        ({}, {"Timeout": "60"}, "--timeout 300: the functions of lbench end after 60 s: ask for at most that"),
         ({"transport": "http-api"}, {}, "has no HTTP API: run `lbench deploy --http-api`"),
     ],
 )

@@ -104,6 +104,28 @@ def test_how_an_environment_can_end(kind: str | None, text: str, expected: str, 
         assert "--memory" in failed.message
 
 
+def mark(request: str, environment: str) -> str:
+    return json.dumps({"lbench_mark": "a/r1/0", "request": request, "environment": environment}, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "environment"),
+    [
+        ([mark(ID, "mine"), mark(ID, "imitated"), "{}"], "mine"),
+        ([mark("another", "before"), '{"lbench_mark":', mark(ID, "mine")], "mine"),
+        ([f"x{mark(ID, 'mine')}"], None),
+        (["printed much, and so pushed it out of the tail"], None),
+    ],
+)
+def test_where_a_call_ended_without_a_word_is_told_by_its_mark_or_not_at_all(
+    lines: list[str], environment: str | None
+) -> None:
+    body = {"errorType": "Runtime.ExitError", "errorMessage": f"RequestId: {ID} Error: Runtime exited"}
+    log = "\n".join([*lines, REPORT % "6.10"])
+    outcome, answer = read_reply(reply(body, error="Unhandled", tail=log), deadline_s=2.0)
+    assert (outcome.environment, outcome.ended, answer) == (environment, False, None)
+
+
 def test_a_users_error_that_looks_like_the_platforms_is_the_users() -> None:
     failed = failure({"errorType": "TimeoutError", "errorMessage": "Task timed out after 1", "stackTrace": ["x"]})
     assert (failed.kind, failed.retriable) == ("error", False)

@@ -92,15 +92,23 @@ async def test_what_can_go_wrong_with_a_call_is_an_outcome(backend: EmulatedBack
     assert late.failure is not None
     assert (late.failure.kind, late.failure.type, late.failure.retriable) == ("timeout", "DeadlineExceeded", True)
     assert late.billed_ms is not None and late.billed_ms < 30_000
+    assert late.environment == raised.environment  # which has ended with it, before it could say a word
 
     marker = str(tmp_path / "marker")
     crashed = await backend.invoke(call("probe.crash_once", number=1, marker=marker))
     assert crashed.failure is not None
     assert (crashed.failure.type, crashed.failure.retriable) == ("Runtime.ExitError", True)
+    assert crashed.environment not in (None, late.environment)
     assert value(await backend.invoke(call("probe.crash_once", number=1, marker=marker, attempt=1))) == 1
 
     unknown = await backend.invoke(call("probe.nothing"))
     assert unknown.failure is not None and unknown.failure.type == "UnknownNameError"
+    ends = {environment.id: environment.ended_s for environment in backend.environments()}
+    assert ends == {
+        late.environment: late.returned_s,
+        crashed.environment: crashed.returned_s,
+        unknown.environment: None,
+    }
 
 
 async def test_more_calls_than_environments_are_throttled(backend: EmulatedBackend) -> None:
@@ -128,14 +136,17 @@ async def test_an_emulator_that_has_gone_breaks_the_run(backend: EmulatedBackend
 
 async def test_a_data_set_is_put_once_and_read_in_the_environment(tmp_path: Path) -> None:
     path = tmp_path / "data"
-    digest = write_dataset(Dataset({"x": np.arange(5.0)}, source="s", rows=5, columns=1), path)
+    digest = write_dataset(Dataset({"X": np.ones((5, 1), np.float32)}, source="s", rows=5, columns=1), path)
+    reading = call("kmeans.partial_sums", centroids=np.zeros((1, 1), np.float32), first=0, end=1)
     async with opened(concurrency=1) as backend:
         await backend.publish(Published(path, digest, path.stat().st_size))
         stored = backend._data
         await backend.publish(Published(path, digest, path.stat().st_size))
         assert backend._data is stored
-        first = await backend.invoke(call("probe.noop", number=1))
-        second = await backend.invoke(call("probe.noop", number=1))
+        first = await backend.invoke(reading)
+        second = await backend.invoke(reading)
+        assert first.result is not None and first.result == second.result
+        assert (await backend.invoke(call("probe.noop", number=1))).fetch_ms is None  # what reads no data gets none
         assert (first.s3_requests, second.s3_requests) == ({"get": 1}, {})
         assert first.fetch_ms is not None and second.fetch_ms is not None
         await backend.publish(None)

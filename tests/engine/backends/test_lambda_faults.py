@@ -295,7 +295,7 @@ async def test_a_thousand_faults_of_all_kinds_lose_no_task_and_count_none_twice(
         )
         runner.start_clock()
         result = await runner.run(numbers())
-        client = backend._client
+        client = backend._transport._client  # type: ignore[union-attr]
         assert isinstance(client, FastClient)
         resent = client.resent
 

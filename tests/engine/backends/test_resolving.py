@@ -92,3 +92,18 @@ def test_a_configuration_that_cannot_be_used_is_told_in_one_line(config: Path, m
 def test_what_was_resolved_compares_and_shows_itself() -> None:
     assert Resolved("http://h", "r") == Resolved("http://h", "r")
     assert repr(Resolved("http://h", "r")) == "Resolved(endpoint='http://h', region='r', proxy=None, ca_file=None)"
+
+
+def test_without_a_region_of_its_own_lambda_is_where_aws_s_own_tools_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lbench.engine.backends.placement import architecture_of, region_of
+    from lbench.engine.backends.settings import AwsSettings, EmulatedSettings
+
+    assert region_of(AwsSettings()) == "us-east-1"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    assert region_of(AwsSettings()) == "eu-west-1"
+    assert region_of(AwsSettings(region="sa-east-1")) == "sa-east-1"
+    assert region_of(EmulatedSettings()) == "us-east-1"  # which never asks
+    assert architecture_of(AwsSettings()) == "x86_64"
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(InputError, match="nobody"):
+        region_of(AwsSettings())
