@@ -83,7 +83,7 @@ def _state(group: list[RunView], running: RunView | None, done: list[RunView]) -
         return "stopped"
     if len(done) < len(group):
         return "checking" if done else "waiting"
-    return "ok" if all(run.answer is not None for run in done) else "checking"
+    return "ok" if all(run.answer is not None or not run.has_answer for run in done) else "checking"
 
 
 def _left_s(

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from lbench.lambda_src.deploy import Chosen, Deployed, Package, Wanted
+    from lbench.lambda_src.targets import Target
 
 __all__ = ["command"]
 
@@ -57,7 +58,9 @@ def command(
     """
     from lbench.cli.deployments import broken_off, open_session, settings
     from lbench.config.deployment import DEFAULT_STACK, stack_name
-    from lbench.lambda_src.deploy import Wanted, choose
+    from lbench.lambda_src.deploy import Wanted, account_of, choose
+    from lbench.lambda_src.targets import choose_target
+    from lbench.workloads import registry
 
     usual = settings(region=region, arch=arch)
     name = base if base is not None else DEFAULT_STACK
@@ -78,15 +81,19 @@ def command(
 
     chosen = choose(wanted("x86_64", ""), None)  # refuses what Lambda has not
     session, region = open_session(region)
-    package = _package(file, arch, usual.arch or "x86_64", python, workloads)
+    again = "what AWS has begun goes on by itself; run `lbench deploy` to go on from there, or `lbench destroy`"
+    given = _given(file, arch, python, workloads)
+    target = choose_target(python, arch or usual.arch or "x86_64")
+    for workload in workloads:
+        registry.describe(workload)  # refuses a name that is not there
+    # Whether there is an account, before anything is downloaded.
+    owner = "" if dry_run else broken_off(account_of(session), "nothing was changed")
+    package = given or _build(target, workloads)
     asked = wanted(package.manifest.arch, region)
     if dry_run:
         _tell_plan(asked, chosen, package)
         return
-    done = broken_off(
-        _deploy(session, asked, package),
-        "what AWS has begun goes on by itself; run `lbench deploy` to go on from there, or `lbench destroy`",
-    )
+    done = broken_off(_deploy(session, asked, package, owner), again)
     _tell(done, package)
 
 
@@ -108,26 +115,24 @@ def _number(option: str, text: str | None) -> int | None:
         raise InputError(f"{option} {text}: give a whole number") from None
 
 
-def _package(
-    file: Path | None, arch: str | None, default_arch: str, python: str | None, workloads: tuple[str, ...]
-) -> Package:
-    """The file that was named, else one made (or found in the cache) for the target."""
+def _given(file: Path | None, arch: str | None, python: str | None, workloads: tuple[str, ...]) -> Package | None:
+    from lbench.errors import InputError
+    from lbench.lambda_src.given import read_package
+
+    if file is None:
+        return None
+    if workloads:
+        raise InputError("--package: what it holds is settled, so leave --workload out")
+    return read_package(file, arch=arch, python=python)
+
+
+def _build(target: Target, workloads: tuple[str, ...]) -> Package:
+    """The package, made or found in the cache."""
     from lbench.cli.deployments import say
     from lbench.cli.signals import signals_end_it
-    from lbench.errors import InputError
     from lbench.lambda_src.deploy import Package
-    from lbench.lambda_src.given import read_package
     from lbench.lambda_src.package import build
-    from lbench.lambda_src.targets import choose_target
-    from lbench.workloads import registry
 
-    if file is not None:
-        if workloads:
-            raise InputError("--package: what it holds is settled, so leave --workload out")
-        return read_package(file, arch=arch, python=python)
-    target = choose_target(python, arch or default_arch)
-    for workload in workloads:
-        registry.describe(workload)  # refuses a name that is not there, before anything is downloaded
     with signals_end_it():
         built = build(target, workloads or None, say=say)
     for warning in built.warnings:
@@ -135,7 +140,7 @@ def _package(
     return Package(path=built.path, sha256=built.sha256, zipped_bytes=built.zipped_bytes, manifest=built.manifest)
 
 
-async def _deploy(session: Any, wanted: Wanted, package: Package) -> Deployed:
+async def _deploy(session: Any, wanted: Wanted, package: Package, owner: str) -> Deployed:
     from lbench.cli.deployments import say
     from lbench.engine.backends.trying import try_package
     from lbench.lambda_src.deploy import deploy
@@ -146,7 +151,7 @@ async def _deploy(session: Any, wanted: Wanted, package: Package) -> Deployed:
         if reason is not None:
             click.echo(f"lbench: the package was not tried here: {reason}", err=True)
 
-    return await deploy(session, wanted, package, before=try_it, say=say)
+    return await deploy(session, wanted, package, owner=owner, before=try_it, say=say)
 
 
 def _tell(done: Deployed, package: Package) -> None:

@@ -1,4 +1,4 @@
-"""What is said of somebody's own function after its calls: a row for the cold ones, one for the warm, and what else counts."""
+"""What is said of somebody's own function after its calls: a row for the cold, one for the warm, and what else counts."""
 
 from __future__ import annotations
 

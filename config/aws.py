@@ -126,6 +126,7 @@ async def aws_client(
     """
     from aiobotocore.config import AioConfig
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     config = AioConfig(
         defaults_mode="standard",  # `auto` would ask the machine's metadata service where it is
@@ -143,6 +144,11 @@ async def aws_client(
         raise
     except (BotoCoreError, ClientError, Prompted) as error:
         raise told(error, f"asking {service}", region=region) from None
+    except ResponseParserError:
+        raise AwsError(
+            f"asking {service}: what answered is not AWS: is a proxy or a sign-on page in between? "
+            "See HTTPS_PROXY and AWS_ENDPOINT_URL"
+        ) from None
     except ValueError as error:
         if "endpoint" not in str(error):
             raise

@@ -70,7 +70,9 @@ def stack_name(base: str, arch: Architecture) -> str:
     if not _STACK.match(base):
         raise InputError(f"stack {base!r}: a name has up to 40 letters, digits and single hyphens, a letter first")
     if base.endswith(_ARM):
-        raise InputError(f"stack {base!r}: leave {_ARM} out, it is added for that processor: choose it with --arch arm64")
+        raise InputError(
+            f"stack {base!r}: leave {_ARM} out, it is added for that processor: choose it with --arch arm64"
+        )
     return base if arch == "x86_64" else f"{base}{_ARM}"
 
 

@@ -16,19 +16,21 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from lbench.engine.abandoned import Abandoning, RunSink
 from lbench.engine.backends.base import Backend
+from lbench.engine.budget import Budget, OverBudget, Purse
 from lbench.engine.conductor import relative
-from lbench.engine.events import EnvironmentSeen, RunEnded, RunPlanned, RunStarted, Warned
+from lbench.engine.events import EnvironmentSeen, Pricing, RunEnded, RunPlanned, RunStarted, Warned
 from lbench.engine.journal import Journal
 from lbench.engine.livepreviews import LivePreviews
 from lbench.engine.model import Driver, Interaction, RunStatus
 from lbench.engine.plan import Plan
 from lbench.engine.policy import Policy
-from lbench.engine.pricing import pricing_of
+from lbench.engine.pricing import pricing_of, s3_each
 from lbench.engine.runner import RunCancelled, Runner
 from lbench.engine.steps import offload_to_thread
 from lbench.engine.versions import code_digest
@@ -82,6 +84,7 @@ class Explorer:
         self._next: Update | None = None  # the place for one
         self._script: deque[Update] = deque()
         self._ending = False
+        self._budget: Budget | None = None
         self._awake = asyncio.Event()
         self._runner: Runner | None = None
         self._loop = asyncio.get_running_loop()
@@ -189,6 +192,11 @@ class Explorer:
                 interaction=Interaction(update.generation, update.step, len(rough)),
             )
         )
+        limits = job.workload.limits(params)
+        pricing = pricing_of(choice, plan, limits)
+        purse = self._purse(plan, pricing, s3_each(choice, plan, limits))
+        if purse is not None:
+            purse.watch(backend.own_s3)
         notes = [*backend.notes, *job.workload.notes(params), _UNCHECKED]
         if coarse is not None:
             notes.append(f"coarse first: its first {len(rough)} tasks draw every few points")
@@ -203,7 +211,7 @@ class Explorer:
                 oversubscribed=backend.oversubscribed,
                 code_digest=code_digest(),
                 package_digest=backend.package_digest,
-                pricing=pricing_of(choice, plan, job.workload.limits(params)),
+                pricing=pricing,
                 notes=notes,
                 data=job.info,
                 capacity=backend.capacity,
@@ -212,7 +220,7 @@ class Explorer:
         draw = _drawer(job, params, coarse, len(rough), previews)
         sink = RunSink(self._journal, backend, update.at_s)
         policy = Policy(timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed)
-        runner = Runner(run, backend, sink, policy, offload=offload_to_thread, on_result=draw)
+        runner = Runner(run, backend, sink, policy, offload=offload_to_thread, on_result=draw, purse=purse)
         runner.start_clock(update.at_s)
         previews.begin(run)
         self._runner = runner
@@ -231,13 +239,15 @@ class Explorer:
             status, error = "cancelled", None
             raise
         except LbenchError as failure:
-            error = str(failure)
+            status, error = "over_budget" if isinstance(failure, OverBudget) else "failed", str(failure)
             self._script.clear()
         finally:
             elapsed_s = runner.elapsed_s
             cpu_s = time.process_time() - cpu_s
             gc.enable()
             self._runner = None
+            if purse is not None:
+                purse.count_own()
             if status == "ok":
                 await self._last_blocks(previews)
             else:
@@ -265,6 +275,12 @@ class Explorer:
                 )
             )
             self._journal.flush()
+
+    def _purse(self, plan: Plan, pricing: Pricing, each: dict[str, int]) -> Purse | None:
+        """The way to the session's budget, which the first plan with one has set; None: nothing is charged or limited."""
+        if self._budget is None and plan.max_usd is not None:
+            self._budget = Budget(Decimal(str(plan.max_usd)))
+        return None if self._budget is None or pricing.rates is None else Purse(self._budget, pricing, each)
 
     async def _last_blocks(self, previews: LivePreviews) -> None:
         """Told before the run's end, so that a viewer has the whole picture with it; unless something newer waits."""

@@ -51,6 +51,10 @@ def check(plan: Plan) -> None:
         raise InputError("--tasks: function has calls; give their number with -p invocations=N")
     if plan.hedge is not None:
         raise InputError("--hedge: a function that is not lbench's is never called more often than asked for")
+    if plan.audit:
+        raise InputError(
+            "--audit: the log of a function that is not lbench's is not read; its calls are billed by REPORT"
+        )
     if params.allow_update and not params.force_cold:
         raise InputError("--allow-update goes with --force-cold: without it nothing is changed")
     read_payloads(params.payload)

@@ -45,6 +45,7 @@ class RunView:
 
     def __init__(self, planned: RunPlanned) -> None:
         self.planned = planned
+        self.has_answer = registry.has_answer(planned.workload)  # `function` comes to none
         self.started: RunStarted | None = None
         self.ended: RunEnded | None = None
         self.answer: Answer | None = None
@@ -66,11 +67,6 @@ class RunView:
     def id(self) -> str:
         """The run's id, unique in its session."""
         return self.planned.run
-
-    @property
-    def has_answer(self) -> bool:
-        """Whether its workload comes to one: `function` does not."""
-        return registry.has_answer(self.planned.workload)
 
     @property
     def status(self) -> RunStatus | None:
@@ -112,6 +108,9 @@ class RunView:
                 self.s3_bytes += event.s3_bytes
                 if event.status == "ok":
                     self.finished_tasks += 1
+                elif not self.has_answer and event.status in ("error", "timeout", "superseded"):
+                    self.finished_tasks += 1  # there an error is a result
+                    self.failed_attempts += event.status != "superseded"
                 elif event.status != "superseded":  # its task has a result from another attempt
                     self.failed_attempts += 1
             case Audited():

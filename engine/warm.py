@@ -17,7 +17,7 @@ import msgspec
 from lbench.engine.abandoned import Abandoning
 from lbench.engine.backends.base import Backend, Published
 from lbench.engine.backends.local import LocalBackend
-from lbench.engine.backends.opening import open_backend
+from lbench.engine.backends.opening import look_at, open_backend
 from lbench.engine.events import Phase
 from lbench.engine.journal import Journal
 from lbench.engine.model import DataInfo
@@ -75,6 +75,7 @@ class Warm:
 
         Raises:
             BackendError: it cannot be opened.
+            InputError: what it needs on AWS is not there.
         """
         key = msgspec.json.encode(choice)
         if (known := self._backends.get(key)) is not None:
@@ -83,7 +84,9 @@ class Warm:
         self._journal.flush()
         started = time.monotonic()
         try:
-            opened: Backend | Abandoning = await self._stack.enter_async_context(open_backend(choice, plan))
+            opened: Backend | Abandoning = await self._stack.enter_async_context(
+                open_backend(choice, plan, await look_at(choice, plan, plan.tasks))
+            )
         finally:
             self._journal.write(Phase(""))
         if isinstance(opened, LocalBackend):

@@ -145,6 +145,7 @@ async def deploy(
     wanted: Wanted,
     package: Package,
     *,
+    owner: str,
     before: Callable[[], Awaitable[None]] = _nothing,
     say: Say = silent,
     pause: Pause = asyncio.sleep,
@@ -155,6 +156,7 @@ async def deploy(
         session: see `config.aws.aws_session`, of the wanted region.
         wanted: what is to be there.
         package: what the functions run.
+        owner: the account (`account_of`): no bucket of another's is written to.
         before: awaited once before anything is made or uploaded, if this package is not the deployed one: try it there.
         say: told in a line what takes long.
         pause: waits for so many seconds.
@@ -163,7 +165,6 @@ async def deploy(
         InputError: something that is wanted does not exist, or the stack is somebody else's.
         AwsError: AWS refused something, or a resource failed; the message says what is left.
     """
-    owner = await account_of(session)
     async with aws_client(session, "cloudformation") as client:
         stacks = Stacks(client, wanted.region, say=say, pause=pause)
         turn = _Turn(session, stacks, wanted, package, owner, say)

@@ -41,11 +41,11 @@ LOCAL = ("-b", "processes:concurrency=2")
 SPIN = ("-p", "kind=spin", "-p", "seconds=0.03", "--tasks", "50")
 CARRY = ("-p", "kind=carry", "-p", "size_bytes=5000000", "--tasks", "4")  # more than an invocation takes: by S3
 SPAWN = ("-p", "kind=spawn", "-p", "seconds=600", "--tasks", "6")
-SPAWN_ONE = ("-p", "kind=spawn", "-p", "seconds=600", "--tasks", "1")  # in its worker's group: no guardian there
 
 # What a kind's command line holds; the first that fits.
 KINDS = {
     "emulator": "lbench.engine.emulator",
+    "workers' guardian": "workers",
     "guardian": "guardian.py",
     "environment": "bootstrap.py",
     "S3 server": "lbench.engine.backends.s3_server",
@@ -73,13 +73,20 @@ PLANS: list[tuple[tuple[str, ...], str]] = [
     (CARRY + EMULATED, "engine"),
     (CARRY + LOCAL, "check"),
     (SPAWN + EMULATED, "child"),
-    (SPAWN_ONE + LOCAL, "engine"),
+    (SPAWN + LOCAL, "engine"),
     (SPAWN + BY_DUTY_CYCLE, "launcher"),
     (CARRY + EMULATED, "environment"),
     (SPIN + LOCAL + EMULATED, "any"),
 ]
 SHORT_LIVED = {"check", "child"}
-SURVIVED = {"environment", "worker", "guardian", "child"}  # the run ends well all the same
+SURVIVED = {
+    "environment",
+    "worker",
+    "workers' guardian",
+    "guardian",
+    "check",
+    "child",
+}  # the run ends well all the same
 GOES_WITH = {  # of these kinds nothing is left when the victim has gone; the command's other parts go on
     "launcher": set(KINDS),
     "engine": set(KINDS) - {"launcher"},

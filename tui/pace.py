@@ -1,4 +1,4 @@
-"""How often to draw: as often as the terminal deserves, less often where that would cost what is measured, or too many bytes."""
+"""How often to draw: as often as the terminal deserves, less where that costs what is measured, or too many bytes."""
 
 from __future__ import annotations
 

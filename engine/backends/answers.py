@@ -13,15 +13,25 @@ from collections.abc import Callable
 import msgspec
 
 from lbench.engine.backends.base import Failure, Outcome
-from lbench.engine.backends.connection import Response
 from lbench.engine.backends.lambda_client import Reply
 from lbench.engine.backends.report import Report, last_report
 from lbench.workloads.own.traces import trimmed
-from lbench.workloads.wire import Answer, Letter, TaskError
+from lbench.workloads.wire import Answer, TaskError
 
-__all__ = ["lost", "mixed_up", "read_front", "read_letter", "read_queued", "read_reply", "refused", "tail_of"]
+__all__ = [
+    "DEADLINE",
+    "lost",
+    "mixed_up",
+    "not_ours",
+    "raised",
+    "read_queued",
+    "read_reply",
+    "refused",
+    "tail_of",
+    "take_result",
+]
 
-_DEADLINE = "DeadlineExceeded"
+DEADLINE = "DeadlineExceeded"  # Failure.type of a task whose time was up
 _WATCHDOG = ("exit status 124", "signal: alarm clock", "signal: SIGALRM")  # the handler's own, by either way
 _TAIL_KEPT = 2000  # characters of a log or a stack trace that are worth keeping
 
@@ -72,12 +82,6 @@ _NAMED_REMEDIES = {
         "RuntimeVersionDeletedException",
     )
 }
-_NEARLY = 0.95  # of the front's patience: its clock starts a little after ours
-_FRONT_REMEDIES = {
-    403: "the credentials may not call it (execute-api:Invoke)",
-    404: "it has no such route: deploy again with `lbench deploy --http-api`",
-    413: "the arguments are too large to travel inline",
-}
 
 
 class _FunctionError(msgspec.Struct, rename="camel"):
@@ -109,7 +113,6 @@ _function_error = msgspec.json.Decoder(_FunctionError)
 _refusal = msgspec.json.Decoder(_Refusal)
 _told = msgspec.json.Decoder(_Told)
 _marked = msgspec.json.Decoder(_Marked)
-_letter = msgspec.json.Decoder(Letter)
 
 
 def lost(message: str, *, timed_out: bool = False) -> Outcome:
@@ -156,9 +159,9 @@ def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]
     try:
         answer = _answer.decode(reply.body)
     except msgspec.MsgspecError as error:
-        outcome.failure = _not_ours(error)
+        outcome.failure = not_ours(error)
         return outcome, None
-    _take_result(answer, outcome)
+    take_result(answer, outcome)
     return outcome, answer
 
 
@@ -171,76 +174,20 @@ def read_queued(reply: Reply) -> Outcome | None:
     return outcome
 
 
-def read_letter(letter: bytes | memoryview, arrived_s: float, connect_ms: float | None) -> tuple[Outcome, Answer | None]:
-    """As `read_reply`, of an answer that came as a letter. What was billed is not in it."""
-    outcome = Outcome(returned_s=arrived_s, connect_ms=connect_ms, response_bytes=len(letter))
-    try:
-        told = _letter.decode(letter)
-    except msgspec.MsgspecError as error:
-        outcome.failure = _not_ours(error)
-        return outcome, None
-    outcome.request_id = told.request_id
-    if told.error is None:
-        _take_result(told.answer, outcome)
-    else:
-        outcome.failure = _raised(told.error)
-    return outcome, told.answer
-
-
-def read_front(
-    response: Response, elapsed_s: float, timeout_s: float, deadline_s: float
-) -> tuple[Outcome, Answer | None]:
-    """As `read_reply`, of what came through an HTTP API: it tells a status, and of a failure nothing else.
-
-    API Gateway's own words are the same for its time-out and for a throttle (503), so the time tells them apart.
-
-    Args:
-        response: the front's.
-        elapsed_s: since it was sent.
-        timeout_s: when the front gives up.
-        deadline_s: the task's.
-    """
-    if response.status == 200:
-        return read_letter(response.body, response.arrived_s, response.connect_ms)
-    outcome = Outcome(returned_s=response.arrived_s, connect_ms=response.connect_ms, response_bytes=len(response.body))
-    status = response.status
-    if status == 503 and elapsed_s >= timeout_s * _NEARLY:
-        text = (
-            f"the HTTP API front gives up after {timeout_s:g} s, while the function runs on unheard: "
-            "use --transport direct or event"
-        )
-        outcome.failure = Failure("timeout", "FrontTimeout", text, retriable=False)
-    elif status in (429, 503):
-        outcome.failure = Failure(
-            "throttled", f"Front{status}", "the HTTP API front or the function is full", retriable=True
-        )
-    elif status == 500 and elapsed_s >= deadline_s:
-        text = f"no result within the deadline of {deadline_s:g} s"
-        outcome.failure = Failure("timeout", _DEADLINE, text, retriable=True)
-    elif status >= 500:
-        text = (
-            f"the function failed, and the HTTP API front does not tell how ({status}): use --transport direct to see"
-        )
-        outcome.failure = Failure("error", f"Front{status}", text, retriable=True)
-    else:
-        remedy = _FRONT_REMEDIES.get(status, "is it lbench's?")
-        text = f"the HTTP API front refused the call ({status}): {remedy}"
-        outcome.failure = Failure("error", f"Front{status}", text, retriable=False)
-    return outcome, None
-
-
-def _not_ours(error: Exception) -> Failure:
+def not_ours(error: Exception) -> Failure:
+    """The failure where what came is no answer of the handler's."""
     return Failure("error", "BadAnswer", f"the answer is not lbench's: {error}", retriable=True)
 
 
-def _raised(error: _FunctionError | TaskError) -> Failure:
+def raised(error: _FunctionError | TaskError) -> Failure:
     """What the task's own code raised."""
     kind, text = error.error_type or "FunctionError", " ".join((error.error_message or "").split())
     trace = trimmed("".join(_own_frames(error.stack_trace or []))) + f"{kind}: {text}"
     return Failure("error", kind, text, retriable=kind == "ObjectStoreError", log_tail=trace[-_TAIL_KEPT:])
 
 
-def _take_result(answer: Answer, outcome: Outcome) -> None:
+def take_result(answer: Answer, outcome: Outcome) -> None:
+    """Put an inline result into the outcome; one in S3 is fetched later."""
     if answer.result is not None:
         outcome.result = answer.result
     elif answer.result_at is None:
@@ -292,14 +239,14 @@ def _failed(reply: Reply, tail: bytes, report: Report | None, deadline_s: float)
     kind, text = error.error_type or "FunctionError", " ".join((error.error_message or "").split())
     log = tail[-_TAIL_KEPT:].decode("utf-8", "replace") or None
     if error.stack_trace:  # only code that ran in the interpreter has one
-        return _raised(error)
+        return raised(error)
     if kind == "Sandbox.Timedout" or "Task timed out after" in text or (report and report.status == "timeout"):
         return Failure("timeout", kind, text or "the function timed out", retriable=True, log_tail=log)
     if kind == "Runtime.ExitError" and (
         text.endswith(_WATCHDOG) or (report and (report.duration_ms or 0) >= deadline_s * 1000)
     ):
         text = f"no result within the deadline of {deadline_s:g} s"
-        return Failure("timeout", _DEADLINE, text, retriable=True, log_tail=log)
+        return Failure("timeout", DEADLINE, text, retriable=True, log_tail=log)
     if kind in _FATAL_RUNTIME:
         return Failure("error", kind, f"{text} ({_FATAL_RUNTIME[kind]})", retriable=False, log_tail=log)
     if kind == "Runtime.OutOfMemory" or text.endswith("signal: killed"):

@@ -27,6 +27,7 @@ from lbench.engine.emulator.shares import Method
 from lbench.engine.emulator.spec import Conditions, EmulatorConfig, FunctionSpec
 from lbench.errors import BackendError
 from lbench.workloads import registry
+from lbench.workloads.objects import Place
 from lbench.workloads.own.asking import files_of
 from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.sigv4 import Credentials
@@ -78,7 +79,6 @@ class EmulatedBackend(LambdaBackend):
     """Starts an emulator with one function, and an embedded S3 that waits until it is needed."""
 
     origin: Literal["measured", "emulated", "simulated"] = "emulated"
-    cpu_share_method: str | None = "none"
 
     def __init__(
         self,
@@ -116,12 +116,13 @@ class EmulatedBackend(LambdaBackend):
         self._s3_credentials = s3_credentials or _DUMMY
         self._emulator: RunningEmulator | None = None
         self._embedded: EmbeddedS3 | None = None
+        self._ending: asyncio.Task[None] | None = None  # of the transport, when S3 has died
         self._named_store: ObjectStore | None = None  # at an endpoint that outlives us: to be cleared
 
     async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
         bucket = f"lbench-{secrets.token_hex(6)}"
         if self._chosen.s3_endpoint is None:
-            self._embedded = EmbeddedS3(bucket)
+            self._embedded = EmbeddedS3(bucket, self._s3_died)
             store = self._open_store(self._embedded.open(), bucket)
         else:
             store = self._open_store(self._chosen.s3_endpoint, bucket)
@@ -146,8 +147,9 @@ class EmulatedBackend(LambdaBackend):
             await store.keys("letters")  # the embedded S3 starts now, not inside the first run
         front = f"{self._emulator.endpoint}/_lbench/http-api"
         self._front = Resolved(front, self.region), self._front_timeout_s
-        self.cpu_share_method, memory_method = await self._emulator.methods()
-        self.notes.insert(0, f"CPU share by {self.cpu_share_method}, memory limit by {memory_method}")
+        cpu_method, memory_method = await self._emulator.methods()
+        self._seen.cpu_share_method = cpu_method
+        self.notes.insert(0, f"CPU share by {cpu_method}, memory limit by {memory_method}")
         return Resolved(self._emulator.endpoint, self.region), lambda: _DUMMY, store
 
     def _describe_function(self) -> FunctionSpec:
@@ -194,7 +196,21 @@ class EmulatedBackend(LambdaBackend):
             names["LBENCH_PRELOAD"] = self._preload
         return names
 
+    def _s3_died(self) -> None:
+        """End all that is under way, now: each call would find out by itself, trying again and again for 15 s."""
+        if self._store is not None:
+            self._store.close()
+        if self._transport is not None:
+            self._ending = asyncio.get_running_loop().create_task(self._transport.close())
+
+    async def clear(self, place: Place) -> None:
+        """As for Lambda; with a server that has died everything is gone already."""
+        if self._embedded is None or not self._embedded.dead:
+            await super().clear(place)
+
     def _broken(self) -> str | None:
+        if self._embedded is not None and self._embedded.dead:
+            return "the embedded S3 server has ended in the middle of the run (engine.log may tell why): run it again"
         if self._emulator is None or self._emulator.child.returncode is None:
             return None
         reason = self._emulator.last_error() or f"exit code {self._emulator.child.returncode}"
@@ -205,6 +221,8 @@ class EmulatedBackend(LambdaBackend):
         embedded, self._embedded = self._embedded, None
         store, self._named_store = self._named_store, None
         try:
+            if self._ending is not None:
+                await asyncio.gather(self._ending, return_exceptions=True)
             if emulator is not None:
                 await emulator.stop()
             if store is not None:

@@ -13,9 +13,10 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from lbench.engine.backends.answers import read_letter, read_queued
+from lbench.engine.backends.answers import read_queued
 from lbench.engine.backends.base import Outcome
 from lbench.engine.backends.lambda_client import ConnectionLost, InvokeClient
+from lbench.engine.backends.letters import read_letter
 from lbench.engine.backends.store import ObjectStore
 from lbench.engine.backends.transports import INLINE_BYTES
 from lbench.workloads.s3 import ObjectStoreError
@@ -31,9 +32,9 @@ _ACCEPT_S = 30.0  # for the queue to take an event
 
 
 class Letterbox:
-    """Waits for letters. It looks only while one is awaited; `counted("put")` is told of each LIST."""
+    """Waits for letters. It looks only while one is awaited; `counted({"put": n})` is told what a LIST has taken."""
 
-    def __init__(self, store: ObjectStore, counted: Callable[[str], None]) -> None:
+    def __init__(self, store: ObjectStore, counted: Callable[[dict[str, int]], None]) -> None:
         self._store = store
         self._counted = counted
         self._awaited: dict[str, asyncio.Future[bytes | memoryview]] = {}
@@ -60,19 +61,20 @@ class Letterbox:
             self._awaited.pop(place.key, None)
 
     async def close(self) -> None:
-        """Look no more."""
+        """Look no more; who waits is told so."""
         tasks = [task for task in (self._looking, *self._fetching) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._give_up(ObjectStoreError("S3: nobody looks for letters any more"))
 
     async def _look(self) -> None:
         wait_s, failed = _SHORTEST_S, 0
         while self._awaited:
             await asyncio.sleep(wait_s)
-            self._counted("put")
+            made: dict[str, int] = {}
             try:
-                keys = await self._store.keys(_FOLDER)
+                keys = await self._store.keys(_FOLDER, made)
                 failed = 0
             except ObjectStoreError as error:
                 failed += 1
@@ -80,6 +82,8 @@ class Letterbox:
                     self._give_up(error)
                     return
                 continue
+            finally:
+                self._counted(made)
             found = [key for key in keys if key in self._awaited]
             for key in keys:
                 # One that nobody awaits came too late, or for the second time: its call has ended already.

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.config.folders import data_folder
-from lbench.engine.emulator.guardian import start_ticks
+from lbench.engine.guardian import start_ticks
 from lbench.engine.living import is_there
 from lbench.errors import LbenchError
 

@@ -183,6 +183,8 @@ class FunctionBackend:
             info = self._seen[environment] = EnvironmentInfo(
                 environment, memory_mb=outcome.memory_mb, cpu_share_method=reached.cpu_share_method
             )
+        if outcome.ended:
+            info.ended_s = outcome.returned_s
         if outcome.cold and info.init_ms is None and outcome.init_ms is not None:
             info.init_ms = outcome.init_ms
             if outcome.started_s is not None:

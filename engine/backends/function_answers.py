@@ -57,6 +57,8 @@ def read_call(reply: Reply, sent_s: float, result: bytes) -> Outcome:
     stream = _STREAM.findall(tail)
     if stream:
         outcome.environment = stream[-1].decode()
+    if reply.ended is not None:
+        outcome.environment, outcome.ended = reply.ended, True
     if reply.function_error:
         outcome.failure = _failed(reply.body, tail, report)
     return outcome

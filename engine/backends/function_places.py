@@ -115,7 +115,7 @@ async def reach_emulated(
                 place.region,
                 lambda: _emulators_client(place, credentials()),
                 notes,
-                backend.cpu_share_method,
+                backend._seen.cpu_share_method,
                 backend._broken,
             )
         finally:

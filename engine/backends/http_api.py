@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Callable
 from urllib.parse import quote
 
-from lbench.engine.backends.answers import mixed_up, read_front
+from lbench.engine.backends.answers import mixed_up
 from lbench.engine.backends.base import Outcome
+from lbench.engine.backends.letters import read_front
 from lbench.engine.backends.resolving import Resolved
 from lbench.engine.backends.signed_client import SignedClient
 from lbench.engine.backends.transports import INLINE_BYTES

@@ -13,16 +13,16 @@ import math
 import secrets
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import msgspec
 
 from lbench.engine.backends.answers import lost
 from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published
-from lbench.engine.backends.clocks import RemoteClock
 from lbench.engine.backends.lambda_client import ConnectionLost, make_client
 from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.resolving import Resolved
+from lbench.engine.backends.seen import Seen
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.backends.store import ObjectStore
 from lbench.engine.backends.transports import INLINE_BYTES, Direct, Transport
@@ -30,7 +30,7 @@ from lbench.errors import BackendError
 from lbench.workloads.objects import Place
 from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.sigv4 import Credentials
-from lbench.workloads.wire import Answer, Event, Object
+from lbench.workloads.wire import Event, Object
 
 __all__ = ["FUNCTION_TIMEOUT_S", "INIT_LIMIT_S", "INLINE_BYTES", "LambdaBackend"]
 
@@ -47,7 +47,6 @@ class LambdaBackend:
     """Calls one function. A subclass says in `_start` where it is, and in `_stop` what to take down again."""
 
     origin: Literal["measured", "emulated", "simulated"] = "measured"
-    cpu_share_method: str | None = None
 
     def __init__(self, settings: LambdaSettings, *, capacity: int, oversubscribed: bool = False) -> None:
         self.capacity = capacity
@@ -66,7 +65,6 @@ class LambdaBackend:
         self.package_digest: str | None = None
         self.own_s3: dict[str, int] = {}
         self.start_allowance_s = 2 * INIT_LIMIT_S
-        self.versions: dict[str, dict[str, Any]] = {}  # an environment's Python, libraries, architecture
         self._chosen = settings
         self._function = f"lbench-{settings.memory}"
         self._transport: Transport | None = None
@@ -77,7 +75,7 @@ class LambdaBackend:
         self._data: Object | None = None
         self._numbers = itertools.count()
         self._mark = secrets.token_hex(4)
-        self._seen: dict[str, tuple[EnvironmentInfo, RemoteClock]] = {}
+        self._seen = Seen(settings.memory)
 
     async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
         """Make it ready: where Lambda is, who calls it, and where large things go."""
@@ -101,8 +99,8 @@ class LambdaBackend:
             return Queued(client, self._function, Letterbox(store, self._count_own))
         return Direct(client, self._function)
 
-    def _count_own(self, request: str) -> None:
-        self.own_s3[request] = self.own_s3.get(request, 0) + 1
+    def _count_own(self, made: dict[str, int]) -> None:
+        _add(made, self.own_s3)
 
     def _broken(self) -> str | None:
         """Why nothing can be invoked any more, where that is certain."""
@@ -150,9 +148,12 @@ class LambdaBackend:
             self._data = None
         elif self._data is None or self._data.sha256 != data.digest:
             assert self._store is not None
-            self._data = await self._store.put_file("data", data.path, data.digest)
-            self.own_s3["put"] = self.own_s3.get("put", 0) + 1
-            self.own_s3["bytes"] = self.own_s3.get("bytes", 0) + data.bytes
+            made: dict[str, int] = {}
+            try:
+                self._data = await self._store.put_file("data", data.path, data.digest, made)
+            finally:
+                _add(made, self.own_s3)
+            _add({"bytes": data.bytes}, self.own_s3)
 
     async def invoke(self, call: Call) -> Outcome:
         """Run one call on Lambda. Cancelling closes its connection; the function runs on to its deadline at most.
@@ -163,6 +164,7 @@ class LambdaBackend:
         store, transport = self._store, self._transport
         if store is None or transport is None:
             raise BackendError("the backend is not open: use `async with`")
+        self._refuse_if_broken()
         event = Event(
             deadline_ms=math.ceil(call.deadline_s * 1000),
             result_limit=INLINE_BYTES,
@@ -177,10 +179,10 @@ class LambdaBackend:
             event.task = call.task
         else:
             try:
-                event.task_at = await store.put("task", call.task)
+                event.task_at = await store.put("task", call.task, made)
             except ObjectStoreError as error:
-                return Outcome(failure=_store_failure(error), via_s3=True)
-            made["put"] = 1
+                self._refuse_if_broken()
+                return Outcome(failure=_store_failure(error), via_s3=True, s3_requests=made)
         payload = _encode(event)
         sent_s = asyncio.get_running_loop().time()
         try:
@@ -188,27 +190,23 @@ class LambdaBackend:
                 event, payload, call.deadline_s, self.start_allowance_s + _READ_MARGIN_S
             )
         except ObjectStoreError as error:
+            self._refuse_if_broken()
             outcome, answer = Outcome(failure=_store_failure(error)), None
         except ConnectionLost as error:
-            if (why := self._broken()) is not None:
-                raise BackendError(why) from None
+            self._refuse_if_broken()
             outcome, answer = lost(str(error), timed_out=error.timed_out), None
-        for name, count in outcome.s3_requests.items():
-            made[name] = made.get(name, 0) + count
+        _add(outcome.s3_requests, made)
         outcome.request_bytes = len(payload)
-        if outcome.ended and outcome.environment is not None:
-            self._known(outcome.environment, outcome)[0].ended_s = outcome.returned_s
+        if outcome.ended:
+            self._seen.ended(outcome)
         if answer is not None:
-            self._learn(answer, outcome, sent_s)
-            for name, count in answer.s3.items():
-                if name != "bytes":
-                    made[name] = made.get(name, 0) + count
+            self._seen.learn(answer, outcome, sent_s)
+            _add({name: count for name, count in answer.s3.items() if name != "bytes"}, made)
             outcome.s3_bytes = answer.s3.get("bytes", 0) + (
                 0 if answer.result_at is None else answer.result_at.bytes or 0
             )
             if answer.result_at is not None and outcome.failure is None:
-                await self._collect(call, answer.result_at, outcome, store)
-                made["get"] = made.get("get", 0) + 1
+                await self._collect(call, answer.result_at, outcome, store, made)
         outcome.via_s3 |= event.task_at is not None or (answer is not None and answer.result_at is not None)
         outcome.s3_requests = made
         outcome.s3_bytes += 0 if event.task_at is None else len(call.task)
@@ -216,9 +214,7 @@ class LambdaBackend:
 
     def environments(self) -> list[EnvironmentInfo]:
         """All environments that have answered, or are known to have ended without an answer."""
-        for info, clock in self._seen.values():
-            info.clock_offset_s, info.clock_bound_s = clock.offset_s, clock.bound_s
-        return [info for info, _ in self._seen.values()]
+        return self._seen.environments()
 
     def temporary(self, run: str) -> Place | None:
         """Under the backend's own prefix in S3."""
@@ -232,57 +228,31 @@ class LambdaBackend:
             ObjectStoreError: S3 refused or cannot be reached.
         """
         assert self._store is not None
-        self.own_s3["put"] = self.own_s3.get("put", 0) + await self._store.clear(place)
+        made: dict[str, int] = {}
+        try:
+            await self._store.clear(place, made)
+        finally:
+            _add(made, self.own_s3)
 
-    async def _collect(self, call: Call, place: Object, outcome: Outcome, store: ObjectStore) -> None:
+    def _refuse_if_broken(self) -> None:
+        if (why := self._broken()) is not None:
+            raise BackendError(why) from None
+
+    async def _collect(
+        self, call: Call, place: Object, outcome: Outcome, store: ObjectStore, made: dict[str, int]
+    ) -> None:
         """Fetch a result that lies in S3, if there is money for it; it has returned when it is here."""
         if not call.may_fetch(place.bytes or 0):
             why = f"its result of {place.bytes} bytes is left in S3: fetching it would pass --max-usd"
             outcome.failure = Failure("error", OVER_BUDGET, why, retriable=False)
             return
         try:
-            outcome.result = await store.get(place)
+            outcome.result = await store.get(place, made)
         except ObjectStoreError as error:
+            self._refuse_if_broken()
             outcome.failure = _store_failure(error)
         outcome.returned_s = asyncio.get_running_loop().time()
         outcome.response_bytes = (outcome.response_bytes or 0) + (place.bytes or 0)
-
-    def _known(self, environment: str, outcome: Outcome) -> tuple[EnvironmentInfo, RemoteClock]:
-        """What is known of an environment, from now on at least."""
-        if environment not in self._seen:
-            info = EnvironmentInfo(environment, memory_mb=outcome.memory_mb, cpu_share_method=self.cpu_share_method)
-            self._seen[environment] = info, RemoteClock()
-        return self._seen[environment]
-
-    def _learn(self, answer: Answer, outcome: Outcome, sent_s: float) -> None:
-        """What the handler's clocks say: of this call, and of its environment."""
-        outcome.environment, outcome.cold = answer.environment, answer.cold
-        outcome.fetch_ms, outcome.compute_ms = answer.fetch_ms, answer.compute_ms
-        arrived_s = outcome.returned_s
-        assert arrived_s is not None
-        if outcome.init_ms is None and answer.cold:
-            outcome.init_ms = answer.init_ms
-        if outcome.billed_ms is None:  # no REPORT line: the handler's own time, which is a little less
-            init_ms = (outcome.init_ms or 0.0) if answer.cold else 0.0
-            outcome.billed_ms = math.ceil((answer.sent - answer.received) * 1000 + init_ms)
-            outcome.billed_source = "estimated"
-            outcome.memory_mb = self._chosen.memory
-        info, clock = self._known(answer.environment, outcome)
-        init_s = (outcome.init_ms or 0.0) / 1000
-        clock.observe(sent_s, answer.received, answer.sent, arrived_s, init_s)
-        started_s, finished_s = clock.local(answer.received), clock.local(answer.sent)
-        if started_s is not None and finished_s is not None:
-            # Inside this call's own interval, whatever the estimate: a call is never drawn before it was sent.
-            outcome.started_s = min(max(started_s, sent_s), arrived_s)
-            outcome.finished_s = min(max(finished_s, outcome.started_s), arrived_s)
-        if outcome.cold and outcome.init_ms is not None and info.init_ms is None:
-            info.init_ms = outcome.init_ms
-            if outcome.started_s is not None:
-                info.created_s = outcome.started_s - init_s
-        if answer.cpu_model is not None:
-            info.cpu_model = answer.cpu_model
-        if answer.versions is not None:
-            self.versions[answer.environment] = answer.versions
 
 
 def _allow_files(connections: int) -> None:
@@ -297,6 +267,11 @@ def _allow_files(connections: int) -> None:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _add(made: dict[str, int], to: dict[str, int]) -> None:
+    for name, count in made.items():
+        to[name] = to.get(name, 0) + count
 
 
 def _store_failure(error: ObjectStoreError) -> Failure:

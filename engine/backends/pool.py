@@ -1,16 +1,19 @@
 """A pool of worker processes kept at its size: whoever asks gets the next idle environment.
 
-A worker that dies, or is ended because its call was cancelled, is replaced at once by a new generation.
+A worker that dies, or is ended because its call was cancelled, is replaced at once by a new generation. What its tasks
+have started ends with it, also what left its process group: the pool's guardian looks for that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Mapping
 
 from lbench.engine.backends.base import EnvironmentInfo, Published
 from lbench.engine.backends.lanes import Lane, WorkerProcess, told_exit
+from lbench.engine.guard import Guard
 from lbench.errors import BackendError
 
 __all__ = ["Pool"]
@@ -40,7 +43,9 @@ class Pool:
         self._slots: list[WorkerProcess | None] = [None] * processes
         self._generations = [0] * processes
         self._failed_starts = [0] * processes
-        self._living: set[WorkerProcess] = set()  # their processes have not ended yet
+        self._living: dict[WorkerProcess, int] = {}  # their processes have not ended yet; their numbers
+        self._numbers = itertools.count()
+        self._guard: Guard | None = None
         self._idle: deque[Lane] = deque()
         self._waiting: deque[asyncio.Future[Lane]] = deque()
         self._changed = asyncio.Event()
@@ -55,6 +60,10 @@ class Pool:
             BackendError: one cannot be started; nothing is left running.
         """
         self._broken = None
+        try:
+            self._guard = Guard("workers")
+        except OSError as error:
+            raise BackendError(f"no process can be started for {self._name}: {error.strerror}") from None
         try:
             for slot in range(len(self._slots)):
                 self._start(slot)
@@ -72,6 +81,9 @@ class Pool:
         while self._living:
             self._changed.clear()
             await self._changed.wait()
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            await guard.close()
 
     async def all_ready(self) -> None:
         """Wait until every worker is ready (one may be in the middle of being replaced).
@@ -157,14 +169,19 @@ class Pool:
         self._generations[slot] += 1
         suffix = f".{generation}" if generation else ""
         names = [f"{self._letter}{slot * self._threads + i}{suffix}" for i in range(self._threads)]
+        guard, number = self._guard, next(self._numbers)
+        assert guard is not None
         try:
-            worker = WorkerProcess(names, self._env, on_reply=self._free, on_end=self._ended)
+            worker = WorkerProcess(
+                names, {**self._env, **guard.variables(number)}, on_reply=self._free, on_end=self._ended
+            )
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             self._break(f"a worker process of {self._name} cannot be started ({why}): lower its concurrency")
             return
         self._slots[slot] = worker
-        self._living.add(worker)
+        self._living[worker] = number
+        guard.watch(worker.child.pid)
         self.environments.extend(lane.info for lane in worker.lanes)
         self._set_up(worker)
 
@@ -181,7 +198,9 @@ class Pool:
         self._changed.set()
 
     def _ended(self, worker: WorkerProcess) -> None:
-        self._living.discard(worker)
+        number = self._living.pop(worker)
+        if self._guard is not None:
+            self._guard.let_go(worker.child.pid, number)
         if worker in self._slots and not worker.was_ready:
             self._failed_starts[self._slots.index(worker)] += 1
         self._renew(worker)

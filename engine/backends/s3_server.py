@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 
 from lbench.engine.children import Child, start
 from lbench.engine.lifeline import die_with_parent
@@ -23,10 +24,16 @@ _BACKLOG = 1024
 
 
 class EmbeddedS3:
-    """The server's socket and, once it was needed, its process. Objects are gone when it is closed."""
+    """The server's socket and, once it was needed, its process. Objects are gone when it is closed.
 
-    def __init__(self, bucket: str) -> None:
+    `on_death` is called when the process ends by itself: whoever waits for S3 would find out much later.
+    """
+
+    def __init__(self, bucket: str, on_death: Callable[[], None] | None = None) -> None:
         self._bucket = bucket
+        self._on_death = on_death
+        self._closing = False
+        self.dead = False
         self._socket: socket.socket | None = None
         self.child: Child | None = None
         self.endpoint = ""
@@ -49,10 +56,18 @@ class EmbeddedS3:
             env=_environment(),
             pass_fds=(number,),
         )
+        self.child.on_exit(self._ended)
         self._socket.close()  # only the server holds it now: when it dies, connecting fails at once
+
+    def _ended(self, code: int) -> None:
+        if not self._closing:
+            self.dead = True
+            if self._on_death is not None:
+                self._on_death()
 
     async def close(self) -> None:
         """End the server, and with it everything that was stored."""
+        self._closing = True
         if self._socket is not None and self.child is None:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
             self._socket.close()

@@ -48,6 +48,7 @@ class ObjectStore:
         self._bucket = bucket
         self._prefix = prefix
         self._numbers = itertools.count()
+        self._closed = threading.Event()
         self._executor: ThreadPoolExecutor | None = None
         self._local = threading.local()
         self._clients: list[S3Client] = []
@@ -60,13 +61,15 @@ class ObjectStore:
         """The place of that key."""
         return Object(self._bucket, key, self._region, self._endpoint)
 
-    async def keys(self, folder: str) -> list[str]:
+    async def keys(self, folder: str, made: dict[str, int] | None = None) -> list[str]:
         """The keys in a folder under the prefix, at most 1,000. It costs what a PUT does.
+
+        `made`, here and below: where the requests are counted that this took, also those that failed.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
         """
-        return await self._run(lambda client: client.keys(self._bucket, f"{self._prefix}/{folder}/"))
+        return await self._run(lambda client: client.keys(self._bucket, f"{self._prefix}/{folder}/"), made)
 
     async def delete(self, key: str) -> None:
         """Delete an object; what is not there is fine.
@@ -88,63 +91,57 @@ class ObjectStore:
         """Delete the bucket, which must be empty."""
         await self._run(lambda client: client.delete(self._bucket))
 
-    async def put(self, kind: str, body: bytes) -> Object:
+    async def put(self, kind: str, body: bytes, made: dict[str, int] | None = None) -> Object:
         """Store bytes.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
         """
         place = self.place(kind)
-        return await self._run(lambda client: client.put(place, body))
+        return await self._run(lambda client: client.put(place, body), made)
 
-    async def put_file(self, kind: str, path: Path, digest: str) -> Object:
+    async def put_file(self, kind: str, path: Path, digest: str, made: dict[str, int] | None = None) -> Object:
         """Store a file of that SHA-256.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
         """
         place = self.place(kind)
-        return await self._run(lambda client: client.put_file(place, path, digest))
+        return await self._run(lambda client: client.put_file(place, path, digest), made)
 
-    async def get(self, place: Object) -> bytes | memoryview:
+    async def get(self, place: Object, made: dict[str, int] | None = None) -> bytes | memoryview:
         """An object's bytes, checked.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
         """
-        return await self._run(lambda client: client.get(place))
+        return await self._run(lambda client: client.get(place), made)
 
     def temporary(self, name: str) -> Place:
         """A place of its own under the prefix, for tasks that exchange objects."""
         key = f"{self._prefix}/{next(self._numbers)}.{name}"
         return Place(prefix=Object(self._bucket, key, self._region, self._endpoint))
 
-    async def clear(self, place: Place | None = None) -> int:
+    async def clear(self, place: Place | None = None, made: dict[str, int] | None = None) -> None:
         """Delete everything under the prefix, also what an abandoned call has written; or at one temporary place.
-
-        Returns:
-            the requests that cost something: listings.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
         """
         prefix = self._prefix if place is None or place.prefix is None else place.prefix.key
-
-        def clear(client: S3Client) -> int:
-            before = client.requests["put"]
-            client.delete_under(self._bucket, f"{prefix}/")
-            return client.requests["put"] - before
-
-        return await self._run(clear)
+        await self._run(lambda client: client.delete_under(self._bucket, f"{prefix}/"), made)
 
     def close(self) -> None:
-        """Stop; what is under way in a thread ends at its next step."""
+        """Stop; what is under way in a thread ends at its next step, and what waits to try again at once."""
+        self._closed.set()
         for client in self._clients:
             client.close()
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, work: Callable[[S3Client], T]) -> T:
+    async def _run(self, work: Callable[[S3Client], T], made: dict[str, int] | None = None) -> T:
+        if self._closed.is_set():
+            raise ObjectStoreError("S3: the store was closed")
         if self._executor is None:
             self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
 
@@ -157,12 +154,19 @@ class ObjectStore:
                     endpoint=self._endpoint,
                     proxy=self._proxy,
                     ca_file=self._ca_file,
+                    sleep=self._closed.wait,
                 )
                 self._local.client = client
                 self._clients.append(client)
+            before = client.requests.copy()
             try:
                 return work(client)
             except OSError as error:
                 raise ObjectStoreError(f"S3: {error}") from error
+            finally:
+                if made is not None:
+                    for name, count in client.requests.items():
+                        if count > before[name]:
+                            made[name] = made.get(name, 0) + count - before[name]
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, here)

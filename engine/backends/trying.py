@@ -21,6 +21,7 @@ from lbench.errors import BackendError, WorkloadError
 from lbench.workloads import dataset, parameters, registry
 from lbench.workloads.encoding import encode
 from lbench.workloads.model import Task
+from lbench.workloads.objects import RUN_STORE
 from lbench.workloads.own.gathering import pinned_name
 
 __all__ = ["try_package"]
@@ -83,8 +84,12 @@ async def _try(backend: Backend, name: str, number: int, task: Task, data: Any, 
         digest = await asyncio.to_thread(dataset.write_dataset, data, file)
         published = Published(file, digest, file.stat().st_size)
     await backend.publish(published)
+    arguments = {  # the store's objects go with the emulator's S3
+        key: backend.temporary(f"try-{number}") if value is RUN_STORE else value
+        for key, value in task.arguments.items()
+    }
     outcome = await backend.invoke(
-        Call(task=encode([task.function, task.arguments]), stage=0, index=number, attempt=0, deadline_s=_DEADLINE_S)
+        Call(task=encode([task.function, arguments]), stage=0, index=number, attempt=0, deadline_s=_DEADLINE_S)
     )
     if outcome.failure is not None:
         failure = outcome.failure

@@ -17,8 +17,8 @@ from typing import Literal
 
 import msgspec
 
-from lbench.engine.emulator.guardian import kill_cgroup, remove_cgroup, start_ticks
 from lbench.engine.emulator.proctree import Tree
+from lbench.engine.guardian import kill_cgroup, remove_cgroup, start_ticks
 
 __all__ = ["Controller", "Home", "Place", "abandoned", "find", "open_home", "remove_abandoned"]
 

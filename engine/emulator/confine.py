@@ -14,11 +14,11 @@ from lbench.engine.emulator import systemd
 from lbench.engine.emulator.agenda import Agenda
 from lbench.engine.emulator.cgroups import Home, find, open_home
 from lbench.engine.emulator.dutycycle import DutyCycle
-from lbench.engine.emulator.guard import Guard
 from lbench.engine.emulator.memory import CgroupMemory, MemoryLimit, MemoryMethod, PolledMemory
 from lbench.engine.emulator.proctree import Tree
 from lbench.engine.emulator.quota import QuotaShare
 from lbench.engine.emulator.shares import CpuShare, Method, NoShare, duty_cycle_works, vcpus
+from lbench.engine.guard import Guard
 
 __all__ = ["Confined", "Confinement", "usable_cpus"]
 

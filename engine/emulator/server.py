@@ -19,7 +19,6 @@ from lbench.engine.emulator.event_configs import EventConfigs
 from lbench.engine.emulator.events import EventQueue
 from lbench.engine.emulator.front import FRONT_PATH, PAYLOAD_LIMIT, Front
 from lbench.engine.emulator.functions import Function
-from lbench.engine.emulator.guard import Guard
 from lbench.engine.emulator.http1 import Exchange, Server
 from lbench.engine.emulator.invoke import Invoker
 from lbench.engine.emulator.limits import Limits
@@ -28,6 +27,7 @@ from lbench.engine.emulator.shared import Shared
 from lbench.engine.emulator.signatures import Verifier
 from lbench.engine.emulator.spec import Conditions, EmulatorConfig
 from lbench.engine.emulator.weather import Weather
+from lbench.engine.guard import Guard
 
 __all__ = ["Emulator"]
 

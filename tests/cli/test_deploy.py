@@ -172,6 +172,12 @@ def test_without_a_network_it_says_so(run: Callable[..., Result], monkeypatch: p
     assert "cannot be reached: is there a network" in told(run("status"))
 
 
+def test_a_sign_on_page_in_between_is_told_of(run: Callable[..., Result], aws: Any, aws_server: ModuleType) -> None:
+    page = aws_server.Answer(502, b"<!doctype html><title>Welcome to our hotel<p>", "text/html")
+    aws.fail("cloudformation", "DescribeStacks", page)
+    assert "what answered is not AWS: is a proxy or a sign-on page in between?" in told(run("status"))
+
+
 def test_refusals_are_told_with_the_remedy(run: Callable[..., Result], aws: Any, aws_server: ModuleType) -> None:
     refusal = aws_server.refusal
     for service, operation, code, text, remedy in (

@@ -138,6 +138,10 @@ BAD = {
         ("-p", "name=theirs", "-b", "lambda", "--allow-update"),
         "--allow-update goes with --force-cold",
     ),
+    "an audit": (
+        ("-p", "name=theirs", "-b", "lambda", "--audit"),
+        "--audit: the log of a function that is not lbench's",
+    ),
     "another transport": (("-p", "name=theirs", "-b", "lambda", "--transport", "event"), "called directly"),
 }
 

@@ -25,9 +25,10 @@ def lbench(*line: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_job_runs_on_aws_beside_this_machine_and_is_checked(aws_lambda: Any) -> None:
     bucket = aws_lambda.deploy()
-    aws_lambda.quota = 10
+    aws_lambda.quota = 20
+    aws_lambda.conditions = {"throttle_rate": 0.4, "seed": 2}
     done = lbench(
-        "run", "mandelbrot", "-p", "size=100", "--tasks", "4", "--repeats", "2", "-b", "sequential", "-b", "lambda",
+        "run", "mandelbrot", "-p", "size=100", "--tasks", "8", "--repeats", "2", "-b", "sequential", "-b", "lambda",
         "--json", "--yes",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -38,8 +39,11 @@ def test_a_job_runs_on_aws_beside_this_machine_and_is_checked(aws_lambda: Any) -
     assert (there["origin"], there["transport"], there["schedule"]) == ("measured", "direct", "concurrent")
     assert there["overlaps"] == [runs["sequential", 0]["id"]]  # beside what runs here, which is alone otherwise
     assert there["package_digest"] == "0" * 64
-    assert there["backend_settings"]["concurrency"] == 4
-    assert {one["billed_source"] for one in there["invocations"]} == {"report"}
+    assert there["backend_settings"]["concurrency"] == 8
+    ended = {one["status"]: one for one in there["invocations"]}
+    assert set(ended) == {"ok", "throttled"}  # none was lost, and what was refused is not billed
+    assert (ended["ok"]["billed_source"], ended["throttled"]["billed_ms"]) == ("report", None)
+    assert sum(one["status"] == "ok" for one in there["invocations"]) == 8
     assert float(there["cost"]["usd"]) > 0 and there["cost"]["architecture"] == "x86_64"
     assert there["answer"]["digest"] == runs["sequential", 0]["answer"]["digest"]
     assert aws_lambda.keys(bucket) == []

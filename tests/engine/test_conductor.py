@@ -118,7 +118,9 @@ async def test_alternating_runs_take_turns(stage):
     assert all(event.overlaps == [] for event in stage.of(RunEnded))
 
 
-async def test_by_default_aws_runs_beside_the_first_of_what_runs_here_which_is_isolated(stage, fakes, number, monkeypatch):
+async def test_by_default_aws_runs_beside_the_first_of_what_runs_here_which_is_isolated(
+    stage, fakes, number, monkeypatch
+):
     async def look_at(choice, plan, tasks):
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lbench.engine import warm
 from lbench.engine.backends.base import Outcome
 from lbench.engine.backends.local import open_local
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
+from lbench.engine.bill import run_bill
 from lbench.engine.client import new_session_folder
 from lbench.engine.document import document
 from lbench.engine.events import (
@@ -26,7 +28,7 @@ from lbench.engine.events import (
 )
 from lbench.engine.exploring import Explorer
 from lbench.engine.journal import Journal
-from lbench.engine.plan import BackendChoice, Plan
+from lbench.engine.plan import BackendChoice, Plan, parse_backend
 from lbench.engine.session import fold
 from lbench.errors import BackendError
 from lbench.workloads.encoding import decode, encode
@@ -83,7 +85,7 @@ def backends(monkeypatch, fakes):
     """Backends by label, in place of real ones; the probe's own answer, after so long."""
     made = {}
 
-    def open_backend(choice, plan):
+    def open_backend(choice, plan, found=None):
         told = made[choice.label]
         if isinstance(told, Exception):
             raise told
@@ -296,3 +298,17 @@ async def test_a_task_that_will_not_stop_costs_its_worker(monkeypatch):
             await running
         await backend.publish(None)
         assert backend._pool._slots[0].child.pid != pid
+
+
+async def test_a_spending_limit_holds_for_the_whole_exploring(watched, backends, fakes):
+    remote = fakes.Backend(answers(0.001, billed_ms=5000))
+    backends["emulated"] = remote
+    plan = Plan("probe", {}, tasks=2, backends=[parse_backend("emulated", {})], timeout_s=1.0, max_usd=0.002)
+    for generation in range(1, 40):
+        watched.explorer.update(plan, generation)
+        await watched.until(lambda: len(watched.statuses()) == generation)  # noqa: B023
+        if watched.statuses()[-1] == "over_budget":
+            break
+    assert watched.statuses()[0] == "ok" and watched.statuses()[-1] == "over_budget"
+    spent = sum(run_bill(run).usd for run in watched.view.runs.values())
+    assert 0 < spent <= Decimal("0.002")

@@ -25,6 +25,7 @@ from lbench.lambda_src.deploy import Deployed, Package, Wanted, deploy
 from lbench.lambda_src.destroy import Destroyed, destroy
 
 REGION = "us-east-1"
+ACCOUNT = "123456789012"
 
 
 async def no_pause(seconds: float) -> None:
@@ -63,7 +64,7 @@ def wanted(**changes: Any) -> Wanted:
 
 async def deploy_it(package: Package, *, said: list[str] | None = None, **changes: Any) -> Deployed:
     say = (said if said is not None else []).append
-    return await deploy(aws_session(REGION), wanted(**changes), package, say=say, pause=no_pause)
+    return await deploy(aws_session(REGION), wanted(**changes), package, owner=ACCOUNT, say=say, pause=no_pause)
 
 
 async def destroy_it(*names: str) -> Destroyed:
@@ -135,7 +136,7 @@ def _keys(bucket: str) -> set[str]:
 def _make_older(aws: Any, bucket: str, days: int) -> None:
     from moto.s3.models import s3_backends
 
-    for key in s3_backends["123456789012"]["aws"].buckets[bucket].keys.values():
+    for key in s3_backends[ACCOUNT]["aws"].buckets[bucket].keys.values():
         key.last_modified -= datetime.timedelta(days=days)
 
 
@@ -291,7 +292,7 @@ async def test_the_bucket_of_another_account_is_never_written_to(
 
     aws.rule(look)
     await deploy_it(package())
-    assert seen == ["123456789012"]
+    assert seen == [ACCOUNT]
 
 
 async def test_a_package_is_tried_before_anything_is_made_and_only_if_it_is_new(
@@ -307,10 +308,10 @@ async def test_a_package_is_tried_before_anything_is_made_and_only_if_it_is_new(
         tried.append({})
 
     with pytest.raises(InputError, match="does not work"):
-        await deploy(aws_session(REGION), wanted(), package(), before=broken, pause=no_pause)
+        await deploy(aws_session(REGION), wanted(), package(), owner=ACCOUNT, before=broken, pause=no_pause)
     assert tried == [EMPTY]
-    await deploy(aws_session(REGION), wanted(), package(), before=works, pause=no_pause)
-    await deploy(aws_session(REGION), wanted(), package(), before=works, pause=no_pause)
+    await deploy(aws_session(REGION), wanted(), package(), owner=ACCOUNT, before=works, pause=no_pause)
+    await deploy(aws_session(REGION), wanted(), package(), owner=ACCOUNT, before=works, pause=no_pause)
     assert len(tried) == 2
 
 

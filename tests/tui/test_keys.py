@@ -63,6 +63,7 @@ def calm(monkeypatch: pytest.MonkeyPatch) -> None:
         raise InputError("no engine in this test")
 
     monkeypatch.setattr("lbench.tui.launch.launched", refuse)
+    monkeypatch.setattr("lbench.tui.screens.explore.launched", refuse, raising=False)
 
 
 async def ready(pilot: Any, keys: tuple[str, ...]) -> None:

@@ -34,6 +34,7 @@ class Exploring:
         names = [one.choice.label for one in self.backends]
         self.label = next((one.choice.label for one in self.backends if one.choice.name == _LOCAL_FIRST), names[0])
         self.figures = Figures()
+        self.max_usd = plan.max_usd
         self.feed: EngineFeed | None = None
         self.generation = 0
         self.added_ms: list[float] = []  # what the screen added to each update, from the key to the drawn picture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
@@ -178,7 +179,8 @@ class ExploreScreen(Screen[None]):
         choice = self.exploring.choice
         if label is not None:
             choice = next(one.choice for one in self.exploring.backends if one.choice.label == label)
-        return (scene or self.scene).plan(choice, *self.query_one(ExplorePicture).points)
+        plan = (scene or self.scene).plan(choice, *self.query_one(ExplorePicture).points)
+        return msgspec.structs.replace(plan, max_usd=self.exploring.max_usd)
 
     def _changed(self, scene: Scene) -> None:
         """Show another scene, and have it computed."""
@@ -382,7 +384,7 @@ class ExploreScreen(Screen[None]):
     def _problem(self, frame: Frame) -> str | None:
         """Why the newest update came to nothing."""
         run = self._run
-        if run is not None and run.ended is not None and run.ended.status == "failed":
+        if run is not None and run.ended is not None and run.ended.status in ("failed", "over_budget"):
             return run.ended.error
         if frame.view is None:
             return None

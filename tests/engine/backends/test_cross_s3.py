@@ -191,7 +191,9 @@ async def test_a_runs_temporary_place_is_a_store_that_can_be_cleared_by_itself(
     try:
         await asyncio.to_thread(each)
         monkeypatch.setattr("lbench.workloads.s3._PAGE", 2)  # as if there were more than one listing tells
-        assert await store.clear(place) == 2
+        made: dict[str, int] = {}
+        await store.clear(place, made)
+        assert made == {"put": 2}
         assert await asyncio.to_thread(own.keys) == []
         assert await store.get(kept) == b"1"
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,10 +16,13 @@ from lbench.engine.backends.base import Call, Outcome, Published
 from lbench.engine.backends.emulated import EmulatedBackend, carried, open_emulated
 from lbench.engine.backends.s3_server import EmbeddedS3
 from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.backends.store import ObjectStore
 from lbench.engine.emulator.shares import METHODS
 from lbench.errors import BackendError
 from lbench.workloads.dataset import Dataset, write_dataset
 from lbench.workloads.encoding import decode, encode
+from lbench.workloads.s3 import ObjectStoreError, S3Client
+from lbench.workloads.sigv4 import Credentials
 
 GIB = 2**30
 
@@ -64,7 +68,7 @@ async def test_a_call_is_measured_in_all_its_phases(backend: EmulatedBackend) ->
     assert environment.id == cold.environment and environment.cpu_share_method in METHODS
     assert environment.clock_bound_s is not None and environment.clock_bound_s >= 0
     assert environment.created_s is not None and environment.created_s < cold.started_s
-    assert backend.versions[environment.id]["numpy"] == np.__version__
+    assert backend._seen.versions[environment.id]["numpy"] == np.__version__
     assert backend._embedded is not None and backend._embedded.child is None  # S3 was never needed
 
 
@@ -134,6 +138,53 @@ async def test_an_emulator_that_has_gone_breaks_the_run(backend: EmulatedBackend
         await backend.invoke(call("probe.noop", number=1))
 
 
+async def test_an_s3_that_has_gone_breaks_the_run_at_once(backend: EmulatedBackend) -> None:
+    blob = os.urandom(8_000_000)
+    assert value(await backend.invoke(call("probe.carry", number=0, blob=blob))) == blob
+    assert backend._embedded is not None and backend._embedded.child is not None
+    under_way = asyncio.create_task(backend.invoke(call("probe.sleep", number=0, seconds=25)))
+    await backend.invoke(call("probe.noop", number=1))  # the other one has its environment
+    place = backend.temporary("r1")
+    backend._embedded.child.kill()
+    with pytest.raises(BackendError, match="the embedded S3 server has ended"):
+        await asyncio.wait_for(under_way, 20)
+    with pytest.raises(BackendError, match="run it again"):
+        await backend.invoke(call("probe.carry", number=0, blob=blob))
+    assert place is not None
+    await backend.clear(place)  # there is nothing any more, and so nothing to tell
+
+
+async def test_requests_to_s3_that_had_to_be_repeated_are_counted_too() -> None:
+    refusals = [2, 1]  # of what is stored, then of what is fetched
+    connections: list[asyncio.Task[Any] | None] = []
+
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                await reader.readexactly(int((head.partition(b"content-length: ")[2].split() or [b"0"])[0]))
+                number = head.startswith(b"get")
+                status = b"503 Slow Down" if refusals[number] else b"200 OK"
+                refusals[number] -= 1
+                writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 1\r\n\r\nx")
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(busy, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    store = ObjectStore(Credentials("a", "b"), region="r", endpoint=f"http://127.0.0.1:{port}", bucket="b", prefix="p")
+    async with server:
+        made: dict[str, int] = {}
+        stored = await store.put("task", b"x", made)
+        assert await store.get(stored, made) == b"x"
+        assert made == {"put": 3, "get": 2}
+        store.close()
+        with pytest.raises(ObjectStoreError, match="closed"):
+            await store.put("task", b"x", made)
+        await asyncio.gather(*(task for task in connections if task is not None))
+
+
 async def test_a_data_set_is_put_once_and_read_in_the_environment(tmp_path: Path) -> None:
     path = tmp_path / "data"
     digest = write_dataset(Dataset({"X": np.ones((5, 1), np.float32)}, source="s", rows=5, columns=1), path)
@@ -162,9 +213,6 @@ async def test_nothing_is_left_at_a_named_s3_endpoint() -> None:
             assert value(await backend.invoke(call("probe.carry", number=0, blob=blob))) == blob
             store = backend._store
         assert store is not None
-        from lbench.workloads.s3 import ObjectStoreError, S3Client
-        from lbench.workloads.sigv4 import Credentials
-
         client = S3Client(Credentials("a", "b"), endpoint=endpoint)
         with pytest.raises(ObjectStoreError, match="NoSuchBucket"):
             await asyncio.to_thread(client.keys, store._bucket, "")

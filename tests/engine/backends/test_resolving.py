@@ -104,6 +104,7 @@ def test_without_a_region_of_its_own_lambda_is_where_aws_s_own_tools_are(monkeyp
     assert region_of(AwsSettings(region="sa-east-1")) == "sa-east-1"
     assert region_of(EmulatedSettings()) == "us-east-1"  # which never asks
     assert architecture_of(AwsSettings()) == "x86_64"
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(InputError, match="nobody"):
         region_of(AwsSettings())

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from lbench.engine.backends.answers import read_front, read_letter
 from lbench.engine.backends.base import Call, Outcome
 from lbench.engine.backends.connection import Connection, Response
 from lbench.engine.backends.emulated import EmulatedBackend, open_emulated
+from lbench.engine.backends.letters import read_front, read_letter
 from lbench.engine.backends.settings import EmulatedSettings
 from lbench.workloads.encoding import decode, encode
 
@@ -60,7 +60,6 @@ async def test_each_transport_brings_results_errors_times_and_what_is_too_large(
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_what_outlives_the_front_s_patience_fails_there_and_nowhere_else(transport: str) -> None:
     async with opened(transport, concurrency=1, front_timeout=0.5, cpu_share="none") as backend:
-        await backend.invoke(call("probe.noop", number=0))  # it is warm
         outcome = await backend.invoke(call("probe.sleep", number=1, seconds=1.0))
         if transport != "http-api":
             assert value(outcome) == 1

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from lbench.engine.emulator.cgroups import Home, Place, find, open_home
-from lbench.engine.emulator.guardian import kill_cgroup, start_ticks
 from lbench.engine.emulator.memory import CgroupMemory
 from lbench.engine.emulator.proctree import Tree
 from lbench.engine.emulator.quota import QuotaShare
+from lbench.engine.guardian import kill_cgroup, start_ticks
 
 GONE = 2**22 - 1  # no process has this id: the highest that Linux gives
 

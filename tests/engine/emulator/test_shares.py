@@ -13,9 +13,9 @@ import pytest
 
 from lbench.engine.emulator import confine, systemd
 from lbench.engine.emulator.confine import Confinement
-from lbench.engine.emulator.guard import Guard
 from lbench.engine.emulator.proctree import Tree
 from lbench.engine.emulator.shares import METHODS, NoShare, vcpus
+from lbench.engine.guard import Guard
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
 

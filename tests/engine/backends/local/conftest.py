@@ -77,8 +77,8 @@ def crash(how):
     os.kill(os.getpid(), signal.SIGKILL)
 
 @task_function("faults.leave_child")
-def leave_child():
-    return subprocess.Popen(["sleep", "600"]).pid
+def leave_child(session=False):
+    return subprocess.Popen(["sleep", "600"], start_new_session=session).pid
 
 @task_function("faults.say")
 def say(text, times):

@@ -168,15 +168,16 @@ async def test_a_replaced_worker_has_the_data_again(opened, call, hold, tmp_path
     assert outcome.fetch_ms is not None
 
 
-async def test_what_a_task_had_started_ends_with_its_worker(opened, call, hold) -> None:
+@pytest.mark.parametrize("session", [False, True], ids=["in its group", "in a session of its own"])
+async def test_what_a_task_had_started_ends_with_its_worker(opened, call, hold, session) -> None:
     async with opened("processes") as backend:
-        left = decode((await backend.invoke(call("faults.leave_child"))).result)
+        left = decode((await backend.invoke(call("faults.leave_child", session=session))).result)
         held = await hold(backend)
         os.kill(held.pid, signal.SIGKILL)
         await held.task
         await gone(left)
-        left = decode((await backend.invoke(call("faults.leave_child"))).result)
-    await gone(left)
+        left = decode((await backend.invoke(call("faults.leave_child", session=session))).result)
+    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
 
 
 # -- cancel and deadline
@@ -263,12 +264,16 @@ async def test_a_workload_that_cannot_be_imported_is_told_in_one_line(opened) ->
 
 _ENGINE = """
 import asyncio, sys, psutil
+from lbench.engine.backends.base import Call
 from lbench.engine.backends.local import open_local
 from lbench.engine.backends.settings import LocalSettings
+from lbench.workloads.encoding import encode
 
 async def main():
-    async with open_local(sys.argv[1], LocalSettings(concurrency=2), 2):
-        print(*[child.pid for child in psutil.Process().children()], flush=True)
+    async with open_local(sys.argv[1], LocalSettings(concurrency=2), 2) as backend:
+        task = encode(["probe.spawn", {"number": 1, "seconds": 600}])  # in a session of its own
+        await backend.invoke(Call(task, stage=0, index=0, attempt=0, deadline_s=60))
+        print(*[child.pid for child in psutil.Process().children(recursive=True)], flush=True)
         await asyncio.sleep(600)
 
 asyncio.run(main())
@@ -276,10 +281,10 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize(("name", "workers"), [("threads", 1), ("processes", 2)])
-async def test_workers_end_with_a_killed_engine(name, workers) -> None:
+async def test_workers_and_what_they_have_started_end_with_a_killed_engine(name, workers) -> None:
     engine = await asyncio.create_subprocess_exec(sys.executable, "-c", _ENGINE, name, stdout=subprocess.PIPE)
     pids = [int(pid) for pid in (await engine.stdout.readline()).split()]
-    assert len(pids) == workers
+    assert len(pids) == workers + 2  # their guardian, and what the task has started
     engine.kill()
     for pid in pids:
         await gone(pid)

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from lbench.engine.emulator.guard import Guard
-from lbench.engine.emulator.guardian import MARK, kill_marked, marked, start_ticks
+from lbench.engine.guard import Guard
+from lbench.engine.guardian import MARK, kill_marked, marked, start_ticks
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs pidfds")
 
@@ -39,7 +39,7 @@ EMULATOR = f"""
 import asyncio, json, os, signal, subprocess, sys
 from pathlib import Path
 from lbench.engine import children
-from lbench.engine.emulator.guard import Guard
+from lbench.engine.guard import Guard
 
 async def main():
     guard = Guard()
@@ -201,14 +201,14 @@ async def test_nothing_is_told_after_the_end() -> None:
 def test_cgroups_of_a_killed_emulator_are_removed(tmp_path: Path) -> None:
     cgroup = tmp_path / "lbench-1-2-3"
     (cgroup / "e1").mkdir(parents=True)
-    script = str(Path(sys.modules["lbench.engine.emulator.guardian"].__file__ or ""))
+    script = str(Path(sys.modules["lbench.engine.guardian"].__file__ or ""))
     with subprocess.Popen([sys.executable, "-I", "-S", script], stdin=subprocess.PIPE) as guardian:
         guardian.communicate(f"cgroup {cgroup}\nmark nobody\n".encode(), timeout=10)
     assert not cgroup.exists()
 
 
 def test_a_process_group_whose_id_is_another_ones_by_now_is_left_alone() -> None:
-    script = str(Path(sys.modules["lbench.engine.emulator.guardian"].__file__ or ""))
+    script = str(Path(sys.modules["lbench.engine.guardian"].__file__ or ""))
     with subprocess.Popen(["sleep", "600"], process_group=0) as other:
         with subprocess.Popen([sys.executable, "-I", "-S", script], stdin=subprocess.PIPE) as guardian:
             guardian.communicate(f"group {other.pid} 1\n".encode(), timeout=10)
@@ -241,7 +241,7 @@ HOLDING = """
 import asyncio, json, os, subprocess, sys
 from lbench.engine import children
 from lbench.engine.emulator.confine import Confinement
-from lbench.engine.emulator.guard import Guard
+from lbench.engine.guard import Guard
 
 BUSY = "import subprocess\\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\\nwhile True: pass"
 

@@ -1,13 +1,14 @@
-"""A tiny process beside the emulator that outlives it just long enough to remove what it has left behind.
+"""A tiny process beside one that runs others' code; it outlives that just long enough to remove what was left behind.
 
-It is run as a script (`python -I -S guardian.py`), imports nothing of lbench and next to nothing of the standard
-library. Its standard input is a pipe whose other end only the emulator holds: through it come one-line notes of
-what there is, and when it closes, however the emulator went, the guardian kills and removes all of that and ends.
+Its ward is the emulator, or the engine for a pool of workers. It is run as a script (`python -I -S guardian.py`), imports
+nothing of lbench and next to nothing of the standard library. Its standard input is a pipe whose other end only the ward
+holds: through it come one-line notes of what there is, and when it closes, however the ward went, the guardian kills and
+removes all of that and ends.
 
-    mark ID              the emulator's mark: whatever it starts has LBENCH_EMULATOR=ID/N in its environment,
+    mark ID              the ward's mark: whatever it starts has LBENCH_GUARDED=ID/N in its environment,
                          and so has all that this starts in turn, in whatever session
-    group PGID START     an environment's process group, and its leader's start time
-    gone PGID ID/N       that environment has ended: kill what bears its mark still
+    group PGID START     the process group of an environment or worker, and its leader's start time
+    gone PGID ID/N       that one has ended: kill what bears its mark still
     cgroup PATH          a folder of cgroups, one level of them below it
     folder PATH          a temporary folder
 """
@@ -32,7 +33,7 @@ __all__ = [
     "start_ticks",
 ]
 
-MARK = "LBENCH_EMULATOR"  # the variable's name
+MARK = "LBENCH_GUARDED"  # the variable's name
 _LINUX = sys.platform.startswith("linux")
 _LIMIT_S = 10.0  # it gives up then; what a dead emulator left, the next one's start removes
 _QUIET_ROUNDS = 2  # nothing found this often: a process that forked during the first look is seen by the second
@@ -73,7 +74,7 @@ def _environments() -> Iterator[tuple[int, bytes]]:
 
 
 def marked(marks: Iterable[str]) -> list[int]:
-    """The processes that bear one of these marks: `ID/` for all of an emulator's, `ID/N` for an environment's."""
+    """The processes that bear one of these marks: `ID/` for all of a ward's, `ID/N` for one environment's."""
     wanted = [f"\0{MARK}={mark}".encode() + (b"" if mark.endswith("/") else b"\0") for mark in marks]
     return [pid for pid, variables in _environments() if any(mark in variables for mark in wanted)]
 
@@ -125,7 +126,7 @@ def _below(path: str) -> list[str]:
 
 
 class _State:
-    """What the emulator has told of."""
+    """What the ward has told of."""
 
     def __init__(self) -> None:
         self.mark = ""
@@ -173,10 +174,11 @@ class _State:
             quiet = 0 if self.kill() else quiet + 1
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, 0.1)
-        import shutil  # takes longer to load than all the rest, and is not needed before
+        if self.folders:
+            import shutil  # takes longer to load than all the rest, and is not needed before
 
-        for folder in self.folders:
-            shutil.rmtree(folder, ignore_errors=True)
+            for folder in self.folders:
+                shutil.rmtree(folder, ignore_errors=True)
         while not all([remove_cgroup(cgroup) for cgroup in self.cgroups]) and time.monotonic() < end_s:
             time.sleep(0.02)  # a killed process leaves its cgroup a moment later
 
@@ -184,7 +186,7 @@ class _State:
 def main() -> None:
     """Listen until the pipe closes, then clean and end."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # it ends after the emulator, never before
+        signal.signal(number, signal.SIG_IGN)  # it ends after its ward, never before
     state = _State()
     rest = b""
     while True:

@@ -1,4 +1,7 @@
-"""The emulator's side of its guardian (guardian.py): start it, tell it what there is, replace it should it die."""
+"""The ward's side of its guardian (guardian.py): start it, tell it what there is, replace it should it die.
+
+The emulator has one for its environments, and the engine one for each pool of workers.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import sys
 from pathlib import Path
 
 from lbench.engine import children
-from lbench.engine.emulator.guardian import MARK, start_ticks
+from lbench.engine.guardian import MARK, start_ticks
 
 __all__ = ["Guard"]
 
@@ -21,13 +24,14 @@ _CLOSE_LIMIT_S = 3.0
 
 
 class Guard:
-    """One per emulator, made on its running loop in the main thread; `close` ends the guardian after a last look.
+    """Made on a running loop in the main thread; `close` ends the guardian after a last look.
 
     Raises:
         OSError: it cannot be started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ward: str = "emulator") -> None:
+        self._ward = ward  # for who reads the list of processes
         self._loop = asyncio.get_running_loop()
         self.id = f"{os.getpid()}-{start_ticks(os.getpid())}-{secrets.token_hex(4)}"
         self._groups: dict[int, int] = {}
@@ -44,29 +48,29 @@ class Guard:
         return self._child.pid
 
     def variables(self, number: int) -> dict[str, str]:
-        """The mark for environment `number`, a variable that it and all it starts must have."""
+        """The mark for environment or worker `number`, a variable that it and all it starts must have."""
         return {MARK: self.mark(number)}
 
     def mark(self, number: int) -> str:
-        """The mark of environment `number`."""
+        """The mark of number `number`."""
         return f"{self.id}/{number}"
 
     def folder(self, path: Path) -> None:
-        """This temporary folder goes with the emulator."""
+        """This temporary folder goes with its ward."""
         self._keep(f"folder {path}")
 
     def cgroup(self, path: Path) -> None:
-        """This folder of cgroups goes with the emulator."""
+        """This folder of cgroups goes with its ward."""
         self._keep(f"cgroup {path}")
 
     def watch(self, pid: int) -> None:
-        """An environment's process group has begun."""
+        """A process group has begun."""
         start = start_ticks(pid) or 0
         self._groups[pid] = start
         self._send(f"group {pid} {start}")
 
     def let_go(self, pid: int, number: int) -> None:
-        """Environment `number` has ended: what it has started outside its group is looked for and killed."""
+        """Number `number` has ended: what it has started outside its group is looked for and killed."""
         self._groups.pop(pid, None)
         self._send(f"gone {pid} {self.mark(number)}")
 
@@ -98,10 +102,10 @@ class Guard:
     def _start(self) -> None:
         self._starts += 1
         self._child = children.start(
-            [sys.executable, "-I", "-S", _SCRIPT],
+            [sys.executable, "-I", "-S", _SCRIPT, self._ward],
             env={name: os.environ[name] for name in _KEPT if name in os.environ},
             cwd="/",
-            stderr=asyncio.subprocess.DEVNULL,  # an inherited one would stay open after the emulator's end
+            stderr=asyncio.subprocess.DEVNULL,  # an inherited one would stay open after its ward's end
         )
         os.set_blocking(self._child.stdin.fileno(), False)
         self._child.on_exit(self._ended)
@@ -126,7 +130,7 @@ class Guard:
         self._flush()
 
     def _flush(self) -> None:
-        """Write what goes; a guardian that is slow must never hold up the emulator."""
+        """Write what goes; a guardian that is slow must never hold up its ward."""
         try:
             while self._pending:
                 del self._pending[: os.write(self._child.stdin.fileno(), self._pending)]

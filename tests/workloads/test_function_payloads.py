@@ -1,0 +1,99 @@
+"""The events of `function`: from a text, a file, or a file with one a line; used in turn, and no more often than asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbench.errors import InputError
+from lbench.workloads import registry
+from lbench.workloads.function import FunctionParams
+from lbench.workloads.function.job import INVOKE, WORKLOAD
+from lbench.workloads.function.payloads import LARGEST_BYTES, check_payloads, read_payloads
+from lbench.workloads.model import StageResults, Task
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "events"),
+    [
+        ("event.json", '{\n "a": 1\n}\n', [b'{\n "a": 1\n}']),
+        ("events.jsonl", '{"a": 1}\n\n[2]\n"three"\n', [b'{"a": 1}', b"[2]", b'"three"']),
+        ("events.json", '{"a": 1}\n{"a": 2}\n', [b'{"a": 1}', b'{"a": 2}']),
+        ("one.jsonl", "{}", [b"{}"]),
+        ("number.json", "1", [b"1"]),
+    ],
+)
+def test_a_file_is_an_event_or_has_one_a_line(name: str, content: str, events: list[bytes], tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    assert read_payloads(f"@{tmp_path / name}") == events
+
+
+def test_a_text_is_the_event_itself() -> None:
+    assert read_payloads('{"a": 1}') == [b'{"a": 1}'] and read_payloads("{}") == [b"{}"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no JSON"),
+        (b"{", "no JSON"),
+        (b"{}\n{\n", "line 2: it is no JSON"),
+        (b'"' + b"x" * LARGEST_BYTES + b'"', "more than the 6,291,456 that Lambda takes"),
+        (b"\xff\xfe", "no JSON"),
+    ],
+    ids=["empty", "half", "a line", "large", "no text"],
+)
+def test_what_is_no_event_is_told_with_its_place(content: bytes, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        check_payloads(content, "standard input")
+    assert "standard input" in str(caught.value)
+
+
+def test_lines_without_any_event_are_told() -> None:
+    with pytest.raises(InputError, match="holds no event"):
+        check_payloads(b"\n \n", "standard input", lines=True)
+
+
+def tasks_of(stage: list[Task]) -> list[bytes]:
+    assert {task.function for task in stage} == {INVOKE}
+    return [task.arguments["payload"] for task in stage]
+
+
+def test_events_are_used_in_turn_and_there_is_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "e.jsonl").write_text("1\n2\n")
+    job = WORKLOAD.job(FunctionParams(name="f", payload=f"@{tmp_path / 'e.jsonl'}", invocations=5), None)
+    assert tasks_of(next(job)) == [b"1", b"2", b"1", b"2", b"1"]
+    with pytest.raises(StopIteration) as end:
+        job.send([True] * 5)
+    assert end.value.value is None
+
+
+def forced(samples: Any, invocations: int, places: int) -> list[int]:
+    """The sizes of the batches."""
+    job = WORKLOAD.job(FunctionParams(name="f", invocations=invocations, force_cold=True, allow_update=True), None)
+    sizes, stage = [], next(job)
+    while True:
+        sizes.append(len(stage))
+        results = StageResults([samples() for _ in stage], elapsed_s=1.0, task_s=None, overhead_s=None, places=places)
+        try:
+            stage = job.send(results)
+        except StopIteration as end:
+            assert end.value is None
+            return sizes
+
+
+def test_batches_are_as_large_as_what_runs_at_once() -> None:
+    assert forced(lambda: True, 10, 4) == [1, 4, 4, 1]
+
+
+def test_what_was_discarded_is_made_again_but_not_for_ever() -> None:
+    answers = iter([False, True, False, True, True, True, True])
+    assert sum(forced(lambda: next(answers), 4, 2)) == 6
+    assert sum(forced(lambda: False, 4, 2)) == 12
+
+
+def test_it_is_apart_from_the_workloads_that_compute() -> None:
+    assert "function" in registry.all_names() and "function" not in registry.names()
+    assert not registry.has_answer("function") and registry.has_answer("probe") and registry.has_answer("./mine.py:job")
