@@ -22,6 +22,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from certificates import self_signed  # noqa: E402
 from pairs import alternate, figure  # noqa: E402
 
 from lbench.engine.backends.lambda_ import LambdaBackend  # noqa: E402
@@ -44,26 +45,28 @@ NOOP = encode(["probe.noop", {"number": 1}])
 class CannedBackend(LambdaBackend):
     """The Lambda backend at the canned server."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, place: Resolved) -> None:
         super().__init__(LambdaSettings(), capacity=CALLS)
-        self._endpoint = endpoint
+        self._place = place
 
     async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
         store = ObjectStore(KEYS, region="us-east-1", endpoint=None, bucket="lbench-benchmark", prefix="run")
-        return Resolved(self._endpoint, "us-east-1"), lambda: KEYS, store
+        return self._place, lambda: KEYS, store
 
     async def _stop(self) -> None:
         return
 
 
 @contextlib.contextmanager
-def canned_server() -> Iterator[str]:
-    """The canned server's endpoint."""
-    script = HERE / "peers" / "invoke_server.py"
-    with subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+def canned_server(certificate: Path | None = None) -> Iterator[Resolved]:
+    """The canned server: where it is, over TLS where a certificate is given."""
+    argv = [sys.executable, str(HERE / "peers" / "invoke_server.py"), *([str(certificate)] if certificate else [])]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin and process.stdout
+        scheme = "https" if certificate else "http"
         try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+            endpoint = f"{scheme}://127.0.0.1:{int(process.stdout.readline())}"
+            yield Resolved(endpoint, "us-east-1", ca_file=str(certificate) if certificate else None)
         finally:
             process.stdin.close()
 
@@ -74,21 +77,29 @@ def noops() -> Job:
 
 
 def run(pairs: int = 15) -> list[dict[str, Any]]:
-    """The row of the benchmarks' table."""
+    """Two rows of the benchmarks' table: plain, and over TLS as to AWS."""
+    with tempfile.TemporaryDirectory(prefix="lbench-benchmark-") as folder:
+        return [
+            _row(pairs, None, "", at_most=0.25),
+            _row(pairs, self_signed(Path(folder)), ", over TLS", at_most=0.3),
+        ]
+
+
+def _row(pairs: int, certificate: Path | None, how: str, at_most: float) -> dict[str, Any]:
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     event = Event(deadline_ms=300_000, result_limit=6_000_000, task=NOOP, result_to=Object("lbench-benchmark", "run/1"))
     import msgspec
 
     payload = msgspec.json.encode(event)
     with (
-        canned_server() as endpoint,
+        canned_server(certificate) as place,
         tempfile.TemporaryDirectory(prefix="lbench-benchmark-") as folder,
         asyncio.Runner() as loop,
     ):
 
         async def opened() -> tuple[CannedBackend, Any, Journal]:
-            backend = await CannedBackend(endpoint).__aenter__()
-            client = make_client("aioboto3", Resolved(endpoint, "us-east-1"), lambda: KEYS)
+            backend = await CannedBackend(place).__aenter__()
+            client = make_client("aioboto3", place, lambda: KEYS)
             await client.open(CALLS)
             return backend, client, Journal(Path(folder))
 
@@ -118,8 +129,8 @@ def run(pairs: int = 15) -> list[dict[str, Any]]:
             ratios = alternate(lambda: loop.run(ours()), lambda: loop.run(theirs()), pairs)
         finally:
             loop.run(closed())
-    text = f"driver CPU per Lambda invocation (client, runner, journal), {CALLS:,} at once"
-    return [figure(text, ratios, at_most=0.25, of="aioboto3's client alone")]
+    text = f"driver CPU per Lambda invocation (client, runner, journal), {CALLS:,} at once{how}"
+    return figure(text, ratios, at_most=at_most, of="aioboto3's client alone")
 
 
 if __name__ == "__main__":

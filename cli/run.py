@@ -108,7 +108,9 @@ def command(
     chosen = loaded.values
     if workload == "function" and not backends:
         backends = function_run.DEFAULT_BACKENDS
-    plan = _plan(workload, backends, params, {"transport": transport, "stack": stack}, _tasks(tasks), data, picture, chosen)
+    plan = _plan(
+        workload, backends, params, {"transport": transport, "stack": stack}, _tasks(tasks), data, picture, chosen
+    )
     given = function_run.forced(plan.params, workload, force_cold=force_cold, allow_update=allow_update)
     plan = msgspec.structs.replace(plan, keep_going=keep_going, audit=audit, params=given)
     if workload == "function":

@@ -106,6 +106,12 @@ def _small_bundle() -> str:
     return name
 
 
+@pytest.fixture
+def small_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients of botocore are made quickly."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", _small_bundle())
+
+
 @pytest.fixture(scope="session")
 def _running_aws(aws_server: ModuleType) -> Iterator[Any]:
     server = aws_server.AwsServer()
@@ -183,7 +189,7 @@ def _running_theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs
 
 
 @pytest.fixture
-def theirs(_running_theirs: Theirs, monkeypatch: pytest.MonkeyPatch) -> Theirs:
+def theirs(_running_theirs: Theirs, _apart: None, small_bundle: None, monkeypatch: pytest.MonkeyPatch) -> Theirs:
     """Somebody's function on what this process and those that it starts take for AWS."""
     told = {"Environment": {"Variables": Theirs.variables}, "FunctionName": "theirs"}
     _running_theirs.client.update_function_configuration(**told)

@@ -12,7 +12,18 @@ import msgspec
 
 from lbench.errors import EncodingError
 
-__all__ = ["Check", "Description", "Job", "Limits", "OwnCode", "Params", "Previewer", "StageResults", "Task", "Workload"]
+__all__ = [
+    "Check",
+    "Description",
+    "Job",
+    "Limits",
+    "OwnCode",
+    "Params",
+    "Previewer",
+    "StageResults",
+    "Task",
+    "Workload",
+]
 
 
 class Task:

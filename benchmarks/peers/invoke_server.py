@@ -1,12 +1,14 @@
 """A server that answers every Invoke at once with what lbench's handler would say: the clients' common other end.
 
-It does as little as it can: what is measured is the CPU time of the clients. Prints its port; ends with its input.
+It does as little as it can: what is measured is the CPU time of the clients. Argument: a certificate file, for TLS. Prints
+its port; ends with its input.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 import sys
 import time
 
@@ -48,12 +50,16 @@ class Server(asyncio.Protocol):
             self.transport.write(HEAD % len(body) + body)
 
 
-async def main() -> None:
+async def main(certificate: str | None = None) -> None:
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Server, "127.0.0.1", 0, backlog=2048)
+    server = await loop.create_server(Server, "127.0.0.1", 0, backlog=2048, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*sys.argv[1:]))

@@ -243,7 +243,7 @@ def wire() -> Iterator[Callable[[Recorded], str]]:
 
 
 @pytest.fixture(autouse=True)
-def _known_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def _known_keys(small_bundle: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setattr(aws, "_ATTEMPTS", 1)

@@ -230,7 +230,7 @@ async def test_a_record_can_be_replayed_and_its_keys_are_not_those_of_exploring(
     async with app.run_test(size=(120, 40)) as pilot:
         await _settled(app, pilot)
         entries = dict(app.screen.query_one(Keys).entries())
-        assert "explore from here" in entries.values() and "pan" not in entries.values()
+        assert "explore from here" in entries.values() and "move" not in entries.values()
         await pilot.press("home")
         await _settled(app, pilot)
         assert app.screen._run is None or app.screen._run.id == "x1"  # type: ignore[attr-defined]
@@ -351,7 +351,7 @@ async def test_sliders_type_values_and_refuse_nonsense_and_backends_are_chosen_a
         assert live.screen.query_one(ExploreBackends).has_focus and live.exploring.label == "sequential"
         await pilot.press("space")
         assert [choice.label for choice in live.exploring.compared] == ["processes"]
-        assert "compare" not in dict(live.screen.query_one(Keys).entries()).values()
+        assert "compare ✓" not in dict(live.screen.query_one(Keys).entries()).values()
         await _until(live, pilot, lambda: _idle(live))
         await pilot.press("0")
         assert live.exploring.scene.values["iterations"] == 500

@@ -51,7 +51,7 @@ class ExploreBackends(Lines, can_focus=True):
     BINDINGS = [
         Binding("up,k", "screen.backend(-1)", "choose", key_display="↑↓"),
         Binding("down,j", "screen.backend(1)", "choose", key_display="↑↓"),
-        Binding("space", "screen.compare_this", "compare or not", key_display="space"),
+        Binding("space", "screen.compare_this", "tick", key_display="space", tooltip="compare it, or not"),
     ]
 
     def __init__(self) -> None:

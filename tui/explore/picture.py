@@ -30,10 +30,10 @@ class ExplorePicture(Lines, can_focus=True):
     """What the newest interaction has come to."""
 
     BINDINGS = [
-        Binding("left,h", "screen.pan(-1, 0)", "pan", **_PAN),  # type: ignore[arg-type]
-        Binding("right,l", "screen.pan(1, 0)", "pan", **_PAN),  # type: ignore[arg-type]
-        Binding("up,k", "screen.pan(0, 1)", "pan", **_PAN),  # type: ignore[arg-type]
-        Binding("down,j", "screen.pan(0, -1)", "pan", **_PAN),  # type: ignore[arg-type]
+        Binding("left,h", "screen.pan(-1, 0)", "move", **_PAN),  # type: ignore[arg-type]
+        Binding("right,l", "screen.pan(1, 0)", "move", **_PAN),  # type: ignore[arg-type]
+        Binding("up,k", "screen.pan(0, 1)", "move", **_PAN),  # type: ignore[arg-type]
+        Binding("down,j", "screen.pan(0, -1)", "move", **_PAN),  # type: ignore[arg-type]
     ]
 
     def __init__(self) -> None:

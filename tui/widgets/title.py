@@ -17,7 +17,9 @@ _SHOWN_PARAMS = 3
 _RANKS = {
     **dict.fromkeys(("help", "quit", "back"), 0),
     **dict.fromkeys(("start", "run", "inspect", "pause", "cancel", "play", "open"), 1),
-    **dict.fromkeys(("picture", "next error", "slowest", "task", "zoom", "field", "choose", "neighbour"), 2),
+    **dict.fromkeys(
+        ("picture", "next error", "slowest", "task", "zoom", "field", "choose", "neighbour", "move", "compare ✓"), 2
+    ),
     **dict.fromkeys(("pan", "follow", "lane", "export", "bench", "scaling", "explore", "sessions", "compare"), 4),
 }
 _USUAL = 3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +15,8 @@ import pytest
 
 from lbench.engine.emulator import confine, systemd
 from lbench.engine.emulator.confine import Confinement
-from lbench.engine.emulator.proctree import Tree
-from lbench.engine.emulator.shares import METHODS, NoShare, vcpus
+from lbench.engine.emulator.proctree import Tree, cpu_s
+from lbench.engine.emulator.shares import METHODS, Method, NoShare, vcpus
 from lbench.engine.guard import Guard
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
@@ -134,6 +136,39 @@ async def test_everything_of_an_environment_is_held_by_one_object(sleeper: subpr
     held.detach()  # a second time does nothing
     confinement.close()
     await guard.close()
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("memory_mb", [266, 885, 1327])
+@pytest.mark.parametrize("method", [None, "duty-cycle"], ids=["best", "duty-cycle"])
+async def test_one_busy_thread_gets_the_share_of_its_memory(method: Method | None, memory_mb: int) -> None:
+    # CPU time over wall time, 8 s long. A machine that is full gives a thread less than its share at times, but never more.
+    confinement = Confinement.choose(method=method)
+    allowed = 0.10 if confinement.cpu.method == "duty-cycle" else 0.05
+    shares = []
+    try:
+        for number in range(3):
+            with subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"], process_group=0) as process:  # noqa: ASYNC220
+                held = confinement.attach(process.pid, number, memory_mb, process.kill)
+                try:
+                    held.initialised()
+                    await asyncio.sleep(0.5)  # the init's own share is spent
+                    began_s, before_s = time.monotonic(), cpu_s(process.pid)
+                    await asyncio.sleep(8.0)  # what is measured is what happens in a time
+                    after_s, took_s = cpu_s(process.pid), time.monotonic() - began_s
+                finally:
+                    process.kill()
+                    process.wait()
+                    held.detach()
+            assert before_s is not None and after_s is not None
+            shares.append((after_s - before_s) / took_s / vcpus(memory_mb))
+            assert shares[-1] < 1 + allowed, shares
+            if shares[-1] > 1 - allowed:
+                break
+    finally:
+        confinement.close()
+    assert shares[-1] > 1 - allowed, f"{confinement.cpu.method}: {shares}"
 
 
 async def test_a_home_that_is_half_made_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
