@@ -24,14 +24,16 @@ def command(ctx: click.Context, arch: str | None, region: str | None, base: str 
     """
     from lbench.cli.deployments import broken_off, open_session, say, stack_names
     from lbench.config.deployment import DEFAULT_STACK
-    from lbench.lambda_src.destroy import destroy, find_stacks
+    from lbench.lambda_src.destroy import destroy, find_stacks, find_stray
 
     names = stack_names(base if base is not None else DEFAULT_STACK, arch)
     session, region = open_session(region)
     again = "what AWS has begun goes on by itself; run `lbench destroy` again"
     stacks = broken_off(find_stacks(session, region, names), again)
-    if stacks and not yes:
-        _ask(region, stacks)
+    if not yes:
+        stray = [] if stacks else broken_off(find_stray(session, names), again)
+        if stacks or stray:
+            _ask(region, stacks, stray)
     done = broken_off(destroy(session, region, names, say=say), again)
     for arn in done.leftovers:
         click.echo(f"removed, too: {arn}")
@@ -46,8 +48,8 @@ def command(ctx: click.Context, arch: str | None, region: str | None, base: str 
     ctx.exit(1 if done.left else 0)
 
 
-def _ask(region: str, stacks: list[Any]) -> None:
-    """List what goes; goes on only if that is wanted.
+def _ask(region: str, stacks: list[Any], stray: list[str]) -> None:
+    """List what goes: stacks, or what is left of one; goes on only if that is wanted.
 
     Raises:
         InputError: there is nobody to ask.
@@ -67,7 +69,9 @@ def _ask(region: str, stacks: list[Any]) -> None:
             f"{functions}its bucket with all that is in it, logs, role",
             err=True,
         )
-    if not click.confirm("Remove it?" if len(stacks) == 1 else "Remove them?", err=True):
+    for arn in stray:
+        click.echo(f"{arn} carries the tag of a stack that has gone", err=True)
+    if not click.confirm("Remove it?" if len(stacks) + len(stray) == 1 else "Remove them?", err=True):
         raise click.Abort
 
 

@@ -23,8 +23,9 @@ TAG = "lbench:stack"  # on everything that is deployed; its value is the stack's
 TEMPORARY = "tmp/"  # keys of a run's objects begin so: a rule of the bucket deletes them after a day
 FORMAT = "1"
 
-# CloudFormation's own rule is up to 128; a function's name (with its memory) and the role's have 64.
-_STACK = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9]){0,39}\Z")
+# CloudFormation's own rule is up to 128. A bucket's name has 63 letters at most, and to the stack's (with `-arm64`) CloudFormation
+# adds `-bucket-` and up to 13 of its own; a longer one it cuts, so that the caller's policy would not hold for it.
+_STACK = re.compile(r"(?=.{1,36}\Z)[A-Za-z](?:-?[A-Za-z0-9])*\Z")
 
 _ARM = "-arm64"
 
@@ -68,7 +69,7 @@ def stack_name(base: str, arch: Architecture) -> str:
         InputError: `base` is no name that CloudFormation takes.
     """
     if not _STACK.match(base):
-        raise InputError(f"stack {base!r}: a name has up to 40 letters, digits and single hyphens, a letter first")
+        raise InputError(f"stack {base!r}: a name has up to 36 letters, digits and single hyphens, a letter first")
     if base.endswith(_ARM):
         raise InputError(
             f"stack {base!r}: leave {_ARM} out, it is added for that processor: choose it with --arch arm64"

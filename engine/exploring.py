@@ -23,10 +23,10 @@ from typing import Any
 from lbench.engine.abandoned import Abandoning, RunSink
 from lbench.engine.backends.base import Backend
 from lbench.engine.budget import Budget, OverBudget, Purse
-from lbench.engine.conductor import relative
 from lbench.engine.events import EnvironmentSeen, Pricing, RunEnded, RunPlanned, RunStarted, Warned
 from lbench.engine.journal import Journal
 from lbench.engine.livepreviews import LivePreviews
+from lbench.engine.measuring import relative
 from lbench.engine.model import Driver, Interaction, RunStatus
 from lbench.engine.plan import Plan
 from lbench.engine.policy import Policy

@@ -13,7 +13,7 @@ from lbench.lambda_src.leftovers import find_leftovers, remove_leftover
 from lbench.lambda_src.removing import remove_stack
 from lbench.lambda_src.stack import Pause, Say, Stack, Stacks, refuse_foreign, silent
 
-__all__ = ["Destroyed", "destroy", "find_stacks"]
+__all__ = ["Destroyed", "destroy", "find_stacks", "find_stray"]
 
 
 class Destroyed(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +36,11 @@ async def find_stacks(session: Any, region: str, names: Sequence[str]) -> list[S
     for stack in found:
         refuse_foreign(stack, region)
     return found
+
+
+async def find_stray(session: Any, names: Sequence[str]) -> list[str]:
+    """The ARNs of what carries the tag of these names."""
+    return sorted({arn for name in names for arn in await find_leftovers(session, name)})
 
 
 async def destroy(

@@ -1,13 +1,13 @@
-"""What carries a deployment's tag although its stack has gone, and log groups that Lambda made for its functions.
+"""What carries a deployment's tag although its stack has gone. Nothing is taken for ours by its name alone.
 
 The tagging API also tells of what was tagged once and is gone ("tagged or previously tagged", its reference says). So each
-is asked for by itself.
+is asked for by itself. Log groups named /aws/lambda/FUNCTION are never a deployment's: its functions write to a group of
+the stack's own, and their role cannot make another.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,18 +19,13 @@ __all__ = ["find_leftovers", "remove_leftover"]
 
 
 async def find_leftovers(session: Any, stack: str) -> list[str]:
-    """The ARNs of what is left of a stack of that name; of a log group that Lambda made, too."""
+    """The ARNs of what is left of a stack of that name."""
     found = []
     async with aws_client(session, "resourcegroupstaggingapi") as tagging:
         filters = [{"Key": TAG, "Values": [stack]}]
         async for page in tagging.get_paginator("get_resources").paginate(TagFilters=filters):
             found += [str(item["ResourceARN"]) for item in page["ResourceTagMappingList"]]
     left = [arn for arn in found if await _exists(session, arn)]
-    async with aws_client(session, "logs") as logs:
-        made_by_lambda = re.compile(rf"/aws/lambda/{re.escape(stack)}-\d+\Z")
-        async for group in _log_groups(logs, f"/aws/lambda/{stack}-"):
-            if made_by_lambda.match(group["logGroupName"]):
-                left.append(str(group["arn"]).removesuffix(":*"))
     return sorted(set(left))
 
 

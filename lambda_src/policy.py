@@ -56,15 +56,7 @@ def caller_policy(stack: str, region: str, *, account: str = "*", http_api: bool
         },
         _allow("Functions", "lambda", [*_FUNCTION, *(_FRONT if http_api else [])], functions),
         _allow("Run", "lambda", ["InvokeFunction"], functions),
-        _allow(
-            "Logs",
-            "logs",
-            _LOGS,
-            [
-                f"arn:{partition}:logs:{here}:log-group:{stack}-*",
-                f"arn:{partition}:logs:{here}:log-group:/aws/lambda/{stack}-*",
-            ],
-        ),
+        _allow("Logs", "logs", _LOGS, [f"arn:{partition}:logs:{here}:log-group:{stack}-*"]),
     ]
     if http_api:
         apis = [f"arn:{partition}:apigateway:{region}::/{path}" for path in ("apis", "apis/*", "tags/*")]

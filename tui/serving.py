@@ -168,11 +168,15 @@ class PageServer:
         page = web.WebSocketResponse(heartbeat=15)
         await page.prepare(request)
         self._pages.add(page)
+
+        async def page_closed() -> None:
+            await page.close()
+
         screens = _Screens(
             "lbench",
             write_bytes=page.send_bytes,
             write_str=page.send_str,
-            close=page.close,
+            close=page_closed,
             download_manager=self._downloads,
         )
         try:

@@ -65,7 +65,7 @@ class S3Client:
         ca_file: str | None = None,
         timeout_s: float = 60.0,
         attempts: int = 5,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """Nothing is opened yet.
 

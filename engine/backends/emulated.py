@@ -1,14 +1,15 @@
 """`emulated`: the Lambda backend pointed at the emulator and at an S3 on this machine. No AWS account is touched.
 
-Credentials are dummies of its own: botocore's chain is never asked. They travel to the environments as the role's
-would.
+Credentials are dummies of its own: botocore's chain is never asked. An S3 that the user names may want real ones: they come
+from variables of lbench's own. Either kind travels to the environments as the role's would.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -25,18 +26,19 @@ from lbench.engine.emulator.code import code_folder
 from lbench.engine.emulator.launch import RunningEmulator, launch
 from lbench.engine.emulator.shares import Method
 from lbench.engine.emulator.spec import Conditions, EmulatorConfig, FunctionSpec
-from lbench.errors import BackendError
+from lbench.errors import BackendError, InputError
 from lbench.workloads import registry
 from lbench.workloads.objects import Place
 from lbench.workloads.own.asking import files_of
 from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.sigv4 import Credentials
 
-__all__ = ["EmulatedBackend", "carried", "open_emulated"]
+__all__ = ["EmulatedBackend", "carried", "open_emulated", "s3_credentials_in"]
 
 HANDLER = "lbench.lambda_src.handler.handle"
 _OWN_LIBRARIES = "libraries come from this interpreter's site-packages"
 _DUMMY = Credentials("lbench-emulated", "lbench-emulated")
+_S3_ACCESS, _S3_SECRET, _S3_TOKEN = "LBENCH_S3_ACCESS_KEY", "LBENCH_S3_SECRET_KEY", "LBENCH_S3_SESSION_TOKEN"
 _START_S_PER_CORE = 5.0  # a cold start with scikit-learn takes 1 to 2 s of one core, more on a busy machine
 
 
@@ -46,13 +48,26 @@ def carried(memory_mb: int, usable_cores: float, memory_bytes: int) -> int:
     return min(by_cores, memory_bytes // (memory_mb * 2**20))
 
 
+def s3_credentials_in(environ: Mapping[str, str]) -> Credentials | None:
+    """For an S3 that was named (`--s3-endpoint`) and wants real ones; None: there are none, so dummies are sent.
+
+    Raises:
+        InputError: half of them.
+    """
+    access, secret = environ.get(_S3_ACCESS), environ.get(_S3_SECRET)
+    if not access and not secret:
+        return None
+    if not access or not secret:
+        raise InputError(f"{_S3_ACCESS} and {_S3_SECRET} go together: set both, or neither")
+    return Credentials(access, secret, environ.get(_S3_TOKEN) or None)
+
+
 def open_emulated(
     settings: LambdaSettings,
     *,
     usable_cores: float,
     memory_bytes: int,
     preload: str | None = None,
-    s3_credentials: Credentials | None = None,
 ) -> EmulatedBackend:
     """The backend, not yet entered.
 
@@ -61,7 +76,9 @@ def open_emulated(
         usable_cores: of this machine, by affinity and cgroup quota.
         memory_bytes: of this machine.
         preload: a workload whose task functions each environment imports while it starts.
-        s3_credentials: for `settings.s3_endpoint`, where it asks for real ones.
+
+    Raises:
+        InputError: `settings.s3_endpoint` is named, and half of its credentials.
     """
     most = carried(settings.memory, usable_cores, memory_bytes)
     capacity = settings.concurrency or max(1, most)
@@ -71,7 +88,7 @@ def open_emulated(
         oversubscribed=capacity > most,
         start_allowance_s=15.0 + _START_S_PER_CORE * capacity / max(1.0, usable_cores),
         preload=preload,
-        s3_credentials=s3_credentials,
+        s3_credentials=None if settings.s3_endpoint is None else s3_credentials_in(os.environ),
     )
 
 
@@ -130,7 +147,7 @@ class EmulatedBackend(LambdaBackend):
                 await store.create_bucket()
             except ObjectStoreError as error:
                 store.close()
-                raise BackendError(f"--s3-endpoint cannot be used: {error}") from None
+                raise BackendError(f"--s3-endpoint cannot be used: {error}{_remedy(error)}") from None
             self._named_store = store
         function = await asyncio.to_thread(self._describe_function)
         self.package_digest = function.code_sha256
@@ -230,6 +247,13 @@ class EmulatedBackend(LambdaBackend):
         finally:
             if embedded is not None:
                 await embedded.close()
+
+
+def _remedy(error: ObjectStoreError) -> str:
+    """AWS's chain is not asked here, so a server that wants to know who calls must be told otherwise."""
+    if not any(f"failed: {status} " in str(error) for status in (400, 401, 403)):
+        return ""
+    return f"; name real ones with {_S3_ACCESS} and {_S3_SECRET}"
 
 
 def _conditions(settings: LambdaSettings) -> Conditions:

@@ -85,7 +85,8 @@ async def survey(settings: AwsSettings, *, workload: str, timeout_s: float, task
         there = ", ".join(deployment.workloads) or "none"
         other = any(name.partition("@")[0] == described.name for name in deployment.workloads)
         what = f"another version of {described.name}" if other else there
-        raise InputError(f"the package in {where} was made for {what}: run `lbench deploy --workload {workload}`")
+        # By its short name: what runs is a copy in the cache, whose path is nobody's business.
+        raise InputError(f"the package in {where} was made for {what}: run `lbench deploy --workload {described.name}`")
     if timeout_s > deployment.timeout_s:
         raise InputError(
             f"--timeout {timeout_s:g}: the functions of {stack} end after {deployment.timeout_s} s: ask for at most that"

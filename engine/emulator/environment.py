@@ -7,7 +7,6 @@ invocations, frozen in between, until its process ends.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
 from collections.abc import Callable
@@ -15,18 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lbench.engine.emulator.answers import (
-    TOO_LARGE_PAYLOAD,
-    Invocation,
-    exit_payload,
-    memory_payload,
-    task_timed_out,
-    timeout_payload,
-)
+from lbench.engine.emulator import endings
+from lbench.engine.emulator.answers import Invocation
+from lbench.engine.emulator.deadline import Deadline
+from lbench.engine.emulator.endings import Ending
 from lbench.engine.emulator.http1 import Exchange
+from lbench.engine.emulator.init import Init
 from lbench.engine.emulator.process import Process, variables
-from lbench.engine.emulator.report import Report, ended, init_report
-from lbench.engine.emulator.runtime_api import OK, RuntimeApi
+from lbench.engine.emulator.report import Report, ended
+from lbench.engine.emulator.runtime_api import OK, RuntimeApi, headers_of
 from lbench.engine.emulator.shared import Shared
 from lbench.engine.emulator.spec import FunctionSpec
 
@@ -65,7 +61,6 @@ class Environment:
         self.created_s = self._loop.time()
         self.created_epoch_s = time.time()
         self.ended_s: float | None = None
-        self.init_ms: float | None = None
         self.idle_since_s = self.created_s
         self.invocations = 0
         self.retired = False  # of a version that is no more: it ends after what it does
@@ -75,14 +70,9 @@ class Environment:
         self._released, self._ended, self._finished = released, ended, finished
         self._current: Invocation | None = None
         self._answered = True  # whether the current invocation has its answer
-        self._again = False  # whether its init is begun again, in the time of the invocation
-        self._init_began_s = self.created_s
-        self._init_failure: tuple[str, bytes | bytearray] | None = None  # what the runtime reported: type, payload
-        self._told_init = False  # whether the init duration has been reported (and billed) with an invocation
-        self._init_output = b""
+        self._init = Init(self.created_s)
         self._next: Exchange | None = None  # the runtime's waiting request for work
-        self._deadline_s: float | None = None  # of the init or the current invocation, on the loop's clock
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(self._late)  # of the init or the current invocation
         self._looked_s = 0.0  # when its memory was last looked at
         self._freezing: asyncio.TimerHandle | None = None
         self._over = False
@@ -97,7 +87,12 @@ class Environment:
             self._api.close()
             raise
         self._serving = self._loop.create_task(self._api.serve())
-        self._watch(self.created_s + shared.config.init_limit_s)
+        self._deadline.set(self.created_s + shared.config.init_limit_s)
+
+    @property
+    def init_ms(self) -> float | None:
+        """How long its init took; None: it is not over."""
+        return self._init.duration_ms
 
     def _begin(self) -> Process:
         return Process(self.spec, self._environ, self._exited, self._shared)
@@ -116,103 +111,71 @@ class Environment:
         self._next = None
         now_s = self._loop.time()
         # An init that was begun again has taken some of the invocation's time.
-        began_s = self._init_began_s if self._again and not self.invocations else now_s
+        began_s = self._init.began_s if self._init.again and not self.invocations else now_s
         left_s = began_s + self.spec.timeout_s - now_s
-        headers = (
-            f"Lambda-Runtime-Aws-Request-Id: {invocation.request_id}\r\n"
-            f"Lambda-Runtime-Deadline-Ms: {int((time.time() + left_s) * 1000)}\r\n"
-            f"Lambda-Runtime-Invoked-Function-Arn: {invocation.arn}\r\n"
-        )
-        if invocation.trace_id is not None:
-            headers += f"Lambda-Runtime-Trace-Id: {invocation.trace_id}\r\n"
-        if invocation.client_context is not None:
-            headers += f"Lambda-Runtime-Client-Context: {invocation.client_context}\r\n"
-        if invocation.tenant_id is not None:
-            headers += f"Lambda-Runtime-Aws-Tenant-Id: {invocation.tenant_id}\r\n"
         invocation.delivered_s = began_s
-        exchange.reply(200, invocation.event, headers)
+        exchange.reply(200, invocation.event, headers_of(invocation, left_s))
         self.process.thaw()
         self.invocations += 1
-        self._watch(began_s + self.spec.timeout_s)
+        self._deadline.set(began_s + self.spec.timeout_s)
 
     def _finish(
         self,
         payload: bytes | bytearray,
         *,
         failed: str | None = None,
-        status: Any = None,
-        error_type: str | None = None,
+        ending: Ending | None = None,
         duration_s: float | None = None,
-        note: str = "",
     ) -> None:
-        """Answer the current invocation. `note`: a line of the platform's own for the log."""
+        """Answer the current invocation. `ending`: the environment has ended with it, and this is the answer."""
         invocation = self._current
         assert invocation is not None
         self._answered = True
-        self._deadline_s = None
+        self._deadline.clear()
         log = None
         output = self.process.output.take()
-        if note:
-            output = ended(output) + note.encode()
+        if ending is not None and ending.note:
+            output = ended(output) + ending.note.encode()
+        init_output, init_ms = self._init.tell()
         if invocation.wants_tail:
-            began_s = self._init_began_s if invocation.delivered_s is None else invocation.delivered_s
+            began_s = self._init.began_s if invocation.delivered_s is None else invocation.delivered_s
             taken_s = self._loop.time() - began_s if duration_s is None else duration_s
             used_mb = self.process.max_memory_mb(within_s=_FRESH_S if taken_s < _QUICK_S else 0.0)
+            error_type = None if ending is None else ending.error_type
             report = Report(
                 request_id=invocation.request_id,
                 duration_ms=taken_s * 1000,
                 memory_mb=self.spec.memory_mb,
                 max_memory_mb=self.spec.memory_mb if error_type == "Runtime.OutOfMemory" else used_mb,
-                init_ms=None if self._told_init else self.init_ms,
-                status=status,
+                init_ms=init_ms,
+                status=None if ending is None else ending.status,
                 error_type=error_type,
             )
-            log = (self._init_output, output, report)
-        self._init_output = b""
-        self._told_init = True
+            log = (init_output, output, report)
         self._finished(invocation)
-        if status is not None:  # the platform's own failure: its process has ended, or is about to
+        if ending is not None:
             invocation.ended_in = self.id
         invocation.answer(payload, failed=failed, log=log)
 
+    def _end(self, ending: Ending, duration_s: float | None = None) -> None:
+        self._finish(ending.payload, failed="Unhandled", ending=ending, duration_s=duration_s)
+
     # -- its time
-    def _watch(self, deadline_s: float) -> None:
-        """Set the current deadline. A timer that is due before it is kept: it will look again."""
-        self._deadline_s = deadline_s
-        if self._timer is not None and self._timer.when() > deadline_s:
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None:
-            self._timer = self._loop.call_at(deadline_s, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        if self._deadline_s is None:
-            return
-        if self._loop.time() < self._deadline_s - 0.001:
-            self._timer = self._loop.call_at(self._deadline_s, self._look)
-        elif self.init_ms is None and not self._again:
+    def _late(self) -> None:
+        """The deadline has passed."""
+        if self.init_ms is None and not self._init.again:
             self._note_init("timeout", None)
-            self._deadline_s = None
+            self._deadline.clear()
             self.process.kill()  # and begun again when it has ended
-        else:
-            self._timed_out()
-
-    def _timed_out(self) -> None:
+            return
         invocation = self._current
         assert invocation is not None
         self._over = True  # no longer to be given work
         self.process.kill()
         if self.init_ms is None:
             self._note_init("timeout", None)
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1_000_000 % 1000:03d}Z"
-        self._finish(
-            timeout_payload(invocation.request_id, self.spec.timeout_s),
-            failed="Unhandled",
-            status="timeout",
-            duration_s=self.spec.timeout_s,  # billed in full, and no more
-            note=f"{moment} {invocation.request_id} {task_timed_out(self.spec.timeout_s)}\n\n",
-        )
+        # Billed in full, and no more.
+        self._end(endings.timed_out(invocation.request_id, self.spec.timeout_s), self.spec.timeout_s)
 
     def _out_of_memory(self, taken_s: float) -> bool:
         """Whether it has passed its limit; after a short invocation an answer of a moment ago will do."""
@@ -224,34 +187,26 @@ class Environment:
 
     # -- its init
     def _note_init(self, status: str, error_type: str | None) -> None:
-        """Write AWS's line on an init that has failed."""
-        taken_s = self._loop.time() - self._init_began_s
-        output = ended(self.process.output.take())
-        self._init_output += output + init_report(taken_s, "invoke" if self._again else "init", status, error_type)
+        self._init.note_failure(self._loop.time(), self.process.output.take(), status, error_type)
 
     def _begin_again(self) -> None:
-        """The second init, in the time of the invocation: it is not told apart from it, and not billed apart."""
-        self._again = True
-        self._told_init = True
-        self._init_failure = None
+        """The second init, in the time of the invocation."""
         self._next = None
-        self._init_began_s = self._loop.time()
+        self._init.begin_again(self._loop.time())
         self._api.drop_all()
         self.process.close()
         try:
             self.process = self._begin()
         except OSError as problem:
             self._over = True
-            payload = json.dumps({"errorType": "Runtime.ExitError", "errorMessage": str(problem)}).encode()
-            self._finish(payload, failed="Unhandled", status="error", error_type="Runtime.ExitError")
+            self._end(endings.not_started(problem))
             self._gone(None)
             return
-        self._watch(self._init_began_s + self.spec.timeout_s)
+        self._deadline.set(self._init.began_s + self.spec.timeout_s)
 
     def _initialised(self) -> None:
-        self.init_ms = (self._loop.time() - self._init_began_s) * 1000
-        self._init_output += self.process.output.take()
-        self._deadline_s = None
+        self._init.done(self._loop.time(), self.process.output.take())
+        self._deadline.clear()
         self.process.initialised()
         self.process.max_memory_mb()  # known from now on, should it crash
 
@@ -264,7 +219,7 @@ class Environment:
         """The runtime asks for work: it is initialised, or has finished what it did."""
         if self.init_ms is None:
             if self.slowness > 1.0:
-                held_s = (self.slowness - 1) * (self._loop.time() - self._init_began_s)
+                held_s = (self.slowness - 1) * (self._loop.time() - self._init.began_s)
                 self._loop.call_later(held_s, self._on_first_next, exchange, self.process)
                 return
             self._initialised()
@@ -327,12 +282,12 @@ class Environment:
                 b'{"errorMessage":"Exceeded maximum allowed payload size (6291556 bytes).",'
                 b'"errorType":"RequestEntityTooLarge"}',
             )
-            self._finish(TOO_LARGE_PAYLOAD, failed="Unhandled", status="error", error_type="Runtime.ExitError")
+            self._end(endings.TOO_LARGE)
             return  # the runtime ends by itself now; it is free again only if it asks for work
         if self._out_of_memory(self._loop.time() - invocation.delivered_s):
             self._over = True
             self.process.kill()
-            self._fail_for_memory()
+            self._end(endings.out_of_memory(invocation.request_id))
             return
         self._finish(exchange.body, failed=failed)
         exchange.reply(202, OK)
@@ -348,11 +303,7 @@ class Environment:
 
     def on_init_error(self, exchange: Exchange) -> None:
         """Remember why; the process ends by itself now."""
-        try:
-            kind = str(json.loads(exchange.body)["errorType"])
-        except (ValueError, KeyError, TypeError):
-            kind = "Runtime.Unknown"
-        self._init_failure = kind, exchange.body
+        self._init.report_failure(exchange.body)
         exchange.reply(202, OK)
 
     # -- the end
@@ -360,9 +311,9 @@ class Environment:
         invocation = self._current
         waiting = invocation is not None and not self._answered
         unseen = None
-        if waiting and self.init_ms is None and not self._again and not self._over:
-            if self._deadline_s is not None:  # else it was killed at the limit, and that has been told
-                kind = self._init_failure[0] if self._init_failure else "Runtime.ExitError"
+        if waiting and self.init_ms is None and not self._init.again and not self._over:
+            if self._deadline:  # else it was killed at the limit, and that has been told
+                kind = self._init.failure[0] if self._init.failure else "Runtime.ExitError"
                 self._note_init("error", "Runtime.OutOfMemory" if self.process.out_of_memory() else kind)
             self._begin_again()
             return
@@ -378,30 +329,20 @@ class Environment:
     def _fail(self, invocation: Invocation, code: int) -> None:
         """Its process has ended, and this invocation with it."""
         if self.process.out_of_memory():
-            self._fail_for_memory()
+            self._end(endings.out_of_memory(invocation.request_id))
             return
-        payload: bytes | bytearray
-        if self._init_failure is not None:
-            kind, payload = self._init_failure
-            note = ""
+        if self._init.failure is not None:
+            ending = endings.init_failed(*self._init.failure)
         else:
-            kind, payload = "Runtime.ExitError", exit_payload(invocation.request_id, code)
-            note = f"{json.loads(payload)['errorMessage']}\n{kind}\n"
+            ending = endings.exited(invocation.request_id, code)
         if self.init_ms is None:
-            self._note_init("error", kind)
-        self._finish(payload, failed="Unhandled", status="error", error_type=kind, note=note)
-
-    def _fail_for_memory(self) -> None:
-        assert self._current is not None
-        payload = memory_payload(self._current.request_id)
-        kind = "Runtime.OutOfMemory"
-        note = f"{json.loads(payload)['errorMessage']}\n{kind}\n"
-        self._finish(payload, failed="Unhandled", status="error", error_type=kind, note=note)
+            self._note_init("error", ending.error_type)
+        self._end(ending)
 
     def _gone(self, unseen: Invocation | None) -> None:
-        for timer in (self._timer, self._freezing):
-            if timer is not None:
-                timer.cancel()
+        self._deadline.close()
+        if self._freezing is not None:
+            self._freezing.cancel()
         self._api.abort()
         self.ended_s = self._loop.time()
         self.process.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
-from lbench.engine.emulator.answers import RESPONSE_LIMIT
+from lbench.engine.emulator.answers import RESPONSE_LIMIT, Invocation
 from lbench.engine.emulator.http1 import Exchange, Server
 
-__all__ = ["OK", "RuntimeApi", "Served"]
+__all__ = ["OK", "RuntimeApi", "Served", "headers_of"]
 
 OK = b'{"status":"OK"}'
 _HEAD_LIMIT = 2_097_152  # bytes: awslambdaric sends up to 1 MB of X-Ray cause in a header
@@ -35,6 +36,22 @@ class Served(Protocol):
 
     def on_init_error(self, exchange: Exchange) -> None:
         """The init has failed, and the process is about to end."""
+
+
+def headers_of(invocation: Invocation, left_s: float) -> str:
+    """The headers with which an invocation is handed to the runtime, which has `left_s` seconds for it."""
+    headers = (
+        f"Lambda-Runtime-Aws-Request-Id: {invocation.request_id}\r\n"
+        f"Lambda-Runtime-Deadline-Ms: {int((time.time() + left_s) * 1000)}\r\n"
+        f"Lambda-Runtime-Invoked-Function-Arn: {invocation.arn}\r\n"
+    )
+    if invocation.trace_id is not None:
+        headers += f"Lambda-Runtime-Trace-Id: {invocation.trace_id}\r\n"
+    if invocation.client_context is not None:
+        headers += f"Lambda-Runtime-Client-Context: {invocation.client_context}\r\n"
+    if invocation.tenant_id is not None:
+        headers += f"Lambda-Runtime-Aws-Tenant-Id: {invocation.tenant_id}\r\n"
+    return headers
 
 
 class RuntimeApi(Server):

@@ -128,7 +128,7 @@ def test_a_dry_run_asks_nobody_and_says_everything(run: Callable[..., Result], m
         (("--arch", "arm64"), "small.zip is for x86_64: leave --arch out"),
         (("--python", "3.13"), "small.zip is for 3.14: leave --python out"),
         (("--workload", "mandelbrot"), "leave --workload out"),
-        (("--stack", "no/name"), "stack 'no/name': a name has up to 40 letters"),
+        (("--stack", "no/name"), "stack 'no/name': a name has up to 36 letters"),
         (("--stack", ""), "stack '': a name has"),
         (("--stack", "lbench-arm64"), "leave -arm64 out"),
         (("--retention-days", "2"), "--retention-days 2: CloudWatch Logs has 1, 3, 5"),
@@ -266,3 +266,19 @@ def test_destroy_asks_on_a_terminal(run: Callable[..., Result], aws: Any, monkey
         assert asked.exit_code == code
         assert "lbench in us-east-1, a moment old: functions of 1769 MB, its bucket with all" in asked.stderr
         assert len(aws.contents()["stacks"]) == left
+
+
+def test_destroy_asks_about_what_is_left_without_a_stack_too(
+    run: Callable[..., Result], aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+
+    from lbench.config.deployment import TAG
+
+    boto3.client("logs").create_log_group(logGroupName="stray", tags={TAG: "lbench"})
+    assert "add --yes" in told(run("destroy"))
+    assert aws.contents()["logs"] == ["stray"]
+    monkeypatch.setattr("lbench.cli.destroy._asks_somebody", lambda: True)
+    asked = CliRunner().invoke(command, ["destroy"], input="y\n", prog_name="lbench")
+    assert asked.exit_code == 0 and "log-group:stray carries the tag of a stack that has gone" in asked.stderr
+    assert aws.contents()["logs"] == []

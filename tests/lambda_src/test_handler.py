@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -233,3 +234,37 @@ def test_a_marked_call_says_in_the_log_which_request_it_was(bucket: Bucket, caps
     told = json.loads(capsys.readouterr().out)
     assert (told["lbench_mark"], told["request"]) == ("0a1b2c3d/r1/17", Context.aws_request_id)
     assert told["environment"] == handler._environment.id
+
+
+_START = """
+import os, sys, time
+from lbench.lambda_src import handler
+from lbench.workloads.encoding import encode
+print("sklearn" in sys.modules)
+event = {"deadline_ms": 150, "result_limit": 6_000_000}
+import base64
+event["task"] = base64.b64encode(encode(["probe.sleep", {"number": 0, "seconds": float(os.environ["NAP"])}])).decode()
+handler._init_ms = 100.0  # so long it took, whatever this machine is
+print(handler.handle(event)["cold"], flush=True)
+"""
+
+
+def start(folder: Path, nap: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "LBENCH_PRELOAD": "random_forest", "TMPDIR": str(folder), "NAP": nap, **variables}
+    return subprocess.run([sys.executable, "-c", _START], env=environ, capture_output=True, text=True, check=False)
+
+
+def test_a_second_start_in_the_same_environment_imports_nothing_ahead_and_is_in_the_first_call_s_time(
+    tmp_path: Path,
+) -> None:
+    on_lambda = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"}
+    assert start(tmp_path, "0.1", **on_lambda).stdout.split() == ["True", "True"]
+    again = start(tmp_path, "0.1", **on_lambda)
+    assert again.stdout.split() == ["False"]  # what is left of its 150 ms is 50: its time is up
+    assert again.returncode == -signal.SIGALRM
+    assert start(tmp_path, "0.01", **on_lambda).stdout.split() == ["False", "True"]
+
+
+def test_elsewhere_a_start_leaves_no_note(tmp_path: Path) -> None:
+    assert start(tmp_path, "0").stdout.split() == ["True", "True"]
+    assert list(tmp_path.iterdir()) == []

@@ -50,7 +50,7 @@ class ExploreScreen(Screen[None]):
         Binding("minus", "zoom(-1)", "zoom", key_display="+ -", tooltip="closer, further"),
         Binding("left_square_bracket", "less(-1)", "less, more", key_display="[ ]", tooltip="iterations, k or trees"),
         Binding("right_square_bracket", "less(1)", "less, more", key_display="[ ]", tooltip="iterations, k or trees"),
-        Binding("t", "compare", "compare ✓", tooltip="compare the ticked backends"),
+        Binding("t", "compare", "compare ✓", tooltip="compare those with ✓"),
         Binding("b", "backend(1)", "backend"),
         Binding("w", "workload", "workload"),
         Binding("e", "explore_here", "explore from here"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,3 +127,16 @@ async def test_the_front_of_a_deployment_is_called_at_the_route_of_the_memory_si
         raised = await backend.invoke(call("probe.fail", number=0, message="of course"))
         assert raised.failure is not None and raised.failure.type == "ValueError"
     assert {kind for _, kind, _ in aws_lambda.invoked} == {"http-api"}
+
+
+async def test_a_workload_of_one_s_own_is_asked_for_by_its_name_not_by_the_copy_that_runs(
+    aws_lambda: Any, tmp_path: Path
+) -> None:
+    from lbench.workloads import registry
+
+    aws_lambda.deploy()
+    (tmp_path / "mine.py").write_text("def job():\n    yield []\n    return 1\n")
+    with pytest.raises(InputError) as refused:
+        await opened(workload=registry.describe(f"{tmp_path}/mine.py:job").pinned)
+    assert "run `lbench deploy --workload mine.py:job`" in str(refused.value)
+    assert str(tmp_path) not in str(refused.value)

@@ -18,7 +18,7 @@ from lbench.engine.backends.s3_server import EmbeddedS3
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.backends.store import ObjectStore
 from lbench.engine.emulator.shares import METHODS
-from lbench.errors import BackendError
+from lbench.errors import BackendError, InputError
 from lbench.workloads.dataset import Dataset, write_dataset
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.s3 import ObjectStoreError, S3Client
@@ -219,6 +219,37 @@ async def test_nothing_is_left_at_a_named_s3_endpoint() -> None:
         client.close()
     finally:
         await server.close()
+
+
+async def test_an_s3_endpoint_that_wants_real_credentials_gets_those_of_lbench_s_own_variables(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: set[bytes] = set()
+
+    async def strict(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        seen.add(head.partition(b"Credential=")[2].partition(b"/")[0])
+        body = b"<Error><Code>InvalidAccessKeyId</Code><Message>who?</Message></Error>"
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(strict, "127.0.0.1", 0)
+    endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        for _ in range(2):
+            with pytest.raises(
+                BackendError, match=r"403 InvalidAccessKeyId .* with LBENCH_S3_ACCESS_KEY and LBENCH_S3"
+            ):
+                async with opened(concurrency=1, s3_endpoint=endpoint):
+                    pass
+            monkeypatch.setenv("LBENCH_S3_ACCESS_KEY", "real")
+            monkeypatch.setenv("LBENCH_S3_SECRET_KEY", "secret")
+    assert seen == {b"lbench-emulated", b"real"}
+    assert opened()._s3_credentials.access_key == "lbench-emulated"  # the embedded one's are never the user's
+    monkeypatch.delenv("LBENCH_S3_SECRET_KEY")
+    with pytest.raises(InputError, match="set both, or neither"):
+        opened(s3_endpoint=endpoint)
 
 
 async def test_an_s3_endpoint_that_is_none_is_told_in_one_line() -> None:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbench.engine.emulator.http1 import Exchange, Server, _Connection
+from lbench.engine.emulator.connection import Connection
+from lbench.engine.emulator.http1 import Exchange, Server
 
 LIMIT = 1000
 
@@ -50,7 +51,7 @@ def echo(exchange: Exchange) -> None:
         exchange.reply(200, exchange.method + b" " + exchange.path + b" " + bytes(exchange.body))
 
 
-def receive(connection: _Connection, chunk: bytes) -> None:
+def receive(connection: Connection, chunk: bytes) -> None:
     """As asyncio does: the bytes into the connection's buffer, then word of how many."""
     connection.get_buffer(-1)[: len(chunk)] = chunk
     connection.buffer_updated(len(chunk))
@@ -61,7 +62,7 @@ def serve(chunks: list[bytes], handler: Callable[[Exchange], None] = echo, head_
 
     async def run() -> Wire:
         wire = Wire()
-        connection = _Connection(Server(handler, body_limit=LIMIT, head_limit=head_limit))
+        connection = Connection(Server(handler, body_limit=LIMIT, head_limit=head_limit))
         connection.connection_made(wire)
         for chunk in chunks:
             if not wire.closed:
@@ -196,7 +197,7 @@ def test_answers_given_late_and_in_another_order_keep_the_order_of_the_requests(
     wire = Wire()
 
     async def run() -> None:
-        connection = _Connection(Server(held.append, body_limit=LIMIT))
+        connection = Connection(Server(held.append, body_limit=LIMIT))
         connection.connection_made(wire)
         receive(connection, request(b"1") + request(b"2"))
         assert len(held) == 1  # the second waits for its turn

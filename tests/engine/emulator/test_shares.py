@@ -143,32 +143,36 @@ async def test_everything_of_an_environment_is_held_by_one_object(sleeper: subpr
 @pytest.mark.parametrize("memory_mb", [266, 885, 1327])
 @pytest.mark.parametrize("method", [None, "duty-cycle"], ids=["best", "duty-cycle"])
 async def test_one_busy_thread_gets_the_share_of_its_memory(method: Method | None, memory_mb: int) -> None:
-    # CPU time over wall time, 8 s long. A machine that is full gives a thread less than its share at times, but never more.
+    # Over 8 s, beside a thread that nothing holds: where that does not get a whole CPU, the machine is too full to tell.
+    busy = [sys.executable, "-S", "-c", "while True: pass"]
     confinement = Confinement.choose(method=method)
     allowed = 0.10 if confinement.cpu.method == "duty-cycle" else 0.05
-    shares = []
     try:
-        for number in range(3):
-            with subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"], process_group=0) as process:  # noqa: ASYNC220
+        for number in range(4):
+            with (
+                subprocess.Popen(busy, process_group=0) as process,  # noqa: ASYNC220
+                subprocess.Popen(busy, process_group=0) as free,  # noqa: ASYNC220
+            ):
                 held = confinement.attach(process.pid, number, memory_mb, process.kill)
                 try:
                     held.initialised()
                     await asyncio.sleep(0.5)  # the init's own share is spent
-                    began_s, before_s = time.monotonic(), cpu_s(process.pid)
+                    began_s, before_s = time.monotonic(), (cpu_s(process.pid) or 0.0, cpu_s(free.pid) or 0.0)
                     await asyncio.sleep(8.0)  # what is measured is what happens in a time
-                    after_s, took_s = cpu_s(process.pid), time.monotonic() - began_s
+                    after_s, took_s = (cpu_s(process.pid) or 0.0, cpu_s(free.pid) or 0.0), time.monotonic() - began_s
                 finally:
                     process.kill()
+                    free.kill()
                     process.wait()
                     held.detach()
-            assert before_s is not None and after_s is not None
-            shares.append((after_s - before_s) / took_s / vcpus(memory_mb))
-            assert shares[-1] < 1 + allowed, shares
-            if shares[-1] > 1 - allowed:
-                break
+            share, whole = ((after - before) / took_s for after, before in zip(after_s, before_s, strict=True))
+            assert share < vcpus(memory_mb) * (1 + allowed)
+            if whole > 0.97:
+                assert share > vcpus(memory_mb) * (1 - allowed)
+                return
     finally:
         confinement.close()
-    assert shares[-1] > 1 - allowed, f"{confinement.cpu.method}: {shares}"
+    pytest.skip("this machine is too busy to tell")
 
 
 async def test_a_home_that_is_half_made_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

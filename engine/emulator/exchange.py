@@ -1,0 +1,70 @@
+"""One request to the emulator and the way to answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Protocol
+
+__all__ = ["HEADS", "Exchange", "Line"]
+
+HEADS = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n".encode()
+    for status in HTTPStatus
+}
+
+
+class Line(Protocol):
+    """The connection that a request came on."""
+
+    def send(self, head: bytes, body: bytes | bytearray) -> None:
+        """Write the answer that is due."""
+
+    def drop(self) -> None:
+        """Close without an answer."""
+
+
+class Exchange:
+    """One request, and the way to answer it. `reply` may be called later, once; when the client has left it is lost."""
+
+    __slots__ = (
+        "_connection",
+        "body",
+        "headers",
+        "keep_alive",
+        "method",
+        "on_close",
+        "path",
+        "replied",
+        "too_large",
+        "twice",
+    )
+
+    def __init__(self, connection: Line) -> None:
+        self._connection = connection
+        self.method = b""
+        self.path = b""  # as sent: percent-encoded, with the query
+        self.headers: dict[bytes, bytes] = {}  # names in lower case; the last of a name counts
+        self.body: bytes | bytearray = b""
+        self.keep_alive = True
+        self.too_large = False  # the body was above the server's limit and thrown away
+        self.replied = False
+        self.twice = False  # its answer is sent twice: a fault that is injected
+        self.on_close: Callable[[], None] | None = None  # told when the client leaves before the answer
+
+    def reply(self, status: int, body: bytes | bytearray = b"", headers: str = "") -> None:
+        """Answer with `body`, which is JSON. `headers`: further ones as they are sent, each line with its CRLF."""
+        if self.replied:
+            return
+        self.replied = True
+        self.on_close = None
+        head = HEADS[status] + headers.encode("latin-1", "replace")
+        if not self.keep_alive:
+            head += b"Connection: close\r\n"
+        head += b"\r\n" if status == 204 else b"Content-Length: %d\r\n\r\n" % len(body)
+        self._connection.send(head, body)
+
+    def drop(self) -> None:
+        """Close the connection without an answer."""
+        self.replied = True
+        self._connection.drop()

@@ -1,0 +1,212 @@
+"""One run, measured: from the moment before its clock starts until its record is whole."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lbench.engine.backends import catalog
+from lbench.engine.backends.base import Backend, EnvironmentInfo
+from lbench.engine.budget import OverBudget, Purse
+from lbench.engine.events import EnvironmentSeen, Phase, RunEnded, RunStarted, Sampled, Warned
+from lbench.engine.journal import Journal
+from lbench.engine.lag import LagMeter
+from lbench.engine.model import Driver, LambdaEnvironment, RunStatus
+from lbench.engine.planned import Common, PlannedRun
+from lbench.engine.previews import Previews
+from lbench.engine.pricing import pricing_of
+from lbench.engine.runner import Policy, RunCancelled, RunFailed, Runner, offload_to_thread
+from lbench.engine.samples import Sampler
+from lbench.engine.temporary import Temporary
+from lbench.engine.versions import code_digest
+from lbench.errors import LbenchError
+
+__all__ = ["Measuring", "relative"]
+
+_SAMPLE_S = 1.0
+
+
+class Measuring:
+    """Measures the runs of a session, one or several at a time. `cancel` and `pause` act on those that are under way."""
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        self.broken: set[str] = set()  # labels whose run failed: the same would happen again
+        self._folder = folder
+        self._journal = journal
+        self._runners: dict[str, Runner] = {}
+        self._intervals: dict[str, tuple[float, float | None]] = {}
+        self._paused = False
+
+    def cancel(self) -> None:
+        """Stop them."""
+        for runner in self._runners.values():
+            runner.cancel()
+
+    def pause(self, paused: bool) -> None:
+        """Stop dispatching, also in runs that are to come; or go on."""
+        self._paused = paused
+        for runner in self._runners.values():
+            if paused:
+                runner.pause()
+            else:
+                runner.resume()
+
+    async def measure(
+        self, job: Common, run: PlannedRun, backend: Backend, setup_s: float | None, purse: Purse | None
+    ) -> Any:
+        """The run itself. Returns the answer, or None where there is none."""
+        plan = job.plan
+        notes = [*backend.notes, *job.workload.notes(job.params)]
+        hedge = plan.hedge
+        if hedge is not None and catalog.shares_machine(run.choice.name):
+            hedge = None
+            notes.append("no hedging: what is issued once more would take this machine's cores from the others")
+        policy = Policy(
+            timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed, keep_going=plan.keep_going, hedge=hedge
+        )
+        if purse is not None:
+            purse.watch(backend.own_s3)
+        previews = self._open_previews(job, run.id)
+        on_result = None if previews is None else previews.add
+        temporary = Temporary(backend, self._folder, run.id)
+        runner = Runner(
+            run.id,
+            backend,
+            self._journal,
+            policy,
+            offload=offload_to_thread,
+            on_result=on_result,
+            store=temporary.place,
+            purse=purse,
+        )
+        self._runners[run.id] = runner  # from here on a cancel reaches it, though its clock has not started
+        if self._paused:
+            runner.pause()
+        pricing = pricing_of(run.choice, plan, job.workload.limits(job.params))
+        steps = job.workload.job(job.params, job.data)
+        lag = LagMeter()
+        self._journal.write(Phase(""))
+        self._journal.write(
+            RunStarted(
+                run=run.id,
+                started=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                setup_s=None if setup_s is None else round(setup_s, 6),
+                settings=dict(backend.settings),
+                transport=backend.transport,
+                oversubscribed=backend.oversubscribed,
+                code_digest=code_digest(job.description.code),
+                package_digest=backend.package_digest,
+                pricing=pricing,
+                notes=notes,
+                data=job.info,
+                capacity=backend.capacity,
+            )
+        )
+        self._journal.flush()
+        await asyncio.to_thread(gc.collect)  # and the job's thread is there before the clock starts
+        gc.freeze()  # what is there already is not walked again while the run is measured
+        sampling = asyncio.get_running_loop().create_task(self._sample(run.id, runner))
+        cpu_s = time.process_time()
+        lag.start()
+        zero_s = runner.start_clock()
+        self._intervals[run.id] = (zero_s, None)
+        status: RunStatus = "failed"
+        error: str | None = "the engine failed: see engine.log"  # unless one of the following is the case
+        answer: Any = None
+        try:
+            answer = await runner.run(steps)
+            status, error = "ok", None
+        except RunCancelled:
+            status, error = "cancelled", None
+        except asyncio.CancelledError:  # the engine ends and cannot wait for the job's own code
+            status, error = "cancelled", None
+            raise
+        except OverBudget as stopped:
+            status, error = "over_budget", str(stopped)
+            self.broken.add(run.choice.label)
+        except LbenchError as failure:
+            error = str(failure)
+            if isinstance(failure, RunFailed):
+                self.broken.add(run.choice.label)
+        finally:
+            elapsed_s = runner.elapsed_s
+            cpu_s = time.process_time() - cpu_s
+            lag.stop()
+            sampling.cancel()
+            if previews is not None:
+                previews.close()
+            del self._runners[run.id]
+            gc.unfreeze()
+            self._intervals[run.id] = (zero_s, zero_s + elapsed_s)
+            for info in backend.environments():
+                self._journal.write(EnvironmentSeen(run.id, relative(info, zero_s)))
+            try:
+                if (left := await temporary.clear()) is not None:
+                    self._journal.write(Warned("left", left, run.id))
+            finally:
+                if purse is not None:
+                    purse.count_own()
+                self._journal.write(
+                    RunEnded(
+                        run=run.id,
+                        status=status,
+                        makespan_s=elapsed_s if status == "ok" else None,
+                        driver=Driver(
+                            cpu_s=round(cpu_s, 6),
+                            encode_s=round(runner.steps.encode_s, 6),
+                            decode_s=round(runner.steps.decode_s, 6),
+                            merge_s=round(runner.steps.merge_s, 6),
+                            loop_lag_p99_ms=lag.quantile_ms(0.99),
+                            loop_lag_max_ms=lag.quantile_ms(1.0),
+                        ),
+                        error=error,
+                        s3_put=backend.own_s3.pop("put", 0),
+                        s3_get=backend.own_s3.pop("get", 0),
+                        s3_bytes=backend.own_s3.pop("bytes", 0),
+                        overlaps=self._overlapping(run.id, zero_s),
+                    )
+                )
+            await self._journal.sync()
+        return answer
+
+    def _open_previews(self, job: Common, run_id: str) -> Previews | None:
+        """The growing preview, where somebody wants to look and there is something to see."""
+        drawn = job.workload.previewer(job.params, job.data) if job.plan.preview else None
+        return None if drawn is None else Previews(self._folder, self._journal, run_id, drawn)
+
+    def _overlapping(self, run_id: str, zero_s: float) -> list[str]:
+        """The runs that were under way at some time of this one (known at its end; theirs name it too)."""
+        return [
+            other
+            for other, (_, end_s) in self._intervals.items()
+            if other != run_id and (end_s is None or end_s > zero_s)
+        ]
+
+    async def _sample(self, run_id: str, runner: Runner) -> None:
+        with Sampler() as sampler:
+            while True:
+                self._journal.write(Sampled(run_id, sampler.read(runner.elapsed_s)))
+                await asyncio.sleep(_SAMPLE_S)
+
+
+def relative(info: EnvironmentInfo, zero_s: float) -> LambdaEnvironment:
+    """An environment as the journal tells it: its moments in seconds since a run's zero (on the loop's clock)."""
+
+    def since(moment_s: float | None) -> float | None:
+        return None if moment_s is None else round(moment_s - zero_s, 6)
+
+    return LambdaEnvironment(
+        id=info.id,
+        created_s=since(info.created_s),
+        ended_s=since(info.ended_s),
+        init_ms=info.init_ms,
+        cpu_model=info.cpu_model,
+        memory_mb=info.memory_mb,
+        cpu_share_method=info.cpu_share_method,
+        clock_offset_s=info.clock_offset_s,
+        clock_bound_s=info.clock_bound_s,
+    )
