@@ -30,7 +30,10 @@ def open_session(region: str | None) -> tuple[Any, str]:
         InputError: the settings or the AWS configuration cannot be used.
     """
     from lbench.config.aws import aws_session
+    from lbench.errors import InputError
 
+    if region is not None and not region.strip():
+        raise InputError("--region is empty: name one, as in --region eu-west-1, or leave it out")
     session = aws_session(settings(region=region).region)
     return session, str(session.region_name)
 

@@ -43,6 +43,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     bucket: str
     memory_mb: tuple[int, ...]  # a function each
     timeout_s: int
+    ephemeral_mb: int  # of /tmp; what is above 512 is charged
     log_group: str
     http_api: str | None = None  # the front's URL, where it was deployed
 
@@ -106,6 +107,7 @@ def read_outputs(stack: str, region: str, outputs: Mapping[str, str]) -> Deploym
                 "bucket": outputs["Bucket"],
                 "memory_mb": [int(size) for size in outputs["Memory"].split(",")],
                 "timeout_s": int(outputs["Timeout"]),
+                "ephemeral_mb": int(outputs["EphemeralStorage"]),
                 "log_group": outputs["LogGroup"],
                 "http_api": outputs.get("HttpApi") or None,
             },

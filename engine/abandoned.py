@@ -53,7 +53,7 @@ class Abandoning:
             if not work.done():
                 self._left.add(work)
                 work.add_done_callback(self._left.discard)
-                self.last_left = work
+                self.last_left = call.left = work
             raise
 
     async def settle(self, limit_s: float) -> None:

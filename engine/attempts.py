@@ -111,7 +111,9 @@ class Attempts:
             pending.flying.discard(n)
             if stragglers is not None:
                 stragglers.ended(n)
-            if hold is not None:
+            if hold is not None and call.left is not None:
+                call.left.add_done_callback(lambda work: hold.settle(_came_of(work)))  # it runs on, and may be cheap
+            elif hold is not None:
                 hold.settle(paid)
         self._record(n, dispatched.environment, outcome, late=pending.done)
         return outcome, (self._loop.time() if outcome.returned_s is None else outcome.returned_s) - began_s
@@ -160,6 +162,10 @@ class Attempts:
                 error=ErrorInfo(failure.type, failure.message, failure.retriable) if failure else None,
             )
         )
+
+
+def _came_of(work: asyncio.Task[Outcome]) -> Outcome | None:
+    return None if work.cancelled() or work.exception() is not None else work.result()
 
 
 def _status(outcome: Outcome, late: bool) -> InvocationStatus:

@@ -165,7 +165,7 @@ class Conductor:
         if self._budget is None:
             return None
         limits = job.workload.limits(job.params)
-        pricing = pricing_of(choice, job.plan, limits)
+        pricing = pricing_of(choice, job.plan, limits, job.ephemeral_mb(choice.label))
         return None if pricing.rates is None else Purse(self._budget, pricing, s3_each(choice, job.plan, limits))
 
     def _never_started(self, group: list[PlannedRun], why: str, status: RunStatus = "failed") -> None:

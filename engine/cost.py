@@ -215,7 +215,10 @@ def log_bytes(calls: int, cold: int, output_bytes: int = 0) -> int:
 
 
 def worst_ms(deadline_s: float) -> int:
-    """The most milliseconds billed for one attempt: init limit + deadline + 1 s."""
+    """The most milliseconds billed for one attempt: init limit + deadline + 1 s.
+
+    Lambda repeats an init that took more than 10 s, in the time of the invocation: the handler takes that off the deadline.
+    """
     return limits().init_max_s * 1000 + math.ceil(Decimal(str(deadline_s)) * 1000) + _MARGIN_MS
 
 

@@ -49,7 +49,7 @@ def quotes(plan: Plan, limits: Limits) -> list[Quote]:
         bound = bound_of(choice, plan, limits)
         if bound is None:
             continue
-        past = _past(plan) if past is None else past
+        past = _past(plan, limits.tasks if limits.sure else None) if past is None else past
         found.append(
             Quote(
                 label=choice.label,
@@ -66,7 +66,7 @@ def quotes(plan: Plan, limits: Limits) -> list[Quote]:
 # -- what was recorded
 
 
-def _past(plan: Plan) -> list[tuple[Basis, RunView, str]]:
+def _past(plan: Plan, tasks: int | None) -> list[tuple[Basis, RunView, str]]:
     """The newest run of the same work of each basis, with its session's name; the best basis first."""
     try:
         folders = sorted((entry for entry in sessions_folder().iterdir() if entry.is_dir()), reverse=True)
@@ -85,7 +85,7 @@ def _past(plan: Plan) -> list[tuple[Basis, RunView, str]]:
             continue
         for run in view.started_runs:
             basis = _basis(run)
-            if basis not in found and _same(run, plan, params) and run.status == "ok":
+            if basis not in found and _same(run, plan, params, tasks) and run.status == "ok":
                 found[basis] = basis, run, folder.name
     return sorted(found.values(), key=lambda one: _RANKS[one[0]])
 
@@ -110,12 +110,14 @@ def _may_have(journal: Path, plan: Plan, params: dict[str, object]) -> bool:
     return False
 
 
-def _same(run: RunView, plan: Plan, params: dict[str, object]) -> bool:
+def _same(run: RunView, plan: Plan, params: dict[str, object], tasks: int | None) -> bool:
     planned = run.planned
     if planned.workload != plan.workload or planned.params != params:
         return False
     if plan.tasks is not None and run.stages and run.stages[0].tasks != plan.tasks:
         return False
+    if None not in (planned.tasks, tasks) and planned.tasks != tasks:
+        return False  # a probe's tasks, for one, are work of their own each
     assert run.started is not None
     source = "" if run.started.data is None else run.started.data.source
     return plan.data is None or Path(plan.data).name in source

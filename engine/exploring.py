@@ -193,7 +193,8 @@ class Explorer:
             )
         )
         limits = job.workload.limits(params)
-        pricing = pricing_of(choice, plan, limits)
+        deployed_mb = backend.settings.get("ephemeral_mb")
+        pricing = pricing_of(choice, plan, limits, deployed_mb if isinstance(deployed_mb, int) else None)
         purse = self._purse(plan, pricing, s3_each(choice, plan, limits))
         if purse is not None:
             purse.watch(backend.own_s3)
@@ -278,9 +279,11 @@ class Explorer:
 
     def _purse(self, plan: Plan, pricing: Pricing, each: dict[str, int]) -> Purse | None:
         """The way to the session's budget, which the first plan with one has set; None: nothing is charged or limited."""
-        if self._budget is None and plan.max_usd is not None:
+        if plan.max_usd is None or pricing.rates is None:
+            return None
+        if self._budget is None:
             self._budget = Budget(Decimal(str(plan.max_usd)))
-        return None if self._budget is None or pricing.rates is None else Purse(self._budget, pricing, each)
+        return Purse(self._budget, pricing, each)
 
     async def _last_blocks(self, previews: LivePreviews) -> None:
         """Told before the run's end, so that a viewer has the whole picture with it; unless something newer waits."""

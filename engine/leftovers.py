@@ -19,11 +19,12 @@ from lbench.config.folders import cache_folder, sessions_folder
 from lbench.engine.emulator import cgroups, scratch
 from lbench.engine.journal import is_live
 from lbench.engine.living import dead_sockets
+from lbench.engine.temporary import OBJECTS_NAME
 
 __all__ = ["Leftover", "local_leftovers"]
 
 _OLD_S = 3600.0  # of what nothing tells whose it is
-_DATA = "data.lbds"
+_DATA = ("data.lbds", "data-*.lbds")  # of a comparison, of an exploring
 _MAKING = (".making-*", ".downloading-*", ".unpacking-*")
 _TRIALS = ("lbench-try-", "lbench-pins-")
 
@@ -43,13 +44,16 @@ def local_leftovers() -> list[Leftover]:
 
 
 def _sessions() -> Iterator[Leftover]:
-    """The data set of a run whose engine was killed, and what its checks had on disk. The record itself stays."""
+    """Data sets and objects of a session whose engine was killed, and what its checks had on disk. The record stays."""
     for folder in _entries(sessions_folder()):
         if not folder.is_dir() or is_live(folder):
             continue
-        data = folder / _DATA
-        if data.is_file():
-            yield _file("a data set of an interrupted session", data)
+        for pattern in _DATA:
+            for data in sorted(folder.glob(pattern)):
+                yield _file("a data set of an interrupted session", data)
+        objects = folder / OBJECTS_NAME
+        if objects.is_dir() and not objects.is_symlink():
+            yield _tree("temporary objects of an interrupted session", objects)
         for left in _entries(folder):
             if left.name.startswith("check-") and left.is_dir():
                 yield _tree("an answer that was being checked", left)

@@ -1,6 +1,7 @@
 """Previews while somebody explores: one thread for all runs, and no block of a run that a newer one has cancelled.
 
-Like `engine.previews` it is for looking at only, and nothing waits for it but the end of its own run.
+Like `engine.previews` it is for looking at only, and nothing waits for it but the end of its own run. Somebody may explore
+all day: once the file holds much, the pictures of the runs before are dropped from it (they become a hole; offsets go on).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lbench.engine.events import Previewed
+from lbench.engine.events import Previewed, Warned
 from lbench.engine.journal import Journal
 from lbench.engine.previews import BLOCK_BYTES, PREVIEWS_NAME
 from lbench.errors import LbenchError
@@ -22,6 +23,8 @@ from lbench.workloads.encoding import decode, encode
 from lbench.workloads.model import Previewer, Task
 
 __all__ = ["LivePreviews"]
+
+_MOST_BYTES = 200_000_000  # of pictures on the disk
 
 _Drawn = tuple[str, Previewer, int, int, Task, Any]
 
@@ -70,17 +73,28 @@ class LivePreviews:
 
     def _work(self) -> None:
         try:
-            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
             file = -1
-        offset = os.fstat(file).st_size if file >= 0 else 0
+        offset = kept_from = os.fstat(file).st_size if file >= 0 else 0
+        last: str | None = None
         while (item := self._queue.get()) is not None:
             if callable(item):
                 item()
             elif file >= 0 and item[0] == self._run:
+                if item[0] != last and offset - kept_from > _MOST_BYTES:  # between runs: one is whole, or not there
+                    self._drop(file)
+                    kept_from = offset
+                last = item[0]
                 offset += self._draw(file, offset, *item)
         if file >= 0:
             os.close(file)
+
+    def _drop(self, file: int) -> None:
+        with contextlib.suppress(OSError):
+            os.ftruncate(file, 0)
+            text = f"{_MOST_BYTES // 1_000_000:,} MB of pictures were drawn: those until here are dropped"
+            self._later(self._journal.write, Warned("previews", text))
 
     def _draw(
         self, file: int, offset: int, run: str, previewer: Previewer, stage: int, index: int, task: Task, result: Any
@@ -88,7 +102,7 @@ class LivePreviews:
         try:
             block = previewer.add(task, decode(result))
             data = b"" if block is None else encode(block)
-            if not data or len(data) > BLOCK_BYTES or os.write(file, data) != len(data):
+            if not data or len(data) > BLOCK_BYTES or os.pwrite(file, data, offset) != len(data):
                 return 0
         except (LbenchError, OSError):
             return 0

@@ -23,7 +23,7 @@ from lbench.engine.runner import Policy, RunCancelled, RunFailed, Runner, offloa
 from lbench.engine.samples import Sampler
 from lbench.engine.temporary import Temporary
 from lbench.engine.versions import code_digest
-from lbench.errors import LbenchError
+from lbench.errors import BackendError, LbenchError
 
 __all__ = ["Measuring", "relative"]
 
@@ -86,7 +86,7 @@ class Measuring:
         self._runners[run.id] = runner  # from here on a cancel reaches it, though its clock has not started
         if self._paused:
             runner.pause()
-        pricing = pricing_of(run.choice, plan, job.workload.limits(job.params))
+        pricing = pricing_of(run.choice, plan, job.workload.limits(job.params), job.ephemeral_mb(run.choice.label))
         steps = job.workload.job(job.params, job.data)
         lag = LagMeter()
         self._journal.write(Phase(""))
@@ -130,7 +130,7 @@ class Measuring:
             self.broken.add(run.choice.label)
         except LbenchError as failure:
             error = str(failure)
-            if isinstance(failure, RunFailed):
+            if isinstance(failure, RunFailed | BackendError):
                 self.broken.add(run.choice.label)
         finally:
             elapsed_s = runner.elapsed_s

@@ -138,7 +138,8 @@ def validate(plan: Plan) -> None:
         if description.data is None:
             raise InputError(f"{description.name} reads no data: leave out --data")
         if not Path(plan.data).is_file():
-            raise InputError(f"--data {plan.data}: there is no such file")
+            what = "that is a folder: name a file in it" if Path(plan.data).is_dir() else "there is no such file"
+            raise InputError(f"--data {plan.data}: {what}")
     if plan.picture is not None and not description.picture:
         raise InputError(f"{description.name} has no picture: leave out --picture")
 

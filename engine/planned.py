@@ -40,6 +40,11 @@ class Common:
     published: Published | None
     found: dict[str, Survey | None] = field(default_factory=dict)  # by a backend's label, what AWS has for it
 
+    def ephemeral_mb(self, label: str) -> int | None:
+        """The size of /tmp of what is deployed; None: as it is by default."""
+        found = self.found.get(label)
+        return None if found is None else found.deployment.ephemeral_mb
+
 
 @dataclass(slots=True)
 class PlannedRun:

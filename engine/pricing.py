@@ -7,11 +7,12 @@ from decimal import Decimal
 
 import msgspec
 
+from lbench.config.limits import limits as lambda_limits
 from lbench.config.prices import Rates, rates
 from lbench.engine import cost, machine
 from lbench.engine.backends import catalog
 from lbench.engine.backends.placement import architecture_of, region_of
-from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.backends.settings import AwsSettings, LambdaSettings
 from lbench.engine.events import Pricing
 from lbench.engine.hedging import most_hedges
 from lbench.engine.plan import BackendChoice, Plan
@@ -25,8 +26,17 @@ _PUT_EACH, _GET_EACH = 2, 3
 _START_S = 60  # more than an environment's start takes
 
 
-def bound_of(choice: BackendChoice, plan: Plan, limits: Limits) -> cost.Bound | None:
-    """The most that one run on this backend can cost; None for a local one."""
+def bound_of(
+    choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: int | None = None
+) -> cost.Bound | None:
+    """The most that one run on this backend can cost; None for a local one.
+
+    Args:
+        choice: the backend.
+        plan: with its deadline and attempts.
+        limits: the most that its job asks for.
+        ephemeral_mb: the size of /tmp of what is deployed; None: not known yet, or the free 512.
+    """
     settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
     if not isinstance(settings, LambdaSettings):
         return None
@@ -39,15 +49,17 @@ def bound_of(choice: BackendChoice, plan: Plan, limits: Limits) -> cost.Bound | 
         calls, own = limits.tasks * attempts + hedges, limits.s3_requests * attempts
         letters = calls if settings.transport == "event" else 0  # answers that come by S3
         s3 = {"put": calls * _PUT_EACH + letters + 1 + own, "get": calls * _GET_EACH + letters + own}  # 1: the data set
-    return cost.bound_usd(
+    bound = cost.bound_usd(
         rates_of(settings),
         tasks=limits.tasks,
         attempts=attempts,
         deadline_s=plan.timeout_s,
         memory_mb=settings.memory,
+        ephemeral_mb=ephemeral_mb,
         s3_requests=s3,
         hedges=hedges,
     )
+    return cost.Bound(bound.usd, (*bound.left_out, *_not_in_it(settings, ephemeral_mb)))
 
 
 def rates_of(settings: LambdaSettings) -> Rates:
@@ -79,19 +91,26 @@ def _requests_each(settings: msgspec.Struct, plan: Plan) -> tuple[int, int]:
     return _PUT_EACH + 1 + 10 + math.ceil(plan.timeout_s) + _START_S, _GET_EACH + 1
 
 
-def _not_in_it(settings: LambdaSettings) -> list[str]:
+def _not_in_it(settings: LambdaSettings, ephemeral_mb: int | None) -> list[str]:
+    told = []
+    if isinstance(settings, AwsSettings):
+        told.append("s3: requests sent again after a lost connection")  # those that S3 itself fails are free
+        if ephemeral_mb is None:
+            told.append("storage: /tmp above 512 MB, if deployed so")
     if settings.transport == "event":
-        return ["s3: the listings that look for answers (up to 20 a second, each at a PUT's price) are in no bound"]
-    if settings.transport != "http-api":
-        return []
-    if rates_of(settings).http_api_request_usd is None:
-        return [f"requests: no price of API Gateway's for {region_of(settings)}"]
-    return ["requests: API Gateway counts a payload above 512 KB as several requests; here it is one"]
+        told.append("s3: the listings that look for answers (up to 20 a second, each at a PUT's price)")
+        told.append("duration: an event that Lambda itself delivers twice")  # "at least once", its documentation says
+    elif settings.transport == "http-api":
+        if rates_of(settings).http_api_request_usd is None:
+            told.append(f"requests: no price of API Gateway's for {region_of(settings)}")
+        else:
+            told.append("requests: API Gateway counts a payload above 512 KB as several requests; here it is one")
+    return told
 
 
-def pricing_of(choice: BackendChoice, plan: Plan, limits: Limits) -> Pricing:
-    """What the journal records about prices when a run starts."""
-    bound = bound_of(choice, plan, limits)
+def pricing_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: int | None = None) -> Pricing:
+    """What the journal records about prices when a run starts; the arguments are those of `bound_of`."""
+    bound = bound_of(choice, plan, limits, ephemeral_mb)
     if bound is None:
         rent = cost.machine_rent(machine.usable_cores(), machine.memory_bytes(), 3600.0)
         return Pricing(rent_usd_per_hour=cost.usd_text(rent.usd), rent_basis=rent.description)
@@ -102,6 +121,7 @@ def pricing_of(choice: BackendChoice, plan: Plan, limits: Limits) -> Pricing:
         memory_mb=settings.memory,
         bound_usd=None if bound.usd is None else cost.usd_text(bound.usd),
         max_usd=None if plan.max_usd is None else cost.usd_text(Decimal(str(plan.max_usd))),
-        unpriced=[*bound.left_out, *_not_in_it(settings)],
+        unpriced=list(bound.left_out),
+        ephemeral_mb=lambda_limits().ephemeral_min_mb if ephemeral_mb is None else ephemeral_mb,
         deadline_s=plan.timeout_s,
     )

@@ -52,6 +52,7 @@ class LambdaAtAws:
         self.tails = True  # whether the answers of Invoke have them
         self.invoked: list[tuple[str, str, int]] = []  # function, invocation type, status
         self.package: Path | None = None  # a zip of `lbench package`; None: lbench as it runs here
+        self.own: dict[str, bytes] | None = None  # without a package: a user's files, which travel with lbench
         self.conditions: dict[str, Any] = {}
         self._folder = folder
         self._names: list[tuple[str, int]] = []
@@ -86,6 +87,7 @@ class LambdaAtAws:
             "Workloads": "mandelbrot,probe,",
             "Memory": ",".join(str(size) for size in memory),
             "Timeout": "900",
+            "EphemeralStorage": "512",
             "LogGroup": LOG_GROUP,
             **outputs,
         }
@@ -230,5 +232,5 @@ class LambdaAtAws:
             return spec | {"code": str(found.path), "python": found.python, "libraries": list(found.libraries)}
         from lbench.engine.emulator.code import code_folder
 
-        folder, digest = code_folder()
+        folder, digest = code_folder(self.own)
         return spec | {"code": str(folder), "code_sha256": digest}

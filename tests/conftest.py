@@ -60,6 +60,12 @@ def data_file() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def package_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder for tests that make real packages: what one has downloaded and packed is there for the others."""
+    return tmp_path_factory.mktemp("packages")
+
+
+@pytest.fixture(scope="session")
 def aws_server() -> ModuleType:
     """The module of AWS's control plane on 127.0.0.1, for what it answers with (`refusal` and the like)."""
     name = "lbench_tests.aws_server"  # moto takes the second part for a service

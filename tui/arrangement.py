@@ -1,6 +1,7 @@
 """Where each part of the Bench screen goes, for every size of terminal: a pure function, no boxes to negotiate.
 
-80x24 stacks the panels, 120x40 has two columns, 200x60 three. Below `LEAST` there is only a message.
+80x24 stacks the panels, 120x40 has two columns; 200x60 a large picture and all else beside it, or three columns.
+Below `LEAST` there is only a message.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ _GAP = 2
 _INSPECT = 8
 _PICTURE = 8  # the least that is worth drawing
 _HISTOGRAM = (13, 26)  # least and most rows where there is room
+_MOST = 4  # timelines at once
+_BESIDE = _INSPECT + 1 + _HISTOGRAM[0]  # rows under the timelines that stand beside a large picture
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -42,19 +45,22 @@ def arrange(width: int, height: int, wanted: Wanted) -> Arrangement:
     """Lay the parts out."""
     if width < LEAST[0] or height < LEAST[1]:
         return Arrangement({"small": Region(0, 0, width, height)}, ())
-    places = {"title": Region(0, 0, width, 1), "answer": Region(0, 1, width, 1)}
+    airy = height - wanted.replay >= 22
+    places = {"title": Region(0, 0, width, 1), "answer": Region(0, 1, width, 1 + airy)}  # it flows into the air below
     places["keys"] = Region(0, height - 1, width, 1)
     if wanted.replay:
         height -= 1
         places["replay"] = Region(0, height - 1, width, 1)
-    airy = height >= 22
     top = 2 + airy
     rows = min(1 + max(1, wanted.backends), max(2, height // 3))
     places["table"] = Region(0, top, width, rows)
     top += rows + airy
     end = height - 1 - (height >= 28)
     if width >= _WIDE and height >= 40:
-        return Arrangement(places, _three(places, Region(0, top, width, end - top), wanted))
+        body = Region(0, top, width, end - top)
+        few = len(wanted.lanes) <= _MOST and sum(2 + one for one in wanted.lanes) <= body.height - _BESIDE
+        lay = _beside if wanted.picture and few else _three
+        return Arrangement(places, lay(places, body, wanted))
     deep = _depth(height, wanted.picture)
     if deep:
         _bottom(places, width, end - deep, deep, wanted)
@@ -121,11 +127,31 @@ def _columns(places: dict[str, Region], body: Region, wanted: Wanted) -> tuple[i
     return shown
 
 
+def _beside(places: dict[str, Region], body: Region, wanted: Wanted) -> tuple[int, ...]:
+    """Few lanes: a large picture, and beside it all timelines over the invocation and the cost over the histograms."""
+    half = (body.width - _GAP) // 2
+    places["preview"] = Region(0, body.y, half, body.height)
+    right = Region(half + _GAP, body.y, body.width - half - _GAP, body.height)
+    shown = tuple(range(len(wanted.lanes)))
+    rest = _timelines(places, right, wanted, shown, 0, _BESIDE - 1)
+    left = (rest.width - _GAP) // 2
+    x, other = rest.x + left + _GAP, rest.width - left - _GAP
+    places["inspect"] = Region(rest.x, rest.y, left, _INSPECT)
+    places["cost"] = Region(x, rest.y, other, _INSPECT)
+    deep = min(rest.height - _INSPECT - 1, _HISTOGRAM[1])
+    y = rest.bottom - deep
+    places["warm"] = Region(rest.x, y, rest.width, deep)
+    if wanted.cold:
+        places["cold"] = Region(rest.x, y, left, deep)
+        places["warm"] = Region(x, y, other, deep)
+    return shown
+
+
 def _three(places: dict[str, Region], body: Region, wanted: Wanted) -> tuple[int, ...]:
     """Three columns: timelines over histograms in two, the picture, the invocation and the cost in the third."""
     third = (body.width - 2 * _GAP) // 3
     x = [number * (third + _GAP) for number in range(3)]
-    shown = _chosen(len(wanted.lanes), 4, wanted.favourite)
+    shown = _chosen(len(wanted.lanes), _MOST, wanted.favourite)
     cut = _cut([wanted.lanes[one] for one in shown])
     columns = (shown[:cut], shown[cut:])
     needed = max(sum(2 + wanted.lanes[one] for one in column) for column in columns)

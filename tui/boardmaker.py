@@ -50,7 +50,9 @@ class BoardMaker:
         groups = by_label(runs)
         rows = [_row(look, self._comparison, groups[look.label]) for look in looks]
         first = runs[0].planned
-        tasks = max((run.known_tasks for run in runs), default=0) or first.tasks
+        done = {run.known_tasks for run in runs if run.status == "ok"}
+        # Where each run had another number (k-means chooses it on the way), none is that of the comparison.
+        tasks = None if len(done) > 1 else max((run.known_tasks for run in runs), default=0) or first.tasks
         bills = [self._bill(run, frame.now_s.get(run.id)) for run in runs if run.started is not None]
         lefts = [look.left_s for look in looks if look.state in ("running", "waiting", "checking")]
         return Board(

@@ -46,6 +46,7 @@ class EngineFeed:
         self._closed = False
         self.left_running = False  # a run was under way when we left
         self._awaited = 0  # runs that the journal tells once the newest plan was taken up
+        self._failed_before = 0  # plans that could not be begun, before the newest
         self._rest: Iterator[Event] = iter(())
         self._thread = threading.Thread(target=self._open, args=(opening,), name="opening", daemon=True)
         self._thread.start()
@@ -79,7 +80,12 @@ class EngineFeed:
         with self._lock:
             self._problem = None
         self._awaited = len(self._fold.view.runs) + 1
+        self._failed_before = len(self._failures())
         self._give(lambda follower: follower.start(plan, last=False))
+
+    def _failures(self) -> list[str]:
+        """Why plans could not be begun: the data cannot be read, say, or nothing is deployed."""
+        return [warning.text for warning in self._fold.view.warnings if warning.code == "failed"]
 
     def explore(self, plans: list[Plan], generation: int) -> None:
         """Have the newest interaction computed, in place of all before; several plans: one after the other."""
@@ -155,10 +161,10 @@ class EngineFeed:
         if follower is not None and not self._ended:
             behind = not self._drain(follower, budget_s)
             if told := follower.problems():
-                self._problem = told[-1]
-                self._awaited = 0
-                self._fold.note_change()
+                self._refused(told[-1])
         view = self._fold.view
+        if len(view.runs) < self._awaited and len(failures := self._failures()) > self._failed_before:
+            self._refused(failures[-1])
         over = self._ended and not behind
         if over and view.end is None:
             view.engine_gone()
@@ -175,6 +181,12 @@ class EngineFeed:
             problem=self._problem or disk_trouble(view) or never_begun(view),
             folder=self._folder,
         )
+
+    def _refused(self, why: str) -> None:
+        """The newest plan will have no runs."""
+        self._problem = why
+        self._awaited = 0
+        self._fold.note_change()
 
     def _drain(self, follower: Follower, budget_s: float) -> bool:
         """Whether all that has come was folded."""

@@ -14,7 +14,7 @@ from lbench.engine.machine import Environment
 from lbench.engine.plan import Plan, resolve_params
 from lbench.engine.quote import question
 from lbench.engine.samples import busy, machine_notices
-from lbench.tui.draw.ink import Piece
+from lbench.tui.draw.ink import Piece, shorter
 from lbench.workloads import registry
 
 __all__ = ["Forecast", "busy_notice", "forecast", "money_question"]
@@ -33,24 +33,21 @@ class Forecast(msgspec.Struct, frozen=True):
     spends: bool = False  # money, on AWS
     problem: str | None = None
 
-    def lines(self, width: int) -> list[list[Piece]]:
-        """As pieces, what is long over several lines."""
+    def lines(self, width: int, most: int = 9) -> list[list[Piece]]:
+        """As pieces; over several lines what is long, unless these would be more than `most`: then the first clauses."""
         if self.problem is not None:
-            return [[(f"✘ {self.problem}", "wrong")]]
-        most = "" if self.sure else "at most "
-        tasks = "tasks: not known before it runs" if self.tasks is None else most + count_text(self.tasks, "task")
-        told: list[list[Piece]] = [
-            [
-                (tasks, "bright!"),
-                (f" · {count_text(self.runs, 'run')} on {count_text(self.backends, 'backend')}", "text"),
-            ]
-        ]
-        told += [[(line, "text")] for line in self.bounds]
-        if self.bounds:
-            out = f"not in it: {'; '.join(self.left_out)}" if self.left_out else ""
-            said = ". ".join(filter(None, (*self.basis, "" if self.spends else "emulated here: nothing is spent", out)))
-            told += [[(line, "quiet")] for line in textwrap.wrap(said, width)[:3]]
-        return told
+            return [[(text, "wrong")] for text in textwrap.wrap(f"✘ {self.problem}", width, subsequent_indent="  ")]
+        few = "" if self.sure else "at most "
+        tasks = "tasks: not known before it runs" if self.tasks is None else few + count_text(self.tasks, "task")
+        head: Piece = (f" · {count_text(self.runs, 'run')} on {count_text(self.backends, 'backend')}", "text")
+        out = f"not in it: {'; '.join(self.left_out)}" if self.left_out else ""
+        said = ". ".join(filter(None, (*self.basis, "" if self.spends else "emulated here: nothing is spent", out)))
+        bounds = [part for line in self.bounds for part in textwrap.wrap(line, width, subsequent_indent="  ")]
+        rest = textwrap.wrap(said, width)[:3] if self.bounds else []
+        if 1 + len(bounds) + len(rest) > most:
+            bounds = [shorter(line, width) for line in self.bounds]
+            rest = [shorter(said, width)] if self.bounds else []
+        return [[(tasks, "bright!"), head], *([(one, "text")] for one in bounds), *([(one, "quiet")] for one in rest)]
 
 
 def forecast(plan: Plan) -> Forecast:

@@ -63,6 +63,13 @@ class BackendForm(msgspec.Struct):
         """What it is called in the results."""
         return self.settings.get("label", "").strip() or self.name
 
+    @property
+    def changed(self) -> str:
+        """The settings that are not as usual, like "memory 885, arch arm64"."""
+        usual = {field.name: text_of(field.default) for field in form_fields(catalog.settings_type(self.name))}
+        told = [f"{name} {self.settings[name]}" for name in usual if self.settings[name] != usual[name]]
+        return ", ".join(told)
+
 
 def text_of(value: Any) -> str:
     """A value as a person types it; nothing for None."""

@@ -1,8 +1,9 @@
 """The one binary encoding of arguments and results: MessagePack with an extension for arrays.
 
 What may travel: None, bool, int (64 bits), float, str, bytes, numpy arrays and scalars, and lists, dicts and
-msgspec Structs of these. A Struct or a tuple arrives as a dict or a list. Nothing in the bytes names code, so
-decoding what a stranger sent can do no more than fail.
+msgspec Structs of these. A Struct or a tuple arrives as a dict or a list. A set does not travel: it would arrive as a list
+in an order that differs from process to process, and so would the answer. Nothing in the bytes names code, so decoding
+what a stranger sent can do no more than fail.
 
 An array is extension 1: the header's length (uint16, little-endian), a MessagePack header `[dtype, shape]`,
 and the array's bytes in C order. It is decoded without a copy, as a read-only view of the message.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -47,7 +49,9 @@ def _enc_hook(value: Any) -> Any:
         return _encode_array(value)
     if isinstance(value, np.generic) and value.dtype.kind in "biufSU" and not isinstance(value, np.longdouble):
         return value.item()
-    raise EncodingError(f"a {type(value).__name__} cannot travel: return numbers, text, bytes, arrays, lists or dicts")
+    kind = type(value).__name__
+    article = "an" if kind[0].lower() in "aeiou" else "a"
+    raise EncodingError(f"{article} {kind} cannot travel: return numbers, text, bytes, arrays, lists or dicts")
 
 
 def _ext_hook(code: int, data: memoryview) -> Any:
@@ -69,6 +73,35 @@ _encoder = msgspec.msgpack.Encoder(enc_hook=_enc_hook)
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ext_hook=_ext_hook)
 
 
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes, np.ndarray, np.float64, np.int64})
+
+
+def _has_set(parts: Iterable[Any]) -> bool:
+    """Whether a set is in them: msgspec writes it as a list. Asked after it has encoded them: so nothing holds itself."""
+    for part in parts:
+        kind = type(part)
+        if kind in _PLAIN:
+            continue
+        if kind is list or kind is tuple:
+            inside = part
+        elif kind is dict:
+            inside = part.values()
+            if not _PLAIN.issuperset(map(type, part)) and _has_set(part):
+                return True
+        elif isinstance(part, (set, frozenset)):
+            return True
+        elif isinstance(part, dict):
+            inside = [*part, *part.values()]
+        elif isinstance(part, (list, tuple)):
+            inside = part
+        else:
+            names = getattr(part, "__struct_fields__", None) or getattr(part, "__dataclass_fields__", ())
+            inside = [getattr(part, name, None) for name in names]
+        if not _PLAIN.issuperset(map(type, inside)) and _has_set(inside):
+            return True
+    return False
+
+
 def encode(value: Any) -> bytes:
     """Encode a value.
 
@@ -76,9 +109,13 @@ def encode(value: Any) -> bytes:
         EncodingError: the value, or something inside it, is of a type that cannot travel.
     """
     try:
-        return _encoder.encode(value)
+        encoded = _encoder.encode(value)
+        unordered = type(value) not in _PLAIN and _has_set((value,))
     except (msgspec.MsgspecError, BufferError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise EncodingError(f"a value cannot travel: {error}") from error
+    if unordered:
+        raise EncodingError("a set cannot travel, as its order differs between processes: send sorted(...) of it")
+    return encoded
 
 
 def decode(data: bytes | bytearray | memoryview) -> Any:

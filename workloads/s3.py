@@ -53,7 +53,7 @@ def credentials_from_environment() -> Credentials:
 
 
 class S3Client:
-    """One endpoint of S3: its connection, its signer, and a count of the requests made."""
+    """One endpoint of S3: its connection, its signer, and a count of the requests made that cost something."""
 
     def __init__(
         self,
@@ -319,9 +319,11 @@ class S3Client:
                 text = response.read(4096).decode("utf-8", "replace")
                 _drain(response)
             except (OSError, http.client.HTTPException, _Torn) as error:
-                self._disconnect()
+                self._disconnect()  # whether it was served is not known: it counts
                 problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
                 continue
+            if response.status >= 500 and kind in self.requests:
+                self.requests[kind] -= 1  # free (AWS, "Billing for Amazon S3 error responses")
             if missing_ok and response.status == 404:
                 return
             code = _between(text, "Code")

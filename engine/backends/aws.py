@@ -46,6 +46,7 @@ class AwsBackend(LambdaBackend):
             f"the package of {found.deployment.stack}: Python {found.deployment.python} on {found.deployment.arch}",
         ]
         self.settings["stack"] = found.deployment.stack
+        self.settings["ephemeral_mb"] = found.deployment.ephemeral_mb
         self._prefix = f"{TEMPORARY}{secrets.token_hex(8)}"
         self.settings["temporary"] = self._prefix  # what `lbench gc` removes where this process was killed
         self.settings["mark"] = self._mark  # what tells this run's lines in the log from another's

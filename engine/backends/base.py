@@ -5,6 +5,7 @@ A backend does one thing. Concurrency, retries, deadlines, budget, events and co
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,7 @@ class Call:
     run: str = ""  # the run's id, and the attempt's number in it
     number: int = 0
     may_fetch: Callable[[int], bool] = _always  # asked before a result of so many bytes is fetched from S3: it costs
+    left: asyncio.Task[Outcome] | None = None  # what goes on although the call was cancelled (`engine.abandoned`)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,9 @@
 One LIST of the letters' prefix finds all that have come, however many are awaited, and a letter that was read is
 deleted, which is free: so the listing stays short. The interval adapts between 50 ms and 1 s; each LIST costs what a PUT
 does, and is counted. An environment that ends without a word (its deadline, a crash) leaves no letter: the driver gives
-up when the deadline and what a start may take have passed.
+up when the deadline and what a start may take have passed. An on-failure destination would tell it sooner, but S3's has a
+fixed prefix (aws/lambda/async/), and Lambda takes it only if the function's role may write the whole bucket, packages too,
+and list it. That is too much for a role whose tasks are anybody's code.
 """
 
 from __future__ import annotations

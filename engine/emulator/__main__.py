@@ -59,6 +59,8 @@ def _check_code(code: Path, name: str) -> None:
     if code.suffix == ".zip" and code.exists():
         if not zipfile.is_zipfile(code):
             raise InputError(f"function {name}: its code {code} is no zip file: make it again")
+    elif code.exists() and not code.is_dir():
+        raise InputError(f"function {name}: its code {code} is neither a folder nor a .zip file")
     elif not code.is_dir():
         raise InputError(f"function {name}: its code folder {code} is not there")
 

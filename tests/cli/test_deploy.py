@@ -138,6 +138,7 @@ def test_a_dry_run_asks_nobody_and_says_everything(run: Callable[..., Result], m
         (("--package", "old.zip"), f"old.zip was made by lbench 0.0.1, this is {__version__}"),
         (("--package", "ancient.zip"), "ancient.zip is for Python 3.9: Lambda has 3.12"),
         (("--region", "nowhere land"), "region"),
+        (("--region", ""), "--region is empty: name one"),
     ],
 )
 def test_bad_input_is_told_in_one_line(

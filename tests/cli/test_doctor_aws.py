@@ -129,6 +129,7 @@ OUTPUTS = {
     "Bucket": "b",
     "Memory": "1769,3008",
     "Timeout": "900",
+    "EphemeralStorage": "512",
     "LogGroup": "l",
 }
 

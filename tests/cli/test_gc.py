@@ -53,6 +53,9 @@ def left(_own_tmp: Path) -> list[Path]:
     session = sessions_folder() / "20261122-100000-abcd"
     (session / "check-x").mkdir(parents=True)
     (session / "data.lbds").write_bytes(bytes(5000))
+    (session / "data-1.lbds").write_bytes(bytes(5000))  # of an exploring
+    (session / "objects/r1").mkdir(parents=True)
+    (session / "objects/r1/o1").write_bytes(b"x")
     dead = runtime_folder() / f"100000-abcd-{DEAD}.sock"
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(dead))
@@ -65,7 +68,8 @@ def left(_own_tmp: Path) -> list[Path]:
     payload.write_text("{}")
     for path in (making, trial, payload):
         old(path)
-    return [session / "check-x", session / "data.lbds", dead, emulator, making, trial, payload]
+    held = [session / name for name in ("check-x", "data.lbds", "data-1.lbds", "objects")]
+    return [*held, dead, emulator, making, trial, payload]
 
 
 def test_nothing_is_said_to_be_left_where_nothing_is() -> None:

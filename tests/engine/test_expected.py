@@ -48,7 +48,17 @@ def record(name, backend, made=None, *, status="ok", memory_mb=1769, compute_ms=
     events = [
         SessionStarted(name, name, "now", "0", Environment(), "lbench.journal", JOURNAL_VERSION),
         RunPlanned(
-            "r1", "probe", settable(resolve_params(made)), 1, backend, backend, "measured", 0, False, "isolated"
+            "r1",
+            "probe",
+            settable(resolve_params(made)),
+            1,
+            backend,
+            backend,
+            "measured",
+            0,
+            False,
+            "isolated",
+            tasks=10,
         ),
         RunStarted("r1", "2026-11-22T00:00:00.000+00:00", 0.5, {}, None, False, "d", None, pricing),
         StageStarted("r1", 0, 10, 0.0),
@@ -143,6 +153,14 @@ def test_other_parameters_or_another_number_of_tasks_tell_nothing():
     record("20261122-110000-aaaa", "lambda")
     assert expected(plan(tasks=11)) is None
     assert expected(plan(params={"seconds": 9.0})) is not None
+
+
+def test_a_run_with_fewer_tasks_than_usual_does_not_tell_what_as_many_as_usual_cost():
+    record("20261122-100000-aaaa", "lambda")
+    usual = plan(tasks=None)
+    assert quotes(usual, Limits(tasks=10, s3_requests=0))[0].expected is not None
+    assert quotes(usual, Limits(tasks=100, s3_requests=0))[0].expected is None
+    assert quotes(usual, Limits(tasks=100, s3_requests=0, sure=False))[0].expected is not None
 
 
 def test_a_damaged_session_is_passed_over():

@@ -20,6 +20,7 @@ from lbench.engine.events import (
     Dispatched,
     Event,
     Previewed,
+    Returned,
     RunEnded,
     RunPlanned,
     SessionStarted,
@@ -235,6 +236,21 @@ async def test_a_picture_comes_coarse_first_and_no_block_of_an_older_update_foll
     assert len([event for event in watched.of(Previewed) if event.run == "x11"]) == 2 * coarse
 
 
+async def test_the_pictures_of_a_long_exploring_do_not_fill_the_disk(watched, monkeypatch):
+    monkeypatch.setattr("lbench.engine.livepreviews._MOST_BYTES", 50_000)
+    for number in range(1, 9):
+        watched.explorer.update(mandelbrot(-0.7 + number / 1000), number)
+        await watched.until(lambda: len(watched.statuses()) == number)  # noqa: B023
+    path = watched.folder / "previews.bin"
+    told = watched.of(Previewed)
+    assert sum(event.length for event in told) > 100_000 > path.stat().st_blocks * 512
+    assert {event.code for event in watched.of(Warned)} == {"previews"}
+    data = path.read_bytes()
+    kept = {run: [data[at.offset : at.offset + at.length] for at in told if at.run == run] for run in ("x1", "x8")}
+    assert not any(b"".join(kept["x1"]))
+    assert {decode(block)["kind"] for block in kept["x8"]} == {"rows"}  # the newest is whole
+
+
 async def test_a_data_set_is_loaded_once_for_parameters_that_it_does_not_depend_on(watched, monkeypatch):
     from lbench.workloads.kmeans.job import WORKLOAD
 
@@ -312,3 +328,36 @@ async def test_a_spending_limit_holds_for_the_whole_exploring(watched, backends,
     assert watched.statuses()[0] == "ok" and watched.statuses()[-1] == "over_budget"
     spent = sum(run_bill(run).usd for run in watched.view.runs.values())
     assert 0 < spent <= Decimal("0.002")
+
+
+async def test_a_call_that_was_left_behind_gives_back_what_it_did_not_need_when_it_ends(watched, backends, fakes):
+    remote = fakes.Backend(answers(0.2, billed_ms=1))
+    backends["emulated"] = remote
+    plan = Plan("probe", {}, tasks=2, backends=[parse_backend("emulated", {})], timeout_s=1.0, max_usd=0.002)
+    watched.explorer.update(plan, 1)
+    await watched.until(lambda: len(watched.of(Dispatched)) == 2)
+    watched.explorer.update(plan, 2)  # both are left to themselves, at their worst until they end
+    await watched.until(lambda: watched.statuses()[-1:] == ["ok"])
+    assert watched.explorer._budget.kept_usd == 0
+    assert watched.explorer._budget.spent_usd < Decimal("0.00002")
+
+
+async def test_on_aws_an_overtaken_update_runs_on_and_its_calls_are_counted_with_what_was_billed(watched, aws_lambda):
+    bucket = await asyncio.to_thread(aws_lambda.deploy)
+
+    def plan(seconds):
+        choice = parse_backend("lambda:concurrency=2", {})
+        return Plan("probe", {"kind": "sleep", "seconds": seconds}, tasks=2, backends=[choice], max_usd=0.01)
+
+    watched.explorer.update(plan(1.0), 1)
+    await watched.until(lambda: len(watched.of(Dispatched)) == 2)
+    watched.explorer.update(plan(0.0), 2)
+    await watched.until(lambda: watched.statuses() == ["cancelled", "ok"])
+    await watched.until(lambda: len(watched.of(Returned)) == 4)
+    first, second = watched.view.runs.values()
+    left = [event for event in watched.of(Returned) if event.run == first.planned.run]
+    assert {(event.status, event.billed_source) for event in left} == {("superseded", "report")}
+    assert all(event.billed_ms >= 1000 for event in left)
+    assert (first.planned.origin, run_bill(second).unknown) == ("measured", run_bill(first).unknown)
+    assert run_bill(first).usd > run_bill(second).usd > 0
+    assert len(aws_lambda.invoked) == 4 and await asyncio.to_thread(aws_lambda.keys, bucket) == []

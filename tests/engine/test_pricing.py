@@ -159,3 +159,25 @@ def test_a_region_without_a_price_has_null_for_it_and_names_it():
     told = document(session).runs[0].cost
     assert told.items.s3 is None and told.usd is not None
     assert any("s3" in text and "xx-1" in text for text in told.unpriced)
+
+
+def test_a_larger_tmp_is_charged_and_bounded_once_it_is_known_and_named_before():
+    choice = parse_backend("lambda", {})
+    plan = Plan("probe", backends=[choice])
+    before, known = bound_of(choice, plan, Limits(tasks=5)), bound_of(choice, plan, Limits(tasks=5), 10_240)
+    assert before.usd < known.usd
+    assert any(text.startswith("storage: /tmp above 512 MB") for text in before.left_out)
+    assert not any(text.startswith("storage:") for text in known.left_out)
+    pricing = pricing_of(choice, plan, Limits(tasks=5), 10_240)
+    assert pricing.ephemeral_mb == 10_240
+    run = view([{"status": "ok", "billed_ms": 1000}], pricing=pricing).runs["r1"]
+    assert Decimal(run_cost_of(run).items.storage) > 0
+
+
+@pytest.mark.parametrize(
+    ("transport", "named"),
+    [("direct", "s3: requests sent again"), ("event", "delivers twice"), ("http-api", "above 512 KB")],
+)
+def test_what_no_bound_can_hold_is_named_before_a_run(transport, named):
+    choice = parse_backend(f"lambda:transport={transport}", {})
+    assert any(named in text for text in bound_of(choice, Plan("probe", backends=[choice]), Limits(tasks=5)).left_out)

@@ -370,7 +370,7 @@ def test_when_a_worker_is_killed_its_task_runs_again_and_the_run_is_saved(start,
     _, session = start()
     session.follower.start(plan(seconds=0.1, tasks=30, backend=backend), last=True)
     engine, *workers = session.running()
-    victim = next(worker for worker in workers if any("worker" in word for word in worker.cmdline()))
+    victim = next(worker for worker in workers if any(word.endswith("backends.worker") for word in worker.cmdline()))
     victim.kill()
     view = session.to_the_end()
     run = view.runs["r1"]

@@ -105,7 +105,7 @@ async def test_what_carries_the_tag_without_a_stack_goes_too(aws: Any) -> None:
     client("s3").put_bucket_tagging(Bucket="stray", Tagging={"TagSet": TAGS})
     client("s3").put_object(Bucket="stray", Key="x", Body=b"x")
     client("logs").create_log_group(logGroupName="stray", tags={TAG: "lbench"})
-    for name in ("/aws/lambda/lbench-1769", "/aws/lambda/lbench-report"):  # somebody else's: ours has another name, and a tag
+    for name in ("/aws/lambda/lbench-1769", "/aws/lambda/lbench-report"):  # somebody else's
         client("logs").create_log_group(logGroupName=name)
     client("apigatewayv2").create_api(Name="stray", ProtocolType="HTTP", Tags={TAG: "lbench"})
     done = await destroy_it()

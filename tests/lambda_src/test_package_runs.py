@@ -24,14 +24,14 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+def built(package_cache: Path) -> Built:
     arch = host_architecture()
     python = next((one for one in (host_python(), "3.13", "3.12", "3.14") if one != "3.11" and find_python(one)), None)
     if arch is None or python is None:
         pytest.skip("there is no Python of Lambda's here: install 3.12, 3.13 or 3.14")
     # For all tests of the module; the folders of a single test do not exist yet.
     before = os.environ.get("XDG_CACHE_HOME")
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["XDG_CACHE_HOME"] = str(package_cache)
     try:
         return build(Target(python, arch))
     except InputError as error:

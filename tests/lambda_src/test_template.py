@@ -43,6 +43,7 @@ def test_each_memory_size_has_a_function_and_what_belongs_to_it(template: Any) -
         assert function["MemorySize"] == size and function["FunctionName"] == {"Fn::Sub": f"${{AWS::StackName}}-{size}"}
         assert resources[f"Async{size}"]["Properties"]["FunctionName"] == {"Ref": f"Function{size}"}
         assert resources[f"Async{size}"]["Properties"]["MaximumRetryAttempts"] == 0
+        assert resources[f"Async{size}"]["Properties"]["MaximumEventAgeInSeconds"] == 300
         assert resources[f"Route{size}"]["Properties"]["RouteKey"] == f"POST /{size}"
         assert resources[f"Route{size}"]["Properties"]["AuthorizationType"] == "AWS_IAM"
         assert resources[f"Integration{size}"]["Properties"]["IntegrationUri"] == {
@@ -88,6 +89,8 @@ def test_the_role_may_do_what_the_handler_does_and_no_more(template: Any) -> Non
         for statement in policy["PolicyDocument"]["Statement"]
         for action in statement["Action"]
     }
+    conditions = [statement.get("Condition") for statement in policy["PolicyDocument"]["Statement"]]
+    assert conditions[0] == {"StringEquals": {"s3:ResourceAccount": {"Ref": "AWS::AccountId"}}}
     objects, logs = {"Fn::Sub": "${Bucket.Arn}/tmp/*"}, {"Fn::GetAtt": ["LogGroup", "Arn"]}
     assert allowed == {
         "s3:GetObject": objects,

@@ -34,11 +34,13 @@ from lbench.engine.plan import Plan, parse_backend
 from lbench.engine.session import load_folder
 from lbench.tui import launch
 from lbench.tui.app import LbenchApp
-from lbench.tui.explore.backends import ExploreBackends
+from lbench.tui.explore.backends import Chosen, ExploreBackends
 from lbench.tui.explore.picture import ExplorePicture
 from lbench.tui.explore.scene import SCENES
+from lbench.tui.explore.session import Exploring
 from lbench.tui.explore.sliders import Sliders
 from lbench.tui.recorded import RecordedFeed
+from lbench.tui.screens.ask import AskYes
 from lbench.tui.screens.explore import ExploreScreen
 from lbench.tui.widgets.title import Keys
 from lbench.workloads.encoding import encode
@@ -356,3 +358,77 @@ async def test_sliders_type_values_and_refuse_nonsense_and_backends_are_chosen_a
         await pilot.press("0")
         assert live.exploring.scene.values["iterations"] == 500
         await pilot.press("q")
+
+
+async def test_before_the_first_job_on_aws_a_person_is_asked_and_no_leaves_it_out(
+    live: LbenchApp, screen_text: Text
+) -> None:
+    current = next(one for one in live.exploring.backends if one.choice.label == live.exploring.label)
+    live.exploring.backends = [current, Chosen(parse_backend("lambda", {}), True)]
+    async with live.run_test(size=(120, 40)) as pilot:
+        await pilot.press("3")
+        await _until(live, pilot, lambda: _idle(live))
+        generation = live.exploring.generation
+        await pilot.press("b")
+        assert live.exploring.label == "lambda"
+        await _until(live, pilot, lambda: isinstance(live.screen, AskYes))
+        assert "explore on lambda? it costs money" in screen_text(live) and "$1.00" in screen_text(live)
+        assert live.exploring.generation == generation  # nothing was sent
+        await pilot.press("n")
+        await _until(live, pilot, lambda: _idle(live))
+        assert live.exploring.label != "lambda" and "lambda" not in [one.label for one in live.exploring.compared]
+        await pilot.press("q")
+
+
+def test_what_costs_money_has_a_limit_also_where_nobody_set_one_and_waits_for_a_yes() -> None:
+    exploring = Exploring(Plan("mandelbrot", backends=[parse_backend("lambda", {}), parse_backend("processes", {})]))
+    free, paid = (Plan("mandelbrot", backends=[parse_backend(name, {})]) for name in ("processes", "lambda"))
+    assert exploring.label == "processes"
+    assert (exploring.limited(free).max_usd, exploring.limited(paid).max_usd) == (None, 1.0)
+    for want, ask in ((lambda: exploring.want(free), False), (lambda: exploring.want_script([free, paid]), True)):
+        want()
+        assert exploring.must_ask is ask
+    exploring.may_spend = True
+    assert not exploring.must_ask
+    exploring.max_usd = 0.1
+    assert {exploring.limited(plan).max_usd for plan in (free, paid)} == {0.1}
+
+
+async def test_a_forest_is_explored_as_its_accuracy_grows_tree_by_tree(live: LbenchApp, screen_text: Text) -> None:
+    live.exploring.scene = SCENES["random_forest"].with_value("rows", 300).with_value("n_trees", 4)
+    live.exploring.label = "sequential"
+    async with live.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        for trees in (4, 8):
+            await _until(live, pilot, lambda: _idle(live))
+            blocks = live.screen._blocks  # type: ignore[attr-defined]
+            assert sorted(blocks.points)[-1][0] == trees == len(blocks.points)
+            assert all(0 < accuracy < 1 for _, accuracy in blocks.points)
+            text = screen_text(live)
+            assert "out-of-bag accuracy" in text and f"{trees} trees" in text
+            await pilot.press("right_square_bracket")
+        await _until(live, pilot, lambda: _idle(live))
+        await pilot.press("q")
+
+
+async def test_once_a_person_has_agreed_lambda_computes_and_its_dollars_are_shown(
+    live: LbenchApp, screen_text: Text, aws_lambda: Any
+) -> None:
+    aws_lambda.deploy()
+    current = next(one for one in live.exploring.backends if one.choice.label == live.exploring.label)
+    live.exploring.backends = [current, Chosen(parse_backend("lambda:concurrency=2", {}), True)]
+    live.exploring.label = "lambda"
+    async with live.run_test(size=(120, 40)) as pilot:
+        await pilot.press("3")
+        await _until(live, pilot, lambda: isinstance(live.screen, AskYes))
+        await pilot.press("y")
+        await _until(live, pilot, lambda: _idle(live))
+        await pilot.press("plus")  # it is asked once
+        await _until(live, pilot, lambda: _idle(live))
+        screen = live.screen
+        assert isinstance(screen, ExploreScreen) and screen._run is not None
+        assert (screen._run.planned.label, screen._run.status) == ("lambda", "ok")
+        text = screen_text(live)
+        assert "in all" in text and "$0.00" in text and "lambda°" not in text  # measured, not emulated
+        await pilot.press("q")
+    assert aws_lambda.invoked

@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-import lbench.tui.screens.setup as set_up
+from lbench.tui.widgets import ahead
 from lbench.engine.plan import Plan, parse_backend
 from lbench.tui.app import LbenchApp
 from lbench.tui.board import EMPTY
@@ -29,7 +29,7 @@ def plan(backend: str = LAMBDA, **fields: object) -> Plan:
 
 @pytest.fixture(autouse=True)
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(set_up, "busy_notice", lambda: None)
+    monkeypatch.setattr(ahead, "busy_notice", lambda: None)
 
 
 def test_bound_and_expectation_stand_side_by_side() -> None:

@@ -212,7 +212,8 @@ def test_ctrl_z_without_a_shell_that_could_continue_it_stops_nothing(program: Pr
     terminal.wait_for("quit")
     before = len(terminal.seen)
     terminal.send("\x1a")
-    terminal.wait_for("quit", after=before)
+    terminal.wait_until(lambda: b"\x1b[?1049h" in terminal.seen[before:], "the screens' own screen again")
+    terminal.wait_for("quit", after=terminal.seen.rindex(b"\x1b[?1049h"))
     terminal.send("q")
     assert terminal.wait() == 0
 

@@ -10,7 +10,7 @@ from textual.widgets import Input
 from textual.worker import WorkerError
 
 import lbench.engine.backends.placement as placement
-import lbench.tui.screens.setup as set_up
+from lbench.tui.widgets import ahead
 from lbench.engine.backends import catalog
 from lbench.engine.plan import DEFAULT_BACKENDS, Plan, parse_backend, validate
 from lbench.errors import InputError
@@ -26,7 +26,7 @@ ScreenText = Callable[[LbenchApp], str]
 
 @pytest.fixture(autouse=True)
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(set_up, "busy_notice", lambda: None)
+    monkeypatch.setattr(ahead, "busy_notice", lambda: None)
     monkeypatch.setattr(placement, "host_architecture", lambda: "x86_64")
 
 
@@ -239,7 +239,7 @@ async def test_the_focus_goes_down_the_form_in_the_order_of_its_rows(app_of: App
 async def test_a_busy_machine_is_warned_of(
     app_of: AppOf, monkeypatch: pytest.MonkeyPatch, screen_text: ScreenText
 ) -> None:
-    monkeypatch.setattr(set_up, "busy_notice", lambda: "others use 43% of this machine's CPU")
+    monkeypatch.setattr(ahead, "busy_notice", lambda: "others use 43% of this machine's CPU")
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:
         await open_setup(pilot)
@@ -259,7 +259,7 @@ async def test_it_looks_as_it_did(
     app = app_of()
     async with app.run_test(size=size) as pilot:
         screen = await open_setup(pilot)
-        screen._take_forecast(forecast(screen.draft.plan()))
+        screen._ahead.take(forecast(screen.draft.plan()))
         await settled(pilot)
         app.tick()
         await pilot.pause()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -147,6 +148,20 @@ def test_a_struct_arrives_as_a_dict() -> None:
     assert arrived["y"].tolist() == [2.0]
 
 
+class Seen(msgspec.Struct):
+    x: int
+    seen: Any
+
+
+@dataclass
+class Plain:
+    seen: Any
+
+
+class Counted(dict[str, Any]):
+    pass
+
+
 CYCLE: list[Any] = []
 CYCLE.append(CYCLE)
 
@@ -178,6 +193,25 @@ CYCLE.append(CYCLE)
 def test_what_cannot_travel_is_refused(value: Any) -> None:
     with pytest.raises(EncodingError, match="cannot travel"):
         encode({"inside": [value]})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a"},
+        frozenset(),
+        [1, [2, {3}]],
+        {"a": {"b": ({1},)}},
+        {frozenset({1}): 2},
+        Seen(1, {2}),
+        Plain({1}),
+        Counted(a={1}),
+    ],
+    ids=str,
+)
+def test_a_set_is_refused_wherever_it_is_as_its_order_is_not_defined(value: Any) -> None:
+    with pytest.raises(EncodingError, match=r"a set cannot travel.*sorted"):
+        encode(value)
 
 
 def decoded_or_refused(data: bytes) -> None:

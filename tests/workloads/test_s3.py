@@ -113,7 +113,8 @@ def test_what_may_pass_is_tried_again(server: Server, client: S3Client, waits: l
     stored = client.put(place(server), BODY)
     server.script = [step, step]
     assert client.get(stored) == BODY
-    assert client.requests["get"] == 3
+    assert len(server.seen) == 4
+    assert client.requests["get"] == (1 if isinstance(step, int) else 3)  # what S3 itself fails is free
     assert len(waits) == 2 and waits[0] < waits[1] * 4 and all(wait > 0 for wait in waits)
 
 

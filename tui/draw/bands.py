@@ -1,4 +1,4 @@
-"""Histograms one below the other on one scale, each with its p50 and p99 marked and told."""
+"""Histograms one below the other on one scale, each with its p50 and p99 marked and told; a few values are dots."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from textual.strip import Strip
 
 from lbench.tui.draw import histogram
+from lbench.tui.draw.dots import FEW, MOST_ROWS, dots, short_ms
 from lbench.tui.draw.ink import Piece, heading, line, right_of
 from lbench.tui.series import Series
 from lbench.tui.theme import Palette
@@ -19,24 +20,31 @@ def bands(palette: Palette, title: list[Piece], told: list[Series], width: int, 
     """The heading, a band for each series that finds room, the axis. There must be a series with a value."""
     series = told[: max(1, (height - 2) // 2)] if height > 3 else told[:1]
     low, high = histogram.range_of([one.values for one in series]) or (0.0, 1.0)
-    medians = [float(np.quantile(one.values, 0.5)) for one in series]
-    nineties = [float(np.quantile(one.values, 0.99)) for one in series]
     measure: list[Piece] = [(right_of("p50", _NUMBER) + right_of("p99", _NUMBER), "quiet")]
     strips = [line(palette, heading(title, measure, width), width)]
     cells = max(1, width - 4 - 2 * _NUMBER)
     rows = max(1, height - 2)
+    if all(len(one.values) < FEW for one in series):
+        rows = min(rows, MOST_ROWS * len(series))
     for number, one in enumerate(series):
         band = rows // len(series) + (number < rows % len(series))
-        heights = histogram.counts(one.values, low, high, cells)
-        marks = {
-            histogram.cell_of(medians[number], low, high, cells): "▾",
-            histogram.cell_of(nineties[number], low, high, cells): "▿",
-        }
-        for index, text in enumerate(histogram.columns(heights, band)):
-            pieces: list[Piece] = [("  ", "text"), *_marked(text, marks, one.role, index == 0)]
+        p50, p99 = (float(np.quantile(one.values, part)) for part in (0.5, 0.99))
+        few = len(one.values) < FEW
+        if few:
+            lines = [[(text, one.role)] for text in dots(one.values, low, high, cells, band)]
+        else:
+            heights = histogram.counts(one.values, low, high, cells)
+            marks = {
+                histogram.cell_of(p50, low, high, cells): "▾",
+                histogram.cell_of(p99, low, high, cells): "▿",
+            }
+            texts = histogram.columns(heights, band)
+            lines = [_marked(text, marks, one.role, index == 0) for index, text in enumerate(texts)]
+        for index, told in enumerate(lines):
+            pieces: list[Piece] = [("  ", "text"), *told]
             if index == band - 1:
-                numbers = (_short(medians[number]), _short(nineties[number]))
-                pieces.append(("".join(right_of(told, _NUMBER) for told in numbers), one.role))
+                numbers = (short_ms(p50), "–" if few else short_ms(p99))  # so few have no 99th in a hundred
+                pieces.append(("".join(right_of(text, _NUMBER) for text in numbers), one.role))
             strips.append(line(palette, pieces, width))
     strips.append(line(palette, [("  ", "text"), (histogram.axis(low, high, cells, "ms"), "quiet")], width))
     return strips
@@ -53,9 +61,3 @@ def _marked(text: str, marks: dict[int, str], role: str, top: bool) -> list[Piec
         start = at + 1
     pieces.append((text[start:], role))
     return pieces
-
-
-def _short(ms: float) -> str:
-    if ms < 0.995:
-        return f"{ms:.2f}"
-    return f"{ms:.1f}" if ms < 9.95 else f"{ms:,.0f}"

@@ -58,10 +58,12 @@ def cell_of(value: float, low: float, high: float, width: int) -> int:
     return int(np.clip((value - low) * width / (high - low), 0, width - 1))
 
 
-def axis(low: float, high: float, width: int, unit: str = "") -> str:
-    """Round numbers under their cells, and the unit at the end where there is room."""
+def axis(low: float, high: float, width: int, unit: str = "", *, whole: bool = False) -> str:
+    """Round numbers under their cells, and the unit at the end where there is room; `whole`: of things that are counted."""
     most = max(1, width // 10)
-    marks = ticks(low, high, most)
+    marks = ticks(low, high, min(most, max(1, int(high - low))) if whole else most)
+    if whole:
+        marks = [mark for mark in marks if mark == int(mark)]
     step = marks[1] - marks[0] if len(marks) > 1 else max(high - low, 1e-9)
     row = [" "] * width
     for value in marks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from rich.cells import cell_len, set_cell_size
@@ -10,7 +11,7 @@ from textual.strip import Strip
 
 from lbench.tui.theme import Palette
 
-__all__ = ["Piece", "between", "blank", "heading", "line", "put", "right_of", "width_of"]
+__all__ = ["Piece", "between", "blank", "heading", "line", "put", "right_of", "shorter", "width_of", "wrapped"]
 
 Piece = tuple[str, str]  # text and role; a role may end in "!" for bold: ("1.94×", "bright!")
 
@@ -44,6 +45,37 @@ def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
         kept.append((text, role))
         left -= size
     return kept
+
+
+def wrapped(pieces: Iterable[Piece], width: int, rows: int) -> list[list[Piece]]:
+    """The pieces over at most so many lines, broken at spaces; what does not fit even so is for `line` to cut."""
+    told: list[list[Piece]] = [[]]
+    left = width
+    for text, role in pieces:
+        for word in re.findall(r" *[^ ]+| +$", text):
+            size = cell_len(word)
+            if size > left and word.startswith(" ") and told[-1] and len(told) < rows:
+                told.append([])
+                word = word.lstrip(" ")
+                size, left = cell_len(word), width
+            told[-1].append((word, role))
+            left -= size
+    return told
+
+
+def shorter(text: str, width: int) -> str:
+    """A sentence in so many cells: its first clauses if not all of it, so that what is read makes sense."""
+    if cell_len(text) <= width:
+        return text
+    cuts = [found.start() for found in re.finditer(r"[;.] | \(", text)]
+    colon = text.find(": ")  # the first part of a sentence stands for itself; "none" of "…; none: all" would not
+    if colon >= 0 and all(colon < cut for cut in cuts):
+        cuts.append(colon)
+    kept = max((cut for cut in cuts if cell_len(text[:cut]) <= width), default=0)
+    if cell_len(text[:kept]) >= width // 3:
+        return text[:kept]
+    cut = set_cell_size(text, max(0, width - 2))
+    return cut.rpartition(" ")[0] + " …" if " " in cut else set_cell_size(text, max(0, width - 1)) + "…"
 
 
 def line(palette: Palette, pieces: Iterable[Piece], width: int, *, ground: str = "ground") -> Strip:

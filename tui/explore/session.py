@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 import time
 
+import msgspec
+
 from lbench.engine.backends import catalog
 from lbench.engine.plan import BackendChoice, Plan, parse_backend
 from lbench.engine.session import RunView
@@ -17,6 +19,7 @@ __all__ = ["Exploring"]
 
 _LOCAL_FIRST = "processes"
 _COSTS_MONEY = ("lambda",)  # offered only where the person has chosen it
+_LIMIT_USD = 1.0  # of an exploring on these, where none was set: a key held down spends without anybody counting
 
 
 class Exploring:
@@ -35,6 +38,7 @@ class Exploring:
         self.label = next((one.choice.label for one in self.backends if one.choice.name == _LOCAL_FIRST), names[0])
         self.figures = Figures()
         self.max_usd = plan.max_usd
+        self.may_spend = False  # whether the person was asked, and said yes
         self.feed: EngineFeed | None = None
         self.generation = 0
         self.added_ms: list[float] = []  # what the screen added to each update, from the key to the drawn picture
@@ -69,6 +73,30 @@ class Exploring:
         names = list(self._kept)
         self.scene = self._kept[names[(names.index(self.scene.workload) + 1) % len(names)]]
 
+    def limited(self, plan: Plan) -> Plan:
+        """The plan with the most that it may spend, together with all others of this exploring."""
+        return msgspec.structs.replace(plan, max_usd=self.limit_usd if _costs_money(plan) else self.max_usd)
+
+    @property
+    def limit_usd(self) -> float:
+        """The most that is spent, where something costs money."""
+        return _LIMIT_USD if self.max_usd is None else self.max_usd
+
+    @property
+    def must_ask(self) -> bool:
+        """Whether what is wanted costs money that nobody has agreed to."""
+        wanted = [self._wanted] if self._wanted is not None else self._script or []
+        return not self.may_spend and any(_costs_money(plan) for plan in wanted)
+
+    def refuse(self) -> None:
+        """No money is to be spent: what costs some is neither current nor compared, and nothing is wanted."""
+        self._wanted = self._script = None
+        self.backends = [
+            Chosen(one.choice, one.compared and one.choice.name not in _COSTS_MONEY) for one in self.backends
+        ]
+        if self.choice.name in _COSTS_MONEY:
+            self.label = next(one.choice.label for one in self.backends if one.choice.name not in _COSTS_MONEY)
+
     # -- the engine
 
     @property
@@ -88,7 +116,7 @@ class Exploring:
 
     def send(self, warnings: int) -> bool:
         """Give the engine what is wanted, if it listens; whether there was anything."""
-        if self.feed is None or not self.feed.listening or not self.wants:
+        if self.feed is None or not self.feed.listening or not self.wants or self.must_ask:
             return False
         self.generation += 1
         self.warned = warnings
@@ -128,6 +156,10 @@ class Exploring:
         self.figures, self.generation, self._pressed_s = Figures(), 0, None
         if feed is not None:
             feed.close()
+
+
+def _costs_money(plan: Plan) -> bool:
+    return any(choice.name in _COSTS_MONEY for choice in plan.backends)
 
 
 def _offered(plan: Plan) -> list[Chosen]:

@@ -11,7 +11,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from lbench.errors import LbenchError
-from lbench.tui.widgets.fields import Heading, Text
+from lbench.tui.widgets.fields import Heading
+from lbench.tui.widgets.prose import Prose
 from lbench.tui.widgets.title import Keys
 
 __all__ = ["AskText", "AskYes"]
@@ -36,8 +37,12 @@ class AskText(ModalScreen[str | None]):
         with Vertical():
             yield Heading(self._heading)
             yield Input(self._value, compact=True)
-            yield Text([[("   ", "text"), (self._hint, "quiet")]], id="said")
+            yield Prose(self._hint)
             yield Keys()
+
+    def on_resize(self) -> None:
+        """Another width, other lines."""
+        self.query_one(Prose).fit()
 
     def action_take(self) -> None:
         """Give it back, if it is allowed."""
@@ -46,7 +51,7 @@ class AskText(ModalScreen[str | None]):
             if self._check is not None:
                 self._check(text)
         except LbenchError as error:
-            self.query_one("#said", Text).show([[("   ", "text"), (f"✘ {str(error).strip()}", "wrong")]])
+            self.query_one(Prose).tell((f"✘ {str(error).strip()}", "wrong"))
             return
         self.dismiss(text)
 
@@ -72,8 +77,12 @@ class AskYes(ModalScreen[bool]):
         """The question, and what it means."""
         with Vertical():
             yield Heading(self._question)
-            yield Text([[("   ", "text"), (self._detail, "quiet")]])
+            yield Prose(self._detail, "text")
             yield Keys()
+
+    def on_resize(self) -> None:
+        """Another width, other lines."""
+        self.query_one(Prose).fit()
 
     def action_answer(self, yes: bool) -> None:
         """Give it back."""

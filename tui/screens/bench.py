@@ -158,6 +158,7 @@ class BenchScreen(Screen[None]):
         if self.measured is not None:
             self.measured.show_inspect()
         offered = tuple(bool(self.check_action(action, ())) for action in ("picture", "inspect"))
+        offered += tuple(bool(app.check_action(action, ())) for action in ("pause", "export"))
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()

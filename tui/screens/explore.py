@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
@@ -180,7 +179,7 @@ class ExploreScreen(Screen[None]):
         if label is not None:
             choice = next(one.choice for one in self.exploring.backends if one.choice.label == label)
         plan = (scene or self.scene).plan(choice, *self.query_one(ExplorePicture).points)
-        return msgspec.structs.replace(plan, max_usd=self.exploring.max_usd)
+        return self.exploring.limited(plan)
 
     def _changed(self, scene: Scene) -> None:
         """Show another scene, and have it computed."""
@@ -198,10 +197,34 @@ class ExploreScreen(Screen[None]):
         self.call_later(self._send)
 
     def _send(self) -> None:
-        if self.exploring.send(self._warnings):
+        if self.exploring.must_ask:
+            self._ask_for_money()
+        elif self.exploring.send(self._warnings):
             self._quick.resume()
             self._blocks = None
         self._show(None)
+
+    def _ask_for_money(self) -> None:
+        """Once, before the first update that AWS charges for; no takes what costs money off."""
+        from lbench.tui.screens.ask import AskYes
+
+        if not self.is_current:
+            return  # it is being asked already
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.exploring.may_spend = True
+                self._send()
+            else:
+                self.exploring.refuse()
+                self._update()
+
+        limit_usd = self.exploring.limit_usd
+        why = (
+            f"every change of the picture is a job on AWS; all of them together stop at ${limit_usd:.2f} "
+            "(another limit: max usd, where a comparison is set up)"
+        )
+        self.app.push_screen(AskYes("explore on lambda? it costs money", why), answered)
 
     # -- frames
 

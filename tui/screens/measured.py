@@ -11,13 +11,14 @@ from lbench.engine.session import RunView
 from lbench.tui.board import EMPTY, Board, Row
 from lbench.tui.boardmaker import BoardMaker
 from lbench.tui.feed import Frame
+from lbench.tui.lanewords import lanes_wanted
 from lbench.tui.previews import Drawn, Gatherer
 from lbench.tui.screens.card import CardScreen
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.inspect import Inspect, slowest
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.preview import Preview
-from lbench.tui.widgets.timeline import Timeline, lanes_wanted
+from lbench.tui.widgets.timeline import Timeline
 
 __all__ = ["Measured"]
 

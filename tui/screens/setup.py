@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from textual import work
@@ -11,27 +10,26 @@ from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.events import DescendantFocus
 from textual.screen import Screen
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
 from lbench.engine.backends import catalog
 from lbench.engine.plan import Plan
-from lbench.errors import InputError, LbenchError
+from lbench.errors import LbenchError
 from lbench.tui.draw.ink import Piece
-from lbench.tui.forecast import Forecast, busy_notice, forecast, money_question
+from lbench.tui.forecast import Forecast, money_question
 from lbench.tui.forms import Draft, RunSettings, form_fields
 from lbench.tui.screens.ask import AskYes
 from lbench.tui.theme import role_of
-from lbench.tui.widgets.fields import Changed, Choice, FieldRow, Heading, Text, Ticks
+from lbench.tui.widgets.ahead import Ahead
+from lbench.tui.widgets.fields import Changed, Choice, FieldRow, Heading, Ticks
+from lbench.tui.widgets.prose import Prose
 from lbench.tui.widgets.title import Answer, Keys, Title
 from lbench.workloads import registry
 from lbench.workloads.parameters import Field
 
 __all__ = ["SetupScreen"]
 
-_QUIET_S = 0.15  # without a change, before the forecast is made anew
-_BUSY_EVERY_S = 5.0
 _WIDE = 150  # columns from which the form has two columns
 _HIGH = 50  # rows from which the settings of the chosen backends are open
 
@@ -61,9 +59,7 @@ class SetupScreen(Screen[Plan | None]):
         self._first = focus
         self._opened: set[int] = set()
         self._errors: dict[str, str] = {}
-        self._forecast: Forecast | None = None
-        self._busy: str | None = None
-        self._waiting: Timer | None = None
+        self._ahead = Ahead()
         self._to_backends = False  # as soon as they are there
 
     # -- parts
@@ -76,7 +72,7 @@ class SetupScreen(Screen[Plan | None]):
             with Vertical(id="left"):
                 yield Heading("workload")
                 yield Choice(tuple(self.draft.params), self.draft.workload, place="workload", roomy=True)
-                yield Text(id="about")
+                yield Prose(id="about")
                 yield Heading("backends", id="backends-heading")
                 yield Vertical(*self._backend_rows(), id="backends")
             with Vertical(id="right"):
@@ -84,7 +80,7 @@ class SetupScreen(Screen[Plan | None]):
                 yield Vertical(*self._param_rows(), id="params")
                 yield Heading("runs")
                 yield Vertical(*self._rows("run", self._run_fields(), self.draft.run), id="runs")
-        yield Text(id="forecast")
+        yield self._ahead
         yield Keys()
 
     def _rows(self, place: str, fields: Sequence[Field], texts: dict[str, str]) -> list[FieldRow]:
@@ -118,14 +114,13 @@ class SetupScreen(Screen[Plan | None]):
         self._tell_backends()
         self.call_after_refresh(self.action_jump, self._first or "workload")
         self._look()
-        self._look_at_machine()
-        self.set_interval(_BUSY_EVERY_S, self._look_at_machine)
 
     def on_resize(self) -> None:
         """One column or two."""
         self._lay_out()
         self._tell_about()
-        self._tell_forecast()
+        self._ahead.fit()
+        self._tell_answer()
 
     def _lay_out(self) -> None:
         self.set_class(self.app.size.width >= _WIDE, "wide")
@@ -136,11 +131,8 @@ class SetupScreen(Screen[Plan | None]):
     def _tell_about(self) -> None:
         description = registry.describe(self.draft.workload)
         told = [description.summary, *([f"data: {description.data}"] if description.data else [])]
-        room = max(20, (self.app.size.width - 10) // (1 + self.has_class("wide")))
-        parts = [part for text in told for part in textwrap.wrap(text, room)]
-        lines: list[list[Piece]] = [[("   ", "text"), (part, "quiet")] for part in parts]
-        self.query_one("#about", Text).styles.height = len(lines)
-        self.query_one("#about", Text).show(lines)
+        room = self.app.size.width // (1 + self.has_class("wide")) - 4
+        self.query_one("#about", Prose).tell(*((text, "quiet") for text in told), room=room)
 
     def _tell_backends(self) -> None:
         errors = {place.split(".")[1] for place in self._errors if place.startswith("backend.")}
@@ -150,39 +142,13 @@ class SetupScreen(Screen[Plan | None]):
             role = role_of(form.name, form.label) + "!" if form.chosen else "quiet"
             more = ("▾ " if ticks.index in self._opened else "▸ ", "quiet")
             said: Piece = (catalog.summary(form.name), "quiet")
-            if changed := self._changed_settings(ticks.index):
+            if changed := form.changed:
                 said = (changed, "text")
             if str(ticks.index) in errors and ticks.index not in self._opened:
                 said = ("✘ a setting is wrong: → shows it", "wrong")
             ticks.show(form.chosen, [(f"{form.label:{width}}", role), more, said])
         chosen = sum(form.chosen for form in self.draft.backends)
         self.query_one("#backends-heading", Heading).tell("backends", self._errors.get("backends", f"{chosen} chosen"))
-
-    def _changed_settings(self, index: int) -> str:
-        form = self.draft.backends[index]
-        defaults = Draft(Plan(workload=self.draft.workload)).backends
-        usual = next(other for other in defaults if other.name == form.name).settings
-        told = [f"{name} {text}" for name, text in form.settings.items() if name != "label" and text != usual[name]]
-        return ", ".join(told)
-
-    def _tell_errors(self) -> None:
-        for row in self.query(FieldRow):
-            row.say(self._errors.get(row.place))
-        self._tell_backends()
-
-    def _tell_forecast(self) -> None:
-        """What it comes to, in at most a few lines, and above the form what is wrong."""
-        told = self.query_one("#forecast", Text)
-        width = max(20, self.app.size.width - 4)
-        lines = [] if self._forecast is None else self._forecast.lines(width)
-        if self._busy:
-            lines = [
-                *lines,
-                *([(part, "key")] for part in textwrap.wrap(f"! {self._busy}", width, subsequent_indent="  ")),
-            ]
-        told.styles.height = 1 + len(lines)
-        told.show([[], *([("   ", "text"), *pieces] for pieces in lines)])
-        self._tell_answer()
 
     def _tell_answer(self) -> None:
         """Line 2: what is wrong, else what the focused field means."""
@@ -215,7 +181,7 @@ class SetupScreen(Screen[Plan | None]):
         try:
             why = money_question(plan)
         except LbenchError as error:
-            self.app.call_from_thread(self._take_forecast, Forecast(problem=str(error)))
+            self.app.call_from_thread(self._ahead.take, Forecast(problem=str(error)))
             return
         self.app.call_from_thread(self._ask_or_start, plan, why)
 
@@ -231,45 +197,19 @@ class SetupScreen(Screen[Plan | None]):
         if yes:
             self.dismiss(self.draft.plan())
 
-    # -- looking ahead, in threads
+    # -- looking ahead
 
     def _look(self) -> None:
         """Check what was typed, and soon tell what it comes to."""
+        self._check()
+        self._ahead.look(None if self._errors else self.draft.plan)
+
+    def _check(self) -> None:
         self._errors = self.draft.errors()
-        self._tell_errors()
-        self._tell_forecast()
-        if self._waiting is not None:
-            self._waiting.stop()
-            self._waiting = None
-        if not self._errors:
-            self._waiting = self.set_timer(_QUIET_S, self._look_ahead)
-
-    def _look_ahead(self) -> None:
-        try:
-            self._make_forecast(self.draft.plan())
-        except InputError:
-            return  # changed since: another look follows
-
-    @work(thread=True, exclusive=True, group="forecast", exit_on_error=False)
-    def _make_forecast(self, plan: Plan) -> None:
-        try:
-            told = forecast(plan)
-        except LbenchError as error:
-            told = Forecast(problem=str(error))
-        self.app.call_from_thread(self._take_forecast, told)
-
-    def _take_forecast(self, told: Forecast) -> None:
-        self._forecast = told
-        self._tell_forecast()
-
-    @work(thread=True, exclusive=True, group="busy", exit_on_error=False)
-    def _look_at_machine(self) -> None:
-        notice = busy_notice()
-        self.app.call_from_thread(self._take_busy, notice)
-
-    def _take_busy(self, notice: str | None) -> None:
-        self._busy = notice
-        self._tell_forecast()
+        for row in self.query(FieldRow):
+            row.say(self._errors.get(row.place))
+        self._tell_backends()
+        self._tell_answer()
 
     # -- changes
 
@@ -372,9 +312,7 @@ class SetupScreen(Screen[Plan | None]):
 
     def action_start(self) -> None:
         """Start it, if it can be; else go to the first field that is wrong."""
-        self._errors = self.draft.errors()
-        self._tell_errors()
-        self._tell_forecast()
+        self._check()
         if not self._errors:
             self._start_or_ask(self.draft.plan())
             return

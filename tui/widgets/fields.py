@@ -8,7 +8,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import Input
 
-from lbench.tui.draw.ink import Piece, heading, line, put, width_of
+from lbench.tui.draw.ink import Piece, heading, line, put, shorter, width_of
 from lbench.tui.forms import range_text
 from lbench.tui.widgets.lines import Lines
 from lbench.workloads.parameters import Field
@@ -203,7 +203,9 @@ class Ticks(Lines, can_focus=True):
         """One line."""
         mark: list[Piece] = [(" ▸ " if self.has_focus else "   ", "key")]
         tick: Piece = ("✔ ", "right") if self._chosen else ("· ", "quiet")
-        return [line(self.palette, [*mark, tick, *self._told], width)]
+        last, role = self._told[-1] if self._told else ("", "text")
+        room = width - width_of([*mark, tick, *self._told[:-1]])
+        return [line(self.palette, [*mark, tick, *self._told[:-1], (shorter(last, room), role)], width)]
 
 
 class FieldRow(Lines):
@@ -252,7 +254,11 @@ class FieldRow(Lines):
     def draw(self, width: int, height: int) -> list[Strip]:
         """Name, room for the editor, meaning; below it what is wrong."""
         name: Piece = (" " * _INDENT + put(self.name_shown, NAME_WIDTH - _INDENT), "text")
-        lines = [line(self.palette, [name, (" " * (EDITOR_WIDTH + _GAP), "text"), *self.hint()], width)]
+        room = width - NAME_WIDTH - EDITOR_WIDTH - _GAP
+        hint = self.hint()
+        if width_of(hint) > room:  # all of it is told on line 2 while it has the focus
+            hint = [(shorter(self._field.meaning, room), "quiet")]
+        lines = [line(self.palette, [name, (" " * (EDITOR_WIDTH + _GAP), "text"), *hint], width)]
         if self.error is not None:
             lines.append(line(self.palette, [(" " * (NAME_WIDTH + 1), "text"), (f"✘ {self.error}", "wrong")], width))
         return lines

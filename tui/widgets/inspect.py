@@ -40,6 +40,11 @@ def bytes_text(count: int | None) -> str:
     return f"{count} B"
 
 
+def short_text(ms: float) -> str:
+    """Milliseconds; of what took less than a hundredth of one, microseconds: "0.00 ms" would say that it took none."""
+    return f"{ms * 1000:.1f} µs" if 0 < ms < 0.00995 else ms_text(ms)
+
+
 def phases(values: dict[str, Any]) -> list[tuple[str, float, str]]:
     """(name, milliseconds, glyph of its bar) of the phases that were measured, in their order."""
     told: list[tuple[str, float, str]] = []
@@ -73,12 +78,12 @@ def phase_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
     lines: list[list[Piece]] = []
     for name, ms, glyph in told:
         if name == "queued":  # waiting for a place says nothing of the invocation, and would dwarf it
-            lines.append([(f"{name:<9}", "quiet"), (ms_text(ms), "quiet")])
+            lines.append([(f"{name:<9}", "quiet"), (short_text(ms), "quiet")])
             continue
         text = bar(ms / most, room)
         if glyph in "░▒":
             text = glyph * (max(1, len(text)) if ms > 0 else 0)
-        beside = f" {ms_text(ms)}" if text else "0 ms"
+        beside = f" {short_text(ms)}" if text else "0 ms"
         if name == "init":
             beside += "  cold"
         if name == "return" and values["response_bytes"] is not None:

@@ -88,18 +88,27 @@ class Preview(Lines):
         if cells < 8 or rows < 2:
             return []
         lines, (left, right), (low, high) = curve(points, cells, rows)
+        whole = all(x == int(x) for x, _ in points)  # iterations and trees are counted
         strips = []
+        step = _label_step(rows)
         for number, text in enumerate(lines):
             scale = ""
-            if number in (0, rows - 1):
-                scale = tick_text(high if number == 0 else low, high - low)
+            if number % step == 0 or number == rows - 1:
+                at = high - (high - low) * number / (rows - 1)
+                scale = tick_text(at, (high - low) * (1 if step == rows - 1 else 0.1))
                 if len(scale) > _SCALE:
-                    scale = _compact(high if number == 0 else low)
+                    scale = _compact(at)
             pieces: list[Piece] = [(right_of(scale, _SCALE) + " ", "quiet"), (text, self._accent)]
             strips.append(line(self.palette, pieces, width))
-        pieces = [(" " * (_SCALE + 1), "quiet"), (axis(left, right, cells), "quiet")]
+        pieces = [(" " * (_SCALE + 1), "quiet"), (axis(left, right, cells, whole=whole), "quiet")]
         strips.append(line(self.palette, pieces, width))
         return strips
+
+
+def _label_step(rows: int) -> int:
+    """Every how many rows a curve's scale is told: at its ends, and between them where that divides it evenly."""
+    parts = [count for count in (4, 3, 2) if (rows - 1) % count == 0 and rows > 5 * count]
+    return (rows - 1) // (parts[0] if parts else 1)
 
 
 def _compact(value: float) -> str:

@@ -13,7 +13,7 @@ from lbench.analysis.words import percent_text, seconds_text, times_text
 from lbench.engine.cost import usd_short
 from lbench.tui.board import EMPTY, Board, Row
 from lbench.tui.draw.bars import progress
-from lbench.tui.draw.ink import Piece, line, put, right_of, width_of
+from lbench.tui.draw.ink import Piece, line, put, right_of, shorter, width_of
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 
@@ -85,6 +85,8 @@ def _speedup(row: Row, width: int) -> list[Piece]:
 def _ms(value: float | None) -> list[Piece]:
     if value is None:
         return [("–", "quiet")]
+    if 0 < value < 0.0995:  # "0.00ms" would say that it took no time
+        return [(f"{value * 1000:.0f}µs" if value >= 0.00995 else f"{value * 1000:.1f}µs", "text")]
     if value < 9.995:
         return [(f"{value:.2f}ms" if value < 0.995 else f"{value:.1f}ms", "text")]
     return [(f"{value:.0f}ms" if value < 9999.5 else f"{value / 1000:.1f}s", "text")]
@@ -139,7 +141,7 @@ _COLUMNS = (  # title, least width, at the right end?, rank, cell
     _Column("P99", 6, True, 5, _p99),
     _Column("CV", 4, True, 6, _cv),
     _Column("COLD", 5, True, 4, _cold),
-    _Column("COST", 9, True, 1, _cost),
+    _Column("COST", 9, True, 2, _cost),
     _Column("ANSWER", 7, True, 1, _answer),
 )
 _GAP = 1
@@ -206,7 +208,8 @@ class BackendTable(Lines, can_focus=True):
         if not self._board.rows:
             for number, one in enumerate(self._waiting):
                 pieces = self._head(number, one.backend, one.label, label_width)
-                pieces += [(" " * _GAP, "text"), ("·", "quiet"), ("       ", "text"), (one.summary, "quiet")]
+                pieces += [(" " * _GAP, "text"), ("·", "quiet"), ("       ", "text")]
+                pieces.append((shorter(one.summary, width - width_of(pieces)), "quiet"))
                 lines.append(line(self.palette, pieces, width))
         return lines
 
@@ -234,7 +237,7 @@ def _fit(width: int, labels: list[str]) -> tuple[list[_Column], list[int]]:
     def need(columns: list[_Column]) -> int:
         return 3 + label + sum(column.width + _GAP for column in columns)
 
-    for rank in (6, 5, 4, 3, 1):
+    for rank in (6, 5, 4, 3, 2, 1):
         if need(chosen) <= width:
             break
         chosen = [column for column in chosen if column.rank != rank]

@@ -12,29 +12,18 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
-from lbench.analysis.words import count_text, seconds_text
 from lbench.engine.session import RunView
 from lbench.tui.canvas import Canvas
 from lbench.tui.draw import lanes as cells
 from lbench.tui.draw.ink import Piece, heading, line, width_of
+from lbench.tui.lanewords import LEGEND, head_width, lane_name, lanes_text, span_text
 from lbench.tui.theme import role_of
 from lbench.tui.timeline import Lanes
 from lbench.tui.timewindow import Window
 from lbench.tui.walk import Walk
 from lbench.tui.widgets.lines import Lines
 
-__all__ = ["NAMES", "Timeline", "lanes_wanted"]
-
-PLACES = {"processes": "worker", "threads": "thread", "sequential": "worker"}
-NAMES = {"processes": "w", "threads": "t", "sequential": "w"}
-LEGEND = "░ init  ▒ fetch  ▆ compute  × error  ! throttled  ↻ retry  ▂ unused"
-
-
-def lanes_wanted(run: RunView | None, there: int) -> int:
-    """How many lanes a run has or will have, so that a panel keeps its height."""
-    if run is None or run.started is None:
-        return max(1, there)
-    return max(1, there, min(run.started.capacity, run.known_tasks or run.started.capacity))
+__all__ = ["Timeline"]
 
 
 class Timeline(Lines, can_focus=True):
@@ -130,8 +119,7 @@ class Timeline(Lines, can_focus=True):
 
     def _lane_name(self, lane: int) -> str:
         assert self._run is not None
-        digits = max(2, len(str(max(0, len(self._lanes) - 1))))
-        return f"{NAMES.get(self._run.planned.backend, 'e')}{lane:0{digits}d}"
+        return lane_name(self._run.planned.backend, lane, len(self._lanes))
 
     # -- keys
 
@@ -262,7 +250,7 @@ class Timeline(Lines, can_focus=True):
 
     @property
     def _head(self) -> int:
-        return max(2, len(str(max(0, len(self._lanes) - 1)))) + 3
+        return head_width(len(self._lanes))
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """The heading and a line a lane."""
@@ -300,18 +288,11 @@ class Timeline(Lines, can_focus=True):
 
     def _heading(self, role: str, shown: int, width: int) -> list[Piece]:
         assert self._run is not None
-        backend, label = self._run.planned.backend, self._run.planned.label
-        lanes = len(self._lanes)
-        count = count_text(lanes, PLACES.get(backend, "environment"))
-        if shown < lanes:
-            first = self._top + 1
-            count += f" ({first}–{self._top + shown})"
-        if self.by_duration:
-            count += ", longest first"
+        planned = self._run.planned
+        count = lanes_text(planned.backend, len(self._lanes), (self._top, shown), longest_first=self.by_duration)
         mark = "▸ " if self.has_focus else ""
-        title: list[Piece] = [(f"{mark}{label}", role + "!"), (f" · {count}", role)]
-        start_s, end_s = self.window.span
-        measure: list[Piece] = [(_span_text(start_s, end_s), "quiet")]
+        title: list[Piece] = [(f"{mark}{planned.label}", role + "!"), (f" · {count}", role)]
+        measure: list[Piece] = [(span_text(*self.window.span), "quiet")]
         if self.has_focus and width - width_of(title) - width_of(measure) - len(LEGEND) > 12:
             measure = [(LEGEND + "   ", "quiet"), *measure]
         return heading(title, measure, width)
@@ -319,9 +300,3 @@ class Timeline(Lines, can_focus=True):
     def _styles(self, accent: str) -> list[Style]:
         roles = {"accent": accent, "second": "@" + accent}
         return [self.palette.style(roles.get(role, role)) for _, role in cells.CODES.values()]
-
-
-def _span_text(start_s: float, end_s: float) -> str:
-    if start_s <= 0:
-        return f"0 – {seconds_text(end_s)}"
-    return f"{seconds_text(start_s)} – {seconds_text(end_s)}"

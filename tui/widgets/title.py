@@ -7,7 +7,7 @@ from typing import Any
 
 from textual.strip import Strip
 
-from lbench.tui.draw.ink import Piece, between, line
+from lbench.tui.draw.ink import Piece, between, line, wrapped
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["Answer", "Keys", "Title", "TooSmall", "clock_text", "described", "left_text"]
@@ -56,7 +56,9 @@ def described(workload: str, params: dict[str, Any], tasks: int | None, room: in
 
 
 def _value(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _size(entry: tuple[str, str]) -> int:
@@ -96,8 +98,9 @@ class Answer(Lines):
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """One line."""
-        return [line(self.palette, [(" ", "text"), *self._pieces], width)]
+        """One line; two where the next is free and one is not enough."""
+        lines = wrapped(self._pieces, width - 2, height)
+        return [line(self.palette, [(" ", "text"), *pieces], width) for pieces in lines]
 
 
 class TooSmall(Lines):

@@ -59,7 +59,9 @@ def load_input(params: MapReduceParams, path: Path | None) -> Dataset:
     data.meta["job"] = params.job
     units = len(data["marks"]) - 1
     if params.tasks is not None and params.tasks > units:
-        data.notes.append(f"{units:,} mappers instead of {params.tasks:,}: a split has at least a row")
+        data.notes.append(
+            f"{units:,} mapper{'s' * (units > 1)} instead of {params.tasks:,}: a split has at least a row"
+        )
     return data
 
 

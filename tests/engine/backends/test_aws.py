@@ -46,6 +46,7 @@ async def test_a_call_runs_on_the_deployed_function_and_nothing_is_left_in_the_b
         assert len(aws_lambda.keys(bucket)) == 2
     assert aws_lambda.keys(bucket) == []
     assert backend.package_digest == "0" * 64 and backend.settings["stack"] == "lbench"
+    assert backend.settings["ephemeral_mb"] == 512
     assert aws_lambda.invoked == [("lbench-1769", "RequestResponse", 200)] * 2
 
 

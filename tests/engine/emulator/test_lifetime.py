@@ -289,6 +289,10 @@ def test_code_that_is_no_zip_is_one_line_and_exit_2(tmp_path: Path) -> None:
     code.write_bytes(b"no zip")
     function = {"name": "x", "handler": "a.b", "code": str(code)}
     assert "no zip file" in failing("--config", "-", stdin=json.dumps({"functions": [function]}))
+    other = code.rename(tmp_path / "code.txt")
+    function["code"] = str(other)
+    assert "neither a folder nor a .zip" in failing("--config", "-", stdin=json.dumps({"functions": [function]}))
+    function["code"] = str(other.rename(code))
     with zipfile.ZipFile(code, "w") as file:
         file.writestr("../out.py", "")
     assert "leads out" in failing("--config", "-", stdin=json.dumps({"functions": [function]}))

@@ -61,7 +61,7 @@ async def test_what_a_task_raises_is_told_in_one_line_with_its_own_frames(opened
 @pytest.mark.parametrize(
     ("function", "arguments", "kind", "says"),
     [
-        ("faults.odd", {}, "EncodingError", "a object cannot travel"),
+        ("faults.odd", {}, "EncodingError", "an object cannot travel"),
         ("faults.leave", {}, "SystemExit", "4"),
         ("faults.shy", {}, "Shy", "cannot be read"),
         ("faults.several_lines", {}, "ValueError", "first line second ? line"),

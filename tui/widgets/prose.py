@@ -1,0 +1,37 @@
+"""A sentence or two, over as many lines as they need."""
+
+from __future__ import annotations
+
+import textwrap
+
+from lbench.tui.widgets.fields import Text
+
+__all__ = ["Prose"]
+
+_INDENT = 3
+_LEAST = 20  # cells of a line; a terminal that is narrower shows other things
+
+
+class Prose(Text):
+    """Wraps what it tells to the width of the screen, or to `room`, and takes the height of it."""
+
+    def __init__(self, text: str = "", role: str = "quiet", *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._said = [(text, role)]
+        self._room: int | None = None
+
+    def tell(self, *said: tuple[str, str], room: int | None = None) -> None:
+        """Sentences with their roles, each beginning a line of its own; `room`: cells, where others stand beside."""
+        self._said, self._room = list(said), room
+        self.fit()
+
+    def fit(self) -> None:
+        """Break the lines anew."""
+        width = max(_LEAST, (self.app.size.width if self._room is None else self._room) - 2 * _INDENT)
+        lines = [(part, role) for text, role in self._said for part in textwrap.wrap(text, width) or [""]]
+        self.styles.height = len(lines)
+        self.show([[(" " * _INDENT, "text"), piece] for piece in lines])
+
+    def on_mount(self) -> None:
+        """What was given at the beginning."""
+        self.fit()
