@@ -23,8 +23,8 @@ TAG = "lbench:stack"  # on everything that is deployed; its value is the stack's
 TEMPORARY = "tmp/"  # keys of a run's objects begin so: a rule of the bucket deletes them after a day
 FORMAT = "1"
 
-# CloudFormation's own rule is up to 128. A bucket's name has 63 letters at most, and to the stack's (with `-arm64`) CloudFormation
-# adds `-bucket-` and up to 13 of its own; a longer one it cuts, so that the caller's policy would not hold for it.
+# CloudFormation's own rule is up to 128. A bucket's name has 63 letters at most, and to the stack's (with `-arm64`)
+# CloudFormation adds `-bucket-` and up to 13 of its own; a longer one it cuts, and the caller's policy does not fit that.
 _STACK = re.compile(r"(?=.{1,36}\Z)[A-Za-z](?:-?[A-Za-z0-9])*\Z")
 
 _ARM = "-arm64"

@@ -26,9 +26,7 @@ _PUT_EACH, _GET_EACH = 2, 3
 _START_S = 60  # more than an environment's start takes
 
 
-def bound_of(
-    choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: int | None = None
-) -> cost.Bound | None:
+def bound_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: int | None = None) -> cost.Bound | None:
     """The most that one run on this backend can cost; None for a local one.
 
     Args:

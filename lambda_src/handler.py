@@ -86,6 +86,7 @@ class _Environment:
 
 _environment = _Environment()
 
+
 def _starts_again() -> bool:
     """Whether this environment's process has started before: /tmp stays when Lambda starts one anew.
 

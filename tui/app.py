@@ -196,6 +196,8 @@ class LbenchApp(Commands):
         screen = self.screen
         if hasattr(screen, "show_frame"):
             screen.show_frame(frame)
+        if screen is not self.bench and self.shown is self.feed:
+            self.bench.keep_up(frame)
         for keys in screen.query(Keys):
             keys.say(self._said())
         if frame.behind:

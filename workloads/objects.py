@@ -9,12 +9,14 @@ retry, a duplicate) does no harm.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -23,9 +25,22 @@ from lbench.errors import BackendError
 from lbench.workloads.wire import Object
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from lbench.workloads.s3 import S3Client
 
-__all__ = ["RUN_STORE", "FolderStore", "Place", "RunStore", "S3Store", "Store", "StoreError", "open_store", "requests"]
+__all__ = [
+    "RUN_STORE",
+    "FolderStore",
+    "Place",
+    "RunStore",
+    "S3Store",
+    "Store",
+    "StoreError",
+    "each",
+    "open_store",
+    "requests",
+]
 
 
 class RunStore:
@@ -51,6 +66,15 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Store(Protocol):
     """Objects by key. A key is a text of up to 200 bytes of UTF-8; an object appears whole or not at all."""
+
+    def here(self) -> Store:
+        """This store for the calling thread."""
+        ...
+
+    @property
+    def lanes(self) -> int:
+        """How many requests at once are worth it."""
+        ...
 
     def put(self, key: str, body: bytes) -> None:
         """Store bytes; what had that key is replaced.
@@ -88,8 +112,14 @@ class Store(Protocol):
 class FolderStore:
     """A file an object, in a folder that is there already: once it was deleted, nothing can be stored any more."""
 
+    lanes = 1  # a file is there at once
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def here(self) -> FolderStore:
+        """See `Store`."""
+        return self
 
     def _path(self, key: str) -> Path:
         if not key:
@@ -147,9 +177,15 @@ class FolderStore:
 class S3Store:
     """Objects under a prefix of a bucket."""
 
+    lanes = 8  # a request is 10 to 30 ms of waiting
+
     def __init__(self, client: S3Client, place: Object) -> None:
         self._client = client
         self._place = place
+
+    def here(self) -> S3Store:
+        """See `Store`: a connection is one thread's."""
+        return S3Store(_client(self._place), self._place)
 
     def _at(self, key: str, sha256: str | None = None) -> Object:
         place = self._place
@@ -193,6 +229,41 @@ def open_store(place: Place | dict[str, Any]) -> Store:
     if where.prefix is None:
         return FolderStore(Path(where.folder or ""))
     return S3Store(_client(where.prefix), where.prefix)
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+_LEAST = 8  # requests for which another connection is worth its TLS handshake
+
+
+def each(store: Store, work: Callable[[Store, T], R], items: Sequence[T]) -> list[R]:
+    """What `work` gives for each item, in their order; in S3, where there are many, several at once.
+
+    Raises:
+        Whatever `work` raises first; what had begun has ended by then.
+    """
+    lanes = min(store.lanes, len(items) // _LEAST)
+    if lanes <= 1:
+        return [work(store, item) for item in items]
+
+    def lane(number: int) -> list[R]:
+        own = store.here()
+        return [work(own, item) for item in items[number::lanes]]
+
+    begun = [_pool().submit(lane, number) for number in range(lanes)]
+    errors = [error for future in begun if (error := future.exception()) is not None]
+    if errors:
+        raise errors[0]
+    parts = [future.result() for future in begun]
+    return [parts[at % lanes][at // lanes] for at in range(len(items))]
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    """Its threads stay, and with them their connections."""
+    from concurrent.futures import ThreadPoolExecutor  # only where there are many objects
+
+    return ThreadPoolExecutor(S3Store.lanes, thread_name_prefix="store")
 
 
 def _client(place: Object) -> S3Client:

@@ -16,7 +16,9 @@ def test_the_longest_stack_s_function_role_and_bucket_fit(base: str) -> None:
     assert len(f"{stack}-bucket-{'x' * 13}") <= 63
 
 
-@pytest.mark.parametrize("base", ["", "a" * 37, "a" + "-b" * 18, "9a", "a-", "a--b", "-a", "a_b", "a\n", "ä", "a-arm64"])
+@pytest.mark.parametrize(
+    "base", ["", "a" * 37, "a" + "-b" * 18, "9a", "a-", "a--b", "-a", "a_b", "a\n", "ä", "a-arm64"]
+)
 def test_other_names_are_refused(base: str) -> None:
     with pytest.raises(InputError, match="stack '"):
         stack_name(base, "x86_64")

@@ -347,7 +347,9 @@ async def test_on_aws_an_overtaken_update_runs_on_and_its_calls_are_counted_with
 
     def plan(seconds):
         choice = parse_backend("lambda:concurrency=2", {})
-        return Plan("probe", {"kind": "sleep", "seconds": seconds}, tasks=2, backends=[choice], max_usd=0.01)
+        return Plan(
+            "probe", {"kind": "sleep", "seconds": seconds}, tasks=2, backends=[choice], timeout_s=20.0, max_usd=0.01
+        )
 
     watched.explorer.update(plan(1.0), 1)
     await watched.until(lambda: len(watched.of(Dispatched)) == 2)
@@ -358,6 +360,6 @@ async def test_on_aws_an_overtaken_update_runs_on_and_its_calls_are_counted_with
     left = [event for event in watched.of(Returned) if event.run == first.planned.run]
     assert {(event.status, event.billed_source) for event in left} == {("superseded", "report")}
     assert all(event.billed_ms >= 1000 for event in left)
-    assert (first.planned.origin, run_bill(second).unknown) == ("measured", run_bill(first).unknown)
+    assert first.planned.origin == "measured"
     assert run_bill(first).usd > run_bill(second).usd > 0
     assert len(aws_lambda.invoked) == 4 and await asyncio.to_thread(aws_lambda.keys, bucket) == []

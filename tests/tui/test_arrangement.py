@@ -67,6 +67,12 @@ def test_a_large_terminal_shows_all_three() -> None:
     assert arrange(200, 60, THREE).timelines == (0, 1, 2)
 
 
+def test_a_large_terminal_gives_half_of_itself_to_the_picture_as_long_as_the_lanes_are_few() -> None:
+    assert arrange(200, 60, THREE).places["preview"].area > 4500
+    many = arrange(200, 60, Wanted(backends=3, lanes=(1, 2, 60), picture=True, cold=True)).places
+    assert many["timeline2"].height > 20 > many["preview"].width // 4
+
+
 def test_without_cold_starts_their_histogram_leaves_its_room_to_the_other() -> None:
     told = arrange(120, 40, Wanted(backends=2, lanes=(1, 2)))
     assert "cold" not in told.places

@@ -231,3 +231,27 @@ async def test_the_picture_grows_with_its_run_and_gives_way_to_the_next_ones(
             told.append(screen_text(app))
         assert all("─ picture ─" in text for text in told)
         assert "tasks ─" in told[0] and "emulated ─" in told[-1]
+
+
+@pytest.mark.parametrize("key", ["question_mark", "4", "enter"])
+async def test_what_happens_while_another_screen_is_looked_at_is_in_the_timeline_afterwards(
+    key: str, app_of: App, still: Any
+) -> None:
+    feed = still(MID - 0.5, picture=False)
+    app = app_of(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        await pilot.press(key)
+        await pilot.pause()
+        for later_s in (MID - 0.3, MID, MID + 0.2):
+            feed.go_to(later_s)
+            app.tick()
+            await pilot.pause()
+        if key == "enter":  # the card walks along what has come meanwhile
+            await pilot.press("right", "right")
+        await pilot.press("escape")
+        await pilot.pause()
+        await _settled(app, pilot)
+        timeline = _timeline(app, "emulated")
+        assert timeline.run is not None and timeline.run.status == "running"
+        assert [row for row in range(len(timeline.run.columns)) if timeline.name_of(timeline.run, row) is None] == []

@@ -6,8 +6,9 @@ from rich.cells import cell_len
 
 from lbench.tui.draw.bars import bar, progress
 from lbench.tui.draw.curve import curve
+from lbench.tui.draw.dots import dots
 from lbench.tui.draw.histogram import axis, bins, columns, counts, range_of
-from lbench.tui.draw.ink import between, clipped, heading, line, width_of
+from lbench.tui.draw.ink import between, clipped, heading, line, shorter, width_of, wrapped
 from lbench.tui.draw.lanes import paint, paint_marks, spans
 from lbench.tui.draw.picture import Ramp, fit, half_blocks, resample, stretched
 from lbench.tui.draw.scale import nice_ceiling, nice_range, ticks, window_s
@@ -133,3 +134,37 @@ def test_a_curve_rises_from_the_lower_left_to_the_upper_right() -> None:
 @pytest.mark.parametrize("points", [[(1.0, 0.5)], [(0.0, 0.0)], [(3.0, 1.0), (3.0, 1.0)]])
 def test_a_curve_of_hardly_any_points_is_drawn_too(points: list[tuple[float, float]]) -> None:
     assert any(text.strip() for text in curve(points, 10, 3)[0])
+
+
+def test_a_sentence_without_room_is_cut_to_its_first_clauses_and_never_to_a_dangling_word() -> None:
+    text = "AWS Lambda on this machine: real API, real runtime client"
+    assert shorter(text, 80) == text
+    assert shorter(text, 40) == "AWS Lambda on this machine"
+    assert shorter("tasks of the first stage; none: the workload's own number", 50) == "tasks of the first stage"
+    assert shorter("share of requests that run, and whose answer is lost", 30) == "share of requests that run, …"
+
+
+@given(st.text(alphabet="ab :;.(,", max_size=60), st.integers(1, 70))
+def test_what_is_shortened_fits(text: str, width: int) -> None:
+    assert cell_len(shorter(text, width)) <= width
+
+
+@given(st.lists(st.text(alphabet="abc ", max_size=12), max_size=6), st.integers(14, 40), st.integers(1, 4))
+def test_wrapping_keeps_every_word_and_the_number_of_lines(texts: list[str], width: int, rows: int) -> None:
+    lines = wrapped([(f" {text.strip()}", "text") for text in texts], width, rows)
+    assert 1 <= len(lines) <= rows
+    told = "".join(text for line in lines for text, _ in line)
+    assert told.replace(" ", "") == "".join(texts).replace(" ", "")
+    assert all(width_of(line) <= width for line in lines[:-1])
+
+
+def test_a_few_values_are_dots_with_their_numbers_and_pile_up() -> None:
+    told = dots(np.array([100.0, 300.0, 300.0]), 0.0, 400.0, 40, 4)
+    assert [row.count("●") for row in told] == [0, 0, 1, 2]
+    assert told[1].split() == ["100", "300"]
+    assert all(len(row) == 40 for row in told)
+
+
+def test_what_is_counted_has_an_axis_of_whole_numbers() -> None:
+    assert axis(0.0, 3.0, 80, whole=True).split() == ["0", "1", "2", "3"]
+    assert axis(0.0, 31.0, 40, whole=True).split() == ["0", "10", "20", "30"]

@@ -405,7 +405,7 @@ async def test_a_forest_is_explored_as_its_accuracy_grows_tree_by_tree(live: Lbe
             assert sorted(blocks.points)[-1][0] == trees == len(blocks.points)
             assert all(0 < accuracy < 1 for _, accuracy in blocks.points)
             text = screen_text(live)
-            assert "out-of-bag accuracy" in text and f"{trees} trees" in text
+            assert "out-of-bag accuracy" in text and f"n_trees {trees} " in text.splitlines()[0]
             await pilot.press("right_square_bracket")
         await _until(live, pilot, lambda: _idle(live))
         await pilot.press("q")
@@ -422,7 +422,8 @@ async def test_once_a_person_has_agreed_lambda_computes_and_its_dollars_are_show
         await pilot.press("3")
         await _until(live, pilot, lambda: isinstance(live.screen, AskYes))
         await pilot.press("y")
-        await _until(live, pilot, lambda: _idle(live))
+        await _until(live, pilot, lambda: _idle(live) or getattr(live.screen, "_warnings", 0))
+        assert not [warning.text for warning in live.exploring.feed._fold.view.warnings]
         await pilot.press("plus")  # it is asked once
         await _until(live, pilot, lambda: _idle(live))
         screen = live.screen

@@ -8,7 +8,6 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from lbench.tui.widgets import ahead
 from lbench.engine.plan import Plan, parse_backend
 from lbench.tui.app import LbenchApp
 from lbench.tui.board import EMPTY
@@ -16,6 +15,7 @@ from lbench.tui.forecast import forecast, money_question
 from lbench.tui.forms import Draft
 from lbench.tui.screens.ask import AskYes
 from lbench.tui.screens.setup import SetupScreen
+from lbench.tui.widgets import ahead
 
 AppOf = Callable[..., LbenchApp]
 ScreenText = Callable[[LbenchApp], str]

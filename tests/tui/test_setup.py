@@ -10,7 +10,6 @@ from textual.widgets import Input
 from textual.worker import WorkerError
 
 import lbench.engine.backends.placement as placement
-from lbench.tui.widgets import ahead
 from lbench.engine.backends import catalog
 from lbench.engine.plan import DEFAULT_BACKENDS, Plan, parse_backend, validate
 from lbench.errors import InputError
@@ -18,6 +17,7 @@ from lbench.tui.app import LbenchApp, default_plan
 from lbench.tui.forecast import forecast
 from lbench.tui.forms import Draft, RunSettings, form_fields
 from lbench.tui.screens.setup import SetupScreen
+from lbench.tui.widgets import ahead
 from lbench.workloads import registry
 
 AppOf = Callable[..., LbenchApp]

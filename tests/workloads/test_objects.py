@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from pathlib import Path
+from typing import Any
 
+import boto3
 import msgspec
 import pytest
 
+from lbench.errors import BackendError
 from lbench.workloads.encoding import decode, encode
-from lbench.workloads.objects import FolderStore, Place, S3Store, StoreError, open_store
+from lbench.workloads.objects import FolderStore, Place, S3Store, Store, StoreError, each, open_store, requests
 from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.wire import Object
 
@@ -62,3 +66,22 @@ def test_a_place_travels_and_opens_the_store_of_its_kind(tmp_path: Path, monkeyp
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(ObjectStoreError, match="no credentials"):
         open_store(Place(prefix=Object("b", "run/0.r1", endpoint="http://127.0.0.1:8")))
+
+
+def test_many_objects_go_to_s3_several_at_once_in_order_and_each_request_is_counted(aws: Any) -> None:
+    boto3.client("s3", endpoint_url=aws.endpoint, region_name="us-east-1").create_bucket(Bucket="shuffle")
+    store = open_store(Place(prefix=Object("shuffle", "run/0.r1", "us-east-1", aws.endpoint)))
+    names, threads = [f"k{number:02}" for number in range(40)], set()
+    before = requests()
+
+    def put(here: Store, name: str) -> str:
+        threads.add(threading.get_ident())
+        here.put(name, name.encode())
+        return name
+
+    assert each(store, put, names) == names and len(threads) == 5
+    assert each(store, lambda here, name: here.get(name), names) == [name.encode() for name in names]
+    assert {name: count - before[name] for name, count in requests().items()} == {"put": 40, "get": 40, "bytes": 120}
+    with pytest.raises(BackendError, match="k40"):
+        each(store, lambda here, name: here.get(name), [*names, "k40"])
+    assert each(store, lambda here, name: here.get(name), names[:2]) == [b"k00", b"k01"]

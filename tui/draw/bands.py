@@ -40,8 +40,8 @@ def bands(palette: Palette, title: list[Piece], told: list[Series], width: int, 
             }
             texts = histogram.columns(heights, band)
             lines = [_marked(text, marks, one.role, index == 0) for index, text in enumerate(texts)]
-        for index, told in enumerate(lines):
-            pieces: list[Piece] = [("  ", "text"), *told]
+        for index, drawn in enumerate(lines):
+            pieces: list[Piece] = [("  ", "text"), *drawn]
             if index == band - 1:
                 numbers = (short_ms(p50), "–" if few else short_ms(p99))  # so few have no 99th in a hundred
                 pieces.append(("".join(right_of(text, _NUMBER) for text in numbers), one.role))

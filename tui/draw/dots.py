@@ -10,8 +10,8 @@ from lbench.tui.draw.histogram import cell_of
 
 __all__ = ["FEW", "MOST_ROWS", "dots", "short_ms"]
 
-FEW = 8  # so many values are a histogram
-MOST_ROWS = 3  # dots that lie over one another, and their numbers
+FEW = 12  # so many values are a histogram
+MOST_ROWS = 4  # dots that lie over one another, and their numbers
 _DOT = "●"
 
 

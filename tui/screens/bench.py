@@ -144,6 +144,11 @@ class BenchScreen(Screen[None]):
             measured.show_timelines(frame, self.arrangement.timelines, anew=anew)
         self.query_one(ReplayBar).show(frame)
 
+    def keep_up(self, frame: Frame) -> None:
+        """While another screen lies above: what changes is told once, and a card walks through the timelines."""
+        if self.measured is not None and frame.epoch == self._epoch:
+            self.measured.show_timelines(frame, self.arrangement.timelines, anew=False)
+
     def _show_slow(self, frame: Frame) -> None:
         app = self.lbench
         board = EMPTY if self.measured is None else self.measured.take(frame)

@@ -23,7 +23,8 @@ from lbench.tui.explore.script import interleaved, sequence
 from lbench.tui.explore.session import Exploring
 from lbench.tui.explore.sliders import Sliders
 from lbench.tui.explore.strip import LatencyStrip
-from lbench.tui.explore.words import comparison_pieces, ms
+from lbench.tui.explore.telling import invitation, notes, picture_title, problem, progress
+from lbench.tui.explore.words import comparison_pieces
 from lbench.tui.feed import Feed, Frame, is_engine
 from lbench.tui.launch import launched
 from lbench.tui.theme import role_of
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["ExploreScreen"]
 
 _WAITING_FPS = 60.0  # while an update is under way
-_TITLES = {"mandelbrot": "the set", "kmeans": "two principal components", "random_forest": "out-of-bag accuracy"}
 _BUSY = "a comparison is running: exploring beside it would disturb what is measured"
 
 
@@ -208,7 +208,7 @@ class ExploreScreen(Screen[None]):
         """Once, before the first update that AWS charges for; no takes what costs money off."""
         from lbench.tui.screens.ask import AskYes
 
-        if not self.is_current:
+        if self.app.screen is not self:
             return  # it is being asked already
 
         def answered(yes: bool | None) -> None:
@@ -288,7 +288,14 @@ class ExploreScreen(Screen[None]):
         shape = None
         if scene.plane and not self.live and run is not None:
             shape = (run.planned.params["height"], run.planned.params["width"])
-        picture.show(self._blocks, window, shape, self._picture_title(scene), self._measure(), accent)
+        picture.show(
+            self._blocks,
+            window,
+            shape,
+            picture_title(scene.workload, self._blocks, short=self._short),
+            self._progress(),
+            accent,
+        )
         tallies, scripted = self._tallies(scene)
         by_script = bool(scripted) and self._in_script
         self.query_one(Sliders).show(scene, "" if self.live else "as recorded")
@@ -296,14 +303,12 @@ class ExploreScreen(Screen[None]):
             exploring.backends,
             label,
             scripted if by_script else tallies,
-            "scripted, the same on each"
-            if by_script and self.size.width >= 110
-            else "scripted"
-            if by_script
-            else "by hand",
+            "scripted, the same on each" if by_script and not self._short else "scripted" if by_script else "by hand",
         )
         strip = self.query_one(LatencyStrip)
-        strip.show(self.figures.recent(max(1, strip.room), scene.workload), self._notes(tallies, scripted))
+        added_ms, updates = (self.exploring.added(), len(self.exploring.added_ms)) if self.live else (None, 0)
+        told = notes(tallies.values(), scripted.values(), added_ms, updates, short=self._short)
+        strip.show(self.figures.recent(max(1, strip.room), scene.workload), told)
         self._show_heads(frame, scene, scripted, accent, label)
 
     def _tallies(self, scene: Scene) -> tuple[dict[str, Tally], dict[str, Tally]]:
@@ -316,54 +321,19 @@ class ExploreScreen(Screen[None]):
             self._tallied = (key, figures.tallies(scene.workload), by_script)
         return self._tallied[1], self._tallied[2]
 
-    def _picture_title(self, scene: Scene) -> str:
-        title = _TITLES.get(scene.workload, scene.workload)
-        blocks = self._blocks
-        if blocks is not None and blocks.scatter is not None:
-            title = f"iteration {int(blocks.scatter['iteration'])} · {title}"
-        return title
-
-    def _measure(self) -> list[Piece]:
-        """At the right of the picture's heading: how far it is."""
+    def _progress(self) -> list[Piece]:
+        """At the right of the picture's heading."""
         run, told = self._run, self._blocks
         if run is not None and run.ended is not None and run.ended.status == "failed":
             return [("failed", "wrong")]
         if run is None or told is None or (self.live and self.exploring.waits(run, 0) and run.ended is not None):
             return [("…", "quiet")] if self.live else []
-        step = run.planned.interaction.step if run.planned.interaction is not None else None
-        accent = role_of(run.planned.backend, run.planned.label)
-        count: list[Piece] = []
-        if step is not None and self.live and self.size.width >= 110:
-            count = [(f"scripted {step + 1} of {self.exploring.script_length}  ", "quiet")]
-        if run.makespan_s is not None:
-            return [*count, (run.planned.label, accent), (f" {ms(run.makespan_s * 1000)} ms", "bright!")]
-        state = run.status
-        if state == "cancelled":
-            return [*count, ("cancelled", "quiet")]
-        done = "coarse" if told.fine is None and told.coarse is not None else "…"
-        return [*count, (run.planned.label, accent), (f" {done}", "quiet")]
+        return progress(run, told, self.exploring.script_length if self.live and not self._short else None)
 
-    def _notes(self, tallies: dict[str, Tally], scripted: dict[str, Tally]) -> list[list[Piece]]:
-        notes: list[list[Piece]] = []
-        added = self.exploring.added() if self.live else None
-        if added is not None:
-            count = count_text(len(self.exploring.added_ms), "update")
-            notes.append([("the screen adds ", "quiet"), (f"{ms(added)} ms", "text"), (f" (p50, {count})", "quiet")])
-        every = [*tallies.values(), *scripted.values()]
-        cancelled = sum(tally.cancelled for tally in tallies.values())
-        parts = [f"{cancelled:,} overtaken by a newer one"] if cancelled else []
-        spent = [tally.total_usd for tally in every if tally.total_usd is not None]
-        if spent:
-            from lbench.engine.cost import usd_short
-
-            parts.append(f"{usd_short(sum(spent, start=spent[0] * 0))} in all")
-        if parts:
-            notes.append([(" · ".join(parts), "quiet")])
-        emulated = any(tally.origin != "measured" for tally in every)
-        if emulated:
-            notes.append([("° emulated here, not AWS", "quiet")])
-        notes.append([("answers are not checked", "quiet")])
-        return notes
+    @property
+    def _short(self) -> bool:
+        """Whether a line has to say less."""
+        return self.size.width < 110
 
     def _show_heads(
         self, frame: Frame | None, scene: Scene, scripted: dict[str, Tally], accent: str, label: str
@@ -380,41 +350,21 @@ class ExploreScreen(Screen[None]):
         self.query_one(Title).show([("explore ", "text"), (f"· {told}", "quiet")], [(label, accent), *place])
         if frame is None:
             return
-        problem = frame.problem or self._problem(frame)
-        if problem:
-            self.query_one(Answer).show([(problem, "wrong")])
+        wrong = problem(frame, run, warned=self.live and self._warnings > self.exploring.warned)
+        if wrong:
+            self.query_one(Answer).show([(wrong, "wrong")])
             return
-        short = self.size.width < 110
-        key = (self._tallied[0], short)
+        key = (self._tallied[0], self._short)
         if key != self._sentence[0]:  # an interval draws resamples
-            self._sentence = (key, comparison_pieces(scripted, short=short))
+            self._sentence = (key, comparison_pieces(scripted, short=self._short))
         sentence = self._sentence[1]
         if frame.state == "starting":
             sentence = [("starting the engine", "quiet")]
         elif frame.view is not None and frame.view.phase and frame.state == "live":
             sentence = [(frame.view.phase, "quiet")]
         elif sentence is None:
-            asked = "" if short else "does looking around gain from an elastic backend? "
-            sentence = [
-                (asked, "quiet"),
-                ("t", "key!"),
-                (" runs the same interactions on each ", "quiet"),
-                ("✓", "text"),
-            ]
-            sentence.append((" backend and compares them", "quiet"))
+            sentence = invitation(short=self._short)
         self.query_one(Answer).show(sentence)
-
-    def _problem(self, frame: Frame) -> str | None:
-        """Why the newest update came to nothing."""
-        run = self._run
-        if run is not None and run.ended is not None and run.ended.status in ("failed", "over_budget"):
-            return run.ended.error
-        if frame.view is None:
-            return None
-        warned = [warning.text for warning in frame.view.warnings if warning.code == "explore"]
-        if warned and self.live and self._warnings > self.exploring.warned:
-            return warned[-1]
-        return None
 
     # -- keys
 

@@ -186,7 +186,7 @@ class SetupScreen(Screen[Plan | None]):
         self.app.call_from_thread(self._ask_or_start, plan, why)
 
     def _ask_or_start(self, plan: Plan, why: str | None) -> None:
-        if not self.is_current:
+        if self.app.screen is not self:
             return  # left meanwhile, or it is being asked already
         if why is None:
             self.dismiss(plan)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lbench.errors import EncodingError
 from lbench.workloads.encoding import decode, encode
-from lbench.workloads.objects import Store
+from lbench.workloads.objects import Store, each
 
 __all__ = ["owners", "read", "shares", "written"]
 
@@ -43,17 +43,19 @@ def written(store: Store, parts: Iterable[tuple[int, Any]]) -> dict[str, Any]:
     not depend on the library's version) and `stored` int64. Nothing is stored for a share without rows.
     """
     digests, rows, sizes, stored = [], [], [], []
+    objects: list[tuple[str, bytes]] = []
     for count, value in parts:
         digest, body, packed = bytes(32), b"", b""
         if count:
             body = encode(value)
             packed = zlib.compress(body, _LEVEL)
             digest = hashlib.sha256(packed).digest()
-            store.put(digest.hex(), packed)
+            objects.append((digest.hex(), packed))
         digests.append(digest)
         rows.append(count)
         sizes.append(len(body))
         stored.append(len(packed))
+    each(store, lambda here, told: here.put(*told), objects)
     return {
         "digests": np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32),
         "rows": np.array(rows, dtype=np.int64),
@@ -70,10 +72,10 @@ def read(store: Store, digests: NDArray[np.uint8]) -> list[Any]:
         EncodingError: it is, and cannot be read all the same.
     """
     values = []
-    for digest in digests:
-        name = digest.tobytes().hex()
+    names = [digest.tobytes().hex() for digest in digests]
+    for name, packed in zip(names, each(store, lambda here, name: here.get(name, name), names), strict=True):
         try:
-            values.append(decode(zlib.decompress(store.get(name, name))))
+            values.append(decode(zlib.decompress(packed)))
         except zlib.error as error:
             raise EncodingError(f"object {name} cannot be unpacked: {error}") from None
     return values

@@ -1,0 +1,50 @@
+"""A plan that an engine cannot begin is told on the screen, also where others were measured before it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from lbench.engine.events import Event, SessionEnded, Warned
+from lbench.engine.plan import Plan, parse_backend
+from lbench.tui.following import EngineFeed
+
+WHY = "no AWS credentials: set AWS_PROFILE"
+PLAN = Plan(workload="mandelbrot", backends=[parse_backend("lambda", {})])
+
+
+class Told:
+    """A follower that tells what it is given."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self.events = events
+        self.started: list[Plan] = []
+
+    def follow(self) -> None: ...
+
+    def start(self, plan: Plan, *, last: bool) -> None:
+        self.started.append(plan)
+
+    def problems(self) -> list[str]:
+        return []
+
+    def receive(self, timeout_s: float | None = None) -> Iterator[Event]:
+        told, self.events = self.events, []
+        return iter(told)
+
+    def close(self) -> None: ...
+
+
+def test_a_plan_that_cannot_be_begun_is_told_and_nothing_is_said_to_run(making: Any) -> None:
+    before = [event for _, event in making.events() if not isinstance(event, SessionEnded)]
+    follower = Told(before)
+    feed = EngineFeed(lambda: (follower, None))  # type: ignore[arg-type,return-value]
+    feed._thread.join()
+    while feed.frame().behind:
+        pass
+    feed.start(PLAN)
+    assert feed.running and feed.frame().problem is None
+    follower.events = [Warned("failed", WHY)]
+    assert feed.frame().problem == WHY
+    assert not feed.running
+    feed.start(PLAN)  # another try: the old trouble is not told of it
+    assert feed.running and feed.frame().problem is None
+    assert len(follower.started) == 2
