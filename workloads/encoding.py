@@ -95,7 +95,7 @@ def _has_set(parts: Iterable[Any]) -> bool:
         elif isinstance(part, (list, tuple)):
             inside = part
         else:
-            names = getattr(part, "__struct_fields__", None) or getattr(part, "__dataclass_fields__", ())
+            names: Any = getattr(part, "__struct_fields__", None) or getattr(part, "__dataclass_fields__", ())
             inside = [getattr(part, name, None) for name in names]
         if not _PLAIN.issuperset(map(type, inside)) and _has_set(inside):
             return True

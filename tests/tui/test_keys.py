@@ -14,6 +14,7 @@ from lbench.errors import InputError
 from lbench.tui.app import LbenchApp
 from lbench.tui.feed import Frame
 from lbench.tui.following import EngineFeed
+from lbench.tui.forecast import Forecast
 from lbench.tui.recorded import RecordedFeed
 from lbench.tui.screens.help import _NAMES, HelpScreen, _classes, parts
 from lbench.tui.screens.sessions import SessionsScreen
@@ -57,6 +58,7 @@ class AtWork(EngineFeed):
 @pytest.fixture(autouse=True)
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "busy_notice", lambda: None)
+    monkeypatch.setattr(ahead, "forecast", lambda plan: Forecast(tasks=100))
     monkeypatch.setattr(LbenchApp, "start", lambda app, plan: None)  # no engine is started
 
     def refuse(on_hangup: str) -> None:
