@@ -107,7 +107,9 @@ def app_of() -> Callable[..., LbenchApp]:
     """An app on a feed, whose clock is moved by the test (`app.tick()`), not by a timer."""
 
     def make(feed: Any = None, **options: Any) -> LbenchApp:
-        return LbenchApp(feed, terminal=Terminal(fps=0.001), **options)
+        app = LbenchApp(feed, terminal=Terminal(fps=0.001), **options)
+        app.animation_level = "none"  # a test would wait for the end of each
+        return app
 
     return make
 

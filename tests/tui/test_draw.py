@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -51,6 +51,7 @@ def test_a_window_reaches_beyond_the_present_and_steps(now_s: float) -> None:
     assert window_s(now_s * 1.0001) in (window, nice_ceiling(window * 1.0001), window_s(now_s * 1.0001))
 
 
+@example([0.0, 2.2250738585e-313], 1, 1)
 @given(st.lists(st.floats(0, 1e4), min_size=1, max_size=300), st.integers(1, 120), st.integers(1, 12))
 def test_a_histogram_loses_no_value_and_its_highest_column_fills_it(values: list[float], width: int, rows: int) -> None:
     array = np.array(values)

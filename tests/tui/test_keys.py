@@ -183,6 +183,8 @@ async def test_every_key_in_the_footer_does_something(
             await ready(pilot, PLACES[place][1])
             if keys is None:
                 keys = shown_keys(app, everywhere=place in ("before the first run", "a record"))
+                if place.endswith(" of the set-up"):  # these are tried in the set-up itself
+                    keys = [told for told in keys if told[1] not in ("start", "back")]
                 keys.sort(key=lambda told: told[1] not in LEAVING)  # the last one is taken first
                 assert keys
             stack, focused = list(app.screen_stack), app.screen.focused

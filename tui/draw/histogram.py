@@ -36,7 +36,7 @@ def counts(values: NDArray[Any], low: float, high: float, width: int) -> NDArray
     if not len(values) or width <= 0:
         return np.zeros(max(width, 0), dtype=np.int64)
     many = bins(len(values), width)
-    at = ((np.asarray(values, dtype=np.float64) - low) * (many / (high - low))).astype(np.int64)
+    at = ((np.asarray(values, dtype=np.float64) - low) / (high - low) * many).astype(np.int64)
     binned = np.bincount(np.clip(at, 0, many - 1), minlength=many)
     return binned[np.arange(width) * many // width]
 
