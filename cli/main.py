@@ -119,6 +119,8 @@ def command(ctx: click.Context, no_mouse: bool, theme: str) -> None:
     For a start: `lbench` alone opens the screens (then r and Enter); `lbench run mandelbrot` does without.
     """
     if ctx.invoked_subcommand is not None:
+        given = {"no_mouse": no_mouse, "theme": theme}  # said before the subcommand's name, they hold for it too
+        ctx.default_map = {"open": given, "attach": given}
         return
     if can_show():
         ctx.exit(show(no_mouse=no_mouse, theme=theme))

@@ -41,6 +41,18 @@ def test_a_speed_replays_it(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert feed is not None and feed.frame().speed == 2.5
 
 
+def test_options_of_the_screens_may_stand_before_the_command(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, object]] = []
+    monkeypatch.setattr(open_command, "show", lambda feed, **options: shown.append(options) or 0)
+    monkeypatch.setattr(open_command, "can_show", lambda: True)
+    for told in (
+        ["--theme", "light", "--no-mouse", "open", "last"],
+        ["--theme", "dark", "open", "last", "--theme", "light", "--no-mouse"],
+    ):
+        CliRunner().invoke(command, told, standalone_mode=False)
+    assert shown == [{"theme": "light", "no_mouse": True}] * 2
+
+
 @pytest.mark.parametrize("speed", ["0", "-1", "fast", "nan", "inf"])
 def test_a_speed_that_is_none_is_refused(speed: str, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="--speed"):
