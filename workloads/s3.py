@@ -28,6 +28,7 @@ __all__ = ["ObjectStoreError", "S3Client", "credentials_from_environment"]
 
 _CHUNK = 1 << 18
 _READ = 1 << 20  # at a time, where it is known how much comes: fewer turns for the interpreter's lock
+_LARGE = 1 << 20
 _PAGE = 1000  # keys in a listing, and objects deleted by a request, at most
 _RETRIED = frozenset((408, 429, 500, 502, 503, 504))
 
@@ -378,9 +379,21 @@ def _chunks(response: http.client.HTTPResponse) -> Any:
         raise _Torn(f"{response.length} bytes are missing")
 
 
+def _room(length: int) -> memoryview:
+    """Memory for a body. A large one's pages are all asked for at once: one by one they cost as much as the copying."""
+    if length >= _LARGE:
+        import mmap
+
+        if hasattr(mmap, "MAP_POPULATE"):
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+            with contextlib.suppress(OSError):  # no memory for it: what follows may say so better
+                return memoryview(mmap.mmap(-1, length, flags=flags))
+    return memoryview(bytearray(length))
+
+
 def _whole(response: http.client.HTTPResponse, length: int, place: Object) -> memoryview:
     """A body of known length, copied once; each piece is checked while it is still in the processor's cache."""
-    body = memoryview(bytearray(length))
+    body = _room(length)
     digest, crc = hashlib.sha256(), 0
     by_crc = place.crc32 is not None
     at = 0

@@ -23,7 +23,7 @@ __all__ = ["ObjectStore"]
 
 T = TypeVar("T")
 
-_THREADS = 16  # a connection to S3 gives some 85 MB/s (AWS, "Performance guidelines for Amazon S3")
+_THREADS = 8  # more get in each other's way (measured); a connection to S3 gives some 85 MB/s
 
 
 class ObjectStore:
