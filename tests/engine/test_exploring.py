@@ -222,7 +222,8 @@ async def test_a_picture_comes_coarse_first_and_no_block_of_an_older_update_foll
     await watched.until(lambda: watched.statuses() == ["ok"])
     told = watched.of(Previewed)
     coarse = watched.view.runs["x1"].planned.interaction.coarse_tasks
-    assert coarse and {event.task < coarse for event in told[:coarse]} == {True} and len(told) == 2 * coarse
+    assert coarse and told[0].task < coarse  # dispatched first; which worker is the first to end is chance
+    assert sorted(event.task for event in told) == list(range(2 * coarse))
     for number in range(2, 12):
         watched.explorer.update(mandelbrot(-0.7 + number / 1000, 3000), number)
         await watched.until(lambda: len(watched.of(RunPlanned)) == number)  # noqa: B023
