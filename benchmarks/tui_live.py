@@ -35,7 +35,7 @@ def run(pairs: int = 15) -> list[dict[str, Any]]:
         return [
             *_beside_a_run(pairs),
             *(_load(home, 1000, 5000.0, pairs)),
-            _memory(home, max(1, pairs // 3)),
+            _memory(home, pairs),
         ]
 
 
@@ -107,7 +107,7 @@ def _load(home: Any, environments: int, per_s: float, pairs: int) -> list[dict[s
     cpu: list[float] = []
     sent: list[float] = []
     seconds: list[float] = []
-    for number in range(2 * max(2, pairs // 3)):
+    for number in range(2 * pairs):
         ssh = bool(number % 2)
         with made_up_engine(home, environments, per_s, _LOAD_S) as engine:
             screens = Screens(size=(80, 24) if ssh else (120, 40), ssh=ssh)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["LbenchApp", "default_plan"]
 
 _NEXT = ("lbench.tui.screens.setup", "lbench.tui.launch", "lbench.tui.screens.measured")  # needed by the first keys
+_BREATH_S = 0.02  # between two stretches of folding, for keys
 _HANDOVER_S = 3.0  # for an engine that is only starting to take up the plan that it was given; it needs half a second
 
 
@@ -81,6 +82,7 @@ class LbenchApp(Commands):
         self._pace = Pace(self.terminal.fps, sent=self._sent_bytes if self.terminal.remote else None)
         self._interrupted = False  # by Ctrl-C, and something still runs
         self._read_ahead = False
+        self._catching_up = False
         for palette in (DARK, LIGHT):
             self.register_theme(textual_theme(palette_of(palette.name, self.terminal.colours)))
         # Set before anything is drawn: changed later, every style is made twice before the first frame.
@@ -152,6 +154,11 @@ class LbenchApp(Commands):
         self._pace.frame()
         self._timer = self.set_timer(self._pace.interval_s, self._beat)
 
+    @property
+    def reading_every(self) -> int:
+        """Every so many frames what a person reads is made anew: twice a second, or once where frames are rare."""
+        return max(2, round(self._pace.fps / 2))
+
     def tick_if_taken(self) -> None:
         """One frame, unless the terminal has not taken the ones before."""
         driver = self._driver
@@ -200,8 +207,15 @@ class LbenchApp(Commands):
             self.bench.keep_up(frame)
         for keys in screen.query(Keys):
             keys.say(self._said())
-        if frame.behind:
-            self.set_timer(0.02, self.tick)
+        if frame.behind and not self._catching_up:
+            self._catching_up = True
+            self.set_timer(_BREATH_S, self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Fold on between the frames: what is not seen yet costs no drawing."""
+        self._catching_up = self.shown.catch_up() and bool(self.screen_stack)
+        if self._catching_up:
+            self.set_timer(_BREATH_S, self._catch_up)
 
     def _said(self) -> str:
         if self._interrupted and is_engine(self.feed) and self.feed.running:

@@ -53,7 +53,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int  # grows when the view was begun anew (another session, a seek back): caches are void
     state: FrameState
     now_s: Mapping[str, float]  # seconds since the start of each run that is under way
-    behind: bool = False  # more is known than was folded: the next frame should come soon
+    behind: bool = False  # more is known than was folded
     problem: str | None = None  # what went wrong, and what to do
     folder: Path | None = None
     replay_s: float | None = None  # where a replay is, in seconds since the session's first run
@@ -68,6 +68,10 @@ class Feed(Protocol):
 
     def frame(self, budget_s: float = BUDGET_S) -> Frame:
         """Fold what is there, for at most so long, and say what it is now."""
+        ...
+
+    def catch_up(self, budget_s: float = BUDGET_S) -> bool:
+        """Fold what is there, for at most so long; whether there is more. The next frame tells of it."""
         ...
 
     def close(self) -> None:
@@ -88,6 +92,10 @@ class NoFeed:
         return Frame(
             view=None, runs=[], touched={}, changed=False, epoch=0, state="none", now_s={}, problem=self._problem
         )
+
+    def catch_up(self, budget_s: float = BUDGET_S) -> bool:
+        """There is nothing."""
+        return False
 
     def close(self) -> None:
         """Nothing to leave."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lbench.engine.events import Dispatched, Event, Returned, RunPlanned
+from lbench.engine.events import Dispatched, Event, Returned, RunPlanned, Sampled
 from lbench.engine.session import SessionView
 from lbench.tui.feed import Frame, FrameState
 
@@ -36,6 +36,8 @@ class Fold:
         if isinstance(event, Dispatched | Returned):
             self._touched.setdefault(event.run, []).append(event.n)
             return
+        if isinstance(event, Sampled):
+            return  # the machine's condition, every second: no panel tells of it
         self._changed = True
         if isinstance(event, RunPlanned):
             if not self._planning:

@@ -156,13 +156,8 @@ class EngineFeed:
 
     def frame(self, budget_s: float = BUDGET_S) -> Frame:
         """Drain the socket, fold, and say what it is now."""
-        follower = self._follower
-        behind = False
-        if follower is not None and not self._ended:
-            behind = not self._drain(follower, budget_s)
-            if told := follower.problems():
-                self._refused(told[-1])
-        view = self._fold.view
+        behind = self.catch_up(budget_s)
+        follower, view = self._follower, self._fold.view
         if len(view.runs) < self._awaited and len(failures := self._failures()) > self._failed_before:
             self._refused(failures[-1])
         over = self._ended and not behind
@@ -181,6 +176,16 @@ class EngineFeed:
             problem=self._problem or disk_trouble(view) or never_begun(view),
             folder=self._folder,
         )
+
+    def catch_up(self, budget_s: float = BUDGET_S) -> bool:
+        """Drain the socket and fold; whether there is more than that."""
+        follower = self._follower
+        if follower is None or self._ended:
+            return False
+        behind = not self._drain(follower, budget_s)
+        if told := follower.problems():
+            self._refused(told[-1])
+        return behind
 
     def _refused(self, why: str) -> None:
         """The newest plan will have no runs."""

@@ -10,15 +10,15 @@ __all__ = ["BYTES_REMOTE", "FPS_LEAST", "SHARE", "SHARE_BUSY", "Pace"]
 FPS_LEAST = 2.0
 SHARE = 0.12  # of a core that drawing may take on a machine with idle cores
 SHARE_BUSY = 0.02  # and on one without
-BYTES_REMOTE = 6.5 * 1024  # a second that drawing may send over SSH or to tmux
+BYTES_REMOTE = 6.0 * 1024  # a second that drawing may send over SSH or to tmux
 _BUSY, _IDLE = 0.9, 0.75  # share of the machine's CPU from which on it is busy, and below which no more
-_LOOK_S = 1.0  # between two looks at the machine and at what we cost
+_LOOK_S = 0.5  # between two looks at the machine and at what we cost
 
 
 class Pace:
     """The time between two frames, from what frames cost and from how busy the cores are.
 
-    The rate is looked at once a second. It is halved as often as it must be at once, and doubled only where there is
+    The rate is looked at twice a second. It is halved as often as it must be at once, and doubled only where there is
     room to spare: a rate that wavers would be seen.
     """
 

@@ -158,18 +158,8 @@ class RecordedFeed:
     # -- frames
 
     def frame(self, budget_s: float = BUDGET_S) -> Frame:
-        """Fold what is due."""
-        self._advance()
-        self._look()
-        behind = False
-        if not self._over:
-            try:
-                behind = not self._fold_due(budget_s)
-            except (LbenchError, OSError) as error:
-                self._over = True
-                self._problem = str(error)
-            if self._over:
-                self._finish()
+        """Fold what is due, and say what it is now."""
+        behind = self.catch_up(budget_s)
         state: FrameState = "done" if self._over else "paused" if self._paused else "replay"
         first = self._first_s or 0.0
         clock = first + self._at_s
@@ -184,6 +174,21 @@ class RecordedFeed:
             replay_length_s=self._length_s if self._speed is None else self.length_s,
             speed=self._speed,
         )
+
+    def catch_up(self, budget_s: float = BUDGET_S) -> bool:
+        """Fold what is due; whether there is more than that."""
+        self._advance()
+        self._look()
+        behind = False
+        if not self._over:
+            try:
+                behind = not self._fold_due(budget_s)
+            except (LbenchError, OSError) as error:
+                self._over = True
+                self._problem = str(error)
+            if self._over:
+                self._finish()
+        return behind
 
     def _look(self) -> None:
         """From time to time: whether the record is still there."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchScreen"]
 
-_SLOW = 4  # every so many frames: what a person reads, as against what moves
-
 
 class BenchScreen(Screen[None]):
     """What runs, side by side."""
@@ -138,7 +136,7 @@ class BenchScreen(Screen[None]):
         anew = frame.epoch != self._epoch
         self._epoch = frame.epoch
         measured = self.measured if frame.view is None else self.furnish()
-        if anew or frame.changed or self._frames % _SLOW == 0:
+        if anew or frame.changed or self._frames % self.lbench.reading_every == 0:
             self._show_slow(frame)
         if measured is not None:
             measured.show_timelines(frame, self.arrangement.timelines, anew=anew)
