@@ -5,10 +5,11 @@ from __future__ import annotations
 from lbench.analysis.words import count_text, seconds_text
 from lbench.engine.session import RunView
 
-__all__ = ["LEGEND", "head_width", "lane_name", "lanes_text", "lanes_wanted", "span_text"]
+__all__ = ["LEGEND", "LONGEST_FIRST", "head_width", "lane_name", "lanes_text", "lanes_wanted", "span_text"]
 
 _PLACES = {"processes": "worker", "threads": "thread", "sequential": "worker"}
 _LETTERS = {"processes": "w", "threads": "t", "sequential": "w"}
+LONGEST_FIRST = "longest first"
 LEGEND = "░ init  ▒ fetch  ▆ compute  × error  ! throttled  ↻ retry  ▂ unused"
 
 
@@ -33,13 +34,13 @@ def lane_name(backend: str, lane: int, lanes: int) -> str:
     return f"{_LETTERS.get(backend, 'e')}{lane:0{_digits(lanes)}d}"
 
 
-def lanes_text(backend: str, lanes: int, seen: tuple[int, int], *, longest_first: bool) -> str:
-    """Like "1,000 environments (21–40), longest first"; `seen`: the place of the first in sight, and how many are."""
+def lanes_text(backend: str, lanes: int, seen: tuple[int, int]) -> str:
+    """Like "1,000 environments (21–40)"; `seen`: the place of the first in sight, and how many are."""
     told = count_text(lanes, _PLACES.get(backend, "environment"))
     first, shown = seen
     if shown < lanes:
         told += f" ({first + 1}–{first + shown})"
-    return told + ", longest first" * longest_first
+    return told
 
 
 def span_text(start_s: float, end_s: float) -> str:

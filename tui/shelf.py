@@ -25,7 +25,7 @@ from lbench.errors import LbenchError
 
 __all__ = ["Backend", "Entry", "entries", "verdict_of"]
 
-_VERSION = 1
+_VERSION = 2
 
 
 class Backend(msgspec.Struct, frozen=True):
@@ -44,9 +44,10 @@ class Entry(msgspec.Struct, frozen=True):
 
     told: Recorded
     usd: str | None = None  # what AWS charged or would charge, all runs
+    charged: bool = False  # some of that by AWS itself; else it is emulated
     verdict: list[Backend] = []  # of its last comparison
     invocations: int = 0
-    worked_out: bool = False  # whether the three above are known
+    worked_out: bool = False  # whether the four above are known
     explored: int = 0  # updates of a session that was explored: runs that are no comparison
 
     @property
@@ -124,10 +125,12 @@ def _worked_out(entry: Entry) -> Entry:
     except OSError as error:
         return Entry(msgspec.structs.replace(entry.told, error=f"it cannot be read: {error.strerror}"))
     runs = list(view.runs.values())
-    usd = total_usd(run_bill(run).usd for run in runs if run.started is not None)
+    bills = [(run, run_bill(run).usd) for run in runs if run.started is not None]
+    usd = total_usd(bill for _, bill in bills)
     done = msgspec.structs.replace(
         entry,
         usd=None if usd is None else usd_text(Decimal(usd)),
+        charged=any(bill is not None and run.planned.origin == "measured" for run, bill in bills),
         verdict=verdict_of(_last_comparison(runs)),
         invocations=sum(len(run.columns) for run in runs),
         explored=sum(run.planned.interaction is not None for run in runs),

@@ -12,8 +12,9 @@ import msgspec
 from rich.style import Style
 from textual.theme import Theme
 
-__all__ = ["DARK", "DARK_16", "LIGHT", "LIGHT_16", "Palette", "palette_of", "role_of", "textual_theme"]
+__all__ = ["DARK", "DARK_16", "EMULATED", "LIGHT", "LIGHT_16", "Palette", "palette_of", "role_of", "textual_theme"]
 
+EMULATED = "°"  # beside a figure that is not of AWS itself
 _ACCENT_NAMES = ("sequential", "threads", "processes", "emulated", "lambda", "simulated")
 
 

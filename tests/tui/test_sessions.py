@@ -151,15 +151,19 @@ async def test_sessions_of_every_state_are_listed_newest_first(
         assert "its journal is not an lbench journal" in text
 
 
-async def test_a_running_session_is_told_and_cannot_be_deleted(
-    recorded: Path, app_of: AppOf, screen_text: ScreenText
+@pytest.mark.parametrize("running", [True, False], ids=["a run is under way", "all runs have ended"])
+async def test_a_session_with_an_engine_is_told_and_cannot_be_deleted(
+    running: bool, recorded: Path, making: ModuleType, app_of: AppOf, screen_text: ScreenText
 ) -> None:
+    if running:
+        making.write_session(recorded, making.events(), until_s=9.0)
     lock = FolderLock(recorded)
     try:
         app = app_of()
         async with app.run_test(size=(120, 40)) as pilot:
             await open_sessions(pilot)
-            assert "1 running now" in screen_text(app)
+            assert ("1 running now" in screen_text(app)) == running
+            assert ("its engine is still there" in screen_text(app)) != running
             assert "delete" not in screen_text(app).splitlines()[-1]
             await pilot.press("d")
             await pilot.pause()

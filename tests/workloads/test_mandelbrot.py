@@ -152,10 +152,11 @@ def test_the_picture_is_black_inside_dark_outside_and_amber_at_the_border() -> N
     picture = WORKLOAD.picture(params, answer)
     assert picture.shape == (120, 120, 3)
     assert picture.dtype == np.uint8
-    inside = answer == 500
+    shown = answer[:, ::-1]  # in a picture x grows to the right
+    inside = shown == 500
     assert not picture[inside].any()
     assert picture[~inside].any(axis=1).all()
-    corner, border = picture[0, 0].astype(int), picture[np.where(inside, 0, answer) > 60].astype(int)
+    corner, border = picture[0, 0].astype(int), picture[np.where(inside, 0, shown) > 60].astype(int)
     assert corner.sum() < 120
     assert (border[:, 0] > border[:, 2] + 60).all()  # red far above blue: warm
 
@@ -172,6 +173,17 @@ def test_counts_far_above_the_colour_table_still_have_a_colour() -> None:
     rgb = colour(counts, 5_000_000, fit(counts, 5_000_000))
     assert rgb[0, 1].any()
     assert not rgb[0, 2].any()
+
+
+def test_what_is_looked_at_has_the_real_axis_to_the_right() -> None:
+    params = MandelbrotParams(size=60)
+    answer = WORKLOAD.reference(params, None)
+    black = ~WORKLOAD.picture(params, answer).any(axis=2)
+    (task,) = next(WORKLOAD.job(msgspec.structs.replace(params, tasks=1), None))
+    drawn = WORKLOAD.previewer(params, None).add(task, answer)["values"]
+    for inside in (black, drawn == 255):
+        middle = inside[30]  # the real axis: the period-2 bulb is left of the cardioid
+        assert middle[:30].any() and not middle[45:].any()
 
 
 def test_a_picture_that_is_all_inside_is_black() -> None:

@@ -11,8 +11,21 @@ from textual.strip import Strip
 
 from lbench.tui.theme import Palette
 
-__all__ = ["Piece", "between", "blank", "heading", "line", "put", "right_of", "shorter", "width_of", "wrapped"]
+__all__ = [
+    "HEADING_CELLS",
+    "Piece",
+    "between",
+    "blank",
+    "heading",
+    "line",
+    "put",
+    "right_of",
+    "shorter",
+    "width_of",
+    "wrapped",
+]
 
+HEADING_CELLS = 7  # of a heading, besides its title and its measure
 Piece = tuple[str, str]  # text and role; a role may end in "!" for bold: ("1.94×", "bright!")
 
 

@@ -13,7 +13,7 @@ from lbench.engine.plan import BackendChoice
 from lbench.tui.draw.ink import Piece, heading, line, put, right_of
 from lbench.tui.explore.figures import Tally
 from lbench.tui.explore.words import ms, spread
-from lbench.tui.theme import role_of
+from lbench.tui.theme import EMULATED, role_of
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["Chosen", "ExploreBackends"]
@@ -106,7 +106,10 @@ class ExploreBackends(Lines, can_focus=True):
         pieces: list[Piece] = [
             (("▐" if self.has_focus else "▶") if current else "▍", role),
             (" ✓ " if one.compared else " · ", "text" if one.compared else "quiet"),
-            (put(choice.label + ("°" if tally is not None and tally.origin != "measured" else ""), label), role + "!"),
+            (
+                put(choice.label + (EMULATED if tally is not None and tally.origin != "measured" else ""), label),
+                role + "!",
+            ),
         ]
         for column in columns:
             text = "" if tally is None else column.text(tally)

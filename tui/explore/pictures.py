@@ -99,12 +99,12 @@ class Blocks:
         levels[rows[inside]] = values[inside][:, : levels.shape[1]]
 
     def picture(self, rows: int, columns: int) -> NDArray[np.int16] | None:
-        """Fine where it has come, else coarse, at the size of a view; x grows to the right."""
+        """Fine where it has come, else coarse, at the size of a view."""
         told = None if self.coarse is None else nearest(self.coarse, rows, columns)
         if self.fine is not None:
             fine = pooled(self.fine, rows, columns)
             told = fine if told is None else np.where(fine == MISSING, told, fine)
-        return None if told is None else told[:, ::-1]
+        return told
 
 
 _SCATTER = ("iteration", "points", "labels", "centroids", "inertia")

@@ -1,7 +1,4 @@
-"""What a person looks at while exploring, and how it changes at a key: plain values, from there to a plan.
-
-The plane is shown with x growing to the right; the workload's own pictures are mirrored (`workloads.mandelbrot.plane`).
-"""
+"""What a person looks at while exploring, and how it changes at a key: plain values, from there to a plan."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from lbench.tui.explore.figures import Tally
 from lbench.tui.explore.pictures import Blocks
 from lbench.tui.explore.words import ms
 from lbench.tui.feed import Frame
-from lbench.tui.theme import role_of
+from lbench.tui.theme import EMULATED, role_of
 
 __all__ = ["invitation", "notes", "picture_title", "problem", "progress"]
 
@@ -55,14 +55,14 @@ def notes(
     by_hand = list(by_hand)
     every = [*by_hand, *scripted]
     overtaken = sum(tally.cancelled for tally in by_hand)
-    parts = [f"{overtaken:,} overtaken by a newer one"] if overtaken else []
+    parts = [f"{overtaken:,} overtaken" + ("" if short else " by a newer one")] if overtaken else []
     spent = [tally.total_usd for tally in every if tally.total_usd is not None]
     if spent:
         parts.append(f"{usd_short(sum(spent, start=Decimal(0)))} in all")
     if parts:
         told.append([(" · ".join(parts), "quiet")])
     if any(tally.origin != "measured" for tally in every):
-        told.append([("° emulated here, not AWS", "quiet")])
+        told.append([(f"{EMULATED} emulated here, not AWS", "quiet")])
     told.append([("answers are not checked", "quiet")])
     return told
 

@@ -25,8 +25,9 @@ from lbench.tui.draw.ink import Piece
 from lbench.tui.feed import Frame
 from lbench.tui.screens.ask import AskText, AskYes
 from lbench.tui.shelf import Entry, entries
+from lbench.tui.theme import EMULATED
 from lbench.tui.widgets.fields import Heading, Text
-from lbench.tui.widgets.shelf_table import ShelfTable, error_of, local_time, matches, title_of, verdict_pieces
+from lbench.tui.widgets.shelf_table import ShelfTable, error_of, local_time, matches, outcome_pieces, title_of
 from lbench.tui.widgets.title import Answer, Keys, Title
 
 if TYPE_CHECKING:
@@ -140,9 +141,11 @@ class SessionsScreen(Screen[None]):
     def _tell(self, shown: int, known: int) -> None:
         count = count_text(known, "session") if shown == known else f"{shown:,} of {count_text(known, 'session')}"
         pieces: list[Piece] = [(count, "text"), (" on this machine" + (", looking" if self._loading else ""), "quiet")]
-        running = sum(entry.told.running for entry in self._entries.values())
+        running = sum(one.told.running and one.told.runs_ended < one.told.runs for one in self._entries.values())
         if running:
             pieces += [(f" · {running} running now", "bright")]
+        if any(entry.usd is not None and not entry.charged for entry in self._entries.values()):
+            pieces.append((f" · {EMULATED} emulated here: AWS would charge it", "quiet"))
         self.query_one(Answer).show(self._said or pieces)
 
     def on_shelf_table_moved(self) -> None:
@@ -287,13 +290,17 @@ def _about(entry: Entry) -> list[list[Piece]]:
     if told.error is not None:
         return [[("   ✘ ", "wrong"), (error_of(entry), "text")], [("   ", "text"), (told.path, "quiet")]]
     machine = " · ".join(filter(None, [told.machine, told.cpu_model]))
-    state = {"complete": "complete", "running": "running now", "stopped": "stopped before it was done"}[entry.state]
+    live = "running now" if told.runs_ended < told.runs else "its engine is still there"
+    state = {"complete": "complete", "running": live, "stopped": "stopped before it was done"}[entry.state]
     count = f" · {count_text(entry.invocations, 'invocation')}" if entry.worked_out else ""
-    cost = "" if entry.usd is None else f" · {usd_short(Decimal(entry.usd))} on AWS"
+    cost = ""
+    if entry.usd is not None:
+        usd = usd_short(Decimal(entry.usd))
+        cost = f" · {usd} on AWS" if entry.charged else f" · AWS would charge {usd} (emulated)"
     return [
         [("   ", "text"), (", ".join(told.workloads), "text"), (f" on {', '.join(told.backends)}", "quiet")],
         [("   ", "text"), (f"{state} · {told.runs_ended} of {count_text(told.runs, 'run')}{count}{cost}", "quiet")],
-        [("   ", "text"), *(verdict_pieces(entry.verdict) or [("no answer yet", "quiet")])],
+        [("   ", "text"), *(outcome_pieces(entry) or [("no answer yet", "quiet")])],
         [("   ", "text"), (machine, "quiet")],
         [("   ", "text"), (told.path, "quiet")],
     ]

@@ -18,10 +18,10 @@ from lbench.engine.cost import usd_short
 from lbench.engine.journal import JOURNAL_NAME
 from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, width_of
 from lbench.tui.shelf import Backend, Entry
-from lbench.tui.theme import role_of
+from lbench.tui.theme import EMULATED, role_of
 from lbench.tui.widgets.lines import Lines
 
-__all__ = ["ShelfTable", "error_of", "local_time", "matches", "title_of", "verdict_pieces"]
+__all__ = ["ShelfTable", "error_of", "local_time", "matches", "outcome_pieces", "title_of", "verdict_pieces"]
 
 GLYPHS = {
     "complete": ("✔", "right"),
@@ -80,6 +80,13 @@ def verdict_pieces(verdict: list[Backend]) -> list[Piece]:
     return pieces
 
 
+def outcome_pieces(entry: Entry) -> list[Piece]:
+    """What a session came to: its last comparison, or how much was explored; nothing where there is no answer."""
+    if entry.explored and not entry.verdict:
+        return [(f"explored: {count_text(entry.explored, 'update')}", "text")]
+    return verdict_pieces(entry.verdict)
+
+
 def matches(entry: Entry, text: str) -> bool:
     """Whether every word of `text` is somewhere in what is told of the session."""
     told = entry.told
@@ -103,22 +110,22 @@ def _backends(entry: Entry) -> list[Piece]:
 def _cost(entry: Entry) -> list[Piece]:
     if not entry.worked_out:
         return [("…" if entry.told.error is None else "–", "quiet")]
-    return [("–", "quiet")] if entry.usd is None else [(usd_short(Decimal(entry.usd)), "text")]
+    if entry.usd is None:
+        return [("–", "quiet")]
+    return [(usd_short(Decimal(entry.usd)), "text"), (" " if entry.charged else EMULATED, "quiet")]
 
 
 def _verdict(entry: Entry) -> list[Piece]:
     if not entry.worked_out:
         return [("…", "quiet")] if entry.told.error is None else [("–", "quiet")]
-    if entry.explored and not entry.verdict:
-        return [(f"explored: {count_text(entry.explored, 'update')}", "text")]
-    return verdict_pieces(entry.verdict) or [("no answer", "quiet")]
+    return outcome_pieces(entry) or [("no answer", "quiet")]
 
 
 _COLUMNS = (
     _Column("DATE", 16, 16, 0, False, lambda one: [(local_time(one), "text")]),
     _Column("NAME", 4, 28, 3, False, lambda one: [(title_of(one) or "–", "bright" if title_of(one) else "quiet")]),
     _Column("WORKLOAD", 10, 26, 0, False, lambda one: [(", ".join(one.told.workloads) or "–", "text")]),
-    _Column("RUNS", 5, 7, 2, True, lambda one: [(f"{one.told.runs_ended}/{one.told.runs}", "text")]),
+    _Column("RUNS", 4, 7, 2, True, lambda one: [(f"{one.told.runs_ended}/{one.told.runs}", "text")]),
     _Column("COST", 8, 10, 1, True, _cost),
     _Column("VERDICT", 20, 54, 0, False, _verdict),
     _Column("BACKENDS", 10, 44, 5, False, _backends),

@@ -15,8 +15,8 @@ from textual.strip import Strip
 from lbench.engine.session import RunView
 from lbench.tui.canvas import Canvas
 from lbench.tui.draw import lanes as cells
-from lbench.tui.draw.ink import Piece, heading, line, width_of
-from lbench.tui.lanewords import LEGEND, head_width, lane_name, lanes_text, span_text
+from lbench.tui.draw.ink import HEADING_CELLS, Piece, heading, line, width_of
+from lbench.tui.lanewords import LEGEND, LONGEST_FIRST, head_width, lane_name, lanes_text, span_text
 from lbench.tui.theme import role_of
 from lbench.tui.timeline import Lanes
 from lbench.tui.timewindow import Window
@@ -289,10 +289,15 @@ class Timeline(Lines, can_focus=True):
     def _heading(self, role: str, shown: int, width: int) -> list[Piece]:
         assert self._run is not None
         planned = self._run.planned
-        count = lanes_text(planned.backend, len(self._lanes), (self._top, shown), longest_first=self.by_duration)
+        told = [lanes_text(planned.backend, len(self._lanes), (self._top, shown))]
+        if self.by_duration:
+            told = [f"{told[0]}, {LONGEST_FIRST}", LONGEST_FIRST]
         mark = "▸ " if self.has_focus else ""
-        title: list[Piece] = [(f"{mark}{planned.label}", role + "!"), (f" · {count}", role)]
         measure: list[Piece] = [(span_text(*self.window.span), "quiet")]
+        for text in told:  # the stretch of time is what must be seen
+            title: list[Piece] = [(f"{mark}{planned.label}", role + "!"), (f" · {text}", role)]
+            if width_of(title) + width_of(measure) + HEADING_CELLS <= width:
+                break
         if self.has_focus and width - width_of(title) - width_of(measure) - len(LEGEND) > 12:
             measure = [(LEGEND + "   ", "quiet"), *measure]
         return heading(title, measure, width)

@@ -20,7 +20,8 @@ _RANKS = {
     **dict.fromkeys(
         ("picture", "next error", "slowest", "task", "zoom", "field", "choose", "neighbour", "move", "compare ✓"), 2
     ),
-    **dict.fromkeys(("pan", "follow", "lane", "export", "bench", "scaling", "explore", "sessions", "compare"), 4),
+    **dict.fromkeys(("pan", "follow"), 2),  # offered only where they do something
+    **dict.fromkeys(("lane", "export", "bench", "scaling", "explore", "sessions", "compare"), 4),
 }
 _USUAL = 3
 _NARROW = 100  # columns under which a choice made by itself is told in two words

@@ -28,7 +28,10 @@ def rows_of(arguments: dict[str, Any]) -> slice:
 
 
 class Rows:
-    """Draws rows small: at most 256 columns, and of a tall picture only as many rows as a block holds."""
+    """Draws rows small: at most 256 columns, and of a tall picture only as many rows as a block holds.
+
+    In what is looked at, x grows to the right; the columns of the answer run the other way (`plane.columns`).
+    """
 
     def __init__(self, params: MandelbrotParams) -> None:
         self._height, self._width = params.shape
@@ -38,7 +41,7 @@ class Rows:
         """A task's rows as a block: brightness by the logarithm of the count, 255 inside the set."""
         where = rows_of(task.arguments)
         thin = -(-len(result) // _PREVIEW_ROWS)
-        counts = result[::thin, :: -(-self._width // _PREVIEW_COLUMNS)]
+        counts = result[::thin, :: -(-self._width // _PREVIEW_COLUMNS)][:, ::-1]
         shade = np.log1p(counts.astype(np.float32)) * (254 / np.log1p(np.float32(self._inside)))
         return {
             "kind": "rows",
@@ -114,8 +117,8 @@ class Mandelbrot(Workload[MandelbrotParams]):
         return Rows(params)
 
     def picture(self, params: MandelbrotParams, answer: NDArray[Any]) -> NDArray[np.uint8]:
-        """One pixel a point, rows and columns as computed."""
-        return colour(answer, params.max_iterations, fit(answer, params.max_iterations))
+        """One pixel a point; x grows to the right, as in the previews."""
+        return colour(answer, params.max_iterations, fit(answer, params.max_iterations))[:, ::-1]
 
     def limits(self, params: MandelbrotParams) -> Limits:
         """One stage, no S3 of its own."""

@@ -14,7 +14,7 @@ __all__ = ["columns", "deal", "rows"]
 def columns(width: int, window: Sequence[float]) -> NDArray[np.float64]:
     """The real part of each column, `x_max - (x_max - x_min) * column / width`, left to right.
 
-    The original study's plane: column 0 is x_max and x falls from there, so its pictures are mirrored. The
+    The original study's plane: column 0 is x_max and x falls from there; pictures turn it round. The
     operations are float64 in the order written, so that every machine gets the same points.
     """
     x_min, x_max = window[0], window[1]
