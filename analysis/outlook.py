@@ -30,7 +30,8 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     runs: int  # planned, with warm-up
     runs_done: int
     warmup: bool  # the run that is under way is one
-    tasks: int | None  # of the run under way, or of the last one
+    tasks: int | None  # of the run under way, or of the last one, as far as they are told
+    total: int | None  # of all its stages; None while the job decides on the way how many there will be
     tasks_done: int
     in_flight: int
     makespan_s: float | None  # median of the repeats so far
@@ -53,6 +54,7 @@ def _outlook(group: list[RunView], now_s: Mapping[str, float], bill: Bill) -> Ou
     elapsed_s = None if running is None else now_s.get(running.id)
     makespans = [run.makespan_s for run in done if run.makespan_s is not None and not run.planned.warmup]
     tasks = None if shown is None else max(shown.known_tasks, shown.planned.tasks or 0) or None
+    total = None if shown is None else _total(shown, done)
     bills = [bill(run, now_s.get(run.id)).usd for run in group if run.started is not None]
     return Outlook(
         label=planned.label,
@@ -63,11 +65,12 @@ def _outlook(group: list[RunView], now_s: Mapping[str, float], bill: Bill) -> Ou
         runs_done=len(done),
         warmup=running is not None and running.planned.warmup,
         tasks=tasks,
+        total=total,
         tasks_done=0 if shown is None else shown.finished_tasks,
         in_flight=0 if running is None else running.in_flight,
         makespan_s=statistics.median(makespans) if makespans else None,
         elapsed_s=elapsed_s,
-        left_s=_left_s(group, running, done, elapsed_s, tasks),
+        left_s=_left_s(group, running, done, elapsed_s, total),
         usd=total_usd(bills),
         failed_attempts=sum(run.failed_attempts for run in group),
     )
@@ -86,12 +89,20 @@ def _state(group: list[RunView], running: RunView | None, done: list[RunView]) -
     return "ok" if all(run.answer is not None or not run.has_answer for run in done) else "checking"
 
 
+def _total(shown: RunView, done: list[RunView]) -> int | None:
+    """The tasks of a run: as planned, else as many as it had or as a repeat before it has had."""
+    if shown.planned.tasks is not None:
+        return max(shown.known_tasks, shown.planned.tasks)
+    had = [run.known_tasks for run in done if run.status == "ok"]
+    return max(shown.known_tasks, had[-1]) if had else None
+
+
 def _left_s(
     group: list[RunView],
     running: RunView | None,
     done: list[RunView],
     elapsed_s: float | None,
-    tasks: int | None,
+    total: int | None,
 ) -> float | None:
     """The rest of this run by its tasks so far, and the runs to come at what one takes."""
     times = [run.makespan_s for run in done if run.makespan_s is not None]
@@ -100,8 +111,8 @@ def _left_s(
     if running is not None:
         if elapsed_s is None:
             return None
-        if tasks and running.finished_tasks:
-            rest_s = elapsed_s * max(0, tasks - running.finished_tasks) / running.finished_tasks
+        if total and running.finished_tasks:
+            rest_s = elapsed_s * max(0, total - running.finished_tasks) / running.finished_tasks
             if whole_s is None:
                 whole_s = elapsed_s + rest_s
         elif whole_s is not None:

@@ -182,10 +182,10 @@ def _unfinished(view: SessionView) -> list[str]:
     """How far the runs came that were stopped, and which ones never began."""
     lines = []
     for run in view.runs.values():
-        if run.status in ("cancelled", "interrupted", "over_budget"):
+        if run.started is not None and run.status in ("cancelled", "interrupted", "over_budget"):
             of = f" of {run.known_tasks}" if run.known_tasks else ""
             lines.append(f"■ {place_text(run, view)}: {run.status} after {run.finished_tasks}{of} tasks")
-    waiting = sum(run.status is None for run in view.runs.values())
+    waiting = sum(run.started is None and run.status in (None, "cancelled") for run in view.runs.values())
     if waiting and view.end is not None:
         lines.append(f"■ {count_text(waiting, 'run')} did not begin")
     return lines

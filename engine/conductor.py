@@ -44,6 +44,7 @@ class Conductor:
         self._numbers = itertools.count(1)
         self._cancelled = False
         self._budget: Budget | None = None
+        self._told: set[str] = set()  # runs of the plan whose end has been, or will be, told
         self._measuring = Measuring(folder, journal)
         self._judge = Judge(folder, journal, lambda: self._cancelled)
 
@@ -67,6 +68,7 @@ class Conductor:
         self._judge.begin()
         self._measuring.broken.clear()
         self._budget = None if plan.max_usd is None else Budget(Decimal(str(plan.max_usd)))
+        groups: list[list[PlannedRun]] = []
         try:
             job = await prepare(plan, self._folder, self._journal)
             await self._look(plan, job)
@@ -82,6 +84,7 @@ class Conductor:
                 await self._audit()
             return not self._cancelled
         finally:
+            self._pass_over(groups)
             self._cancelled = False  # here, not at the start: a cancel may come before the plan's first step
             self._journal.write(Phase(""))
             (self._folder / DATA_NAME).unlink(missing_ok=True)
@@ -171,6 +174,7 @@ class Conductor:
     def _never_started(self, group: list[PlannedRun], why: str, status: RunStatus = "failed") -> None:
         self._measuring.broken.add(group[0].choice.label)
         for run in group:
+            self._told.add(run.id)
             self._journal.write(RunEnded(run=run.id, status=status, makespan_s=None, driver=None, error=why))
 
     async def _one(self, job: Common, run: PlannedRun, backend: Backend, setup_s: float | None) -> Any:
@@ -184,7 +188,15 @@ class Conductor:
             return None
         if self._passes_over(run):  # it may have been cancelled meanwhile
             return None
+        self._told.add(run.id)
         return await self._measuring.measure(job, run, backend, setup_s, self._purse(job, run.choice))
+
+    def _pass_over(self, groups: list[list[PlannedRun]]) -> None:
+        """What was planned and will not begin has an end, too: who follows the journal would wait for it."""
+        for run in itertools.chain.from_iterable(groups):
+            if run.id not in self._told:
+                self._journal.write(RunEnded(run=run.id, status="cancelled", makespan_s=None, driver=None))
+        self._told.clear()
 
     def _passes_over(self, run: PlannedRun) -> bool:
         return self._cancelled or run.choice.label in self._measuring.broken

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from textual.binding import Binding
-from textual.events import Resize
 from textual.timer import Timer
 
 from lbench.engine.backends import catalog
@@ -118,13 +117,13 @@ class LbenchApp(Commands):
     def _sent_bytes(self) -> int:
         return self._driver.sent_bytes if isinstance(self._driver, LbenchDriver) else 0
 
-    def on_resize(self, event: Resize) -> None:
+    def _mind_size(self) -> None:
         """Over all screens but Bench, which says so itself, a message while there is no room for them."""
-        from lbench.tui.screens.small import SmallScreen
-
-        small = event.size.width < LEAST[0] or event.size.height < LEAST[1]
-        above = isinstance(self.screen, SmallScreen)
+        small = self.size.width < LEAST[0] or self.size.height < LEAST[1]
+        above = self.screen.id == "too-small"
         if small and not above and self.screen is not self.bench:
+            from lbench.tui.screens.small import SmallScreen
+
             self.push_screen(SmallScreen())
         elif above and not small:
             self.pop_screen()
@@ -145,8 +144,8 @@ class LbenchApp(Commands):
         driver = self._driver
         if isinstance(driver, LbenchDriver) and driver.hung_up:
             signal.raise_signal(signal.SIGHUP)
-        if self._interrupted and is_engine(self.feed) and self.feed.running:
-            self.action_cancel()  # again: an engine that was only loading then has not kept it
+        if self._interrupted:
+            self._interrupted = self._cancel_shown()  # again: an engine that was only loading then has not kept it
         self.tick_if_taken()
         if not self._read_ahead:  # the first frame is drawn: what `r` and Enter need is loaded before they are pressed
             self._read_ahead = True
@@ -198,6 +197,8 @@ class LbenchApp(Commands):
         """One frame."""
         if not self.screen_stack:
             return  # the app is going down
+        self._mind_size()
+        self._mind_what_is_aside()
         frame = self.shown.frame()
         self._show_explored(frame)
         screen = self.screen
@@ -211,6 +212,15 @@ class LbenchApp(Commands):
             self._catching_up = True
             self.set_timer(_BREATH_S, self._catch_up)
 
+    def _mind_what_is_aside(self) -> None:
+        """An engine that was set aside is left once it has nothing more to do."""
+        aside = self.set_aside
+        if aside is not None:
+            aside.catch_up()
+            if not aside.running:
+                aside.close()
+                self.set_aside = None
+
     def _catch_up(self) -> None:
         """Fold on between the frames: what is not seen yet costs no drawing."""
         self._catching_up = self.shown.catch_up() and bool(self.screen_stack)
@@ -218,7 +228,7 @@ class LbenchApp(Commands):
             self.set_timer(_BREATH_S, self._catch_up)
 
     def _said(self) -> str:
-        if self._interrupted and is_engine(self.feed) and self.feed.running:
+        if self._interrupted:
             return "cancelling; Ctrl-C once more leaves"
         if self.shown is not self.feed:  # while somebody explores, a frame comes when there is something to see
             return self.terminal.said
@@ -285,12 +295,18 @@ class LbenchApp(Commands):
 
     def action_interrupt(self) -> None:
         """Ctrl-C: cancel what runs, or leave where nothing does; once more leaves at once."""
-        running = is_engine(self.feed) and self.feed.running
-        if running and not self._interrupted:
+        if not self._interrupted and self._cancel_shown():
             self._interrupted = True
-            self.action_cancel()
         else:
-            self.action_leave(EXIT_CODES[signal.SIGINT] if running else 0)
+            self.action_leave(EXIT_CODES[signal.SIGINT] if self._interrupted else 0)
+
+    def _cancel_shown(self) -> bool:
+        """Stop what runs in what is on the screen; whether there is anything."""
+        feed = self.shown
+        if not (is_engine(feed) and feed.running):
+            return False
+        feed.command("cancel")
+        return True
 
     def action_suspend_process(self) -> None:
         """Ctrl-Z: back to the shell until `fg`; the engine goes on."""

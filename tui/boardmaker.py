@@ -99,10 +99,10 @@ def _row(look: Outlook, comparison: Comparison, group: list[RunView]) -> Row:
         warm = warm[np.isfinite(warm)]
         if len(warm):
             p50, p99 = (float(value) for value in np.quantile(warm, (0.5, 0.99)))
-    if summary.makespan_s is None and look.elapsed_s and look.tasks and look.tasks_done and comparison.baseline:
+    if summary.makespan_s is None and look.elapsed_s and look.total and look.tasks_done and comparison.baseline:
         base = comparison[comparison.baseline].makespan_s
-        if base is not None and look.tasks_done * 10 >= look.tasks:
-            speedup = base.value / (look.elapsed_s * look.tasks / look.tasks_done)
+        if base is not None and look.tasks_done * 10 >= look.total:
+            speedup = base.value / (look.elapsed_s * look.total / look.tasks_done)
     return Row(look, summary, run, group, p50, p99, speedup)
 
 
@@ -118,8 +118,8 @@ def _expected(rows: list[Row], bills: Mapping[str, RunCost]) -> Decimal | None:
         over = total_usd(bills[run.id].usd for run in row.runs if run.id in bills) or Decimal(0)
         to_come = sum(run.ended is None for run in row.runs)
         one = summary.usd
-        if one is None and look.tasks and look.tasks_done:
-            one = (look.usd - over) * Decimal(look.tasks) / Decimal(look.tasks_done)
+        if one is None and look.total and look.tasks_done:
+            one = (look.usd - over) * Decimal(look.total) / Decimal(look.tasks_done)
         if one is None:
             return None
         told.append(max(look.usd, over + one * to_come))

@@ -55,8 +55,11 @@ class Commands(App[int]):
         from lbench.tui.recorded import RecordedFeed
 
         aside = self.set_aside
-        if is_engine(self.feed) and self.feed.folder == folder and not self.feed.over:
+        own = is_engine(self.feed) and self.feed.folder == folder and not self.feed.over
+        if own and is_engine(self.feed) and self.feed.running:
             pass
+        elif own:  # it is idle, and is left: what it has measured can be replayed
+            self.show_feed(RecordedFeed.of(folder))
         elif aside is not None and aside.folder == folder and not aside.over:
             self.set_aside = None
             self.show_feed(aside)

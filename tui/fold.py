@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lbench.engine.events import Dispatched, Event, Returned, RunPlanned, Sampled
+from lbench.engine.events import Dispatched, Event, Previewed, Returned, RunPlanned, Sampled
 from lbench.engine.session import SessionView
 from lbench.tui.feed import Frame, FrameState
 
 __all__ = ["Fold"]
+
+
+_epochs = itertools.count(1)  # one for each session that is shown, so that nothing of one is taken for another's
 
 
 class Fold:
@@ -18,17 +22,16 @@ class Fold:
 
     def __init__(self) -> None:
         self.view = SessionView()
-        self.epoch = 0
+        self.epoch = next(_epochs)
         self.newest: list[str] = []  # ids of the runs that were planned together last
         self._touched: dict[str, list[int]] = {}
         self._changed = True
+        self._pictured = False
         self._planning = False
 
     def reset(self) -> None:
         """Begin anew, for a seek back or another session."""
-        epoch = self.epoch + 1
         self.__init__()  # type: ignore[misc]
-        self.epoch = epoch
 
     def take(self, event: Event) -> None:
         """Fold one event."""
@@ -38,6 +41,9 @@ class Fold:
             return
         if isinstance(event, Sampled):
             return  # the machine's condition, every second: no panel tells of it
+        if isinstance(event, Previewed):
+            self._pictured = True
+            return
         self._changed = True
         if isinstance(event, RunPlanned):
             if not self._planning:
@@ -65,13 +71,14 @@ class Fold:
             runs=[runs[run] for run in self.newest],
             touched=self._touched,
             changed=self._changed,
+            pictured=self._pictured,
             epoch=self.epoch,
             state=state,
             now_s=now_s,
             **more,
         )
         self._touched = {}
-        self._changed = False
+        self._changed = self._pictured = False
         return told
 
     def note_change(self) -> None:

@@ -42,6 +42,7 @@ class EngineFeed:
         self._follower: Follower | None = None
         self.engine: Engine | None = None  # if this process has started it
         self._problem: str | None = None
+        self._refusal: tuple[str, int] | None = None  # of the newest plan, and how many runs had ended then
         self._ended = False
         self._closed = False
         self.left_running = False  # a run was under way when we left
@@ -78,7 +79,7 @@ class EngineFeed:
     def start(self, plan: Plan) -> None:
         """Have a plan carried out; the engine waits for further ones after it."""
         with self._lock:
-            self._problem = None
+            self._problem = self._refusal = None
         self._awaited = len(self._fold.view.runs) + 1
         self._failed_before = len(self._failures())
         self._give(lambda follower: follower.start(plan, last=False))
@@ -91,7 +92,7 @@ class EngineFeed:
         """Have the newest interaction computed, in place of all before; several plans: one after the other."""
         told = [msgspec.to_builtins(plan) for plan in plans]
         with self._lock:
-            self._problem = None
+            self._problem = self._refusal = None
         if len(told) == 1:
             self._give(lambda follower: follower.command("explore", plan=told[0], generation=generation))
         else:
@@ -173,7 +174,7 @@ class EngineFeed:
             state,
             now_of(view, time.time()),
             behind=behind,
-            problem=self._problem or disk_trouble(view) or never_begun(view),
+            problem=self._problem or self._still_refused or disk_trouble(view) or never_begun(view),
             folder=self._folder,
         )
 
@@ -187,9 +188,18 @@ class EngineFeed:
             self._refused(told[-1])
         return behind
 
+    @property
+    def _runs_ended(self) -> int:
+        return sum(run.ended is not None for run in self._fold.view.runs.values())
+
+    @property
+    def _still_refused(self) -> str | None:
+        """Why the newest plan was not taken, until what runs instead comes to something."""
+        return self._refusal[0] if self._refusal is not None and self._refusal[1] == self._runs_ended else None
+
     def _refused(self, why: str) -> None:
         """The newest plan will have no runs."""
-        self._problem = why
+        self._refusal = (why, self._runs_ended)
         self._awaited = 0
         self._fold.note_change()
 
@@ -198,11 +208,11 @@ class EngineFeed:
         end = time.perf_counter() + budget_s
         while True:
             left = end - time.perf_counter()
-            if left <= 0 or not self._fold.take_for(self._rest, left):
-                return False
-            before = self._fold.view.events
-            self._rest = follower.receive(0.0)
             try:
+                if left <= 0 or not self._fold.take_for(self._rest, left):
+                    return False
+                before = self._fold.view.events
+                self._rest = follower.receive(0.0)
                 if not self._fold.take_for(self._rest, left):
                     return False
             except EngineLostError as error:

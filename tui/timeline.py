@@ -30,27 +30,36 @@ class Lanes:
         self._of_environment: dict[int, int] = {}
         self._counts: list[int] = []  # by lane: how many invocations are in it
         self._busy: list[int] = []  # by lane: how many are running in it
-        self._free: list[int] = []  # lanes that became free, the latest last (Lambda, too, takes it first); some stale
+        self._free: dict[
+            int, None
+        ] = {}  # lanes that became free, the latest last (Lambda, too, takes it first); some stale
 
     def __len__(self) -> int:
         return len(self.environments)
 
     def of_rows(self) -> NDArray[np.int32]:
-        """Lane of each row, -1 where there is none."""
-        return self._of_row[: len(self.run.columns)]
+        """Lane of each row, -1 where there is none; also of rows that were folded since the last update."""
+        count = self._reach()
+        return self._of_row[:count]
 
     def odd(self) -> NDArray[np.bool_]:
         """Whether each row is the second, fourth... of its lane: neighbours differ."""
-        return self._odd[: len(self.run.columns)]
+        count = self._reach()
+        return self._odd[:count]
 
-    def update(self, rows: list[int]) -> NDArray[np.int32]:
-        """Place the rows that began, and move those that ended; returns those that have ended."""
-        columns = self.run.columns
-        count = len(columns)
+    def _reach(self) -> int:
+        """How many rows there are by now; there is a place for each."""
+        count = len(self.run.columns)
         if count > len(self._of_row):
             size = max(count, int(len(self._of_row) * 1.25) + 64)
             self._of_row = _grown(self._of_row, size, -1)
             self._odd = _grown(self._odd, size, 0)
+        return count
+
+    def update(self, rows: list[int]) -> NDArray[np.int32]:
+        """Place the rows that began, and move those that ended; returns those that have ended."""
+        columns = self.run.columns
+        self._reach()
         if not rows:
             return np.empty(0, dtype=np.int32)
         unique = np.unique(np.asarray(rows, dtype=np.int32))
@@ -99,7 +108,11 @@ class Lanes:
         if self.environments[lane] < 0 and not self._counts[lane]:
             self._give_up(lane)
         else:
-            self._free.append(lane)
+            self._freed(lane)
+
+    def _freed(self, lane: int) -> None:
+        self._free.pop(lane, None)
+        self._free[lane] = None
 
     def _give_up(self, lane: int) -> None:
         """Take an empty lane away; the last one takes its place."""
@@ -113,7 +126,7 @@ class Lanes:
             if self.environments[lane] >= 0:
                 self._of_environment[self.environments[lane]] = lane
             if self._busy[lane] <= 0:
-                self._free.append(lane)
+                self._freed(lane)
             self.version += 1
         self.environments.pop()
         self._counts.pop()
@@ -132,7 +145,7 @@ class Lanes:
 
     def _free_lane(self) -> int:
         while self._free:
-            lane = self._free.pop()
+            lane, _ = self._free.popitem()
             if lane < len(self._busy) and self._busy[lane] <= 0:
                 return lane
         return self._new(-1)

@@ -41,3 +41,19 @@ def test_a_run_is_done_when_its_answer_is_checked(make_events: Make, flat_bill: 
     assert told(unchecked, {}, flat_bill).state == "checking"
     assert told(events, {}, flat_bill).state == "ok"
     assert told(make_events({"sequential": [4.0]}, ok=False), {}, flat_bill).state == "failed"
+
+
+def test_a_job_that_decides_on_the_way_how_many_tasks_it_has_tells_no_time_left_before_a_repeat_has_told(
+    make_events: Make, flat_bill: Bill
+) -> None:
+    events = make_events({"processes": [4.0, 4.0]}, invocations=[{}] * 4)
+    for event in events:
+        if isinstance(event, RunPlanned):
+            event.tasks = None
+    first_end = next(number for number, event in enumerate(events) if isinstance(event, RunEnded))
+    planned = [event for event in events if isinstance(event, RunPlanned)]
+    one = told([*events[:first_end][:-2], *planned[1:]], {"r1": 3.0}, flat_bill)
+    assert (one.tasks, one.total, one.left_s) == (4, None, None)
+    again = next(number for number, event in enumerate(events) if isinstance(event, RunEnded) and event.run == "r2")
+    one = told(events[: again - 2], {"r2": 3.0}, flat_bill)
+    assert (one.total, one.left_s) == (4, pytest.approx(1.0))

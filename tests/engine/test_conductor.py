@@ -202,8 +202,9 @@ async def test_a_run_that_failed_is_not_repeated_and_the_others_go_on(stage, fak
     assert await stage.carry_out(stage.plan("a", "b", repeats=3))
     ended = stage.of(RunEnded)
     assert [(event.run, event.status) for event in ended] == [
-        ("r1", "failed"), ("r4", "ok"), ("r5", "ok"), ("r6", "ok"),
+        ("r1", "failed"), ("r4", "ok"), ("r5", "ok"), ("r6", "ok"), ("r2", "cancelled"), ("r3", "cancelled"),
     ]  # fmt: skip
+    assert [event.run for event in stage.of(RunStarted)] == ["r1", "r4", "r5", "r6"]
     assert "ValueError" in ended[0].error and ended[0].makespan_s is None
 
 
@@ -240,7 +241,8 @@ async def test_a_cancel_ends_the_run_and_starts_no_other(stage, fakes, number):
             conductor.cancel()
 
     assert not await stage.carry_out(stage.plan("a", "b", repeats=3), during)
-    assert [(event.run, event.status) for event in stage.of(RunEnded)] == [("r1", "cancelled")]
+    assert [(event.run, event.status) for event in stage.of(RunEnded)] == [(f"r{n}", "cancelled") for n in range(1, 7)]
+    assert [event.run for event in stage.of(RunStarted)] == ["r1"]
     assert stage.view.runs["r1"].in_flight == 0
     assert stage.order == ["a"]
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchScreen"]
 
+_LEFT = 13  # cells of " · 10 s left": what is before it stands still when a digit goes
+
 
 class BenchScreen(Screen[None]):
     """What runs, side by side."""
@@ -138,6 +140,8 @@ class BenchScreen(Screen[None]):
         measured = self.measured if frame.view is None else self.furnish()
         if anew or frame.changed or self._frames % self.lbench.reading_every == 0:
             self._show_slow(frame)
+        elif frame.pictured and measured is not None:
+            measured.show_picture(frame)
         if measured is not None:
             measured.show_timelines(frame, self.arrangement.timelines, anew=anew)
         self.query_one(ReplayBar).show(frame)
@@ -178,7 +182,7 @@ class BenchScreen(Screen[None]):
         if board.elapsed_s is not None:
             right.append((f" · {clock_text(board.elapsed_s)}", "quiet"))
         if board.left_s and frame.now_s:
-            right.append((f" · {left_text(board.left_s)} left", "text"))
+            right.append((f" · {left_text(board.left_s)} left".rjust(_LEFT), "text"))
         told = described(board.workload, board.params, board.tasks, width - width_of(right))
         return [(told, "text")], right
 

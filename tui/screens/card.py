@@ -51,7 +51,8 @@ class CardScreen(Screen[None]):
         Binding("escape,enter", "dismiss", "back", key_display="esc"),
     ]
 
-    def __init__(self, run: RunView, row: int, step: Callable[[int], int | None]) -> None:
+    def __init__(self, run: RunView, row: int, step: Callable[[int], int | None] | None) -> None:
+        """`step` None: there is no timeline to walk through."""
         super().__init__(id="card")
         self._card = _Card(run, row)
         self._step = step
@@ -96,9 +97,13 @@ class CardScreen(Screen[None]):
         )
         self._card.fit()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that would do nothing are not offered."""
+        return action != "step" or self._step is not None
+
     def action_step(self, by: int) -> None:
         """Another invocation."""
-        row = self._step(by)
+        row = None if self._step is None else self._step(by)
         if row is not None:
             self._card.row = row
             self._show()

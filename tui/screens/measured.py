@@ -70,10 +70,10 @@ class Measured:
     def take(self, frame: Frame) -> Board:
         """What a person reads of it, as against what moves."""
         self.board = self._maker.make(frame)
-        self._gather(frame)
+        self.show_picture(frame)
         return self.board
 
-    def _gather(self, frame: Frame) -> None:
+    def show_picture(self, frame: Frame) -> None:
         """The newest picture there is: of the run under way once it has begun one, else of the last that has."""
         runs = [run for run in frame.runs if run.previews]
         if not runs:
@@ -108,22 +108,27 @@ class Measured:
 
     def inspected(self) -> tuple[RunView, int] | None:
         """The selected, else the slowest of the run that is looked at."""
-        if self.selected is not None and self.selected[0] in self.runs:
-            return self.selected
+        if self._still_selected is not None:
+            return self._still_selected
         run = self._looked_at()
         row = None if run is None else slowest(run)
         return None if run is None or row is None else (run, row)
+
+    @property
+    def _still_selected(self) -> tuple[RunView, int] | None:
+        """The selected invocation while its run is shown; the next repeat has another."""
+        return self.selected if self.selected is not None and self.selected[0] in self.runs else None
 
     def show_inspect(self) -> None:
         """Tell of it; or of a backend that failed."""
         failed = self._failed()
         chosen = self.inspected()
-        if failed is not None and self.selected is None:
+        if failed is not None and self._still_selected is None:
             self.inspect.show_failure(failed.label, failed.summary.backend, str(failed.summary.error))
         elif chosen is None:
             self.inspect.show(None, None, "", selected=False)
         else:
-            self.inspect.show(*chosen, self.place_of(*chosen), selected=self.selected is not None)
+            self.inspect.show(*chosen, self.place_of(*chosen), selected=self._still_selected is not None)
 
     def _failed(self) -> Row | None:
         """A backend that failed, if the person has chosen none or this one."""
@@ -154,13 +159,11 @@ class Measured:
             return None
         run, row = chosen
         timeline = next((one for one in self.timelines if one.run is run), None)
-        return CardScreen(run, row, _stepper(timeline, run, row))
+        return CardScreen(run, row, None if timeline is None else _stepper(timeline, run, row))
 
 
-def _stepper(timeline: Timeline | None, run: RunView, row: int) -> Callable[[int], int | None]:
+def _stepper(timeline: Timeline, run: RunView, row: int) -> Callable[[int], int | None]:
     """Walks from invocation to invocation through the timeline, so that its selection goes along."""
-    if timeline is None:
-        return lambda by: None
     timeline.choose(row)
 
     def step(by: int) -> int | None:

@@ -48,7 +48,7 @@ class Cost(Lines):
                 amounts.append((usd_short(bound, up=True), "text", "can't be passed"))
             else:
                 amounts.append(("no bound", "text", ""))
-            size = max(len(amount) for amount, _, _ in amounts)
+            size = max(9, *(len(amount) for amount, _, _ in amounts))  # what grows by a digit moves nothing
             texts += [[(amount.ljust(size), role), (f" {what}", "quiet")] for amount, role, what in amounts]
             if board.items:
                 parts = [f"{name} {usd_short(usd).removeprefix('$0')}" for name, usd in board.items.items()]

@@ -13,7 +13,7 @@ from lbench.analysis.words import percent_text, seconds_text, times_text
 from lbench.engine.cost import usd_short
 from lbench.tui.board import EMPTY, Board, Row
 from lbench.tui.draw.bars import progress
-from lbench.tui.draw.ink import Piece, line, put, right_of, shorter, width_of
+from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, shorter, width_of
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 
@@ -52,9 +52,15 @@ def _runs(row: Row, width: int) -> list[Piece]:
 def _tasks(row: Row, width: int) -> list[Piece]:
     look = row.outlook
     total = look.tasks or 0
-    count = f"{look.tasks_done:,}/{total:,}" if total else ""
-    bar = max(4, width - 8)
-    return [*progress(look.tasks_done, total, bar, role_of(look.backend, look.label)), (f" {count}", "text")]
+    role = role_of(look.backend, look.label)
+    if not total:
+        return progress(0, 0, width - _COUNT - 1, role)
+    count = f"{look.tasks_done:,}/{total:,}".rjust(max(_COUNT, 2 * len(f"{total:,}") + 1))
+    bar = width - 1 - len(count)
+    if bar >= _LEAST_BAR:
+        return [*progress(look.tasks_done, total, bar, role), (f" {count}", "text")]
+    share = f"{look.tasks_done * 100 // total}%".rjust(4)  # so many that there is no room for them
+    return [*progress(look.tasks_done, total, width - 1 - len(share), role), (f" {share}", "text")]
 
 
 def _makespan(row: Row, width: int) -> list[Piece]:
@@ -145,6 +151,8 @@ _COLUMNS = (  # title, least width, at the right end?, rank, cell
     _Column("ANSWER", 7, True, 1, _answer),
 )
 _GAP = 1
+_COUNT = 7  # cells of "100/100"
+_LEAST_BAR = 4
 _LABEL = 11
 
 
@@ -221,7 +229,7 @@ class BackendTable(Lines, can_focus=True):
     def _line(self, number: int, row: Row, chosen: list[_Column], widths: list[int], width: int) -> Strip:
         pieces = self._head(number, row.summary.backend, row.label, widths[0])
         for column, size in zip(chosen, widths[1:], strict=True):
-            cell = column.cell(row, size)
+            cell = clipped(column.cell(row, size), size)
             pad = (" " * max(0, size - width_of(cell)), "text")
             pieces.append((" " * _GAP, "text"))
             pieces += [pad, *cell] if column.right else [*cell, pad]

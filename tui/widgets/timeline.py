@@ -162,7 +162,7 @@ class Timeline(Lines, can_focus=True):
             place, at_s = self._top, self.window.start_s
         else:
             lane = int(self._lanes.of_rows()[self.selected])
-            place = max(0, min(len(order) - 1, order.index(lane) + by))
+            place = max(0, min(len(order) - 1, order.index(lane) + by)) if lane in order else self._top
             at_s = sum(self._canvas.extent(self.selected, self._now_s)) / 2
         self._go(self._walk.at(order[place], at_s))
 

@@ -1,0 +1,237 @@
+"""Sessions that grow, end or are exchanged while they are on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from lbench.engine.events import Event, RunEnded, RunPlanned, SessionEnded
+from lbench.engine.plan import Plan, parse_backend
+from lbench.errors import EngineLostError
+from lbench.tui.app import LbenchApp
+from lbench.tui.feed import NoFeed
+from lbench.tui.following import EngineFeed
+from lbench.tui.recorded import RecordedFeed
+from lbench.tui.screens.card import CardScreen
+from lbench.tui.screens.small import SmallScreen
+from lbench.tui.widgets.timeline import Timeline
+
+App = Callable[..., LbenchApp]
+Text = Callable[[LbenchApp], str]
+PLAN = Plan(workload="mandelbrot", backends=[parse_backend("sequential", {})])
+
+
+class Follower:
+    """Tells what it is given, a list of events at a time; an error in it is raised when it is reached."""
+
+    def __init__(self, *told: list[Event | Exception]) -> None:
+        self.told = list(told)
+        self.commands: list[str] = []
+        self.closed = False
+
+    def follow(self) -> None: ...
+
+    def start(self, plan: Plan, *, last: bool) -> None: ...
+
+    def command(self, name: str) -> None:
+        self.commands.append(name)
+
+    def problems(self) -> list[str]:
+        return []
+
+    def receive(self, timeout_s: float | None = None) -> Iterator[Event]:
+        for event in self.told.pop(0) if self.told else []:
+            if isinstance(event, Exception):
+                raise event
+            yield event
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def feed_of(follower: Follower, folder: Path | None = None) -> EngineFeed:
+    feed = EngineFeed(lambda: (follower, None), folder)  # type: ignore[arg-type,return-value]
+    feed._thread.join()
+    return feed
+
+
+def events_of(making: ModuleType, **options: Any) -> list[Event | Exception]:
+    return [event for _, event in making.events(**options)]
+
+
+async def settled(app: LbenchApp, pilot: Any, ticks: int = 4) -> None:
+    for _ in range(ticks):
+        app.tick()
+        await pilot.pause()
+
+
+async def test_a_timeline_is_drawn_while_more_is_folded_than_it_was_told_of(
+    making: ModuleType, tmp_path: Path, app_of: App
+) -> None:
+    folder = making.write_session(tmp_path / "made", making.events(tasks=1000, repeats=1))
+    feed = RecordedFeed.of(folder)
+    app = app_of(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        while not feed.frame(0.0001).runs or not feed._fold.view.runs["r1"].columns["task"].size:
+            pass
+        await settled(app, pilot, 1)
+        timeline = next(one for one in app.screen.query(Timeline) if one.run is not None)
+        while feed.catch_up(0.001):
+            await pilot.resize_terminal(120, 39 if app.size.height == 40 else 40)
+            timeline.action_slowest()
+            timeline.action_sort()
+            timeline.action_lane(1)
+            await pilot.pause()
+        await settled(app, pilot)
+
+
+def test_an_engine_that_ends_while_a_viewer_is_behind_is_told_and_crashes_nothing(making: ModuleType) -> None:
+    told = [event for event in events_of(making, tasks=3000) if not isinstance(event, SessionEnded)]
+    feed = feed_of(Follower([*told, EngineLostError("the engine has gone")]))
+    for _ in range(10_000):
+        frame = feed.frame(0.0005)
+        if frame.state == "lost":
+            break
+    assert frame.state == "lost" and "the engine has gone" in str(frame.problem)
+
+
+async def test_two_sessions_of_one_shape_are_not_taken_for_each_other(
+    making: ModuleType, tmp_path: Path, app_of: App, screen_text: Text
+) -> None:
+    quick = making.Kind("processes", 2, task_s=0.0655)
+    slow = making.Kind("processes", 2, task_s=0.262)
+    folders = [
+        making.write_session(tmp_path / name, making.events((making.SEQUENTIAL, kind), identity=name))
+        for name, kind in (("20261122-120000-0001", quick), ("20261122-120000-0002", slow))
+    ]
+    app = app_of(RecordedFeed.of(folders[0]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(app, pilot)
+        assert "1.9" in screen_text(app).splitlines()[1]
+        app.open_session(folders[1])
+        await settled(app, pilot)
+        assert "0.50×" in screen_text(app).splitlines()[1]
+
+
+async def test_a_backend_that_failed_is_told_although_an_invocation_of_an_older_run_was_selected(
+    making: ModuleType, still: Any, app_of: App, screen_text: Text
+) -> None:
+    told = making.events(failing="emulated")
+    ends = [(at - making.START) / timedelta(seconds=1) for at, event in told if isinstance(event, RunEnded)]
+    feed = still((ends[4] + ends[5]) / 2, failing="emulated", picture=False)  # in the last run of processes
+    app = app_of(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(app, pilot)
+        shown = [one for one in app.screen.query(Timeline) if one.run is not None]
+        shown[-1].focus()
+        await pilot.press("right")
+        feed.go_to(None)
+        await settled(app, pilot, 8)
+        assert "emulated failed" in screen_text(app)
+
+
+async def test_an_engine_that_was_set_aside_is_left_once_it_has_ended(
+    making: ModuleType, recorded: Path, app_of: App
+) -> None:
+    begun = [event for event in events_of(making) if not isinstance(event, RunEnded | SessionEnded)]
+    follower = Follower(begun)
+    feed = feed_of(follower, recorded)
+    app = app_of(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(app, pilot)
+        app.show_feed(RecordedFeed.of(recorded))
+        assert app.set_aside is feed and feed.running
+        follower.told.append([EngineLostError("it has gone")])
+        await settled(app, pilot)
+        assert app.set_aside is None and follower.closed
+        assert app.farewell() is None
+
+
+async def test_what_an_idle_engine_has_measured_can_be_opened_as_a_record(
+    making: ModuleType, recorded: Path, app_of: App
+) -> None:
+    follower = Follower([event for event in events_of(making) if not isinstance(event, SessionEnded)])
+    app = app_of(feed_of(follower, recorded))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(app, pilot)
+        app.open_session(recorded)
+        await settled(app, pilot)
+        assert isinstance(app.feed, RecordedFeed) and follower.closed
+
+
+def test_a_refused_plan_is_told_until_the_next_run_ends(making: ModuleType) -> None:
+    told = [event for event in events_of(making) if not isinstance(event, SessionEnded)]
+    ends = [index for index, event in enumerate(told) if isinstance(event, RunEnded)]
+    follower = Follower(told[: ends[0]])
+    feed = feed_of(follower)
+    feed.frame(1.0)
+    feed._refused("a plan is being carried out: cancel it first")
+    assert feed.frame().problem == "a plan is being carried out: cancel it first"
+    follower.told.append(told[ends[0] : ends[1]])
+    assert feed.frame(1.0).problem is None
+
+
+async def test_ctrl_c_cancels_what_is_on_the_screen_and_forgets_it_when_nothing_runs(
+    making: ModuleType, app_of: App
+) -> None:
+    told = [event for event in events_of(making) if not isinstance(event, SessionEnded)]
+    last = max(index for index, event in enumerate(told) if isinstance(event, RunEnded))
+    follower = Follower(told[:last])
+    app = app_of(feed_of(follower))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(app, pilot)
+        app.action_interrupt()
+        assert follower.commands == ["cancel"]
+        follower.told.append(told[last:])
+        await settled(app, pilot)
+        app._beat()
+        app._beat()
+        assert follower.commands[2:] == [] and app._said() == ""
+
+
+@pytest.mark.parametrize("tasks", [1, 99, 1_000, 12_345, 100_000])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids="{0[0]}x{0[1]}".format)
+async def test_the_table_stays_in_line_however_many_tasks_there_are(
+    tasks: int, size: tuple[int, int], making: ModuleType, app_of: App, screen_text: Text
+) -> None:
+    told = events_of(making, tasks=4)
+    for event in told:
+        if isinstance(event, RunPlanned):
+            event.tasks = tasks
+    last = max(index for index, event in enumerate(told) if isinstance(event, RunEnded))
+    app = app_of(feed_of(Follower(told[:last])))
+    async with app.run_test(size=size) as pilot:
+        await settled(app, pilot)
+        lines = screen_text(app).splitlines()
+        head = next(index for index, line in enumerate(lines) if "BACKEND" in line)
+        ends = {line.rstrip()[-6:] for line in lines[head + 1 : head + 3]}
+        assert ends == {"✔ same"}
+        column = lines[head].index("MAKESPAN") + len("MAKESPAN")
+        assert all(line[column] == " " and line[column - 1] == "s" for line in lines[head + 1 : head + 3])
+
+
+async def test_a_card_without_a_timeline_offers_no_neighbours(app_of: App, still: Any, screen_text: Text) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(app, pilot)
+        await pilot.press("v")
+        await settled(app, pilot)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, CardScreen)
+        assert "neighbour" not in screen_text(app) or app.screen._step is not None
+
+
+@pytest.mark.parametrize("key", ["r", "4", "question_mark"])
+async def test_another_screen_on_a_tiny_terminal_is_a_message(key: str, app_of: App) -> None:
+    app = app_of(NoFeed())
+    async with app.run_test(size=(20, 5)) as pilot:
+        await settled(app, pilot, 1)
+        await pilot.press(key)
+        await settled(app, pilot)
+        assert isinstance(app.screen, SmallScreen)
