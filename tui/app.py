@@ -30,6 +30,7 @@ from lbench.workloads.parameters import settable
 
 if TYPE_CHECKING:
     from lbench.tui.explore.session import Exploring
+    from lbench.tui.following import EngineFeed
 
 __all__ = ["LbenchApp", "default_plan"]
 
@@ -145,7 +146,10 @@ class LbenchApp(Commands):
         if isinstance(driver, LbenchDriver) and driver.hung_up:
             signal.raise_signal(signal.SIGHUP)
         if self._interrupted:
-            self._interrupted = self._cancel_shown()  # again: an engine that was only loading then has not kept it
+            running = self._running_engine
+            self._interrupted = running is not None
+            if running is not None:
+                running.command("cancel")  # again: an engine that was only loading then has not kept it
         self.tick_if_taken()
         if not self._read_ahead:  # the first frame is drawn: what `r` and Enter need is loaded before they are pressed
             self._read_ahead = True
@@ -295,18 +299,18 @@ class LbenchApp(Commands):
 
     def action_interrupt(self) -> None:
         """Ctrl-C: cancel what runs, or leave where nothing does; once more leaves at once."""
-        if not self._interrupted and self._cancel_shown():
+        running = self._running_engine
+        if running is not None and not self._interrupted:
             self._interrupted = True
+            running.command("cancel")
         else:
-            self.action_leave(EXIT_CODES[signal.SIGINT] if self._interrupted else 0)
+            self.action_leave(0 if running is None else EXIT_CODES[signal.SIGINT])
 
-    def _cancel_shown(self) -> bool:
-        """Stop what runs in what is on the screen; whether there is anything."""
+    @property
+    def _running_engine(self) -> EngineFeed | None:
+        """What runs of what is on the screen."""
         feed = self.shown
-        if not (is_engine(feed) and feed.running):
-            return False
-        feed.command("cancel")
-        return True
+        return feed if is_engine(feed) and feed.running else None
 
     def action_suspend_process(self) -> None:
         """Ctrl-Z: back to the shell until `fg`; the engine goes on."""
