@@ -15,19 +15,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Screens", "made_up_engine", "own_folders"]
+__all__ = ["Screens", "from_tests", "made_up_engine", "own_folders"]
 
 _HERE = Path(__file__).resolve().parent
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def _ptys() -> ModuleType:
-    path = _HERE.parent / "tests" / "tui" / "ptys.py"
-    spec = importlib.util.spec_from_file_location("lbench_tests_tui_ptys", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def from_tests(name: str) -> ModuleType:
+    """A module that the screens' tests share: `ptys` (terminals) or `making` (made-up sessions)."""
+    told = f"lbench_tests_tui_{name}"
+    if told not in sys.modules:
+        spec = importlib.util.spec_from_file_location(told, _HERE.parent / "tests" / "tui" / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        sys.modules[told] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[told])
+    return sys.modules[told]
 
 
 @contextlib.contextmanager
@@ -68,7 +70,7 @@ class Screens:
         if ssh:
             environ["SSH_CONNECTION"] = "10.0.0.1 1 10.0.0.2 22"
         told = ["-c", script] if script else ["-m", "lbench", *(arguments or ("attach",))]
-        self.terminal: Any = _ptys().Terminal([sys.executable, *told], environ=environ, size=size)
+        self.terminal: Any = from_tests("ptys").Terminal([sys.executable, *told], environ=environ, size=size)
         self._reader: threading.Thread | None = None
         self._stop = threading.Event()
 
