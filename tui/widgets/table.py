@@ -76,7 +76,8 @@ def _makespan(row: Row, width: int) -> list[Piece]:
             text = f"{number} ±{scaled:.{decimals}f} {unit}" if unit in ("s", "ms") else text
         return [(text, "text")]
     if row.outlook.elapsed_s is not None:
-        return [(f"{row.outlook.elapsed_s:.1f} s …", "text")]
+        elapsed_s = row.outlook.elapsed_s
+        return [((f"{elapsed_s:.1f} s" if elapsed_s < 60 else seconds_text(elapsed_s)) + " …", "text")]
     return [("–", "quiet")]
 
 
@@ -204,7 +205,7 @@ class BackendTable(Lines, can_focus=True):
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """The header and a line for each backend."""
-        chosen, widths = _fit(width, self.labels)
+        chosen, widths = _fit(width, self.labels, self._board.rows)
         label_width = widths[0]
         head: list[Piece] = [("  ", "text"), (put("BACKEND", label_width), "quiet")]
         for column, size in zip(chosen, widths[1:], strict=True):
@@ -236,11 +237,16 @@ class BackendTable(Lines, can_focus=True):
         return line(self.palette, pieces, width)
 
 
-def _fit(width: int, labels: list[str]) -> tuple[list[_Column], list[int]]:
+def _fit(width: int, labels: list[str], rows: list[Row]) -> tuple[list[_Column], list[int]]:
     """The columns that fit, and the widths of the label and of each; room that is left goes to the bar, then evenly."""
     label = max([_LABEL, *(len(text) + 1 for text in labels)])
     label = min(label, max(_LABEL, width // 4))
-    chosen = list(_COLUMNS)
+    chosen = []
+    for column in _COLUMNS:
+        if column.cell in (_runs, _answer):  # words and counts of runs are never cut
+            needed = max((width_of(column.cell(row, 0)) for row in rows), default=0)
+            column = msgspec.structs.replace(column, width=max(column.width, needed))
+        chosen.append(column)
 
     def need(columns: list[_Column]) -> int:
         return 3 + label + sum(column.width + _GAP for column in columns)
