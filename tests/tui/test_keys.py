@@ -132,6 +132,7 @@ PLACES: dict[str, tuple[str, tuple[str, ...]]] = {
     "a field of the set-up": ("none", ("r", "down", "down", "down", "down", "down")),
     "a backend of the set-up": ("none", ("b", "down")),
     "the sessions": ("none", ("4", "down")),
+    "the filter of the sessions": ("none", ("4", "slash")),
     "a question": ("none", ("4", "d")),
     "a question for a text": ("none", ("4", "n")),
     "the help": ("none", ("question_mark", "down")),
