@@ -31,6 +31,7 @@ _FOLDER = "letters"
 _SHORTEST_S, _LONGEST_S = 0.05, 1.0
 _PATIENCE = 5  # listings that fail one after the other (each tried five times) before the calls are given up
 _ACCEPT_S = 30.0  # for the queue to take an event
+_SENT_AT_ONCE = 64  # a connection is busy for the moment only that the queue takes to accept
 
 
 class Letterbox:
@@ -39,13 +40,21 @@ class Letterbox:
     def __init__(self, store: ObjectStore, counted: Callable[[dict[str, int]], None]) -> None:
         self._store = store
         self._counted = counted
+        self._expected: set[str] = set()  # letters of calls that have not ended, also before they are awaited
         self._awaited: dict[str, asyncio.Future[bytes | memoryview]] = {}
+        self._in_hand: set[str] = set()  # being read or deleted
         self._looking: asyncio.Task[None] | None = None
         self._fetching: set[asyncio.Task[None]] = set()
 
     def place(self) -> Object:
-        """Where a new letter is to lie."""
-        return self._store.place("letter", folder=_FOLDER)
+        """Where a new letter is to lie. It is kept for its call until `forget`."""
+        place = self._store.place("letter", folder=_FOLDER)
+        self._expected.add(place.key)
+        return place
+
+    def forget(self, place: Object) -> None:
+        """The letter's call has ended: should it come now, it is deleted."""
+        self._expected.discard(place.key)
 
     async def wait(self, place: Object) -> bytes | memoryview:
         """The letter's bytes, once it has come.
@@ -86,16 +95,27 @@ class Letterbox:
                 continue
             finally:
                 self._counted(made)
-            found = [key for key in keys if key in self._awaited]
+            found = False
             for key in keys:
-                # One that nobody awaits came too late, or for the second time: its call has ended already.
-                self._start(self._fetch(key, self._awaited.pop(key)) if key in self._awaited else self._delete(key))
+                if key in self._in_hand:
+                    continue
+                if key in self._awaited:
+                    found = True
+                    self._start(key, self._fetch(key, self._awaited.pop(key)))
+                elif key not in self._expected:  # it came too late, or for the second time: its call has ended already
+                    self._start(key, self._delete(key))
             wait_s = max(_SHORTEST_S, wait_s / 2) if found else min(_LONGEST_S, wait_s * 1.5)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, key: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
+        self._in_hand.add(key)
         self._fetching.add(task)
-        task.add_done_callback(self._fetching.discard)
+
+        def over(task: asyncio.Task[None]) -> None:
+            self._in_hand.discard(key)
+            self._fetching.discard(task)
+
+        task.add_done_callback(over)
 
     async def _fetch(self, key: str, arrived: asyncio.Future[bytes | memoryview]) -> None:
         try:
@@ -127,10 +147,11 @@ class Queued:
         self._client = client
         self._function = function
         self._letters = letters
+        self._sending = asyncio.Semaphore(_SENT_AT_ONCE)
 
     async def open(self, connections: int) -> None:
-        """A connection is busy for the moment only that the queue takes to accept: a few do."""
-        await self._client.open(min(connections, 32))
+        """A few connections do for any number of calls."""
+        await self._client.open(min(connections, _SENT_AT_ONCE))
 
     def prepare(self, event: Event) -> None:
         """The answer goes to S3."""
@@ -141,18 +162,22 @@ class Queued:
         self, event: Event, payload: bytes, deadline_s: float, allowance_s: float
     ) -> tuple[Outcome, Answer | None]:
         """Queue it, and wait for its letter."""
-        assert event.answer_to is not None
-        reply = await self._client.invoke(self._function, payload, _ACCEPT_S, "Event")
-        refused = read_queued(reply)
-        if refused is not None:
-            return refused, None
-        loop = asyncio.get_running_loop()
+        place = event.answer_to
+        assert place is not None
         try:
+            async with self._sending:
+                reply = await self._client.invoke(self._function, payload, _ACCEPT_S, "Event")
+            refused = read_queued(reply)
+            if refused is not None:
+                return refused, None
             async with asyncio.timeout(deadline_s + allowance_s):
-                letter = await self._letters.wait(event.answer_to)
+                letter = await self._letters.wait(place)
         except TimeoutError:
             message = f"no answer in S3 within {deadline_s + allowance_s:g} s"
             raise ConnectionLost(message, timed_out=True) from None
+        finally:
+            self._letters.forget(place)
+        loop = asyncio.get_running_loop()
         outcome, answer = read_letter(letter, loop.time(), reply.connect_ms)
         outcome.request_id = reply.request_id
         outcome.via_s3 = True
