@@ -24,7 +24,7 @@ from lbench.engine.journal import JOURNAL_NAME, Journal, read_events
 from lbench.engine.judging import Judge
 from lbench.engine.measuring import Measuring
 from lbench.engine.model import RunStatus
-from lbench.engine.plan import BackendChoice, Plan, validate
+from lbench.engine.plan import BackendChoice, Plan, schedule_of, validate
 from lbench.engine.planned import DATA_NAME, Common, PlannedRun, apart, plan_runs, prepare
 from lbench.engine.pricing import pricing_of, s3_each
 from lbench.engine.session import fold
@@ -73,11 +73,11 @@ class Conductor:
             job = await prepare(plan, self._folder, self._journal)
             await self._look(plan, job)
             groups = plan_runs(plan, job, self._numbers, self._journal)
-            if plan.schedule is None:
-                await self._by_default(job, groups)
-            elif plan.schedule == "isolated":
+            if schedule_of(plan) == "isolated":
                 for group in groups:
                     await self._series(job, [group])
+            elif plan.schedule is None:
+                await self._beside(job, groups)
             else:
                 await self._series(job, groups)
             if plan.audit and not self._cancelled:
@@ -93,15 +93,15 @@ class Conductor:
 
     async def _look(self, plan: Plan, job: Common) -> None:
         """What is not on this machine is looked at before any run is begun: then nothing has been spent."""
-        tasks = job.workload.limits(job.params).tasks
+        at_once = job.workload.limits(job.params).at_once
         for choice in plan.backends:
             if not catalog.shares_machine(choice.name):
                 self._journal.write(Phase(f"looking for {choice.label} on AWS"))
-            job.found[choice.label] = await look_at(choice, plan, tasks)
+            job.found[choice.label] = await look_at(choice, plan, at_once)
 
     # -- the runs
 
-    async def _by_default(self, job: Common, groups: list[list[PlannedRun]]) -> None:
+    async def _beside(self, job: Common, groups: list[list[PlannedRun]]) -> None:
         """What shares this machine's cores in isolation; AWS beside the first of it, a run beside a run."""
         here, away = apart(groups)
         async with contextlib.AsyncExitStack() as stack:

@@ -20,7 +20,15 @@ from lbench.errors import InputError
 from lbench.workloads import parameters, registry
 from lbench.workloads.model import Params
 
-__all__ = ["DEFAULT_BACKENDS", "BackendChoice", "Plan", "parse_backend", "resolve_params", "validate"]
+__all__ = [
+    "DEFAULT_BACKENDS",
+    "BackendChoice",
+    "Plan",
+    "parse_backend",
+    "resolve_params",
+    "schedule_of",
+    "validate",
+]
 
 DEFAULT_BACKENDS = ("sequential", "processes", "emulated")
 
@@ -45,7 +53,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backends: list[BackendChoice] = []
     repeats: int = 3
     warmup: int = 0
-    schedule: Schedule | None = None  # None: what shares this machine is isolated, AWS beside it
+    schedule: Schedule | None = None  # None: as `schedule_of` says; what shares this machine is isolated all the same
     timeout_s: float = 300.0
     retries: int = 2
     keep_going: bool = False  # run a stage's other tasks after one has failed for good; the run fails then
@@ -82,6 +90,13 @@ def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
     if isinstance(checked, EmulatedSettings) and checked.code is not None:
         checked = msgspec.structs.replace(checked, code=str(Path(checked.code).expanduser().absolute()))
     return BackendChoice(name=name, label=label or name, settings=msgspec.to_builtins(checked))
+
+
+def schedule_of(plan: Plan) -> Schedule:
+    """The plan's own; else concurrent where AWS runs beside this machine, and isolated where it is only one of the two."""
+    if plan.schedule is not None:
+        return plan.schedule
+    return "concurrent" if len({catalog.shares_machine(choice.name) for choice in plan.backends}) > 1 else "isolated"
 
 
 def resolve_params(plan: Plan) -> Params:

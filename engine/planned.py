@@ -16,8 +16,8 @@ from lbench.engine.backends.base import Published
 from lbench.engine.backends.survey import Survey
 from lbench.engine.events import Phase, RunPlanned
 from lbench.engine.journal import Journal
-from lbench.engine.model import DataInfo, Schedule
-from lbench.engine.plan import BackendChoice, Plan, resolve_params
+from lbench.engine.model import DataInfo
+from lbench.engine.plan import BackendChoice, Plan, resolve_params, schedule_of
 from lbench.workloads import dataset, registry
 from lbench.workloads.model import Description, Params, Workload
 from lbench.workloads.parameters import settable
@@ -95,8 +95,7 @@ def plan_runs(plan: Plan, job: Common, numbers: Iterator[int], journal: Journal)
             repeat = number + plan.warmup if warmup else number
             group.append(PlannedRun(f"r{next(numbers)}", choice, repeat, warmup))
         groups.append(group)
-    here, away = apart(groups)
-    by_default: Schedule = "concurrent" if here and away else "isolated"
+    schedule = schedule_of(plan)
     limits = job.workload.limits(job.params)
     for run in itertools.chain.from_iterable(groups):
         journal.write(
@@ -110,7 +109,7 @@ def plan_runs(plan: Plan, job: Common, numbers: Iterator[int], journal: Journal)
                 origin="emulated" if run.choice.name == "emulated" else "measured",
                 repeat=run.repeat,
                 warmup=run.warmup,
-                schedule=plan.schedule or by_default,
+                schedule=schedule,
                 tasks=limits.tasks if limits.sure else None,
             )
         )

@@ -87,6 +87,12 @@ class Limits(msgspec.Struct, frozen=True):
     s3_requests: int | None = 0  # by the tasks' own code, each run once
     s3_each: int | None = None  # of these by one task; None: maybe all
     sure: bool = True  # whether it is so many tasks; else it may well end sooner, and nobody should wait for the last
+    widest: int | None = None  # the most tasks of one stage; None: it may have them all
+
+    @property
+    def at_once(self) -> int | None:
+        """The most tasks that may run at the same time."""
+        return self.tasks if self.widest is None else self.widest
 
 
 class StageResults(list[Any]):

@@ -9,8 +9,10 @@ import msgspec
 
 from lbench.engine import machine
 from lbench.engine.backends import catalog
+from lbench.engine.backends.placement import region_of
 from lbench.engine.backends.settings import AwsSettings, LambdaSettings, LocalSettings, SequentialSettings
 from lbench.engine.function_plan import function_params, is_function
+from lbench.engine.plan import schedule_of
 
 if TYPE_CHECKING:
     from lbench.engine.backends.base import Backend
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["look_at", "open_backend"]
 
 
-async def look_at(choice: BackendChoice, plan: Plan, tasks: int | None) -> Survey | None:
+async def look_at(choice: BackendChoice, plan: Plan, at_once: int | None) -> Survey | None:
     """What is found on AWS for a choice, before any run is begun; None for what is on this machine.
+
+    `at_once` is the most tasks that its job can have under way, where that is known.
 
     Raises:
         InputError: it cannot be used; nothing has been run.
@@ -31,7 +35,17 @@ async def look_at(choice: BackendChoice, plan: Plan, tasks: int | None) -> Surve
         return None
     from lbench.engine.backends.survey import survey
 
-    return await survey(settings, workload=plan.workload, timeout_s=plan.timeout_s, tasks=tasks)
+    return await survey(
+        settings, workload=plan.workload, timeout_s=plan.timeout_s, tasks=at_once, sharers=_sharers(settings, plan)
+    )
+
+
+def _sharers(settings: AwsSettings, plan: Plan) -> int:
+    """How many of a plan's backends run at once on the quota of these settings' region."""
+    if schedule_of(plan) != "concurrent":
+        return 1
+    every = [msgspec.convert(one.settings, catalog.settings_type(one.name)) for one in plan.backends]
+    return sum(isinstance(one, AwsSettings) and region_of(one) == region_of(settings) for one in every)
 
 
 def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None) -> Backend:

@@ -67,7 +67,7 @@ async def _allowed(asked: Any) -> dict[str, Any]:
         raise
 
 
-def choose_concurrency(quota: Quota, asked: int | None, tasks: int | None, region: str) -> Chosen:
+def choose_concurrency(quota: Quota, asked: int | None, tasks: int | None, region: str, sharers: int = 1) -> Chosen:
     """The run's concurrency: what was asked for, else one environment a task as far as the limit allows.
 
     Args:
@@ -75,6 +75,7 @@ def choose_concurrency(quota: Quota, asked: int | None, tasks: int | None, regio
         asked: `--concurrency`.
         tasks: the most that the job can yield at once, where that is known.
         region: for the message.
+        sharers: backends that run on the limit at the same time: each that asks for nothing gets an equal part.
 
     Raises:
         InputError: more was asked for than the limit.
@@ -94,8 +95,9 @@ def choose_concurrency(quota: Quota, asked: int | None, tasks: int | None, regio
     if most is None:
         within, why = limits().concurrency, f"{whose} is not known (lambda:GetAccountSettings is not allowed)"
     else:
-        within = most if quota.reserved is not None else max(1, int(most * _SHARE))
+        within = max(1, int((most if quota.reserved is not None else most * _SHARE) / sharers))
         why = f"{whose} is {most}" + ("" if within == most else f", of which {within} are used")
+        why += f" by each of {sharers} backends at once" if sharers > 1 else ""
     wanted = within if tasks is None else max(1, tasks)
     if wanted <= within and tasks is not None:
         return Chosen(wanted, f"{wanted} environments at once, one a task")

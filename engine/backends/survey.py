@@ -58,14 +58,17 @@ async def find_deployment(session: Any, stack: str, region: str) -> Deployment:
     return read_outputs(stack, region, outputs)
 
 
-async def survey(settings: AwsSettings, *, workload: str, timeout_s: float, tasks: int | None) -> Survey:
+async def survey(
+    settings: AwsSettings, *, workload: str, timeout_s: float, tasks: int | None, sharers: int = 1
+) -> Survey:
     """Find what the run needs, and refuse what cannot work.
 
     Args:
         settings: as the user gave them.
         workload: its libraries must be in the package.
         timeout_s: a task's deadline; the function's own must not be shorter.
-        tasks: the most that the job can yield, where known.
+        tasks: the most that the job can have under way at once, where known.
+        sharers: backends that run at once on the region's quota, this one among them.
 
     Raises:
         InputError: something is missing; the message says what to run.
@@ -94,4 +97,4 @@ async def survey(settings: AwsSettings, *, workload: str, timeout_s: float, task
     if settings.transport == "http-api" and deployment.http_api is None:
         raise InputError(f"{where} has no HTTP API: run `lbench deploy --http-api`, or use --transport direct")
     quota = await read_quota(session, region, function)
-    return Survey(deployment, function, choose_concurrency(quota, settings.concurrency, tasks, region))
+    return Survey(deployment, function, choose_concurrency(quota, settings.concurrency, tasks, region, sharers))

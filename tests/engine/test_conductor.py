@@ -121,7 +121,7 @@ async def test_alternating_runs_take_turns(stage):
 async def test_by_default_aws_runs_beside_the_first_of_what_runs_here_which_is_isolated(
     stage, fakes, number, monkeypatch
 ):
-    async def look_at(choice, plan, tasks):
+    async def look_at(choice, plan, at_once):
         return None
 
     monkeypatch.setattr(conducting, "look_at", look_at)
@@ -133,6 +133,37 @@ async def test_by_default_aws_runs_beside_the_first_of_what_runs_here_which_is_i
     overlaps = {event.run: event.overlaps for event in stage.of(RunEnded)}
     assert overlaps == {"r1": ["r5"], "r5": ["r1"], "r2": ["r6"], "r6": ["r2"], "r3": [], "r4": []}
     assert stage.order == ["far", "near", "check", "check", "check", "check", "next", "check", "check"]
+
+
+async def test_backends_on_aws_alone_run_one_after_the_other_as_their_record_says(stage, fakes, number, monkeypatch):
+    async def look_at(choice, plan, at_once):
+        return None
+
+    monkeypatch.setattr(conducting, "look_at", look_at)
+    stage.backends = {label: fakes.Backend(number(0.05)) for label in ("one", "other")}
+    plan = stage.plan(repeats=2)
+    plan.backends[:] = [BackendChoice("lambda", label) for label in stage.backends]
+    assert await stage.carry_out(plan)
+    assert {event.schedule for event in stage.of(RunPlanned)} == {"isolated"}
+    assert all(event.overlaps == [] for event in stage.of(RunEnded))
+
+
+@pytest.mark.parametrize(
+    ("workload", "tasks", "at_once"), [("kmeans", 8, 8), ("kmeans", None, 128), ("map_reduce", 3, 4), ("probe", 7, 7)]
+)
+async def test_aws_is_asked_for_as_many_environments_as_a_stage_has_tasks_not_for_all_stages_tasks(
+    stage, monkeypatch, workload, tasks, at_once
+):
+    asked = []
+
+    async def look_at(choice, plan, at_once):
+        asked.append(at_once)
+        raise DataFileError("that is all that was to be known")
+
+    monkeypatch.setattr(conducting, "look_at", look_at)
+    with pytest.raises(DataFileError):
+        await stage.carry_out(Plan(workload, {}, tasks=tasks, backends=[BackendChoice("lambda", "far")]))
+    assert asked == [at_once]
 
 
 async def test_concurrent_runs_overlap_say_so_and_are_checked_afterwards(stage, fakes, number):

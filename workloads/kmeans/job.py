@@ -154,7 +154,8 @@ class KMeansWorkload(Workload[KMeansParams]):
 
     def limits(self, params: KMeansParams) -> Limits:
         """All iterations and the counting one, each with as many tasks as can be; no S3 of its own."""
-        return Limits(tasks=(params.tasks or MOST) * (params.max_iterations + 1), sure=False)
+        widest = params.tasks or MOST
+        return Limits(tasks=widest * (params.max_iterations + 1), sure=False, widest=widest)
 
 
 WORKLOAD = KMeansWorkload()

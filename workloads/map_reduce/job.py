@@ -116,6 +116,7 @@ class MapReduceWorkload(Workload[MapReduceParams]):
             tasks=mappers + params.reducers,
             s3_requests=objects + 3 * mappers + 1 + objects // 1000,
             s3_each=max(3, mappers, params.reducers),
+            widest=max(mappers, params.reducers),
         )
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from lbench.engine.backends.aws import AwsBackend
 from lbench.engine.backends.base import Call, Outcome
+from lbench.engine.backends.opening import look_at
 from lbench.engine.backends.settings import AwsSettings
 from lbench.engine.backends.survey import survey
+from lbench.engine.plan import BackendChoice, Plan
 from lbench.errors import InputError
 from lbench.workloads.encoding import decode, encode
 
@@ -48,6 +50,22 @@ async def test_a_call_runs_on_the_deployed_function_and_nothing_is_left_in_the_b
     assert backend.package_digest == "0" * 64 and backend.settings["stack"] == "lbench"
     assert backend.settings["ephemeral_mb"] == 512
     assert aws_lambda.invoked == [("lbench-1769", "RequestResponse", 200)] * 2
+
+
+async def test_two_backends_share_their_region_s_quota_only_when_they_run_at_once(aws_lambda: Any) -> None:
+    aws_lambda.deploy()
+    aws_lambda.quota = 10
+    one, other = (BackendChoice("lambda", label) for label in ("one", "other"))
+    here = BackendChoice("sequential", "here")
+    for backends, schedule, expected in (
+        ([one, other], None, 9),
+        ([one, other, here], None, 4),
+        ([one, other], "concurrent", 4),
+        ([one, other, here], "alternating", 9),
+        ([one, here], None, 9),
+    ):
+        found = await look_at(one, Plan("probe", backends=backends, schedule=schedule), 100)
+        assert found is not None and found.chosen.concurrency == expected
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,17 @@ def test_a_run_stays_inside_its_limit(quota: Quota, asked: int | None, tasks: in
     assert str(expected) in chosen.note
 
 
+@pytest.mark.parametrize(
+    ("quota", "sharers", "expected"),
+    [(AMPLE, 2, 450), (AMPLE, 1, 900), (Quota(1000, 900, 51), 2, 25), (Quota(2, 2), 3, 1)],
+)
+def test_backends_that_run_at_once_take_no_more_than_the_limit_together(
+    quota: Quota, sharers: int, expected: int
+) -> None:
+    assert choose_concurrency(quota, None, 5000, "us-east-1", sharers).concurrency == expected
+    assert choose_concurrency(quota, None, 1, "us-east-1", sharers).concurrency == 1
+
+
 @pytest.mark.parametrize(("quota", "asked"), [(AMPLE, 1001), (Quota(10, 10), 11), (Quota(1000, 900, 5), 6)])
 def test_more_than_the_limit_is_refused_where_it_was_asked_for(quota: Quota, asked: int) -> None:
     with pytest.raises(InputError, match=f"--concurrency {asked}: .* is {quota.most} environments"):
