@@ -23,8 +23,10 @@ from lbench.engine.plan import BackendChoice, Plan, resolve_params
 from lbench.engine.pricing import bound_of, rates_of
 from lbench.engine.quote import Basis, Expectation, Quote
 from lbench.engine.session import RunView, load_folder
+from lbench.engine.versions import code_digest
 from lbench.errors import InputError, SessionFileError
-from lbench.workloads.model import Limits
+from lbench.workloads import registry
+from lbench.workloads.model import Description, Limits
 from lbench.workloads.parameters import settable
 
 __all__ = ["quotes"]
@@ -72,12 +74,13 @@ def _past(plan: Plan, tasks: int | None) -> list[tuple[Basis, RunView, str]]:
         folders = sorted((entry for entry in sessions_folder().iterdir() if entry.is_dir()), reverse=True)
     except (OSError, InputError):
         return []
+    described = registry.describe(plan.workload)
     params = settable(resolve_params(plan))
     found: dict[Basis, tuple[Basis, RunView, str]] = {}
     for folder in folders[:_SESSIONS]:
         if "measured" in found:
             break
-        if not _may_have(folder / JOURNAL_NAME, plan, params):
+        if not _may_have(folder / JOURNAL_NAME, described.name, params):
             continue
         try:
             view = load_folder(folder)
@@ -85,12 +88,12 @@ def _past(plan: Plan, tasks: int | None) -> list[tuple[Basis, RunView, str]]:
             continue
         for run in view.started_runs:
             basis = _basis(run)
-            if basis not in found and _same(run, plan, params, tasks) and run.status == "ok":
+            if basis not in found and _same(run, plan, described, params, tasks) and run.status == "ok":
                 found[basis] = basis, run, folder.name
     return sorted(found.values(), key=lambda one: _RANKS[one[0]])
 
 
-def _may_have(journal: Path, plan: Plan, params: dict[str, object]) -> bool:
+def _may_have(journal: Path, workload: str, params: dict[str, object]) -> bool:
     """Whether the beginning of a journal plans the same work."""
     try:
         if journal.stat().st_size > _JOURNAL_BYTES:
@@ -105,21 +108,23 @@ def _may_have(journal: Path, plan: Plan, params: dict[str, object]) -> bool:
                 event = decode_event(line)
             except msgspec.MsgspecError:
                 continue
-            if isinstance(event, RunPlanned) and event.workload == plan.workload and event.params == params:
+            if isinstance(event, RunPlanned) and event.workload == workload and event.params == params:
                 return True
     return False
 
 
-def _same(run: RunView, plan: Plan, params: dict[str, object], tasks: int | None) -> bool:
-    planned = run.planned
-    if planned.workload != plan.workload or planned.params != params:
+def _same(run: RunView, plan: Plan, described: Description, params: dict[str, object], tasks: int | None) -> bool:
+    planned, started = run.planned, run.started
+    assert started is not None
+    if planned.workload != described.name or planned.params != params:
         return False
+    if described.code is not None and started.code_digest != code_digest(described.code):
+        return False  # another job of that name, or the same before it was changed
     if plan.tasks is not None and run.stages and run.stages[0].tasks != plan.tasks:
         return False
     if None not in (planned.tasks, tasks) and planned.tasks != tasks:
         return False  # a probe's tasks, for one, are work of their own each
-    assert run.started is not None
-    source = "" if run.started.data is None else run.started.data.source
+    source = "" if started.data is None else started.data.source
     return plan.data is None or Path(plan.data).name in source
 
 

@@ -27,6 +27,8 @@ from lbench.engine.journal import JOURNAL_NAME
 from lbench.engine.machine import Environment
 from lbench.engine.plan import Plan, parse_backend, resolve_params
 from lbench.engine.quote import Expectation, Quote, question
+from lbench.engine.versions import code_digest
+from lbench.workloads import registry
 from lbench.workloads.model import Limits
 from lbench.workloads.parameters import settable
 
@@ -36,10 +38,10 @@ LAMBDA = parse_backend("lambda:region=us-east-1,arch=x86_64", {})
 
 
 def plan(**fields):
-    return Plan("probe", **{"backends": [LAMBDA], "tasks": 10, "repeats": 2, **fields})
+    return Plan(**{"workload": "probe", "backends": [LAMBDA], "tasks": 10, "repeats": 2, **fields})
 
 
-def record(name, backend, made=None, *, status="ok", memory_mb=1769, compute_ms=400.0, billed_ms=500, cold=0):
+def record(name, backend, made=None, *, status="ok", memory_mb=1769, compute_ms=400.0, billed_ms=500, cold=0, digest="d"):
     """A session on the shelf with one run of the plan's work."""
     made = made or plan()
     local = backend not in ("lambda", "emulated")
@@ -49,7 +51,7 @@ def record(name, backend, made=None, *, status="ok", memory_mb=1769, compute_ms=
         SessionStarted(name, name, "now", "0", Environment(), "lbench.journal", JOURNAL_VERSION),
         RunPlanned(
             "r1",
-            "probe",
+            registry.describe(made.workload).name,
             settable(resolve_params(made)),
             1,
             backend,
@@ -60,7 +62,7 @@ def record(name, backend, made=None, *, status="ok", memory_mb=1769, compute_ms=
             "isolated",
             tasks=10,
         ),
-        RunStarted("r1", "2026-11-22T00:00:00.000+00:00", 0.5, {}, None, False, "d", None, pricing),
+        RunStarted("r1", "2026-11-22T00:00:00.000+00:00", 0.5, {}, None, False, digest, None, pricing),
         StageStarted("r1", 0, 10, 0.0),
         *(Dispatched("r1", n, 0, n, 0, 0.0, float(n)) for n in rows),
         *(
@@ -161,6 +163,16 @@ def test_a_run_with_fewer_tasks_than_usual_does_not_tell_what_as_many_as_usual_c
     assert quotes(usual, Limits(tasks=10, s3_requests=0))[0].expected is not None
     assert quotes(usual, Limits(tasks=100, s3_requests=0))[0].expected is None
     assert quotes(usual, Limits(tasks=100, s3_requests=0, sure=False))[0].expected is not None
+
+
+def test_a_job_of_one_s_own_is_expected_to_cost_what_it_did_until_it_is_changed(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from lbench.workloads.model import Task\n\n\ndef job(n: int = 1):\n    yield []\n    return n\n")
+    mine = plan(workload=f"{file}:job", tasks=None)
+    record("20261122-100000-aaaa", "lambda", mine, digest=code_digest(registry.describe(mine.workload).code))
+    assert expected(mine).basis == "measured"
+    file.write_text(file.read_text() + "# changed\n")
+    assert expected(mine) is None
 
 
 def test_a_damaged_session_is_passed_over():
