@@ -99,7 +99,9 @@ def _tell(event: Returned, outcome: Outcome, zero_s: float) -> None:
     """What is known of a call that was left behind, in the event of its end."""
     failure = outcome.failure
     event.status = "superseded" if failure is None else failure.kind
-    event.error = None if failure is None else ErrorInfo(failure.type, failure.message, failure.retriable)
+    event.error = None
+    if failure is not None:
+        event.error = ErrorInfo(failure.type, failure.message, failure.retriable, failure.unrun)
     if outcome.returned_s is not None:
         event.returned_s = outcome.returned_s - zero_s
     event.started_s = None if outcome.started_s is None else outcome.started_s - zero_s

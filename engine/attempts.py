@@ -159,7 +159,7 @@ class Attempts:
                 s3_bytes=outcome.s3_bytes,
                 request_id=outcome.request_id,
                 log_tail=failure.log_tail if failure else None,
-                error=ErrorInfo(failure.type, failure.message, failure.retriable) if failure else None,
+                error=(ErrorInfo(failure.type, failure.message, failure.retriable, failure.unrun) if failure else None),
             )
         )
 

@@ -29,19 +29,6 @@ _ASKED_EACH_S = 5.0
 _PATIENCE = 12  # times without all of it
 _CERTAIN = [BILLED_SOURCES.index(name) for name in ("report", "audit")]
 _THROTTLED = STATUSES.index("throttled")
-# Errors after which the function may have run, or did: the others are refusals, and nothing of them is in the log.
-_UNHEARD = frozenset(
-    (
-        "BadAnswer",
-        "ConnectionLost",
-        "DeadlineExceeded",
-        "Front500",
-        "FrontTimeout",
-        "MixedAnswer",
-        "ObjectStoreError",
-        "ReadTimeout",
-    )
-)
 
 Wanted = dict[str, tuple[str, int]]  # by a request's id or a mark: the run and the invocation
 
@@ -94,7 +81,7 @@ def _wanted(runs: Iterable[RunView]) -> Wanted:
             if columns["billed_source"][n] in _CERTAIN or columns["status"][n] == _THROTTLED:
                 continue
             error = columns.errors.get(n)
-            if error is not None and columns["billed_ms"][n] < 0 and error.type not in _UNHEARD:
+            if error is not None and error.unrun:
                 continue
             request_id = columns.row(n)["request_id"]
             if request_id is not None:

@@ -34,6 +34,13 @@ def _elapsed_of(run: RunView, mask: Any, now_s: float | None) -> Any:
     return elapsed[~np.isnan(elapsed)]
 
 
+def _ran(run: RunView) -> Any:
+    """Which rows are billed: what has ended, but for what certainly never ran."""
+    ran = np.isin(run.columns["status"], _RAN)
+    ran[[row for row, error in run.columns.errors.items() if error.unrun]] = False
+    return ran
+
+
 def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
     """The bill of a run so far: what has returned, with what was abandoned and (given `now_s`) runs, estimated.
 
@@ -51,7 +58,7 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
     assert pricing.memory_mb is not None
     columns = run.columns
     status, billed = columns["status"], columns["billed_ms"]
-    ran = np.isin(status, _RAN)
+    ran = _ran(run)
     ran = ran | (status == _CANCELLED)  # an audit may have told what that was billed
     known = ran & (billed >= 0)
     open_ended = ran & (billed < 0)
@@ -71,7 +78,9 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
         s3_requests={"put": run.s3_put, "get": run.s3_get},
         s3_byte_s=run.s3_bytes * _length_s(run, now_s),
         transfer_bytes=int(received[received > 0].sum(dtype=np.int64)),
-        log_bytes=cost.log_bytes(calls, int((ran & (columns["cold"] == 1)).sum()), _written(columns.log_tails)),
+        log_bytes=cost.log_bytes(
+            calls, int((ran & (columns["cold"] == 1)).sum()), _written(columns.log_tails), marked=pricing.marked
+        ),
     )
 
 
@@ -95,23 +104,31 @@ def session_usd(runs: Iterable[RunView], now_s: Mapping[str, float] | None = Non
     return cost.total_usd([Decimal(0), *bills]) or Decimal(0)
 
 
-def attempt_usd(pricing: Pricing, outcome: Outcome) -> Decimal | None:
-    """What one attempt adds to its run's bill; None where it ran and its billed time is not known."""
+def attempt_usd(pricing: Pricing, outcome: Outcome, billed_ms: int | None = None) -> Decimal | None:
+    """What one attempt adds to its run's bill; None where it ran and its billed time is not known.
+
+    `billed_ms` is taken for that time instead of the outcome's own.
+    """
     assert pricing.rates is not None and pricing.memory_mb is not None
-    throttled = outcome.failure is not None and outcome.failure.kind == "throttled"
-    if outcome.billed_ms is None and not throttled:
+    failure = outcome.failure
+    unrun = failure is not None and (failure.unrun or failure.kind == "throttled")
+    if billed_ms is None:
+        billed_ms = outcome.billed_ms
+    if billed_ms is None and not unrun:
         return None
-    tail = None if outcome.failure is None else outcome.failure.log_tail
-    calls = 0 if throttled else 1
+    tail = None if failure is None else failure.log_tail
+    calls = 0 if unrun else 1
     bill = cost.run_cost(
         pricing.rates,
-        (outcome.billed_ms or 0) * calls,
+        (billed_ms or 0) * calls,
         memory_mb=pricing.memory_mb,
         ephemeral_mb=pricing.ephemeral_mb,
         requests=calls,
         s3_requests=outcome.s3_requests,
         transfer_bytes=outcome.response_bytes or 0,
-        log_bytes=cost.log_bytes(calls, calls if outcome.cold else 0, len((tail or "").encode())),
+        log_bytes=cost.log_bytes(
+            calls, calls if outcome.cold else 0, len((tail or "").encode()), marked=pricing.marked
+        ),
     )
     return bill.usd
 
@@ -133,7 +150,7 @@ def worst_attempt_usd(pricing: Pricing, s3_each: Mapping[str, int]) -> Decimal:
         requests=1,
         s3_requests=s3_each,
         transfer_bytes=lambda_limits.payload_max_bytes,
-        log_bytes=cost.log_bytes(1, 1, lambda_limits.log_tail_max_bytes),
+        log_bytes=cost.log_bytes(1, 1, lambda_limits.log_tail_max_bytes, marked=pricing.marked),
     )
     assert bill.usd is not None
     return bill.usd
@@ -171,7 +188,7 @@ def _estimated(run: RunView) -> list[str]:
             f"duration: {abandoned} abandoned invocation{'s' * (abandoned > 1)} counted up to then; on AWS each runs on "
             "to its end, at most to its deadline"
         )
-    ran = np.isin(status, _RAN) & (status != _SUPERSEDED)
+    ran = _ran(run) & (status != _SUPERSEDED)
     if unknown := int((ran & ((billed < 0) | (source == _ESTIMATED))).sum()):
         told.append(
             f"duration: {unknown} invocation{'s' * (unknown > 1)} without AWS's report, by this machine's clock"

@@ -7,6 +7,7 @@ its answer lost) stays at its worst case, so the bill, which estimates it, is ne
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
@@ -72,12 +73,13 @@ class Budget:
 class Hold:
     """What is kept back for one attempt. It ends with `settle` or `give_back`."""
 
-    __slots__ = ("_budget", "_kept_usd", "_pricing")
+    __slots__ = ("_budget", "_kept_usd", "_pricing", "_since_s")
 
     def __init__(self, budget: Budget, pricing: Pricing, kept_usd: Decimal) -> None:
         self._budget = budget
         self._pricing = pricing
         self._kept_usd = kept_usd
+        self._since_s = asyncio.get_running_loop().time()
 
     def may_fetch(self, size_bytes: int) -> bool:
         """Whether a result of so many bytes may be fetched from S3: it leaves AWS, and no worst case knows its size."""
@@ -98,8 +100,18 @@ class Hold:
 
     def settle(self, outcome: Outcome | None) -> None:
         """The attempt is over; None: it was abandoned, and may cost anything up to its worst case."""
-        known = None if outcome is None else attempt_usd(self._pricing, outcome)
+        known = None if outcome is None else attempt_usd(self._pricing, outcome, self._billed_ms(outcome))
         self._budget.release(self._kept_usd, self._kept_usd if known is None else known)
+
+    def _billed_ms(self, outcome: Outcome) -> int | None:
+        """What was billed at most: where that is an estimate, which is low by what the handler cannot see, all the time
+        that the attempt took. None: as the outcome says.
+        """
+        if outcome.billed_ms is None or outcome.billed_source != "estimated":
+            return None
+        ended_s = asyncio.get_running_loop().time() if outcome.returned_s is None else outcome.returned_s
+        took_ms = math.ceil((ended_s - self._since_s) * 1000)
+        return min(max(outcome.billed_ms, took_ms), cost.worst_ms(self._pricing.deadline_s))
 
 
 class Purse:

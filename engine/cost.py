@@ -53,6 +53,7 @@ _GB_BYTES = 1024**3
 _MONTH_S = 30 * 86_400
 _LOG_BYTES = 270 + 3 * 26
 _LOG_COLD_BYTES = 215 + 26
+_LOG_MARK_BYTES = 170 + 26
 _MARGIN_MS = 1000  # from a task's deadline to the watchdog's end of its environment, at most
 
 
@@ -205,13 +206,14 @@ def transfer_usd(rates: Rates, size_bytes: int) -> Decimal | None:
     return _bytes_usd("transfer", rates.transfer_gb_usd, size_bytes, rates.region)[0]
 
 
-def log_bytes(calls: int, cold: int, output_bytes: int = 0) -> int:
+def log_bytes(calls: int, cold: int, output_bytes: int = 0, *, marked: bool = False) -> int:
     """An estimate of what invocations write to the log: AWS's own lines, and what is known of the function's output.
 
     START, END and REPORT are about 270 bytes with a request id each, INIT_START and the init duration of a cold start 215;
-    CloudWatch adds 26 bytes to each event (its PutLogEvents documentation).
+    the handler's mark (`marked`: each call carries one) 170; CloudWatch adds 26 bytes to each event (its PutLogEvents
+    documentation).
     """
-    return calls * _LOG_BYTES + cold * _LOG_COLD_BYTES + output_bytes
+    return calls * (_LOG_BYTES + marked * _LOG_MARK_BYTES) + cold * _LOG_COLD_BYTES + output_bytes
 
 
 def worst_ms(deadline_s: float) -> int:

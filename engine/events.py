@@ -80,6 +80,7 @@ class Pricing(msgspec.Struct, frozen=True, omit_defaults=True):
     max_usd: str | None = None  # what all runs of the plan may cost together
     unpriced: list[str] = []
     deadline_s: float = 300.0
+    marked: bool = False  # whether each call's mark is written to the log
     rent_usd_per_hour: str | None = None  # of an equal EC2 machine, for local backends
     rent_basis: str | None = None
 

@@ -20,7 +20,7 @@ from lbench.engine.columns import STATUSES
 from lbench.engine.events import RunPlanned, decode_event
 from lbench.engine.journal import JOURNAL_NAME
 from lbench.engine.plan import BackendChoice, Plan, resolve_params
-from lbench.engine.pricing import bound_of, rates_of
+from lbench.engine.pricing import bound_of, is_marked, rates_of
 from lbench.engine.quote import Basis, Expectation, Quote
 from lbench.engine.session import RunView, load_folder
 from lbench.engine.versions import code_digest
@@ -59,7 +59,7 @@ def quotes(plan: Plan, limits: Limits) -> list[Quote]:
                 runs=plan.repeats + plan.warmup,
                 bound_usd=bound.usd,
                 left_out=bound.left_out,
-                expected=_expected(choice, past),
+                expected=_expected(choice, plan, past),
             )
         )
     return found
@@ -137,7 +137,7 @@ def _basis(run: RunView) -> Basis:
 # -- what follows from it
 
 
-def _expected(choice: BackendChoice, past: list[tuple[Basis, RunView, str]]) -> Expectation | None:
+def _expected(choice: BackendChoice, plan: Plan, past: list[tuple[Basis, RunView, str]]) -> Expectation | None:
     settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
     assert isinstance(settings, LambdaSettings)
     for basis, run, session in past:
@@ -158,7 +158,7 @@ def _expected(choice: BackendChoice, past: list[tuple[Basis, RunView, str]]) -> 
             requests=calls,
             s3_requests={"put": run.s3_put, "get": run.s3_get},
             transfer_bytes=int(received[received > 0].sum(dtype=np.int64)),
-            log_bytes=cost.log_bytes(calls, cold),
+            log_bytes=cost.log_bytes(calls, cold, marked=is_marked(settings, plan)),
         )
         assert bill.usd is not None
         return Expectation(bill.usd, basis, f"{_TEXTS[basis].format(label=run.planned.label)} (session {session})")

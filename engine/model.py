@@ -104,6 +104,7 @@ class ErrorInfo(msgspec.Struct, frozen=True):
     type: str
     message: str
     retriable: bool
+    unrun: bool = False  # the function certainly never ran: nothing of it is billed
 
 
 class Invocation(msgspec.Struct, frozen=True):

@@ -62,14 +62,14 @@ class Pending:
             now_s: the time.
             taken_s: when any call of the run was last taken by the service.
         """
-        if failure.kind == "throttled":
+        if failure.untaken:
             if self.throttled_since_s is None:
                 self.throttled_since_s = now_s
             # While others are taken the service is only full, however long one task has to wait for its turn.
             if now_s - max(self.throttled_since_s, taken_s) > THROTTLE_PATIENCE_S + policy.timeout_s:
                 return None
             self.throttles += 1
-            wait_s = backoff_s(policy, self.throttles, rng)
+            wait_s = backoff_s(policy, self.throttles, rng, failure.pause_s)
             return max(wait_s, min(failure.retry_after_s or 0.0, policy.backoff_cap_s))
         self.throttled_since_s = None
         if failure.type == SIBLING_LOST:
@@ -78,11 +78,12 @@ class Pending:
         self.failures += 1
         if not failure.retriable or self.failures > policy.retries:
             return None
-        return backoff_s(policy, self.failures, rng)
+        return backoff_s(policy, self.failures, rng, failure.pause_s)
 
     def why_it_failed(self, failure: Failure, policy: Policy) -> str:
         """One line, for a task that is not tried again."""
         tries = f" after {self.attempts} attempts" if self.attempts > 1 else ""
-        if failure.kind == "throttled":
-            tries += f", all throttled for {THROTTLE_PATIENCE_S + policy.timeout_s:g} s"
+        if failure.untaken:
+            why = "all throttled" if failure.kind == "throttled" else "never heard"
+            tries += f", {why} for {THROTTLE_PATIENCE_S + policy.timeout_s:g} s"
         return blame(self.encoded, self.index, tries, failure)

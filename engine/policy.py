@@ -8,14 +8,16 @@ import msgspec
 
 __all__ = ["THROTTLE_PATIENCE_S", "Policy", "backoff_s"]
 
-THROTTLE_PATIENCE_S = 300.0  # so long, and a deadline, without any call being taken: then the run fails
+THROTTLE_PATIENCE_S = (
+    300.0  # so long, and a deadline, without any call being taken, or reaching anybody: then the run fails
+)
 
 
 class Policy(msgspec.Struct, frozen=True):
     """How a run treats its tasks."""
 
     timeout_s: float = 300.0  # a task's deadline
-    retries: int = 2  # more attempts after a failed one; throttles and lost siblings don't count
+    retries: int = 2  # more attempts after a failed one; throttles, calls never sent and lost siblings don't count
     concurrency: int | None = None  # None: the backend's capacity
     seed: int = 1  # of the backoff's jitter
     backoff_base_s: float = 0.1
@@ -24,10 +26,13 @@ class Policy(msgspec.Struct, frozen=True):
     hedge: float | None = None  # the quantile of a stage's durations that makes a straggler; None: no hedging
 
 
-def backoff_s(policy: Policy, failures: int, rng: random.Random) -> float:
+def backoff_s(policy: Policy, failures: int, rng: random.Random, base_s: float | None = None) -> float:
     """Seconds before the next attempt, after `failures` (from 1) of them: full jitter under a capped exponential.
+
+    `base_s` is what it begins with, where that is not the policy's.
 
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015), the variant 'full jitter'.
     """
-    ceiling = min(policy.backoff_cap_s, policy.backoff_base_s * 2 ** min(failures - 1, 30))
+    first_s = policy.backoff_base_s if base_s is None else base_s
+    ceiling = min(policy.backoff_cap_s, first_s * 2 ** min(failures - 1, 30))
     return rng.uniform(0, ceiling)

@@ -14,11 +14,12 @@ from lbench.engine.backends import catalog
 from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.settings import AwsSettings, LambdaSettings
 from lbench.engine.events import Pricing
+from lbench.engine.function_plan import is_function
 from lbench.engine.hedging import most_hedges
 from lbench.engine.plan import BackendChoice, Plan
 from lbench.workloads.model import Limits
 
-__all__ = ["bound_of", "pricing_of", "rates_of", "s3_each"]
+__all__ = ["bound_of", "is_marked", "pricing_of", "rates_of", "s3_each"]
 
 # The most S3 requests of one attempt itself: the driver puts its arguments and gets its result, where they are large;
 # the handler gets arguments and data set, and puts the result.
@@ -81,6 +82,11 @@ def s3_each(choice: BackendChoice, plan: Plan, limits: Limits) -> dict[str, int]
     return {"put": put + own, "get": get + own}
 
 
+def is_marked(settings: msgspec.Struct, plan: Plan) -> bool:
+    """Whether each call carries a mark that the handler writes to the log: lbench's own handler, on AWS."""
+    return isinstance(settings, AwsSettings) and not is_function(plan)
+
+
 def _requests_each(settings: msgspec.Struct, plan: Plan) -> tuple[int, int]:
     """PUTs (LISTs cost the same) and GETs of an attempt itself, at most."""
     if not isinstance(settings, LambdaSettings) or settings.transport != "event":
@@ -122,4 +128,5 @@ def pricing_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: 
         unpriced=list(bound.left_out),
         ephemeral_mb=lambda_limits().ephemeral_min_mb if ephemeral_mb is None else ephemeral_mb,
         deadline_s=plan.timeout_s,
+        marked=is_marked(settings, plan),
     )

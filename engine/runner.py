@@ -64,7 +64,7 @@ class Runner:
         self._rng = random.Random(policy.seed)
         self._loop = asyncio.get_running_loop()
         self._capacity = backend.capacity if policy.concurrency is None else policy.concurrency
-        self._taken_s = self._loop.time()  # when an outcome last was no throttle
+        self._taken_s = self._loop.time()  # when the service last took a call
         self._in_flight: set[asyncio.Task[None]] = set()
         self._unbegun: dict[asyncio.Task[None], Pending] = {}  # of those, the ones that have not had their turn yet
         self._timers: dict[int, asyncio.TimerHandle] = {}  # by task: those that wait to be tried again
@@ -255,7 +255,7 @@ class Runner:
 
     def _settle(self, pending: Pending, outcome: Outcome, took_s: float) -> None:
         failure = outcome.failure
-        if failure is None or failure.kind != "throttled":
+        if failure is None or not failure.untaken:
             self._taken_s = self._loop.time()
         if self._stage_done is None or self._stage_done.done() or pending.done:
             return  # it came too late: recorded, and that is all
@@ -276,7 +276,7 @@ class Runner:
             self._again(pending)
         else:
             # A throttled task keeps its place: what were sent in its stead would only be throttled as well.
-            pending.holds = failure.kind == "throttled"
+            pending.holds = failure.untaken
             self._held += pending.holds
             self._timers[pending.index] = self._loop.call_later(wait_s, self._again, pending)
 

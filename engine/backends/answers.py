@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from lbench.engine.backends.base import Failure, Outcome
-from lbench.engine.backends.lambda_client import Reply
+from lbench.engine.backends.base import UNREACHED, Failure, Outcome
+from lbench.engine.backends.lambda_client import ConnectionLost, Reply
 from lbench.engine.backends.report import Report, last_report
 from lbench.workloads.own.traces import trimmed
 from lbench.workloads.wire import Answer, TaskError
@@ -33,6 +33,7 @@ __all__ = [
 
 DEADLINE = "DeadlineExceeded"  # Failure.type of a task whose time was up
 _WATCHDOG = ("exit status 124", "signal: alarm clock", "signal: SIGALRM")  # the handler's own, by either way
+_PAUSE_S = 1.0  # an outage, be it the network's or the service's, is seldom over in a tenth of a second
 _TAIL_KEPT = 2000  # characters of a log or a stack trace that are worth keeping
 
 _FATAL_RUNTIME = {
@@ -67,21 +68,35 @@ _REMEDIES = {
     404: "the function is not there: is it deployed, with this memory size, in this region?",
     413: "the arguments are too large to travel inline",
 }
-
-
-_NAMED_REMEDIES = {
-    name: "let the caller and the function's role use the key, enable it, or take it off the function"
-    for name in ("KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException")
-} | {
-    name: "run `lbench deploy` again"
-    for name in (
-        "CodeArtifactUserDeletedException",
-        "CodeArtifactUserFailedException",
-        "InvalidRuntimeException",
-        "InvalidZipFileException",
-        "RuntimeVersionDeletedException",
-    )
-}
+_SIGN_IN = "the credentials have expired, or are not valid here: sign in again (`aws sso login`), or get new keys"
+_NAMED_REMEDIES = (
+    {
+        name: "let the caller and the function's role use the key, enable it, or take it off the function"
+        for name in (
+            "KMSAccessDeniedException",
+            "KMSDisabledException",
+            "KMSInvalidStateException",
+            "KMSNotFoundException",
+        )
+    }
+    | {
+        name: "run `lbench deploy` again"
+        for name in (
+            "CodeArtifactUserDeletedException",
+            "CodeArtifactUserFailedException",
+            "InvalidRuntimeException",
+            "InvalidZipFileException",
+            "RuntimeVersionDeletedException",
+        )
+    }
+    | {
+        "ExpiredTokenException": _SIGN_IN,
+        "ExpiredToken": _SIGN_IN,
+        "UnrecognizedClientException": _SIGN_IN,
+        "InvalidClientTokenId": _SIGN_IN,
+        "InvalidSignatureException": "this machine's clock or the secret key is wrong: `lbench doctor` looks at both",
+    }
+)
 
 
 class _FunctionError(msgspec.Struct, rename="camel"):
@@ -115,11 +130,14 @@ _told = msgspec.json.Decoder(_Told)
 _marked = msgspec.json.Decoder(_Marked)
 
 
-def lost(message: str, *, timed_out: bool = False) -> Outcome:
-    """The outcome where no whole answer came: whether the function ran is unknown."""
-    if timed_out:
+def lost(error: ConnectionLost) -> Outcome:
+    """The outcome where no whole answer came: unless nothing was sent, whether the function ran is unknown."""
+    message = str(error)
+    if error.unsent:
+        return Outcome(failure=Failure("error", UNREACHED, message, retriable=True, unrun=True, pause_s=_PAUSE_S))
+    if error.timed_out:
         return Outcome(failure=Failure("timeout", "ReadTimeout", message, retriable=True))
-    return Outcome(failure=Failure("error", "ConnectionLost", message, retriable=True))
+    return Outcome(failure=Failure("error", "ConnectionLost", message, retriable=True, pause_s=_PAUSE_S))
 
 
 def mixed_up(arrived_s: float, drop: Callable[[], None] | None) -> Outcome:
@@ -275,11 +293,13 @@ def refused(reply: Reply) -> Failure:
         if after is None and said.retry_after is not None:
             after = _number(said.retry_after)
         message = f"{text} ({said.Reason})" if said.Reason else text
-        return Failure("throttled", kind, message, retriable=True, retry_after_s=after)
+        return Failure("throttled", kind, message, retriable=True, retry_after_s=after, unrun=True)
     retriable = (reply.status >= 500 or reply.status in (408, 409, 410)) and kind not in _FATAL_REFUSALS
     if not retriable and (remedy := _NAMED_REMEDIES.get(kind) or _REMEDIES.get(reply.status)):
         text = f"{text}: {remedy}"
-    return Failure("error", kind, text, retriable=retriable)
+    # A 5xx without AWS's name for it may be somebody's on the way, behind whom the function runs.
+    unrun = reply.error_type is not None or reply.status < 500
+    return Failure("error", kind, text, retriable=retriable, unrun=unrun, pause_s=_PAUSE_S)
 
 
 def _number(value: str | float) -> float | None:

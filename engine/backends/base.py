@@ -17,6 +17,7 @@ from lbench.workloads.objects import Place
 __all__ = [
     "OVER_BUDGET",
     "SIBLING_LOST",
+    "UNREACHED",
     "Backend",
     "Call",
     "EnvironmentInfo",
@@ -27,6 +28,8 @@ __all__ = [
 
 SIBLING_LOST = "SiblingLost"  # Failure.type of a call that was lost because its neighbour's process was replaced
 OVER_BUDGET = "OverBudget"  # Failure.type where `Call.may_fetch` said no
+
+UNREACHED = "Unreached"  # Failure.type of a call that was never sent: nothing answers there, or the network is down
 
 FailureKind = Literal["error", "throttled", "timeout"]
 BilledSource = Literal["report", "audit", "estimated", "model"]
@@ -67,6 +70,13 @@ class Failure:
     retriable: bool
     retry_after_s: float | None = None
     log_tail: str | None = None
+    unrun: bool = False  # the function certainly never ran: nothing of it is billed
+    pause_s: float | None = None  # what the waiting before the next attempt begins with; None: the policy's
+
+    @property
+    def untaken(self) -> bool:
+        """Whether the service took no notice of the call, or no more than to say that it is full."""
+        return self.kind == "throttled" or self.type == UNREACHED
 
 
 @dataclass(slots=True)

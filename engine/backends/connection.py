@@ -28,14 +28,17 @@ _PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), (
 class ConnectionLost(Exception):
     """No whole response came, and why: refused, reset, truncated, no HTTP, or `timed_out`.
 
+    `unsent`: there was no connection to send anything on, so nobody has heard of the request.
+
     `unheard`: the connection had been idle, and ended without a byte of response before the request was written or at once
     after it. That is the server's idle time-out crossing our request.
     """
 
-    def __init__(self, message: str, *, timed_out: bool = False, unheard: bool = False) -> None:
+    def __init__(self, message: str, *, timed_out: bool = False, unheard: bool = False, unsent: bool = False) -> None:
         super().__init__(message)
         self.timed_out = timed_out
         self.unheard = unheard
+        self.unsent = unsent
 
 
 class Response:

@@ -107,14 +107,15 @@ class Dialer:
             async with asyncio.timeout(self._connect_timeout_s):
                 return await (self._direct() if self._proxy is None else self._proxied(self._proxy))
         except TimeoutError:
-            raise ConnectionLost(f"{where} did not accept a connection in time") from None
+            raise ConnectionLost(f"{where} did not accept a connection in time", unsent=True) from None
         except ssl.SSLCertVerificationError as error:
             raise ConnectionLost(
                 f"the certificate of {where} is not trusted ({error.verify_message}): "
-                "name the CA bundle that vouches for it in AWS_CA_BUNDLE"
+                "name the CA bundle that vouches for it in AWS_CA_BUNDLE",
+                unsent=True,
             ) from None
         except OSError as error:
-            raise ConnectionLost(f"{where} cannot be reached: {error}") from None
+            raise ConnectionLost(f"{where} cannot be reached: {error}", unsent=True) from None
 
     async def _direct(self) -> Connection:
         loop = asyncio.get_running_loop()
@@ -168,4 +169,4 @@ class _Tunnel(asyncio.Protocol):
             self._refuse("the proxy closed the connection")
 
     def _refuse(self, message: str) -> None:
-        self.opened.set_exception(ConnectionLost(message))
+        self.opened.set_exception(ConnectionLost(message, unsent=True))

@@ -164,7 +164,7 @@ class FunctionBackend:
         except ConnectionLost as error:
             if (why := reached.broken()) is not None:
                 raise BackendError(why) from None
-            outcome = lost(str(error), timed_out=error.timed_out)
+            outcome = lost(error)
             if error.timed_out:  # it ran for longer than it may: again would be no different
                 text = f"no answer within {self._wait_s:g} s, which is more than the function may take"
                 outcome = Outcome(_SAMPLE, Failure("timeout", "ReadTimeout", text, retriable=False))

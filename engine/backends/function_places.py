@@ -151,6 +151,6 @@ async def _emulators_client(place: Resolved, credentials: Credentials) -> AsyncI
     """The SDK pointed at the emulator: the user's profiles and files are not asked."""
     from lbench.engine.backends.sdk_client import isolated_session
 
-    session = isolated_session(credentials, place.region)
+    session = isolated_session(lambda: credentials, place.region)
     async with session.client("lambda", endpoint_url=place.endpoint) as client:
         yield client

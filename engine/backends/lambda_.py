@@ -182,7 +182,9 @@ class LambdaBackend:
                 event.task_at = await store.put("task", call.task, made)
             except ObjectStoreError as error:
                 self._refuse_if_broken()
-                return Outcome(failure=_store_failure(error), via_s3=True, s3_requests=made)
+                failure = _store_failure(error)
+                failure.unrun = True  # it was never called
+                return Outcome(failure=failure, via_s3=True, s3_requests=made)
         payload = _encode(event)
         sent_s = asyncio.get_running_loop().time()
         try:
@@ -194,7 +196,7 @@ class LambdaBackend:
             outcome, answer = Outcome(failure=_store_failure(error)), None
         except ConnectionLost as error:
             self._refuse_if_broken()
-            outcome, answer = lost(str(error), timed_out=error.timed_out), None
+            outcome, answer = lost(error), None
         _add(outcome.s3_requests, made)
         outcome.request_bytes = len(payload)
         if outcome.ended:

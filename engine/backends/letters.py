@@ -64,7 +64,7 @@ def read_front(
         outcome.failure = Failure("timeout", "FrontTimeout", text, retriable=False)
     elif status in (429, 503):
         outcome.failure = Failure(
-            "throttled", f"Front{status}", "the HTTP API front or the function is full", retriable=True
+            "throttled", f"Front{status}", "the HTTP API front or the function is full", retriable=True, unrun=True
         )
     elif status == 500 and elapsed_s >= deadline_s:
         text = f"no result within the deadline of {deadline_s:g} s"
@@ -77,5 +77,5 @@ def read_front(
     else:
         remedy = _FRONT_REMEDIES.get(status, "is it lbench's?")
         text = f"the HTTP API front refused the call ({status}): {remedy}"
-        outcome.failure = Failure("error", f"Front{status}", text, retriable=False)
+        outcome.failure = Failure("error", f"Front{status}", text, retriable=False, unrun=True)
     return outcome, None

@@ -28,18 +28,30 @@ _ISOLATED: dict[str, tuple[Any, Any, Any, Any]] = {
 }
 
 
-def isolated_session(credentials: Credentials, region: str) -> Any:
+def _source(credentials: Callable[[], Credentials]) -> Any:
+    """Where aiobotocore finds its credentials: at every request it gets the present ones."""
+    from aiobotocore.credentials import AioCredentials, ReadOnlyCredentials
+
+    class Present(AioCredentials):  # type: ignore[misc]
+        async def load_credentials(self) -> Any:
+            return self
+
+        async def get_frozen_credentials(self) -> Any:
+            now = credentials()
+            return ReadOnlyCredentials(now.access_key, now.secret_key, now.token)
+
+    first = credentials()
+    return Present(first.access_key, first.secret_key, first.token)
+
+
+def isolated_session(credentials: Callable[[], Credentials], region: str) -> Any:
     """An aioboto3 session of these credentials: the user's profiles, files and endpoints are not asked."""
     import aioboto3
     from aiobotocore.session import AioSession
 
-    return aioboto3.Session(
-        botocore_session=AioSession(session_vars=_ISOLATED),
-        aws_access_key_id=credentials.access_key,
-        aws_secret_access_key=credentials.secret_key,
-        aws_session_token=credentials.token,
-        region_name=region,
-    )
+    inner = AioSession(session_vars=_ISOLATED)
+    inner.register_component("credential_provider", _source(credentials))
+    return aioboto3.Session(botocore_session=inner, region_name=region)
 
 
 class Aioboto3Client:
@@ -55,12 +67,11 @@ class Aioboto3Client:
         """Make the client; aioboto3 opens its connections as they are needed."""
         from aiobotocore.config import AioConfig
 
-        session = isolated_session(self._credentials(), self._place.region)
+        session = isolated_session(self._credentials, self._place.region)
         config = AioConfig(
             max_pool_connections=max(10, connections),
             read_timeout=_READ_LIMIT_S,
             retries={"total_max_attempts": 1, "mode": "standard"},
-            tcp_keepalive=True,
             proxies={scheme: self._place.proxy for scheme in ("http", "https") if self._place.proxy},
         )
         self._client = await self._stack.enter_async_context(
@@ -90,7 +101,7 @@ class Aioboto3Client:
         except ClientError as error:
             return _refusal(error.response, loop.time())
         except (BotoCoreError, OSError) as error:
-            raise ConnectionLost(f"{type(error).__name__}: {error}") from None
+            raise ConnectionLost(f"{type(error).__name__}: {error}", unsent=_unsent(error)) from None
         return Reply(
             answer["StatusCode"],
             body,
@@ -104,6 +115,13 @@ class Aioboto3Client:
     async def close(self) -> None:
         """Close the client."""
         await self._stack.aclose()
+
+
+def _unsent(error: Exception) -> bool:
+    """Whether aiohttp had no connection to send anything on; botocore's own names do not tell that."""
+    from aiohttp import ClientConnectorError
+
+    return isinstance(getattr(error, "kwargs", {}).get("error"), ClientConnectorError)
 
 
 def _refusal(response: dict[str, Any], arrived_s: float) -> Reply:

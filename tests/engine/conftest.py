@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lbench.engine.backends.base import SIBLING_LOST, Call, EnvironmentInfo, Failure, Outcome, Published
+from lbench.engine.backends.base import SIBLING_LOST, UNREACHED, Call, EnvironmentInfo, Failure, Outcome, Published
 from lbench.engine.events import Dispatched, Event, Returned, StageEnded, StageStarted
 from lbench.engine.machine import Environment
 from lbench.workloads.encoding import decode, encode
@@ -32,12 +32,18 @@ def ok_as(value: Any) -> Outcome:
     return Outcome(result=encode(value))
 
 
-def failed(kind: str = "error", type_: str = "Boom", *, retriable: bool = True, after: float | None = None) -> Outcome:
-    return Outcome(failure=Failure(kind, type_, f"it went {kind}", retriable, retry_after_s=after))  # type: ignore[arg-type]
+def failed(
+    kind: str = "error", type_: str = "Boom", *, retriable: bool = True, after: float | None = None, **more: Any
+) -> Outcome:
+    return Outcome(failure=Failure(kind, type_, f"it went {kind}", retriable, retry_after_s=after, **more))  # type: ignore[arg-type]
 
 
 def throttled(after: float | None = None) -> Outcome:
     return failed("throttled", "TooManyRequestsException", after=after)
+
+
+def unreached() -> Outcome:
+    return failed("error", UNREACHED, unrun=True, pause_s=1.0)
 
 
 def sibling() -> Outcome:
@@ -163,4 +169,5 @@ def fakes() -> SimpleNamespace:
         sibling=sibling,
         tasks=tasks,
         throttled=throttled,
+        unreached=unreached,
     )

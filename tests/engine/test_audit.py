@@ -119,8 +119,8 @@ async def test_lines_that_are_late_are_waited_for_and_what_never_comes_stays_an_
 
 async def test_what_was_refused_never_ran_and_is_not_looked_for(log: Any) -> None:
     run = run_of(
-        ended(0, "error", request_id=IDS[0], error=ErrorInfo("ServiceException", "", True)),
-        ended(1, "throttled", request_id=IDS[1], error=ErrorInfo("TooManyRequestsException", "", True)),
+        ended(0, "error", request_id=IDS[0], error=ErrorInfo("ServiceException", "", True, unrun=True)),
+        ended(1, "throttled", request_id=IDS[1], error=ErrorInfo("TooManyRequestsException", "", True, unrun=True)),
     )
     assert (await audited(run))[0] == AuditResult(0, 0)
 

@@ -19,6 +19,7 @@ from lbench.engine.events import (
     JOURNAL_VERSION,
     Dispatched,
     Pricing,
+    Returned,
     RunEnded,
     RunPlanned,
     RunStarted,
@@ -202,7 +203,11 @@ def test_the_bill_never_passes_the_limit_whatever_goes_wrong(fakes, world):
     count, capacity, seed, hedge, limit, together, cancelled_s = world
     rng = random.Random(seed)
     budget = Budget(Decimal(str(limit)))
-    rates_of = {kind: rng.random() ** 2 for kind in ("late", "error", "throttled", "lost", "large", "dead")}
+    rates_of = {
+        kind: rng.random() ** 2
+        for kind in ("late", "error", "throttled", "lost", "large", "dead", "unrun", "estimated")
+    }
+    hidden = []  # what each attempt without a report costs more than it tells
 
     def deed(call):
         seconds = rng.uniform(0.1, 3)
@@ -212,6 +217,10 @@ def test_the_bill_never_passes_the_limit_whatever_goes_wrong(fakes, world):
         requests = {"put": rng.randint(0, 2), "get": rng.randint(0, 3)}
         if rng.random() < rates_of["throttled"] * 0.5:
             return 0.1, fakes.throttled()
+        if rng.random() < rates_of["unrun"] * 0.5:
+            outcome = fakes.failed(unrun=True)
+            outcome.s3_requests = requests
+            return seconds, outcome
         if rng.random() < rates_of["error"]:
             outcome = fakes.failed()
             outcome.billed_ms, outcome.s3_requests, outcome.cold = ms, requests, True
@@ -228,7 +237,13 @@ def test_the_bill_never_passes_the_limit_whatever_goes_wrong(fakes, world):
                 return seconds, fakes.failed(type_=OVER_BUDGET, retriable=False)
             received = min(received, 1000) + size
         cold = rng.random() < 0.5
-        return seconds, billed(fakes, call, ms, cold=cold, s3_requests=requests, response_bytes=received)
+        outcome = billed(fakes, call, ms, cold=cold, s3_requests=requests, response_bytes=received)
+        if rng.random() < rates_of["estimated"]:  # no report: what is told of the billed time is too little
+            true_ms = min(int(seconds * 1000), cost.worst_ms(30.0))
+            outcome.billed_source, outcome.billed_ms = "estimated", rng.randint(0, true_ms)
+            outcome.request_id = str(len(hidden))
+            hidden.append(attempt_usd(PRICING, outcome, true_ms) - attempt_usd(PRICING, outcome))
+        return seconds, outcome
 
     runs = [
         (fakes.Backend(deed, capacity=capacity), fakes.Sink(), fakes.one_stage(count), Purse(budget, PRICING, EACH))
@@ -247,8 +262,32 @@ def test_the_bill_never_passes_the_limit_whatever_goes_wrong(fakes, world):
     for _, sink, _, _ in runs:
         sink.assert_whole()
     bill = session_usd(view(*(sink for _, sink, _, _ in runs)).runs.values())
-    assert bill <= budget.spent_usd <= budget.limit_usd
+    told = [event.request_id for _, sink, _, _ in runs for event in sink.of(Returned) if event.request_id is not None]
+    beyond = cost.total_usd([Decimal(0), *(hidden[int(number)] for number in told)])
+    assert bill + beyond <= budget.spent_usd <= budget.limit_usd
     assert budget.in_flight == 0 and budget.kept_usd == 0
+
+
+def test_without_a_report_an_attempt_counts_with_all_the_time_it_took(fakes):
+    def deed(call):
+        return 2.0, Outcome(result=fakes.ok(call).result, billed_ms=100, billed_source="estimated")
+
+    budget = Budget(Decimal(1))
+    drive([(fakes.Backend(deed), fakes.Sink(), fakes.one_stage(1), Purse(budget, PRICING, EACH))])
+    took = Outcome(result=b"\xc0", billed_ms=2000, billed_source="report")
+    assert budget.spent_usd == attempt_usd(PRICING, took)
+
+
+def test_what_never_ran_costs_nothing_but_its_requests_to_s3_and_gives_its_money_back(fakes):
+    refused = fakes.failed(unrun=True)
+    refused.s3_requests = {"put": 1}
+    sink, budget = fakes.Sink(), Budget(Decimal(1))
+    backend = fakes.Backend({0: [(5.0, refused)]}, seconds=0.0)
+    backend_run = (backend, sink, fakes.one_stage(1), Purse(budget, PRICING, EACH))
+    drive([backend_run])
+    (first, _) = sink.of(Returned)
+    assert first.error.unrun and attempt_usd(PRICING, refused) == PRICING.rates.s3_put_usd
+    assert run_bill(view(sink).runs["r1"]).items.requests == PRICING.rates.request_usd  # of the second attempt
 
 
 @pytest.mark.parametrize("memory", [128, 1769, 10_240])

@@ -41,7 +41,9 @@ def plan(**fields):
     return Plan(**{"workload": "probe", "backends": [LAMBDA], "tasks": 10, "repeats": 2, **fields})
 
 
-def record(name, backend, made=None, *, status="ok", memory_mb=1769, compute_ms=400.0, billed_ms=500, cold=0, digest="d"):
+def record(
+    name, backend, made=None, *, status="ok", memory_mb=1769, compute_ms=400.0, billed_ms=500, cold=0, digest="d"
+):
     """A session on the shelf with one run of the plan's work."""
     made = made or plan()
     local = backend not in ("lambda", "emulated")
@@ -98,7 +100,7 @@ def usd(total_ms, memory_mb=1769, cold=0):
         requests=10,
         s3_requests={},
         transfer_bytes=0,
-        log_bytes=cost.log_bytes(10, cold),
+        log_bytes=cost.log_bytes(10, cold, marked=True),
     )
     return bill.usd
 

@@ -20,6 +20,7 @@ from lbench.engine.events import (
     StageStarted,
 )
 from lbench.engine.machine import Environment
+from lbench.engine.model import ErrorInfo
 from lbench.engine.plan import BackendChoice, Plan, parse_backend
 from lbench.engine.pricing import bound_of, pricing_of
 from lbench.engine.session import fold
@@ -76,6 +77,20 @@ def test_a_bill_worked_by_hand():
 
 def test_a_throttled_call_costs_nothing():
     assert bill([{"status": "throttled"}] * 3).usd == 0
+
+
+def test_what_never_ran_costs_nothing_and_is_no_estimate():
+    refused = {"status": "error", "error": ErrorInfo("ServiceException", "no", True, unrun=True)}
+    assert bill([refused] * 3).usd == 0
+    assert not any("without AWS's report" in text for text in run_cost_of(view([refused]).runs["r1"]).estimated)
+
+
+def test_a_mark_in_the_log_is_charged_where_there_is_one():
+    plain, marked = (
+        bill([{"status": "ok", "billed_ms": 5}] * 10, pricing=Pricing(rates=RATES, memory_mb=128, marked=marked))
+        for marked in (False, True)
+    )
+    assert marked.items.logs > plain.items.logs * Decimal("1.5")
 
 
 def test_what_was_abandoned_is_estimated_from_its_dispatch_to_its_end():

@@ -294,6 +294,35 @@ def test_a_task_that_is_only_ever_throttled_fails_the_run_after_a_time_and_says_
     sink.assert_whole()
 
 
+def test_a_network_that_is_down_for_a_while_costs_no_attempt_and_no_place(fakes, sink):
+    down_s = 20.0
+    backend = fakes.Backend(
+        lambda call: (0.01, fakes.unreached() if asyncio.get_running_loop().time() < down_s else fakes.ok(call)),
+        capacity=10,
+    )
+    answer, seconds = drive(backend, sink, fakes.one_stage(30), Policy(retries=0))
+    assert answer == list(range(30)) and down_s < seconds < 3 * down_s
+    assert {event.task for event in sink.of(Dispatched) if event.dispatched_s < down_s} == set(range(10))
+    assert {event.error.type for event in sink.of(Returned) if event.status == "error"} == {"Unreached"}
+    sink.assert_whole()
+
+
+def test_a_network_that_stays_down_fails_the_run_after_a_time_and_says_so(fakes, sink):
+    backend = fakes.Backend(lambda call: (0.0, fakes.unreached()))
+    with pytest.raises(RunFailed, match="never heard for 400 s: Unreached"):
+        drive(backend, sink, fakes.one_stage(2), Policy(timeout_s=100.0))
+
+
+def test_an_outage_of_the_service_is_waited_for_longer_than_a_task_s_own_failure(fakes, sink):
+    waits = []
+    for pause_s in (None, 1.0):
+        backend = fakes.Backend(lambda call, s=pause_s: (0.0, fakes.failed(pause_s=s)), capacity=50)
+        with pytest.raises(RunFailed):
+            drive(backend, fakes.Sink(), fakes.one_stage(50), Policy(retries=5, keep_going=True))
+        waits.append(max(moment for moment, _ in backend.calls))
+    assert waits[1] == pytest.approx(10 * waits[0])
+
+
 def test_a_task_may_be_throttled_for_long_while_others_are_taken(fakes, sink):
     def deed(call):  # one at a time, 100 s each; the rest is turned away
         return (0.001, fakes.throttled()) if busy() else (100.0, fakes.ok(call))

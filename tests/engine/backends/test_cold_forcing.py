@@ -46,7 +46,7 @@ class Watched:
 
 @contextlib.asynccontextmanager
 async def client(theirs: Any) -> AsyncIterator[Any]:
-    session = isolated_session(Credentials("lbench-emulated", "lbench-emulated"), "us-east-1")
+    session = isolated_session(lambda: Credentials("lbench-emulated", "lbench-emulated"), "us-east-1")
     async with session.client("lambda", endpoint_url=theirs.endpoint) as made:
         yield made
 

@@ -10,7 +10,7 @@ import pytest
 
 from lbench.engine.backends.answers import lost, read_reply
 from lbench.engine.backends.base import Failure
-from lbench.engine.backends.lambda_client import Reply
+from lbench.engine.backends.lambda_client import ConnectionLost, Reply
 
 ID = "6cf4d88d-e881-46c6-a41b-102ddc6dc141"
 REPORT = (
@@ -175,7 +175,12 @@ def test_an_answer_that_is_not_ours_is_an_error(body: bytes) -> None:
 
 
 def test_a_lost_answer_may_be_tried_again() -> None:
-    failed = lost("reset").failure
-    assert failed is not None and failed.retriable and failed.kind == "error"
-    timed_out = lost("late", timed_out=True).failure
-    assert timed_out is not None and timed_out.kind == "timeout"
+    failed = lost(ConnectionLost("reset")).failure
+    assert failed is not None and failed.retriable and failed.kind == "error" and not failed.unrun
+    timed_out = lost(ConnectionLost("late", timed_out=True)).failure
+    assert timed_out is not None and timed_out.kind == "timeout" and not timed_out.unrun
+
+
+def test_a_call_that_was_never_sent_never_ran() -> None:
+    unsent = lost(ConnectionLost("did not accept a connection in time", unsent=True)).failure
+    assert unsent is not None and unsent.unrun and unsent.untaken and unsent.retriable

@@ -83,7 +83,7 @@ def test_retriable_and_fatal_errors_are_told_apart(name: str) -> None:
     assert outcome.failure.type == name
     assert outcome.failure.retriable is (name in RETRIABLE | THROTTLED)
     assert outcome.failure.kind == ("throttled" if name in THROTTLED else "error")
-    assert outcome.billed_ms is None  # what was refused did not run
+    assert outcome.billed_ms is None and outcome.failure.unrun  # what was refused did not run
     queued = read_queued(refused(name))
     assert queued is not None and queued.failure == outcome.failure  # the queue refuses in the same words
 
@@ -98,4 +98,23 @@ def test_an_error_that_nobody_knows_yet_is_judged_by_its_status() -> None:
     for status, retriable in ((418, False), (409, True), (503, True), (599, True)):
         reply = Reply(status, json.dumps({"message": "new"}).encode(), 1.0, error_type="BrandNewException")
         outcome, _ = read_reply(reply, deadline_s=1.0)
-        assert outcome.failure is not None and outcome.failure.retriable is retriable
+        assert outcome.failure is not None and outcome.failure.retriable is retriable and outcome.failure.unrun
+
+
+def test_a_5xx_that_aws_does_not_name_may_be_from_somebody_on_the_way_and_the_function_may_run() -> None:
+    outcome, _ = read_reply(Reply(502, b"<html>Bad gateway</html>", 1.0), deadline_s=1.0)
+    assert outcome.failure is not None and outcome.failure.retriable and not outcome.failure.unrun
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("ExpiredTokenException", "aws sso login"),
+        ("UnrecognizedClientException", "aws sso login"),
+        ("InvalidSignatureException", "clock or the secret key is wrong"),
+    ],
+)
+def test_credentials_that_aws_does_not_take_are_told_what_to_do_about_them(name: str, told: str) -> None:
+    reply = Reply(403, b'{"message": "The security token included in the request is expired"}', 1.0, error_type=name)
+    outcome, _ = read_reply(reply, deadline_s=1.0)
+    assert outcome.failure is not None and not outcome.failure.retriable and told in outcome.failure.message
