@@ -235,7 +235,6 @@ async def fetch(region: str) -> dict[str, SnapshotRow]:
         raise DataFileError(
             f"the Price List API has no {missing[0]} for region {region!r}: is it a region with Lambda?"
         )
-    rows.setdefault("duration_arm64_per_gb_s", rows["duration_x86_64_per_gb_s"])
     return rows
 
 

@@ -283,6 +283,15 @@ def test_a_price_that_the_api_no_longer_tells_keeps_its_shipped_row(api: PriceLi
     assert prices.rates("us-east-1", "x86_64").s3_put_usd == Decimal("0.000005")
 
 
+def test_no_price_is_made_up_for_a_processor_that_the_api_tells_nothing_of(api: PriceList) -> None:
+    shipped = prices.rates("us-east-1", "arm64").duration_gb_s_usd
+    api.rows = [row for row in api.rows if not str(row[3]["usagetype"]).startswith("Lambda-GB-Second-ARM")]
+    assert "duration_arm64_per_gb_s" not in asyncio.run(fetch("us-east-1"))
+    asyncio.run(refresh("us-east-1"))
+    assert prices.rates("us-east-1", "arm64").duration_gb_s_usd == shipped
+    assert prices.rates("us-east-1", "x86_64").duration_gb_s_usd > shipped
+
+
 def test_a_region_without_lambda_is_told_in_one_line(api: PriceList) -> None:
     with pytest.raises(DataFileError, match=r"no duration_x86_64_per_gb_s for region 'mars-north-1'"):
         asyncio.run(refresh("mars-north-1"))
