@@ -27,11 +27,12 @@ class Hedges(msgspec.Struct, frozen=True):
     compared: int  # of those won, the first attempt's end is known
     saved_s: float  # so much later did these end: what was not waited for, over all of them
     usd: Decimal | None  # the attempts that lost, known or estimated; None: nothing is charged
+    running: int = 0  # of these, those that were given up: they may run on, and cost more
 
 
 def hedges_of(runs: Iterable[RunView]) -> Hedges | None:
     """The hedging of these runs together; None where nothing was issued once more."""
-    tasks = won = compared = 0
+    tasks = won = compared = running = 0
     saved_s = 0.0
     amounts: list[Decimal | None] = []
     for run in runs:
@@ -49,8 +50,10 @@ def hedges_of(runs: Iterable[RunView]) -> Hedges | None:
         won += int(better.sum())
         compared += int(known.sum())
         saved_s += float((returned[firsts] - returned[doubles])[known].sum())
-        amounts.append(_lost_usd(run, np.concatenate([doubles, firsts])))
-    return Hedges(tasks, won, compared, max(0.0, saved_s), cost.total_usd(amounts)) if tasks else None
+        both = np.concatenate([doubles, firsts])
+        running += int(((status[both] == _SUPERSEDED) & (billed[both] < 0)).sum())
+        amounts.append(_lost_usd(run, both))
+    return Hedges(tasks, won, compared, max(0.0, saved_s), cost.total_usd(amounts), running) if tasks else None
 
 
 def _lost_usd(run: RunView, rows: NDArray[np.int64]) -> Decimal | None:
@@ -76,5 +79,5 @@ def hedges_sentence(label: str, told: Hedges, all_tasks: int) -> str:
     if (left := told.won - told.compared) > 0:
         parts.append(f"how long the other {left} would have taken is not known: they were given up")
     if told.usd is not None:
-        parts.append(f"the attempts that lost cost {cost.usd_short(told.usd)}")
+        parts.append(f"the attempts that lost cost {cost.usd_short(told.usd)}{' so far' * (told.running > 0)}")
     return "; ".join(parts)

@@ -2,22 +2,27 @@
 
 A REPORT line names its request; the handler's own mark names the request of a call whose caller heard nothing (cancelled,
 timed out, lost). Text and JSON formats; FilterLogEvents costs nothing. Logs arrive some seconds late, so it is asked again
-while lines are missing, for a bounded time: what is not found stays an estimate.
+while lines are missing, for a minute, or until the last call that nobody waited for must have ended: what is not found then
+stays an estimate.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from lbench.config.aws import aws_client, aws_session
 from lbench.engine.backends.report import Report, parse_line
 from lbench.engine.columns import BILLED_SOURCES, STATUSES
+from lbench.engine.cost import worst_ms
 from lbench.engine.events import Audited
 from lbench.engine.session import RunView
 
@@ -27,6 +32,7 @@ _MARK = re.compile(r'lbench_mark\\?": ?\\?"([0-9a-f]+/[\w.-]*/\d+)\\?", ?\\?"req
 _SKEW_S = 300  # AWS's clock may be so far from ours
 _ASKED_EACH_S = 5.0
 _PATIENCE = 12  # times without all of it
+_LATE_S = 15.0  # a line after its call's end
 _CERTAIN = [BILLED_SOURCES.index(name) for name in ("report", "audit")]
 _THROTTLED = STATUSES.index("throttled")
 
@@ -63,7 +69,8 @@ async def audit(
         wanted_total += rows
         if rows:
             since_ms = int(min(_started_s(run) for run in members) * 1000) - _SKEW_S * 1000
-            found_total += await _look_up(region, group, since_ms, wanted, write, pause)
+            patience = max(_PATIENCE, math.ceil((_last_end_s(members) - time.time()) / _ASKED_EACH_S))
+            found_total += await _look_up(region, group, since_ms, wanted, write, pause, patience)
     return AuditResult(wanted_total, found_total)
 
 
@@ -72,18 +79,31 @@ def _started_s(run: RunView) -> float:
     return datetime.fromisoformat(run.started.started).timestamp()
 
 
+def _sought(run: RunView) -> list[int]:
+    """The invocations of which the log may tell what is not known for certain: not those that certainly never ran."""
+    columns = run.columns
+    unclear = ~np.isin(columns["billed_source"], _CERTAIN) & (columns["status"] != _THROTTLED)
+    return [n for n in np.flatnonzero(unclear).tolist() if (error := columns.errors.get(n)) is None or not error.unrun]
+
+
+def _last_end_s(runs: Iterable[RunView]) -> float:
+    """When the log has the last line at the latest, of calls whose end nobody has seen; seconds since the epoch."""
+    ends = [0.0]
+    for run in runs:
+        assert run.started is not None
+        longest_s = worst_ms(run.started.pricing.deadline_s) / 1000 + _LATE_S
+        dispatched, billed = run.columns["dispatched_s"], run.columns["billed_ms"]
+        ends += [_started_s(run) + float(dispatched[n]) + longest_s for n in _sought(run) if billed[n] < 0]
+    return max(ends)
+
+
 def _wanted(runs: Iterable[RunView]) -> Wanted:
     wanted: Wanted = {}
     for run in runs:
         assert run.started is not None
-        columns, mark = run.columns, run.started.settings.get("mark")
-        for n in range(len(columns)):
-            if columns["billed_source"][n] in _CERTAIN or columns["status"][n] == _THROTTLED:
-                continue
-            error = columns.errors.get(n)
-            if error is not None and error.unrun:
-                continue
-            request_id = columns.row(n)["request_id"]
+        mark = run.started.settings.get("mark")
+        for n in _sought(run):
+            request_id = run.columns.row(n)["request_id"]
             if request_id is not None:
                 wanted[request_id] = run.id, n
             wanted[f"{mark}/{run.id}/{n}"] = run.id, n
@@ -97,11 +117,12 @@ async def _look_up(
     wanted: Wanted,
     write: Callable[[Audited], None],
     pause: Callable[[float], Awaitable[None]],
+    times: int,
 ) -> int:
     missing = set(wanted.values())
     found = 0
     async with aws_client(aws_session(region), "logs", region=region) as client:
-        for patience in range(_PATIENCE, 0, -1):
+        for left in range(times - 1, -1, -1):
             reports, marks = await _read(client, group, since_ms)
             by_request = dict(wanted)
             by_request.update({request: wanted[mark] for request, mark in marks.items() if mark in wanted})
@@ -114,7 +135,7 @@ async def _look_up(
                     write(_audited(row, report, request))
             if not missing:
                 break
-            if patience > 1:
+            if left:
                 await pause(_ASKED_EACH_S)
     return found
 

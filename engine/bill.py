@@ -24,14 +24,24 @@ _CANCELLED, _SUPERSEDED = STATUSES.index("cancelled"), STATUSES.index("supersede
 _ESTIMATED = BILLED_SOURCES.index("estimated")
 
 
-def _elapsed_of(run: RunView, mask: Any, now_s: float | None) -> Any:
-    """Seconds since dispatch of the masked rows, to their return or until now."""
+def _elapsed_ms(run: RunView, mask: Any, now_s: float | None) -> Any:
+    """What is counted of the masked rows: since dispatch, to their return or until now, at most what can be billed."""
+    assert run.started is not None
     columns = run.columns
     ends = columns["returned_s"][mask]
     if now_s is not None:
         ends = np.where(np.isnan(ends), now_s, ends)
     elapsed = ends - columns["dispatched_s"][mask]
-    return elapsed[~np.isnan(elapsed)]
+    elapsed = np.ceil(np.maximum(elapsed[~np.isnan(elapsed)], 0) * 1000)
+    return np.minimum(elapsed, cost.worst_ms(run.started.pricing.deadline_s)).astype(np.int64)
+
+
+def _last_s(run: RunView) -> float:
+    """The last moment that the journal tells of a run."""
+    columns = run.columns
+    moments = np.concatenate([columns["dispatched_s"], columns["returned_s"]])
+    moments = moments[~np.isnan(moments)]
+    return max(float(moments.max()) if len(moments) else 0.0, run.samples[-1].t_s if run.samples else 0.0)
 
 
 def _ran(run: RunView) -> Any:
@@ -44,9 +54,12 @@ def _ran(run: RunView) -> Any:
 def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
     """The bill of a run so far: what has returned, with what was abandoned and (given `now_s`) runs, estimated.
 
-    `now_s` is seconds since the run's start. A local run has only its machine's rent.
+    `now_s` is seconds since the run's start; a run whose engine is gone is counted to the last that was heard of it. A local
+    run has only its machine's rent.
     """
     assert run.started is not None
+    if run.status == "interrupted" and now_s is None:
+        now_s = _last_s(run)
     pricing = run.started.pricing
     if pricing.rates is None:
         seconds = run.makespan_s if run.makespan_s is not None else now_s
@@ -64,10 +77,8 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
     open_ended = ran & (billed < 0)
     if now_s is not None:
         open_ended = open_ended | (status < 0)
-    elapsed = _elapsed_of(run, open_ended, now_s)
     received = columns["response_bytes"]
-    most = cost.worst_ms(pricing.deadline_s)
-    estimated = np.minimum(np.ceil(np.maximum(elapsed, 0) * 1000), most).astype(np.int64)
+    estimated = _elapsed_ms(run, open_ended, now_s)
     calls = int(known.sum()) + len(estimated)
     return cost.run_cost(
         pricing.rates,
@@ -179,20 +190,39 @@ def run_cost_of(run: RunView) -> Cost | None:
 
 
 def _estimated(run: RunView) -> list[str]:
-    """Which amounts of a bill are estimates, and of what."""
+    """Which amounts of a bill are estimates, of what, and how much more it can be."""
     columns = run.columns
     status, billed, source = columns["status"], columns["billed_ms"], columns["billed_source"]
     told = []
-    if abandoned := int((((status == _CANCELLED) | (status == _SUPERSEDED)) & (billed < 0)).sum()):
+    abandoned = ((status == _CANCELLED) | (status == _SUPERSEDED)) & (billed < 0)
+    if count := int(abandoned.sum()):
         told.append(
-            f"duration: {abandoned} abandoned invocation{'s' * (abandoned > 1)} counted up to then; on AWS each runs on "
-            "to its end, at most to its deadline"
+            f"duration: {count} abandoned invocation{'s' * (count > 1)} counted up to then; on AWS each runs on "
+            f"to its end, at most to its deadline{_more(run, abandoned)}"
+        )
+    if run.status == "interrupted" and (count := int((status < 0).sum())):
+        told.append(
+            f"duration: {count} invocation{'s' * (count > 1)} under way when the engine ended, counted to the last that "
+            f"was recorded; on AWS each runs on to its end, at most to its deadline{_more(run, status < 0)}"
         )
     ran = _ran(run) & (status != _SUPERSEDED)
-    if unknown := int((ran & ((billed < 0) | (source == _ESTIMATED))).sum()):
+    if count := int((ran & ((billed < 0) | (source == _ESTIMATED))).sum()):
+        more = _more(run, ran & (billed < 0))
         told.append(
-            f"duration: {unknown} invocation{'s' * (unknown > 1)} without AWS's report, by this machine's clock"
+            f"duration: {count} invocation{'s' * (count > 1)} without AWS's report, by this machine's clock{more}"
         )
     if len(columns):
         told.append("logs: by the length of AWS's own lines; what tasks print is not counted")
     return told
+
+
+def _more(run: RunView, mask: Any) -> str:
+    """How much more than is counted these invocations can have cost."""
+    assert run.started is not None
+    pricing = run.started.pricing
+    assert pricing.rates is not None and pricing.memory_mb is not None
+    counted = _elapsed_ms(run, mask, _last_s(run) if run.status == "interrupted" else None)
+    more_ms = len(counted) * cost.worst_ms(pricing.deadline_s) - int(counted.sum())
+    usd = cost.invocation_usd(pricing.rates, more_ms, pricing.memory_mb, pricing.ephemeral_mb)
+    more = cost.total_usd((usd.duration, usd.storage))
+    return f"; at most {cost.usd_short(more, up=True)} more" if more else ""

@@ -45,13 +45,16 @@ class Conductor:
         self._cancelled = False
         self._budget: Budget | None = None
         self._told: set[str] = set()  # runs of the plan whose end has been, or will be, told
+        self._auditing: asyncio.Task[None] | None = None
         self._measuring = Measuring(folder, journal)
         self._judge = Judge(folder, journal, lambda: self._cancelled)
 
     def cancel(self) -> None:
-        """Stop the runs in progress and start no other."""
+        """Stop the runs in progress and start no other; or read no more of AWS's log."""
         self._cancelled = True
         self._measuring.cancel()
+        if self._auditing is not None:
+            self._auditing.cancel()
 
     def pause(self, paused: bool) -> None:
         """Stop dispatching, or go on."""
@@ -80,7 +83,7 @@ class Conductor:
                 await self._beside(job, groups)
             else:
                 await self._series(job, groups)
-            if plan.audit and not self._cancelled:
+            if plan.audit:
                 await self._audit()
             return not self._cancelled
         finally:
@@ -204,7 +207,20 @@ class Conductor:
     # -- after the runs
 
     async def _audit(self) -> None:
-        """Replace estimates of what was billed by what AWS's log says."""
+        """Replace estimates of what was billed by what AWS's log says, unless a cancel comes before it is done."""
+        if not self._cancelled:
+            self._auditing = asyncio.get_running_loop().create_task(self._read_log())
+            try:
+                await asyncio.wait({self._auditing})
+            finally:
+                self._auditing.cancel()
+                ended, self._auditing = self._auditing, None
+            if not ended.cancelled():
+                ended.result()
+                return
+        self._journal.write(Warned("audit", "it was cancelled before all of AWS's log was read: estimates stay"))
+
+    async def _read_log(self) -> None:
         from lbench.engine.audit import audit
 
         self._journal.write(Phase("reading AWS's log"))

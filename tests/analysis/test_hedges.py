@@ -46,7 +46,7 @@ def test_what_the_slower_attempt_would_have_taken_is_what_was_saved():
 
 def test_of_a_slower_attempt_that_was_given_up_nothing_is_claimed():
     told = hedges_of([run(*PLAIN, (18, None, 0.0, "superseded", 3.0, None), (18, 18, 2.0, "ok", 3.0, 1000))])
-    assert (told.won, told.compared, told.saved_s) == (1, 0, 0.0)
+    assert (told.won, told.compared, told.saved_s, told.running) == (1, 0, 0.0, 1)
     assert told.usd == cost.invocation_usd(EAST, 3000, 1769).usd
 
 
@@ -58,6 +58,7 @@ def test_a_double_that_lost_gained_nothing_and_cost_something():
 
 def test_the_sentence_says_all_of_it():
     told = hedges_sentence("lambda", Hedges(5, 3, 2, 4.25, Decimal("0.00123")), 100)
+    assert hedges_sentence("lambda", Hedges(5, 3, 2, 4.25, Decimal("0.00123"), running=1), 100) == f"{told} so far"
     assert told == (
         "hedging on lambda: 5 of 100 tasks issued once more, 3 answered first; 4.25 s less to wait for 2 of them; "
         "how long the other 1 would have taken is not known: they were given up; the attempts that lost cost $0.0012"

@@ -117,6 +117,21 @@ async def test_lines_that_are_late_are_waited_for_and_what_never_comes_stays_an_
     assert len(waits) == 11
 
 
+async def test_a_call_that_was_given_up_is_waited_for_until_its_deadline_has_passed(log: Any) -> None:
+    waits = []
+
+    def pause() -> None:
+        waits.append(1)
+        if len(waits) == 50:
+            log(f'{{"lbench_mark":"abcd1234/r1/0","request":"{IDS[3]}"}}', report(3, 299_000))
+
+    result, found = await audited(run_of(ended(0, "superseded")), pause)
+    assert result == AuditResult(1, 1) and found[0].billed_ms == 299_000
+    waits[:] = range(100)
+    await audited(run_of(ended(0, "superseded"), ended(1, "cancelled")), pause)
+    assert 160 < len(waits) < 170  # 300 s and what a start may take, every 5 s
+
+
 async def test_what_was_refused_never_ran_and_is_not_looked_for(log: Any) -> None:
     run = run_of(
         ended(0, "error", request_id=IDS[0], error=ErrorInfo("ServiceException", "", True, unrun=True)),

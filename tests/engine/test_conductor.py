@@ -16,7 +16,16 @@ from lbench.engine.client import new_session_folder
 from lbench.engine.conductor import Conductor
 from lbench.engine.control import Command
 from lbench.engine.document import document
-from lbench.engine.events import Answered, Phase, RunEnded, RunPlanned, RunStarted, SessionStarted, StageStarted
+from lbench.engine.events import (
+    Answered,
+    Phase,
+    RunEnded,
+    RunPlanned,
+    RunStarted,
+    SessionStarted,
+    StageStarted,
+    Warned,
+)
 from lbench.engine.journal import JOURNAL_NAME, Journal, read_events
 from lbench.engine.model import Answer
 from lbench.engine.plan import BackendChoice, Plan
@@ -164,6 +173,20 @@ async def test_aws_is_asked_for_as_many_environments_as_a_stage_has_tasks_not_fo
     with pytest.raises(DataFileError):
         await stage.carry_out(Plan(workload, {}, tasks=tasks, backends=[BackendChoice("lambda", "far")]))
     assert asked == [at_once]
+
+
+async def test_a_cancel_ends_the_audit_at_once_and_the_estimates_stay(stage, monkeypatch):
+    from lbench.engine import audit
+
+    async def long_audit(runs, write):
+        stage.conductor.cancel()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(audit, "audit", long_audit)
+    assert not await stage.carry_out(stage.plan("a", repeats=1, audit=True))
+    (told,) = [event for event in stage.of(Warned) if event.code == "audit"]
+    assert "estimates stay" in told.text
+    assert [event.status for event in stage.of(RunEnded)] == ["ok"]
 
 
 async def test_concurrent_runs_overlap_say_so_and_are_checked_afterwards(stage, fakes, number):
