@@ -10,9 +10,10 @@ import msgspec
 from lbench.config.aws import aws_client, aws_session
 from lbench.config.aws_errors import AwsError
 from lbench.config.manifest import Architecture
+from lbench.engine.backends.scale import quota_of
 from lbench.errors import InputError
 
-__all__ = ["FunctionFacts", "FunctionName", "ask_limit", "facts_of", "look_up", "parse_name"]
+__all__ = ["FunctionFacts", "FunctionName", "facts_of", "look_up", "parse_name"]
 
 # Lambda's own pattern (`NamespacedFunctionName`).
 _NAME = re.compile(
@@ -85,24 +86,7 @@ async def look_up(text: str | None, region: str | None) -> tuple[FunctionFacts, 
     session = aws_session(name.region or region)
     async with aws_client(session, "lambda") as client:
         facts = facts_of(await client.get_function_configuration(FunctionName=name.text))
-        return msgspec.structs.replace(facts, most=await ask_limit(client, name)), str(session.region_name)
-
-
-async def ask_limit(client: Any, name: FunctionName) -> int | None:
-    """How many calls of the function may be under way at once; None: the caller may not ask."""
-    from botocore.exceptions import ClientError
-
-    try:
-        reserved = await client.get_function_concurrency(FunctionName=name.name)
-        if (count := reserved.get("ReservedConcurrentExecutions")) is not None:
-            return int(count)
-    except ClientError:
-        pass
-    try:
-        account = await client.get_account_settings()
-        return int(account["AccountLimit"]["UnreservedConcurrentExecutions"])
-    except (ClientError, KeyError):
-        return None
+        return msgspec.structs.replace(facts, most=(await quota_of(client, name.name)).most), str(session.region_name)
 
 
 def facts_of(told: dict[str, Any]) -> FunctionFacts:

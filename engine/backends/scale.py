@@ -15,8 +15,9 @@ from lbench.config.aws import aws_client
 from lbench.config.limits import limits
 from lbench.errors import InputError
 
-__all__ = ["Chosen", "Quota", "Ramp", "choose_concurrency", "read_quota"]
+__all__ = ["Chosen", "Quota", "Ramp", "choose_concurrency", "quota_of", "read_quota"]
 
+_UNKNOWN = ("AccessDeniedException", "AccessDenied", "ResourceNotFoundException")  # it is told as not known
 _SHARE = 0.9  # of what is not reserved
 
 
@@ -41,15 +42,20 @@ class Chosen(msgspec.Struct, frozen=True):
 
 
 async def read_quota(session: Any, region: str, function: str) -> Quota:
-    """Ask AWS. Where the credentials may not ask, that part is None: throttles then tell.
+    """As `quota_of`: what is None throttles tell.
 
     Raises:
         AwsError: AWS cannot be asked at all.
     """
     async with aws_client(session, "lambda", region=region) as client:
-        account, reserved = await asyncio.gather(
-            _allowed(client.get_account_settings()), _allowed(client.get_function_concurrency(FunctionName=function))
-        )
+        return await quota_of(client, function)
+
+
+async def quota_of(client: Any, function: str) -> Quota:
+    """Ask AWS by a Lambda client. What the credentials may not ask, and what a function of another account has, is None."""
+    account, reserved = await asyncio.gather(
+        _allowed(client.get_account_settings()), _allowed(client.get_function_concurrency(FunctionName=function))
+    )
     told = account.get("AccountLimit", {})
     most = told.get("ConcurrentExecutions")
     return Quota(most, told.get("UnreservedConcurrentExecutions", most), reserved.get("ReservedConcurrentExecutions"))
@@ -62,7 +68,7 @@ async def _allowed(asked: Any) -> dict[str, Any]:
         answer: dict[str, Any] = await asked
         return answer
     except ClientError as error:
-        if error.response["Error"].get("Code") in ("AccessDeniedException", "AccessDenied"):
+        if error.response["Error"].get("Code") in _UNKNOWN:
             return {}
         raise
 

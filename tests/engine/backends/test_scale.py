@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from lbench.engine.backends.scale import Quota, Ramp, choose_concurrency
+from lbench.engine.backends.scale import Quota, Ramp, choose_concurrency, quota_of
 from lbench.engine.virtual import run_virtual
 from lbench.errors import InputError
 
@@ -50,6 +52,26 @@ def test_backends_that_run_at_once_take_no_more_than_the_limit_together(
 def test_more_than_the_limit_is_refused_where_it_was_asked_for(quota: Quota, asked: int) -> None:
     with pytest.raises(InputError, match=f"--concurrency {asked}: .* is {quota.most} environments"):
         choose_concurrency(quota, asked, 10, "us-east-1")
+
+
+class Client:
+    """Lambda's, for somebody who may not ask everything."""
+
+    def __init__(self, refusal: str) -> None:
+        self._refusal = refusal
+
+    async def get_account_settings(self) -> dict[str, Any]:
+        return {"AccountLimit": {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 950}}
+
+    async def get_function_concurrency(self, **_: str) -> dict[str, Any]:
+        raise ClientError({"Error": {"Code": self._refusal, "Message": "no"}}, "GetFunctionConcurrency")
+
+
+@pytest.mark.parametrize("refusal", ["AccessDeniedException", "ResourceNotFoundException"])
+async def test_what_may_not_be_asked_or_is_another_account_s_is_not_known(refusal: str) -> None:
+    assert (await quota_of(Client(refusal), "arn:aws:lambda:us-east-1:123456789012:function:theirs")).most == 950
+    with pytest.raises(ClientError):
+        await quota_of(Client("ServiceException"), "mine")
 
 
 def test_a_function_that_may_not_run_at_all_is_told() -> None:
