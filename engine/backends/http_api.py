@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Callable
 from urllib.parse import quote
 
-from lbench.engine.backends.answers import mixed_up
 from lbench.engine.backends.base import Outcome
 from lbench.engine.backends.letters import read_front
 from lbench.engine.backends.resolving import Resolved
 from lbench.engine.backends.signed_client import SignedClient
-from lbench.engine.backends.transports import INLINE_BYTES
+from lbench.engine.backends.transports import Waiting, of_this_call
 from lbench.workloads.sigv4 import Credentials
 from lbench.workloads.wire import Answer, Event
 
@@ -24,10 +23,8 @@ __all__ = ["FRONT_TIMEOUT_S", "Fronted"]
 FRONT_TIMEOUT_S = 30.0  # API Gateway's, of an HTTP API's integration; it cannot be raised
 
 
-class Fronted:
+class Fronted(Waiting):
     """One function behind the front, at the route of its name."""
-
-    event_bytes = INLINE_BYTES
 
     def __init__(
         self, place: Resolved, credentials: Callable[[], Credentials], route: str, timeout_s: float = FRONT_TIMEOUT_S
@@ -38,18 +35,11 @@ class Fronted:
             BackendError: the front's URL cannot be used.
         """
         self._client = SignedClient(place, credentials, service="execute-api", what="HTTP API")
+        super().__init__(self._client)
         self._path = f"{self._client.base}/{quote(route, safe='-_.~')}"
         self._target = f"{self._client.target_prefix}{self._path}"
         self._headers = {"host": self._client.host, "content-type": "application/json"}
         self._timeout_s = timeout_s
-
-    async def open(self, connections: int) -> None:
-        """Open so many connections."""
-        await self._client.open(connections)
-
-    def prepare(self, event: Event) -> None:
-        """The answer comes back in the response's body."""
-        event.result_limit = INLINE_BYTES
 
     async def carry(
         self, event: Event, payload: bytes, deadline_s: float, allowance_s: float
@@ -60,10 +50,4 @@ class Fronted:
             self._path, "", self._target, self._headers, payload, deadline_s + allowance_s
         )
         outcome, answer = read_front(response, response.arrived_s - sent_s, self._timeout_s, deadline_s)
-        if answer is not None and answer.call not in (None, event.call):
-            return mixed_up(response.arrived_s, response.connection.abort), None
-        return outcome, answer
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._client.close()
+        return of_this_call(event, outcome, answer, response.connection.abort)

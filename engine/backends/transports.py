@@ -7,6 +7,7 @@ the original study, here to show what it costs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from lbench.engine.backends.answers import mixed_up, read_reply
@@ -14,7 +15,7 @@ from lbench.engine.backends.base import Outcome
 from lbench.engine.backends.lambda_client import InvokeClient
 from lbench.workloads.wire import Answer, Event
 
-__all__ = ["INLINE_BYTES", "Direct", "Transport"]
+__all__ = ["INLINE_BYTES", "Direct", "Transport", "Waiting", "of_this_call"]
 
 INLINE_BYTES = 6_000_000  # JSON each way; AWS's own limit is 6,291,556
 
@@ -57,22 +58,49 @@ class Transport(Protocol):
         ...
 
 
-class Direct:
-    """Invoke, synchronously: the connection stays open until the function has ended."""
+class _Connections(Protocol):
+    async def open(self, connections: int) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Waiting:
+    """A way on which the answer comes back on the connection that the call went out on."""
 
     event_bytes = INLINE_BYTES
 
-    def __init__(self, client: InvokeClient, function: str) -> None:
-        self._client = client
-        self._function = function
+    def __init__(self, connections: _Connections) -> None:
+        self._connections = connections
 
     async def open(self, connections: int) -> None:
         """Open so many connections."""
-        await self._client.open(connections)
+        await self._connections.open(connections)
 
     def prepare(self, event: Event) -> None:
-        """The answer comes back on the connection."""
+        """What it brings back must fit."""
         event.result_limit = INLINE_BYTES
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._connections.close()
+
+
+def of_this_call(
+    event: Event, outcome: Outcome, answer: Answer | None, drop: Callable[[], None] | None
+) -> tuple[Outcome, Answer | None]:
+    """What came, if it is this call's; else its connection is a response behind, and is dropped."""
+    if answer is None or answer.call in (None, event.call):
+        return outcome, answer
+    assert outcome.returned_s is not None
+    return mixed_up(outcome.returned_s, drop), None
+
+
+class Direct(Waiting):
+    """Invoke, synchronously: the connection stays open until the function has ended."""
+
+    def __init__(self, client: InvokeClient, function: str) -> None:
+        super().__init__(client)
+        self._client = client
+        self._function = function
 
     async def carry(
         self, event: Event, payload: bytes, deadline_s: float, allowance_s: float
@@ -80,10 +108,4 @@ class Direct:
         """Invoke and wait."""
         reply = await self._client.invoke(self._function, payload, deadline_s + allowance_s)
         outcome, answer = read_reply(reply, deadline_s)
-        if answer is not None and answer.call not in (None, event.call):
-            return mixed_up(reply.arrived_s, reply.drop), None
-        return outcome, answer
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._client.close()
+        return of_this_call(event, outcome, answer, reply.drop)
