@@ -10,9 +10,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["VERSION", "Answer", "Event", "Letter", "Object", "TaskError"]
-
-VERSION = 1
+__all__ = ["Answer", "Event", "Letter", "Object", "TaskError"]
 
 
 class Object(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -32,7 +30,6 @@ class Event(msgspec.Struct, omit_defaults=True):
 
     deadline_ms: int  # the watchdog ends the environment so long after the handler began
     result_limit: int  # the largest answer, in bytes of JSON, that may come back inline
-    lbench: int = VERSION
     call: int | None = None  # the driver's number; the answer repeats it, so that none is taken for another call's
     task: bytes | None = None
     task_at: Object | None = None
@@ -49,7 +46,6 @@ class Answer(msgspec.Struct, omit_defaults=True):
     cold: bool  # whether it was the first call in its environment
     received: float  # the handler began
     sent: float  # the handler ended
-    lbench: int = VERSION
     call: int | None = None  # the event's
     result: bytes | None = None
     result_at: Object | None = None
