@@ -133,8 +133,8 @@ async def test_by_events_the_answer_comes_through_s3_and_its_cost_is_counted(aws
         raised = await backend.invoke(call("probe.fail", number=0, message="of course"))
         assert raised.failure is not None
         assert (raised.failure.type, raised.failure.message) == ("ValueError", "of course")
-        large = await backend.invoke(call("probe.carry", blob=bytes(2_000_000), number=0))  # above 1 MB: by S3
-        assert len(value(large)) == 2_000_000
+        large = await backend.invoke(call("probe.carry", blob=bytes(300_000), number=0))  # above 256 KB: by S3
+        assert len(value(large)) == 300_000 and large.s3_requests == {"put": 2, "get": 2}
     assert aws_lambda.keys(bucket) == []
     assert {kind for _, kind, _ in aws_lambda.invoked} == {"Event"}
 
