@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from lbench.engine.backends.base import Backend, Call, Failure, Outcome
 from lbench.engine.blame import called
@@ -87,6 +88,8 @@ class Attempts:
         )
         if hold is not None:
             call.may_fetch = hold.may_fetch
+        if stragglers is not None:
+            call.arrived = partial(stragglers.ended, n)  # to issue it once more would gain nothing
         paid: Outcome | None = None  # what is known of its cost; None: it may be anything up to the worst case
         try:
             outcome = paid = await self._invoke(call)
@@ -120,7 +123,7 @@ class Attempts:
 
     async def _invoke(self, call: Call) -> Outcome:
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._patience_s) as call.limit:
                 return await self._backend.invoke(call)
         except TimeoutError:
             message = f"no result within the deadline of {self._deadline_s:g} s"

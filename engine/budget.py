@@ -110,7 +110,7 @@ class Hold:
         if outcome.billed_ms is None or outcome.billed_source != "estimated":
             return None
         ended_s = asyncio.get_running_loop().time() if outcome.returned_s is None else outcome.returned_s
-        took_ms = math.ceil((ended_s - self._since_s) * 1000)
+        took_ms = math.ceil((ended_s - outcome.collected_s - self._since_s) * 1000)
         return min(max(outcome.billed_ms, took_ms), cost.worst_ms(self._pricing.deadline_s))
 
 

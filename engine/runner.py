@@ -306,7 +306,7 @@ class Runner:
             self._on_result(self._stage, pending.index, self._tasks[pending.index], outcome.result)
         self._one_less()
         if self._missing and self._stragglers is not None:
-            self._stragglers.returned(took_s)
+            self._stragglers.returned(took_s - outcome.collected_s)
 
     def _again(self, pending: Pending) -> None:
         self._timers.pop(pending.index, None)

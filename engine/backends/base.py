@@ -6,6 +6,7 @@ A backend does one thing. Concurrency, retries, deadlines, budget, events and co
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = [
     "Failure",
     "Outcome",
     "Published",
+    "reschedule",
 ]
 
 SIBLING_LOST = "SiblingLost"  # Failure.type of a call that was lost because its neighbour's process was replaced
@@ -44,6 +46,17 @@ def _always(size_bytes: int) -> bool:
     return True
 
 
+def _nobody() -> None:
+    """The default of `Call.arrived`: nobody asks."""
+
+
+def reschedule(limit: asyncio.Timeout | None, seconds: float | None) -> None:
+    """What it limits may take so long from now on; None: as long as it does."""
+    if limit is not None:
+        with contextlib.suppress(RuntimeError):  # it is over: what runs on is left to itself
+            limit.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
+
+
 @dataclass(slots=True)
 class Call:
     """One attempt of one task, as a backend gets it."""
@@ -57,6 +70,10 @@ class Call:
     run: str = ""  # the run's id, and the attempt's number in it
     number: int = 0
     may_fetch: Callable[[int], bool] = _always  # asked before a result of so many bytes is fetched from S3: it costs
+    limit: asyncio.Timeout | None = (
+        None  # ends it; what is done through S3 before and after the call has limits of its own
+    )
+    arrived: Callable[[], None] = _nobody  # told when the function has ended, and its result is only to be fetched
     left: asyncio.Task[Outcome] | None = None  # what goes on although the call was cancelled (`engine.abandoned`)
 
 
@@ -107,6 +124,7 @@ class Outcome:
     via_s3: bool = False
     s3_requests: dict[str, int] = field(default_factory=dict)  # {"put": n, "get": n}
     s3_bytes: int = 0  # put there
+    collected_s: float = 0.0  # of the time until `returned_s`, what it took to fetch the result from S3
     request_id: str | None = None
     discarded: bool = False  # it ran and is no sample: recorded as superseded
 

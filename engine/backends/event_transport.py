@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from lbench.engine.backends.answers import read_queued
-from lbench.engine.backends.base import Outcome
+from lbench.engine.backends.base import Outcome, reschedule
 from lbench.engine.backends.lambda_client import ConnectionLost, InvokeClient
 from lbench.engine.backends.letters import read_letter
 from lbench.engine.backends.store import ObjectStore
@@ -41,7 +41,7 @@ class Letterbox:
         self._store = store
         self._counted = counted
         self._expected: set[str] = set()  # letters of calls that have not ended, also before they are awaited
-        self._awaited: dict[str, asyncio.Future[bytes | memoryview]] = {}
+        self._awaited: dict[str, tuple[asyncio.Future[bytes | memoryview], Callable[[], None]]] = {}
         self._in_hand: set[str] = set()  # being read or deleted
         self._looking: asyncio.Task[None] | None = None
         self._fetching: set[asyncio.Task[None]] = set()
@@ -56,14 +56,14 @@ class Letterbox:
         """The letter's call has ended: should it come now, it is deleted."""
         self._expected.discard(place.key)
 
-    async def wait(self, place: Object) -> bytes | memoryview:
-        """The letter's bytes, once it has come.
+    async def wait(self, place: Object, found: Callable[[], None]) -> bytes | memoryview:
+        """The letter's bytes, once it has come; `found` is told when it is there and only to be fetched.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
         """
         arrived: asyncio.Future[bytes | memoryview] = asyncio.get_running_loop().create_future()
-        self._awaited[place.key] = arrived
+        self._awaited[place.key] = arrived, found
         if self._looking is None or self._looking.done():
             self._looking = asyncio.get_running_loop().create_task(self._look())
         try:
@@ -95,16 +95,18 @@ class Letterbox:
                 continue
             finally:
                 self._counted(made)
-            found = False
+            some = False
             for key in keys:
                 if key in self._in_hand:
                     continue
                 if key in self._awaited:
-                    found = True
-                    self._start(key, self._fetch(key, self._awaited.pop(key)))
+                    some = True
+                    arrived, found = self._awaited.pop(key)
+                    found()
+                    self._start(key, self._fetch(key, arrived))
                 elif key not in self._expected:  # it came too late, or for the second time: its call has ended already
                     self._start(key, self._delete(key))
-            wait_s = max(_SHORTEST_S, wait_s / 2) if found else min(_LONGEST_S, wait_s * 1.5)
+            wait_s = max(_SHORTEST_S, wait_s / 2) if some else min(_LONGEST_S, wait_s * 1.5)
 
     def _start(self, key: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -133,7 +135,7 @@ class Letterbox:
             await self._store.delete(key)
 
     def _give_up(self, error: ObjectStoreError) -> None:
-        for arrived in self._awaited.values():
+        for arrived, _ in self._awaited.values():
             if not arrived.done():
                 arrived.set_exception(error)
 
@@ -159,26 +161,35 @@ class Queued:
         event.answer_to = self._letters.place()
 
     async def carry(
-        self, event: Event, payload: bytes, deadline_s: float, allowance_s: float
+        self, event: Event, payload: bytes, deadline_s: float, allowance_s: float, arriving: Callable[[], None]
     ) -> tuple[Outcome, Answer | None]:
         """Queue it, and wait for its letter."""
         place = event.answer_to
         assert place is not None
+        loop = asyncio.get_running_loop()
+        found_s = 0.0
+
+        def found() -> None:
+            nonlocal found_s
+            found_s = loop.time()
+            reschedule(limit, None)
+            arriving()
+
         try:
             async with self._sending:
                 reply = await self._client.invoke(self._function, payload, _ACCEPT_S, "Event")
             refused = read_queued(reply)
             if refused is not None:
                 return refused, None
-            async with asyncio.timeout(deadline_s + allowance_s):
-                letter = await self._letters.wait(place)
+            async with asyncio.timeout(deadline_s + allowance_s) as limit:
+                letter = await self._letters.wait(place, found)
         except TimeoutError:
             message = f"no answer in S3 within {deadline_s + allowance_s:g} s"
             raise ConnectionLost(message, timed_out=True) from None
         finally:
             self._letters.forget(place)
-        loop = asyncio.get_running_loop()
         outcome, answer = read_letter(letter, loop.time(), reply.connect_ms)
+        outcome.collected_s = loop.time() - found_s
         outcome.request_id = reply.request_id
         outcome.via_s3 = True
         outcome.s3_requests = {"put": 1, "get": 1}  # the letter's own

@@ -42,7 +42,7 @@ class Fronted(Waiting):
         self._timeout_s = timeout_s
 
     async def carry(
-        self, event: Event, payload: bytes, deadline_s: float, allowance_s: float
+        self, event: Event, payload: bytes, deadline_s: float, allowance_s: float, arriving: Callable[[], None]
     ) -> tuple[Outcome, Answer | None]:
         """Post it and wait."""
         sent_s = asyncio.get_running_loop().time()

@@ -12,13 +12,14 @@ import itertools
 import math
 import secrets
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Literal, Self
 
 import msgspec
 
 from lbench.engine.backends.answers import lost
-from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published
+from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published, reschedule
 from lbench.engine.backends.lambda_client import ConnectionLost, make_client
 from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.resolving import Resolved
@@ -178,6 +179,7 @@ class LambdaBackend:
         if len(call.task) * 4 // 3 + _ENVELOPE_BYTES <= transport.event_bytes:
             event.task = call.task
         else:
+            reschedule(call.limit, None)
             try:
                 event.task_at = await store.put("task", call.task, made)
             except ObjectStoreError as error:
@@ -185,11 +187,12 @@ class LambdaBackend:
                 failure = _store_failure(error)
                 failure.unrun = True  # it was never called
                 return Outcome(failure=failure, via_s3=True, s3_requests=made)
+            reschedule(call.limit, call.deadline_s + self.start_allowance_s)
         payload = _encode(event)
         sent_s = asyncio.get_running_loop().time()
         try:
             outcome, answer = await transport.carry(
-                event, payload, call.deadline_s, self.start_allowance_s + _READ_MARGIN_S
+                event, payload, call.deadline_s, self.start_allowance_s + _READ_MARGIN_S, partial(_arrived, call)
             )
         except ObjectStoreError as error:
             self._refuse_if_broken()
@@ -248,12 +251,16 @@ class LambdaBackend:
             why = f"its result of {place.bytes} bytes is left in S3: fetching it would pass --max-usd"
             outcome.failure = Failure("error", OVER_BUDGET, why, retriable=False)
             return
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        _arrived(call)
         try:
             outcome.result = await store.get(place, made)
         except ObjectStoreError as error:
             self._refuse_if_broken()
             outcome.failure = _store_failure(error)
-        outcome.returned_s = asyncio.get_running_loop().time()
+        outcome.returned_s = loop.time()
+        outcome.collected_s += outcome.returned_s - began_s
         outcome.response_bytes = (outcome.response_bytes or 0) + (place.bytes or 0)
 
 
@@ -269,6 +276,12 @@ def _allow_files(connections: int) -> None:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _arrived(call: Call) -> None:
+    """The function has ended: the deadline is no longer about what is still to be done."""
+    reschedule(call.limit, None)
+    call.arrived()
 
 
 def _add(made: dict[str, int], to: dict[str, int]) -> None:

@@ -38,7 +38,7 @@ class Transport(Protocol):
         ...
 
     async def carry(
-        self, event: Event, payload: bytes, deadline_s: float, allowance_s: float
+        self, event: Event, payload: bytes, deadline_s: float, allowance_s: float, arriving: Callable[[], None]
     ) -> tuple[Outcome, Answer | None]:
         """Send the event (`payload` is its JSON) and wait for what becomes of it.
 
@@ -47,6 +47,7 @@ class Transport(Protocol):
             payload: the same as JSON.
             deadline_s: what the task may take once it has begun.
             allowance_s: what may come on top: an environment's start, the way there and back.
+            arriving: told when the function has ended and its answer is only to be fetched, where that is a step of its own.
 
         Raises:
             ConnectionLost: no whole answer came, and nothing is known of why.
@@ -103,7 +104,7 @@ class Direct(Waiting):
         self._function = function
 
     async def carry(
-        self, event: Event, payload: bytes, deadline_s: float, allowance_s: float
+        self, event: Event, payload: bytes, deadline_s: float, allowance_s: float, arriving: Callable[[], None]
     ) -> tuple[Outcome, Answer | None]:
         """Invoke and wait."""
         reply = await self._client.invoke(self._function, payload, deadline_s + allowance_s)

@@ -44,6 +44,10 @@ class Shelf:
         self.letters.pop(key, None)
 
 
+def nobody() -> None:
+    """Nobody wants to know when a letter is found."""
+
+
 def letterbox(shelf: Shelf) -> Letterbox:
     return Letterbox(shelf, lambda made: None)  # type: ignore[arg-type]
 
@@ -53,9 +57,9 @@ def test_a_letter_that_takes_longer_to_fetch_than_the_next_listing_is_read_and_d
         shelf = Shelf(get_s=5.0)
         box = letterbox(shelf)
         other, place = box.place(), box.place()
-        looking = asyncio.ensure_future(box.wait(other))  # what is awaited still keeps the listings coming
+        looking = asyncio.ensure_future(box.wait(other, nobody))  # what is awaited still keeps the listings coming
         shelf.letters[place.key] = b"hello"
-        assert await box.wait(place) == b"hello"
+        assert await box.wait(place, nobody) == b"hello"
         box.forget(place)
         await asyncio.sleep(5.0)
         assert shelf.deleted == [place.key]
@@ -70,12 +74,12 @@ def test_a_letter_that_comes_before_its_call_has_been_accepted_is_kept_and_one_t
         shelf = Shelf()
         box = letterbox(shelf)
         other, early, late = box.place(), box.place(), box.place()
-        looking = asyncio.ensure_future(box.wait(other))
+        looking = asyncio.ensure_future(box.wait(other, nobody))
         box.forget(late)
         shelf.letters |= {early.key: b"early", late.key: b"late"}
         await asyncio.sleep(5.0)
         assert set(shelf.letters) == {early.key}
-        assert await box.wait(early) == b"early"
+        assert await box.wait(early, nobody) == b"early"
         looking.cancel()
         await box.close()
 
@@ -112,10 +116,28 @@ def test_calls_are_sent_over_the_connections_that_were_opened_before_the_run() -
             event = Event(deadline_ms=1000, result_limit=0)
             transport.prepare(event)
             assert event.answer_to is not None
-            _, answer = await transport.carry(event, event.answer_to.key.encode(), 60.0, 10.0)
+            _, answer = await transport.carry(event, event.answer_to.key.encode(), 60.0, 10.0, nobody)
             assert answer is not None
 
         await asyncio.gather(*(call() for _ in range(300)))
         assert queue.most == queue.opened < 300
+
+    run_virtual(main())
+
+
+def test_a_letter_that_is_there_is_fetched_however_long_that_takes() -> None:
+    async def main() -> None:
+        shelf = Shelf(get_s=1000.0)
+        queue: Any = Queue(shelf)
+        transport = Queued(queue, "function", letterbox(shelf))
+        event = Event(deadline_ms=1000, result_limit=0)
+        transport.prepare(event)
+        assert event.answer_to is not None
+        told: list[float] = []
+        loop = asyncio.get_running_loop()
+        payload = event.answer_to.key.encode()
+        outcome, answer = await transport.carry(event, payload, 60.0, 10.0, lambda: told.append(loop.time()))
+        assert answer is not None
+        assert len(told) == 1 and told[0] < 10 and 999 < outcome.collected_s < 1001
 
     run_virtual(main())
