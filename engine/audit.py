@@ -83,7 +83,9 @@ def _sought(run: RunView) -> list[int]:
     """The invocations of which the log may tell what is not known for certain: not those that certainly never ran."""
     columns = run.columns
     unclear = ~np.isin(columns["billed_source"], _CERTAIN) & (columns["status"] != _THROTTLED)
-    return [n for n in np.flatnonzero(unclear).tolist() if (error := columns.errors.get(n)) is None or not error.unrun]
+    unclear[columns.unrun] = False
+    found: list[int] = np.flatnonzero(unclear).tolist()
+    return found
 
 
 def _last_end_s(runs: Iterable[RunView]) -> float:

@@ -47,7 +47,7 @@ def _last_s(run: RunView) -> float:
 def _ran(run: RunView) -> Any:
     """Which rows are billed: what has ended, but for what certainly never ran."""
     ran = np.isin(run.columns["status"], _RAN)
-    ran[[row for row, error in run.columns.errors.items() if error.unrun]] = False
+    ran[run.columns.unrun] = False
     return ran
 
 
@@ -58,8 +58,6 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
     run has only its machine's rent.
     """
     assert run.started is not None
-    if run.status == "interrupted" and now_s is None:
-        now_s = _last_s(run)
     pricing = run.started.pricing
     if pricing.rates is None:
         seconds = run.makespan_s if run.makespan_s is not None else now_s
@@ -69,6 +67,8 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
             rent = (hourly * Decimal(round(seconds * 1000)) / 3_600_000).quantize(Decimal("1e-12"))
         return cost.RunCost(cost.CostItems(machine_rent=rent))
     assert pricing.memory_mb is not None
+    if run.status == "interrupted" and now_s is None:
+        now_s = _last_s(run)
     columns = run.columns
     status, billed = columns["status"], columns["billed_ms"]
     ran = _ran(run)

@@ -58,6 +58,7 @@ class Columns:
         self.count = 0
         self.environments: list[str] = []  # a row's `environment` is an index into these
         self.errors: dict[int, ErrorInfo] = {}
+        self.unrun: list[int] = []  # the rows that certainly never ran, besides those that were throttled
         self.log_tails: dict[int, str] = {}
         self.hedge_of: dict[int, int] = {}  # the rows that double another: few
         self._request_ids: dict[int, str] = {}  # those that are no UUIDs
@@ -130,6 +131,8 @@ class Columns:
             self._put_request_id(row, event.request_id)
         if event.error is not None:
             self.errors[row] = event.error
+            if event.error.unrun and event.status != "throttled":
+                self.unrun.append(row)
         if event.log_tail is not None:
             self.log_tails[row] = event.log_tail
 
