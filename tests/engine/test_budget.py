@@ -264,7 +264,7 @@ def test_the_bill_never_passes_the_limit_whatever_goes_wrong(fakes, world):
     bill = session_usd(view(*(sink for _, sink, _, _ in runs)).runs.values())
     told = [event.request_id for _, sink, _, _ in runs for event in sink.of(Returned) if event.request_id is not None]
     beyond = cost.total_usd([Decimal(0), *(hidden[int(number)] for number in told)])
-    assert bill + beyond <= budget.spent_usd <= budget.limit_usd
+    assert cost.total_usd([bill, beyond]) <= budget.spent_usd <= budget.limit_usd
     assert budget.in_flight == 0 and budget.kept_usd == 0
 
 
