@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
 import pytest
+from textual.widgets import Input
 
 from lbench.engine.plan import Plan, parse_backend
 from lbench.tui.app import LbenchApp
 from lbench.tui.board import EMPTY
-from lbench.tui.forecast import forecast, money_question
+from lbench.tui.forecast import Forecast, forecast, money_question
 from lbench.tui.forms import Draft
+from lbench.tui.screens import setup
 from lbench.tui.screens.ask import AskYes
 from lbench.tui.screens.setup import SetupScreen
 from lbench.tui.widgets import ahead
@@ -82,6 +85,61 @@ async def test_yes_starts_it(app_of: AppOf, screen_text: ScreenText) -> None:
 
 async def test_no_goes_back_to_the_set_up(app_of: AppOf, screen_text: ScreenText) -> None:
     assert await answered(app_of(), screen_text, "n") == []
+
+
+async def test_what_starts_is_what_was_asked_about_whatever_is_typed_meanwhile(
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = threading.Event()
+
+    def slow(asked: Plan) -> str:
+        assert typed.wait(30)
+        return f"{asked.repeats} repeats"
+
+    monkeypatch.setattr(setup, "money_question", slow)
+    app = app_of()
+    begun: list[Plan] = []
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.push_screen(SetupScreen(plan()), lambda chosen: begun.append(chosen) if chosen else None)
+        await pilot.pause()
+        app.screen.query_one("#at-run-repeats").focus()
+        await pilot.pause()
+        await pilot.press("enter", "end", "0", "0")
+        assert app.screen.query_one("#at-run-repeats", Input).value == "300"
+        typed.set()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert isinstance(app.screen, AskYes)
+        await pilot.press("y")
+        await pilot.pause()
+    assert begun == [plan()]
+
+
+async def test_a_late_forecast_does_not_take_the_place_of_a_newer_one(
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch, screen_text: ScreenText
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def told(of: Plan) -> Forecast:
+        if of.repeats == 3:
+            asked.set()
+            assert answer.wait(30)
+        return Forecast(tasks=of.repeats)
+
+    monkeypatch.setattr(ahead, "forecast", told)
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = SetupScreen(plan())
+        app.push_screen(screen)
+        await pilot.pause()
+        while not asked.is_set():
+            await pilot.pause(0.01)
+        screen._ahead._make_forecast(plan(repeats=7))
+        while "7 tasks" not in screen_text(app):
+            await pilot.pause(0.01)
+        answer.set()
+        await pilot.pause(0.1)
+        assert "7 tasks" in screen_text(app)
 
 
 def test_a_board_without_a_budget_has_none() -> None:

@@ -12,6 +12,7 @@ from textual.events import DescendantFocus
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
+from textual.worker import Worker, get_current_worker
 
 from lbench.engine.backends import catalog
 from lbench.engine.plan import Plan
@@ -178,24 +179,26 @@ class SetupScreen(Screen[Plan | None]):
 
     @work(thread=True, exclusive=True, group="money", exit_on_error=False)
     def _ask_about(self, plan: Plan) -> None:
+        worker = get_current_worker()
         try:
             why = money_question(plan)
         except LbenchError as error:
             self.app.call_from_thread(self._ahead.take, Forecast(problem=str(error)))
             return
-        self.app.call_from_thread(self._ask_or_start, plan, why)
+        self.app.call_from_thread(self._ask_or_start, worker, plan, why)
 
-    def _ask_or_start(self, plan: Plan, why: str | None) -> None:
-        if self.app.screen is not self:
-            return  # left meanwhile, or it is being asked already
+    def _ask_or_start(self, worker: Worker[None], plan: Plan, why: str | None) -> None:
+        if worker.is_cancelled or self.app.screen is not self:
+            return  # another plan was given since, or left meanwhile, or it is being asked already
         if why is None:
             self.dismiss(plan)
         else:
-            self.app.push_screen(AskYes("start it? it costs money", why), self._answered)
 
-    def _answered(self, yes: bool | None) -> None:
-        if yes:
-            self.dismiss(self.draft.plan())
+            def answered(yes: bool | None) -> None:
+                if yes:
+                    self.dismiss(plan)  # the form may have been typed in since: what starts is what was asked about
+
+            self.app.push_screen(AskYes("start it? it costs money", why), answered)
 
     # -- looking ahead
 

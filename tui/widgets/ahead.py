@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from textual import work
 from textual.timer import Timer
+from textual.worker import Worker, get_current_worker
 
 from lbench.engine.plan import Plan
 from lbench.errors import InputError, LbenchError
@@ -72,7 +73,11 @@ class Ahead(Text):
             told = forecast(plan)
         except LbenchError as error:
             told = Forecast(problem=str(error))
-        self.app.call_from_thread(self.take, told)
+        self.app.call_from_thread(self._take_from, get_current_worker(), told)
+
+    def _take_from(self, worker: Worker[None], told: Forecast) -> None:
+        if not worker.is_cancelled:  # else another plan has taken the place of its own
+            self.take(told)
 
     @work(thread=True, exclusive=True, group="busy", exit_on_error=False)
     def _look_at_machine(self) -> None:
