@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.config.folders import sessions_folder
+from lbench.config.folders import sessions_folder, typed_path
 from lbench.engine.events import RunEnded, RunPlanned, SessionEnded, SessionStarted, decode_event
 from lbench.engine.journal import JOURNAL_NAME, is_live, read_events
 from lbench.engine.meta import read_meta
@@ -138,7 +138,7 @@ def find_session(text: str) -> Path:
     known = [folder.name for folder in session_folders()]
     if text in known:
         return sessions_folder() / text
-    path = Path(text).expanduser()
+    path = typed_path(text)
     if path.exists():
         return path
     if "/" in text or path.suffix in (".json", ".jsonl"):

@@ -139,6 +139,7 @@ def _plan(
     picture: Path | None,
     chosen: Any,
 ) -> Any:
+    from lbench.config.folders import typed_path
     from lbench.engine.plan import DEFAULT_BACKENDS, Plan, parse_backend
     from lbench.workloads import registry
 
@@ -167,7 +168,7 @@ def _plan(
         schedule=chosen.schedule,
         timeout_s=chosen.timeout_s,
         retries=chosen.retries,
-        data=None if data is None else str(data.expanduser().absolute()),
+        data=None if data is None else str(typed_path(str(data)).absolute()),
         picture=None if picture is None else str(picture.absolute()),
     )
 

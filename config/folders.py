@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lbench.errors import InputError
 
-__all__ = ["cache_folder", "config_file", "data_folder", "runtime_folder", "sessions_folder"]
+__all__ = ["cache_folder", "config_file", "data_folder", "runtime_folder", "sessions_folder", "typed_path"]
 
 
 def _home(variable: str, fallback: str) -> Path:
@@ -27,6 +27,14 @@ def _made(folder: Path) -> Path:
     except OSError as error:
         raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
     return folder
+
+
+def typed_path(text: str) -> Path:
+    """A path as a person types it: `~` and `~NAME` are home folders; that of a user who is not there stays as typed."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def config_file() -> Path:

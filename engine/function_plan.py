@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from lbench.config.folders import typed_path
 from lbench.engine.backends import catalog
 from lbench.engine.backends.settings import AwsSettings, EmulatedSettings
 from lbench.errors import InputError
@@ -124,7 +125,7 @@ def with_payload(plan: Plan, standard_input: bytes | None) -> Plan:
     if not isinstance(given, str) or not given.startswith("@"):
         return plan
     if given != STANDARD_INPUT:
-        return _payload(plan, Path(given[1:]).expanduser().absolute())
+        return _payload(plan, typed_path(given[1:]).absolute())
     check_payloads(standard_input or b"", "standard input")
     return _payload(plan, _spooled(standard_input or b""))
 

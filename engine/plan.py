@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from lbench.config.deployment import stack_name
+from lbench.config.folders import typed_path
 from lbench.config.prices import rates
 from lbench.engine import function_plan
 from lbench.engine.backends import catalog
@@ -86,9 +87,9 @@ def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
     checked = parameters.parse(settings_type, settings, what=f"{name} setting")
     if isinstance(checked, EmulatedSettings) and checked.package is not None:
         # The engine may be in another folder.
-        checked = msgspec.structs.replace(checked, package=str(Path(checked.package).expanduser().absolute()))
+        checked = msgspec.structs.replace(checked, package=str(typed_path(checked.package).absolute()))
     if isinstance(checked, EmulatedSettings) and checked.code is not None:
-        checked = msgspec.structs.replace(checked, code=str(Path(checked.code).expanduser().absolute()))
+        checked = msgspec.structs.replace(checked, code=str(typed_path(checked.code).absolute()))
     return BackendChoice(name=name, label=label or name, settings=msgspec.to_builtins(checked))
 
 

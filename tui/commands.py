@@ -142,13 +142,14 @@ class Commands(App[int]):
 
     def export(self, source: Path, say: Say) -> None:
         """Ask for a file, and write the session in `source` to it; `say` hears what came of it."""
+        from lbench.config.folders import typed_path
         from lbench.tui.exporting import check_target, proposed  # heavy, and not for the first frame
         from lbench.tui.screens.ask import AskText, AskYes
 
         def named(text: str | None) -> None:
             if not text:
                 return
-            path = Path(text).expanduser()
+            path = typed_path(text)
             if path.exists():
                 self.push_screen(
                     AskYes(f"{path} is there already: write over it?"), lambda yes: go(text) if yes else None

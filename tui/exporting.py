@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lbench.analysis.stability import stability_warnings
+from lbench.config.folders import typed_path
 from lbench.engine import outputs
 from lbench.engine.document import document, read_document
 from lbench.engine.meta import read_meta
@@ -22,7 +23,7 @@ def proposed(source: Path) -> str:
 def _path(text: str) -> Path:
     if not text:
         raise InputError("name a file that ends in .json or .csv")
-    return Path(text).expanduser()
+    return typed_path(text)
 
 
 def check_target(text: str) -> None:

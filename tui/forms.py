@@ -8,12 +8,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from lbench.config.folders import typed_path
 from lbench.engine.backends import catalog
 from lbench.engine.model import Schedule
 from lbench.engine.plan import BackendChoice, Plan, validate
@@ -277,7 +277,7 @@ class Draft:
             retries=run.retries,
             hedge=run.hedge,
             max_usd=run.max_usd,
-            data=None if run.data is None else str(Path(run.data).expanduser().absolute()),
+            data=None if run.data is None else str(typed_path(run.data).absolute()),
         )
 
     def _choice(self, form: BackendForm) -> BackendChoice:

@@ -7,10 +7,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lbench.config.aws import aws_client, aws_session
+from lbench.config.folders import typed_path
 from lbench.engine.backends.credentials import ChainCredentials
 from lbench.engine.backends.emulated import EmulatedBackend
 from lbench.engine.backends.function_facts import FunctionFacts, FunctionName, look_up
@@ -136,7 +136,7 @@ def check_code(settings: EmulatedSettings) -> None:
     module, dot, function = settings.handler.rpartition(".")
     if not dot or not module or not function:
         raise InputError(f"handler={settings.handler}: write MODULE.FUNCTION, as in the function's configuration")
-    folder = Path(settings.code).expanduser()
+    folder = typed_path(settings.code)
     if folder.suffix == ".zip" and folder.is_file():
         return
     if not folder.is_dir():

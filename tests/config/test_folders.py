@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lbench.config.folders import cache_folder, config_file, runtime_folder, sessions_folder
+from lbench.config.folders import cache_folder, config_file, runtime_folder, sessions_folder, typed_path
 from lbench.errors import InputError
 
 
@@ -74,3 +74,8 @@ def test_another_users_folder_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(InputError, match="belongs to another user"):
         runtime_folder(tmp_path)
+
+
+def test_a_typed_home_folder_is_found_and_that_of_nobody_stays_as_it_was_typed(tmp_path: Path) -> None:
+    assert typed_path("~/a.json") == tmp_path / "a.json"
+    assert typed_path("~nosuchuser/a.json") == Path("~nosuchuser/a.json")

@@ -14,6 +14,8 @@ from lbench.engine.backends import catalog
 from lbench.engine.plan import DEFAULT_BACKENDS, Plan, parse_backend, validate
 from lbench.errors import InputError
 from lbench.tui.app import LbenchApp, default_plan
+from lbench.tui.explore.scene import SCENES
+from lbench.tui.exporting import check_target
 from lbench.tui.forecast import forecast
 from lbench.tui.forms import Draft, RunSettings, form_fields
 from lbench.tui.screens.setup import SetupScreen
@@ -113,6 +115,20 @@ def test_a_data_file_is_asked_for_only_where_one_is_read(tmp_path: Path) -> None
     (tmp_path / "loans.csv").write_text("x")
     draft.run["data"] = str(tmp_path / "loans.csv")
     assert draft.plan().data == str(tmp_path / "loans.csv")
+
+
+def test_the_home_folder_of_nobody_is_a_wrong_path_and_no_fault() -> None:
+    draft = Draft(default_plan())
+    draft.workload = "random_forest"
+    for text in ("~b", "~nosuchuser/loans.csv"):
+        draft.run["data"] = text
+        assert "no such file" in draft.errors()["run.data"]
+        assert SCENES["random_forest"].read("data", text).values["data"].endswith(text)
+    draft.run["data"] = ""
+    draft.backends[3].settings["package"] = "~nosuchuser/function.zip"
+    assert list(draft.errors()) == [""]
+    with pytest.raises(InputError, match="there is no folder"):
+        check_target("~nosuchuser/session.json")
 
 
 def test_a_second_backend_of_a_kind_gets_a_label_of_its_own_and_can_go_again() -> None:

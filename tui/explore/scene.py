@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from lbench.config.folders import typed_path
 from lbench.engine.events import RunPlanned
 from lbench.engine.plan import BackendChoice, Plan
 from lbench.errors import InputError
@@ -152,7 +152,7 @@ class Scene(msgspec.Struct, frozen=True):
         """
         text = text.strip()
         if name == "data":
-            return self.with_value(name, str(Path(text).expanduser().absolute()) if text else "")
+            return self.with_value(name, str(typed_path(text).absolute()) if text else "")
         known = {field.name: field for field in parameters.fields(registry.describe(self.workload).params)}
         if (field := _FIELDS.get(name, name)) in known:
             told = parameters.parse(registry.describe(self.workload).params, {field: text})

@@ -52,12 +52,19 @@ def is_path(name: str) -> bool:
     return _PATH.fullmatch(name) is not None or "/" in name
 
 
+def _typed_path(text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:  # there is no such user
+        return Path(text).absolute()
+
+
 def absolute(name: str) -> str:
     """The name for a process in another folder; one that is no path stays as it is."""
     found = _PATH.fullmatch(name)
     if found is None:
         return name
-    return f"{Path(found['path']).expanduser().absolute()}:{found['function'] or _DEFAULT_FUNCTION}"
+    return f"{_typed_path(found['path'])}:{found['function'] or _DEFAULT_FUNCTION}"
 
 
 def locate(name: str) -> Located:
@@ -69,7 +76,7 @@ def locate(name: str) -> Located:
     found = _PATH.fullmatch(name)
     if found is None:
         raise InputError(f"{name}: name a Python file and the job in it, as in ./mine.py:job")
-    path = Path(found["path"]).expanduser().absolute()
+    path = _typed_path(found["path"])
     try:
         there = path.is_file()
     except (OSError, ValueError):
