@@ -61,6 +61,13 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     logs_gb_usd: Decimal | None = None  # a GB of log taken in
     transfer_gb_usd: Decimal | None = None  # a GB out to the internet; in is free
     http_api_request_usd: Decimal | None = None  # one call of API Gateway's HTTP API, of up to 512 KB
+
+    def __post_init__(self) -> None:
+        """Refuse what a decimal can be and a price cannot: a journal that was read may be damaged."""
+        for price in msgspec.structs.astuple(self):
+            if isinstance(price, Decimal) and not (price.is_finite() and -30 < price.adjusted() < 6 and price >= 0):
+                raise ValueError(f"{price} is no price in US dollars")
+
     price_date: str  # of the duration row, ISO 8601
     price_source: str  # of the duration row
 

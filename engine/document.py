@@ -10,7 +10,7 @@ import msgspec
 from lbench.engine.bill import run_cost_of
 from lbench.engine.cost import invocation_usd, usd_text
 from lbench.engine.meta import Meta
-from lbench.engine.model import VERSION, Document, Invocation, Run, Warning_
+from lbench.engine.model import VERSION, Document, Invocation, Run, Warning_, check_times
 from lbench.engine.session import RunView, SessionView
 from lbench.errors import SessionFileError
 
@@ -142,6 +142,8 @@ def read_document(path: Path) -> Document:
         raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
     check_head(path, content)
     try:
-        return msgspec.json.decode(content, type=Document)
+        told = msgspec.json.decode(content, type=Document)
+        check_times([told.created, *(run.started for run in told.runs)])
+        return told
     except msgspec.ValidationError as error:
         raise SessionFileError(f"{path} is damaged: {error}") from None

@@ -21,9 +21,13 @@ from lbench.engine.model import (
     Interaction,
     InvocationStatus,
     LambdaEnvironment,
+    Milliseconds,
     Origin,
     RunStatus,
     Schedule,
+    Seconds,
+    Usd,
+    check_times,
 )
 
 __all__ = [
@@ -76,12 +80,12 @@ class Pricing(msgspec.Struct, frozen=True, omit_defaults=True):
     rates: Rates | None = None
     ephemeral_mb: int = 512
     memory_mb: int | None = None
-    bound_usd: str | None = None
-    max_usd: str | None = None  # what all runs of the plan may cost together
+    bound_usd: Usd | None = None
+    max_usd: Usd | None = None  # what all runs of the plan may cost together
     unpriced: list[str] = []
-    deadline_s: float = 300.0
+    deadline_s: Seconds = 300.0
     marked: bool = False  # whether each call's mark is written to the log
-    rent_usd_per_hour: str | None = None  # of an equal EC2 machine, for local backends
+    rent_usd_per_hour: Usd | None = None  # of an equal EC2 machine, for local backends
     rent_basis: str | None = None
 
 
@@ -107,7 +111,7 @@ class RunStarted(_Event, tag="started"):
 
     run: str
     started: str
-    setup_s: float | None  # of the backend; null when it was open already
+    setup_s: Seconds | None  # of the backend; null when it was open already
     settings: dict[str, Any]
     transport: str | None
     oversubscribed: bool
@@ -125,7 +129,7 @@ class StageStarted(_Event, tag="stage"):
     run: str
     index: int
     tasks: int
-    at_s: float
+    at_s: Seconds
 
 
 class StageEnded(_Event, tag="stage_end"):
@@ -133,7 +137,7 @@ class StageEnded(_Event, tag="stage_end"):
 
     run: str
     index: int
-    at_s: float
+    at_s: Seconds
 
 
 class Dispatched(_Event, tag="dispatched"):
@@ -144,8 +148,8 @@ class Dispatched(_Event, tag="dispatched"):
     stage: int
     task: int
     attempt: int
-    queued_s: float
-    dispatched_s: float
+    queued_s: Seconds
+    dispatched_s: Seconds
     environment: str | None = None
     hedge_of: int | None = None
 
@@ -156,15 +160,15 @@ class Returned(_Event, tag="returned"):
     run: str
     n: int
     status: InvocationStatus
-    returned_s: float
+    returned_s: Seconds
     environment: str | None = None
     cold: bool | None = None
-    started_s: float | None = None
-    finished_s: float | None = None
-    connect_ms: float | None = None
-    init_ms: float | None = None
-    fetch_ms: float | None = None
-    compute_ms: float | None = None
+    started_s: Seconds | None = None
+    finished_s: Seconds | None = None
+    connect_ms: Milliseconds | None = None
+    init_ms: Milliseconds | None = None
+    fetch_ms: Milliseconds | None = None
+    compute_ms: Milliseconds | None = None
     billed_ms: int | None = None
     billed_source: BilledSource | None = None
     memory_mb: int | None = None
@@ -186,7 +190,7 @@ class Audited(_Event, tag="audited"):
     run: str
     n: int
     billed_ms: int
-    init_ms: float | None = None
+    init_ms: Milliseconds | None = None
     memory_mb: int | None = None
     max_memory_mb: int | None = None
     request_id: str | None = None
@@ -221,7 +225,7 @@ class RunEnded(_Event, tag="ended"):
 
     run: str
     status: RunStatus
-    makespan_s: float | None
+    makespan_s: Seconds | None
     driver: Driver | None
     error: str | None = None
     s3_put: int = 0  # the driver's own requests: data set, arguments, results
@@ -312,6 +316,9 @@ def decode_event(line: bytes | memoryview) -> Event:
     """One line.
 
     Raises:
-        msgspec.MsgspecError: it is no event of this version.
+        msgspec.MsgspecError: it is no event of this version, or tells a time that is none.
     """
-    return _decoder.decode(line)
+    event = _decoder.decode(line)
+    if isinstance(event, SessionStarted | RunStarted):
+        check_times([event.created if isinstance(event, SessionStarted) else event.started])
+    return event

@@ -6,6 +6,8 @@ does not apply, is null, never 0. Money is a decimal string.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -25,13 +27,17 @@ __all__ = [
     "Invocation",
     "InvocationStatus",
     "LambdaEnvironment",
+    "Milliseconds",
     "Origin",
     "Run",
     "RunStatus",
     "Schedule",
+    "Seconds",
     "Stage",
     "Sweep",
+    "Usd",
     "Warning_",
+    "check_times",
 ]
 
 VERSION = 1
@@ -41,7 +47,23 @@ Schedule = Literal["isolated", "alternating", "concurrent"]
 RunStatus = Literal["running", "ok", "failed", "wrong_answer", "cancelled", "interrupted", "over_budget"]
 InvocationStatus = Literal["ok", "error", "throttled", "timeout", "cancelled", "superseded"]
 Usd = Annotated[str, msgspec.Meta(pattern=r"^-?\d+(\.\d+)?$", description="US dollars, a plain decimal")]
+# What a damaged record can tell beyond these (thirty years) no figure and no bill can hold.
+Seconds = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+Milliseconds = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
 BilledSource = Literal["report", "audit", "estimated", "model"]
+
+
+def check_times(texts: Iterable[str]) -> None:
+    """What is decoded with a time that is none is refused there, not where it is drawn.
+
+    Raises:
+        msgspec.ValidationError: one is no ISO 8601 time that this machine's clock could show.
+    """
+    for text in texts:
+        try:
+            datetime.fromisoformat(text).timestamp()
+        except (ValueError, OverflowError):
+            raise msgspec.ValidationError(f"{text!r} is no time") from None
 
 
 class DataInfo(msgspec.Struct, frozen=True):
@@ -67,20 +89,20 @@ class Answer(msgspec.Struct, frozen=True):
 class Driver(msgspec.Struct, frozen=True):
     """What the driver itself spent on a run: its CPU, the job's own code, and how late its event loop was."""
 
-    cpu_s: float
-    encode_s: float
-    decode_s: float
-    merge_s: float
-    loop_lag_p99_ms: float | None
-    loop_lag_max_ms: float | None
+    cpu_s: Seconds
+    encode_s: Seconds
+    decode_s: Seconds
+    merge_s: Seconds
+    loop_lag_p99_ms: Milliseconds | None
+    loop_lag_max_ms: Milliseconds | None
 
 
 class Stage(msgspec.Struct, frozen=True):
     """One stage of a run."""
 
     index: int
-    started_s: float
-    finished_s: float | None
+    started_s: Seconds
+    finished_s: Seconds | None
     tasks: int
 
 
@@ -88,14 +110,14 @@ class LambdaEnvironment(msgspec.Struct, frozen=True):
     """An execution environment, a worker process or a thread."""
 
     id: str
-    created_s: float | None = None
-    ended_s: float | None = None
-    init_ms: float | None = None
+    created_s: Seconds | None = None
+    ended_s: Seconds | None = None
+    init_ms: Milliseconds | None = None
     cpu_model: str | None = None
     memory_mb: int | None = None
     cpu_share_method: str | None = None
-    clock_offset_s: float | None = None
-    clock_bound_s: float | None = None
+    clock_offset_s: Seconds | None = None
+    clock_bound_s: Seconds | None = None
 
 
 class ErrorInfo(msgspec.Struct, frozen=True):
@@ -117,15 +139,15 @@ class Invocation(msgspec.Struct, frozen=True):
     environment: str | None
     cold: bool | None
     status: InvocationStatus | None
-    queued_s: float | None
-    dispatched_s: float | None
-    started_s: float | None
-    finished_s: float | None
-    returned_s: float | None
-    connect_ms: float | None
-    init_ms: float | None
-    fetch_ms: float | None
-    compute_ms: float | None
+    queued_s: Seconds | None
+    dispatched_s: Seconds | None
+    started_s: Seconds | None
+    finished_s: Seconds | None
+    returned_s: Seconds | None
+    connect_ms: Milliseconds | None
+    init_ms: Milliseconds | None
+    fetch_ms: Milliseconds | None
+    compute_ms: Milliseconds | None
     billed_ms: int | None
     billed_source: BilledSource | None
     memory_mb: int | None
@@ -209,8 +231,8 @@ class Run(msgspec.Struct, frozen=True):
     status: RunStatus
     error: str | None
     started: str
-    setup_s: float | None
-    makespan_s: float | None
+    setup_s: Seconds | None
+    makespan_s: Seconds | None
     answer: Answer | None
     driver: Driver | None
     cost: Cost | None

@@ -6,9 +6,9 @@ the file and go on with the live feed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lbench.engine.columns import STATUSES, Columns
 from lbench.engine.events import (
@@ -38,6 +38,9 @@ from lbench.errors import SessionFileError
 from lbench.workloads import registry
 
 __all__ = ["RunView", "SessionView", "fold", "load_folder"]
+
+
+_Row = TypeVar("_Row", Dispatched, Returned, Audited)
 
 
 class RunView:
@@ -95,13 +98,13 @@ class RunView:
             case Dispatched():
                 if event.n != len(self.columns):  # else one number could ask for all memory
                     raise SessionFileError(f"the journal is damaged: invocation {event.n} of {self.id} out of turn")
-                self.columns.dispatch(event)
+                self._keep(self.columns.dispatch, event)
                 self.dispatched_total += 1
                 self.in_flight += 1
             case Returned():
                 if not 0 <= event.n < len(self.columns):
                     raise SessionFileError(f"the journal is damaged: invocation {event.n} of {self.id} never began")
-                self.columns.finish(event)
+                self._keep(self.columns.finish, event)
                 self.in_flight -= 1
                 self.s3_put += event.s3_put
                 self.s3_get += event.s3_get
@@ -116,7 +119,7 @@ class RunView:
             case Audited():
                 if not 0 <= event.n < len(self.columns):
                     raise SessionFileError(f"the journal is damaged: invocation {event.n} of {self.id} never began")
-                self.columns.audit(event)
+                self._keep(self.columns.audit, event)
             case RunStarted():
                 self.started = event
             case StageStarted():
@@ -133,6 +136,8 @@ class RunView:
             case Sampled():
                 self.samples.append(event.sample)
             case RunEnded():
+                if event.status == "ok" and self.started is None:
+                    raise SessionFileError(f"the journal is damaged: {self.id} ends that has not begun")
                 self.ended = event
                 self.s3_put += event.s3_put
                 self.s3_get += event.s3_get
@@ -141,6 +146,12 @@ class RunView:
                 self.answer = event.answer
             case _:
                 pass
+
+    def _keep(self, put: Callable[[_Row], None], event: _Row) -> None:
+        try:
+            put(event)
+        except OverflowError:
+            raise SessionFileError(f"the journal is damaged: a number of {self.id} has too many digits") from None
 
     def warm_compute_ms(self) -> Any:
         """Compute times (ms, float array) of the successful invocations that were no cold starts."""

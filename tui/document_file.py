@@ -8,7 +8,7 @@ import msgspec
 
 from lbench.engine.document import check_head
 from lbench.engine.machine import Environment
-from lbench.engine.model import VERSION, Run, Warning_
+from lbench.engine.model import VERSION, Run, Warning_, check_times
 from lbench.errors import SessionFileError
 
 __all__ = ["FileDocument", "FileRun", "read_file"]
@@ -58,6 +58,7 @@ def read_file(path: Path) -> FileDocument:
         raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
     try:
         told = msgspec.json.decode(content, type=FileDocument)
+        check_times([told.created, *(run.started for run in told.runs)])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         check_head(path, content)
         raise SessionFileError(f"{path} is damaged: {error}") from None

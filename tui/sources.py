@@ -119,11 +119,11 @@ def timed(events: Iterator[Event]) -> Iterator[Timed]:
             case RunStarted():
                 now = zero[event.run] = epoch_s(event.started)
             case Dispatched():
-                now = zero[event.run] + event.dispatched_s
+                now = zero.get(event.run, now) + event.dispatched_s
             case Returned():
-                now = zero[event.run] + event.returned_s
+                now = zero.get(event.run, now) + event.returned_s
             case StageStarted() | StageEnded():
-                now = zero[event.run] + event.at_s
+                now = zero.get(event.run, now) + event.at_s
             case RunEnded():
                 now = max(now, zero[event.run] + (event.makespan_s or 0.0)) if event.run in zero else now
             case _:

@@ -38,11 +38,11 @@ WORST = worst_attempt_usd(PRICING, EACH)
 
 def view(*sinks):
     """The session whose runs told these sinks."""
-    events = [SessionStarted("s", "s", "now", "0", Environment(), "lbench.journal", JOURNAL_VERSION)]
+    events = [SessionStarted("s", "s", "2026-11-22T10:00:00Z", "0", Environment(), "lbench.journal", JOURNAL_VERSION)]
     for number, sink in enumerate(sinks, 1):
         run = f"r{number}"
         events.append(RunPlanned(run, "probe", {}, 1, "lambda", run, "measured", 0, False, "isolated", 10))
-        events.append(RunStarted(run, "now", 0.5, {}, None, False, "d", None, PRICING))
+        events.append(RunStarted(run, "2026-11-22T10:00:00Z", 0.5, {}, None, False, "d", None, PRICING))
         events += sink.events
         events.append(RunEnded(run, "over_budget", None, None))
     return fold(events)

@@ -84,7 +84,7 @@ class Stage:
 
     async def carry_out(self, plan, during=None):
         journal = Journal(self.folder)
-        journal.write(SessionStarted("s", "s", "now", "0", self.fakes.machine, "lbench.journal", 1))
+        journal.write(SessionStarted("s", "s", "2026-11-22T10:00:00Z", "0", self.fakes.machine, "lbench.journal", 1))
         self.conductor = conductor = Conductor(self.folder, journal)
         if during is not None:
             journal.listen(lambda lines: during(conductor, lines))

@@ -31,6 +31,7 @@ def test_every_kind_of_event_names_itself_first_and_is_public(kind):
     assert kind.__name__ in events.__all__
     fields = msgspec.structs.fields(kind)
     values = {field.name: _any_value(field.type) for field in fields if field.required}
+    values |= {name: "2026-11-22T10:00:00Z" for name in ("created", "started") if name in values}
     line = encode_lines([kind(**values)])
     assert next(iter(json.loads(line))) == "event"
     assert decode_event(line) == kind(**values)
@@ -41,6 +42,8 @@ def _any_value(kind):
     if kind in known:
         return known[kind]
     origin = typing.get_origin(kind)
+    if origin is typing.Annotated:
+        return _any_value(typing.get_args(kind)[0])
     if origin is typing.Literal:
         return typing.get_args(kind)[0]
     if origin in (dict, list):
@@ -58,7 +61,8 @@ def test_what_is_not_known_takes_no_room():
 @pytest.mark.parametrize(
     "line",
     [b"", b"null", b'{"event":"other"}', b'{"event":"returned","run":"r1"}', b'{"event":"returned","run":1,"n":0}',
-     b'{"run":"r1","n":0,"event":"returned","status":"odd","returned_s":1}'],
+     b'{"run":"r1","n":0,"event":"returned","status":"odd","returned_s":1}',
+     b'{"event":"stage_end","run":"r1","index":0,"at_s":1e300}'],
 )  # fmt: skip
 def test_a_line_that_is_no_event_is_refused(line):
     with pytest.raises(msgspec.MsgspecError):
@@ -76,3 +80,23 @@ def test_lone_surrogates_are_told_as_escapes_in_every_depth():
     first, second = (decode_event(line) for line in encode_lines([begun, ended]).splitlines())
     assert first == begun
     assert second.error == "caf\\udce9"
+
+
+@pytest.mark.parametrize("created", ["", "yesterday", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00"])
+def test_a_time_that_is_none_is_refused(created, fakes):
+    head = events.SessionStarted(id="s", name="s", created=created, lbench_version="0", environment=fakes.machine)
+    with pytest.raises(msgspec.ValidationError, match="is no time"):
+        decode_event(encode_lines([head]))
+
+
+@pytest.mark.parametrize(
+    "pricing",
+    [{"max_usd": "much"}, {"rent_usd_per_hour": "1e3"}, {"bound_usd": 1}, {"rates": "NaN"}, {"rates": "1e99"}],
+)
+def test_money_that_is_no_plain_decimal_is_refused(pricing):
+    rates = {"region": "r", "architecture": "a", "duration_gb_s_usd": pricing.get("rates", "1"), "request_usd": "1"}
+    told = pricing | {"rates": rates | {"storage_gb_s_usd": "1"}}
+    started = events.RunStarted("r1", "2026-11-22T10:00:00Z", None, {}, None, False, "", None, events.Pricing())
+    line = json.dumps(json.loads(encode_lines([started])) | {"pricing": told}).encode()
+    with pytest.raises(msgspec.ValidationError):
+        decode_event(line)

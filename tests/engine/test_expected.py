@@ -50,7 +50,7 @@ def record(
     pricing = Pricing() if local else Pricing(rates=EAST, memory_mb=memory_mb)
     rows = range(10)
     events = [
-        SessionStarted(name, name, "now", "0", Environment(), "lbench.journal", JOURNAL_VERSION),
+        SessionStarted(name, name, "2026-11-22T10:00:00Z", "0", Environment(), "lbench.journal", JOURNAL_VERSION),
         RunPlanned(
             "r1",
             registry.describe(made.workload).name,

@@ -46,7 +46,7 @@ class Watched:
         self._told = asyncio.Condition()
         self.journal = Journal(folder)
         self.journal.listen(self._lines)
-        self.journal.write(SessionStarted("s", "s", "now", "0", fakes.machine, "lbench.journal", 1))
+        self.journal.write(SessionStarted("s", "s", "2026-11-22T10:00:00Z", "0", fakes.machine, "lbench.journal", 1))
         self.explorer = Explorer(folder, self.journal)
         self._news = asyncio.Event()
 

@@ -18,7 +18,7 @@ from lbench.errors import InputError, SessionFileError
 @pytest.fixture
 def head(fakes):
     return SessionStarted(
-        id="s", name="s", created="now", lbench_version="0", environment=fakes.machine,
+        id="s", name="s", created="2026-11-22T10:00:00Z", lbench_version="0", environment=fakes.machine,
         format="lbench.journal", version=JOURNAL_VERSION,
     )  # fmt: skip
 
@@ -202,7 +202,7 @@ async def main(folder):
         trouble.set()
     journal = Journal(folder, on_trouble=on_trouble)
     journal.listen(heard.extend)
-    journal.write(SessionStarted("s", "s", "now", "0", Environment(), "lbench.journal", JOURNAL_VERSION))
+    journal.write(SessionStarted("s", "s", "2026-11-22T10:00:00Z", "0", Environment(), "lbench.journal", JOURNAL_VERSION))
     for number in range(100):
         journal.write(Phase(f"before {number}"))
     await journal.sync()

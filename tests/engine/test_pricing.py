@@ -35,9 +35,9 @@ def view(returned=(), *, dispatched=None, pricing=ON_LAMBDA, ended=None):
     """A session with one run of these returns; row n was dispatched at n seconds."""
     count = len(returned) if dispatched is None else dispatched
     events = [
-        SessionStarted("s", "s", "now", "0", Environment(), "lbench.journal", JOURNAL_VERSION),
+        SessionStarted("s", "s", "2026-11-22T10:00:00Z", "0", Environment(), "lbench.journal", JOURNAL_VERSION),
         RunPlanned("r1", "probe", {}, 1, "emulated", "e", "emulated", 0, False, "isolated", 10),
-        RunStarted("r1", "now", 0.5, {}, None, False, "d", None, pricing),
+        RunStarted("r1", "2026-11-22T10:00:00Z", 0.5, {}, None, False, "d", None, pricing),
         StageStarted("r1", 0, count, 0.0),
         *(Dispatched("r1", n, 0, n, 0, 0.0, float(n)) for n in range(count)),
         *(Returned("r1", n, returned_s=n + 2.0, **fields) for n, fields in enumerate(returned)),

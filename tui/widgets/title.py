@@ -46,10 +46,11 @@ def left_text(seconds: float) -> str:
 def described(workload: str, params: dict[str, Any], tasks: int | None, room: int = 1000) -> str:
     """A comparison in a line: "mandelbrot 1000×1000 · 500 iterations · 100 tasks, interleaved"; less of it in less room."""
     count = "" if tasks is None else f" · {tasks:,} task{'s' * (tasks != 1)}"
-    if workload == "mandelbrot":
-        width, height = params.get("width") or params["size"], params.get("height") or params["size"]
-        told = [f"{width}×{height}", f"· {params['max_iterations']:,} iterations"]
-        forms = [f"{workload} {' '.join(told)}{count}, {params['assignment']}", f"{workload} {' '.join(told)}{count}"]
+    width, height = (params.get(name) or params.get("size") for name in ("width", "height"))
+    iterations, assignment = params.get("max_iterations"), params.get("assignment")
+    if workload == "mandelbrot" and width and height and isinstance(iterations, int) and assignment:
+        told = [f"{width}×{height}", f"· {iterations:,} iterations"]
+        forms = [f"{workload} {' '.join(told)}{count}, {assignment}", f"{workload} {' '.join(told)}{count}"]
         return next((form for form in forms if len(form) <= room), f"{workload} {told[0]}{count}")
     told = [f"{name} {_value(value)}" for name, value in params.items() if value not in (None, 0, "", [])]
     forms = [" · ".join([workload, *told[:shown]]) + count for shown in range(_SHOWN_PARAMS, -1, -1)]
