@@ -47,9 +47,9 @@ Schedule = Literal["isolated", "alternating", "concurrent"]
 RunStatus = Literal["running", "ok", "failed", "wrong_answer", "cancelled", "interrupted", "over_budget"]
 InvocationStatus = Literal["ok", "error", "throttled", "timeout", "cancelled", "superseded"]
 Usd = Annotated[str, msgspec.Meta(pattern=r"^-?\d+(\.\d+)?$", description="US dollars, a plain decimal")]
-# What a damaged record can tell beyond these (thirty years) no figure and no bill can hold.
-Seconds = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
-Milliseconds = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
+# What a damaged record can tell beyond these (three centuries) no figure and no bill can hold.
+Seconds = Annotated[float, msgspec.Meta(ge=-1e10, le=1e10)]
+Milliseconds = Annotated[float, msgspec.Meta(ge=-1e13, le=1e13)]
 BilledSource = Literal["report", "audit", "estimated", "model"]
 
 

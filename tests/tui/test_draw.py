@@ -112,7 +112,7 @@ def test_rows_that_have_not_come_are_ground_and_near_ones_stand_in() -> None:
     told = resample(levels, 10, 4)
     assert told[0].tolist() == [80] * 4
     assert (told[1:] == -1).all()
-    strips = half_blocks(told, Ramp(DARK.ground, dark=True))
+    strips = half_blocks(told, Ramp(DARK))
     assert len(strips) == 5
     assert strips[1][0].style is not None and strips[1][0].style.bgcolor.name == DARK.ground
 

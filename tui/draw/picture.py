@@ -9,36 +9,28 @@ from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 
+from lbench.tui.theme import Palette
+
 __all__ = ["Ramp", "fit", "half_blocks", "resample", "stretched"]
 
 MISSING = -1
 
 
 class Ramp:
-    """Colours for brightness 0..255 between a few stops; 255 is inside the set."""
+    """A palette's colours for brightness 0..255; 255 is inside the set."""
 
-    def __init__(self, ground: str, dark: bool) -> None:
-        stops = (
-            [(0, "#20263a"), (60, "#3d3a48"), (130, "#7a5c42"), (200, "#d99a4e"), (240, "#ffc266"), (254, "#ffe9c7")]
-            if dark
-            else [
-                (0, "#e6e8ee"),
-                (60, "#d8d2cc"),
-                (130, "#dcb98a"),
-                (200, "#d98f35"),
-                (240, "#b0640a"),
-                (254, "#6e3a00"),
-            ]
-        )
-        inside = "#07090d" if dark else "#2b2f36"
-        at = [stop for stop, _ in stops]
-        channels = np.array([list(bytes.fromhex(colour[1:])) for _, colour in stops], dtype=float).T
-        levels = np.arange(256)
-        table = np.stack([np.interp(levels, at, channel) for channel in channels], axis=1).round().astype(int)
+    def __init__(self, palette: Palette) -> None:
+        at = [level for level, _ in palette.ramp]
+        channels = np.array([list(bytes.fromhex(colour[1:])) for _, colour in palette.ramp], dtype=float).T
         # 32 levels are enough for the eye, and let neighbours share a style
-        self.colours = ["#" + bytes(table[min(254, level // 8 * 8 + 4)].tolist()).hex() for level in range(256)]
-        self.colours[255] = inside
-        self.ground = ground
+        levels = np.minimum(254, np.arange(256) // 8 * 8 + 4)
+        if palette.seconds:  # nothing can be mixed
+            table = channels.T[np.searchsorted(at, levels, side="right") - 1]
+        else:
+            table = np.stack([np.interp(levels, at, channel) for channel in channels], axis=1).round()
+        self.colours = ["#" + bytes(colour).hex() for colour in table.astype(int).tolist()]
+        self.colours[255] = palette.inside
+        self.ground = palette.ground
         self._styles: dict[tuple[int, int], Style] = {}
 
     def style(self, top: int, bottom: int) -> Style:

@@ -18,6 +18,7 @@ from lbench.tui.draw.picture import MISSING, Ramp, fit, half_blocks, stretched
 from lbench.tui.draw.scale import tick_text
 from lbench.tui.explore.pictures import Blocks, Window, moved
 from lbench.tui.explore.trails import scatter_pieces
+from lbench.tui.theme import Palette
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["ExplorePicture"]
@@ -46,7 +47,7 @@ class ExplorePicture(Lines, can_focus=True):
         self._measure: list[Piece] = []
         self._accent = "text"
         self._last: tuple[NDArray[np.int16], Window] | None = None  # what was drawn, and of which window
-        self._ramp: tuple[str, Ramp] | None = None
+        self._ramp: tuple[Palette, Ramp] | None = None
 
     @property
     def points(self) -> tuple[int, int]:
@@ -99,8 +100,8 @@ class ExplorePicture(Lines, can_focus=True):
 
     def _plane(self, window: Window, width: int, height: int) -> list[Strip]:
         palette = self.palette
-        if self._ramp is None or self._ramp[0] != palette.ground:
-            self._ramp = (palette.ground, Ramp(palette.ground, palette.dark))
+        if self._ramp is None or self._ramp[0] is not palette:
+            self._ramp = (palette, Ramp(palette))
         rows, columns = 2 * height, width
         if self._shape is not None:
             rows, columns = fit(*self._shape, width, height)

@@ -12,7 +12,7 @@ from lbench.tui.draw.picture import Ramp, fit, half_blocks, resample, stretched
 from lbench.tui.draw.scale import tick_text
 from lbench.tui.draw.scatter import CENTRE, NOBODY, Cells, scatter
 from lbench.tui.previews import Curve, Drawn, Picture, Scatter
-from lbench.tui.theme import role_of
+from lbench.tui.theme import Palette, role_of
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["Preview"]
@@ -32,7 +32,7 @@ class Preview(Lines):
         self._told: Drawn | None = None
         self._measure = ""
         self._accent = "text"
-        self._ramp: tuple[str, Ramp] | None = None
+        self._ramp: tuple[Palette, Ramp] | None = None
 
     def show(self, told: Drawn | None, measure: str, accent: str) -> None:
         """Draw something else; `accent` is the role of the run's backend."""
@@ -74,8 +74,8 @@ class Preview(Lines):
 
     def _picture(self, told: Picture, width: int, height: int) -> list[Strip]:
         palette = self.palette
-        if self._ramp is None or self._ramp[0] != palette.ground:
-            self._ramp = (palette.ground, Ramp(palette.ground, palette.dark))
+        if self._ramp is None or self._ramp[0] is not palette:
+            self._ramp = (palette, Ramp(palette))
         rows, columns = fit(told.height, told.width, width - 2, height)
         left = (width - columns) // 2
         pad = Segment(" " * left, palette.style("text"))

@@ -1,0 +1,78 @@
+"""A palette has the same roles with few colours as with many, and each is drawn as another one."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from rich._palettes import EIGHT_BIT_PALETTE, STANDARD_PALETTE
+from rich.color import Color, ColorSystem
+
+from lbench.tui.draw.picture import Ramp
+from lbench.tui.theme import DARK, DARK_16, DARK_256, LIGHT, LIGHT_16, LIGHT_256, Palette, palette_of
+
+FEW = [(DARK_256, ColorSystem.EIGHT_BIT), (LIGHT_256, ColorSystem.EIGHT_BIT)]
+FEWEST = [(DARK_16, ColorSystem.STANDARD), (LIGHT_16, ColorSystem.STANDARD)]
+PALETTES = [*FEW, *FEWEST]
+GROUNDS = ("ground", "bar", "hairline", "quiet", "text", "bright")
+BACKENDS = ("sequential", "threads", "processes", "emulated", "lambda", "simulated")
+
+
+def drawn(colour: str, system: ColorSystem) -> tuple[int, ...]:
+    """What Rich makes of it there."""
+    number = Color.parse(colour).downgrade(system).number
+    assert number is not None
+    return tuple((EIGHT_BIT_PALETTE if system is ColorSystem.EIGHT_BIT else STANDARD_PALETTE)[number])
+
+
+def colours(palette: Palette) -> list[str]:
+    roles = [getattr(palette, name) for name in (*GROUNDS, "right", "wrong", "key", "inside")]
+    return [*roles, *palette.accents, *palette.seconds, *(colour for _, colour in palette.ramp)]
+
+
+@pytest.mark.parametrize(("palette", "system"), PALETTES)
+def test_with_few_colours_each_is_drawn_as_it_is_written(palette: Palette, system: ColorSystem) -> None:
+    for colour in colours(palette):
+        told, seen = bytes.fromhex(colour[1:]), drawn(colour, system)
+        assert max(abs(a - b) for a, b in zip(told, seen, strict=True)) <= 7, colour  # light greys: as Rich rounds them
+
+
+@pytest.mark.parametrize(("palette", "system"), FEW)
+def test_with_256_colours_no_role_becomes_another(palette: Palette, system: ColorSystem) -> None:
+    steps = [drawn(getattr(palette, name), system)[0] for name in GROUNDS]
+    assert steps == sorted(set(steps), reverse=not palette.dark)
+    assert len({drawn(colour, system) for colour in (*palette.accents, palette.wrong, palette.right)}) == 8
+    ramp = [drawn(colour, system) for _, colour in palette.ramp]
+    assert len(set(ramp)) == len(ramp) and drawn(palette.ground, system) not in ramp
+
+
+@pytest.mark.parametrize(("palette", "system"), PALETTES)
+def test_neighbouring_bars_of_a_backend_differ_and_no_two_backends_alternate_alike(
+    palette: Palette, system: ColorSystem
+) -> None:
+    pairs = [(drawn(accent, system), drawn(palette.second_accent(accent), system)) for accent in palette.accents]
+    for (first, second), (other, _) in itertools.permutations(pairs, 2):
+        assert first != second and first != other
+    assert len({second for _, second in pairs}) == len(pairs)
+
+
+@pytest.mark.parametrize("palette", [DARK, LIGHT, DARK_256, LIGHT_256, DARK_16, LIGHT_16], ids=lambda one: one.ground)
+def test_a_second_backend_of_a_kind_has_another_accent_than_the_first(palette: Palette) -> None:
+    for backend in BACKENDS:
+        own = palette.accent(backend)
+        told = {palette.accent(backend, f"{backend}-{number}") for number in range(2, 100)}
+        assert own not in told and len(told) == len(BACKENDS) - 1
+
+
+@pytest.mark.parametrize("palette", [DARK_256, LIGHT_256, DARK_16, LIGHT_16], ids=lambda one: one.ground)
+def test_a_picture_with_few_colours_is_drawn_in_them_alone(palette: Palette) -> None:
+    ramp = Ramp(palette)
+    assert set(ramp.colours[:255]) == {colour for _, colour in palette.ramp}
+    assert (ramp.colours[255], ramp.colour(-1)) == (palette.inside, palette.ground)
+
+
+@pytest.mark.parametrize(
+    ("colours", "dark", "light"), [(1 << 24, DARK, LIGHT), (256, DARK_256, LIGHT_256), (16, DARK_16, LIGHT_16)]
+)
+def test_a_terminal_has_the_palette_of_its_colours(colours: int, dark: Palette, light: Palette) -> None:
+    assert (palette_of(DARK.name, colours), palette_of(LIGHT.name, colours)) == (dark, light)
