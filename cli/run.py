@@ -139,35 +139,20 @@ def _plan(
     picture: Path | None,
     chosen: Any,
 ) -> Any:
+    import msgspec
+
     from lbench.config.folders import typed_path
-    from lbench.engine.plan import DEFAULT_BACKENDS, Plan, parse_backend
+    from lbench.engine.plan import DEFAULT_BACKENDS, plan_of_settings
     from lbench.workloads import registry
 
     registry.describe(workload)  # the first thing to be told of, if it is wrong
-    defaults = {
-        "concurrency": chosen.concurrency,
-        "memory": chosen.memory_mb,
-        "arch": chosen.arch,
-        "region": chosen.region,
-        **ways,
-        "client": chosen.client,
-        "s3_endpoint": chosen.s3_endpoint,
-    }
-    given = {name: value for name, value in defaults.items() if value is not None}
-    choices = [parse_backend(text, given) for text in backends or DEFAULT_BACKENDS]
-    for choice in choices:
+    plan = plan_of_settings(chosen, workload, backends or DEFAULT_BACKENDS, ways)
+    for choice in plan.backends:
         _need_modules(choice.label, choice.settings)
-    return Plan(
-        workload=registry.absolute(workload),
+    return msgspec.structs.replace(
+        plan,
         params=dict(_pair(text) for text in params),
-        seed=chosen.seed,
         tasks=tasks,
-        backends=choices,
-        repeats=chosen.repeats,
-        warmup=chosen.warmup,
-        schedule=chosen.schedule,
-        timeout_s=chosen.timeout_s,
-        retries=chosen.retries,
         data=None if data is None else str(typed_path(str(data)).absolute()),
         picture=None if picture is None else str(picture.absolute()),
     )

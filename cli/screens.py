@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["can_show", "screen_options", "show"]
 
+_WORKLOAD = "mandelbrot"  # what is set up at first
+
 
 def screen_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--no-mouse` and `--theme`: parameters `no_mouse` and `theme`."""
@@ -37,7 +39,16 @@ def show(feed: Feed | None = None, *, attach: Path | None = None, no_mouse: bool
         InputError: a setting is wrong.
     """
     from lbench.config.settings import load, on_hangup
+    from lbench.engine.plan import plan_of_settings
     from lbench.tui.main import run
 
     chosen = load().values
-    return run(feed, attach=attach, mouse=not no_mouse, theme=theme, fps=chosen.fps, on_hangup=on_hangup(chosen, "tui"))
+    return run(
+        feed,
+        attach=attach,
+        plan=plan_of_settings(chosen, _WORKLOAD),
+        mouse=not no_mouse,
+        theme=theme,
+        fps=chosen.fps,
+        on_hangup=on_hangup(chosen, "tui"),
+    )

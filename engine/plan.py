@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 from lbench.config.deployment import stack_name
 from lbench.config.folders import typed_path
 from lbench.config.prices import rates
+from lbench.config.settings import Settings
 from lbench.engine import function_plan
 from lbench.engine.backends import catalog
 from lbench.engine.backends.placement import architecture_of, region_of
@@ -26,6 +27,7 @@ __all__ = [
     "BackendChoice",
     "Plan",
     "parse_backend",
+    "plan_of_settings",
     "resolve_params",
     "schedule_of",
     "validate",
@@ -98,6 +100,45 @@ def schedule_of(plan: Plan) -> Schedule:
     if plan.schedule is not None:
         return plan.schedule
     return "concurrent" if len({catalog.shares_machine(choice.name) for choice in plan.backends}) > 1 else "isolated"
+
+
+def plan_of_settings(
+    chosen: Settings,
+    workload: str,
+    backends: Sequence[str] = DEFAULT_BACKENDS,
+    ways: Mapping[str, str | None] | None = None,
+) -> Plan:
+    """The plan of `lbench run WORKLOAD`, and what the set-up begins with: a person's settings fill what is not said.
+
+    Args:
+        chosen: the settings.
+        workload: a name or a path.
+        backends: as `parse_backend` reads them.
+        ways: further defaults of backends that are no settings, by name; None: not given.
+
+    Raises:
+        InputError: a backend or one of its settings cannot be used.
+    """
+    defaults = {
+        "concurrency": chosen.concurrency,
+        "memory": chosen.memory_mb,
+        "arch": chosen.arch,
+        "region": chosen.region,
+        **(ways or {}),
+        "client": chosen.client,
+        "s3_endpoint": chosen.s3_endpoint,
+    }
+    given = {name: value for name, value in defaults.items() if value is not None}
+    return Plan(
+        workload=registry.absolute(workload),
+        seed=chosen.seed,
+        backends=[parse_backend(text, given) for text in backends],
+        repeats=chosen.repeats,
+        warmup=chosen.warmup,
+        schedule=chosen.schedule,
+        timeout_s=chosen.timeout_s,
+        retries=chosen.retries,
+    )
 
 
 def resolve_params(plan: Plan) -> Params:

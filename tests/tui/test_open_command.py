@@ -8,8 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 import lbench.cli.open as open_command
+import lbench.tui.main
 from lbench.cli.main import command
+from lbench.cli.screens import show
+from lbench.engine.plan import Plan
 from lbench.errors import InputError
+from lbench.tui.app import default_plan
 from lbench.tui.recorded import RecordedFeed
 
 
@@ -68,3 +72,14 @@ def test_without_a_terminal_it_says_so(recorded: Path) -> None:
     result = CliRunner().invoke(command, ["open", "last"], standalone_mode=False)
     assert isinstance(result.exception, InputError)
     assert "no terminal" in str(result.exception)
+
+
+def test_the_set_up_begins_with_what_was_set_once_for_all_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr(lbench.tui.main, "run", lambda *_, plan, **__: plans.append(plan) or 0)
+    show(no_mouse=False, theme="dark")
+    monkeypatch.setenv("LBENCH_REPEATS", "7")
+    monkeypatch.setenv("LBENCH_MEMORY", "512")
+    show(no_mouse=False, theme="dark")
+    assert plans[0] == default_plan()
+    assert (plans[1].repeats, plans[1].backends[-1].settings["memory"]) == (7, 512)
