@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -235,7 +236,7 @@ async def test_a_record_can_be_replayed_and_its_keys_are_not_those_of_exploring(
         assert "explore from here" in entries.values() and "move" not in entries.values()
         await pilot.press("home")
         await _settled(app, pilot)
-        assert app.screen._run is None or app.screen._run.id == "x1"  # type: ignore[attr-defined]
+        assert app.screen.maker.run is None or app.screen.maker.run.id == "x1"  # type: ignore[attr-defined]
         await pilot.press("1")
         await _settled(app, pilot)
         assert app.screen is app.bench  # it leads to its screen once
@@ -253,9 +254,31 @@ async def test_no_blocks_of_an_update_that_was_overtaken_stay_on_the_screen(app_
             await _settled(app, pilot)
             screen = app.screen
             assert isinstance(screen, ExploreScreen)
-            if screen._run is not None:
-                newest = screen._run.id
-            assert screen._blocks is None or screen._blocks.run.id == newest
+            if screen.maker.run is not None:
+                newest = screen.maker.run.id
+            assert screen.maker.blocks is None or screen.maker.blocks.run.id == newest
+
+
+DAMAGED: list[dict[str, Any]] = [
+    {},
+    {"window": None},
+    {"window": [1, 1, 0, 0], "max_iterations": 5},
+    {"window": "wide"},
+]
+
+
+@pytest.mark.parametrize("params", DAMAGED)
+async def test_a_record_that_does_not_tell_its_view_is_shown_without_a_fault(
+    app_of: App, explored: Path, params: dict[str, Any]
+) -> None:
+    journal = explored / "events.jsonl"
+    lines = [json.loads(line) for line in journal.read_bytes().splitlines()]
+    told = [line | {"params": params} if line["event"] == "planned" else line for line in lines]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in told))
+    app = app_of(RecordedFeed.of_folder(explored))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        assert isinstance(app.screen, ExploreScreen)
 
 
 # -- live, with a real engine
@@ -292,9 +315,9 @@ async def _until(app: LbenchApp, pilot: Any, told: Callable[[], object]) -> None
 
 def _idle(app: LbenchApp) -> bool:
     screen = app.screen
-    if not isinstance(screen, ExploreScreen) or screen._run is None or screen._run.ended is None:
+    if not isinstance(screen, ExploreScreen) or screen.maker.run is None or screen.maker.run.ended is None:
         return False
-    return not app.exploring.waits(screen._run, screen._warnings)
+    return not app.exploring.waits(screen.maker.run, screen.maker.warnings)
 
 
 async def test_a_key_held_down_ends_with_the_last_state_and_few_runs(live: LbenchApp) -> None:
@@ -303,8 +326,11 @@ async def test_a_key_held_down_ends_with_the_last_state_and_few_runs(live: Lbenc
         await _until(live, pilot, lambda: _idle(live))
         screen = live.screen
         assert isinstance(screen, ExploreScreen) and screen.query_one(ExplorePicture).has_focus
+        assert "cancel" not in dict(screen.query_one(Keys).entries()).values()  # there is nothing
         first = live.exploring.scene
-        await pilot.press(*["left"] * 100)
+        screen.action_pan(-1, 0)
+        assert screen.check_action("stop_update", ())
+        await pilot.press(*["left"] * 99)
         wanted = live.exploring.scene
         assert wanted.values["x"] < first.values["x"]
         await _until(live, pilot, lambda: _idle(live))
@@ -314,7 +340,7 @@ async def test_a_key_held_down_ends_with_the_last_state_and_few_runs(live: Lbenc
         x_min, x_max, _, _ = last.planned.params["window"]
         assert (x_min + x_max) / 2 == pytest.approx(wanted.values["x"])
         assert {run.status for run in view.runs.values()} <= {"ok", "cancelled"}
-        assert screen._blocks is not None and screen._blocks.run is last
+        assert screen.maker.blocks is not None and screen.maker.blocks.run is last
         await pilot.press("q")
 
 
@@ -401,7 +427,7 @@ async def test_a_forest_is_explored_as_its_accuracy_grows_tree_by_tree(live: Lbe
         await pilot.press("3")
         for trees in (4, 8):
             await _until(live, pilot, lambda: _idle(live))
-            blocks = live.screen._blocks  # type: ignore[attr-defined]
+            blocks = live.screen.maker.blocks  # type: ignore[attr-defined]
             assert sorted(blocks.points)[-1][0] == trees == len(blocks.points)
             assert all(0 < accuracy < 1 for _, accuracy in blocks.points)
             text = screen_text(live)
@@ -422,13 +448,13 @@ async def test_once_a_person_has_agreed_lambda_computes_and_its_dollars_are_show
         await pilot.press("3")
         await _until(live, pilot, lambda: isinstance(live.screen, AskYes))
         await pilot.press("y")
-        await _until(live, pilot, lambda: _idle(live) or getattr(live.screen, "_warnings", 0))
+        await _until(live, pilot, lambda: _idle(live) or live.screen.maker.warnings)  # type: ignore[attr-defined]
         assert not [warning.text for warning in live.exploring.feed._fold.view.warnings]
         await pilot.press("plus")  # it is asked once
         await _until(live, pilot, lambda: _idle(live))
         screen = live.screen
-        assert isinstance(screen, ExploreScreen) and screen._run is not None
-        assert (screen._run.planned.label, screen._run.status) == ("lambda", "ok")
+        assert isinstance(screen, ExploreScreen) and screen.maker.run is not None
+        assert (screen.maker.run.planned.label, screen.maker.run.status) == ("lambda", "ok")
         text = screen_text(live)
         assert "in all" in text and "$0.00" in text and "lambda°" not in text  # measured, not emulated
         await pilot.press("q")

@@ -260,15 +260,20 @@ SCENES = {name: Scene(name, values) for name, values in _FIRST.items()}
 
 
 def scene_of(planned: RunPlanned) -> Scene | None:
-    """What a recorded run showed; None for a workload that cannot be explored."""
+    """What a recorded run showed; None for a workload that cannot be explored, and for a damaged record."""
     params = planned.params
     if planned.workload not in _FIRST:
         return None
     values = dict(_FIRST[planned.workload])
     if planned.workload == "mandelbrot":
-        x_min, x_max, y_min, y_max = params["window"]
+        try:
+            x_min, x_max, y_min, y_max = (float(edge) for edge in params["window"])
+            values["iterations"] = int(params["max_iterations"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
+        if not (0 < x_max - x_min < math.inf and 0 < y_max - y_min < math.inf):
+            return None
         values |= {"x": (x_min + x_max) / 2, "y": (y_min + y_max) / 2, "span": y_max - y_min}
-        values["iterations"] = params["max_iterations"]
     else:
         values |= {name: params[name] for name in values if name in params}
     return Scene(planned.workload, values)

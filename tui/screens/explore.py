@@ -8,29 +8,22 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
 
-from lbench.analysis.words import count_text
 from lbench.engine.plan import Plan, validate
-from lbench.engine.session import RunView
 from lbench.errors import LbenchError
-from lbench.tui.draw.ink import Piece
 from lbench.tui.explore.backends import ExploreBackends
-from lbench.tui.explore.figures import Figures, Tally
+from lbench.tui.explore.board import ExploreBoardMaker, Room, warnings_in
 from lbench.tui.explore.picture import ExplorePicture
-from lbench.tui.explore.pictures import Blocks
 from lbench.tui.explore.places import places
-from lbench.tui.explore.scene import Scene, scene_of
+from lbench.tui.explore.scene import Scene
 from lbench.tui.explore.script import interleaved, sequence
 from lbench.tui.explore.session import Exploring
 from lbench.tui.explore.sliders import Sliders
 from lbench.tui.explore.strip import LatencyStrip
-from lbench.tui.explore.telling import invitation, notes, picture_title, problem, progress
-from lbench.tui.explore.words import comparison_pieces
 from lbench.tui.feed import Feed, Frame, is_engine
 from lbench.tui.launch import launched
-from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.replay import ReplayBar
-from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, described
+from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall
 
 if TYPE_CHECKING:
     from lbench.tui.app import LbenchApp
@@ -38,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["ExploreScreen"]
 
 _WAITING_FPS = 60.0  # while an update is under way
+_SHORT = 110  # columns under which a line has to say less
 _BUSY = "a comparison is running: exploring beside it would disturb what is measured"
 
 
@@ -61,17 +55,10 @@ class ExploreScreen(Screen[None]):
     def __init__(self, exploring: Exploring) -> None:
         super().__init__(id="explore")
         self.exploring = exploring
-        self._blocks: Blocks | None = None
-        self._run: RunView | None = None  # the newest
-        self._warnings = 0
-        self._state = ""
+        self.maker = ExploreBoardMaker(exploring)
         self._ready = False  # the parts are there
         self._arranged_for: object = None
-        self._figures_of: tuple[int, Feed | None] = (-1, None)
-        self._recorded = Figures()  # of a record that is looked at
-        self._scene_shown: Scene | None = None
-        self._tallied: tuple[object, dict[str, Tally], dict[str, Tally]] = (None, {}, {})
-        self._sentence: tuple[object, list[Piece] | None] = (None, None)  # worked out of which tallies
+        self._waited = False  # whether something was to come
 
     @property
     def lbench(self) -> LbenchApp:
@@ -86,24 +73,17 @@ class ExploreScreen(Screen[None]):
     @property
     def live(self) -> bool:
         """Whether keys change what is computed."""
-        return self.exploring.feed is not None
+        return self.maker.live
 
     @property
     def scene(self) -> Scene:
         """What is on the screen."""
-        if not self.live:
-            return self._scene_shown or self.exploring.scene
-        own = self.exploring.scene
-        scripted = scene_of(self._run.planned) if self._run is not None and self._in_script else None
-        return own if scripted is None else Scene(scripted.workload, {**own.values, **scripted.computed})
+        return self.maker.scene
 
     @property
-    def _in_script(self) -> bool:
-        """Whether the newest run is a step of a scripted sequence that nothing has overtaken."""
-        told = None if self._run is None else self._run.planned.interaction
-        if told is None or told.step is None:
-            return False
-        return not self.live or (told.generation == self.exploring.generation and not self.exploring.wants)
+    def at_work(self) -> bool:
+        """Whether something is computed that can be cancelled."""
+        return self.maker.waits
 
     def compose(self) -> ComposeResult:
         """The parts; `places` says where each goes."""
@@ -148,7 +128,7 @@ class ExploreScreen(Screen[None]):
             except LbenchError as error:
                 self.query_one(Answer).show([(str(error), "wrong")])
                 return
-            self._run = self._blocks = None
+            self.maker.forget()
         self.refresh_bindings()
         self._arrange()
         self.call_after_refresh(self._update)
@@ -191,7 +171,7 @@ class ExploreScreen(Screen[None]):
     def _update(self) -> None:
         if not self.live:
             return
-        self._blocks = None
+        self.maker.blocks = None
         self.exploring.want(self._plan())
         # After the keys that are there already: of those that came together, only the last is computed.
         self.call_later(self._send)
@@ -199,9 +179,9 @@ class ExploreScreen(Screen[None]):
     def _send(self) -> None:
         if self.exploring.must_ask:
             self._ask_for_money()
-        elif self.exploring.send(self._warnings):
+        elif self.exploring.send(self.maker.warnings):
             self._quick.resume()
-            self._blocks = None
+            self.maker.blocks = None
         self._show(None)
 
     def _ask_for_money(self) -> None:
@@ -232,139 +212,38 @@ class ExploreScreen(Screen[None]):
         """Draw what changed since the last frame."""
         if not self._ready:
             return
-        warnings = [] if frame.view is None else frame.view.warnings
-        self._warnings = sum(warning.code == "explore" for warning in warnings)
-        runs = {} if frame.view is None else frame.view.runs
-        newest = next(reversed(runs.values())) if runs else None
-        if newest is not None and newest.planned.interaction is None:
-            newest = None
-        anew = newest is not self._run
-        self._run = newest
+        maker = self.maker
         if self.live:
-            self.exploring.send(self._warnings)
-            current = newest is not None and newest.planned.interaction is not None
-            if current and newest is not None and newest.planned.interaction is not None:
-                current = newest.planned.interaction.generation == self.exploring.generation
-            if not current:
-                newest = None  # of an update that a newer one has overtaken
-        if newest is None:
-            self._blocks = self._blocks if not self.live else None
-        elif anew or self._blocks is None or self._blocks.run is not newest:
-            self._blocks = Blocks(frame.folder, newest)
-            if not self.live:
-                self._scene_shown = scene_of(newest.planned)
-                self._arrange()
-        took = self._blocks is not None and self._blocks.update()
-        if took or anew or frame.changed or frame.state != self._state:
-            self._state = frame.state
-            self._take_figures(frame)
+            self.exploring.send(warnings_in(frame))
+        if maker.take(frame, self.lbench.feed):
+            self._arrange()
             self._show(frame)
-        waits = self.live and self.exploring.waits(self._run, self._warnings)
-        if newest is not None and self.live and newest.ended is not None and newest.ended.status == "ok":
-            self.call_after_refresh(self.exploring.drawn, newest)
-        if self.live and not waits:
-            self._quick.pause()
+        run = maker.run
+        if self.live and run is not None and run.ended is not None and run.ended.status == "ok":
+            self.call_after_refresh(self.exploring.drawn, run)
+        self._tell_waiting()
         self.query_one(ReplayBar).show(frame)
 
-    @property
-    def figures(self) -> Figures:
-        """Of the session on the screen."""
-        return self.exploring.figures if self.live else self._recorded
-
-    def _take_figures(self, frame: Frame) -> None:
-        if not self.live and self._figures_of != (frame.epoch, self.lbench.feed):
-            self._figures_of = (frame.epoch, self.lbench.feed)
-            self._recorded = Figures()
-        if frame.view is not None:
-            self.figures.take(frame.view.runs.values())
+    def _tell_waiting(self) -> None:
+        """Look often for what is to come; offer to cancel it."""
+        waits = self.maker.waits
+        if self.live and not waits:
+            self._quick.pause()
+        if waits != self._waited:
+            self._waited = waits
+            self.refresh_bindings()
 
     def _show(self, frame: Frame | None) -> None:
-        scene, run, exploring = self.scene, self._run, self.exploring
-        label = exploring.label if self.live or run is None else run.planned.label
-        backend = exploring.choice.name if self.live or run is None else run.planned.backend
-        accent = role_of(backend, label)
-        picture = self.query_one(ExplorePicture)
-        window = scene.window(*picture.points) if scene.plane else None
-        shape = None
-        if scene.plane and not self.live and run is not None:
-            shape = (run.planned.params["height"], run.planned.params["width"])
-        picture.show(
-            self._blocks,
-            window,
-            shape,
-            picture_title(scene.workload, self._blocks, short=self._short),
-            self._progress(),
-            accent,
-        )
-        tallies, scripted = self._tallies(scene)
-        by_script = bool(scripted) and self._in_script
-        self.query_one(Sliders).show(scene, "" if self.live else "as recorded")
-        self.query_one(ExploreBackends).show(
-            exploring.backends,
-            label,
-            scripted if by_script else tallies,
-            "scripted, the same on each" if by_script and not self._short else "scripted" if by_script else "by hand",
-        )
-        strip = self.query_one(LatencyStrip)
-        added_ms, updates = (self.exploring.added(), len(self.exploring.added_ms)) if self.live else (None, 0)
-        told = notes(tallies.values(), scripted.values(), added_ms, updates, short=self._short)
-        strip.show(self.figures.recent(max(1, strip.room), scene.workload), told)
-        self._show_heads(frame, scene, scripted, accent, label)
-
-    def _tallies(self, scene: Scene) -> tuple[dict[str, Tally], dict[str, Tally]]:
-        """By hand and scripted; worked out anew when an update has ended."""
-        figures = self.figures
-        key = (id(figures), figures.version, scene.workload)
-        if key != self._tallied[0]:
-            script = figures.last_script
-            by_script = {} if script is None else figures.tallies(scene.workload, script)
-            self._tallied = (key, figures.tallies(scene.workload), by_script)
-        return self._tallied[1], self._tallied[2]
-
-    def _progress(self) -> list[Piece]:
-        """At the right of the picture's heading."""
-        run, told = self._run, self._blocks
-        if run is not None and run.ended is not None and run.ended.status == "failed":
-            return [("failed", "wrong")]
-        if run is None or told is None or (self.live and self.exploring.waits(run, 0) and run.ended is not None):
-            return [("…", "quiet")] if self.live else []
-        return progress(run, told, self.exploring.script_length if self.live and not self._short else None)
-
-    @property
-    def _short(self) -> bool:
-        """Whether a line has to say less."""
-        return self.size.width < 110
-
-    def _show_heads(
-        self, frame: Frame | None, scene: Scene, scripted: dict[str, Tally], accent: str, label: str
-    ) -> None:
-        run = self._run
-        params = self._plan(scene).params if self.live else run.planned.params if run is not None else {}
-        tasks = run.planned.tasks if run is not None and run.planned.workload == scene.workload else None
-        if scene.plane and params:
-            params = {"size": 0, "assignment": "interleaved", **params}
-        told = described(scene.workload, params, tasks) if params else scene.workload
-        place = (
-            [] if run is None or run.started is None else [(f" · {count_text(run.started.capacity, 'place')}", "quiet")]
-        )
-        self.query_one(Title).show([("explore ", "text"), (f"· {told}", "quiet")], [(label, accent), *place])
-        if frame is None:
-            return
-        wrong = problem(frame, run, warned=self.live and self._warnings > self.exploring.warned)
-        if wrong:
-            self.query_one(Answer).show([(wrong, "wrong")])
-            return
-        key = (self._tallied[0], self._short)
-        if key != self._sentence[0]:  # an interval draws resamples
-            self._sentence = (key, comparison_pieces(scripted, short=self._short))
-        sentence = self._sentence[1]
-        if frame.state == "starting":
-            sentence = [("starting the engine", "quiet")]
-        elif frame.view is not None and frame.view.phase and frame.state == "live":
-            sentence = [(frame.view.phase, "quiet")]
-        elif sentence is None:
-            sentence = invitation(short=self._short)
-        self.query_one(Answer).show(sentence)
+        picture, strip = self.query_one(ExplorePicture), self.query_one(LatencyStrip)
+        room = Room(picture.points, max(1, strip.room), self.size.width < _SHORT)
+        board = self.maker.make(frame, room)
+        picture.show(board.blocks, board.window, board.shape, board.picture, board.progress, board.accent)
+        self.query_one(Sliders).show(board.scene, "" if self.live else "as recorded")
+        self.query_one(ExploreBackends).show(self.exploring.backends, board.label, board.tallies, board.basis)
+        strip.show(board.updates, board.notes)
+        self.query_one(Title).show(board.title, board.place)
+        if board.answer is not None:
+            self.query_one(Answer).show(board.answer)
 
     # -- keys
 
@@ -372,8 +251,10 @@ class ExploreScreen(Screen[None]):
         """Keys that would do nothing are not offered."""
         if action in ("pan", "zoom"):
             return self.live and self.scene.plane
-        if action in ("less", "backend", "workload", "home", "step", "type_value", "compare_this", "stop_update"):
+        if action in ("less", "backend", "workload", "home", "step", "type_value", "compare_this"):
             return self.live
+        if action == "stop_update":
+            return self.at_work
         if action == "compare":
             return self.live and len(self.exploring.compared) > 1
         if action == "explore_here":
@@ -425,7 +306,7 @@ class ExploreScreen(Screen[None]):
         """The same interactions on each ticked backend."""
         labels = [choice.label for choice in self.exploring.compared]
         plans = [self._plan(scene, label) for scene, label in interleaved(sequence(self.scene), labels)]
-        self._blocks = None
+        self.maker.blocks = None
         self.exploring.want_script(plans)
         self._send()
 
@@ -436,8 +317,8 @@ class ExploreScreen(Screen[None]):
 
     def action_explore_here(self) -> None:
         """From a record to an engine of our own, at the same scene."""
-        if self._scene_shown is not None:
-            self.exploring.scene = self._scene_shown
+        if self.maker.recorded_scene is not None:
+            self.exploring.scene = self.maker.recorded_scene
         self._begin()
 
     def action_type_value(self, name: str) -> None:

@@ -1,0 +1,211 @@
+"""All that the Explore screen shows, as one immutable value out of a frame; what is dear is kept between them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lbench.analysis.words import count_text
+from lbench.engine.session import RunView
+from lbench.tui.draw.ink import Piece
+from lbench.tui.explore.figures import Figures, Tally
+from lbench.tui.explore.pictures import Blocks, Window
+from lbench.tui.explore.scene import Scene, scene_of
+from lbench.tui.explore.session import Exploring
+from lbench.tui.explore.telling import invitation, notes, picture_title, problem, progress
+from lbench.tui.explore.words import comparison_pieces
+from lbench.tui.feed import Feed, Frame
+from lbench.tui.theme import role_of
+from lbench.tui.widgets.title import described
+
+__all__ = ["ExploreBoard", "ExploreBoardMaker", "Room", "warnings_in"]
+
+
+class Room(msgspec.Struct, frozen=True):
+    """How much of it can be shown."""
+
+    points: tuple[int, int]  # columns and rows of the picture
+    updates: int  # latencies beside each other
+    short: bool  # lines have to say less
+
+
+class ExploreBoard(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One frame of the Explore screen."""
+
+    scene: Scene
+    blocks: Blocks | None
+    window: Window | None  # of the plane, where it is one
+    shape: tuple[int, int] | None  # rows and columns of a recorded picture, which was made for another view
+    picture: str  # what it shows
+    progress: list[Piece]
+    accent: str
+    label: str  # of the backend that computes
+    tallies: dict[str, Tally]
+    basis: str  # of the tallies
+    updates: list[tuple[str, str, float]]  # (backend, label, milliseconds), the newest last
+    notes: list[list[Piece]]
+    title: list[Piece]
+    place: list[Piece]  # at the title's right
+    answer: list[Piece] | None  # None: as it was
+
+
+def warnings_in(frame: Frame) -> int:
+    """How often the engine has said why it computes nothing."""
+    return 0 if frame.view is None else sum(warning.code == "explore" for warning in frame.view.warnings)
+
+
+class ExploreBoardMaker:
+    """Follows the newest interaction, frame by frame."""
+
+    def __init__(self, exploring: Exploring) -> None:
+        self.exploring = exploring
+        self.run: RunView | None = None  # the newest
+        self.blocks: Blocks | None = None  # its picture; None: there is none that is of now
+        self.recorded_scene: Scene | None = None  # of a record that is looked at
+        self.warnings = 0  # how often the engine has said why it computes nothing
+        self._state = ""
+        self._figures_of: tuple[int, Feed | None] = (-1, None)
+        self._recorded = Figures()
+        self._tallied: tuple[object, dict[str, Tally], dict[str, Tally]] = (None, {}, {})
+        self._sentence: tuple[object, list[Piece] | None] = (None, None)  # worked out of which tallies
+
+    def forget(self) -> None:
+        """Another engine: what was followed is over."""
+        self.run = self.blocks = None
+
+    # -- what is followed
+
+    @property
+    def live(self) -> bool:
+        """Whether keys change what is computed."""
+        return self.exploring.feed is not None
+
+    @property
+    def scene(self) -> Scene:
+        """What is on the screen."""
+        own = self.exploring.scene
+        if not self.live:
+            return self.recorded_scene or own
+        scripted = scene_of(self.run.planned) if self.run is not None and self._in_script else None
+        return own if scripted is None else Scene(scripted.workload, {**own.values, **scripted.computed})
+
+    @property
+    def figures(self) -> Figures:
+        """Of the session on the screen."""
+        return self.exploring.figures if self.live else self._recorded
+
+    @property
+    def waits(self) -> bool:
+        """Whether something that was asked for has not come, and may still come."""
+        return self.live and self.exploring.waits(self.run, self.warnings)
+
+    @property
+    def _in_script(self) -> bool:
+        """Whether the newest run is a step of a scripted sequence that nothing has overtaken."""
+        told = None if self.run is None else self.run.planned.interaction
+        if told is None or told.step is None:
+            return False
+        return not self.live or (told.generation == self.exploring.generation and not self.exploring.wants)
+
+    def take(self, frame: Frame, feed: Feed) -> bool:
+        """Follow it to this frame; whether there is anything new to show. `feed`: what a record comes from."""
+        self.warnings = warnings_in(frame)
+        runs = {} if frame.view is None else frame.view.runs
+        newest = next(reversed(runs.values())) if runs else None
+        told = None if newest is None else newest.planned.interaction
+        if told is None:
+            newest = None
+        anew = newest is not self.run
+        self.run = newest
+        if newest is None or told is None or (self.live and told.generation != self.exploring.generation):
+            self.blocks = None if self.live else self.blocks  # of an update that a newer one has overtaken
+        elif anew or self.blocks is None or self.blocks.run is not newest:
+            self.blocks = Blocks(frame.folder, newest)
+            if not self.live:
+                self.recorded_scene = scene_of(newest.planned)
+        took = self.blocks is not None and self.blocks.update()
+        if not (took or anew or frame.changed or frame.state != self._state):
+            return False
+        self._state = frame.state
+        if not self.live and self._figures_of != (frame.epoch, feed):
+            self._figures_of = (frame.epoch, feed)
+            self._recorded = Figures()
+        self.figures.take(runs.values())
+        return True
+
+    # -- what is shown
+
+    def make(self, frame: Frame | None, room: Room) -> ExploreBoard:
+        """The board; without a frame (a key was pressed) the answer stays."""
+        scene, run, exploring = self.scene, self.run, self.exploring
+        label = exploring.label if self.live or run is None else run.planned.label
+        accent = role_of(exploring.choice.name if self.live or run is None else run.planned.backend, label)
+        by_hand, scripted = self._tallies(scene)
+        by_script = bool(scripted) and self._in_script
+        added_ms, updates = (exploring.added(), len(exploring.added_ms)) if self.live else (None, 0)
+        capacity = None if run is None or run.started is None else run.started.capacity
+        return ExploreBoard(
+            scene=scene,
+            blocks=self.blocks,
+            window=scene.window(*room.points) if scene.plane else None,
+            shape=None if self.live or run is None or not scene.plane else _shape(run),
+            picture=picture_title(scene.workload, self.blocks, short=room.short),
+            progress=self._progress(room.short),
+            accent=accent,
+            label=label,
+            tallies=scripted if by_script else by_hand,
+            basis="by hand" if not by_script else "scripted" if room.short else "scripted, the same on each",
+            updates=self.figures.recent(room.updates, scene.workload),
+            notes=notes(by_hand.values(), scripted.values(), added_ms, updates, short=room.short),
+            title=[("explore ", "text"), (f"· {self._described(scene, room)}", "quiet")],
+            place=[(label, accent), *([] if capacity is None else [(f" · {count_text(capacity, 'place')}", "quiet")])],
+            answer=None if frame is None else self._answer(frame, scripted, room.short),
+        )
+
+    def _tallies(self, scene: Scene) -> tuple[dict[str, Tally], dict[str, Tally]]:
+        """By hand and scripted; worked out anew when an update has ended."""
+        figures = self.figures
+        key = (id(figures), figures.version, scene.workload)
+        if key != self._tallied[0]:
+            script = figures.last_script
+            by_script = {} if script is None else figures.tallies(scene.workload, script)
+            self._tallied = (key, figures.tallies(scene.workload), by_script)
+        return self._tallied[1], self._tallied[2]
+
+    def _progress(self, short: bool) -> list[Piece]:
+        """At the right of the picture's heading."""
+        run, told = self.run, self.blocks
+        if run is not None and run.ended is not None and run.ended.status == "failed":
+            return [("failed", "wrong")]
+        if run is None or told is None or (self.live and self.exploring.waits(run, 0) and run.ended is not None):
+            return [("…", "quiet")] if self.live else []
+        return progress(run, told, self.exploring.script_length if self.live and not short else None)
+
+    def _described(self, scene: Scene, room: Room) -> str:
+        run = self.run
+        if self.live:
+            params = scene.plan(self.exploring.choice, *room.points).params
+        else:
+            params = {} if run is None else run.planned.params
+        if not params:
+            return scene.workload
+        tasks = run.planned.tasks if run is not None and run.planned.workload == scene.workload else None
+        return described(scene.workload, {"assignment": "interleaved", **params} if scene.plane else params, tasks)
+
+    def _answer(self, frame: Frame, scripted: dict[str, Tally], short: bool) -> list[Piece]:
+        wrong = problem(frame, self.run, warned=self.live and self.warnings > self.exploring.warned)
+        if wrong:
+            return [(wrong, "wrong")]
+        if frame.state == "starting":
+            return [("starting the engine", "quiet")]
+        if frame.view is not None and frame.view.phase and frame.state == "live":
+            return [(frame.view.phase, "quiet")]
+        key = (self._tallied[0], short)
+        if key != self._sentence[0]:  # an interval draws resamples
+            self._sentence = (key, comparison_pieces(scripted, short=short))
+        return invitation(short=short) if self._sentence[1] is None else self._sentence[1]
+
+
+def _shape(run: RunView) -> tuple[int, int] | None:
+    """Rows and columns of a recorded picture; None: its record does not tell."""
+    height, width = (run.planned.params.get(name) for name in ("height", "width"))
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
