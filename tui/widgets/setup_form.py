@@ -1,0 +1,209 @@
+"""The form of the set-up: workload, parameters, backends and runs, over the draft that they change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from textual import work
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.message import Message
+from textual.widget import Widget
+
+from lbench.engine.backends import catalog
+from lbench.engine.plan import Plan
+from lbench.tui.draw.ink import Piece
+from lbench.tui.forms import Draft, RunSettings, form_fields
+from lbench.tui.theme import role_of
+from lbench.tui.widgets.fields import Changed, Choice, FieldRow, Heading, Ticks
+from lbench.tui.widgets.prose import Prose
+from lbench.workloads import registry
+from lbench.workloads.parameters import Field
+
+__all__ = ["SetupForm"]
+
+_HIGH = 50  # rows from which the settings of the chosen backends are open
+
+
+class SetupForm(VerticalScroll, inherit_bindings=False):
+    """Scrolls by itself as the focus moves: the arrows move the focus."""
+
+    class Edited(Message):
+        """The draft has changed, or its fields are there anew."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(id="form", can_focus=False)
+        self.draft = Draft(plan)
+        self._opened: set[int] = set()  # backends whose settings are in sight
+        self._errors: Mapping[str, str] = {}
+        self._to_backends = False  # as soon as they are there
+
+    # -- parts
+
+    def compose(self) -> ComposeResult:
+        """Two parts, beside each other where there is room."""
+        with Vertical(id="left"):
+            yield Heading("workload")
+            yield Choice(tuple(self.draft.params), self.draft.workload, place="workload", roomy=True)
+            yield Prose(id="about")
+            yield Heading("backends", id="backends-heading")
+            yield Vertical(*self._backend_rows(), id="backends")
+        with Vertical(id="right"):
+            yield Heading("parameters")
+            yield Vertical(*self._param_rows(), id="params")
+            yield Heading("runs")
+            yield Vertical(*self._run_rows(), id="runs")
+
+    def _rows(self, place: str, fields: Sequence[Field], texts: dict[str, str]) -> list[FieldRow]:
+        return [FieldRow(f"{place}.{field.name}", field, texts[field.name]) for field in fields]
+
+    def _param_rows(self) -> list[FieldRow]:
+        fields = form_fields(registry.describe(self.draft.workload).params)
+        return self._rows("params", fields, self.draft.params[self.draft.workload])
+
+    def _run_rows(self) -> list[FieldRow]:
+        fields = [field for field in form_fields(RunSettings) if field.name != "data" or self.draft.takes_data]
+        return self._rows("run", fields, self.draft.run)
+
+    def _backend_rows(self) -> list[Widget]:
+        told: list[Widget] = []
+        for index, form in enumerate(self.draft.backends):
+            told.append(Ticks(index))
+            if index in self._opened:
+                label = Field(name="label", type="text", default="", meaning="what it is called in the results")
+                fields = [label, *form_fields(catalog.settings_type(form.name))]
+                told.append(Vertical(*self._rows(f"backend.{index}", fields, form.settings), classes="settings"))
+        return told
+
+    def on_mount(self) -> None:
+        """On a high screen, with the settings of what is chosen."""
+        if self.app.size.height >= _HIGH:
+            self._opened = {index for index, form in enumerate(self.draft.backends) if form.chosen}
+            if self._opened:
+                self._rebuild_backends(None)
+
+    # -- what is told
+
+    def fit(self) -> None:
+        """Break the lines about the workload anew: it is another one, or there is another room."""
+        description = registry.describe(self.draft.workload)
+        told = [description.summary, *([f"data: {description.data}"] if description.data else [])]
+        room = self.app.size.width // (1 + self.screen.has_class("wide")) - 4
+        self.query_one("#about", Prose).tell(*((text, "quiet") for text in told), room=room)
+
+    def tell(self, errors: Mapping[str, str]) -> None:
+        """What is wrong, by place; each is told at its own."""
+        self._errors = errors
+        for row in self.query(FieldRow):
+            row.say(errors.get(row.place))
+        self._tell_backends()
+
+    def _tell_backends(self) -> None:
+        errors = {place.split(".")[1] for place in self._errors if place.startswith("backend.")}
+        width = max([12, *(len(form.label) + 1 for form in self.draft.backends)])
+        for ticks in self.query(Ticks):
+            form = self.draft.backends[ticks.index]
+            role = role_of(form.name, form.label) + "!" if form.chosen else "quiet"
+            more = ("▾ " if ticks.index in self._opened else "▸ ", "quiet")
+            said: Piece = (catalog.summary(form.name), "quiet")
+            if changed := form.changed:
+                said = (changed, "text")
+            if str(ticks.index) in errors and ticks.index not in self._opened:
+                said = ("✘ a setting is wrong: → shows it", "wrong")
+            ticks.show(form.chosen, [(f"{form.label:{width}}", role), more, said])
+        chosen = sum(form.chosen for form in self.draft.backends)
+        self.query_one("#backends-heading", Heading).tell("backends", self._errors.get("backends", f"{chosen} chosen"))
+
+    # -- changes
+
+    def on_changed(self, message: Changed) -> None:
+        """A field has another text."""
+        message.stop()
+        part, _, name = message.place.partition(".")
+        if part == "workload":
+            self.draft.workload = message.value
+            self._rebuild_params()
+            return
+        if part == "params":
+            texts = self.draft.params[self.draft.workload]
+        elif part == "run":
+            texts = self.draft.run
+        else:
+            index, _, name = name.partition(".")
+            texts = self.draft.backends[int(index)].settings
+        if texts.get(name) != message.value:  # a field also tells the text that it begins with
+            texts[name] = message.value
+            self.post_message(self.Edited())
+
+    @work(exclusive=True, group="rebuild")
+    async def _rebuild_params(self) -> None:
+        self.fit()
+        params, runs = self.query_one("#params"), self.query_one("#runs")
+        async with self.batch():
+            await params.remove_children()
+            await params.mount_all(self._param_rows())
+            await runs.remove_children()
+            await runs.mount_all(self._run_rows())
+        self.post_message(self.Edited())
+
+    @work(exclusive=True, group="rebuild")
+    async def _rebuild_backends(self, focus: int | None) -> None:
+        backends = self.query_one("#backends")
+        async with self.batch():
+            await backends.remove_children()
+            await backends.mount_all(self._backend_rows())
+        if focus is not None:
+            self.query_one(f"#backend-{focus}").focus()
+        if self._to_backends:
+            self._to_backends = False
+            self.jump("backends")
+        self.post_message(self.Edited())
+
+    def on_ticks_ticked(self, message: Ticks.Ticked) -> None:
+        """A backend is chosen, or not."""
+        form = self.draft.backends[message.index]
+        form.chosen = not form.chosen
+        self.post_message(self.Edited())
+
+    def on_ticks_opened(self, message: Ticks.Opened) -> None:
+        """Its settings come into sight, or go."""
+        if (message.index in self._opened) != message.opened:
+            self._opened ^= {message.index}
+            self._rebuild_backends(message.index)
+
+    def on_ticks_counted(self, message: Ticks.Counted) -> None:
+        """Another of its kind, or one less."""
+        index = message.index
+        if message.more:
+            self.draft.another(index)
+            self._opened = {one + (one > index) for one in self._opened} | {index + 1}
+            self._rebuild_backends(index + 1)
+        elif self.draft.without(index):
+            self._opened = {one - (one > index) for one in self._opened if one != index}
+            self._rebuild_backends(min(index, len(self.draft.backends) - 1))
+
+    # -- where to go
+
+    def jump(self, place: str) -> None:
+        """To the workload or to the backends."""
+        if place == "workload":
+            self.query_one("#at-workload").focus(scroll_visible=False)
+            self.scroll_home(animate=False)
+            return
+        ticks = list(self.query(Ticks))
+        if not ticks:  # they are being mounted anew, and then it is gone to
+            self._to_backends = True
+            return
+        ticks[0].focus(scroll_visible=False)
+        self.scroll_to_widget(self.query_one("#backends-heading"), animate=False, top=True)
+
+    def go_to(self, place: str) -> None:
+        """To a field that is wrong, by its place."""
+        part, _, rest = place.partition(".")
+        if part == "backends":
+            self.jump("backends")
+        elif part == "backend" and (index := int(rest.partition(".")[0])) not in self._opened:
+            self._opened.add(index)
+            self._rebuild_backends(index)
+        elif place:
+            self.query_one("#at-" + place.replace(".", "-")).focus()
