@@ -310,7 +310,7 @@ class LbenchApp(Commands):
     def _running_engine(self) -> EngineFeed | None:
         """What runs of what is on the screen."""
         feed = self.shown
-        return feed if is_engine(feed) and feed.running else None
+        return feed if is_engine(feed) and (feed.running or getattr(self.screen, "at_work", False)) else None
 
     def action_suspend_process(self) -> None:
         """Ctrl-Z: back to the shell until `fg`; the engine goes on."""
