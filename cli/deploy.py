@@ -91,7 +91,7 @@ def command(
     package = given or _build(target, workloads)
     asked = wanted(package.manifest.arch, region)
     if dry_run:
-        _tell_plan(asked, chosen, package)
+        _tell_plan(name, asked, chosen, package)
         return
     done = broken_off(_deploy(session, asked, package, owner), again)
     _tell(done, package)
@@ -179,7 +179,7 @@ def _at_rest(region: str, zipped_bytes: int) -> str:
     return f"at rest: ${cost:.4f} a month for the bucket's {zipped_bytes / 2**20:.1f} MiB, and what logs hold"
 
 
-def _tell_plan(wanted: Wanted, chosen: Chosen, package: Package) -> None:
+def _tell_plan(base: str, wanted: Wanted, chosen: Chosen, package: Package) -> None:
     import json
 
     from lbench.config.deployment import function_name
@@ -208,7 +208,7 @@ def _tell_plan(wanted: Wanted, chosen: Chosen, package: Package) -> None:
     told = {
         "The parameters": parameters(chosen, package, uploaded=True),
         "The template": render(chosen.memory_mb),
-        "The policy that you need": caller_policy(wanted.stack, wanted.region, http_api=chosen.http_api),
+        "The policy that you need": caller_policy(base, wanted.region, http_api=chosen.http_api),
     }
     for title, document in told.items():
         click.echo(f"\n# {title}\n{json.dumps(document, indent=2)}")

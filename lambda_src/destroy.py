@@ -11,7 +11,7 @@ import msgspec
 from lbench.config.aws import aws_client
 from lbench.lambda_src.leftovers import find_leftovers, remove_leftover
 from lbench.lambda_src.removing import remove_stack
-from lbench.lambda_src.stack import Pause, Say, Stack, Stacks, refuse_foreign, silent
+from lbench.lambda_src.stack import Pause, Say, Stack, Stacks, refuse_foreign, refuse_protected, silent
 
 __all__ = ["Destroyed", "destroy", "find_stacks", "find_stray"]
 
@@ -29,12 +29,14 @@ async def find_stacks(session: Any, region: str, names: Sequence[str]) -> list[S
 
     Raises:
         InputError: one of them is not lbench's.
+        AwsError: one of them is protected.
     """
     async with aws_client(session, "cloudformation") as client:
         stacks = Stacks(client, region)
         found = [stack for name in names if (stack := await stacks.find(name)) is not None]
     for stack in found:
         refuse_foreign(stack, region)
+        refuse_protected(stack, region)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import signal
 import socket
@@ -19,6 +20,7 @@ from click.testing import CliRunner, Result
 from lbench._version import __version__
 from lbench.cli.main import command
 from lbench.config.manifest import MANIFEST, Manifest
+from lbench.lambda_src.policy import caller_policy
 
 Lbench = Callable[..., "subprocess.CompletedProcess[str]"]
 DEPLOY = ("deploy", "--package", "small.zip")
@@ -79,6 +81,40 @@ def test_deploy_status_destroy(run: Callable[..., Result], aws: Any) -> None:
     assert gone.exit_code == 0 and "lbench removed from us-east-1: nothing is left" in gone.stdout
     assert not any(aws.contents().values())
     assert run("destroy").exit_code == 0  # there is nothing to ask about
+
+
+@pytest.mark.parametrize("base", ["lbench", "mine"])
+def test_the_policy_lets_every_command_look_at_the_stacks_of_both_processors(
+    run: Callable[..., Result], aws: Any, aws_server: ModuleType, base: str
+) -> None:
+    """AWS denies a caller before it says that there is no such stack."""
+    (allowed,) = (
+        one
+        for one in caller_policy(base, "us-east-1", account=aws_server.ACCOUNT)["Statement"]
+        if one["Sid"] == "Stack"
+    )
+
+    def iam(request: Any) -> Any:
+        if request.service != "cloudformation":
+            return None
+        name, action = request.params["StackName"], f"cloudformation:{request.operation}"
+        arn = (
+            name if name.startswith("arn:") else f"arn:aws:cloudformation:us-east-1:{aws_server.ACCOUNT}:stack/{name}/1"
+        )
+        if action in allowed["Action"] and any(fnmatch.fnmatch(arn, one) for one in allowed["Resource"]):
+            return None
+        return aws_server.refusal(
+            "AccessDenied", f"User: u is not authorized to perform: {action} on resource: {arn}", 403
+        )
+
+    aws.rule(iam)
+    for line in (DEPLOY, ("status",), DEPLOY, ("destroy", "--yes"), ("status",)):
+        done = run(*line, "--stack", base)
+        assert done.exit_code == 0, done.output
+    assert {request.params["StackName"] for request in aws.calls if request.operation == "DescribeStacks"} > {
+        base,
+        f"{base}-arm64",
+    }
 
 
 def test_both_processors_have_stacks_of_their_own(run: Callable[..., Result], aws: Any, home: Path) -> None:

@@ -21,8 +21,10 @@ from lbench.config.aws import AwsError, aws_session
 from lbench.config.deployment import TAG, read_outputs
 from lbench.config.manifest import MANIFEST, Manifest
 from lbench.errors import InputError
+from lbench.lambda_src.bucket import empty_bucket
 from lbench.lambda_src.deploy import Deployed, Package, Wanted, deploy
 from lbench.lambda_src.destroy import Destroyed, destroy
+from lbench.lambda_src.stack import Pause
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -62,9 +64,11 @@ def wanted(**changes: Any) -> Wanted:
     return Wanted(**({"stack": "lbench", "region": REGION, "default_memory_mb": 1769} | changes))
 
 
-async def deploy_it(package: Package, *, said: list[str] | None = None, **changes: Any) -> Deployed:
+async def deploy_it(
+    package: Package, *, said: list[str] | None = None, pause: Pause = no_pause, **changes: Any
+) -> Deployed:
     say = (said if said is not None else []).append
-    return await deploy(aws_session(REGION), wanted(**changes), package, owner=ACCOUNT, say=say, pause=no_pause)
+    return await deploy(aws_session(REGION), wanted(**changes), package, owner=ACCOUNT, say=say, pause=pause)
 
 
 async def destroy_it(*names: str) -> Destroyed:
@@ -222,6 +226,72 @@ async def test_machines_that_deploy_at_once_take_turns(aws: Any, package: Callab
     last = read_outputs("lbench", REGION, _outputs())
     assert last.package_digest in {package("a").sha256, package("b").sha256}
     assert aws.contents()["functions"] == ["lbench-1769"]
+
+
+async def test_a_first_deployment_that_fails_leaves_what_another_machine_has_deployed_meanwhile(
+    aws: Any, package: Callable[..., Package], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.roll_back_updates("Function10240", "AWS::Lambda::Function", "MemorySize must be at most 3008")
+
+    async def just_then(session: Any, bucket: str) -> None:
+        aws.forget_rules()
+        await deploy_it(package("b"), memory_mb=(1769,))
+        await empty_bucket(session, bucket)
+
+    monkeypatch.setattr("lbench.lambda_src.removing.empty_bucket", just_then)
+    with pytest.raises(AwsError, match="at most 3008; what another machine has deployed meanwhile is there"):
+        await deploy_it(package("a"), memory_mb=(10240,))
+    assert aws.contents()["functions"] == ["lbench-1769"]
+
+
+async def test_another_machines_success_is_not_told_as_ones_own(aws: Any, package: Callable[..., Package]) -> None:
+    await deploy_it(package("first"), memory_mb=(512,))
+    aws.looks = 1
+
+    async def just_then(seconds: float) -> None:
+        if aws.looks:
+            aws.finish()
+            await deploy_it(package("b"), memory_mb=(3008,))
+
+    made = await deploy_it(package("a"), memory_mb=(1769,), pause=just_then)
+    assert made.deployment.package_digest == package("a").sha256 and made.deployment.memory_mb == (1769,)
+    assert read_outputs("lbench", REGION, _outputs()) == made.deployment
+
+
+async def test_another_machines_failure_is_not_told_as_ones_own(aws: Any, package: Callable[..., Package]) -> None:
+    await deploy_it(package("first"), memory_mb=(512,))
+    aws.looks = 1
+
+    async def just_then(seconds: float) -> None:
+        if aws.looks:
+            aws.finish()
+            client("cloudformation").describe_stacks(StackName="lbench")  # ours is over
+            aws.roll_back_updates("Function3008", "AWS::Lambda::Function", "no room")
+            with pytest.raises(AwsError, match="no room"):
+                await deploy_it(package("b"), memory_mb=(3008,))
+            aws.forget_rules()
+
+    made = await deploy_it(package("a"), memory_mb=(1769,), pause=just_then)
+    assert made.changed and made.deployment.package_digest == package("a").sha256
+    assert aws.contents()["functions"] == ["lbench-1769"]
+
+
+async def test_a_protected_stack_keeps_what_is_in_its_bucket(aws: Any, package: Callable[..., Package]) -> None:
+    bucket = (await deploy_it(package())).deployment.bucket
+    aws.stack("lbench").enable_termination_protection = True
+    with pytest.raises(AwsError, match=r"lbench in us-east-1 is protected .*--no-enable-termination-protection "):
+        await destroy_it()
+    assert _keys(bucket) == {f"code/{package().sha256}.zip"}
+
+
+async def test_what_cannot_be_deleted_for_another_reason_than_a_change_is_told(
+    aws: Any, aws_server: ModuleType, package: Callable[..., Package]
+) -> None:
+    await deploy_it(package())
+    why = "Stack [lbench] cannot be deleted while TerminationProtection is enabled"
+    aws.fail("cloudformation", "DeleteStack", aws_server.refusal("ValidationError", why))
+    with pytest.raises(AwsError, match="TerminationProtection is enabled"):
+        await destroy_it()
 
 
 async def test_one_machine_destroys_what_another_is_deploying(aws: Any, package: Callable[..., Package]) -> None:
