@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class Packaged(msgspec.Struct, frozen=True):
 
 def why_not_here(manifest: Manifest) -> str | None:
     """Why a package cannot be run on this machine; None: it can."""
+    if sys.platform != "linux":
+        return "its libraries are made for Linux, and this machine runs another system"
     if manifest.arch != host_architecture():
         return f"it is for {manifest.arch}, and this machine is {host_architecture() or 'neither x86_64 nor arm64'}"
     if find_python(manifest.python) is None:
@@ -59,7 +62,10 @@ def look_at_package(path: str, workload: str | None) -> Manifest:
     manifest = read_manifest(file)
     reason = why_not_here(manifest)
     if reason is not None:
-        raise InputError(f"{path} cannot run here: {reason}; make another with `lbench package --python --arch`")
+        remedy = "make another with `lbench package --python --arch`"
+        if sys.platform != "linux":
+            remedy = "run it on Linux, or -b emulated without package=, with the libraries of this machine"
+        raise InputError(f"{path} cannot run here: {reason}; {remedy}")
     if workload is not None:
         described = registry.describe(workload)
         again = f"make it again with `lbench package --workload {workload}`"
