@@ -24,7 +24,7 @@ def command(arch: str | None, region: str | None, base: str | None, as_json: boo
     import msgspec
 
     from lbench.cli.deployments import broken_off, open_session, stack_names
-    from lbench.config.deployment import DEFAULT_STACK
+    from lbench.config.deployment import DEFAULT_STACK, lbench_command
     from lbench.lambda_src.status import look
 
     names = stack_names(base if base is not None else DEFAULT_STACK, arch)
@@ -35,7 +35,8 @@ def command(arch: str | None, region: str | None, base: str | None, as_json: boo
     elif found:
         _tell(found)
     else:
-        click.echo(f"there is no {' and no '.join(names)} in {region}: `lbench deploy` makes one")
+        there = lbench_command("deploy", names[0], region)
+        click.echo(f"there is no {' and no '.join(names)} in {region}: {there} makes one")
 
 
 def _tell(found: list[Status]) -> None:

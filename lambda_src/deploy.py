@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from lbench.config.aws import AwsError, aws_client
-from lbench.config.deployment import Deployment, read_outputs
+from lbench.config.deployment import Deployment, lbench_command, read_outputs
 from lbench.config.limits import limits
 from lbench.config.manifest import Manifest
 from lbench.errors import InputError
@@ -229,7 +229,8 @@ class _Turn:
             await self._stacks.resume_rollback(stack)
             after = await self._stacks.settled(stack.id, f"waiting for the stack {name}")
             if after is not None and after.status == "UPDATE_ROLLBACK_FAILED":
-                raise self._failed(await self._stacks.failure(stack.id), "run `lbench destroy`, then deploy again")
+                destroy = lbench_command("destroy", name, region)
+                raise self._failed(await self._stacks.failure(stack.id), f"run {destroy}, then deploy again")
             return None
         if stack.status not in MADE:
             self._say(f"removing what an earlier attempt has left of the stack {name} ({stack.status})")
@@ -299,7 +300,8 @@ class _Turn:
         return AwsError(f"{self._wanted.stack} could not be deployed in {self._wanted.region}: {why}; {left}")
 
     def _bucket_gone(self, stack: Stack) -> AwsError:
+        region = self._wanted.region
         return AwsError(
-            f"the bucket of the stack {stack.name} in {self._wanted.region} is gone, and was not removed by lbench: "
-            "run `lbench destroy`, then `lbench deploy`"
+            f"the bucket of the stack {stack.name} in {region} is gone, and was not removed by lbench: "
+            f"run {lbench_command('destroy', stack.name, region)}, then {lbench_command('deploy', stack.name, region)}"
         )

@@ -16,7 +16,7 @@ import msgspec
 
 from lbench.config.aws import AwsError
 from lbench.config.aws_errors import reason_told
-from lbench.config.deployment import TAG
+from lbench.config.deployment import TAG, outputs_of
 from lbench.errors import InputError
 
 __all__ = ["MADE", "NO_REASON", "Pause", "Say", "Stack", "Stacks", "refuse_foreign", "refuse_protected", "silent"]
@@ -284,7 +284,7 @@ def _stack(found: Mapping[str, Any]) -> Stack:
         reason=found.get("StackStatusReason"),
         created=found["CreationTime"],
         updated=found.get("LastUpdatedTime"),
-        outputs={one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())},
+        outputs=outputs_of(found),
         parameters={one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())},
         tags={one["Key"]: one["Value"] for one in found.get("Tags", ())},
         protected=bool(found.get("EnableTerminationProtection")),

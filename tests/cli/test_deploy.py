@@ -63,7 +63,7 @@ def told(result: Result) -> str:
 
 def test_deploy_status_destroy(run: Callable[..., Result], aws: Any) -> None:
     nothing = run("status")
-    assert nothing.exit_code == 0 and "`lbench deploy` makes one" in nothing.stdout
+    assert nothing.exit_code == 0 and "`lbench deploy --region us-east-1` makes one" in nothing.stdout
     made = run(*DEPLOY, "--memory", "1769,3008", "--http-api")
     assert made.exit_code == 0, made.output
     assert "lbench in us-east-1 deployed: lbench-1769, lbench-3008 (Python 3.14 on x86_64)" in made.stdout
@@ -131,15 +131,21 @@ def test_a_stack_of_another_version_says_so(run: Callable[..., Result], aws: Any
     outputs = aws.stack("lbench").output_map
     assert outputs["Version"].value == __version__
     outputs["Version"].value = "0.0.1"
-    assert f"it was made by lbench 0.0.1, this is {__version__}: run `lbench deploy`" in run("status").stdout
+    assert (
+        f"it was made by lbench 0.0.1, this is {__version__}: run `lbench deploy --region us-east-1`"
+        in run("status").stdout
+    )
     outputs["Format"].value = "0"
-    assert "it was made by another version of lbench: run `lbench deploy`" in run("status").stdout
+    assert "it was made by another version of lbench: run `lbench deploy --region us-east-1`" in run("status").stdout
 
 
 def test_the_bare_bucket_of_a_deployment_that_was_broken_off_is_told_of(run: Callable[..., Result], aws: Any) -> None:
     run(*DEPLOY)
     del aws.stack("lbench").output_map._output_json_map["Format"]
-    assert "no functions are there: run `lbench deploy` to go on, or `lbench destroy`" in run("status").stdout
+    assert (
+        "no functions are there: run `lbench deploy --region us-east-1` to go on, or `lbench destroy --region us-east-1`"
+        in run("status").stdout
+    )
 
 
 def test_a_dry_run_asks_nobody_and_says_everything(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,7 +150,9 @@ async def test_memory_sizes_are_those_that_were_asked_for_last(aws: Any, package
     assert aws.contents()["functions"] == ["lbench-3008", "lbench-512"]
     there = (await deploy_it(package("b"))).deployment
     assert there.memory_mb == (512, 3008)
-    with pytest.raises(InputError, match=r"no function of 1769 MB .*run `lbench deploy --memory 512,1769,3008`"):
+    with pytest.raises(
+        InputError, match=r"no function of 1769 MB .*run `lbench deploy --memory 512,1769,3008 --region us-east-1`"
+    ):
         there.function(1769)
 
 
@@ -345,7 +347,8 @@ async def test_a_bucket_removed_by_hand_is_told_of(aws: Any, package: Callable[.
     client("s3").delete_object(Bucket=there.bucket, Key=f"code/{package('a').sha256}.zip")
     client("s3").delete_bucket(Bucket=there.bucket)
     with pytest.raises(
-        AwsError, match=r"the bucket of the stack lbench .* is gone.*`lbench destroy`, then `lbench deploy`"
+        AwsError,
+        match=r"the bucket of the stack lbench .* is gone.*`lbench destroy --region us-east-1`, then `lbench deploy --region us-east-1`",
     ):
         await deploy_it(package("b"))
 
