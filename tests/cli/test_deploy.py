@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +20,11 @@ from click.testing import CliRunner, Result
 from lbench._version import __version__
 from lbench.cli.main import command
 from lbench.config.manifest import MANIFEST, Manifest
+from lbench.lambda_src.given import read_package
+from lbench.lambda_src.package import Built
 from lbench.lambda_src.policy import caller_policy
+from lbench.lambda_src.targets import Target, choose_target
+from lbench.workloads import registry
 
 Lbench = Callable[..., "subprocess.CompletedProcess[str]"]
 DEPLOY = ("deploy", "--package", "small.zip")
@@ -148,16 +152,82 @@ def test_the_bare_bucket_of_a_deployment_that_was_broken_off_is_told_of(run: Cal
     )
 
 
-def test_a_dry_run_asks_nobody_and_says_everything(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_without_credentials_says_everything_as_for_a_new_stack(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     plan = run(*DEPLOY, "--dry-run", "--memory", "512,1024", "--stack", "mine", "--region", "eu-west-1", "--http-api")
     assert plan.exit_code == 0, plan.output
+    assert "as for a new stack, for it could not be looked at: no AWS credentials" in plan.stdout
     assert "mine-512, mine-1024" in plan.stdout and "at rest: " in plan.stdout
     _, parameters, template, policy = plan.stdout.split("\n# ")
     assert json.loads(parameters.partition("\n")[2])["HttpApi"] == "yes"
     assert "Function512" in json.loads(template.partition("\n")[2])["Resources"]
     assert "arn:aws:lambda:eu-west-1:*:function:mine-*" in policy and json.loads(policy.partition("\n")[2])["Version"]
+
+
+def test_a_dry_run_plans_from_what_is_deployed_and_changes_nothing(run: Callable[..., Result], aws: Any) -> None:
+    assert "lbench in us-east-1, a new one\n" in run(*DEPLOY, "--dry-run").stdout
+    run(*DEPLOY, "--memory", "512,1769", "--http-api", "--retention-days", "30")
+    before = len(aws.calls)
+    plan = run(*DEPLOY, "--dry-run", "--memory", "1769,3008").stdout
+    assert "lbench in us-east-1, which is there (UPDATE_COMPLETE): what is not said stays as it is deployed" in plan
+    assert "functions lbench-1769, lbench-3008: " in plan and "removed   lbench-512\n" in plan
+    assert "kept for 30 days" in plan and "front     an HTTP API" in plan and '"execute-api:Invoke"' in plan
+    assert {request.operation for request in aws.calls[before:]} == {"DescribeStacks"}
+
+
+@pytest.fixture
+def packed(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
+    """For which Python and workloads a package was made."""
+    asked: list[tuple[str, list[str]]] = []
+
+    def build(target: Target, workloads: Iterable[str] | None, **_: Any) -> Built:
+        names = list(registry.names() if workloads is None else workloads)
+        asked.append((target.python, names))
+        make_package(home / "built.zip", python=target.python, workloads=tuple(names))
+        made = read_package(home / "built.zip")
+        return Built(
+            path=made.path,
+            sha256=made.sha256,
+            zipped_bytes=made.zipped_bytes,
+            manifest=made.manifest,
+            parts=(),
+            warnings=(),
+            cached=False,
+        )
+
+    monkeypatch.setattr("lbench.lambda_src.package.build", build)
+    monkeypatch.setattr("lbench.engine.backends.packaged.find_python", lambda minor: None)  # nothing is tried
+    return asked
+
+
+def test_python_and_workloads_that_are_not_said_stay_as_they_are_deployed(
+    run: Callable[..., Result], aws: Any, packed: list[tuple[str, list[str]]]
+) -> None:
+    for line, made in (
+        ((), (choose_target().python, list(registry.names()))),
+        (("--python", "3.14", "--workload", "kmeans", "--workload", "probe"), ("3.14", ["kmeans", "probe"])),
+        (("--memory", "1769,3008"), ("3.14", ["kmeans", "probe"])),
+        (("--python", "3.12"), ("3.12", ["kmeans", "probe"])),
+        (("--workload", "mandelbrot"), ("3.12", ["mandelbrot"])),
+    ):
+        done = run("deploy", *line)
+        assert done.exit_code == 0, done.output
+        assert packed[-1] == made
+    assert aws.contents()["functions"] == ["lbench-1769", "lbench-3008"]
+
+
+def test_a_workload_of_a_file_is_never_replaced_by_saying_nothing_of_it(
+    run: Callable[..., Result], aws: Any, home: Path, packed: list[tuple[str, list[str]]]
+) -> None:
+    make_package(home / "mine.zip", workloads=("mine.py:job@0123456789ab",))
+    assert run("deploy", "--package", "mine.zip").exit_code == 0
+    digest = aws.stack("lbench").stack_parameters["PackageDigest"]
+    line = told(run("deploy", "--memory", "512"))
+    assert "lbench in us-east-1 runs your mine.py:job" in line and "as in --workload ./mine.py:job" in line
+    assert not packed and aws.stack("lbench").stack_parameters["PackageDigest"] == digest
 
 
 @pytest.mark.parametrize(
@@ -292,7 +362,9 @@ def test_broken_off_by_a_signal_it_says_how_to_go_on(
         if "waiting for the stack lbench" in line:
             break
     process.send_signal(number)
-    assert "broken off: what AWS has begun goes on by itself; run `lbench deploy`" in process.stderr.read()
+    assert (
+        "broken off: what AWS has begun goes on by itself; run the same command again to go on" in process.stderr.read()
+    )
     assert process.wait() == code
     aws.finish()
     assert "lbench in us-east-1 deployed" in run(*DEPLOY).stdout
