@@ -84,7 +84,11 @@ def test_deploy_status_destroy(run: Callable[..., Result], aws: Any) -> None:
     gone = run("destroy", "--yes")
     assert gone.exit_code == 0 and "lbench removed from us-east-1: nothing is left" in gone.stdout
     assert not any(aws.contents().values())
-    assert run("destroy").exit_code == 0  # there is nothing to ask about
+    nothing = run("destroy")  # there is nothing to ask about
+    assert (
+        nothing.exit_code == 0
+        and "no lbench-arm64 in us-east-1 (deployed elsewhere? name it with --region)" in nothing.stdout
+    )
 
 
 @pytest.mark.parametrize("base", ["lbench", "mine"])
@@ -379,21 +383,28 @@ def test_destroy_asks_on_a_terminal(run: Callable[..., Result], aws: Any, monkey
             patch.setattr("lbench.cli.destroy._asks_somebody", lambda: True)
             asked = CliRunner().invoke(command, ["destroy"], input=answer, prog_name="lbench")
         assert asked.exit_code == code
-        assert "lbench in us-east-1, a moment old: functions of 1769 MB, its bucket with all" in asked.stderr
+        assert "lbench, a moment old: functions of 1769 MB, its bucket with all" in asked.stderr
+        assert "Remove it from account 123456789012 in us-east-1?" in asked.stderr
         assert len(aws.contents()["stacks"]) == left
 
 
-def test_destroy_asks_about_what_is_left_without_a_stack_too(
-    run: Callable[..., Result], aws: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stack", [True, False])
+def test_destroy_asks_about_what_is_left_of_a_stack_apart(
+    run: Callable[..., Result], aws: Any, monkeypatch: pytest.MonkeyPatch, stack: bool
 ) -> None:
     import boto3
 
     from lbench.config.deployment import TAG
 
+    if stack:
+        run(*DEPLOY)
     boto3.client("logs").create_log_group(logGroupName="stray", tags={TAG: "lbench"})
     assert "add --yes" in told(run("destroy"))
-    assert aws.contents()["logs"] == ["stray"]
+    assert "stray" in aws.contents()["logs"]
     monkeypatch.setattr("lbench.cli.destroy._asks_somebody", lambda: True)
+    asked = CliRunner().invoke(command, ["destroy"], input="y\nn\n" if stack else "n\n", prog_name="lbench")
+    assert asked.exit_code == 130 and "log-group:stray carries the tag of a stack that has gone" in asked.stderr
+    assert aws.contents()["logs"] == ["stray"] and aws.contents()["stacks"] == []
     asked = CliRunner().invoke(command, ["destroy"], input="y\n", prog_name="lbench")
-    assert asked.exit_code == 0 and "log-group:stray carries the tag of a stack that has gone" in asked.stderr
+    assert asked.exit_code == 0 and "log-group:stray\n" in asked.stdout
     assert aws.contents()["logs"] == []

@@ -23,7 +23,7 @@ from lbench.config.manifest import MANIFEST, Manifest
 from lbench.errors import InputError
 from lbench.lambda_src.bucket import empty_bucket
 from lbench.lambda_src.deploy import Deployed, Package, Wanted, deploy
-from lbench.lambda_src.destroy import Destroyed, destroy
+from lbench.lambda_src.destroy import find_stray, remove_stacks
 from lbench.lambda_src.stack import Pause
 
 REGION = "us-east-1"
@@ -71,8 +71,10 @@ async def deploy_it(
     return await deploy(aws_session(REGION), wanted(**changes), package, owner=ACCOUNT, say=say, pause=pause)
 
 
-async def destroy_it(*names: str) -> Destroyed:
-    return await destroy(aws_session(REGION), REGION, names or ("lbench",), pause=no_pause)
+async def destroy_it() -> list[str]:
+    removed = await remove_stacks(aws_session(REGION), REGION, ["lbench"], pause=no_pause)
+    assert await find_stray(aws_session(REGION), ["lbench"]) == []
+    return removed
 
 
 def client(service: str) -> Any:
@@ -103,7 +105,7 @@ async def test_a_first_deployment_makes_all_that_its_outputs_tell_of(aws: Any, p
     tagged = client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": TAG, "Values": ["lbench"]}])
     kinds = {item["ResourceARN"].split(":")[2] for item in tagged["ResourceTagMappingList"]}
     assert {"lambda", "logs", "s3"} <= kinds
-    assert await destroy_it() == Destroyed(stacks=("lbench",), leftovers=(), left=())
+    assert await destroy_it() == ["lbench"]
     assert aws.contents() == EMPTY
 
 
@@ -217,7 +219,7 @@ async def test_states_that_pass_are_waited_for(aws: Any, package: Callable[..., 
     made = await deploy_it(package(), said=said)
     assert made.deployment.memory_mb == (1769,)
     assert "waiting for the stack lbench" in said and "deploying the functions of 1,769 MB" in said
-    assert (await destroy_it()).stacks == ("lbench",)
+    assert await destroy_it() == ["lbench"]
     assert aws.contents() == EMPTY
 
 

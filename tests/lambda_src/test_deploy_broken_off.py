@@ -17,7 +17,7 @@ import pytest
 from lbench.config.aws import aws_session
 from lbench.config.manifest import MANIFEST, Manifest
 from lbench.lambda_src.deploy import Package, Wanted, deploy
-from lbench.lambda_src.destroy import destroy
+from lbench.lambda_src.destroy import find_stray, remove_stacks, remove_stray
 
 REGION = "us-east-1"
 
@@ -73,8 +73,9 @@ def _deploy(session: Session, package: Package) -> Awaitable[Any]:
     return deploy(session.session, wanted, package, owner="123456789012", pause=no_pause)
 
 
-def _destroy(session: Session) -> Awaitable[Any]:
-    return destroy(session.session, REGION, ["lbench"], pause=no_pause)
+async def _destroy(session: Session) -> None:
+    await remove_stacks(session.session, REGION, ["lbench"], pause=no_pause)
+    await remove_stray(session.session, await find_stray(session.session, ["lbench"]))
 
 
 def _is_deployed(aws: Any, package: Package) -> None:
