@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import shutil
 import sys
@@ -16,6 +15,7 @@ from lbench.config.manifest import Manifest, canonical_name, host_architecture, 
 from lbench.config.pythons import find_python
 from lbench.errors import BackendError, InputError
 from lbench.workloads import registry
+from lbench.workloads.dataset import file_digest
 
 __all__ = ["Packaged", "look_at_package", "open_package", "why_not_here"]
 
@@ -93,9 +93,7 @@ def open_package(path: str) -> Packaged:
     assert python is not None
     try:
         file = Path(path).resolve()
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        return Packaged(file, digest, manifest, python.executable, (str(_runtime_folder(manifest.python)),))
+        return Packaged(file, file_digest(file), manifest, python.executable, (str(_runtime_folder(manifest.python)),))
     except OSError as error:
         raise BackendError(f"{path} cannot be prepared ({error.strerror}): is there room in the cache?") from None
 
