@@ -21,12 +21,18 @@ _BUCKET += ["GetEncryptionConfiguration", "GetLifecycleConfiguration", "ListBuck
 _BUCKET += ["ListBucketVersions", "ListTagsForResource", "PutBucketOwnershipControls", "PutBucketPolicy"]
 _BUCKET += ["PutBucketPublicAccessBlock", "PutBucketTagging", "PutEncryptionConfiguration", "PutLifecycleConfiguration"]
 _BUCKET += ["TagResource", "UntagResource"]
+# CloudFormation reads a bucket whole, also what ours has not.
+_BUCKET += ["GetAccelerateConfiguration", "GetAnalyticsConfiguration", "GetBucketAbac", "GetBucketAcl", "GetBucketCORS"]
+_BUCKET += ["GetBucketLogging", "GetBucketMetadataTableConfiguration", "GetBucketNotification"]
+_BUCKET += ["GetBucketObjectLockConfiguration", "GetBucketWebsite", "GetIntelligentTieringConfiguration"]
+_BUCKET += ["GetInventoryConfiguration", "GetMetricsConfiguration", "GetReplicationConfiguration"]
 _OBJECTS = ["AbortMultipartUpload", "DeleteObject", "DeleteObjectVersion", "GetObject", "PutObject"]
 _ROLE = ["CreateRole", "DeleteRole", "DeleteRolePolicy", "GetRole", "GetRolePolicy", "ListAttachedRolePolicies"]
 _ROLE += ["ListRolePolicies", "PutRolePolicy", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole"]
 _FUNCTION = ["CreateFunction", "DeleteFunction", "DeleteFunctionEventInvokeConfig", "GetFunction"]
 _FUNCTION += ["GetFunctionCodeSigningConfig", "GetFunctionConcurrency", "GetFunctionConfiguration"]
-_FUNCTION += ["GetFunctionEventInvokeConfig", "GetFunctionRecursionConfig", "GetRuntimeManagementConfig", "ListTags"]
+_FUNCTION += ["GetFunctionEventInvokeConfig", "GetFunctionRecursionConfig", "GetFunctionScalingConfig"]
+_FUNCTION += ["GetRuntimeManagementConfig", "ListTags"]
 _FUNCTION += ["PutFunctionEventInvokeConfig", "TagResource", "UntagResource", "UpdateFunctionCode"]
 _FUNCTION += ["UpdateFunctionConfiguration", "UpdateFunctionEventInvokeConfig"]
 _FRONT = ["AddPermission", "GetPolicy", "RemovePermission"]
@@ -74,7 +80,8 @@ def caller_policy(base: str, region: str, *, account: str = "*", http_api: bool 
         statements.append(_allow("Front", "apigateway", verbs, apis))
         statements.append(_allow("RunByFront", "execute-api", ["Invoke"], [f"arn:{partition}:execute-api:{here}:*"]))
     # These know no resources to be bounded by; they read, and change nothing.
-    looks = ["lambda:GetAccountSettings", "logs:DescribeLogGroups", "tag:GetResources"]
+    looks = ["lambda:GetAccountSettings", "logs:DescribeIndexPolicies", "logs:DescribeLogGroups"]
+    looks += ["logs:DescribeResourcePolicies", "tag:GetResources"]
     statements.append({"Sid": "Look", "Effect": "Allow", "Action": looks, "Resource": "*"})
     return {"Version": "2012-10-17", "Statement": statements}
 
