@@ -76,6 +76,7 @@ def test_deploy_status_destroy(run: Callable[..., Result], aws: Any) -> None:
     assert "was deployed already, and is as it was: lbench-1769, lbench-3008" in again.stdout
     status = run("status")
     assert "UPDATE_COMPLETE" in status.stdout and "1,769, 3,008" in status.stdout and __version__ in status.stdout
+    assert "in the logs" in CliRunner().invoke(command, ["status"], prog_name="lbench", env={"COLUMNS": "160"}).stdout
     (one,) = json.loads(run("status", "--json").stdout)
     assert one["deployment"]["memory_mb"] == [1769, 3008] and one["note"] is None
     assert one["idle_usd_month"] == "0.000000" and one["bucket_bytes"] == Path("small.zip").stat().st_size
