@@ -41,7 +41,7 @@ def command(ctx: click.Context, arch: str | None, region: str | None, base: str 
     ask([_line(stack) for stack in broken_off(find_stacks(session, region, names), again)])
     removed = broken_off(remove_stacks(session, region, names, say=say), again)
     say(f"looking for anything left of {' and '.join(removed or names)}")
-    stray = broken_off(find_stray(session, names), again)
+    stray = broken_off(find_stray(session, region, names), again)
     ask([f"{arn} carries the tag of a stack that has gone" for arn in stray])
     left = broken_off(remove_stray(session, stray), again)
     for arn in stray:

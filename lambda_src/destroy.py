@@ -30,9 +30,12 @@ async def find_stacks(session: Any, region: str, names: Sequence[str]) -> list[S
     return found
 
 
-async def find_stray(session: Any, names: Sequence[str]) -> list[str]:
-    """The ARNs of what carries the tag of these names."""
-    return sorted({arn for name in names for arn in await find_leftovers(session, name)})
+async def find_stray(session: Any, region: str, names: Sequence[str]) -> list[str]:
+    """The ARNs of what carries the tag of these names without a stack: what a living one has made is no leftover."""
+    async with aws_client(session, "cloudformation") as client:
+        stacks = Stacks(client, region)
+        gone = [name for name in names if await stacks.find(name) is None]
+    return sorted({arn for name in gone for arn in await find_leftovers(session, name)})
 
 
 async def remove_stacks(

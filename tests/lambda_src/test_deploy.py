@@ -72,9 +72,7 @@ async def deploy_it(
 
 
 async def destroy_it() -> list[str]:
-    removed = await remove_stacks(aws_session(REGION), REGION, ["lbench"], pause=no_pause)
-    assert await find_stray(aws_session(REGION), ["lbench"]) == []
-    return removed
+    return await remove_stacks(aws_session(REGION), REGION, ["lbench"], pause=no_pause)
 
 
 def client(service: str) -> Any:
@@ -105,7 +103,9 @@ async def test_a_first_deployment_makes_all_that_its_outputs_tell_of(aws: Any, p
     tagged = client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": TAG, "Values": ["lbench"]}])
     kinds = {item["ResourceARN"].split(":")[2] for item in tagged["ResourceTagMappingList"]}
     assert {"lambda", "logs", "s3"} <= kinds
+    assert await find_stray(aws_session(REGION), REGION, ["lbench"]) == []  # what a stack has made is no leftover
     assert await destroy_it() == ["lbench"]
+    assert await find_stray(aws_session(REGION), REGION, ["lbench"]) == []
     assert aws.contents() == EMPTY
 
 

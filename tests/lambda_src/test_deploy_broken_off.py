@@ -82,7 +82,7 @@ def _deploy(
 
 async def _destroy(session: Session) -> None:
     await remove_stacks(session.session, REGION, ["lbench"], pause=no_pause)
-    await remove_stray(session.session, await find_stray(session.session, ["lbench"]))
+    await remove_stray(session.session, await find_stray(session.session, REGION, ["lbench"]))
 
 
 def _is_deployed(aws: Any, package: Package, memory_mb: tuple[int, ...] = (1769, 512), http_api: bool = False) -> None:

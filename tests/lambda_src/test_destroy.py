@@ -35,7 +35,7 @@ class Destroyed(NamedTuple):
 async def destroy_it() -> Destroyed:
     session = aws_session(REGION)
     stacks = await remove_stacks(session, REGION, ["lbench"], pause=no_pause)
-    stray = await find_stray(session, ["lbench"])
+    stray = await find_stray(session, REGION, ["lbench"])
     return Destroyed(stacks, stray, await remove_stray(session, stray))
 
 
