@@ -23,7 +23,7 @@ from lbench.config.manifest import MANIFEST, Manifest
 from lbench.errors import InputError
 from lbench.lambda_src.bucket import empty_bucket
 from lbench.lambda_src.deploy import Deployed, Package, Wanted, deploy
-from lbench.lambda_src.destroy import find_stray, remove_stacks
+from lbench.lambda_src.destroy import find_stray, remove_stacks, remove_stray
 from lbench.lambda_src.stack import Pause
 
 REGION = "us-east-1"
@@ -72,7 +72,10 @@ async def deploy_it(
 
 
 async def destroy_it() -> list[str]:
-    return await remove_stacks(aws_session(REGION), REGION, ["lbench"], pause=no_pause)
+    session = aws_session(REGION)
+    removed = await remove_stacks(session, REGION, ["lbench"], pause=no_pause)
+    await remove_stray(session, await find_stray(session, REGION, ["lbench"]))
+    return removed
 
 
 def client(service: str) -> Any:
