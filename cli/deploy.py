@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from lbench.lambda_src.deploy import Chosen, Deployed, Package, Wanted
-    from lbench.lambda_src.targets import Target
+    from lbench.lambda_src.deploy import Deployed, Package, Wanted
+    from lbench.lambda_src.stack import Stack
 
 __all__ = ["command"]
 
@@ -17,13 +17,13 @@ __all__ = ["command"]
 @click.command()
 @click.option("--memory", metavar="MB[,MB...]", help="A function for each size (default: those deployed, else 1769).")
 @click.option("--arch", metavar="ARCH", help="x86_64 (default) or arm64; each has a stack of its own.")
-@click.option("--python", metavar="3.N", help="3.12, 3.13 or 3.14; by default this one where Lambda has it, else 3.13.")
+@click.option("--python", metavar="3.N", help="3.12, 3.13 or 3.14 (default: as deployed, else this one, else 3.13).")
 @click.option(
     "--workload",
     "workloads",
     multiple=True,
     metavar="NAME",
-    help="Pack what this one needs, and no more; repeatable. By default all of lbench's.",
+    help="Pack what this one needs, and no more; repeatable (default: those deployed, else all of lbench's).",
 )
 @click.option(
     "--package",
@@ -57,6 +57,7 @@ def command(
     as it is deployed. `lbench destroy` removes all of it.
     """
     from lbench.cli.deployments import broken_off, open_session, settings
+    from lbench.config.aws import AwsError
     from lbench.config.deployment import DEFAULT_STACK, stack_name
     from lbench.lambda_src.deploy import Wanted, account_of, choose
     from lbench.lambda_src.targets import choose_target
@@ -79,19 +80,27 @@ def command(
             http_api=http_api,
         )
 
-    chosen = choose(wanted("x86_64", ""), None)  # refuses what Lambda has not
+    choose(wanted("x86_64", ""), None)  # refuses what Lambda has not
     session, region = open_session(region)
-    again = "what AWS has begun goes on by itself; run `lbench deploy` to go on from there, or `lbench destroy`"
+    again = "what AWS has begun goes on by itself; run the same command again to go on from there, or `lbench destroy`"
     given = _given(file, arch, python, workloads)
-    target = choose_target(python, arch or usual.arch or "x86_64")
+    arch = arch or usual.arch or "x86_64"
+    target = choose_target(python, arch)
     for workload in workloads:
         registry.describe(workload)  # refuses a name that is not there
     # Whether there is an account, before anything is downloaded.
     owner = "" if dry_run else broken_off(account_of(session), "nothing was changed")
-    package = given or _build(target, workloads)
-    asked = wanted(package.manifest.arch, region)
+    asked = wanted(target.arch if given is None else given.manifest.arch, region)
+    stack, unknown = None, None
+    try:
+        stack = broken_off(_find(session, asked), "nothing was changed")
+    except AwsError as error:
+        if not dry_run:
+            raise
+        unknown = str(error)
+    package = given or _build(arch, *_as_deployed(stack, region, python, workloads))
     if dry_run:
-        _tell_plan(asked, chosen, package)
+        _tell_plan(name, asked, stack, unknown, package)
         return
     done = broken_off(_deploy(session, asked, package, owner), again)
     _tell(done, package)
@@ -126,15 +135,65 @@ def _given(file: Path | None, arch: str | None, python: str | None, workloads: t
     return read_package(file, arch=arch, python=python)
 
 
-def _build(target: Target, workloads: tuple[str, ...]) -> Package:
+async def _find(session: Any, wanted: Wanted) -> Stack | None:
+    """What is there.
+
+    Raises:
+        InputError: it is not lbench's.
+        AwsError: AWS cannot be asked.
+    """
+    from lbench.config.aws import aws_client
+    from lbench.lambda_src.stack import Stacks, refuse_foreign
+
+    async with aws_client(session, "cloudformation") as client:
+        stack = await Stacks(client, wanted.region).find(wanted.stack)
+    if stack is not None:
+        refuse_foreign(stack, wanted.region)
+    return stack
+
+
+def _as_deployed(
+    stack: Stack | None, region: str, python: str | None, workloads: tuple[str, ...]
+) -> tuple[str | None, tuple[str, ...]]:
+    """The Python and the workloads to pack for: where they are not said, those that are deployed.
+
+    Raises:
+        InputError: a workload of a file's is deployed, and it is not said where that is.
+    """
+    from lbench.config.deployment import read_outputs
+    from lbench.config.limits import limits
+    from lbench.errors import InputError
+    from lbench.workloads.own.naming import is_path
+
+    if stack is None or not stack.has_functions:
+        return python, workloads
+    try:
+        there = read_outputs(stack.name, region, stack.outputs)
+    except InputError:  # of another version, whose outputs we cannot read: it is made anew
+        return python, workloads
+    if python is None and there.python in limits().python_versions:
+        python = there.python
+    if not workloads:
+        workloads = tuple(name.partition("@")[0] for name in there.workloads)
+        own = [name for name in workloads if is_path(name)]
+        if own:
+            raise InputError(
+                f"{stack.name} in {region} runs your {own[0]}, which has to be packed again: "
+                f"add --workload with its path, as in --workload ./{own[0]}, or name another"
+            )
+    return python, workloads
+
+
+def _build(arch: str, python: str | None, workloads: tuple[str, ...]) -> Package:
     """The package, made or found in the cache."""
     from lbench.cli.deployments import say
     from lbench.cli.signals import signals_end_it
     from lbench.lambda_src.deploy import Package
     from lbench.lambda_src.package import build
+    from lbench.lambda_src.targets import choose_target
 
     with signals_end_it():
-        built = build(target, workloads or None, say=say)
+        built = build(choose_target(python, arch), workloads or None, say=say)
     for warning in built.warnings:
         click.echo(f"lbench: {warning}", err=True)
     return Package(path=built.path, sha256=built.sha256, zipped_bytes=built.zipped_bytes, manifest=built.manifest)
@@ -179,25 +238,36 @@ def _at_rest(region: str, zipped_bytes: int) -> str:
     return f"at rest: ${cost:.4f} a month for the bucket's {zipped_bytes / 2**20:.1f} MiB, and what logs hold"
 
 
-def _tell_plan(wanted: Wanted, chosen: Chosen, package: Package) -> None:
+def _tell_plan(base: str, wanted: Wanted, stack: Stack | None, unknown: str | None, package: Package) -> None:
+    """What would be made of the stack; `unknown`: why it could not be looked at."""
     import json
 
     from lbench.config.deployment import function_name
-    from lbench.lambda_src.deploy import parameters
+    from lbench.lambda_src.deploy import choose, parameters
     from lbench.lambda_src.policy import caller_policy
     from lbench.lambda_src.template import render
 
     manifest = package.manifest
+    chosen = choose(wanted, stack)
     functions = ", ".join(function_name(wanted.stack, size) for size in chosen.memory_mb)
+    before = [int(size) for size in stack.outputs.get("Memory", "").split(",") if size] if stack is not None else []
+    gone = ", ".join(function_name(wanted.stack, size) for size in before if size not in chosen.memory_mb)
+    if unknown is not None:
+        state = f"as for a new stack, for it could not be looked at: {unknown}"
+    elif stack is None:
+        state = "a new one"
+    else:
+        state = f"which is there ({stack.status}): what is not said stays as it is deployed"
     front = "an HTTP API, for callers of this account only (IAM)" if chosen.http_api else "none"
     size = f"{package.zipped_bytes / 2**20:.1f} MiB"
     for title, text in (
-        ("stack", f"{wanted.stack} in {wanted.region}; what is there already is not looked at"),
+        ("stack", f"{wanted.stack} in {wanted.region}, {state}"),
         (
             "package",
             f"{size} for Python {manifest.python} on {manifest.arch}: {', '.join(manifest.workloads) or 'nothing'}",
         ),
         ("functions", f"{functions}: up to 900 s, {chosen.ephemeral_mb} MB of /tmp, events are not retried"),
+        *([("removed", gone)] if gone else []),
         ("bucket", "private, encrypted, over TLS only; what runs leave there goes after a day"),
         ("logs", f"kept for {chosen.retention_days} days"),
         ("role", "reads and writes what runs leave in the bucket, and writes the logs"),
@@ -208,7 +278,7 @@ def _tell_plan(wanted: Wanted, chosen: Chosen, package: Package) -> None:
     told = {
         "The parameters": parameters(chosen, package, uploaded=True),
         "The template": render(chosen.memory_mb),
-        "The policy that you need": caller_policy(wanted.stack, wanted.region, http_api=chosen.http_api),
+        "The policy that you need": caller_policy(base, wanted.region, http_api=chosen.http_api),
     }
     for title, document in told.items():
         click.echo(f"\n# {title}\n{json.dumps(document, indent=2)}")

@@ -238,7 +238,7 @@ async def _quota(session: Any) -> list[Finding]:
 
 async def _deployments(session: Any, base: str) -> list[Finding]:
     from lbench.config.aws import aws_client
-    from lbench.config.deployment import stack_name
+    from lbench.config.deployment import lbench_command, stack_name
     from lbench.lambda_src.stack import Stacks
 
     region = str(session.region_name)
@@ -252,23 +252,22 @@ async def _deployments(session: Any, base: str) -> list[Finding]:
                     found.append(_deployment(stack, region))
     except LbenchError as error:
         return [Finding("bad", "deployment", str(error))]
-    remedy = "`lbench deploy` makes one; the other backends need none"
+    remedy = f"{lbench_command('deploy', base, region)} makes one; the other backends need none"
     return found or [Finding("note", "deployment", f"no stack {base} in {region}", remedy)]
 
 
 def _deployment(stack: Stack, region: str) -> Finding:
     from lbench._version import __version__
-    from lbench.config.deployment import read_outputs
+    from lbench.config.deployment import lbench_command, read_outputs
 
+    deploy, destroy = (lbench_command(name, stack.name, region) for name in ("deploy", "destroy"))
     told = f"{stack.name}: {stack.status}"
     if not stack.ours:
         return Finding("bad", "deployment", told, "it was not made by lbench: name another with --stack")
     if stack.moving:
         return Finding("weak", "deployment", told, "it is being changed just now: wait until that has ended")
     if not stack.has_functions:
-        return Finding(
-            "bad", "deployment", told, "no functions are there: run `lbench deploy` to go on, or `lbench destroy`"
-        )
+        return Finding("bad", "deployment", told, f"no functions are there: run {deploy} to go on, or {destroy}")
     try:
         there = read_outputs(stack.name, region, stack.outputs)
     except InputError as error:
@@ -276,5 +275,5 @@ def _deployment(stack: Stack, region: str) -> Finding:
     sizes = ", ".join(f"{size:,}" for size in there.memory_mb)
     told += f", lbench {there.lbench_version}, package {there.package_digest[:12]}, functions of {sizes} MB"
     if there.lbench_version != __version__:
-        return Finding("weak", "deployment", told, f"this is lbench {__version__}: run `lbench deploy`")
+        return Finding("weak", "deployment", told, f"this is lbench {__version__}: run {deploy}")
     return Finding("good", "deployment", told)

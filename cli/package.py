@@ -87,8 +87,8 @@ def _tell(built: Built, out: Path) -> None:
     zipped.add(mib(limits().package_zipped_max_bytes), QUIET)
     out_console = console(sys.stdout)
     print_table(out_console, [names, versions, unzipped, zipped])
-    way = "through S3, being too large for a request" if built.needs_s3 else "in one request"
+    way = "deploy uploads it through S3" + (", where Lambda's limit for a zip does not hold" if built.needs_s3 else "")
     manifest = built.manifest
-    out_console.print(Text(f"for Python {manifest.python} on {manifest.arch}; it is uploaded {way}", style=QUIET))
+    out_console.print(Text(f"for Python {manifest.python} on {manifest.arch}; {way}", style=QUIET))
     out_console.print(Text(f"SHA-256 {built.sha256}", style=QUIET))
     click.echo(out)

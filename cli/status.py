@@ -24,7 +24,7 @@ def command(arch: str | None, region: str | None, base: str | None, as_json: boo
     import msgspec
 
     from lbench.cli.deployments import broken_off, open_session, stack_names
-    from lbench.config.deployment import DEFAULT_STACK
+    from lbench.config.deployment import DEFAULT_STACK, lbench_command
     from lbench.lambda_src.status import look
 
     names = stack_names(base if base is not None else DEFAULT_STACK, arch)
@@ -35,7 +35,8 @@ def command(arch: str | None, region: str | None, base: str | None, as_json: boo
     elif found:
         _tell(found)
     else:
-        click.echo(f"there is no {' and no '.join(names)} in {region}: `lbench deploy` makes one")
+        there = lbench_command("deploy", names[0], region)
+        click.echo(f"there is no {' and no '.join(names)} in {region}: {there} makes one")
 
 
 def _tell(found: list[Status]) -> None:
@@ -47,6 +48,7 @@ def _tell(found: list[Status]) -> None:
     names, states, ages = Column("stack"), Column("state", rank=1), Column("age")
     sizes, runtimes, packages = Column("memory (MB)"), Column("runtime", rank=2), Column("lbench", rank=3)
     held, rest = Column("in the bucket", rank=2, justify="right"), Column("$ a month", justify="right")
+    logged = Column("in the logs", rank=4, justify="right")
     so_far = Column("$ so far", rank=4, justify="right")
     for one in found:
         there = one.deployment
@@ -57,9 +59,10 @@ def _tell(found: list[Status]) -> None:
         runtimes.add("–" if there is None else f"Python {there.python} on {there.arch}")
         packages.add("–" if there is None else there.lbench_version)
         held.add("–" if one.bucket_bytes is None else f"{one.bucket_bytes / 2**20:.1f} MiB")
+        logged.add("–" if one.log_bytes is None else f"{one.log_bytes / 2**20:.1f} MiB")
         rest.add("–" if one.idle_usd_month is None else f"{one.idle_usd_month:.4f}")
         so_far.add("–" if one.idle_usd_so_far is None else f"{one.idle_usd_so_far:.4f}")
-    print_table(console(sys.stdout), [names, states, ages, sizes, runtimes, packages, held, rest, so_far])
+    print_table(console(sys.stdout), [names, states, ages, sizes, runtimes, packages, held, logged, rest, so_far])
     for one in found:
         if one.note is not None:
             click.echo(f"! {one.stack}: {one.note}")

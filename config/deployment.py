@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -16,7 +16,18 @@ from msgspec import Meta
 from lbench.config.manifest import Architecture
 from lbench.errors import InputError
 
-__all__ = ["DEFAULT_STACK", "FORMAT", "TAG", "TEMPORARY", "Deployment", "function_name", "read_outputs", "stack_name"]
+__all__ = [
+    "DEFAULT_STACK",
+    "FORMAT",
+    "TAG",
+    "TEMPORARY",
+    "Deployment",
+    "function_name",
+    "lbench_command",
+    "outputs_of",
+    "read_outputs",
+    "stack_name",
+]
 
 DEFAULT_STACK = "lbench"
 TAG = "lbench:stack"  # on everything that is deployed; its value is the stack's name
@@ -58,9 +69,16 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
             wanted = ",".join(str(size) for size in sorted({*self.memory_mb, memory_mb}))
             raise InputError(
                 f"no function of {memory_mb} MB is deployed in {self.stack} ({self.region}; there are: {there}): "
-                f"run `lbench deploy --memory {wanted}`"
+                f"run {lbench_command('deploy', self.stack, self.region, f'--memory {wanted}', *self._own_named)}"
             )
         return function_name(self.stack, memory_mb)
+
+    @property
+    def _own_named(self) -> list[str]:
+        """Where a user's own workload is in the package: what has to be named, to pack the same again."""
+        if not any("@" in name for name in self.workloads):
+            return []
+        return [f"--workload {name.partition('@')[0]}" for name in self.workloads]
 
 
 def stack_name(base: str, arch: Architecture) -> str:
@@ -83,6 +101,19 @@ def function_name(stack: str, memory_mb: int) -> str:
     return f"{stack}-{memory_mb}"
 
 
+def lbench_command(name: str, stack: str, region: str, *options: str) -> str:
+    """`lbench deploy` or the like for just this stack, in backquotes, to be repeated as it stands."""
+    base = stack.removesuffix(_ARM)
+    where = [f"--stack {base}"] if base != DEFAULT_STACK else []
+    where += ["--arch arm64"] if stack != base else []
+    return f"`{' '.join(['lbench', name, *options, *where, f'--region {region}'])}`"
+
+
+def outputs_of(described: Mapping[str, Any]) -> dict[str, str]:
+    """A stack's outputs by their keys, from what CloudFormation says of it (`DescribeStacks`)."""
+    return {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", ())}
+
+
 def read_outputs(stack: str, region: str, outputs: Mapping[str, str]) -> Deployment:
     """A stack's outputs, by their keys, as a deployment.
 
@@ -92,7 +123,7 @@ def read_outputs(stack: str, region: str, outputs: Mapping[str, str]) -> Deploym
     if outputs.get("Format") != FORMAT:
         raise InputError(
             f"the stack {stack} in {region} is not one that this version of lbench has deployed: "
-            "run `lbench deploy` again, or name another with --stack"
+            f"run {lbench_command('deploy', stack, region)}, or name another with --stack"
         )
     try:
         return msgspec.convert(
@@ -115,5 +146,6 @@ def read_outputs(stack: str, region: str, outputs: Mapping[str, str]) -> Deploym
         )
     except (KeyError, ValueError) as error:  # msgspec.ValidationError is a ValueError
         raise InputError(
-            f"the outputs of the stack {stack} in {region} cannot be read ({error}): run `lbench deploy` again"
+            f"the outputs of the stack {stack} in {region} cannot be read ({error}): "
+            f"run {lbench_command('deploy', stack, region)}"
         ) from None

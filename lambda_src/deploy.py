@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 
 from lbench.config.aws import AwsError, aws_client
-from lbench.config.deployment import Deployment, read_outputs
+from lbench.config.deployment import Deployment, lbench_command, read_outputs
 from lbench.config.limits import limits
 from lbench.config.manifest import Manifest
 from lbench.errors import InputError
 from lbench.lambda_src.bucket import BucketGone, package_key, prune_packages, put_package
 from lbench.lambda_src.removing import remove_stack
-from lbench.lambda_src.stack import MADE, Pause, Say, Stack, Stacks, refuse_foreign, silent
+from lbench.lambda_src.stack import MADE, NO_REASON, Pause, Say, Stack, Stacks, refuse_foreign, silent
 from lbench.lambda_src.template import body, render
 
 __all__ = ["MOST_SIZES", "Chosen", "Deployed", "Package", "Wanted", "account_of", "choose", "deploy", "parameters"]
@@ -29,6 +29,7 @@ __all__ = ["MOST_SIZES", "Chosen", "Deployed", "Package", "Wanted", "account_of"
 MOST_SIZES = 20  # as many as fit into a template's 51,200 bytes
 _TURNS = 6  # looks at the stack, before it is given up that others leave it alone
 _DEFAULT_RETENTION_DAYS = 7
+_NOTHING_LEFT = "nothing of it is left"
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +191,11 @@ def _runs(stack: Stack | None, package: Package) -> bool:
     return stack is not None and stack.outputs.get("PackageDigest") == package.sha256
 
 
+def _listed(memory_mb: tuple[int, ...]) -> str:
+    """As the template's output has them."""
+    return ",".join(str(size) for size in memory_mb)
+
+
 class _Turn:
     """The two steps. Each returns None where somebody else has come in between: then look again."""
 
@@ -200,6 +206,7 @@ class _Turn:
         self._package = package
         self._owner = owner
         self._say = say
+        self._changed = False
 
     async def foundation(self, stack: Stack | None) -> Stack | None:
         """A stack with a bucket, that can be updated."""
@@ -213,21 +220,21 @@ class _Turn:
                 return None
             stack = await self._stacks.settled(made, f"waiting for the stack {name}")
             if stack is None or stack.status not in MADE:
-                failed = await self._failed(made, None, "nothing of it is left")
-                if stack is not None:  # caught before CloudFormation began to remove it
-                    await remove_stack(self._session, self._stacks, stack)
-                raise failed
+                why = await self._stacks.failure(made)
+                # Where it is there still, it was caught before CloudFormation began to remove it.
+                raise self._failed(why, _NOTHING_LEFT if stack is None else await self._clear_away(stack))
             return stack
         if stack.status == "UPDATE_ROLLBACK_FAILED":
             self._say(f"bringing the stack {name} back to where it was: an earlier change could not be undone")
             await self._stacks.resume_rollback(stack)
             after = await self._stacks.settled(stack.id, f"waiting for the stack {name}")
             if after is not None and after.status == "UPDATE_ROLLBACK_FAILED":
-                raise await self._failed(stack.id, None, "run `lbench destroy`, then deploy again")
+                destroy = lbench_command("destroy", name, region)
+                raise self._failed(await self._stacks.failure(stack.id), f"run {destroy}, then deploy again")
             return None
         if stack.status not in MADE:
             self._say(f"removing what an earlier attempt has left of the stack {name} ({stack.status})")
-            await remove_stack(self._session, self._stacks, stack)
+            await self._clear_away(stack)
             return None
         return stack
 
@@ -259,33 +266,42 @@ class _Turn:
         if token is None:
             return None
         if token == "":
-            return self._deployed(stack, changed=False, uploaded=uploaded)
+            return self._deployed(stack, uploaded=uploaded)
+        self._changed = True
         after = await self._stacks.settled(stack.id, f"deploying the functions of {sizes} MB")
         if after is None:
             return None
+        # What is seen may be the end of another machine's change, which came after ours.
         if after.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            if not _runs(after, package) or after.outputs.get("Memory") != _listed(chosen.memory_mb):
+                return None
             try:
                 await prune_packages(self._session, bucket, package.sha256)
             except BucketGone:
                 return None
-            return self._deployed(after, changed=True, uploaded=uploaded)
-        if after.has_functions:
-            raise await self._failed(stack.id, token, "what was deployed before is still there")
-        failed = await self._failed(stack.id, token, "nothing of it is left")
-        await remove_stack(self._session, self._stacks, after)
-        raise failed
+            return self._deployed(after, uploaded=uploaded)
+        why = await self._stacks.failure(stack.id, token)
+        if why is None:
+            return None
+        left = "what was deployed before is still there" if after.has_functions else await self._clear_away(after)
+        raise self._failed(why, left)
 
-    def _deployed(self, stack: Stack, *, changed: bool, uploaded: bool) -> Deployed:
+    async def _clear_away(self, stack: Stack) -> str:
+        """Remove what came of an attempt, unless another machine's is a success meanwhile; what is left, in words."""
+        gone = await remove_stack(self._session, self._stacks, stack, unless=lambda found: found.works)
+        return _NOTHING_LEFT if gone else "what another machine has deployed meanwhile is there"
+
+    def _deployed(self, stack: Stack, *, uploaded: bool) -> Deployed:
         deployment = read_outputs(stack.name, self._wanted.region, stack.outputs)
-        return Deployed(deployment=deployment, changed=changed, uploaded=uploaded)
+        return Deployed(deployment=deployment, changed=self._changed, uploaded=uploaded)
 
-    async def _failed(self, stack_id: str, token: str | None, left: str) -> AwsError:
-        why = await self._stacks.failure(stack_id, token)
-        why = why or "no reason was given; its events are in the CloudFormation console"
+    def _failed(self, why: str | None, left: str) -> AwsError:
+        why = why or NO_REASON
         return AwsError(f"{self._wanted.stack} could not be deployed in {self._wanted.region}: {why}; {left}")
 
     def _bucket_gone(self, stack: Stack) -> AwsError:
+        region = self._wanted.region
         return AwsError(
-            f"the bucket of the stack {stack.name} in {self._wanted.region} is gone, and was not removed by lbench: "
-            "run `lbench destroy`, then `lbench deploy`"
+            f"the bucket of the stack {stack.name} in {region} is gone, and was not removed by lbench: "
+            f"run {lbench_command('destroy', stack.name, region)}, then {lbench_command('deploy', stack.name, region)}"
         )

@@ -1,4 +1,4 @@
-"""Destroy: stacks, what is in their buckets, and whatever else carries their tag; then it is looked whether all has gone."""
+"""Destroy: stacks with what is in their buckets, then whatever still carries their tag."""
 
 from __future__ import annotations
 
@@ -6,22 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from lbench.config.aws import aws_client
 from lbench.lambda_src.leftovers import find_leftovers, remove_leftover
 from lbench.lambda_src.removing import remove_stack
-from lbench.lambda_src.stack import Pause, Say, Stack, Stacks, refuse_foreign, silent
+from lbench.lambda_src.stack import Pause, Say, Stack, Stacks, refuse_foreign, refuse_protected, silent
 
-__all__ = ["Destroyed", "destroy", "find_stacks", "find_stray"]
-
-
-class Destroyed(msgspec.Struct, frozen=True, kw_only=True):
-    """What has come of it."""
-
-    stacks: tuple[str, ...]  # removed
-    leftovers: tuple[str, ...]  # ARNs of what was left of them, and is removed too
-    left: tuple[str, ...]  # ARNs of what carries the tag still: of a kind that lbench does not deploy
+__all__ = ["find_stacks", "find_stray", "remove_stacks", "remove_stray"]
 
 
 async def find_stacks(session: Any, region: str, names: Sequence[str]) -> list[Stack]:
@@ -29,24 +19,32 @@ async def find_stacks(session: Any, region: str, names: Sequence[str]) -> list[S
 
     Raises:
         InputError: one of them is not lbench's.
+        AwsError: one of them is protected.
     """
     async with aws_client(session, "cloudformation") as client:
         stacks = Stacks(client, region)
         found = [stack for name in names if (stack := await stacks.find(name)) is not None]
     for stack in found:
         refuse_foreign(stack, region)
+        refuse_protected(stack, region)
     return found
 
 
-async def find_stray(session: Any, names: Sequence[str]) -> list[str]:
-    """The ARNs of what carries the tag of these names."""
-    return sorted({arn for name in names for arn in await find_leftovers(session, name)})
+async def find_stray(session: Any, region: str, names: Sequence[str]) -> list[str]:
+    """The ARNs of what carries the tag of these names without a stack: what a living one has made is no leftover."""
+    async with aws_client(session, "cloudformation") as client:
+        stacks = Stacks(client, region)
+        gone = [name for name in names if await stacks.find(name) is None]
+    return sorted({arn for name in gone for arn in await find_leftovers(session, name)})
 
 
-async def destroy(
+async def remove_stacks(
     session: Any, region: str, names: Sequence[str], *, say: Say = silent, pause: Pause = asyncio.sleep
-) -> Destroyed:
-    """Remove the stacks of these names, as far as there are any, and all that is left of them.
+) -> list[str]:
+    """Remove the stacks of these names, as far as there are any.
+
+    Returns:
+        the names of those that were there.
 
     Raises:
         InputError: a stack is not lbench's.
@@ -62,12 +60,13 @@ async def destroy(
             refuse_foreign(stack, region)
             await remove_stack(session, stacks, stack)
             removed.append(name)
-    leftovers, left = [], []
-    for name in names:
-        say(f"looking for anything left of {name}")
-        for arn in await find_leftovers(session, name):
-            if await remove_leftover(session, arn):
-                leftovers.append(arn)
-            else:
-                left.append(arn)
-    return Destroyed(stacks=tuple(removed), leftovers=tuple(leftovers), left=tuple(left))
+    return removed
+
+
+async def remove_stray(session: Any, arns: Sequence[str]) -> list[str]:
+    """Remove these.
+
+    Returns:
+        the ARNs of those that are left: of a kind that lbench does not deploy.
+    """
+    return [arn for arn in arns if not await remove_leftover(session, arn)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from lbench.config.limits import limits
 from lbench.config.manifest import read_manifest
 from lbench.errors import InputError
 from lbench.lambda_src.deploy import Package
+from lbench.workloads.dataset import file_digest
 
 __all__ = ["read_package"]
 
@@ -40,8 +40,7 @@ def read_package(path: Path, *, arch: str | None = None, python: str | None = No
     try:
         with zipfile.ZipFile(path) as archive:
             unzipped = sum(entry.file_size for entry in archive.infolist())
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_digest(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     most = limits().package_unzipped_max_bytes

@@ -27,6 +27,7 @@ from lbench.lambda_src.sizes import Part, check_size, part_sizes
 from lbench.lambda_src.targets import Target
 from lbench.lambda_src.wheels import Wheels, get_wheels
 from lbench.workloads import registry
+from lbench.workloads.dataset import file_digest
 from lbench.workloads.own.asking import files_of
 
 __all__ = ["BASE_REQUIREMENTS", "Built", "build"]
@@ -164,7 +165,7 @@ def _kept(path: Path, facts_path: Path) -> _Facts | None:
     """What is in the cache, if it is whole."""
     try:
         facts = msgspec.json.decode(facts_path.read_bytes(), type=_Facts)
-        return facts if _sha256(path) == facts.sha256 else None
+        return facts if file_digest(path) == facts.sha256 else None
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
 
@@ -186,7 +187,7 @@ def _make(
         if python is not None:
             compiling.compile_modules(root, _modules(owners), python)
         sizes = archive.write_zip(root, made / "package.zip")
-        facts = _Facts(sha256=_sha256(made / "package.zip"), manifest=manifest, parts=part_sizes(owners, sizes))
+        facts = _Facts(sha256=file_digest(made / "package.zip"), manifest=manifest, parts=part_sizes(owners, sizes))
         (made / "package.zip").replace(path)
         return facts
     finally:
@@ -204,11 +205,6 @@ def _modules(owners: Mapping[str, tuple[str, str]]) -> dict[str, list[str]]:
         if name.endswith(".py"):
             modules.setdefault(part, []).append(name)
     return modules
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _tidy(folder: Path) -> None:

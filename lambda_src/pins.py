@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import re
 from collections.abc import Iterable
 
-__all__ = ["canonical", "driver_versions"]
+from lbench.config.manifest import canonical_name
 
-
-def canonical(name: str) -> str:
-    """A distribution's name in the one form in which names can be compared (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+__all__ = ["driver_versions"]
 
 
 def driver_versions(names: Iterable[str]) -> dict[str, str]:
@@ -20,7 +16,7 @@ def driver_versions(names: Iterable[str]) -> dict[str, str]:
     Markers are not evaluated (they are the target's, not ours): one too many pins nothing.
     """
     found: dict[str, str] = {}
-    left = [canonical(name) for name in names]
+    left = [canonical_name(name) for name in names]
     while left:
         name = left.pop()
         if name in found:
@@ -32,7 +28,6 @@ def driver_versions(names: Iterable[str]) -> dict[str, str]:
         found[name] = distribution.version
         for requirement in distribution.requires or ():
             wanted, _, marker = requirement.partition(";")
-            required = re.match(r"[A-Za-z0-9._-]+", wanted.strip())
-            if required is not None and "extra ==" not in marker:
-                left.append(canonical(required[0]))
+            if "extra ==" not in marker:
+                left.append(canonical_name(wanted))
     return dict(sorted(found.items()))

@@ -16,10 +16,10 @@ import msgspec
 
 from lbench.config.aws import AwsError
 from lbench.config.aws_errors import reason_told
-from lbench.config.deployment import TAG
+from lbench.config.deployment import TAG, outputs_of
 from lbench.errors import InputError
 
-__all__ = ["MADE", "Pause", "Say", "Stack", "Stacks", "refuse_foreign", "silent"]
+__all__ = ["MADE", "NO_REASON", "Pause", "Say", "Stack", "Stacks", "refuse_foreign", "refuse_protected", "silent"]
 
 Say = Callable[[str], None]
 Pause = Callable[[float], Awaitable[None]]
@@ -30,6 +30,7 @@ _UNHURRIED_EACH_S = 5.0
 _HURRIED = 15  # looks, before they become rarer
 _LONGEST_S = 1800.0  # a function that is slow to go away takes minutes; nothing of ours takes half an hour
 _CANCELLED = ("Resource creation cancelled", "Resource update cancelled", "Resource deletion cancelled")
+NO_REASON = "no reason was given; its events are in the CloudFormation console"
 
 
 def silent(line: str) -> None:
@@ -48,6 +49,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Mapping[str, str]
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
+    protected: bool = False  # against being removed, by somebody who has switched that on
 
     @property
     def moving(self) -> bool:
@@ -63,6 +65,11 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     def has_functions(self) -> bool:
         """Whether there is more than the bucket."""
         return "Format" in self.outputs
+
+    @property
+    def works(self) -> bool:
+        """Whether somebody's deployment stands there: nobody but `destroy` takes that away."""
+        return self.has_functions and self.status in MADE
 
 
 class Stacks:
@@ -183,7 +190,7 @@ class Stacks:
         try:
             await self._client.delete_stack(StackName=stack.id, ClientRequestToken=_token())
         except ClientError as error:
-            if not _says(error, "cannot be deleted while"):
+            if not _says(error, "cannot be deleted while in status"):
                 raise
 
     async def bucket(self, stack: Stack) -> str | None:
@@ -197,23 +204,25 @@ class Stacks:
         return None
 
     async def failure(self, stack_id: str, token: str | None = None) -> str | None:
-        """Which resource was the first to fail in the stack's last operation, and why, in a line.
+        """Which resource was the first to fail in an operation on the stack, and why, in a line.
 
         Args:
             stack_id: its ID: the events of a stack that has gone are still there under it.
             token: of the operation; None: the last one.
 
         Returns:
-            None: no resource has failed in it.
+            None: it has not failed.
         """
         first = None
         ended = False
         async for page in self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id):
             for event in page["StackEvents"]:  # the newest first
-                if token is not None and event.get("ClientRequestToken", token) != token:
+                if token is not None and event.get("ClientRequestToken") != token:
                     continue
                 of_stack = event.get("PhysicalResourceId") == event["StackId"]
                 status, reason = event["ResourceStatus"], event.get("ResourceStatusReason", "")
+                if of_stack and first is None and ("ROLLBACK" in status or status.endswith("_FAILED")):
+                    first = NO_REASON
                 if of_stack and token is None and status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
                     ended = True  # the operation began here
                 elif status.endswith("_FAILED") and not of_stack and not reason.startswith(_CANCELLED):
@@ -221,6 +230,20 @@ class Stacks:
                 if ended:
                     return first
         return first
+
+
+def refuse_protected(stack: Stack, region: str) -> None:
+    """Before anything of it is removed: CloudFormation would not remove the stack.
+
+    Raises:
+        AwsError: its termination protection is on.
+    """
+    if stack.protected:
+        raise AwsError(
+            f"the stack {stack.name} in {region} is protected against removal, and nothing of it was removed: if it may go, "
+            "run `aws cloudformation update-termination-protection --no-enable-termination-protection "
+            f"--stack-name {stack.name} --region {region}`, then run this again"
+        )
 
 
 def refuse_foreign(stack: Stack, region: str) -> None:
@@ -261,7 +284,8 @@ def _stack(found: Mapping[str, Any]) -> Stack:
         reason=found.get("StackStatusReason"),
         created=found["CreationTime"],
         updated=found.get("LastUpdatedTime"),
-        outputs={one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())},
+        outputs=outputs_of(found),
         parameters={one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())},
         tags={one["Key"]: one["Value"] for one in found.get("Tags", ())},
+        protected=bool(found.get("EnableTerminationProtection")),
     )

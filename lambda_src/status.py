@@ -11,7 +11,7 @@ import msgspec
 
 from lbench._version import __version__
 from lbench.config.aws import aws_client
-from lbench.config.deployment import Deployment, read_outputs
+from lbench.config.deployment import Deployment, lbench_command, read_outputs
 from lbench.config.prices import rates
 from lbench.errors import InputError
 from lbench.lambda_src.bucket import BucketGone, stored_bytes
@@ -59,7 +59,8 @@ async def _status(session: Any, region: str, stack: Stack) -> Status:
         try:
             held = await stored_bytes(session, stack.outputs["Bucket"])
         except BucketGone:
-            note = "its bucket is gone, and was not removed by lbench: run `lbench destroy`, then `lbench deploy`"
+            commands = " then ".join(lbench_command(name, stack.name, region) for name in ("destroy", "deploy"))
+            note = f"its bucket is gone, and was not removed by lbench: run {commands}"
     if deployment is not None:
         logged = await _log_bytes(session, deployment.log_group)
     cost = idle_usd_month(region, held) if held is not None else None
@@ -85,16 +86,17 @@ def _deployment(region: str, stack: Stack) -> tuple[Deployment | None, str | Non
         return None, "it was not made by lbench"
     if stack.moving:
         return None, "it is being changed just now"
+    deploy, destroy = (lbench_command(name, stack.name, region) for name in ("deploy", "destroy"))
     if not stack.has_functions:
-        return None, "no functions are there: run `lbench deploy` to go on, or `lbench destroy`"
+        return None, f"no functions are there: run {deploy} to go on, or {destroy}"
     try:
         deployment = read_outputs(stack.name, region, stack.outputs)
     except InputError:
-        return None, "it was made by another version of lbench: run `lbench deploy`"
+        return None, f"it was made by another version of lbench: run {deploy}"
     if deployment.lbench_version != __version__:
         return (
             deployment,
-            f"it was made by lbench {deployment.lbench_version}, this is {__version__}: run `lbench deploy`",
+            f"it was made by lbench {deployment.lbench_version}, this is {__version__}: run {deploy}",
         )
     return deployment, None
 

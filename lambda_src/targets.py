@@ -30,6 +30,11 @@ class Target(msgspec.Struct, frozen=True):
         return f"Python {self.python} on {self.arch}"
 
     @property
+    def machine(self) -> str:
+        """Linux's name of the processor."""
+        return _MACHINES[self.arch]
+
+    @property
     def python_tag(self) -> str:
         """As in a wheel's name, "cp313"."""
         return "cp" + self.python.replace(".", "")
@@ -41,7 +46,7 @@ class Target(msgspec.Struct, frozen=True):
         All of them must be asked for: pip takes the given ones literally, and one old tag alone finds only
         old versions, without a word.
         """
-        machine = _MACHINES[self.arch]
+        machine = self.machine
         newest = int(limits().glibc.partition(".")[2])
         tags = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, _OLDEST_GLIBC[machine] - 1, -1)]
         legacy = [f"{name}_{machine}" for name, minor in _LEGACY.items() if minor >= _OLDEST_GLIBC[machine]]

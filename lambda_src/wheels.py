@@ -18,12 +18,16 @@ from pathlib import Path
 import msgspec
 
 from lbench.config.folders import cache_folder
+from lbench.config.manifest import canonical_name
 from lbench.errors import InputError, LbenchError
-from lbench.lambda_src.pins import canonical, driver_versions
+from lbench.lambda_src.pins import driver_versions
+from lbench.lambda_src.required import needs, unmet
 from lbench.lambda_src.targets import Target
+from lbench.workloads.dataset import file_digest
 
 __all__ = ["Wheel", "Wheels", "get_wheels"]
 
+_FORMAT = 2  # of a folder: what was found in another way is not taken
 _LIST = "wheels.json"  # written last: a folder without it is half made
 _MISSING = re.compile(r"(?:No matching distribution found for|satisfies the requirement) ([A-Za-z0-9._-]+)")
 _NO_NETWORK = re.compile(
@@ -63,13 +67,15 @@ def get_wheels(requirements: Iterable[str], target: Target, say: Callable[[str],
         InputError: the target has no wheel of a package, there is no network, or pip is missing.
         LbenchError: the cache cannot be written.
     """
-    wanted = sorted(set(requirements))
+    for requirement in (requirements := list(requirements)):
+        _name(requirement)
+    wanted = sorted({str(need) for need in needs(requirements, target)})
     names = [_name(requirement) for requirement in wanted]
     pins = driver_versions(names)
     for requirement, name in zip(wanted, names, strict=True):
         if requirement.strip() != name:
             pins.pop(name, None)  # whoever asks for a version gets that one
-    asked = msgspec.json.encode([wanted, sorted(pins.items()), target.python, target.arch, target.platforms])
+    asked = msgspec.json.encode([_FORMAT, wanted, sorted(pins.items()), target.python, target.arch, target.platforms])
     folder = cache_folder("packages") / "wheels" / hashlib.sha256(asked).hexdigest()[:32]
     try:
         listed = _kept(folder)
@@ -88,14 +94,14 @@ def _name(requirement: str) -> str:
     found = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", requirement.strip())
     if found is None:  # pip would take it for an option, a path or an address
         raise InputError(f"requirement {requirement!r}: write a package's name, as in numpy or numpy>=2.1")
-    return canonical(found[0])
+    return canonical_name(found[0])
 
 
 def _kept(folder: Path) -> _Listed | None:
     """What the folder holds, if it is whole."""
     try:
         listed = msgspec.json.decode((folder / _LIST).read_bytes(), type=_Listed)
-        return listed if all(_sha256(folder / wheel.file) == wheel.sha256 for wheel in listed.wheels) else None
+        return listed if all(file_digest(folder / wheel.file) == wheel.sha256 for wheel in listed.wheels) else None
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
 
@@ -104,7 +110,7 @@ def _fetch(wanted: list[str], pins: Mapping[str, str], target: Target, folder: P
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=".downloading-", dir=folder.parent))
     try:
-        _download(wanted, dict(pins), target, made)
+        _download_all(wanted, pins, target, made)
         listed = _Listed(tuple(sorted((_checked(path, target) for path in made.iterdir()), key=lambda one: one.name)))
         (made / _LIST).write_bytes(msgspec.json.encode(listed))
         shutil.rmtree(folder, ignore_errors=True)  # a damaged one
@@ -117,6 +123,20 @@ def _fetch(wanted: list[str], pins: Mapping[str, str], target: Target, folder: P
         return listed
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _download_all(wanted: list[str], pins: Mapping[str, str], target: Target, folder: Path) -> None:
+    """All that the target needs. Pip looks at markers with this machine's eyes, and leaves out what only the target needs:
+    that is asked for by name, until nothing is missing.
+    """
+    while True:
+        _download(wanted, dict(pins), target, folder)
+        more = sorted(set(unmet(folder.iterdir(), wanted, target)) - set(wanted))
+        if not more:
+            return
+        wanted = [*wanted, *more]
+        for path in folder.iterdir():
+            path.unlink()  # another version may be taken now
 
 
 def _download(wanted: list[str], pins: dict[str, str], target: Target, folder: Path) -> None:
@@ -132,7 +152,7 @@ def _download(wanted: list[str], pins: dict[str, str], target: Target, folder: P
                 "this Python has no pip to download with: run `python -m ensurepip`, or install pip into it"
             )
         missing = _MISSING.search(problem)
-        name = canonical(missing[1]) if missing is not None else None
+        name = canonical_name(missing[1]) if missing is not None else None
         if name is not None and name in pins:
             del pins[name]
         elif name is not None:
@@ -178,12 +198,7 @@ def _checked(path: Path, target: Target) -> Wheel:
         raise InputError(
             f"pip has downloaded {path.name}, which does not run on {target}: see `python -m pip config list`"
         )
-    return Wheel(canonical(parts[0]), parts[1], path.name, _sha256(path))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return Wheel(canonical_name(parts[0]), parts[1], path.name, file_digest(path))
 
 
 def _differences(wheels: Iterable[Wheel], pins: Mapping[str, str], target: Target) -> Iterable[str]:

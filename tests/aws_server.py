@@ -213,7 +213,10 @@ class AwsServer:
             else:
                 answer = self._state(request)
             if answer is None:
-                return self._forward(request, environ, start_response)
+                body = self._forward(request, environ, start_response)
+                _sign_events(request)
+                return body
+            _sign_events(request)
         start_response(
             f"{answer.status} -", [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
         )
@@ -292,6 +295,16 @@ class AwsServer:
                 stack.status = changes[request.operation]
         start_response(*told[0])
         return [body]
+
+
+def _sign_events(request: Request) -> None:
+    """An operation's events carry the token that its request has; moto's carry none."""
+    token = request.params.get("ClientRequestToken")
+    if token is not None:
+        backend = cloudformation_backends[ACCOUNT][REGION]
+        for stack in (*backend.stacks.values(), *backend.deleted_stacks.values()):
+            for one in stack.events:
+                one.client_request_token = one.client_request_token or token
 
 
 def _request(environ: dict[str, Any]) -> Request:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from lbench.config.manifest import Manifest, canonical_name, host_architecture, 
 from lbench.config.pythons import find_python
 from lbench.errors import BackendError, InputError
 from lbench.workloads import registry
+from lbench.workloads.dataset import file_digest
 
 __all__ = ["Packaged", "look_at_package", "open_package", "why_not_here"]
 
@@ -40,6 +41,8 @@ class Packaged(msgspec.Struct, frozen=True):
 
 def why_not_here(manifest: Manifest) -> str | None:
     """Why a package cannot be run on this machine; None: it can."""
+    if sys.platform != "linux":
+        return "its libraries are made for Linux, and this machine runs another system"
     if manifest.arch != host_architecture():
         return f"it is for {manifest.arch}, and this machine is {host_architecture() or 'neither x86_64 nor arm64'}"
     if find_python(manifest.python) is None:
@@ -59,7 +62,10 @@ def look_at_package(path: str, workload: str | None) -> Manifest:
     manifest = read_manifest(file)
     reason = why_not_here(manifest)
     if reason is not None:
-        raise InputError(f"{path} cannot run here: {reason}; make another with `lbench package --python --arch`")
+        remedy = "make another with `lbench package --python --arch`"
+        if sys.platform != "linux":
+            remedy = "run it on Linux, or -b emulated without package=, with the libraries of this machine"
+        raise InputError(f"{path} cannot run here: {reason}; {remedy}")
     if workload is not None:
         described = registry.describe(workload)
         again = f"make it again with `lbench package --workload {workload}`"
@@ -87,9 +93,7 @@ def open_package(path: str) -> Packaged:
     assert python is not None
     try:
         file = Path(path).resolve()
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        return Packaged(file, digest, manifest, python.executable, (str(_runtime_folder(manifest.python)),))
+        return Packaged(file, file_digest(file), manifest, python.executable, (str(_runtime_folder(manifest.python)),))
     except OSError as error:
         raise BackendError(f"{path} cannot be prepared ({error.strerror}): is there room in the cache?") from None
 

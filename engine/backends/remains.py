@@ -16,7 +16,7 @@ import msgspec
 
 from lbench.config.aws import aws_client, aws_session
 from lbench.config.aws_errors import AwsError
-from lbench.config.deployment import TEMPORARY, read_outputs
+from lbench.config.deployment import TEMPORARY, outputs_of, read_outputs
 from lbench.config.folders import sessions_folder
 from lbench.engine.backends.cold_forcing import put_back
 from lbench.engine.backends.forced import Forced, forget, is_held, records
@@ -97,8 +97,7 @@ async def _objects(stack: str, region: str, prefixes: set[str]) -> list[Remain]:
     session = aws_session(region)
     async with aws_client(session, "cloudformation") as client:
         described = await client.describe_stacks(StackName=stack)
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Stacks"][0].get("Outputs", [])}
-    bucket = read_outputs(stack, region, outputs).bucket
+    bucket = read_outputs(stack, region, outputs_of(described["Stacks"][0])).bucket
     found = []
     async with aws_client(session, "s3") as client:
         for prefix in sorted(prefixes):

@@ -8,7 +8,7 @@ import msgspec
 
 from lbench._version import __version__
 from lbench.config.aws import aws_client, aws_session
-from lbench.config.deployment import Deployment, read_outputs, stack_name
+from lbench.config.deployment import Deployment, lbench_command, outputs_of, read_outputs, stack_name
 from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.scale import Chosen, choose_concurrency, read_quota
 from lbench.engine.backends.settings import AwsSettings
@@ -43,18 +43,20 @@ async def find_deployment(session: Any, stack: str, region: str) -> Deployment:
                 raise
             found = []
     if not found or found[0]["StackStatus"] == "DELETE_COMPLETE":
-        arm = " --arch arm64" if stack.endswith("-arm64") else ""
         raise InputError(
-            f"nothing is deployed as {stack} in {region}: run `lbench deploy{arm}`, or name another with --region or stack="
+            f"nothing is deployed as {stack} in {region}: run {lbench_command('deploy', stack, region)}, "
+            "or name another with --region or stack="
         )
     status = found[0]["StackStatus"]
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in found[0].get("Outputs", ())}
+    outputs = outputs_of(found[0])
     if status.endswith("_IN_PROGRESS"):
         raise InputError(
             f"the stack {stack} in {region} is being changed ({status}): wait until `lbench status` is quiet"
         )
     if "Format" not in outputs or status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
-        raise InputError(f"the stack {stack} in {region} is not whole ({status}): run `lbench deploy` again")
+        raise InputError(
+            f"the stack {stack} in {region} is not whole ({status}): run {lbench_command('deploy', stack, region)}"
+        )
     return read_outputs(stack, region, outputs)
 
 
@@ -81,7 +83,8 @@ async def survey(
     where = f"the stack {stack} in {region}"
     if deployment.lbench_version != __version__:
         raise InputError(
-            f"{where} was deployed by lbench {deployment.lbench_version}, and this is {__version__}: run `lbench deploy`"
+            f"{where} was deployed by lbench {deployment.lbench_version}, and this is {__version__}: "
+            f"run {lbench_command('deploy', stack, region)}"
         )
     described = registry.describe(workload)
     if described.packed not in deployment.workloads:
@@ -89,12 +92,14 @@ async def survey(
         other = any(name.partition("@")[0] == described.name for name in deployment.workloads)
         what = f"another version of {described.name}" if other else there
         # By its short name: what runs is a copy in the cache, whose path is nobody's business.
-        raise InputError(f"the package in {where} was made for {what}: run `lbench deploy --workload {described.name}`")
+        again = lbench_command("deploy", stack, region, f"--workload {described.name}")
+        raise InputError(f"the package in {where} was made for {what}: run {again}")
     if timeout_s > deployment.timeout_s:
         raise InputError(
             f"--timeout {timeout_s:g}: the functions of {stack} end after {deployment.timeout_s} s: ask for at most that"
         )
     if settings.transport == "http-api" and deployment.http_api is None:
-        raise InputError(f"{where} has no HTTP API: run `lbench deploy --http-api`, or use --transport direct")
+        again = lbench_command("deploy", stack, region, "--http-api")
+        raise InputError(f"{where} has no HTTP API: run {again}, or use --transport direct")
     quota = await read_quota(session, region, function)
     return Survey(deployment, function, choose_concurrency(quota, settings.concurrency, tasks, region, sharers))

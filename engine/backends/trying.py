@@ -6,6 +6,7 @@ What is missing from a package, or does not load, is found here in seconds, and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -37,7 +38,7 @@ async def try_package(path: Path) -> str | None:
 
     Raises:
         InputError: the file is no package.
-        BackendError: a task failed, or the emulator cannot be started; the message has the task's own error.
+        BackendError: a task failed; the message has the task's own error.
     """
     manifest = await asyncio.to_thread(read_manifest, path)
     reason = why_not_here(manifest)
@@ -46,9 +47,13 @@ async def try_package(path: Path) -> str | None:
     settings = EmulatedSettings(package=str(path), concurrency=1, memory=_MEMORY_MB)
     folder = Path(tempfile.mkdtemp(prefix="lbench-try-"))
     try:
-        async with open_emulated(
-            settings, usable_cores=machine.usable_cores(), memory_bytes=machine.memory_bytes()
-        ) as backend:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                backend = await stack.enter_async_context(
+                    open_emulated(settings, usable_cores=machine.usable_cores(), memory_bytes=machine.memory_bytes())
+                )
+            except BackendError as error:  # of this machine: no task was asked for yet
+                return str(error)
             for number, name in enumerate(manifest.workloads):
                 own = manifest.own.get(name)
                 known = name if own is None else pinned_name(own.digest, own.file, own.function)

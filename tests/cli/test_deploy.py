@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import signal
 import socket
 import subprocess
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,11 @@ from click.testing import CliRunner, Result
 from lbench._version import __version__
 from lbench.cli.main import command
 from lbench.config.manifest import MANIFEST, Manifest
+from lbench.lambda_src.given import read_package
+from lbench.lambda_src.package import Built
+from lbench.lambda_src.policy import caller_policy
+from lbench.lambda_src.targets import Target, choose_target
+from lbench.workloads import registry
 
 Lbench = Callable[..., "subprocess.CompletedProcess[str]"]
 DEPLOY = ("deploy", "--package", "small.zip")
@@ -61,7 +67,7 @@ def told(result: Result) -> str:
 
 def test_deploy_status_destroy(run: Callable[..., Result], aws: Any) -> None:
     nothing = run("status")
-    assert nothing.exit_code == 0 and "`lbench deploy` makes one" in nothing.stdout
+    assert nothing.exit_code == 0 and "`lbench deploy --region us-east-1` makes one" in nothing.stdout
     made = run(*DEPLOY, "--memory", "1769,3008", "--http-api")
     assert made.exit_code == 0, made.output
     assert "lbench in us-east-1 deployed: lbench-1769, lbench-3008 (Python 3.14 on x86_64)" in made.stdout
@@ -70,6 +76,7 @@ def test_deploy_status_destroy(run: Callable[..., Result], aws: Any) -> None:
     assert "was deployed already, and is as it was: lbench-1769, lbench-3008" in again.stdout
     status = run("status")
     assert "UPDATE_COMPLETE" in status.stdout and "1,769, 3,008" in status.stdout and __version__ in status.stdout
+    assert "in the logs" in CliRunner().invoke(command, ["status"], prog_name="lbench", env={"COLUMNS": "160"}).stdout
     (one,) = json.loads(run("status", "--json").stdout)
     assert one["deployment"]["memory_mb"] == [1769, 3008] and one["note"] is None
     assert one["idle_usd_month"] == "0.000000" and one["bucket_bytes"] == Path("small.zip").stat().st_size
@@ -78,7 +85,45 @@ def test_deploy_status_destroy(run: Callable[..., Result], aws: Any) -> None:
     gone = run("destroy", "--yes")
     assert gone.exit_code == 0 and "lbench removed from us-east-1: nothing is left" in gone.stdout
     assert not any(aws.contents().values())
-    assert run("destroy").exit_code == 0  # there is nothing to ask about
+    nothing = run("destroy")  # there is nothing to ask about
+    assert (
+        nothing.exit_code == 0
+        and "no lbench-arm64 in us-east-1 (deployed elsewhere? name it with --region)" in nothing.stdout
+    )
+
+
+@pytest.mark.parametrize("base", ["lbench", "mine"])
+def test_the_policy_lets_every_command_look_at_the_stacks_of_both_processors(
+    run: Callable[..., Result], aws: Any, aws_server: ModuleType, base: str
+) -> None:
+    """AWS denies a caller before it says that there is no such stack."""
+    (allowed,) = (
+        one
+        for one in caller_policy(base, "us-east-1", account=aws_server.ACCOUNT)["Statement"]
+        if one["Sid"] == "Stack"
+    )
+
+    def iam(request: Any) -> Any:
+        if request.service != "cloudformation":
+            return None
+        name, action = request.params["StackName"], f"cloudformation:{request.operation}"
+        arn = (
+            name if name.startswith("arn:") else f"arn:aws:cloudformation:us-east-1:{aws_server.ACCOUNT}:stack/{name}/1"
+        )
+        if action in allowed["Action"] and any(fnmatch.fnmatch(arn, one) for one in allowed["Resource"]):
+            return None
+        return aws_server.refusal(
+            "AccessDenied", f"User: u is not authorized to perform: {action} on resource: {arn}", 403
+        )
+
+    aws.rule(iam)
+    for line in (DEPLOY, ("status",), DEPLOY, ("destroy", "--yes"), ("status",)):
+        done = run(*line, "--stack", base)
+        assert done.exit_code == 0, done.output
+    assert {request.params["StackName"] for request in aws.calls if request.operation == "DescribeStacks"} > {
+        base,
+        f"{base}-arm64",
+    }
 
 
 def test_both_processors_have_stacks_of_their_own(run: Callable[..., Result], aws: Any, home: Path) -> None:
@@ -95,27 +140,99 @@ def test_a_stack_of_another_version_says_so(run: Callable[..., Result], aws: Any
     outputs = aws.stack("lbench").output_map
     assert outputs["Version"].value == __version__
     outputs["Version"].value = "0.0.1"
-    assert f"it was made by lbench 0.0.1, this is {__version__}: run `lbench deploy`" in run("status").stdout
+    assert (
+        f"it was made by lbench 0.0.1, this is {__version__}: run `lbench deploy --region us-east-1`"
+        in run("status").stdout
+    )
     outputs["Format"].value = "0"
-    assert "it was made by another version of lbench: run `lbench deploy`" in run("status").stdout
+    assert "it was made by another version of lbench: run `lbench deploy --region us-east-1`" in run("status").stdout
 
 
 def test_the_bare_bucket_of_a_deployment_that_was_broken_off_is_told_of(run: Callable[..., Result], aws: Any) -> None:
     run(*DEPLOY)
     del aws.stack("lbench").output_map._output_json_map["Format"]
-    assert "no functions are there: run `lbench deploy` to go on, or `lbench destroy`" in run("status").stdout
+    assert (
+        "no functions are there: run `lbench deploy --region us-east-1` to go on, or `lbench destroy --region us-east-1`"
+        in run("status").stdout
+    )
 
 
-def test_a_dry_run_asks_nobody_and_says_everything(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_without_credentials_says_everything_as_for_a_new_stack(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     plan = run(*DEPLOY, "--dry-run", "--memory", "512,1024", "--stack", "mine", "--region", "eu-west-1", "--http-api")
     assert plan.exit_code == 0, plan.output
+    assert "as for a new stack, for it could not be looked at: no AWS credentials" in plan.stdout
     assert "mine-512, mine-1024" in plan.stdout and "at rest: " in plan.stdout
     _, parameters, template, policy = plan.stdout.split("\n# ")
     assert json.loads(parameters.partition("\n")[2])["HttpApi"] == "yes"
     assert "Function512" in json.loads(template.partition("\n")[2])["Resources"]
     assert "arn:aws:lambda:eu-west-1:*:function:mine-*" in policy and json.loads(policy.partition("\n")[2])["Version"]
+
+
+def test_a_dry_run_plans_from_what_is_deployed_and_changes_nothing(run: Callable[..., Result], aws: Any) -> None:
+    assert "lbench in us-east-1, a new one\n" in run(*DEPLOY, "--dry-run").stdout
+    run(*DEPLOY, "--memory", "512,1769", "--http-api", "--retention-days", "30")
+    before = len(aws.calls)
+    plan = run(*DEPLOY, "--dry-run", "--memory", "1769,3008").stdout
+    assert "lbench in us-east-1, which is there (UPDATE_COMPLETE): what is not said stays as it is deployed" in plan
+    assert "functions lbench-1769, lbench-3008: " in plan and "removed   lbench-512\n" in plan
+    assert "kept for 30 days" in plan and "front     an HTTP API" in plan and '"execute-api:Invoke"' in plan
+    assert {request.operation for request in aws.calls[before:]} == {"DescribeStacks"}
+
+
+@pytest.fixture
+def packed(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
+    """For which Python and workloads a package was made."""
+    asked: list[tuple[str, list[str]]] = []
+
+    def build(target: Target, workloads: Iterable[str] | None, **_: Any) -> Built:
+        names = list(registry.names() if workloads is None else workloads)
+        asked.append((target.python, names))
+        make_package(home / "built.zip", python=target.python, workloads=tuple(names))
+        made = read_package(home / "built.zip")
+        return Built(
+            path=made.path,
+            sha256=made.sha256,
+            zipped_bytes=made.zipped_bytes,
+            manifest=made.manifest,
+            parts=(),
+            warnings=(),
+            cached=False,
+        )
+
+    monkeypatch.setattr("lbench.lambda_src.package.build", build)
+    monkeypatch.setattr("lbench.engine.backends.packaged.find_python", lambda minor: None)  # nothing is tried
+    return asked
+
+
+def test_python_and_workloads_that_are_not_said_stay_as_they_are_deployed(
+    run: Callable[..., Result], aws: Any, packed: list[tuple[str, list[str]]]
+) -> None:
+    for line, made in (
+        ((), (choose_target().python, list(registry.names()))),
+        (("--python", "3.14", "--workload", "kmeans", "--workload", "probe"), ("3.14", ["kmeans", "probe"])),
+        (("--memory", "1769,3008"), ("3.14", ["kmeans", "probe"])),
+        (("--python", "3.12"), ("3.12", ["kmeans", "probe"])),
+        (("--workload", "mandelbrot"), ("3.12", ["mandelbrot"])),
+    ):
+        done = run("deploy", *line)
+        assert done.exit_code == 0, done.output
+        assert packed[-1] == made
+    assert aws.contents()["functions"] == ["lbench-1769", "lbench-3008"]
+
+
+def test_a_workload_of_a_file_is_never_replaced_by_saying_nothing_of_it(
+    run: Callable[..., Result], aws: Any, home: Path, packed: list[tuple[str, list[str]]]
+) -> None:
+    make_package(home / "mine.zip", workloads=("mine.py:job@0123456789ab",))
+    assert run("deploy", "--package", "mine.zip").exit_code == 0
+    digest = aws.stack("lbench").stack_parameters["PackageDigest"]
+    line = told(run("deploy", "--memory", "512"))
+    assert "lbench in us-east-1 runs your mine.py:job" in line and "as in --workload ./mine.py:job" in line
+    assert not packed and aws.stack("lbench").stack_parameters["PackageDigest"] == digest
 
 
 @pytest.mark.parametrize(
@@ -250,7 +367,9 @@ def test_broken_off_by_a_signal_it_says_how_to_go_on(
         if "waiting for the stack lbench" in line:
             break
     process.send_signal(number)
-    assert "broken off: what AWS has begun goes on by itself; run `lbench deploy`" in process.stderr.read()
+    assert (
+        "broken off: what AWS has begun goes on by itself; run the same command again to go on" in process.stderr.read()
+    )
     assert process.wait() == code
     aws.finish()
     assert "lbench in us-east-1 deployed" in run(*DEPLOY).stdout
@@ -265,21 +384,28 @@ def test_destroy_asks_on_a_terminal(run: Callable[..., Result], aws: Any, monkey
             patch.setattr("lbench.cli.destroy._asks_somebody", lambda: True)
             asked = CliRunner().invoke(command, ["destroy"], input=answer, prog_name="lbench")
         assert asked.exit_code == code
-        assert "lbench in us-east-1, a moment old: functions of 1769 MB, its bucket with all" in asked.stderr
+        assert "lbench, a moment old: functions of 1769 MB, its bucket with all" in asked.stderr
+        assert "Remove it from account 123456789012 in us-east-1?" in asked.stderr
         assert len(aws.contents()["stacks"]) == left
 
 
-def test_destroy_asks_about_what_is_left_without_a_stack_too(
-    run: Callable[..., Result], aws: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stack", [True, False])
+def test_destroy_asks_about_what_is_left_of_a_stack_apart(
+    run: Callable[..., Result], aws: Any, monkeypatch: pytest.MonkeyPatch, stack: bool
 ) -> None:
     import boto3
 
     from lbench.config.deployment import TAG
 
+    if stack:
+        run(*DEPLOY)
     boto3.client("logs").create_log_group(logGroupName="stray", tags={TAG: "lbench"})
     assert "add --yes" in told(run("destroy"))
-    assert aws.contents()["logs"] == ["stray"]
+    assert "stray" in aws.contents()["logs"]
     monkeypatch.setattr("lbench.cli.destroy._asks_somebody", lambda: True)
+    asked = CliRunner().invoke(command, ["destroy"], input="y\nn\n" if stack else "n\n", prog_name="lbench")
+    assert asked.exit_code == 130 and "log-group:stray carries the tag of a stack that has gone" in asked.stderr
+    assert aws.contents()["logs"] == ["stray"] and aws.contents()["stacks"] == []
     asked = CliRunner().invoke(command, ["destroy"], input="y\n", prog_name="lbench")
-    assert asked.exit_code == 0 and "log-group:stray carries the tag of a stack that has gone" in asked.stderr
+    assert asked.exit_code == 0 and "log-group:stray\n" in asked.stdout
     assert aws.contents()["logs"] == []

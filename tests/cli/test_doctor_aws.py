@@ -138,9 +138,9 @@ OUTPUTS = {
     ("change", "verdict", "said"),
     [
         ({}, "good", f"lbench {__version__}, package abababababab, functions of 1,769, 3,008 MB"),
-        ({"outputs": OUTPUTS | {"Version": "0.0.1"}}, "weak", "run `lbench deploy`"),
-        ({"outputs": OUTPUTS | {"Format": "9"}}, "bad", "run `lbench deploy` again"),
-        ({"outputs": {}}, "bad", "to go on, or `lbench destroy`"),
+        ({"outputs": OUTPUTS | {"Version": "0.0.1"}}, "weak", "run `lbench deploy --region us-east-1`"),
+        ({"outputs": OUTPUTS | {"Format": "9"}}, "bad", "run `lbench deploy --region us-east-1`, or"),
+        ({"outputs": {}}, "bad", "to go on, or `lbench destroy --region us-east-1`"),
         ({"tags": {}}, "bad", "not made by lbench"),
         ({"status": "UPDATE_IN_PROGRESS"}, "weak", "wait until that has ended"),
     ],

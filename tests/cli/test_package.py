@@ -44,6 +44,7 @@ def test_it_writes_the_zip_and_tells_sizes_against_the_limits(lbench: Lbench, ho
     with zipfile.ZipFile(home / "out.zip") as archive:
         assert "lbench/lambda_src/handler.py" in archive.namelist()
     assert "250.0 MiB" in done.stdout and "50.0 MiB" in done.stdout
+    assert "deploy uploads it through S3\n" in done.stdout
     assert "numpy" in done.stdout and done.stdout.endswith("out.zip\n")
     again = lbench(*PACK)  # kept, and named by what is in it
     assert again.returncode == 0 and not again.stderr

@@ -65,7 +65,7 @@ def test_an_audit_replaces_what_was_estimated(aws_lambda: Any) -> None:
 def test_what_cannot_run_is_one_line_and_exit_code_2_and_nothing_is_recorded(aws_lambda: Any) -> None:
     missing = lbench("run", "probe", "-b", "lambda", "--yes")
     assert missing.returncode == 2
-    assert "nothing is deployed as lbench in us-east-1: run `lbench deploy`" in missing.stderr
+    assert "nothing is deployed as lbench in us-east-1: run `lbench deploy --region us-east-1`" in missing.stderr
     aws_lambda.deploy()
     aws_lambda.quota = 10
     much = lbench("run", "probe", "-b", "lambda", "--concurrency", "11", "--yes")

@@ -21,8 +21,10 @@ from lbench.config.aws import AwsError, aws_session
 from lbench.config.deployment import TAG, read_outputs
 from lbench.config.manifest import MANIFEST, Manifest
 from lbench.errors import InputError
+from lbench.lambda_src.bucket import empty_bucket
 from lbench.lambda_src.deploy import Deployed, Package, Wanted, deploy
-from lbench.lambda_src.destroy import Destroyed, destroy
+from lbench.lambda_src.destroy import find_stray, remove_stacks, remove_stray
+from lbench.lambda_src.stack import Pause
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -62,13 +64,18 @@ def wanted(**changes: Any) -> Wanted:
     return Wanted(**({"stack": "lbench", "region": REGION, "default_memory_mb": 1769} | changes))
 
 
-async def deploy_it(package: Package, *, said: list[str] | None = None, **changes: Any) -> Deployed:
+async def deploy_it(
+    package: Package, *, said: list[str] | None = None, pause: Pause = no_pause, **changes: Any
+) -> Deployed:
     say = (said if said is not None else []).append
-    return await deploy(aws_session(REGION), wanted(**changes), package, owner=ACCOUNT, say=say, pause=no_pause)
+    return await deploy(aws_session(REGION), wanted(**changes), package, owner=ACCOUNT, say=say, pause=pause)
 
 
-async def destroy_it(*names: str) -> Destroyed:
-    return await destroy(aws_session(REGION), REGION, names or ("lbench",), pause=no_pause)
+async def destroy_it() -> list[str]:
+    session = aws_session(REGION)
+    removed = await remove_stacks(session, REGION, ["lbench"], pause=no_pause)
+    await remove_stray(session, await find_stray(session, REGION, ["lbench"]))
+    return removed
 
 
 def client(service: str) -> Any:
@@ -99,7 +106,9 @@ async def test_a_first_deployment_makes_all_that_its_outputs_tell_of(aws: Any, p
     tagged = client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": TAG, "Values": ["lbench"]}])
     kinds = {item["ResourceARN"].split(":")[2] for item in tagged["ResourceTagMappingList"]}
     assert {"lambda", "logs", "s3"} <= kinds
-    assert await destroy_it() == Destroyed(stacks=("lbench",), leftovers=(), left=())
+    assert await find_stray(aws_session(REGION), REGION, ["lbench"]) == []  # what a stack has made is no leftover
+    assert await destroy_it() == ["lbench"]
+    assert await find_stray(aws_session(REGION), REGION, ["lbench"]) == []
     assert aws.contents() == EMPTY
 
 
@@ -146,7 +155,9 @@ async def test_memory_sizes_are_those_that_were_asked_for_last(aws: Any, package
     assert aws.contents()["functions"] == ["lbench-3008", "lbench-512"]
     there = (await deploy_it(package("b"))).deployment
     assert there.memory_mb == (512, 3008)
-    with pytest.raises(InputError, match=r"no function of 1769 MB .*run `lbench deploy --memory 512,1769,3008`"):
+    with pytest.raises(
+        InputError, match=r"no function of 1769 MB .*run `lbench deploy --memory 512,1769,3008 --region us-east-1`"
+    ):
         there.function(1769)
 
 
@@ -211,7 +222,7 @@ async def test_states_that_pass_are_waited_for(aws: Any, package: Callable[..., 
     made = await deploy_it(package(), said=said)
     assert made.deployment.memory_mb == (1769,)
     assert "waiting for the stack lbench" in said and "deploying the functions of 1,769 MB" in said
-    assert (await destroy_it()).stacks == ("lbench",)
+    assert await destroy_it() == ["lbench"]
     assert aws.contents() == EMPTY
 
 
@@ -222,6 +233,72 @@ async def test_machines_that_deploy_at_once_take_turns(aws: Any, package: Callab
     last = read_outputs("lbench", REGION, _outputs())
     assert last.package_digest in {package("a").sha256, package("b").sha256}
     assert aws.contents()["functions"] == ["lbench-1769"]
+
+
+async def test_a_first_deployment_that_fails_leaves_what_another_machine_has_deployed_meanwhile(
+    aws: Any, package: Callable[..., Package], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.roll_back_updates("Function10240", "AWS::Lambda::Function", "MemorySize must be at most 3008")
+
+    async def just_then(session: Any, bucket: str) -> None:
+        aws.forget_rules()
+        await deploy_it(package("b"), memory_mb=(1769,))
+        await empty_bucket(session, bucket)
+
+    monkeypatch.setattr("lbench.lambda_src.removing.empty_bucket", just_then)
+    with pytest.raises(AwsError, match="at most 3008; what another machine has deployed meanwhile is there"):
+        await deploy_it(package("a"), memory_mb=(10240,))
+    assert aws.contents()["functions"] == ["lbench-1769"]
+
+
+async def test_another_machines_success_is_not_told_as_ones_own(aws: Any, package: Callable[..., Package]) -> None:
+    await deploy_it(package("first"), memory_mb=(512,))
+    aws.looks = 1
+
+    async def just_then(seconds: float) -> None:
+        if aws.looks:
+            aws.finish()
+            await deploy_it(package("b"), memory_mb=(3008,))
+
+    made = await deploy_it(package("a"), memory_mb=(1769,), pause=just_then)
+    assert made.deployment.package_digest == package("a").sha256 and made.deployment.memory_mb == (1769,)
+    assert read_outputs("lbench", REGION, _outputs()) == made.deployment
+
+
+async def test_another_machines_failure_is_not_told_as_ones_own(aws: Any, package: Callable[..., Package]) -> None:
+    await deploy_it(package("first"), memory_mb=(512,))
+    aws.looks = 1
+
+    async def just_then(seconds: float) -> None:
+        if aws.looks:
+            aws.finish()
+            client("cloudformation").describe_stacks(StackName="lbench")  # ours is over
+            aws.roll_back_updates("Function3008", "AWS::Lambda::Function", "no room")
+            with pytest.raises(AwsError, match="no room"):
+                await deploy_it(package("b"), memory_mb=(3008,))
+            aws.forget_rules()
+
+    made = await deploy_it(package("a"), memory_mb=(1769,), pause=just_then)
+    assert made.changed and made.deployment.package_digest == package("a").sha256
+    assert aws.contents()["functions"] == ["lbench-1769"]
+
+
+async def test_a_protected_stack_keeps_what_is_in_its_bucket(aws: Any, package: Callable[..., Package]) -> None:
+    bucket = (await deploy_it(package())).deployment.bucket
+    aws.stack("lbench").enable_termination_protection = True
+    with pytest.raises(AwsError, match=r"lbench in us-east-1 is protected .*--no-enable-termination-protection "):
+        await destroy_it()
+    assert _keys(bucket) == {f"code/{package().sha256}.zip"}
+
+
+async def test_what_cannot_be_deleted_for_another_reason_than_a_change_is_told(
+    aws: Any, aws_server: ModuleType, package: Callable[..., Package]
+) -> None:
+    await deploy_it(package())
+    why = "Stack [lbench] cannot be deleted while TerminationProtection is enabled"
+    aws.fail("cloudformation", "DeleteStack", aws_server.refusal("ValidationError", why))
+    with pytest.raises(AwsError, match="TerminationProtection is enabled"):
+        await destroy_it()
 
 
 async def test_one_machine_destroys_what_another_is_deploying(aws: Any, package: Callable[..., Package]) -> None:
@@ -275,7 +352,8 @@ async def test_a_bucket_removed_by_hand_is_told_of(aws: Any, package: Callable[.
     client("s3").delete_object(Bucket=there.bucket, Key=f"code/{package('a').sha256}.zip")
     client("s3").delete_bucket(Bucket=there.bucket)
     with pytest.raises(
-        AwsError, match=r"the bucket of the stack lbench .* is gone.*`lbench destroy`, then `lbench deploy`"
+        AwsError,
+        match=r"the bucket of the stack lbench .* is gone.*`lbench destroy --region [\w-]+`, then `lbench deploy --region ",
     ):
         await deploy_it(package("b"))
 

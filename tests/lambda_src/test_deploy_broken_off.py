@@ -9,17 +9,22 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import boto3
 import msgspec
 import pytest
 
 from lbench.config.aws import aws_session
+from lbench.config.deployment import TAG
 from lbench.config.manifest import MANIFEST, Manifest
 from lbench.lambda_src.deploy import Package, Wanted, deploy
-from lbench.lambda_src.destroy import destroy
+from lbench.lambda_src.destroy import find_stray, remove_stacks, remove_stray
+from lbench.lambda_src.template import body, render
 
 REGION = "us-east-1"
+STRAY = "stray"
 
 
 class Killed(BaseException):
@@ -68,19 +73,23 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Package]:
     return made
 
 
-def _deploy(session: Session, package: Package) -> Awaitable[Any]:
-    wanted = Wanted(stack="lbench", region=REGION, memory_mb=(1769, 512), default_memory_mb=1769)
+def _deploy(
+    session: Session, package: Package, memory_mb: tuple[int, ...] = (1769, 512), http_api: bool = False
+) -> Awaitable[Any]:
+    wanted = Wanted(stack="lbench", region=REGION, memory_mb=memory_mb, default_memory_mb=1769, http_api=http_api)
     return deploy(session.session, wanted, package, owner="123456789012", pause=no_pause)
 
 
-def _destroy(session: Session) -> Awaitable[Any]:
-    return destroy(session.session, REGION, ["lbench"], pause=no_pause)
+async def _destroy(session: Session) -> None:
+    await remove_stacks(session.session, REGION, ["lbench"], pause=no_pause)
+    await remove_stray(session.session, await find_stray(session.session, REGION, ["lbench"]))
 
 
-def _is_deployed(aws: Any, package: Package) -> None:
+def _is_deployed(aws: Any, package: Package, memory_mb: tuple[int, ...] = (1769, 512), http_api: bool = False) -> None:
     there = aws.contents()
-    assert there["functions"] == ["lbench-1769", "lbench-512"]
-    assert [len(there[name]) for name in ("stacks", "buckets", "roles", "logs")] == [1, 1, 1, 1]
+    there["logs"] = [name for name in there["logs"] if name != STRAY]
+    assert there["functions"] == [f"lbench-{size}" for size in memory_mb]
+    assert [len(there[name]) for name in ("stacks", "buckets", "roles", "logs", "apis")] == [1, 1, 1, 1, int(http_api)]
     assert aws.stack("lbench").stack_parameters["PackageDigest"] == package.sha256
 
 
@@ -116,6 +125,42 @@ async def test_a_first_deployment(aws: Any, packages: list[Package], looks: int)
     assert at >= 8
 
 
+async def test_a_large_package_after_a_creation_that_failed(aws: Any, packages: list[Package], tmp_path: Path) -> None:
+    """It goes up in parts; what the failed creation has left goes first."""
+    path = tmp_path / "large.zip"
+    path.write_bytes(packages[0].path.read_bytes() + bytes(8 * 2**20))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    large = msgspec.structs.replace(packages[0], path=path, sha256=digest, zipped_bytes=path.stat().st_size)
+    at = 0
+    reached = True
+    while reached:
+        aws.reset()
+        template = body(render([1769]))
+        tags = [{"Key": TAG, "Value": "lbench"}]
+        boto3.client("cloudformation", REGION).create_stack(StackName="lbench", TemplateBody=template, Tags=tags)
+        aws.stack("lbench").status = "ROLLBACK_COMPLETE"
+        reached = await _broken_off(lambda session: _deploy(session, large), at)
+        await _deploy(Session(), large)
+        _is_deployed(aws, large)
+        at += 1
+    assert at >= 16
+
+
+@pytest.mark.parametrize("front", [True, False])
+async def test_other_sizes_and_another_front(aws: Any, packages: list[Package], front: bool) -> None:
+    at = 0
+    reached = True
+    while reached:
+        aws.reset()
+        aws.looks = 1
+        await _deploy(Session(), packages[0], http_api=not front)
+        reached = await _broken_off(lambda session: _deploy(session, packages[0], (3008, 512), front), at)
+        await _deploy(Session(), packages[0], (3008, 512), front)
+        _is_deployed(aws, packages[0], (3008, 512), front)
+        at += 1
+    assert at >= 3
+
+
 async def test_another_package(aws: Any, packages: list[Package]) -> None:
     at = 0
     reached = True
@@ -131,12 +176,18 @@ async def test_another_package(aws: Any, packages: list[Package]) -> None:
 
 
 async def test_a_removal(aws: Any, packages: list[Package]) -> None:
+    """With versions in the bucket, and something that carries the tag beside the stack."""
     at = 0
     reached = True
     while reached:
         aws.reset()
         aws.looks = at % 2
         await _deploy(Session(), packages[0])
+        s3, (bucket,) = boto3.client("s3", REGION), aws.contents()["buckets"]
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        s3.put_object(Bucket=bucket, Key="tmp/a", Body=b"x")
+        s3.delete_object(Bucket=bucket, Key="tmp/a")
+        boto3.client("logs", REGION).create_log_group(logGroupName=STRAY, tags={TAG: "lbench"})
         reached = await _broken_off(_destroy, at)
         if at % 2:
             await _deploy(Session(), packages[1])
@@ -144,7 +195,7 @@ async def test_a_removal(aws: Any, packages: list[Package]) -> None:
         await _destroy(Session())
         _is_empty(aws)
         at += 1
-    assert at >= 8
+    assert at >= 11
 
 
 async def test_what_a_failed_deployment_clears_away(aws: Any, packages: list[Package]) -> None:

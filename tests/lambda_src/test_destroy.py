@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import pytest
 
 from lbench.config.aws import AwsError, aws_session
 from lbench.config.deployment import TAG
-from lbench.lambda_src.destroy import Destroyed, destroy
+from lbench.lambda_src.destroy import find_stray, remove_stacks, remove_stray
 from lbench.lambda_src.stack import Stacks
 from lbench.lambda_src.template import body, render
 
@@ -26,8 +26,17 @@ def client(service: str) -> Any:
     return boto3.client(service, region_name=REGION)
 
 
+class Destroyed(NamedTuple):
+    stacks: list[str]
+    stray: list[str]
+    left: list[str]
+
+
 async def destroy_it() -> Destroyed:
-    return await destroy(aws_session(REGION), REGION, ["lbench"], pause=no_pause)
+    session = aws_session(REGION)
+    stacks = await remove_stacks(session, REGION, ["lbench"], pause=no_pause)
+    stray = await find_stray(session, REGION, ["lbench"])
+    return Destroyed(stacks, stray, await remove_stray(session, stray))
 
 
 @pytest.fixture
@@ -45,7 +54,7 @@ async def test_a_bucket_goes_with_all_versions_marks_and_begun_uploads(aws: Any,
         s3.put_object(Bucket=bucket, Key="tmp/a", Body=b"x")
     s3.delete_object(Bucket=bucket, Key="tmp/a")
     s3.create_multipart_upload(Bucket=bucket, Key="code/b")
-    assert await destroy_it() == Destroyed(stacks=("lbench",), leftovers=(), left=())
+    assert await destroy_it() == Destroyed(["lbench"], [], [])
     assert not any(aws.contents().values())
 
 
@@ -71,7 +80,7 @@ async def test_what_a_run_puts_there_meanwhile_goes_at_the_second_turn(
             late.clear()
 
     aws.rule(run_goes_on)
-    assert (await destroy_it()).stacks == ("lbench",)
+    assert (await destroy_it()).stacks == ["lbench"]
     assert not any(aws.contents().values())
 
 
@@ -109,8 +118,8 @@ async def test_what_carries_the_tag_without_a_stack_goes_too(aws: Any) -> None:
         client("logs").create_log_group(logGroupName=name)
     client("apigatewayv2").create_api(Name="stray", ProtocolType="HTTP", Tags={TAG: "lbench"})
     done = await destroy_it()
-    assert done.stacks == () and done.left == ()
-    assert sorted(arn.split(":", 5)[2] for arn in done.leftovers) in (
+    assert done.stacks == done.left == []
+    assert sorted(arn.split(":", 5)[2] for arn in done.stray) in (
         ["apigateway", "logs", "s3"],
         ["logs", "s3"],  # moto's tagging API knows no HTTP APIs
     )
@@ -134,7 +143,7 @@ async def test_what_the_tagging_api_still_tells_of_though_it_is_gone_is_no_lefto
         "GetResources",
         aws_server.recorded("resourcegroupstaggingapi", "GetResources", {"ResourceTagMappingList": told}),
     )
-    assert await destroy_it() == Destroyed(stacks=(), leftovers=(), left=())
+    assert await destroy_it() == Destroyed([], [], [])
 
 
 async def test_what_lbench_does_not_deploy_is_told_of_and_left(aws: Any) -> None:

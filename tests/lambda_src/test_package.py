@@ -143,6 +143,25 @@ def test_one_that_lambda_would_not_unpack_is_refused_with_its_largest_parts(monk
             build(X86, ["mandelbrot"])
 
 
+@pytest.mark.usefixtures("libraries")
+def test_what_only_the_target_needs_is_packed_too(make_wheel: MakeWheel) -> None:
+    """Pip reads markers with the eyes of the Python and the machine that it runs on."""
+    make_wheel("aa", "1.0", requires='bb; platform_machine == "aarch64" and python_version >= "3.13"')
+    make_wheel("bb", "1.0", requires='cc[more]>=2; sys_platform == "linux"')
+    make_wheel("cc", "1.0")
+    make_wheel("cc", "2.0", requires='dd; extra == "more" and platform_machine == "aarch64"')
+    make_wheel("dd", "1.0")
+    held = build(Target("3.13", "arm64"), ["probe"], requirements=["aa"]).manifest.packages
+    assert set(held) == {"aa", "bb", "cc", "dd", "msgspec", "numpy"} and held["cc"] == "2.0"
+
+
+@pytest.mark.usefixtures("libraries")
+def test_a_requirement_holds_by_the_targets_markers(make_wheel: MakeWheel) -> None:
+    make_wheel("aa", "1.0")
+    asked = ['aa; python_version >= "3.13"', 'bb; sys_platform == "win32"']
+    assert set(build(X86, ["probe"], requirements=asked).manifest.packages) == {"aa", "msgspec", "numpy"}
+
+
 def test_another_version_than_the_drivers_is_packed_with_a_warning(make_wheel: MakeWheel) -> None:
     make_wheel("numpy", "1.99.0", "cp313-cp313-manylinux2014_x86_64")
     make_wheel("msgspec")

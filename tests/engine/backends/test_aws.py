@@ -71,17 +71,21 @@ async def test_two_backends_share_their_region_s_quota_only_when_they_run_at_onc
 @pytest.mark.parametrize(
     ("settings", "deployed", "told"),
     [
-        ({"memory": 3008}, {}, "run `lbench deploy --memory 1769,3008`"),
+        ({"memory": 3008}, {}, "run `lbench deploy --memory 1769,3008 --region us-east-1`"),
         ({"stack": "elsewhere"}, {}, "nothing is deployed as elsewhere in us-east-1"),
-        ({"arch": "arm64"}, {}, "nothing is deployed as lbench-arm64 in us-east-1: run `lbench deploy --arch arm64`"),
+        (
+            {"arch": "arm64"},
+            {},
+            "nothing is deployed as lbench-arm64 in us-east-1: run `lbench deploy --arch arm64 --region us-east-1`",
+        ),
         ({"region": "eu-west-1"}, {}, "nothing is deployed as lbench in eu-west-1"),
         ({}, {"Version": "0.0.1"}, "was deployed by lbench 0.0.1"),
         ({}, {"Format": ""}, "is not whole"),
         ({}, {"Format": "99"}, "is not one that this version of lbench has deployed"),
-        ({}, {"Workloads": "kmeans,"}, "run `lbench deploy --workload probe`"),
+        ({}, {"Workloads": "kmeans,"}, "run `lbench deploy --workload probe --region us-east-1`"),
         ({}, {"Workloads": "probe@0123456789ab,"}, "was made for another version of probe"),
         ({}, {"Timeout": "60"}, "--timeout 300: the functions of lbench end after 60 s: ask for at most that"),
-        ({"transport": "http-api"}, {}, "has no HTTP API: run `lbench deploy --http-api`"),
+        ({"transport": "http-api"}, {}, "has no HTTP API: run `lbench deploy --http-api --region us-east-1`"),
     ],
 )
 async def test_what_cannot_be_used_is_told_in_a_line_before_anything_runs(
@@ -157,5 +161,5 @@ async def test_a_workload_of_one_s_own_is_asked_for_by_its_name_not_by_the_copy_
     (tmp_path / "mine.py").write_text("def job():\n    yield []\n    return 1\n")
     with pytest.raises(InputError) as refused:
         await opened(workload=registry.describe(f"{tmp_path}/mine.py:job").pinned)
-    assert "run `lbench deploy --workload mine.py:job`" in str(refused.value)
+    assert "run `lbench deploy --workload mine.py:job --region us-east-1`" in str(refused.value)
     assert str(tmp_path) not in str(refused.value)
