@@ -18,11 +18,10 @@ __all__ = ["Attempts"]
 
 
 class Attempts:
-    """A run's attempts: their numbers, its clock, and the S3 requests that they made."""
+    """A run's attempts: their numbers, its clock, and the environments that they reached."""
 
     def __init__(self, run_id: str, backend: Backend, sink: Sink, policy: Policy) -> None:
-        self.s3_put = 0
-        self.s3_get = 0
+        self.environments: set[str] = set()
         self._run_id = run_id
         self._backend = backend
         self._sink = sink
@@ -74,6 +73,7 @@ class Attempts:
 
         def placed(environment: str) -> None:
             dispatched.environment = environment
+            self.environments.add(environment)
 
         hold, pending.hold = pending.hold, None
         call = Call(
@@ -96,19 +96,13 @@ class Attempts:
             if outcome.failure is not None and (text := called(pending.encoded)) is not None:
                 outcome.failure.log_tail = f"{text}\n{outcome.failure.log_tail or ''}"
         except asyncio.CancelledError:
-            self._sink.write(
-                Returned(
-                    run=self._run_id,
-                    n=n,
-                    status="superseded" if pending.done else "cancelled",
-                    returned_s=self.elapsed_s,
-                    environment=dispatched.environment,
-                )
-            )
+            if call.left is None:
+                self._record_cancelled(n, dispatched.environment, late=pending.done)
+            else:
+                call.left.add_done_callback(partial(self._left_ended, n, dispatched.environment))
             raise
         except Exception as error:  # the backend has broken down; the record stays whole: what was begun has an end
-            failure = Failure("error", type(error).__name__, str(error), retriable=False)
-            self._record(n, dispatched.environment, Outcome(failure=failure), late=False)
+            self._record(n, dispatched.environment, _broken(error), late=False)
             raise
         finally:
             pending.flying.discard(n)
@@ -129,12 +123,25 @@ class Attempts:
             message = f"no result within the deadline of {self._deadline_s:g} s"
             return Outcome(failure=Failure("timeout", "DeadlineExceeded", message, retriable=True))
 
+    def _left_ended(self, n: int, placed: str | None, work: asyncio.Task[Outcome]) -> None:
+        """What ran on although nobody waited for it any more is over."""
+        if work.cancelled():
+            self._record_cancelled(n, placed, late=False)
+        else:
+            error = work.exception()
+            self._record(n, placed, work.result() if error is None else _broken(error), late=True)
+
+    def _record_cancelled(self, n: int, placed: str | None, *, late: bool) -> None:
+        """Tell the end of what was stopped, of which nothing more is known."""
+        status: InvocationStatus = "superseded" if late else "cancelled"
+        self._sink.write(Returned(self._run_id, n, status, self.elapsed_s, environment=placed))
+
     def _record(self, n: int, placed: str | None, outcome: Outcome, *, late: bool) -> None:
         """Tell its end. `late`: the task had a result already, so an answer is superseded; a failure stays one."""
         failure = outcome.failure
         put, get = outcome.s3_requests.get("put", 0), outcome.s3_requests.get("get", 0)
-        self.s3_put += put
-        self.s3_get += get
+        if outcome.environment is not None:
+            self.environments.add(outcome.environment)
         zero_s = self._zero_s
         self._sink.write(
             Returned(
@@ -165,6 +172,10 @@ class Attempts:
                 error=(ErrorInfo(failure.type, failure.message, failure.retriable, failure.unrun) if failure else None),
             )
         )
+
+
+def _broken(error: BaseException) -> Outcome:
+    return Outcome(failure=Failure("error", type(error).__name__, str(error), retriable=False))
 
 
 def _came_of(work: asyncio.Task[Outcome]) -> Outcome | None:

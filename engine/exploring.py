@@ -20,7 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from lbench.engine.abandoned import Abandoning, RunSink
+from lbench.engine.abandoned import Abandoning
 from lbench.engine.backends.base import Backend
 from lbench.engine.budget import Budget, OverBudget, Purse
 from lbench.engine.events import EnvironmentSeen, Pricing, RunEnded, RunPlanned, RunStarted, Warned
@@ -219,9 +219,8 @@ class Explorer:
             )
         )
         draw = _drawer(job, params, coarse, len(rough), previews)
-        sink = RunSink(self._journal, backend, update.at_s)
         policy = Policy(timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed)
-        runner = Runner(run, backend, sink, policy, offload=offload_to_thread, on_result=draw, purse=purse)
+        runner = Runner(run, backend, self._journal, policy, offload=offload_to_thread, on_result=draw, purse=purse)
         runner.start_clock(update.at_s)
         previews.begin(run)
         self._runner = runner
@@ -254,7 +253,7 @@ class Explorer:
             else:
                 previews.begin(None)
             for info in backend.environments():
-                if info.id in sink.environments:
+                if info.id in runner.attempts.environments:
                     self._journal.write(EnvironmentSeen(run, relative(info, update.at_s)))
             self._journal.write(
                 RunEnded(

@@ -547,12 +547,8 @@ def test_s3_requests_of_all_attempts_are_counted(fakes, sink):
         outcome.s3_requests = {"put": 1, "get": 2}
         return 1.0, outcome
 
-    async def main():
-        runner = Runner("r1", fakes.Backend(deed), sink, Policy())
-        await runner.run(fakes.one_stage(3))
-        return runner.attempts.s3_put, runner.attempts.s3_get
-
-    assert run_virtual(main()) == (6, 12)
+    drive(fakes.Backend(deed), sink, fakes.one_stage(3))
+    assert sum(event.s3_put for event in sink.of(Returned)) == 6
     assert sum(event.s3_get for event in sink.of(Returned)) == 12
 
 
