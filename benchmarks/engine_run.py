@@ -23,9 +23,10 @@ from lbench.engine.backends.base import Published
 from lbench.engine.backends.local import open_local
 from lbench.engine.backends.settings import LocalSettings
 from lbench.engine.journal import Journal
+from lbench.engine.prepared import keep
 from lbench.engine.runner import Policy, Runner, offload_to_thread
 from lbench.engine.temporary import Temporary
-from lbench.workloads import dataset, registry
+from lbench.workloads import registry
 from lbench.workloads.model import Params
 
 __all__ = ["EngineRun", "run_once"]
@@ -107,11 +108,7 @@ class EngineRun:
         self._journal.close()
 
     def _published(self) -> Published | None:
-        if self.data is None:
-            return None
-        path = self._folder / "data.lbds"
-        digest = dataset.write_dataset(self.data, path)
-        return Published(path, digest, path.stat().st_size)
+        return None if self.data is None else keep(self.data, self._folder / "data.lbds")[2]
 
 
 def run_once(workload: str, params: Params, backend_name: str, concurrency: int | None = None) -> float:

@@ -22,19 +22,19 @@ from typing import Any
 
 from lbench.engine.abandoned import Abandoning
 from lbench.engine.backends.base import Backend
-from lbench.engine.budget import Budget, OverBudget, Purse
-from lbench.engine.events import EnvironmentSeen, Pricing, RunEnded, RunPlanned, RunStarted, Warned
+from lbench.engine.budget import Budget, Purse
+from lbench.engine.events import EnvironmentSeen, Pricing, RunPlanned, Warned
 from lbench.engine.journal import Journal
 from lbench.engine.livepreviews import LivePreviews
-from lbench.engine.measuring import relative
-from lbench.engine.model import Driver, Interaction, RunStatus
+from lbench.engine.model import Interaction
 from lbench.engine.plan import Plan
 from lbench.engine.policy import Policy
+from lbench.engine.prepared import Prepared
 from lbench.engine.pricing import pricing_of, s3_each
+from lbench.engine.recording import relative, run_ended, run_started
 from lbench.engine.runner import RunCancelled, Runner
 from lbench.engine.steps import offload_to_thread
-from lbench.engine.versions import code_digest
-from lbench.engine.warm import Prepared, Warm
+from lbench.engine.warm import Warm
 from lbench.errors import BackendError, LbenchError
 from lbench.workloads.model import Job, Previewer, Task
 from lbench.workloads.parameters import settable
@@ -179,7 +179,7 @@ class Explorer:
         self._journal.write(
             RunPlanned(
                 run=run,
-                workload=plan.workload,
+                workload=job.description.name,
                 params=settable(params),
                 seed=plan.seed,
                 backend=choice.name,
@@ -201,22 +201,9 @@ class Explorer:
         notes = [*backend.notes, *job.workload.notes(params), _UNCHECKED]
         if coarse is not None:
             notes.append(f"coarse first: its first {len(rough)} tasks draw every few points")
-        begun = datetime.now(UTC) - timedelta(seconds=self._loop.time() - update.at_s)
+        started = datetime.now(UTC) - timedelta(seconds=self._loop.time() - update.at_s)
         self._journal.write(
-            RunStarted(
-                run=run,
-                started=begun.isoformat(timespec="milliseconds"),
-                setup_s=None if setup_s is None else round(setup_s, 6),
-                settings=dict(backend.settings),
-                transport=backend.transport,
-                oversubscribed=backend.oversubscribed,
-                code_digest=code_digest(),
-                package_digest=backend.package_digest,
-                pricing=pricing,
-                notes=notes,
-                data=job.info,
-                capacity=backend.capacity,
-            )
+            run_started(run, job, backend, started=started, setup_s=setup_s, pricing=pricing, notes=notes)
         )
         draw = _drawer(job, params, coarse, len(rough), previews)
         policy = Policy(timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed)
@@ -224,23 +211,21 @@ class Explorer:
         runner.start_clock(update.at_s)
         previews.begin(run)
         self._runner = runner
-        status: RunStatus = "failed"
-        error: str | None = "the engine failed: see engine.log"  # unless one of the following is the case
+        ended: BaseException | None = None
         cpu_s = time.process_time()
         gc.disable()  # a collection is not in anybody's way here
         try:
             steps = job.workload.job(params, job.data)
             await runner.run(_Merged(steps, rough).steps() if rough else steps)
-            status, error = "ok", None
             self._warm_up_over.add((choice.label, plan.workload))
-        except RunCancelled:
-            status, error = "cancelled", None
-        except asyncio.CancelledError:  # the session ends
-            status, error = "cancelled", None
-            raise
+        except RunCancelled as stopped:
+            ended = stopped
         except LbenchError as failure:
-            status, error = "over_budget" if isinstance(failure, OverBudget) else "failed", str(failure)
+            ended = failure
             self._script.clear()
+        except BaseException as failure:  # the session ends, or the engine has failed
+            ended = failure
+            raise
         finally:
             elapsed_s = runner.elapsed_s
             cpu_s = time.process_time() - cpu_s
@@ -248,32 +233,14 @@ class Explorer:
             self._runner = None
             if purse is not None:
                 purse.count_own()
-            if status == "ok":
+            if ended is None:
                 await self._last_blocks(previews)
             else:
                 previews.begin(None)
             for info in backend.environments():
                 if info.id in runner.attempts.environments:
                     self._journal.write(EnvironmentSeen(run, relative(info, update.at_s)))
-            self._journal.write(
-                RunEnded(
-                    run=run,
-                    status=status,
-                    makespan_s=elapsed_s if status == "ok" else None,
-                    driver=Driver(
-                        cpu_s=round(cpu_s, 6),
-                        encode_s=round(runner.steps.encode_s, 6),
-                        decode_s=round(runner.steps.decode_s, 6),
-                        merge_s=round(runner.steps.merge_s, 6),
-                        loop_lag_p99_ms=None,
-                        loop_lag_max_ms=None,
-                    ),
-                    error=error,
-                    s3_put=backend.own_s3.pop("put", 0),
-                    s3_get=backend.own_s3.pop("get", 0),
-                    s3_bytes=backend.own_s3.pop("bytes", 0),
-                )
-            )
+            self._journal.write(run_ended(run, runner, backend, ended, elapsed_s=elapsed_s, cpu_s=cpu_s))
             self._journal.flush()
 
     def _purse(self, plan: Plan, pricing: Pricing, each: dict[str, int]) -> Purse | None:

@@ -10,22 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from lbench.engine.backends import catalog
-from lbench.engine.backends.base import Backend, EnvironmentInfo
+from lbench.engine.backends.base import Backend
 from lbench.engine.budget import OverBudget, Purse
-from lbench.engine.events import EnvironmentSeen, Phase, RunEnded, RunStarted, Sampled, Warned
+from lbench.engine.events import EnvironmentSeen, Phase, Sampled, Warned
 from lbench.engine.journal import Journal
 from lbench.engine.lag import LagMeter
-from lbench.engine.model import Driver, LambdaEnvironment, RunStatus
 from lbench.engine.planned import Common, PlannedRun
 from lbench.engine.previews import Previews
 from lbench.engine.pricing import pricing_of
-from lbench.engine.runner import Policy, RunCancelled, RunFailed, Runner, offload_to_thread
+from lbench.engine.recording import relative, run_ended, run_started
+from lbench.engine.runner import Policy, RunFailed, Runner, offload_to_thread
 from lbench.engine.samples import Sampler
 from lbench.engine.temporary import Temporary
-from lbench.engine.versions import code_digest
 from lbench.errors import BackendError, LbenchError
 
-__all__ = ["Measuring", "relative"]
+__all__ = ["Measuring"]
 
 _SAMPLE_S = 1.0
 
@@ -90,21 +89,9 @@ class Measuring:
         steps = job.workload.job(job.params, job.data)
         lag = LagMeter()
         self._journal.write(Phase(""))
+        now = datetime.now(UTC)
         self._journal.write(
-            RunStarted(
-                run=run.id,
-                started=datetime.now(UTC).isoformat(timespec="milliseconds"),
-                setup_s=None if setup_s is None else round(setup_s, 6),
-                settings=dict(backend.settings),
-                transport=backend.transport,
-                oversubscribed=backend.oversubscribed,
-                code_digest=code_digest(job.description.code),
-                package_digest=backend.package_digest,
-                pricing=pricing,
-                notes=notes,
-                data=job.info,
-                capacity=backend.capacity,
-            )
+            run_started(run.id, job, backend, started=now, setup_s=setup_s, pricing=pricing, notes=notes)
         )
         self._journal.flush()
         await asyncio.to_thread(gc.collect)  # and the job's thread is there before the clock starts
@@ -114,24 +101,17 @@ class Measuring:
         lag.start()
         zero_s = runner.start_clock()
         self._intervals[run.id] = (zero_s, None)
-        status: RunStatus = "failed"
-        error: str | None = "the engine failed: see engine.log"  # unless one of the following is the case
+        ended: BaseException | None = None
         answer: Any = None
         try:
             answer = await runner.run(steps)
-            status, error = "ok", None
-        except RunCancelled:
-            status, error = "cancelled", None
-        except asyncio.CancelledError:  # the engine ends and cannot wait for the job's own code
-            status, error = "cancelled", None
-            raise
-        except OverBudget as stopped:
-            status, error = "over_budget", str(stopped)
-            self.broken.add(run.choice.label)
         except LbenchError as failure:
-            error = str(failure)
-            if isinstance(failure, RunFailed | BackendError):
+            ended = failure
+            if isinstance(failure, RunFailed | BackendError | OverBudget):
                 self.broken.add(run.choice.label)
+        except BaseException as failure:  # the engine ends and cannot wait for the job's own code; or it has failed
+            ended = failure
+            raise
         finally:
             elapsed_s = runner.elapsed_s
             cpu_s = time.process_time() - cpu_s
@@ -151,22 +131,14 @@ class Measuring:
                 if purse is not None:
                     purse.count_own()
                 self._journal.write(
-                    RunEnded(
-                        run=run.id,
-                        status=status,
-                        makespan_s=elapsed_s if status == "ok" else None,
-                        driver=Driver(
-                            cpu_s=round(cpu_s, 6),
-                            encode_s=round(runner.steps.encode_s, 6),
-                            decode_s=round(runner.steps.decode_s, 6),
-                            merge_s=round(runner.steps.merge_s, 6),
-                            loop_lag_p99_ms=lag.quantile_ms(0.99),
-                            loop_lag_max_ms=lag.quantile_ms(1.0),
-                        ),
-                        error=error,
-                        s3_put=backend.own_s3.pop("put", 0),
-                        s3_get=backend.own_s3.pop("get", 0),
-                        s3_bytes=backend.own_s3.pop("bytes", 0),
+                    run_ended(
+                        run.id,
+                        runner,
+                        backend,
+                        ended,
+                        elapsed_s=elapsed_s,
+                        cpu_s=cpu_s,
+                        lag=lag,
                         overlaps=self._overlapping(run.id, zero_s),
                     )
                 )
@@ -191,22 +163,3 @@ class Measuring:
             while True:
                 self._journal.write(Sampled(run_id, sampler.read(runner.elapsed_s)))
                 await asyncio.sleep(_SAMPLE_S)
-
-
-def relative(info: EnvironmentInfo, zero_s: float) -> LambdaEnvironment:
-    """An environment as the journal tells it: its moments in seconds since a run's zero (on the loop's clock)."""
-
-    def since(moment_s: float | None) -> float | None:
-        return None if moment_s is None else round(moment_s - zero_s, 6)
-
-    return LambdaEnvironment(
-        id=info.id,
-        created_s=since(info.created_s),
-        ended_s=since(info.ended_s),
-        init_ms=info.init_ms,
-        cpu_model=info.cpu_model,
-        memory_mb=info.memory_mb,
-        cpu_share_method=info.cpu_share_method,
-        clock_offset_s=info.clock_offset_s,
-        clock_bound_s=info.clock_bound_s,
-    )

@@ -12,14 +12,13 @@ from typing import Any
 import msgspec
 
 from lbench.engine.backends import catalog
-from lbench.engine.backends.base import Published
 from lbench.engine.backends.survey import Survey
 from lbench.engine.events import Phase, RunPlanned
 from lbench.engine.journal import Journal
-from lbench.engine.model import DataInfo
 from lbench.engine.plan import BackendChoice, Plan, resolve_params, schedule_of
-from lbench.workloads import dataset, registry
-from lbench.workloads.model import Description, Params, Workload
+from lbench.engine.prepared import Prepared, keep
+from lbench.workloads import registry
+from lbench.workloads.model import Workload
 from lbench.workloads.parameters import settable
 
 __all__ = ["DATA_NAME", "Common", "PlannedRun", "apart", "plan_runs", "prepare"]
@@ -28,16 +27,10 @@ DATA_NAME = "data.lbds"  # the data set's file in the session's folder
 
 
 @dataclass(slots=True)
-class Common:
+class Common(Prepared):
     """What all runs of a plan have in common."""
 
     plan: Plan
-    description: Description
-    workload: Workload[Any]
-    params: Params
-    data: Any
-    info: DataInfo | None
-    published: Published | None
     found: dict[str, Survey | None] = field(default_factory=dict)  # by a backend's label, what AWS has for it
 
     def ephemeral_mb(self, label: str) -> int | None:
@@ -74,15 +67,10 @@ async def prepare(plan: Plan, folder: Path, journal: Journal) -> Common:
     workload, data = await asyncio.to_thread(load)
     info = published = None
     if data is not None:
-        file = folder / DATA_NAME
-        digest = await asyncio.to_thread(dataset.write_dataset, data, file)
-        size = file.stat().st_size
-        published = Published(file, digest, size)
-        info = DataInfo(data.source, digest, data.rows, data.columns, size, data.notes)
-        data = dataset.open_dataset(file)
+        data, info, published = await asyncio.to_thread(keep, data, folder / DATA_NAME)
     # Everything after this runs just what was looked at, whatever becomes of a user's own file meanwhile.
     pinned = msgspec.structs.replace(plan, workload=description.pinned)
-    return Common(pinned, description, workload, params, data, info, published)
+    return Common(description, workload, params, data, info, published, pinned)
 
 
 def plan_runs(plan: Plan, job: Common, numbers: Iterator[int], journal: Journal) -> list[list[PlannedRun]]:

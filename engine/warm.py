@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,24 +21,14 @@ from lbench.engine.events import Phase
 from lbench.engine.journal import Journal
 from lbench.engine.model import DataInfo
 from lbench.engine.plan import BackendChoice, Plan, resolve_params
-from lbench.workloads import dataset, registry
-from lbench.workloads.model import Params, Workload
+from lbench.engine.prepared import Prepared, keep
+from lbench.workloads import registry
+from lbench.workloads.model import Workload
 
-__all__ = ["Prepared", "Warm"]
+__all__ = ["Warm"]
 
 _DATA_SETS = 4  # kept at once
 _LEFT_S = 1.5  # for abandoned calls to end when everything is closed; an engine that nobody waits for has 2 s
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A job ready to be run."""
-
-    workload: Workload[Any]
-    params: Params
-    data: Any
-    info: DataInfo | None
-    published: Published | None
 
 
 class Warm:
@@ -110,7 +99,7 @@ class Warm:
         params = resolve_params(plan)
         workload: Workload[Any] = await asyncio.to_thread(registry.load, description)
         if description.data is None:
-            return Prepared(workload, params, None, None, None)
+            return Prepared(description, workload, params, None, None, None)
         key = msgspec.json.encode([plan.workload, plan.data, workload.data_key(params)])
         if key in self._data:
             self._data.move_to_end(key)
@@ -118,18 +107,12 @@ class Warm:
             path = None if plan.data is None else Path(plan.data)
             loaded = await asyncio.to_thread(workload.load, params, path)
             if loaded is None:
-                return Prepared(workload, params, None, None, None)
-            self._data[key] = await asyncio.to_thread(self._written, loaded)
+                return Prepared(description, workload, params, None, None, None)
+            file = self._folder / f"data-{next(self._numbers)}.lbds"
+            self._data[key] = await asyncio.to_thread(keep, loaded, file)
             if len(self._data) > _DATA_SETS:
                 self._drop_oldest()
-        return Prepared(workload, params, *self._data[key])
-
-    def _written(self, loaded: dataset.Dataset) -> tuple[Any, DataInfo, Published]:
-        file = self._folder / f"data-{next(self._numbers)}.lbds"
-        digest = dataset.write_dataset(loaded, file)
-        size = file.stat().st_size
-        info = DataInfo(loaded.source, digest, loaded.rows, loaded.columns, size, loaded.notes)
-        return dataset.open_dataset(file), info, Published(file, digest, size)
+        return Prepared(description, workload, params, *self._data[key])
 
     def _drop_oldest(self) -> None:
         """Workers that have the file mapped keep it; one that starts later is given the newest."""

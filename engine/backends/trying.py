@@ -14,12 +14,13 @@ from typing import Any
 
 from lbench.config.manifest import read_manifest
 from lbench.engine import machine
-from lbench.engine.backends.base import Backend, Call, Published
+from lbench.engine.backends.base import Backend, Call
 from lbench.engine.backends.emulated import open_emulated
 from lbench.engine.backends.packaged import why_not_here
 from lbench.engine.backends.settings import EmulatedSettings
+from lbench.engine.prepared import keep
 from lbench.errors import BackendError, WorkloadError
-from lbench.workloads import dataset, parameters, registry
+from lbench.workloads import parameters, registry
 from lbench.workloads.encoding import encode
 from lbench.workloads.model import Task
 from lbench.workloads.objects import RUN_STORE
@@ -85,9 +86,7 @@ def _first_task(name: str) -> tuple[Task, Any]:
 async def _try(backend: Backend, name: str, number: int, task: Task, data: Any, folder: Path) -> None:
     published = None
     if data is not None:
-        file = folder / f"{number}.lbds"
-        digest = await asyncio.to_thread(dataset.write_dataset, data, file)
-        published = Published(file, digest, file.stat().st_size)
+        _, _, published = await asyncio.to_thread(keep, data, folder / f"{number}.lbds")
     await backend.publish(published)
     arguments = {  # the store's objects go with the emulator's S3
         key: backend.temporary(f"try-{number}") if value is RUN_STORE else value

@@ -31,7 +31,9 @@ from lbench.engine.exploring import Explorer
 from lbench.engine.journal import Journal
 from lbench.engine.plan import BackendChoice, Plan, parse_backend
 from lbench.engine.session import fold
+from lbench.engine.versions import code_digest
 from lbench.errors import BackendError
+from lbench.workloads import registry
 from lbench.workloads.encoding import decode, encode
 
 LOCAL = BackendChoice("processes", "processes")
@@ -210,6 +212,31 @@ async def test_an_explored_session_is_exported_as_any_other(watched, backends, f
     await watched.until(lambda: watched.statuses() == ["ok"])
     told = document(watched.view)
     assert [(run.id, run.interaction.generation, run.answer) for run in told.runs] == [("x1", 1, None)]
+
+
+OWN = """
+from lbench import Task
+
+
+def work(number):
+    return number
+
+
+def job():
+    return (yield [Task(work, number=number) for number in range(2)])
+"""
+
+
+async def test_a_users_own_workload_is_recorded_by_its_name_and_its_own_code(watched, backends, fakes, tmp_path):
+    own = tmp_path / "mine.py"
+    own.write_text(OWN)
+    backends["a"] = fakes.Backend(answers(0.001))
+    watched.explorer.update(Plan(f"{own}:job", {}, backends=[BackendChoice("processes", "a")]), 1)
+    await watched.until(lambda: watched.statuses() == ["ok"])
+    run = watched.view.runs["x1"]
+    assert run.planned.workload == "mine.py:job"
+    assert run.started.code_digest == code_digest(registry.describe(f"{own}:job").code)
+    assert run.started.code_digest != code_digest()
 
 
 def mandelbrot(x, iterations=200, label="processes"):
