@@ -31,7 +31,9 @@ from lbench.engine.backends.resolving import Resolved  # noqa: E402
 from lbench.engine.backends.settings import LambdaSettings  # noqa: E402
 from lbench.engine.backends.store import ObjectStore  # noqa: E402
 from lbench.engine.journal import Journal  # noqa: E402
-from lbench.engine.runner import Policy, Runner, offload_to_thread  # noqa: E402
+from lbench.engine.policy import Policy  # noqa: E402
+from lbench.engine.runner import Runner  # noqa: E402
+from lbench.engine.steps import offload_to_thread  # noqa: E402
 from lbench.workloads.encoding import encode  # noqa: E402
 from lbench.workloads.model import Job, Task  # noqa: E402
 from lbench.workloads.sigv4 import Credentials  # noqa: E402

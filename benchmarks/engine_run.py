@@ -23,8 +23,10 @@ from lbench.engine.backends.base import Published
 from lbench.engine.backends.local import open_local
 from lbench.engine.backends.settings import LocalSettings
 from lbench.engine.journal import Journal
+from lbench.engine.policy import Policy
 from lbench.engine.prepared import keep
-from lbench.engine.runner import Policy, Runner, offload_to_thread
+from lbench.engine.runner import Runner
+from lbench.engine.steps import offload_to_thread
 from lbench.engine.temporary import Temporary
 from lbench.workloads import registry
 from lbench.workloads.model import Params

@@ -16,11 +16,13 @@ from lbench.engine.events import EnvironmentSeen, Phase, Sampled, Warned
 from lbench.engine.journal import Journal
 from lbench.engine.lag import LagMeter
 from lbench.engine.planned import Common, PlannedRun
+from lbench.engine.policy import Policy
 from lbench.engine.previews import Previews
 from lbench.engine.pricing import pricing_of
 from lbench.engine.recording import relative, run_ended, run_started
-from lbench.engine.runner import Policy, RunFailed, Runner, offload_to_thread
+from lbench.engine.runner import Runner
 from lbench.engine.samples import Sampler
+from lbench.engine.steps import RunFailed, offload_to_thread
 from lbench.engine.temporary import Temporary
 from lbench.errors import BackendError, LbenchError
 

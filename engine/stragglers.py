@@ -14,18 +14,19 @@ _TICK_S = 0.001  # a straggler has passed the limit by so much: what returns rig
 
 
 class Stragglers:
-    """One run's. `found` gets each task that is to be issued once more, with `hedge_of` set."""
+    """One run's."""
 
-    def __init__(self, quantile: float, found: Callable[[list[Pending]], None]) -> None:
+    def __init__(self, quantile: float) -> None:
         self._hedger = Hedger(quantile)
-        self._found = found
+        self._found: Callable[[list[Pending]], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._watched: dict[int, tuple[Pending, float]] = {}  # by attempt, the oldest first: its task, and since when
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin_stage(self, tasks: int) -> None:
-        """Another stage, of so many tasks."""
+    def begin_stage(self, tasks: int, found: Callable[[list[Pending]], None]) -> None:
+        """Another stage, of so many tasks. `found` gets those that are to be issued once more, with `hedge_of` set."""
         self._hedger.begin_stage(tasks)
+        self._found = found
 
     def stop(self) -> None:
         """The stage is over."""
@@ -81,5 +82,5 @@ class Stragglers:
             pending.hedged, pending.hedge_of = True, n
             found.append(pending)
         self._look_out()
-        if found:
+        if found and self._found is not None:
             self._found(found)

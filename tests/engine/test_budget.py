@@ -27,8 +27,10 @@ from lbench.engine.events import (
     Warned,
 )
 from lbench.engine.machine import Environment
-from lbench.engine.runner import Policy, RunCancelled, RunFailed, Runner
+from lbench.engine.policy import Policy
+from lbench.engine.runner import RunCancelled, Runner
 from lbench.engine.session import fold
+from lbench.engine.steps import RunFailed
 from lbench.engine.virtual import run_virtual
 
 PRICING = Pricing(rates=rates("us-east-1", "x86_64"), memory_mb=1769, deadline_s=30.0)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from lbench.engine.events import Dispatched, Returned
 from lbench.engine.hedging import Hedger, most_hedges
-from lbench.engine.runner import Policy, RunCancelled, RunFailed, Runner
+from lbench.engine.policy import Policy
+from lbench.engine.runner import RunCancelled, Runner
+from lbench.engine.steps import RunFailed
 from lbench.engine.virtual import run_virtual
 from lbench.workloads.model import Task
 
@@ -23,7 +25,7 @@ def drive(backend, sink, job, policy, during=None):
         try:
             return await runner.run(job), runner.elapsed_s
         finally:
-            assert not runner._in_flight and not runner._timers
+            assert runner._stage is None or not (runner._stage._in_flight or runner._stage._timers)
             if beside is not None:
                 await beside
 

@@ -8,7 +8,9 @@ import pytest
 
 from lbench.engine.backends.base import Call, Failure, Outcome
 from lbench.engine.events import StageStarted
-from lbench.engine.runner import Policy, RunFailed, Runner
+from lbench.engine.policy import Policy
+from lbench.engine.runner import Runner
+from lbench.engine.steps import RunFailed
 from lbench.engine.virtual import run_virtual
 from lbench.workloads.model import Task
 
@@ -25,7 +27,7 @@ def outcome_of(backend: Any, sink: Any, job: Any, **policy: Any) -> str:
         runner = Runner("r1", backend, sink, Policy(**policy))
         with pytest.raises(RunFailed) as caught:
             await runner.run(job)
-        assert not runner._in_flight and not runner._timers
+        assert runner._stage is None or not (runner._stage._in_flight or runner._stage._timers)
         return str(caught.value)
 
     return run_virtual(main())

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from lbench.engine.backends.base import Outcome
 from lbench.engine.events import Dispatched, Returned, StageEnded, StageStarted
-from lbench.engine.runner import Policy, RunCancelled, RunFailed, Runner, backoff_s, offload_to_thread
+from lbench.engine.policy import Policy, backoff_s
+from lbench.engine.runner import RunCancelled, Runner
+from lbench.engine.steps import RunFailed, offload_to_thread
 from lbench.engine.virtual import run_virtual
 from lbench.errors import BackendError
 from lbench.workloads.encoding import encode
@@ -27,7 +29,7 @@ def drive(backend, sink, job, policy=None, during=None):
         try:
             return await runner.run(job), runner.elapsed_s
         finally:
-            assert not runner._in_flight and not runner._timers
+            assert runner._stage is None or not (runner._stage._in_flight or runner._stage._timers)
             if beside is not None:
                 await beside
 

@@ -13,7 +13,9 @@ import pytest
 from lbench.config.folders import sessions_folder
 from lbench.engine.backends.base import Call, Failure, Outcome
 from lbench.engine.journal import JOURNAL_NAME, FolderLock
-from lbench.engine.runner import Policy, RunCancelled, RunFailed, Runner
+from lbench.engine.policy import Policy
+from lbench.engine.runner import RunCancelled, Runner
+from lbench.engine.steps import RunFailed
 from lbench.engine.temporary import OBJECTS_NAME, Temporary, sweep_objects
 from lbench.errors import BackendError
 from lbench.workloads.encoding import decode, encode

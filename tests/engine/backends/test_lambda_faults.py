@@ -24,7 +24,9 @@ from lbench.engine.backends.resolving import Resolved
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.backends.store import ObjectStore
 from lbench.engine.events import Returned
-from lbench.engine.runner import Policy, RunFailed, Runner
+from lbench.engine.policy import Policy
+from lbench.engine.runner import Runner
+from lbench.engine.steps import RunFailed
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.model import Task
 from lbench.workloads.sigv4 import Credentials

@@ -11,7 +11,8 @@ from lbench.engine.backends.aws import AwsBackend
 from lbench.engine.backends.base import Published
 from lbench.engine.backends.settings import AwsSettings
 from lbench.engine.backends.survey import survey
-from lbench.engine.runner import Policy, Runner
+from lbench.engine.policy import Policy
+from lbench.engine.runner import Runner
 from lbench.engine.temporary import Temporary
 from lbench.workloads import registry
 from lbench.workloads.dataset import open_dataset, write_dataset
