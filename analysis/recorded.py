@@ -11,8 +11,10 @@ import msgspec
 
 from lbench.config.folders import sessions_folder, typed_path
 from lbench.engine.events import RunEnded, RunPlanned, SessionEnded, SessionStarted, decode_event
-from lbench.engine.journal import JOURNAL_NAME, is_live, read_events
+from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.lock import is_live
 from lbench.engine.meta import read_meta
+from lbench.engine.reading import read_events
 from lbench.errors import InputError, SessionFileError, UnknownNameError
 
 __all__ = ["Recorded", "find_session", "list_sessions", "recorded", "session_folders", "when"]

@@ -35,7 +35,8 @@ from lbench.engine.events import (
     SessionStarted,
     StageStarted,
 )
-from lbench.engine.journal import FolderLock, Journal
+from lbench.engine.journal import Journal
+from lbench.engine.lock import FolderLock
 from lbench.engine.machine import fingerprint
 
 _STEP_S = 0.02

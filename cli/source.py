@@ -7,9 +7,11 @@ from pathlib import Path
 from lbench.analysis.recorded import find_session
 from lbench.analysis.stability import stability_warnings
 from lbench.engine.document import document, read_document
-from lbench.engine.journal import JOURNAL_NAME, is_live, read_events
+from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.lock import is_live
 from lbench.engine.meta import Meta, read_meta
 from lbench.engine.model import Document
+from lbench.engine.reading import read_events
 from lbench.engine.session import SessionView, fold
 from lbench.errors import SessionFileError
 

@@ -20,9 +20,10 @@ import msgspec
 
 from lbench.config.folders import sessions_folder
 from lbench.engine.events import Event, decode_event
-from lbench.engine.journal import JOURNAL_NAME, split_lines
+from lbench.engine.journal import JOURNAL_NAME
 from lbench.engine.living import ENGINE_FILE, socket_path
 from lbench.engine.plan import Plan
+from lbench.engine.reading import split_lines
 from lbench.errors import EngineLostError, InputError, SessionFileError
 
 __all__ = ["Engine", "Follower", "new_session_folder"]

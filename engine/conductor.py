@@ -20,13 +20,14 @@ from lbench.engine.backends.base import Backend
 from lbench.engine.backends.opening import look_at, open_backend
 from lbench.engine.budget import Budget, Purse
 from lbench.engine.events import Paused, Phase, RunEnded, Warned
-from lbench.engine.journal import JOURNAL_NAME, Journal, read_events
+from lbench.engine.journal import JOURNAL_NAME, Journal
 from lbench.engine.judging import Judge
 from lbench.engine.measuring import Measuring
 from lbench.engine.model import RunStatus
 from lbench.engine.plan import BackendChoice, Plan, schedule_of, validate
 from lbench.engine.planned import DATA_NAME, Common, PlannedRun, apart, plan_runs, prepare
 from lbench.engine.pricing import pricing_of, s3_each
+from lbench.engine.reading import read_events
 from lbench.engine.session import fold
 from lbench.errors import LbenchError
 

@@ -11,15 +11,11 @@ from lbench.engine.bill import run_cost_of
 from lbench.engine.cost import invocation_usd, usd_text
 from lbench.engine.meta import Meta
 from lbench.engine.model import VERSION, Document, Invocation, Run, Warning_, check_times
+from lbench.engine.reading import Head
 from lbench.engine.session import RunView, SessionView
 from lbench.errors import SessionFileError
 
 __all__ = ["check_head", "document", "encode_document", "invocations", "read_document"]
-
-
-class _Head(msgspec.Struct):
-    format: str = ""
-    version: int = 0
 
 
 def invocations(run: RunView) -> Iterable[Invocation]:
@@ -121,7 +117,7 @@ def check_head(path: Path, content: bytes) -> None:
         SessionFileError: it is none, is torn, or of a newer version.
     """
     try:
-        head = msgspec.json.decode(content, type=_Head)
+        head = msgspec.json.decode(content, type=Head)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SessionFileError(f"{path} is not an lbench session, or is torn: {error}") from None
     if head.format != "lbench.session":

@@ -1,4 +1,4 @@
-"""The journal: an append-only file of events, written behind the engine's back, and read by everyone else.
+"""Writing the journal: an append-only file of events, written behind the engine's back, and read by everyone else.
 
 Writing costs the measuring loop next to nothing: an event is appended to a list; every `FLUSH_S` the list is encoded in
 one go and handed to a writer thread. If the disk is full, what could not be written stays in memory and is tried
@@ -9,36 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import queue
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
-from lbench.engine.events import Event, decode_event, encode_lines
+from lbench.engine.events import Event, encode_lines
 from lbench.engine.virtual import VirtualTimeLoop
-from lbench.errors import InputError, SessionFileError
+from lbench.errors import InputError
 
 __all__ = [
     "FLUSH_S",
     "JOURNAL_NAME",
-    "FolderLock",
     "Journal",
     "Sink",
-    "is_live",
-    "read_events",
-    "split_lines",
 ]
 
 FLUSH_S = 0.05
 JOURNAL_NAME = "events.jsonl"
-_LOCK_NAME = "lock"
-_FIRST_BYTES = b'{"event":"session"'
 
 
 class Sink(Protocol):
@@ -47,50 +37,6 @@ class Sink(Protocol):
     def write(self, event: Event) -> None:
         """Take one event. Until the next flush the caller may still change it."""
         ...
-
-
-class FolderLock:
-    """Held by the engine on its session's folder: a journal without a holder is over."""
-
-    def __init__(self, folder: Path) -> None:
-        """Take the lock.
-
-        Raises:
-            InputError: another engine holds it, or the folder cannot be written.
-        """
-        try:
-            self._file = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise InputError(f"the session folder {folder} cannot be written: {error.strerror}") from None
-        for last in (False, False, False, False, True):
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except OSError:
-                if last:
-                    break
-                time.sleep(0.02)  # somebody may only be looking whether it is held (`is_live`)
-        os.close(self._file)
-        raise InputError(f"another engine is writing to {folder}: see lbench sessions")
-
-    def release(self) -> None:
-        """Let go of the folder."""
-        os.close(self._file)
-
-
-def is_live(folder: Path) -> bool:
-    """Whether an engine holds the session's folder now."""
-    try:
-        file = os.open(folder / _LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(file)
-    return False
 
 
 class _Writer:
@@ -182,7 +128,6 @@ class Journal:
         self._events: list[Event] = []
         self._timer: asyncio.TimerHandle | None = None
         self._listeners: list[Callable[[bytes], None]] = []
-        self.position = 0  # bytes flushed so far: the stream's length
         self._on_trouble = on_trouble
         self._writer = _Writer(
             folder / JOURNAL_NAME,
@@ -209,7 +154,6 @@ class Journal:
             return
         events, self._events = self._events, []
         lines = encode_lines(events)
-        self.position += len(lines)
         self._writer.put(lines)
         for listener in self._listeners:
             listener(lines)
@@ -249,67 +193,3 @@ class Journal:
         """Flush and let the file go."""
         self.flush()
         self._writer.close()
-
-
-def split_lines(buffer: bytearray) -> Iterator[bytes]:
-    """Take the whole lines out of `buffer`, leaving a torn last one in it."""
-    end = buffer.rfind(b"\n")
-    if end < 0:
-        return
-    whole = bytes(buffer[:end])
-    del buffer[: end + 1]
-    yield from whole.split(b"\n")
-
-
-def read_events(path: Path) -> Iterator[Event]:
-    """All events of a journal. A torn last line is dropped.
-
-    Raises:
-        SessionFileError: it is no journal, of a newer version, or damaged in the middle.
-    """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    if number == 1 and not line.startswith(_FIRST_BYTES[: len(line)]):
-                        raise SessionFileError(f"{path} is not an lbench journal")
-                    return
-                try:
-                    event = decode_event(line)
-                except msgspec.MsgspecError as error:
-                    raise _bad_line(path, number, line, error) from None
-                if number == 1 and getattr(event, "format", None) != "lbench.journal":
-                    raise SessionFileError(f"{path} is not an lbench journal")
-                version = getattr(event, "version", 0) if number == 1 else 0
-                _check_version(path, version)
-                yield event
-    except OSError as error:
-        raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _check_version(path: Path, version: int) -> None:
-    from lbench.engine.events import JOURNAL_VERSION
-
-    if version > JOURNAL_VERSION:
-        raise SessionFileError(f"{path} was written by a newer lbench (journal version {version}): upgrade lbench")
-
-
-def _bad_line(path: Path, number: int, line: bytes, error: Exception) -> SessionFileError:
-    class Head(msgspec.Struct):
-        event: str
-        format: str = ""
-        version: int = 0
-
-    if number == 1:
-        try:
-            head = msgspec.json.decode(line, type=Head)
-        except msgspec.MsgspecError:
-            return SessionFileError(f"{path} is not an lbench journal")
-        if head.format == "lbench.journal":
-            try:
-                _check_version(path, head.version)
-            except SessionFileError as newer:
-                return newer
-        else:
-            return SessionFileError(f"{path} is not an lbench journal")
-    return SessionFileError(f"{path} is damaged at line {number}: {error}")

@@ -17,8 +17,8 @@ import msgspec
 
 from lbench.config.folders import cache_folder, sessions_folder
 from lbench.engine.emulator import cgroups, scratch
-from lbench.engine.journal import is_live
 from lbench.engine.living import dead_sockets
+from lbench.engine.lock import is_live
 from lbench.engine.temporary import OBJECTS_NAME
 
 __all__ = ["Leftover", "local_leftovers"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.config.folders import runtime_folder, sessions_folder
-from lbench.engine.journal import is_live
+from lbench.engine.lock import is_live
 from lbench.errors import InputError
 
 __all__ = ["ENGINE_FILE", "dead_sockets", "engine_socket", "is_there", "newest_living", "socket_path", "sweep_sockets"]

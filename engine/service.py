@@ -16,8 +16,9 @@ from lbench.engine.conductor import Conductor
 from lbench.engine.control import Command, ControlServer
 from lbench.engine.events import JOURNAL_VERSION, SessionEnded, SessionStarted, Warned
 from lbench.engine.exploring import Explorer
-from lbench.engine.journal import FolderLock, Journal
+from lbench.engine.journal import Journal
 from lbench.engine.living import ENGINE_FILE, socket_path, sweep_sockets
+from lbench.engine.lock import FolderLock
 from lbench.engine.machine import fingerprint
 from lbench.engine.plan import Plan, validate
 from lbench.engine.temporary import sweep_objects

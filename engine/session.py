@@ -31,9 +31,11 @@ from lbench.engine.events import (
     StageStarted,
     Warned,
 )
-from lbench.engine.journal import JOURNAL_NAME, is_live, read_events
+from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.lock import is_live
 from lbench.engine.machine import MachineSample
 from lbench.engine.model import Answer, LambdaEnvironment, RunStatus, Stage
+from lbench.engine.reading import read_events
 from lbench.errors import SessionFileError
 from lbench.workloads import registry
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from lbench.config.folders import sessions_folder
 from lbench.engine.backends.base import Backend
-from lbench.engine.journal import JOURNAL_NAME, is_live
+from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.lock import is_live
 from lbench.errors import BackendError, InputError, LbenchError
 from lbench.workloads.objects import FolderStore, Place
 

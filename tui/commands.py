@@ -50,7 +50,7 @@ class Commands(App[int]):
 
     def open_session(self, folder: Path) -> None:
         """Show a session on the Bench screen: an engine at work is followed, a record is shown whole."""
-        from lbench.engine.journal import is_live
+        from lbench.engine.lock import is_live
         from lbench.tui.launch import attached
         from lbench.tui.recorded import RecordedFeed
 

@@ -18,7 +18,8 @@ from lbench.analysis.words import times_text
 from lbench.config.folders import cache_folder
 from lbench.engine.bill import run_bill
 from lbench.engine.cost import total_usd, usd_text
-from lbench.engine.journal import JOURNAL_NAME, is_live
+from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.lock import is_live
 from lbench.engine.meta import read_meta
 from lbench.engine.session import RunView, load_folder
 from lbench.errors import LbenchError

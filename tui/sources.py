@@ -19,7 +19,8 @@ from lbench.engine.events import (
     StageStarted,
     decode_event,
 )
-from lbench.engine.journal import JOURNAL_NAME, read_events
+from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.reading import read_events
 from lbench.errors import LbenchError, SessionFileError
 from lbench.tui.documents import document_events, document_length_s
 from lbench.tui.feed import epoch_s

@@ -20,7 +20,8 @@ from lbench.config.deployment import TEMPORARY, outputs_of, read_outputs
 from lbench.config.folders import sessions_folder
 from lbench.engine.backends.cold_forcing import put_back
 from lbench.engine.backends.forced import Forced, forget, is_held, records
-from lbench.engine.journal import JOURNAL_NAME, is_live
+from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.lock import is_live
 from lbench.engine.session import load_folder
 from lbench.errors import LbenchError
 

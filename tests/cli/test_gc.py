@@ -18,7 +18,7 @@ from lbench.cli import gc
 from lbench.cli.main import command
 from lbench.config.folders import cache_folder, runtime_folder, sessions_folder
 from lbench.engine.emulator.scratch import Scratch
-from lbench.engine.journal import FolderLock
+from lbench.engine.lock import FolderLock
 from lbench.errors import InputError
 
 DEAD = 2**22 + 1  # more than any process number of Linux

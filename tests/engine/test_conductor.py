@@ -26,9 +26,10 @@ from lbench.engine.events import (
     StageStarted,
     Warned,
 )
-from lbench.engine.journal import JOURNAL_NAME, Journal, read_events
+from lbench.engine.journal import JOURNAL_NAME, Journal
 from lbench.engine.model import Answer
 from lbench.engine.plan import BackendChoice, Plan
+from lbench.engine.reading import read_events
 from lbench.engine.service import Service
 from lbench.engine.session import fold, load_folder
 from lbench.errors import BackendError, DataFileError

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from lbench.engine.events import JOURNAL_VERSION, Phase, SessionStarted, Warned
-from lbench.engine.journal import JOURNAL_NAME, FolderLock, Journal, is_live, read_events
+from lbench.engine.journal import JOURNAL_NAME, Journal
+from lbench.engine.lock import FolderLock, is_live
+from lbench.engine.reading import read_events
 from lbench.engine.virtual import run_virtual
 from lbench.errors import InputError, SessionFileError
 
@@ -162,12 +164,14 @@ async def test_an_event_may_be_changed_until_it_is_flushed(tmp_path):
 
 
 async def test_settled_tells_how_much_is_in_the_file(tmp_path):
+    heard = bytearray()
     journal = Journal(tmp_path)
+    journal.listen(heard.extend)
     for number in range(1000):
         journal.write(Phase(str(number)))
     written, backlog = await journal.settled()
     assert (written, backlog) == ((tmp_path / JOURNAL_NAME).stat().st_size, b"")
-    assert written == journal.position
+    assert written == len(heard)
     journal.close()
 
 
@@ -188,7 +192,8 @@ _FULL = """
 import asyncio, resource, signal, sys
 from pathlib import Path
 from lbench.engine.events import *
-from lbench.engine.journal import Journal, read_events, JOURNAL_NAME
+from lbench.engine.journal import Journal, JOURNAL_NAME
+from lbench.engine.reading import read_events
 from lbench.engine.machine import Environment
 
 def limit(size):
@@ -281,7 +286,7 @@ def test_a_session_is_live_while_its_lock_is_held(tmp_path):
 
 def test_a_lock_whose_holder_was_killed_is_free(tmp_path):
     code = (
-        "import sys, pathlib; from lbench.engine.journal import FolderLock; "
+        "import sys, pathlib; from lbench.engine.lock import FolderLock; "
         "lock = FolderLock(pathlib.Path(sys.argv[1])); print(flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

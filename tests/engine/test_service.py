@@ -17,7 +17,8 @@ import pytest
 
 from lbench.engine.client import Engine, Follower, new_session_folder
 from lbench.engine.events import Returned, RunEnded, RunStarted, SessionEnded
-from lbench.engine.journal import JOURNAL_NAME, is_live
+from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.lock import is_live
 from lbench.engine.plan import BackendChoice, Plan, parse_backend
 from lbench.engine.session import SessionView, load_folder
 from lbench.errors import EngineLostError, InputError

@@ -33,7 +33,8 @@ from lbench.engine.events import (
     decode_event,
     encode_lines,
 )
-from lbench.engine.journal import JOURNAL_NAME, FolderLock
+from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.lock import FolderLock
 from lbench.engine.machine import Environment, MachineSample
 from lbench.engine.model import Answer, ErrorInfo, LambdaEnvironment
 from lbench.engine.session import fold, load_folder

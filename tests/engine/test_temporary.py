@@ -12,7 +12,8 @@ import pytest
 
 from lbench.config.folders import sessions_folder
 from lbench.engine.backends.base import Call, Failure, Outcome
-from lbench.engine.journal import JOURNAL_NAME, FolderLock
+from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.lock import FolderLock
 from lbench.engine.policy import Policy
 from lbench.engine.runner import RunCancelled, Runner
 from lbench.engine.steps import RunFailed

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lbench.engine.journal import is_live
+from lbench.engine.lock import is_live
 from lbench.tui.app import LbenchApp
 from lbench.tui.feed import Frame, now_of
 from lbench.tui.fold import Fold

@@ -16,7 +16,7 @@ from textual.widgets import Input
 from textual.worker import WorkerError
 
 from lbench.analysis.recorded import recorded as listed
-from lbench.engine.journal import FolderLock
+from lbench.engine.lock import FolderLock
 from lbench.engine.meta import Meta, read_meta, tags_of, write_meta
 from lbench.errors import InputError
 from lbench.tui import shelf
