@@ -1,1 +1,1 @@
-"""Looks at sessions: statistics, comparisons, warnings; pure functions, and the list of what was recorded."""
+"""Looks at sessions: statistics, comparisons, warnings; pure functions."""

@@ -22,8 +22,8 @@ def command(session: str | None, no_mouse: bool, theme: str) -> None:
 
     Nothing is missed: what was measured meanwhile is read from the journal first.
     """
-    from lbench.analysis.recorded import find_session
     from lbench.engine.living import engine_socket, newest_living
+    from lbench.engine.recorded import find_session
 
     folder = newest_living() if session is None else find_session(session)
     engine_socket(folder)  # refuses, in one line, before any screen opens

@@ -18,8 +18,8 @@ def command(session: str, speed: str | None, no_mouse: bool, theme: str) -> None
 
     SESSION is an id or the beginning of one, `last`, or a session's folder, journal or JSON document.
     """
-    from lbench.analysis.recorded import find_session
     from lbench.engine.lock import is_live
+    from lbench.engine.recorded import find_session
     from lbench.errors import InputError
     from lbench.tui.recorded import RecordedFeed
 

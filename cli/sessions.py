@@ -7,8 +7,8 @@ from datetime import datetime
 import click
 import msgspec
 
-from lbench.analysis.recorded import Recorded, list_sessions
 from lbench.config.folders import sessions_folder
+from lbench.engine.recorded import Recorded, list_sessions
 
 __all__ = ["command"]
 

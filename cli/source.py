@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lbench.analysis.recorded import find_session
 from lbench.analysis.stability import stability_warnings
 from lbench.engine.document import document, read_document
 from lbench.engine.journal import JOURNAL_NAME
-from lbench.engine.lock import is_live
 from lbench.engine.meta import Meta, read_meta
 from lbench.engine.model import Document
-from lbench.engine.reading import read_events
-from lbench.engine.session import SessionView, fold
+from lbench.engine.recorded import find_session
+from lbench.engine.session import SessionView, load_folder, load_journal
 from lbench.errors import SessionFileError
 
 __all__ = ["document_of", "load_document"]
@@ -27,25 +25,18 @@ def load_document(text: str) -> Document:
     """
     path = find_session(text)
     if path.is_dir():
-        return document_of(_folded(path / JOURNAL_NAME), read_meta(path))
+        if not (path / JOURNAL_NAME).is_file():
+            raise SessionFileError(f"{path} is not a session: there is no {JOURNAL_NAME} in it")
+        return document_of(load_folder(path), read_meta(path))
     head = _beginning(path)
     if head.startswith(b'{"event"'):
-        return document_of(_folded(path), read_meta(path.parent))
+        return document_of(load_journal(path), read_meta(path.parent))
     return read_document(path)
 
 
 def document_of(view: SessionView, meta: Meta | None = None) -> Document:
     """The document of a session as it stands, with what makes its results weak and what it was called since."""
     return document(view, stability_warnings(view), meta)
-
-
-def _folded(journal: Path) -> SessionView:
-    if not journal.is_file():
-        raise SessionFileError(f"{journal.parent} is not a session: there is no {JOURNAL_NAME} in it")
-    view = fold(read_events(journal))
-    if not is_live(journal.parent):
-        view.engine_gone()
-    return view
 
 
 def _beginning(path: Path) -> bytes:

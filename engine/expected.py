@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from lbench.config.folders import sessions_folder
 from lbench.config.limits import limits as lambda_limits
 from lbench.engine import cost
 from lbench.engine.backends import catalog
@@ -22,6 +21,7 @@ from lbench.engine.journal import JOURNAL_NAME
 from lbench.engine.plan import BackendChoice, Plan, resolve_params
 from lbench.engine.pricing import bound_of, is_marked, rates_of
 from lbench.engine.quote import Basis, Expectation, Quote
+from lbench.engine.recorded import session_folders
 from lbench.engine.session import RunView, load_folder
 from lbench.engine.versions import code_digest
 from lbench.errors import InputError, SessionFileError
@@ -71,8 +71,8 @@ def quotes(plan: Plan, limits: Limits) -> list[Quote]:
 def _past(plan: Plan, tasks: int | None) -> list[tuple[Basis, RunView, str]]:
     """The newest run of the same work of each basis, with its session's name; the best basis first."""
     try:
-        folders = sorted((entry for entry in sessions_folder().iterdir() if entry.is_dir()), reverse=True)
-    except (OSError, InputError):
+        folders = session_folders()
+    except InputError:
         return []
     described = registry.describe(plan.workload)
     params = settable(resolve_params(plan))

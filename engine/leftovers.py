@@ -15,10 +15,11 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.config.folders import cache_folder, sessions_folder
+from lbench.config.folders import cache_folder
 from lbench.engine.emulator import cgroups, scratch
 from lbench.engine.living import dead_sockets
 from lbench.engine.lock import is_live
+from lbench.engine.recorded import session_folders
 from lbench.engine.temporary import OBJECTS_NAME
 
 __all__ = ["Leftover", "local_leftovers"]
@@ -45,8 +46,8 @@ def local_leftovers() -> list[Leftover]:
 
 def _sessions() -> Iterator[Leftover]:
     """Data sets and objects of a session whose engine was killed, and what its checks had on disk. The record stays."""
-    for folder in _entries(sessions_folder()):
-        if not folder.is_dir() or is_live(folder):
+    for folder in session_folders():
+        if is_live(folder):
             continue
         for pattern in _DATA:
             for data in sorted(folder.glob(pattern)):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.config.folders import runtime_folder, sessions_folder
+from lbench.config.folders import runtime_folder
 from lbench.engine.lock import is_live
+from lbench.engine.recorded import session_folders
 from lbench.errors import InputError
 
 __all__ = ["ENGINE_FILE", "dead_sockets", "engine_socket", "is_there", "newest_living", "socket_path", "sweep_sockets"]
@@ -71,12 +72,7 @@ def newest_living() -> Path:
     Raises:
         InputError: there is none.
     """
-    found = sessions_folder()
-    try:
-        folders = sorted((entry for entry in found.iterdir() if entry.is_dir()), reverse=True)
-    except OSError as error:
-        raise InputError(f"cannot look into {found}: {error.strerror}") from None
-    for folder in folders:
+    for folder in session_folders():
         if (folder / ENGINE_FILE).exists() and is_live(folder):
             return folder
     raise InputError("no engine is running: see lbench sessions for what was recorded")

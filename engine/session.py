@@ -39,7 +39,7 @@ from lbench.engine.reading import read_events
 from lbench.errors import SessionFileError
 from lbench.workloads import registry
 
-__all__ = ["RunView", "SessionView", "fold", "load_folder"]
+__all__ = ["RunView", "SessionView", "fold", "load_folder", "load_journal"]
 
 
 _Row = TypeVar("_Row", Dispatched, Returned, Audited)
@@ -236,7 +236,16 @@ def load_folder(folder: Path) -> SessionView:
     Raises:
         SessionFileError: there is no readable journal.
     """
-    view = fold(read_events(folder / JOURNAL_NAME))
-    if not is_live(folder):
+    return load_journal(folder / JOURNAL_NAME)
+
+
+def load_journal(path: Path) -> SessionView:
+    """The session whose journal this is; it is interrupted where no engine holds the folder.
+
+    Raises:
+        SessionFileError: it cannot be read.
+    """
+    view = fold(read_events(path))
+    if not is_live(path.parent):
         view.engine_gone()
     return view

@@ -65,28 +65,34 @@ def package_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("packages")
 
 
+def _module(name: str) -> ModuleType:
+    """A module beside this one, for what several folders of tests share."""
+    full = f"lbench_tests.{name}"  # moto takes the second part for a service
+    if full not in sys.modules:
+        spec = importlib.util.spec_from_file_location(full, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None and spec.loader is not None
+        sys.modules[full] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[full])
+    return sys.modules[full]
+
+
+@pytest.fixture(scope="session")
+def make_events() -> Callable[..., list[Any]]:
+    """`make_events({"sequential": [3.0, 3.1], ...}, ...)`: the events of a session with these makespans."""
+    made: Callable[..., list[Any]] = _module("session_events").session_events
+    return made
+
+
 @pytest.fixture(scope="session")
 def aws_server() -> ModuleType:
     """The module of AWS's control plane on 127.0.0.1, for what it answers with (`refusal` and the like)."""
-    name = "lbench_tests.aws_server"  # moto takes the second part for a service
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("aws_server.py"))
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+    return _module("aws_server")
 
 
 @pytest.fixture(scope="session")
 def aws_endpoint(aws_server: ModuleType) -> ModuleType:
     """The module that puts the emulator behind the same endpoint (tests/aws_endpoint.py)."""
-    name = "lbench_tests.aws_endpoint"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("aws_endpoint.py"))
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+    return _module("aws_endpoint")
 
 
 @pytest.fixture

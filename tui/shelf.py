@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from lbench.analysis.comparison import compare
-from lbench.analysis.recorded import Recorded, recorded, session_folders
 from lbench.analysis.words import times_text
 from lbench.config.folders import cache_folder
 from lbench.engine.bill import run_bill
@@ -21,6 +20,7 @@ from lbench.engine.cost import total_usd, usd_text
 from lbench.engine.journal import JOURNAL_NAME
 from lbench.engine.lock import is_live
 from lbench.engine.meta import read_meta
+from lbench.engine.recorded import Recorded, recorded, session_folders
 from lbench.engine.session import RunView, load_folder
 from lbench.errors import LbenchError
 

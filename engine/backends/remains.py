@@ -17,11 +17,11 @@ import msgspec
 from lbench.config.aws import aws_client, aws_session
 from lbench.config.aws_errors import AwsError
 from lbench.config.deployment import TEMPORARY, outputs_of, read_outputs
-from lbench.config.folders import sessions_folder
 from lbench.engine.backends.cold_forcing import put_back
 from lbench.engine.backends.forced import Forced, forget, is_held, records
 from lbench.engine.journal import JOURNAL_NAME
 from lbench.engine.lock import is_live
+from lbench.engine.recorded import session_folders
 from lbench.engine.session import load_folder
 from lbench.errors import LbenchError
 
@@ -83,7 +83,7 @@ def _prefixes() -> dict[tuple[str, str], set[str]]:
 
 
 def _unfinished() -> Iterator[Path]:
-    for folder in sessions_folder().iterdir():
+    for folder in session_folders():
         journal = folder / JOURNAL_NAME
         with contextlib.suppress(OSError):
             if time.time() - journal.stat().st_mtime < _KEPT_S and not is_live(folder):

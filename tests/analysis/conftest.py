@@ -1,103 +1,15 @@
-"""A session written by hand: events as an engine would tell them, folded."""
+"""What sessions cost in these tests, and sessions folded from events written by hand (tests/session_events.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from lbench.engine.cost import CostItems, RunCost
-from lbench.engine.events import (
-    Answered,
-    Dispatched,
-    Event,
-    Returned,
-    RunEnded,
-    RunPlanned,
-    RunStarted,
-    SessionEnded,
-    SessionStarted,
-    StageStarted,
-)
-from lbench.engine.events import Pricing as RunPricing
-from lbench.engine.machine import Environment
-from lbench.engine.model import Answer, Driver
+from lbench.engine.events import Event
 from lbench.engine.session import RunView, SessionView, fold
-
-
-def session_events(
-    backends: dict[str, Sequence[float]],
-    *,
-    warmup: int = 0,
-    environment: Environment | None = None,
-    ok: bool | None = True,
-    digests: dict[str, str] | None = None,
-    started: dict[str, Any] | None = None,
-    ended: dict[str, Any] | None = None,
-    invocations: Sequence[dict[str, Any]] = ({},),
-) -> list[Event]:
-    """One session: each backend's makespans; the first `warmup` of each are warm-up runs."""
-    events: list[Event] = [
-        SessionStarted(
-            id="s",
-            name="s",
-            created="2026-01-01T00:00:00+00:00",
-            lbench_version="0",
-            environment=environment or Environment(usable_cores=2.0, load_1m=0.0),
-            format="lbench.journal",
-            version=1,
-        )
-    ]
-    number = 0
-    for label, times in backends.items():
-        for index, seconds in enumerate(times):
-            number += 1
-            run = f"r{number}"
-            events += [
-                RunPlanned(
-                    run=run,
-                    workload="probe",
-                    params={},
-                    seed=1,
-                    backend=label,
-                    label=label,
-                    origin="emulated" if label == "emulated" else "measured",
-                    repeat=index if index < warmup else index - warmup,
-                    warmup=index < warmup,
-                    schedule="isolated",
-                    tasks=len(invocations),
-                ),
-                RunStarted(
-                    **{  # type: ignore[arg-type]
-                        "run": run,
-                        "started": "2026-01-01T00:00:00+00:00",
-                        "setup_s": 0.1,
-                        "settings": {},
-                        "transport": None,
-                        "oversubscribed": False,
-                        "code_digest": "d",
-                        "package_digest": None,
-                        "pricing": RunPricing(),
-                        "capacity": 2,
-                        **(started or {}),
-                    }
-                ),
-                StageStarted(run, 0, len(invocations), 0.0),
-            ]
-            for n, own in enumerate(invocations):
-                events.append(Dispatched(run, n, 0, n, 0, 0.0, 0.0))
-                events.append(Returned(run, n, **{"status": "ok", "returned_s": seconds, "compute_ms": 1.0, **own}))
-            driver = Driver(0.0, 0.0, 0.0, 0.0, 1.0, 2.0)
-            events.append(
-                RunEnded(**{"run": run, "status": "ok", "makespan_s": seconds, "driver": driver, **(ended or {})})
-            )
-            if ok is not None:
-                digest = (digests or {}).get(label, "same")
-                events.append(Answered(run, Answer(ok=ok, check="equal", digest=digest)))
-    events.append(SessionEnded(complete=True))
-    return events
 
 
 def bill(run: RunView, now_s: float | None) -> RunCost:
@@ -108,15 +20,9 @@ def bill(run: RunView, now_s: float | None) -> RunCost:
 
 
 @pytest.fixture
-def make_session() -> Callable[..., SessionView]:
+def make_session(make_events: Callable[..., list[Event]]) -> Callable[..., SessionView]:
     """`make_session({"sequential": [3.0, 3.1], ...}, ...)`: the folded session."""
-    return lambda *args, **kwargs: fold(session_events(*args, **kwargs))
-
-
-@pytest.fixture
-def make_events() -> Callable[..., list[Event]]:
-    """The same as events."""
-    return session_events
+    return lambda *args, **kwargs: fold(make_events(*args, **kwargs))
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import pytest
 from textual.widgets import Input
 from textual.worker import WorkerError
 
-from lbench.analysis.recorded import recorded as listed
 from lbench.engine.lock import FolderLock
 from lbench.engine.meta import Meta, read_meta, tags_of, write_meta
+from lbench.engine.recorded import recorded as listed
 from lbench.errors import InputError
 from lbench.tui import shelf
 from lbench.tui.app import LbenchApp

@@ -12,10 +12,10 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
-from lbench.analysis.recorded import when
 from lbench.analysis.words import count_text
 from lbench.engine.cost import usd_short
 from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.recorded import when
 from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, width_of
 from lbench.tui.shelf import Backend, Entry
 from lbench.tui.theme import EMULATED, role_of

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lbench.analysis.recorded import find_session, list_sessions
 from lbench.engine.events import Event, encode_lines
+from lbench.engine.recorded import find_session, list_sessions
 from lbench.errors import InputError, UnknownNameError
 
 
