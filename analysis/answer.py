@@ -5,7 +5,7 @@ from __future__ import annotations
 from lbench.analysis.comparison import Comparison, Summary
 from lbench.analysis.statistics import Estimate
 from lbench.analysis.words import count_text, interval_text, listed, seconds_text, times_text
-from lbench.engine.cost import usd_short
+from lbench.engine.money import usd_short
 
 __all__ = ["answer_sentence", "cost_clause", "name_of", "speedup_clause"]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lbench.analysis.words import count_text, seconds_text
 from lbench.engine import cost
 from lbench.engine.columns import STATUSES
+from lbench.engine.money import usd_short
 from lbench.engine.session import RunView
 
 __all__ = ["Hedges", "hedges_of", "hedges_sentence"]
@@ -79,5 +80,5 @@ def hedges_sentence(label: str, told: Hedges, all_tasks: int) -> str:
     if (left := told.won - told.compared) > 0:
         parts.append(f"how long the other {left} would have taken is not known: they were given up")
     if told.usd is not None:
-        parts.append(f"the attempts that lost cost {cost.usd_short(told.usd)}{' so far' * (told.running > 0)}")
+        parts.append(f"the attempts that lost cost {usd_short(told.usd)}{' so far' * (told.running > 0)}")
     return "; ".join(parts)

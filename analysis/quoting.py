@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lbench.engine.cost import usd_short
+from lbench.engine.money import usd_short
 from lbench.engine.quote import Quote
 
 __all__ = ["basis_text", "quote_text"]

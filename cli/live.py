@@ -16,8 +16,8 @@ from lbench.cli.listing import Column, table_lines
 from lbench.cli.progress import Progress, place_text
 from lbench.cli.style import HAIRLINE, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.engine.bill import run_bill
-from lbench.engine.cost import usd_short
 from lbench.engine.events import Answered, Event, RunEnded, Warned
+from lbench.engine.money import usd_short
 from lbench.engine.session import SessionView
 
 __all__ = ["LiveProgress", "bar"]

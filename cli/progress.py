@@ -13,8 +13,8 @@ from lbench.analysis.outlook import Outlook, outlooks
 from lbench.analysis.words import count_text, seconds_text
 from lbench.cli.style import is_live_terminal
 from lbench.engine.bill import run_bill
-from lbench.engine.cost import usd_short
 from lbench.engine.events import Answered, Event, RunEnded, RunStarted, Warned
+from lbench.engine.money import usd_short
 from lbench.engine.session import RunView, SessionView
 
 __all__ = ["PlainProgress", "Progress", "open_progress", "place_text"]

@@ -31,9 +31,9 @@ from lbench.config.prices import STALE_DAYS, age_days
 from lbench.engine.backends import catalog
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.bill import run_bill
-from lbench.engine.cost import usd_short
 from lbench.engine.expected import quotes
 from lbench.engine.model import Document
+from lbench.engine.money import usd_short
 from lbench.engine.plan import Plan, resolve_params
 from lbench.engine.pricing import rates_of
 from lbench.engine.session import SessionView

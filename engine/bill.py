@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from lbench.config.limits import limits
 from lbench.engine import cost
-from lbench.engine.backends.base import Outcome
 from lbench.engine.columns import BILLED_SOURCES, STATUSES
-from lbench.engine.events import Pricing
 from lbench.engine.model import Cost, CostTexts
+from lbench.engine.money import usd_short, usd_text
+from lbench.engine.rent import rent_usd
 from lbench.engine.session import RunView
 
-__all__ = ["attempt_usd", "run_bill", "run_cost_of", "session_usd", "worst_attempt_usd"]
+__all__ = ["run_bill", "run_cost_of", "session_usd"]
 
 _RAN = [STATUSES.index(name) for name in ("ok", "error", "timeout", "superseded")]
 _CANCELLED, _SUPERSEDED = STATUSES.index("cancelled"), STATUSES.index("superseded")
@@ -63,8 +62,7 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
         seconds = run.makespan_s if run.makespan_s is not None else now_s
         rent = None
         if pricing.rent_usd_per_hour is not None and seconds is not None:
-            hourly = Decimal(pricing.rent_usd_per_hour)
-            rent = (hourly * Decimal(round(seconds * 1000)) / 3_600_000).quantize(Decimal("1e-12"))
+            rent = rent_usd(Decimal(pricing.rent_usd_per_hour), seconds)
         return cost.RunCost(cost.CostItems(machine_rent=rent))
     assert pricing.memory_mb is not None
     if run.status == "interrupted" and now_s is None:
@@ -115,58 +113,6 @@ def session_usd(runs: Iterable[RunView], now_s: Mapping[str, float] | None = Non
     return cost.total_usd([Decimal(0), *bills]) or Decimal(0)
 
 
-def attempt_usd(pricing: Pricing, outcome: Outcome, billed_ms: int | None = None) -> Decimal | None:
-    """What one attempt adds to its run's bill; None where it ran and its billed time is not known.
-
-    `billed_ms` is taken for that time instead of the outcome's own.
-    """
-    assert pricing.rates is not None and pricing.memory_mb is not None
-    failure = outcome.failure
-    unrun = failure is not None and (failure.unrun or failure.kind == "throttled")
-    if billed_ms is None:
-        billed_ms = outcome.billed_ms
-    if billed_ms is None and not unrun:
-        return None
-    tail = None if failure is None else failure.log_tail
-    calls = 0 if unrun else 1
-    bill = cost.run_cost(
-        pricing.rates,
-        (billed_ms or 0) * calls,
-        memory_mb=pricing.memory_mb,
-        ephemeral_mb=pricing.ephemeral_mb,
-        requests=calls,
-        s3_requests=outcome.s3_requests,
-        transfer_bytes=outcome.response_bytes or 0,
-        log_bytes=cost.log_bytes(
-            calls, calls if outcome.cold else 0, len((tail or "").encode()), marked=pricing.marked
-        ),
-    )
-    return bill.usd
-
-
-def worst_attempt_usd(pricing: Pricing, s3_each: Mapping[str, int]) -> Decimal:
-    """The most that one attempt can add to its run's bill, but for a result fetched from S3, whose size is not known.
-
-    Args:
-        pricing: of a run that is charged.
-        s3_each: the S3 requests that an attempt can make at most, {"put": n, "get": n}.
-    """
-    assert pricing.rates is not None and pricing.memory_mb is not None
-    lambda_limits = limits()
-    bill = cost.run_cost(
-        pricing.rates,
-        cost.worst_ms(pricing.deadline_s),
-        memory_mb=pricing.memory_mb,
-        ephemeral_mb=pricing.ephemeral_mb,
-        requests=1,
-        s3_requests=s3_each,
-        transfer_bytes=lambda_limits.payload_max_bytes,
-        log_bytes=cost.log_bytes(1, 1, lambda_limits.log_tail_max_bytes, marked=pricing.marked),
-    )
-    assert bill.usd is not None
-    return bill.usd
-
-
 def run_cost_of(run: RunView) -> Cost | None:
     """A run's cost as the session document tells it."""
     if run.started is None:
@@ -176,7 +122,7 @@ def run_cost_of(run: RunView) -> Cost | None:
     known = pricing.rates
     estimated = [] if known is None else _estimated(run)
     return Cost(
-        usd=None if bill.usd is None else cost.usd_text(bill.usd),
+        usd=None if bill.usd is None else usd_text(bill.usd),
         bound_usd=pricing.bound_usd,
         items=CostTexts(**bill.items.texts()),
         region=known.region if known else None,
@@ -225,4 +171,4 @@ def _more(run: RunView, mask: Any) -> str:
     more_ms = len(counted) * cost.worst_ms(pricing.deadline_s) - int(counted.sum())
     usd = cost.invocation_usd(pricing.rates, more_ms, pricing.memory_mb, pricing.ephemeral_mb)
     more = cost.total_usd((usd.duration, usd.storage))
-    return f"; at most {cost.usd_short(more, up=True)} more" if more else ""
+    return f"; at most {usd_short(more, up=True)} more" if more else ""

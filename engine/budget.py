@@ -11,13 +11,14 @@ import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
+from lbench.config.limits import limits
 from lbench.engine import cost
 from lbench.engine.backends.base import Outcome
-from lbench.engine.bill import attempt_usd, worst_attempt_usd
 from lbench.engine.events import Pricing
+from lbench.engine.money import usd_short
 from lbench.errors import LbenchError
 
-__all__ = ["Budget", "Hold", "OverBudget", "Purse"]
+__all__ = ["Budget", "Hold", "OverBudget", "Purse", "attempt_usd", "worst_attempt_usd"]
 
 _ZERO = Decimal(0)
 
@@ -163,20 +164,72 @@ class Purse:
         if self._budget.told_limited or in_flight >= capacity:
             return None
         self._budget.told_limited = True
-        limit = cost.usd_short(self._budget.limit_usd)
+        limit = usd_short(self._budget.limit_usd)
         return (
             f"--max-usd {limit} limits concurrency: {in_flight} of {capacity} at once, as each may cost "
-            f"{cost.usd_short(self._worst_usd, up=True)} at worst; a shorter --timeout or less --memory lets more run"
+            f"{usd_short(self._worst_usd, up=True)} at worst; a shorter --timeout or less --memory lets more run"
         )
 
     def why_it_stopped(self) -> str:
         """One line, with the way out."""
         budget = self._budget
         return (
-            f"stopped by --max-usd {cost.usd_short(budget.limit_usd)}: {cost.usd_short(budget.spent_usd)} is spent "
-            f"and another attempt may cost {cost.usd_short(self._worst_usd, up=True)} (its deadline at full price): "
+            f"stopped by --max-usd {usd_short(budget.limit_usd)}: {usd_short(budget.spent_usd)} is spent "
+            f"and another attempt may cost {usd_short(self._worst_usd, up=True)} (its deadline at full price): "
             "raise it, or lower --timeout, --memory or --retries"
         )
+
+
+def attempt_usd(pricing: Pricing, outcome: Outcome, billed_ms: int | None = None) -> Decimal | None:
+    """What one attempt adds to its run's bill; None where it ran and its billed time is not known.
+
+    `billed_ms` is taken for that time instead of the outcome's own.
+    """
+    assert pricing.rates is not None and pricing.memory_mb is not None
+    failure = outcome.failure
+    unrun = failure is not None and (failure.unrun or failure.kind == "throttled")
+    if billed_ms is None:
+        billed_ms = outcome.billed_ms
+    if billed_ms is None and not unrun:
+        return None
+    tail = None if failure is None else failure.log_tail
+    calls = 0 if unrun else 1
+    bill = cost.run_cost(
+        pricing.rates,
+        (billed_ms or 0) * calls,
+        memory_mb=pricing.memory_mb,
+        ephemeral_mb=pricing.ephemeral_mb,
+        requests=calls,
+        s3_requests=outcome.s3_requests,
+        transfer_bytes=outcome.response_bytes or 0,
+        log_bytes=cost.log_bytes(
+            calls, calls if outcome.cold else 0, len((tail or "").encode()), marked=pricing.marked
+        ),
+    )
+    return bill.usd
+
+
+def worst_attempt_usd(pricing: Pricing, s3_each: Mapping[str, int]) -> Decimal:
+    """The most that one attempt can add to its run's bill, but for a result fetched from S3, whose size is not known.
+
+    Args:
+        pricing: of a run that is charged.
+        s3_each: the S3 requests that an attempt can make at most, {"put": n, "get": n}.
+    """
+    assert pricing.rates is not None and pricing.memory_mb is not None
+    lambda_limits = limits()
+    bill = cost.run_cost(
+        pricing.rates,
+        cost.worst_ms(pricing.deadline_s),
+        memory_mb=pricing.memory_mb,
+        ephemeral_mb=pricing.ephemeral_mb,
+        requests=1,
+        s3_requests=s3_each,
+        transfer_bytes=lambda_limits.payload_max_bytes,
+        log_bytes=cost.log_bytes(1, 1, lambda_limits.log_tail_max_bytes, marked=pricing.marked),
+    )
+    assert bill.usd is not None
+    return bill.usd
 
 
 def _sum(one: Decimal, other: Decimal) -> Decimal:

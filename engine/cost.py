@@ -1,7 +1,7 @@
 """What runs cost on AWS Lambda: exact decimal arithmetic over list prices (first tier, no free tier).
 
-Nothing here rounds but `machine_rent` (an hour has 3,600 seconds) and the texts for people. Python's decimals
-keep 28 digits unless told otherwise, and a large bill has more: add amounts with `total_usd`, not with `+`.
+Nothing here rounds but the price of byte-hours in S3. Python's decimals keep 28 digits unless told otherwise, and a
+large bill has more: add amounts with `total_usd`, not with `+`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lbench.config.limits import limits
-from lbench.config.prices import Rates, machines
+from lbench.config.prices import Rates
+from lbench.engine.money import usd_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,20 +27,16 @@ __all__ = [
     "Bound",
     "CostItems",
     "InvocationCost",
-    "Rent",
     "RunCost",
     "billed_ms",
     "bound_usd",
     "duration_usd",
     "invocation_usd",
     "log_bytes",
-    "machine_rent",
     "run_cost",
     "s3_usd",
     "total_usd",
     "transfer_usd",
-    "usd_short",
-    "usd_text",
     "worst_ms",
 ]
 
@@ -109,13 +106,6 @@ class Bound(msgspec.Struct, frozen=True):
 
     usd: Decimal | None  # None: no bound
     left_out: tuple[str, ...] = ()
-
-
-class Rent(msgspec.Struct, frozen=True):
-    """What renting a machine equal to this one would have cost, and which machine was taken."""
-
-    usd: Decimal
-    description: str
 
 
 def billed_ms(duration_ms: float, init_ms: float | None = None) -> int:
@@ -250,54 +240,10 @@ def bound_usd(
     return Bound(total_usd((worst.usd, s3)), out)
 
 
-def machine_rent(cores: float, memory_bytes: int, seconds: float) -> Rent:
-    """The rent of an EC2 machine equal to this one for so long, by the second, to 12 decimals.
-
-    As many vCPUs as this machine has usable logical cores (a vCPU is one hyperthread); the leanest family
-    that has its memory per core, else the one with the most.
-    """
-    vcpus = max(1, math.ceil(cores))
-    gib_per_core = memory_bytes / _GB_BYTES / vcpus
-    rows = machines()
-    row = next((row for row in rows if row.gib / row.vcpus >= gib_per_core), rows[-1])
-    hourly = _EXACT.divide(_EXACT.multiply(row.usd_per_hour, Decimal(vcpus)), Decimal(row.vcpus))
-    exact_ms = Decimal(max(0, round(seconds * 1000)))
-    with decimal.localcontext(decimal.Context(prec=200)):
-        usd = (hourly * exact_ms / 3_600_000).quantize(Decimal("1e-12"))
-    gib = row.gib * vcpus / row.vcpus
-    short = "" if gib >= gib_per_core * vcpus else "; this machine has more memory, which is not counted"
-    return Rent(
-        usd,
-        f"rent of an equal EC2 machine: {vcpus} vCPU, {gib:g} GiB of {row.family} in {row.region} "
-        f"(Linux, on demand, {row.price_date}) at ${usd_text(hourly)} an hour, by the second{short}",
-    )
-
-
 def total_usd(amounts: Iterable[Decimal | None]) -> Decimal | None:
     """The exact sum of the amounts that there are; None where there is none."""
     known = [amount for amount in amounts if amount is not None]
     return _sum(known) if known else None
-
-
-def usd_text(usd: Decimal) -> str:
-    """A plain decimal for documents: all digits, no exponent, no zeros at the end."""
-    text = format(usd, "f")
-    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
-
-
-def usd_short(usd: Decimal, *, up: bool = False) -> str:
-    """For people: cents, or two digits where it is less than a dollar ("$1,234.50", "$0.25", "$0.00016").
-
-    `up` rounds up, for a bound: what is shown must not be less than it.
-    """
-    if not usd:
-        return "$0"
-    exponent = min(-2, usd.adjusted() - 1)
-    rounding = decimal.ROUND_CEILING if up else decimal.ROUND_HALF_UP
-    with decimal.localcontext(decimal.Context(prec=200)):
-        text = f"{usd.quantize(Decimal(1).scaleb(exponent), rounding=rounding):,f}"
-    whole, _, decimals = text.partition(".")
-    return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
 @functools.lru_cache(maxsize=256)

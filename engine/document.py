@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 
 from lbench.engine.bill import run_cost_of
-from lbench.engine.cost import invocation_usd, usd_text
+from lbench.engine.cost import invocation_usd
 from lbench.engine.meta import Meta
 from lbench.engine.model import VERSION, Document, Invocation, Run, Warning_, check_times
+from lbench.engine.money import usd_text
 from lbench.engine.reading import Head
 from lbench.engine.session import RunView, SessionView
 from lbench.errors import SessionFileError

@@ -16,7 +16,9 @@ from lbench.engine.backends.settings import AwsSettings, LambdaSettings
 from lbench.engine.events import Pricing
 from lbench.engine.function_plan import is_function
 from lbench.engine.hedging import most_hedges
+from lbench.engine.money import usd_text
 from lbench.engine.plan import BackendChoice, Plan
+from lbench.engine.rent import machine_rent, rent_usd
 from lbench.workloads.model import Limits
 
 __all__ = ["bound_of", "is_marked", "pricing_of", "rates_of", "s3_each"]
@@ -116,15 +118,16 @@ def pricing_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: 
     """What the journal records about prices when a run starts; the arguments are those of `bound_of`."""
     bound = bound_of(choice, plan, limits, ephemeral_mb)
     if bound is None:
-        rent = cost.machine_rent(machine.usable_cores(), machine.memory_bytes(), 3600.0)
-        return Pricing(rent_usd_per_hour=cost.usd_text(rent.usd), rent_basis=rent.description)
+        rent = machine_rent(machine.usable_cores(), machine.memory_bytes())
+        hourly = rent_usd(rent.hourly_usd, 3600.0)
+        return Pricing(rent_usd_per_hour=usd_text(hourly), rent_basis=rent.description)
     settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
     assert isinstance(settings, LambdaSettings)
     return Pricing(
         rates=rates_of(settings),
         memory_mb=settings.memory,
-        bound_usd=None if bound.usd is None else cost.usd_text(bound.usd),
-        max_usd=None if plan.max_usd is None else cost.usd_text(Decimal(str(plan.max_usd))),
+        bound_usd=None if bound.usd is None else usd_text(bound.usd),
+        max_usd=None if plan.max_usd is None else usd_text(Decimal(str(plan.max_usd))),
         unpriced=list(bound.left_out),
         ephemeral_mb=lambda_limits().ephemeral_min_mb if ephemeral_mb is None else ephemeral_mb,
         deadline_s=plan.timeout_s,

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from lbench.engine import cost
+from lbench.engine.money import usd_short
 
 __all__ = ["Basis", "Expectation", "Quote", "question"]
 
@@ -61,11 +62,11 @@ def question(told: list[Quote], ask_above_usd: float, max_usd: float | None) -> 
     if count is not None and count <= threshold:
         return None
     labels = ", ".join(quote.label for quote in spending)
-    at_most = "with no bound" if most is None else f"at most {cost.usd_short(most, up=True)}"
-    above = f"more than ask_above_usd = {cost.usd_short(threshold)}"
+    at_most = "with no bound" if most is None else f"at most {usd_short(most, up=True)}"
+    above = f"more than ask_above_usd = {usd_short(threshold)}"
     if expected is None:
         return f"what {labels} will cost is not known before the job has run once, be it here: {at_most}, {above}"
-    return f"{labels} will cost {cost.usd_short(expected)} as expected, {at_most}: {above}"
+    return f"{labels} will cost {usd_short(expected)} as expected, {at_most}: {above}"
 
 
 def _all(amounts: list[Decimal | None]) -> Decimal | None:

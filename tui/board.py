@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lbench.analysis.words import seconds_text, times_text
-from lbench.engine.cost import usd_short
+from lbench.engine.money import usd_short
 from lbench.tui.draw.ink import Piece
 from lbench.tui.theme import role_of
 

@@ -36,6 +36,8 @@ from lbench.engine.model import (
     Cost,
     Invocation,
 )
+from lbench.engine.money import usd_text
+from lbench.engine.rent import hourly_usd
 from lbench.errors import InputError, SessionFileError
 from lbench.tui.document_file import FileRun, read_file
 from lbench.tui.feed import epoch_s
@@ -259,9 +261,9 @@ def _pricing(run: FileRun) -> Pricing:
             unpriced=cost.unpriced,
         )
     hourly = None
-    if cost.items.machine_rent is not None and run.makespan_s and (ms := round(run.makespan_s * 1000)):
-        hourly = f"{Decimal(cost.items.machine_rent) * 3_600_000 / ms:f}"
-    return Pricing(rent_usd_per_hour=hourly, rent_basis=cost.machine_rent_basis)
+    if cost.items.machine_rent is not None and run.makespan_s is not None:
+        hourly = hourly_usd(Decimal(cost.items.machine_rent), run.makespan_s)
+    return Pricing(rent_usd_per_hour=None if hourly is None else usd_text(hourly), rent_basis=cost.machine_rent_basis)
 
 
 def _ended(run: FileRun) -> RunEnded:

@@ -16,10 +16,11 @@ from lbench.analysis.comparison import compare
 from lbench.analysis.words import times_text
 from lbench.config.folders import cache_folder
 from lbench.engine.bill import run_bill
-from lbench.engine.cost import total_usd, usd_text
+from lbench.engine.cost import total_usd
 from lbench.engine.journal import JOURNAL_NAME
 from lbench.engine.lock import is_live
 from lbench.engine.meta import read_meta
+from lbench.engine.money import usd_text
 from lbench.engine.recorded import Recorded, recorded, session_folders
 from lbench.engine.session import RunView, load_folder
 from lbench.errors import LbenchError

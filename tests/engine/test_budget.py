@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lbench.config.prices import rates
 from lbench.engine import cost
 from lbench.engine.backends.base import OVER_BUDGET, Outcome
-from lbench.engine.bill import attempt_usd, run_bill, session_usd, worst_attempt_usd
-from lbench.engine.budget import Budget, OverBudget, Purse
+from lbench.engine.bill import run_bill, session_usd
+from lbench.engine.budget import Budget, OverBudget, Purse, attempt_usd, worst_attempt_usd
 from lbench.engine.events import (
     JOURNAL_VERSION,
     Dispatched,

@@ -16,12 +16,11 @@ from lbench.engine.cost import (
     bound_usd,
     duration_usd,
     invocation_usd,
-    machine_rent,
     run_cost,
     total_usd,
-    usd_short,
-    usd_text,
 )
+from lbench.engine.money import usd_short, usd_text
+from lbench.engine.rent import hourly_usd, machine_rent, rent_usd
 
 US = rates("us-east-1", "x86_64")
 GIB = 1024**3
@@ -181,11 +180,16 @@ def test_a_bound_without_a_price_for_s3_names_that_and_holds_for_the_rest() -> N
     ],
 )
 def test_an_equal_machine_rents_for_its_vcpus(cores: float, gib: float, seconds: float, usd: str, named: str) -> None:
-    rent = machine_rent(cores, int(gib * GIB), seconds)
-    assert rent.usd == Decimal(usd)
+    rent = machine_rent(cores, int(gib * GIB))
+    assert rent_usd(rent.hourly_usd, seconds) == Decimal(usd)
     assert named in rent.description
     assert "us-east-1" in rent.description
     assert "\n" not in rent.description
+
+
+def test_the_price_of_an_hour_is_found_again_from_a_rent() -> None:
+    assert hourly_usd(rent_usd(Decimal("0.4032"), 12.5), 12.5) == Decimal("0.4032")
+    assert hourly_usd(Decimal(0), 0.0001) is None
 
 
 def test_the_rent_is_in_no_sum() -> None:

@@ -8,7 +8,7 @@ import msgspec
 from textual.binding import Binding
 from textual.strip import Strip
 
-from lbench.engine.cost import usd_short
+from lbench.engine.money import usd_short
 from lbench.engine.plan import BackendChoice
 from lbench.tui.draw.ink import Piece, heading, line, put, right_of
 from lbench.tui.explore.figures import Tally

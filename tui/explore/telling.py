@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from lbench.analysis.words import count_text
-from lbench.engine.cost import usd_short
+from lbench.engine.money import usd_short
 from lbench.engine.session import RunView
 from lbench.tui.draw.ink import Piece
 from lbench.tui.explore.figures import Tally

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lbench.analysis.statistics import Estimate, median_estimate
 from lbench.analysis.words import times_text
 from lbench.engine.backends import catalog
-from lbench.engine.cost import usd_short
+from lbench.engine.money import usd_short
 from lbench.tui.draw.ink import Piece
 from lbench.tui.explore.figures import Tally
 from lbench.tui.theme import role_of

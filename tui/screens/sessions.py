@@ -16,9 +16,9 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from lbench.analysis.words import count_text
-from lbench.engine.cost import usd_short
 from lbench.engine.lock import is_live
 from lbench.engine.meta import Meta, read_meta, tags_of, write_meta
+from lbench.engine.money import usd_short
 from lbench.engine.recorded import when
 from lbench.errors import InputError, LbenchError
 from lbench.tui.draw.ink import Piece

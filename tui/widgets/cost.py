@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.strip import Strip
 
-from lbench.engine.cost import usd_short
+from lbench.engine.money import usd_short
 from lbench.tui.board import EMPTY, Board
 from lbench.tui.draw.ink import Piece, heading, line
 from lbench.tui.widgets.lines import Lines

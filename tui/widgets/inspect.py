@@ -10,7 +10,8 @@ from textual.strip import Strip
 
 from lbench.analysis.words import ms_text
 from lbench.engine.columns import STATUSES
-from lbench.engine.cost import invocation_usd, usd_short
+from lbench.engine.cost import invocation_usd
+from lbench.engine.money import usd_short
 from lbench.engine.session import RunView
 from lbench.tui.draw.bars import bar
 from lbench.tui.draw.ink import Piece, heading, line

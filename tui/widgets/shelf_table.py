@@ -13,8 +13,8 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lbench.analysis.words import count_text
-from lbench.engine.cost import usd_short
 from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.money import usd_short
 from lbench.engine.recorded import when
 from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, width_of
 from lbench.tui.shelf import Backend, Entry

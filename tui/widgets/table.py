@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lbench.analysis.words import percent_text, seconds_text, times_text
-from lbench.engine.cost import usd_short
+from lbench.engine.money import usd_short
 from lbench.tui.board import EMPTY, Board, Row
 from lbench.tui.draw.bars import progress
 from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, shorter, width_of

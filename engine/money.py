@@ -1,0 +1,29 @@
+"""Amounts of US dollars as texts: exact for documents, short for people."""
+
+from __future__ import annotations
+
+import decimal
+from decimal import Decimal
+
+__all__ = ["usd_short", "usd_text"]
+
+
+def usd_text(usd: Decimal) -> str:
+    """A plain decimal for documents: all digits, no exponent, no zeros at the end."""
+    text = format(usd, "f")
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def usd_short(usd: Decimal, *, up: bool = False) -> str:
+    """For people: cents, or two digits where it is less than a dollar ("$1,234.50", "$0.25", "$0.00016").
+
+    `up` rounds up, for a bound: what is shown must not be less than it.
+    """
+    if not usd:
+        return "$0"
+    exponent = min(-2, usd.adjusted() - 1)
+    rounding = decimal.ROUND_CEILING if up else decimal.ROUND_HALF_UP
+    with decimal.localcontext(decimal.Context(prec=200)):
+        text = f"{usd.quantize(Decimal(1).scaleb(exponent), rounding=rounding):,f}"
+    whole, _, decimals = text.partition(".")
+    return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
