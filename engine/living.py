@@ -14,14 +14,26 @@ from lbench.engine.lock import is_live
 from lbench.engine.recorded import session_folders
 from lbench.errors import InputError
 
-__all__ = ["ENGINE_FILE", "dead_sockets", "engine_socket", "is_there", "newest_living", "socket_path", "sweep_sockets"]
+__all__ = [
+    "ENGINE_FILE",
+    "EngineFile",
+    "dead_sockets",
+    "engine_socket",
+    "is_there",
+    "newest_living",
+    "socket_path",
+    "sweep_sockets",
+]
 
 ENGINE_FILE = "engine.json"
 
 
-class _Where(msgspec.Struct):
+class EngineFile(msgspec.Struct):
+    """Where a session's engine is to be found: `ENGINE_FILE` in its folder, while it lives."""
+
     socket: str
     host: str = ""
+    pid: int = 0
 
 
 def socket_path(folder: Path, pid: int) -> Path:
@@ -84,9 +96,9 @@ def engine_socket(folder: Path) -> Path:
     Raises:
         InputError: none is running, or it is one of another machine.
     """
-    told: _Where | None = None
+    told: EngineFile | None = None
     with contextlib.suppress(OSError, msgspec.MsgspecError):  # it has ended, or has not begun
-        told = msgspec.json.decode((folder / ENGINE_FILE).read_bytes(), type=_Where)
+        told = msgspec.json.decode((folder / ENGINE_FILE).read_bytes(), type=EngineFile)
     if told is not None and told.host not in ("", socket.gethostname()):
         raise InputError(f"the engine of {folder.name} runs on {told.host}: attach to it there")
     if told is None or not is_live(folder):

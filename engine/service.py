@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket as sockets
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,25 +18,17 @@ from lbench.engine.control import Command, ControlServer
 from lbench.engine.events import JOURNAL_VERSION, SessionEnded, SessionStarted, Warned
 from lbench.engine.exploring import Explorer
 from lbench.engine.journal import Journal
-from lbench.engine.living import ENGINE_FILE, socket_path, sweep_sockets
+from lbench.engine.living import ENGINE_FILE, EngineFile, socket_path, sweep_sockets
 from lbench.engine.lock import FolderLock
 from lbench.engine.machine import fingerprint
 from lbench.engine.plan import Plan, validate
 from lbench.engine.temporary import sweep_objects
 from lbench.errors import InputError, LbenchError
 
-__all__ = ["ENGINE_FILE", "EngineFile", "Service"]
+__all__ = ["Service"]
 
 _PATIENCE_S = 15.0  # for backends to be closed in good order, when somebody is there to wait for it
 _ORPHAN_PATIENCE_S = 2.0  # when nobody is: then nothing may be left after 3 s
-
-
-class EngineFile(msgspec.Struct):
-    """Where a session's engine is to be found."""
-
-    pid: int
-    host: str
-    socket: str
 
 
 class Service:
@@ -75,7 +68,7 @@ class Service:
         )
         self._control = ControlServer(self.socket, self._journal, self._execute)
         await self._control.start()
-        where = EngineFile(os.getpid(), sockets.gethostname(), str(self.socket))
+        where = EngineFile(str(self.socket), sockets.gethostname(), os.getpid())
         (self._folder / ENGINE_FILE).write_bytes(msgspec.json.encode(where))
 
     async def serve(self) -> bool:
@@ -143,14 +136,17 @@ class Service:
             case other:
                 raise InputError(f"unknown command {other!r}")
 
-    def _start_plan(self, command: Command) -> None:
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._work is not None and not self._work.done():
             raise InputError("a plan is being carried out: cancel it first")
         if self._stopping.done():
             raise InputError("the engine is ending: start another")
-        plan = _plan(command.plan)
-        self._work = asyncio.get_running_loop().create_task(self._carry_out(plan, command.last))
+        self._work = asyncio.get_running_loop().create_task(work())
         self._work.add_done_callback(_log_failure)
+
+    def _start_plan(self, command: Command) -> None:
+        plan = _plan(command.plan)
+        self._begin(lambda: self._carry_out(plan, command.last))
 
     def _explore(self, command: Command) -> None:
         """Take up an update, or a scripted sequence; the first begins an exploring session, which lasts until the end."""
@@ -158,13 +154,9 @@ class Service:
         if any(len(plan.backends) != 1 for plan in plans):
             raise InputError("an interaction has one backend: send one for each")
         if self._explorer is None or (self._work is not None and self._work.done()):
-            if self._work is not None and not self._work.done():
-                raise InputError("a plan is being carried out: cancel it first")
-            if self._stopping.done():
-                raise InputError("the engine is ending: start another")
-            self._explorer = Explorer(self._folder, self._journal)
-            self._work = asyncio.get_running_loop().create_task(self._explorer.work())
-            self._work.add_done_callback(_log_failure)
+            explorer = Explorer(self._folder, self._journal)
+            self._begin(explorer.work)
+            self._explorer = explorer
         if command.plans is None:
             self._explorer.update(plans[0], command.generation)
         else:
