@@ -13,16 +13,14 @@ import gc
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-from lbench.engine.abandoned import Abandoning
 from lbench.engine.backends.base import Backend
 from lbench.engine.budget import Budget, Purse
+from lbench.engine.coarse import CoarseFirst
 from lbench.engine.events import EnvironmentSeen, Pricing, RunPlanned, Warned
 from lbench.engine.journal import Journal
 from lbench.engine.livepreviews import LivePreviews
@@ -36,7 +34,6 @@ from lbench.engine.runner import RunCancelled, Runner
 from lbench.engine.steps import offload_to_thread
 from lbench.engine.warm import Warm
 from lbench.errors import BackendError, LbenchError
-from lbench.workloads.model import Job, Previewer, Task
 from lbench.workloads.parameters import settable
 
 __all__ = ["Explorer", "Update"]
@@ -52,24 +49,6 @@ class Update:
     generation: int
     step: int | None = None
     at_s: float = 0.0  # when it arrived, on the loop's clock
-
-
-@dataclass(slots=True)
-class _Merged:
-    """A job whose first stage begins with the tasks of a coarser one."""
-
-    job: Job
-    rough: list[Task]
-
-    def steps(self) -> Job:
-        try:
-            tasks = next(self.job)
-            results = list((yield self.rough + tasks))[len(self.rough) :]
-            while True:
-                tasks = self.job.send(results)
-                results = yield tasks
-        except StopIteration as end:
-            return end.value
 
 
 class Explorer:
@@ -168,14 +147,14 @@ class Explorer:
         self,
         update: Update,
         job: Prepared,
-        backend: Backend | Abandoning,
+        backend: Backend,
         setup_s: float | None,
         previews: LivePreviews,
     ) -> None:
         plan, choice = update.plan, update.plan.backends[0]
         run = f"x{next(self._numbers)}"
-        params, coarse = job.workload.interactive(job.params, backend.capacity)
-        rough: list[Task] = [] if coarse is None else next(job.workload.job(coarse, job.data))
+        coarse = CoarseFirst(job, backend.capacity)
+        params = coarse.params
         self._journal.write(
             RunPlanned(
                 run=run,
@@ -189,7 +168,7 @@ class Explorer:
                 warmup=(choice.label, plan.workload) not in self._warm_up_over,
                 schedule="isolated",
                 tasks=params.tasks,
-                interaction=Interaction(update.generation, update.step, len(rough)),
+                interaction=Interaction(update.generation, update.step, len(coarse.tasks)),
             )
         )
         limits = job.workload.limits(params)
@@ -198,14 +177,12 @@ class Explorer:
         purse = self._purse(plan, pricing, s3_each(choice, plan, limits))
         if purse is not None:
             purse.watch(backend.own_s3)
-        notes = [*backend.notes, *job.workload.notes(params), _UNCHECKED]
-        if coarse is not None:
-            notes.append(f"coarse first: its first {len(rough)} tasks draw every few points")
+        notes = [*backend.notes, *job.workload.notes(params), _UNCHECKED, *coarse.notes]
         started = datetime.now(UTC) - timedelta(seconds=self._loop.time() - update.at_s)
         self._journal.write(
             run_started(run, job, backend, started=started, setup_s=setup_s, pricing=pricing, notes=notes)
         )
-        draw = _drawer(job, params, coarse, len(rough), previews)
+        draw = coarse.drawer(previews)
         policy = Policy(timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed)
         runner = Runner(run, backend, self._journal, policy, offload=offload_to_thread, on_result=draw, purse=purse)
         runner.start_clock(update.at_s)
@@ -215,8 +192,7 @@ class Explorer:
         cpu_s = time.process_time()
         gc.disable()  # a collection is not in anybody's way here
         try:
-            steps = job.workload.job(params, job.data)
-            await runner.run(_Merged(steps, rough).steps() if rough else steps)
+            await runner.run(coarse.steps())
             self._warm_up_over.add((choice.label, plan.workload))
         except RunCancelled as stopped:
             ended = stopped
@@ -261,19 +237,3 @@ class Explorer:
             drawn.cancel()
             awake.cancel()
             previews.begin(None)
-
-
-def _drawer(
-    job: Prepared, params: Any, coarse: Any, rough: int, previews: LivePreviews
-) -> Callable[[int, int, Task, Any], None] | None:
-    """What is told of each result; the coarse ones have a picture of their own."""
-    fine: Previewer | None = job.workload.previewer(params, job.data)
-    if fine is None:
-        return None
-    first: Previewer | None = job.workload.previewer(coarse, job.data) if rough else None
-
-    def draw(stage: int, index: int, task: Task, result: Any) -> None:
-        previewer = first if first is not None and stage == 0 and index < rough else fine
-        previews.add(previewer, stage, index, task, result)
-
-    return draw

@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import msgspec
 
@@ -38,7 +38,7 @@ class Warm:
         self._folder = folder
         self._journal = journal
         self._stack = contextlib.AsyncExitStack()
-        self._backends: dict[bytes, Backend | Abandoning] = {}
+        self._backends: dict[bytes, Backend] = {}
         self._data: OrderedDict[bytes, tuple[Any, DataInfo, Published]] = OrderedDict()
         self._numbers = itertools.count(1)
 
@@ -59,7 +59,7 @@ class Warm:
                 while self._data:
                     self._drop_oldest()
 
-    async def backend(self, choice: BackendChoice, plan: Plan) -> tuple[Backend | Abandoning, float | None]:
+    async def backend(self, choice: BackendChoice, plan: Plan) -> tuple[Backend, float | None]:
         """The backend of a choice, and the seconds that opening it took (None: it was open).
 
         Raises:
@@ -73,7 +73,7 @@ class Warm:
         self._journal.flush()
         started = time.monotonic()
         try:
-            opened: Backend | Abandoning = await self._stack.enter_async_context(
+            opened: Backend = await self._stack.enter_async_context(
                 open_backend(choice, plan, await look_at(choice, plan, plan.tasks))
             )
         finally:
@@ -81,7 +81,7 @@ class Warm:
         if isinstance(opened, LocalBackend):
             opened.gentle = True
         else:
-            opened = Abandoning(opened)
+            opened = cast(Backend, Abandoning(opened))  # it has all of one, by `__getattr__`
         self._backends[key] = opened
         return opened, time.monotonic() - started
 
