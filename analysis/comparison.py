@@ -45,8 +45,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int  # planned, without warm-up
     repeats_ok: int  # with a right answer, or one that could not be wrong
     makespan_s: Estimate | None  # of the repeats that were ok
-    makespan_cv: float | None
-    makespans_s: list[float]
     speedup: Estimate | None  # against the baseline
     durations: int  # warm invocations behind the next three
     duration_p50_ms: float | None
@@ -134,8 +132,6 @@ def summarise(group: list[RunView], bill: Bill, speedup: Estimate | None = None)
         repeats=len(repeats),
         repeats_ok=len(good),
         makespan_s=median_estimate(times),
-        makespan_cv=coefficient_of_variation(times),
-        makespans_s=times,
         speedup=speedup,
         durations=len(warm),
         duration_p50_ms=quantile(warm, 0.5),

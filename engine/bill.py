@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +15,7 @@ from lbench.engine.money import usd_short, usd_text
 from lbench.engine.rent import rent_usd
 from lbench.engine.session import RunView
 
-__all__ = ["run_bill", "run_cost_of", "session_usd"]
+__all__ = ["run_bill", "run_cost_of"]
 
 _RAN = [STATUSES.index(name) for name in ("ok", "error", "timeout", "superseded")]
 _CANCELLED, _SUPERSEDED = STATUSES.index("cancelled"), STATUSES.index("superseded")
@@ -105,12 +104,6 @@ def _length_s(run: RunView, now_s: float | None) -> int:
 def _written(log_tails: dict[int, str]) -> int:
     """What functions are known to have written to the log, in bytes: only of failed ones anything is known."""
     return sum(len(text.encode()) for text in log_tails.values())
-
-
-def session_usd(runs: Iterable[RunView], now_s: Mapping[str, float] | None = None) -> Decimal:
-    """What all these runs have cost so far; `now_s`: of each run that is under way, seconds since its start."""
-    bills = (run_bill(run, (now_s or {}).get(run.id)).usd for run in runs if run.started is not None)
-    return cost.total_usd([Decimal(0), *bills]) or Decimal(0)
 
 
 def run_cost_of(run: RunView) -> Cost | None:

@@ -30,7 +30,6 @@ __all__ = [
     "RunCost",
     "billed_ms",
     "bound_usd",
-    "duration_usd",
     "invocation_usd",
     "log_bytes",
     "run_cost",
@@ -116,11 +115,6 @@ def billed_ms(duration_ms: float, init_ms: float | None = None) -> int:
     """
     hundredths = round(duration_ms * 100) + round((init_ms or 0.0) * 100)
     return -(-hundredths // 100)
-
-
-def duration_usd(rates: Rates, billed_ms: int, memory_mb: int) -> Decimal:
-    """ms/1000 x MB/1024 x the price of a GB-second."""
-    return _EXACT.multiply(_per_ms(rates.duration_gb_s_usd, memory_mb), Decimal(billed_ms))
 
 
 def invocation_usd(rates: Rates, billed_ms: int, memory_mb: int, ephemeral_mb: int | None = None) -> InvocationCost:

@@ -60,7 +60,6 @@ class RunView:
         self.previews: list[Previewed] = []  # where the blocks of its preview lie
         self.columns = Columns()
         self.finished_tasks = 0  # tasks with a result, over all stages so far
-        self.dispatched_total = 0
         self.in_flight = 0
         self.failed_attempts = 0
         self.s3_put = 0
@@ -101,7 +100,6 @@ class RunView:
                 if event.n != len(self.columns):  # else one number could ask for all memory
                     raise SessionFileError(f"the journal is damaged: invocation {event.n} of {self.id} out of turn")
                 self._keep(self.columns.dispatch, event)
-                self.dispatched_total += 1
                 self.in_flight += 1
             case Returned():
                 if not 0 <= event.n < len(self.columns):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lbench.config.prices import rates
 from lbench.engine import cost
 from lbench.engine.backends.base import OVER_BUDGET, Outcome
-from lbench.engine.bill import run_bill, session_usd
+from lbench.engine.bill import run_bill
 from lbench.engine.budget import Budget, OverBudget, Purse, attempt_usd, worst_attempt_usd
 from lbench.engine.events import (
     JOURNAL_VERSION,
@@ -48,6 +48,11 @@ def view(*sinks):
         events += sink.events
         events.append(RunEnded(run, "over_budget", None, None))
     return fold(events)
+
+
+def bill_of(*sinks):
+    """What these runs cost together."""
+    return cost.total_usd([Decimal(0), *(run_bill(run).usd for run in view(*sinks).runs.values())])
 
 
 def drive(runs, policy=None, during=None):
@@ -121,7 +126,7 @@ def test_runs_at_the_same_time_share_the_budget_and_one_goes_on_with_what_anothe
     assert told == [list(range(5))] * 3
     assert sum(backend.most for backend, *_ in runs) >= 3
     assert budget.in_flight == 0 and budget.kept_usd == 0
-    assert session_usd(view(*(sink for _, sink, _, _ in runs)).runs.values()) == budget.spent_usd
+    assert bill_of(*(sink for _, sink, _, _ in runs)) == budget.spent_usd
 
 
 def test_a_task_waiting_for_its_next_attempt_takes_no_money_from_others(fakes):
@@ -263,7 +268,7 @@ def test_the_bill_never_passes_the_limit_whatever_goes_wrong(fakes, world):
         assert one == list(range(count)) or isinstance(one, OverBudget | RunFailed | RunCancelled), one
     for _, sink, _, _ in runs:
         sink.assert_whole()
-    bill = session_usd(view(*(sink for _, sink, _, _ in runs)).runs.values())
+    bill = bill_of(*(sink for _, sink, _, _ in runs))
     told = [event.request_id for _, sink, _, _ in runs for event in sink.of(Returned) if event.request_id is not None]
     beyond = cost.total_usd([Decimal(0), *(hidden[int(number)] for number in told)])
     assert cost.total_usd([bill, beyond]) <= budget.spent_usd <= budget.limit_usd

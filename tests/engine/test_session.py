@@ -130,7 +130,7 @@ def test_folding_a_journals_parts_gives_what_folding_the_whole_gives(cuts):
 def test_a_fold_counts_what_happened():
     view = fold(_HISTORY)
     run = view.runs["r1"]
-    assert (run.dispatched_total, run.in_flight, run.finished_tasks, run.failed_attempts) == (5, 0, 3, 2)
+    assert (len(run.columns), run.in_flight, run.finished_tasks, run.failed_attempts) == (5, 0, 3, 2)
     assert (run.s3_put, run.s3_get) == (2, 1)
     assert run.known_tasks == 3 and run.makespan_s == 3.5 and run.status == "ok"
     assert run.cold_starts() == 1

@@ -23,7 +23,6 @@ class Scatter:
 
     def __init__(self, data: Dataset) -> None:
         self._X = data["X"]
-        self._means = data["means"]
         self._total = float(data.meta["sum_squares"])
         self._sample: NDArray[np.float64] | None = None
         self._axes: NDArray[Any] = np.empty((0, 0))

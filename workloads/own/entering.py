@@ -19,7 +19,7 @@ import msgspec
 
 from lbench.errors import InputError
 
-__all__ = ["MARKER", "Marker", "enter", "entered", "find_own", "leave", "own_names", "pinned_parts"]
+__all__ = ["MARKER", "Marker", "enter", "find_own", "leave", "own_names", "pinned_parts"]
 
 MARKER = "lbench-own.json"  # in a snapshot's root and in a package's
 
@@ -101,11 +101,6 @@ def leave() -> None:
 def _forget(names: frozenset[str]) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in names]:
         del sys.modules[name]
-
-
-def entered() -> Path | None:
-    """The folder whose modules can be imported; None: none's."""
-    return None if _finder is None else _finder.folder
 
 
 def own_names() -> frozenset[str]:
