@@ -11,6 +11,7 @@ from lbench.engine.backends.aws import AwsBackend
 from lbench.engine.backends.base import Published
 from lbench.engine.backends.settings import AwsSettings
 from lbench.engine.backends.survey import survey
+from lbench.engine.events import Returned
 from lbench.engine.policy import Policy
 from lbench.engine.runner import Runner
 from lbench.engine.temporary import Temporary
@@ -20,14 +21,9 @@ from lbench.workloads.encoding import decode, encode
 from lbench.workloads.map_reduce import DESCRIPTION, MapReduceParams
 
 
-class Silent:
-    def write(self, event: Any) -> None:
-        pass
-
-
 @pytest.mark.parametrize("job", ["group_by", "sort"])
 async def test_the_answer_is_the_sequential_one_and_the_bucket_is_empty(
-    aws_lambda: Any, tmp_path: Path, job: str
+    aws_lambda: Any, tmp_path: Path, job: str, fakes: Any
 ) -> None:
     bucket = aws_lambda.deploy(Workloads="map_reduce,")
     params = MapReduceParams(job=job, rows=2000, keys=30, tasks=3, reducers=2)  # type: ignore[arg-type]
@@ -39,7 +35,8 @@ async def test_the_answer_is_the_sequential_one_and_the_bucket_is_empty(
     async with AwsBackend(settings, found) as backend:
         await backend.publish(Published(tmp_path / "data", digest, (tmp_path / "data").stat().st_size))
         temporary = Temporary(backend, tmp_path / "session", "r1")
-        runner = Runner("r1", backend, Silent(), Policy(), store=temporary.place)
+        sink = fakes.Sink()
+        runner = Runner("r1", backend, sink, Policy(), store=temporary.place)
         answer = decode(encode(await runner.run(workload.job(params, data))))
         assert workload.check(params, answer, decode(encode(workload.reference(params, data)))).ok
         own = [key for key in aws_lambda.keys(bucket) if ".r1/" in key]
@@ -47,4 +44,4 @@ async def test_the_answer_is_the_sequential_one_and_the_bucket_is_empty(
         assert await temporary.clear() is None
         assert not [key for key in aws_lambda.keys(bucket) if ".r1/" in key]
     assert aws_lambda.keys(bucket) == []
-    assert runner.attempts.s3_put == 6
+    assert sum(event.s3_put for event in sink.of(Returned)) == 6
