@@ -22,6 +22,7 @@ from lbench.engine.events import (
 )
 from lbench.engine.machine import Environment, MachineSample
 from lbench.engine.model import ErrorInfo
+from lbench.engine.money import usd_short
 from lbench.engine.plan import BackendChoice, Plan, parse_backend
 from lbench.engine.pricing import bound_of, pricing_of
 from lbench.engine.session import fold
@@ -121,18 +122,16 @@ def test_what_an_engine_that_died_had_under_way_is_counted_to_the_last_that_was_
         [known, *(cost.invocation_usd(RATES, ms, 1769).usd for ms in (4000, 3000))]
     )
     (told,) = [text for text in run_cost_of(run).estimated if "when the engine ended" in text]
-    more = cost.duration_usd(RATES, 2 * cost.worst_ms(10.0) - 7000, 1769)
-    assert (
-        told.startswith("duration: 2 invocations under way") and f"at most {cost.usd_short(more, up=True)} more" in told
-    )
+    more = cost.invocation_usd(RATES, 2 * cost.worst_ms(10.0) - 7000, 1769).duration
+    assert told.startswith("duration: 2 invocations under way") and f"at most {usd_short(more, up=True)} more" in told
 
 
 def test_the_most_that_what_was_abandoned_can_still_cost_is_told():
     (told,) = [
         text for text in run_cost_of(view([{"status": "cancelled"}]).runs["r1"]).estimated if "abandoned" in text
     ]
-    more = cost.duration_usd(RATES, cost.worst_ms(10.0) - 2000, 1769)
-    assert told.endswith(f"at most {cost.usd_short(more, up=True)} more")
+    more = cost.invocation_usd(RATES, cost.worst_ms(10.0) - 2000, 1769).duration
+    assert told.endswith(f"at most {usd_short(more, up=True)} more")
 
 
 def test_a_local_run_has_only_its_machines_rent_which_is_in_no_sum():

@@ -12,7 +12,9 @@ from lbench.engine.backends.base import Call, Outcome
 from lbench.engine.backends.lambda_ import LambdaBackend
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.events import Dispatched
-from lbench.engine.runner import Policy, RunFailed, Runner
+from lbench.engine.policy import Policy
+from lbench.engine.runner import Runner
+from lbench.engine.steps import RunFailed
 from lbench.engine.virtual import run_virtual
 from lbench.workloads.encoding import encode
 from lbench.workloads.s3 import ObjectStoreError
