@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import subprocess
 from collections.abc import AsyncIterator
 from typing import Any
@@ -30,6 +31,7 @@ __all__ = [
 DEFAULT_REGION = "us-east-1"
 _ATTEMPTS = 5
 _CONNECT_S, _READ_S = 10, 70
+_SILENT = logging.NullHandler()
 _PATIENCE_S = 60.0  # a source of credentials that takes longer waits for something: most likely for a person
 
 
@@ -84,6 +86,8 @@ def aws_session(region: str | None = None) -> Any:
     import aioboto3
     from botocore.exceptions import BotoCoreError
 
+    # What it logs is raised as well, and told in one line; without a handler Python writes it to stderr, traceback and all.
+    logging.getLogger("aiobotocore").addHandler(_SILENT)
     try:
         session = aioboto3.Session(region_name=region)
         if session.region_name is None:
