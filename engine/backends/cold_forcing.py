@@ -57,7 +57,8 @@ class ColdForcing:
         self.updates = 0
         self._control = control
         self._name = name
-        self._record = Forced(function=name.text, region=region, variable=VARIABLE)
+        self._region = region
+        self._record: Forced | None = None
         self._lasting = lasting
         self._stack = contextlib.AsyncExitStack()
         self._client: Any = None
@@ -72,10 +73,13 @@ class ColdForcing:
         """
         self._client = await self._stack.enter_async_context(self._control())
         try:
-            _variables(await _asked(self._client.get_function_configuration(FunctionName=self._name.text)))
+            now = await _asked(self._client.get_function_configuration(FunctionName=self._name.text))
+            _variables(now)
         except BaseException:
             await self._stack.aclose()
             raise
+        arn = ":".join(now["FunctionArn"].split(":")[:7])
+        self._record = Forced(function=arn, region=self._region, variable=VARIABLE)
         return self
 
     async def __aexit__(
@@ -100,6 +104,7 @@ class ColdForcing:
         async with self._turn:
             if batch == self._batch:
                 return
+            assert self._record is not None
             if not self.updates and self._lasting:
                 remember(self._record)
             self.updates += 1
@@ -109,6 +114,7 @@ class ColdForcing:
     async def _put_back(self) -> None:
         if not self.updates:
             return
+        assert self._record is not None
         try:
             await put_back(self._client, self._record)
         except LbenchError as error:

@@ -19,12 +19,22 @@ __all__ = ["Forced", "forget", "is_held", "records", "remember"]
 class Forced(msgspec.Struct, frozen=True):
     """One function whose variable was set. Nothing secret: no value, and none of the function's other variables."""
 
-    function: str
+    function: str  # its ARN without a qualifier: under another account's credentials one of that name is another one
     region: str
     variable: str
     process: int = 0  # that did so, and when that began (the kernel's count), so that its number is not mistaken
     began: int | None = None
     format: int = 1
+
+    @property
+    def name(self) -> str:
+        """The function's."""
+        return self.function.rpartition(":")[2]
+
+    @property
+    def account(self) -> str:
+        """Whose it is; empty where that is not known."""
+        return self.function.split(":")[4] if self.function.startswith("arn:") else ""
 
 
 def is_held(record: Forced) -> bool:

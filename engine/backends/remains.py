@@ -59,13 +59,32 @@ def _changed(record: Forced) -> Remain:
             async with aws_client(session, "lambda") as client:
                 await put_back(client, record)
         except AwsError as error:
-            if error.code != "ResourceNotFoundException":  # with the function its variable has gone
+            if error.code not in ("ResourceNotFoundException", "AccessDeniedException"):
                 raise
+            await _same_account(session, record)
+            if error.code == "AccessDeniedException":
+                raise
+            # with the function its variable has gone
         forget(record)
 
     return Remain(
-        f"the variable {record.variable}, left on a function", f"{record.function} in {record.region}", 0, remove
+        f"the variable {record.variable}, left on a function", f"{record.name} in {record.region}", 0, remove
     )
+
+
+async def _same_account(session: Any, record: Forced) -> None:
+    """Whether it is this account's function: another one may neither see it nor tell that it has gone.
+
+    Raises:
+        AwsError: it is not; or nobody knows whose credentials these are.
+    """
+    async with aws_client(session, "sts") as client:
+        account = str((await client.get_caller_identity())["Account"])
+    if account != record.account:
+        raise AwsError(
+            f"it was changed in the account {record.account}, and these credentials are of {account}: "
+            "run `lbench gc` with the profile that it was changed with (AWS_PROFILE)"
+        )
 
 
 def _prefixes() -> dict[tuple[str, str], set[str]]:
@@ -95,9 +114,16 @@ def _unfinished() -> Iterator[Path]:
 
 
 async def _objects(stack: str, region: str, prefixes: set[str]) -> list[Remain]:
+    from botocore.exceptions import ClientError
+
     session = aws_session(region)
     async with aws_client(session, "cloudformation") as client:
-        described = await client.describe_stacks(StackName=stack)
+        try:
+            described = await client.describe_stacks(StackName=stack)
+        except ClientError as error:
+            if "does not exist" not in str(error.response.get("Error", {}).get("Message", "")):
+                raise
+            return []  # it was destroyed, and the bucket with it
     bucket = read_outputs(stack, region, outputs_of(described["Stacks"][0])).bucket
     found = []
     async with aws_client(session, "s3") as client:

@@ -146,11 +146,21 @@ def test_objects_of_a_killed_run_are_found_by_its_journal_and_go(aws_lambda: Any
     assert aws_lambda.keys(bucket) == ["code/x.zip", "tmp/another/0.data"]
 
 
-def test_a_deployment_that_cannot_be_looked_at_is_told_and_the_rest_goes_on(aws: Any, left: list[Path]) -> None:
-    journal(left[0].parent, {"stack": "gone", "region": "us-east-1", "temporary": "tmp/0123456789abcdef"})
+def test_a_deployment_that_cannot_be_looked_at_is_told_and_the_rest_goes_on(
+    aws: Any, aws_server: Any, left: list[Path]
+) -> None:
+    aws.rule(lambda request: aws_server.refusal("AccessDenied", "no", 403))
+    journal(left[0].parent, {"stack": "lbench", "region": "us-east-1", "temporary": "tmp/0123456789abcdef"})
     done = collect("--yes")
-    assert code(done) == 1 and "no such stack in us-east-1" in " ".join(done.output.split())
+    assert code(done) == 1 and "may not do DescribeStacks" in " ".join(done.output.split())
     assert not any(path.exists() for path in left)
+
+
+def test_a_deployment_that_was_destroyed_holds_nothing_that_a_run_has_left(aws: Any) -> None:
+    (session := sessions_folder() / "20261122-100000-abcd").mkdir()
+    journal(session, {"stack": "gone", "region": "us-east-1", "temporary": "tmp/0123456789abcdef"})
+    done = collect()
+    assert code(done) == 0 and "Nothing is left" in done.output
 
 
 def journal(folder: Path, settings: dict[str, Any]) -> None:

@@ -74,7 +74,7 @@ async def test_each_batch_has_another_value_and_at_the_end_it_is_as_it_was(their
             for batch in (1, 1, 2):
                 await forced.fresh(batch)
                 seen.append(theirs.now)
-                assert [record.function for record in records()] == ["theirs"]
+                assert [record.name for record in records()] == ["theirs"]
     assert seen[0] == seen[1] != seen[2] and all(VARIABLE in one and "THEIRS" in one for one in seen)
     assert theirs.now == theirs.variables and records() == []
     assert watched.calls == CALLS + 1
@@ -94,7 +94,7 @@ async def test_an_interrupt_at_any_call_leaves_it_as_it_was_or_to_gc(theirs: Any
                 await two_batches(Watched(real, interrupt))
             changed = theirs.now != theirs.variables
             left += changed
-            assert not changed or [record.function for record in records()] == ["theirs"]
+            assert not changed or [record.name for record in records()] == ["theirs"]
             for record in records():  # as gc does
                 await put_back(real, record)
                 forget(record)
@@ -103,7 +103,8 @@ async def test_an_interrupt_at_any_call_leaves_it_as_it_was_or_to_gc(theirs: Any
 
 
 async def test_gc_puts_back_what_a_killed_process_has_changed(theirs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    remember(Forced(function="theirs", region="us-east-1", variable=VARIABLE))
+    arn = theirs.client.get_function_configuration(FunctionName="theirs")["FunctionArn"]
+    remember(Forced(function=arn, region="us-east-1", variable=VARIABLE))
     theirs.client.update_function_configuration(
         FunctionName="theirs", Environment={"Variables": theirs.variables | {VARIABLE: "1"}}
     )
@@ -114,12 +115,31 @@ async def test_gc_puts_back_what_a_killed_process_has_changed(theirs: Any, monke
     assert theirs.now == theirs.variables and records() == []
 
 
-async def test_a_record_of_a_function_that_is_gone_is_forgotten(theirs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    remember(Forced(function="gone", region="us-east-1", variable=VARIABLE))
+def gone(account: str) -> Forced:
+    arn = f"arn:aws:lambda:us-east-1:{account}:function:gone"
+    return Forced(function=arn, region="us-east-1", variable=VARIABLE)
+
+
+async def test_a_record_of_a_function_that_is_gone_is_forgotten(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    remember(gone("123456789012"))
     monkeypatch.setattr("lbench.engine.backends.remains.is_held", lambda record: False)
     (remain,), _ = await find_remains()
     await remain.remove()
     assert records() == []
+
+
+@pytest.mark.parametrize("refused", ["ResourceNotFoundException", "AccessDeniedException"])
+async def test_a_record_of_another_accounts_function_is_kept_and_the_profile_is_asked_for(
+    aws: Any, aws_server: Any, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = aws_server.json_refusal(refused, "no", 404 if "NotFound" in refused else 403)
+    aws.rule(lambda request: refusal if request.service == "lambda" else None)
+    remember(gone("999999999999"))
+    monkeypatch.setattr("lbench.engine.backends.remains.is_held", lambda record: False)
+    (remain,), _ = await find_remains()
+    with pytest.raises(AwsError, match=r"account 999999999999, and these credentials are of 123456789012.*AWS_PROFILE"):
+        await remain.remove()
+    assert [record.name for record in records()] == ["gone"]
 
 
 async def test_a_cancel_of_the_run_waits_until_it_is_put_back(theirs: Any) -> None:
