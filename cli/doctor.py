@@ -31,7 +31,7 @@ _PACKAGES = ("numpy", "scikit-learn", "msgspec", "httptools", "aioboto3", "moto"
 
 @click.command()
 @click.option("--aws", is_flag=True, help="Ask AWS even where no credentials are configured (a machine with a role).")
-@click.option("--region", metavar="R", help="The region to look at (default: as AWS's own tools find it).")
+@click.option("--region", metavar="R", help="The region to look at (default: as `run` finds it).")
 @click.option(
     "--stack", metavar="NAME", default=DEFAULT_STACK, help=f"The deployment's name (default {DEFAULT_STACK})."
 )

@@ -18,6 +18,7 @@ from lbench.cli.findings import Finding
 from lbench.errors import InputError, LbenchError
 
 if TYPE_CHECKING:
+    from lbench.config.settings import Loaded
     from lbench.lambda_src.stack import Stack
 
 __all__ = ["aws_findings"]
@@ -39,7 +40,7 @@ _VARIABLES = (
 
 
 def aws_findings(*, asked: bool, region: str | None, stack: str) -> Iterator[Finding]:
-    """One after the other. `asked`: also where no credentials are configured."""
+    """One after the other. `asked`: also where no credentials are configured; `region` None: the settings' or AWS's."""
     if not asked and not _configured():
         yield Finding(
             "note",
@@ -75,9 +76,15 @@ async def _all(region: str | None, stack: str) -> list[Finding]:
 async def _ask(region: str | None, stack: str) -> AsyncIterator[Finding]:
     from lbench.config.aws import aws_session, find_credentials
     from lbench.config.aws_errors import NO_CREDENTIALS
+    from lbench.config.settings import load
 
     try:
-        session = aws_session(region)
+        loaded = load({"region": region})
+    except InputError as error:
+        yield Finding("bad", "region", str(error))
+        return
+    try:
+        session = aws_session(loaded.values.region)
         keys = await find_credentials(session, patience_s=_PATIENCE_S)
     except LbenchError as error:
         yield Finding("bad", "credentials", str(error))
@@ -86,7 +93,7 @@ async def _ask(region: str | None, stack: str) -> AsyncIterator[Finding]:
         yield Finding("bad", "credentials", NO_CREDENTIALS)
         return
     yield _source(await session._session.get_credentials())
-    yield _region(session, region)
+    yield _region(session, loaded)
     try:
         identity = await _identity(session)
     except LbenchError as error:
@@ -113,11 +120,14 @@ def _source(credentials: Any) -> Finding:
     return Finding("good", "credentials", when)
 
 
-def _region(session: Any, given: str | None) -> Finding:
+def _region(session: Any, loaded: Loaded) -> Finding:
     from lbench.config.prices import rates
 
-    region = str(session.region_name)
-    origin = "--region" if given else "AWS's configuration" if _names_region(session) else "by default"
+    region, origin = str(session.region_name), loaded.origins["region"]
+    if loaded.values.region is None:
+        origin = "AWS's configuration" if _names_region(session) else "by default"
+    elif origin == "command line":
+        origin = "--region"
     try:
         rates(region, "x86_64")
     except InputError:

@@ -39,8 +39,8 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """No credentials; the configuration file that is read."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    return tmp_path / "config"
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws-config"))
+    return tmp_path / "aws-config"
 
 
 @pytest.fixture
@@ -211,6 +211,17 @@ def test_a_small_quota_is_weak(aws_lambda: Any, simulated: Any) -> None:
 
 def test_a_region_without_prices_is_bad(aws: Any, simulated: Any) -> None:
     assert look(region="me-south-1")["region"].verdict == "bad"
+
+
+def test_the_region_is_the_settings_as_for_every_other_command(
+    aws: Any, simulated: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config/lbench").mkdir(parents=True)
+    (tmp_path / "config/lbench/config.toml").write_text('region = "eu-west-1"\n')
+    assert look()["region"].found == "eu-west-1 (config.toml)"
+    monkeypatch.setenv("LBENCH_REGION", "eu-north-1")
+    assert look()["region"].found == "eu-north-1 (LBENCH_REGION)"
+    assert look(region="eu-central-1")["region"].found == "eu-central-1 (--region)"
 
 
 def test_no_network_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
