@@ -40,6 +40,7 @@ class Calls(msgspec.Struct, frozen=True):
     errors: dict[str, int]  # the function's own, by their type
     throttled: int  # refused and made again
     discarded: int  # of the wrong temperature, with force_cold
+    missing: int  # samples that whole runs came short of what was asked: too many were discarded
     billed_ms: int
     memory_mb: int | None
     max_memory_mb: int | None  # the most that a call has used
@@ -81,10 +82,18 @@ def calls_of(runs: Iterable[RunView]) -> Calls:
         errors=dict(errors.most_common()),
         throttled=int((status == _CODE["throttled"]).sum()),
         discarded=int((status == _CODE["superseded"]).sum()),
+        missing=sum(_missing(run) for run in kept),
         billed_ms=int(billed[billed > 0].sum(dtype=np.int64)),
         memory_mb=int(memory.max()) if (memory > 0).any() else None,
         max_memory_mb=int(used.max()) if (used > 0).any() else None,
     )
+
+
+def _missing(run: RunView) -> int:
+    if run.status != "ok":
+        return 0  # that it is not whole is told elsewhere
+    asked = int(run.planned.params.get("invocations", 0))
+    return max(0, asked - int(np.isin(run.columns["status"], _SAMPLES).sum()))
 
 
 def _known(values: Any) -> Any:

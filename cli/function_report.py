@@ -61,6 +61,10 @@ def _line(calls: Calls) -> str:
         parts.append(f"{calls.throttled:,} throttled and made again")
     if calls.discarded:
         parts.append(f"{count_text(calls.discarded, 'sample')} discarded: not cold")
+    if calls.missing:
+        parts.append(
+            f"{count_text(calls.missing, 'sample')} fewer than asked for: too many calls were not cold, and it was given up"
+        )
     if calls.unknown:
         parts.append(f"{calls.unknown:,} without a report: neither cold nor warm")
     return "; ".join(parts)

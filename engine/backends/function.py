@@ -171,7 +171,8 @@ class FunctionBackend:
         else:
             outcome = read_call(reply, sent_s, _SAMPLE)
         outcome.request_bytes = len(payload)
-        if self._forcing is not None and outcome.result is not None and outcome.cold is not True:
+        sampled = outcome.result is not None and outcome.failure is None
+        if self._forcing is not None and sampled and outcome.cold is not True:
             outcome.result, outcome.discarded = _NO_SAMPLE, True
         if outcome.environment is not None:
             self._learn(outcome.environment, outcome, reached)

@@ -15,10 +15,23 @@ import msgspec
 from lbench.engine.backends.answers import refused, tail_of
 from lbench.engine.backends.base import Failure, Outcome
 from lbench.engine.backends.lambda_client import Reply
-from lbench.engine.backends.report import Report, last_report
+from lbench.engine.backends.report import Report, last_report, parse_line
 
 __all__ = ["read_call"]
 
+# What Lambda's runtimes report where an environment's init has failed (AWS documentation, "Lambda execution environment
+# lifecycle"; the runtimes' own sources): the call was a cold start, and its REPORT has no Init Duration.
+_INIT_ERRORS = frozenset(
+    f"Runtime.{name}"
+    for name in (
+        "BadFunctionCode",
+        "HandlerNotFound",
+        "ImportModuleError",
+        "InvalidEntrypoint",
+        "MalformedHandlerName",
+        "UserCodeSyntaxError",
+    )
+)
 _TAIL_KEPT = 2000  # characters of a log that are worth keeping
 # A log stream's name is its environment's (AWS documentation, "Viewing logs"); in a shared log group it has the function's.
 _STREAM = re.compile(rb"\d{4}/\d\d/\d\d/(?:[\w-]+)?\[(?:\$LATEST|\d+)\][0-9a-f]{32}")
@@ -61,7 +74,16 @@ def read_call(reply: Reply, sent_s: float, result: bytes) -> Outcome:
         outcome.environment, outcome.ended = reply.ended, True
     if reply.function_error:
         outcome.failure = _failed(reply.body, tail, report)
+        if outcome.failure.type in _INIT_ERRORS:
+            outcome.cold = True
+    if b"INIT_REPORT" in tail or b"platform.initReport" in tail:  # an init that failed, or was begun once more
+        outcome.cold = outcome.cold or any(_is_init(line) for line in tail.split(b"\n"))
     return outcome
+
+
+def _is_init(line: bytes) -> bool:
+    report = parse_line(line)
+    return report is not None and report.request_id is None
 
 
 def _take(outcome: Outcome, report: Report, sent_s: float) -> None:

@@ -67,9 +67,7 @@ def _changed(record: Forced) -> Remain:
             # with the function its variable has gone
         forget(record)
 
-    return Remain(
-        f"the variable {record.variable}, left on a function", f"{record.name} in {record.region}", 0, remove
-    )
+    return Remain(f"the variable {record.variable}, left on a function", f"{record.name} in {record.region}", 0, remove)
 
 
 async def _same_account(session: Any, record: Forced) -> None:

@@ -7,17 +7,18 @@ from typing import Any
 from lbench.analysis.calls import calls_of
 from lbench.analysis.comparison import compare
 from lbench.analysis.outlook import outlooks
+from lbench.cli.function_report import call_lines
 from lbench.engine.bill import run_bill
 from lbench.engine.events import Dispatched, Pricing, Returned, RunEnded, RunPlanned, RunStarted
 from lbench.engine.model import ErrorInfo
 from lbench.engine.session import RunView
 
 
-def run_of(*calls: dict[str, Any]) -> RunView:
+def run_of(*calls: dict[str, Any], params: dict[str, Any] | None = None) -> RunView:
     planned = RunPlanned(
         run="r1",
         workload="function",
-        params={},
+        params=params or {},
         seed=1,
         backend="lambda",
         label="lambda",
@@ -65,6 +66,14 @@ def test_what_is_discarded_or_throttled_is_counted_and_no_sample() -> None:
     assert (calls.cold.count, calls.warm.count, calls.unknown) == (1, 0, 1)
     assert (calls.discarded, calls.throttled, calls.errors) == (1, 1, {})
     assert calls.billed_ms == 214  # what was discarded is billed all the same
+
+
+def test_a_whole_run_with_fewer_samples_than_were_asked_for_says_how_many_are_missing() -> None:
+    view = run_of(COLD, WARM | {"status": "superseded"}, params={"invocations": 3})
+    assert calls_of([view]).missing == 0  # it is still running
+    view.apply(RunEnded(run="r1", status="ok", makespan_s=1.0, driver=None, error=None))
+    assert calls_of([view]).missing == 2
+    assert "2 samples fewer than asked for" in call_lines([view])[0]
 
 
 def test_no_calls_at_all_are_nothing() -> None:

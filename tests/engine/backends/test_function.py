@@ -131,6 +131,46 @@ def test_cold_and_warm_are_told_apart_by_report(
     assert (outcome.cold, outcome.init_ms, outcome.billed_ms) == (cold, init_ms, billed_ms)
 
 
+FAILED_INIT = "INIT_REPORT Init Duration: 154.03 ms\tPhase: init\tStatus: error\tError Type: Runtime.ExitError\n"
+
+
+@pytest.mark.parametrize(
+    ("tail", "kind", "cold"),
+    [
+        (REPORT, "Runtime.ImportModuleError", True),
+        (FAILED_INIT + REPORT, "ValueError", True),
+        (FAILED_INIT.replace("error", "timeout") + REPORT, None, True),  # it was begun once more, and went well
+        (REPORT, "ValueError", False),
+    ],
+    ids=["by its type", "by its line", "by its line, late", "another error"],
+)
+def test_a_call_whose_init_failed_is_a_cold_one(tail: str, kind: str | None, cold: bool) -> None:
+    body = json.dumps({"errorMessage": "x", "errorType": kind}).encode()
+    assert read_call(with_tail(tail + "\n", body, kind and "Unhandled"), 9.0, b"r").cold is cold
+
+
+async def test_an_init_that_fails_in_the_emulator_is_a_cold_start_too(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("import nowhere\n")
+    settings = EmulatedSettings(handler="app.handler", code=str(tmp_path), memory=256, concurrency=1)
+    async with open_function(settings, FunctionParams(), timeout_s=1.0) as backend:
+        outcome = await backend.invoke(call({}))
+    assert outcome.failure is not None and outcome.failure.type == "Runtime.ImportModuleError"
+    assert outcome.cold is True
+
+
+async def test_with_forced_cold_starts_a_warm_call_is_discarded_and_one_that_fails_never(theirs: Any) -> None:
+    class InVain:
+        async def fresh(self, batch: Any) -> None:
+            pass
+
+    async with on_aws(concurrency=1) as backend:
+        await backend.invoke(call({}))
+        backend._forcing = InVain()  # type: ignore[assignment]
+        warm, failed = [await backend.invoke(call(event)) for event in ({}, {"fail": 1})]
+    assert warm.cold is False and warm.discarded and decode(warm.result or b"") is False
+    assert failed.cold is False and not failed.discarded and decode(failed.result or b"") is True
+
+
 def test_start_and_end_lie_in_the_middle_of_the_round_trip() -> None:
     outcome = read_call(with_tail(REPORT + "\n"), 9.0, b"r")
     assert (outcome.started_s, outcome.finished_s) == (pytest.approx(9.45), pytest.approx(9.55))
