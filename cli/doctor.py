@@ -74,6 +74,7 @@ def command(aws: bool, region: str | None, stack: str) -> None:
 
 
 def _settings() -> Iterator[Finding]:
+    from lbench.config.aws_errors import masked
     from lbench.config.settings import known_settings, load
     from lbench.errors import InputError
 
@@ -87,7 +88,7 @@ def _settings() -> Iterator[Finding]:
     fields = dict(zip(values.__struct_encode_fields__, values.__struct_fields__, strict=True))
     for setting in known_settings():
         value = getattr(values, fields[setting.name])
-        yield Finding("note", setting.name, f"{'none' if value is None else value}  ({loaded.origins[setting.name]})")
+        yield Finding("note", setting.name, f"{'none' if value is None else masked(str(value))}  ({loaded.origins[setting.name]})")
 
 
 def _machine() -> Iterator[Finding]:

@@ -130,6 +130,7 @@ def command(ctx: click.Context, no_mouse: bool, theme: str) -> None:
 @contextmanager
 def _guarded() -> Iterator[None]:
     """Every error becomes one line and an exit code; an unexpected one goes to a file (`_unexpected`)."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without our glyphs is no reason to fail
@@ -138,9 +139,9 @@ def _guarded() -> Iterator[None]:
         yield
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "lbench"
-        _fail(f"{_one_line(error.format_message())} (see {where} --help)", EXIT_INPUT)
+        _fail(f"{_clicks(error.format_message())} (see {where} --help)", EXIT_INPUT)
     except click.ClickException as error:
-        _fail(_one_line(error.format_message()), error.exit_code)
+        _fail(_clicks(error.format_message()), error.exit_code)
     except InputError as error:
         _fail(_one_line(str(error)), EXIT_INPUT)
     except LbenchError as error:
@@ -157,9 +158,23 @@ def _guarded() -> Iterator[None]:
         _fail("there is not enough memory: take a smaller job or fewer workers", EXIT_FAILED)
 
 
-def _one_line(text: str) -> str:
-    text = " ".join(text.split())
+def _open_streams() -> None:
+    """What was closed (`<&-`, `>&-`) is Python's None: it reads as empty, and takes what is written."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123 - for as long as the process lives
+            os.set_inheritable(null.fileno(), True)
+            setattr(sys, name, null)
+
+
+def _clicks(text: str) -> str:
+    """A message of click's own, which begins like a sentence; ours may begin with the name of a file."""
+    text = _one_line(text)
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+def _one_line(text: str) -> str:
+    return " ".join(line.strip() for line in text.splitlines())
 
 
 def _flush(code: int) -> None:
@@ -196,6 +211,7 @@ def _unexpected(kind: type[BaseException], error: BaseException, trace: Any) -> 
     import tempfile
     import traceback
 
+    from lbench.config.aws_errors import masked
     from lbench.config.folders import cache_folder
 
     text = f"lbench {__version__}, Python {sys.version}\n{sys.argv}\n" + "".join(
@@ -210,9 +226,9 @@ def _unexpected(kind: type[BaseException], error: BaseException, trace: Any) -> 
         with tempfile.NamedTemporaryFile(
             "w", dir=folder, prefix="fault-", suffix=".txt", delete=False, encoding="utf-8"
         ) as file:
-            file.write(text)
+            file.write(masked(text))
         where = f"please report it with {file.name}"
     except OSError:
         pass
-    summary = _one_line(f"{kind.__name__}: {error}")[:200]
+    summary = masked(_one_line(f"{kind.__name__}: {error}"))[:200]
     sys.stderr.write(f"lbench: a fault in lbench itself ({summary}): {where}\n")

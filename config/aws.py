@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from typing import Any
 
-from lbench.config.aws_errors import NO_CREDENTIALS, AwsError, Prompted, told
+from lbench.config.aws_errors import NO_CREDENTIALS, AwsError, Prompted, told, without_secrets
 from lbench.errors import LbenchError
 
 __all__ = [
@@ -156,4 +156,5 @@ async def aws_client(
     except ValueError as error:
         if "endpoint" not in str(error):
             raise
-        raise AwsError(f"the AWS endpoint cannot be used ({error}): see AWS_ENDPOINT_URL and the profile") from None
+        what = without_secrets(str(error))
+        raise AwsError(f"the AWS endpoint cannot be used ({what}): see AWS_ENDPOINT_URL and the profile") from None

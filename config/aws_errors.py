@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from lbench.config.limits import limits
 from lbench.errors import InputError
 
-__all__ = ["NO_CREDENTIALS", "AwsError", "Prompted", "reason_told", "told", "without_secrets"]
+__all__ = ["NO_CREDENTIALS", "AwsError", "Prompted", "masked", "reason_told", "told", "without_secrets"]
 
 NO_CREDENTIALS = (
     "no AWS credentials: set AWS_PROFILE, or run `aws configure` or `aws sso login`, "
@@ -128,9 +128,14 @@ def reason_told(text: str) -> str:
     return text
 
 
+def masked(text: str) -> str:
+    """The text with whatever looks like a key, a token, a signature or a password in a URL taken out."""
+    return _SECRETS.sub("***", text)
+
+
 def without_secrets(text: str) -> str:
-    """The text in one line of bounded length, with whatever looks like a key, a token or a signature taken out."""
-    text = _SECRETS.sub("***", " ".join(text.split()))
+    """The same in one line of bounded length."""
+    text = masked(" ".join(text.split()))
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 

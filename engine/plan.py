@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -182,6 +183,7 @@ def validate(plan: Plan) -> None:
         settings = parameters.parse(catalog.settings_type(choice.name), choice.settings, what=f"{choice.name} setting")
         if isinstance(settings, LambdaSettings):
             rates(region_of(settings), architecture_of(settings))  # refuses a region without prices
+            _check_endpoint(choice.label, settings.s3_endpoint)
         if isinstance(settings, AwsSettings):
             stack_name(settings.stack, architecture_of(settings))  # refuses what is no name
         if isinstance(settings, EmulatedSettings) and settings.package is not None:
@@ -199,6 +201,21 @@ def validate(plan: Plan) -> None:
             raise InputError(f"--data {plan.data}: {what}")
     if plan.picture is not None and not description.picture:
         raise InputError(f"{description.name} has no picture: leave out --picture")
+
+
+def _check_endpoint(label: str, url: str | None) -> None:
+    """An S3 server's URL is recorded and shown, so none with a password is taken; nor is it repeated here."""
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InputError(f"{label}: s3_endpoint is no URL of a server: write it as in http://127.0.0.1:9000")
+    if "@" in parts.netloc:
+        raise InputError(f"{label}: s3_endpoint holds a user or a password: leave them out, credentials are AWS_*'s")
 
 
 def _at_least(option: str, value: int, least: int) -> None:

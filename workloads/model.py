@@ -69,7 +69,8 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     forms and the JSON schema come from them. `tasks` and `seed` are the run's, set by `--tasks` and `--seed`.
     """
 
-    tasks: Annotated[int, msgspec.Meta(ge=1)] | None = None  # tasks of the first stage; None: the workload's own number
+    # Of the first stage; None: the workload's own number. The most is what a machine's memory holds.
+    tasks: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     seed: int = 1
 
 

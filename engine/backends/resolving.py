@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from lbench.config.aws_errors import masked, told, without_secrets
 from lbench.errors import InputError
 
 __all__ = ["Resolved", "chain_region", "resolve", "resolve_url"]
@@ -27,7 +28,7 @@ _ASKED = {
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """How one service is reached. Its representation hides the proxy's password."""
+    """How one service is reached. Its representation hides passwords."""
 
     endpoint: str  # scheme://host[:port][/path]
     region: str
@@ -37,7 +38,7 @@ class Resolved(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         proxy = self.proxy and urlsplit(self.proxy).hostname
         return (
-            f"Resolved(endpoint={self.endpoint!r}, region={self.region!r}, proxy={proxy!r}, ca_file={self.ca_file!r})"
+            f"Resolved(endpoint={masked(self.endpoint)!r}, region={self.region!r}, proxy={proxy!r}, ca_file={self.ca_file!r})"
         )
 
 
@@ -57,7 +58,7 @@ def chain_region() -> str:
     try:
         return botocore.session.Session().get_config_variable("region") or "us-east-1"
     except BotoCoreError as error:
-        raise InputError(f"the AWS configuration cannot be used: {_one_line(error)}") from None
+        raise _unusable(error) from None
 
 
 def resolve(service: str, region: str | None = None, *, profile: str | None = None) -> Resolved:
@@ -87,10 +88,8 @@ def resolve(service: str, region: str | None = None, *, profile: str | None = No
         region = str(client.meta.region_name)  # "fips-us-west-2" is an old name of us-west-2 with FIPS
         url = _url_of(client, service, operation)
         bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
-    except BotoCoreError as error:
-        raise InputError(f"the AWS configuration cannot be used: {_one_line(error)}") from None
-    except ValueError as error:  # an endpoint URL that is none
-        raise InputError(f"the AWS configuration cannot be used: {_one_line(error)}") from None
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint URL that is none
+        raise _unusable(error) from None
     endpoint = url.partition("?")[0].rstrip("/").removesuffix(path).rstrip("/")
     proxy = _proxy_of(endpoint)
     ca_file = get_cert_path(bundle)
@@ -130,5 +129,9 @@ def _url_of(client: Any, service: str, operation: str) -> str:
     return sent[0]
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _unusable(error: Exception) -> InputError:
+    from botocore.exceptions import ProfileNotFound
+
+    if isinstance(error, ProfileNotFound):
+        return told(error, "reading the AWS configuration")  # with the remedy
+    return InputError(f"the AWS configuration cannot be used: {without_secrets(str(error))}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from lbench.config.aws_errors import without_secrets
 from lbench.engine.backends.http1 import ConnectionLost
 from lbench.engine.backends.lambda_client import Kind, Reply, seconds
 from lbench.engine.backends.resolving import Resolved
@@ -101,7 +102,8 @@ class Aioboto3Client:
         except ClientError as error:
             return _refusal(error.response, loop.time())
         except (BotoCoreError, OSError) as error:
-            raise ConnectionLost(f"{type(error).__name__}: {error}", unsent=_unsent(error)) from None
+            told = f"{type(error).__name__}: {without_secrets(str(error))}"
+            raise ConnectionLost(told, unsent=_unsent(error)) from None
         return Reply(
             answer["StatusCode"],
             body,

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit
 
+from lbench.config.aws_errors import without_secrets
 from lbench.engine.backends.dialing import ssl_context
 from lbench.engine.backends.http1 import ConnectionLost, HttpPool, Response, request_head
 from lbench.engine.backends.resolving import Resolved
@@ -34,14 +35,14 @@ class SignedClient:
         Raises:
             BackendError: the endpoint, the proxy or the CA bundle cannot be used.
         """
-        self._what = f"{what} {place.endpoint}"
+        self._what = f"{what} {without_secrets(place.endpoint)}"
         try:
             secure = place.endpoint.startswith("https:") or (place.proxy or "").startswith("https:")
             self._pool = HttpPool(
                 place.endpoint, context=ssl_context(place.ca_file) if secure else None, proxy=place.proxy
             )
         except (ValueError, OSError) as error:
-            raise BackendError(f"the {self._what} cannot be used: {error}") from None
+            raise BackendError(f"the {self._what} cannot be used: {without_secrets(str(error))}") from None
         self.base = quote(urlsplit(place.endpoint).path.rstrip("/"), safe="/~%")  # what all paths begin with
         self._region = place.region
         self._service = service

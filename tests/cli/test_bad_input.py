@@ -1,5 +1,7 @@
 """Bad input gets one line that says what is wrong and what to do, exit code 2, and leaves nothing behind."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,11 +32,18 @@ BAD = [
     ("run probe --repeat 3", "Did you mean '--repeats'?"),
     ("run probe --tasks many", "--tasks many: a whole number"),
     ("run probe --tasks 0", "--tasks 0: it is at least 1"),
+    ("run probe --tasks 99999999999", "tasks=99999999999: must be at most 1000000"),
     ("run probe --timeout 901", "up to 900"),
     ("run probe --retries -1", "--retries=-1: a whole number from 0"),
     ("run probe --schedule chaotic", "alternating or concurrent or isolated"),
     ("run probe --region mars-1", "choose one of af-south-1"),
     ("run probe --transport pigeon", "one of direct"),
+    ("run probe -b emulated --s3-endpoint nonsense", "s3_endpoint is no URL"),
+    ("run probe -b emulated --s3-endpoint ftp://host", "s3_endpoint is no URL"),
+    ("run probe -b emulated --s3-endpoint http://host:port", "s3_endpoint is no URL"),
+    ("run probe -b emulated --s3-endpoint http://me:hush@host", "holds a user or a password"),
+    ("run probe -b emulated:s3_endpoint=http://me:hush@host", "s3_endpoint is no URL"),
+    ("run function -p payload= -b lambda -p name=f", "payload= holds no event"),
     ("run probe --max-usd 0", "more than 0"),
     ("run probe --data loans.csv", "reads no data"),
     ("run random_forest --data nowhere.csv", "there is no such file"),
@@ -61,11 +70,16 @@ def test_bad_input_gets_one_line_and_exit_code_2(home: Path, line: str, told: st
     result = run(*line.split())
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert result.stderr.startswith("lbench: ")
+    assert result.stderr.startswith("lbench: ") and "hush" not in result.stderr
     assert result.stderr.count("\n") == 1
     assert told in result.stderr
     sessions = home / "data" / "lbench" / "sessions"
     assert not sessions.exists() or not list(sessions.iterdir())
+
+
+@pytest.mark.parametrize("name", ["Loans2.csv", "two  blanks.csv"])
+def test_a_files_name_is_told_as_it_was_given(home: Path, name: str) -> None:
+    assert run("data", name).stderr.startswith(f"lbench: {name}: there is no such file")
 
 
 def test_a_folder_is_no_output(home: Path) -> None:
@@ -125,3 +139,22 @@ def test_a_missing_package_is_named_with_its_cure(home: Path, monkeypatch: pytes
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "aioboto3" else real(name))
     result = run("run", "probe", "-b", "emulated:client=aioboto3")
     assert result.exit_code == 2 and "pip install aioboto3" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("workloads <&-", 0, ""),
+        ("workloads >&-", 0, ""),
+        ("workloads nothing >&- 2>&-", 2, ""),
+        ("run probe -b sequential --repeats 1 --json >&-", 0, ""),
+        ("run function -p name=f -p payload=@- <&-", 2, "standard input holds no event"),
+        ("destroy --stack a_b <&-", 2, "a_b"),
+    ],
+)
+def test_closed_streams_are_empty_ones(home: Path, line: str, code: int, told: str) -> None:
+    done = subprocess.run(
+        f"exec {sys.executable} -m lbench {line}", shell=True, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, "fault" in done.stderr) == (code, False), done.stderr
+    assert told in done.stderr

@@ -109,8 +109,19 @@ def test_a_fault_of_ours_is_written_down_without_credentials(
 ) -> None:
     code = (
         "import lbench.cli.sessions as s, lbench.cli.main as m, sys\n"
-        "def broken(): raise RuntimeError('made on purpose')\n"
+        f"def broken(): raise RuntimeError('made on purpose, with http://me:{SECRET[:10]}@host')\n"
         "s.list_sessions = broken\nsys.argv = ['lbench', 'sessions']\nm.command.main(['sessions'])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "hush" not in done.stderr
     assert "a fault in lbench itself" in done.stderr and list((keys / "cache" / "lbench" / "faults").iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")
+@pytest.mark.parametrize("command", ["status", "doctor", "run function -p name=f"])
+def test_a_password_in_an_endpoints_url_is_not_repeated(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "LBENCH_S3_ENDPOINT"):
+        monkeypatch.setenv(name, "http://me:hushSECRET@bad host")
+    run(*command.split())

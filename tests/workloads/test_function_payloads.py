@@ -37,13 +37,14 @@ def test_a_text_is_the_event_itself() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no JSON"),
+        (b"", "holds no event"),
+        (b" \n\n", "holds no event"),
         (b"{", "no JSON"),
         (b"{}\n{\n", "line 2: it is no JSON"),
         (b'"' + b"x" * LARGEST_BYTES + b'"', "more than the 6,291,456 that Lambda takes"),
         (b"\xff\xfe", "no JSON"),
     ],
-    ids=["empty", "half", "a line", "large", "no text"],
+    ids=["empty", "blank", "half", "a line", "large", "no text"],
 )
 def test_what_is_no_event_is_told_with_its_place(content: bytes, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:

@@ -52,12 +52,14 @@ def check_payloads(content: bytes, where: str, *, lines: bool = False) -> list[b
         _checked(line, f"{where}, line {number}") for number, line in enumerate(content.splitlines(), 1) if line.strip()
     ]
     if not events:
-        raise InputError(f"{where} holds no event: write JSON into it, an object a line")
+        raise InputError(f"{where} holds no event: write JSON into it, an event a line")
     return events
 
 
 def _checked(text: bytes, where: str) -> bytes:
     text = text.strip()
+    if not text:
+        raise InputError(f"{where} holds no event: write JSON into it")
     if len(text) > LARGEST_BYTES:
         raise InputError(
             f"{where}: an event of {len(text):,} bytes is more than the {LARGEST_BYTES:,} that Lambda takes"

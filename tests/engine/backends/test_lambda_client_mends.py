@@ -190,7 +190,7 @@ def test_the_offset_is_the_difference_of_the_clocks_where_that_can_be_why() -> N
 @pytest.mark.parametrize(
     "place",
     [
-        Resolved("ftp://x", "r"),
+        Resolved("ftp://u:hush@x", "r"),
         Resolved("https://x", "r", proxy="socks5://u:hush@x"),
         Resolved("https://x", "r", ca_file="/not/there.pem"),
     ],
