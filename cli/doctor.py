@@ -88,7 +88,9 @@ def _settings() -> Iterator[Finding]:
     fields = dict(zip(values.__struct_encode_fields__, values.__struct_fields__, strict=True))
     for setting in known_settings():
         value = getattr(values, fields[setting.name])
-        yield Finding("note", setting.name, f"{'none' if value is None else masked(str(value))}  ({loaded.origins[setting.name]})")
+        yield Finding(
+            "note", setting.name, f"{'none' if value is None else masked(str(value))}  ({loaded.origins[setting.name]})"
+        )
 
 
 def _machine() -> Iterator[Finding]:
