@@ -67,7 +67,7 @@ def _conditions(summary: Summary) -> list[str]:
     if summary.origin == "measured":
         return []
     conditions = ["emulated here" if summary.origin == "emulated" else "simulated"]
-    if summary.origin == "emulated" and summary.cpu_share_method in (None, "none"):
+    if summary.origin == "emulated" and summary.cpu_share_method == "none":
         conditions.append("CPU share not enforced")
     if summary.oversubscribed:
         conditions.append("oversubscribed")

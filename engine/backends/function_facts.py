@@ -43,7 +43,7 @@ class FunctionFacts(msgspec.Struct, frozen=True):
     arn: str
     memory_mb: int
     arch: Architecture
-    timeout_s: int
+    timeout_s: float
     runtime: str  # "container image" where there is none
     version: str
     ephemeral_mb: int = 512
@@ -53,7 +53,7 @@ class FunctionFacts(msgspec.Struct, frozen=True):
     def told(self) -> str:
         """One line."""
         name = self.arn.rpartition("function:")[2]
-        return f"{name}: {self.runtime}, {self.arch}, {self.memory_mb} MB, ends a call after {self.timeout_s} s"
+        return f"{name}: {self.runtime}, {self.arch}, {self.memory_mb} MB, ends a call after {self.timeout_s:g} s"
 
 
 def parse_name(text: str | None) -> FunctionName:

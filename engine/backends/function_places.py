@@ -99,7 +99,7 @@ async def reach_emulated(
             arn=f"function:{function.name}",
             memory_mb=settings.memory,
             arch=settings.arch or host_architecture(),
-            timeout_s=round(timeout_s),
+            timeout_s=timeout_s,
             runtime="this machine's Python",
             version=function.version,
         )

@@ -37,7 +37,8 @@ class Resolved(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         proxy = self.proxy and urlsplit(self.proxy).hostname
-        return f"Resolved(endpoint={masked(self.endpoint)!r}, region={self.region!r}, proxy={proxy!r}, ca_file={self.ca_file!r})"
+        endpoint = masked(self.endpoint)
+        return f"Resolved({endpoint=}, region={self.region!r}, {proxy=}, ca_file={self.ca_file!r})"
 
 
 class _Stop(Exception):

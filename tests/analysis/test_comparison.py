@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from lbench.analysis.answer import answer_sentence
+from lbench.analysis.answer import answer_sentence, cost_clause
 from lbench.analysis.comparison import Bill, compare
 from lbench.engine.events import Pricing
 from lbench.engine.session import SessionView
@@ -57,8 +58,17 @@ def test_the_sentence_says_where_a_figure_comes_from(make_session: Make, flat_bi
     view = make_session({"sequential": [4.0, 4.1, 3.9], "emulated": [2.0, 2.1, 1.9]})
     assert answer_sentence(compare(view.runs.values(), flat_bill)) == (
         "emulated Lambda with 2 environments is 2.00× (95 %: 1.86–2.16) as fast as sequential, and would cost $1.00 "
-        "a run on AWS (emulated here; CPU share not enforced)."
+        "a run on AWS (emulated here)."
     )
+
+
+@pytest.mark.parametrize("method", [None, "cgroup-v1", "none"])
+def test_the_sentence_says_that_a_cpu_share_is_not_held_where_that_is_known(
+    make_session: Make, flat_bill: Bill, method: str | None
+) -> None:
+    found = compare(make_session({"emulated": [1.0]}).runs.values(), flat_bill)["emulated"]
+    told = cost_clause(msgspec.structs.replace(found, cpu_share_method=method)) or ""
+    assert ("CPU share not enforced" in told) == (method == "none")
 
 
 def test_the_sentence_does_not_call_noise_a_difference(make_session: Make, flat_bill: Bill) -> None:

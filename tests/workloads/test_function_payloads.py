@@ -95,6 +95,16 @@ def test_what_was_discarded_is_made_again_but_not_for_ever() -> None:
     assert sum(forced(lambda: False, 4, 2)) == 12
 
 
+def test_calls_that_may_have_to_be_made_again_are_told_as_the_most_that_there_can_be() -> None:
+    forced = FunctionParams(name="f", invocations=10, force_cold=True, allow_update=True)
+    assert [
+        (limits.tasks, limits.sure) for limits in (WORKLOAD.limits(FunctionParams(name="f")), WORKLOAD.limits(forced))
+    ] == [
+        (100, True),
+        (30, False),
+    ]
+
+
 def test_it_is_apart_from_the_workloads_that_compute() -> None:
     assert "function" in registry.all_names() and "function" not in registry.names()
     assert not registry.has_answer("function") and registry.has_answer("probe") and registry.has_answer("./mine.py:job")

@@ -47,7 +47,8 @@ class FunctionWorkload(Workload[FunctionParams]):
 
     def limits(self, params: FunctionParams) -> Limits:
         """As many as were asked for; with force_cold so many more as may have to be discarded."""
-        return Limits(tasks=params.invocations * (_TRIES if params.force_cold else 1))
+        forced = params.force_cold
+        return Limits(tasks=params.invocations * (_TRIES if forced else 1), sure=not forced)
 
 
 def _calls(events: Iterator[bytes], count: int) -> list[Task]:

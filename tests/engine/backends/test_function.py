@@ -95,7 +95,8 @@ async def test_a_function_that_is_not_there_is_told_with_the_remedy(theirs: Any)
 async def test_the_same_code_runs_here_beside_it(theirs: Any, tmp_path: Path) -> None:
     shutil.copy(theirs.code / "app.py", tmp_path)
     settings = EmulatedSettings(handler="app.handler", code=str(tmp_path), memory=256, concurrency=2)
-    async with open_function(settings, FunctionParams(), timeout_s=1.0) as backend:
+    async with open_function(settings, FunctionParams(), timeout_s=0.5) as backend:
+        assert "ends a call after 0.5 s" in " ".join(backend.notes)
         outcomes = await asyncio.gather(*(backend.invoke(call({"n": n})) for n in range(2)))
         failed = await backend.invoke(call({"fail": 1}))
     assert backend.origin == "emulated" and all(outcome.cold for outcome in outcomes)
