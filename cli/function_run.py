@@ -43,7 +43,9 @@ def prepare(plan: Plan, texts: tuple[str, ...], loaded: Loaded) -> Plan:
     import msgspec
 
     from lbench.engine import function_plan
+    from lbench.engine.plan import check_files
 
+    check_files(plan)
     standard_input = None
     if plan.params.get("payload") == "@-":
         standard_input = sys.stdin.buffer.read()
@@ -57,4 +59,5 @@ def prepare(plan: Plan, texts: tuple[str, ...], loaded: Loaded) -> Plan:
         for choice, text in zip(plan.backends, texts, strict=True)
         if everywhere or "memory=" in text.partition("@")[0]
     }
-    return asyncio.run(function_plan.adapt(plan, given))
+    timeout_given = loaded.origins["timeout"] == "command line"
+    return asyncio.run(function_plan.adapt(plan, given, timeout_given=timeout_given))

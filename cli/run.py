@@ -113,9 +113,9 @@ def command(
     )
     given = function_run.forced(plan.params, workload, force_cold=force_cold, allow_update=allow_update)
     plan = msgspec.structs.replace(plan, keep_going=keep_going, audit=audit, params=given)
+    plan = msgspec.structs.replace(plan, hedge=_number("--hedge", hedge), max_usd=_number("--max-usd", max_usd))
     if workload == "function":
         plan = function_run.prepare(plan, backends, loaded)
-    plan = msgspec.structs.replace(plan, hedge=_number("--hedge", hedge), max_usd=_number("--max-usd", max_usd))
     validate(plan)
     if out is not None:
         format_of(out)

@@ -51,7 +51,7 @@ def check(plan: Plan) -> None:
     if plan.tasks is not None:
         raise InputError("--tasks: function has calls; give their number with -p invocations=N")
     if plan.hedge is not None:
-        raise InputError("--hedge: a function that is not lbench's is never called more often than asked for")
+        raise InputError("--hedge: a function that is not lbench's is called again only where no answer came")
     if plan.audit:
         raise InputError(
             "--audit: the log of a function that is not lbench's is not read; its calls are billed by REPORT"
@@ -61,8 +61,9 @@ def check(plan: Plan) -> None:
     read_payloads(params.payload)
     for choice in plan.backends:
         settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
-        if isinstance(settings, AwsSettings):
+        if isinstance(settings, AwsSettings) or params.name:
             name = parse_name(params.name)
+        if isinstance(settings, AwsSettings):
             if params.force_cold:
                 check_forcing(name, allowed=params.allow_update)
         elif isinstance(settings, EmulatedSettings):
@@ -76,7 +77,7 @@ def check(plan: Plan) -> None:
             raise InputError(f"--transport {settings.transport}: a function that is not lbench's is called directly")
 
 
-async def adapt(plan: Plan, given: Collection[str]) -> Plan:
+async def adapt(plan: Plan, given: Collection[str], *, timeout_given: bool = False) -> Plan:
     """The plan with what Lambda says of the function: region, memory, processor, timeout.
 
     What the prices and the bound depend on is the function's own, never a setting. Its code here gets the same memory and
@@ -85,9 +86,11 @@ async def adapt(plan: Plan, given: Collection[str]) -> Plan:
     Args:
         plan: a checked one.
         given: labels of the backends whose memory was said; on AWS it must then be the function's.
+        timeout_given: the timeout was said; it must then be the function's, too.
 
     Raises:
-        InputError: no credentials, no such function, other memory than was said, or more calls at once than may be.
+        InputError: no credentials, no such function, other memory or another timeout than was said, or more calls at once
+            than may be.
     """
     from lbench.engine.backends.function import too_many
     from lbench.engine.backends.function_facts import look_up
@@ -108,6 +111,10 @@ async def adapt(plan: Plan, given: Collection[str]) -> Plan:
             raise InputError(too_many(settings.concurrency, facts.most))
         own = {"memory": facts.memory_mb}
         timeout_s = float(min(facts.timeout_s, 900))
+        if timeout_given and plan.timeout_s != timeout_s:
+            raise InputError(
+                f"--timeout {plan.timeout_s:g}: the function ends a call after {timeout_s:g} s by itself: leave --timeout out"
+            )
         choices[index] = _with(choice, region=region, arch=facts.arch, **own)
     for index, choice in enumerate(choices):
         if own and choice.name == "emulated" and choice.label not in given:

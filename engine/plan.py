@@ -27,6 +27,7 @@ __all__ = [
     "DEFAULT_BACKENDS",
     "BackendChoice",
     "Plan",
+    "check_files",
     "parse_backend",
     "plan_of_settings",
     "resolve_params",
@@ -193,6 +194,16 @@ def validate(plan: Plan) -> None:
         coded = isinstance(settings, EmulatedSettings) and (settings.handler or settings.code)
         if coded and not function_plan.is_function(plan):
             raise InputError(f"{choice.label}: handler= and code= are for `lbench run function`")
+    check_files(plan)
+
+
+def check_files(plan: Plan) -> None:
+    """Whether the workload reads data and draws a picture, where that is asked for.
+
+    Raises:
+        InputError: it does not; or there is no such file.
+    """
+    description = registry.describe(plan.workload)
     if plan.data is not None:
         if description.data is None:
             raise InputError(f"{description.name} reads no data: leave out --data")

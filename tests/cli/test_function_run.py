@@ -114,6 +114,13 @@ def children_of(pid: int) -> list[int]:
 BAD = {
     "no name": (("-b", "lambda"), "which function? name it with -p name="),
     "not a name": (("-p", "name=a b", "-b", "lambda"), "neither a Lambda function's name nor its ARN"),
+    "not a name of what is here": (
+        ("-p", "name=a b", "-b", "emulated:handler=app.handler,code=."),
+        "neither a Lambda function's name nor its ARN",
+    ),
+    "data, before AWS is asked": (("-p", "name=nobody", "--data", "a.csv"), "function reads no data"),
+    "a picture, before AWS is asked": (("-p", "name=nobody", "--picture", "a.png"), "function has no picture"),
+    "hedges, before AWS is asked": (("-p", "name=nobody", "--hedge", "0.9"), "only where no answer came"),
     "not there": (("-p", "name=nobody", "-b", "lambda"), "is it deployed in us-east-1?"),
     "another region": (
         ("-p", "name=arn:aws:lambda:eu-west-1:123456789012:function:f", "--region", "us-east-1", "-b", "lambda"),
@@ -128,6 +135,10 @@ BAD = {
     "no JSON": (("-p", "name=theirs", "-p", "payload={", "-b", "lambda"), "it is no JSON"),
     "tasks": (("-p", "name=theirs", "--tasks", "4", "-b", "lambda"), "-p invocations=N"),
     "other memory": (("-p", "name=theirs", "-b", "lambda:memory=512"), "the function has 256 MB: leave memory out"),
+    "another timeout": (
+        ("-p", "name=theirs", "-b", "lambda", "--timeout", "5"),
+        "the function ends a call after 1 s by itself: leave --timeout out",
+    ),
     "too many": (("-p", "name=theirs", "-b", "lambda:concurrency=2000"), "the account leaves 1000"),
     "not allowed": (("-p", "name=theirs", "-b", "lambda", "--force-cold"), "say --allow-update"),
     "an alias": (
