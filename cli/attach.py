@@ -33,9 +33,9 @@ def command(session: str | None, no_mouse: bool, theme: str) -> None:
 
 def _follow(folder: Path) -> int:
     """Plain progress until the engine has ended, then its report; leaving early leaves the engine alone."""
-    from lbench.cli.main import EXIT_FAILED
+    from lbench.cli.measuring import code_of
     from lbench.cli.progress import open_progress
-    from lbench.cli.report import failures, print_report
+    from lbench.cli.report import print_report
     from lbench.cli.signals import StopSignals
     from lbench.cli.source import document_of
     from lbench.engine.client import Follower
@@ -70,4 +70,4 @@ def _follow(folder: Path) -> int:
         view.engine_gone()
     if view.header is not None:
         print_report(view, document_of(view), f"session {folder.name} in {folder}")
-    return 0 if view.complete and not failures(view) else EXIT_FAILED
+    return code_of(view)

@@ -193,9 +193,14 @@ def _conclude(
         _say(str(unwritten))
     if interrupted is not None:
         return interrupted
-    if unwritten is None and not measurement.lost and any(run.status == "over_budget" for run in view.runs.values()):
+    return EXIT_FAILED if unwritten is not None or measurement.lost else code_of(view)
+
+
+def code_of(view: SessionView) -> int:
+    """The exit code that says how a measurement went."""
+    if any(run.status == "over_budget" for run in view.runs.values()):
         return EXIT_BUDGET
-    return 0 if unwritten is None and not measurement.lost and _all_right(view) else EXIT_FAILED
+    return 0 if _all_right(view) else EXIT_FAILED
 
 
 def _failure_before_any_run(view: SessionView) -> str | None:

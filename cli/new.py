@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from pathlib import Path
 
 import click
@@ -83,9 +84,14 @@ def test_the_job_gives_what_the_reference_gives() -> None:
 '''
 
 
-@click.group()
-def command() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Begin something of your own."""
+    from lbench.errors import InputError
+
+    if ctx.invoked_subcommand is None:
+        raise InputError("new what? `lbench new workload NAME` begins a workload of your own")
 
 
 @command.command()
@@ -96,8 +102,10 @@ def workload(name: str) -> None:
     from lbench.workloads.own.naming import module_problem
 
     name = name.removesuffix(".py")
-    if not name.isidentifier():
-        raise InputError(f"new workload {name}: letters, digits and _ make a name that Python can import")
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise InputError(
+            f"new workload {name}: a name that Python can import has letters, digits and _, and is no keyword"
+        )
     if problem := module_problem(name):
         raise InputError(f"new workload {name}: {problem}")
     texts = {Path(f"{name}.py"): _MODULE, Path(f"test_{name}.py"): _TEST}

@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 import msgspec
 
-from lbench.config.folders import sessions_folder
+from lbench.config.folders import sessions_place
 from lbench.engine.recorded import Recorded, list_sessions
 
 __all__ = ["command"]
@@ -27,7 +27,7 @@ def command(as_json: bool) -> None:
     out = console()
     if not sessions:
         out.print(
-            f"No session is recorded in {sessions_folder()} yet: measure something with `lbench run`.", soft_wrap=True
+            f"No session is recorded in {sessions_place()} yet: measure something with `lbench run`.", soft_wrap=True
         )
         return
     columns = {
@@ -52,7 +52,7 @@ def command(as_json: bool) -> None:
         columns["runs"].add(f"{one.runs_ended}/{one.runs}" if one.runs else "–")
         columns["machine"].add(one.machine or "–")
     print_table(out, list(columns.values()))
-    out.print(f"in {sessions_folder()}", style=QUIET, soft_wrap=True)
+    out.print(f"in {sessions_place()}", style=QUIET, soft_wrap=True)
 
 
 _GLYPHS = {"complete": "✔", "running": "▶", "stopped": "■", "damaged": "✘"}

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "Prompted",
     "aws_client",
     "aws_session",
+    "check_keys",
     "find_credentials",
     "refuse_prompts",
     "told",
@@ -31,6 +33,7 @@ __all__ = [
 DEFAULT_REGION = "us-east-1"
 _ATTEMPTS = 5
 _CONNECT_S, _READ_S = 10, 70
+_KEY = re.compile(r"[!-~]+")
 _SILENT = logging.NullHandler()
 _PATIENCE_S = 60.0  # a source of credentials that takes longer waits for something: most likely for a person
 
@@ -98,6 +101,21 @@ def aws_session(region: str | None = None) -> Any:
     return session
 
 
+def check_keys(keys: Any) -> None:
+    """Whether they can stand in a request, by botocore's `ReadOnlyCredentials`.
+
+    Raises:
+        AwsError: one holds what none has, most likely the end of a line; it is not repeated.
+    """
+    named = {"access key": keys.access_key, "secret key": keys.secret_key, "session token": keys.token}
+    for name, value in named.items():
+        if value and _KEY.fullmatch(value) is None:
+            raise AwsError(
+                f"the AWS {name} holds a blank, an end of line or another character that none has: set it anew, "
+                "as with `aws configure`"
+            )
+
+
 async def find_credentials(session: Any, *, patience_s: float = _PATIENCE_S) -> Any:
     """The session's credentials, found and read (botocore's `ReadOnlyCredentials`); None: there are none.
 
@@ -107,7 +125,7 @@ async def find_credentials(session: Any, *, patience_s: float = _PATIENCE_S) -> 
     try:
         async with asyncio.timeout(patience_s):
             found = await session._session.get_credentials()
-            return None if found is None else await found.get_frozen_credentials()
+            keys = None if found is None else await found.get_frozen_credentials()
     except TimeoutError:
         raise AwsError(
             f"the source of the AWS credentials did not answer in {patience_s:g} s: does it wait for input? "
@@ -115,6 +133,9 @@ async def find_credentials(session: Any, *, patience_s: float = _PATIENCE_S) -> 
         ) from None
     except Exception as error:  # whatever a source raises: told without its text where that may hold a secret
         raise told(error, "looking for AWS credentials") from None
+    if keys is not None:
+        check_keys(keys)
+    return keys
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Where lbench keeps things, by the XDG specification. Folders are made when they are first asked for."""
+"""Where lbench keeps things, by the XDG specification. Folders are made when they are first asked for, not by looking."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from pathlib import Path
 
 from lbench.errors import InputError
 
-__all__ = ["cache_folder", "config_file", "data_folder", "runtime_folder", "sessions_folder", "typed_path"]
+__all__ = [
+    "cache_folder",
+    "config_file",
+    "data_folder",
+    "runtime_folder",
+    "sessions_folder",
+    "sessions_place",
+    "typed_path",
+]
+
+_DATA = ("XDG_DATA_HOME", ".local/share")
 
 
 def _home(variable: str, fallback: str) -> Path:
@@ -21,11 +31,14 @@ def _home(variable: str, fallback: str) -> Path:
         raise InputError(f"there is no home folder: set HOME or {variable}") from None
 
 
-def _made(folder: Path) -> Path:
+def _made(variable: str, fallback: str, name: str) -> Path:
+    folder = _home(variable, fallback) / name
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
+        raise InputError(
+            f"cannot make the folder {folder}: {error.strerror}; set {variable} to a folder of yours"
+        ) from None
     return folder
 
 
@@ -48,7 +61,12 @@ def sessions_folder() -> Path:
     Raises:
         InputError: it cannot be made.
     """
-    return _made(_home("XDG_DATA_HOME", ".local/share") / "sessions")
+    return _made(*_DATA, "sessions")
+
+
+def sessions_place() -> Path:
+    """The same for who only looks, whether it is there or not."""
+    return _home(*_DATA) / "sessions"
 
 
 def data_folder(name: str) -> Path:
@@ -57,7 +75,7 @@ def data_folder(name: str) -> Path:
     Raises:
         InputError: it cannot be made.
     """
-    return _made(_home("XDG_DATA_HOME", ".local/share") / name)
+    return _made(*_DATA, name)
 
 
 def cache_folder(name: str) -> Path:
@@ -66,7 +84,7 @@ def cache_folder(name: str) -> Path:
     Raises:
         InputError: it cannot be made.
     """
-    return _made(_home("XDG_CACHE_HOME", ".cache") / name)
+    return _made("XDG_CACHE_HOME", ".cache", name)
 
 
 def runtime_folder(fallback_parent: Path = Path("/tmp")) -> Path:

@@ -118,8 +118,8 @@ def load(
 ) -> Loaded:
     """Read the settings. `overrides` are the command line's, by the setting's name; None: not given there.
 
-    A variable LBENCH_* that is no setting is refused where it is near to one, else left alone: lbench's own
-    processes use some.
+    A variable LBENCH_* that is empty counts as unset; one that is no setting is refused where it is near to one, else left
+    alone: lbench's own processes use some.
 
     Raises:
         InputError: an unknown setting, or a value that is none of it; the message names where it stands.
@@ -147,6 +147,8 @@ def load(
             continue
         name = variable.removeprefix(_PREFIX).lower()
         if name in known and variable.isupper():
+            if not text:
+                continue  # as other programs do: set to nothing is not set
             take(name, text, variable, f"{variable}:", strict=False)
         elif near := difflib.get_close_matches(name, known, n=1, cutoff=0.75):
             raise InputError(f"unknown setting {variable} in the environment: did you mean {known[near[0]].variable}?")

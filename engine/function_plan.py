@@ -113,7 +113,7 @@ async def adapt(plan: Plan, given: Collection[str], *, timeout_given: bool = Fal
         timeout_s = float(min(facts.timeout_s, 900))
         if timeout_given and plan.timeout_s != timeout_s:
             raise InputError(
-                f"--timeout {plan.timeout_s:g}: the function ends a call after {timeout_s:g} s by itself: leave --timeout out"
+                f"--timeout {plan.timeout_s:g}: the function itself ends a call after {timeout_s:g} s: leave --timeout out"
             )
         choices[index] = _with(choice, region=region, arch=facts.arch, **own)
     for index, choice in enumerate(choices):

@@ -159,7 +159,6 @@ def validate(plan: Plan) -> None:
     Raises:
         InputError: the first thing that is wrong, and what to do.
     """
-    description = registry.describe(plan.workload)
     if plan.tasks is not None:
         _at_least("--tasks", plan.tasks, 1)
     resolve_params(plan)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.config.folders import sessions_folder, typed_path
+from lbench.config.folders import sessions_place, typed_path
 from lbench.engine.events import RunEnded, RunPlanned, SessionEnded, SessionStarted, decode_event
 from lbench.engine.journal import JOURNAL_NAME
 from lbench.engine.lock import is_live
@@ -46,7 +46,7 @@ def list_sessions() -> list[Recorded]:
     """All sessions, newest first; one that cannot be read is listed with its error.
 
     Raises:
-        InputError: there is no place for sessions.
+        InputError: it cannot be looked into.
     """
     return sorted(map(recorded, session_folders()), key=when, reverse=True)
 
@@ -64,11 +64,13 @@ def session_folders() -> list[Path]:
     """The folders of all sessions, by name, the last first: a name begins with its time.
 
     Raises:
-        InputError: there is no place for sessions.
+        InputError: it cannot be looked into.
     """
-    folder = sessions_folder()
+    folder = sessions_place()
     try:
         return sorted((entry for entry in folder.iterdir() if entry.is_dir()), reverse=True)
+    except FileNotFoundError:
+        return []  # nothing was recorded yet, and looking makes nothing
     except OSError as error:
         raise InputError(f"cannot look into {folder}: {error.strerror}") from None
 
@@ -135,11 +137,11 @@ def find_session(text: str) -> Path:
     if text == "last":
         newest = list_sessions()[:1]
         if not newest:
-            raise InputError(f"no session is recorded in {sessions_folder()}: measure something with `lbench run`")
-        return sessions_folder() / newest[0].id
+            raise InputError(f"no session is recorded in {sessions_place()}: measure something with `lbench run`")
+        return sessions_place() / newest[0].id
     known = [folder.name for folder in session_folders()]
     if text in known:
-        return sessions_folder() / text
+        return sessions_place() / text
     path = typed_path(text)
     if path.exists():
         return path
@@ -147,9 +149,9 @@ def find_session(text: str) -> Path:
         raise InputError(f"{text}: there is no such file or folder")
     starting = [name for name in known if text and name.startswith(text)]
     if len(starting) == 1:
-        return sessions_folder() / starting[0]
+        return sessions_place() / starting[0]
     if starting:
         raise InputError(f"session {text!r} is not unique: {', '.join(starting[:5])}{' ...' * (len(starting) > 5)}")
     if not known:
-        raise InputError(f"no session {text!r}: none is recorded in {sessions_folder()}")
+        raise InputError(f"no session {text!r}: none is recorded in {sessions_place()}")
     raise UnknownNameError("session", text, known[:5])

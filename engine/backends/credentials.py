@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from lbench.config.aws import refuse_prompts
+from lbench.config.aws import check_keys, refuse_prompts
 from lbench.config.aws_errors import NO_CREDENTIALS, AwsError, told
 from lbench.errors import BackendError, InputError, LbenchError
 from lbench.workloads.sigv4 import Credentials
@@ -102,6 +102,7 @@ class ChainCredentials:
                 self._take(await _off_loop(self._source.get_frozen_credentials, self._patience_s))
 
     def _take(self, frozen: Any) -> None:
+        check_keys(frozen)
         found = Credentials(frozen.access_key, frozen.secret_key, frozen.token or None)
         if found != self._current:
             self.renewals += self._current is not None

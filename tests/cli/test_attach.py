@@ -60,6 +60,17 @@ def test_on_a_pipe_it_follows_to_the_end_and_reports(started: Started, lbench: L
     assert measuring.returncode == 0
 
 
+def test_a_run_that_the_budget_stopped_has_the_exit_code_of_that(started: Started, lbench: Lbench, home: Path) -> None:
+    job = ("run", "probe", "-b", "emulated:concurrency=1,arch=x86_64", "-p", "kind=sleep", "-p", "seconds=0.3")
+    measuring = started(*job, "--tasks", "100", "--repeats", "1", "--timeout", "1", "--max-usd", "0.001")
+    running_session(home)
+    done = lbench("attach")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "stopped by --max-usd" in done.stdout
+    measuring.communicate(timeout=60)
+    assert measuring.returncode == 3
+
+
 def test_leaving_early_leaves_the_engine_alone(started: Started, home: Path) -> None:
     measuring = started(*RUN, "--tasks", "300")
     folder = running_session(home)

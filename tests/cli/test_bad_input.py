@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ BAD = [
     ("wrkloads", "did you mean 'workloads'?"),
     ("run", "missing argument 'WORKLOAD'"),
     ("run mandelbrt", "did you mean 'mandelbrot'?"),
+    ("new", "new what? `lbench new workload NAME` begins"),
+    ("new workload class", "is no keyword"),
     ("run probe -p kindd=noop", "did you mean 'kind'?"),
     ("run probe -p kind", "-p kind: write NAME=VALUE"),
     ("run probe -p seconds=-1", "at least 0"),
@@ -80,6 +83,38 @@ def test_bad_input_gets_one_line_and_exit_code_2(home: Path, line: str, told: st
 @pytest.mark.parametrize("name", ["Loans2.csv", "two  blanks.csv"])
 def test_a_files_name_is_told_as_it_was_given(home: Path, name: str) -> None:
     assert run("data", name).stderr.startswith(f"lbench: {name}: there is no such file")
+
+
+def test_looking_makes_no_folders_and_needs_none(
+    lbench: Callable[..., "subprocess.CompletedProcess[str]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lbench("run", "probe", "-b", "sequential", "--repeats", "1", "-o", "a.json", "--quiet").returncode == 0
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "/proc/nowhere")  # nobody can make a folder there
+    assert run("export", "./a.json", "-o", "b.csv").exit_code == 0
+    assert "No session is recorded in /proc/nowhere" in run("sessions").stdout
+    assert "no session is recorded" in run("export", "last", "-o", "c.csv").stderr
+    assert "no engine is running" in run("attach").stderr
+    assert "set XDG_DATA_HOME to a folder of yours" in run("run", "probe", "-b", "sequential").stderr
+
+
+_INTERRUPTED = """
+import sys
+from lbench.cli import main
+
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == "lbench.cli.main":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupts())
+main()
+"""
+
+
+def test_an_interrupt_before_anything_has_begun_is_no_traceback(home: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", _INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_a_folder_is_no_output(home: Path) -> None:

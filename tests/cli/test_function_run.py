@@ -137,7 +137,7 @@ BAD = {
     "other memory": (("-p", "name=theirs", "-b", "lambda:memory=512"), "the function has 256 MB: leave memory out"),
     "another timeout": (
         ("-p", "name=theirs", "-b", "lambda", "--timeout", "5"),
-        "the function ends a call after 1 s by itself: leave --timeout out",
+        "the function itself ends a call after 1 s: leave --timeout out",
     ),
     "too many": (("-p", "name=theirs", "-b", "lambda:concurrency=2000"), "the account leaves 1000"),
     "not allowed": (("-p", "name=theirs", "-b", "lambda", "--force-cold"), "say --allow-update"),

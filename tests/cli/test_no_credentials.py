@@ -23,6 +23,25 @@ MFA = (
 )
 
 
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
+def test_a_key_with_the_end_of_a_line_in_it_is_told_and_not_repeated(
+    lbench: Lbench, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "hush\r")
+    for command in ("status", "run function -p name=f"):
+        done = lbench(*command.split())
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and "hush" not in done.stderr
+        assert "holds a blank, an end of line" in done.stderr
+
+
+def test_a_profile_that_is_not_there_is_told_with_the_remedy(lbench: Lbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    for command in ("status", "run probe -b lambda"):
+        done = lbench(*command.split())
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert "nobody" in done.stderr and "correct AWS_PROFILE" in done.stderr
+
+
 @pytest.mark.parametrize(("config", "told"), [(SSO, "run `aws sso login`"), (MFA, "MFA device")], ids=["SSO", "MFA"])
 @pytest.mark.parametrize("command", ["status", "run function -p name=f"])
 def test_a_sign_on_that_has_ended_or_a_code_that_is_wanted_is_one_line(

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from lbench.config.folders import cache_folder, config_file, runtime_folder, sessions_folder, typed_path
+from lbench.config.folders import (
+    cache_folder,
+    config_file,
+    runtime_folder,
+    sessions_folder,
+    sessions_place,
+    typed_path,
+)
 from lbench.errors import InputError
 
 
@@ -39,8 +46,13 @@ def test_xdg_places_them_and_a_relative_path_is_ignored(tmp_path: Path, monkeypa
 def test_a_folder_that_cannot_be_made_gets_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
-    with pytest.raises(InputError, match="cannot make the folder"):
+    with pytest.raises(InputError, match=r"cannot make the folder .*set XDG_DATA_HOME to a folder of yours"):
         sessions_folder()
+
+
+def test_looking_for_sessions_makes_no_folder(tmp_path: Path) -> None:
+    assert sessions_place() == tmp_path / ".local/share/lbench/sessions"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_runtime_folder_is_in_xdg_runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

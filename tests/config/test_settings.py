@@ -112,3 +112,9 @@ def test_every_setting_can_be_explained() -> None:
     for setting in known_settings():
         assert setting.meaning and setting.expected
         assert setting.variable == f"LBENCH_{setting.name.upper()}"
+
+
+def test_a_variable_that_is_empty_counts_as_unset(tmp_path: Path) -> None:
+    loaded = load(environ={"LBENCH_REGION": "", "LBENCH_REPEATS": ""}, file=tmp_path / "none.toml")
+    assert (loaded.values.region, loaded.values.repeats) == (None, 3)
+    assert loaded.origins["region"] == "default"

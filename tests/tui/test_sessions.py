@@ -307,7 +307,7 @@ async def test_an_empty_place_says_what_to_do(app_of: AppOf, screen_text: Screen
         assert "no session is recorded yet" in screen_text(app)
 
 
-async def test_a_place_that_cannot_be_made_is_told_plainly(
+async def test_a_place_that_cannot_be_looked_into_is_told_plainly(
     app_of: AppOf, screen_text: ScreenText, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -315,7 +315,7 @@ async def test_a_place_that_cannot_be_made_is_told_plainly(
     app = app_of()
     async with app.run_test(size=(200, 60)) as pilot:
         await open_sessions(pilot)
-        assert "✘ cannot make the folder" in screen_text(app)
+        assert "✘ cannot look into" in screen_text(app)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
