@@ -14,7 +14,16 @@ from urllib.parse import urlsplit
 from lbench.config.limits import limits
 from lbench.errors import InputError
 
-__all__ = ["NO_CREDENTIALS", "AwsError", "Prompted", "masked", "reason_told", "told", "without_secrets"]
+__all__ = [
+    "NO_CREDENTIALS",
+    "AwsError",
+    "Prompted",
+    "masked",
+    "reason_told",
+    "told",
+    "without_secrets",
+    "without_what_was_signed",
+]
 
 NO_CREDENTIALS = (
     "no AWS credentials: set AWS_PROFILE, or run `aws configure` or `aws sso login`, "
@@ -126,6 +135,12 @@ def reason_told(text: str) -> str:
     if "already exists" in text:
         return f"{text.rstrip('.')}: remove it, or deploy under another name with --stack"
     return text
+
+
+def without_what_was_signed(code: str, text: str) -> str:
+    """What a service said, without secrets: the refusal of a signature repeats the request that it did not like."""
+    bare = code.rpartition(".")[2].removesuffix("Exception")
+    return "the signature is wrong" if bare in _SIGNATURE else without_secrets(text)
 
 
 def masked(text: str) -> str:

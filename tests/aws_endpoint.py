@@ -49,6 +49,8 @@ class LambdaAtAws:
         self.endpoint: str = aws.endpoint
         self.quota = 1000  # the account's
         self.reserved: int | None = None  # the function's
+        self.may_invoke = True  # the caller's permission
+        self.refusal: tuple[int, str, str] | None = None  # status, code and text of Invoke's, whoever asks
         self.tails = True  # whether the answers of Invoke have them
         self.invoked: list[tuple[str, str, int]] = []  # function, invocation type, status
         self.package: Path | None = None  # a zip of `lbench package`; None: lbench as it runs here
@@ -144,6 +146,17 @@ class LambdaAtAws:
         if function not in [name for name, _ in self._names]:
             return None
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        dry = environ.get("HTTP_X_AMZ_INVOCATION_TYPE") == "DryRun"
+        refusal = self.refusal if not dry else None
+        if found is not None and not self.may_invoke:
+            told = f"User: arn:aws:iam::{ACCOUNT}:user/me is not authorized to perform: lambda:InvokeFunction on resource: x"
+            refusal = 403, "AccessDeniedException", told
+        if refusal is not None or dry:
+            status, code, text = refusal or (204, "", "")
+            content = json.dumps({"Message": text}).encode() if refusal else b""
+            named = [("x-amzn-ErrorType", code)] if refusal else []
+            start_response(f"{status} -", [*named, ("Content-Length", str(len(content)))])
+            return [content]
         headers = {
             name: environ[variable]
             for name in _PASSED

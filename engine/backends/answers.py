@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from lbench.config.aws_errors import without_what_was_signed
 from lbench.engine.backends.base import UNREACHED, Failure, Outcome
 from lbench.engine.backends.lambda_client import ConnectionLost, Reply
 from lbench.engine.backends.report import Report, last_report
@@ -287,7 +288,7 @@ def refused(reply: Reply) -> Failure:
     except msgspec.MsgspecError:
         said = _Refusal()
     kind = reply.error_type or f"HTTP {reply.status}"
-    text = said.message or said.Message or f"the endpoint answered {reply.status}"
+    text = without_what_was_signed(kind, said.message or said.Message or f"the endpoint answered {reply.status}")
     if reply.status == 429:
         after = reply.retry_after_s
         if after is None and said.retry_after is not None:

@@ -76,6 +76,16 @@ def test_what_cannot_run_is_one_line_and_exit_code_2_and_nothing_is_recorded(aws
     assert json.loads(lbench("sessions", "--json").stdout) == []
 
 
+def test_without_the_permission_to_invoke_nothing_is_recorded_and_the_action_is_named(aws_lambda: Any) -> None:
+    aws_lambda.deploy()
+    aws_lambda.may_invoke = False
+    done = lbench("run", "probe", "--tasks", "3", "--repeats", "1", "-b", "lambda", "--yes", "--quiet")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "user/me may not do lambda:InvokeFunction" in line
+    assert aws_lambda.invoked == [] and not list(Path(os.environ["XDG_DATA_HOME"]).glob("lbench/sessions/*"))
+
+
 def test_the_same_job_fails_behind_the_front_and_succeeds_without_it() -> None:
     done = lbench(
         "run", "probe", "-p", "kind=sleep", "-p", "seconds=1.2", "--tasks", "1", "--repeats", "1", "--concurrency", "1",

@@ -104,6 +104,18 @@ def test_a_refused_signature_is_told_without_what_was_signed(
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")
+@pytest.mark.parametrize("client", ["fast", "aioboto3"])
+def test_what_a_refused_call_repeats_is_neither_recorded_nor_told(aws_lambda: Any, keys: Path, client: str) -> None:
+    aws_lambda.deploy()
+    repeated = f"The Canonical String should have been 'POST / x-amz-security-token:{TOKEN[:30]} {KEY} {SECRET}'"
+    aws_lambda.refusal = 403, "InvalidSignatureException", repeated
+    said = run(
+        "run", "probe", "--tasks", "2", "--repeats", "1", "-b", f"lambda:client={client}", "-o", "out.json", "--yes"
+    )
+    assert "the signature is wrong" in said
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")
 def test_a_fault_of_ours_is_written_down_without_credentials(
     keys: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
