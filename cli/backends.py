@@ -14,7 +14,7 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(as_json: bool) -> None:
     """Backends, and the settings that `lbench run -b NAME:KEY=VALUE,...` takes."""
-    from lbench.cli.fields import field_columns, fields_json
+    from lbench.cli.fields import Described, fields_json, print_described
 
     names = catalog.names()
     if as_json:
@@ -26,12 +26,9 @@ def command(as_json: bool) -> None:
         return
     from rich.text import Text
 
-    from lbench.cli.listing import print_table
-    from lbench.cli.style import accent, console
+    from lbench.cli.style import accent
 
-    out = console()
-    for number, name in enumerate(names):
-        if number:
-            out.print()
-        out.print(Text.assemble((name, f"bold {accent(name)}"), "  ", catalog.summary(name)))
-        print_table(out, field_columns(catalog.settings_type(name)))
+    def line(name: str) -> Text:
+        return Text.assemble((name, f"bold {accent(name)}"), "  ", catalog.summary(name))
+
+    print_described(Described([line(name)], catalog.settings_type(name)) for name in names)

@@ -18,8 +18,8 @@ def command(session: str, format_: str | None, out: Path) -> None:
 
     SESSION is an id or the beginning of one, `last`, or a session's folder, journal or JSON document.
     """
-    from lbench.cli import outputs
     from lbench.cli.source import load_document
+    from lbench.engine import outputs
     from lbench.errors import UnknownNameError
 
     if format_ is not None and format_ not in outputs.FORMATS:

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from lbench.cli.listing import Column
+from lbench.cli.listing import Column, print_table
 from lbench.workloads.parameters import Field, fields
 
-__all__ = ["field_columns", "fields_json"]
+if TYPE_CHECKING:
+    from rich.text import Text
+
+__all__ = ["Described", "fields_json", "print_described"]
+
+
+class Described(NamedTuple):
+    """A thing with fields."""
+
+    lines: list[Text]  # its name with a summary, and what else is to be said
+    fields: type[msgspec.Struct]
+
+
+def print_described(things: Iterable[Described]) -> None:
+    """One after the other on standard output, each with a table of its fields."""
+    from lbench.cli.style import console
+
+    out = console()
+    for number, one in enumerate(things):
+        if number:
+            out.print()
+        for line in one.lines:
+            out.print(line)
+        print_table(out, _columns(one.fields))
 
 
 def fields_json(struct: type[msgspec.Struct]) -> list[dict[str, Any]]:
@@ -23,8 +47,7 @@ def fields_json(struct: type[msgspec.Struct]) -> list[dict[str, Any]]:
     return told
 
 
-def field_columns(struct: type[msgspec.Struct]) -> list[Column]:
-    """The same as columns of a table."""
+def _columns(struct: type[msgspec.Struct]) -> list[Column]:
     name, default, values, meaning = (
         Column("  NAME"),
         Column("DEFAULT"),

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 from lbench.cli.main import EXIT_BUDGET, EXIT_FAILED
-from lbench.cli.outputs import encode, format_of, write
 from lbench.cli.progress import Progress, open_progress
 from lbench.cli.report import bound_lines, failures, print_report
 from lbench.cli.signals import EXIT_CODES, StopSignals
@@ -19,6 +18,7 @@ from lbench.cli.source import document_of
 from lbench.engine.client import Engine, Follower, new_session_folder
 from lbench.engine.events import Event, RunStarted
 from lbench.engine.journal import JOURNAL_NAME
+from lbench.engine.outputs import encode, format_of, write
 from lbench.engine.plan import Plan
 from lbench.engine.session import SessionView
 from lbench.errors import EngineLostError, InputError, LbenchError

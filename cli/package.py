@@ -31,8 +31,8 @@ def command(workload: str | None, arch: str | None, python: str | None, out: Pat
 
     Try it here with `lbench run WORKLOAD -b emulated:package=FILE.zip`.
     """
-    from lbench.cli.outputs import check_writable, write
     from lbench.cli.signals import signals_end_it
+    from lbench.engine.outputs import check_writable, write
     from lbench.errors import InputError
     from lbench.lambda_src.package import build
     from lbench.lambda_src.targets import choose_target

@@ -96,8 +96,8 @@ def command(
     from lbench.cli import function_run
     from lbench.cli.consent import ask
     from lbench.cli.measuring import measure
-    from lbench.cli.outputs import check_writable, format_of
     from lbench.config.settings import load, on_hangup
+    from lbench.engine.outputs import check_writable, format_of
     from lbench.engine.plan import validate
     from lbench.errors import InputError
 

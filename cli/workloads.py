@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from lbench.workloads import registry
+from lbench.workloads.model import Description
 
 __all__ = ["command"]
 
@@ -18,7 +19,7 @@ def command(workload: str | None, as_json: bool) -> None:
 
     All of them, those of installed packages too; or one, as in `lbench workloads ./mine.py:job`.
     """
-    from lbench.cli.fields import field_columns, fields_json
+    from lbench.cli.fields import Described, fields_json, print_described
     from lbench.errors import InputError
 
     if workload is not None:
@@ -45,14 +46,10 @@ def command(workload: str | None, as_json: bool) -> None:
         return
     from rich.text import Text
 
-    from lbench.cli.listing import print_table
-    from lbench.cli.style import BRIGHT, QUIET, console
+    from lbench.cli.style import BRIGHT, QUIET
 
-    out = console()
-    for number, one in enumerate(described):
-        if number:
-            out.print()
-        out.print(Text.assemble((one.name, BRIGHT), "  ", one.summary))
-        if one.data is not None:
-            out.print(Text(f"  reads {one.data}", style=QUIET))
-        print_table(out, field_columns(one.params))
+    def lines(one: Description) -> list[Text]:
+        data = [] if one.data is None else [Text(f"  reads {one.data}", style=QUIET)]
+        return [Text.assemble((one.name, BRIGHT), "  ", one.summary), *data]
+
+    print_described(Described(lines(one), one.params) for one in described)

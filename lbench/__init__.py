@@ -10,7 +10,7 @@ For a workload of your own (docs/workloads.md):
         results = yield [Task(simulate, seed=i, points=points) for i in range(n)]
         return sum(results) / n
 
-Importing the package loads nothing heavy; each name and each subpackage is imported when it is first used.
+Importing the package loads nothing heavy: each of these names is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -23,17 +23,20 @@ from lbench._version import __version__
 if TYPE_CHECKING:
     from msgspec import Meta
 
+    from lbench.errors import EncodingError, WorkloadError
     from lbench.workloads.dataset import Dataset
     from lbench.workloads.model import Check, Task
     from lbench.workloads.own.trying import run_here
 
-__all__ = ["Check", "Dataset", "Meta", "Task", "__version__", "run_here"]
+__all__ = ["Check", "Dataset", "EncodingError", "Meta", "Task", "WorkloadError", "__version__", "run_here"]
 
 _PLACES = {
     "Check": "lbench.workloads.model",
     "Dataset": "lbench.workloads.dataset",
+    "EncodingError": "lbench.errors",
     "Meta": "msgspec",
     "Task": "lbench.workloads.model",
+    "WorkloadError": "lbench.errors",
     "run_here": "lbench.workloads.own.trying",
 }
 
@@ -45,4 +48,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

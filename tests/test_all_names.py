@@ -30,3 +30,8 @@ def test_all_tells_the_truth(name: str) -> None:
     assert sorted(set(named)) == sorted(named), "a name is there twice"
     assert [missing for missing in named if not hasattr(module, missing)] == []
     assert [key for key in named if key.startswith("_") and not key.startswith("__")] == []
+
+
+def test_the_package_itself_names_what_is_there_and_nothing_else() -> None:
+    assert dir(lbench) == sorted(lbench.__all__)
+    assert [name for name in lbench.__all__ if not hasattr(lbench, name)] == []
