@@ -27,6 +27,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# A terminal's size that is in the environment stands above the terminal's own; pytest-xdist tells its workers one.
+for told in ("COLUMNS", "LINES"):
+    os.environ.pop(told, None)
+
+
 @pytest.fixture(autouse=True)
 def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing is read from or left in the home of whoever runs the tests, and no credentials are found or needed."""
