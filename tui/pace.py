@@ -12,13 +12,13 @@ SHARE = 0.12  # of a core that drawing may take on a machine with idle cores
 SHARE_BUSY = 0.02  # and on one without
 BYTES_REMOTE = 6.0 * 1024  # a second that drawing may send over SSH or to tmux
 _BUSY, _IDLE = 0.9, 0.75  # share of the machine's CPU from which on it is busy, and below which no more
-_LOOK_S = 0.5  # between two looks at the machine and at what we cost
+_LOOK_S = 0.25  # between two looks at the machine and at what we cost
 
 
 class Pace:
     """The time between two frames, from what frames cost and from how busy the cores are.
 
-    The rate is looked at twice a second. It is halved as often as it must be at once, and doubled only where there is
+    The rate is looked at four times a second. It is halved as often as it must be at once, and doubled only where there is
     room to spare: a rate that wavers would be seen.
     """
 
