@@ -227,7 +227,7 @@ class LbenchApp(Commands):
 
     def _catch_up(self) -> None:
         """Fold on between the frames: what is not seen yet costs no drawing."""
-        self._catching_up = self.shown.catch_up() and bool(self.screen_stack)
+        self._catching_up = bool(self.screen_stack) and self.shown.catch_up()  # without screens it is going down
         if self._catching_up:
             self.set_timer(_BREATH_S, self._catch_up)
 
