@@ -19,10 +19,10 @@ from lbench.analysis.statistics import (
     quantile,
     ratio_estimate,
 )
-from lbench.engine.columns import STATUSES
-from lbench.engine.cost import RunCost
+from lbench.engine.cost.charges import RunCost
 from lbench.engine.model import Origin
-from lbench.engine.session import RunView
+from lbench.engine.session.columns import STATUSES
+from lbench.engine.session.view import RunView
 
 __all__ = ["AnswerState", "Bill", "Comparison", "Summary", "by_label", "compare", "makespans", "summarise"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lbench.engine.money import usd_short
-from lbench.engine.quote import Quote
+from lbench.engine.billing.quote import Quote
+from lbench.engine.cost.format import usd_short
 
 __all__ = ["basis_text", "quote_text"]
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from lbench.analysis.comparison import by_label, makespans
+from lbench.analysis.format import count_text, listed, percent_text
 from lbench.analysis.statistics import coefficient_of_variation, trend
-from lbench.analysis.words import count_text, listed, percent_text
-from lbench.engine.machine import Environment
+from lbench.engine.machine.fingerprint import Environment
+from lbench.engine.machine.monitor import machine_notices, sample_notices
 from lbench.engine.model import Warning_
-from lbench.engine.samples import machine_notices, sample_notices
-from lbench.engine.session import RunView, SessionView
+from lbench.engine.session.view import RunView, SessionView
 
 __all__ = ["stability_warnings"]
 

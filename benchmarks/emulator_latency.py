@@ -220,9 +220,9 @@ def p50(call: Any, calls: int = BATCH) -> float:
 
 def by_hand(folder: Path) -> float:
     """Seconds from starting the very process of an environment, by hand, to its answer."""
-    from lbench.engine.emulator import bootstrap
-    from lbench.engine.emulator.process import variables
-    from lbench.engine.emulator.spec import FunctionSpec
+    from lbench.engine.emulator.core.spec import FunctionSpec
+    from lbench.engine.emulator.environment import bootstrap
+    from lbench.engine.emulator.environment.process import variables
 
     spec = FunctionSpec(name="hand", code=str(folder), handler="app.handle")
     start = time.perf_counter()

@@ -95,9 +95,9 @@ class ByHand:
     """The same processes as environments have, with the least that makes them answer one invocation."""
 
     def __init__(self, folder: Path, count: int) -> None:
-        from lbench.engine.emulator import bootstrap
-        from lbench.engine.emulator.process import variables
-        from lbench.engine.emulator.spec import FunctionSpec
+        from lbench.engine.emulator.core.spec import FunctionSpec
+        from lbench.engine.emulator.environment import bootstrap
+        from lbench.engine.emulator.environment.process import variables
 
         (folder / "app.py").write_text(HANDLER)
         spec = FunctionSpec(name="hand", code=str(folder), handler="app.handle")

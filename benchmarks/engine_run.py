@@ -18,16 +18,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lbench.engine import machine
 from lbench.engine.backends.base import Published
-from lbench.engine.backends.local import open_local
+from lbench.engine.backends.local.backend import open_local
 from lbench.engine.backends.settings import LocalSettings
-from lbench.engine.journal import Journal
-from lbench.engine.policy import Policy
-from lbench.engine.prepared import keep
-from lbench.engine.runner import Runner
-from lbench.engine.steps import offload_to_thread
-from lbench.engine.temporary import Temporary
+from lbench.engine.journal.writer import Journal
+from lbench.engine.machine import fingerprint as machine
+from lbench.engine.measure.run_store import Temporary
+from lbench.engine.plan.policy import Policy
+from lbench.engine.plan.prepared_job import keep
+from lbench.engine.runner.job_steps import offload_to_thread
+from lbench.engine.runner.runner import Runner
 from lbench.workloads import registry
 from lbench.workloads.model import Params
 

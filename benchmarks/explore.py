@@ -20,9 +20,9 @@ import msgspec
 import numpy as np
 from pairs import PairedRatios, figure
 
-from lbench.engine.client import Engine, Follower, new_session_folder
-from lbench.engine.plan import Plan, parse_backend
-from lbench.engine.session import RunView, SessionView
+from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.service.client import Engine, Follower, new_session_folder
+from lbench.engine.session.view import RunView, SessionView
 
 __all__ = ["run"]
 

@@ -23,7 +23,7 @@ import numpy as np
 from engine_run import EngineRun
 from pairs import PairedRatios, Peer, PeerError, alternate, figure, timed
 
-from lbench.engine import machine
+from lbench.engine.machine import fingerprint as machine
 from lbench.workloads.kmeans import KMeansParams, lloyd
 
 __all__ = ["run"]

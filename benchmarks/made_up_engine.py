@@ -23,8 +23,7 @@ import msgspec
 
 from lbench.config.folders import runtime_folder
 from lbench.config.prices import rates
-from lbench.engine.control import Command, ControlServer
-from lbench.engine.events import (
+from lbench.engine.journal.events import (
     JOURNAL_VERSION,
     Dispatched,
     Event,
@@ -35,9 +34,10 @@ from lbench.engine.events import (
     SessionStarted,
     StageStarted,
 )
-from lbench.engine.journal import Journal
-from lbench.engine.lock import FolderLock
-from lbench.engine.machine import fingerprint
+from lbench.engine.journal.lock import FolderLock
+from lbench.engine.journal.writer import Journal
+from lbench.engine.machine.fingerprint import fingerprint
+from lbench.engine.service.control import Command, ControlServer
 
 _STEP_S = 0.02
 _INIT_S = 0.3

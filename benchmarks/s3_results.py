@@ -25,7 +25,7 @@ sys.path.insert(0, str(HERE))
 
 from pairs import alternate, figure  # noqa: E402
 
-from lbench.engine.backends.store import ObjectStore  # noqa: E402
+from lbench.engine.backends.lambda_.object_store import ObjectStore  # noqa: E402
 from lbench.workloads.sigv4 import Credentials  # noqa: E402
 from lbench.workloads.wire import Object  # noqa: E402
 

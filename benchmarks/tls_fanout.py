@@ -27,15 +27,15 @@ from certificates import self_signed  # noqa: E402
 from driver_cpu import CALLS, KEYS, NOOP, noops  # noqa: E402
 from pairs import alternate, figure  # noqa: E402
 
-from lbench.engine.backends.lambda_ import LambdaBackend  # noqa: E402
-from lbench.engine.backends.lambda_client import make_client  # noqa: E402
-from lbench.engine.backends.resolving import Resolved  # noqa: E402
+from lbench.engine.backends.aws_client.endpoints import Resolved  # noqa: E402
+from lbench.engine.backends.aws_client.invoke_client import make_client  # noqa: E402
+from lbench.engine.backends.lambda_.backend import LambdaBackend  # noqa: E402
+from lbench.engine.backends.lambda_.object_store import ObjectStore  # noqa: E402
 from lbench.engine.backends.settings import LambdaSettings  # noqa: E402
-from lbench.engine.backends.store import ObjectStore  # noqa: E402
-from lbench.engine.journal import Journal  # noqa: E402
-from lbench.engine.policy import Policy  # noqa: E402
-from lbench.engine.runner import Runner  # noqa: E402
-from lbench.engine.steps import offload_to_thread  # noqa: E402
+from lbench.engine.journal.writer import Journal  # noqa: E402
+from lbench.engine.plan.policy import Policy  # noqa: E402
+from lbench.engine.runner.job_steps import offload_to_thread  # noqa: E402
+from lbench.engine.runner.runner import Runner  # noqa: E402
 from lbench.workloads.sigv4 import Credentials  # noqa: E402
 from lbench.workloads.wire import Event, Object  # noqa: E402
 

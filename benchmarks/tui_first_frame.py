@@ -14,7 +14,7 @@ from typing import Any
 from pairs import PairedRatios, alternate, figure
 from screens import Screens, from_tests, own_folders
 
-from lbench.tui.exporting import export
+from lbench.tui.export import export
 
 __all__ = ["run"]
 

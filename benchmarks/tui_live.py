@@ -15,10 +15,10 @@ from typing import Any
 from pairs import PairedRatios, alternate, figure
 from screens import Screens, made_up_engine, own_folders
 
-from lbench.engine import machine
-from lbench.engine.client import Engine, Follower, new_session_folder
-from lbench.engine.events import RunEnded
-from lbench.engine.plan import Plan, parse_backend
+from lbench.engine.journal.events import RunEnded
+from lbench.engine.machine import fingerprint as machine
+from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.service.client import Engine, Follower, new_session_folder
 
 __all__ = ["run"]
 

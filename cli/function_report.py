@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from rich.text import Text
 
-from lbench.analysis.calls import CallGroup, Calls, calls_of
 from lbench.analysis.comparison import by_label
-from lbench.analysis.words import count_text, ms_text
-from lbench.cli.listing import Column
-from lbench.cli.style import accent
-from lbench.engine.session import RunView
+from lbench.analysis.format import count_text, ms_text
+from lbench.analysis.function_calls import CallGroup, Calls, calls_of
+from lbench.cli.console import accent
+from lbench.cli.tables import Column
+from lbench.engine.session.view import RunView
 
 __all__ = ["call_columns", "call_lines"]
 

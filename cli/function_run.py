@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lbench.config.settings import Loaded
-    from lbench.engine.plan import Plan
+    from lbench.engine.plan.plan import Plan
 
 __all__ = ["DEFAULT_BACKENDS", "forced", "prepare"]
 
@@ -42,8 +42,8 @@ def prepare(plan: Plan, texts: tuple[str, ...], loaded: Loaded) -> Plan:
     """
     import msgspec
 
-    from lbench.engine import function_plan
-    from lbench.engine.plan import check_files
+    from lbench.engine.plan import function as function_plan
+    from lbench.engine.plan.plan import check_files
 
     check_files(plan)
     standard_input = None

@@ -10,15 +10,15 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from lbench.analysis.outlook import Outlook, State, outlooks
-from lbench.analysis.words import seconds_text
-from lbench.cli.listing import Column, table_lines
+from lbench.analysis.format import seconds_text
+from lbench.analysis.progress import Outlook, State, outlooks
+from lbench.cli.console import HAIRLINE, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.progress import Progress, place_text
-from lbench.cli.style import HAIRLINE, QUIET, RIGHT, WARN, WRONG, accent, console
-from lbench.engine.bill import run_bill
-from lbench.engine.events import Answered, Event, RunEnded, Warned
-from lbench.engine.money import usd_short
-from lbench.engine.session import SessionView
+from lbench.cli.tables import Column, table_lines
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.cost.format import usd_short
+from lbench.engine.journal.events import Answered, Event, RunEnded, Warned
+from lbench.engine.session.view import SessionView
 
 __all__ = ["LiveProgress", "bar"]
 

@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
             return None
         import importlib
 
-        found = importlib.import_module(f"lbench.cli.{cmd_name}").command
+        found = importlib.import_module(f"lbench.cli.commands.{cmd_name}").command
         assert isinstance(found, click.Command)
         return found
 

@@ -9,13 +9,13 @@ from signal import Signals
 from types import TracebackType
 from typing import Self
 
-from lbench.analysis.outlook import Outlook, outlooks
-from lbench.analysis.words import count_text, seconds_text
-from lbench.cli.style import is_live_terminal
-from lbench.engine.bill import run_bill
-from lbench.engine.events import Answered, Event, RunEnded, RunStarted, Warned
-from lbench.engine.money import usd_short
-from lbench.engine.session import RunView, SessionView
+from lbench.analysis.format import count_text, seconds_text
+from lbench.analysis.progress import Outlook, outlooks
+from lbench.cli.console import is_live_terminal
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.cost.format import usd_short
+from lbench.engine.journal.events import Answered, Event, RunEnded, RunStarted, Warned
+from lbench.engine.session.view import RunView, SessionView
 
 __all__ = ["PlainProgress", "Progress", "open_progress", "place_text"]
 

@@ -9,12 +9,8 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from lbench.analysis.answer import answer_sentence
 from lbench.analysis.comparison import Comparison, Summary, compare
-from lbench.analysis.hedges import hedges_of, hedges_sentence
-from lbench.analysis.quoting import basis_text, quote_text
-from lbench.analysis.statistics import FULL_INTERVAL
-from lbench.analysis.words import (
+from lbench.analysis.format import (
     count_text,
     interval_text,
     listed,
@@ -23,20 +19,24 @@ from lbench.analysis.words import (
     seconds_text,
     times_text,
 )
+from lbench.analysis.hedging import hedges_of, hedges_sentence
+from lbench.analysis.quoting import basis_text, quote_text
+from lbench.analysis.statistics import FULL_INTERVAL
+from lbench.analysis.verdict import answer_sentence
+from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.function_report import call_columns, call_lines
-from lbench.cli.listing import Column, print_table
 from lbench.cli.progress import place_text
-from lbench.cli.style import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
+from lbench.cli.tables import Column, print_table
 from lbench.config.prices import STALE_DAYS, age_days
 from lbench.engine.backends import catalog
 from lbench.engine.backends.settings import LambdaSettings
-from lbench.engine.bill import run_bill
-from lbench.engine.expected import quotes
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.billing.estimate import quotes
+from lbench.engine.billing.pricing import rates_of
+from lbench.engine.cost.format import usd_short
 from lbench.engine.model import Document
-from lbench.engine.money import usd_short
-from lbench.engine.plan import Plan, resolve_params
-from lbench.engine.pricing import rates_of
-from lbench.engine.session import SessionView
+from lbench.engine.plan.plan import Plan, resolve_params
+from lbench.engine.session.view import SessionView
 from lbench.workloads import registry
 from lbench.workloads.parameters import settable
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from lbench.tui.feed import Feed
+    from lbench.tui.feeds.feed import Feed
 
 __all__ = ["can_show", "screen_options", "show"]
 
@@ -39,7 +39,7 @@ def show(feed: Feed | None = None, *, attach: Path | None = None, no_mouse: bool
         InputError: a setting is wrong.
     """
     from lbench.config.settings import load, on_hangup
-    from lbench.engine.plan import plan_of_settings
+    from lbench.engine.plan.plan import plan_of_settings
     from lbench.tui.main import run
 
     chosen = load().values

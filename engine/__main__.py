@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.engine.service import Service
+from lbench.engine.service.server import Service
 from lbench.errors import LbenchError
 
 __all__ = ["main"]

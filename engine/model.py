@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from lbench.engine.machine import Environment, MachineSample
+from lbench.engine.machine.fingerprint import Environment, MachineSample
 
 __all__ = [
     "VERSION",

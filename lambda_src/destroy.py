@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lbench.config.aws import aws_client
-from lbench.lambda_src.leftovers import find_leftovers, remove_leftover
+from lbench.lambda_src.orphans import find_leftovers, remove_leftover
 from lbench.lambda_src.removing import remove_stack
 from lbench.lambda_src.stack import Pause, Say, Stack, Stacks, refuse_foreign, refuse_protected, silent
 

@@ -22,13 +22,14 @@ from lbench.config.manifest import MANIFEST, Manifest, OwnPacked
 from lbench.config.pythons import Python, find_python
 from lbench.config.shipped import HANDLER, files_digest, shipped_sources
 from lbench.errors import InputError, LbenchError
-from lbench.lambda_src import archive, compiling, prune
+from lbench.lambda_src import archive, prune
+from lbench.lambda_src import bytecode as compiling
 from lbench.lambda_src.sizes import Part, check_size, part_sizes
 from lbench.lambda_src.targets import Target
 from lbench.lambda_src.wheels import Wheels, get_wheels
 from lbench.workloads import registry
 from lbench.workloads.dataset import file_digest
-from lbench.workloads.own.asking import files_of
+from lbench.workloads.own.describe import files_of
 
 __all__ = ["BASE_REQUIREMENTS", "Built", "build"]
 

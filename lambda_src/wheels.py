@@ -21,7 +21,7 @@ from lbench.config.folders import cache_folder
 from lbench.config.manifest import canonical_name
 from lbench.errors import InputError, LbenchError
 from lbench.lambda_src.pins import driver_versions
-from lbench.lambda_src.required import needs, unmet
+from lbench.lambda_src.requirements import needs, unmet
 from lbench.lambda_src.targets import Target
 from lbench.workloads.dataset import file_digest
 

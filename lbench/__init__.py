@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lbench.errors import EncodingError, WorkloadError
     from lbench.workloads.dataset import Dataset
     from lbench.workloads.model import Check, Task
-    from lbench.workloads.own.trying import run_here
+    from lbench.workloads.own.run_here import run_here
 
 __all__ = ["Check", "Dataset", "EncodingError", "Meta", "Task", "WorkloadError", "__version__", "run_here"]
 
@@ -37,7 +37,7 @@ _PLACES = {
     "Meta": "msgspec",
     "Task": "lbench.workloads.model",
     "WorkloadError": "lbench.errors",
-    "run_here": "lbench.workloads.own.trying",
+    "run_here": "lbench.workloads.own.run_here",
 }
 
 

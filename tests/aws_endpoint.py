@@ -239,11 +239,11 @@ class LambdaAtAws:
             "environment": {"AWS_ACCESS_KEY_ID": "role", "AWS_SECRET_ACCESS_KEY": "role"},
         }
         if self.package is not None:
-            from lbench.engine.backends.packaged import open_package
+            from lbench.engine.backends.lambda_.package import open_package
 
             found = open_package(str(self.package))
             return spec | {"code": str(found.path), "python": found.python, "libraries": list(found.libraries)}
-        from lbench.engine.emulator.code import code_folder
+        from lbench.engine.emulator.core.code_folder import code_folder
 
         folder, digest = code_folder(self.own)
         return spec | {"code": str(folder), "code_sha256": digest}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lbench.engine.events import (
+from lbench.engine.journal.events import (
     Answered,
     Dispatched,
     Event,
@@ -17,8 +17,8 @@ from lbench.engine.events import (
     SessionStarted,
     StageStarted,
 )
-from lbench.engine.events import Pricing as RunPricing
-from lbench.engine.machine import Environment
+from lbench.engine.journal.events import Pricing as RunPricing
+from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.model import Answer, Driver
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lbench.workloads import registry
-from lbench.workloads.own.asking import files_of
+from lbench.workloads.own.describe import files_of
 
 BACKENDS = ("sequential", "threads", "processes", "emulated", "lambda")
 SMALL: dict[str, tuple[str, ...]] = {

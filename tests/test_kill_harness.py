@@ -23,10 +23,10 @@ from pathlib import Path
 
 import pytest
 
-from lbench.cli.source import document_of
-from lbench.engine.emulator.cgroups import find
-from lbench.engine.journal import JOURNAL_NAME
-from lbench.engine.session import SessionView, load_folder
+from lbench.cli.documents import document_of
+from lbench.engine.emulator.resources.cgroups import find
+from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.session.view import SessionView, load_folder
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it looks into /proc")
 
@@ -48,9 +48,9 @@ KINDS = {
     "workers' guardian": "workers",
     "guardian": "guardian.py",
     "environment": "bootstrap.py",
-    "S3 server": "lbench.engine.backends.s3_server",
-    "worker": "lbench.engine.backends.worker",
-    "check": "lbench.engine.check",
+    "S3 server": "lbench.engine.backends.lambda_.embedded_s3",
+    "worker": "lbench.engine.backends.local.worker",
+    "check": "lbench.engine.verify.reference_process",
     "engine": "lbench.engine",
     "launcher": "lbench",
     "child": "sleep",
@@ -313,7 +313,7 @@ def test_whoever_is_killed_at_yet_other_moments_nothing_is_left(number: int, cac
 # Plays the two keys, and says on its own standard output when tasks return; it is the one that is killed.
 SCREENS = """
 import os, pty, sys
-from lbench.engine.plan import Plan, parse_backend
+from lbench.engine.plan.plan import Plan, parse_backend
 from lbench.tui.main import run
 params = {"kind": "spin", "seconds": 0.03}
 backends = [parse_backend(name, {}) for name in ("processes:concurrency=2", "emulated:memory=885,concurrency=2")]

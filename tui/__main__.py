@@ -6,7 +6,7 @@ import os
 import sys
 
 from lbench.config.settings import load, on_hangup
-from lbench.engine.lifeline import PARENT, die_with_parent
+from lbench.engine.processes.lifeline import PARENT, die_with_parent
 from lbench.errors import LbenchError
 from lbench.tui.main import run
 

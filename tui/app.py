@@ -13,28 +13,28 @@ from textual.binding import Binding
 from textual.timer import Timer
 
 from lbench.engine.backends import catalog
-from lbench.engine.plan import DEFAULT_BACKENDS, Plan, parse_backend, resolve_params
+from lbench.engine.plan.plan import DEFAULT_BACKENDS, Plan, parse_backend, resolve_params
 from lbench.errors import LbenchError
-from lbench.tui.arrangement import LEAST
+from lbench.tui.bench.layout import LEAST
 from lbench.tui.commands import COMMAND_BINDINGS, Commands
-from lbench.tui.driver import LbenchDriver
-from lbench.tui.feed import Feed, Frame, NoFeed, is_engine
-from lbench.tui.pace import Pace
+from lbench.tui.feeds.feed import Feed, Frame, NoFeed, is_engine
 from lbench.tui.screens.bench import BenchScreen
-from lbench.tui.signals import EXIT_CODES
-from lbench.tui.terminal import Terminal, look
+from lbench.tui.terminal.capabilities import Terminal, look
+from lbench.tui.terminal.driver import LbenchDriver
+from lbench.tui.terminal.exit_guard import EXIT_CODES
+from lbench.tui.terminal.frame_rate import Pace
 from lbench.tui.theme import DARK, LIGHT, Palette, palette_of, textual_theme
 from lbench.tui.widgets.table import Waiting
 from lbench.tui.widgets.title import Keys
 from lbench.workloads.parameters import settable
 
 if TYPE_CHECKING:
-    from lbench.tui.explore.session import Exploring
-    from lbench.tui.following import EngineFeed
+    from lbench.tui.explore.state import Exploring
+    from lbench.tui.feeds.live import EngineFeed
 
 __all__ = ["LbenchApp", "default_plan"]
 
-_NEXT = ("lbench.tui.screens.setup", "lbench.tui.launch", "lbench.tui.screens.measured")  # needed by the first keys
+_NEXT = ("lbench.tui.screens.setup", "lbench.tui.launch", "lbench.tui.screens.bench_panels")  # needed by the first keys
 _BREATH_S = 0.02  # between two stretches of folding, for keys
 _HANDOVER_S = 3.0  # for an engine that is only starting to take up the plan that it was given; it needs half a second
 
@@ -123,7 +123,7 @@ class LbenchApp(Commands):
         small = self.size.width < LEAST[0] or self.size.height < LEAST[1]
         above = self.screen.id == "too-small"
         if small and not above and self.screen is not self.bench:
-            from lbench.tui.screens.small import SmallScreen
+            from lbench.tui.screens.too_small import SmallScreen
 
             self.push_screen(SmallScreen())
         elif above and not small:
@@ -172,7 +172,7 @@ class LbenchApp(Commands):
     def exploring(self) -> Exploring:
         """What is explored: made when it is first looked at."""
         if self._exploring is None:
-            from lbench.tui.explore.session import Exploring
+            from lbench.tui.explore.state import Exploring
 
             self._exploring = Exploring(self.plan)
         return self._exploring

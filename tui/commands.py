@@ -13,13 +13,13 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 from lbench.errors import LbenchError
-from lbench.tui.feed import Feed, is_engine, is_record
+from lbench.tui.feeds.feed import Feed, is_engine, is_record
 from lbench.tui.theme import DARK, LIGHT
 from lbench.tui.widgets.replay import REPLAY_BINDINGS, ReplayBar
 
 if TYPE_CHECKING:
     from lbench.tui.app import LbenchApp
-    from lbench.tui.following import EngineFeed
+    from lbench.tui.feeds.live import EngineFeed
 
 __all__ = ["COMMAND_BINDINGS", "Commands"]
 
@@ -50,9 +50,9 @@ class Commands(App[int]):
 
     def open_session(self, folder: Path) -> None:
         """Show a session on the Bench screen: an engine at work is followed, a record is shown whole."""
-        from lbench.engine.lock import is_live
+        from lbench.engine.journal.lock import is_live
+        from lbench.tui.feeds.replay import RecordedFeed
         from lbench.tui.launch import attached
-        from lbench.tui.recorded import RecordedFeed
 
         aside = self.set_aside
         own = is_engine(self.feed) and self.feed.folder == folder and not self.feed.over
@@ -143,7 +143,7 @@ class Commands(App[int]):
     def export(self, source: Path, say: Say) -> None:
         """Ask for a file, and write the session in `source` to it; `say` hears what came of it."""
         from lbench.config.folders import typed_path
-        from lbench.tui.exporting import check_target, proposed  # heavy, and not for the first frame
+        from lbench.tui.export import check_target, proposed  # heavy, and not for the first frame
         from lbench.tui.screens.ask import AskText, AskYes
 
         def named(text: str | None) -> None:
@@ -166,7 +166,7 @@ class Commands(App[int]):
 
     @work(thread=True, group="export", exit_on_error=False)
     def _export(self, source: Path, text: str, say: Say) -> None:
-        from lbench.tui.exporting import export
+        from lbench.tui.export import export
 
         try:
             told, role = export(source, text), "text"

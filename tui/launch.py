@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lbench.engine.client import Engine, Follower, new_session_folder
-from lbench.engine.living import engine_socket
-from lbench.tui.following import EngineFeed
+from lbench.engine.service.client import Engine, Follower, new_session_folder
+from lbench.engine.service.discovery import engine_socket
+from lbench.tui.feeds.live import EngineFeed
 
 __all__ = ["attached", "launched"]
 

@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from lbench.engine.plan import Plan
+from lbench.engine.plan.plan import Plan
 from lbench.errors import InputError
-from lbench.tui.feed import Feed
-from lbench.tui.terminal import look
+from lbench.tui.feeds.feed import Feed
+from lbench.tui.terminal.capabilities import look
 
 __all__ = ["run"]
 
@@ -41,7 +41,7 @@ def run(
 
         feed = attached(attach)
     from lbench.tui.app import LbenchApp
-    from lbench.tui.signals import Guard
+    from lbench.tui.terminal.exit_guard import Guard
 
     app = LbenchApp(feed, plan=plan, terminal=terminal, theme=theme, on_hangup=on_hangup)
     with Guard(app.farewell, app.action_interrupt):

@@ -75,14 +75,14 @@ def mix(low: str, high: str, share: float) -> str:
 
 def role_of(backend: str, label: str = "", *, second: bool = False) -> str:
     """The role that means a backend's accent, or the second accent, in a piece of text."""
-    return f"{'@@' if second else '@'}{backend}/{label or backend}"
+    return f"{'lbench.' if second else '@'}{backend}/{label or backend}"
 
 
 def _colour(palette: Palette, name: str) -> str:
     if name.startswith("@"):
         backend, _, label = name.lstrip("@").partition("/")
         accent = palette.accent(backend, label)
-        return palette.second_accent(accent) if name.startswith("@@") else accent
+        return palette.second_accent(accent) if name.startswith("lbench.") else accent
     return name if name.startswith("#") else str(getattr(palette, name))
 
 

@@ -46,7 +46,7 @@ def find(name: str) -> tuple[Callable[..., Any], bool]:
         InputError: it is a user's own, and did not travel.
     """
     if ":" in name:
-        from lbench.workloads.own.entering import find_own
+        from lbench.workloads.own.importer import find_own
 
         return find_own(name)
     if name not in _functions:
@@ -72,7 +72,7 @@ def preload(workload: str) -> None:
     if ":" not in workload:
         importlib.import_module(f"lbench.workloads.{workload}.tasks")
         return
-    from lbench.workloads.own import entering
+    from lbench.workloads.own import importer as entering
 
     module = workload.partition(":")[0]
     if "/" in workload:

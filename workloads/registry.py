@@ -34,8 +34,8 @@ def has_answer(name: str) -> bool:
 
 def installed() -> dict[str, Description | InputError]:
     """Workloads of installed packages, by name; one that cannot be used, with the reason."""
-    from lbench.workloads.own.asking import describe_entry
-    from lbench.workloads.own.naming import entry_points
+    from lbench.workloads.own.describe import describe_entry
+    from lbench.workloads.own.locate import entry_points
 
     told: dict[str, Description | InputError] = {}
     for name, value in sorted(entry_points().items()):
@@ -52,7 +52,7 @@ def absolute(name: str) -> str:
     """The name for a process that is in another folder."""
     if name in _OWN:
         return name
-    from lbench.workloads.own import naming
+    from lbench.workloads.own import locate as naming
 
     return naming.absolute(name)
 
@@ -67,7 +67,8 @@ def describe(name: str) -> Description:
     if name in _OWN:
         module = importlib.import_module(f"lbench.workloads.{name}")
         return cast(Description, module.DESCRIPTION)
-    from lbench.workloads.own import asking, naming
+    from lbench.workloads.own import describe as asking
+    from lbench.workloads.own import locate as naming
 
     if naming.is_path(name):
         return asking.describe_path(name)
@@ -86,7 +87,7 @@ def load(description: Description) -> Workload[Any]:
         WorkloadError: a user's own module does not import here.
     """
     if description.code is not None:
-        from lbench.workloads.own.wrapping import load_own
+        from lbench.workloads.own.workload import load_own
 
         return load_own(description)
     module, _, attribute = description.implementation.partition(":")
@@ -101,6 +102,6 @@ def limits(description: Description, params: Params) -> Limits:
     """
     if description.code is None:
         return load(description).limits(params)
-    from lbench.workloads.own.asking import limits_of
+    from lbench.workloads.own.describe import limits_of
 
     return limits_of(description, params)

@@ -31,6 +31,6 @@ def region_of(settings: LambdaSettings) -> str:
         return settings.region
     if not isinstance(settings, AwsSettings):
         return _DEFAULT_REGION
-    from lbench.engine.backends.resolving import chain_region
+    from lbench.engine.backends.aws_client.endpoints import chain_region
 
     return chain_region()

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.engine.emulator.errors import ERRORS
-from lbench.engine.emulator.server import Emulator
-from lbench.engine.emulator.spec import EmulatorConfig, lbench_function
+from lbench.engine.emulator.api.app import Emulator
+from lbench.engine.emulator.core.errors import ERRORS
+from lbench.engine.emulator.core.spec import EmulatorConfig, lbench_function
 from lbench.errors import InputError, LbenchError, UnknownNameError
 
 _STOP_LIMIT_S = 2  # ending in good order takes milliseconds; after this the kernel ends it, and so the environments

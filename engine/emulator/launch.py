@@ -13,8 +13,8 @@ from typing import Self
 
 import msgspec
 
-from lbench.engine import children
-from lbench.engine.emulator.spec import EmulatorConfig, FunctionSpec
+from lbench.engine.emulator.core.spec import EmulatorConfig, FunctionSpec
+from lbench.engine.processes import child as children
 from lbench.errors import BackendError
 
 __all__ = ["RunningEmulator", "launch"]

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from lbench.engine.cost import CostItems, RunCost
-from lbench.engine.events import Event
-from lbench.engine.session import RunView, SessionView, fold
+from lbench.engine.cost.charges import CostItems, RunCost
+from lbench.engine.journal.events import Event
+from lbench.engine.session.view import RunView, SessionView, fold
 
 
 def bill(run: RunView, now_s: float | None) -> RunCost:

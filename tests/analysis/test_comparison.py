@@ -6,10 +6,10 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from lbench.analysis.answer import answer_sentence, cost_clause
 from lbench.analysis.comparison import Bill, compare
-from lbench.engine.events import Pricing
-from lbench.engine.session import SessionView
+from lbench.analysis.verdict import answer_sentence, cost_clause
+from lbench.engine.journal.events import Pricing
+from lbench.engine.session.view import SessionView
 
 Make = Callable[..., SessionView]
 

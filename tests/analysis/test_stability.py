@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from lbench.analysis.stability import stability_warnings
-from lbench.engine.events import RunStarted, Sampled
-from lbench.engine.machine import Environment, MachineSample
+from lbench.engine.journal.events import RunStarted, Sampled
+from lbench.engine.machine.fingerprint import Environment, MachineSample
 from lbench.engine.model import Driver
-from lbench.engine.session import SessionView, fold
+from lbench.engine.session.view import SessionView, fold
 
 Make = Callable[..., SessionView]
 STEADY = [4.0, 4.01, 3.99, 4.0, 4.01]

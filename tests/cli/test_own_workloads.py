@@ -210,7 +210,7 @@ def test_a_new_workload_has_a_name_that_python_can_import(home: Path, name: str)
 
 def test_a_new_workload_is_clean() -> None:
     """What it writes keeps this project's own rules."""
-    from lbench.cli import new
+    from lbench.cli.commands import new
 
     for text in (new._MODULE, new._TEST):
         done = subprocess.run(

@@ -4,11 +4,11 @@ import pytest
 
 from lbench.analysis.comparison import Comparison, summarise
 from lbench.analysis.statistics import Estimate
-from lbench.cli.listing import table_lines
 from lbench.cli.report import result_columns
-from lbench.engine.cost import CostItems, RunCost
-from lbench.engine.events import RunPlanned
-from lbench.engine.session import RunView
+from lbench.cli.tables import table_lines
+from lbench.engine.cost.charges import CostItems, RunCost
+from lbench.engine.journal.events import RunPlanned
+from lbench.engine.session.view import RunView
 
 
 def comparison() -> Comparison:

@@ -120,7 +120,7 @@ def test_a_fault_of_ours_is_written_down_without_credentials(
     keys: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     code = (
-        "import lbench.cli.sessions as s, lbench.cli.main as m, sys\n"
+        "import lbench.cli.commands.sessions as s, lbench.cli.main as m, sys\n"
         f"def broken(): raise RuntimeError('made on purpose, with http://me:{SECRET[:10]}@host')\n"
         "s.list_sessions = broken\nsys.argv = ['lbench', 'sessions']\nm.command.main(['sessions'])\n"
     )

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from lbench.engine.backends.base import SIBLING_LOST, UNREACHED, Call, EnvironmentInfo, Failure, Outcome, Published
-from lbench.engine.events import Dispatched, Event, Returned, StageEnded, StageStarted
-from lbench.engine.machine import Environment
+from lbench.engine.journal.events import Dispatched, Event, Returned, StageEnded, StageStarted
+from lbench.engine.machine.fingerprint import Environment
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.model import Task
 

@@ -11,14 +11,14 @@ import pytest
 
 from lbench.config.manifest import Manifest, OwnPacked, host_architecture, read_manifest
 from lbench.config.pythons import find_python
-from lbench.engine.backends.packaged import look_at_package
-from lbench.engine.backends.trying import _first_task
+from lbench.engine.backends.lambda_.package import look_at_package
+from lbench.engine.verify.package_trial import _first_task
 from lbench.errors import InputError, WorkloadError
 from lbench.lambda_src.package import build
 from lbench.lambda_src.targets import Target
 from lbench.workloads import registry
-from lbench.workloads.own import entering
-from lbench.workloads.own.gathering import pinned_name
+from lbench.workloads.own import importer as entering
+from lbench.workloads.own.snapshot import pinned_name
 
 X86 = Target("3.13", "x86_64")
 TEXT = """

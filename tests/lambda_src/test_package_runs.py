@@ -12,9 +12,9 @@ import pytest
 from lbench.config.manifest import host_architecture
 from lbench.config.pythons import find_python, host_python
 from lbench.engine.backends.base import Call
-from lbench.engine.backends.emulated import open_emulated
+from lbench.engine.backends.lambda_.emulated import open_emulated
 from lbench.engine.backends.settings import EmulatedSettings
-from lbench.engine.backends.trying import try_package
+from lbench.engine.verify.package_trial import try_package
 from lbench.errors import BackendError, InputError
 from lbench.lambda_src.package import Built, build
 from lbench.lambda_src.targets import Target

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from lbench.engine.lock import is_live
+from lbench.engine.journal.lock import is_live
 from lbench.tui.app import LbenchApp
-from lbench.tui.feed import Frame, now_of
-from lbench.tui.fold import Fold
-from lbench.tui.terminal import Terminal
+from lbench.tui.feeds.feed import Frame, now_of
+from lbench.tui.feeds.fold import Fold
+from lbench.tui.terminal.capabilities import Terminal
 
 HERE = Path(__file__).parent
 
@@ -145,7 +145,7 @@ def same_as() -> Callable[[str, str], None]:
 # What the pty tests run where they need a run that is short, and the same on any machine.
 _SCRIPT = """
 import sys
-from lbench.engine.plan import Plan, parse_backend
+from lbench.engine.plan.plan import Plan, parse_backend
 from lbench.tui.main import run
 params = {"kind": "sleep", "seconds": 0.02}
 plan = Plan(workload="probe", params=params, tasks=100, repeats=1, backends=[parse_backend("threads:concurrency=2", {})])

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from lbench.config.prices import rates
-from lbench.engine.events import (
+from lbench.engine.journal.events import (
     JOURNAL_VERSION,
     Answered,
     Dispatched,
@@ -35,7 +35,7 @@ from lbench.engine.events import (
     Warned,
     encode_lines,
 )
-from lbench.engine.machine import Environment
+from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.model import Answer, Driver, ErrorInfo, LambdaEnvironment
 from lbench.workloads.encoding import encode
 

@@ -12,15 +12,15 @@ import pytest
 
 from lbench.errors import InputError
 from lbench.tui.app import LbenchApp
-from lbench.tui.feed import Frame
-from lbench.tui.following import EngineFeed
-from lbench.tui.forecast import Forecast
-from lbench.tui.recorded import RecordedFeed
+from lbench.tui.bench.forecast import Forecast
+from lbench.tui.feeds.feed import Frame
+from lbench.tui.feeds.live import EngineFeed
+from lbench.tui.feeds.replay import RecordedFeed
 from lbench.tui.screens.help import _NAMES, HelpScreen, _classes, parts
 from lbench.tui.screens.sessions import SessionsScreen
 from lbench.tui.theme import DARK, LIGHT
-from lbench.tui.widgets import ahead
-from lbench.tui.widgets.shelf_table import ShelfTable
+from lbench.tui.widgets import plan_forecast as ahead
+from lbench.tui.widgets.session_table import ShelfTable
 from lbench.tui.widgets.timeline import Timeline
 from lbench.tui.widgets.title import Keys
 

@@ -10,15 +10,15 @@ import msgspec
 import pytest
 from textual.widgets import Input
 
-from lbench.engine.plan import Plan, parse_backend
+from lbench.engine.plan.plan import Plan, parse_backend
 from lbench.tui.app import LbenchApp
-from lbench.tui.board import EMPTY
-from lbench.tui.forecast import Forecast, forecast, money_question
-from lbench.tui.forms import Draft
+from lbench.tui.bench.board import EMPTY
+from lbench.tui.bench.forecast import Forecast, forecast, money_question
+from lbench.tui.run_form import Draft
 from lbench.tui.screens import setup
 from lbench.tui.screens.ask import AskYes
 from lbench.tui.screens.setup import SetupScreen
-from lbench.tui.widgets import ahead
+from lbench.tui.widgets import plan_forecast as ahead
 
 AppOf = Callable[..., LbenchApp]
 ScreenText = Callable[[LbenchApp], str]

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import lbench.cli.open as open_command
+import lbench.cli.commands.open as open_command
 import lbench.tui.main
 from lbench.cli.main import command
 from lbench.cli.screens import show
-from lbench.engine.plan import Plan
+from lbench.engine.plan.plan import Plan
 from lbench.errors import InputError
 from lbench.tui.app import default_plan
-from lbench.tui.recorded import RecordedFeed
+from lbench.tui.feeds.replay import RecordedFeed
 
 
 def opened(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[tuple[RecordedFeed | None, dict[str, object]]]:

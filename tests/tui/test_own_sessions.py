@@ -8,10 +8,10 @@ from types import ModuleType
 
 import msgspec
 
-from lbench.engine.events import Returned, RunPlanned
-from lbench.engine.session import load_folder
+from lbench.engine.journal.events import Returned, RunPlanned
+from lbench.engine.session.view import load_folder
 from lbench.tui.app import LbenchApp
-from lbench.tui.recorded import RecordedFeed
+from lbench.tui.feeds.replay import RecordedFeed
 from lbench.tui.widgets.card import card_lines
 
 TRACE = 'fit(degree=3)\n  File "mine.py", line 9, in fit\nValueError: no'

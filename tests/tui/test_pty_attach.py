@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lbench.engine.client import Engine, Follower, new_session_folder
-from lbench.engine.plan import Plan, parse_backend
+from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.service.client import Engine, Follower, new_session_folder
 
 Program = Callable[..., Any]
 

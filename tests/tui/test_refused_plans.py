@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from lbench.engine.events import Event, SessionEnded, Warned
-from lbench.engine.plan import Plan, parse_backend
-from lbench.tui.following import EngineFeed
+from lbench.engine.journal.events import Event, SessionEnded, Warned
+from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.tui.feeds.live import EngineFeed
 
 WHY = "no AWS credentials: set AWS_PROFILE"
 PLAN = Plan(workload="mandelbrot", backends=[parse_backend("lambda", {})])

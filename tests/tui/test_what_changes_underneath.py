@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from lbench.engine.events import Event, RunEnded, RunPlanned, SessionEnded
-from lbench.engine.plan import Plan, parse_backend
+from lbench.engine.journal.events import Event, RunEnded, RunPlanned, SessionEnded
+from lbench.engine.plan.plan import Plan, parse_backend
 from lbench.errors import EngineLostError
 from lbench.tui.app import LbenchApp
-from lbench.tui.feed import NoFeed
-from lbench.tui.following import EngineFeed
-from lbench.tui.recorded import RecordedFeed
+from lbench.tui.feeds.feed import NoFeed
+from lbench.tui.feeds.live import EngineFeed
+from lbench.tui.feeds.replay import RecordedFeed
 from lbench.tui.screens.card import CardScreen
-from lbench.tui.screens.small import SmallScreen
+from lbench.tui.screens.too_small import SmallScreen
 from lbench.tui.widgets.timeline import Timeline
 
 App = Callable[..., LbenchApp]

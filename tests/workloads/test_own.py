@@ -21,8 +21,12 @@ from lbench.errors import EncodingError, InputError, UnknownNameError, WorkloadE
 from lbench.workloads import functions, parameters, registry
 from lbench.workloads.encoding import encode
 from lbench.workloads.model import Description, Limits, OwnCode, Params, Task
-from lbench.workloads.own import entering, gathering, naming, traces, wrapping
-from lbench.workloads.own.trying import run_here
+from lbench.workloads.own import importer as entering
+from lbench.workloads.own import locate as naming
+from lbench.workloads.own import snapshot as gathering
+from lbench.workloads.own import tracebacks as traces
+from lbench.workloads.own import workload as wrapping
+from lbench.workloads.own.run_here import run_here
 
 Write = Callable[..., Path]
 

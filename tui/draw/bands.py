@@ -8,7 +8,7 @@ from textual.strip import Strip
 from lbench.tui.draw import histogram
 from lbench.tui.draw.dots import FEW, MOST_ROWS, dots, short_ms
 from lbench.tui.draw.ink import Piece, heading, line, right_of
-from lbench.tui.series import Series
+from lbench.tui.draw.series import Series
 from lbench.tui.theme import Palette
 
 __all__ = ["bands"]

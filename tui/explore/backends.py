@@ -8,10 +8,10 @@ import msgspec
 from textual.binding import Binding
 from textual.strip import Strip
 
-from lbench.engine.money import usd_short
-from lbench.engine.plan import BackendChoice
+from lbench.engine.cost.format import usd_short
+from lbench.engine.plan.plan import BackendChoice
 from lbench.tui.draw.ink import Piece, heading, line, put, right_of
-from lbench.tui.explore.figures import Tally
+from lbench.tui.explore.metrics import Tally
 from lbench.tui.explore.words import ms, spread
 from lbench.tui.theme import EMULATED, role_of
 from lbench.tui.widgets.lines import Lines

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from lbench.analysis.words import count_text
-from lbench.engine.session import RunView
+from lbench.analysis.format import count_text
+from lbench.engine.session.view import RunView
 from lbench.tui.draw.ink import Piece
-from lbench.tui.explore.figures import Figures, Tally
-from lbench.tui.explore.pictures import Blocks, Window
+from lbench.tui.explore.messages import invitation, notes, picture_title, problem, progress
+from lbench.tui.explore.metrics import Figures, Tally
+from lbench.tui.explore.preview_blocks import Blocks, Window
 from lbench.tui.explore.scene import Scene, scene_of
-from lbench.tui.explore.session import Exploring
-from lbench.tui.explore.telling import invitation, notes, picture_title, problem, progress
+from lbench.tui.explore.state import Exploring
 from lbench.tui.explore.words import comparison_pieces
-from lbench.tui.feed import Feed, Frame
+from lbench.tui.feeds.feed import Feed, Frame
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.title import described
 

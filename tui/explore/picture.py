@@ -10,13 +10,13 @@ from rich.segment import Segment
 from textual.binding import Binding
 from textual.strip import Strip
 
-from lbench.analysis.words import percent_text
+from lbench.analysis.format import percent_text
 from lbench.tui.draw.curve import curve
 from lbench.tui.draw.histogram import axis
 from lbench.tui.draw.ink import Piece, heading, line, right_of
 from lbench.tui.draw.picture import MISSING, Ramp, fit, half_blocks, stretched
 from lbench.tui.draw.scale import tick_text
-from lbench.tui.explore.pictures import Blocks, Window, moved
+from lbench.tui.explore.preview_blocks import Blocks, Window, moved
 from lbench.tui.explore.trails import scatter_pieces
 from lbench.tui.theme import Palette
 from lbench.tui.widgets.lines import Lines

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from lbench.config.folders import typed_path
-from lbench.engine.events import RunPlanned
-from lbench.engine.plan import BackendChoice, Plan
+from lbench.engine.journal.events import RunPlanned
+from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.errors import InputError
-from lbench.tui.forms import range_text, text_of
+from lbench.tui.run_form import range_text, text_of
 from lbench.workloads import parameters, registry
 
 __all__ = ["SCENES", "Scene", "Slider", "scene_of", "shown", "slider_share"]

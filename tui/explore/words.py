@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from lbench.analysis.format import times_text
 from lbench.analysis.statistics import Estimate, median_estimate
-from lbench.analysis.words import times_text
 from lbench.engine.backends import catalog
-from lbench.engine.money import usd_short
+from lbench.engine.cost.format import usd_short
 from lbench.tui.draw.ink import Piece
-from lbench.tui.explore.figures import Tally
+from lbench.tui.explore.metrics import Tally
 from lbench.tui.theme import role_of
 
 __all__ = ["comparison_pieces", "ms", "spread"]

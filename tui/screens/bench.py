@@ -8,10 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
 
-from lbench.tui.arrangement import COMPACT, Arrangement, Wanted, arrange
-from lbench.tui.board import EMPTY, Board, answer_pieces
+from lbench.tui.bench.board import EMPTY, Board, answer_pieces
+from lbench.tui.bench.layout import COMPACT, Arrangement, Wanted, arrange
 from lbench.tui.draw.ink import Piece, width_of
-from lbench.tui.feed import Frame, is_record
+from lbench.tui.feeds.feed import Frame, is_record
 from lbench.tui.widgets.cost import Cost
 from lbench.tui.widgets.histograms import Histograms
 from lbench.tui.widgets.lines import Lines
@@ -21,7 +21,7 @@ from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, clock_text, 
 
 if TYPE_CHECKING:
     from lbench.tui.app import LbenchApp
-    from lbench.tui.screens.measured import Measured
+    from lbench.tui.screens.bench_panels import Measured
     from lbench.tui.widgets.timeline import Timeline
 
 __all__ = ["BenchScreen"]
@@ -83,7 +83,7 @@ class BenchScreen(Screen[None]):
     def furnish(self) -> Measured:
         """Have the parts that need a run."""
         if self.measured is None:
-            from lbench.tui.screens.measured import Measured
+            from lbench.tui.screens.bench_panels import Measured
 
             self.measured = Measured()
             self.mount_all(self.measured.parts, after=self.query_one(BackendTable))

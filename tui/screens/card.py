@@ -10,9 +10,9 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.strip import Strip
 
-from lbench.engine.session import RunView
+from lbench.engine.session.view import RunView
 from lbench.tui.draw.ink import line
-from lbench.tui.feed import Frame
+from lbench.tui.feeds.feed import Frame
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.card import STATE, card_lines
 from lbench.tui.widgets.lines import Lines

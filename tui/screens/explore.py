@@ -8,18 +8,18 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
 
-from lbench.engine.plan import Plan, validate
+from lbench.engine.plan.plan import Plan, validate
 from lbench.errors import LbenchError
 from lbench.tui.explore.backends import ExploreBackends
 from lbench.tui.explore.board import ExploreBoardMaker, Room, warnings_in
+from lbench.tui.explore.latency_strip import LatencyStrip
+from lbench.tui.explore.layout import places
 from lbench.tui.explore.picture import ExplorePicture
-from lbench.tui.explore.places import places
 from lbench.tui.explore.scene import Scene
 from lbench.tui.explore.script import interleaved, sequence
-from lbench.tui.explore.session import Exploring
 from lbench.tui.explore.sliders import Sliders
-from lbench.tui.explore.strip import LatencyStrip
-from lbench.tui.feed import Feed, Frame, is_engine
+from lbench.tui.explore.state import Exploring
+from lbench.tui.feeds.feed import Feed, Frame, is_engine
 from lbench.tui.launch import launched
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.replay import ReplayBar

@@ -15,19 +15,19 @@ from textual.binding import Binding
 from textual.screen import Screen
 from textual.widgets import Input
 
-from lbench.analysis.words import count_text
-from lbench.engine.lock import is_live
-from lbench.engine.meta import Meta, read_meta, tags_of, write_meta
-from lbench.engine.money import usd_short
-from lbench.engine.recorded import when
+from lbench.analysis.format import count_text
+from lbench.engine.cost.format import usd_short
+from lbench.engine.journal.lock import is_live
+from lbench.engine.session.index import when
+from lbench.engine.session.labels import Meta, read_meta, tags_of, write_meta
 from lbench.errors import InputError, LbenchError
 from lbench.tui.draw.ink import Piece
-from lbench.tui.feed import Frame
+from lbench.tui.feeds.feed import Frame
 from lbench.tui.screens.ask import AskText, AskYes
-from lbench.tui.shelf import Entry, entries
+from lbench.tui.session_index import Entry, entries
 from lbench.tui.theme import EMULATED
 from lbench.tui.widgets.fields import Heading, Text
-from lbench.tui.widgets.shelf_table import ShelfTable, error_of, local_time, matches, outcome_pieces, title_of
+from lbench.tui.widgets.session_table import ShelfTable, error_of, local_time, matches, outcome_pieces, title_of
 from lbench.tui.widgets.title import Answer, Keys, Title
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from textual.widgets import Input
 from textual.worker import Worker, get_current_worker
 
 from lbench.engine.backends import catalog
-from lbench.engine.plan import Plan
+from lbench.engine.plan.plan import Plan
 from lbench.errors import LbenchError
+from lbench.tui.bench.forecast import Forecast, money_question
 from lbench.tui.draw.ink import Piece
-from lbench.tui.forecast import Forecast, money_question
-from lbench.tui.forms import Draft
+from lbench.tui.run_form import Draft
 from lbench.tui.screens.ask import AskYes
-from lbench.tui.widgets.ahead import Ahead
 from lbench.tui.widgets.fields import FieldRow, Ticks
+from lbench.tui.widgets.plan_forecast import Ahead
 from lbench.tui.widgets.setup_form import SetupForm
 from lbench.tui.widgets.title import Answer, Keys, Title
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lbench.analysis.words import ms_text, seconds_text
-from lbench.engine.session import RunView
+from lbench.analysis.format import ms_text, seconds_text
+from lbench.engine.session.view import RunView
 from lbench.tui.draw.ink import Piece, heading, put, right_of
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.inspect import bytes_text, phase_lines

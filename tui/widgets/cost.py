@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textual.strip import Strip
 
-from lbench.engine.money import usd_short
-from lbench.tui.board import EMPTY, Board
+from lbench.engine.cost.format import usd_short
+from lbench.tui.bench.board import EMPTY, Board
 from lbench.tui.draw.ink import Piece, heading, line
 from lbench.tui.widgets.lines import Lines
 

@@ -9,7 +9,7 @@ from textual.strip import Strip
 from textual.widgets import Input
 
 from lbench.tui.draw.ink import Piece, heading, line, put, shorter, width_of
-from lbench.tui.forms import range_text
+from lbench.tui.run_form import range_text
 from lbench.tui.widgets.lines import Lines
 from lbench.workloads.parameters import Field
 

@@ -10,8 +10,8 @@ from lbench.tui.draw.ink import Piece, heading, line
 from lbench.tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
-    from lbench.engine.session import RunView
-    from lbench.tui.series import Series
+    from lbench.engine.session.view import RunView
+    from lbench.tui.draw.series import Series
 
 __all__ = ["Histograms"]
 
@@ -29,7 +29,7 @@ class Histograms(Lines):
     def show(self, runs: list[RunView]) -> None:
         """The runs of a comparison."""
         if runs:
-            from lbench.tui.series import VALUES, gather  # heavy, and nothing for the first frame
+            from lbench.tui.draw.series import VALUES, gather  # heavy, and nothing for the first frame
 
             self._series = gather(runs, VALUES[self._kind])
         else:

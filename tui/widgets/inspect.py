@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from textual.strip import Strip
 
-from lbench.analysis.words import ms_text
-from lbench.engine.columns import STATUSES
-from lbench.engine.cost import invocation_usd
-from lbench.engine.money import usd_short
-from lbench.engine.session import RunView
+from lbench.analysis.format import ms_text
+from lbench.engine.cost.charges import invocation_usd
+from lbench.engine.cost.format import usd_short
+from lbench.engine.session.columns import STATUSES
+from lbench.engine.session.view import RunView
 from lbench.tui.draw.bars import bar
 from lbench.tui.draw.ink import Piece, heading, line
 from lbench.tui.theme import role_of

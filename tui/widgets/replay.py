@@ -7,7 +7,7 @@ from textual.strip import Strip
 
 from lbench.tui.draw.bars import progress
 from lbench.tui.draw.ink import Piece, line, width_of
-from lbench.tui.feed import Frame
+from lbench.tui.feeds.feed import Frame
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["REPLAY_BINDINGS", "ReplayBar"]

@@ -11,9 +11,9 @@ from textual.message import Message
 from textual.widget import Widget
 
 from lbench.engine.backends import catalog
-from lbench.engine.plan import Plan
+from lbench.engine.plan.plan import Plan
 from lbench.tui.draw.ink import Piece
-from lbench.tui.forms import Draft, RunSettings, form_fields
+from lbench.tui.run_form import Draft, RunSettings, form_fields
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.fields import Changed, Choice, FieldRow, Heading, Ticks
 from lbench.tui.widgets.prose import Prose

@@ -9,9 +9,9 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
-from lbench.analysis.words import percent_text, seconds_text, times_text
-from lbench.engine.money import usd_short
-from lbench.tui.board import EMPTY, Board, Row
+from lbench.analysis.format import percent_text, seconds_text, times_text
+from lbench.engine.cost.format import usd_short
+from lbench.tui.bench.board import EMPTY, Board, Row
 from lbench.tui.draw.bars import progress
 from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, shorter, width_of
 from lbench.tui.theme import role_of

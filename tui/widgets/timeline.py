@@ -12,15 +12,15 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
-from lbench.engine.session import RunView
-from lbench.tui.canvas import Canvas
+from lbench.engine.session.view import RunView
+from lbench.tui.bench.lane_labels import LEGEND, LONGEST_FIRST, head_width, lane_name, lanes_text, span_text
+from lbench.tui.bench.lanes import Lanes
+from lbench.tui.bench.navigation import Walk
+from lbench.tui.bench.time_window import Window
+from lbench.tui.bench.timeline_cells import Canvas
 from lbench.tui.draw import lanes as cells
 from lbench.tui.draw.ink import HEADING_CELLS, Piece, heading, line, width_of
-from lbench.tui.lanewords import LEGEND, LONGEST_FIRST, head_width, lane_name, lanes_text, span_text
 from lbench.tui.theme import role_of
-from lbench.tui.timeline import Lanes
-from lbench.tui.timewindow import Window
-from lbench.tui.walk import Walk
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["Timeline"]

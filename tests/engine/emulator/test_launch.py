@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from lbench.engine.emulator.core.spec import FunctionSpec
 from lbench.engine.emulator.launch import launch
-from lbench.engine.emulator.spec import FunctionSpec
 from lbench.errors import BackendError
 
 

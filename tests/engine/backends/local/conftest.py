@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lbench.engine.backends.base import Call, Outcome
-from lbench.engine.backends.local import LocalBackend, open_local
+from lbench.engine.backends.local.backend import LocalBackend, open_local
 from lbench.engine.backends.settings import LocalSettings
 from lbench.workloads.encoding import encode
 

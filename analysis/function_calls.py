@@ -1,0 +1,100 @@
+"""The calls of somebody's own function: cold and warm apart, what was billed, memory, errors. Pure functions of runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from lbench.analysis.statistics import quantile
+from lbench.engine.session.columns import STATUSES
+from lbench.engine.session.view import RunView
+
+__all__ = ["CallGroup", "Calls", "calls_of"]
+
+_CODE = {name: code for code, name in enumerate(STATUSES)}
+_SAMPLES = [_CODE[name] for name in ("ok", "error", "timeout")]
+
+
+class CallGroup(msgspec.Struct, frozen=True):
+    """Cold or warm ones. Milliseconds; None: there is none, or it was not reported."""
+
+    count: int
+    duration_p50_ms: float | None  # of the function's own code, as REPORT has it
+    duration_p99_ms: float | None
+    init_p50_ms: float | None
+    init_p99_ms: float | None
+    round_trip_p50_ms: float | None  # from here and back
+    billed_p50_ms: float | None
+
+
+class Calls(msgspec.Struct, frozen=True):
+    """All calls of one backend's runs, warm-up left out."""
+
+    cold: CallGroup
+    warm: CallGroup
+    unknown: int  # without a REPORT line: neither cold nor warm
+    errors: dict[str, int]  # the function's own, by their type
+    throttled: int  # refused and made again
+    discarded: int  # of the wrong temperature, with force_cold
+    missing: int  # samples that whole runs came short of what was asked: too many were discarded
+    billed_ms: int
+    memory_mb: int | None
+    max_memory_mb: int | None  # the most that a call has used
+
+
+def calls_of(runs: Iterable[RunView]) -> Calls:
+    """The calls of these runs together."""
+    kept = [run for run in runs if not run.planned.warmup and run.started is not None]
+
+    def column(name: str) -> Any:
+        return np.concatenate([run.columns[name] for run in kept]) if kept else np.empty(0)
+
+    status, cold, billed = column("status"), column("cold"), column("billed_ms")
+    sample = np.isin(status, _SAMPLES)
+    trips_ms = (column("returned_s") - column("dispatched_s")) * 1000
+    memory, used = column("memory_mb"), column("max_memory_mb")
+    errors: Counter[str] = Counter()
+    for run in kept:
+        for row, error in run.columns.errors.items():
+            if int(run.columns["status"][row]) in (_CODE["error"], _CODE["timeout"]):
+                errors[error.type] += 1
+
+    def group(mask: Any) -> CallGroup:
+        compute, init = column("compute_ms")[mask], column("init_ms")[mask]
+        return CallGroup(
+            count=int(mask.sum()),
+            duration_p50_ms=quantile(_known(compute), 0.5),
+            duration_p99_ms=quantile(_known(compute), 0.99),
+            init_p50_ms=quantile(_known(init), 0.5),
+            init_p99_ms=quantile(_known(init), 0.99),
+            round_trip_p50_ms=quantile(_known(trips_ms[mask]), 0.5),
+            billed_p50_ms=quantile(billed[mask & (billed >= 0)].astype(float), 0.5),
+        )
+
+    return Calls(
+        cold=group(sample & (cold == 1)),
+        warm=group(sample & (cold == 0)),
+        unknown=int((sample & (cold < 0)).sum()),
+        errors=dict(errors.most_common()),
+        throttled=int((status == _CODE["throttled"]).sum()),
+        discarded=int((status == _CODE["superseded"]).sum()),
+        missing=sum(_missing(run) for run in kept),
+        billed_ms=int(billed[billed > 0].sum(dtype=np.int64)),
+        memory_mb=int(memory.max()) if (memory > 0).any() else None,
+        max_memory_mb=int(used.max()) if (used > 0).any() else None,
+    )
+
+
+def _missing(run: RunView) -> int:
+    if run.status != "ok":
+        return 0  # that it is not whole is told elsewhere
+    asked = int(run.planned.params.get("invocations", 0))
+    return max(0, asked - int(np.isin(run.columns["status"], _SAMPLES).sum()))
+
+
+def _known(values: Any) -> Any:
+    return values[np.isfinite(values)]

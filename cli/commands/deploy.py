@@ -1,0 +1,284 @@
+"""`lbench deploy`: the Lambda side, made or brought up to date in the caller's account."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from lbench.lambda_src.deploy import Deployed, Package, Wanted
+    from lbench.lambda_src.stack import Stack
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.option("--memory", metavar="MB[,MB...]", help="A function for each size (default: those deployed, else 1769).")
+@click.option("--arch", metavar="ARCH", help="x86_64 (default) or arm64; each has a stack of its own.")
+@click.option("--python", metavar="3.N", help="3.12, 3.13 or 3.14 (default: as deployed, else this one, else 3.13).")
+@click.option(
+    "--workload",
+    "workloads",
+    multiple=True,
+    metavar="NAME",
+    help="Pack what this one needs, and no more; repeatable (default: those deployed, else all of lbench's).",
+)
+@click.option(
+    "--package",
+    "file",
+    metavar="FILE.zip",
+    type=click.Path(path_type=Path),
+    help="Deploy this one, which `lbench package` has made.",
+)
+@click.option("--region", metavar="R", help="AWS region (default: the AWS configuration's, else us-east-1).")
+@click.option("--stack", "base", metavar="NAME", help="Another name, for a second deployment (default lbench).")
+@click.option("--retention-days", metavar="N", help="How long logs are kept (default 7).")
+@click.option("--ephemeral", metavar="MB", help="Size of /tmp (default 512, which is free).")
+@click.option("--http-api/--no-http-api", default=None, help="An HTTP API in front, for comparison (default: none).")
+@click.option("--dry-run", is_flag=True, help="Plan, template, the IAM policy you need, cost at rest; nothing is done.")
+def command(
+    memory: str | None,
+    arch: str | None,
+    python: str | None,
+    workloads: tuple[str, ...],
+    file: Path | None,
+    region: str | None,
+    base: str | None,
+    retention_days: str | None,
+    ephemeral: str | None,
+    http_api: bool | None,
+    dry_run: bool,
+) -> None:
+    """Make what `-b lambda` runs on: functions, bucket, logs and role, as one CloudFormation stack.
+
+    It can be repeated and broken off at any time, and costs about nothing while nobody uses it. What is not said stays
+    as it is deployed. `lbench destroy` removes all of it.
+    """
+    from lbench.cli.deployments import broken_off, open_session, settings
+    from lbench.config.aws import AwsError
+    from lbench.config.deployment import DEFAULT_STACK, stack_name
+    from lbench.lambda_src.deploy import Wanted, account_of, choose
+    from lbench.lambda_src.targets import choose_target
+    from lbench.workloads import registry
+
+    usual = settings(region=region, arch=arch)
+    name = base if base is not None else DEFAULT_STACK
+    stack_name(name, "x86_64")  # refuses what is no name, before anything is done
+    sizes = None if memory is None else _sizes(memory)
+    days, mb = _number("--retention-days", retention_days), _number("--ephemeral", ephemeral)
+
+    def wanted(arch: Any, region: str) -> Wanted:
+        return Wanted(
+            stack=stack_name(name, arch),
+            region=region,
+            memory_mb=sizes,
+            default_memory_mb=usual.memory_mb,
+            retention_days=days,
+            ephemeral_mb=mb,
+            http_api=http_api,
+        )
+
+    choose(wanted("x86_64", ""), None)  # refuses what Lambda has not
+    session, region = open_session(region)
+    again = "what AWS has begun goes on by itself; run the same command again to go on from there, or `lbench destroy`"
+    given = _given(file, arch, python, workloads)
+    arch = arch or usual.arch or "x86_64"
+    target = choose_target(python, arch)
+    for workload in workloads:
+        registry.describe(workload)  # refuses a name that is not there
+    # Whether there is an account, before anything is downloaded.
+    owner = "" if dry_run else broken_off(account_of(session), "nothing was changed")
+    asked = wanted(target.arch if given is None else given.manifest.arch, region)
+    stack, unknown = None, None
+    try:
+        stack = broken_off(_find(session, asked), "nothing was changed")
+    except AwsError as error:
+        if not dry_run:
+            raise
+        unknown = str(error)
+    package = given or _build(arch, *_as_deployed(stack, region, python, workloads))
+    if dry_run:
+        _tell_plan(name, asked, stack, unknown, package)
+        return
+    done = broken_off(_deploy(session, asked, package, owner), again)
+    _tell(done, package)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    from lbench.errors import InputError
+
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--memory {text}: give sizes in MB with commas between them, as in 1769,3008") from None
+
+
+def _number(option: str, text: str | None) -> int | None:
+    from lbench.errors import InputError
+
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise InputError(f"{option} {text}: give a whole number") from None
+
+
+def _given(file: Path | None, arch: str | None, python: str | None, workloads: tuple[str, ...]) -> Package | None:
+    from lbench.errors import InputError
+    from lbench.lambda_src.prebuilt import read_package
+
+    if file is None:
+        return None
+    if workloads:
+        raise InputError("--package: what it holds is settled, so leave --workload out")
+    return read_package(file, arch=arch, python=python)
+
+
+async def _find(session: Any, wanted: Wanted) -> Stack | None:
+    """What is there.
+
+    Raises:
+        InputError: it is not lbench's.
+        AwsError: AWS cannot be asked.
+    """
+    from lbench.config.aws import aws_client
+    from lbench.lambda_src.stack import Stacks, refuse_foreign
+
+    async with aws_client(session, "cloudformation") as client:
+        stack = await Stacks(client, wanted.region).find(wanted.stack)
+    if stack is not None:
+        refuse_foreign(stack, wanted.region)
+    return stack
+
+
+def _as_deployed(
+    stack: Stack | None, region: str, python: str | None, workloads: tuple[str, ...]
+) -> tuple[str | None, tuple[str, ...]]:
+    """The Python and the workloads to pack for: where they are not said, those that are deployed.
+
+    Raises:
+        InputError: a workload of a file's is deployed, and it is not said where that is.
+    """
+    from lbench.config.deployment import read_outputs
+    from lbench.config.limits import limits
+    from lbench.errors import InputError
+    from lbench.workloads.own.locate import is_path
+
+    if stack is None or not stack.has_functions:
+        return python, workloads
+    try:
+        there = read_outputs(stack.name, region, stack.outputs)
+    except InputError:  # of another version, whose outputs we cannot read: it is made anew
+        return python, workloads
+    if python is None and there.python in limits().python_versions:
+        python = there.python
+    if not workloads:
+        workloads = tuple(name.partition("@")[0] for name in there.workloads)
+        own = [name for name in workloads if is_path(name)]
+        if own:
+            raise InputError(
+                f"{stack.name} in {region} runs your {own[0]}, which has to be packed again: "
+                f"add --workload with its path, as in --workload ./{own[0]}, or name another"
+            )
+    return python, workloads
+
+
+def _build(arch: str, python: str | None, workloads: tuple[str, ...]) -> Package:
+    """The package, made or found in the cache."""
+    from lbench.cli.deployments import say
+    from lbench.cli.signals import signals_end_it
+    from lbench.lambda_src.deploy import Package
+    from lbench.lambda_src.package import build
+    from lbench.lambda_src.targets import choose_target
+
+    with signals_end_it():
+        built = build(choose_target(python, arch), workloads or None, say=say)
+    for warning in built.warnings:
+        click.echo(f"lbench: {warning}", err=True)
+    return Package(path=built.path, sha256=built.sha256, zipped_bytes=built.zipped_bytes, manifest=built.manifest)
+
+
+async def _deploy(session: Any, wanted: Wanted, package: Package, owner: str) -> Deployed:
+    from lbench.cli.deployments import say
+    from lbench.engine.verify.package_trial import try_package
+    from lbench.lambda_src.deploy import deploy
+
+    async def try_it() -> None:
+        say("trying the package here first")
+        reason = await try_package(package.path)
+        if reason is not None:
+            click.echo(f"lbench: the package was not tried here: {reason}", err=True)
+
+    return await deploy(session, wanted, package, owner=owner, before=try_it, say=say)
+
+
+def _tell(done: Deployed, package: Package) -> None:
+    there = done.deployment
+    what = "deployed" if done.changed else "was deployed already, and is as it was"
+    functions = ", ".join(there.function(size) for size in there.memory_mb)
+    click.echo(f"{there.stack} in {there.region} {what}: {functions} (Python {there.python} on {there.arch})")
+    if there.http_api is not None:
+        click.echo(f"front: {there.http_api}")
+    click.echo(_at_rest(there.region, package.zipped_bytes))
+    arch = "" if there.arch == "x86_64" else f",arch={there.arch}"
+    stack = there.stack.removesuffix("-arm64")
+    stack = "" if stack == "lbench" else f",stack={stack}"
+    click.echo(f"try it: lbench run mandelbrot -b lambda:memory={there.memory_mb[0]}{arch}{stack}")
+
+
+def _at_rest(region: str, zipped_bytes: int) -> str:
+    from lbench.lambda_src.status import idle_usd_month
+
+    cost = idle_usd_month(region, zipped_bytes)
+    if cost is None:
+        return (
+            f"at rest: the bucket's {zipped_bytes / 2**20:.1f} MiB (no verified price for {region}), and what logs hold"
+        )
+    return f"at rest: ${cost:.4f} a month for the bucket's {zipped_bytes / 2**20:.1f} MiB, and what logs hold"
+
+
+def _tell_plan(base: str, wanted: Wanted, stack: Stack | None, unknown: str | None, package: Package) -> None:
+    """What would be made of the stack; `unknown`: why it could not be looked at."""
+    import json
+
+    from lbench.config.deployment import function_name
+    from lbench.lambda_src.deploy import choose, parameters
+    from lbench.lambda_src.policy import caller_policy
+    from lbench.lambda_src.template import render
+
+    manifest = package.manifest
+    chosen = choose(wanted, stack)
+    functions = ", ".join(function_name(wanted.stack, size) for size in chosen.memory_mb)
+    before = [int(size) for size in stack.outputs.get("Memory", "").split(",") if size] if stack is not None else []
+    gone = ", ".join(function_name(wanted.stack, size) for size in before if size not in chosen.memory_mb)
+    if unknown is not None:
+        state = f"as for a new stack, for it could not be looked at: {unknown}"
+    elif stack is None:
+        state = "a new one"
+    else:
+        state = f"which is there ({stack.status}): what is not said stays as it is deployed"
+    front = "an HTTP API, for callers of this account only (IAM)" if chosen.http_api else "none"
+    size = f"{package.zipped_bytes / 2**20:.1f} MiB"
+    for title, text in (
+        ("stack", f"{wanted.stack} in {wanted.region}, {state}"),
+        (
+            "package",
+            f"{size} for Python {manifest.python} on {manifest.arch}: {', '.join(manifest.workloads) or 'nothing'}",
+        ),
+        ("functions", f"{functions}: up to 900 s, {chosen.ephemeral_mb} MB of /tmp, events are not retried"),
+        *([("removed", gone)] if gone else []),
+        ("bucket", "private, encrypted, over TLS only; what runs leave there goes after a day"),
+        ("logs", f"kept for {chosen.retention_days} days"),
+        ("role", "reads and writes what runs leave in the bucket, and writes the logs"),
+        ("front", front),
+        ("cost", _at_rest(wanted.region, package.zipped_bytes)),
+    ):
+        click.echo(f"{title:<10}{text}")
+    told = {
+        "The parameters": parameters(chosen, package, uploaded=True),
+        "The template": render(chosen.memory_mb),
+        "The policy that you need": caller_policy(base, wanted.region, http_api=chosen.http_api),
+    }
+    for title, document in told.items():
+        click.echo(f"\n# {title}\n{json.dumps(document, indent=2)}")

@@ -1,0 +1,222 @@
+"""`lbench doctor`: what can be said of this machine, of AWS where it is configured, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from lbench.cli.findings import Finding, Verdict
+from lbench.cli.main import EXIT_FAILED
+from lbench.config.deployment import DEFAULT_STACK
+
+__all__ = ["command"]
+
+_LEAST_DISK_BYTES = 500 * 2**20
+_LEAST_MEMORY_BYTES = 2 * 2**30
+_SHARES = {
+    "duty-cycle": "no cgroup may be used here: environments are stopped and let go in turns of 100 ms",
+    "none": "emulated environments get all the CPU they ask for, whatever their memory; every result says so",
+}
+_LIMITS = {"polled": "an environment's memory is looked at many times a second"}
+_PACKAGES = ("numpy", "scikit-learn", "msgspec", "httptools", "aioboto3", "moto", "rich", "click")
+
+
+@click.command()
+@click.option("--aws", is_flag=True, help="Ask AWS even where no credentials are configured (a machine with a role).")
+@click.option("--region", metavar="R", help="The region to look at (default: as `run` finds it).")
+@click.option(
+    "--stack", metavar="NAME", default=DEFAULT_STACK, help=f"The deployment's name (default {DEFAULT_STACK})."
+)
+def command(aws: bool, region: str | None, stack: str) -> None:
+    """Look at this machine, and at AWS where it is configured: what makes measurements unsteady or impossible.
+
+    Settings and where they come from, processor, memory, packages, folders, terminal; credentials, permissions, quota,
+    deployment, clock. ✔ good, ! measurements will be weaker, ✘ something will not work (exit code 1). AWS is asked only
+    where credentials are configured; nothing there is changed or costs anything.
+    """
+    from rich.text import Text
+
+    from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, console
+    from lbench.cli.doctor_aws import aws_findings
+    from lbench.cli.tables import Column, print_table
+
+    marks: dict[Verdict, tuple[str, str]] = {
+        "good": ("✔", RIGHT),
+        "weak": ("!", WARN),
+        "bad": ("✘", WRONG),
+        "note": ("·", QUIET),
+    }
+    out = console()
+    bad = False
+    sections = _SECTIONS | {"AWS": lambda: aws_findings(asked=aws, region=region, stack=stack)}
+    for number, (title, look) in enumerate(sections.items()):
+        if number:
+            out.print()
+        out.print(Text(title, style=BRIGHT))
+        what, found = Column("WHAT"), Column("FOUND", wrap=True)
+        for finding in look():
+            bad = bad or finding.verdict == "bad"
+            mark, style = marks[finding.verdict]
+            what.add(Text.assemble((f"{mark} ", style), finding.what))
+            remedy = f": {finding.remedy}" if finding.remedy else ""
+            found.add(Text.assemble(finding.found, (remedy, style if finding.verdict in ("weak", "bad") else QUIET)))
+        print_table(out, [what, found], header=False)
+    if bad:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _settings() -> Iterator[Finding]:
+    from lbench.config.aws_errors import masked
+    from lbench.config.settings import known_settings, load
+    from lbench.errors import InputError
+
+    try:
+        loaded = load()
+    except InputError as error:
+        yield Finding("bad", "settings", str(error))
+        return
+    yield Finding("note", "file", loaded.file, "" if Path(loaded.file).exists() else "not there, which is fine")
+    values = loaded.values
+    fields = dict(zip(values.__struct_encode_fields__, values.__struct_fields__, strict=True))
+    for setting in known_settings():
+        value = getattr(values, fields[setting.name])
+        yield Finding(
+            "note", setting.name, f"{'none' if value is None else masked(str(value))}  ({loaded.origins[setting.name]})"
+        )
+
+
+def _machine() -> Iterator[Finding]:
+    from lbench.engine.machine.fingerprint import fingerprint
+    from lbench.engine.machine.monitor import busy, machine_notices
+
+    found = fingerprint()
+    yield Finding("note", "processor", found.cpu_model or "not known")
+    quota = "no quota" if found.cgroup_quota is None else f"cgroup quota {found.cgroup_quota:g}"
+    cores = found.usable_cores or 0.0
+    yield Finding(
+        "good" if cores >= 2 else "weak",
+        "usable cores",
+        f"{cores:g} of {found.logical_cores} ({found.physical_cores} physical, {quota})",
+        "" if cores >= 2 else "with one core nothing can be faster than sequential",
+    )
+    others = busy()
+    notices = {notice.code: notice.text for notice in machine_notices(found, others)}
+    governor = notices.get("cpu_governor", "")
+    yield Finding("weak" if governor else "good", "governor", governor or found.cpu_governor or "none to be seen")
+    yield _others(notices.get("machine_busy", ""), others)
+    gib = (found.memory_bytes or 0) / 2**30
+    enough = (found.memory_bytes or 0) >= _LEAST_MEMORY_BYTES
+    yield Finding(
+        "good" if enough else "weak",
+        "memory",
+        f"{gib:.1f} GiB that processes may use",
+        "" if enough else "choose few environments with --concurrency",
+    )
+    threads = "1 for each worker" if found.blas_threads is None else f"{found.blas_threads} by the environment"
+    yield Finding("note", "BLAS threads", f"{threads}; workers use 1 unless blas_threads is set")
+    yield Finding("note", "system", found.os or "not known")
+
+
+def _others(text: str, share: float | None) -> Finding:
+    if text:
+        return Finding("weak", "others at work", text)
+    return Finding("good", "others at work", "not known" if share is None else f"{share:.0%} of the processor")
+
+
+def _software() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("good", "Python", f"{sys.implementation.name} {version} ({sys.executable})")
+    for name in _PACKAGES:
+        try:
+            yield Finding("good", name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding("bad", name, "not installed", f"install it with `{sys.executable} -m pip install {name}`")
+    if find_spec("awslambdaric") is not None:
+        yield Finding("good", "awslambdaric", metadata.version("awslambdaric"), "AWS's own runtime client")
+    elif sys.platform == "linux":
+        yield Finding("weak", "awslambdaric", "not installed", "lbench's own runtime client takes its place")
+    else:
+        yield Finding("note", "awslambdaric", "for Linux only", "lbench's own runtime client takes its place")
+
+
+def _emulation() -> Iterator[Finding]:
+    """How an emulated environment is held to its share; the emulator itself is asked, for the moment that takes."""
+    import asyncio
+
+    from lbench.engine.emulator.launch import launch
+    from lbench.errors import BackendError
+
+    async def ask() -> tuple[str, str]:
+        async with await launch([]) as emulator:
+            return await emulator.methods()
+
+    try:
+        cpu, memory = asyncio.run(ask())
+    except (BackendError, OSError) as error:
+        yield Finding("bad", "emulator", "does not start", str(error))
+        return
+    yield Finding("good" if cpu != "none" else "weak", "cpu_share_method", cpu, _SHARES.get(cpu, ""))
+    yield Finding("good" if memory != "none" else "weak", "memory limit", memory, _LIMITS.get(memory, ""))
+
+
+def _places() -> Iterator[Finding]:
+    from lbench.config.folders import cache_folder, runtime_folder, sessions_folder
+
+    for what, folder in (
+        ("sessions", sessions_folder),
+        ("cache", lambda: cache_folder("references")),
+        ("sockets", runtime_folder),
+        ("temporary files", lambda: Path(tempfile.gettempdir())),
+    ):
+        yield _place(what, folder)
+
+
+def _place(what: str, folder: Callable[[], Path]) -> Finding:
+    from lbench.errors import InputError
+
+    try:
+        path = folder()
+        with tempfile.NamedTemporaryFile(dir=path):
+            pass
+        room_bytes = shutil.disk_usage(path).free
+    except InputError as error:
+        return Finding("bad", what, str(error))
+    except OSError as error:
+        return Finding("bad", what, f"cannot be written ({error.strerror})", "see the XDG_* variables and TMPDIR")
+    room = f"{path}, {room_bytes / 2**30:.1f} GiB free"
+    if room_bytes < _LEAST_DISK_BYTES:
+        return Finding("weak", what, room, "free some, or set XDG_DATA_HOME and TMPDIR")
+    return Finding("good", what, room)
+
+
+def _terminal() -> Iterator[Finding]:
+    from lbench.cli.console import is_live_terminal
+
+    live = is_live_terminal(sys.stderr)
+    term = os.environ.get("TERM") or "not set"
+    yield Finding(
+        "good" if live else "note", "progress", "drawn" if live else "plain lines", "" if live else f"TERM is {term}"
+    )
+    encoding = sys.stdout.encoding or "none"
+    good = encoding.lower().replace("-", "") == "utf8"
+    yield Finding("good" if good else "weak", "encoding", encoding, "" if good else "set LANG to one with UTF-8")
+    if os.environ.get("NO_COLOR"):
+        yield Finding("note", "colours", "off", "NO_COLOR is set")
+
+
+_SECTIONS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "Settings": _settings,
+    "This machine": _machine,
+    "Software": _software,
+    "Emulated Lambda": _emulation,
+    "Folders": _places,
+    "Terminal": _terminal,
+}

@@ -1,0 +1,93 @@
+"""`lbench gc`: what crashed runs have left, on this machine and on AWS, and its removal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from lbench.cli.main import EXIT_FAILED
+
+if TYPE_CHECKING:
+    from lbench.engine.maintenance.aws import Remain
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what there is.")
+@click.option("--yes", is_flag=True, help="Remove it without asking.")
+def command(dry_run: bool, yes: bool) -> None:
+    """Find and remove what crashed runs have left: folders, sockets, cgroups, objects in S3, a changed function.
+
+    Recorded sessions stay, and nothing that anybody uses is touched. AWS is asked only where this machine's records say that
+    something of a killed run may be there.
+    """
+    from lbench.cli.console import WARN, console
+    from lbench.cli.tables import Column, print_table
+    from lbench.engine.maintenance.aws import find_remains
+    from lbench.engine.maintenance.local import local_leftovers
+    from lbench.errors import InputError
+
+    out = console()
+    here = local_leftovers()
+    away, problems = asyncio.run(find_remains())
+    for problem in problems:
+        out.print(f"! {problem}", style=WARN, soft_wrap=True)
+    if not here and not away:
+        out.print("Nothing is left of crashed runs." if not problems else "Nothing else was found.")
+        click.get_current_context().exit(EXIT_FAILED if problems else 0)
+    what, where, size = Column("WHAT", wrap=True), Column("WHERE", wrap=True), Column("SIZE", justify="right")
+    rows = [(one.what, one.where, one.size_bytes) for one in here] + [
+        (one.what, one.where, one.size_bytes) for one in away
+    ]
+    for told, place, size_bytes in rows:
+        what.add(told)
+        where.add(place)
+        size.add(_size(size_bytes))
+    print_table(out, [what, where, size])
+    if dry_run:
+        return
+    if not yes:
+        if not _can_ask():
+            raise InputError("nothing was removed, as nobody can be asked: say --yes, or --dry-run to look only")
+        if not click.confirm("Remove all of this?", default=False):
+            return
+    left = []
+    for local in here:
+        try:
+            local.remove()
+        except OSError as error:
+            left.append(f"{local.where}: {error.strerror}")
+    left += asyncio.run(_remove(away))
+    for line in left:
+        out.print(f"✘ {line}", style=WARN, soft_wrap=True)
+    out.print(f"Removed {len(here) + len(away) - len(left)} of {len(here) + len(away)}.")
+    if left or problems:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()
+
+
+async def _remove(remains: Sequence[Remain]) -> list[str]:
+    """Remove them; what could not be, with the reason."""
+    from lbench.errors import LbenchError
+
+    left = []
+    for one in remains:
+        try:
+            await one.remove()
+        except LbenchError as error:
+            left.append(f"{one.where}: {error}")
+    return left
+
+
+def _size(count: int) -> str:
+    if count < 1000:
+        return f"{count} B" if count else "–"
+    return f"{count / 1e3:,.0f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"

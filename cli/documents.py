@@ -1,0 +1,47 @@
+"""From what a person names (a session, a folder, a journal, a document) to the session document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lbench.analysis.stability import stability_warnings
+from lbench.engine.export.document import document, read_document
+from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.model import Document
+from lbench.engine.session.index import find_session
+from lbench.engine.session.labels import Meta, read_meta
+from lbench.engine.session.view import SessionView, load_folder, load_journal
+from lbench.errors import SessionFileError
+
+__all__ = ["document_of", "load_document"]
+
+
+def load_document(text: str) -> Document:
+    """The document of a recorded session or of a file.
+
+    Raises:
+        InputError: there is no such session, or several.
+        SessionFileError: it cannot be read: no session, torn at its beginning, or of a newer version.
+    """
+    path = find_session(text)
+    if path.is_dir():
+        if not (path / JOURNAL_NAME).is_file():
+            raise SessionFileError(f"{path} is not a session: there is no {JOURNAL_NAME} in it")
+        return document_of(load_folder(path), read_meta(path))
+    head = _beginning(path)
+    if head.startswith(b'{"event"'):
+        return document_of(load_journal(path), read_meta(path.parent))
+    return read_document(path)
+
+
+def document_of(view: SessionView, meta: Meta | None = None) -> Document:
+    """The document of a session as it stands, with what makes its results weak and what it was called since."""
+    return document(view, stability_warnings(view), meta)
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip()
+    except OSError as error:
+        raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None

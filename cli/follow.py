@@ -1,0 +1,250 @@
+"""Has a plan carried out by an engine process, follows it, and says what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lbench.cli.documents import document_of
+from lbench.cli.main import EXIT_BUDGET, EXIT_FAILED
+from lbench.cli.progress import Progress, open_progress
+from lbench.cli.report import bound_lines, failures, print_report
+from lbench.cli.signals import EXIT_CODES, StopSignals
+from lbench.engine.export.files import encode, format_of, write
+from lbench.engine.journal.events import Event, RunStarted
+from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.plan.plan import Plan
+from lbench.engine.service.client import Engine, Follower, new_session_folder
+from lbench.engine.session.view import SessionView
+from lbench.errors import EngineLostError, InputError, LbenchError
+
+__all__ = ["measure"]
+
+_WAIT_S = 0.1  # for events, so long does a signal or the next picture wait at most
+_CANCEL_AGAIN_S = 1.0
+_ENGINE_END_S = 10.0
+_KILLED_END_S = 1.0
+
+
+class _Measurement:
+    """One engine, followed to its end."""
+
+    def __init__(self, folder: Path, on_hangup: str, progress: Progress) -> None:
+        self.view = SessionView()
+        self.lost = False  # the engine went away without a word
+        self.refusal: str | None = None
+        self._folder = folder
+        self._on_hangup = on_hangup
+        self._progress = progress
+        self._clocks: dict[str, float] = {}  # run: this process's clock when its start was heard of
+
+    def follow(self, plan: Plan, signals: StopSignals) -> None:
+        """Until the engine has ended. It is told to stop when a signal has come."""
+        engine = Engine(self._folder, on_hangup=self._on_hangup)
+        try:
+            follower = Follower(self._folder, engine.socket)
+            try:
+                follower.follow()
+                follower.start(plan, last=True)
+                self._listen(follower, signals)
+            finally:
+                follower.close()
+            if self.left_alone(signals):
+                engine.let_go()
+            elif engine.wait(_ENGINE_END_S) is None:
+                raise EngineLostError(f"the engine (process {engine.process.pid}) does not end: see {self._folder}")
+        except KeyboardInterrupt:
+            engine.let_go()
+            engine.process.terminate()  # it ends what it has started, and saves what was measured
+            raise
+        except EngineLostError:
+            engine.let_go()
+            engine.process.terminate()
+            engine.wait(_KILLED_END_S)  # so that it is tidied up after
+            self._gone()
+
+    def _listen(self, follower: Follower, signals: StopSignals) -> None:
+        told_s: float | None = None  # when the engine was last told to stop
+        while True:
+            now_s = time.monotonic()
+            if signals.first is not None:
+                if self.left_alone(signals):
+                    return  # it finishes by itself
+                # Told again and again: a command that comes before the plan has begun is not kept.
+                if told_s is None or now_s - told_s >= _CANCEL_AGAIN_S:
+                    if told_s is None:
+                        self._progress.stopping(signals.first)
+                    follower.command("cancel")
+                    told_s = now_s
+            try:
+                for event in follower.receive(_WAIT_S):
+                    self._take(event)
+            except EngineLostError:
+                self._drawn()
+                if self.view.end is None and self.refusal is None:
+                    self._gone()
+                return
+            for problem in follower.problems():
+                self.refusal = problem
+                follower.command("stop")
+            self._drawn()
+
+    def _take(self, event: Event) -> None:
+        self.view.apply(event)
+        if isinstance(event, RunStarted):
+            self._clocks[event.run] = time.monotonic()
+        self._progress.event(event, self.view)
+
+    def _drawn(self) -> None:
+        now_s = time.monotonic()
+        self._progress.draw(self.view, {run: now_s - start for run, start in self._clocks.items()})
+
+    def _gone(self) -> None:
+        self.lost = True
+        self.view.engine_gone()
+
+    def left_alone(self, signals: StopSignals) -> bool:
+        """Whether the terminal was closed, and the engine is to finish nevertheless."""
+        return signals.first == signal.SIGHUP and self._on_hangup == "finish"
+
+
+def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quiet: bool) -> int:
+    """Carry out a valid plan; returns the exit code.
+
+    Raises:
+        InputError: it cannot be carried out at all; nothing was recorded.
+        LbenchError: the session could not be written to `out`.
+    """
+    lines = bound_lines(plan)  # also refuses a region without prices
+    folder = new_session_folder()
+    with StopSignals() as signals:
+        with open_progress(quiet=quiet) as progress:
+            progress.begin(lines)
+            measurement = _Measurement(folder, on_hangup, progress)
+            try:
+                measurement.follow(plan, signals)
+            except KeyboardInterrupt:
+                progress.close()
+                _say(f"stopped at once; what was measured is in {folder}")
+                raise
+            except (InputError, EngineLostError):  # there was no engine
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+        if measurement.left_alone(signals):
+            _say(f"the engine goes on without a terminal; the session is in {folder}")
+            return EXIT_CODES[signal.SIGHUP]
+        return _conclude(measurement, signals, folder, out=out, as_json=as_json, quiet=quiet)
+
+
+def _conclude(
+    measurement: _Measurement,
+    signals: StopSignals,
+    folder: Path,
+    *,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    view = measurement.view
+    interrupted = signals.exit_code
+    refusal = measurement.refusal or _failure_before_any_run(view)
+    if refusal is not None and interrupted is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise InputError(refusal)
+    if view.header is None:
+        _say(f"nothing was measured; see {folder}")
+        return EXIT_FAILED if interrupted is None else interrupted
+    document = document_of(view)
+    content = encode(document, "json")
+    unwritten: LbenchError | None = None
+    if out is not None:
+        try:
+            write(out, encode(document, format_of(out)))
+        except LbenchError as error:
+            unwritten, out = error, None
+    saved = _saved(view, folder, content, out)
+    if quiet:
+        for line in failures(view):
+            _say(line, prefix="")
+    if interrupted is None and view.end is not None and not view.end.complete and view.end.reason:
+        _say(f"{view.end.reason} ({folder})")
+    try:
+        if as_json:
+            sys.stdout.buffer.write(content)
+            sys.stdout.flush()
+        else:
+            print_report(view, document, saved)
+    except BrokenPipeError:
+        pass  # the exit code says how the measurement went, also where nobody reads what is printed
+    except OSError as error:
+        if signals.first != signal.SIGHUP:  # after one, the terminal is gone
+            _say(saved, prefix="")
+            unwritten = LbenchError(f"cannot write to standard output: {error.strerror}")
+    if measurement.lost:
+        _say(f"the engine has died: its runs are marked interrupted, what was measured is in {folder}")
+    elif as_json and (not quiet or interrupted is not None):
+        _say(saved, prefix="")
+    if unwritten is not None:
+        _say(str(unwritten))
+    if interrupted is not None:
+        return interrupted
+    return EXIT_FAILED if unwritten is not None or measurement.lost else code_of(view)
+
+
+def code_of(view: SessionView) -> int:
+    """The exit code that says how a measurement went."""
+    if any(run.status == "over_budget" for run in view.runs.values()):
+        return EXIT_BUDGET
+    return 0 if _all_right(view) else EXIT_FAILED
+
+
+def _failure_before_any_run(view: SessionView) -> str | None:
+    """Why the plan could not be begun: unreadable data, say."""
+    if view.runs or view.end is None or view.end.complete:
+        return None
+    return next((warning.text for warning in view.warnings if warning.code == "failed"), None)
+
+
+def _all_right(view: SessionView) -> bool:
+    """Every run came to an answer, and each was found right, or could not be compared and is the others' equal."""
+    if not view.complete or not view.runs:
+        return False
+    answers = [run.answer for run in view.runs.values() if run.has_answer]
+    if any(run.status != "ok" for run in view.runs.values()) or None in answers:
+        return False
+    open_digests = {answer.digest for answer in answers if answer is not None and answer.ok is None}
+    return len(open_digests) <= 1
+
+
+def _saved(view: SessionView, folder: Path, content: bytes, out: Path | None) -> str:
+    """Where the session is; where the disk did not take all of its journal, it is written elsewhere."""
+    places = [str(folder)] + ([str(out)] if out is not None else [])
+    if _journal_is_whole(view, folder):
+        return f"session {folder.name} in {' and '.join(places)}"
+    if out is not None and format_of(out) == "json":
+        return f"the disk did not take all of {folder}: the whole session is in {out}"
+    for place in (Path.cwd(), Path(tempfile.gettempdir()), Path("/dev/shm")):
+        path = place / f"lbench-{folder.name}.json"
+        with contextlib.suppress(LbenchError):
+            write(path, content)
+            return f"the disk did not take all of {folder}: the whole session is in {path}"
+    return f"the disk did not take all of {folder}, nor was there room elsewhere: free some and repeat with -o"
+
+
+def _journal_is_whole(view: SessionView, folder: Path) -> bool:
+    try:
+        with (folder / JOURNAL_NAME).open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) >= view.events
+    except OSError:
+        return False
+
+
+def _say(line: str, prefix: str = "lbench: ") -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{prefix}{line}\n")
+        sys.stderr.flush()

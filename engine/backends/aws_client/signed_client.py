@@ -1,0 +1,131 @@
+"""POST requests to one endpoint of AWS, signed with a cached key, over `http1`: what Invoke and the HTTP API's front share.
+
+`credentials` is asked at every request, so that renewed ones are used at once. A refusal that is about the signature alone
+(this machine's clock is off; the credentials have expired and others are to be had) is mended and the request sent again:
+one that was refused for its signature ran nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from urllib.parse import quote, urlsplit
+
+from lbench.config.aws_errors import without_secrets
+from lbench.engine.backends.aws_client.dialer import ssl_context
+from lbench.engine.backends.aws_client.endpoints import Resolved
+from lbench.engine.backends.aws_client.http_pool import ConnectionLost, HttpPool, Response, request_head
+from lbench.errors import BackendError
+from lbench.workloads.sigv4 import Credentials, Signer
+from lbench.workloads.skew import clock_offset
+
+__all__ = ["SignedClient", "error_type_of", "text_of"]
+
+_EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"))
+
+
+class SignedClient:
+    """One endpoint, one service."""
+
+    def __init__(
+        self, place: Resolved, credentials: Callable[[], Credentials], *, service: str, what: str = "endpoint"
+    ) -> None:
+        """Nothing is opened yet. `what` names the endpoint in messages.
+
+        Raises:
+            BackendError: the endpoint, the proxy or the CA bundle cannot be used.
+        """
+        self._what = f"{what} {without_secrets(place.endpoint)}"
+        try:
+            secure = place.endpoint.startswith("https:") or (place.proxy or "").startswith("https:")
+            self._pool = HttpPool(
+                place.endpoint, context=ssl_context(place.ca_file) if secure else None, proxy=place.proxy
+            )
+        except (ValueError, OSError) as error:
+            raise BackendError(f"the {self._what} cannot be used: {without_secrets(str(error))}") from None
+        self.base = quote(urlsplit(place.endpoint).path.rstrip("/"), safe="/~%")  # what all paths begin with
+        self._region = place.region
+        self._service = service
+        self._credentials = credentials
+        self._signer = Signer(credentials(), place.region, service)
+
+    @property
+    def host(self) -> str:
+        """As the Host header tells it."""
+        return self._pool.host
+
+    @property
+    def target_prefix(self) -> str:
+        """What comes before a path in the request line (a proxy's business)."""
+        return self._pool.target_prefix
+
+    @property
+    def resent(self) -> int:
+        """How many requests went out twice because an idle connection had been closed."""
+        return self._pool.resent
+
+    @property
+    def clock_offset_s(self) -> float:
+        """AWS's clock minus this machine's, where a refused signature has told it; else 0."""
+        return self._signer.offset_s
+
+    async def open(self, connections: int) -> None:
+        """Open so many connections.
+
+        Raises:
+            BackendError: the endpoint cannot be reached.
+        """
+        try:
+            await self._pool.open(connections)
+        except ConnectionLost as error:
+            raise BackendError(f"the {self._what} cannot be reached: {error}") from None
+
+    async def post(
+        self, path: str, query: str, target: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> Response:
+        """One request; `path` and `query` as they are signed, `target` as it stands in the request line.
+
+        Raises:
+            ConnectionLost: no whole answer came.
+        """
+        digest = hashlib.sha256(body).hexdigest()
+        for last in (False, False, True):  # at most once for the clock and once for the credentials
+            credentials = self._credentials()
+            if credentials is not self._signer.credentials:
+                self._signer = Signer(credentials, self._region, self._service, offset_s=self._signer.offset_s)
+            signer, offset_s = self._signer, self._signer.offset_s
+            signed = signer.sign("POST", path, query, headers, digest)
+            signed["content-length"] = str(len(body))
+            head = request_head("POST", target, signed.items(), self._pool.hop_headers)
+            response = await self._pool.request(head, body, timeout_s)
+            if response.status not in (400, 403) or last or not await self._mended(response, credentials, offset_s):
+                return response
+        raise AssertionError("unreachable")
+
+    async def _mended(self, response: Response, used: Credentials, offset_s: float) -> bool:
+        """Whether the signature was refused for what is now different."""
+        error_type = error_type_of(response)
+        offset = clock_offset(error_type, text_of(response.headers, b"date"), offset_s)
+        if offset is not None:
+            self._signer.offset_s = offset
+            return True
+        renew = getattr(self._credentials, "renew", None)
+        if renew is None or error_type not in _EXPIRED:
+            return False
+        return await renew(used) is not used
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+
+def text_of(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    """A header as text; None: it is not there."""
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def error_type_of(response: Response) -> str | None:
+    """AWS's name of the error."""
+    named = text_of(response.headers, b"x-amzn-errortype")
+    return named.partition(":")[0] if named else None

@@ -1,0 +1,156 @@
+"""Where somebody's own function is: on AWS, or its code in an emulator of its own. Both are called in the same way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from lbench.config.aws import aws_client, aws_session
+from lbench.config.folders import typed_path
+from lbench.engine.backends.aws_client.credentials import ChainCredentials
+from lbench.engine.backends.aws_client.endpoints import Resolved, resolve
+from lbench.engine.backends.aws_client.invoke_client import InvokeClient, make_client
+from lbench.engine.backends.function.configuration import FunctionFacts, FunctionName, look_up
+from lbench.engine.backends.lambda_.emulated import EmulatedBackend
+from lbench.engine.backends.placement import host_architecture
+from lbench.engine.backends.settings import AwsSettings, EmulatedSettings
+from lbench.engine.emulator.core.spec import FunctionSpec
+from lbench.errors import InputError
+from lbench.workloads.sigv4 import Credentials
+
+__all__ = ["Reached", "check_code", "reach_aws", "reach_emulated"]
+
+
+def _whole() -> str | None:
+    return None
+
+
+@dataclass(slots=True)
+class Reached:
+    """A function that can be called."""
+
+    client: InvokeClient  # not yet open
+    target: str  # what is called
+    facts: FunctionFacts
+    region: str
+    control: Callable[[], AbstractAsyncContextManager[Any]]  # an SDK's client, for what changes the function
+    notes: list[str] = field(default_factory=list)
+    cpu_share_method: str | None = None
+    broken: Callable[[], str | None] = _whole  # why nothing can be called any more, where that is certain
+
+
+@contextlib.asynccontextmanager
+async def reach_aws(settings: AwsSettings, name: FunctionName) -> AsyncIterator[Reached]:
+    """The function on AWS.
+
+    Raises:
+        InputError: no credentials, no such function, or it may not be looked at.
+        BackendError: the endpoint cannot be used.
+    """
+    facts, region = await look_up(name.text, settings.region)
+    place = await asyncio.to_thread(resolve, "lambda", region)
+    async with ChainCredentials() as credentials:
+        client = make_client(settings.client, place, credentials)
+        try:
+            session = aws_session(region)
+            yield Reached(client, name.text, facts, region, lambda: aws_client(session, "lambda"))
+        finally:
+            await client.close()
+
+
+class _Folder(EmulatedBackend):
+    """The emulator with code of the user's own in it."""
+
+    function: FunctionSpec
+
+    def _describe_function(self) -> FunctionSpec:
+        self.notes = []
+        return self.function
+
+
+@contextlib.asynccontextmanager
+async def reach_emulated(
+    settings: EmulatedSettings, name: FunctionName, *, capacity: int, timeout_s: float
+) -> AsyncIterator[Reached]:
+    """The code in a folder, in an emulator that ends with the block.
+
+    Raises:
+        BackendError: the emulator does not start.
+    """
+    check_code(settings)
+    backend = _Folder(settings, capacity=capacity, oversubscribed=False, start_allowance_s=0.0)
+    function = FunctionSpec(
+        name=name.name.replace(".", "-")[:64],
+        handler=str(settings.handler),
+        code=str(settings.code),
+        memory_mb=settings.memory,
+        timeout_s=timeout_s,
+        environment={"PYTHONDONTWRITEBYTECODE": "1"},  # the folder is the user's: nothing is written into it
+    )
+    backend.function = function
+    try:
+        place, credentials, store = await backend._start()
+        client = make_client(settings.client, place, credentials)
+        facts = FunctionFacts(
+            arn=f"function:{function.name}",
+            memory_mb=settings.memory,
+            arch=settings.arch or host_architecture(),
+            timeout_s=timeout_s,
+            runtime="this machine's Python",
+            version=function.version,
+        )
+        notes = [
+            *backend.notes,
+            f"the code in {settings.code} with this interpreter's libraries, without the function's variables",
+        ]
+        try:
+            yield Reached(
+                client,
+                function.name,
+                facts,
+                place.region,
+                lambda: _emulators_client(place, credentials()),
+                notes,
+                backend._seen.cpu_share_method,
+                backend._broken,
+            )
+        finally:
+            await client.close()
+            store.close()
+    finally:
+        await backend._stop()
+
+
+def check_code(settings: EmulatedSettings) -> None:
+    """Whether there is something to run.
+
+    Raises:
+        InputError: a handler or a folder is missing; the message says how to name them.
+    """
+    if settings.handler is None or settings.code is None:
+        raise InputError("function on emulated needs its code: -b emulated:handler=app.handler,code=FOLDER")
+    module, dot, function = settings.handler.rpartition(".")
+    if not dot or not module or not function:
+        raise InputError(f"handler={settings.handler}: write MODULE.FUNCTION, as in the function's configuration")
+    folder = typed_path(settings.code)
+    if folder.suffix == ".zip" and folder.is_file():
+        return
+    if not folder.is_dir():
+        raise InputError(f"code={settings.code}: there is no such folder (nor a .zip of that name)")
+    file = folder / f"{module.replace('.', '/')}.py"
+    if not file.is_file() and not (file.with_suffix("") / "__init__.py").is_file():
+        raise InputError(f"handler={settings.handler}: there is no {module.replace('.', '/')}.py in {settings.code}")
+
+
+@contextlib.asynccontextmanager
+async def _emulators_client(place: Resolved, credentials: Credentials) -> AsyncIterator[Any]:
+    """The SDK pointed at the emulator: the user's profiles and files are not asked."""
+    from lbench.engine.backends.aws_client.sdk_client import isolated_session
+
+    session = isolated_session(lambda: credentials, place.region)
+    async with session.client("lambda", endpoint_url=place.endpoint) as client:
+        yield client

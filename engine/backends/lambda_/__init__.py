@@ -1,0 +1,1 @@
+"""Tasks on AWS Lambda, or on the emulator: one backend, three transports."""

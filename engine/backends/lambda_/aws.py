@@ -1,0 +1,98 @@
+"""`lambda`: the Lambda backend on AWS, with what `lbench deploy` has put there and the credentials of botocore's chain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import secrets
+from collections.abc import Callable
+from typing import Literal
+from urllib.parse import urlsplit
+
+from lbench.config.deployment import TEMPORARY
+from lbench.config.limits import limits
+from lbench.engine.backends.aws_client.credentials import ChainCredentials
+from lbench.engine.backends.aws_client.endpoints import Resolved, resolve, resolve_url
+from lbench.engine.backends.base import Call, Outcome
+from lbench.engine.backends.lambda_.account import Ramp
+from lbench.engine.backends.lambda_.backend import LambdaBackend
+from lbench.engine.backends.lambda_.http_api_transport import FRONT_TIMEOUT_S
+from lbench.engine.backends.lambda_.object_store import ObjectStore
+from lbench.engine.backends.lambda_.preflight import Survey
+from lbench.engine.backends.settings import AwsSettings
+from lbench.workloads.s3 import ObjectStoreError
+from lbench.workloads.sigv4 import Credentials
+
+__all__ = ["AwsBackend"]
+
+
+class AwsBackend(LambdaBackend):
+    """Calls the deployed function of the wanted size. What it stores lies under a prefix of its own, and goes at the end."""
+
+    origin: Literal["measured", "emulated", "simulated"] = "measured"
+
+    def __init__(self, settings: AwsSettings, found: Survey) -> None:
+        """`found` is what was surveyed before (`survey`)."""
+        super().__init__(settings, capacity=found.chosen.concurrency)
+        self._found = found
+        self._function = found.function
+        self._route = str(settings.memory)
+        self._credentials = ChainCredentials()
+        self._marked = True
+        self.package_digest = found.deployment.package_digest
+        self.notes = [
+            found.chosen.note,
+            f"the package of {found.deployment.stack}: Python {found.deployment.python} on {found.deployment.arch}",
+        ]
+        self.settings["stack"] = found.deployment.stack
+        self.settings["ephemeral_mb"] = found.deployment.ephemeral_mb
+        self._prefix = f"{TEMPORARY}{secrets.token_hex(8)}"
+        self.settings["temporary"] = self._prefix  # what `lbench gc` removes where this process was killed
+        self.settings["mark"] = self._mark  # what tells this run's lines in the log from another's
+        self.settings["log_group"] = found.deployment.log_group
+        # Above the burst of a ramp a call waits here for its turn.
+        growing_s = (
+            max(0, self.capacity - limits().ramp_environments_per_10_s) * 10 / limits().ramp_environments_per_10_s
+        )
+        self.start_allowance_s += math.ceil(growing_s)
+        self._ramp: Ramp | None = None
+
+    async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
+        self._ramp = Ramp()
+        await self._credentials.__aenter__()
+        place = await asyncio.to_thread(resolve, "lambda", self.region)
+        s3 = await asyncio.to_thread(resolve, "s3", self.region)
+        if self._found.deployment.http_api is not None:
+            self._front = resolve_url(self._found.deployment.http_api, place), FRONT_TIMEOUT_S
+        self._store = ObjectStore(
+            self._credentials,
+            region=self.region,
+            endpoint=self._chosen.s3_endpoint or _named(s3.endpoint, self.region),
+            bucket=self._found.deployment.bucket,
+            prefix=self._prefix,
+            proxy=s3.proxy,
+            ca_file=s3.ca_file,
+        )
+        return place, self._credentials, self._store
+
+    async def invoke(self, call: Call) -> Outcome:
+        """Run one call, not before the ramp lets its environment start."""
+        assert self._ramp is not None
+        async with self._ramp:
+            return await super().invoke(call)
+
+    async def _stop(self) -> None:
+        try:
+            if self._store is not None:
+                await self._store.clear()
+        except ObjectStoreError as error:
+            logging.getLogger(__name__).warning("S3 keeps something for a day, as the bucket's rule says: %s", error)
+        finally:
+            await self._credentials.__aexit__(None, None, None)
+
+
+def _named(endpoint: str, region: str) -> str | None:
+    """The S3 endpoint, if it is not the region's own, which needs no name."""
+    host = urlsplit(endpoint).hostname or ""
+    return None if host in ("s3.amazonaws.com", f"s3.{region}.amazonaws.com") else endpoint

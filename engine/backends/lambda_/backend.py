@@ -1,0 +1,293 @@
+"""Lambda as a backend: one function of the asked-for memory size at one endpoint, by one of three transports.
+
+`emulated` is this, pointed at the emulator (`emulated.py`); AWS differs only in where endpoint, credentials and bucket
+come from. What is too large for Invoke goes through S3 by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import math
+import secrets
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Literal, Self
+
+import msgspec
+
+from lbench.engine.backends.aws_client.endpoints import Resolved
+from lbench.engine.backends.aws_client.invoke_client import ConnectionLost, make_client
+from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published, reschedule
+from lbench.engine.backends.lambda_.environments import Seen
+from lbench.engine.backends.lambda_.object_store import ObjectStore
+from lbench.engine.backends.lambda_.outcomes import lost
+from lbench.engine.backends.lambda_.transport import INLINE_BYTES, Direct, Transport
+from lbench.engine.backends.placement import architecture_of, region_of
+from lbench.engine.backends.settings import LambdaSettings
+from lbench.errors import BackendError
+from lbench.workloads.objects import Place
+from lbench.workloads.s3 import ObjectStoreError
+from lbench.workloads.sigv4 import Credentials
+from lbench.workloads.wire import Event, Object
+
+__all__ = ["FUNCTION_TIMEOUT_S", "INIT_LIMIT_S", "INLINE_BYTES", "LambdaBackend"]
+
+FUNCTION_TIMEOUT_S = 900.0  # Lambda's longest
+INIT_LIMIT_S = 10.0  # an on-demand environment's, after which Lambda starts it once more
+_ENVELOPE_BYTES = 2048  # an event without its task, at most
+_READ_MARGIN_S = 5.0
+_OTHER_FILES = 256
+
+_encode = msgspec.json.Encoder().encode
+
+
+class LambdaBackend:
+    """Calls one function. A subclass says in `_start` where it is, and in `_stop` what to take down again."""
+
+    origin: Literal["measured", "emulated", "simulated"] = "measured"
+
+    def __init__(self, settings: LambdaSettings, *, capacity: int, oversubscribed: bool = False) -> None:
+        self.capacity = capacity
+        self.oversubscribed = oversubscribed
+        self.region = region_of(settings)
+        self.settings: dict[str, str | int | float | bool | None] = {
+            "concurrency": capacity,
+            "memory": settings.memory,
+            "arch": architecture_of(settings),
+            "region": self.region,
+            "client": settings.client,
+            "s3_endpoint": settings.s3_endpoint,
+        }
+        self.transport: str | None = settings.transport
+        self.notes: list[str] = []
+        self.package_digest: str | None = None
+        self.own_s3: dict[str, int] = {}
+        self.start_allowance_s = 2 * INIT_LIMIT_S
+        self._chosen = settings
+        self._function = f"lbench-{settings.memory}"
+        self._transport: Transport | None = None
+        self._front: tuple[Resolved, float] | None = None  # the HTTP API, and when it gives up
+        self._route: str | None = None  # of the function in the front; None: its name
+        self._marked = False  # whether the log tells which call each request was
+        self._store: ObjectStore | None = None
+        self._data: Object | None = None
+        self._numbers = itertools.count()
+        self._mark = secrets.token_hex(4)
+        self._seen = Seen(settings.memory)
+
+    async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
+        """Make it ready: where Lambda is, who calls it, and where large things go."""
+        raise NotImplementedError
+
+    async def _stop(self) -> None:
+        """Take down what `_start` has made, as far as it came."""
+        raise NotImplementedError
+
+    def _make_transport(self, place: Resolved, credentials: Callable[[], Credentials], store: ObjectStore) -> Transport:
+        if self._chosen.transport == "http-api":
+            from lbench.engine.backends.lambda_.http_api_transport import Fronted
+
+            assert self._front is not None
+            front, timeout_s = self._front
+            return Fronted(front, credentials, self._route or self._function, timeout_s)
+        client = make_client(self._chosen.client, place, credentials)
+        if self._chosen.transport == "event":
+            from lbench.engine.backends.lambda_.event_transport import Letterbox, Queued
+
+            return Queued(client, self._function, Letterbox(store, self._count_own))
+        return Direct(client, self._function)
+
+    def _count_own(self, made: dict[str, int]) -> None:
+        _add(made, self.own_s3)
+
+    def _broken(self) -> str | None:
+        """Why nothing can be invoked any more, where that is certain."""
+        return None
+
+    async def __aenter__(self) -> Self:
+        """Make the function reachable and open a connection for each invocation that can be under way.
+
+        Raises:
+            BackendError: that failed.
+        """
+        try:
+            _allow_files(self.capacity)
+            place, credentials, self._store = await self._start()
+            self._transport = self._make_transport(place, credentials, self._store)
+            await self._transport.open(self.capacity)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close connections; delete what was stored."""
+        await self._close()
+
+    async def _close(self) -> None:
+        transport, self._transport = self._transport, None
+        try:
+            if transport is not None:
+                await transport.close()
+        finally:
+            await self._stop()
+            if self._store is not None:
+                self._store.close()
+
+    async def publish(self, data: Published | None) -> None:
+        """Put the data set into S3, once for its digest.
+
+        Raises:
+            BackendError: S3 refused or cannot be reached.
+        """
+        if data is None:
+            self._data = None
+        elif self._data is None or self._data.sha256 != data.digest:
+            assert self._store is not None
+            made: dict[str, int] = {}
+            try:
+                self._data = await self._store.put_file("data", data.path, data.digest, made)
+            finally:
+                _add(made, self.own_s3)
+            _add({"bytes": data.bytes}, self.own_s3)
+
+    async def invoke(self, call: Call) -> Outcome:
+        """Run one call on Lambda. Cancelling closes its connection; the function runs on to its deadline at most.
+
+        Raises:
+            BackendError: the backend is not open, or has broken down for good.
+        """
+        store, transport = self._store, self._transport
+        if store is None or transport is None:
+            raise BackendError("the backend is not open: use `async with`")
+        self._refuse_if_broken()
+        event = Event(
+            deadline_ms=math.ceil(call.deadline_s * 1000),
+            result_limit=INLINE_BYTES,
+            call=next(self._numbers),
+            data=self._data,
+            result_to=store.place("result"),
+            mark=f"{self._mark}/{call.run}/{call.number}" if self._marked else None,
+        )
+        transport.prepare(event)
+        made: dict[str, int] = {}
+        if len(call.task) * 4 // 3 + _ENVELOPE_BYTES <= transport.event_bytes:
+            event.task = call.task
+        else:
+            reschedule(call.limit, None)
+            try:
+                event.task_at = await store.put("task", call.task, made)
+            except ObjectStoreError as error:
+                self._refuse_if_broken()
+                failure = _store_failure(error)
+                failure.unrun = True  # it was never called
+                return Outcome(failure=failure, via_s3=True, s3_requests=made)
+            reschedule(call.limit, call.deadline_s + self.start_allowance_s)
+        payload = _encode(event)
+        sent_s = asyncio.get_running_loop().time()
+        try:
+            outcome, answer = await transport.carry(
+                event, payload, call.deadline_s, self.start_allowance_s + _READ_MARGIN_S, partial(_arrived, call)
+            )
+        except ObjectStoreError as error:
+            self._refuse_if_broken()
+            outcome, answer = Outcome(failure=_store_failure(error)), None
+        except ConnectionLost as error:
+            self._refuse_if_broken()
+            outcome, answer = lost(error), None
+        _add(outcome.s3_requests, made)
+        outcome.request_bytes = len(payload)
+        if outcome.ended:
+            self._seen.ended(outcome)
+        if answer is not None:
+            self._seen.learn(answer, outcome, sent_s)
+            _add({name: count for name, count in answer.s3.items() if name != "bytes"}, made)
+            outcome.s3_bytes = answer.s3.get("bytes", 0) + (
+                0 if answer.result_at is None else answer.result_at.bytes or 0
+            )
+            if answer.result_at is not None and outcome.failure is None:
+                await self._collect(call, answer.result_at, outcome, store, made)
+        outcome.via_s3 |= event.task_at is not None or (answer is not None and answer.result_at is not None)
+        outcome.s3_requests = made
+        outcome.s3_bytes += 0 if event.task_at is None else len(call.task)
+        return outcome
+
+    def environments(self) -> list[EnvironmentInfo]:
+        """All environments that have answered, or are known to have ended without an answer."""
+        return self._seen.environments()
+
+    def temporary(self, run: str) -> Place | None:
+        """Under the backend's own prefix in S3."""
+        assert self._store is not None
+        return self._store.temporary(run)
+
+    async def clear(self, place: Place) -> None:
+        """Delete what the run's tasks have stored.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached.
+        """
+        assert self._store is not None
+        made: dict[str, int] = {}
+        try:
+            await self._store.clear(place, made)
+        finally:
+            _add(made, self.own_s3)
+
+    def _refuse_if_broken(self) -> None:
+        if (why := self._broken()) is not None:
+            raise BackendError(why) from None
+
+    async def _collect(
+        self, call: Call, place: Object, outcome: Outcome, store: ObjectStore, made: dict[str, int]
+    ) -> None:
+        """Fetch a result that lies in S3, if there is money for it; it has returned when it is here."""
+        if not call.may_fetch(place.bytes or 0):
+            why = f"its result of {place.bytes} bytes is left in S3: fetching it would pass --max-usd"
+            outcome.failure = Failure("error", OVER_BUDGET, why, retriable=False)
+            return
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        _arrived(call)
+        try:
+            outcome.result = await store.get(place, made)
+        except ObjectStoreError as error:
+            self._refuse_if_broken()
+            outcome.failure = _store_failure(error)
+        outcome.returned_s = loop.time()
+        outcome.collected_s += outcome.returned_s - began_s
+        outcome.response_bytes = (outcome.response_bytes or 0) + (place.bytes or 0)
+
+
+def _allow_files(connections: int) -> None:
+    """Raise the soft limit on open files, where the hard one lets us: a connection an invocation, and some more."""
+    try:
+        import resource
+    except ImportError:  # not on this system
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _arrived(call: Call) -> None:
+    """The function has ended: the deadline is no longer about what is still to be done."""
+    reschedule(call.limit, None)
+    call.arrived()
+
+
+def _add(made: dict[str, int], to: dict[str, int]) -> None:
+    for name, count in made.items():
+        to[name] = to.get(name, 0) + count
+
+
+def _store_failure(error: ObjectStoreError) -> Failure:
+    return Failure("error", "ObjectStoreError", str(error), retriable=True)

@@ -1,0 +1,125 @@
+"""The embedded S3: moto's server in a process of its own, started by whoever first connects to it.
+
+Its socket listens from the beginning, so that its address can be told to environments before anybody knows whether
+S3 will be needed; only when a connection arrives is the process started, which takes over the socket with that
+connection waiting in it. A run that never needs S3 never pays for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+from lbench.engine.processes.child import Child, start
+from lbench.engine.processes.lifeline import die_with_parent
+
+__all__ = ["EmbeddedS3", "main"]
+
+_BACKLOG = 1024
+
+
+class EmbeddedS3:
+    """The server's socket and, once it was needed, its process. Objects are gone when it is closed.
+
+    `on_death` is called when the process ends by itself: whoever waits for S3 would find out much later.
+    """
+
+    def __init__(self, bucket: str, on_death: Callable[[], None] | None = None) -> None:
+        self._bucket = bucket
+        self._on_death = on_death
+        self._closing = False
+        self.dead = False
+        self._socket: socket.socket | None = None
+        self.child: Child | None = None
+        self.endpoint = ""
+
+    def open(self) -> str:
+        """Listen on a free port of 127.0.0.1; returns the endpoint. Must be called on the loop."""
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+        self._socket.setblocking(False)
+        self.endpoint = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._needed)
+        return self.endpoint
+
+    def _needed(self) -> None:
+        """Somebody has connected: hand the socket to the server."""
+        assert self._socket is not None
+        number = self._socket.fileno()
+        asyncio.get_running_loop().remove_reader(number)
+        self.child = start(
+            [sys.executable, "-m", "lbench.engine.backends.lambda_.embedded_s3", str(number), self._bucket],
+            env=_environment(),
+            pass_fds=(number,),
+        )
+        self.child.on_exit(self._ended)
+        self._socket.close()  # only the server holds it now: when it dies, connecting fails at once
+
+    def _ended(self, code: int) -> None:
+        if not self._closing:
+            self.dead = True
+            if self._on_death is not None:
+                self._on_death()
+
+    async def close(self) -> None:
+        """End the server, and with it everything that was stored."""
+        self._closing = True
+        if self._socket is not None and self.child is None:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
+        self._socket = None
+        if self.child is not None:
+            await self.child.stop()
+
+
+def _environment() -> dict[str, str]:
+    """The server's own: nothing of the user's credentials or profiles reaches it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
+    return kept | {
+        "AWS_ACCESS_KEY_ID": "lbench",
+        "AWS_SECRET_ACCESS_KEY": "lbench",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
+def main(argv: list[str]) -> int:
+    """The child: serve S3 on an inherited, listening socket, with the bucket made before anyone is answered."""
+    die_with_parent()
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    import logging
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server
+    from werkzeug.test import Client
+
+    number, bucket = int(argv[0]), argv[1]
+    host, port = socket.socket(fileno=os.dup(number)).getsockname()
+    application = DomainDispatcherApplication(create_backend_app)
+    made = Client(application).put(f"/{bucket}", base_url=f"http://{host}:{port}", headers=_AUTHORIZATION)
+    if made.status_code != 200:
+        sys.stderr.write(f"lbench: the embedded S3 could not make its bucket: {made.status}\n")
+        return 1
+    os.set_blocking(number, True)
+    server = make_server(host, port, application, threaded=True, request_handler=MotoRequestHandler, fd=number)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()
+    return 0
+
+
+# moto tells the service that is meant from the credential's scope
+_AUTHORIZATION = {"Authorization": "AWS4-HMAC-SHA256 Credential=lbench/20260101/us-east-1/s3/aws4_request"}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,293 @@
+"""`emulated`: the Lambda backend pointed at the emulator and at an S3 on this machine. No AWS account is touched.
+
+Credentials are dummies of its own: botocore's chain is never asked. An S3 that the user names may want real ones: they come
+from variables of lbench's own. Either kind travels to the environments as the role's would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from lbench.config.limits import limits
+from lbench.engine.backends.aws_client.endpoints import Resolved
+from lbench.engine.backends.lambda_.backend import FUNCTION_TIMEOUT_S, LambdaBackend
+from lbench.engine.backends.lambda_.embedded_s3 import EmbeddedS3
+from lbench.engine.backends.lambda_.http_api_transport import FRONT_TIMEOUT_S
+from lbench.engine.backends.lambda_.object_store import ObjectStore
+from lbench.engine.backends.lambda_.package import open_package
+from lbench.engine.backends.settings import EmulatedSettings, LambdaSettings
+from lbench.engine.emulator.core.code_folder import code_folder
+from lbench.engine.emulator.core.spec import Conditions, EmulatorConfig, FunctionSpec
+from lbench.engine.emulator.launch import RunningEmulator, launch
+from lbench.engine.emulator.resources.cpu import Method
+from lbench.errors import BackendError, InputError
+from lbench.workloads import registry
+from lbench.workloads.objects import Place
+from lbench.workloads.own.describe import files_of
+from lbench.workloads.s3 import ObjectStoreError
+from lbench.workloads.sigv4 import Credentials
+
+__all__ = ["EmulatedBackend", "carried", "open_emulated", "s3_credentials_in"]
+
+HANDLER = "lbench.lambda_src.handler.handle"
+_OWN_LIBRARIES = "libraries come from this interpreter's site-packages"
+_DUMMY = Credentials("lbench-emulated", "lbench-emulated")
+_S3_ACCESS, _S3_SECRET, _S3_TOKEN = "LBENCH_S3_ACCESS_KEY", "LBENCH_S3_SECRET_KEY", "LBENCH_S3_SESSION_TOKEN"
+_START_S_PER_CORE = 5.0  # a cold start with scikit-learn takes 1 to 2 s of one core, more on a busy machine
+
+
+def carried(memory_mb: int, usable_cores: float, memory_bytes: int) -> int:
+    """How many environments this machine can carry at their full share of CPU and memory; may be 0."""
+    by_cores = int(usable_cores / (memory_mb / limits().memory_mb_per_vcpu) + 1e-9)
+    return min(by_cores, memory_bytes // (memory_mb * 2**20))
+
+
+def s3_credentials_in(environ: Mapping[str, str]) -> Credentials | None:
+    """For an S3 that was named (`--s3-endpoint`) and wants real ones; None: there are none, so dummies are sent.
+
+    Raises:
+        InputError: half of them.
+    """
+    access, secret = environ.get(_S3_ACCESS), environ.get(_S3_SECRET)
+    if not access and not secret:
+        return None
+    if not access or not secret:
+        raise InputError(f"{_S3_ACCESS} and {_S3_SECRET} go together: set both, or neither")
+    return Credentials(access, secret, environ.get(_S3_TOKEN) or None)
+
+
+def open_emulated(
+    settings: LambdaSettings,
+    *,
+    usable_cores: float,
+    memory_bytes: int,
+    preload: str | None = None,
+) -> EmulatedBackend:
+    """The backend, not yet entered.
+
+    Args:
+        settings: as the user gave them.
+        usable_cores: of this machine, by affinity and cgroup quota.
+        memory_bytes: of this machine.
+        preload: a workload whose task functions each environment imports while it starts.
+
+    Raises:
+        InputError: `settings.s3_endpoint` is named, and half of its credentials.
+    """
+    most = carried(settings.memory, usable_cores, memory_bytes)
+    capacity = settings.concurrency or max(1, most)
+    return EmulatedBackend(
+        settings,
+        capacity=capacity,
+        oversubscribed=capacity > most,
+        start_allowance_s=15.0 + _START_S_PER_CORE * capacity / max(1.0, usable_cores),
+        preload=preload,
+        s3_credentials=None if settings.s3_endpoint is None else s3_credentials_in(os.environ),
+    )
+
+
+class EmulatedBackend(LambdaBackend):
+    """Starts an emulator with one function, and an embedded S3 that waits until it is needed."""
+
+    origin: Literal["measured", "emulated", "simulated"] = "emulated"
+
+    def __init__(
+        self,
+        settings: LambdaSettings,
+        *,
+        capacity: int,
+        oversubscribed: bool,
+        start_allowance_s: float,
+        preload: str | None = None,
+        s3_credentials: Credentials | None = None,
+    ) -> None:
+        super().__init__(settings, capacity=capacity, oversubscribed=oversubscribed)
+        self.start_allowance_s = start_allowance_s
+        self._package = settings.package if isinstance(settings, EmulatedSettings) else None
+        self._front_timeout_s = settings.front_timeout if isinstance(settings, EmulatedSettings) else FRONT_TIMEOUT_S
+        if settings.transport == "http-api":
+            self.settings["front_timeout"] = self._front_timeout_s
+        share = settings.cpu_share if isinstance(settings, EmulatedSettings) else "best"
+        self._cpu_share: Method | None = None if share == "best" else share
+        self.notes = [_OWN_LIBRARIES]
+        self._conditions = _conditions(settings)
+        if not self._conditions.at_rest:
+            injected = _injected(self._conditions)
+            self.settings |= injected
+            self.notes.append("injected: " + ", ".join(f"{name}={value:g}" for name, value in injected.items()))
+            self.start_allowance_s = self._longer(start_allowance_s)
+        if oversubscribed:
+            self.notes.append(
+                f"oversubscribed: {capacity} environments of {settings.memory} MB are more than this machine can carry"
+            )
+        described = None if preload is None else registry.describe(preload)
+        self._own = None if described is None else described.code
+        # "module:job" of a user's own: the handler finds it beside itself
+        self._preload = preload if self._own is None or described is None else described.implementation
+        self._s3_credentials = s3_credentials or _DUMMY
+        self._emulator: RunningEmulator | None = None
+        self._embedded: EmbeddedS3 | None = None
+        self._ending: asyncio.Task[None] | None = None  # of the transport, when S3 has died
+        self._named_store: ObjectStore | None = None  # at an endpoint that outlives us: to be cleared
+
+    async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
+        bucket = f"lbench-{secrets.token_hex(6)}"
+        if self._chosen.s3_endpoint is None:
+            self._embedded = EmbeddedS3(bucket, self._s3_died)
+            store = self._open_store(self._embedded.open(), bucket)
+        else:
+            store = self._open_store(self._chosen.s3_endpoint, bucket)
+            try:
+                await store.create_bucket()
+            except ObjectStoreError as error:
+                store.close()
+                raise BackendError(f"--s3-endpoint cannot be used: {error}{_remedy(error)}") from None
+            self._named_store = store
+        function = await asyncio.to_thread(self._describe_function)
+        self.package_digest = function.code_sha256
+        self._emulator = await launch(
+            [function],
+            # A duplicate runs beside the one that it repeats.
+            concurrency=self.capacity * (2 if self._conditions.duplicate_rate else 1),
+            region=self.region,
+            config=EmulatorConfig(
+                conditions=self._conditions, cpu_share=self._cpu_share, front_timeout_s=self._front_timeout_s
+            ),
+        )
+        if self._chosen.transport == "event":
+            await store.keys("letters")  # the embedded S3 starts now, not inside the first run
+        front = f"{self._emulator.endpoint}/_lbench/http-api"
+        self._front = Resolved(front, self.region), self._front_timeout_s
+        cpu_method, memory_method = await self._emulator.methods()
+        self._seen.cpu_share_method = cpu_method
+        self.notes.insert(0, f"CPU share by {cpu_method}, memory limit by {memory_method}")
+        return Resolved(self._emulator.endpoint, self.region), lambda: _DUMMY, store
+
+    def _describe_function(self) -> FunctionSpec:
+        """What runs: this Python with its libraries, or the package that was named."""
+        function = FunctionSpec(
+            name=self._function,
+            code="",
+            handler=HANDLER,
+            memory_mb=self._chosen.memory,
+            timeout_s=FUNCTION_TIMEOUT_S,
+            environment=self._environment(),
+        )
+        if self._package is None:
+            folder, digest = code_folder(None if self._own is None else files_of(self._own))
+            return msgspec.structs.replace(function, code=str(folder), code_sha256=digest)
+        package = open_package(self._package)
+        self.notes = [package.note if note == _OWN_LIBRARIES else note for note in self.notes]
+        return msgspec.structs.replace(
+            function,
+            code=str(package.path),
+            code_sha256=package.digest,
+            runtime=f"python{package.manifest.python}",
+            python=package.python,
+            libraries=package.libraries,
+        )
+
+    def _longer(self, start_allowance_s: float) -> float:
+        """What an environment's start may take with what is done to it."""
+        told = self._conditions
+        slower = told.slow_factor if told.slow_rate else 1.0
+        return start_allowance_s * slower + (told.latency_ms + told.jitter_ms + told.cold_delay_ms) / 1000
+
+    def _open_store(self, endpoint: str, bucket: str) -> ObjectStore:
+        return ObjectStore(self._s3_credentials, region=self.region, endpoint=endpoint, bucket=bucket, prefix="run")
+
+    def _environment(self) -> dict[str, str]:
+        names = {
+            "AWS_ACCESS_KEY_ID": self._s3_credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": self._s3_credentials.secret_key,
+        }
+        if self._s3_credentials.token is not None:
+            names["AWS_SESSION_TOKEN"] = self._s3_credentials.token
+        if self._preload is not None:
+            names["LBENCH_PRELOAD"] = self._preload
+        return names
+
+    def _s3_died(self) -> None:
+        """End all that is under way, now: each call would find out by itself, trying again and again for 15 s."""
+        if self._store is not None:
+            self._store.close()
+        if self._transport is not None:
+            self._ending = asyncio.get_running_loop().create_task(self._transport.close())
+
+    async def clear(self, place: Place) -> None:
+        """As for Lambda; with a server that has died everything is gone already."""
+        if self._embedded is None or not self._embedded.dead:
+            await super().clear(place)
+
+    def _broken(self) -> str | None:
+        if self._embedded is not None and self._embedded.dead:
+            return "the embedded S3 server has ended in the middle of the run (engine.log may tell why): run it again"
+        if self._emulator is None or self._emulator.child.returncode is None:
+            return None
+        reason = self._emulator.last_error() or f"exit code {self._emulator.child.returncode}"
+        return f"the emulator has ended in the middle of the run ({reason}): run it again"
+
+    async def _stop(self) -> None:
+        emulator, self._emulator = self._emulator, None
+        embedded, self._embedded = self._embedded, None
+        store, self._named_store = self._named_store, None
+        try:
+            if self._ending is not None:
+                await asyncio.gather(self._ending, return_exceptions=True)
+            if emulator is not None:
+                await emulator.stop()
+            if store is not None:
+                await _clear(store)
+        finally:
+            if embedded is not None:
+                await embedded.close()
+
+
+def _remedy(error: ObjectStoreError) -> str:
+    """AWS's chain is not asked here, so a server that wants to know who calls must be told otherwise."""
+    if not any(f"failed: {status} " in str(error) for status in (400, 401, 403)):
+        return ""
+    return f"; name real ones with {_S3_ACCESS} and {_S3_SECRET}"
+
+
+def _conditions(settings: LambdaSettings) -> Conditions:
+    if not isinstance(settings, EmulatedSettings):
+        return Conditions()
+    return Conditions(
+        latency_ms=settings.latency_ms,
+        jitter_ms=settings.jitter_ms,
+        cold_delay_ms=settings.cold_delay_ms,
+        fail_rate=settings.fail_rate,
+        throttle_rate=settings.throttle_rate,
+        slow_rate=settings.slow_rate,
+        slow_factor=settings.slow_factor,
+        lost_rate=settings.lost_rate,
+        duplicate_rate=settings.duplicate_rate,
+        seed=settings.condition_seed,
+    )
+
+
+def _injected(conditions: Conditions) -> dict[str, float]:
+    """What is not at rest, by the names of its settings."""
+    names = ("latency_ms", "jitter_ms", "cold_delay_ms", "fail_rate", "throttle_rate", "lost_rate", "duplicate_rate")
+    told = {name: value for name in names if (value := getattr(conditions, name))}
+    if conditions.slow_rate:
+        told |= {"slow_rate": conditions.slow_rate, "slow_factor": conditions.slow_factor}
+    return told | {"condition_seed": conditions.seed}
+
+
+async def _clear(store: ObjectStore) -> None:
+    """Leave nothing at an S3 that is the user's; what cannot be deleted is said, not raised: the run is over."""
+    try:
+        await store.clear()
+        await store.delete_bucket()
+    except ObjectStoreError as error:
+        import logging
+
+        logging.getLogger(__name__).warning("something may be left in S3: %s", error)

@@ -1,0 +1,109 @@
+"""Before anything is measured: what is deployed on AWS, and whether this run can use it; each problem with its remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lbench._version import __version__
+from lbench.config.aws import aws_client, aws_session
+from lbench.config.deployment import Deployment, lbench_command, outputs_of, read_outputs, stack_name
+from lbench.engine.backends.function.configuration import check_permission
+from lbench.engine.backends.lambda_.account import Chosen, choose_concurrency, read_quota
+from lbench.engine.backends.placement import architecture_of, region_of
+from lbench.engine.backends.settings import AwsSettings
+from lbench.errors import InputError
+from lbench.workloads import registry
+
+__all__ = ["Survey", "find_deployment", "survey"]
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """What a run will use."""
+
+    deployment: Deployment
+    function: str
+    chosen: Chosen
+
+
+async def find_deployment(session: Any, stack: str, region: str) -> Deployment:
+    """The stack's outputs.
+
+    Raises:
+        InputError: there is no such stack, it is being changed, or it is not this version's.
+        AwsError: AWS cannot be asked.
+    """
+    from botocore.exceptions import ClientError
+
+    async with aws_client(session, "cloudformation", region=region) as client:
+        try:
+            found = (await client.describe_stacks(StackName=stack))["Stacks"]
+        except ClientError as error:
+            if "does not exist" not in str(error.response.get("Error", {}).get("Message", "")):
+                raise
+            found = []
+    if not found or found[0]["StackStatus"] == "DELETE_COMPLETE":
+        raise InputError(
+            f"nothing is deployed as {stack} in {region}: run {lbench_command('deploy', stack, region)}, "
+            "or name another with --region or stack="
+        )
+    status = found[0]["StackStatus"]
+    outputs = outputs_of(found[0])
+    if status.endswith("_IN_PROGRESS"):
+        raise InputError(
+            f"the stack {stack} in {region} is being changed ({status}): wait until `lbench status` is quiet"
+        )
+    if "Format" not in outputs or status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
+        raise InputError(
+            f"the stack {stack} in {region} is not whole ({status}): run {lbench_command('deploy', stack, region)}"
+        )
+    return read_outputs(stack, region, outputs)
+
+
+async def survey(
+    settings: AwsSettings, *, workload: str, timeout_s: float, tasks: int | None, sharers: int = 1
+) -> Survey:
+    """Find what the run needs, and refuse what cannot work.
+
+    Args:
+        settings: as the user gave them.
+        workload: its libraries must be in the package.
+        timeout_s: a task's deadline; the function's own must not be shorter.
+        tasks: the most that the job can have under way at once, where known.
+        sharers: backends that run at once on the region's quota, this one among them.
+
+    Raises:
+        InputError: something is missing; the message says what to run.
+    """
+    region = region_of(settings)
+    session = aws_session(region)
+    stack = stack_name(settings.stack, architecture_of(settings))
+    deployment = await find_deployment(session, stack, region)
+    function = deployment.function(settings.memory)
+    where = f"the stack {stack} in {region}"
+    if deployment.lbench_version != __version__:
+        raise InputError(
+            f"{where} was deployed by lbench {deployment.lbench_version}, and this is {__version__}: "
+            f"run {lbench_command('deploy', stack, region)}"
+        )
+    described = registry.describe(workload)
+    if described.packed not in deployment.workloads:
+        there = ", ".join(deployment.workloads) or "none"
+        other = any(name.partition("@")[0] == described.name for name in deployment.workloads)
+        what = f"another version of {described.name}" if other else there
+        # By its short name: what runs is a copy in the cache, whose path is nobody's business.
+        again = lbench_command("deploy", stack, region, f"--workload {described.name}")
+        raise InputError(f"the package in {where} was made for {what}: run {again}")
+    if timeout_s > deployment.timeout_s:
+        raise InputError(
+            f"--timeout {timeout_s:g}: the functions of {stack} end after {deployment.timeout_s} s: ask for at most that"
+        )
+    if settings.transport == "http-api" and deployment.http_api is None:
+        again = lbench_command("deploy", stack, region, "--http-api")
+        raise InputError(f"{where} has no HTTP API: run {again}, or use --transport direct")
+    if settings.transport != "http-api":  # its front invokes with a permission of its own
+        async with aws_client(session, "lambda", region=region) as client:
+            await check_permission(client, function)
+    quota = await read_quota(session, region, function)
+    return Survey(deployment, function, choose_concurrency(quota, settings.concurrency, tasks, region, sharers))

@@ -1,0 +1,1 @@
+"""Tasks in warm worker processes on this machine."""

@@ -1,0 +1,230 @@
+"""The local backends: warm worker processes on this machine, one environment each (`threads`: several).
+
+    sequential  1 process  x 1 thread
+    threads     1 process  x N threads
+    processes   N processes x 1 thread
+
+The engine never computes a task. A running Python function can be stopped in no other way than with its
+process, so a cancel and a deadline replace the worker; on `threads` the calls beside it are lost too
+(`SIBLING_LOST`).
+
+Where a person waits for the next picture (`engine.exploring`), replacing is too slow: 0.1 s with numpy, 1 to 2 s with
+scikit-learn. A `gentle` backend asks a worker to stop first (`worker.STOP`), which takes until its next bytecode, and
+replaces one that does not, deep in C code, in the time that another would take to start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from types import TracebackType
+from typing import Literal, Self
+
+from lbench.engine.backends.base import SIBLING_LOST, Call, EnvironmentInfo, Failure, Outcome, Published
+from lbench.engine.backends.local import frames
+from lbench.engine.backends.local.pool import Pool
+from lbench.engine.backends.local.worker import STOP
+from lbench.engine.backends.local.worker_process import START_LIMIT_S, Answer, Lane, WorkerProcess, told_exit
+from lbench.engine.backends.settings import LocalSettings, SequentialSettings
+from lbench.workloads.encoding import decode
+from lbench.workloads.objects import Place
+
+__all__ = ["DEADLINE_EXCEEDED", "WORKER_DIED", "LocalBackend", "open_local"]
+
+DEADLINE_EXCEEDED = "DeadlineExceeded"  # Failure.type: the task took longer than it may
+WORKER_DIED = "WorkerDied"  # Failure.type: the process ended under the call
+
+_GRACE_S = 0.1  # at least, for a worker to stop
+_AGAIN_S = 0.003
+_BLAS_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+class LocalBackend:
+    """Runs calls in warm worker processes; `lbench.engine.backends.base.Backend` says what is promised.
+
+    `preload` names the workload whose task functions are imported before `__aenter__` returns. `cold` is None
+    in the outcomes: no first call waits for a start. What a worker's start took is in its `EnvironmentInfo`;
+    the data are mapped before any call too, which is told (`fetch_ms`) with the worker's first call after it.
+    """
+
+    origin: Literal["measured", "emulated", "simulated"] = "measured"
+    transport: str | None = None
+    package_digest: str | None = None
+    start_allowance_s: float = START_LIMIT_S  # for a call that waits while a worker is being replaced
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        processes: int = 1,
+        threads: int = 1,
+        blas_threads: int = 1,
+        preload: str | None = None,
+        usable_cores: int | None = None,
+    ) -> None:
+        self.name = name
+        self.capacity = processes * threads
+        self.settings: dict[str, str | int | float | bool | None] = {
+            "concurrency": self.capacity,
+            "blas_threads": blas_threads,
+        }
+        busy = self.capacity * blas_threads
+        self.oversubscribed = usable_cores is not None and busy > usable_cores
+        self.notes: list[str] = []
+        self.gentle = False  # a cancel stops the task and keeps the worker, if it can; on `threads` all its tasks
+        self.own_s3: dict[str, int] = {}  # there is no S3 here
+        if self.oversubscribed:
+            self.notes.append(f"oversubscribed: {busy} busy threads on {usable_cores} usable cores")
+        env = dict(os.environ) | dict.fromkeys(_BLAS_VARIABLES, str(blas_threads))
+        letter = "t" if threads > 1 or name == "threads" else "w"
+        self._pool = Pool(name, letter, processes, threads, env, preload)
+
+    async def __aenter__(self) -> Self:
+        """Start the workers and wait until each has imported what it needs.
+
+        Raises:
+            BackendError: a worker cannot be started.
+        """
+        await self._pool.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the workers and whatever their tasks have started; calls still running fail."""
+        await self._pool.close()
+
+    async def publish(self, data: Published | None) -> None:
+        """Have every worker, and each that replaces one, map the data; returns when all are ready for calls.
+
+        Called before each run it also waits for workers that are being replaced.
+
+        Raises:
+            BackendError: the file cannot be mapped, or calls are still running.
+        """
+        await self._pool.set_data(data)
+
+    async def invoke(self, call: Call) -> Outcome:
+        """Run one call in the environment that has been idle longest, or the next to be free.
+
+        `call.placed` is called when the request goes out, not while it waits for a worker to be replaced.
+        From then on `call.deadline_s` counts; at the deadline the worker is replaced.
+
+        Raises:
+            BackendError: workers can no longer be started.
+        """
+        lane = self._pool.take_now() or await self._pool.take()
+        worker = lane.worker
+        future = lane.send(frames.CALL, call.task)
+        overdue = asyncio.get_running_loop().call_later(call.deadline_s, self._overdue, lane, future)
+        try:
+            call.placed(lane.id)
+            reply, arrived = await future
+        except TimeoutError:
+            message = f"no result within the deadline of {call.deadline_s:g} s"
+            failure = Failure("timeout", DEADLINE_EXCEEDED, message, retriable=True)
+            return Outcome(failure=failure, environment=lane.id, request_bytes=len(call.task))
+        except EOFError:
+            failure = _lost(worker, lane, await worker.child.wait())
+            return Outcome(failure=failure, environment=lane.id, request_bytes=len(call.task))
+        except asyncio.CancelledError:
+            if self.gentle and lane.reply is future:
+                await self._stop(lane)
+            raise
+        finally:
+            overdue.cancel()
+            if lane.reply is future:  # cancelled while the task runs
+                self._pool.replace(worker)
+        fetch_ms, worker.fetch_ms = worker.fetch_ms, None
+        failed = reply.kind == frames.FAILURE
+        return Outcome(
+            result=None if failed else reply.body,
+            failure=_raised(reply.body) if failed else None,
+            environment=lane.id,
+            started_s=reply.started_s,
+            finished_s=reply.finished_s,
+            returned_s=arrived,
+            fetch_ms=fetch_ms,
+            compute_ms=(reply.finished_s - reply.started_s) * 1000,
+            request_bytes=len(call.task),
+            response_bytes=len(reply.body),
+        )
+
+    async def _stop(self, lane: Lane) -> None:
+        """Have the lane's task stop; it is free again when its worker answers, which nobody reads."""
+        worker = lane.worker
+        lane.reply = stopped = asyncio.get_running_loop().create_future()
+        stopped.add_done_callback(lambda future: future.cancelled() or future.exception())
+        grace_s = max(_GRACE_S, (lane.info.init_ms or 0.0) / 1000)
+        wait_s = _AGAIN_S
+        try:
+            # Again and again: a signal that finds the call still on its way, not begun, stops nothing.
+            while not stopped.done() and grace_s > 0 and worker.child.returncode is None:
+                os.kill(worker.child.pid, STOP)
+                await asyncio.wait({stopped}, timeout=min(wait_s, grace_s))
+                grace_s, wait_s = grace_s - wait_s, 2 * wait_s
+        finally:
+            if lane.reply is stopped:
+                self._pool.replace(worker)
+
+    def environments(self) -> list[EnvironmentInfo]:
+        """All environments so far; one that replaced another has the number of its generation in its name."""
+        return list(self._pool.environments)
+
+    def temporary(self, run: str) -> Place | None:
+        """A folder will do."""
+        return None
+
+    async def clear(self, place: Place) -> None:
+        """There is nothing but that folder."""
+
+    def _overdue(self, lane: Lane, future: asyncio.Future[Answer]) -> None:
+        if lane.reply is future and not future.done():
+            future.set_exception(TimeoutError())
+            self._pool.replace(lane.worker)
+
+
+def _raised(body: bytes | memoryview) -> Failure:
+    kind, message, tail = decode(body)
+    return Failure("error", kind, message, retriable=False, log_tail=tail)
+
+
+def _lost(worker: WorkerProcess, lane: Lane, code: int) -> Failure:
+    if worker.replaced:
+        message = f"{lane.id} was ended with its process, in which another call was cancelled"
+        return Failure("error", SIBLING_LOST, message, retriable=True)
+    hint = " (the system does that when memory runs out)" if code == -signal.SIGKILL else ""
+    message = f"the worker process of {lane.id} {told_exit(code)}{hint} while it ran the task"
+    return Failure("error", WORKER_DIED, message, retriable=True, log_tail=worker.tail() or None)
+
+
+def open_local(
+    name: str,
+    settings: LocalSettings | SequentialSettings,
+    usable_cores: int,
+    *,
+    preload: str | None = None,
+) -> LocalBackend:
+    """The backend of that name (`sequential`, `threads` or `processes`), not yet entered.
+
+    `preload` is the name of the workload that it will run.
+    """
+    concurrency = None if isinstance(settings, SequentialSettings) else settings.concurrency
+    count = 1 if name == "sequential" else concurrency or usable_cores
+    processes, threads = (1, count) if name == "threads" else (count, 1)
+    return LocalBackend(
+        name,
+        processes=processes,
+        threads=threads,
+        blas_threads=settings.blas_threads,
+        preload=preload,
+        usable_cores=usable_cores,
+    )

@@ -1,0 +1,228 @@
+"""A pool of worker processes kept at its size: whoever asks gets the next idle environment.
+
+A worker that dies, or is ended because its call was cancelled, is replaced at once by a new generation. What its tasks
+have started ends with it, also what left its process group: the pool's guardian looks for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Mapping
+
+from lbench.engine.backends.base import EnvironmentInfo, Published
+from lbench.engine.backends.local.worker_process import Lane, WorkerProcess, told_exit
+from lbench.engine.processes.guardian_client import Guard
+from lbench.errors import BackendError
+
+__all__ = ["Pool"]
+
+_STARTS = 3  # a worker that fails so often in a row to start will not
+
+
+class Pool:
+    """`processes` workers of `threads` lanes each, named by `letter` and number (w0, w1; replaced: w0.1)."""
+
+    def __init__(
+        self,
+        name: str,
+        letter: str,
+        processes: int,
+        threads: int,
+        env: Mapping[str, str],
+        preload: str | None,
+    ) -> None:
+        self.environments: list[EnvironmentInfo] = []  # ended ones too
+        self._name = name
+        self._letter = letter
+        self._threads = threads
+        self._env = env
+        self._preload = preload
+        self._data: Published | None = None
+        self._slots: list[WorkerProcess | None] = [None] * processes
+        self._generations = [0] * processes
+        self._failed_starts = [0] * processes
+        self._living: dict[WorkerProcess, int] = {}  # their processes have not ended yet; their numbers
+        self._numbers = itertools.count()
+        self._guard: Guard | None = None
+        self._idle: deque[Lane] = deque()
+        self._waiting: deque[asyncio.Future[Lane]] = deque()
+        self._changed = asyncio.Event()
+        self._broken: BackendError | None = BackendError(f"the backend {name} is not open")
+
+    # -- for the backend
+
+    async def open(self) -> None:
+        """Start all workers and wait until they are ready.
+
+        Raises:
+            BackendError: one cannot be started; nothing is left running.
+        """
+        self._broken = None
+        try:
+            self._guard = Guard("workers")
+        except OSError as error:
+            raise BackendError(f"no process can be started for {self._name}: {error.strerror}") from None
+        try:
+            for slot in range(len(self._slots)):
+                self._start(slot)
+            await self.all_ready()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """End all workers and wait until they have ended; calls in them fail, nobody gets a lane any more."""
+        self._break(f"the backend {self._name} was closed")
+        self._idle.clear()
+        for worker in self._living:
+            worker.child.kill()
+        while self._living:
+            self._changed.clear()
+            await self._changed.wait()
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            await guard.close()
+
+    async def all_ready(self) -> None:
+        """Wait until every worker is ready (one may be in the middle of being replaced).
+
+        Raises:
+            BackendError: that will not happen.
+        """
+        while True:
+            if self._broken is not None:
+                raise self._broken
+            if all(worker is not None and worker.ready for worker in self._slots):
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def set_data(self, data: Published | None) -> None:
+        """Have every worker, and each that replaces one, map the data; returns when all have.
+
+        Raises:
+            BackendError: it cannot be mapped, or a call is running.
+        """
+        await self.all_ready()
+        if data == self._data:
+            return
+        if len(self._idle) != len(self._slots) * self._threads:
+            raise BackendError("data cannot be published while calls are running: wait for them or cancel them")
+        self._data = data
+        self._idle.clear()
+        for worker in self._slots:
+            assert worker is not None
+            self._set_up(worker)
+        await self.all_ready()
+
+    def take_now(self) -> Lane | None:
+        """The lane that has been idle longest, if there is one and nobody waits for it."""
+        return self._idle.popleft() if self._idle and not self._waiting else None
+
+    async def take(self) -> Lane:
+        """The next lane to be free. It is given back by itself when its call is answered.
+
+        Raises:
+            BackendError: there will be none.
+        """
+        while True:
+            if self._broken is not None:
+                raise self._broken
+            waiting: asyncio.Future[Lane] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            try:
+                lane = await waiting
+            except asyncio.CancelledError:
+                if waiting.done() and not waiting.cancelled() and waiting.exception() is None:
+                    self._free(waiting.result())  # it came in the very turn in which it was no longer wanted
+                raise
+            if not lane.worker.ended:
+                return lane
+
+    def replace(self, worker: WorkerProcess) -> None:
+        """End a process in mid-call, at once, and start the next."""
+        if worker.ended:
+            return
+        worker.replaced = True
+        worker.child.kill()
+        worker.detach()
+        self._renew(worker)
+
+    # -- lanes come free
+
+    def _free(self, lane: Lane) -> None:
+        if not lane.worker.ready:  # being set up (`_is_ready` follows), or ended
+            return
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(lane)
+                return
+        self._idle.append(lane)
+
+    # -- workers come and go
+
+    def _start(self, slot: int) -> None:
+        generation = self._generations[slot]
+        self._generations[slot] += 1
+        suffix = f".{generation}" if generation else ""
+        names = [f"{self._letter}{slot * self._threads + i}{suffix}" for i in range(self._threads)]
+        guard, number = self._guard, next(self._numbers)
+        assert guard is not None
+        try:
+            worker = WorkerProcess(
+                names, {**self._env, **guard.variables(number)}, on_reply=self._free, on_end=self._ended
+            )
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            self._break(f"a worker process of {self._name} cannot be started ({why}): lower its concurrency")
+            return
+        self._slots[slot] = worker
+        self._living[worker] = number
+        guard.watch(worker.child.pid)
+        self.environments.extend(lane.info for lane in worker.lanes)
+        self._set_up(worker)
+
+    def _set_up(self, worker: WorkerProcess) -> None:
+        worker.set_up(self._preload, str(self._data.path) if self._data is not None else None, self._is_ready)
+
+    def _is_ready(self, worker: WorkerProcess, why_not: str | None) -> None:
+        if why_not is not None:
+            self._break(f"a worker of {self._name} cannot be set up: {why_not}")
+            return
+        self._failed_starts[self._slots.index(worker)] = 0
+        for lane in worker.lanes:
+            self._free(lane)
+        self._changed.set()
+
+    def _ended(self, worker: WorkerProcess) -> None:
+        number = self._living.pop(worker)
+        if self._guard is not None:
+            self._guard.let_go(worker.child.pid, number)
+        if worker in self._slots and not worker.was_ready:
+            self._failed_starts[self._slots.index(worker)] += 1
+        self._renew(worker)
+        self._changed.set()
+
+    def _renew(self, worker: WorkerProcess) -> None:
+        if self._broken is not None or worker not in self._slots:
+            return
+        self._idle = deque(lane for lane in self._idle if lane.worker is not worker)
+        slot = self._slots.index(worker)
+        if self._failed_starts[slot] < _STARTS:
+            self._start(slot)
+            return
+        lines = [line.strip() for line in worker.tail().splitlines() if line.strip()]
+        why = lines[-1] if lines else f"it {told_exit(worker.child.returncode)}"
+        self._break(f"a worker of {self._name} failed {_STARTS} times to start: {why}")
+
+    def _break(self, why: str) -> None:
+        if self._broken is None:
+            self._broken = BackendError(why)
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_exception(self._broken)
+        self._changed.set()

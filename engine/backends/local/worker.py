@@ -1,0 +1,162 @@
+"""The worker process of the local backends: `python -m lbench.engine.backends.local.worker FD ...`.
+
+Each socket is an environment: it waits for a call, runs it, answers, and waits again; with several sockets,
+each has a thread. Little is imported: what a task needs comes with its workload's `tasks` module, while the
+worker is set up.
+
+SIGUSR1 stops the tasks that run now: `TaskStopped` is raised in them, and the worker stays. It is sent only while a
+reply is waited for, so it cannot meet a later task: a signal sent before a request is handled before its task begins.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import io
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lbench.engine.backends.local import frames
+from lbench.engine.processes.lifeline import die_with_parent, take_group_along
+from lbench.workloads.encoding import decode, encode
+from lbench.workloads.functions import find
+from lbench.workloads.functions import preload as load_tasks
+
+__all__ = ["STOP", "TaskStopped", "main"]
+
+STOP = signal.SIGUSR1
+_TAIL_CHARACTERS = 4000
+_MESSAGE_CHARACTERS = 500
+
+
+class TaskStopped(BaseException):
+    """Raised in a task that nobody waits for any more; no `except Exception` of the task's own catches it."""
+
+
+class _Worker:
+    """What the environments of this process share: the functions found so far and the data set."""
+
+    def __init__(self) -> None:
+        self._running: set[int] = set()  # threads (`threading.get_ident`) that are inside a task now
+        self._found: dict[str, tuple[Callable[..., Any], bool]] = {}
+        self._finding = threading.Lock()
+        self._data: Any = None
+
+    def serve(self, sock: socket.socket) -> None:
+        """Answer requests until the engine closes its end (then the whole process ends)."""
+        try:
+            while True:
+                kind, body = frames.receive_request(sock)
+                head, answer = self._run(body) if kind == frames.CALL else self._set_up(body)
+                del body  # nothing of a task is kept while waiting for the next one
+                frames.send_blocking(sock, head, answer)
+                del answer
+        except (EOFError, OSError):
+            os._exit(0)
+
+    def _find(self, name: str) -> tuple[Callable[..., Any], bool]:
+        # The lock: a thread must not call into a module that another thread is still importing.
+        with self._finding:
+            found = self._found[name] = find(name)
+        return found
+
+    def _run(self, body: memoryview) -> tuple[bytes, bytes]:
+        started = time.monotonic()
+        finished = None
+        thread = threading.get_ident()
+        try:
+            name, arguments = decode(body)
+            function, wants_data = self._found.get(name) or self._find(name)
+            if wants_data:
+                arguments["data"] = self._data
+            started = time.monotonic()
+            self._running.add(thread)
+            value = function(**arguments)
+            self._running.discard(thread)
+            finished = time.monotonic()
+            answer = encode(value)
+        except BaseException as error:  # the border of the task's code: whatever it raises is its result, sys.exit too
+            self._running.discard(thread)
+            finished = finished or time.monotonic()
+            answer = encode(_told(error))
+            return frames.REPLY.pack(frames.FAILURE, len(answer), started, finished), answer
+        return frames.REPLY.pack(frames.RESULT, len(answer), started, finished), answer
+
+    def stop_tasks(self, *_: object) -> None:
+        """Raise `TaskStopped` in every task that runs, once (the handler of `STOP`, in the main thread)."""
+        running, here = list(self._running), threading.get_ident()
+        self._running.clear()
+        if others := [thread for thread in running if thread != here]:
+            import ctypes
+
+            for thread in others:  # raised at its next bytecode, which is still inside `_run`'s `try`
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TaskStopped))
+        if here in running:
+            raise TaskStopped
+
+    def _set_up(self, body: memoryview) -> tuple[bytes, bytes]:
+        preload, path = decode(body)
+        started = time.monotonic()
+        try:
+            if preload is not None:
+                load_tasks(preload)
+            mapping = time.monotonic()
+            self._data = None
+            if path is not None:
+                from lbench.workloads.dataset import open_dataset
+
+                self._data = open_dataset(Path(path))
+        except BaseException as error:  # the workload's own module is being imported: it may raise anything
+            kind, answer = frames.FAILURE, encode(_told(error))
+        else:
+            kind, answer = (
+                frames.RESULT,
+                encode((time.monotonic() - mapping) * 1000 if path is not None else None),
+            )
+        gc.freeze()  # what is imported stays: collections needn't look through it again
+        return frames.REPLY.pack(kind, len(answer), started, time.monotonic()), answer
+
+
+def _told(error: BaseException) -> list[str]:
+    """Type, one-line message, and the traceback from the task's first frame on."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # the task's own __str__, which may raise anything
+        message = "(its message cannot be read)"
+    trace = error.__traceback__.tb_next if error.__traceback__ else None  # without this module's frame
+    from lbench.workloads.own.tracebacks import trimmed
+
+    lines = traceback.format_exception(type(error), error, trace)
+    tail = trimmed("".join(lines))[-_TAIL_CHARACTERS:]
+    texts = [type(error).__name__, message[:_MESSAGE_CHARACTERS] or type(error).__name__, tail]
+    return [text.encode("utf-8", "replace").decode() for text in texts]  # lone surrogates don't travel
+
+
+def main(descriptors: Sequence[str]) -> None:
+    """Serve the inherited sockets until the engine closes them or goes away."""
+    die_with_parent()
+    take_group_along()  # what its tasks have started
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    sys.stdin = io.StringIO()  # the real one is the lifeline: a task that reads must find nothing
+    sockets = []
+    for descriptor in map(int, descriptors):
+        os.set_inheritable(descriptor, False)  # not for what a task may start
+        sockets.append(socket.socket(fileno=descriptor))
+    worker = _Worker()
+    signal.signal(STOP, worker.stop_tasks)
+    for number, sock in enumerate(sockets[1:], 1):
+        threading.Thread(target=worker.serve, args=(sock,), name=f"t{number}", daemon=True).start()
+    worker.serve(sockets[0])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

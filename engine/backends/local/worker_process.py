@@ -1,0 +1,238 @@
+"""The engine's side of one worker process: its environments (*lanes*), and how it starts and ends.
+
+All of it runs on the loop and never waits: replies come by `add_reader`, an end by the child's callback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from lbench.engine.backends.base import EnvironmentInfo
+from lbench.engine.backends.local import frames
+from lbench.engine.processes import child as children
+from lbench.workloads.encoding import decode, encode
+
+__all__ = ["START_LIMIT_S", "Answer", "Lane", "WorkerProcess", "told_exit"]
+
+Answer = tuple[frames.Reply, float]  # a reply, and when it had arrived whole, on the loop's clock
+
+_TAIL_BYTES = 4096
+START_LIMIT_S = 120.0  # importing scikit-learn from a cold disk takes seconds; longer than this, it hangs
+
+
+class Lane:
+    """One environment: a socket that carries one request at a time, and the reply that is waited for."""
+
+    __slots__ = ("_loop", "_out", "_reader", "id", "info", "reply", "sock", "worker")
+
+    def __init__(self, worker: WorkerProcess, name: str, sock: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader = frames.ReplyReader()
+        self._out: memoryview | None = None
+        self.worker = worker
+        self.id = name
+        self.info = EnvironmentInfo(id=name, created_s=self._loop.time())
+        self.sock = sock
+        self.reply: asyncio.Future[Answer] | None = None
+        sock.setblocking(False)
+        self._loop.add_reader(sock.fileno(), self._readable)
+
+    def send(self, kind: int, body: bytes) -> asyncio.Future[Answer]:
+        """Send a request; the future gets the reply, or `EOFError` when the process ends without one."""
+        assert self.reply is None, "an environment runs one call at a time"
+        reply = self.reply = self._loop.create_future()
+        frame = frames.REQUEST.pack(kind, len(body))
+        try:
+            if len(body) < frames.PIECE_BYTES:
+                frame += body
+            else:  # not copied to be joined; the head fits by itself: the socket is empty
+                self.sock.send(frame)
+                frame = body
+            sent = self.sock.send(frame)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # the process is ending: its exit callback tells
+            return reply
+        if sent < len(frame):
+            self._out = memoryview(frame)[sent:]
+            self._loop.add_writer(self.sock.fileno(), self._writable)
+        return reply
+
+    def _writable(self) -> None:
+        assert self._out is not None
+        try:
+            self._out = self._out[self.sock.send(self._out) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._out = None
+        if not self._out:
+            self._out = None
+            self._loop.remove_writer(self.sock.fileno())
+
+    def _readable(self) -> None:
+        try:
+            reply = self._reader.read(self.sock)
+        except BlockingIOError:
+            return
+        except (EOFError, OSError):
+            self._loop.remove_reader(self.sock.fileno())
+            self.worker.child.kill()  # where it is ending anyway this changes nothing, not even its exit code
+            return
+        if reply is None:
+            return
+        arrived = self._loop.time()
+        waiting, self.reply = self.reply, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result((reply, arrived))
+        self.worker.on_reply(self)
+
+    def close(self) -> None:
+        """Take what has arrived already, then fail what is still waited for."""
+        while self.reply is not None and not self.reply.done():
+            try:
+                reply = self._reader.read(self.sock)
+            except (BlockingIOError, EOFError, OSError):
+                self.reply.set_exception(EOFError())
+                break
+            if reply is not None:
+                self.reply.set_result((reply, self._loop.time()))
+        self.reply = None
+        self._loop.remove_reader(self.sock.fileno())
+        self._loop.remove_writer(self.sock.fileno())
+        self._out = None
+        self.sock.close()
+        self.info.ended_s = self._loop.time()
+
+
+class WorkerProcess:
+    """A worker process with a lane for each name.
+
+    Raises:
+        OSError: the process cannot be started.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        on_reply: Callable[[Lane], None],
+        on_end: Callable[[WorkerProcess], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_end = on_end
+        self._set_up: asyncio.Future[Answer] | None = None
+        self._tail = bytearray()
+        self._started_s = self._loop.time()
+        self._limit: asyncio.TimerHandle | None = None
+        self._on_ready: Callable[[WorkerProcess, str | None], None] | None = None
+        self.on_reply = on_reply
+        self.ready = False
+        self.was_ready = False
+        self.ended = False
+        self.replaced = False  # a call of it was cancelled: it was ended on purpose
+        self.fetch_ms: float | None = None  # told with the first call after the data were mapped
+        with contextlib.ExitStack() as ours_if_it_fails, contextlib.ExitStack() as theirs_always:
+            ours, theirs = [], []
+            for _ in names:
+                pair = socket.socketpair()
+                ours.append(ours_if_it_fails.enter_context(pair[0]))
+                theirs.append(theirs_always.enter_context(pair[1]).fileno())  # the worker has its own copy
+            self.child = children.start(
+                [sys.executable, "-P", "-m", "lbench.engine.backends.local.worker", *map(str, theirs)],
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=theirs,
+            )
+            ours_if_it_fails.pop_all()
+        self.lanes = [Lane(self, name, sock) for name, sock in zip(names, ours, strict=True)]
+        assert self.child.stdout is not None
+        self._output = self.child.stdout
+        os.set_blocking(self._output.fileno(), False)
+        self._loop.add_reader(self._output.fileno(), self._printed)
+        self.child.on_exit(self._exited)
+
+    def set_up(self, preload: str | None, data: str | None, done: Callable[[WorkerProcess, str | None], None]) -> None:
+        """Have it import the workload and map the data; `done(self, why not)` follows, if it lives."""
+        self.ready = False
+        self._on_ready = done
+        self._limit = self._loop.call_later(START_LIMIT_S, self._hangs)
+        self._set_up = self.lanes[0].send(frames.SETUP, encode([preload, data]))
+        self._set_up.add_done_callback(self._is_set_up)
+
+    def _is_set_up(self, future: asyncio.Future[Answer]) -> None:
+        self._stop_limit()
+        if future.cancelled() or future.exception() is not None or self._on_ready is None:
+            return  # it has ended: `on_end` tells
+        reply, arrived = future.result()
+        if reply.kind == frames.FAILURE:
+            name, message, _ = decode(reply.body)
+            self._on_ready(self, f"{name}: {message}")
+            return
+        if not self.was_ready:
+            for lane in self.lanes:
+                lane.info.init_ms = (arrived - self._started_s) * 1000
+        self.fetch_ms = decode(reply.body)
+        self.ready = self.was_ready = True
+        self._on_ready(self, None)
+
+    def _hangs(self) -> None:
+        self._tail += f"\nit was not ready after {START_LIMIT_S:g} s\n".encode()
+        self.child.kill()
+
+    def _stop_limit(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def tail(self) -> str:
+        """The last of what it printed, at most 4 KB."""
+        return bytes(self._tail).decode("utf-8", "replace")
+
+    def _printed(self) -> None:
+        data = self._output.read(65536)
+        if not data:  # b"": closed at the other end; None: nothing there (yet)
+            if data == b"":
+                self._loop.remove_reader(self._output.fileno())
+            return
+        self._tail += data
+        del self._tail[:-_TAIL_BYTES]
+
+    def _exited(self, code: int) -> None:
+        if not self._output.closed:
+            self._printed()
+            self._loop.remove_reader(self._output.fileno())
+            self._output.close()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.child.pid, signal.SIGKILL)  # what its tasks had started
+        self.detach()
+        self._on_end(self)
+
+    def detach(self) -> None:
+        """Close the lanes: replies that had come are kept, the others are failed."""
+        if not self.ended:
+            self.ended = True
+            self.ready = False
+            self._stop_limit()
+            for lane in self.lanes:
+                lane.close()
+
+
+def told_exit(code: int | None) -> str:
+    """An exit code in words."""
+    if code is None:
+        return "is ending"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"was ended by signal {-code}"
+    return f"ended with exit code {code}"

@@ -1,0 +1,167 @@
+"""What a run costs, as far as the journal has told it."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from lbench.engine.cost import charges as cost
+from lbench.engine.cost.format import usd_short, usd_text
+from lbench.engine.cost.rent import rent_usd
+from lbench.engine.model import Cost, CostTexts
+from lbench.engine.session.columns import BILLED_SOURCES, STATUSES
+from lbench.engine.session.view import RunView
+
+__all__ = ["run_bill", "run_cost_of"]
+
+_RAN = [STATUSES.index(name) for name in ("ok", "error", "timeout", "superseded")]
+_CANCELLED, _SUPERSEDED = STATUSES.index("cancelled"), STATUSES.index("superseded")
+_ESTIMATED = BILLED_SOURCES.index("estimated")
+
+
+def _elapsed_ms(run: RunView, mask: Any, now_s: float | None) -> Any:
+    """What is counted of the masked rows: since dispatch, to their return or until now, at most what can be billed."""
+    assert run.started is not None
+    columns = run.columns
+    ends = columns["returned_s"][mask]
+    if now_s is not None:
+        ends = np.where(np.isnan(ends), now_s, ends)
+    elapsed = ends - columns["dispatched_s"][mask]
+    elapsed = np.ceil(np.maximum(elapsed[~np.isnan(elapsed)], 0) * 1000)
+    return np.minimum(elapsed, cost.worst_ms(run.started.pricing.deadline_s)).astype(np.int64)
+
+
+def _last_s(run: RunView) -> float:
+    """The last moment that the journal tells of a run."""
+    columns = run.columns
+    moments = np.concatenate([columns["dispatched_s"], columns["returned_s"]])
+    moments = moments[~np.isnan(moments)]
+    return max(float(moments.max()) if len(moments) else 0.0, run.samples[-1].t_s if run.samples else 0.0)
+
+
+def _ran(run: RunView) -> Any:
+    """Which rows are billed: what has ended, but for what certainly never ran."""
+    ran = np.isin(run.columns["status"], _RAN)
+    ran[run.columns.unrun] = False
+    return ran
+
+
+def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
+    """The bill of a run so far: what has returned, with what was abandoned and (given `now_s`) runs, estimated.
+
+    `now_s` is seconds since the run's start; a run whose engine is gone is counted to the last that was heard of it. A local
+    run has only its machine's rent.
+    """
+    assert run.started is not None
+    pricing = run.started.pricing
+    if pricing.rates is None:
+        seconds = run.makespan_s if run.makespan_s is not None else now_s
+        rent = None
+        if pricing.rent_usd_per_hour is not None and seconds is not None:
+            rent = rent_usd(Decimal(pricing.rent_usd_per_hour), seconds)
+        return cost.RunCost(cost.CostItems(machine_rent=rent))
+    assert pricing.memory_mb is not None
+    if run.status == "interrupted" and now_s is None:
+        now_s = _last_s(run)
+    columns = run.columns
+    status, billed = columns["status"], columns["billed_ms"]
+    ran = _ran(run)
+    ran = ran | (status == _CANCELLED)  # an audit may have told what that was billed
+    known = ran & (billed >= 0)
+    open_ended = ran & (billed < 0)
+    if now_s is not None:
+        open_ended = open_ended | (status < 0)
+    received = columns["response_bytes"]
+    estimated = _elapsed_ms(run, open_ended, now_s)
+    calls = int(known.sum()) + len(estimated)
+    return cost.run_cost(
+        pricing.rates,
+        int(billed[known].sum(dtype=np.int64)) + int(estimated.sum()),
+        memory_mb=pricing.memory_mb,
+        ephemeral_mb=pricing.ephemeral_mb,
+        requests=calls,
+        s3_requests={"put": run.s3_put, "get": run.s3_get},
+        s3_byte_s=run.s3_bytes * _length_s(run, now_s),
+        transfer_bytes=int(received[received > 0].sum(dtype=np.int64)),
+        log_bytes=cost.log_bytes(
+            calls, int((ran & (columns["cold"] == 1)).sum()), _written(columns.log_tails), marked=pricing.marked
+        ),
+    )
+
+
+def _length_s(run: RunView, now_s: float | None) -> int:
+    """The run's whole seconds so far, rounded up: as if what it has put into S3 had lain there from its start."""
+    told = run.makespan_s if run.makespan_s is not None else now_s
+    if told is None:
+        returned = run.columns["returned_s"]
+        told = float(np.nanmax(returned)) if not np.isnan(returned).all() else 0.0
+    return math.ceil(told)
+
+
+def _written(log_tails: dict[int, str]) -> int:
+    """What functions are known to have written to the log, in bytes: only of failed ones anything is known."""
+    return sum(len(text.encode()) for text in log_tails.values())
+
+
+def run_cost_of(run: RunView) -> Cost | None:
+    """A run's cost as the session document tells it."""
+    if run.started is None:
+        return None
+    bill = run_bill(run)
+    pricing = run.started.pricing
+    known = pricing.rates
+    estimated = [] if known is None else _estimated(run)
+    return Cost(
+        usd=None if bill.usd is None else usd_text(bill.usd),
+        bound_usd=pricing.bound_usd,
+        items=CostTexts(**bill.items.texts()),
+        region=known.region if known else None,
+        architecture=known.architecture if known else None,
+        price_date=known.price_date if known else None,
+        price_source=known.price_source if known else None,
+        unpriced=list(bill.left_out),
+        machine_rent_basis=pricing.rent_basis,
+        estimated=estimated,
+    )
+
+
+def _estimated(run: RunView) -> list[str]:
+    """Which amounts of a bill are estimates, of what, and how much more it can be."""
+    columns = run.columns
+    status, billed, source = columns["status"], columns["billed_ms"], columns["billed_source"]
+    told = []
+    abandoned = ((status == _CANCELLED) | (status == _SUPERSEDED)) & (billed < 0)
+    if count := int(abandoned.sum()):
+        told.append(
+            f"duration: {count} abandoned invocation{'s' * (count > 1)} counted up to then; on AWS each runs on "
+            f"to its end, at most to its deadline{_more(run, abandoned)}"
+        )
+    if run.status == "interrupted" and (count := int((status < 0).sum())):
+        told.append(
+            f"duration: {count} invocation{'s' * (count > 1)} under way when the engine ended, counted to the last that "
+            f"was recorded; on AWS each runs on to its end, at most to its deadline{_more(run, status < 0)}"
+        )
+    ran = _ran(run) & (status != _SUPERSEDED)
+    if count := int((ran & ((billed < 0) | (source == _ESTIMATED))).sum()):
+        more = _more(run, ran & (billed < 0))
+        told.append(
+            f"duration: {count} invocation{'s' * (count > 1)} without AWS's report, by this machine's clock{more}"
+        )
+    if len(columns):
+        told.append("logs: by the length of AWS's own lines; what tasks print is not counted")
+    return told
+
+
+def _more(run: RunView, mask: Any) -> str:
+    """How much more than is counted these invocations can have cost."""
+    assert run.started is not None
+    pricing = run.started.pricing
+    assert pricing.rates is not None and pricing.memory_mb is not None
+    counted = _elapsed_ms(run, mask, _last_s(run) if run.status == "interrupted" else None)
+    more_ms = len(counted) * cost.worst_ms(pricing.deadline_s) - int(counted.sum())
+    usd = cost.invocation_usd(pricing.rates, more_ms, pricing.memory_mb, pricing.ephemeral_mb)
+    more = cost.total_usd((usd.duration, usd.storage))
+    return f"; at most {usd_short(more, up=True)} more" if more else ""

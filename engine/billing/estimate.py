@@ -1,0 +1,203 @@
+"""What a plan is expected to cost, beside what it can cost at most (`engine.quote`).
+
+An expectation comes from runs that were recorded on this machine, of the same workload with the same parameters: best from
+AWS itself, else from the time that the tasks took emulated or on local workers here. Where there is none it is unknown.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from lbench.config.limits import limits as lambda_limits
+from lbench.engine.backends import catalog
+from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.billing.pricing import bound_of, is_marked, rates_of
+from lbench.engine.billing.quote import Basis, Expectation, Quote
+from lbench.engine.cost import charges as cost
+from lbench.engine.journal.events import RunPlanned, decode_event
+from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.machine.code_digest import code_digest
+from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params
+from lbench.engine.session.columns import STATUSES
+from lbench.engine.session.index import session_folders
+from lbench.engine.session.view import RunView, load_folder
+from lbench.errors import InputError, SessionFileError
+from lbench.workloads import registry
+from lbench.workloads.model import Description, Limits
+from lbench.workloads.parameters import settable
+
+__all__ = ["quotes"]
+
+_SESSIONS = 60  # the newest of so many are looked through
+_HEAD_BYTES = 1 << 18  # the plan of a session is in the beginning of its journal
+_JOURNAL_BYTES = 16 << 20  # a larger one is not read for this
+_COLD_MS = 1500  # a cold start with scikit-learn; what local workers cannot tell
+_OK = STATUSES.index("ok")
+_RANKS: dict[Basis, int] = {"measured": 0, "emulated": 1, "estimated": 2}
+
+
+def quotes(plan: Plan, limits: Limits) -> list[Quote]:
+    """One for each backend that AWS would charge for. Reads recorded sessions: not for a loop that has other work.
+
+    Raises:
+        InputError: a parameter or a region that cannot be used.
+    """
+    found = []
+    past: list[tuple[Basis, RunView, str]] | None = None
+    for choice in plan.backends:
+        bound = bound_of(choice, plan, limits)
+        if bound is None:
+            continue
+        past = _past(plan, limits.tasks if limits.sure else None) if past is None else past
+        found.append(
+            Quote(
+                label=choice.label,
+                spends=choice.name == "lambda",
+                runs=plan.repeats + plan.warmup,
+                bound_usd=bound.usd,
+                left_out=bound.left_out,
+                expected=_expected(choice, plan, past),
+            )
+        )
+    return found
+
+
+# -- what was recorded
+
+
+def _past(plan: Plan, tasks: int | None) -> list[tuple[Basis, RunView, str]]:
+    """The newest run of the same work of each basis, with its session's name; the best basis first."""
+    try:
+        folders = session_folders()
+    except InputError:
+        return []
+    described = registry.describe(plan.workload)
+    params = settable(resolve_params(plan))
+    found: dict[Basis, tuple[Basis, RunView, str]] = {}
+    for folder in folders[:_SESSIONS]:
+        if "measured" in found:
+            break
+        if not _may_have(folder / JOURNAL_NAME, described.name, params):
+            continue
+        try:
+            view = load_folder(folder)
+        except (SessionFileError, OSError):
+            continue
+        for run in view.started_runs:
+            basis = _basis(run)
+            if basis not in found and _same(run, plan, described, params, tasks) and run.status == "ok":
+                found[basis] = basis, run, folder.name
+    return sorted(found.values(), key=lambda one: _RANKS[one[0]])
+
+
+def _may_have(journal: Path, workload: str, params: dict[str, object]) -> bool:
+    """Whether the beginning of a journal plans the same work."""
+    try:
+        if journal.stat().st_size > _JOURNAL_BYTES:
+            return False
+        with journal.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    for line in head.splitlines():
+        if line.startswith(b'{"event":"planned"'):
+            try:
+                event = decode_event(line)
+            except msgspec.MsgspecError:
+                continue
+            if isinstance(event, RunPlanned) and event.workload == workload and event.params == params:
+                return True
+    return False
+
+
+def _same(run: RunView, plan: Plan, described: Description, params: dict[str, object], tasks: int | None) -> bool:
+    planned, started = run.planned, run.started
+    assert started is not None
+    if planned.workload != described.name or planned.params != params:
+        return False
+    if described.code is not None and started.code_digest != code_digest(described.code):
+        return False  # another job of that name, or the same before it was changed
+    if plan.tasks is not None and run.stages and run.stages[0].tasks != plan.tasks:
+        return False
+    if None not in (planned.tasks, tasks) and planned.tasks != tasks:
+        return False  # a probe's tasks, for one, are work of their own each
+    source = "" if started.data is None else started.data.source
+    return plan.data is None or Path(plan.data).name in source
+
+
+def _basis(run: RunView) -> Basis:
+    if run.planned.backend == "lambda":
+        return "measured"
+    return "emulated" if run.planned.backend == "emulated" else "estimated"
+
+
+# -- what follows from it
+
+
+def _expected(choice: BackendChoice, plan: Plan, past: list[tuple[Basis, RunView, str]]) -> Expectation | None:
+    settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+    assert isinstance(settings, LambdaSettings)
+    for basis, run, session in past:
+        columns = run.columns
+        if basis == "estimated":
+            told = _local_ms(run, settings)
+        else:
+            told = _billed_ms(run, settings)
+        if told is None:
+            continue
+        total_ms, cold = told
+        calls = len(columns)
+        received = columns["response_bytes"]
+        bill = cost.run_cost(
+            rates_of(settings),
+            total_ms,
+            memory_mb=settings.memory,
+            requests=calls,
+            s3_requests={"put": run.s3_put, "get": run.s3_get},
+            transfer_bytes=int(received[received > 0].sum(dtype=np.int64)),
+            log_bytes=cost.log_bytes(calls, cold, marked=is_marked(settings, plan)),
+        )
+        assert bill.usd is not None
+        return Expectation(bill.usd, basis, f"{_TEXTS[basis].format(label=run.planned.label)} (session {session})")
+    return None
+
+
+_TEXTS: dict[Basis, str] = {
+    "measured": "as measured on AWS",
+    "emulated": "from the time emulated on this machine",
+    "estimated": "estimated from {label} on this machine, with a cold start of "
+    f"{_COLD_MS / 1000:g} s for each environment",
+}
+
+
+def _share(memory_mb: int) -> float:
+    """Of one vCPU, which is all that a task of one thread can use."""
+    return min(1.0, memory_mb / lambda_limits().memory_mb_per_vcpu)
+
+
+def _billed_ms(run: RunView, settings: LambdaSettings) -> tuple[int, int] | None:
+    """What was billed, at the share of CPU that is asked for now; and how many were cold."""
+    assert run.started is not None
+    columns = run.columns
+    billed = columns["billed_ms"]
+    memory = run.started.pricing.memory_mb
+    if memory is None or not (billed >= 0).any():
+        return None
+    total_ms = int(billed[billed >= 0].sum(dtype=np.int64)) * len(columns) / int((billed >= 0).sum())
+    return round(total_ms * _share(memory) / _share(settings.memory)), int((columns["cold"] == 1).sum())
+
+
+def _local_ms(run: RunView, settings: LambdaSettings) -> tuple[int, int] | None:
+    """What the tasks computed here, as if a vCPU were as fast as a core of this machine; each environment starts cold."""
+    columns = run.columns
+    computed = columns["compute_ms"][columns["status"] == _OK]
+    computed = computed[computed == computed]
+    if not len(computed):
+        return None
+    largest = max(stage.tasks for stage in run.stages)
+    cold = min(largest, settings.concurrency or lambda_limits().concurrency)
+    whole = float(np.ceil(computed).sum(dtype=np.float64)) / _share(settings.memory)
+    return round(whole) + cold * _COLD_MS, cold

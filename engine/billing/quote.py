@@ -1,0 +1,74 @@
+"""A quote: what a backend of a plan is expected to cost beside what it can be at most; and when to ask a person first."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from lbench.engine.cost import charges as cost
+from lbench.engine.cost.format import usd_short
+
+__all__ = ["Basis", "Expectation", "Quote", "question"]
+
+Basis = Literal["measured", "emulated", "estimated"]  # on AWS; emulated here; from local workers
+
+
+class Expectation(msgspec.Struct, frozen=True):
+    """What one run will cost, if it goes as those before."""
+
+    usd: Decimal
+    basis: Basis
+    text: str  # where it comes from, for a person
+
+
+class Quote(msgspec.Struct, frozen=True):
+    """What a backend of a plan will cost; money is spent by `lambda` only."""
+
+    label: str
+    spends: bool
+    runs: int
+    bound_usd: Decimal | None  # of one run; None: no bound
+    left_out: tuple[str, ...]
+    expected: Expectation | None
+
+    @property
+    def bound_all_usd(self) -> Decimal | None:
+        """At most, of all its runs."""
+        return None if self.bound_usd is None else self.bound_usd * self.runs
+
+    @property
+    def expected_all_usd(self) -> Decimal | None:
+        """Expected, of all its runs."""
+        return None if self.expected is None else self.expected.usd * self.runs
+
+
+def question(told: list[Quote], ask_above_usd: float, max_usd: float | None) -> str | None:
+    """Why a person should be asked before this is started; None: there is no need.
+
+    What is expected counts; where that is unknown, the most that it can cost.
+    """
+    spending = [quote for quote in told if quote.spends]
+    threshold = Decimal(str(ask_above_usd))
+    limit = None if max_usd is None else Decimal(str(max_usd))
+    if not spending or (limit is not None and limit <= threshold):
+        return None
+    most = _all([quote.bound_all_usd for quote in spending])
+    expected = _all([quote.expected_all_usd for quote in spending])
+    if limit is not None:
+        most = limit if most is None else min(most, limit)
+    count = expected if expected is not None else most
+    if count is not None and count <= threshold:
+        return None
+    labels = ", ".join(quote.label for quote in spending)
+    at_most = "with no bound" if most is None else f"at most {usd_short(most, up=True)}"
+    above = f"more than ask_above_usd = {usd_short(threshold)}"
+    if expected is None:
+        return f"what {labels} will cost is not known before the job has run once, be it here: {at_most}, {above}"
+    return f"{labels} will cost {usd_short(expected)} as expected, {at_most}: {above}"
+
+
+def _all(amounts: list[Decimal | None]) -> Decimal | None:
+    known = [usd for usd in amounts if usd is not None]
+    return cost.total_usd(known) if len(known) == len(amounts) else None

@@ -1,0 +1,1 @@
+"""What AWS charges: exact decimal arithmetic over list prices."""

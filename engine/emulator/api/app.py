@@ -1,0 +1,221 @@
+"""The emulator: Lambda's API on one port, the functions behind it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from lbench.engine.emulator.api.api_gateway import FRONT_PATH, PAYLOAD_LIMIT, Front
+from lbench.engine.emulator.api.async_queue import EventQueue
+from lbench.engine.emulator.api.destinations import Destinations
+from lbench.engine.emulator.api.event_invoke_config import EventConfigs
+from lbench.engine.emulator.api.functions import Function
+from lbench.engine.emulator.api.functions_api import Control
+from lbench.engine.emulator.api.invoke import Invoker
+from lbench.engine.emulator.api.signatures import Verifier
+from lbench.engine.emulator.core import arn as naming
+from lbench.engine.emulator.core.context import Shared
+from lbench.engine.emulator.core.errors import Refusal
+from lbench.engine.emulator.core.faults import Weather
+from lbench.engine.emulator.core.invocation import REQUEST_LIMIT, reply_json
+from lbench.engine.emulator.core.spec import Conditions, EmulatorConfig
+from lbench.engine.emulator.core.throttles import Limits
+from lbench.engine.emulator.http.server import Exchange, Server
+from lbench.engine.emulator.resources.confinement import Confinement
+from lbench.engine.emulator.resources.scratch import Scratch
+from lbench.engine.processes.guardian_client import Guard
+
+__all__ = ["Emulator"]
+
+_FUNCTIONS = "/2015-03-31/functions"
+_INVOCATIONS = "/invocations"
+_UPLOAD_LIMIT = 70_167_211  # bytes: AWS names this number for a request with a zip in it
+
+Body = bytes | bytearray
+# Each gets (name, query, body) and returns what is answered; None: nothing, with 204
+Operation = Callable[[str, str, Body], dict[str, Any] | None]
+
+
+def _limit_of(exchange: Exchange) -> int:
+    if exchange.path.startswith(FRONT_PATH.encode()):
+        return PAYLOAD_LIMIT
+    return REQUEST_LIMIT if b"/invocations" in exchange.path else _UPLOAD_LIMIT
+
+
+class Emulator:
+    """`async with Emulator(config, port)`: it serves at `endpoint` until it is left; then nothing of it remains.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    def __init__(self, config: EmulatorConfig, port: int = 0) -> None:
+        self._config = config
+        self._wanted_port = port
+        self._scratch: Scratch | None = None
+        self._functions: dict[str, Function] = {}
+        self._server = Server(self._answer, body_limit=REQUEST_LIMIT, limit_of=_limit_of)
+        self._verifier = self._front_verifier = None
+        if config.check_signatures:
+            self._verifier = Verifier(config.access_key, config.secret_key, config.region)
+            self._front_verifier = Verifier(config.access_key, config.secret_key, config.region, "execute-api")
+        self._guard: Guard | None = None
+        self._shared: Shared | None = None
+        self.endpoint = ""
+
+    async def __aenter__(self) -> Self:
+        config = self._config
+        port = self._server.bind(self._wanted_port)
+        self._guard = Guard()  # first: it is told of everything before that is made
+        self._scratch = Scratch(self._guard.folder)
+        self._scratch.__enter__()
+        self._shared = Shared(
+            config,
+            Limits(config.concurrency, config.requests_per_s, config.control_requests_per_s),
+            self._scratch,
+            Confinement.choose(self._guard, method=config.cpu_share),
+        )
+        self._set_conditions(config.conditions)
+        self._destinations = Destinations(config)
+        self._events = EventQueue(config, self._functions, self._destinations)
+        self._control = Control(self._shared, self._functions, self._events)
+        self._invoker = Invoker(self._shared, self._functions, self._events)
+        self._front = Front(self._invoker, config.front_timeout_s)
+        self._operations = self._routes()
+        try:
+            for spec in config.functions:
+                self._control.add(spec)
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        await self._server.serve()
+        self.endpoint = f"http://127.0.0.1:{port}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        assert self._shared is not None and self._guard is not None and self._scratch is not None
+        try:
+            self._events.close()
+            for function in [*self._functions.values(), *self._control.leaving]:
+                await function.stop()
+            await self._events.closed()
+            self._destinations.close()
+            self._shared.confinement.close()
+            await self._guard.close()
+        finally:
+            self._scratch.__exit__(kind, problem, trace)
+            self._server.abort()
+
+    def _set_conditions(self, conditions: Conditions) -> None:
+        assert self._shared is not None
+        self._shared.weather = None if conditions.at_rest else Weather(conditions)
+
+    # -- routes
+    def _routes(self) -> list[tuple[str, re.Pattern[str], int, Operation]]:
+        """Method, path, status, operation."""
+        control = self._control
+        configs = EventConfigs(self._config.region, self._functions, self._events, self._destinations)
+        one = f"{_FUNCTIONS}/([^/]+)"
+        concurrency = "/functions/([^/]+)/concurrency"
+        events = "/2019-09-25/functions/([^/]+)/event-invoke-config"
+        told: list[tuple[str, str, int, Operation]] = [
+            ("GET", f"{_FUNCTIONS}/?()", 200, lambda name, query, body: control.list_functions(query)),
+            ("POST", f"{_FUNCTIONS}/?()", 201, lambda name, query, body: control.create(body)),
+            ("GET", one, 200, lambda name, query, body: control.get(name, query)),
+            ("DELETE", one, 204, lambda name, query, body: control.delete(name, query)),
+            ("GET", f"{one}/configuration", 200, lambda name, query, body: control.get_configuration(name, query)),
+            ("PUT", f"{one}/configuration", 200, lambda name, query, body: control.update_configuration(name, body)),
+            ("PUT", f"{one}/code", 200, lambda name, query, body: control.update_code(name, body)),
+            ("GET", f"{one}/versions", 200, lambda name, query, body: control.list_versions(name, query)),
+            ("POST", f"{one}/versions", 201, lambda name, query, body: control.publish(name, body)),
+            ("PUT", f"/2017-10-31{concurrency}", 200, lambda name, query, body: control.put_concurrency(name, body)),
+            ("DELETE", f"/2017-10-31{concurrency}", 204, lambda name, query, body: control.delete_concurrency(name)),
+            ("GET", f"/2019-09-30{concurrency}", 200, lambda name, query, body: control.get_concurrency(name)),
+            ("GET", "/2016-08-19/account-settings/?()", 200, lambda name, query, body: control.account()),
+            ("PUT", events, 200, configs.put),
+            ("POST", events, 200, configs.update),
+            ("GET", events, 200, lambda name, query, body: configs.get(name, query)),
+            ("DELETE", events, 204, lambda name, query, body: configs.delete(name, query)),
+        ]
+        return [(method, re.compile(path), status, operation) for method, path, status, operation in told]
+
+    def _answer(self, exchange: Exchange) -> None:
+        request_id = naming.new_id()
+        path, _, query = exchange.path.decode("latin-1").partition("?")
+        try:
+            if path.startswith(FRONT_PATH):
+                self._in_front(exchange, request_id, path, query)
+                return
+            if self._verifier is not None and not exchange.too_large and not path.startswith("/_lbench/"):
+                self._verifier.check(
+                    exchange.method.decode(), exchange.path.decode("latin-1"), exchange.headers, exchange.body
+                )
+            if path.endswith(_INVOCATIONS) and path.startswith(_FUNCTIONS) and exchange.method == b"POST":
+                name = path[len(_FUNCTIONS) + 1 : -len(_INVOCATIONS)]
+                self._invoker.invoke(exchange, request_id, name, query)
+            elif path.startswith("/_lbench/"):
+                self._own(exchange, request_id, path)
+            else:
+                self._operate(exchange, request_id, path, query)
+        except Refusal as refusal:
+            refusal.reply(exchange, request_id)
+
+    def _in_front(self, exchange: Exchange, request_id: str, path: str, query: str) -> None:
+        if self._front_verifier is not None and not exchange.too_large:
+            try:
+                self._front_verifier.check(
+                    exchange.method.decode(), exchange.path.decode("latin-1"), exchange.headers, exchange.body
+                )
+            except Refusal:
+                reply_json(exchange, request_id, {"message": "Forbidden"}, 403)
+                return
+        self._front.answer(exchange, request_id, path, query)
+
+    def _operate(self, exchange: Exchange, request_id: str, path: str, query: str) -> None:
+        assert self._shared is not None
+        self._shared.limits.control()
+        method = exchange.method.decode()
+        for wanted, pattern, status, operation in self._operations:
+            found = pattern.fullmatch(path) if wanted == method else None
+            if found is not None:
+                if exchange.too_large:
+                    text = f"Request must be smaller than {_UPLOAD_LIMIT} bytes"
+                    raise Refusal("RequestTooLargeException", text)
+                answer = operation(found[1], query, exchange.body)
+                if answer is None:
+                    exchange.reply(status, b"", f"x-amzn-RequestId: {request_id}\r\n")
+                else:
+                    reply_json(exchange, request_id, answer, status)
+                return
+        text = f"{method} {path} is not emulated: see docs/emulator.md"
+        raise Refusal("UnknownOperationException", text)
+
+    # -- what AWS has not
+    def _own(self, exchange: Exchange, request_id: str, path: str) -> None:
+        assert self._shared is not None
+        confinement = self._shared.confinement
+        if exchange.method == b"GET" and path == "/_lbench/environments":
+            functions = [*self._functions.values(), *self._control.leaving]
+            there = [environment.describe() for f in functions for environment in f.environments.values()]
+            gone = [told for function in functions for told in function.ended]
+            reply_json(exchange, request_id, {"environments": gone + there})
+        elif exchange.method == b"GET" and path == "/_lbench/methods":
+            told = {"cpu_share_method": confinement.cpu.method, "memory_method": confinement.memory.method}
+            reply_json(exchange, request_id, told)
+        elif exchange.method == b"GET" and path == "/_lbench/events":
+            reply_json(exchange, request_id, {"waiting": self._events.waiting, **self._events.counts})
+        elif exchange.method == b"PUT" and path == "/_lbench/conditions":
+            try:
+                self._set_conditions(msgspec.json.decode(exchange.body, type=Conditions))
+            except msgspec.MsgspecError as problem:
+                raise Refusal("InvalidParameterValueException", str(problem)) from None
+            reply_json(exchange, request_id, {})
+        else:
+            raise Refusal("UnknownOperationException", f"{path} is not there: see docs/emulator.md")

@@ -1,0 +1,202 @@
+"""The functions, their versions, and which environment an invocation goes to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from lbench.engine.emulator.core.context import Shared
+from lbench.engine.emulator.core.errors import Refusal
+from lbench.engine.emulator.core.invocation import Invocation
+from lbench.engine.emulator.core.spec import FunctionSpec
+from lbench.engine.emulator.core.throttles import Bucket, throttle
+from lbench.engine.emulator.environment.environment import Environment
+
+__all__ = ["LATEST", "Function", "Pool"]
+
+LATEST = "$LATEST"
+
+
+class Pool:
+    """One version's environments; the idle ones with the most recently used last.
+
+    Nothing ever waits for an environment, as on Lambda: an invocation gets an idle one, or a new one, or 429.
+    """
+
+    def __init__(self, function: Function, spec: FunctionSpec) -> None:
+        self.spec = spec
+        self.idle: list[Environment] = []
+        self._function = function
+        self._shared = function.shared
+        self._loop = asyncio.get_running_loop()
+        self._expiring: asyncio.TimerHandle | None = None
+        self._retired = False
+
+    def dispatch(self, invocation: Invocation) -> None:
+        """Give it to an idle environment, or start one."""
+        if self.idle:
+            self.idle.pop().assign(invocation)
+            return
+        weather = self._shared.weather
+        if weather is not None and weather.conditions.cold_delay_ms:
+            self._loop.call_later(weather.conditions.cold_delay_ms / 1000, self._start, invocation)
+        else:
+            self._start(invocation)
+
+    def _start(self, invocation: Invocation) -> None:
+        function, scratch = self._function, self._shared.scratch
+        if function.stopping:
+            return
+        if not Path(self.spec.code).is_dir():
+            function.finished(invocation)
+            text = f"Lambda was not able to unzip the file: its folder {self.spec.code} has gone"
+            invocation.refuse(Refusal("InvalidZipFileException", text))
+            return
+        folder = scratch.folder(f"{self.spec.name}-{next(self._shared.numbers)}-{invocation.request_id}")
+        try:
+            environment = Environment(
+                self.spec,
+                self._shared,
+                folder,
+                released=self.idle.append,
+                ended=self._gone,
+                finished=function.finished,
+            )
+        except OSError as problem:
+            function.finished(invocation)
+            scratch.wipe(folder)
+            text = f"an environment cannot be started here: {problem.strerror}"
+            invocation.refuse(Refusal("ServiceException", text))
+            return
+        environment.retired = self._retired
+        function.environments[environment.id] = environment
+        environment.assign(invocation)
+        if self._expiring is None:
+            self._expiring = self._loop.call_later(self._shared.config.idle_s, self._expire)
+
+    def _expire(self) -> None:
+        """End those that have had nothing to do for too long."""
+        self._expiring = None
+        idle_s, now_s = self._shared.config.idle_s, self._loop.time()
+        for environment in [one for one in self.idle if one.idle_since_s + idle_s <= now_s + 0.001]:
+            self.idle.remove(environment)
+            environment.stop()
+        mine = [one for one in self._function.environments.values() if one.spec is self.spec]
+        if mine and not self._function.stopping:
+            oldest_s = min((one.idle_since_s for one in self.idle), default=now_s)
+            self._expiring = self._loop.call_at(oldest_s + idle_s, self._expire)
+
+    def _gone(self, environment: Environment, unseen: Invocation | None) -> None:
+        if environment in self.idle:
+            self.idle.remove(environment)
+        self._function.gone(environment)
+        if unseen is not None and not self._function.stopping:
+            self.dispatch(unseen)
+
+    def retire(self) -> None:
+        """The version is no more: end what is idle now, and the others after what they do."""
+        self._retired = True
+        if self._expiring is not None:
+            self._expiring.cancel()
+        for environment in [one for one in self._function.environments.values() if one.spec is self.spec]:
+            if environment in self.idle:
+                self.idle.remove(environment)
+            environment.retire()
+
+
+class Function:
+    """One function: its versions (`$LATEST` and the published ones), and the limits that they have together."""
+
+    def __init__(self, spec: FunctionSpec, shared: Shared) -> None:
+        self.name = spec.name
+        self.shared = shared
+        self.reserved: int | None = None
+        self.environments: dict[str, Environment] = {}
+        self.ended: deque[dict[str, Any]] = deque(maxlen=1000)  # the last ones that have gone, as they were
+        self.stopping = False
+        self.pools: dict[str, Pool] = {LATEST: Pool(self, spec)}
+        self.last_version = 0
+        self._in_flight = 0
+        self._rate: Bucket | None = None  # of requests, where concurrency is reserved
+        self._ramp = Bucket(shared.config.ramp_per_10_s / 10, shared.config.ramp_per_10_s)
+        self._wiping: set[asyncio.Future[None]] = set()
+        self.reserve(spec.concurrency)
+
+    @property
+    def spec(self) -> FunctionSpec:
+        """Of `$LATEST`."""
+        return self.pools[LATEST].spec
+
+    def reserve(self, count: int | None) -> None:
+        """Set the reserved concurrency; None: share with the others."""
+        self.reserved = count
+        self._rate = None if not count else Bucket(10 * count, 10 * count)
+        self.shared.limits.reserve(self.name, count)
+
+    def replace(self, spec: FunctionSpec) -> None:
+        """`$LATEST` has changed: its environments run the old code and end after what they do."""
+        self.pools[LATEST].retire()
+        self.pools[LATEST] = Pool(self, spec)
+
+    def publish(self, spec: FunctionSpec) -> None:
+        """Add a version, which is `spec.version`."""
+        self.last_version = int(spec.version)
+        self.pools[spec.version] = Pool(self, spec)
+
+    def invoke(self, pool: Pool, invocation: Invocation) -> None:
+        """Run it, or refuse it."""
+        reserved, limits = self.reserved, self.shared.limits
+        if reserved is not None:
+            if self._in_flight >= reserved:
+                invocation.refuse(throttle("ReservedFunctionConcurrentInvocationLimitExceeded"))
+                return
+            if self._rate is not None and not self._rate.take():
+                invocation.refuse(throttle("ReservedFunctionInvocationRateLimitExceeded"))
+                return
+        elif limits.unreserved_left <= 0:
+            invocation.refuse(throttle("ConcurrentInvocationLimitExceeded"))
+            return
+        if not pool.idle and not self._ramp.take():
+            # AWS names no reason for one that grows too fast; this is that of concurrency.
+            invocation.refuse(throttle("ConcurrentInvocationLimitExceeded"))
+            return
+        if reserved is None:
+            invocation.shared = True
+            limits.unreserved_left -= 1
+        self._in_flight += 1
+        pool.dispatch(invocation)
+
+    def finished(self, invocation: Invocation) -> None:
+        """It no longer counts."""
+        self._in_flight -= 1
+        if invocation.shared:
+            self.shared.limits.unreserved_left += 1
+
+    def gone(self, environment: Environment) -> None:
+        """An environment has ended: forget it, wipe what it had."""
+        self.environments.pop(environment.id, None)
+        self.ended.append(environment.describe())
+        if self.stopping:
+            return  # the whole folder goes at once
+        wiping = asyncio.get_running_loop().run_in_executor(None, self.shared.scratch.wipe, environment.folder)
+        self._wiping.add(wiping)
+        wiping.add_done_callback(self._wiping.discard)
+
+    def remove(self) -> None:
+        """It has been deleted: its environments end after what they do."""
+        for pool in self.pools.values():
+            pool.retire()
+        self.shared.limits.reserve(self.name, None)
+
+    async def stop(self) -> None:
+        """End all environments and wait until they have gone."""
+        self.stopping = True
+        environments = list(self.environments.values())
+        for environment in environments:
+            environment.stop()
+        for environment in environments:
+            await asyncio.shield(environment.process.ended)
+        if self._wiping:
+            await asyncio.wait(self._wiping)

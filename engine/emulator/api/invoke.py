@@ -1,0 +1,211 @@
+"""The Invoke operation: what a request must be, and the three ways to run it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import urllib.parse
+from collections.abc import Mapping
+
+import msgspec
+
+from lbench.engine.emulator.api.async_queue import EventQueue
+from lbench.engine.emulator.api.functions import LATEST, Function, Pool
+from lbench.engine.emulator.core import arn as naming
+from lbench.engine.emulator.core.context import Shared
+from lbench.engine.emulator.core.errors import ERRORS, Refusal
+from lbench.engine.emulator.core.faults import Fate
+from lbench.engine.emulator.core.invocation import EVENT_LIMIT, REQUEST_LIMIT, Invocation, Log
+from lbench.engine.emulator.core.throttles import throttle
+from lbench.engine.emulator.http.server import Exchange
+
+__all__ = ["Invoker", "find"]
+
+_CONTEXT_LIMIT = 3583  # bytes of base64
+_NO_JSON = (b"text/", b"image/", b"audio/", b"video/", b"multipart/", b"application/xml", b"application/zip")
+_KINDS = (b"RequestResponse", b"Event", b"DryRun")
+
+
+def find(functions: Mapping[str, Function], region: str, text: str, query: str) -> tuple[Function, Pool]:
+    """The function and the version that a request names; `text` as it stands in the path, `query` as sent.
+
+    Raises:
+        Refusal: there is none of that name, or not that version.
+    """
+    name, qualifier = naming.parse(urllib.parse.unquote(text) if "%" in text else text)
+    if query:
+        asked = dict(urllib.parse.parse_qsl(query)).get("Qualifier", qualifier)
+        if qualifier and asked != qualifier:
+            raise Refusal(
+                "InvalidParameterValueException",
+                "The derived qualifier from the function name does not match the specified qualifier.",
+            )
+        qualifier = asked
+    function = functions.get(name)
+    pool = None if function is None else function.pools.get(qualifier or LATEST)
+    if function is None or pool is None:
+        raise Refusal("ResourceNotFoundException", f"Function not found: {naming.arn(region, name, qualifier)}")
+    return function, pool
+
+
+class _Disturbed(Invocation):
+    """One whose answer takes its time, gets lost or comes twice."""
+
+    __slots__ = ("fate", "twin")
+
+    fate: Fate
+    twin: bool  # the second run of a duplicate: nobody waits for its answer
+
+    def answer(self, payload: bytes | bytearray, *, failed: str | None, log: Log | None) -> None:
+        """As its fate will have it."""
+        if not self.twin:
+            asyncio.get_running_loop().call_later(self.fate.back_s, self._arrive, payload, failed, log)
+
+    def _arrive(self, payload: bytes | bytearray, failed: str | None, log: Log | None) -> None:
+        assert self.exchange is not None
+        if self.fate.lost:
+            self.exchange.drop()
+            return
+        if self.fate.duplicate:
+            self.exchange.twice = True
+        super().answer(payload, failed=failed, log=log)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """What is refused is told at once."""
+        if not self.twin:
+            super().refuse(refusal)
+
+
+class Invoker:
+    """Takes Invoke requests."""
+
+    def __init__(self, shared: Shared, functions: Mapping[str, Function], events: EventQueue) -> None:
+        self._shared = shared
+        self._functions = functions
+        self._events = events
+        self._region = shared.config.region
+
+    def invoke(self, exchange: Exchange, request_id: str, name: str, query: str) -> None:
+        """Answer the request, now or when the function has run.
+
+        Raises:
+            Refusal: it is not run.
+        """
+        self._shared.limits.request()
+        function, pool = find(self._functions, self._region, name, query)
+        invocation, kind = self._read(exchange, request_id, function, pool)
+        weather = self._shared.weather
+        if weather is not None:
+            self._disturb(function, pool, invocation, kind, weather.fate())
+        else:
+            self._run(function, pool, invocation, kind)
+
+    def _run(self, function: Function, pool: Pool, invocation: Invocation, kind: bytes) -> None:
+        if kind == b"RequestResponse":
+            function.invoke(pool, invocation)
+            return
+        assert invocation.exchange is not None
+        headers = f"x-amzn-RequestId: {invocation.request_id}\r\nX-Amzn-Trace-Id: {invocation.trace_id}\r\n"
+        if kind == b"DryRun":
+            invocation.exchange.reply(204, b"", headers)
+            return
+        self._events.put(function, pool, invocation)
+        invocation.exchange.reply(202, b"", headers)
+
+    def _read(self, exchange: Exchange, request_id: str, function: Function, pool: Pool) -> tuple[Invocation, bytes]:
+        headers = exchange.headers
+        get = headers.get
+        kind = get(b"x-amz-invocation-type", b"RequestResponse")
+        if kind not in _KINDS:
+            raise _not_one_of("invocationType", kind, "Event, RequestResponse, DryRun")
+        if exchange.too_large:
+            raise _too_large(REQUEST_LIMIT)
+        log_type = get(b"x-amz-log-type", b"None")
+        if log_type not in (b"None", b"Tail"):
+            raise _not_one_of("logType", log_type, "None, Tail")
+        if get(b"content-type", b"").lower().startswith(_NO_JSON):
+            told = headers[b"content-type"].decode("latin-1")
+            raise Refusal("UnsupportedMediaTypeException", f"Unsupported content type: {told}: use application/json")
+        if b"x-amz-durable-execution-name" in headers:
+            raise Refusal("InvalidParameterValueException", "Durable execution is not emulated: leave out its name")
+        own_id = get(b"x-amzn-requestid")
+        if own_id is not None and not naming.is_uuid(own_id.decode("latin-1")):
+            raise Refusal("InvalidRequestContentException", "x-amzn-RequestId is not a valid UUID string")
+        body = exchange.body
+        try:
+            if body:
+                msgspec.json.decode(body, type=msgspec.Raw)
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            text = f"Could not parse request body into json: Could not parse payload into json: {problem}"
+            raise Refusal("InvalidRequestContentException", text) from None
+        if kind == b"Event" and len(body) > EVENT_LIMIT:
+            raise _too_large(EVENT_LIMIT)
+        trace = get(b"x-amzn-trace-id")
+        tenant = get(b"x-amz-tenant-id")
+        version = pool.spec.version
+        # The ARN that the function sees has the qualifier that it was called with; a version has one only.
+        arn = naming.arn(self._region, function.name, "" if version == LATEST else version)
+        type_ = Invocation if self._shared.weather is None else _Disturbed
+        return type_(
+            exchange,
+            request_id,
+            arn,
+            body or b"{}",
+            version=version,
+            wants_tail=log_type == b"Tail" and kind == b"RequestResponse",
+            client_context=_client_context(get(b"x-amz-client-context")) if kind != b"Event" else None,
+            trace_id=naming.trace_id(request_id) if trace is None else trace.decode("latin-1"),
+            tenant_id=None if tenant is None else tenant.decode("latin-1"),
+        ), kind
+
+    # -- on purpose
+    def _disturb(self, function: Function, pool: Pool, invocation: Invocation, kind: bytes, fate: Fate) -> None:
+        assert isinstance(invocation, _Disturbed)
+        invocation.fate, invocation.twin = fate, False
+        asyncio.get_running_loop().call_later(fate.out_s, self._arrive, function, pool, invocation, kind)
+
+    def _arrive(self, function: Function, pool: Pool, invocation: _Disturbed, kind: bytes) -> None:
+        weather, fate = self._shared.weather, invocation.fate
+        if weather is not None and fate.refused == "fail":
+            name = weather.conditions.fail_error
+            reason = "ConcurrentInvocationLimitExceeded" if name == "TooManyRequestsException" else None
+            text = f"{name}: injected by fail_rate"
+            invocation.refuse(Refusal(name if name in ERRORS else "ServiceException", text, reason=reason))
+        elif fate.refused == "throttle":
+            invocation.refuse(throttle("ConcurrentInvocationLimitExceeded"))
+        else:
+            self._run(function, pool, invocation, kind)
+            if fate.duplicate and kind == b"RequestResponse":
+                twin = _Disturbed(
+                    None, invocation.request_id, invocation.arn, invocation.event, version=invocation.version
+                )
+                twin.fate, twin.twin = fate, True
+                function.invoke(pool, twin)
+
+
+def _client_context(header: bytes | None) -> str | None:
+    """The client's context as JSON on one line."""
+    if header is None:
+        return None
+    if len(header) > _CONTEXT_LIMIT:
+        raise Refusal("InvalidRequestContentException", f"Client context must be at most {_CONTEXT_LIMIT} bytes")
+    try:
+        return json.dumps(json.loads(base64.b64decode(header, validate=True)))
+    except (binascii.Error, ValueError) as problem:
+        text = f"Client context must be a valid Base64-encoded JSON object: {problem}"
+        raise Refusal("InvalidRequestContentException", text) from None
+
+
+def _too_large(limit: int) -> Refusal:
+    text = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
+    return Refusal("RequestTooLargeException", text)
+
+
+def _not_one_of(field: str, value: bytes, known: str) -> Refusal:
+    return Refusal(
+        "InvalidParameterValueException",
+        f"1 validation error detected: Value '{value.decode('latin-1')}' at '{field}' failed to satisfy constraint: "
+        f"Member must satisfy enum value set: [{known}]",
+    )

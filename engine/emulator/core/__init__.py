@@ -1,0 +1,1 @@
+"""The emulator's value types: functions, invocations, errors, faults."""

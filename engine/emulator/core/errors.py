@@ -1,0 +1,99 @@
+"""The errors that Lambda's API knows, with status and spelling as in botocore's model of it, and how they are told."""
+
+from __future__ import annotations
+
+import json
+
+from lbench.engine.emulator.http.server import Exchange
+
+__all__ = ["ERRORS", "Refusal", "error"]
+
+# Status, and whether the body's text is "message" or "Message": AWS is not of one mind.
+ERRORS: dict[str, tuple[int, str]] = {
+    # of Invoke
+    "CodeArtifactUserDeletedException": (409, "Message"),
+    "CodeArtifactUserFailedException": (409, "Message"),
+    "CodeArtifactUserPendingException": (409, "Message"),
+    "DurableExecutionAlreadyStartedException": (409, "Message"),
+    "EC2AccessDeniedException": (502, "Message"),
+    "EC2ThrottledException": (502, "Message"),
+    "EC2UnexpectedException": (502, "Message"),
+    "EFSIOException": (410, "Message"),
+    "EFSMountConnectivityException": (408, "Message"),
+    "EFSMountFailureException": (403, "Message"),
+    "EFSMountTimeoutException": (408, "Message"),
+    "ENILimitReachedException": (502, "Message"),
+    "ENINotReadyException": (502, "Message"),
+    "InvalidParameterValueException": (400, "message"),
+    "InvalidRequestContentException": (400, "message"),
+    "InvalidRuntimeException": (502, "Message"),
+    "InvalidSecurityGroupIDException": (502, "Message"),
+    "InvalidSubnetIDException": (502, "Message"),
+    "InvalidZipFileException": (502, "Message"),
+    "KMSAccessDeniedException": (502, "Message"),
+    "KMSDisabledException": (502, "Message"),
+    "KMSInvalidStateException": (502, "Message"),
+    "KMSNotFoundException": (502, "Message"),
+    "ModeNotSupportedException": (400, "Message"),
+    "NoPublishedVersionException": (400, "Message"),
+    "RecursiveInvocationException": (400, "Message"),
+    "RequestTooLargeException": (413, "message"),
+    "ResourceConflictException": (409, "message"),
+    "ResourceNotFoundException": (404, "Message"),
+    "ResourceNotReadyException": (502, "message"),
+    "RuntimeVersionDeletedException": (409, "Message"),
+    "S3FilesMountFailureException": (403, "Message"),
+    "SerializedRequestEntityTooLargeException": (413, "message"),
+    "ServiceException": (500, "Message"),
+    "ServiceQuotaExceededException": (402, "message"),
+    "SnapStartException": (400, "Message"),
+    "SnapStartNotReadyException": (409, "Message"),
+    "SnapStartTimeoutException": (408, "Message"),
+    "SubnetIPAddressLimitReachedException": (502, "Message"),
+    "TooManyRequestsException": (429, "message"),
+    "UnsupportedMediaTypeException": (415, "message"),
+    # of the other operations, and of the front before them all
+    "CodeStorageExceededException": (400, "message"),
+    "IncompleteSignatureException": (403, "message"),
+    "InvalidSignatureException": (403, "message"),
+    "MissingAuthenticationTokenException": (403, "message"),
+    "PreconditionFailedException": (412, "message"),
+    "UnknownOperationException": (404, "message"),
+    "UnrecognizedClientException": (403, "message"),
+    "ValidationException": (400, "message"),
+}
+
+
+class Refusal(Exception):
+    """A request that gets an error for an answer, in AWS's words."""
+
+    def __init__(self, name: str, message: str, *, retry_after_s: int | None = None, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+        self.status, self._key = ERRORS[name]
+        self.retry_after_s = retry_after_s
+        self.reason = reason
+
+    @property
+    def message(self) -> str:
+        """The text."""
+        return str(self)
+
+    def body(self) -> bytes:
+        """As JSON."""
+        told = {"Type": "User" if self.status < 500 else "Service", self._key: self.message}
+        if self.reason is not None:
+            told["Reason"] = self.reason
+        return json.dumps(told).encode()
+
+    def reply(self, exchange: Exchange, request_id: str) -> None:
+        """Answer with it: the name in a header, the text in the body."""
+        headers = f"x-amzn-RequestId: {request_id}\r\nx-amzn-ErrorType: {self.name}\r\n"
+        if self.retry_after_s is not None:
+            headers += f"Retry-After: {self.retry_after_s}\r\n"
+        exchange.reply(self.status, self.body(), headers)
+
+
+def error(exchange: Exchange, request_id: str, name: str, message: str) -> None:
+    """Answer with that error."""
+    Refusal(name, message).reply(exchange, request_id)

@@ -1,0 +1,159 @@
+"""What an invocation gets for an answer, in AWS's shapes: the payloads of functions that failed, and Invoke's headers.
+
+Texts are AWS's where they are known.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+from typing import Any
+
+from lbench.engine.emulator.core.errors import Refusal
+from lbench.engine.emulator.core.log import Report, tail
+from lbench.engine.emulator.http.server import Exchange
+
+__all__ = [
+    "EVENT_LIMIT",
+    "REQUEST_LIMIT",
+    "RESPONSE_LIMIT",
+    "TOO_LARGE_PAYLOAD",
+    "Invocation",
+    "Log",
+    "exit_payload",
+    "memory_payload",
+    "reply_json",
+    "task_timed_out",
+    "timeout_payload",
+]
+
+REQUEST_LIMIT = 6_291_456  # bytes: 6 MiB, "InvokeFunction"
+RESPONSE_LIMIT = 6_291_556  # bytes: AWS gives a response 100 bytes more (its own error text names this number)
+EVENT_LIMIT = 1_048_576  # bytes: 1 MiB for invocation type Event, since October 2025
+
+TOO_LARGE_PAYLOAD = (
+    b'{"errorMessage":"Response payload size exceeded maximum allowed payload size (6291556 bytes).",'
+    b'"errorType":"Function.ResponseSizeTooLarge"}'
+)
+
+Log = tuple[bytes, bytes, Report]  # output of the init, of the invocation, and the figures
+
+# As Go's os.Process tells it, in which AWS's supervisor is written
+_SIGNALS: dict[int, str] = {
+    signal.SIGABRT: "aborted",
+    signal.SIGALRM: "alarm clock",
+    signal.SIGBUS: "bus error",
+    signal.SIGFPE: "floating point exception",
+    signal.SIGHUP: "hangup",
+    signal.SIGILL: "illegal instruction",
+    signal.SIGINT: "interrupt",
+    signal.SIGKILL: "killed",
+    signal.SIGPIPE: "broken pipe",
+    signal.SIGQUIT: "quit",
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGTERM: "terminated",
+    signal.SIGTRAP: "trace/breakpoint trap",
+    signal.SIGUSR1: "user defined signal 1",
+    signal.SIGUSR2: "user defined signal 2",
+}
+
+
+def reply_json(exchange: Exchange, request_id: str, value: Any, status: int = 200) -> None:
+    """Answer a control-plane request."""
+    exchange.reply(status, json.dumps(value).encode(), f"x-amzn-RequestId: {request_id}\r\n")
+
+
+def task_timed_out(timeout_s: float) -> str:
+    """AWS's sentence for it."""
+    return f"Task timed out after {timeout_s:.2f} seconds"
+
+
+def timeout_payload(request_id: str, timeout_s: float) -> bytes:
+    """The payload when the function's timeout has passed."""
+    return _payload("Sandbox.Timedout", request_id, task_timed_out(timeout_s))
+
+
+def exit_payload(request_id: str, code: int) -> bytes:
+    """The payload when the environment's process has ended without an answer; `code` as Popen gives it."""
+    if code == 0:
+        how = "Runtime exited without providing a reason"
+    elif code > 0:
+        how = f"Runtime exited with error: exit status {code}"
+    else:
+        how = f"Runtime exited with error: signal: {_SIGNALS.get(-code, str(-code))}"
+    return _payload("Runtime.ExitError", request_id, how)
+
+
+def memory_payload(request_id: str) -> bytes:
+    """The payload when the environment has been killed for the memory that it took."""
+    return _payload("Runtime.OutOfMemory", request_id, "Runtime exited with error: signal: killed")
+
+
+def _payload(kind: str, request_id: str, text: str) -> bytes:
+    told = {"errorType": kind, "errorMessage": f"RequestId: {request_id} Error: {text}"}
+    return json.dumps(told, separators=(",", ":")).encode()
+
+
+class Invocation:
+    """One Invoke on its way through an environment; this one's caller waits on a connection."""
+
+    __slots__ = (
+        "arn",
+        "client_context",
+        "delivered_s",
+        "ended_in",
+        "event",
+        "exchange",
+        "request_id",
+        "shared",
+        "tenant_id",
+        "trace_id",
+        "version",
+        "wants_tail",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange | None,
+        request_id: str,
+        arn: str,
+        event: bytes | bytearray,
+        *,
+        version: str = "$LATEST",
+        wants_tail: bool = False,
+        client_context: str | None = None,
+        trace_id: str | None = None,
+        tenant_id: str | None = None,
+    ) -> None:
+        self.exchange = exchange
+        self.request_id = request_id
+        self.arn = arn
+        self.event = event
+        self.version = version
+        self.wants_tail = wants_tail
+        self.client_context = client_context  # JSON
+        self.trace_id = trace_id
+        self.tenant_id = tenant_id
+        self.shared = False  # whether it counts against what functions without reserved concurrency share
+        self.delivered_s: float | None = None  # on the loop's clock; None: the runtime has not got it yet
+        self.ended_in: str | None = None  # the environment that has ended with it
+
+    def answer(self, payload: bytes | bytearray, *, failed: str | None, log: Log | None) -> None:
+        """Tell the caller how it went. `failed`: `Unhandled` or `Handled` (the status is 200 all the same)."""
+        assert self.exchange is not None
+        headers = f"x-amzn-RequestId: {self.request_id}\r\nX-Amz-Executed-Version: {self.version}\r\n"
+        if self.trace_id is not None:
+            headers += f"X-Amzn-Trace-Id: {self.trace_id}\r\n"
+        if failed is not None:
+            headers += f"X-Amz-Function-Error: {failed}\r\n"
+        if self.ended_in is not None:  # AWS has no such header: who measures learns where and when a lane ends
+            headers += f"X-Lbench-Ended: {self.ended_in}\r\n"
+        if log is not None:
+            headers += f"X-Amz-Log-Result: {base64.b64encode(tail(*log, version=self.version)).decode()}\r\n"
+        self.exchange.reply(200, payload, headers)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Tell the caller that it was not run."""
+        assert self.exchange is not None
+        refusal.reply(self.exchange, self.request_id)

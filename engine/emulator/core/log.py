@@ -1,0 +1,70 @@
+"""The log of one invocation, in AWS's text format: START, what the function wrote, END, REPORT.
+
+The format is that of the real lines in lambda-report-lines (2025 and later): tabs between the fields,
+milliseconds with two decimals, and the init duration part of what is billed (AWS, since 2025-08-01).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from lbench.engine.cost.charges import billed_ms
+
+__all__ = ["TAIL_BYTES", "Report", "ended", "init_report", "tail"]
+
+TAIL_BYTES = 4096  # X-Amz-Log-Result holds the last 4 KB
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of one invocation's REPORT line."""
+
+    request_id: str
+    duration_ms: float
+    memory_mb: int
+    max_memory_mb: int
+    init_ms: float | None = None  # of a cold start; None: warm
+    status: Literal["timeout", "error"] | None = None
+    error_type: str | None = None
+
+    def line(self) -> bytes:
+        """The REPORT line with its newline."""
+        fields = [
+            f"REPORT RequestId: {self.request_id}",
+            f"Duration: {self.duration_ms:.2f} ms",
+            f"Billed Duration: {billed_ms(self.duration_ms, self.init_ms)} ms",
+            f"Memory Size: {self.memory_mb} MB",
+            f"Max Memory Used: {self.max_memory_mb} MB",
+        ]
+        if self.init_ms is not None:
+            fields.append(f"Init Duration: {self.init_ms:.2f} ms")
+        if self.status is not None:
+            fields.append(f"Status: {self.status}")
+        if self.error_type is not None:
+            fields.append(f"Error Type: {self.error_type}")
+        return ("\t".join(fields) + "\t\n").encode()
+
+
+def tail(init_output: bytes, output: bytes, report: Report, *, version: str = "$LATEST") -> bytes:
+    """The last 4 KB of the log; the REPORT line is always the last, whatever the function wrote."""
+    request_id = report.request_id.encode()
+    parts = [
+        ended(init_output),
+        b"START RequestId: %b Version: %b\n" % (request_id, version.encode()),
+        ended(output),
+        b"END RequestId: %b\n" % request_id,
+        report.line(),
+    ]
+    return b"".join(parts)[-TAIL_BYTES:]
+
+
+def ended(output: bytes) -> bytes:
+    """The output with a newline at its end, so that what follows begins a line."""
+    return output if not output or output.endswith(b"\n") else output + b"\n"
+
+
+def init_report(duration_s: float, phase: Literal["init", "invoke"], status: str, error_type: str | None) -> bytes:
+    """The line on an init that failed; `phase` says whether it ran before the invocation or in its time."""
+    line = f"INIT_REPORT Init Duration: {duration_s * 1000:.2f} ms\tPhase: {phase}\tStatus: {status}"
+    return (line + (f"\tError Type: {error_type}" if error_type else "") + "\n").encode()

@@ -1,0 +1,101 @@
+"""What the emulator is told: its functions, how to run them, and what to disturb."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from lbench.engine.emulator.resources.cpu import Method
+
+__all__ = ["Conditions", "EmulatorConfig", "FunctionSpec", "lbench_function"]
+
+RuntimeClient = Literal["awslambdaric", "python", "plain"]
+Rate = Annotated[float, Meta(ge=0, le=1)]
+Milliseconds = Annotated[float, Meta(ge=0, le=900_000)]
+
+
+class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One version of a function, as `CreateFunction` would describe it, with its code as a folder (or a zip file)."""
+
+    name: Annotated[str, Meta(pattern="^[a-zA-Z0-9-_]{1,64}$")]
+    handler: str  # "module.function", found in `code`
+    code: str  # a folder; it is LAMBDA_TASK_ROOT, the working folder, and comes first on the path
+    memory_mb: Annotated[int, Meta(ge=128, le=10_240)] = 1769
+    timeout_s: Annotated[float, Meta(gt=0, le=900)] = 3.0  # AWS's own default
+    # Reserved concurrency; None: only the emulator's limit holds. It is the function's, whatever the version.
+    concurrency: Annotated[int, Meta(ge=0)] | None = None
+    environment: dict[str, str] = {}
+    # The Runtime API's client. "python": ours in the place of awslambdaric's C++ one; "plain": our loop too.
+    # Where awslambdaric (or its C++ client) is not installed, the next one is taken by itself.
+    runtime_client: RuntimeClient = "awslambdaric"
+    code_sha256: str | None = None  # hex; told by GetFunctionConfiguration
+    code_bytes: int = 0  # of the zip
+    version: str = "$LATEST"
+    description: str | None = None
+    runtime: str | None = None  # as it was asked for; what runs is this interpreter, unless `python` names another
+    python: str | None = None  # the interpreter of its environments; None: the running one
+    libraries: tuple[str, ...] | None = None  # folders on the path after `code`; None: the running one's site-packages
+    role: str | None = None
+
+
+class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done to invocations on purpose: a network, a cloud's bad days. All at rest by default."""
+
+    latency_ms: Milliseconds = 0.0  # added to each round trip, half on either way
+    jitter_ms: Milliseconds = 0.0  # up to this much more, evenly spread
+    cold_delay_ms: Milliseconds = 0.0  # before a new environment's process is started; not part of its init
+    fail_rate: Rate = 0.0  # of requests that are answered with `fail_error` and never run
+    fail_error: str = "ServiceException"  # any error of Invoke
+    throttle_rate: Rate = 0.0  # of requests that are answered with 429 and never run
+    slow_rate: Rate = 0.0  # of environments that are slow
+    slow_factor: Annotated[float, Meta(ge=1, le=1000)] = 2.0  # how many times as long theirs takes
+    lost_rate: Rate = 0.0  # of requests that run, but whose connection closes without an answer
+    duplicate_rate: Rate = 0.0  # of requests that run twice, and whose answer is sent twice
+    seed: int = 1
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is disturbed."""
+        return self == Conditions(slow_factor=self.slow_factor, fail_error=self.fail_error, seed=self.seed)
+
+
+class EmulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The configuration file of `python -m lbench.engine.emulator --config`; no functions: lbench's own."""
+
+    functions: list[FunctionSpec] = []
+    concurrency: Annotated[int, Meta(ge=1)] = 1000  # invocations at once, over all functions; more get 429
+    freeze: bool = True  # stop environments between invocations, as Lambda does
+    region: str = "us-east-1"
+    init_limit_s: Annotated[float, Meta(gt=0)] = 10.0  # AWS's, after which an init is begun again
+    idle_s: Annotated[float, Meta(gt=0)] = 600.0  # AWS gives no number; 5 to 10 minutes were measured
+    # New environments of one function: at most this many at once, refilled evenly over 10 s (AWS: 1,000).
+    ramp_per_10_s: Annotated[int, Meta(ge=1)] = 1000
+    requests_per_s: Annotated[int, Meta(ge=1)] = 10_000  # Invoke, over all functions: 10 x AWS's concurrency of 1,000
+    control_requests_per_s: Annotated[int, Meta(ge=1)] | None = None  # AWS: 15; None: no limit
+    event_time_scale: Annotated[float, Meta(gt=0, le=1)] = 1.0  # of all waits and ages of Event invocations
+    front_timeout_s: Annotated[float, Meta(gt=0)] = 30.0  # of the HTTP API in front; API Gateway's, which is fixed
+    check_signatures: bool = False
+    access_key: str = "lbench-emulated"  # who may call, where signatures are checked
+    secret_key: str = "lbench-emulated"
+    s3_endpoint: str | None = None  # where records of failed events go; the same credentials
+    cpu_share: Method | None = None  # None: the best that the machine allows
+    private_tmp: bool = True  # a /tmp of its own for each environment, where namespaces allow it
+    conditions: Conditions = Conditions()
+
+
+def lbench_function(memory_mb: int = 1769, *, concurrency: int | None = None) -> FunctionSpec:
+    """Lbench's own function of that memory size, `lbench-<memory_mb>`; its code folder is made when it is not there."""
+    from lbench.engine.emulator.core.code_folder import code_folder
+
+    folder, digest = code_folder()
+    return FunctionSpec(
+        name=f"lbench-{memory_mb}",
+        handler="lbench.lambda_src.handler.handle",
+        code=str(folder),
+        memory_mb=memory_mb,
+        timeout_s=900.0,
+        concurrency=concurrency,
+        code_sha256=digest,
+    )

@@ -1,0 +1,1 @@
+"""One execution environment: process, Runtime API, deadline."""

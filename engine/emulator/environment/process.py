@@ -1,0 +1,245 @@
+"""An environment's process: how it is started, frozen, ended; what it writes, the memory it has used."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import site
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lbench.engine.emulator.core.context import Shared
+from lbench.engine.emulator.core.spec import FunctionSpec
+from lbench.engine.processes import child as children
+
+__all__ = ["Output", "Process", "libraries", "variables"]
+
+_KEPT_OUTPUT_BYTES = 16_384  # more than the tail that is ever told
+_BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
+_FILES = 1024  # Lambda's limit on open files; the emulator's own is higher, and would be inherited
+_THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM")
+
+
+def libraries() -> list[str]:
+    """The running interpreter's folders of installed packages: what environments import besides code."""
+    folders = site.getsitepackages()
+    if site.ENABLE_USER_SITE:
+        folders.append(site.getusersitepackages())
+    return [folder for folder in folders if Path(folder).is_dir()]
+
+
+def variables(spec: FunctionSpec, *, region: str, api: str, stream: str, folder: Path) -> dict[str, str]:
+    """The environment's variables, from scratch: nothing of the user's (credentials, proxies, settings) gets in."""
+    execution = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if spec.python is not None and spec.runtime is not None:
+        execution = spec.runtime
+    given = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "TZ": ":UTC",
+        "AWS_ACCESS_KEY_ID": "lbench",
+        "AWS_SECRET_ACCESS_KEY": "lbench",
+        **{f"{library}_NUM_THREADS": "1" for library in _THREADS},
+        **spec.environment,
+    }
+    for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):  # some interpreters do not start without
+        if name in os.environ:
+            given.setdefault(name, os.environ[name])
+    more = libraries() if spec.libraries is None else spec.libraries
+    path = [spec.code, *([given["PYTHONPATH"]] if "PYTHONPATH" in given else []), *more]
+    return given | {
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{execution}",
+        "AWS_LAMBDA_FUNCTION_NAME": spec.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+        "AWS_LAMBDA_RUNTIME_API": api,
+        "LAMBDA_TASK_ROOT": spec.code,
+        "_HANDLER": spec.handler,
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(folder),
+        "HOME": str(folder),
+    }
+
+
+def _limit_files(pid: int) -> None:
+    """Lambda's limit on open files, where another process's can be set (Linux)."""
+    if platform.system() == "Linux":
+        import resource
+
+        with contextlib.suppress(OSError, ValueError):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (_FILES, _FILES))
+
+
+class Output:
+    """What the process writes (both streams, in their order), the last of it kept."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._read, self.write = os.pipe()  # both ends close on exec; Popen gives `write` to the child
+        os.set_blocking(self._read, False)
+        self._kept = bytearray()
+        self._loop.add_reader(self._read, self._some)
+
+    def _some(self) -> None:
+        try:
+            chunk = os.read(self._read, 65_536)
+        except BlockingIOError:
+            return
+        if not chunk:
+            self.close()
+        self._keep(chunk)
+
+    def _keep(self, chunk: bytes) -> None:
+        self._kept += chunk
+        if len(self._kept) > 2 * _KEPT_OUTPUT_BYTES:
+            del self._kept[:-_KEPT_OUTPUT_BYTES]
+
+    def take(self) -> bytes:
+        """All that has been written until now, and forget it."""
+        with contextlib.suppress(BlockingIOError):
+            while self._read >= 0:
+                chunk = os.read(self._read, 65_536)
+                if not chunk:
+                    break
+                self._keep(chunk)
+        taken = bytes(self._kept)
+        self._kept.clear()
+        return taken
+
+    def close_writer(self) -> None:
+        """The child has it now."""
+        os.close(self.write)
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._read >= 0:
+            self._loop.remove_reader(self._read)
+            os.close(self._read)
+            self._read = -1
+
+
+class Process:
+    """The process of one environment, leader of its own group, under its share of CPU and its memory limit.
+
+    Raises:
+        OSError: it cannot be started, or not be held.
+    """
+
+    def __init__(
+        self, spec: FunctionSpec, environ: dict[str, str], on_exit: Callable[[int], None], shared: Shared
+    ) -> None:
+        self.output = Output()
+        number = next(shared.numbers)
+        guard = shared.confinement.guard
+        if guard is not None:
+            environ = environ | guard.variables(number)
+        try:
+            self._child = children.start(
+                [spec.python or sys.executable, "-S", "-P", _BOOTSTRAP, spec.handler, spec.runtime_client],
+                env=environ,
+                cwd=spec.code,
+                stdout=self.output.write,
+                stderr=self.output.write,
+            )
+        except OSError:
+            self.output.close()
+            raise
+        finally:
+            self.output.close_writer()
+        self._status: int | None = None  # /proc/<pid>/status, kept open
+        self._closed = False
+        self._looked_s = -1.0
+        self._max_memory_mb = 0
+        try:
+            _limit_files(self._child.pid)
+            self._held = shared.confinement.attach(self._child.pid, number, spec.memory_mb, self._child.kill)
+        except OSError:
+            self._child.kill()
+            self.output.close()
+            raise
+        self._child.on_exit(on_exit)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is stopped between two invocations."""
+        return self._held.frozen
+
+    @property
+    def pid(self) -> int:
+        """The process id, its group's too."""
+        return self._child.pid
+
+    @property
+    def ended(self) -> asyncio.Future[int]:
+        """Done when the process has ended."""
+        return self._child.exited
+
+    def initialised(self) -> None:
+        """Its init is over: its share of CPU holds from now on."""
+        self._held.initialised()
+
+    def freeze(self) -> None:
+        """Stop all of it."""
+        self._held.pause()
+
+    def thaw(self) -> None:
+        """Let it run again."""
+        if self._held.frozen:
+            self._held.resume()
+
+    def out_of_memory(self) -> bool:
+        """Whether it has passed its memory limit."""
+        return self._held.out_of_memory()
+
+    def kill(self) -> None:
+        """End the whole group at once."""
+        self.max_memory_mb()
+        self._child.kill()
+
+    def max_memory_mb(self, *, within_s: float = 0.0) -> int:
+        """The most memory (RSS) that the process has held, in MB rounded up; the last known once it has ended.
+
+        `within_s`: a figure of that age will do (asking the kernel takes longer than a trivial invocation's answer).
+        """
+        now = time.monotonic()
+        if self._closed or now - self._looked_s < within_s:
+            return self._max_memory_mb
+        self._looked_s = now
+        peak = self._peak_linux() if platform.system() == "Linux" else self._current_elsewhere()
+        self._max_memory_mb = max(self._max_memory_mb, -(-peak // 1_048_576))
+        return self._max_memory_mb
+
+    def _peak_linux(self) -> int:
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            if self._status is None:
+                self._status = os.open(f"/proc/{self.pid}/status", os.O_RDONLY)
+            text = os.pread(self._status, 4096, 0)
+            return int(text.split(b"VmHWM:", 1)[1].split(None, 1)[0]) * 1024
+        return 0
+
+    def _current_elsewhere(self) -> int:
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            return int(psutil.Process(self.pid).memory_info().rss)
+        return 0
+
+    def close(self) -> None:
+        """Let go of what belonged to a process that has ended."""
+        self._closed = True
+        self._held.detach()
+        self.output.close()
+        if self._status is not None:
+            os.close(self._status)
+            self._status = None

@@ -1,0 +1,89 @@
+"""The Runtime API as one environment's process sees it: its routes, and what each means to the environment."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from lbench.engine.emulator.core.invocation import RESPONSE_LIMIT, Invocation
+from lbench.engine.emulator.http.server import Exchange, Server
+
+__all__ = ["OK", "RuntimeApi", "Served", "headers_of"]
+
+OK = b'{"status":"OK"}'
+_HEAD_LIMIT = 2_097_152  # bytes: awslambdaric sends up to 1 MB of X-Ray cause in a header
+_RUNTIME = b"/2018-06-01/runtime"
+_INVOCATION = b"/invocation/"
+_NO_PATH = b'{"errorMessage":"no such path","errorType":"NotFound"}'
+_BAD_ID = b'{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}'
+_ERROR_TYPE = b"lambda-runtime-function-error-type"
+
+
+class Served(Protocol):
+    """What an environment does for its process."""
+
+    def awaits(self, request_id: str) -> bool:
+        """Whether that invocation is under way and has no answer yet."""
+
+    def on_next(self, exchange: Exchange) -> None:
+        """The runtime asks for work."""
+
+    def on_response(self, exchange: Exchange) -> None:
+        """The current invocation's result."""
+
+    def on_error(self, exchange: Exchange, failed: str) -> None:
+        """The current invocation's error; `failed`: `Handled` or `Unhandled`."""
+
+    def on_init_error(self, exchange: Exchange) -> None:
+        """The init has failed, and the process is about to end."""
+
+
+def headers_of(invocation: Invocation, left_s: float) -> str:
+    """The headers with which an invocation is handed to the runtime, which has `left_s` seconds for it."""
+    headers = (
+        f"Lambda-Runtime-Aws-Request-Id: {invocation.request_id}\r\n"
+        f"Lambda-Runtime-Deadline-Ms: {int((time.time() + left_s) * 1000)}\r\n"
+        f"Lambda-Runtime-Invoked-Function-Arn: {invocation.arn}\r\n"
+    )
+    if invocation.trace_id is not None:
+        headers += f"Lambda-Runtime-Trace-Id: {invocation.trace_id}\r\n"
+    if invocation.client_context is not None:
+        headers += f"Lambda-Runtime-Client-Context: {invocation.client_context}\r\n"
+    if invocation.tenant_id is not None:
+        headers += f"Lambda-Runtime-Aws-Tenant-Id: {invocation.tenant_id}\r\n"
+    return headers
+
+
+class RuntimeApi(Server):
+    """A port of 127.0.0.1 for one environment's process."""
+
+    def __init__(self, served: Served) -> None:
+        super().__init__(self._route, body_limit=RESPONSE_LIMIT, head_limit=_HEAD_LIMIT, keep_headers=False)
+        self._served = served
+
+    def _route(self, exchange: Exchange) -> None:
+        path = exchange.path
+        route = path[len(_RUNTIME) :] if path.startswith(_RUNTIME) else b""
+        if route == b"/invocation/next":
+            self._served.on_next(exchange)
+        elif route == b"/init/error":
+            self._served.on_init_error(exchange)
+        elif route.startswith(_INVOCATION):
+            request_id, _, what = route[len(_INVOCATION) :].decode("latin-1").partition("/")
+            if not self._served.awaits(request_id):
+                exchange.reply(400, _BAD_ID)
+            elif what == "response":
+                self._served.on_response(exchange)
+            elif what == "error":
+                # Python's runtime names no type: AWS calls what it reports Unhandled. A custom one may say Handled.
+                handled = exchange.headers.get(_ERROR_TYPE, b"") == b"Handled"
+                self._served.on_error(exchange, "Handled" if handled else "Unhandled")
+            else:
+                exchange.reply(404, _NO_PATH)
+        else:
+            exchange.reply(404, _NO_PATH)
+
+    def drop_all(self) -> None:
+        """Forget what a process that has ended may have sent."""
+        for connection in list(self.connections):
+            connection.drop()

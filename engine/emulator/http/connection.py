@@ -1,0 +1,222 @@
+"""One client's connection: parsed by httptools, its requests handed on one at a time, in their order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import httptools
+
+from lbench.engine.emulator.http.exchange import HEADS, Exchange
+
+__all__ = ["Connection", "Handler", "Owner", "PlainConnection"]
+
+_PIPELINE = 16  # requests of one connection that wait for their turn before it is no longer read
+_DISCARD_FACTOR = 8  # a body that is too large is read (up to this many limits) so that the client can hear the answer
+
+Handler = Callable[["Exchange"], None]
+
+
+class Owner(Protocol):
+    """The server that has taken the connection."""
+
+    handler: Handler
+    body_limit: int
+    head_limit: int
+    limit_of: Callable[[Exchange], int] | None
+    connections: set[Connection]
+    closing: bool
+
+
+# What any connection receives is parsed before the loop turns to the next one, so all share one buffer. Without it,
+# asyncio asks the system for 256 KiB of memory, and gives it back, at every read.
+_RECEIVED = memoryview(bytearray(262_144))
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One client: parses, queues, hands one request at a time to the handler."""
+
+    def __init__(self, server: Owner) -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._waiting: deque[Exchange] = deque()  # complete requests whose turn has not come
+        self._current: Exchange | None = None  # with the handler
+        self._incoming: Exchange | None = None
+        self._head_bytes = 0  # of the request being read, until its headers are complete
+        self._body_bytes = 0
+        self._body_limit = server.body_limit
+        self._in_head = True
+        self._data = _RECEIVED[:0]  # what is being parsed
+        self._paused = False
+        self.lost = False
+
+    # -- what asyncio calls
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport  # asyncio has set TCP_NODELAY
+        self._server.connections.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: D102
+        self.lost = True
+        self._server.connections.discard(self)
+        self._waiting.clear()
+        current, self._current = self._current, None
+        if current is not None and current.on_close is not None:
+            current.on_close()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: D102
+        return _RECEIVED
+
+    def buffer_updated(self, count: int) -> None:  # noqa: D102
+        if not self.lost:
+            self._parse(_RECEIVED[:count])
+
+    def _parse(self, data: memoryview) -> None:
+        self._data = data
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # the request is answered as it is, and then closed
+            if self._transport is not None and not self.lost:
+                self._transport.pause_reading()
+        except httptools.HttpParserError:
+            self._refuse(400)
+        else:
+            if self._in_head and self._head_bytes > self._server.head_limit:
+                self._refuse(431)
+
+    # -- what httptools calls
+    def on_message_begin(self) -> None:  # noqa: D102
+        self._incoming = Exchange(self)
+        self._body_bytes = 0
+
+    def on_url(self, url: bytes) -> None:  # noqa: D102
+        assert self._incoming is not None
+        self._incoming.path += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:  # noqa: D102
+        assert self._incoming is not None
+        self._incoming.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:  # noqa: D102
+        exchange = self._incoming
+        assert exchange is not None
+        self._in_head = False
+        exchange.method = self._parser.get_method()
+        exchange.keep_alive = self._parser.should_keep_alive() and not self._server.closing
+        if self._parser.should_upgrade():
+            exchange.keep_alive = False
+        headers = exchange.headers
+        if self._server.limit_of is not None:
+            self._body_limit = self._server.limit_of(exchange)
+        if int(headers.get(b"content-length", b"0")) > self._body_limit:
+            exchange.too_large = True
+        if headers.get(b"expect", b"").lower() == b"100-continue":
+            if exchange.too_large:  # it is told before it sends the body, and may never send it
+                exchange.keep_alive = False
+                self._enqueue(exchange)
+                self._incoming = None
+            elif self._current is None and self._transport is not None:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, chunk: bytes) -> None:  # noqa: D102
+        exchange = self._incoming
+        if exchange is None:
+            return
+        self._body_bytes += len(chunk)
+        if self._body_bytes > self._body_limit:
+            exchange.too_large = True
+        if exchange.too_large:
+            exchange.body = b""
+            if self._body_bytes > self._body_limit * _DISCARD_FACTOR:
+                exchange.keep_alive = False
+                self._enqueue(exchange)
+                self._incoming = None
+        elif not exchange.body:
+            exchange.body = chunk
+        else:
+            if isinstance(exchange.body, bytes):
+                exchange.body = bytearray(exchange.body)
+            exchange.body += chunk
+
+    def on_message_complete(self) -> None:  # noqa: D102
+        exchange, self._incoming = self._incoming, None
+        self._head_bytes = 0
+        self._in_head = True
+        if exchange is not None:
+            self._enqueue(exchange)
+
+    # -- one at a time, in order
+    def _enqueue(self, exchange: Exchange) -> None:
+        if self._current is None:
+            self._current = exchange
+            self._server.handler(exchange)
+            return
+        self._waiting.append(exchange)
+        if len(self._waiting) >= _PIPELINE and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def send(self, head: bytes, body: bytes | bytearray) -> None:
+        """Write the current exchange's answer and start the next one."""
+        exchange, transport = self._current, self._transport
+        if self.lost or exchange is None or transport is None:
+            return
+        if len(body) < 65536 and not exchange.twice:
+            transport.write(head + body)
+        elif exchange.twice:
+            transport.write(2 * (head + body))
+        else:
+            transport.write(head)
+            transport.write(body)  # not copied into one buffer with the head
+        self._current = None
+        if not exchange.keep_alive or self._server.closing:
+            self._waiting.clear()
+            self.lost = True
+            transport.close()
+        elif self._waiting:
+            asyncio.get_running_loop().call_soon(self._advance)
+
+    def _advance(self) -> None:
+        if self._current is None and self._waiting and not self.lost:
+            self._current = self._waiting.popleft()
+            if self._paused and len(self._waiting) < _PIPELINE and self._transport is not None:
+                self._paused = False
+                self._transport.resume_reading()
+            self._server.handler(self._current)
+
+    def _refuse(self, status: int) -> None:
+        """What cannot be read gets one answer (when none is due before it) and the end of the connection."""
+        if self._transport is not None:
+            if self._current is None:
+                self._transport.write(HEADS[status] + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+            self._transport.close()
+
+    def close_when_idle(self) -> None:
+        """Close now, or after the answer that is due."""
+        if self._current is None and self._transport is not None:
+            self._transport.close()
+
+    def drop(self) -> None:
+        """Close without an answer."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class PlainConnection(Connection):
+    """One that keeps the headers of an error only: the parser spares itself a call for each of the others."""
+
+    on_header = None  # type: ignore[assignment]
+
+    def on_headers_complete(self) -> None:  # noqa: D102
+        exchange = self._incoming
+        if exchange is not None and exchange.path.endswith(b"/error"):
+            head = bytes(self._data).partition(exchange.path)[2].partition(b"\r\n\r\n")[0]
+            for line in head.split(b"\r\n")[1:]:
+                name, _, value = line.partition(b":")
+                exchange.headers[name.strip().lower()] = value.strip()
+        super().on_headers_complete()

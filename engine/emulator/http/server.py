@@ -1,0 +1,81 @@
+"""A small HTTP/1.1 server on httptools, for the emulator's two APIs.
+
+Lambda's hot path is two requests per invocation, so a request costs one parser call, one callback and one
+write: no task, no stream objects. Requests of one connection are answered in their order; a handler may
+answer at once or much later (the Runtime API's `next` is answered when there is work).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from lbench.engine.emulator.http.connection import Connection, Handler, PlainConnection
+from lbench.engine.emulator.http.exchange import Exchange
+
+__all__ = ["Exchange", "Server"]
+
+
+class Server:
+    """A listening port of 127.0.0.1 whose requests go to `handler(exchange)` on the loop."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        body_limit: int,
+        head_limit: int = 1_048_576,
+        limit_of: Callable[[Exchange], int] | None = None,
+        keep_headers: bool = True,
+    ) -> None:
+        self.handler = handler
+        self.body_limit = body_limit  # bytes; a larger body comes as an exchange with `too_large` set
+        self.limit_of = limit_of  # where the limit depends on the request's line and headers
+        self.head_limit = head_limit  # bytes of request line and headers; more gets 431
+        self._connection = Connection if keep_headers else PlainConnection
+        self.connections: set[Connection] = set()
+        self.closing = False
+        self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
+
+    def bind(self, port: int = 0) -> int:
+        """Take the port, at once: connections wait in the kernel until `serve`. Returns the port's number.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        # The protocol is named because asyncio sets TCP_NODELAY only where it is.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            if port:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind(("127.0.0.1", port))
+            self._socket.listen(1024)
+        except OSError:
+            self._socket.close()
+            raise
+        return int(self._socket.getsockname()[1])
+
+    async def serve(self) -> None:
+        """Answer from now on."""
+        assert self._socket is not None, "bind first"
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: self._connection(self), sock=self._socket, backlog=1024
+        )
+
+    def close(self) -> None:
+        """Listen no more; connections end when the answer that is due has been given."""
+        self.closing = True
+        if self._server is not None:
+            self._server.close()
+        elif self._socket is not None:
+            self._socket.close()
+        for connection in list(self.connections):
+            connection.close_when_idle()
+
+    def abort(self) -> None:
+        """Drop everything now."""
+        self.close()
+        for connection in list(self.connections):
+            connection.drop()

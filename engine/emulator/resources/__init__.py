@@ -1,0 +1,1 @@
+"""CPU share and memory limit of an environment."""

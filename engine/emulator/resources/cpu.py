@@ -1,0 +1,141 @@
+"""How much CPU an environment gets: the share of its memory setting, by the best method that this machine allows.
+
+Lambda gives 1,769 MB one vCPU and less or more in proportion; while an environment initialises it has two, whatever
+its memory (reference: AWS's documentation of memory, and AWS Bites 144 for the init). The methods, best first:
+
+    cgroup-v2   a quota in a cgroup that is ours (delegated to this user, or the root of the hierarchy)
+    cgroup-v1   the same with the older interface
+    systemd     a quota in a scope that systemd delegates to us when asked, as a desktop's user manager does
+    duty-cycle  the process group is stopped and continued (dutycycle.py)
+    none        nothing holds the share
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from typing import Literal, Protocol, get_args
+
+from lbench.engine.emulator.resources.process_tree import Tree, cpu_s
+
+__all__ = [
+    "INIT_VCPUS",
+    "MB_PER_VCPU",
+    "METHODS",
+    "CpuShare",
+    "Held",
+    "Method",
+    "NoShare",
+    "Signalled",
+    "duty_cycle_works",
+    "vcpus",
+]
+
+Method = Literal["cgroup-v2", "cgroup-v1", "systemd", "duty-cycle", "none"]
+METHODS: tuple[Method, ...] = get_args(Method)
+MB_PER_VCPU = 1769
+INIT_VCPUS = 2.0
+
+
+def vcpus(memory_mb: int) -> float:
+    """The share of a memory setting, in vCPUs: 1.0 at 1,769 MB, 5.79 at 10,240 MB."""
+    return memory_mb / MB_PER_VCPU
+
+
+class Held(Protocol):
+    """One environment's process group under its share. It begins running, in its init."""
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it was paused: its share has nothing to do with that."""
+
+    def initialised(self) -> None:
+        """Its init is over: from now on its share holds."""
+
+    def resume(self) -> None:
+        """An invocation begins: it may run, as its share lets it. Nothing happens to one that is not paused."""
+
+    def pause(self) -> None:
+        """Freeze it until `resume`."""
+
+    def detach(self) -> None:
+        """It has ended, or is about to: what is left of it in its cgroup is killed, no signal is sent any more."""
+
+
+class CpuShare(Protocol):
+    """A method of giving shares; one per emulator."""
+
+    @property
+    def method(self) -> Method:
+        """Its name, told with every result."""
+
+    def attach(self, tree: Tree, share: float) -> Held:
+        """Hold the process group of the tree's root, just started, at `share` vCPUs once it is initialised.
+
+        The tree is its owner's to close, after `detach`.
+
+        Raises:
+            OSError: the machine refuses.
+        """
+
+    def close(self) -> None:
+        """Remove all that the method has made; call it when all have been detached."""
+
+
+class Signalled:
+    """A process group that is frozen by signals; the base of all methods."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.frozen = False
+        self._over = False
+
+    def _signal(self, number: signal.Signals, strays: Iterable[int] = ()) -> None:
+        """To the group, and to those of the environment that have left it."""
+        if self._over:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+        for pid in strays:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+
+    def initialised(self) -> None:
+        """Nothing changes here."""
+
+    def resume(self) -> None:
+        """Let it run."""
+        if self.frozen:
+            self.frozen = False
+            self._signal(signal.SIGCONT)
+
+    def pause(self) -> None:
+        """Stop it."""
+        if not self.frozen:
+            self.frozen = True
+            self._signal(signal.SIGSTOP)
+
+    def detach(self) -> None:
+        """Signal it no more."""
+        self._over = True
+
+
+class NoShare:
+    """Everyone takes what there is."""
+
+    method: Method = "none"
+
+    def attach(self, tree: Tree, share: float) -> Signalled:
+        """Freeze and thaw it, no more."""
+        return Signalled(tree.root)
+
+    def close(self) -> None:
+        """Nothing was made."""
+
+
+def duty_cycle_works() -> bool:
+    """Whether process groups can be stopped and their CPU time read here."""
+    return hasattr(os, "killpg") and sys.platform != "win32" and cpu_s(os.getpid()) is not None

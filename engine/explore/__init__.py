@@ -1,0 +1,1 @@
+"""Interactive runs: the newest update computed on backends that stay open."""

@@ -1,0 +1,1 @@
+"""The session document, and the files that it is written to."""

@@ -1,0 +1,146 @@
+"""From a session as it was folded to the document that is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from lbench.engine.billing.bill import run_cost_of
+from lbench.engine.cost.charges import invocation_usd
+from lbench.engine.cost.format import usd_text
+from lbench.engine.journal.reader import Head
+from lbench.engine.model import VERSION, Document, Invocation, Run, Warning_, check_times
+from lbench.engine.session.labels import Meta
+from lbench.engine.session.view import RunView, SessionView
+from lbench.errors import SessionFileError
+
+__all__ = ["check_head", "document", "encode_document", "invocations", "read_document"]
+
+
+def invocations(run: RunView) -> Iterable[Invocation]:
+    """A run's invocations, one by one."""
+    rates = run.started.pricing.rates if run.started else None
+    pricing = run.started.pricing if run.started else None
+    for row in range(len(run.columns)):
+        values = run.columns.row(row)
+        usd = None
+        if rates is not None and pricing is not None and pricing.memory_mb and values["billed_ms"] is not None:
+            charged = invocation_usd(rates, values["billed_ms"], pricing.memory_mb, pricing.ephemeral_mb)
+            usd = usd_text(charged.usd)
+        yield Invocation(usd=usd, **values)
+
+
+def _run(run: RunView) -> Run:
+    planned, started, ended = run.planned, run.started, run.ended
+    assert started is not None
+    status = run.status
+    assert status is not None
+    return Run(
+        id=run.id,
+        workload=planned.workload,
+        params=planned.params,
+        seed=planned.seed,
+        tasks=run.known_tasks or planned.tasks,
+        backend=planned.backend,
+        label=planned.label,
+        origin=planned.origin,
+        backend_settings=started.settings,
+        transport=started.transport,
+        oversubscribed=started.oversubscribed,
+        data=started.data,
+        code_digest=started.code_digest,
+        package_digest=started.package_digest,
+        repeat=planned.repeat,
+        warmup=planned.warmup,
+        schedule=planned.schedule,
+        overlaps=ended.overlaps if ended else [],
+        sweep=None,
+        status=status,
+        error=ended.error if ended else None,
+        started=started.started,
+        setup_s=started.setup_s,
+        makespan_s=run.makespan_s,
+        answer=run.answer,
+        driver=ended.driver if ended else None,
+        cost=run_cost_of(run),
+        stages=run.stages,
+        environments=list(run.environments.values()),
+        machine_samples=run.samples,
+        invocations=list(invocations(run)),
+        notes=started.notes,
+        interaction=planned.interaction,
+    )
+
+
+def document(view: SessionView, more_warnings: Iterable[Warning_] = (), meta: Meta | None = None) -> Document:
+    """The session document; `meta` is what a person has called it since.
+
+    Raises:
+        SessionFileError: the journal says nothing yet.
+    """
+    head = view.header
+    if head is None:
+        raise SessionFileError("the session's journal is empty: nothing was recorded")
+    return Document(
+        id=head.id,
+        name=head.name if meta is None or meta.name is None else meta.name,
+        tags=[] if meta is None else meta.tags,
+        created=head.created,
+        lbench_version=head.lbench_version,
+        complete=view.complete,
+        environment=head.environment,
+        runs=[_run(run) for run in view.started_runs],
+        warnings=[
+            *(Warning_(w.code, w.text, w.run) for w in view.warnings),
+            *(Warning_("failed", text) for text in _unopened(view)),
+            *more_warnings,
+        ],
+    )
+
+
+def _unopened(view: SessionView) -> Iterable[str]:
+    """Why runs failed that never started: with no clock and no settings they are no runs of the document."""
+    ends = [run.ended for run in view.runs.values() if run.started is None and run.ended is not None]
+    return dict.fromkeys(end.error for end in ends if end.error is not None)
+
+
+def encode_document(told: Document) -> bytes:
+    """The document as JSON text, indented, with a line end."""
+    return msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n"
+
+
+def check_head(path: Path, content: bytes) -> None:
+    """See that a file's content is a session document that this version reads.
+
+    Raises:
+        SessionFileError: it is none, is torn, or of a newer version.
+    """
+    try:
+        head = msgspec.json.decode(content, type=Head)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise SessionFileError(f"{path} is not an lbench session, or is torn: {error}") from None
+    if head.format != "lbench.session":
+        raise SessionFileError(f"{path} is not an lbench session: name a session's id, folder or JSON document")
+    if head.version > VERSION:
+        raise SessionFileError(f"{path} was written by a newer lbench (session version {head.version}): upgrade lbench")
+
+
+def read_document(path: Path) -> Document:
+    """An exported document.
+
+    Raises:
+        SessionFileError: the file is none, is torn, damaged, or of a newer version.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
+    check_head(path, content)
+    try:
+        told = msgspec.json.decode(content, type=Document)
+        check_times([told.created, *(run.started for run in told.runs)])
+        return told
+    except msgspec.ValidationError as error:
+        raise SessionFileError(f"{path} is damaged: {error}") from None

@@ -1,0 +1,138 @@
+"""Files that a session is written to: looked at before anything is measured, and never left half written."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lbench.engine.export.document import encode_document
+from lbench.engine.model import Document, Invocation
+from lbench.errors import InputError, LbenchError
+
+__all__ = ["FORMATS", "check_writable", "csv_text", "encode", "format_of", "write"]
+
+FORMATS = ("json", "csv")
+
+
+def format_of(path: Path, option: str = "-o") -> str:
+    """The format that a file's name asks for.
+
+    Raises:
+        InputError: none of those there are.
+    """
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix not in FORMATS:
+        raise InputError(f"{option} {path}: name a file that ends in {' or '.join('.' + name for name in FORMATS)}")
+    return suffix
+
+
+def check_writable(path: Path, option: str) -> None:
+    """See that the file can be written, by making one beside it; nothing is left or changed.
+
+    Raises:
+        InputError: it cannot; the message says why.
+    """
+    if path.is_dir():
+        raise InputError(f"{option} {path} is a folder: name a file in it")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"{option} {path}: there is no folder {folder}")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise InputError(f"{option} {path} cannot be written: Permission denied")
+    if path.exists() and not path.is_file():
+        return  # a device or a pipe: only writing will tell
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+    except OSError as error:
+        raise InputError(f"{option} {path} cannot be written: {error.strerror}") from None
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write the file; where it is a plain one, another takes its place in one step.
+
+    Raises:
+        LbenchError: it cannot be written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        target = path.resolve()  # through a link, not over it
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                Path(file.name).replace(target)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    Path(file.name).unlink()
+                raise
+    except OSError as error:
+        raise LbenchError(f"{path} cannot be written: {error.strerror}: name another file") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def encode(document: Document, format: str) -> bytes:
+    """The document in one of `FORMATS`."""
+    return encode_document(document) if format == "json" else csv_text(document).encode()
+
+
+_RUN_COLUMNS = ("run", "workload", "backend", "label", "origin", "repeat", "warmup")
+
+
+def _rows(document: Document) -> Iterator[dict[str, Any]]:
+    for run in document.runs:
+        own = {
+            "run": run.id,
+            "workload": run.workload,
+            "backend": run.backend,
+            "label": run.label,
+            "origin": run.origin,
+            "repeat": run.repeat,
+            "warmup": run.warmup,
+        }
+        for invocation in run.invocations:
+            values = msgspec.structs.asdict(invocation)
+            error = values.pop("error")
+            yield {
+                **own,
+                **values,
+                "error_type": error.type if error else None,
+                "error_message": error.message if error else None,
+                "error_retriable": error.retriable if error else None,
+            }
+
+
+def csv_text(document: Document) -> str:
+    """One row an invocation: its run's id and place, then its fields; what was not measured is empty."""
+    names = [name for name in Invocation.__struct_fields__ if name != "error"]
+    columns = [*_RUN_COLUMNS, *names, "error_type", "error_message", "error_retriable"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in _rows(document):
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value

@@ -1,0 +1,324 @@
+"""What the journal says, line by line. A session is nothing but the fold of these (`engine.session`).
+
+Every event is one JSON object with `event` first. Times ending `_s` are seconds since the run's start. An
+invocation has a number within its run (`n`, from 0), so that its end finds its beginning without a search.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lbench.config.prices import Rates
+from lbench.engine.machine.fingerprint import Environment, MachineSample
+from lbench.engine.model import (
+    Answer,
+    BilledSource,
+    DataInfo,
+    Driver,
+    ErrorInfo,
+    Interaction,
+    InvocationStatus,
+    LambdaEnvironment,
+    Milliseconds,
+    Origin,
+    RunStatus,
+    Schedule,
+    Seconds,
+    Usd,
+    check_times,
+)
+
+__all__ = [
+    "JOURNAL_VERSION",
+    "Answered",
+    "Audited",
+    "Dispatched",
+    "EnvironmentSeen",
+    "Event",
+    "Paused",
+    "Phase",
+    "Previewed",
+    "Pricing",
+    "Returned",
+    "RunEnded",
+    "RunPlanned",
+    "RunStarted",
+    "Sampled",
+    "SessionEnded",
+    "SessionStarted",
+    "StageEnded",
+    "StageStarted",
+    "Warned",
+    "decode_event",
+    "encode_lines",
+]
+
+JOURNAL_VERSION = 1
+
+
+class _Event(msgspec.Struct, tag_field="event", omit_defaults=True):
+    pass
+
+
+class SessionStarted(_Event, tag="session"):
+    """The first line: who measured, where, with what."""
+
+    id: str
+    name: str
+    created: str
+    lbench_version: str
+    environment: Environment
+    format: str = ""
+    version: int = 0
+
+
+class Pricing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The prices that a run is charged by, recorded so that a later price list changes nothing."""
+
+    rates: Rates | None = None
+    ephemeral_mb: int = 512
+    memory_mb: int | None = None
+    bound_usd: Usd | None = None
+    max_usd: Usd | None = None  # what all runs of the plan may cost together
+    unpriced: list[str] = []
+    deadline_s: Seconds = 300.0
+    marked: bool = False  # whether each call's mark is written to the log
+    rent_usd_per_hour: Usd | None = None  # of an equal EC2 machine, for local backends
+    rent_basis: str | None = None
+
+
+class RunPlanned(_Event, tag="planned"):
+    """A run that will come; told ahead so that a viewer can show the whole table."""
+
+    run: str
+    workload: str
+    params: dict[str, Any]
+    seed: int
+    backend: str
+    label: str
+    origin: Origin
+    repeat: int
+    warmup: bool
+    schedule: Schedule
+    tasks: int | None = None
+    interaction: Interaction | None = None
+
+
+class RunStarted(_Event, tag="started"):
+    """The run's clock starts: everything is open and warm."""
+
+    run: str
+    started: str
+    setup_s: Seconds | None  # of the backend; null when it was open already
+    settings: dict[str, Any]
+    transport: str | None
+    oversubscribed: bool
+    code_digest: str
+    package_digest: str | None
+    pricing: Pricing
+    notes: list[str] = []
+    data: DataInfo | None = None
+    capacity: int = 1
+
+
+class StageStarted(_Event, tag="stage"):
+    """The job yielded a stage."""
+
+    run: str
+    index: int
+    tasks: int
+    at_s: Seconds
+
+
+class StageEnded(_Event, tag="stage_end"):
+    """All results of the stage have returned."""
+
+    run: str
+    index: int
+    at_s: Seconds
+
+
+class Dispatched(_Event, tag="dispatched"):
+    """An attempt was given to the backend."""
+
+    run: str
+    n: int
+    stage: int
+    task: int
+    attempt: int
+    queued_s: Seconds
+    dispatched_s: Seconds
+    environment: str | None = None
+    hedge_of: int | None = None
+
+
+class Returned(_Event, tag="returned"):
+    """An attempt ended, with all that is known of it."""
+
+    run: str
+    n: int
+    status: InvocationStatus
+    returned_s: Seconds
+    environment: str | None = None
+    cold: bool | None = None
+    started_s: Seconds | None = None
+    finished_s: Seconds | None = None
+    connect_ms: Milliseconds | None = None
+    init_ms: Milliseconds | None = None
+    fetch_ms: Milliseconds | None = None
+    compute_ms: Milliseconds | None = None
+    billed_ms: int | None = None
+    billed_source: BilledSource | None = None
+    memory_mb: int | None = None
+    max_memory_mb: int | None = None
+    request_bytes: int | None = None
+    response_bytes: int | None = None
+    via_s3: bool | None = None
+    s3_put: int = 0
+    s3_get: int = 0
+    s3_bytes: int = 0  # put there
+    request_id: str | None = None
+    log_tail: str | None = None
+    error: ErrorInfo | None = None
+
+
+class Audited(_Event, tag="audited"):
+    """What AWS's log says of an invocation, in place of what was estimated of it."""
+
+    run: str
+    n: int
+    billed_ms: int
+    init_ms: Milliseconds | None = None
+    memory_mb: int | None = None
+    max_memory_mb: int | None = None
+    request_id: str | None = None
+
+
+class EnvironmentSeen(_Event, tag="environment"):
+    """An environment, as far as it is known; a later line replaces an earlier one."""
+
+    run: str
+    info: LambdaEnvironment
+
+
+class Previewed(_Event, tag="preview"):
+    """A block of the growing preview lies in previews.bin: `length` bytes at `offset` (`workloads.encoding`)."""
+
+    run: str
+    stage: int
+    task: int
+    offset: int
+    length: int
+
+
+class Sampled(_Event, tag="sample"):
+    """The machine's state at a moment of a run."""
+
+    run: str
+    sample: MachineSample
+
+
+class RunEnded(_Event, tag="ended"):
+    """The run's clock stopped."""
+
+    run: str
+    status: RunStatus
+    makespan_s: Seconds | None
+    driver: Driver | None
+    error: str | None = None
+    s3_put: int = 0  # the driver's own requests: data set, arguments, results
+    s3_get: int = 0
+    s3_bytes: int = 0  # put there
+    overlaps: list[str] = []
+
+
+class Answered(_Event, tag="answer"):
+    """The run's answer was compared with the reference."""
+
+    run: str
+    answer: Answer
+
+
+class Phase(_Event, tag="phase"):
+    """What the engine does outside every run's clock: loading data, opening a backend, checking."""
+
+    text: str
+
+
+class Paused(_Event, tag="paused"):
+    """Dispatch stopped or went on."""
+
+    paused: bool
+
+
+class Warned(_Event, tag="warning"):
+    """A warning, for a run or for the session."""
+
+    code: str
+    text: str
+    run: str | None = None
+
+
+class SessionEnded(_Event, tag="end"):
+    """The engine has done what it was asked; `complete` is false when it was stopped."""
+
+    complete: bool
+    reason: str | None = None
+
+
+Event = (
+    SessionStarted
+    | RunPlanned
+    | RunStarted
+    | StageStarted
+    | StageEnded
+    | Dispatched
+    | Returned
+    | Audited
+    | EnvironmentSeen
+    | Previewed
+    | Sampled
+    | RunEnded
+    | Answered
+    | Phase
+    | Paused
+    | Warned
+    | SessionEnded
+)
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+def encode_lines(events: list[Event]) -> bytes:
+    """The events as JSON lines, each with its line end.
+
+    Text that is no Unicode (a file name in another encoding has lone surrogates in Python) is told with escapes:
+    one such event must not cost those around it.
+    """
+    try:
+        return _encoder.encode_lines(events)
+    except UnicodeEncodeError:
+        return _encoder.encode_lines([_plain(msgspec.to_builtins(event)) for event in events])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def decode_event(line: bytes | memoryview) -> Event:
+    """One line.
+
+    Raises:
+        msgspec.MsgspecError: it is no event of this version, or tells a time that is none.
+    """
+    event = _decoder.decode(line)
+    if isinstance(event, SessionStarted | RunStarted):
+        check_times([event.created if isinstance(event, SessionStarted) else event.started])
+    return event

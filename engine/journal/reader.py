@@ -1,0 +1,71 @@
+"""Reading a journal: its events, as far as they are whole; a file that is none is told from one that is damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from lbench.engine.journal.events import JOURNAL_VERSION, Event, decode_event
+from lbench.errors import SessionFileError
+
+__all__ = ["Head", "read_events", "split_lines"]
+
+_FIRST_BYTES = b'{"event":"session"'
+
+
+class Head(msgspec.Struct):
+    """What a file of ours says of itself: of which format it is, and of which version."""
+
+    format: str = ""
+    version: int = 0
+
+
+def split_lines(buffer: bytearray) -> Iterator[bytes]:
+    """Take the whole lines out of `buffer`, leaving a torn last one in it."""
+    end = buffer.rfind(b"\n")
+    if end < 0:
+        return
+    whole = bytes(buffer[:end])
+    del buffer[: end + 1]
+    yield from whole.split(b"\n")
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """All events of a journal. A torn last line is dropped.
+
+    Raises:
+        SessionFileError: it is no journal, of a newer version, or damaged in the middle.
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+            _check_first(path, first)
+            for number, line in enumerate(itertools.chain((first,), file), 1):
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    event = decode_event(line)
+                except msgspec.MsgspecError as error:
+                    raise SessionFileError(f"{path} is damaged at line {number}: {error}") from None
+                yield event
+    except OSError as error:
+        raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _check_first(path: Path, line: bytes) -> None:
+    """See that a file that begins so is a journal, or may become one."""
+    head = Head()
+    if not line.endswith(b"\n"):
+        if line.startswith(_FIRST_BYTES[: len(line)]):
+            return
+    else:
+        with contextlib.suppress(msgspec.MsgspecError):
+            head = msgspec.json.decode(line, type=Head)
+    if head.format != "lbench.journal":
+        raise SessionFileError(f"{path} is not an lbench journal")
+    if head.version > JOURNAL_VERSION:
+        raise SessionFileError(f"{path} was written by a newer lbench (journal version {head.version}): upgrade lbench")

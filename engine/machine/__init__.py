@@ -1,0 +1,1 @@
+"""What machine this is, what its processes may use, and its condition while it measures."""

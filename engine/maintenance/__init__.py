@@ -1,0 +1,1 @@
+"""Finds and removes what crashed runs have left (`lbench gc`)."""

@@ -1,0 +1,151 @@
+"""What killed runs have left on AWS: functions that were changed for a while, and objects under a run's prefix.
+
+AWS is asked only where this machine's own records say that there may be something; what is found is told, and removed on
+request. What other machines have left in the bucket goes after a day, by the bucket's own rule.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lbench.config.aws import aws_client, aws_session
+from lbench.config.aws_errors import AwsError
+from lbench.config.deployment import TEMPORARY, outputs_of, read_outputs
+from lbench.engine.backends.function.change_log import Forced, forget, is_held, records
+from lbench.engine.backends.function.cold_starts import put_back
+from lbench.engine.journal.lock import is_live
+from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.session.index import session_folders
+from lbench.engine.session.view import load_folder
+from lbench.errors import LbenchError
+
+__all__ = ["Remain", "find_remains"]
+
+_KEPT_S = 2 * 86_400.0  # the bucket's rule deletes after a day, which S3 carries out within another
+_AT_ONCE = 1000  # objects that one request deletes
+
+
+class Remain(msgspec.Struct, frozen=True):
+    """One thing that can go. `remove` raises LbenchError."""
+
+    what: str
+    where: str
+    size_bytes: int
+    remove: Callable[[], Awaitable[None]]
+
+
+async def find_remains() -> tuple[list[Remain], list[str]]:
+    """All that this machine's records lead to, and why some could not be looked at."""
+    found = [_changed(record) for record in records() if not is_held(record)]
+    problems = []
+    for (stack, region), prefixes in _prefixes().items():
+        try:
+            found += await _objects(stack, region, prefixes)
+        except LbenchError as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def _changed(record: Forced) -> Remain:
+    async def remove() -> None:
+        session = aws_session(record.region)
+        try:
+            async with aws_client(session, "lambda") as client:
+                await put_back(client, record)
+        except AwsError as error:
+            if error.code not in ("ResourceNotFoundException", "AccessDeniedException"):
+                raise
+            await _same_account(session, record)
+            if error.code == "AccessDeniedException":
+                raise
+            # with the function its variable has gone
+        forget(record)
+
+    return Remain(f"the variable {record.variable}, left on a function", f"{record.name} in {record.region}", 0, remove)
+
+
+async def _same_account(session: Any, record: Forced) -> None:
+    """Whether it is this account's function: another one may neither see it nor tell that it has gone.
+
+    Raises:
+        AwsError: it is not; or nobody knows whose credentials these are.
+    """
+    async with aws_client(session, "sts") as client:
+        account = str((await client.get_caller_identity())["Account"])
+    if account != record.account:
+        raise AwsError(
+            f"it was changed in the account {record.account}, and these credentials are of {account}: "
+            "run `lbench gc` with the profile that it was changed with (AWS_PROFILE)"
+        )
+
+
+def _prefixes() -> dict[tuple[str, str], set[str]]:
+    """Where killed runs kept objects, by stack and region: their journals have no end."""
+    told: dict[tuple[str, str], set[str]] = {}
+    for folder in _unfinished():
+        with contextlib.suppress(LbenchError, OSError):
+            for run in load_folder(folder).started_runs:
+                assert run.started is not None
+                settings = run.started.settings
+                prefix, stack, region = (settings.get(name) for name in ("temporary", "stack", "region"))
+                if isinstance(prefix, str) and prefix.startswith(TEMPORARY) and len(prefix) > len(TEMPORARY):
+                    told.setdefault((str(stack), str(region)), set()).add(prefix)
+    return told
+
+
+def _unfinished() -> Iterator[Path]:
+    for folder in session_folders():
+        journal = folder / JOURNAL_NAME
+        with contextlib.suppress(OSError):
+            if time.time() - journal.stat().st_mtime < _KEPT_S and not is_live(folder):
+                with journal.open("rb") as file:
+                    file.seek(max(0, journal.stat().st_size - 4096))
+                    ended = b'"event":"end"' in file.read()
+                if not ended:
+                    yield folder
+
+
+async def _objects(stack: str, region: str, prefixes: set[str]) -> list[Remain]:
+    from botocore.exceptions import ClientError
+
+    session = aws_session(region)
+    async with aws_client(session, "cloudformation") as client:
+        try:
+            described = await client.describe_stacks(StackName=stack)
+        except ClientError as error:
+            if "does not exist" not in str(error.response.get("Error", {}).get("Message", "")):
+                raise
+            return []  # it was destroyed, and the bucket with it
+    bucket = read_outputs(stack, region, outputs_of(described["Stacks"][0])).bucket
+    found = []
+    async with aws_client(session, "s3") as client:
+        for prefix in sorted(prefixes):
+            keys, size = [], 0
+            async for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
+                for one in page.get("Contents", []):
+                    keys.append(one["Key"])
+                    size += one["Size"]
+            if keys:
+                where = f"{len(keys)} under s3://{bucket}/{prefix}/"
+                found.append(Remain("objects of a run that was killed", where, size, _deletion(session, bucket, keys)))
+    return found
+
+
+def _deletion(session: Any, bucket: str, keys: list[str]) -> Callable[[], Awaitable[None]]:
+    async def remove() -> None:
+        async with aws_client(session, "s3") as client:
+            for begin in range(0, len(keys), _AT_ONCE):
+                some = [{"Key": key} for key in keys[begin : begin + _AT_ONCE]]
+                answer = await client.delete_objects(Bucket=bucket, Delete={"Objects": some, "Quiet": True})
+                if answer.get("Errors"):
+                    raise AwsError(
+                        f"S3 keeps {len(answer['Errors'])} objects of {bucket}: the bucket's rule deletes them in a day"
+                    )
+
+    return remove

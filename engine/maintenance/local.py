@@ -1,0 +1,154 @@
+"""What crashed runs have left on this machine: found, told, and removed on request. Nothing that anybody uses is touched.
+
+Whose owner lives is seen by what the owner holds (a lock, a process, a socket that answers), else by age.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from lbench.config.folders import cache_folder
+from lbench.engine.emulator.resources import cgroups, scratch
+from lbench.engine.journal.lock import is_live
+from lbench.engine.measure.run_store import OBJECTS_NAME
+from lbench.engine.service.discovery import dead_sockets
+from lbench.engine.session.index import session_folders
+
+__all__ = ["Leftover", "local_leftovers"]
+
+_OLD_S = 3600.0  # of what nothing tells whose it is
+_DATA = ("data.lbds", "data-*.lbds")  # of a comparison, of an exploring
+_MAKING = (".making-*", ".downloading-*", ".unpacking-*")
+_TRIALS = ("lbench-try-", "lbench-pins-")
+
+
+class Leftover(msgspec.Struct, frozen=True):
+    """One thing that can go."""
+
+    what: str
+    where: str
+    size_bytes: int
+    remove: Callable[[], None]  # raises OSError
+
+
+def local_leftovers() -> list[Leftover]:
+    """All of them, without AWS."""
+    return [*_sessions(), *_sockets(), *_emulators(), *_cgroups(), *_temporary(), *_half_made(), *_payloads()]
+
+
+def _sessions() -> Iterator[Leftover]:
+    """Data sets and objects of a session whose engine was killed, and what its checks had on disk. The record stays."""
+    for folder in session_folders():
+        if is_live(folder):
+            continue
+        for pattern in _DATA:
+            for data in sorted(folder.glob(pattern)):
+                yield _file("a data set of an interrupted session", data)
+        objects = folder / OBJECTS_NAME
+        if objects.is_dir() and not objects.is_symlink():
+            yield _tree("temporary objects of an interrupted session", objects)
+        for left in _entries(folder):
+            if left.name.startswith("check-") and left.is_dir():
+                yield _tree("an answer that was being checked", left)
+
+
+def _sockets() -> Iterator[Leftover]:
+    for path in dead_sockets():
+        yield _file("a socket of an engine that is no more", path)
+
+
+def _emulators() -> Iterator[Leftover]:
+    for folder in scratch.abandoned():
+        yield Leftover(
+            "a folder of an emulator that is no more",
+            str(folder),
+            _size(folder),
+            lambda folder=folder: scratch.remove_abandoned(folder),  # type: ignore[misc]
+        )
+
+
+def _cgroups() -> Iterator[Leftover]:
+    seen: set[str] = set()
+    controllers: tuple[cgroups.Controller, ...] = ("cpu", "memory")
+    for controller in controllers:
+        place = cgroups.find(controller)
+        if place is None or place.folder in seen:
+            continue
+        seen.add(place.folder)
+        with contextlib.suppress(OSError):
+            for folder in cgroups.abandoned(place):
+                yield Leftover(
+                    "a cgroup of an emulator that is no more, with what still runs in it",
+                    str(folder),
+                    0,
+                    lambda folder=folder: cgroups.remove_abandoned(folder),  # type: ignore[misc]
+                )
+
+
+def _temporary() -> Iterator[Leftover]:
+    for path in _entries(Path(tempfile.gettempdir())):
+        if path.name.startswith(_TRIALS) and _mine_and_old(path):
+            yield _tree("a trial of a package", path) if path.is_dir() else _file("a list of versions", path)
+    for place in (Path(tempfile.gettempdir()), Path("/dev/shm")):
+        for path in _entries(place):
+            ours = path.name.startswith("check-") and (path / "request.json").is_file()
+            if ours and _mine_and_old(path):
+                yield _tree("an answer that was being checked", path)
+
+
+def _half_made() -> Iterator[Leftover]:
+    root = cache_folder("references").parent
+    for pattern in _MAKING:
+        for path in [*root.glob(f"*/{pattern}"), *root.glob(f"*/*/{pattern}")]:
+            if path.is_dir() and _mine_and_old(path):
+                yield _tree("something half made in the cache", path)
+
+
+def _payloads() -> Iterator[Leftover]:
+    """Standard input, kept for `lbench run function`."""
+    for path in _entries(cache_folder("payloads")):
+        if path.is_file() and _mine_and_old(path):
+            yield _file("events that came by standard input", path)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _mine_and_old(path: Path) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return found.st_uid == os.getuid() and time.time() - found.st_mtime > _OLD_S
+
+
+def _size(path: Path) -> int:
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 - many of them
+    return total
+
+
+def _file(what: str, path: Path) -> Leftover:
+    size = 0
+    with contextlib.suppress(OSError):
+        size = path.lstat().st_size
+    return Leftover(what, str(path), size, lambda: path.unlink(missing_ok=True))
+
+
+def _tree(what: str, path: Path) -> Leftover:
+    return Leftover(what, str(path), _size(path), lambda: shutil.rmtree(path))

@@ -1,0 +1,1 @@
+"""Carries out a plan: every run in its order, recorded and checked."""

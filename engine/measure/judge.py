@@ -1,0 +1,68 @@
+"""Has the answer of a run checked when the run is over, and tells the journal what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lbench.config.folders import cache_folder
+from lbench.engine.journal.events import Answered, Phase, Warned
+from lbench.engine.journal.writer import Journal
+from lbench.engine.machine.code_digest import code_digest
+from lbench.engine.measure.setup import Common, PlannedRun
+from lbench.engine.verify import reference_client as checking
+from lbench.engine.verify.reference_process import Request, Verdict
+from lbench.errors import LbenchError
+from lbench.workloads.encoding import encode
+from lbench.workloads.parameters import settable
+
+__all__ = ["Judge"]
+
+
+class Judge:
+    """Judges the answers of one session; `stopped()` says whether nobody wants to know any more."""
+
+    def __init__(self, folder: Path, journal: Journal, stopped: Callable[[], bool]) -> None:
+        self._folder = folder
+        self._journal = journal
+        self._stopped = stopped
+        self._pictured = False
+
+    def begin(self) -> None:
+        """A plan begins: the first answer is the one that is drawn."""
+        self._pictured = False
+
+    async def judge(self, job: Common, run: PlannedRun, answer: Any) -> None:
+        """Check an answer; None: there is none. Why it could not be checked is a warning."""
+        if answer is None:
+            return
+        try:
+            encoded = await asyncio.to_thread(encode, answer)
+            del answer
+            verdict = await self._check(job, run, encoded)
+        except LbenchError as error:
+            verdict = Verdict(None, str(error))
+        if verdict.answer is not None:
+            self._journal.write(Answered(run.id, verdict.answer))
+        elif not self._stopped():
+            why = f"the answer of {run.choice.label} could not be checked: {verdict.error}"
+            self._journal.write(Warned("unchecked", why, run.id))
+        await self._journal.sync()
+
+    async def _check(self, job: Common, run: PlannedRun, encoded: bytes) -> Verdict:
+        self._journal.write(Phase(f"checking the answer of {run.choice.label}"))
+        request = Request(
+            workload=job.plan.workload,
+            params=settable(job.params),
+            tasks=job.params.tasks,
+            seed=job.params.seed,
+            data=None if job.published is None else str(job.published.path),
+            data_digest=None if job.published is None else job.published.digest,
+            versions=code_digest(job.description.code),
+            cache=str(cache_folder("references")),
+            picture=None if self._pictured else job.plan.picture,
+        )
+        self._pictured = True
+        return await checking.ask(request, encoded, self._folder, self._stopped)

@@ -1,0 +1,72 @@
+"""From a choice in a plan to a backend that can be opened; what each kind needs is imported only here."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from lbench.engine.backends import catalog
+from lbench.engine.backends.placement import region_of
+from lbench.engine.backends.settings import AwsSettings, LambdaSettings, LocalSettings, SequentialSettings
+from lbench.engine.machine import fingerprint as machine
+from lbench.engine.plan.function import function_params, is_function
+from lbench.engine.plan.plan import schedule_of
+
+if TYPE_CHECKING:
+    from lbench.engine.backends.base import Backend
+    from lbench.engine.backends.lambda_.preflight import Survey
+    from lbench.engine.plan.plan import BackendChoice, Plan
+
+__all__ = ["look_at", "open_backend"]
+
+
+async def look_at(choice: BackendChoice, plan: Plan, at_once: int | None) -> Survey | None:
+    """What is found on AWS for a choice, before any run is begun; None for what is on this machine.
+
+    `at_once` is the most tasks that its job can have under way, where that is known.
+
+    Raises:
+        InputError: it cannot be used; nothing has been run.
+    """
+    settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+    if not isinstance(settings, AwsSettings) or is_function(plan):
+        return None
+    from lbench.engine.backends.lambda_.preflight import survey
+
+    return await survey(
+        settings, workload=plan.workload, timeout_s=plan.timeout_s, tasks=at_once, sharers=_sharers(settings, plan)
+    )
+
+
+def _sharers(settings: AwsSettings, plan: Plan) -> int:
+    """How many of a plan's backends run at once on the quota of these settings' region."""
+    if schedule_of(plan) != "concurrent":
+        return 1
+    every = [msgspec.convert(one.settings, catalog.settings_type(one.name)) for one in plan.backends]
+    return sum(isinstance(one, AwsSettings) and region_of(one) == region_of(settings) for one in every)
+
+
+def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None) -> Backend:
+    """The backend of a plan's choice, not yet opened (`async with` opens it); `found` is what `look_at` found."""
+    settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+    cores = machine.usable_cores()
+    if is_function(plan):
+        from lbench.engine.backends.function.backend import open_function
+
+        assert isinstance(settings, LambdaSettings)
+        return open_function(settings, function_params(plan), timeout_s=plan.timeout_s)
+    if isinstance(settings, AwsSettings):
+        from lbench.engine.backends.lambda_.aws import AwsBackend
+
+        assert found is not None
+        return AwsBackend(settings, found)
+    if isinstance(settings, LambdaSettings):
+        from lbench.engine.backends.lambda_.emulated import open_emulated
+
+        return open_emulated(settings, usable_cores=cores, memory_bytes=machine.memory_bytes(), preload=plan.workload)
+    from lbench.engine.backends.local.backend import open_local
+
+    assert isinstance(settings, LocalSettings | SequentialSettings)
+    return open_local(choice.name, settings, max(1, math.floor(cores)), preload=plan.workload)

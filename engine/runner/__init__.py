@@ -1,0 +1,1 @@
+"""Drives one job over one backend: stages, attempts, retries, hedging."""

@@ -1,0 +1,190 @@
+"""One attempt of a task after another: told to the journal, invoked within its deadline, paid for, told again."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from lbench.engine.backends.base import Backend, Call, Failure, Outcome
+from lbench.engine.journal.events import Dispatched, Returned
+from lbench.engine.journal.writer import Sink
+from lbench.engine.model import ErrorInfo, InvocationStatus
+from lbench.engine.plan.policy import Policy
+from lbench.engine.runner.failure_text import called
+from lbench.engine.runner.stragglers import Stragglers
+from lbench.engine.runner.task_state import Pending
+
+__all__ = ["Attempts"]
+
+
+class Attempts:
+    """A run's attempts: their numbers, its clock, and the environments that they reached."""
+
+    def __init__(self, run_id: str, backend: Backend, sink: Sink, policy: Policy) -> None:
+        self.environments: set[str] = set()
+        self._run_id = run_id
+        self._backend = backend
+        self._sink = sink
+        self._deadline_s = policy.timeout_s
+        self._patience_s = policy.timeout_s + backend.start_allowance_s
+        self._loop = asyncio.get_running_loop()
+        self._zero_s = self._loop.time()
+        self._next_n = 0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run's clock started."""
+        return self._loop.time() - self._zero_s
+
+    def start_clock(self, at_s: float | None = None) -> float:
+        """Now is the run's zero (or `at_s` was, on the loop's clock); returns it."""
+        self._zero_s = self._loop.time() if at_s is None else at_s
+        return self._zero_s
+
+    async def make(self, pending: Pending, stage: int, stragglers: Stragglers | None) -> tuple[Outcome, float]:
+        """One attempt: how it went, and how long that took in seconds. Its cost is what `pending.hold` keeps back.
+
+        Args:
+            pending: whose attempt.
+            stage: the stage's number.
+            stragglers: who watches what is under way.
+
+        Raises:
+            Exception: whatever the backend raises, which has broken down.
+        """
+        n, self._next_n = self._next_n, self._next_n + 1
+        attempt, pending.attempts = pending.attempts, pending.attempts + 1
+        hedge_of, pending.hedge_of = pending.hedge_of, None
+        pending.flying.add(n)
+        began_s = self._loop.time()
+        dispatched = Dispatched(
+            run=self._run_id,
+            n=n,
+            stage=stage,
+            task=pending.index,
+            attempt=attempt,
+            queued_s=pending.queued_s,
+            dispatched_s=began_s - self._zero_s,
+            hedge_of=hedge_of,
+        )
+        self._sink.write(dispatched)
+        if stragglers is not None:
+            stragglers.began(n, pending, began_s)
+
+        def placed(environment: str) -> None:
+            dispatched.environment = environment
+            self.environments.add(environment)
+
+        hold, pending.hold = pending.hold, None
+        call = Call(
+            task=pending.encoded,
+            stage=stage,
+            index=pending.index,
+            attempt=attempt,
+            deadline_s=self._deadline_s,
+            placed=placed,
+            run=self._run_id,
+            number=n,
+        )
+        if hold is not None:
+            call.may_fetch = hold.may_fetch
+        if stragglers is not None:
+            call.arrived = partial(stragglers.ended, n)  # to issue it once more would gain nothing
+        paid: Outcome | None = None  # what is known of its cost; None: it may be anything up to the worst case
+        try:
+            outcome = paid = await self._invoke(call)
+            if outcome.failure is not None and (text := called(pending.encoded)) is not None:
+                outcome.failure.log_tail = f"{text}\n{outcome.failure.log_tail or ''}"
+        except asyncio.CancelledError:
+            if call.left is None:
+                self._record_cancelled(n, dispatched.environment, late=pending.done)
+            else:
+                call.left.add_done_callback(partial(self._left_ended, n, dispatched.environment))
+            raise
+        except Exception as error:  # the backend has broken down; the record stays whole: what was begun has an end
+            self._record(n, dispatched.environment, _broken(error), late=False)
+            raise
+        finally:
+            pending.flying.discard(n)
+            if stragglers is not None:
+                stragglers.ended(n)
+            if hold is not None and call.left is not None:
+                call.left.add_done_callback(lambda work: hold.settle(_came_of(work)))  # it runs on, and may be cheap
+            elif hold is not None:
+                hold.settle(paid)
+        self._record(n, dispatched.environment, outcome, late=pending.done)
+        return outcome, (self._loop.time() if outcome.returned_s is None else outcome.returned_s) - began_s
+
+    async def _invoke(self, call: Call) -> Outcome:
+        try:
+            async with asyncio.timeout(self._patience_s) as call.limit:
+                return await self._backend.invoke(call)
+        except TimeoutError:
+            message = f"no result within the deadline of {self._deadline_s:g} s"
+            return Outcome(failure=Failure("timeout", "DeadlineExceeded", message, retriable=True))
+
+    def _left_ended(self, n: int, placed: str | None, work: asyncio.Task[Outcome]) -> None:
+        """What ran on although nobody waited for it any more is over."""
+        if work.cancelled():
+            self._record_cancelled(n, placed, late=False)
+        else:
+            error = work.exception()
+            self._record(n, placed, work.result() if error is None else _broken(error), late=True)
+
+    def _record_cancelled(self, n: int, placed: str | None, *, late: bool) -> None:
+        """Tell the end of what was stopped, of which nothing more is known."""
+        status: InvocationStatus = "superseded" if late else "cancelled"
+        self._sink.write(Returned(self._run_id, n, status, self.elapsed_s, environment=placed))
+
+    def _record(self, n: int, placed: str | None, outcome: Outcome, *, late: bool) -> None:
+        """Tell its end. `late`: the task had a result already, so an answer is superseded; a failure stays one."""
+        failure = outcome.failure
+        put, get = outcome.s3_requests.get("put", 0), outcome.s3_requests.get("get", 0)
+        if outcome.environment is not None:
+            self.environments.add(outcome.environment)
+        zero_s = self._zero_s
+        self._sink.write(
+            Returned(
+                run=self._run_id,
+                n=n,
+                status=_status(outcome, late),
+                returned_s=(self._loop.time() if outcome.returned_s is None else outcome.returned_s) - zero_s,
+                environment=outcome.environment or placed,
+                cold=outcome.cold,
+                started_s=None if outcome.started_s is None else outcome.started_s - zero_s,
+                finished_s=None if outcome.finished_s is None else outcome.finished_s - zero_s,
+                connect_ms=outcome.connect_ms,
+                init_ms=outcome.init_ms,
+                fetch_ms=outcome.fetch_ms,
+                compute_ms=outcome.compute_ms,
+                billed_ms=outcome.billed_ms,
+                billed_source=outcome.billed_source,
+                memory_mb=outcome.memory_mb,
+                max_memory_mb=outcome.max_memory_mb,
+                request_bytes=outcome.request_bytes,
+                response_bytes=outcome.response_bytes,
+                via_s3=outcome.via_s3,
+                s3_put=put,
+                s3_get=get,
+                s3_bytes=outcome.s3_bytes,
+                request_id=outcome.request_id,
+                log_tail=failure.log_tail if failure else None,
+                error=(ErrorInfo(failure.type, failure.message, failure.retriable, failure.unrun) if failure else None),
+            )
+        )
+
+
+def _broken(error: BaseException) -> Outcome:
+    return Outcome(failure=Failure("error", type(error).__name__, str(error), retriable=False))
+
+
+def _came_of(work: asyncio.Task[Outcome]) -> Outcome | None:
+    return None if work.cancelled() or work.exception() is not None else work.result()
+
+
+def _status(outcome: Outcome, late: bool) -> InvocationStatus:
+    if outcome.discarded:
+        return "superseded"
+    if outcome.failure is not None:
+        return outcome.failure.kind
+    return "superseded" if late else "ok"

@@ -1,0 +1,1 @@
+"""The engine as a process: its server, control socket, client and discovery."""

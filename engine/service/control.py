@@ -1,0 +1,143 @@
+"""The engine's Unix socket: viewers follow the journal through it, and launchers give commands.
+
+Both sides send JSON lines. To `{"command": "follow"}` the engine answers `{"control": "follow", "read_to": N}`: read
+the file up to byte N yourself; what follows N comes here. A viewer that is too slow misses lines, gets `{"control":
+"reread"}` once it has caught up, and asks again; the engine never waits for anyone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lbench.engine.journal.writer import Journal
+from lbench.errors import LbenchError
+
+__all__ = ["Command", "ControlServer"]
+
+_VIEWER_QUEUE_BYTES = 4 * 2**20
+_LINE_LIMIT_BYTES = 16 * 2**20
+_PARTING_S = 0.5
+
+
+class Command(msgspec.Struct):
+    """One line from a viewer or a launcher."""
+
+    command: str
+    plan: dict[str, Any] | None = None
+    last: bool = False  # with start: the session ends after this plan
+    generation: int = 0  # with explore: of the update
+    plans: list[dict[str, Any]] | None = None  # with explore: a scripted sequence instead of one plan
+
+
+class _Viewer:
+    """One follower's live feed, bounded."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._held: list[bytes] | None = []
+        self._lagging: asyncio.Task[None] | None = None
+        writer.transport.set_write_buffer_limits(high=_VIEWER_QUEUE_BYTES, low=0)
+
+    def __call__(self, lines: bytes) -> None:
+        if self._held is not None:
+            self._held.append(lines)
+        elif self._lagging is None and not self._writer.is_closing():
+            if self._writer.transport.get_write_buffer_size() + len(lines) > _VIEWER_QUEUE_BYTES:
+                self._lagging = asyncio.get_running_loop().create_task(self._tell_to_reread())
+            else:
+                self._writer.write(lines)
+
+    def release(self, read_to: int, backlog: bytes) -> None:
+        """The file was settled: answer, then everything since."""
+        held, self._held = self._held or [], None
+        self._lagging = None
+        self._writer.write(_control("follow", read_to=read_to) + backlog + b"".join(held))
+
+    async def _tell_to_reread(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._writer.drain()
+            self._writer.write(_control("reread"))
+
+
+def _control(kind: str, **fields: Any) -> bytes:
+    return msgspec.json.encode({"control": kind, **fields}) + b"\n"
+
+
+class ControlServer:
+    """Serves one session's socket, mode 0600."""
+
+    def __init__(self, path: Path, journal: Journal, execute: Callable[[Command], Awaitable[None]]) -> None:
+        self._path = path
+        self._journal = journal
+        self._execute = execute
+        self._server: asyncio.Server | None = None
+        self._writers: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+
+    async def start(self) -> None:
+        """Listen."""
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, path=str(self._path), limit=_LINE_LIMIT_BYTES)
+        finally:
+            os.umask(before)
+
+    async def close(self) -> None:
+        """Send what is queued, as far as it is taken within a moment, and remove the socket."""
+        self._journal.flush()
+        if self._server is not None:
+            self._server.close()
+        await asyncio.gather(*(self._part(writer) for writer in list(self._writers)))
+        serving = {task for task in self._writers.values() if task is not None}
+        for task in serving:
+            task.cancel()
+        if serving:
+            await asyncio.wait(serving)
+        self._path.unlink(missing_ok=True)
+
+    async def _part(self, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.transport.set_write_buffer_limits(high=0)
+            async with asyncio.timeout(_PARTING_S):
+                await writer.drain()
+        except (ConnectionError, TimeoutError):
+            writer.transport.abort()  # it does not read: the file has what it lacks
+        writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers[writer] = asyncio.current_task()
+        viewer: _Viewer | None = None
+        try:
+            while line := await reader.readline():
+                try:
+                    command = msgspec.json.decode(line, type=Command)
+                    if command.command == "follow":
+                        if viewer is not None:
+                            self._journal.unlisten(viewer)
+                        viewer = await self._follow(writer)
+                    else:
+                        await self._execute(command)
+                        writer.write(_control("ok", command=command.command))
+                except (LbenchError, msgspec.MsgspecError) as error:
+                    writer.write(_control("error", message=str(error)))
+        except (ConnectionError, ValueError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the viewer has gone, sent a line beyond the limit, or the session ends
+        finally:
+            if viewer is not None:
+                self._journal.unlisten(viewer)
+            self._writers.pop(writer, None)
+            writer.close()
+
+    async def _follow(self, writer: asyncio.StreamWriter) -> _Viewer:
+        self._journal.flush()
+        viewer = _Viewer(writer)
+        self._journal.listen(viewer)
+        written, backlog = await self._journal.settled()
+        viewer.release(written, backlog)
+        return viewer

@@ -1,0 +1,106 @@
+"""Finding the engine of a session that is still running."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from pathlib import Path
+
+import msgspec
+
+from lbench.config.folders import runtime_folder
+from lbench.engine.journal.lock import is_live
+from lbench.engine.session.index import session_folders
+from lbench.errors import InputError
+
+__all__ = [
+    "ENGINE_FILE",
+    "EngineFile",
+    "dead_sockets",
+    "engine_socket",
+    "is_there",
+    "newest_living",
+    "socket_path",
+    "sweep_sockets",
+]
+
+ENGINE_FILE = "engine.json"
+
+
+class EngineFile(msgspec.Struct):
+    """Where a session's engine is to be found: `ENGINE_FILE` in its folder, while it lives."""
+
+    socket: str
+    host: str = ""
+    pid: int = 0
+
+
+def socket_path(folder: Path, pid: int) -> Path:
+    """Where engine `pid` of a session listens.
+
+    Raises:
+        InputError: there is no place for sockets.
+    """
+    return runtime_folder() / f"{folder.name[-12:]}-{pid}.sock"
+
+
+def sweep_sockets() -> None:
+    """Remove the sockets of engines that were killed, where their launcher could not."""
+    for path in dead_sockets():
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def dead_sockets() -> list[Path]:
+    """The sockets of engines that were killed."""
+    found = []
+    with contextlib.suppress(OSError, InputError):
+        for path in runtime_folder().glob("*-*.sock"):
+            pid = path.stem.rpartition("-")[2]
+            if pid.isdigit() and not is_there(int(pid)):  # one that begins has its socket before it listens
+                with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:
+                    try:
+                        trial.connect(str(path))
+                    except ConnectionRefusedError:
+                        found.append(path)
+    return found
+
+
+def is_there(pid: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def newest_living() -> Path:
+    """The folder of the newest session whose engine is running here.
+
+    Raises:
+        InputError: there is none.
+    """
+    for folder in session_folders():
+        if (folder / ENGINE_FILE).exists() and is_live(folder):
+            return folder
+    raise InputError("no engine is running: see lbench sessions for what was recorded")
+
+
+def engine_socket(folder: Path) -> Path:
+    """Where the engine of a session listens.
+
+    Raises:
+        InputError: none is running, or it is one of another machine.
+    """
+    told: EngineFile | None = None
+    with contextlib.suppress(OSError, msgspec.MsgspecError):  # it has ended, or has not begun
+        told = msgspec.json.decode((folder / ENGINE_FILE).read_bytes(), type=EngineFile)
+    if told is not None and told.host not in ("", socket.gethostname()):
+        raise InputError(f"the engine of {folder.name} runs on {told.host}: attach to it there")
+    if told is None or not is_live(folder):
+        raise InputError(f"no engine is running for session {folder.name}: see lbench sessions for what was recorded")
+    return Path(told.socket)

@@ -1,0 +1,122 @@
+"""The process that computes a reference and compares answers with it, outside every run's clock.
+
+`python -m lbench.engine.verify.reference_process FILE`: the file holds the request (JSON,
+`Request`); the verdict (JSON, `Verdict`) goes to standard output.
+
+A reference is computed once for a (workload, parameters, data, versions) and cached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lbench.engine.model import Answer
+from lbench.engine.processes.lifeline import die_with_parent
+from lbench.errors import LbenchError, WorkloadError
+from lbench.workloads import parameters, registry
+from lbench.workloads.dataset import open_dataset
+from lbench.workloads.encoding import decode, encode
+from lbench.workloads.model import Params, Workload
+from lbench.workloads.own.workload import OwnWorkload
+
+__all__ = ["Request", "Verdict", "main"]
+
+
+class Request(msgspec.Struct):
+    """One answer to be checked."""
+
+    workload: str
+    params: dict[str, Any]
+    tasks: int | None
+    seed: int
+    data: str | None
+    data_digest: str | None
+    versions: str  # what else a cached reference depends on
+    cache: str  # folder
+    picture: str | None = None
+    answer: str = ""  # path of the encoded answer
+
+
+class Verdict(msgspec.Struct):
+    """The result, or one line why there is none."""
+
+    answer: Answer | None
+    error: str | None = None
+
+
+def _reference(request: Request, workload: Workload[Any], params: Params, data: Any) -> Any:
+    key = hashlib.sha256(
+        encode([request.workload, workload.reference_key(params), request.data_digest, request.versions])
+    ).hexdigest()
+    path = Path(request.cache) / f"{key}.bin"
+    try:
+        return decode(path.read_bytes())
+    except (OSError, LbenchError):
+        pass  # not there, or torn: compute it
+    reference = encode(workload.reference(params, data))
+    try:
+        with tempfile.NamedTemporaryFile(dir=request.cache, delete=False) as file:
+            file.write(reference)
+        Path(file.name).replace(path)
+    except OSError:
+        pass  # a cache that cannot be written only costs time
+    return decode(reference)
+
+
+def check(request: Request) -> Answer:
+    """Compute (or find) the reference and compare."""
+    description = registry.describe(request.workload)
+    workload = registry.load(description)
+    params = parameters.parse(description.params, request.params, tasks=request.tasks, seed=request.seed)
+    data = None if request.data is None else open_dataset(Path(request.data))
+    raw = Path(request.answer).read_bytes()
+    answer = decode(raw)
+    reference = _reference(request, workload, params, data)
+    if request.picture is not None:
+        _draw(workload, params, answer, request.picture)
+    if reference is None and isinstance(workload, OwnWorkload) and not workload.checks:
+        ok, how = None, "there is no reference(): the answers are compared with each other"
+    else:
+        verdict = workload.check(params, answer, reference)
+        ok, how = verdict.ok, verdict.how
+    return Answer(
+        ok=ok,
+        check=how,
+        digest=hashlib.sha256(raw).hexdigest(),
+        summary=workload.summary(params, answer),
+    )
+
+
+def _draw(workload: Workload[Any], params: Params, answer: Any, path: str) -> None:
+    from PIL import Image
+
+    pixels = workload.picture(params, answer)
+    if pixels is not None:
+        Image.fromarray(pixels).save(path, format="PNG")
+
+
+def main() -> None:
+    """Check one request."""
+    die_with_parent()
+    out = os.dup(1)
+    os.dup2(2, 1)  # nothing that the workload prints may get between the verdicts
+    try:
+        request = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Request)
+        verdict = Verdict(check(request))
+    except WorkloadError as error:
+        verdict = Verdict(None, str(error))
+    except (LbenchError, OSError, MemoryError) as error:
+        verdict = Verdict(None, f"{type(error).__name__}: {error}")
+    with os.fdopen(out, "wb") as stream:
+        stream.write(msgspec.json.encode(verdict))
+
+
+if __name__ == "__main__":
+    main()

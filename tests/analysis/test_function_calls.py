@@ -1,0 +1,89 @@
+"""The calls of somebody's own function: cold and warm apart, errors counted, nothing discarded among the samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lbench.analysis.comparison import compare
+from lbench.analysis.function_calls import calls_of
+from lbench.analysis.progress import outlooks
+from lbench.cli.function_report import call_lines
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.journal.events import Dispatched, Pricing, Returned, RunEnded, RunPlanned, RunStarted
+from lbench.engine.model import ErrorInfo
+from lbench.engine.session.view import RunView
+
+
+def run_of(*calls: dict[str, Any], params: dict[str, Any] | None = None) -> RunView:
+    planned = RunPlanned(
+        run="r1",
+        workload="function",
+        params=params or {},
+        seed=1,
+        backend="lambda",
+        label="lambda",
+        origin="measured",
+        repeat=0,
+        warmup=False,
+        schedule="isolated",
+    )
+    view = RunView(planned)
+    view.apply(
+        RunStarted(
+            run="r1",
+            started="2026-11-22T10:00:00+00:00",
+            setup_s=None,
+            settings={},
+            transport="direct",
+            oversubscribed=False,
+            code_digest="",
+            package_digest=None,
+            pricing=Pricing(),
+        )
+    )
+    for n, call in enumerate(calls):
+        view.apply(Dispatched(run="r1", n=n, stage=0, task=n, attempt=0, queued_s=0.0, dispatched_s=0.0))
+        view.apply(Returned(**({"run": "r1", "n": n, "status": "ok", "returned_s": 0.1, "memory_mb": 512} | call)))
+    return view
+
+
+COLD = {"cold": True, "init_ms": 200.0, "compute_ms": 10.0, "billed_ms": 210, "max_memory_mb": 90}
+WARM = {"cold": False, "compute_ms": 4.0, "billed_ms": 4, "max_memory_mb": 80}
+ERROR = WARM | {"status": "error", "error": ErrorInfo("ValueError", "x", False)}
+
+
+def test_cold_and_warm_are_apart_and_errors_are_samples() -> None:
+    calls = calls_of([run_of(COLD, WARM, WARM | {"compute_ms": 6.0}, ERROR)])
+    assert (calls.cold.count, calls.warm.count, calls.unknown) == (1, 3, 0)
+    assert (calls.cold.init_p50_ms, calls.cold.duration_p50_ms, calls.warm.init_p50_ms) == (200.0, 10.0, None)
+    assert calls.warm.duration_p50_ms == 4.0 and calls.errors == {"ValueError": 1}
+    assert (calls.billed_ms, calls.memory_mb, calls.max_memory_mb) == (222, 512, 90)
+
+
+def test_what_is_discarded_or_throttled_is_counted_and_no_sample() -> None:
+    throttle = {"status": "throttled", "memory_mb": None, "error": ErrorInfo("TooManyRequestsException", "x", True)}
+    calls = calls_of([run_of(COLD, WARM | {"status": "superseded"}, throttle, {"compute_ms": None})])
+    assert (calls.cold.count, calls.warm.count, calls.unknown) == (1, 0, 1)
+    assert (calls.discarded, calls.throttled, calls.errors) == (1, 1, {})
+    assert calls.billed_ms == 214  # what was discarded is billed all the same
+
+
+def test_a_whole_run_with_fewer_samples_than_were_asked_for_says_how_many_are_missing() -> None:
+    view = run_of(COLD, WARM | {"status": "superseded"}, params={"invocations": 3})
+    assert calls_of([view]).missing == 0  # it is still running
+    view.apply(RunEnded(run="r1", status="ok", makespan_s=1.0, driver=None, error=None))
+    assert calls_of([view]).missing == 2
+    assert "2 samples fewer than asked for" in call_lines([view])[0]
+
+
+def test_no_calls_at_all_are_nothing() -> None:
+    calls = calls_of([])
+    assert (calls.cold.count, calls.warm.count, calls.billed_ms, calls.memory_mb) == (0, 0, 0, None)
+
+
+def test_a_run_without_an_answer_is_whole_when_it_has_ended() -> None:
+    view = run_of(COLD, ERROR)
+    assert view.finished_tasks == 2 and view.failed_attempts == 1
+    view.apply(RunEnded(run="r1", status="ok", makespan_s=1.0, driver=None, error=None))
+    assert compare([view], run_bill).summaries[0].answer == "none"
+    assert [one.state for one in outlooks([view], {}, run_bill)] == ["ok"]

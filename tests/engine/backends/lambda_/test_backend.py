@@ -1,0 +1,286 @@
+"""`emulated` end to end: the real client, emulator, runtime, handler and S3."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lbench.engine.backends.base import Call, Outcome, Published
+from lbench.engine.backends.lambda_.embedded_s3 import EmbeddedS3
+from lbench.engine.backends.lambda_.emulated import EmulatedBackend, carried, open_emulated
+from lbench.engine.backends.lambda_.object_store import ObjectStore
+from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.emulator.resources.cpu import METHODS
+from lbench.errors import BackendError, InputError
+from lbench.workloads.dataset import Dataset, write_dataset
+from lbench.workloads.encoding import decode, encode
+from lbench.workloads.s3 import ObjectStoreError, S3Client
+from lbench.workloads.sigv4 import Credentials
+
+GIB = 2**30
+
+
+def opened(**settings: Any) -> EmulatedBackend:
+    return open_emulated(LambdaSettings(**settings), usable_cores=2, memory_bytes=8 * GIB, preload="probe")
+
+
+@pytest.fixture
+async def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[EmulatedBackend]:
+    monkeypatch.setenv("AWS_PROFILE", "must-not-be-read")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    async with opened() as backend:
+        yield backend
+
+
+def call(function: str, *, deadline_s: float = 30.0, attempt: int = 0, **arguments: Any) -> Call:
+    return Call(task=encode([function, arguments]), stage=0, index=0, attempt=attempt, deadline_s=deadline_s)
+
+
+def value(outcome: Outcome) -> Any:
+    assert outcome.failure is None, outcome.failure
+    assert outcome.result is not None
+    return decode(outcome.result)
+
+
+async def test_a_call_is_measured_in_all_its_phases(backend: EmulatedBackend) -> None:
+    loop = asyncio.get_running_loop()
+    sent = loop.time()
+    cold = await backend.invoke(call("probe.noop", number=5))
+    between = loop.time()
+    warm = await backend.invoke(call("probe.noop", number=6))
+    assert (value(cold), value(warm)) == (5, 6)
+    assert (cold.cold, warm.cold) == (True, False)
+    assert cold.init_ms is not None and cold.init_ms > 0 and warm.init_ms is None
+    assert cold.environment == warm.environment
+    assert cold.started_s is not None and cold.finished_s is not None and cold.returned_s is not None
+    assert sent + cold.init_ms / 2000 <= cold.started_s <= cold.finished_s <= cold.returned_s <= between
+    assert warm.started_s is not None and warm.started_s >= between
+    assert cold.billed_source == "report" and cold.billed_ms is not None and cold.billed_ms >= cold.init_ms
+    assert (cold.memory_mb, cold.connect_ms, cold.via_s3) == (1769, None, False)
+    (environment,) = backend.environments()
+    assert environment.id == cold.environment and environment.cpu_share_method in METHODS
+    assert environment.clock_bound_s is not None and environment.clock_bound_s >= 0
+    assert environment.created_s is not None and environment.created_s < cold.started_s
+    assert backend._seen.versions[environment.id]["numpy"] == np.__version__
+    assert backend._embedded is not None and backend._embedded.child is None  # S3 was never needed
+
+
+async def test_what_is_too_large_goes_through_s3_by_itself(backend: EmulatedBackend) -> None:
+    blob = os.urandom(8_000_000)
+    outcome = await backend.invoke(call("probe.carry", number=0, blob=blob))
+    assert value(outcome) == blob
+    assert outcome.via_s3 and outcome.s3_requests == {"put": 2, "get": 2}
+    assert outcome.request_bytes is not None and outcome.request_bytes < 10_000
+    assert outcome.fetch_ms is not None
+
+    half = os.urandom(4_000_000)  # fits without S3, in both directions
+    outcome = await backend.invoke(call("probe.carry", number=0, blob=half))
+    assert value(outcome) == half
+    assert not outcome.via_s3
+
+
+async def test_what_can_go_wrong_with_a_call_is_an_outcome(backend: EmulatedBackend, tmp_path: Path) -> None:
+    raised = await backend.invoke(call("probe.fail", number=0, message="of course"))
+    assert raised.failure is not None and raised.environment is not None
+    assert (raised.failure.kind, raised.failure.type, raised.failure.message) == ("error", "ValueError", "of course")
+    assert not raised.failure.retriable and "handler.py" not in (raised.failure.log_tail or "")
+
+    late = await backend.invoke(call("probe.sleep", number=0, seconds=60, deadline_s=0.2))
+    assert late.failure is not None
+    assert (late.failure.kind, late.failure.type, late.failure.retriable) == ("timeout", "DeadlineExceeded", True)
+    assert late.billed_ms is not None and late.billed_ms < 30_000
+    assert late.environment == raised.environment  # which has ended with it, before it could say a word
+
+    marker = str(tmp_path / "marker")
+    crashed = await backend.invoke(call("probe.crash_once", number=1, marker=marker))
+    assert crashed.failure is not None
+    assert (crashed.failure.type, crashed.failure.retriable) == ("Runtime.ExitError", True)
+    assert crashed.environment not in (None, late.environment)
+    assert value(await backend.invoke(call("probe.crash_once", number=1, marker=marker, attempt=1))) == 1
+
+    unknown = await backend.invoke(call("probe.nothing"))
+    assert unknown.failure is not None and unknown.failure.type == "UnknownNameError"
+    ends = {environment.id: environment.ended_s for environment in backend.environments()}
+    assert ends == {
+        late.environment: late.returned_s,
+        crashed.environment: crashed.returned_s,
+        unknown.environment: None,
+    }
+
+
+async def test_more_calls_than_environments_are_throttled(backend: EmulatedBackend) -> None:
+    outcomes = await asyncio.gather(*(backend.invoke(call("probe.sleep", number=n, seconds=0.5)) for n in range(3)))
+    failures = [outcome.failure for outcome in outcomes if outcome.failure is not None]
+    assert [(failure.kind, failure.retriable) for failure in failures] == [("throttled", True)]
+
+
+async def test_cancelling_leaves_the_backend_usable(backend: EmulatedBackend) -> None:
+    task = asyncio.create_task(backend.invoke(call("probe.sleep", number=0, seconds=25)))
+    await backend.invoke(call("probe.noop", number=1))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert value(await backend.invoke(call("probe.noop", number=2))) == 2
+
+
+async def test_an_emulator_that_has_gone_breaks_the_run(backend: EmulatedBackend) -> None:
+    assert backend._emulator is not None
+    backend._emulator.child.kill()
+    await backend._emulator.child.wait()
+    with pytest.raises(BackendError, match="run it again"):
+        await backend.invoke(call("probe.noop", number=1))
+
+
+async def test_an_s3_that_has_gone_breaks_the_run_at_once(backend: EmulatedBackend) -> None:
+    blob = os.urandom(8_000_000)
+    assert value(await backend.invoke(call("probe.carry", number=0, blob=blob))) == blob
+    assert backend._embedded is not None and backend._embedded.child is not None
+    under_way = asyncio.create_task(backend.invoke(call("probe.sleep", number=0, seconds=25)))
+    await backend.invoke(call("probe.noop", number=1))  # the other one has its environment
+    place = backend.temporary("r1")
+    backend._embedded.child.kill()
+    with pytest.raises(BackendError, match="the embedded S3 server has ended"):
+        await asyncio.wait_for(under_way, 20)
+    with pytest.raises(BackendError, match="run it again"):
+        await backend.invoke(call("probe.carry", number=0, blob=blob))
+    assert place is not None
+    await backend.clear(place)  # there is nothing any more, and so nothing to tell
+
+
+async def test_requests_to_s3_that_had_to_be_repeated_are_counted_too() -> None:
+    # Of what is stored, then of what is fetched. A request that S3 itself fails is free.
+    deeds = [["503", "drop", "503"], ["drop", "drop"]]
+    connections: list[asyncio.Task[Any] | None] = []
+
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                await reader.readexactly(int((head.partition(b"content-length: ")[2].split() or [b"0"])[0]))
+                todo = deeds[head.startswith(b"get")]
+                deed = todo.pop() if todo else "200"
+                if deed == "drop":
+                    break
+                status = b"503 Slow Down" if deed == "503" else b"200 OK"
+                writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 1\r\n\r\nx")
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(busy, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    store = ObjectStore(Credentials("a", "b"), region="r", endpoint=f"http://127.0.0.1:{port}", bucket="b", prefix="p")
+    async with server:
+        made: dict[str, int] = {}
+        stored = await store.put("task", b"x", made)
+        assert await store.get(stored, made) == b"x"
+        assert made == {"put": 2, "get": 3} and deeds == [[], []]
+        store.close()
+        with pytest.raises(ObjectStoreError, match="closed"):
+            await store.put("task", b"x", made)
+        await asyncio.gather(*(task for task in connections if task is not None))
+
+
+async def test_a_data_set_is_put_once_and_read_in_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    digest = write_dataset(Dataset({"X": np.ones((5, 1), np.float32)}, source="s", rows=5, columns=1), path)
+    reading = call("kmeans.partial_sums", centroids=np.zeros((1, 1), np.float32), first=0, end=1)
+    async with opened(concurrency=1) as backend:
+        await backend.publish(Published(path, digest, path.stat().st_size))
+        stored = backend._data
+        await backend.publish(Published(path, digest, path.stat().st_size))
+        assert backend._data is stored
+        first = await backend.invoke(reading)
+        second = await backend.invoke(reading)
+        assert first.result is not None and first.result == second.result
+        assert (await backend.invoke(call("probe.noop", number=1))).fetch_ms is None  # what reads no data gets none
+        assert (first.s3_requests, second.s3_requests) == ({"get": 1}, {})
+        assert first.fetch_ms is not None and second.fetch_ms is not None
+        await backend.publish(None)
+        assert (await backend.invoke(call("probe.noop", number=1))).fetch_ms is None
+
+
+async def test_nothing_is_left_at_a_named_s3_endpoint() -> None:
+    server = EmbeddedS3("somebody-elses")
+    endpoint = server.open()
+    try:
+        async with opened(concurrency=1, s3_endpoint=endpoint, client="aioboto3") as backend:
+            blob = bytes(7_000_000)
+            assert value(await backend.invoke(call("probe.carry", number=0, blob=blob))) == blob
+            store = backend._store
+        assert store is not None
+        client = S3Client(Credentials("a", "b"), endpoint=endpoint)
+        with pytest.raises(ObjectStoreError, match="NoSuchBucket"):
+            await asyncio.to_thread(client.keys, store._bucket, "")
+        client.close()
+    finally:
+        await server.close()
+
+
+async def test_an_s3_endpoint_that_wants_real_credentials_gets_those_of_lbench_s_own_variables(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: set[bytes] = set()
+
+    async def strict(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        seen.add(head.partition(b"Credential=")[2].partition(b"/")[0])
+        body = b"<Error><Code>InvalidAccessKeyId</Code><Message>who?</Message></Error>"
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(strict, "127.0.0.1", 0)
+    endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        for _ in range(2):
+            with pytest.raises(
+                BackendError, match=r"403 InvalidAccessKeyId .* with LBENCH_S3_ACCESS_KEY and LBENCH_S3"
+            ):
+                async with opened(concurrency=1, s3_endpoint=endpoint):
+                    pass
+            monkeypatch.setenv("LBENCH_S3_ACCESS_KEY", "real")
+            monkeypatch.setenv("LBENCH_S3_SECRET_KEY", "secret")
+    assert seen == {b"lbench-emulated", b"real"}
+    assert opened()._s3_credentials.access_key == "lbench-emulated"  # the embedded one's are never the user's
+    monkeypatch.delenv("LBENCH_S3_SECRET_KEY")
+    with pytest.raises(InputError, match="set both, or neither"):
+        opened(s3_endpoint=endpoint)
+
+
+async def test_an_s3_endpoint_that_is_none_is_told_in_one_line() -> None:
+    backend = opened(concurrency=1, s3_endpoint="http://127.0.0.1:1")
+    with pytest.raises(BackendError, match="--s3-endpoint cannot be used"):
+        async with backend:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("memory", "cores", "memory_bytes", "expected"),
+    [
+        (1769, 2, 64 * GIB, 2),
+        (1769, 2.5, 64 * GIB, 2),
+        (128, 2, 64 * GIB, 27),
+        (128, 48, GIB, 8),
+        (3538, 2, 64 * GIB, 1),
+        (10_240, 2, 64 * GIB, 0),
+    ],
+)
+def test_what_a_machine_can_carry(memory: int, cores: float, memory_bytes: int, expected: int) -> None:
+    assert carried(memory, cores, memory_bytes) == expected
+
+
+def test_more_than_it_can_carry_is_allowed_and_marked() -> None:
+    assert (opened().capacity, opened().oversubscribed) == (2, False)
+    many = opened(concurrency=50)
+    assert many.capacity == 50 and many.oversubscribed
+    assert any("oversubscribed" in note for note in many.notes)
+    large = opened(memory=10_240)
+    assert large.capacity == 1 and large.oversubscribed

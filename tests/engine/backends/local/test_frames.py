@@ -1,0 +1,74 @@
+"""A frame arrives whole, however the socket cuts it."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbench.engine.backends.local import frames
+
+
+def _reply(body: bytes) -> bytes:
+    return frames.REPLY.pack(frames.RESULT, len(body), 1.5, 2.5) + body
+
+
+@given(body=st.binary(max_size=300), cuts=st.lists(st.integers(0, 330), max_size=6))
+def test_a_reply_cut_anywhere_is_the_same_reply(body: bytes, cuts: list[int]) -> None:
+    frame = _reply(body)
+    edges = sorted({0, len(frame), *(cut for cut in cuts if cut < len(frame))})
+    reader = frames.ReplyReader()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        for start, end in itertools.pairwise(edges):
+            theirs.sendall(frame[start:end])
+            reply = reader.read(ours)
+            assert (reply is not None) == (end == len(frame))
+        assert reply is not None
+        assert (reply.kind, reply.started_s, reply.finished_s, bytes(reply.body)) == (
+            frames.RESULT,
+            1.5,
+            2.5,
+            body,
+        )
+
+
+def test_two_replies_one_after_the_other_are_kept_apart() -> None:
+    reader = frames.ReplyReader()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for body in (b"one", b"", b"three"):
+            theirs.sendall(_reply(body))
+            reply = reader.read(ours)
+            assert reply is not None
+            assert bytes(reply.body) == body
+
+
+def test_a_large_request_is_received_into_one_buffer() -> None:
+    body = bytes(range(256)) * 40_000
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        sender = threading.Thread(
+            target=frames.send_blocking, args=(ours, frames.REQUEST.pack(frames.CALL, len(body)), body)
+        )
+        sender.start()
+        kind, received = frames.receive_request(theirs)
+        sender.join()
+    assert kind == frames.CALL
+    assert received.readonly
+    assert received == body
+
+
+def test_a_closed_end_is_told_as_the_end() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        theirs.close()
+        with pytest.raises(EOFError):
+            frames.ReplyReader().read(ours)
+        with pytest.raises(EOFError):
+            frames.receive_request(ours)

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from lbench.config.prices import rates
+from lbench.engine.billing.bill import run_bill, run_cost_of
+from lbench.engine.billing.pricing import bound_of, pricing_of
+from lbench.engine.cost import charges as cost
+from lbench.engine.cost.format import usd_short
+from lbench.engine.export.document import document, invocations
+from lbench.engine.journal.events import (
+    JOURNAL_VERSION,
+    Dispatched,
+    Pricing,
+    Returned,
+    RunEnded,
+    RunPlanned,
+    RunStarted,
+    Sampled,
+    SessionStarted,
+    StageStarted,
+)
+from lbench.engine.machine.fingerprint import Environment, MachineSample
+from lbench.engine.model import ErrorInfo
+from lbench.engine.plan.plan import BackendChoice, Plan, parse_backend
+from lbench.engine.session.view import fold
+from lbench.workloads.model import Limits
+
+RATES = rates("us-east-1", "x86_64")
+ON_LAMBDA = Pricing(rates=RATES, memory_mb=1769, deadline_s=10.0, bound_usd="1")
+
+
+def view(returned=(), *, dispatched=None, pricing=ON_LAMBDA, ended=None):
+    """A session with one run of these returns; row n was dispatched at n seconds."""
+    count = len(returned) if dispatched is None else dispatched
+    events = [
+        SessionStarted("s", "s", "2026-11-22T10:00:00Z", "0", Environment(), "lbench.journal", JOURNAL_VERSION),
+        RunPlanned("r1", "probe", {}, 1, "emulated", "e", "emulated", 0, False, "isolated", 10),
+        RunStarted("r1", "2026-11-22T10:00:00Z", 0.5, {}, None, False, "d", None, pricing),
+        StageStarted("r1", 0, count, 0.0),
+        *(Dispatched("r1", n, 0, n, 0, 0.0, float(n)) for n in range(count)),
+        *(Returned("r1", n, returned_s=n + 2.0, **fields) for n, fields in enumerate(returned)),
+        *([] if ended is None else [ended]),
+    ]
+    return fold(events)
+
+
+def bill(*arguments, now_s=None, **fields):
+    return run_bill(view(*arguments, **fields).runs["r1"], now_s)
+
+
+def invoked(total):
+    """What Lambda itself charges, without the log."""
+    return cost.total_usd([total.items.requests, total.items.duration, total.items.storage])
+
+
+def test_a_run_costs_the_sum_of_its_invocations_and_of_its_s3_requests():
+    returned = [{"status": "ok", "billed_ms": ms, "s3_put": 1, "s3_get": 3} for ms in (1, 100, 2345, 7)]
+    returned.append({"status": "error", "billed_ms": 50})
+    session = view(returned, ended=RunEnded("r1", "ok", 9.0, None, s3_put=2))
+    run = session.runs["r1"]
+    each = [Decimal(invocation.usd) for invocation in invocations(run)]
+    total = run_bill(run)
+    s3 = 6 * RATES.s3_put_usd + 12 * RATES.s3_get_usd
+    assert total.items.s3 == s3
+    assert cost.total_usd([*each, s3, total.items.logs, total.items.transfer]) == total.usd
+    assert each[2] == cost.invocation_usd(RATES, 2345, 1769).usd
+    assert Decimal(run_cost_of(run).usd) == total.usd
+
+
+def test_a_bill_worked_by_hand():
+    """2 calls of 1,000 ms at 1,769 MB: 2 x 0.2 $/million + 2 s x 1769/1024 GB x 0.0000166667 $/GB-s."""
+    total = bill([{"status": "ok", "billed_ms": 1000}] * 2)
+    assert total.items.requests == Decimal("0.0000004")
+    assert total.items.duration == Decimal("2") * Decimal(1769) / 1024 * Decimal("0.0000166667")
+
+
+def test_a_throttled_call_costs_nothing():
+    assert bill([{"status": "throttled"}] * 3).usd == 0
+
+
+def test_what_never_ran_costs_nothing_and_is_no_estimate():
+    refused = {"status": "error", "error": ErrorInfo("ServiceException", "no", True, unrun=True)}
+    assert bill([refused] * 3).usd == 0
+    assert not any("without AWS's report" in text for text in run_cost_of(view([refused]).runs["r1"]).estimated)
+
+
+def test_a_mark_in_the_log_is_charged_where_there_is_one():
+    plain, marked = (
+        bill([{"status": "ok", "billed_ms": 5}] * 10, pricing=Pricing(rates=RATES, memory_mb=128, marked=marked))
+        for marked in (False, True)
+    )
+    assert marked.items.logs > plain.items.logs * Decimal("1.5")
+
+
+def test_what_was_abandoned_is_estimated_from_its_dispatch_to_its_end():
+    cancelled = bill([{"status": "cancelled"}])  # 2 s
+    assert invoked(cancelled) == cost.invocation_usd(RATES, 2000, 1769).usd
+
+
+def test_a_call_that_ran_without_a_report_is_estimated_as_well():
+    assert invoked(bill([{"status": "timeout"}])) == cost.invocation_usd(RATES, 2000, 1769).usd
+
+
+def test_a_running_total_includes_what_is_in_flight_and_never_more_than_the_bound_has_for_it():
+    run = view([{"status": "ok", "billed_ms": 10}], dispatched=2).runs["r1"]
+    without, at_4, at_5, late = (invoked(run_bill(run, now_s)) for now_s in (None, 4.0, 5.0, 1e6))
+    assert without == cost.invocation_usd(RATES, 10, 1769).usd
+    assert at_4 - without == cost.invocation_usd(RATES, 3000, 1769).usd
+    assert at_5 > at_4
+    assert late - without == cost.invocation_usd(RATES, cost.worst_ms(10.0), 1769).usd
+
+
+def test_what_an_engine_that_died_had_under_way_is_counted_to_the_last_that_was_heard_of_it_and_named():
+    run = view([{"status": "ok", "billed_ms": 10}], dispatched=3).runs["r1"]
+    run.apply(Sampled("r1", MachineSample(5.0)))
+    run.interrupted = True
+    known = cost.invocation_usd(RATES, 10, 1769).usd
+    assert invoked(run_bill(run)) == cost.total_usd(
+        [known, *(cost.invocation_usd(RATES, ms, 1769).usd for ms in (4000, 3000))]
+    )
+    (told,) = [text for text in run_cost_of(run).estimated if "when the engine ended" in text]
+    more = cost.invocation_usd(RATES, 2 * cost.worst_ms(10.0) - 7000, 1769).duration
+    assert told.startswith("duration: 2 invocations under way") and f"at most {usd_short(more, up=True)} more" in told
+
+
+def test_the_most_that_what_was_abandoned_can_still_cost_is_told():
+    (told,) = [
+        text for text in run_cost_of(view([{"status": "cancelled"}]).runs["r1"]).estimated if "abandoned" in text
+    ]
+    more = cost.invocation_usd(RATES, cost.worst_ms(10.0) - 2000, 1769).duration
+    assert told.endswith(f"at most {usd_short(more, up=True)} more")
+
+
+def test_a_local_run_has_only_its_machines_rent_which_is_in_no_sum():
+    pricing = Pricing(rent_usd_per_hour="0.36", rent_basis="an equal machine")
+    run = view([{"status": "ok"}], pricing=pricing, ended=RunEnded("r1", "ok", 10.0, None)).runs["r1"]
+    told = run_cost_of(run)
+    assert told.items.machine_rent == "0.001" and told.usd is None and told.bound_usd is None
+    assert told.machine_rent_basis == "an equal machine"
+    assert [invocation.usd for invocation in invocations(run)] == [None]
+    assert run_bill(run).usd is None
+
+
+def test_a_local_run_without_an_end_has_no_rent_to_tell():
+    run = view(pricing=Pricing(rent_usd_per_hour="0.36")).runs["r1"]
+    assert run_cost_of(run).items.machine_rent is None
+
+
+def test_the_bound_is_tasks_times_attempts_times_the_worst_call():
+    choice = parse_backend("emulated:memory=512,arch=x86_64", {})
+    plan = Plan("probe", backends=[choice], retries=2, timeout_s=60.0)
+    bound = bound_of(choice, plan, Limits(tasks=10, s3_requests=0))
+    assert cost.worst_ms(60.0) == 71_000  # 10 s to start, the deadline, 1 s for the watchdog
+    calls = 10 * 3
+    lambda_usd = cost.run_cost(RATES, calls * 71_000, memory_mb=512, requests=calls).items
+    s3 = 61 * RATES.s3_put_usd + 90 * RATES.s3_get_usd  # an attempt: 2 PUT, 3 GET; the data set: 1 PUT
+    assert bound.usd == cost.total_usd([lambda_usd.requests, lambda_usd.duration, s3])
+
+
+def test_no_run_within_its_deadlines_costs_more_than_its_bound():
+    choice = parse_backend("emulated:arch=x86_64", {})
+    plan = Plan("probe", backends=[choice], retries=1, timeout_s=10.0)
+    bound = bound_of(choice, plan, Limits(tasks=5))
+    worst = [{"status": "timeout", "billed_ms": cost.worst_ms(10.0), "s3_put": 2, "s3_get": 2}] * 10
+    assert bill(worst).usd <= bound.usd
+
+
+def test_without_a_known_number_of_tasks_there_is_no_bound():
+    choice = parse_backend("emulated", {})
+    assert bound_of(choice, Plan("probe", backends=[choice]), Limits(tasks=None)).usd is None
+
+
+@pytest.mark.parametrize("name", ["sequential", "threads", "processes"])
+def test_a_local_backend_has_rent_and_no_bound(name):
+    choice = parse_backend(name, {})
+    plan = Plan("probe", backends=[choice])
+    assert bound_of(choice, plan, Limits(tasks=5)) is None
+    pricing = pricing_of(choice, plan, Limits(tasks=5))
+    assert pricing.rates is None and Decimal(pricing.rent_usd_per_hour) > 0 and "us-east-1" in pricing.rent_basis
+
+
+def test_settings_that_are_not_named_are_priced_by_their_defaults():
+    choice = BackendChoice("emulated", "e", {})
+    pricing = pricing_of(choice, Plan("probe", backends=[choice]), Limits(tasks=5))
+    assert (pricing.memory_mb, pricing.rates.region) == (1769, "us-east-1")
+
+
+def test_a_region_without_a_price_has_null_for_it_and_names_it():
+    bare = RATES.__class__(
+        **{name: getattr(RATES, name) for name in RATES.__struct_fields__}
+        | {"s3_put_usd": None, "s3_get_usd": None, "region": "xx-1"}
+    )
+    session = view([{"status": "ok", "billed_ms": 5}], pricing=Pricing(rates=bare, memory_mb=128))
+    told = document(session).runs[0].cost
+    assert told.items.s3 is None and told.usd is not None
+    assert any("s3" in text and "xx-1" in text for text in told.unpriced)
+
+
+def test_a_larger_tmp_is_charged_and_bounded_once_it_is_known_and_named_before():
+    choice = parse_backend("lambda", {})
+    plan = Plan("probe", backends=[choice])
+    before, known = bound_of(choice, plan, Limits(tasks=5)), bound_of(choice, plan, Limits(tasks=5), 10_240)
+    assert before.usd < known.usd
+    assert any(text.startswith("storage: /tmp above 512 MB") for text in before.left_out)
+    assert not any(text.startswith("storage:") for text in known.left_out)
+    pricing = pricing_of(choice, plan, Limits(tasks=5), 10_240)
+    assert pricing.ephemeral_mb == 10_240
+    run = view([{"status": "ok", "billed_ms": 1000}], pricing=pricing).runs["r1"]
+    assert Decimal(run_cost_of(run).items.storage) > 0
+
+
+@pytest.mark.parametrize(
+    ("transport", "named"),
+    [("direct", "s3: requests sent again"), ("event", "delivers twice"), ("http-api", "above 512 KB")],
+)
+def test_what_no_bound_can_hold_is_named_before_a_run(transport, named):
+    choice = parse_backend(f"lambda:transport={transport}", {})
+    assert any(named in text for text in bound_of(choice, Plan("probe", backends=[choice]), Limits(tasks=5)).left_out)

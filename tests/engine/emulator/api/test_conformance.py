@@ -1,0 +1,78 @@
+"""docs/emulator.md holds every error and field of Invoke that botocore knows, each with a test that exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import botocore.session
+import pytest
+
+from lbench.engine.emulator.core.errors import ERRORS
+
+HERE = Path(__file__).parents[1]
+DOCUMENT = HERE.parents[2] / "docs" / "emulator.md"
+ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?P<what>[^|]+) \| `(?P<file>[\w/]+\.py)::(?P<test>\w+)` \|$")
+MODEL = botocore.session.get_session().get_service_model("lambda")
+INVOKE = MODEL.operation_model("Invoke")
+
+
+def rows(section: str) -> dict[str, re.Match[str]]:
+    """The rows of the table under that heading, by name."""
+    text = DOCUMENT.read_text().partition(f"### {section}\n")[2].partition("\n#")[0]
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    found = {match["name"]: match for line in lines if (match := ROW.match(line))}
+    assert len(found) == len(lines), "a row that is twice there, or has not name, what, test"
+    return found
+
+
+SECTIONS = (
+    "Request",
+    "Response",
+    "Errors that occur",
+    "Errors that are only injected",
+    "Reasons of a 429",
+    "In front of all operations, with `--check-signatures`",
+)
+
+
+def test_every_field_of_the_model_has_its_row() -> None:
+    assert set(INVOKE.input_shape.members) <= set(rows("Request"))
+    assert set(INVOKE.output_shape.members) <= set(rows("Response"))
+
+
+def test_every_error_of_the_model_has_its_row() -> None:
+    told = rows("Errors that occur").keys() | rows("Errors that are only injected").keys()
+    assert {shape.name for shape in INVOKE.error_shapes} <= told
+    assert not rows("Errors that occur").keys() & rows("Errors that are only injected").keys()
+
+
+def test_every_reason_of_a_throttle_has_its_row() -> None:
+    assert set(MODEL.shape_for("ThrottleReason").enum) == set(rows("Reasons of a 429"))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_row_names_a_test_that_exists(section: str) -> None:
+    told = rows(section)
+    assert told
+    for row in told.values():
+        assert re.search(rf"^(async )?def {row['test']}\(", (HERE / row["file"]).read_text(), re.MULTILINE), row["test"]
+
+
+def test_statuses_in_the_table_are_those_that_are_answered() -> None:
+    for name, row in rows("Errors that are only injected").items():
+        assert int(row["what"]) == ERRORS[name][0]
+    for name, row in rows("Errors that occur").items():
+        assert int(row["what"][:3]) == ERRORS[name][0]
+
+
+def test_errors_are_spelt_and_numbered_as_in_the_model() -> None:
+    for shape in INVOKE.error_shapes:
+        status, key = ERRORS[shape.name]
+        assert status == shape.metadata["error"]["httpStatusCode"]
+        assert key in shape.members
+
+
+def test_there_is_no_snapstart() -> None:
+    sources = (HERE.parents[2] / "engine" / "emulator").rglob("*.py")
+    assert not any("ConcurrentSnapshotCreateLimitExceeded" in path.read_text() for path in sources)

@@ -1,0 +1,88 @@
+"""Samples tell the machine's condition, and null where it does not tell; what disturbs is put in words."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from lbench.engine.machine.fingerprint import Environment, MachineSample
+from lbench.engine.machine.monitor import Sampler, busy, machine_notices, sample_notices
+
+SYS = "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
+
+
+def _write(root: Path, name: str, text: str) -> None:
+    file = root / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="ascii")
+
+
+def test_a_sample_reads_what_the_machine_tells(tmp_path: Path) -> None:
+    _write(tmp_path, "proc/stat", "cpu  100 0 100 700 50 0 25 25 10 0\ncpu0 1 2 3\n")
+    _write(tmp_path, "proc/loadavg", "1.25 0.50 0.25 2/300 4711\n")
+    _write(tmp_path, SYS, "2400000\n")
+    _write(tmp_path, "sys/class/hwmon/hwmon0/name", "nvme\n")
+    _write(tmp_path, "sys/class/hwmon/hwmon0/temp1_input", "30000\n")
+    _write(tmp_path, "sys/class/hwmon/hwmon1/name", "k10temp\n")
+    _write(tmp_path, "sys/class/hwmon/hwmon1/temp1_input", "61500\n")
+    with Sampler(tmp_path) as sampler:
+        assert sampler.read(0.5).steal is None  # no time has passed
+        # 100 ticks later, of which 5 were stolen; the guest's are within the user's
+        _write(tmp_path, "proc/stat", "cpu  150 0 120 725 50 0 25 30 60 0\n")
+        assert sampler.read(1.5) == MachineSample(1.5, load=1.25, steal=0.05, mhz=2400, temperature_c=61.5)
+
+
+def test_other_sources_of_clock_and_temperature_serve(tmp_path: Path) -> None:
+    _write(tmp_path, "proc/cpuinfo", "processor\t: 0\ncpu MHz\t\t: 2596.132\ncache size\t: 1 KB\n")
+    _write(tmp_path, "sys/class/thermal/thermal_zone0/type", "x86_pkg_temp\n")
+    _write(tmp_path, "sys/class/thermal/thermal_zone0/temp", "48000\n")
+    with Sampler(tmp_path) as sampler:
+        sample = sampler.read(0)
+    assert (sample.mhz, sample.temperature_c) == (2596.132, 48)
+
+
+def test_a_machine_that_tells_nothing_gives_nulls(tmp_path: Path) -> None:
+    with Sampler(tmp_path) as sampler:
+        sample = sampler.read(3)
+    assert (sample.t_s, sample.steal, sample.mhz, sample.temperature_c) == (3, None, None, None)
+
+
+def test_a_closed_sampler_leaves_no_file_open(tmp_path: Path) -> None:
+    _write(tmp_path, "proc/stat", "cpu  1 2 3 4 5 6 7 8\n")
+    sampler = Sampler(tmp_path)
+    file = sampler._stat
+    assert file is not None
+    sampler.close()
+    with pytest.raises(OSError):
+        os.fstat(file)
+    sampler.close()
+
+
+def test_others_at_work_are_a_share_of_the_machine() -> None:
+    share = busy(0.05)
+    assert share is not None and 0 <= share <= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count their time finely")
+def test_busy_is_not_known_when_no_time_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lbench.engine.machine.monitor._used_and_all_s", lambda: (1.0, 2.0))
+    assert busy(sleep=lambda _: None) is None
+
+
+def test_a_calm_machine_has_no_notices() -> None:
+    assert machine_notices(Environment(cpu_governor="performance"), 0.02) == []
+    assert machine_notices(Environment()) == []
+    assert sample_notices([]) == []
+    assert sample_notices([MachineSample(0), MachineSample(1, steal=0.0, temperature_c=55)]) == []
+
+
+def test_what_makes_results_unsteady_is_told_in_one_line_with_a_remedy() -> None:
+    told = machine_notices(Environment(cpu_governor="powersave"), 0.4)
+    told += sample_notices([MachineSample(0, steal=0.1), MachineSample(1, steal=0.0, temperature_c=97.2)])
+    assert [notice.code for notice in told] == ["cpu_governor", "machine_busy", "steal", "temperature"]
+    assert all("\n" not in notice.text for notice in told)
+    assert "'powersave'" in told[0].text
+    assert "40%" in told[1].text
+    assert "5.0%" in told[2].text
+    assert "97 °C" in told[3].text

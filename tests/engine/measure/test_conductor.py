@@ -1,0 +1,443 @@
+"""Plans carried out over backends that do as they are told; the loop and its time are real, and short."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from lbench.engine.export.document import document
+from lbench.engine.journal.events import (
+    Answered,
+    Phase,
+    RunEnded,
+    RunPlanned,
+    RunStarted,
+    SessionStarted,
+    StageStarted,
+    Warned,
+)
+from lbench.engine.journal.reader import read_events
+from lbench.engine.journal.writer import JOURNAL_NAME, Journal
+from lbench.engine.measure import conductor as conducting
+from lbench.engine.measure.conductor import Conductor
+from lbench.engine.model import Answer
+from lbench.engine.plan.plan import BackendChoice, Plan
+from lbench.engine.service import server as serving
+from lbench.engine.service.client import new_session_folder
+from lbench.engine.service.control import Command
+from lbench.engine.service.server import Service
+from lbench.engine.session.view import fold, load_folder
+from lbench.engine.verify import reference_client as checking
+from lbench.engine.verify.reference_process import Verdict
+from lbench.errors import BackendError, DataFileError
+from lbench.workloads import registry
+from lbench.workloads.encoding import decode, encode
+
+TRUE = Verdict(Answer(True, "by decree", "digest"))
+
+
+@pytest.fixture
+def number(fakes):
+    """A deed: the probe's own answer, after so long."""
+
+    def make(seconds=0.001):
+        from lbench.engine.backends.base import Outcome
+
+        return lambda call: (seconds, Outcome(result=encode(decode(call.task)[1]["number"])))
+
+    return make
+
+
+class Stage:
+    """A conductor on a stage of fakes; `events` are those of its journal."""
+
+    def __init__(self, folder, monkeypatch, fakes, number):
+        self.folder = folder
+        self.backends = {}
+        self.judge = lambda request: TRUE
+        self.order = []
+        self.number = number
+        self.fakes = fakes
+
+        def open_backend(choice, plan, *rest):
+            made = self.backends.get(choice.label) or fakes.Backend(number())
+            if isinstance(made, Exception):
+                raise made
+            self.order.append(choice.label)
+            return made
+
+        async def ask(request_file, stopped):
+            self.order.append("check")
+            verdict = self.judge(request_file)
+            if isinstance(verdict, Exception):
+                raise verdict
+            return verdict
+
+        monkeypatch.setattr(conducting, "open_backend", open_backend)
+        monkeypatch.setattr(checking, "_ask_process", ask)
+
+    def plan(self, *labels, tasks=4, **fields):
+        backends = [BackendChoice("processes", label) for label in labels or ("a",)]
+        return Plan("probe", {}, tasks=tasks, backends=backends, **fields)
+
+    async def carry_out(self, plan, during=None):
+        journal = Journal(self.folder)
+        journal.write(SessionStarted("s", "s", "2026-11-22T10:00:00Z", "0", self.fakes.machine, "lbench.journal", 1))
+        self.conductor = conductor = Conductor(self.folder, journal)
+        if during is not None:
+            journal.listen(lambda lines: during(conductor, lines))
+        try:
+            return await conductor.carry_out(plan)
+        finally:
+            journal.close()
+
+    @property
+    def events(self):
+        return list(read_events(self.folder / JOURNAL_NAME))
+
+    def of(self, kind):
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def view(self):
+        return fold(self.events)
+
+
+@pytest.fixture
+def stage(monkeypatch, fakes, number):
+    return Stage(new_session_folder(), monkeypatch, fakes, number)
+
+
+async def test_isolated_runs_finish_one_backend_before_the_next_is_opened(stage):
+    assert await stage.carry_out(stage.plan("a", "b", repeats=2))
+    assert stage.order == ["a", "check", "check", "b", "check", "check"]
+    assert [(event.run, event.label, event.repeat) for event in stage.of(RunPlanned)] == [
+        ("r1", "a", 0), ("r2", "a", 1), ("r3", "b", 0), ("r4", "b", 1),
+    ]  # fmt: skip
+    assert [event.run for event in stage.of(RunStarted)] == ["r1", "r2", "r3", "r4"]
+    assert all(event.overlaps == [] for event in stage.of(RunEnded))
+    assert {run.status for run in stage.view.runs.values()} == {"ok"}
+
+
+async def test_alternating_runs_take_turns(stage):
+    await stage.carry_out(stage.plan("a", "b", repeats=2, schedule="alternating"))
+    assert [event.run for event in stage.of(RunStarted)] == ["r1", "r3", "r2", "r4"]
+    assert all(event.overlaps == [] for event in stage.of(RunEnded))
+
+
+async def test_by_default_aws_runs_beside_the_first_of_what_runs_here_which_is_isolated(
+    stage, fakes, number, monkeypatch
+):
+    async def look_at(choice, plan, at_once):
+        return None
+
+    monkeypatch.setattr(conducting, "look_at", look_at)
+    stage.backends = {label: fakes.Backend(number(0.05)) for label in ("near", "next", "far")}
+    plan = stage.plan("near", "next", repeats=2)
+    plan.backends.append(BackendChoice("lambda", "far"))
+    assert await stage.carry_out(plan)
+    assert {event.schedule for event in stage.of(RunPlanned)} == {"concurrent"}
+    overlaps = {event.run: event.overlaps for event in stage.of(RunEnded)}
+    assert overlaps == {"r1": ["r5"], "r5": ["r1"], "r2": ["r6"], "r6": ["r2"], "r3": [], "r4": []}
+    assert stage.order == ["far", "near", "check", "check", "check", "check", "next", "check", "check"]
+
+
+async def test_backends_on_aws_alone_run_one_after_the_other_as_their_record_says(stage, fakes, number, monkeypatch):
+    async def look_at(choice, plan, at_once):
+        return None
+
+    monkeypatch.setattr(conducting, "look_at", look_at)
+    stage.backends = {label: fakes.Backend(number(0.05)) for label in ("one", "other")}
+    plan = stage.plan(repeats=2)
+    plan.backends[:] = [BackendChoice("lambda", label) for label in stage.backends]
+    assert await stage.carry_out(plan)
+    assert {event.schedule for event in stage.of(RunPlanned)} == {"isolated"}
+    assert all(event.overlaps == [] for event in stage.of(RunEnded))
+
+
+@pytest.mark.parametrize(
+    ("workload", "tasks", "at_once"), [("kmeans", 8, 8), ("kmeans", None, 128), ("map_reduce", 3, 4), ("probe", 7, 7)]
+)
+async def test_aws_is_asked_for_as_many_environments_as_a_stage_has_tasks_not_for_all_stages_tasks(
+    stage, monkeypatch, workload, tasks, at_once
+):
+    asked = []
+
+    async def look_at(choice, plan, at_once):
+        asked.append(at_once)
+        raise DataFileError("that is all that was to be known")
+
+    monkeypatch.setattr(conducting, "look_at", look_at)
+    with pytest.raises(DataFileError):
+        await stage.carry_out(Plan(workload, {}, tasks=tasks, backends=[BackendChoice("lambda", "far")]))
+    assert asked == [at_once]
+
+
+async def test_a_cancel_ends_the_audit_at_once_and_the_estimates_stay(stage, monkeypatch):
+    from lbench.engine.billing import audit
+
+    async def long_audit(runs, write):
+        stage.conductor.cancel()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(audit, "audit", long_audit)
+    assert not await stage.carry_out(stage.plan("a", repeats=1, audit=True))
+    (told,) = [event for event in stage.of(Warned) if event.code == "audit"]
+    assert "estimates stay" in told.text
+    assert [event.status for event in stage.of(RunEnded)] == ["ok"]
+
+
+async def test_concurrent_runs_overlap_say_so_and_are_checked_afterwards(stage, fakes, number):
+    stage.backends = {"a": fakes.Backend(number(0.05)), "b": fakes.Backend(number(0.1))}
+    await stage.carry_out(stage.plan("a", "b", repeats=2, schedule="concurrent"))
+    assert stage.order == ["a", "b", "check", "check", "check", "check"]
+    overlaps = {event.run: event.overlaps for event in stage.of(RunEnded)}
+    assert overlaps == {"r1": ["r3"], "r3": ["r1"], "r2": ["r4"], "r4": ["r2"]}
+    kinds = [type(event).__name__ for event in stage.events if isinstance(event, RunEnded | Answered)]
+    assert kinds == ["RunEnded", "RunEnded", "Answered", "Answered"] * 2
+
+
+async def test_each_answer_is_judged_by_its_own_file(stage, fakes):
+    seen = []
+
+    def judge(request_file):
+        import msgspec
+
+        from lbench.engine.verify.reference_process import Request
+
+        request = msgspec.json.decode(request_file.read_bytes(), type=Request)
+        seen.append(decode(Path(request.answer).read_bytes()))
+        return TRUE
+
+    stage.judge = judge
+    await stage.carry_out(stage.plan("a", "b", schedule="concurrent", repeats=1))
+    assert seen == [[0, 1, 2, 3], [0, 1, 2, 3]]
+    assert [path.name for path in stage.folder.iterdir()] == [JOURNAL_NAME]
+
+
+async def test_warm_up_runs_come_first_and_are_marked(stage):
+    await stage.carry_out(stage.plan("a", warmup=2, repeats=2))
+    assert [(event.warmup, event.repeat) for event in stage.of(RunPlanned)] == [
+        (True, 0), (True, 1), (False, 0), (False, 1),
+    ]  # fmt: skip
+
+
+async def test_a_backend_that_cannot_be_opened_fails_its_runs_and_the_others_go_on(stage):
+    stage.backends["a"] = BackendError("no workers today")
+    assert await stage.carry_out(stage.plan("a", "b", repeats=2))
+    statuses = [run.status for run in stage.view.runs.values()]
+    assert statuses == ["failed", "failed", "ok", "ok"]
+    assert stage.view.runs["r1"].ended.error == "a could not be opened: no workers today"
+    told = document(stage.view)
+    assert [run.id for run in told.runs] == ["r3", "r4"]
+    assert [(warning.code, warning.text) for warning in told.warnings] == [
+        ("failed", "a could not be opened: no workers today")
+    ]
+
+
+async def test_a_backend_that_breaks_down_between_two_runs_fails_what_is_left_of_it_only(stage, fakes, number):
+    class Weak(fakes.Backend):
+        published = 0
+
+        async def publish(self, data):
+            self.published += 1
+            if self.published > 2:  # once when it is opened, once before the first run
+                raise BackendError("the worker cannot be started again")
+
+    stage.backends["a"] = Weak(number())
+    assert await stage.carry_out(stage.plan("a", "b", repeats=2))
+    assert [run.status for run in stage.view.runs.values()] == ["ok", "failed", "ok", "ok"]
+
+
+async def test_a_run_that_failed_is_not_repeated_and_the_others_go_on(stage, fakes):
+    stage.backends["a"] = fakes.Backend(lambda call: (0.0, fakes.failed(type_="ValueError", retriable=False)))
+    assert await stage.carry_out(stage.plan("a", "b", repeats=3))
+    ended = stage.of(RunEnded)
+    assert [(event.run, event.status) for event in ended] == [
+        ("r1", "failed"), ("r4", "ok"), ("r5", "ok"), ("r6", "ok"), ("r2", "cancelled"), ("r3", "cancelled"),
+    ]  # fmt: skip
+    assert [event.run for event in stage.of(RunStarted)] == ["r1", "r4", "r5", "r6"]
+    assert "ValueError" in ended[0].error and ended[0].makespan_s is None
+
+
+async def test_a_wrong_answer_is_a_failed_run_whatever_its_time(stage):
+    stage.judge = lambda request: Verdict(Answer(False, "by decree", "d"))
+    await stage.carry_out(stage.plan("a", repeats=1))
+    assert stage.view.runs["r1"].status == "wrong_answer"
+
+
+@pytest.mark.parametrize(
+    "trouble", [Verdict(None, "it died"), OSError(28, "No space left on device"), DataFileError("gone")]
+)
+async def test_an_answer_that_cannot_be_checked_is_a_warning_and_no_lost_run(stage, trouble):
+    stage.judge = lambda request: trouble
+    assert await stage.carry_out(stage.plan("a", repeats=2))
+    view = stage.view
+    assert [run.status for run in view.runs.values()] == ["ok", "ok"]
+    assert view.runs["r1"].answer is None
+    assert [warning.code for warning in view.warnings] == ["unchecked", "unchecked"]
+
+
+async def test_a_folder_for_references_that_cannot_be_made_is_a_warning_too(stage, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert await stage.carry_out(stage.plan("a", repeats=1))
+    assert [warning.code for warning in stage.view.warnings] == ["unchecked"]
+
+
+async def test_a_cancel_ends_the_run_and_starts_no_other(stage, fakes, number):
+    stage.backends["a"] = fakes.Backend(number(30.0))
+
+    def during(conductor, lines):
+        if b'"dispatched"' in lines:
+            conductor.cancel()
+
+    assert not await stage.carry_out(stage.plan("a", "b", repeats=3), during)
+    assert [(event.run, event.status) for event in stage.of(RunEnded)] == [(f"r{n}", "cancelled") for n in range(1, 7)]
+    assert [event.run for event in stage.of(RunStarted)] == ["r1"]
+    assert stage.view.runs["r1"].in_flight == 0
+    assert stage.order == ["a"]
+
+
+@pytest.mark.parametrize("moment", [b'"started"', b'"planned"', b'"phase"', b'"stage"'])
+async def test_a_cancel_in_any_moment_is_heard(stage, fakes, number, moment):
+    stage.backends["a"] = fakes.Backend(number(30.0))
+
+    def during(conductor, lines):
+        if moment in lines:
+            conductor.cancel()
+
+    assert not await asyncio.wait_for(stage.carry_out(stage.plan("a", "b"), during), 20)
+    assert all(event.status == "cancelled" for event in stage.of(RunEnded))
+
+
+async def test_a_cancel_while_a_backend_is_waited_for_before_a_run_is_heard(stage, fakes, number):
+    class Slow(fakes.Backend):
+        published = 0
+
+        async def publish(self, data):
+            self.published += 1
+            if self.published == 2:
+                stage.conductor.cancel()
+
+    stage.backends["a"] = Slow(number(30.0))
+    assert not await asyncio.wait_for(stage.carry_out(stage.plan("a")), 20)
+    assert stage.of(RunStarted) == []
+
+
+async def test_a_pause_before_the_run_holds_it_until_resumed(stage):
+    def during(conductor, lines):
+        if b'"planned"' in lines:
+            conductor.pause(True)
+        if b'"stage"' in lines:
+            asyncio.get_running_loop().call_later(0.2, conductor.pause, False)
+
+    await asyncio.wait_for(stage.carry_out(stage.plan("a", repeats=1), during), 20)
+    kinds = [type(event).__name__ for event in stage.events]
+    assert kinds.index("StageStarted") < kinds.index("Dispatched")
+    resumed = [n for n, kind in enumerate(kinds) if kind == "Paused"][1]
+    assert resumed < kinds.index("Dispatched")
+
+
+async def test_what_is_prepared_for_a_run_is_not_on_its_clock(stage):
+    await stage.carry_out(stage.plan("a", repeats=1))
+    kinds = [type(event) for event in stage.events]
+    assert kinds.index(RunStarted) < kinds.index(StageStarted)
+    (first,) = stage.of(StageStarted)
+    assert first.at_s < stage.view.runs["r1"].makespan_s
+    phases = [event.text for event in stage.of(Phase)]
+    assert phases[0] == "loading the workload" and phases[-1] == ""
+
+
+# -- the service around it
+
+
+@pytest.fixture
+async def service(stage, monkeypatch):
+    made = Service(stage.folder, "")
+    await made.start()
+    made.serving = asyncio.ensure_future(made.serve())
+    yield made
+    made.stop("the test is over")
+    await made.serving
+
+
+def start(service, plan, *, last=True):
+    import msgspec
+
+    return service._execute(Command("start", msgspec.to_builtins(plan), last))
+
+
+async def test_a_plan_whose_data_cannot_be_used_ends_with_its_reason(service, stage, monkeypatch):
+    def load(description):
+        raise DataFileError("loans.csv is empty")
+
+    monkeypatch.setattr(registry, "load", load)
+    await start(service, stage.plan())
+    assert await service.serving is True
+    view = load_folder(stage.folder)
+    assert (view.end.complete, view.end.reason) == (False, "loans.csv is empty")
+    assert [(warning.code, warning.text) for warning in view.warnings] == [("failed", "loans.csv is empty")]
+
+
+async def test_a_bug_is_logged_and_the_session_is_not_called_complete(service, stage, monkeypatch, caplog):
+    def load(description):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(registry, "load", load)
+    await start(service, stage.plan())
+    await service.serving
+    view = load_folder(stage.folder)
+    assert (view.end.complete, view.end.reason) == (False, "the engine failed: see engine.log")
+    assert "KeyError: 'a bug'" in caplog.text
+
+
+async def test_an_engine_that_is_to_stop_does_not_wait_for_a_thread_that_will_not_end(service, stage, monkeypatch):
+    loading, go_on = threading.Event(), threading.Event()
+
+    def load(description):
+        loading.set()
+        go_on.wait(30)
+        raise DataFileError("too late")
+
+    monkeypatch.setattr(registry, "load", load)
+    monkeypatch.setattr(serving, "_ORPHAN_PATIENCE_S", 0.1)
+    await start(service, stage.plan())
+    await asyncio.to_thread(loading.wait, 30)
+    service.launcher_gone("stop")
+    assert await asyncio.wait_for(service.serving, 20) is False  # the process must end itself
+    go_on.set()
+    view = load_folder(stage.folder)
+    assert (view.end.complete, view.end.reason) == (False, "whoever started it has gone")
+
+
+async def test_a_job_that_computes_on_and_on_is_cancelled_with_a_record(service, stage, monkeypatch):
+    computing, go_on = threading.Event(), threading.Event()
+    probe = registry.load(registry.describe("probe"))
+
+    class Endless(type(probe)):
+        def job(self, params, data):
+            yield from ()
+            computing.set()
+            go_on.wait(30)
+
+    monkeypatch.setattr(registry, "load", lambda description: Endless())
+    monkeypatch.setattr(serving, "_ORPHAN_PATIENCE_S", 0.1)
+    await start(service, stage.plan())
+    await asyncio.to_thread(computing.wait, 30)
+    service.launcher_gone("stop")
+    assert await asyncio.wait_for(service.serving, 20) is False
+    go_on.set()
+    assert load_folder(stage.folder).runs["r1"].status == "cancelled"
+
+
+async def test_two_plans_one_after_the_other_number_their_runs_on(service, stage):
+    await start(service, stage.plan(repeats=1), last=False)
+    await asyncio.wait({service._work})
+    await start(service, stage.plan(repeats=1), last=True)
+    await service.serving
+    view = load_folder(stage.folder)
+    assert list(view.runs) == ["r1", "r2"] and view.complete

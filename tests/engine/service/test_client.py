@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from lbench.config.folders import sessions_folder
+from lbench.engine.service import client
+from lbench.engine.service.client import Engine, new_session_folder
+from lbench.engine.service.discovery import socket_path
+from lbench.errors import EngineLostError, InputError
+
+
+def test_a_session_gets_a_folder_of_its_own():
+    first, second = new_session_folder(), new_session_folder()
+    assert first != second
+    assert first.parent == second.parent == sessions_folder()
+    assert first.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "sessions_folder", lambda: tmp_path / "none")
+    with pytest.raises(InputError, match=r"cannot record a session in .*: set XDG_DATA_HOME"):
+        new_session_folder()
+
+
+def test_an_engine_that_dies_at_once_is_told_with_where_to_look(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(InputError, match=r"the engine did not start: see .*engine\.log"):
+        Engine(tmp_path, on_hangup="stop")
+
+
+def test_an_engine_that_is_killed_before_it_begins_is_told_and_leaves_no_trace(tmp_path, monkeypatch):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nkill -9 $$\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(EngineLostError, match="killed by signal 9 before it could begin: run it again"):
+        Engine(tmp_path, on_hangup="stop")
+
+
+def test_the_next_engine_removes_the_socket_of_one_that_was_killed(tmp_path):
+    with subprocess.Popen(["true"]) as dead:
+        dead.wait()
+    stale, held = socket_path(tmp_path, dead.pid), socket_path(tmp_path, os.getpid())
+    for path in (stale, held):
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(path))
+    engine = Engine(tmp_path, on_hangup="stop")
+    assert not stale.exists()
+    assert held.exists()
+    engine.process.kill()
+    engine.wait()
+    assert not engine.socket.exists()
+    assert not (tmp_path / "engine.json").exists()
+    engine.let_go()
+
+
+def test_something_else_that_answers_is_not_waited_for(tmp_path, monkeypatch):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho welcome to this machine\nexec sleep 1000\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(InputError, match="did not start"):
+        Engine(tmp_path, on_hangup="stop")
+
+
+def test_a_folder_that_is_not_there_is_told_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="cannot write to"):
+        Engine(tmp_path / "none", on_hangup="stop")
+
+
+def test_an_engine_without_a_lifeline_says_where_it_is_and_ends_by_a_signal(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "lbench.engine", str(tmp_path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as engine:
+        assert engine.stdout is not None
+        line = engine.stdout.readline()
+        engine.terminate()
+    assert line.startswith(b'{"socket":')
+    assert engine.returncode == 0

@@ -1,0 +1,67 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lbench.engine.cost.charges import total_usd
+from lbench.tui.bench.board import EMPTY, Board, answer_pieces
+from lbench.tui.bench.board_builder import BoardMaker
+
+Boards = Callable[..., Board]
+
+
+@pytest.fixture
+def board_of(still: Any) -> Boards:
+    def make(at_s: float | None = None, **options: Any) -> Board:
+        return BoardMaker().make(still(at_s, picture=False, **options).frame())
+
+    return make
+
+
+def _text(board: Board, **options: Any) -> str:
+    return "".join(text for text, _ in answer_pieces(board, **options))
+
+
+def test_before_the_first_run_the_sentence_says_which_keys_start_one() -> None:
+    assert "r then enter" in _text(EMPTY)
+
+
+def test_the_first_backend_is_what_the_others_will_be_compared_with(board_of: Boards) -> None:
+    assert "measuring sequential first" in _text(board_of(2.0))
+    assert "sequential takes 6." in _text(board_of(21.5))
+
+
+def test_a_speedup_that_is_not_final_says_so_far(board_of: Boards) -> None:
+    text = _text(board_of(34.2))
+    assert "emulated so far 3." in text
+    assert "processes is 1.98×" in text
+
+
+def test_what_is_emulated_is_never_told_without_saying_so(board_of: Boards) -> None:
+    for short in (False, True):
+        for at_s in (34.2, None):
+            assert "emulated here" in _text(board_of(at_s), short=short)
+
+
+def test_a_backend_that_failed_is_in_the_sentence(board_of: Boards) -> None:
+    assert "processes failed" in _text(board_of(None, failing="processes"))
+
+
+def test_what_is_expected_is_never_less_than_what_was_spent_nor_more_than_the_bound(board_of: Boards) -> None:
+    for at_s in (33.9, 34.2, 34.6, 35.2, 36.2):
+        board = board_of(at_s)
+        assert board.usd is not None and board.expected_usd is not None and board.bound_usd is not None
+        assert board.usd <= board.expected_usd <= board.bound_usd
+    assert board_of(None).expected_usd is None
+
+
+def test_items_add_up_to_what_was_spent(board_of: Boards) -> None:
+    board = board_of(None)
+    assert total_usd(board.items.values()) == board.usd
+
+
+def test_time_left_shrinks_and_is_gone_at_the_end(board_of: Boards) -> None:
+    lefts = [board_of(at_s).left_s for at_s in (34.2, 34.4, 35.3, 36.5)]
+    assert all(left is not None for left in lefts)
+    assert lefts[-1] < lefts[0]  # type: ignore[operator]
+    assert not board_of(None).left_s

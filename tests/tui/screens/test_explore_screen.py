@@ -1,0 +1,461 @@
+"""The Explore screen on a made-up record, and with a real engine of its own."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lbench.config.prices import rates
+from lbench.engine.export.document import document, encode_document
+from lbench.engine.journal.events import (
+    JOURNAL_VERSION,
+    Dispatched,
+    Event,
+    Previewed,
+    Pricing,
+    Returned,
+    RunEnded,
+    RunPlanned,
+    RunStarted,
+    SessionEnded,
+    SessionStarted,
+    StageEnded,
+    StageStarted,
+    encode_lines,
+)
+from lbench.engine.model import Interaction
+from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.session.view import load_folder
+from lbench.tui import launch
+from lbench.tui.app import LbenchApp
+from lbench.tui.explore.backends import Chosen, ExploreBackends
+from lbench.tui.explore.picture import ExplorePicture
+from lbench.tui.explore.scene import SCENES
+from lbench.tui.explore.sliders import Sliders
+from lbench.tui.explore.state import Exploring
+from lbench.tui.feeds.replay import RecordedFeed
+from lbench.tui.screens.ask import AskYes
+from lbench.tui.screens.explore import ExploreScreen
+from lbench.tui.widgets.title import Keys
+from lbench.workloads.encoding import encode
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+SPEEDS = {"sequential": 0.081, "processes": 0.043, "emulated": 0.064}  # seconds that an update takes
+
+App = Callable[..., LbenchApp]
+Text = Callable[[LbenchApp], str]
+
+
+class Record:
+    """Makes an explored session up: by hand on processes, then the same script on each backend."""
+
+    def __init__(self, making: Any, folder: Path) -> None:
+        self._making = making
+        self._now = making.START
+        self._previews = bytearray()
+        self._number = 0
+        self.told: list[tuple[Any, Event]] = []
+        self.folder = folder
+        self._tell(
+            SessionStarted(
+                id=folder.name,
+                name="looking around",
+                created=making.START.isoformat(timespec="milliseconds"),
+                lbench_version="0.1.0",
+                environment=making.MACHINE,
+                format="lbench.journal",
+                version=JOURNAL_VERSION,
+            )
+        )
+
+    def _tell(self, event: Event, at_s: float = 0.0) -> None:
+        self.told.append((self._now + timedelta(seconds=at_s), event))
+
+    def update(
+        self, backend: str, generation: int, step: int | None = None, *, warmup: bool = False, cancelled: bool = False
+    ) -> None:
+        """One interaction: a coarse task, and two of fine rows."""
+        self._number += 1
+        run = f"x{self._number}"
+        took_s = SPEEDS[backend] * (1 + 0.1 * ((self._number * 7) % 5)) * (9 if warmup else 1)
+        remote = backend == "emulated"
+        params = self._making.MANDELBROT | {
+            "width": 120, "height": 90, "window": [-1.5 + 0.02 * generation, 0.7 + 0.02 * generation, -0.8, 0.85],
+        }  # fmt: skip
+        self._tell(
+            RunPlanned(
+                run=run,
+                workload="mandelbrot",
+                params=params,
+                seed=1,
+                backend=backend,
+                label=backend,
+                origin="emulated" if remote else "measured",
+                repeat=self._number,
+                warmup=warmup,
+                schedule="isolated",
+                tasks=2,
+                interaction=Interaction(generation, step, 1),
+            )
+        )
+        self._tell(
+            RunStarted(
+                run=run,
+                started=self._now.isoformat(timespec="milliseconds"),
+                setup_s=None,
+                settings={},
+                transport=None,
+                oversubscribed=False,
+                code_digest="c0de",
+                package_digest=None,
+                pricing=Pricing(rates=rates("us-east-1", "x86_64"), memory_mb=1769) if remote else Pricing(),
+                notes=["explored: the answer was not checked"],
+                capacity=2,
+            )
+        )
+        self._tell(StageStarted(run=run, index=0, tasks=3, at_s=0.001), 0.001)
+        for task in range(3):
+            self._tell(Dispatched(run=run, n=task, stage=0, task=task, attempt=0, queued_s=0.001, dispatched_s=0.001))
+        for task in range(3):
+            at_s = 0.006 if task == 0 else took_s - 0.001
+            status = "cancelled" if cancelled and task else "ok"
+            self._tell(
+                Returned(
+                    run=run,
+                    n=task,
+                    status=status,  # type: ignore[arg-type]
+                    returned_s=at_s,
+                    environment=f"w{task % 2}",
+                    compute_ms=at_s * 900,
+                    billed_ms=round(at_s * 1000) if remote else None,
+                    memory_mb=1769 if remote else None,
+                ),
+                at_s,
+            )
+            if status == "ok":
+                self._tell(self._block(run, task), at_s)
+        if not cancelled:
+            self._tell(StageEnded(run=run, index=0, at_s=took_s), took_s)
+        self._now += timedelta(seconds=took_s + 0.01)
+        ended = RunEnded(
+            run=run, status="cancelled" if cancelled else "ok", makespan_s=None if cancelled else took_s, driver=None
+        )
+        self._tell(ended)
+
+    def _block(self, run: str, task: int) -> Previewed:
+        picture = self._making._counts(120)[15:105]
+        first, step = (0, 1) if task == 0 else (task - 1, 2)
+        values = picture[::4, ::4] if task == 0 else picture[first::step]
+        height, width = (23, 30) if task == 0 else (90, 120)
+        block = {"kind": "rows", "width": width, "height": height, "first": first, "step": step}
+        data = encode({**block, "values": np.ascontiguousarray(values)})
+        event = Previewed(run, 0, task, len(self._previews), len(data))
+        self._previews += data
+        return event
+
+    def write(self) -> Path:
+        """The session's folder."""
+        self._tell(SessionEnded(complete=True))
+        self.folder.mkdir(parents=True)
+        (self.folder / "events.jsonl").write_bytes(encode_lines([event for _, event in self.told]))
+        (self.folder / "previews.bin").write_bytes(self._previews)
+        return self.folder
+
+
+@pytest.fixture
+def explored(making: Any, tmp_path: Path) -> Path:
+    """A record: a warm-up, six updates by hand of which two were overtaken, and a script of eight on each backend."""
+    record = Record(making, tmp_path / "data/lbench/sessions/20261122-120000-e0e0")
+    record.update("processes", 1, warmup=True)
+    for generation in range(2, 8):
+        record.update("processes", generation, cancelled=generation in (3, 5))
+    step = 0
+    for number in range(9):
+        for backend in ("sequential", "processes", "emulated"):
+            record.update(backend, 8, step, warmup=not number and backend != "processes")
+            step += 1
+    return record.write()
+
+
+async def _settled(app: LbenchApp, pilot: Any) -> None:
+    for _ in range(5):
+        app.tick()
+        await pilot.pause()
+
+
+@pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
+async def test_an_explored_session_is_shown_on_its_own_screen_as_it_was_approved(
+    size: tuple[int, int], app_of: App, explored: Path, screen_text: Text, same_as: Any
+) -> None:
+    app = app_of(RecordedFeed.of_folder(explored))
+    async with app.run_test(size=size) as pilot:
+        await _settled(app, pilot)
+        assert isinstance(app.screen, ExploreScreen)
+        same_as(f"explore-{size[0]}x{size[1]}", screen_text(app))
+
+
+async def test_the_sentence_answers_with_numbers_their_spread_and_where_they_come_from(
+    app_of: App, explored: Path, screen_text: Text
+) -> None:
+    app = app_of(RecordedFeed.of_folder(explored))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        line = screen_text(app).splitlines()[1]
+        assert line.startswith(" elastic takes 1.") and "as long: processes" in line
+        assert "ms (" in line and "each · n 8, emulated here" in line and "$0.0000" in line
+
+
+async def test_an_exported_document_shows_the_same_figures(
+    app_of: App, explored: Path, screen_text: Text, tmp_path: Path
+) -> None:
+    file = tmp_path / "explored.json"
+    file.write_bytes(encode_document(document(load_folder(explored))))
+    told = []
+    for path in (explored, file):
+        app = app_of(RecordedFeed.of(path))
+        async with app.run_test(size=(120, 40)) as pilot:
+            await _settled(app, pilot)
+            lines = screen_text(app).splitlines()
+            told.append([lines[1], *(line[73:] for line in lines if any(f"✓ {name}" in line for name in SPEEDS))])
+    assert told[0] == told[1]
+
+
+async def test_a_record_can_be_replayed_and_its_keys_are_not_those_of_exploring(app_of: App, explored: Path) -> None:
+    feed = RecordedFeed.of_folder(explored)
+    app = app_of(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        entries = dict(app.screen.query_one(Keys).entries())
+        assert "explore from here" in entries.values() and "move" not in entries.values()
+        await pilot.press("home")
+        await _settled(app, pilot)
+        assert app.screen.maker.run is None or app.screen.maker.run.id == "x1"  # type: ignore[attr-defined]
+        await pilot.press("1")
+        await _settled(app, pilot)
+        assert app.screen is app.bench  # it leads to its screen once
+
+
+async def test_no_blocks_of_an_update_that_was_overtaken_stay_on_the_screen(app_of: App, explored: Path) -> None:
+    feed = RecordedFeed.of_folder(explored, speed=1e-6)
+    app = app_of(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        feed.seek(0.3)
+        await _settled(app, pilot)
+        newest = None
+        for step in range(40):
+            feed.seek(0.3 + step / 40)
+            await _settled(app, pilot)
+            screen = app.screen
+            assert isinstance(screen, ExploreScreen)
+            if screen.maker.run is not None:
+                newest = screen.maker.run.id
+            assert screen.maker.blocks is None or screen.maker.blocks.run.id == newest
+
+
+DAMAGED: list[dict[str, Any]] = [
+    {},
+    {"window": None},
+    {"window": [1, 1, 0, 0], "max_iterations": 5},
+    {"window": "wide"},
+]
+
+
+@pytest.mark.parametrize("params", DAMAGED)
+async def test_a_record_that_does_not_tell_its_view_is_shown_without_a_fault(
+    app_of: App, explored: Path, params: dict[str, Any]
+) -> None:
+    journal = explored / "events.jsonl"
+    lines = [json.loads(line) for line in journal.read_bytes().splitlines()]
+    told = [line | {"params": params} if line["event"] == "planned" else line for line in lines]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in told))
+    app = app_of(RecordedFeed.of_folder(explored))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        assert isinstance(app.screen, ExploreScreen)
+
+
+# -- live, with a real engine
+
+
+@pytest.fixture
+def live(app_of: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[LbenchApp]:
+    """An app that explores on few workers, in a small picture; its engine has ended when it is over."""
+    feeds = []
+
+    def launched(on_hangup: str) -> Any:
+        feeds.append(launch.launched(on_hangup))
+        return feeds[-1]
+
+    monkeypatch.setattr("lbench.tui.screens.explore.launched", launched)
+    plan = Plan("mandelbrot", backends=[parse_backend("sequential", {}), parse_backend("processes:concurrency=2", {})])
+    app = app_of(None, plan=plan)
+    app.exploring.scene = SCENES["mandelbrot"].with_value("detail", 2)
+    yield app
+    for feed in feeds:
+        feed.close()
+        assert feed.engine is None or feed.engine.wait(30) == 0
+
+
+async def _until(app: LbenchApp, pilot: Any, told: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + 120
+    while time.monotonic() < deadline_s:
+        app.tick()
+        if told():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("it never happened")
+
+
+def _idle(app: LbenchApp) -> bool:
+    screen = app.screen
+    if not isinstance(screen, ExploreScreen) or screen.maker.run is None or screen.maker.run.ended is None:
+        return False
+    return not app.exploring.waits(screen.maker.run, screen.maker.warnings)
+
+
+async def test_a_key_held_down_ends_with_the_last_state_and_few_runs(live: LbenchApp) -> None:
+    async with live.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        await _until(live, pilot, lambda: _idle(live))
+        screen = live.screen
+        assert isinstance(screen, ExploreScreen) and screen.query_one(ExplorePicture).has_focus
+        assert "cancel" not in dict(screen.query_one(Keys).entries()).values()  # there is nothing
+        first = live.exploring.scene
+        screen.action_pan(-1, 0)
+        assert screen.check_action("stop_update", ())
+        await pilot.press(*["left"] * 99)
+        wanted = live.exploring.scene
+        assert wanted.values["x"] < first.values["x"]
+        await _until(live, pilot, lambda: _idle(live))
+        view = live.exploring.feed._fold.view  # type: ignore[union-attr]
+        last = list(view.runs.values())[-1]
+        assert last.status == "ok" and len(view.runs) <= 101
+        x_min, x_max, _, _ = last.planned.params["window"]
+        assert (x_min + x_max) / 2 == pytest.approx(wanted.values["x"])
+        assert {run.status for run in view.runs.values()} <= {"ok", "cancelled"}
+        assert screen.maker.blocks is not None and screen.maker.blocks.run is last
+        await pilot.press("q")
+
+
+async def test_another_workload_is_explored_and_the_script_compares_the_ticked_backends(
+    live: LbenchApp, screen_text: Text
+) -> None:
+    async with live.run_test(size=(120, 40)) as pilot:
+        await pilot.press("3")
+        await _until(live, pilot, lambda: _idle(live))
+        live.exploring._kept["kmeans"] = SCENES["kmeans"].with_value("n_samples", 500)
+        await pilot.press("w")
+        assert live.exploring.scene.workload == "kmeans"
+        await _until(live, pilot, lambda: _idle(live) and "◆" in screen_text(live))
+        assert live.screen.query_one(Sliders).has_focus
+        await pilot.press("t")
+        await _until(live, pilot, lambda: _idle(live))
+        tallies = live.exploring.figures.tallies("kmeans", live.exploring.figures.last_script)
+        assert {label: tally.count for label, tally in tallies.items()} == {"sequential": 13, "processes": 13}
+        assert "n 13" in screen_text(live).splitlines()[1]
+        await pilot.press("q")
+
+
+async def test_sliders_type_values_and_refuse_nonsense_and_backends_are_chosen_and_ticked(
+    live: LbenchApp, screen_text: Text
+) -> None:
+    async with live.run_test(size=(120, 40)) as pilot:
+        await pilot.press("3")
+        await _until(live, pilot, lambda: _idle(live))
+        await pilot.press("tab", "down", "down", "down", "enter")
+        await pilot.press(*"many", "enter")
+        await pilot.pause()
+        assert "a whole number is expected" in screen_text(live)
+        await pilot.press("escape", "right_square_bracket")
+        assert live.exploring.scene.values["iterations"] == 1000
+        await pilot.press("tab", "up", "up")
+        assert live.screen.query_one(ExploreBackends).has_focus and live.exploring.label == "sequential"
+        await pilot.press("space")
+        assert [choice.label for choice in live.exploring.compared] == ["processes"]
+        assert "compare ✓" not in dict(live.screen.query_one(Keys).entries()).values()
+        await _until(live, pilot, lambda: _idle(live))
+        await pilot.press("0")
+        assert live.exploring.scene.values["iterations"] == 500
+        await pilot.press("q")
+
+
+async def test_before_the_first_job_on_aws_a_person_is_asked_and_no_leaves_it_out(
+    live: LbenchApp, screen_text: Text
+) -> None:
+    current = next(one for one in live.exploring.backends if one.choice.label == live.exploring.label)
+    live.exploring.backends = [current, Chosen(parse_backend("lambda", {}), True)]
+    async with live.run_test(size=(120, 40)) as pilot:
+        await pilot.press("3")
+        await _until(live, pilot, lambda: _idle(live))
+        generation = live.exploring.generation
+        await pilot.press("b")
+        assert live.exploring.label == "lambda"
+        await _until(live, pilot, lambda: isinstance(live.screen, AskYes))
+        assert "explore on lambda? it costs money" in screen_text(live) and "$1.00" in screen_text(live)
+        assert live.exploring.generation == generation  # nothing was sent
+        await pilot.press("n")
+        await _until(live, pilot, lambda: _idle(live))
+        assert live.exploring.label != "lambda" and "lambda" not in [one.label for one in live.exploring.compared]
+        await pilot.press("q")
+
+
+def test_what_costs_money_has_a_limit_also_where_nobody_set_one_and_waits_for_a_yes() -> None:
+    exploring = Exploring(Plan("mandelbrot", backends=[parse_backend("lambda", {}), parse_backend("processes", {})]))
+    free, paid = (Plan("mandelbrot", backends=[parse_backend(name, {})]) for name in ("processes", "lambda"))
+    assert exploring.label == "processes"
+    assert (exploring.limited(free).max_usd, exploring.limited(paid).max_usd) == (None, 1.0)
+    for want, ask in ((lambda: exploring.want(free), False), (lambda: exploring.want_script([free, paid]), True)):
+        want()
+        assert exploring.must_ask is ask
+    exploring.may_spend = True
+    assert not exploring.must_ask
+    exploring.max_usd = 0.1
+    assert {exploring.limited(plan).max_usd for plan in (free, paid)} == {0.1}
+
+
+async def test_a_forest_is_explored_as_its_accuracy_grows_tree_by_tree(live: LbenchApp, screen_text: Text) -> None:
+    live.exploring.scene = SCENES["random_forest"].with_value("rows", 300).with_value("n_trees", 4)
+    live.exploring.label = "sequential"
+    async with live.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        for trees in (4, 8):
+            await _until(live, pilot, lambda: _idle(live))
+            blocks = live.screen.maker.blocks  # type: ignore[attr-defined]
+            assert sorted(blocks.points)[-1][0] == trees == len(blocks.points)
+            assert all(0 < accuracy < 1 for _, accuracy in blocks.points)
+            text = screen_text(live)
+            assert "out-of-bag accuracy" in text and f"n_trees {trees} " in text.splitlines()[0]
+            await pilot.press("right_square_bracket")
+        await _until(live, pilot, lambda: _idle(live))
+        await pilot.press("q")
+
+
+async def test_once_a_person_has_agreed_lambda_computes_and_its_dollars_are_shown(
+    live: LbenchApp, screen_text: Text, aws_lambda: Any
+) -> None:
+    aws_lambda.deploy()
+    current = next(one for one in live.exploring.backends if one.choice.label == live.exploring.label)
+    live.exploring.backends = [current, Chosen(parse_backend("lambda:concurrency=2", {}), True)]
+    live.exploring.label = "lambda"
+    async with live.run_test(size=(120, 40)) as pilot:
+        await pilot.press("3")
+        await _until(live, pilot, lambda: isinstance(live.screen, AskYes))
+        await pilot.press("y")
+        await _until(live, pilot, lambda: _idle(live) or live.screen.maker.warnings)  # type: ignore[attr-defined]
+        assert not [warning.text for warning in live.exploring.feed._fold.view.warnings]
+        await pilot.press("plus")  # it is asked once
+        await _until(live, pilot, lambda: _idle(live))
+        screen = live.screen
+        assert isinstance(screen, ExploreScreen) and screen.maker.run is not None
+        assert (screen.maker.run.planned.label, screen.maker.run.status) == ("lambda", "ok")
+        text = screen_text(live)
+        assert "in all" in text and "$0.00" in text and "lambda°" not in text  # measured, not emulated
+        await pilot.press("q")
+    assert aws_lambda.invoked

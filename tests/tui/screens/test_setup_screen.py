@@ -1,0 +1,282 @@
+"""The set-up is filled, checked as one types, and gives the plan that was chosen; Enter starts it."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import Input
+from textual.worker import WorkerError
+
+import lbench.engine.backends.placement as placement
+from lbench.engine.backends import catalog
+from lbench.engine.plan.plan import DEFAULT_BACKENDS, Plan, parse_backend, validate
+from lbench.errors import InputError
+from lbench.tui.app import LbenchApp, default_plan
+from lbench.tui.bench.forecast import forecast
+from lbench.tui.explore.scene import SCENES
+from lbench.tui.export import check_target
+from lbench.tui.run_form import Draft, RunSettings, form_fields
+from lbench.tui.screens.setup import SetupScreen
+from lbench.tui.widgets import plan_forecast as ahead
+from lbench.workloads import registry
+
+AppOf = Callable[..., LbenchApp]
+ScreenText = Callable[[LbenchApp], str]
+
+
+@pytest.fixture(autouse=True)
+def calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "busy_notice", lambda: None)
+    monkeypatch.setattr(placement, "host_architecture", lambda: "x86_64")
+
+
+# -- the form's rules, without a screen
+
+
+def test_an_untouched_form_gives_the_plan_it_began_with() -> None:
+    assert Draft(default_plan()).plan() == default_plan()
+
+
+def test_a_chosen_plan_comes_back_as_it_was() -> None:
+    plan = Plan(
+        workload="random_forest",
+        params={"n_trees": 8, "max_depth": None},
+        seed=7,
+        tasks=4,
+        backends=[parse_backend("processes:concurrency=4@four", {}), parse_backend("processes@all", {})],
+        repeats=5,
+        warmup=1,
+        schedule="alternating",
+        timeout_s=12.5,
+        retries=0,
+    )
+    assert Draft(plan).plan() == plan
+
+
+def test_every_workload_and_backend_has_a_form_whose_defaults_are_right() -> None:
+    for name in registry.names():
+        plan = Plan(workload=name, backends=[parse_backend(backend, {}) for backend in catalog.names()])
+        draft = Draft(plan)
+        assert draft.errors() == {}
+        validate(draft.plan())
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "said"),
+    [
+        ("params.size", "0", "at least 1"),
+        ("params.size", "ten", "whole number"),
+        ("params.size", "", "whole number"),
+        ("params.window", "1,2", "4 numbers"),
+        ("params.window", "1,0,0,1", "x_min < x_max"),
+        ("run.repeats", "0", "at least 1"),
+        ("run.tasks", "x", "whole number"),
+        ("run.timeout", "0", "more than 0"),
+        ("run.seed", "1.5", "whole number"),
+        ("backend.3.memory", "64", "at least 128"),
+        ("backend.3.region", "mars-1", "no verified prices"),
+        ("backend.2.label", "no spaces", "letters"),
+        ("backend.2.label", "sequential", "another backend"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line_at_its_field(place: str, text: str, said: str) -> None:
+    draft = Draft(default_plan())
+    part, _, rest = place.partition(".")
+    if part == "params":
+        draft.params["mandelbrot"][rest] = text
+    elif part == "run":
+        draft.run[rest] = text
+    else:
+        index, _, name = rest.partition(".")
+        draft.backends[int(index)].settings[name] = text
+    errors = draft.errors()
+    assert list(errors) == [place]
+    assert said in errors[place]
+    assert "\n" not in errors[place]
+
+
+def test_a_plan_needs_a_backend() -> None:
+    draft = Draft(default_plan())
+    for form in draft.backends:
+        form.chosen = False
+    assert list(draft.errors()) == ["backends"]
+    with pytest.raises(InputError):
+        draft.plan()
+
+
+def test_a_data_file_is_asked_for_only_where_one_is_read(tmp_path: Path) -> None:
+    draft = Draft(default_plan())
+    draft.run["data"] = "/nowhere.csv"
+    assert draft.errors() == {}
+    draft.workload = "random_forest"
+    assert "no such file" in draft.errors()["run.data"]
+    (tmp_path / "loans.csv").write_text("x")
+    draft.run["data"] = str(tmp_path / "loans.csv")
+    assert draft.plan().data == str(tmp_path / "loans.csv")
+
+
+def test_the_home_folder_of_nobody_is_a_wrong_path_and_no_fault() -> None:
+    draft = Draft(default_plan())
+    draft.workload = "random_forest"
+    for text in ("~b", "~nosuchuser/loans.csv"):
+        draft.run["data"] = text
+        assert "no such file" in draft.errors()["run.data"]
+        assert SCENES["random_forest"].read("data", text).values["data"].endswith(text)
+    draft.run["data"] = ""
+    draft.backends[3].settings["package"] = "~nosuchuser/function.zip"
+    assert list(draft.errors()) == [""]
+    with pytest.raises(InputError, match="there is no folder"):
+        check_target("~nosuchuser/session.json")
+
+
+def test_a_second_backend_of_a_kind_gets_a_label_of_its_own_and_can_go_again() -> None:
+    draft = Draft(default_plan())
+    draft.another(2)
+    assert [form.label for form in draft.backends][2:4] == ["processes", "processes-2"]
+    assert draft.errors() == {}
+    assert draft.without(3)
+    assert not draft.without(3)  # the last of its kind stays
+
+
+def test_the_forecast_tells_tasks_runs_and_what_is_left_out_of_the_bound() -> None:
+    told = forecast(default_plan())
+    assert (told.tasks, told.runs, told.backends) == (100, 9, len(DEFAULT_BACKENDS))
+    assert "at most $" in told.bounds[0]
+    assert told.left_out
+
+
+# -- on the screen
+
+
+async def settled(pilot: Any) -> None:
+    """Wait for what goes on in threads."""
+    for worker in list(pilot.app.workers):
+        with contextlib.suppress(WorkerError):
+            await worker.wait()
+    await pilot.pause()
+
+
+async def open_setup(pilot: Any, key: str = "r") -> SetupScreen:
+    await pilot.press(key)
+    await pilot.pause()
+    screen = pilot.app.screen
+    assert isinstance(screen, SetupScreen)
+    return screen
+
+
+async def test_r_then_enter_starts_the_default_comparison(app_of: AppOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = app_of()
+    started: list[Plan] = []
+    monkeypatch.setattr(app, "start", started.append)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_setup(pilot)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.screen is app.bench
+    assert started == [default_plan()]
+
+
+async def test_what_was_chosen_last_is_there_the_next_time(app_of: AppOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = app_of()
+    monkeypatch.setattr(app, "start", lambda plan: setattr(app, "plan", plan))
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_setup(pilot)
+        screen.query_one("#at-params-size").focus()
+        await pilot.pause()
+        await pilot.press("2", "5", "0", "enter")
+        await pilot.pause()
+        screen = await open_setup(pilot)
+        assert screen.query_one("#at-params-size", Input).value == "250"
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.screen is app.bench
+    assert app.plan.params == {"size": 250}
+
+
+async def test_an_error_is_shown_below_its_field_and_enter_goes_to_it(app_of: AppOf, screen_text: ScreenText) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_setup(pilot)
+        screen.query_one("#at-run-repeats", Input).value = "0"
+        await pilot.pause()
+        assert "✘ must be at least 1" in screen_text(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.screen is screen
+        assert screen.focused is not None and screen.focused.id == "at-run-repeats"
+
+
+async def test_another_workload_brings_its_own_parameters(app_of: AppOf, screen_text: ScreenText) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_setup(pilot, "w")
+        assert screen.focused is not None and screen.focused.id == "at-workload"
+        await pilot.press("right")
+        await settled(pilot)
+        text = screen_text(app)
+        assert "n trees" in text and "max iterations" not in text
+        assert "data" in text
+
+
+async def test_backends_are_chosen_with_space_and_opened_with_the_arrow(app_of: AppOf) -> None:
+    app = app_of()
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_setup(pilot, "b")
+        assert screen.focused is not None and screen.focused.id == "backend-0"
+        await pilot.press("space")
+        await pilot.pause()
+        assert [form.chosen for form in screen.draft.backends] == [False, False, True, True, False]
+        await pilot.press("right")
+        await settled(pilot)
+        assert screen.query_one("#at-backend-0-label", Input).value == "sequential"
+        assert screen.focused is not None and screen.focused.id == "backend-0"
+        await pilot.press("down", "x")
+        await pilot.pause()
+        assert screen.focused.id == "at-backend-0-label"
+        assert screen.draft.backends[0].label == "x"
+
+
+async def test_the_focus_goes_down_the_form_in_the_order_of_its_rows(app_of: AppOf) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_setup(pilot)
+        seen: list[int] = []
+        count = 1 + len(catalog.names()) + len(form_fields(registry.describe("mandelbrot").params))
+        for _ in range(count + len(form_fields(RunSettings)) - 1):  # without the data file
+            assert screen.focused is not None
+            seen.append(screen.focused.region.y + int(screen.query_one("#form").scroll_offset.y))
+            await pilot.press("down")
+        assert seen == sorted(seen)
+        assert screen.focused is not None and screen.focused.id == "at-workload"  # and round again
+
+
+async def test_a_busy_machine_is_warned_of(
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch, screen_text: ScreenText
+) -> None:
+    monkeypatch.setattr(ahead, "busy_notice", lambda: "others use 43% of this machine's CPU")
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_setup(pilot)
+        await settled(pilot)
+        assert "! others use 43% of this machine's CPU" in screen_text(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_it_looks_as_it_did(
+    size: tuple[int, int],
+    app_of: AppOf,
+    screen_text: ScreenText,
+    same_as: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "names", lambda: ("mandelbrot", "random_forest", "probe"))
+    app = app_of()
+    async with app.run_test(size=size) as pilot:
+        screen = await open_setup(pilot)
+        screen._ahead.take(forecast(screen.draft.plan()))
+        await settled(pilot)
+        app.tick()
+        await pilot.pause()
+        same_as(f"setup-{size[0]}x{size[1]}", screen_text(app))

@@ -1,0 +1,1 @@
+"""The Bench screen without widgets: layout, board, lanes."""

@@ -1,0 +1,156 @@
+"""What the Bench screen tells beside timelines and histograms: rows, the answer's sentence, the cost."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lbench.analysis.format import seconds_text, times_text
+from lbench.engine.cost.format import usd_short
+from lbench.tui.draw.ink import Piece
+from lbench.tui.theme import role_of
+
+if TYPE_CHECKING:
+    from lbench.analysis.comparison import Comparison, Summary
+    from lbench.analysis.progress import Outlook
+    from lbench.engine.session.view import RunView
+
+__all__ = ["EMPTY", "Board", "Row", "answer_pieces"]
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One backend of the newest comparison."""
+
+    outlook: Outlook
+    summary: Summary
+    run: RunView | None  # the one to look at: that under way, else the last that has begun
+    runs: list[RunView] = []
+    live_p50_ms: float | None = None
+    live_p99_ms: float | None = None
+    live_speedup: float | None = None  # of the run under way at its pace so far
+
+    @property
+    def label(self) -> str:
+        """What the backend is called."""
+        return self.summary.label
+
+
+class Board(msgspec.Struct, frozen=True):
+    """All that the screen tells but timelines and histograms."""
+
+    rows: list[Row]
+    comparison: Comparison | None
+    workload: str | None
+    params: dict[str, Any]
+    seed: int | None
+    tasks: int | None
+    usd: Decimal | None  # so far, of all runs of the comparison
+    expected_usd: Decimal | None  # of all its runs, by what one costs
+    bound_usd: Decimal | None  # of all its runs; None: no bound, or nothing is charged
+    items: dict[str, Decimal]  # so far
+    left_s: float | None  # until everything is done
+    elapsed_s: float | None
+    budget_usd: Decimal | None = None  # what all runs may cost together, where that was said
+
+    def row(self, label: str | None) -> Row | None:
+        """A backend by its label."""
+        return next((row for row in self.rows if row.label == label), None)
+
+
+EMPTY = Board([], None, None, {}, None, None, None, None, None, {}, None, None)
+
+
+def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> list[Piece]:
+    """Line 2: the answer in a sentence as far as it is known, and its origin; `short`, without `cost`: for less room."""
+    comparison = board.comparison
+    if comparison is None or not board.rows:
+        return [
+            ("nothing has run yet: ", "quiet"),
+            ("r", "key!"),
+            (" then ", "quiet"),
+            ("enter", "key!"),
+            (" compares these backends on this machine", "quiet"),
+        ]
+    base = comparison.baseline
+    pieces: list[Piece] = []
+    origins: list[str] = []
+    for row in board.rows:
+        summary = row.summary
+        if summary.answer == "wrong":
+            _clause(pieces, [(f"{row.label} gave a ", "text"), ("wrong answer", "wrong!")])
+            continue
+        if row.label == base:
+            continue
+        ratio = summary.speedup.value if summary.speedup is not None else row.live_speedup
+        if ratio is None or base is None:
+            continue
+        accent = role_of(summary.backend, row.label)
+        sofar = "" if summary.speedup is not None else " so far"
+        speed = (times_text(ratio) if not sofar else f"{ratio:.1f}×", accent + "!")
+        clause: list[Piece]
+        if _undecided(summary):
+            apart = f" ≈ {base} (" if short else f" can't be told from {base} ("
+            clause = [(f"{row.label}{apart}", "text"), speed, (")", "text")]
+        elif pieces:
+            clause = [(f"{row.label}{sofar} ", "text"), speed]
+        else:
+            rest = f" {base}" if short else f" as fast as {base}"
+            clause = [(f"{row.label} is{sofar} ", "text"), speed, (rest, "text")]
+        if cost and row.summary.usd is not None:
+            clause.append((f", {usd_short(row.summary.usd)}" + ("" if short else " a run on AWS"), "text"))
+        if summary.origin != "measured":
+            places = (
+                "" if summary.capacity is None else f", {summary.capacity} environment{'s' * (summary.capacity != 1)}"
+            )
+            origins.append(f"{summary.origin} here" + ("" if short else places))
+        _clause(pieces, clause)
+    if not pieces:
+        return _not_yet(board)
+    failed = [row.label for row in board.rows if row.outlook.state == "failed" and row.summary.answer != "wrong"]
+    if failed:
+        _clause(pieces, [(f"{', '.join(failed)} failed", "wrong!")])
+    if origins:
+        pieces.append((f"  ({'; '.join(dict.fromkeys(origins))})", "quiet"))
+    return pieces
+
+
+def _undecided(summary: Summary) -> bool:
+    """Whether the interval of a speedup holds 1: then it is no difference."""
+    speedup = summary.speedup
+    if speedup is None or speedup.low is None or speedup.high is None:
+        return False
+    return speedup.low <= 1 <= speedup.high
+
+
+def _clause(pieces: list[Piece], clause: list[Piece]) -> None:
+    if pieces:
+        pieces.append(("; ", "text"))
+    pieces.extend(clause)
+
+
+def _not_yet(board: Board) -> list[Piece]:
+    """Nothing can be compared yet: what there is, or what went wrong."""
+    assert board.comparison is not None
+    base = board.row(board.comparison.baseline)
+    if base is not None and base.summary.makespan_s is not None:
+        role = role_of(base.summary.backend, base.label)
+        told: list[Piece] = [(base.label, role), (" takes ", "text")]
+        told.append((seconds_text(base.summary.makespan_s.value), "bright!"))
+        more = any(row.outlook.state in ("waiting", "running", "checking") for row in board.rows)
+        failed = [row.label for row in board.rows if row.outlook.state == "failed"]
+        if failed:
+            told.append((f"; failed: {', '.join(failed)}", "wrong"))
+        elif more and len(board.rows) > 1:
+            told.append((": the others are compared with it", "quiet"))
+        return told
+    failure = next((row for row in board.rows if row.summary.error), None)
+    if failure is not None:
+        return [(f"{failure.label} failed: ", "wrong"), (str(failure.summary.error), "text")]
+    running = next((row for row in board.rows if row.outlook.state == "running"), None)
+    if running is not None:
+        rest = " first: the others are compared with it" if len(board.rows) > 1 else ""
+        role = role_of(running.summary.backend, running.label)
+        return [("measuring ", "quiet"), (running.label, role), (rest, "quiet")]
+    return [("measuring", "quiet")] if board.comparison.summaries else []

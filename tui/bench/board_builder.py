@@ -1,0 +1,145 @@
+"""Boards out of frames, once or twice a second.
+
+Comparisons draw resamples, so they are made only when a run has ended or was checked; a running row needs no more than
+its counts and its clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from lbench.analysis.comparison import Comparison, by_label, compare
+from lbench.analysis.progress import Outlook, outlooks
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.cost.charges import RunCost, total_usd
+from lbench.engine.session.view import RunView
+from lbench.tui.bench.board import EMPTY, Board, Row
+from lbench.tui.feeds.feed import Frame, epoch_s
+
+__all__ = ["BoardMaker"]
+
+
+class BoardMaker:
+    """Makes boards from frames, keeping what is dear between them."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] | None = None
+        self._comparison: Comparison | None = None
+        self._bills: dict[str, RunCost] = {}
+
+    def make(self, frame: Frame) -> Board:
+        """The board of a frame."""
+        runs = frame.runs
+        if not runs:
+            return EMPTY
+        key = (
+            frame.epoch,
+            runs[0].id,
+            *((run.status, run.started is not None, run.answer is not None) for run in runs),
+        )
+        if key != self._key:
+            self._key = key
+            self._bills = {run.id: run_bill(run) for run in runs if run.ended is not None and run.started is not None}
+            self._comparison = compare(runs, self._bill)
+        assert self._comparison is not None
+        looks = outlooks(runs, frame.now_s, self._bill)
+        groups = by_label(runs)
+        rows = [_row(look, self._comparison, groups[look.label]) for look in looks]
+        first = runs[0].planned
+        done = {run.known_tasks for run in runs if run.status == "ok"}
+        # Where each run had another number (k-means chooses it on the way), none is that of the comparison.
+        tasks = None if len(done) > 1 else max((run.known_tasks for run in runs), default=0) or first.tasks
+        bills = [self._bill(run, frame.now_s.get(run.id)) for run in runs if run.started is not None]
+        lefts = [look.left_s for look in looks if look.state in ("running", "waiting", "checking")]
+        return Board(
+            rows=rows,
+            comparison=self._comparison,
+            workload=first.workload,
+            params=first.params,
+            seed=first.seed,
+            tasks=tasks,
+            usd=total_usd(bill.usd for bill in bills),
+            expected_usd=_expected(rows, self._bills),
+            bound_usd=_bound(rows),
+            items=_items(bills),
+            left_s=None if any(left is None for left in lefts) else sum(left or 0.0 for left in lefts),
+            elapsed_s=_elapsed_s(frame),
+            budget_usd=_budget(runs),
+        )
+
+    def _bill(self, run: RunView, now_s: float | None) -> RunCost:
+        known = self._bills.get(run.id)
+        return known if known is not None else run_bill(run, now_s)
+
+
+def _elapsed_s(frame: Frame) -> float | None:
+    """Seconds from the start of the comparison's first run to now, or to the end of its last."""
+    ends = []
+    for run in frame.runs:
+        if run.started is not None:
+            took = frame.now_s.get(run.id, run.makespan_s)
+            ends.append((epoch_s(run.started.started), took or 0.0))
+    if not ends:
+        return None
+    first = min(start for start, _ in ends)
+    return max(start + took for start, took in ends) - first
+
+
+def _row(look: Outlook, comparison: Comparison, group: list[RunView]) -> Row:
+    summary = comparison[look.label]
+    begun = [run for run in group if run.started is not None]
+    run = next((run for run in begun if run.ended is None), begun[-1] if begun else None)
+    p50 = p99 = speedup = None
+    if run is not None and summary.duration_p50_ms is None:
+        warm = run.warm_compute_ms()
+        warm = warm[np.isfinite(warm)]
+        if len(warm):
+            p50, p99 = (float(value) for value in np.quantile(warm, (0.5, 0.99)))
+    if summary.makespan_s is None and look.elapsed_s and look.total and look.tasks_done and comparison.baseline:
+        base = comparison[comparison.baseline].makespan_s
+        if base is not None and look.tasks_done * 10 >= look.total:
+            speedup = base.value / (look.elapsed_s * look.total / look.tasks_done)
+    return Row(look, summary, run, group, p50, p99, speedup)
+
+
+def _expected(rows: list[Row], bills: Mapping[str, RunCost]) -> Decimal | None:
+    """What all runs will have cost; None once that is known. Those to come count as the median of those that are over,
+    or as the pace of the first says.
+    """
+    told: list[Decimal | None] = []
+    for row in rows:
+        look, summary = row.outlook, row.summary
+        if look.usd is None:
+            continue
+        over = total_usd(bills[run.id].usd for run in row.runs if run.id in bills) or Decimal(0)
+        to_come = sum(run.ended is None for run in row.runs)
+        one = summary.usd
+        if one is None and look.total and look.tasks_done:
+            one = (look.usd - over) * Decimal(look.total) / Decimal(look.tasks_done)
+        if one is None:
+            return None
+        told.append(max(look.usd, over + one * to_come))
+    done = all(run.ended is not None for row in rows for run in row.runs)
+    return None if done else total_usd(told)
+
+
+def _bound(rows: list[Row]) -> Decimal | None:
+    return total_usd(row.summary.bound_usd * row.outlook.runs for row in rows if row.summary.bound_usd is not None)
+
+
+def _budget(runs: list[RunView]) -> Decimal | None:
+    told = [run.started.pricing.max_usd for run in runs if run.started is not None]
+    return next((Decimal(usd) for usd in told if usd is not None), None)
+
+
+def _items(bills: list[RunCost]) -> dict[str, Decimal]:
+    told: dict[str, Decimal] = {}
+    for name in ("duration", "requests", "storage", "s3", "transfer", "logs"):
+        total = total_usd(getattr(bill.items, name) for bill in bills)
+        if total:
+            told[name] = total
+    return told

@@ -1,0 +1,93 @@
+"""What a plan comes to, before it is started: tasks, runs, and the most that it can cost. Not for the loop: it is slow."""
+
+from __future__ import annotations
+
+import textwrap
+
+import msgspec
+
+from lbench.analysis.format import count_text
+from lbench.analysis.quoting import basis_text, quote_text
+from lbench.config.settings import load
+from lbench.engine.billing.estimate import quotes
+from lbench.engine.billing.quote import question
+from lbench.engine.machine.fingerprint import Environment
+from lbench.engine.machine.monitor import busy, machine_notices
+from lbench.engine.plan.plan import Plan, resolve_params
+from lbench.tui.draw.ink import Piece, shorter
+from lbench.workloads import registry
+
+__all__ = ["Forecast", "busy_notice", "forecast", "money_question"]
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """What is told below the form."""
+
+    tasks: int | None = None
+    sure: bool = True  # whether it is so many tasks, not only at most
+    runs: int = 0
+    backends: int = 0
+    bounds: list[str] = []  # a line for each backend that AWS would charge for
+    basis: list[str] = []  # where what is expected comes from
+    left_out: list[str] = []
+    spends: bool = False  # money, on AWS
+    problem: str | None = None
+
+    def lines(self, width: int, most: int = 9) -> list[list[Piece]]:
+        """As pieces; over several lines what is long, unless these would be more than `most`: then the first clauses."""
+        if self.problem is not None:
+            return [[(text, "wrong")] for text in textwrap.wrap(f"✘ {self.problem}", width, subsequent_indent="  ")]
+        few = "" if self.sure else "at most "
+        tasks = "tasks: not known before it runs" if self.tasks is None else few + count_text(self.tasks, "task")
+        head: Piece = (f" · {count_text(self.runs, 'run')} on {count_text(self.backends, 'backend')}", "text")
+        out = f"not in it: {'; '.join(self.left_out)}" if self.left_out else ""
+        said = ". ".join(filter(None, (*self.basis, "" if self.spends else "emulated here: nothing is spent", out)))
+        bounds = [part for line in self.bounds for part in textwrap.wrap(line, width, subsequent_indent="  ")]
+        rest = textwrap.wrap(said, width)[:3] if self.bounds else []
+        if 1 + len(bounds) + len(rest) > most:
+            bounds = [shorter(line, width) for line in self.bounds]
+            rest = [shorter(said, width)] if self.bounds else []
+        return [[(tasks, "bright!"), head], *([(one, "text")] for one in bounds), *([(one, "quiet")] for one in rest)]
+
+
+def forecast(plan: Plan) -> Forecast:
+    """Work it out; imports the workload.
+
+    Raises:
+        InputError: a parameter or a region that cannot be used.
+    """
+    params = resolve_params(plan)
+    limits = registry.limits(registry.describe(plan.workload), params)
+    runs = plan.repeats + plan.warmup
+    told = quotes(plan, limits)
+    left_out: list[str] = []
+    for quote in told:
+        left_out += [text for text in quote.left_out if text not in left_out]
+    return Forecast(
+        tasks=limits.tasks,
+        sure=limits.sure,
+        runs=runs * len(plan.backends),
+        backends=len(plan.backends),
+        bounds=[quote_text(quote) for quote in told],
+        basis=[text for text in map(basis_text, told) if text is not None],
+        left_out=left_out,
+        spends=any(quote.spends for quote in told),
+    )
+
+
+def money_question(plan: Plan) -> str | None:
+    """Why a person should be asked before this plan is started; None: there is no need. It is slow, as `forecast`.
+
+    Raises:
+        InputError: a parameter, a region or a setting that cannot be used.
+    """
+    if not any(choice.name == "lambda" for choice in plan.backends):
+        return None
+    limits = registry.limits(registry.describe(plan.workload), resolve_params(plan))
+    return question(quotes(plan, limits), load().values.ask_above_usd, plan.max_usd)
+
+
+def busy_notice() -> str | None:
+    """A warning where others use this machine's CPU now; waits for a moment to see."""
+    notices = machine_notices(Environment(), busy())
+    return next((notice.text for notice in notices if notice.code == "machine_busy"), None)

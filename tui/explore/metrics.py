@@ -1,0 +1,127 @@
+"""How long updates took and what they cost, backend by backend, from the runs of an exploring session."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from decimal import Decimal
+
+import msgspec
+import numpy as np
+
+from lbench.analysis.statistics import Estimate, median_estimate, quantile
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.model import Origin
+from lbench.engine.session.view import RunView
+
+__all__ = ["Figures", "Tally", "first_picture_s"]
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """One backend's updates; times in milliseconds."""
+
+    label: str
+    backend: str
+    origin: Origin
+    latencies_ms: tuple[float, ...]  # of the finished ones but the warm-up, in their order
+    steps_ms: tuple[float | None, ...]  # of a scripted sequence: step by step, None for one that did not finish
+    p50: Estimate | None
+    p95_ms: float | None
+    first_ms: float | None  # median of the time to the first picture
+    usd: Decimal | None  # mean of an update, with what was abandoned; None: a local backend
+    total_usd: Decimal | None
+    cancelled: int  # by a newer one
+    failed: int
+
+    @property
+    def count(self) -> int:
+        """How many are behind the figures."""
+        return len(self.latencies_ms)
+
+
+class _Update(msgspec.Struct, frozen=True):
+    run: RunView
+    script: int | None  # generation of the scripted sequence
+    latency_ms: float | None
+    first_ms: float | None
+
+
+def first_picture_s(run: RunView) -> float | None:
+    """Seconds until something could be drawn: the coarse tasks, else the first stage of several, else the first task."""
+    columns = run.columns
+    told = run.planned.interaction
+    done = columns["returned_s"][columns["stage"] == 0]
+    if not len(done) or not np.isfinite(done).all():
+        return None
+    if told is not None and told.coarse_tasks:
+        return float(done[columns["task"][columns["stage"] == 0] < told.coarse_tasks].max())
+    return float(done.max() if len(run.stages) > 1 or run.planned.workload == "mandelbrot" else done.min())
+
+
+class Figures:
+    """Adds up the updates of one session; each run is looked at once, when it has ended."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._updates: list[_Update] = []
+        self.version = 0  # grows with each update taken in
+
+    def take(self, runs: Iterable[RunView]) -> None:
+        """Take in what has ended since."""
+        for run in runs:
+            told = run.planned.interaction
+            if run.ended is None or run.id in self._seen or told is None:
+                continue
+            self._seen.add(run.id)
+            self.version += 1
+            script = None if told.step is None else told.generation
+            latency = None if run.makespan_s is None else run.makespan_s * 1000
+            first = first_picture_s(run)
+            self._updates.append(_Update(run, script, latency, None if first is None else first * 1000))
+
+    @property
+    def last_script(self) -> int | None:
+        """The newest scripted sequence's generation."""
+        return max((update.script for update in self._updates if update.script is not None), default=None)
+
+    def recent(self, count: int, workload: str) -> list[tuple[str, str, float]]:
+        """(backend, label, milliseconds) of the last updates of a workload."""
+        told = [
+            (update.run.planned.backend, update.run.planned.label, update.latency_ms)
+            for update in self._updates
+            if update.latency_ms is not None
+            and update.run.planned.workload == workload
+            and not update.run.planned.warmup
+        ]
+        return told[-count:]
+
+    def tallies(self, workload: str, script: int | None = None) -> dict[str, Tally]:
+        """By label: the updates of one scripted sequence, or (None) those made by hand."""
+        groups: dict[str, list[_Update]] = {}
+        for update in self._updates:
+            if update.run.planned.workload == workload and update.script == script:
+                groups.setdefault(update.run.planned.label, []).append(update)
+        return {label: _tally(label, group, script is not None) for label, group in groups.items()}
+
+
+def _tally(label: str, group: list[_Update], scripted: bool) -> Tally:
+    planned = group[0].run.planned
+    counted = [update for update in group[1 if scripted else 0 :] if not update.run.planned.warmup]
+    done = [update for update in counted if update.latency_ms is not None]
+    latencies = tuple(update.latency_ms for update in done if update.latency_ms is not None)
+    firsts = [update.first_ms for update in done if update.first_ms is not None]
+    bills = [usd for update in counted if (usd := run_bill(update.run).usd) is not None]
+    return Tally(
+        label=label,
+        backend=planned.backend,
+        origin=planned.origin,
+        latencies_ms=latencies,
+        steps_ms=tuple(update.latency_ms for update in group[1:]) if scripted else (),
+        p50=median_estimate(latencies),
+        p95_ms=quantile(latencies, 0.95),
+        first_ms=statistics.median(firsts) if firsts else None,
+        usd=sum(bills, Decimal(0)) / len(bills) if bills else None,
+        total_usd=sum(bills, Decimal(0)) if bills else None,
+        cancelled=sum(update.run.status == "cancelled" for update in group),
+        failed=sum(update.run.status == "failed" for update in group),
+    )

@@ -1,0 +1,175 @@
+"""What is explored, and the engine that computes it: outlives the screen, so that coming back finds all as it was."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import msgspec
+
+from lbench.engine.backends import catalog
+from lbench.engine.plan.plan import BackendChoice, Plan, parse_backend
+from lbench.engine.session.view import RunView
+from lbench.tui.explore.backends import Chosen
+from lbench.tui.explore.metrics import Figures
+from lbench.tui.explore.scene import SCENES, Scene
+from lbench.tui.feeds.live import EngineFeed
+
+__all__ = ["Exploring"]
+
+_LOCAL_FIRST = "processes"
+_COSTS_MONEY = ("lambda",)  # offered only where the person has chosen it
+_LIMIT_USD = 1.0  # of an exploring on these, where none was set: a key held down spends without anybody counting
+
+
+class Exploring:
+    """The scene, the backends, and an engine of our own once something is to be computed.
+
+    What the person wants waits in a place for one until it can be sent, and the engine's place for it is one, too: keys that
+    are held down never queue up.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """`plan`: of the Bench screen; its backends with their settings are offered and compared first."""
+        self.scene: Scene = SCENES.get(plan.workload, SCENES["mandelbrot"])
+        self._kept = dict(SCENES)  # each workload's scene as it was left
+        self.backends = _offered(plan)
+        names = [one.choice.label for one in self.backends]
+        self.label = next((one.choice.label for one in self.backends if one.choice.name == _LOCAL_FIRST), names[0])
+        self.figures = Figures()
+        self.max_usd = plan.max_usd
+        self.may_spend = False  # whether the person was asked, and said yes
+        self.feed: EngineFeed | None = None
+        self.generation = 0
+        self.added_ms: list[float] = []  # what the screen added to each update, from the key to the drawn picture
+        self._wanted: Plan | None = None
+        self._script: list[Plan] | None = None
+        self._pressed_s: float | None = None
+        self.warned = 0  # warnings that the session had when something was last sent
+        self.script_length = 0
+
+    @property
+    def choice(self) -> BackendChoice:
+        """The backend that computes."""
+        return next(one.choice for one in self.backends if one.choice.label == self.label)
+
+    @property
+    def compared(self) -> list[BackendChoice]:
+        """Those that the scripted sequence runs on."""
+        return [one.choice for one in self.backends if one.compared]
+
+    def toggle(self) -> None:
+        """Compare the current backend, or not."""
+        self.backends = [Chosen(one.choice, one.compared != (one.choice.label == self.label)) for one in self.backends]
+
+    def next_backend(self, by: int) -> None:
+        """Another one computes."""
+        labels = [one.choice.label for one in self.backends]
+        self.label = labels[(labels.index(self.label) + by) % len(labels)]
+
+    def next_workload(self) -> None:
+        """Another one is looked at, as it was left."""
+        self._kept[self.scene.workload] = self.scene
+        names = list(self._kept)
+        self.scene = self._kept[names[(names.index(self.scene.workload) + 1) % len(names)]]
+
+    def limited(self, plan: Plan) -> Plan:
+        """The plan with the most that it may spend, together with all others of this exploring."""
+        return msgspec.structs.replace(plan, max_usd=self.limit_usd if _costs_money(plan) else self.max_usd)
+
+    @property
+    def limit_usd(self) -> float:
+        """The most that is spent, where something costs money."""
+        return _LIMIT_USD if self.max_usd is None else self.max_usd
+
+    @property
+    def must_ask(self) -> bool:
+        """Whether what is wanted costs money that nobody has agreed to."""
+        wanted = [self._wanted] if self._wanted is not None else self._script or []
+        return not self.may_spend and any(_costs_money(plan) for plan in wanted)
+
+    def refuse(self) -> None:
+        """No money is to be spent: what costs some is neither current nor compared, and nothing is wanted."""
+        self._wanted = self._script = None
+        self.backends = [
+            Chosen(one.choice, one.compared and one.choice.name not in _COSTS_MONEY) for one in self.backends
+        ]
+        if self.choice.name in _COSTS_MONEY:
+            self.label = next(one.choice.label for one in self.backends if one.choice.name not in _COSTS_MONEY)
+
+    # -- the engine
+
+    @property
+    def wants(self) -> bool:
+        """Whether something waits to be sent."""
+        return self._wanted is not None or self._script is not None
+
+    def want(self, plan: Plan) -> None:
+        """Compute this instead of all before."""
+        self._wanted, self._script = plan, None
+        self._pressed_s = time.monotonic()
+
+    def want_script(self, plans: list[Plan]) -> None:
+        """Compute these one after the other."""
+        self._wanted, self._script = None, plans
+        self._pressed_s = None
+
+    def send(self, warnings: int) -> bool:
+        """Give the engine what is wanted, if it listens; whether there was anything."""
+        if self.feed is None or not self.feed.listening or not self.wants or self.must_ask:
+            return False
+        self.generation += 1
+        self.warned = warnings
+        self.script_length = 0 if self._script is None else len(self._script)
+        self.feed.explore([self._wanted] if self._wanted is not None else self._script or [], self.generation)
+        self._wanted = self._script = None
+        return True
+
+    def waits(self, run: RunView | None, warnings: int) -> bool:
+        """Whether something that was asked for has not come, and may still come."""
+        if self.wants:
+            return True
+        if self.feed is None or self.feed.over or not self.generation or warnings > self.warned:
+            return False
+        told = None if run is None else run.planned.interaction
+        if run is None or told is None or told.generation != self.generation or run.ended is None:
+            return True
+        return bool(told.step is not None and told.step + 1 < self.script_length and run.ended.status != "cancelled")
+
+    def drawn(self, run: RunView) -> None:
+        """The newest run's whole picture is on the screen: what the screen has added to its latency."""
+        told = run.planned.interaction
+        if self._pressed_s is None or told is None or told.generation != self.generation or told.step is not None:
+            return
+        if run.makespan_s is not None and not run.planned.warmup:
+            self.added_ms.append((time.monotonic() - self._pressed_s - run.makespan_s) * 1000)
+            del self.added_ms[:-500]
+        self._pressed_s = None
+
+    def added(self) -> float | None:
+        """The median of what the screen added, ms."""
+        return statistics.median(self.added_ms) if self.added_ms else None
+
+    def close(self) -> None:
+        """Let the engine go; what was explored stays recorded."""
+        feed, self.feed = self.feed, None
+        self.figures, self.generation, self._pressed_s = Figures(), 0, None
+        if feed is not None:
+            feed.close()
+
+
+def _costs_money(plan: Plan) -> bool:
+    return any(choice.name in _COSTS_MONEY for choice in plan.backends)
+
+
+def _offered(plan: Plan) -> list[Chosen]:
+    """The plan's backends, compared; then the others that cost nothing, not compared."""
+    chosen = {choice.name for choice in plan.backends}
+    told = [Chosen(choice, True) for choice in plan.backends]
+    told += [
+        Chosen(parse_backend(name, {}), False)
+        for name in catalog.names()
+        if name not in chosen and name not in _COSTS_MONEY
+    ]
+    order = {name: number for number, name in enumerate(catalog.names())}
+    return sorted(told, key=lambda one: order[one.choice.name])

@@ -1,0 +1,54 @@
+"""A session on the screen as a file. Not for the loop: a large one takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lbench.analysis.stability import stability_warnings
+from lbench.config.folders import typed_path
+from lbench.engine.export import files as outputs
+from lbench.engine.export.document import document, read_document
+from lbench.engine.session.labels import read_meta
+from lbench.engine.session.view import load_folder
+from lbench.errors import InputError
+
+__all__ = ["check_target", "export", "proposed"]
+
+
+def proposed(source: Path) -> str:
+    """The file that is offered for a session's folder or a document."""
+    return f"{source.stem if source.is_file() else source.name}.json"
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise InputError("name a file that ends in .json or .csv")
+    return typed_path(text)
+
+
+def check_target(text: str) -> None:
+    """See that a file of this name can be written.
+
+    Raises:
+        InputError: it is no file that we write, or cannot be made.
+    """
+    path = _path(text)
+    outputs.format_of(path, "")
+    outputs.check_writable(path, "")
+
+
+def export(source: Path, text: str) -> str:
+    """Write the session in `source` (a folder, or a document) to a file; returns a line that says so.
+
+    Raises:
+        LbenchError: it cannot be read, or the file cannot be written.
+    """
+    path = _path(text)
+    if source.is_dir():
+        view = load_folder(source)
+        told = document(view, stability_warnings(view), read_meta(source))
+    else:
+        told = read_document(source)
+    outputs.write(path, outputs.encode(told, outputs.format_of(path, "")))
+    count = sum(len(run.invocations) for run in told.runs)
+    return f"{path}: {len(told.runs):,} runs, {count:,} invocations"

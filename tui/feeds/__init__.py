@@ -1,0 +1,1 @@
+"""Where frames come from: a live engine, or a record that is replayed."""

@@ -1,0 +1,295 @@
+"""An exported document as the events that it came from, in their order, so that it is drawn and replayed as a journal is.
+
+Runs are decoded when their turn comes, invocations one by one: the first frame of a large document comes soon.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lbench.config.prices import Rates, rates
+from lbench.engine.cost.format import usd_text
+from lbench.engine.cost.rent import hourly_usd
+from lbench.engine.journal.events import (
+    JOURNAL_VERSION,
+    Answered,
+    Dispatched,
+    EnvironmentSeen,
+    Event,
+    Pricing,
+    Returned,
+    RunEnded,
+    RunPlanned,
+    RunStarted,
+    Sampled,
+    SessionEnded,
+    SessionStarted,
+    StageEnded,
+    StageStarted,
+    Warned,
+)
+from lbench.engine.model import (
+    Cost,
+    Invocation,
+)
+from lbench.errors import InputError, SessionFileError
+from lbench.tui.feeds.document_file import FileRun, read_file
+from lbench.tui.feeds.feed import epoch_s
+
+__all__ = ["document_events", "document_length_s"]
+
+
+_Moment = tuple[float, int, Event]  # epoch second, the run's number (so that events never compare), what happened
+_decoder = msgspec.json.Decoder(Invocation)
+
+
+def document_length_s(path: Path) -> float:
+    """Seconds from the session's beginning to the end of its last run.
+
+    Raises:
+        SessionFileError: the file is no session document, or is torn, damaged or of a newer version.
+    """
+    told = read_file(path)
+    first = epoch_s(told.created)
+    return max((epoch_s(run.started) + run.last_s - first for run in told.runs), default=0.0)
+
+
+def document_events(path: Path) -> Iterator[Event]:
+    """What a journal of the document's session would tell.
+
+    Not in a document: previews, phases, pauses. S3 requests are there as dollars only: counts that give the same bill
+    stand for them.
+
+    Raises:
+        SessionFileError: the file is no session document, or is torn, damaged or of a newer version.
+    """
+    told = read_file(path)
+    yield SessionStarted(
+        id=told.id,
+        name=told.name,
+        created=told.created,
+        lbench_version=told.lbench_version,
+        environment=told.environment,
+        format="lbench.journal",
+        version=JOURNAL_VERSION,
+    )
+    for plan in _plans(told.runs):
+        for run in plan:
+            yield _planned(run)
+        streams = [_moments(path, run, number) for number, run in enumerate(plan)]
+        for _, _, event in heapq.merge(*streams, key=lambda moment: moment[:2]):
+            yield event
+    for warning in told.warnings:
+        yield Warned(warning.code, warning.text, warning.run)
+    if told.complete or all(run.ended for run in told.runs):
+        yield SessionEnded(complete=told.complete)
+
+
+def _plans(runs: list[FileRun]) -> Iterator[list[FileRun]]:
+    """Runs that were planned together: a repeat that was there before, or another problem, begins a new plan."""
+    plan: list[FileRun] = []
+    seen: set[tuple[str, int, bool]] = set()
+    for run in runs:
+        key = (run.label, run.repeat, run.warmup)
+        if plan and (key in seen or _problem(plan[0]) != _problem(run)):
+            yield plan
+            plan, seen = [], set()
+        plan.append(run)
+        seen.add(key)
+    if plan:
+        yield plan
+
+
+def _problem(run: FileRun) -> tuple[str, dict[str, Any], int]:
+    return run.workload, run.params, run.seed
+
+
+def _planned(run: FileRun) -> RunPlanned:
+    return RunPlanned(
+        run=run.id,
+        workload=run.workload,
+        params=run.params,
+        seed=run.seed,
+        backend=run.backend,
+        label=run.label,
+        origin=run.origin,
+        repeat=run.repeat,
+        warmup=run.warmup,
+        schedule=run.schedule,
+        tasks=run.tasks,
+        interaction=run.interaction,
+    )
+
+
+def _moments(path: Path, run: FileRun, number: int) -> Iterator[_Moment]:
+    """A run's events with their times, in their order; its invocations are decoded as they come."""
+    zero = epoch_s(run.started)
+    yield zero, number, _started(run)
+    streams = [
+        ((zero + sample.t_s, 0, Sampled(run.id, sample)) for sample in run.machine_samples),
+        _stages(run, zero),
+        _attempts(path, run, zero),
+    ]
+    last = zero
+    for at, _, event in heapq.merge(*streams, key=lambda moment: moment[0]):
+        last = max(last, at)
+        yield last, number, event
+    for info in run.environments:
+        yield last, number, EnvironmentSeen(run.id, info)
+    if run.ended:
+        last = max(last, zero + (run.makespan_s or 0.0))
+        yield last, number, _ended(run)
+        if run.answer is not None:
+            yield last, number, Answered(run.id, run.answer)
+
+
+def _stages(run: FileRun, zero: float) -> Iterator[_Moment]:
+    for stage in run.stages:
+        yield zero + stage.started_s, 0, StageStarted(run.id, stage.index, stage.tasks, stage.started_s)
+        if stage.finished_s is not None:
+            yield zero + stage.finished_s, 0, StageEnded(run.id, stage.index, stage.finished_s)
+
+
+def _attempts(path: Path, run: FileRun, zero: float) -> Iterator[_Moment]:
+    """Dispatches stand in their order; returns wait in a heap until it is their time."""
+    returns: list[tuple[float, int, Event]] = []
+    try:
+        for n, raw in enumerate(msgspec.json.decode(run.invocations, type=list[msgspec.Raw])):
+            one = _decoder.decode(raw)
+            at_s = one.dispatched_s or 0.0
+            while returns and returns[0][0] <= at_s:
+                done_s, _, event = heapq.heappop(returns)
+                yield zero + done_s, 0, event
+            yield zero + at_s, 0, _dispatched(run, n, one, at_s)
+            if one.status is not None:
+                done_s = at_s if one.returned_s is None else one.returned_s
+                heapq.heappush(returns, (done_s, n, _returned(run, n, one, done_s)))
+    except msgspec.MsgspecError as error:
+        raise SessionFileError(f"{path} is damaged: {error}") from None
+    while returns:
+        done_s, _, event = heapq.heappop(returns)
+        yield zero + done_s, 0, event
+
+
+def _dispatched(run: FileRun, n: int, one: Invocation, at_s: float) -> Dispatched:
+    return Dispatched(
+        run=run.id,
+        n=n,
+        stage=one.stage,
+        task=one.task,
+        attempt=one.attempt,
+        queued_s=at_s if one.queued_s is None else one.queued_s,
+        dispatched_s=at_s,
+        environment=one.environment if run.origin == "measured" and run.transport is None else None,
+        hedge_of=one.hedge_of,
+    )
+
+
+def _returned(run: FileRun, n: int, one: Invocation, done_s: float) -> Returned:
+    assert one.status is not None
+    return Returned(
+        run=run.id,
+        n=n,
+        status=one.status,
+        returned_s=done_s,
+        environment=one.environment,
+        cold=one.cold,
+        started_s=one.started_s,
+        finished_s=one.finished_s,
+        connect_ms=one.connect_ms,
+        init_ms=one.init_ms,
+        fetch_ms=one.fetch_ms,
+        compute_ms=one.compute_ms,
+        billed_ms=one.billed_ms,
+        billed_source=one.billed_source,
+        memory_mb=one.memory_mb,
+        max_memory_mb=one.max_memory_mb,
+        request_bytes=one.request_bytes,
+        response_bytes=one.response_bytes,
+        via_s3=one.via_s3,
+        request_id=one.request_id,
+        log_tail=one.log_tail,
+        error=one.error,
+    )
+
+
+def _started(run: FileRun) -> RunStarted:
+    concurrency = run.backend_settings.get("concurrency")
+    return RunStarted(
+        run=run.id,
+        started=run.started,
+        setup_s=run.setup_s,
+        settings=run.backend_settings,
+        transport=run.transport,
+        oversubscribed=run.oversubscribed,
+        code_digest=run.code_digest,
+        package_digest=run.package_digest,
+        pricing=_pricing(run),
+        notes=run.notes,
+        data=run.data,
+        capacity=concurrency if isinstance(concurrency, int) else max(1, len(run.environments)),
+    )
+
+
+def _rates(cost: Cost) -> Rates | None:
+    """The prices of the bill. Of a price list that we no longer have, today's stand for it."""
+    if cost.region is None or cost.architecture is None:
+        return None
+    try:
+        return rates(cost.region, cost.architecture)
+    except InputError:
+        return None
+
+
+def _pricing(run: FileRun) -> Pricing:
+    cost = run.cost
+    if cost is None:
+        return Pricing()
+    known = _rates(cost)
+    if known is not None:
+        memory = run.backend_settings.get("memory")
+        return Pricing(
+            rates=known,
+            memory_mb=memory if isinstance(memory, int) else 1769,
+            bound_usd=cost.bound_usd,
+            unpriced=cost.unpriced,
+        )
+    hourly = None
+    if cost.items.machine_rent is not None and run.makespan_s is not None:
+        hourly = hourly_usd(Decimal(cost.items.machine_rent), run.makespan_s)
+    return Pricing(rent_usd_per_hour=None if hourly is None else usd_text(hourly), rent_basis=cost.machine_rent_basis)
+
+
+def _ended(run: FileRun) -> RunEnded:
+    put, get = _s3_counts(run.cost)
+    return RunEnded(
+        run=run.id,
+        status="ok" if run.status == "wrong_answer" else run.status,
+        makespan_s=run.makespan_s,
+        driver=run.driver,
+        error=run.error,
+        s3_put=put,
+        s3_get=get,
+        overlaps=run.overlaps,
+    )
+
+
+def _s3_counts(cost: Cost | None) -> tuple[int, int]:
+    """The fewest (PUT, GET) that cost what the bill's item says; (0, 0) where there are none."""
+    if cost is None or not cost.items.s3 or not Decimal(cost.items.s3):
+        return 0, 0
+    known = _rates(cost)
+    if known is None or not known.s3_put_usd or not known.s3_get_usd:
+        return 0, 0
+    usd = Decimal(cost.items.s3)
+    for put in range(64):
+        gets = (usd - put * known.s3_put_usd) / known.s3_get_usd
+        if gets >= 0 and gets == gets.to_integral_value():
+            return put, int(gets)
+    return 0, int(usd / known.s3_get_usd)  # the rest is storage, less than a request's price

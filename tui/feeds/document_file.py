@@ -1,0 +1,67 @@
+"""An exported document as it stands in its file: runs decoded, their invocations still bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from lbench.engine.export.document import check_head
+from lbench.engine.machine.fingerprint import Environment
+from lbench.engine.model import VERSION, Run, Warning_, check_times
+from lbench.errors import SessionFileError
+
+__all__ = ["FileDocument", "FileRun", "read_file"]
+
+
+class FileRun(Run, frozen=True, kw_only=True):
+    """A run with its invocations as they stand in the file."""
+
+    invocations: msgspec.Raw  # type: ignore[assignment]
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end was recorded."""
+        return self.status not in ("running", "interrupted")
+
+    @property
+    def last_s(self) -> float:
+        """When the last thing of it happened that is known without its invocations."""
+        ends = [stage.finished_s or stage.started_s for stage in self.stages]
+        return max([self.makespan_s or 0.0, *ends, *(sample.t_s for sample in self.machine_samples)])
+
+
+class FileDocument(msgspec.Struct, frozen=True):
+    """What the screens need of a document."""
+
+    id: str
+    name: str
+    created: str
+    lbench_version: str
+    complete: bool
+    environment: Environment
+    runs: list[FileRun]
+    warnings: list[Warning_]
+    format: str
+    version: int
+
+
+def read_file(path: Path) -> FileDocument:
+    """The document.
+
+    Raises:
+        SessionFileError: the file is no session document, or is torn, damaged or of a newer version.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        told = msgspec.json.decode(content, type=FileDocument)
+        check_times([told.created, *(run.started for run in told.runs)])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        check_head(path, content)
+        raise SessionFileError(f"{path} is damaged: {error}") from None
+    if told.format != "lbench.session" or told.version > VERSION:
+        check_head(path, content)
+    return told

@@ -1,0 +1,139 @@
+"""Where a session on the screen comes from: an engine that is running, or a record. All are folded once per frame.
+
+Here is only what the first frame needs; folding (`fold`), engines (`following`) and records (`recorded`) are loaded
+when there is a session.
+
+Nothing is pushed to a widget. A timer asks the feed for one `Frame`; the feed folds what has come since, for at most
+its budget of time, and says what changed. So no backlog of messages can build up, however fast an engine is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+    from lbench.engine.session.view import RunView, SessionView
+    from lbench.tui.feeds.live import EngineFeed
+    from lbench.tui.feeds.replay import RecordedFeed
+
+__all__ = [
+    "BUDGET_S",
+    "Feed",
+    "Frame",
+    "FrameState",
+    "NoFeed",
+    "disk_trouble",
+    "epoch_s",
+    "is_engine",
+    "is_record",
+    "never_begun",
+]
+__all__ += ["now_of"]
+
+BUDGET_S = 0.03  # of folding per frame: what does not fit is folded in the next one
+
+FrameState = Literal["none", "starting", "live", "replay", "paused", "done", "lost"]
+FeedKind = Literal["none", "engine", "record"]
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """What one frame shows. `view` and its runs change only between frames, and only by their feed."""
+
+    view: SessionView | None  # None: nothing has been started
+    runs: list[RunView]  # of the newest comparison in the session, in the plan's order
+    touched: Mapping[str, list[int]]  # by run: the invocations (rows) that began or ended since the last frame
+    changed: bool  # anything but invocations, previews and samples was told
+    epoch: int  # grows when the view was begun anew (another session, a seek back): caches are void
+    state: FrameState
+    now_s: Mapping[str, float]  # seconds since the start of each run that is under way
+    behind: bool = False  # more is known than was folded
+    pictured: bool = False  # a block of a preview was told
+    problem: str | None = None  # what went wrong, and what to do
+    folder: Path | None = None
+    replay_s: float | None = None  # where a replay is, in seconds since the session's first run
+    replay_length_s: float | None = None
+    speed: float | None = None
+
+
+class Feed(Protocol):
+    """A source of frames."""
+
+    kind: ClassVar[FeedKind]
+
+    def frame(self, budget_s: float = BUDGET_S) -> Frame:
+        """Fold what is there, for at most so long, and say what it is now."""
+        ...
+
+    def catch_up(self, budget_s: float = BUDGET_S) -> bool:
+        """Fold what is there, for at most so long; whether there is more. The next frame tells of it."""
+        ...
+
+    def close(self) -> None:
+        """Leave. What is running goes on."""
+        ...
+
+
+class NoFeed:
+    """Before the first run: an empty session."""
+
+    kind: ClassVar[FeedKind] = "none"
+
+    def __init__(self, problem: str | None = None) -> None:
+        self._problem = problem
+
+    def frame(self, budget_s: float = BUDGET_S) -> Frame:
+        """Always the same."""
+        return Frame(
+            view=None, runs=[], touched={}, changed=False, epoch=0, state="none", now_s={}, problem=self._problem
+        )
+
+    def catch_up(self, budget_s: float = BUDGET_S) -> bool:
+        """There is nothing."""
+        return False
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+
+def is_engine(feed: object) -> TypeIs[EngineFeed]:
+    """Whether commands can be given to it. Asked so, its module is loaded only where there is one."""
+    return getattr(feed, "kind", None) == "engine"
+
+
+def is_record(feed: object) -> TypeIs[RecordedFeed]:
+    """Whether it can be replayed."""
+    return getattr(feed, "kind", None) == "record"
+
+
+def disk_trouble(view: SessionView) -> str | None:
+    """What the engine says of a disk that does not take the journal, until it takes it again."""
+    told = next((warning.text for warning in reversed(view.warnings) if warning.code == "disk"), None)
+    return None if told is None or "can be written again" in told else told
+
+
+def never_begun(view: SessionView) -> str | None:
+    """Why the plan could not be begun at all: nothing is deployed, say, or the data cannot be read."""
+    if view.runs:
+        return None
+    return next((warning.text for warning in reversed(view.warnings) if warning.code == "failed"), None)
+
+
+def epoch_s(started: str) -> float:
+    """A journal's ISO 8601 time as seconds since 1970."""
+    return datetime.fromisoformat(started).timestamp()
+
+
+def now_of(view: SessionView, clock_s: float) -> dict[str, float]:
+    """Seconds since the start of each run that is under way, by a clock that tells epoch seconds."""
+    return {
+        run.id: max(0.0, clock_s - epoch_s(run.started.started))
+        for run in view.runs.values()
+        if run.started is not None and run.ended is None and not run.interrupted
+    }

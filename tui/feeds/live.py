@@ -1,0 +1,267 @@
+"""An engine's journal as it grows: the feed that commands can be given to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from lbench.engine.journal.events import Event
+from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.plan.plan import Plan
+from lbench.engine.service.client import Engine, Follower
+from lbench.errors import EngineLostError, LbenchError
+from lbench.tui.feeds.feed import BUDGET_S, FeedKind, Frame, FrameState, disk_trouble, never_begun, now_of
+from lbench.tui.feeds.fold import Fold
+
+__all__ = ["EngineFeed"]
+
+_GLANCE_S = 0.01  # between two looks at a journal that is waited for
+_PLANNED = b'{"event":"planned"'  # how the line of a planned run begins
+
+
+class EngineFeed:
+    """An engine's journal as it grows. Opening takes half a second, so it happens in a thread of its own.
+
+    There is no reading thread: each frame drains the socket. An engine keeps a bounded queue for each viewer, and tells
+    one that fell behind to read the file again.
+    """
+
+    kind: ClassVar[FeedKind] = "engine"
+
+    def __init__(self, opening: Callable[[], tuple[Follower, Engine | None]], folder: Path | None = None) -> None:
+        """`opening` starts or finds the engine; it runs in a thread, and may raise LbenchError."""
+        self._fold = Fold()
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._commands: list[Callable[[Follower], None]] = []
+        self._follower: Follower | None = None
+        self.engine: Engine | None = None  # if this process has started it
+        self._problem: str | None = None
+        self._refusal: tuple[str, int] | None = None  # of the newest plan, and how many runs had ended then
+        self._ended = False
+        self._closed = False
+        self.left_running = False  # a run was under way when we left
+        self._awaited = 0  # runs that the journal tells once the newest plan was taken up
+        self._failed_before = 0  # plans that could not be begun, before the newest
+        self._rest: Iterator[Event] = iter(())
+        self._thread = threading.Thread(target=self._open, args=(opening,), name="opening", daemon=True)
+        self._thread.start()
+
+    def _open(self, opening: Callable[[], tuple[Follower, Engine | None]]) -> None:
+        try:
+            follower, engine = opening()
+        except (LbenchError, OSError) as error:
+            with self._lock:
+                self._problem = str(error)
+                self._ended = True
+            return
+        follower.follow()
+        with self._lock:
+            self.engine = engine
+            self._follower = follower
+            for command in self._commands:
+                command(follower)
+            self._commands.clear()
+            if self._closed:
+                self._leave()
+
+    # -- commands
+
+    def command(self, name: str) -> None:
+        """Give the engine a command without fields: pause, resume, cancel, stop."""
+        self._give(lambda follower: follower.command(name))
+
+    def start(self, plan: Plan) -> None:
+        """Have a plan carried out; the engine waits for further ones after it."""
+        with self._lock:
+            self._problem = self._refusal = None
+        self._awaited = len(self._fold.view.runs) + 1
+        self._failed_before = len(self._failures())
+        self._give(lambda follower: follower.start(plan, last=False))
+
+    def _failures(self) -> list[str]:
+        """Why plans could not be begun: the data cannot be read, say, or nothing is deployed."""
+        return [warning.text for warning in self._fold.view.warnings if warning.code == "failed"]
+
+    def explore(self, plans: list[Plan], generation: int) -> None:
+        """Have the newest interaction computed, in place of all before; several plans: one after the other."""
+        told = [msgspec.to_builtins(plan) for plan in plans]
+        with self._lock:
+            self._problem = self._refusal = None
+        if len(told) == 1:
+            self._give(lambda follower: follower.command("explore", plan=told[0], generation=generation))
+        else:
+            self._give(lambda follower: follower.command("explore", plans=told, generation=generation))
+
+    @property
+    def listening(self) -> bool:
+        """Whether the engine has been reached, and has not gone."""
+        return self._follower is not None and not self._ended
+
+    def _give(self, command: Callable[[Follower], None]) -> None:
+        with self._lock:
+            if self._follower is None:
+                self._commands.append(command)
+            else:
+                command(self._follower)
+
+    @property
+    def over(self) -> bool:
+        """Whether the engine has gone."""
+        return self._ended
+
+    @property
+    def paused(self) -> bool:
+        """Whether dispatch stands still."""
+        return self._fold.view.paused
+
+    @property
+    def folder(self) -> Path | None:
+        """The session's."""
+        return self._folder
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way or to come."""
+        view = self._fold.view
+        if self._ended or view.end is not None:
+            return False
+        return len(view.runs) < self._awaited or any(run.ended is None for run in view.runs.values())
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a run goes on without us, if we leave now or have left."""
+        return self.left_running or (self._follower is not None and self.running)
+
+    @property
+    def handing_over(self) -> bool:
+        """Whether a plan was given that the engine has not taken up: left now, it would be lost."""
+        return not self._ended and not self._closed and len(self._fold.view.runs) < self._awaited
+
+    def settle(self, limit_s: float) -> None:
+        """Wait until the newest plan is in the journal. For one who leaves: takes no lock, and reads the file alone.
+
+        An engine that is only starting takes half a second to listen; the thread that opens it goes on meanwhile.
+        """
+        end = time.monotonic() + limit_s
+        counter = _PlannedCounter(self._folder)
+        while self.handing_over and counter.count() < self._awaited and time.monotonic() < end:
+            time.sleep(_GLANCE_S)
+
+    # -- frames
+
+    def frame(self, budget_s: float = BUDGET_S) -> Frame:
+        """Drain the socket, fold, and say what it is now."""
+        behind = self.catch_up(budget_s)
+        follower, view = self._follower, self._fold.view
+        if len(view.runs) < self._awaited and len(failures := self._failures()) > self._failed_before:
+            self._refused(failures[-1])
+        over = self._ended and not behind
+        if over and view.end is None:
+            view.engine_gone()
+            self._fold.note_change()
+        state: FrameState = "starting" if follower is None and not over else "live"
+        if over:
+            state = "done" if view.end is not None else "lost"
+        elif view.paused:
+            state = "paused"
+        return self._fold.frame(
+            state,
+            now_of(view, time.time()),
+            behind=behind,
+            problem=self._problem or self._still_refused or disk_trouble(view) or never_begun(view),
+            folder=self._folder,
+        )
+
+    def catch_up(self, budget_s: float = BUDGET_S) -> bool:
+        """Drain the socket and fold; whether there is more than that."""
+        follower = self._follower
+        if follower is None or self._ended:
+            return False
+        behind = not self._drain(follower, budget_s)
+        if told := follower.problems():
+            self._refused(told[-1])
+        return behind
+
+    @property
+    def _runs_ended(self) -> int:
+        return sum(run.ended is not None for run in self._fold.view.runs.values())
+
+    @property
+    def _still_refused(self) -> str | None:
+        """Why the newest plan was not taken, until what runs instead comes to something."""
+        return self._refusal[0] if self._refusal is not None and self._refusal[1] == self._runs_ended else None
+
+    def _refused(self, why: str) -> None:
+        """The newest plan will have no runs."""
+        self._refusal = (why, self._runs_ended)
+        self._awaited = 0
+        self._fold.note_change()
+
+    def _drain(self, follower: Follower, budget_s: float) -> bool:
+        """Whether all that has come was folded."""
+        end = time.perf_counter() + budget_s
+        while True:
+            left = end - time.perf_counter()
+            try:
+                if left <= 0 or not self._fold.take_for(self._rest, left):
+                    return False
+                before = self._fold.view.events
+                self._rest = follower.receive(0.0)
+                if not self._fold.take_for(self._rest, left):
+                    return False
+            except EngineLostError as error:
+                self._ended = True
+                if self._fold.view.end is None and self._problem is None:
+                    self._problem = f"{error}: its log is {self._folder}/engine.log" if self._folder else str(error)
+                return True
+            except (LbenchError, msgspec.MsgspecError, OSError) as error:
+                self._ended = True
+                self._problem = f"the journal cannot be followed: {error}"
+                return True
+            if self._fold.view.events == before:
+                return True
+
+    def close(self) -> None:
+        """Leave: the engine does as `on_hangup` says."""
+        with self._lock:
+            self._closed = True
+            self.left_running = self.goes_on
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
+            self._follower = None
+            self._ended = True
+        if self.engine is not None:
+            self.engine.let_go()
+
+
+class _PlannedCounter:
+    """How many runs a journal's file tells of, read on from where it was."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._path = None if folder is None else folder / JOURNAL_NAME
+        self._offset = 0
+        self._counted = 0
+
+    def count(self) -> int:
+        """In the whole lines that there are."""
+        if self._path is None:
+            return self._counted
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                for line in file:
+                    if line.endswith(b"\n"):
+                        self._offset += len(line)
+                        self._counted += line.startswith(_PLANNED)
+        except OSError:
+            pass  # not yet there
+        return self._counted

@@ -1,0 +1,236 @@
+"""Records on the screen: a journal or an exported document, at once or replayed at any speed.
+
+Both are streams of events, made anew each time one is needed: a seek back reads from the beginning again instead of
+keeping 200,000 events in memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from lbench.engine.journal.events import Event
+from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.errors import InputError, LbenchError
+from lbench.tui.feeds.feed import BUDGET_S, FeedKind, Frame, FrameState, now_of
+from lbench.tui.feeds.fold import Fold
+from lbench.tui.feeds.records import Source, Timed, timed
+
+__all__ = ["SPEEDS", "RecordedFeed"]
+
+SPEEDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0)
+_LOOK_EVERY_S = 2.0  # whether the record is still there
+
+
+class RecordedFeed:
+    """A record, as fast as it can be read (`speed` None), or replayed: `speed` seconds of it in one of ours."""
+
+    kind: ClassVar[FeedKind] = "record"
+
+    def __init__(
+        self,
+        source: Source | Callable[[], Iterator[Event]],
+        *,
+        folder: Path | None = None,
+        speed: float | None = None,
+    ) -> None:
+        """`source`: a record, or what gives the events from the beginning."""
+        self._source = source if isinstance(source, Source) else Source(None, source)
+        self._folder = folder
+        self._looked_s = time.monotonic()
+        self._fold = Fold()
+        self._problem: str | None = None
+        self._speed = speed
+        self._paused = False
+        self._length_s: float | None = None
+        self._begin()
+
+    @classmethod
+    def of_folder(cls, folder: Path, *, speed: float | None = None) -> RecordedFeed:
+        """A recorded session's journal."""
+        return cls(Source.of(folder), folder=folder, speed=speed)
+
+    @classmethod
+    def of(cls, path: Path, *, speed: float | None = None) -> RecordedFeed:
+        """A session's folder, its journal, or an exported document.
+
+        Raises:
+            InputError: a speed that is none.
+        """
+        if speed is not None and not 0 < speed <= 1e6:
+            raise InputError(f"--speed {speed:g}: it is more than 0, as 0.5 or 10")
+        folder = path if path.is_dir() else path.parent if path.name == JOURNAL_NAME else None
+        return cls(Source.of(path), folder=folder, speed=speed)
+
+    @property
+    def source(self) -> Path | None:
+        """What can be exported: the session's folder, or the document."""
+        return self._folder or self._source.path
+
+    def _begin(self) -> None:
+        self._events: Iterator[Timed] = timed(self._source.events())
+        self._held: Timed | None = None  # read, but not yet due
+        self._first_s: float | None = None  # epoch of the record's beginning
+        self._at_s = 0.0  # seconds of the record that have passed
+        self._clock = time.monotonic()
+        self._over = False
+
+    # -- the replay's controls
+
+    @property
+    def paused(self) -> bool:
+        """Whether the replay stands still."""
+        return self._paused
+
+    def pause(self, paused: bool) -> None:
+        """Stand still, or go on."""
+        self._advance()
+        self._paused = paused
+        self._fold.note_change()
+
+    def toggle(self) -> None:
+        """Stand still or go on; from the end, or where all was shown at once: from the beginning."""
+        if self._speed is None or self._over:
+            self._leave_whole()
+            self.seek(0.0)
+            self.pause(False)
+        else:
+            self.pause(not self._paused)
+
+    def faster(self, by: int) -> None:
+        """So many steps of `SPEEDS` faster, or slower; what was shown at once begins anew at 1."""
+        if self._speed is None:
+            self.toggle()
+            return
+        nearest = min(range(len(SPEEDS)), key=lambda index: abs(SPEEDS[index] - (self._speed or 1.0)))
+        self.set_speed(SPEEDS[max(0, min(len(SPEEDS) - 1, nearest + by))])
+
+    def step(self, share: float) -> None:
+        """On or back by a share of the record's length, standing still if it was shown at once."""
+        self._leave_whole()
+        self._advance()
+        self.seek(min(self.length_s, self._at_s + share * self.length_s))
+
+    def go_to(self, at_s: float) -> None:
+        """To a moment, as `step`."""
+        self._leave_whole()
+        self.seek(min(self.length_s, at_s))
+
+    def _leave_whole(self) -> None:
+        """From showing all at once to standing still at the end."""
+        if self._speed is None:
+            self._speed, self._paused = 1.0, True
+            self._at_s = self.length_s + 1e-9  # all that was folded is past: a seek begins anew
+
+    @property
+    def length_s(self) -> float:
+        """Seconds of the whole record; 0 where it cannot be read."""
+        if self._length_s is None:
+            try:
+                self._length_s = self._source.length_s()
+            except (LbenchError, OSError) as error:
+                self._problem, self._length_s = str(error), 0.0
+        return self._length_s
+
+    def set_speed(self, speed: float | None) -> None:
+        """How many seconds of the record pass in one of ours; None: all of it at once."""
+        self._advance()
+        self._speed = speed
+        self._fold.note_change()
+
+    def seek(self, at_s: float) -> None:
+        """Go to a moment, in seconds since the record's beginning."""
+        at_s = max(0.0, at_s)
+        if at_s < self._at_s:
+            self._fold.reset()
+            self._begin()
+        self._at_s = at_s
+        self._clock = time.monotonic()
+
+    def _advance(self) -> None:
+        now = time.monotonic()
+        if self._speed is not None and not self._paused and not self._over:
+            self._at_s += (now - self._clock) * self._speed
+        self._clock = now
+
+    # -- frames
+
+    def frame(self, budget_s: float = BUDGET_S) -> Frame:
+        """Fold what is due, and say what it is now."""
+        behind = self.catch_up(budget_s)
+        state: FrameState = "done" if self._over else "paused" if self._paused else "replay"
+        first = self._first_s or 0.0
+        clock = first + self._at_s
+        now = now_of(self._fold.view, self._last_s if self._speed is None else clock) if not self._over else {}
+        return self._fold.frame(
+            state,
+            now,
+            behind=behind,
+            problem=self._problem,
+            folder=self._folder,
+            replay_s=None if self._speed is None else self._at_s,
+            replay_length_s=self._length_s if self._speed is None else self.length_s,
+            speed=self._speed,
+        )
+
+    def catch_up(self, budget_s: float = BUDGET_S) -> bool:
+        """Fold what is due; whether there is more than that."""
+        self._advance()
+        self._look()
+        behind = False
+        if not self._over:
+            try:
+                behind = not self._fold_due(budget_s)
+            except (LbenchError, OSError) as error:
+                self._over = True
+                self._problem = str(error)
+            if self._over:
+                self._finish()
+        return behind
+
+    def _look(self) -> None:
+        """From time to time: whether the record is still there."""
+        path = self._source.path
+        if path is None or self._problem is not None or self._clock - self._looked_s < _LOOK_EVERY_S:
+            return
+        self._looked_s = self._clock
+        if not path.exists():
+            self._problem = f"{path} was deleted: what is on the screen is all that is left of it"
+            self._fold.note_change()
+
+    def _fold_due(self, budget_s: float) -> bool:
+        """Whether all that is due was folded."""
+        end = time.perf_counter() + budget_s
+        fold = self._fold
+        count = 0
+        while True:
+            item = self._held or next(self._events, None)
+            self._held = None
+            if item is None:
+                self._over = True
+                return True
+            if self._first_s is None:
+                self._first_s = item[0]
+            if self._speed is not None and item[0] - self._first_s > self._at_s:
+                self._held = item
+                return True
+            fold.take(item[1])
+            self._last_s = item[0]
+            count += 1
+            if not count & 63 and time.perf_counter() > end:
+                return False
+
+    _last_s = 0.0
+
+    def _finish(self) -> None:
+        if self._first_s is not None:
+            self._length_s = self._last_s - self._first_s
+            self._at_s = min(self._at_s, self._length_s) if self._speed is not None else self._length_s
+        if self._fold.view.end is None:
+            self._fold.view.engine_gone()
+        self._fold.note_change()
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,287 @@
+"""What a person types in the set-up, as texts, and the plan that it means. No widget: the form's rules are here.
+
+Every form comes from typed Structs (`workloads.parameters`): a workload's parameters, a backend's settings, and `Run`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from lbench.config.folders import typed_path
+from lbench.engine.backends import catalog
+from lbench.engine.model import Schedule
+from lbench.engine.plan.plan import BackendChoice, Plan, validate
+from lbench.errors import InputError
+from lbench.workloads import parameters, registry
+from lbench.workloads.parameters import Field
+
+__all__ = ["BackendForm", "Draft", "RunSettings", "form_fields", "range_text", "text_of"]
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a comparison is carried out. The ranges are the command line's."""
+
+    tasks: (
+        Annotated[int, Meta(ge=1, description="tasks of the first stage; none: the workload's own number")] | None
+    ) = None
+    repeats: Annotated[int, Meta(ge=1, le=10_000, description="runs of each backend")] = 3
+    warmup: Annotated[int, Meta(ge=0, le=1_000, description="runs before those, left out of statistics")] = 0
+    schedule: Annotated[
+        Schedule | None,
+        Meta(
+            description="isolated: one backend after the other; alternating: repeats take turns; none: isolated, AWS beside"
+        ),
+    ] = None
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of everything that is drawn at random")] = 1
+    timeout: Annotated[float, Meta(gt=0, le=900, description="seconds that a task may take")] = 300.0
+    retries: Annotated[int, Meta(ge=0, le=100, description="further attempts of a task that failed")] = 2
+    hedge: (
+        Annotated[
+            float, Meta(ge=0.5, lt=1, description="on AWS: issue again what is slower than this quantile, as 0.95")
+        ]
+        | None
+    ) = None
+    max_usd: Annotated[float, Meta(gt=0, lt=1e6, description="dollars that all runs together may cost")] | None = None
+    data: Annotated[str | None, Meta(description="a data file; none: what the workload generates")] = None
+
+
+class BackendForm(msgspec.Struct):
+    """A backend in the form. `settings`: texts by name, with its `label` among them."""
+
+    name: str
+    chosen: bool
+    settings: dict[str, str]
+
+    @property
+    def label(self) -> str:
+        """What it is called in the results."""
+        return self.settings.get("label", "").strip() or self.name
+
+    @property
+    def changed(self) -> str:
+        """The settings that are not as usual, like "memory 885, arch arm64"."""
+        usual = {field.name: text_of(field.default) for field in form_fields(catalog.settings_type(self.name))}
+        told = [f"{name} {self.settings[name]}" for name in usual if self.settings[name] != usual[name]]
+        return ", ".join(told)
+
+
+def text_of(value: Any) -> str:
+    """A value as a person types it; nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ",".join(text_of(part) for part in value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def range_text(field: Field) -> str:
+    """What a field takes: "1 to 32,768", "at least 0"."""
+    if field.minimum is None:
+        return ""
+    low = f"{field.minimum:,.15g}"
+    return f"at least {low}" if field.maximum is None else f"{low} to {field.maximum:,.15g}"
+
+
+@functools.cache
+def form_fields(form: type[msgspec.Struct]) -> tuple[Field, ...]:
+    """The fields of a form in their order; looking into a type takes milliseconds, so it is done once."""
+    return tuple(parameters.fields(form))
+
+
+def _why(error: InputError) -> tuple[str, str]:
+    """(field, reason) of an error: "parameter size=0: must be at least 1" -> ("size", "must be at least 1")."""
+    head, _, reason = str(error).partition(": ")
+    name = re.search(r"(?:^--|\s)(\w+)(?:=.*|\s.*)?$", head.split("=")[0])
+    return (name[1] if name else ""), reason or head
+
+
+class Draft:
+    """A plan while it is made: texts by field, kept for each workload that was looked at."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Begin with `plan`."""
+        self._plan = plan
+        self.workload = plan.workload
+        self.params: dict[str, dict[str, str]] = {
+            name: {field.name: text_of(field.default) for field in form_fields(registry.describe(name).params)}
+            for name in dict.fromkeys((*registry.names(), plan.workload))
+        }
+        self.params[plan.workload] |= {name: text_of(value) for name, value in plan.params.items()}
+        self.run = {
+            "tasks": text_of(plan.tasks),
+            "repeats": text_of(plan.repeats),
+            "warmup": text_of(plan.warmup),
+            "schedule": text_of(plan.schedule),
+            "seed": text_of(plan.seed),
+            "timeout": text_of(plan.timeout_s),
+            "retries": text_of(plan.retries),
+            "hedge": text_of(plan.hedge),
+            "max_usd": text_of(plan.max_usd),
+            "data": text_of(plan.data),
+        }
+        self.backends: list[BackendForm] = []
+        for name in catalog.names():
+            choices = [choice for choice in plan.backends if choice.name == name]
+            self.backends += [self._backend(name, choice.settings, choice.label, True) for choice in choices]
+            if not choices:
+                self.backends.append(self._backend(name, {}, name, False))
+
+    def _backend(self, name: str, settings: Mapping[str, Any], label: str, chosen: bool) -> BackendForm:
+        texts = {field.name: text_of(field.default) for field in form_fields(catalog.settings_type(name))}
+        texts |= {key: text_of(value) for key, value in settings.items()}
+        return BackendForm(name, chosen, {"label": label} | texts)
+
+    def another(self, index: int) -> None:
+        """A second backend of the kind at `index`, below it, with a label of its own."""
+        like = self.backends[index]
+        labels = {form.label for form in self.backends}
+        label = next(text for number in range(2, 100) if (text := f"{like.name}-{number}") not in labels)
+        self.backends.insert(index + 1, BackendForm(like.name, True, like.settings | {"label": label}))
+
+    def without(self, index: int) -> bool:
+        """Take a backend out, if another of its kind stays; returns whether it was."""
+        if sum(form.name == self.backends[index].name for form in self.backends) < 2:
+            return False
+        del self.backends[index]
+        return True
+
+    # -- what it means
+
+    @property
+    def takes_data(self) -> bool:
+        """Whether the workload reads a file."""
+        return registry.describe(self.workload).data is not None
+
+    def errors(self) -> dict[str, str]:
+        """What is wrong, by place: "params.size", "run.seed", "backend.2.memory", "backends", "" (elsewhere)."""
+        told: dict[str, str] = {}
+        self._check("params", registry.describe(self.workload).params, self.params[self.workload], told)
+        self._check("run", RunSettings, self._run_texts(), told)
+        for index, form in enumerate(self.backends):
+            if form.chosen:
+                settings = {name: text for name, text in form.settings.items() if name != "label"}
+                self._check(f"backend.{index}", catalog.settings_type(form.name), settings, told)
+        if not any(form.chosen for form in self.backends):
+            told["backends"] = "choose at least one: space"
+        if told:
+            return told
+        try:
+            plan = self._made()
+            self._check_labels(told)
+            if not told:
+                self._check_prices(plan, told)
+            if not told:
+                validate(plan)
+        except InputError as error:
+            told[self._place(error)] = _why(error)[1] if self._place(error) else str(error)
+        return told
+
+    def _check_labels(self, told: dict[str, str]) -> None:
+        seen: set[str] = set()
+        for index, form in enumerate(self.backends):
+            if not form.chosen:
+                continue
+            if not re.fullmatch(r"[\w.+-]{1,32}", form.label):
+                told[f"backend.{index}.label"] = "up to 32 letters, digits and . _ + -"
+            elif form.label in seen:
+                told[f"backend.{index}.label"] = "another backend has this label"
+            seen.add(form.label)
+
+    def _check_prices(self, plan: Plan, told: dict[str, str]) -> None:
+        chosen = [index for index, form in enumerate(self.backends) if form.chosen]
+        for index, choice in zip(chosen, plan.backends, strict=True):
+            if "region" not in choice.settings:
+                continue
+            try:
+                validate(msgspec.structs.replace(plan, backends=[choice]))
+            except InputError as error:
+                if "region" not in str(error):
+                    raise
+                told[f"backend.{index}.region"] = (
+                    str(error).replace("choose one of ", "").removesuffix(" with --region")
+                )
+
+    def _check(self, place: str, form: type[msgspec.Struct], texts: dict[str, str], told: dict[str, str]) -> None:
+        """All together; where that fails each field by itself, so that each has its own message."""
+        given = {name: self._typed(form, name, text) for name, text in texts.items()}
+        try:
+            parameters.parse(form, given, what="it")
+        except InputError as error:
+            before = len(told)
+            for name, value in given.items():
+                try:
+                    parameters.parse(form, {name: value}, what="it")
+                except InputError as own:
+                    if _why(own)[0] == name:
+                        told[f"{place}.{name}"] = _why(own)[1]
+            if len(told) == before:
+                name, reason = _why(error)
+                told[f"{place}.{name}" if name in texts else ""] = reason
+
+    @staticmethod
+    def _typed(form: type[msgspec.Struct], name: str, text: str) -> Any:
+        field = next(field for field in form_fields(form) if field.name == name)
+        text = text.strip()
+        return None if field.optional and not text else text
+
+    def _place(self, error: InputError) -> str:
+        """Where an error of the entire plan belongs."""
+        name = _why(error)[0]
+        if name in self.params[self.workload]:
+            return f"params.{name}"
+        return f"run.{name}" if name in self.run else ""
+
+    def _run_texts(self) -> dict[str, str]:
+        return {name: text for name, text in self.run.items() if name != "data" or self.takes_data}
+
+    def plan(self) -> Plan:
+        """What was chosen.
+
+        Raises:
+            InputError: it cannot be measured (`errors` says where it is wrong).
+        """
+        plan = self._made()
+        validate(plan)
+        return plan
+
+    def _made(self) -> Plan:
+        description = registry.describe(self.workload)
+        texts = self.params[self.workload]
+        given = {name: self._typed(description.params, name, text) for name, text in texts.items()}
+        run = parameters.parse(
+            RunSettings, {name: self._typed(RunSettings, name, text) for name, text in self._run_texts().items()}
+        )
+        # With the run's own in: some checks look at both.
+        params = parameters.parse(description.params, given, tasks=run.tasks, seed=run.seed)
+        defaults = {field.name: field.default for field in form_fields(description.params)}
+        values = parameters.settable(params)
+        return msgspec.structs.replace(
+            self._plan,
+            workload=self.workload,
+            params={name: value for name, value in values.items() if text_of(value) != text_of(defaults[name])},
+            seed=run.seed,
+            tasks=run.tasks,
+            backends=[self._choice(form) for form in self.backends if form.chosen],
+            repeats=run.repeats,
+            warmup=run.warmup,
+            schedule=run.schedule,
+            timeout_s=run.timeout,
+            retries=run.retries,
+            hedge=run.hedge,
+            max_usd=run.max_usd,
+            data=None if run.data is None else str(typed_path(run.data).absolute()),
+        )
+
+    def _choice(self, form: BackendForm) -> BackendChoice:
+        kind = catalog.settings_type(form.name)
+        texts = {name: self._typed(kind, name, text) for name, text in form.settings.items() if name != "label"}
+        checked = parameters.parse(kind, texts, what=f"{form.name} setting")
+        return BackendChoice(name=form.name, label=form.label, settings=msgspec.to_builtins(checked))

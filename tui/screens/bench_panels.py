@@ -1,0 +1,178 @@
+"""What the Bench screen shows of runs once there are any: timelines, the picture, the invocation that is looked at.
+
+Loaded with the first session, not with the first frame: numpy alone takes as long as all of an empty screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lbench.engine.session.view import RunView
+from lbench.tui.bench.board import EMPTY, Board, Row
+from lbench.tui.bench.board_builder import BoardMaker
+from lbench.tui.bench.lane_labels import lanes_wanted
+from lbench.tui.bench.previews import Drawn, Gatherer
+from lbench.tui.feeds.feed import Frame
+from lbench.tui.screens.card import CardScreen
+from lbench.tui.theme import role_of
+from lbench.tui.widgets.inspect import Inspect, slowest
+from lbench.tui.widgets.lines import Lines
+from lbench.tui.widgets.preview import Preview
+from lbench.tui.widgets.timeline import Timeline
+
+__all__ = ["Measured"]
+
+_MOST = 4  # timelines at once
+
+
+class Measured:
+    """The parts that need a run, and what was chosen in them."""
+
+    def __init__(self) -> None:
+        self.timelines = [Timeline(id=f"timeline{number}") for number in range(_MOST)]
+        self.picture = Preview()
+        self.inspect = Inspect()
+        self.board: Board = EMPTY
+        self.chosen_label: str | None = None  # the backend that was chosen in the table
+        self.selected: tuple[RunView, int] | None = None  # the invocation that was chosen in a timeline
+        self._maker = BoardMaker()
+        self._gatherer: Gatherer | None = None
+
+    @property
+    def parts(self) -> list[Lines]:
+        """In the order of the focus."""
+        return [*self.timelines, self.picture, self.inspect]
+
+    @property
+    def runs(self) -> list[RunView]:
+        """The newest run of each backend that has begun, in the table's order."""
+        return [row.run for row in self.board.rows if row.run is not None]
+
+    @property
+    def lanes(self) -> tuple[int, ...]:
+        """How many each timeline wants."""
+        return tuple(lanes_wanted(run, 0) for run in self.runs)
+
+    @property
+    def favourite(self) -> int:
+        """Which of them is shown where there is room for one: the chosen backend's, else what runs, else the last."""
+        runs = self.runs
+        for number, run in enumerate(runs):
+            if run.planned.label == self.chosen_label:
+                return number
+        for number, run in enumerate(runs):
+            if run.status == "running":
+                return number
+        return max(0, len(runs) - 1)
+
+    # -- frames
+
+    def take(self, frame: Frame) -> Board:
+        """What a person reads of it, as against what moves."""
+        self.board = self._maker.make(frame)
+        self.show_picture(frame)
+        return self.board
+
+    def show_picture(self, frame: Frame) -> None:
+        """The newest picture there is: of the run under way once it has begun one, else of the last that has."""
+        runs = [run for run in frame.runs if run.previews]
+        if not runs:
+            self._gatherer = None
+            return
+        run = next((run for run in runs if run.status == "running"), runs[-1])
+        if self._gatherer is None or self._gatherer.run is not run:
+            self._gatherer = Gatherer(frame.folder, run)
+        self._gatherer.update()
+        tasks = run.known_tasks
+        done = f"{run.finished_tasks:,} of {tasks:,} tasks" if run.status == "running" else run.planned.label
+        self.picture.show(self._gatherer.last, done, role_of(run.planned.backend, run.planned.label))
+
+    @property
+    def preview(self) -> Drawn | None:
+        """What there is to draw of the answer."""
+        return None if self._gatherer is None else self._gatherer.last
+
+    def show_timelines(self, frame: Frame, places: tuple[int, ...], *, anew: bool) -> None:
+        """Draw what moves; `places`: the numbers of the runs that have a place."""
+        runs = self.runs
+        for number, timeline in enumerate(self.timelines):
+            if number >= len(places) or places[number] >= len(runs):
+                timeline.show(None, None, None, frame.epoch)
+                continue
+            run = runs[places[number]]
+            fresh = anew or timeline.run is not run
+            rows = None if fresh else list(frame.touched.get(run.id, ()))
+            timeline.show(run, rows, frame.now_s.get(run.id), frame.epoch)
+
+    # -- the invocation that is looked at
+
+    def inspected(self) -> tuple[RunView, int] | None:
+        """The selected, else the slowest of the run that is looked at."""
+        if self._still_selected is not None:
+            return self._still_selected
+        run = self._looked_at()
+        row = None if run is None else slowest(run)
+        return None if run is None or row is None else (run, row)
+
+    @property
+    def _still_selected(self) -> tuple[RunView, int] | None:
+        """The selected invocation while its run is shown; the next repeat has another."""
+        return self.selected if self.selected is not None and self.selected[0] in self.runs else None
+
+    def show_inspect(self) -> None:
+        """Tell of it; or of a backend that failed."""
+        failed = self._failed()
+        chosen = self.inspected()
+        if failed is not None and self._still_selected is None:
+            self.inspect.show_failure(failed.label, failed.summary.backend, str(failed.summary.error))
+        elif chosen is None:
+            self.inspect.show(None, None, "", selected=False)
+        else:
+            self.inspect.show(*chosen, self.place_of(*chosen), selected=self._still_selected is not None)
+
+    def _failed(self) -> Row | None:
+        """A backend that failed, if the person has chosen none or this one."""
+        failed = [row for row in self.board.rows if row.outlook.state == "failed" and row.summary.error is not None]
+        chosen = [row for row in failed if row.label == self.chosen_label]
+        shown = failed if self.chosen_label is None else chosen
+        return shown[-1] if shown else None
+
+    def _looked_at(self) -> RunView | None:
+        """The run that the panel tells about: the chosen backend's, else what is under way, else the last."""
+        with_runs = [row for row in self.board.rows if row.run is not None]
+        chosen = [row for row in with_runs if row.label == self.chosen_label]
+        running = [row for row in with_runs if row.outlook.state == "running"]
+        rows = chosen or running or with_runs
+        return rows[-1].run if rows else None
+
+    def place_of(self, run: RunView, row: int) -> str:
+        """The name of the lane that an invocation is in."""
+        for timeline in self.timelines:
+            if (name := timeline.name_of(run, row)) is not None:
+                return name
+        return ""
+
+    def card(self) -> CardScreen | None:
+        """Of the invocation that is looked at; None: nothing has returned yet."""
+        chosen = self.inspected()
+        if chosen is None:
+            return None
+        run, row = chosen
+        timeline = next((one for one in self.timelines if one.run is run), None)
+        return CardScreen(run, row, None if timeline is None else _stepper(timeline, run, row))
+
+
+def _stepper(timeline: Timeline, run: RunView, row: int) -> Callable[[int], int | None]:
+    """Walks from invocation to invocation through the timeline, so that its selection goes along."""
+    timeline.choose(row)
+
+    def step(by: int) -> int | None:
+        if timeline.run is not run:
+            return None
+        if by:
+            timeline.action_step(by)
+        else:
+            timeline.action_trouble()
+        return timeline.selected
+
+    return step

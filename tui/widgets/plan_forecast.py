@@ -1,0 +1,89 @@
+"""Below the form: what the plan comes to, and whether the machine is busy; both are looked at in threads."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+
+from textual import work
+from textual.timer import Timer
+from textual.worker import Worker, get_current_worker
+
+from lbench.engine.plan.plan import Plan
+from lbench.errors import InputError, LbenchError
+from lbench.tui.bench.forecast import Forecast, busy_notice, forecast
+from lbench.tui.draw.ink import shorter
+from lbench.tui.widgets.fields import Text
+
+__all__ = ["Ahead"]
+
+_QUIET_S = 0.15  # without a change, before the forecast is made anew
+_BUSY_EVERY_S = 5.0
+_LOW = 30  # rows of the screen under which each thing is told in a line
+
+
+class Ahead(Text):
+    """Takes the height of what it tells; the form above gives way."""
+
+    def __init__(self) -> None:
+        super().__init__(id="forecast")
+        self._forecast: Forecast | None = None
+        self._busy: str | None = None
+        self._waiting: Timer | None = None
+
+    def on_mount(self) -> None:
+        """Look at the machine, now and then again."""
+        self._look_at_machine()
+        self.set_interval(_BUSY_EVERY_S, self._look_at_machine)
+
+    def look(self, plan: Callable[[], Plan] | None) -> None:
+        """The form has changed: soon tell what its plan comes to; None: there is none, until it is mended."""
+        if self._waiting is not None:
+            self._waiting.stop()
+            self._waiting = None
+        if plan is not None:
+            self._waiting = self.set_timer(_QUIET_S, lambda: self._look_ahead(plan))
+
+    def take(self, told: Forecast) -> None:
+        """Tell of another plan."""
+        self._forecast = told
+        self.fit()
+
+    def fit(self) -> None:
+        """Break the lines anew."""
+        width = max(20, self.app.size.width - 4)
+        low = self.app.size.height < _LOW
+        lines = [] if self._forecast is None else self._forecast.lines(width, 4 if low else 9)
+        if self._busy:
+            said = f"! {self._busy}"
+            busy = [shorter(said, width)] if low else textwrap.wrap(said, width, subsequent_indent="  ")
+            lines = [*lines, *([(part, "key")] for part in busy)]
+        self.styles.height = 1 + len(lines)
+        self.show([[], *([("   ", "text"), *pieces] for pieces in lines)])
+
+    def _look_ahead(self, plan: Callable[[], Plan]) -> None:
+        try:
+            self._make_forecast(plan())
+        except InputError:
+            return  # changed since: another look follows
+
+    @work(thread=True, exclusive=True, group="forecast", exit_on_error=False)
+    def _make_forecast(self, plan: Plan) -> None:
+        try:
+            told = forecast(plan)
+        except LbenchError as error:
+            told = Forecast(problem=str(error))
+        self.app.call_from_thread(self._take_from, get_current_worker(), told)
+
+    def _take_from(self, worker: Worker[None], told: Forecast) -> None:
+        if not worker.is_cancelled:  # else another plan has taken the place of its own
+            self.take(told)
+
+    @work(thread=True, exclusive=True, group="busy", exit_on_error=False)
+    def _look_at_machine(self) -> None:
+        notice = busy_notice()
+        self.app.call_from_thread(self._take_busy, notice)
+
+    def _take_busy(self, notice: str | None) -> None:
+        self._busy = notice
+        self.fit()

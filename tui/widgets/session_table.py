@@ -1,0 +1,246 @@
+"""The table of recorded sessions: what fits of the columns, the least dropped first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+from rich.cells import cell_len
+from textual.binding import Binding
+from textual.message import Message
+from textual.strip import Strip
+
+from lbench.analysis.format import count_text
+from lbench.engine.cost.format import usd_short
+from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.session.index import when
+from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, width_of
+from lbench.tui.session_index import Backend, Entry
+from lbench.tui.theme import EMULATED, role_of
+from lbench.tui.widgets.lines import Lines
+
+__all__ = ["ShelfTable", "error_of", "local_time", "matches", "outcome_pieces", "title_of", "verdict_pieces"]
+
+GLYPHS = {
+    "complete": ("✔", "right"),
+    "running": ("▶", "bright"),
+    "stopped": ("◼", "quiet"),
+    "damaged": ("✘", "wrong"),
+}
+_GAP = 2
+
+
+class _Column(msgspec.Struct, frozen=True):
+    title: str
+    least: int  # cells; what is longer makes the column wider, up to `most`
+    most: int
+    rank: int  # the highest are dropped first
+    right: bool
+    cell: Callable[[Entry], list[Piece]]
+
+
+def local_time(entry: Entry) -> str:
+    """When it began, on this machine's clock."""
+    began = when(entry.told)[0]
+    try:
+        return datetime.fromisoformat(began).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return began[:16] or "–"
+
+
+def error_of(entry: Entry) -> str:
+    """Why it cannot be read, without the path that is told elsewhere."""
+    return (entry.told.error or "").replace(f"{entry.told.path}/{JOURNAL_NAME}", "its journal")
+
+
+def title_of(entry: Entry) -> str:
+    """The name that a person gave, with the tags; nothing if there is none."""
+    name = entry.told.name or ""
+    shown = [] if name == entry.told.id else [name]
+    return " ".join([*shown, *(f"#{tag}" for tag in entry.told.tags)]).strip()
+
+
+def verdict_pieces(verdict: list[Backend]) -> list[Piece]:
+    """What a comparison came to: "processes 1.94× · emulated 1.4×"."""
+    pieces: list[Piece] = []
+    for one in verdict:
+        if one.wrong:
+            clause: list[Piece] = [(f"✘ {one.label} wrong", "wrong")]
+        elif one.failed:
+            clause = [(f"✘ {one.label} failed", "wrong")]
+        elif one.speedup is None or (one.baseline and len(verdict) > 1):
+            continue
+        elif len(verdict) == 1:
+            clause = [("✔ right", "right")]
+        else:
+            clause = [(f"{one.label} ", role_of(one.backend, one.label)), (one.speedup, "bright")]
+        pieces += [(" · ", "quiet"), *clause] if pieces else clause
+    return pieces
+
+
+def outcome_pieces(entry: Entry) -> list[Piece]:
+    """What a session came to: its last comparison, or how much was explored; nothing where there is no answer."""
+    if entry.explored and not entry.verdict:
+        return [(f"explored: {count_text(entry.explored, 'update')}", "text")]
+    return verdict_pieces(entry.verdict)
+
+
+def matches(entry: Entry, text: str) -> bool:
+    """Whether every word of `text` is somewhere in what is told of the session."""
+    told = entry.told
+    about = " ".join(
+        [told.id, told.name or "", told.machine or "", told.cpu_model or "", entry.state, local_time(entry)]
+        + told.workloads
+        + told.backends
+        + [f"#{tag}" for tag in told.tags]
+    ).lower()
+    return all(word in about for word in text.lower().split())
+
+
+def _backends(entry: Entry) -> list[Piece]:
+    kinds = {one.label: one.backend for one in entry.verdict}
+    pieces: list[Piece] = []
+    for label in entry.told.backends:
+        pieces += [(" ", "text")] * bool(pieces) + [(label, role_of(kinds.get(label, label), label))]
+    return pieces or [("–", "quiet")]
+
+
+def _cost(entry: Entry) -> list[Piece]:
+    if not entry.worked_out:
+        return [("…" if entry.told.error is None else "–", "quiet")]
+    if entry.usd is None:
+        return [("–", "quiet")]
+    return [(usd_short(Decimal(entry.usd)), "text"), (" " if entry.charged else EMULATED, "quiet")]
+
+
+def _verdict(entry: Entry) -> list[Piece]:
+    if not entry.worked_out:
+        return [("…", "quiet")] if entry.told.error is None else [("–", "quiet")]
+    return outcome_pieces(entry) or [("no answer", "quiet")]
+
+
+_COLUMNS = (
+    _Column("DATE", 16, 16, 0, False, lambda one: [(local_time(one), "text")]),
+    _Column("NAME", 4, 28, 3, False, lambda one: [(title_of(one) or "–", "bright" if title_of(one) else "quiet")]),
+    _Column("WORKLOAD", 10, 26, 0, False, lambda one: [(", ".join(one.told.workloads) or "–", "text")]),
+    _Column("RUNS", 4, 7, 2, True, lambda one: [(f"{one.told.runs_ended}/{one.told.runs}", "text")]),
+    _Column("COST", 8, 10, 1, True, _cost),
+    _Column("VERDICT", 20, 54, 0, False, _verdict),
+    _Column("BACKENDS", 10, 44, 5, False, _backends),
+    _Column("MACHINE", 7, 24, 4, False, lambda one: [(one.told.machine or "–", "text")]),
+)
+
+
+class ShelfTable(Lines, can_focus=True):
+    """A session a line, the last first. It scrolls by itself, so that the cursor stays in sight."""
+
+    BINDINGS = [
+        Binding("up,k", "move(-1)", "select", key_display="↑↓"),
+        Binding("down,j", "move(1)", "select", key_display="↑↓"),
+        Binding("pageup", "page(-1)", "a page up", show=False),
+        Binding("pagedown", "page(1)", "a page down", show=False),
+        Binding("home", "end(False)", "the newest", show=False),
+        Binding("end", "end(True)", "the oldest", show=False),
+    ]
+
+    class Moved(Message):
+        """Another session is under the cursor."""
+
+    def __init__(self) -> None:
+        super().__init__(id="shelf")
+        self.entries: list[Entry] = []
+        self.cursor = 0
+        self._top = 0
+        self._empty = ""
+        self._chosen_by_hand = False
+
+    def show(self, entries: list[Entry], empty: str) -> None:
+        """Other sessions; the cursor stays on the one that was chosen. `empty`: what is said when there are none."""
+        here = self.chosen
+        self.entries, self._empty = entries, empty
+        if here is not None and self._chosen_by_hand:
+            where = next((at for at, one in enumerate(entries) if one.told.path == here.told.path), None)
+            self.cursor = self.cursor if where is None else where
+        self.cursor = max(0, min(self.cursor, len(entries) - 1))
+        self.redraw()
+        self.post_message(self.Moved())
+
+    @property
+    def chosen(self) -> Entry | None:
+        """The session under the cursor."""
+        return self.entries[self.cursor] if self.cursor < len(self.entries) else None
+
+    def action_move(self, by: int) -> None:
+        """Down or up."""
+        self._chosen_by_hand = True
+        self.cursor = max(0, min(len(self.entries) - 1, self.cursor + by))
+        self.redraw()
+        self.post_message(self.Moved())
+
+    def action_page(self, by: int) -> None:
+        """A screenful."""
+        self.action_move(by * max(1, self.content_size.height - 2))
+
+    def action_end(self, last: bool) -> None:
+        """To an end."""
+        self.action_move(len(self.entries) if last else -len(self.entries))
+
+    def on_click(self, event: object) -> None:
+        """To the line under the pointer."""
+        row = self._top + int(getattr(event, "y", 0)) - 1
+        if 0 <= row < len(self.entries):
+            self.action_move(row - self.cursor)
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """The header, and the sessions around the cursor."""
+        rows = max(1, height - 1)
+        self._top = max(0, min(self._top, self.cursor, len(self.entries) - rows), self.cursor - rows + 1)
+        shown = self.entries[self._top : self._top + rows]
+        if not shown:
+            return [line(self.palette, [(" ", "text"), (self._empty, "quiet")], width)]
+        chosen, widths = self._fitting(width)
+        head: list[Piece] = [("    ", "text")]
+        for column, size in zip(chosen, widths, strict=True):
+            head.append(((right_of if column.right else put)(column.title, size) + " " * _GAP, "quiet"))
+        lines = [line(self.palette, head, width)]
+        for number, entry in enumerate(shown, self._top):
+            lines.append(self._row(entry, number == self.cursor, chosen, widths, width))
+        return lines
+
+    def _row(self, entry: Entry, here: bool, columns: list[_Column], widths: list[int], width: int) -> Strip:
+        bad = any(one.wrong or one.failed for one in entry.verdict)
+        glyph, role = GLYPHS["damaged" if bad else entry.state]
+        pieces: list[Piece] = [(" ▸" if here else "  ", "key"), (glyph, role), (" ", "text")]
+        for number, (column, size) in enumerate(zip(columns, widths, strict=True)):
+            if number and entry.told.error is not None:  # what is known of it, and why there is no more
+                pieces.append((error_of(entry), "wrong" if here else "quiet"))
+                break
+            cell = clipped(column.cell(entry), size)
+            pad: Piece = (" " * (size - width_of(cell)), "text")
+            pieces += [pad, *cell] if column.right else [*cell, pad]
+            pieces.append((" " * _GAP, "text"))
+        return line(self.palette, pieces, width, ground="bar" if here else "ground")
+
+    def _fitting(self, width: int) -> tuple[list[_Column], list[int]]:
+        """The columns that fit and their widths; what has no text in any session is left out."""
+        fine = [entry for entry in self.entries if entry.told.error is None] or self.entries
+        sizes: dict[str, int] = {}
+        for column in _COLUMNS:
+            longest = max((width_of(column.cell(entry)) for entry in fine), default=0)
+            sizes[column.title] = max(column.least, cell_len(column.title), min(longest, column.most))
+        chosen = [one for one in _COLUMNS if one.title != "NAME" or any(title_of(entry) for entry in fine)]
+
+        def need() -> int:
+            return 4 + sum(sizes[one.title] + _GAP for one in chosen)
+
+        for rank in (5, 4, 3, 2):
+            if need() > width:
+                chosen = [one for one in chosen if one.rank != rank]
+        for title in ("VERDICT", "WORKLOAD"):
+            column = next(one for one in _COLUMNS if one.title == title)
+            sizes[title] = max(column.least, sizes[title] - max(0, need() - width))
+        if need() > width:
+            chosen = [one for one in chosen if one.rank != 1]
+        return chosen, [sizes[one.title] for one in chosen]

@@ -1,0 +1,261 @@
+"""Which of a user's files travel, and a snapshot of them in the cache.
+
+The module alone, or the package folder that it stands in; with a list `include` in the module, those files and folders.
+Every process of a run imports the snapshot and nothing else of the user's: what would be missing on Lambda is missing
+here too, at once, and an edit in the middle of a session changes nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from lbench.errors import InputError
+from lbench.workloads.own.importer import MARKER, Marker
+from lbench.workloads.own.locate import Located, module_problem
+
+__all__ = ["Gathered", "gather", "pinned_name", "read_snapshot", "snapshot", "snapshots_folder"]
+
+_FILES_LIMIT = 2000
+_BYTES_LIMIT = 20_000_000
+_KEPT = 50  # snapshots; older ones go
+_KEPT_S = 7 * 86_400.0  # but not what a session may still run
+_LEFT_OUT = ("__pycache__", "node_modules")
+
+
+class Gathered(msgspec.Struct, frozen=True):
+    """What travels."""
+
+    files: dict[str, bytes]  # by path below the root, with "/"; the marker too
+    requirements: tuple[str, ...]
+    digest: str
+
+
+def gather(located: Located) -> Gathered:
+    """Read the files; the module is parsed, not run.
+
+    Raises:
+        InputError: the module is no Python, states something else than lists of texts, or a file is missing or too large.
+    """
+    source = _read(located.path, located.file)
+    tree = _parse(source, located.file)
+    stated = {name: _stated(tree, name, located.file) for name in ("include", "requirements")}
+    files = {located.file: source}
+    if stated["include"] is not None:
+        files |= _included(located, stated["include"])
+    elif located.package is not None:
+        files |= _below(Path(located.root), located.package)
+    package = PurePosixPath(located.file).parent
+    for folder in [package, *package.parents]:  # without these it is no package where it arrives
+        if str(folder) != ".":
+            name = f"{folder}/__init__.py"
+            files[name] = _read(Path(located.root) / name, name)
+    size = sum(map(len, files.values()))
+    if size > _BYTES_LIMIT:
+        raise InputError(
+            f"{located.file}: {size / 1e6:.0f} MB would travel with it, at most {_BYTES_LIMIT / 1e6:.0f} MB can: "
+            "state what it needs, as in include = ['helpers.py'], and give data with --data"
+        )
+    for top in {name.partition("/")[0].removesuffix(".py") for name in files if name.endswith(".py")}:
+        if problem := module_problem(top):
+            raise InputError(f"{located.file}: {top} travels with it, but {problem}")
+    marker = Marker(modules=sorted(map(_dotted, filter(_is_module, files))), data="load" in _defined(tree))
+    files[MARKER] = msgspec.json.encode(marker)
+    files = dict(sorted(files.items()))
+    return Gathered(files, tuple(stated["requirements"] or ()), _digest(files))
+
+
+def _is_module(name: str) -> bool:
+    return name.endswith(".py") and all(part.isidentifier() for part in name[:-3].split("/"))
+
+
+def _dotted(name: str) -> str:
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(f"{name}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
+    return digest.hexdigest()
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        if path.stat().st_size > _BYTES_LIMIT:
+            raise InputError(f"{name} is too large to travel: give data with --data")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror}") from None
+
+
+def _parse(source: bytes, name: str) -> ast.Module:
+    try:
+        return ast.parse(source, name)
+    except SyntaxError as error:
+        where = f", line {error.lineno}" if error.lineno else ""
+        raise InputError(f"{name}{where}: it is no valid Python: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise InputError(f"{name}: it is no valid Python: {error}") from None
+
+
+def _stated(tree: ast.Module, variable: str, file: str) -> list[str] | None:
+    """A list of texts that the module states at its top level, read without running it."""
+    for node in tree.body:
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if not any(isinstance(target, ast.Name) and target.id == variable for target in targets):
+            continue
+        try:
+            value = ast.literal_eval(node.value)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            value = None
+        if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+            return list(value)
+        raise InputError(f"{file}, line {node.lineno}: {variable} must be a plain list of texts, as in ['one', 'two']")
+    return None
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """The names that the module defines at its top level."""
+    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            names |= {(alias.asname or alias.name) for alias in node.names}
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names
+
+
+def _included(located: Located, include: list[str]) -> dict[str, bytes]:
+    home = PurePosixPath(located.file).parent
+    files: dict[str, bytes] = {}
+    for text in include:
+        path = PurePosixPath(text)
+        if path.is_absolute() or ".." in path.parts or "\\" in text or not path.parts:
+            raise InputError(f"{located.file}: include {text!r}: name files and folders beside or below it")
+        name = str(home / path)
+        whole = Path(located.root) / name
+        if whole.is_dir():
+            found = _below(Path(located.root), name)
+            if not found:
+                raise InputError(f"{located.file}: include {text!r}: there is nothing in that folder")
+            files |= found
+        elif whole.is_file():
+            files[name] = _read(whole, name)
+        else:
+            raise InputError(f"{located.file}: include {text!r}: there is no such file or folder beside it")
+    return files
+
+
+def _below(root: Path, name: str) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    size = 0
+    for path in _walk(root / name):
+        content = _read(path, path.name)
+        size += len(content)
+        files[path.relative_to(root).as_posix()] = content
+        if len(files) > _FILES_LIMIT or size > _BYTES_LIMIT:
+            raise InputError(
+                f"{name}/ is too large to travel (more than {_FILES_LIMIT:,} files or {_BYTES_LIMIT / 1e6:.0f} MB): "
+                "state what is needed, as in include = ['helpers.py']"
+            )
+    return files
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(one for one in folders if one not in _LEFT_OUT and not one.startswith("."))
+        for name in sorted(names):
+            path = Path(place) / name
+            if not name.startswith(".") and not name.endswith((".pyc", ".pyo")) and path.is_file():
+                yield path
+
+
+# -- the snapshot
+
+
+def snapshots_folder() -> Path:
+    """`$XDG_CACHE_HOME/lbench/own` (as `config.folders` has it, which does not ship)."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    return (Path(given) if given and Path(given).is_absolute() else Path.home() / ".cache") / "lbench" / "own"
+
+
+def pinned_name(digest: str, file: str, function: str) -> str:
+    """What `Description.pinned` is of the snapshot with these files."""
+    return f"{snapshots_folder() / digest[:32]}/{file}:{function}"
+
+
+def snapshot(gathered: Gathered) -> Path:
+    """The folder that holds just these files, made once; two processes may do so at once.
+
+    Raises:
+        InputError: the cache cannot be written.
+    """
+    home = snapshots_folder()
+    folder = home / gathered.digest[:32]
+    try:
+        if not _intact(folder, gathered.files):
+            _make(home, folder, gathered.files)
+            _tidy(home)
+        os.utime(folder)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(
+            f"your workload's files cannot be put into {home} ({why}): set XDG_CACHE_HOME to a folder that can be written"
+        ) from None
+    return folder
+
+
+def _intact(folder: Path, files: Mapping[str, bytes]) -> bool:
+    try:
+        return all((folder / name).read_bytes() == content for name, content in files.items())
+    except OSError:
+        return False
+
+
+def _make(home: Path, folder: Path, files: Mapping[str, bytes]) -> None:
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
+    try:
+        for name, content in files.items():
+            path = made / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+        try:
+            made.rename(folder)
+        except OSError:
+            if not _intact(folder, files):  # another process has just made it
+                raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _tidy(home: Path) -> None:
+    there = sorted(
+        ((path.stat().st_mtime, path) for path in home.iterdir() if not path.name.startswith(".")), reverse=True
+    )
+    for used_s, path in there[_KEPT:]:
+        if time.time() - used_s > _KEPT_S:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def read_snapshot(folder: Path) -> dict[str, bytes]:
+    """The files of a snapshot, with its marker, as they travel.
+
+    Raises:
+        InputError: it is no longer there.
+    """
+    if not (folder / MARKER).is_file():
+        raise InputError(f"the copy of your workload in {folder} is gone: run it again from its file")
+    return {path.relative_to(folder).as_posix(): _read(path, path.name) for path in _walk(folder)}

@@ -1,0 +1,85 @@
+"""What a user's code raised, in a user's words: their frames and files, without lbench's and without our folders."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+import traceback
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lbench.workloads.own.importer import own_names
+
+__all__ = ["call_text", "one_line", "place_in", "told_trace", "trimmed"]
+
+# Where a copy of the user's files may have lain: a snapshot, the emulator's code folder or unpacked package, Lambda.
+_OURS = re.compile(r'File "(?:[^"]*/(?:own/[0-9a-f]{32}|[0-9a-f]{64})/|/var/task/)([^"]+)"')
+_OWN_FRAME = re.compile(r'File "([^"/<][^"]*\.py)", line (\d+), in (\S+)')
+_MESSAGE = 500  # characters
+_ARGUMENTS = 160
+
+
+def trimmed(text: str) -> str:
+    """A traceback with a user's files named as they know them: `mine.py`, wherever the copy lay that ran."""
+    return _OURS.sub(r'File "\1"', text)
+
+
+def place_in(trace: str | None) -> str | None:
+    """Where in a user's files it was raised, "mine.py, line 12 in simulate"; None: in none of them."""
+    found = [one for one in _OWN_FRAME.findall(trace or "") if _is_own(one[0])]
+    return f"{found[-1][0]}, line {found[-1][1]} in {found[-1][2]}" if found else None
+
+
+def _is_own(file: str) -> bool:
+    names = own_names()
+    top = file.partition("/")[0].removesuffix(".py")
+    return top in names if names else top != "lbench"
+
+
+def told_trace(error: BaseException) -> str:
+    """The error's traceback, from the first frame in a user's file on."""
+    lines = [trimmed(line) for line in traceback.format_exception(error)]
+    frames = [number for number, line in enumerate(lines) if line.startswith("  File ")]
+    own = next((number for number in frames if (frame := _OWN_FRAME.search(lines[number])) and _is_own(frame[1])), None)
+    if own is not None and frames:
+        del lines[frames[0] : own]
+    return "".join(lines)
+
+
+def one_line(error: BaseException) -> str:
+    """The error and its place: "ValueError: too small (mine.py, line 12 in simulate)"."""
+    try:
+        message = " ".join(str(error).split())[:_MESSAGE]
+    except Exception:  # the user's own __str__, which may raise anything
+        message = "(its message cannot be read)"
+    told = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    place = place_in(told_trace(error))
+    return f"{told} ({place})" if place else told
+
+
+class _Short(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 40
+        self.maxlist = self.maxtuple = self.maxdict = 4
+
+    def repr_ndarray(self, value: Any, level: int) -> str:
+        """An array is told by its form."""
+        return f"<{value.dtype} array {'x'.join(map(str, value.shape)) or 'of one'}>"
+
+    def repr_bytes(self, value: bytes, level: int) -> str:
+        """As long as it is."""
+        return f"<{len(value):,} bytes>" if len(value) > 20 else repr(value)
+
+
+_short = _Short()
+
+
+def call_text(function: str, arguments: Mapping[str, Any]) -> str:
+    """A task as a call, bounded: "simulate(seed=3, n=100000)"."""
+    return f"{function.rpartition(':')[2]}({_joined(f'{name}={_short.repr(one)}' for name, one in arguments.items())})"
+
+
+def _joined(parts: Iterable[str]) -> str:
+    text = " ".join(", ".join(parts).split())
+    return text if len(text) <= _ARGUMENTS else f"{text[: _ARGUMENTS - 1]}…"
