@@ -20,7 +20,8 @@ import msgspec
 import numpy as np
 from pairs import PairedRatios, figure
 
-from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
 from lbench.engine.service.client import Engine, Follower, new_session_folder
 from lbench.engine.session.view import RunView, SessionView
 

@@ -17,7 +17,8 @@ from screens import Screens, made_up_engine, own_folders
 
 from lbench.engine.journal.events import RunEnded
 from lbench.engine.machine import fingerprint as machine
-from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
 from lbench.engine.service.client import Engine, Follower, new_session_folder
 
 __all__ = ["run"]

@@ -43,7 +43,7 @@ def prepare(plan: Plan, texts: tuple[str, ...], loaded: Loaded) -> Plan:
     import msgspec
 
     from lbench.engine.plan import function as function_plan
-    from lbench.engine.plan.plan import check_files
+    from lbench.engine.plan.validate import check_files
 
     check_files(plan)
     standard_input = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -28,14 +27,13 @@ from lbench.cli.function_report import call_columns, call_lines
 from lbench.cli.progress import place_text
 from lbench.cli.tables import Column, print_table
 from lbench.config.prices import STALE_DAYS, age_days
-from lbench.engine.backends import catalog
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.billing.estimate import quotes
 from lbench.engine.billing.pricing import rates_of
 from lbench.engine.cost.format import usd_short
 from lbench.engine.model import Document
-from lbench.engine.plan.plan import Plan, resolve_params
+from lbench.engine.plan.plan import Plan, resolve_params, settings_of
 from lbench.engine.session.view import SessionView
 from lbench.workloads import registry
 from lbench.workloads.parameters import settable
@@ -83,7 +81,7 @@ def stale_lines(plan: Plan) -> list[str]:
     """A warning for each region whose prices are old."""
     told = {}
     for choice in plan.backends:
-        settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+        settings = settings_of(choice)
         if isinstance(settings, LambdaSettings):
             found = rates_of(settings)
             if (days := age_days(found.price_date)) > STALE_DAYS:

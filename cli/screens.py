@@ -39,7 +39,7 @@ def show(feed: Feed | None = None, *, attach: Path | None = None, no_mouse: bool
         InputError: a setting is wrong.
     """
     from lbench.config.settings import load, on_hangup
-    from lbench.engine.plan.plan import plan_of_settings
+    from lbench.engine.plan.parse import plan_of_settings
     from lbench.tui.main import run
 
     chosen = load().values

@@ -51,7 +51,7 @@ def loaded(code: str) -> set[str]:
         (_FORMS, _ALL),
         (_BACKENDS, _ALL),
         ("import lbench.engine.service.client", _ALL),
-        ("import lbench.engine.plan.plan", _ALL),
+        ("import lbench.engine.plan.validate", _ALL),
         ("import lbench.engine.journal.events", _ALL),
         ("import lbench.lambda_src.handler", _ALL - {"numpy"}),
         (

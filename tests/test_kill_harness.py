@@ -313,7 +313,8 @@ def test_whoever_is_killed_at_yet_other_moments_nothing_is_left(number: int, cac
 # Plays the two keys, and says on its own standard output when tasks return; it is the one that is killed.
 SCREENS = """
 import os, pty, sys
-from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
 from lbench.tui.main import run
 params = {"kind": "spin", "seconds": 0.03}
 backends = [parse_backend(name, {}) for name in ("processes:concurrency=2", "emulated:memory=885,concurrency=2")]

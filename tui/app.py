@@ -13,7 +13,8 @@ from textual.binding import Binding
 from textual.timer import Timer
 
 from lbench.engine.backends import catalog
-from lbench.engine.plan.plan import DEFAULT_BACKENDS, Plan, parse_backend, resolve_params
+from lbench.engine.plan.parse import DEFAULT_BACKENDS, parse_backend
+from lbench.engine.plan.plan import Plan, resolve_params
 from lbench.errors import LbenchError
 from lbench.tui.bench.layout import LEAST
 from lbench.tui.commands import COMMAND_BINDINGS, Commands

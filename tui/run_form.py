@@ -16,7 +16,8 @@ from msgspec import Meta
 from lbench.config.folders import typed_path
 from lbench.engine.backends import catalog
 from lbench.engine.model import Schedule
-from lbench.engine.plan.plan import BackendChoice, Plan, validate
+from lbench.engine.plan.plan import BackendChoice, Plan
+from lbench.engine.plan.validate import validate
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
 from lbench.workloads.parameters import Field

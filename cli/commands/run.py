@@ -98,7 +98,7 @@ def command(
     from lbench.cli.follow import measure
     from lbench.config.settings import load, on_hangup
     from lbench.engine.export.files import check_writable, format_of
-    from lbench.engine.plan.plan import validate
+    from lbench.engine.plan.validate import validate
     from lbench.errors import InputError
 
     try:
@@ -142,7 +142,7 @@ def _plan(
     import msgspec
 
     from lbench.config.folders import typed_path
-    from lbench.engine.plan.plan import DEFAULT_BACKENDS, plan_of_settings
+    from lbench.engine.plan.parse import DEFAULT_BACKENDS, plan_of_settings
     from lbench.workloads import registry
 
     registry.describe(workload)  # the first thing to be told of, if it is wrong

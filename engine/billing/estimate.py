@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 
 from lbench.config.limits import limits as lambda_limits
-from lbench.engine.backends import catalog
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.billing.pricing import bound_of, is_marked, rates_of
 from lbench.engine.billing.quote import Basis, Expectation, Quote
@@ -20,7 +19,7 @@ from lbench.engine.cost import charges as cost
 from lbench.engine.journal.events import RunPlanned, decode_event
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.machine.code_digest import code_digest
-from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params
+from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params, settings_of
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.index import session_folders
 from lbench.engine.session.view import RunView, load_folder
@@ -138,7 +137,7 @@ def _basis(run: RunView) -> Basis:
 
 
 def _expected(choice: BackendChoice, plan: Plan, past: list[tuple[Basis, RunView, str]]) -> Expectation | None:
-    settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+    settings = settings_of(choice)
     assert isinstance(settings, LambdaSettings)
     for basis, run, session in past:
         columns = run.columns

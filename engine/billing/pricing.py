@@ -18,8 +18,8 @@ from lbench.engine.cost.rent import machine_rent, rent_usd
 from lbench.engine.journal.events import Pricing
 from lbench.engine.machine import fingerprint as machine
 from lbench.engine.plan.function import is_function
-from lbench.engine.plan.plan import BackendChoice, Plan
-from lbench.engine.runner.hedging import most_hedges
+from lbench.engine.plan.plan import BackendChoice, Plan, settings_of
+from lbench.engine.plan.policy import most_hedges
 from lbench.workloads.model import Limits
 
 __all__ = ["bound_of", "is_marked", "pricing_of", "rates_of", "s3_each"]
@@ -39,7 +39,7 @@ def bound_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: in
         limits: the most that its job asks for.
         ephemeral_mb: the size of /tmp of what is deployed; None: not known yet, or the free 512.
     """
-    settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+    settings = settings_of(choice)
     if not isinstance(settings, LambdaSettings):
         return None
     attempts = 1 + plan.retries
@@ -80,7 +80,7 @@ def rates_of(settings: LambdaSettings) -> Rates:
 def s3_each(choice: BackendChoice, plan: Plan, limits: Limits) -> dict[str, int]:
     """The S3 requests that one attempt can cause at most: its transport's, and as far as is known its task's own."""
     own = limits.s3_requests or 0 if limits.s3_each is None else limits.s3_each
-    settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+    settings = settings_of(choice)
     put, get = _requests_each(settings, plan)
     return {"put": put + own, "get": get + own}
 
@@ -122,7 +122,7 @@ def pricing_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: 
         rent = machine_rent(machine.usable_cores(), machine.memory_bytes())
         hourly = rent_usd(rent.hourly_usd, 3600.0)
         return Pricing(rent_usd_per_hour=usd_text(hourly), rent_basis=rent.description)
-    settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+    settings = settings_of(choice)
     assert isinstance(settings, LambdaSettings)
     return Pricing(
         rates=rates_of(settings),

@@ -27,7 +27,8 @@ from lbench.engine.measure.run import Measuring
 from lbench.engine.measure.setup import DATA_NAME, Common, PlannedRun, apart, plan_runs, prepare
 from lbench.engine.model import RunStatus
 from lbench.engine.plan.open_backend import look_at, open_backend
-from lbench.engine.plan.plan import BackendChoice, Plan, schedule_of, validate
+from lbench.engine.plan.plan import BackendChoice, Plan, schedule_of
+from lbench.engine.plan.validate import validate
 from lbench.engine.session.view import fold
 from lbench.errors import LbenchError
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import msgspec
 
 from lbench.config.folders import typed_path
-from lbench.engine.backends import catalog
 from lbench.engine.backends.settings import AwsSettings, EmulatedSettings
+from lbench.engine.plan.plan import BackendChoice, Plan, settings_of
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
 from lbench.workloads.function import WORKLOAD_NAME, FunctionParams
 from lbench.workloads.function.payloads import STANDARD_INPUT, check_payloads, read_payloads
-
-if TYPE_CHECKING:
-    from lbench.engine.plan.plan import BackendChoice, Plan
 
 __all__ = ["adapt", "check", "function_params", "is_function", "with_payload"]
 
@@ -60,7 +57,7 @@ def check(plan: Plan) -> None:
         raise InputError("--allow-update goes with --force-cold: without it nothing is changed")
     read_payloads(params.payload)
     for choice in plan.backends:
-        settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+        settings = settings_of(choice)
         if isinstance(settings, AwsSettings) or params.name:
             name = parse_name(params.name)
         if isinstance(settings, AwsSettings):
@@ -99,7 +96,7 @@ async def adapt(plan: Plan, given: Collection[str], *, timeout_given: bool = Fal
     timeout_s, own = plan.timeout_s, dict[str, int]()
     choices = list(plan.backends)
     for index, choice in enumerate(choices):
-        settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+        settings = settings_of(choice)
         if not isinstance(settings, AwsSettings):
             continue
         facts, region = await look_up(params.name, settings.region)

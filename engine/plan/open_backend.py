@@ -5,19 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from lbench.engine.backends import catalog
 from lbench.engine.backends.placement import region_of
 from lbench.engine.backends.settings import AwsSettings, LambdaSettings, LocalSettings, SequentialSettings
 from lbench.engine.machine import fingerprint as machine
 from lbench.engine.plan.function import function_params, is_function
-from lbench.engine.plan.plan import schedule_of
+from lbench.engine.plan.plan import BackendChoice, Plan, schedule_of, settings_of
 
 if TYPE_CHECKING:
     from lbench.engine.backends.base import Backend
     from lbench.engine.backends.lambda_.preflight import Survey
-    from lbench.engine.plan.plan import BackendChoice, Plan
 
 __all__ = ["look_at", "open_backend"]
 
@@ -30,7 +26,7 @@ async def look_at(choice: BackendChoice, plan: Plan, at_once: int | None) -> Sur
     Raises:
         InputError: it cannot be used; nothing has been run.
     """
-    settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+    settings = settings_of(choice)
     if not isinstance(settings, AwsSettings) or is_function(plan):
         return None
     from lbench.engine.backends.lambda_.preflight import survey
@@ -44,13 +40,13 @@ def _sharers(settings: AwsSettings, plan: Plan) -> int:
     """How many of a plan's backends run at once on the quota of these settings' region."""
     if schedule_of(plan) != "concurrent":
         return 1
-    every = [msgspec.convert(one.settings, catalog.settings_type(one.name)) for one in plan.backends]
+    every = [settings_of(one) for one in plan.backends]
     return sum(isinstance(one, AwsSettings) and region_of(one) == region_of(settings) for one in every)
 
 
 def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None) -> Backend:
     """The backend of a plan's choice, not yet opened (`async with` opens it); `found` is what `look_at` found."""
-    settings = msgspec.convert(choice.settings, catalog.settings_type(choice.name))
+    settings = settings_of(choice)
     cores = machine.usable_cores()
     if is_function(plan):
         from lbench.engine.backends.function.backend import open_function

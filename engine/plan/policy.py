@@ -6,7 +6,9 @@ import random
 
 import msgspec
 
-__all__ = ["THROTTLE_PATIENCE_S", "Policy", "backoff_s"]
+__all__ = ["THROTTLE_PATIENCE_S", "Policy", "backoff_s", "most_hedges"]
+
+_SHARE = 20  # at most one task in so many is hedged
 
 THROTTLE_PATIENCE_S = (
     300.0  # so long, and a deadline, without any call being taken, or reaching anybody: then the run fails
@@ -36,3 +38,8 @@ def backoff_s(policy: Policy, failures: int, rng: random.Random, base_s: float |
     first_s = policy.backoff_base_s if base_s is None else base_s
     ceiling = min(policy.backoff_cap_s, first_s * 2 ** min(failures - 1, 30))
     return rng.uniform(0, ceiling)
+
+
+def most_hedges(tasks: int) -> int:
+    """The most duplicates that so many tasks may have: 5 %, and at least one."""
+    return max(1, tasks // _SHARE)

@@ -11,7 +11,7 @@ from lbench.engine.journal.writer import Sink
 from lbench.engine.model import ErrorInfo, InvocationStatus
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.failure_text import called
-from lbench.engine.runner.stragglers import Stragglers
+from lbench.engine.runner.hedging import Stragglers
 from lbench.engine.runner.task_state import Pending
 
 __all__ = ["Attempts"]

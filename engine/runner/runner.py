@@ -18,9 +18,9 @@ from lbench.engine.journal.events import StageEnded, StageStarted
 from lbench.engine.journal.writer import Sink
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.attempt import Attempts
+from lbench.engine.runner.hedging import Stragglers
 from lbench.engine.runner.job_steps import Offload, Steps, inline, measured
 from lbench.engine.runner.stage import Means, Stage
-from lbench.engine.runner.stragglers import Stragglers
 from lbench.errors import LbenchError
 from lbench.workloads.model import Job, StageResults, Task
 from lbench.workloads.objects import Place

@@ -16,8 +16,8 @@ from lbench.engine.journal.writer import Sink
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.attempt import Attempts
 from lbench.engine.runner.failure_text import tally
+from lbench.engine.runner.hedging import Stragglers
 from lbench.engine.runner.job_steps import RunFailed
-from lbench.engine.runner.stragglers import Stragglers
 from lbench.engine.runner.task_state import Pending
 from lbench.errors import LbenchError
 from lbench.workloads.model import Task

@@ -20,7 +20,8 @@ from lbench.engine.journal.writer import Journal
 from lbench.engine.machine.fingerprint import fingerprint
 from lbench.engine.measure.conductor import Conductor
 from lbench.engine.measure.run_store import sweep_objects
-from lbench.engine.plan.plan import Plan, validate
+from lbench.engine.plan.plan import Plan
+from lbench.engine.plan.validate import validate
 from lbench.engine.service.control import Command, ControlServer
 from lbench.engine.service.discovery import ENGINE_FILE, EngineFile, socket_path, sweep_sockets
 from lbench.errors import InputError, LbenchError

@@ -145,7 +145,8 @@ def same_as() -> Callable[[str, str], None]:
 # What the pty tests run where they need a run that is short, and the same on any machine.
 _SCRIPT = """
 import sys
-from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
 from lbench.tui.main import run
 params = {"kind": "sleep", "seconds": 0.02}
 plan = Plan(workload="probe", params=params, tasks=100, repeats=1, backends=[parse_backend("threads:concurrency=2", {})])

@@ -9,7 +9,8 @@ from typing import Any
 
 _SCRIPT = """
 import sys
-from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
 from lbench.tui.main import run
 backends = [parse_backend(name, {}) for name in ("sequential", "lambda")]
 plan = Plan(workload="mandelbrot", params={"size": 100}, tasks=4, repeats=1, timeout_s=10, backends=backends)

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from textual.widgets import Input
 
-from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
 from lbench.tui.app import LbenchApp
 from lbench.tui.bench.board import EMPTY
 from lbench.tui.bench.forecast import Forecast, forecast, money_question

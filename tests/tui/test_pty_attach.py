@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
 from lbench.engine.service.client import Engine, Follower, new_session_folder
 
 Program = Callable[..., Any]

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from lbench.engine.journal.events import Event, SessionEnded, Warned
-from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
 from lbench.tui.feeds.live import EngineFeed
 
 WHY = "no AWS credentials: set AWS_PROFILE"

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from lbench.engine.journal.events import Event, RunEnded, RunPlanned, SessionEnded
-from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
 from lbench.errors import EngineLostError
 from lbench.tui.app import LbenchApp
 from lbench.tui.feeds.feed import NoFeed

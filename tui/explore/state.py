@@ -8,7 +8,8 @@ import time
 import msgspec
 
 from lbench.engine.backends import catalog
-from lbench.engine.plan.plan import BackendChoice, Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.engine.session.view import RunView
 from lbench.tui.explore.backends import Chosen
 from lbench.tui.explore.metrics import Figures

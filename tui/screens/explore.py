@@ -8,7 +8,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
 
-from lbench.engine.plan.plan import Plan, validate
+from lbench.engine.plan.plan import Plan
+from lbench.engine.plan.validate import validate
 from lbench.errors import LbenchError
 from lbench.tui.explore.backends import ExploreBackends
 from lbench.tui.explore.board import ExploreBoardMaker, Room, warnings_in

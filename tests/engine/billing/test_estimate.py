@@ -27,7 +27,8 @@ from lbench.engine.journal.events import (
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.machine.code_digest import code_digest
 from lbench.engine.machine.fingerprint import Environment
-from lbench.engine.plan.plan import Plan, parse_backend, resolve_params
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan, resolve_params
 from lbench.workloads import registry
 from lbench.workloads.model import Limits
 from lbench.workloads.parameters import settable

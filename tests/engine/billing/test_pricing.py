@@ -24,7 +24,8 @@ from lbench.engine.journal.events import (
 )
 from lbench.engine.machine.fingerprint import Environment, MachineSample
 from lbench.engine.model import ErrorInfo
-from lbench.engine.plan.plan import BackendChoice, Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.engine.session.view import fold
 from lbench.workloads.model import Limits
 

@@ -29,7 +29,8 @@ from lbench.engine.journal.events import (
 )
 from lbench.engine.journal.writer import Journal
 from lbench.engine.machine.code_digest import code_digest
-from lbench.engine.plan.plan import BackendChoice, Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.engine.service.client import new_session_folder
 from lbench.engine.session.view import fold
 from lbench.errors import BackendError

@@ -4,7 +4,9 @@ import msgspec
 import pytest
 
 from lbench.engine.backends import catalog
-from lbench.engine.plan.plan import DEFAULT_BACKENDS, BackendChoice, Plan, parse_backend, resolve_params, validate
+from lbench.engine.plan.parse import DEFAULT_BACKENDS, parse_backend
+from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params
+from lbench.engine.plan.validate import validate
 from lbench.errors import InputError, UnknownNameError
 
 LOCAL = [BackendChoice("processes", "processes")]

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbench.engine.journal.events import Dispatched, Returned
-from lbench.engine.plan.policy import Policy
-from lbench.engine.runner.hedging import Hedger, most_hedges
+from lbench.engine.plan.policy import Policy, most_hedges
+from lbench.engine.runner.hedging import Hedger
 from lbench.engine.runner.job_steps import RunFailed
 from lbench.engine.runner.runner import RunCancelled, Runner
 from lbench.engine.virtual_time import run_virtual

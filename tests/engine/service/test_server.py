@@ -18,7 +18,8 @@ import pytest
 from lbench.engine.journal.events import Returned, RunEnded, RunStarted, SessionEnded
 from lbench.engine.journal.lock import is_live
 from lbench.engine.journal.writer import JOURNAL_NAME
-from lbench.engine.plan.plan import BackendChoice, Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.engine.service.client import Engine, Follower, new_session_folder
 from lbench.engine.session.view import SessionView, load_folder
 from lbench.errors import EngineLostError, InputError

@@ -31,7 +31,8 @@ from lbench.engine.journal.events import (
     encode_lines,
 )
 from lbench.engine.model import Interaction
-from lbench.engine.plan.plan import Plan, parse_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
 from lbench.engine.session.view import load_folder
 from lbench.tui import launch
 from lbench.tui.app import LbenchApp

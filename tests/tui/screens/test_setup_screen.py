@@ -11,7 +11,9 @@ from textual.worker import WorkerError
 
 import lbench.engine.backends.placement as placement
 from lbench.engine.backends import catalog
-from lbench.engine.plan.plan import DEFAULT_BACKENDS, Plan, parse_backend, validate
+from lbench.engine.plan.parse import DEFAULT_BACKENDS, parse_backend
+from lbench.engine.plan.plan import Plan
+from lbench.engine.plan.validate import validate
 from lbench.errors import InputError
 from lbench.tui.app import LbenchApp, default_plan
 from lbench.tui.bench.forecast import forecast

@@ -1,0 +1,89 @@
+"""Parses what a person writes into a plan: `NAME:key=value@label`, the options and the settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from lbench.config.folders import typed_path
+from lbench.config.settings import Settings
+from lbench.engine.backends import catalog
+from lbench.engine.backends.settings import EmulatedSettings
+from lbench.engine.plan.plan import BackendChoice, Plan
+from lbench.errors import InputError
+from lbench.workloads import parameters, registry
+
+__all__ = ["DEFAULT_BACKENDS", "parse_backend", "plan_of_settings"]
+
+DEFAULT_BACKENDS = ("sequential", "processes", "emulated")
+
+_LABEL = re.compile(r"[\w.+-]{1,32}\Z")
+
+
+def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
+    """Read `NAME[:key=value,...][@label]`; `defaults` fill what the backend knows and the text doesn't say.
+
+    Raises:
+        InputError: it is not of that form, or names a backend or a setting that does not exist.
+    """
+    body, at, label = text.partition("@")
+    name, _, settings_text = body.partition(":")
+    settings_type = catalog.settings_type(name)
+    if at and not _LABEL.match(label):
+        raise InputError(f"backend {text!r}: a label is up to 32 letters, digits and . _ + -")
+    known = {field.name for field in parameters.fields(settings_type)}
+    settings: dict[str, Any] = {key: value for key, value in defaults.items() if key in known}
+    for part in filter(None, settings_text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise InputError(f"backend {text!r}: write settings as key=value, with commas between them")
+        settings[key.strip()] = value.strip()
+    checked = parameters.parse(settings_type, settings, what=f"{name} setting")
+    if isinstance(checked, EmulatedSettings) and checked.package is not None:
+        # The engine may be in another folder.
+        checked = msgspec.structs.replace(checked, package=str(typed_path(checked.package).absolute()))
+    if isinstance(checked, EmulatedSettings) and checked.code is not None:
+        checked = msgspec.structs.replace(checked, code=str(typed_path(checked.code).absolute()))
+    return BackendChoice(name=name, label=label or name, settings=msgspec.to_builtins(checked))
+
+
+def plan_of_settings(
+    chosen: Settings,
+    workload: str,
+    backends: Sequence[str] = DEFAULT_BACKENDS,
+    ways: Mapping[str, str | None] | None = None,
+) -> Plan:
+    """The plan of `lbench run WORKLOAD`, and what the set-up begins with: a person's settings fill what is not said.
+
+    Args:
+        chosen: the settings.
+        workload: a name or a path.
+        backends: as `parse_backend` reads them.
+        ways: further defaults of backends that are no settings, by name; None: not given.
+
+    Raises:
+        InputError: a backend or one of its settings cannot be used.
+    """
+    defaults = {
+        "concurrency": chosen.concurrency,
+        "memory": chosen.memory_mb,
+        "arch": chosen.arch,
+        "region": chosen.region,
+        **(ways or {}),
+        "client": chosen.client,
+        "s3_endpoint": chosen.s3_endpoint,
+    }
+    given = {name: value for name, value in defaults.items() if value is not None}
+    return Plan(
+        workload=registry.absolute(workload),
+        seed=chosen.seed,
+        backends=[parse_backend(text, given) for text in backends],
+        repeats=chosen.repeats,
+        warmup=chosen.warmup,
+        schedule=chosen.schedule,
+        timeout_s=chosen.timeout_s,
+        retries=chosen.retries,
+    )

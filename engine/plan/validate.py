@@ -1,0 +1,98 @@
+"""Validates a plan against what there is, before anything runs: one line says what is wrong and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lbench.config.deployment import stack_name
+from lbench.config.prices import rates
+from lbench.engine.backends import catalog
+from lbench.engine.backends.placement import architecture_of, region_of
+from lbench.engine.backends.settings import AwsSettings, EmulatedSettings, LambdaSettings
+from lbench.engine.plan import function as function_plan
+from lbench.engine.plan.plan import Plan, resolve_params
+from lbench.errors import InputError
+from lbench.workloads import parameters, registry
+
+__all__ = ["check_files", "validate"]
+
+
+def validate(plan: Plan) -> None:
+    """Refuse what cannot be measured.
+
+    Raises:
+        InputError: the first thing that is wrong, and what to do.
+    """
+    if plan.tasks is not None:
+        _at_least("--tasks", plan.tasks, 1)
+    resolve_params(plan)
+    if function_plan.is_function(plan):
+        function_plan.check(plan)
+    _at_least("--repeats", plan.repeats, 1)
+    _at_least("--warmup", plan.warmup, 0)
+    _at_least("--retries", plan.retries, 0)
+    if not 0 < plan.timeout_s <= 900:
+        raise InputError(f"--timeout {plan.timeout_s:g}: it is more than 0 and at most 900 seconds, as on Lambda")
+    if plan.hedge is not None and not 0.5 <= plan.hedge < 1:
+        raise InputError(f"--hedge {plan.hedge:g}: it is a quantile from 0.5 up to, but not, 1; 0.95 is usual")
+    if plan.max_usd is not None and not 0 < plan.max_usd < 1e6:
+        raise InputError(f"--max-usd {plan.max_usd:g}: it is more than 0 and less than a million US dollars")
+    if not plan.backends:
+        raise InputError("no backend to run on: name one with -b")
+    labels = [choice.label for choice in plan.backends]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(f"two backends are called {label!r}: tell them apart with a label, as in -b {label}@other")
+    for choice in plan.backends:
+        settings = parameters.parse(catalog.settings_type(choice.name), choice.settings, what=f"{choice.name} setting")
+        if isinstance(settings, LambdaSettings):
+            rates(region_of(settings), architecture_of(settings))  # refuses a region without prices
+            _check_endpoint(choice.label, settings.s3_endpoint)
+        if isinstance(settings, AwsSettings):
+            stack_name(settings.stack, architecture_of(settings))  # refuses what is no name
+        if isinstance(settings, EmulatedSettings) and settings.package is not None:
+            from lbench.engine.backends.lambda_.package import look_at_package
+
+            look_at_package(settings.package, plan.workload)
+        coded = isinstance(settings, EmulatedSettings) and (settings.handler or settings.code)
+        if coded and not function_plan.is_function(plan):
+            raise InputError(f"{choice.label}: handler= and code= are for `lbench run function`")
+    check_files(plan)
+
+
+def check_files(plan: Plan) -> None:
+    """Whether the workload reads data and draws a picture, where that is asked for.
+
+    Raises:
+        InputError: it does not; or there is no such file.
+    """
+    description = registry.describe(plan.workload)
+    if plan.data is not None:
+        if description.data is None:
+            raise InputError(f"{description.name} reads no data: leave out --data")
+        if not Path(plan.data).is_file():
+            what = "that is a folder: name a file in it" if Path(plan.data).is_dir() else "there is no such file"
+            raise InputError(f"--data {plan.data}: {what}")
+    if plan.picture is not None and not description.picture:
+        raise InputError(f"{description.name} has no picture: leave out --picture")
+
+
+def _check_endpoint(label: str, url: str | None) -> None:
+    """An S3 server's URL is recorded and shown, so none with a password is taken; nor is it repeated here."""
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InputError(f"{label}: s3_endpoint is no URL of a server: write it as in http://127.0.0.1:9000")
+    if "@" in parts.netloc:
+        raise InputError(f"{label}: s3_endpoint holds a user or a password: leave them out, credentials are AWS_*'s")
+
+
+def _at_least(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"{option} {value}: it is at least {least}")
