@@ -68,10 +68,10 @@ def check(answer: dict[str, Any], reference: dict[str, Any], error: float) -> bo
 
 
 def summary(answer: dict[str, Any]) -> dict[str, Any]:
-    """What is told of an answer."""
+    """The facts of an answer that reports show."""
     return {"price": round(answer["price"], 4), "paths": answer["paths"]}
 
 
 def limits(tasks: int) -> int:
-    """The most tasks that it yields."""
+    """The most tasks that the job yields."""
     return MOST_STAGES * tasks

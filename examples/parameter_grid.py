@@ -68,10 +68,10 @@ def check(answer: dict[str, Any], reference: list[float]) -> bool:
 
 
 def summary(answer: dict[str, Any]) -> dict[str, Any]:
-    """What is told of an answer."""
+    """The facts of an answer that reports show."""
     return {"degree": answer["degree"], "penalty": answer["penalty"], "error": round(answer["error"], 6)}
 
 
 def limits(degrees: tuple[int, ...], penalties: tuple[float, ...]) -> int:
-    """The most tasks that it yields."""
+    """The most tasks that the job yields."""
     return len(degrees) * len(penalties)

@@ -1,6 +1,6 @@
 """Task functions by name. A function `<workload>.<verb>` is found in that workload's `tasks` module when first called.
 
-A function "module:name" is a user's own (`own.entering`).
+A function "module:name" is a user's own (`own.importer`).
 
 A task function is pure: it gets its arguments by name and, if it has a parameter `data`, the job's data set.
 """
@@ -43,7 +43,7 @@ def find(name: str) -> tuple[Callable[..., Any], bool]:
 
     Raises:
         UnknownNameError: no workload registers it.
-        InputError: it is a user's own, and did not travel.
+        InputError: it is a user's own, and not in the snapshot.
     """
     if ":" in name:
         from lbench.workloads.own.importer import find_own
@@ -63,7 +63,7 @@ def find(name: str) -> tuple[Callable[..., Any], bool]:
 
 
 def preload(workload: str) -> None:
-    """Import what a workload's tasks need: one of lbench's by its name, a user's own by `Description.pinned`, or by
+    """Import what a workload's tasks need. The workload: lbench's by its name, a user's own by `Description.pinned`, or by
     "module:job" where its files lie beside lbench's (on Lambda).
 
     Raises:
@@ -72,12 +72,12 @@ def preload(workload: str) -> None:
     if ":" not in workload:
         importlib.import_module(f"lbench.workloads.{workload}.tasks")
         return
-    from lbench.workloads.own import importer as entering
+    from lbench.workloads.own import importer
 
     module = workload.partition(":")[0]
     if "/" in workload:
-        folder, module, _ = entering.pinned_parts(workload)
-        entering.enter(folder)
+        folder, module, _ = importer.pinned_parts(workload)
+        importer.enter(folder)
     importlib.import_module(module)
 
 

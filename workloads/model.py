@@ -113,7 +113,7 @@ class StageResults(list[Any]):
     ) -> None:
         super().__init__(results)
         self.elapsed_s = elapsed_s  # from the first dispatch to the last result
-        self.task_s = task_s  # median of what a task computed; None: the backend does not tell
+        self.task_s = task_s  # median of what a task computed; None: the backend does not report it
         self.overhead_s = overhead_s  # median of a task's round trip without computing, start and fetching of data
         self.places = places  # tasks that could run at once
 
@@ -122,7 +122,7 @@ class Previewer(Protocol):
     """Makes small pictures of a run's progress out of its results, one after the other."""
 
     def add(self, task: Task, result: Any) -> dict[str, Any] | None:
-        """What to show when `task` has returned `result`: an encodable block of at most 64 KB, or None.
+        """The block to show when `task` has returned `result`: encodable, at most 64 KB; None: nothing.
 
         Rows of a picture: `{"kind": "rows", "width", "height", "first", "step", "values": uint8 (rows, <= 256)}`, 255
         inside the set. A point of a curve: `{"kind": "curve", "label", "x", "y"}`. A scatter, each in place of the
@@ -154,7 +154,7 @@ class Workload(Generic[P]):
     def job(self, params: P, data: Any) -> Job:
         """Yield stages (lists of tasks), receive their results in the tasks' order, return the answer.
 
-        What the engine sends back is a `StageResults`; any list must do.
+        The engine sends back a `StageResults`; the job must work with any list.
         """
         raise NotImplementedError
 
@@ -184,11 +184,11 @@ class Workload(Generic[P]):
         raise NotImplementedError
 
     def summary(self, params: P, answer: Any) -> dict[str, Any]:
-        """A few facts of the answer worth telling (an accuracy, a count); JSON scalars."""
+        """A few facts of the answer for the report (an accuracy, a count); JSON scalars."""
         return {}
 
     def previewer(self, params: P, data: Any) -> Previewer | None:
-        """What draws a run while it goes on; None where there is nothing to draw."""
+        """Draws a run while it goes on; None where there is nothing to draw."""
         return None
 
     def picture(self, params: P, answer: Any) -> Any:
@@ -200,7 +200,7 @@ class Workload(Generic[P]):
         return Limits(tasks=None, s3_requests=None)
 
     def notes(self, params: P) -> list[str]:
-        """What was changed or capped on the user's behalf, one line each."""
+        """Parameters that were changed or capped, one line each."""
         return []
 
 
@@ -220,7 +220,7 @@ class OwnCode(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True):
-    """What can be told of a workload without importing anything heavy."""
+    """A workload's texts and parameters, without importing anything heavy."""
 
     name: str
     summary: str
@@ -228,7 +228,7 @@ class Description(msgspec.Struct, frozen=True):
     implementation: str  # "package.module:NAME" of the Workload instance
     data: str | None = None  # what data it reads, in one line; None: none
     picture: bool = False
-    # What its tasks import besides numpy and msgspec, which every package has; names as pip knows them.
+    # Packages that its tasks import besides numpy and msgspec, by pip's names.
     requirements: tuple[str, ...] = ()
     trial: dict[str, Any] = {}  # parameters of its smallest job, which shows whether a package works
     answers: bool = True  # False: its runs have no answer, and its tasks no code that could be packed
@@ -236,10 +236,10 @@ class Description(msgspec.Struct, frozen=True):
 
     @property
     def pinned(self) -> str:
-        """The name by which another process finds just this workload."""
+        """The name by which another process finds exactly this workload."""
         return self.name if self.code is None else self.code.pinned
 
     @property
     def packed(self) -> str:
-        """The name by which a package and a deployment tell that just this workload is in them."""
+        """The name by which a package and a deployment identify the workload in them."""
         return self.name if self.code is None else f"{self.name}@{self.code.digest[:12]}"

@@ -1,4 +1,4 @@
-"""From typed parameters to forms, command lines and back: what each field is, and how its text is read."""
+"""Parameters as forms and command lines show them, and their values from text."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ P = TypeVar("P", bound=msgspec.Struct)
 
 _RESERVED = frozenset(field.name for field in msgspec.structs.fields(Params))
 _KINDS = {
-    "int": "a whole number is expected",
-    "float": "a number is expected",
-    "numbers": "numbers with commas between them are expected",
-    "yes or no": "say yes or no",
-    "text": "text is expected",
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "numbers": "must be numbers separated by commas",
+    "yes or no": "must be yes or no",
+    "text": "must be text",
 }
 _BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 _LONGEST = 60  # characters of a value that a message repeats
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One parameter as a person sees it."""
+    """One parameter as forms and command lines show it."""
 
     name: str
     type: str  # "int", "float", "text", "choice", "numbers", "yes or no"
@@ -44,13 +44,13 @@ class Field(msgspec.Struct, frozen=True):
 
 def _describe_type(kind: msgspec.inspect.Type) -> dict[str, Any]:
     inspect = msgspec.inspect
-    told: dict[str, Any] = {}
+    described: dict[str, Any] = {}
     if isinstance(kind, inspect.Metadata):
         extra = kind.extra_json_schema or {}
-        told = _describe_type(kind.type)
+        described = _describe_type(kind.type)
         if "description" in extra:
-            told["meaning"] = extra["description"]
-        return told
+            described["meaning"] = extra["description"]
+        return described
     if isinstance(kind, inspect.UnionType):
         inner = [t for t in kind.types if not isinstance(t, inspect.NoneType)]
         return _describe_type(inner[0]) | {"optional": len(inner) < len(kind.types)}
@@ -79,13 +79,13 @@ def fields(struct: type[msgspec.Struct]) -> list[Field]:
 def _all_fields(struct: type[msgspec.Struct]) -> tuple[Field, ...]:
     info = msgspec.inspect.type_info(struct)
     assert isinstance(info, msgspec.inspect.StructType)
-    told = []
+    found = []
     for field in info.fields:
         default = field.default if field.default is not msgspec.NODEFAULT else None
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
-        told.append(Field(name=field.name, default=default, **({"meaning": ""} | _describe_type(field.type))))
-    return tuple(told)
+        found.append(Field(name=field.name, default=default, **({"meaning": ""} | _describe_type(field.type))))
+    return tuple(found)
 
 
 def _number(text: str) -> int | float:
@@ -128,13 +128,13 @@ def _shown(value: Any) -> str:
 def _explain(field: Field, message: str) -> str:
     """Msgspec's message in a user's words."""
     if field.type == "choice":
-        return f"it is one of {', '.join(field.choices)}"
+        return f"must be one of {', '.join(field.choices)}"
     if bound := re.fullmatch(r"Expected `(?:int|float)` ([<>]=?) (\S+)", message):
         return f"must be {_BOUNDS[bound[1]]} {float(bound[2]):.15g}"
     if length := re.fullmatch(r"Expected `array` of length (?:([<>]=?) )?(\d+)(?:, got (\d+))?", message):
         count = f"{_BOUNDS[length[1]]} {length[2]}" if length[1] else length[2]
-        got = f", {length[3]} given" if length[3] else ""
-        return f"{count} numbers with commas between them are expected{got}"
+        got = f", got {length[3]}" if length[3] else ""
+        return f"must be {count} numbers separated by commas{got}"
     if letters := re.fullmatch(r"Expected `str` of length ([<>]=?) (\d+)", message):
         return f"must have {_BOUNDS[letters[1]]} {letters[2]} characters"
     if multiple := re.fullmatch(r"Expected `(?:int|float)` that's a multiple of (\S+)", message):
@@ -145,11 +145,11 @@ def _explain(field: Field, message: str) -> str:
 
 
 def parse(struct: type[P], texts: Mapping[str, Any], *, what: str = "parameter", **reserved: Any) -> P:
-    """Build the Struct from texts as a user typed them (values that are no text are taken as they are).
+    """Build the Struct from texts as a user typed them; other values are taken as they are.
 
     Raises:
-        UnknownNameError: a name that is no field, with the nearest one that is.
-        InputError: a text that is no value of the field, or a value out of its range.
+        UnknownNameError: an unknown name, with the nearest field's.
+        InputError: a text that is not a value of the field, or a value out of its range.
     """
     known = {field.name: field for field in fields(struct)}
     values: dict[str, Any] = dict(reserved)
@@ -168,7 +168,7 @@ def parse(struct: type[P], texts: Mapping[str, Any], *, what: str = "parameter",
             name, message = (first, rest) if first in known and rest else ("", message)
         field = next((field for field in _all_fields(struct) if field.name == name), None)
         if missing := re.fullmatch(r"Object missing required field `(\w+)`", message):
-            raise InputError(f"{what} {missing[1]}: give a value, it has no default") from None
+            raise InputError(f"{what} {missing[1]} is required: it has no default") from None
         if field is None:
             raise InputError(f"{what}s: {message}") from None
         given = f"={_shown({**texts, **reserved}[name])}" if name in texts or name in reserved else ""

@@ -1,4 +1,4 @@
-"""The workloads there are. Each `<name>/__init__.py` holds a light `DESCRIPTION`; the work is loaded on demand.
+"""All workloads. Each `<name>/__init__.py` holds a light `DESCRIPTION`; the work is loaded on demand.
 
 Besides lbench's own: `PATH.py:FUNCTION`, and entry points in the group `lbench.workloads` (see `own`).
 """
@@ -14,47 +14,47 @@ from lbench.workloads.model import Description, Limits, Params, Workload
 __all__ = ["absolute", "all_names", "describe", "has_answer", "installed", "limits", "load", "names"]
 
 _NAMES = ("mandelbrot", "random_forest", "kmeans", "map_reduce", "probe")
-_OWN = (*_NAMES, "function")  # the last has no code of its own: nothing to pack, and nothing to run here
+_OWN = (*_NAMES, "function")  # function: no code of its own, so nothing to pack and nothing to run here
 
 
 def names() -> tuple[str, ...]:
-    """The names of lbench's own that compute something, in the order in which they are shown."""
+    """Names of lbench's own workloads that compute something, in the order in which they are shown."""
     return _NAMES
 
 
 def all_names() -> tuple[str, ...]:
-    """All of lbench's own: `function` too, which calls what is deployed already."""
+    """All of lbench's own, including `function`, which calls a function that is deployed already."""
     return _OWN
 
 
 def has_answer(name: str) -> bool:
-    """Whether a run of this workload comes to an answer; one that is not known here does."""
+    """Whether a run of this workload has an answer; an unknown workload's has one."""
     return name not in _OWN or describe(name).answers
 
 
 def installed() -> dict[str, Description | InputError]:
-    """Workloads of installed packages, by name; one that cannot be used, with the reason."""
+    """Workloads of installed packages, by name; an error in place of one that cannot be used."""
     from lbench.workloads.own.describe import describe_entry
     from lbench.workloads.own.locate import entry_points
 
-    told: dict[str, Description | InputError] = {}
+    found: dict[str, Description | InputError] = {}
     for name, value in sorted(entry_points().items()):
         if name in _OWN:
             continue  # lbench's own come first
         try:
-            told[name] = describe_entry(name, value)
+            found[name] = describe_entry(name, value)
         except InputError as error:
-            told[name] = error
-    return told
+            found[name] = error
+    return found
 
 
 def absolute(name: str) -> str:
     """The name for a process that is in another folder."""
     if name in _OWN:
         return name
-    from lbench.workloads.own import locate as naming
+    from lbench.workloads.own import locate
 
-    return naming.absolute(name)
+    return locate.absolute(name)
 
 
 def describe(name: str) -> Description:
@@ -67,14 +67,14 @@ def describe(name: str) -> Description:
     if name in _OWN:
         module = importlib.import_module(f"lbench.workloads.{name}")
         return cast(Description, module.DESCRIPTION)
-    from lbench.workloads.own import describe as asking
-    from lbench.workloads.own import locate as naming
+    from lbench.workloads.own.describe import describe_entry, describe_path
+    from lbench.workloads.own.locate import entry_points, is_path
 
-    if naming.is_path(name):
-        return asking.describe_path(name)
-    entries = naming.entry_points()
+    if is_path(name):
+        return describe_path(name)
+    entries = entry_points()
     if name in entries:
-        return asking.describe_entry(name, entries[name])
+        return describe_entry(name, entries[name])
     if ":" in name:
         raise InputError(f"{name}: name a Python file and the job in it, as in ./mine.py:job")
     raise UnknownNameError("workload", name, [*_OWN, *entries])
@@ -95,7 +95,7 @@ def load(description: Description) -> Workload[Any]:
 
 
 def limits(description: Description, params: Params) -> Limits:
-    """The most that a job can ask for, without running a user's code in this process.
+    """The most tasks and S3 requests of a job, without running a user's code in this process.
 
     Raises:
         InputError: a user's own `limits` fails.

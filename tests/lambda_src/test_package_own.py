@@ -17,7 +17,7 @@ from lbench.errors import InputError, WorkloadError
 from lbench.lambda_src.package import build
 from lbench.lambda_src.targets import Target
 from lbench.workloads import registry
-from lbench.workloads.own import importer as entering
+from lbench.workloads.own import importer
 from lbench.workloads.own.snapshot import pinned_name
 
 X86 = Target("3.13", "x86_64")
@@ -47,7 +47,7 @@ def test_its_files_and_libraries_are_in_the_package(mine: Path, make_wheel: Call
         held = {name: archive.read(name) for name in archive.namelist()}
     assert held["mine.py"] == TEXT.encode() and held["table.txt"] == b"1\n"
     assert "tiny_thing/__init__.py" in held
-    assert msgspec.json.decode(held[entering.MARKER], type=entering.Marker).modules == ["mine"]
+    assert msgspec.json.decode(held[importer.MARKER], type=importer.Marker).modules == ["mine"]
     description = registry.describe(f"{mine}:job")
     manifest = read_manifest(built.path)
     assert manifest.workloads == (description.packed,) and str(mine.parent) not in str(manifest)
@@ -55,7 +55,7 @@ def test_its_files_and_libraries_are_in_the_package(mine: Path, make_wheel: Call
     own = manifest.own[description.packed]
     task, data = _first_task(pinned_name(own.digest, own.file, own.function))
     assert (task.function, task.arguments, data) == ("mine:f", {"i": 0}, None)
-    entering.leave()
+    importer.leave()
 
 
 @pytest.mark.usefixtures("libraries")
@@ -102,4 +102,4 @@ def test_one_that_cannot_begin_by_itself_is_said_to(mine: Path) -> None:
     mine.write_text("def job():\n    yield []\n    return 1\n")
     with pytest.raises(WorkloadError, match="has no task"):
         _first_task(f"{mine}:job")
-    entering.leave()
+    importer.leave()

@@ -27,7 +27,7 @@ def sample() -> Dataset:
     )
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_a_written_data_set_is_read_back(tmp_path: Path) -> None:
     written, path = sample(), tmp_path / "data"
     write_dataset(written, path)
     read = open_dataset(path)
@@ -41,7 +41,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert read.meta == {"features": ["a", "b", "c"]}
 
 
-def test_arrays_are_aligned_views_that_nobody_can_write_to(tmp_path: Path) -> None:
+def test_arrays_are_aligned_read_only_views(tmp_path: Path) -> None:
     path = tmp_path / "data"
     write_dataset(sample(), path)
     X = open_dataset(path)["X"]
@@ -49,7 +49,7 @@ def test_arrays_are_aligned_views_that_nobody_can_write_to(tmp_path: Path) -> No
     assert X.ctypes.data % 64 == 0
 
 
-def test_equal_data_sets_give_equal_bytes_and_the_digest_is_theirs(tmp_path: Path) -> None:
+def test_equal_data_sets_give_equal_bytes_and_digests(tmp_path: Path) -> None:
     first = write_dataset(sample(), tmp_path / "first")
     second = write_dataset(sample(), tmp_path / "second")
     assert first == second == file_digest(tmp_path / "first")
@@ -76,7 +76,7 @@ def test_a_torn_file_is_refused_in_one_line(tmp_path: Path, kept: int) -> None:
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
-def test_another_file_or_none_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "data"
     path.write_text("loan_amnt,loan_status\n" * 20)
     with pytest.raises(DataFileError, match="is not an lbench data set"):

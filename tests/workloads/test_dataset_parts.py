@@ -12,7 +12,7 @@ from lbench.workloads.dataset import Dataset, RemoteDataset, open_dataset, write
 
 
 @pytest.mark.parametrize("notes", [0, 5000])  # the header in one piece, and in two
-def test_a_part_from_afar_is_the_part_of_the_mapped_file(tmp_path: Path, notes: int) -> None:
+def test_a_remote_part_equals_the_mapped_part(tmp_path: Path, notes: int) -> None:
     arrays = {
         "x": np.arange(1000.0).reshape(100, 2, 5),
         "empty": np.empty((0, 3)),
@@ -37,6 +37,6 @@ def test_a_part_from_afar_is_the_part_of_the_mapped_file(tmp_path: Path, notes: 
 
 
 @pytest.mark.parametrize("body", [b"", b"LBDATA01", b"something else altogether, and long enough"])
-def test_what_is_no_data_set_is_told(body: bytes) -> None:
+def test_remote_bytes_that_are_no_data_set_are_refused(body: bytes) -> None:
     with pytest.raises(DataFileError, match="not a data set"):
         RemoteDataset(lambda first, end: body[first:end]).part("x", 0, 1)

@@ -25,7 +25,7 @@ from lbench.workloads.model import StageResults, Task
         ("number.json", "1", [b"1"]),
     ],
 )
-def test_a_file_is_an_event_or_has_one_a_line(name: str, content: str, events: list[bytes], tmp_path: Path) -> None:
+def test_a_file_is_one_event_or_one_event_a_line(name: str, content: str, events: list[bytes], tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)
     assert read_payloads(f"@{tmp_path / name}") == events
 
@@ -35,7 +35,7 @@ def test_a_text_is_the_event_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "holds no event"),
         (b" \n\n", "holds no event"),
@@ -46,13 +46,13 @@ def test_a_text_is_the_event_itself() -> None:
     ],
     ids=["empty", "blank", "half", "a line", "large", "no text"],
 )
-def test_what_is_no_event_is_told_with_its_place(content: bytes, said: str) -> None:
-    with pytest.raises(InputError, match=said) as caught:
+def test_an_invalid_event_is_reported_with_its_place(content: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         check_payloads(content, "standard input")
     assert "standard input" in str(caught.value)
 
 
-def test_lines_without_any_event_are_told() -> None:
+def test_a_file_without_an_event_is_refused() -> None:
     with pytest.raises(InputError, match="holds no event"):
         check_payloads(b"\n \n", "standard input", lines=True)
 
@@ -85,17 +85,17 @@ def forced(samples: Any, invocations: int, places: int) -> list[int]:
             return sizes
 
 
-def test_batches_are_as_large_as_what_runs_at_once() -> None:
+def test_a_batch_is_as_large_as_the_number_of_places() -> None:
     assert forced(lambda: True, 10, 4) == [1, 4, 4, 1]
 
 
-def test_what_was_discarded_is_made_again_but_not_for_ever() -> None:
+def test_discarded_calls_are_repeated_within_a_bound() -> None:
     answers = iter([False, True, False, True, True, True, True])
     assert sum(forced(lambda: next(answers), 4, 2)) == 6
     assert sum(forced(lambda: False, 4, 2)) == 12
 
 
-def test_calls_that_may_have_to_be_made_again_are_told_as_the_most_that_there_can_be() -> None:
+def test_the_limit_counts_calls_that_may_be_repeated() -> None:
     forced = FunctionParams(name="f", invocations=10, force_cold=True, allow_update=True)
     assert [
         (limits.tasks, limits.sure) for limits in (WORKLOAD.limits(FunctionParams(name="f")), WORKLOAD.limits(forced))
@@ -105,6 +105,6 @@ def test_calls_that_may_have_to_be_made_again_are_told_as_the_most_that_there_ca
     ]
 
 
-def test_it_is_apart_from_the_workloads_that_compute() -> None:
+def test_it_is_listed_apart_from_workloads_that_compute() -> None:
     assert "function" in registry.all_names() and "function" not in registry.names()
     assert not registry.has_answer("function") and registry.has_answer("probe") and registry.has_answer("./mine.py:job")

@@ -25,7 +25,7 @@ def test_a_function_is_found_in_its_workloads_tasks_module_on_first_use(
     assert functions.call("probe.noop", {"number": 7}) == 7
 
 
-def test_a_function_that_is_known_is_the_very_one_registered() -> None:
+def test_find_returns_the_registered_function() -> None:
     assert functions.find("probe.noop") == (tasks.noop, False)
 
 
@@ -51,7 +51,7 @@ def test_a_registered_function_stays_an_ordinary_one() -> None:
     assert double(3) == 6
 
 
-def test_an_unknown_function_names_the_nearest_there_is() -> None:
+def test_an_unknown_function_names_the_nearest_known_one() -> None:
     with pytest.raises(UnknownNameError, match=r"'probe\.nop'.*'probe\.noop'"):
         functions.find("probe.nop")
 

@@ -165,7 +165,7 @@ def test_rows_that_are_all_equal_are_one_cluster_and_no_failure(tmp_path: Path) 
         (params(seed=-1), r"seed -1: kmeans takes 0 to 4294967295"),
     ],
 )
-def test_what_cannot_be_clustered_is_refused_in_one_line(given: KMeansParams, message: str) -> None:
+def test_impossible_clusterings_are_refused_in_one_line(given: KMeansParams, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         WORKLOAD.load(given, None)
     assert "\n" not in str(caught.value)
@@ -181,7 +181,7 @@ def test_parameters_out_of_range_are_refused(texts: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("units", [1, 2, 3, 8, 13, 100])
-def test_the_tree_adds_in_one_order_however_its_leaves_are_shared_out(units: int) -> None:
+def test_the_tree_adds_in_one_order_for_any_division_of_its_leaves(units: int) -> None:
     leaves = np.random.default_rng(1).normal(size=(units, 2)) * 10.0 ** np.arange(2)
     random = np.random.default_rng(2)
     totals = set()
@@ -234,7 +234,7 @@ def test_tasks_change_between_iterations_and_are_never_more_than_units(tmp_path:
     assert sum(counts) <= (WORKLOAD.limits(msgspec.structs.replace(given, tasks=5)).tasks or 0)
 
 
-def test_shards_are_even_and_leave_nothing_out() -> None:
+def test_shards_are_even_and_complete() -> None:
     for units, tasks in [(10, 3), (3, 10), (1, 1), (100, 100)]:
         shares = deal(units, tasks)
         assert [at for first, end in shares for at in range(first, end)] == list(range(units))
@@ -242,7 +242,7 @@ def test_shards_are_even_and_leave_nothing_out() -> None:
         assert max(lengths) - min(lengths) <= 1 and min(lengths) >= 1
 
 
-def test_more_tasks_than_units_are_capped_and_told() -> None:
+def test_more_tasks_than_units_are_capped_with_a_note() -> None:
     data = WORKLOAD.load(params(tasks=50), None)
     assert any("instead of 50" in note for note in data.notes)
 

@@ -69,7 +69,7 @@ def test_texts_may_be_left_out(tmp_path: Path) -> None:
     assert data.meta["features"] == ["age"]
 
 
-def test_a_column_of_many_texts_is_left_out_and_told(tmp_path: Path) -> None:
+def test_a_column_of_many_texts_is_left_out_with_a_note(tmp_path: Path) -> None:
     data = read(tmp_path, [person(age=i, native_country=f"land {i}") for i in range(40)])
     assert data.meta["features"] == ["age"]
     assert any("native_country (40)" in note for note in data.notes)
@@ -88,12 +88,12 @@ def test_a_column_without_any_number_is_left_out(cell: str, tmp_path: Path) -> N
     assert "hours_per_week" not in data.meta["features"] and np.isfinite(data["X"]).all()
 
 
-def test_the_remark_and_the_dotted_labels_of_the_test_file_are_no_matter(tmp_path: Path) -> None:
+def test_the_test_files_remark_and_dotted_labels_are_accepted(tmp_path: Path) -> None:
     lines = ["|1x3 Cross validator", *(line + "." for line in people()), ""]
     assert read(tmp_path, lines).rows == 40
 
 
-def test_only_the_first_rows_are_read_where_that_is_asked(tmp_path: Path) -> None:
+def test_rows_limits_how_many_rows_are_read(tmp_path: Path) -> None:
     data = read(tmp_path, people(), rows=12)
     assert data.rows == 12 and "first 12 rows" in data.source
 
@@ -112,7 +112,7 @@ def test_only_the_first_rows_are_read_where_that_is_asked(tmp_path: Path) -> Non
         ([*people(), *[person(age="inf")] * 5], "age is 'inf'"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_one_line(lines: list[str], message: str, tmp_path: Path) -> None:
+def test_unusable_files_are_refused_in_one_line(lines: list[str], message: str, tmp_path: Path) -> None:
     if not lines:
         (tmp_path / "adult.data").write_bytes(b"")
         with pytest.raises(DataFileError, match="is empty"):
@@ -121,7 +121,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(lines: list[str], message: s
     assert message in refused(tmp_path, lines)
 
 
-def test_a_few_bad_rows_are_skipped_and_told(tmp_path: Path) -> None:
+def test_a_few_bad_rows_are_skipped_with_a_note(tmp_path: Path) -> None:
     data = read(tmp_path, [*people(), "1,2"])
     assert data.rows == 40 and any("1 bad row skipped" in note for note in data.notes)
 

@@ -84,7 +84,7 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("pack", PACKINGS.values(), ids=PACKINGS)
-def test_the_same_loans_are_read_however_they_are_packed(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+def test_every_compression_gives_the_same_loans(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     plain = text(loans(3000))
     assert same(read(tmp_path, pack(plain.encode())), read(tmp_path, plain))
 
@@ -113,7 +113,7 @@ def test_unfinished_loans_are_left_out_and_counted_by_status(tmp_path: Path) -> 
     assert data.notes[1] == "3 loans left out, not finished: 2 Current, 1 Late (31-120 days)"
 
 
-def test_what_is_known_only_after_the_outcome_is_dropped_and_named(tmp_path: Path) -> None:
+def test_columns_known_only_after_the_outcome_are_dropped_and_named(tmp_path: Path) -> None:
     data = read(tmp_path, text(loans()))
     assert "1 column dropped, known only after the loan was made: total_pymnt" in data.notes
     assert "1 column dropped, not of the kind that the original study used: id" in data.notes
@@ -166,7 +166,7 @@ def test_too_many_bad_rows_are_an_error(tmp_path: Path) -> None:
     assert "6 bad rows of 106, more than 5%" in message and "int_rate is '?'" in message
 
 
-def test_only_the_first_rows_are_read_where_that_is_asked(tmp_path: Path) -> None:
+def test_rows_limits_how_many_rows_are_read(tmp_path: Path) -> None:
     data = read(tmp_path, text(loans(500)), rows=200)
     assert data.rows == 200 and data.source == "loans.csv, first 200 loans"
     assert "was not read" in data.notes[0]
@@ -228,7 +228,7 @@ def test_damaged_compressed_data_are_refused(tmp_path: Path, pack: Callable[[byt
     assert "damaged" in message or "zero bytes" in message or "cut short" in message
 
 
-def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataFileError, match=r"does not exist: name a CSV file, or leave out --data"):
         read_loans(tmp_path / "absent.csv")
     with pytest.raises(DataFileError, match="is a folder"):

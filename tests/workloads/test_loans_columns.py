@@ -77,7 +77,7 @@ def test_a_cell_becomes_a_number(column: str, text: str, value: float, one_colum
         ("earliest_cr_line", "Foo-1985"),
     ],
 )
-def test_a_cell_that_is_no_value_is_told_with_its_column(column: str, text: str, one_column) -> None:  # type: ignore[no-untyped-def]
+def test_an_invalid_cell_is_reported_with_its_column(column: str, text: str, one_column) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=f"{column} is '{text}'"):
         one_column(column)[text]
 

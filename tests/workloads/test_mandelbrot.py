@@ -76,7 +76,7 @@ def test_the_other_assignments_deal_evenly(height: int, tasks: int, assignment: 
     st.sampled_from(["numpy", "python"]),
 )
 @settings(UNHURRIED, max_examples=40)
-def test_any_dealing_and_kernel_gives_the_reference(
+def test_any_division_and_kernel_gives_the_reference(
     width: int, height: int, tasks: int | None, assignment: Any, kernel: Any
 ) -> None:
     params = MandelbrotParams(
@@ -175,7 +175,7 @@ def test_counts_far_above_the_colour_table_still_have_a_colour() -> None:
     assert not rgb[0, 2].any()
 
 
-def test_what_is_looked_at_has_the_real_axis_to_the_right() -> None:
+def test_previews_and_pictures_have_the_real_axis_to_the_right() -> None:
     params = MandelbrotParams(size=60)
     answer = WORKLOAD.reference(params, None)
     black = ~WORKLOAD.picture(params, answer).any(axis=2)
@@ -196,8 +196,8 @@ def test_a_picture_that_is_all_inside_is_black() -> None:
         ("size", "0", "parameter size=0: must be at least 1"),
         ("height", "40000", "parameter height=40000: must be at most 32768"),
         ("max_iterations", "0", "parameter max_iterations=0: must be at least 1"),
-        ("kernel", "cuda", "parameter kernel=cuda: it is one of numpy, python"),
-        ("window", "1,2,3", "parameter window=1,2,3: 4 numbers with commas between them are expected, 3 given"),
+        ("kernel", "cuda", "parameter kernel=cuda: must be one of numpy, python"),
+        ("window", "1,2,3", "parameter window=1,2,3: must be 4 numbers separated by commas, got 3"),
         ("window", "1,-1,0,1", "parameter window=1,-1,0,1: give x_min,x_max,y_min,y_max with x_min < x_max"),
         ("window", "-1e308,1e308,0,1", "parameter window=-1e308,1e308,0,1: its four numbers must be finite"),
     ],

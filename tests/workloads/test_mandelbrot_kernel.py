@@ -78,7 +78,7 @@ def test_whole_pictures_are_equal(window: tuple[float, float, float, float]) -> 
     assert np.array_equal(count_numpy(across, down, 200), count_python(across, down, 200))
 
 
-def test_blocks_and_shelves_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_do_not_depend_on_blocks_and_shelves(monkeypatch: pytest.MonkeyPatch) -> None:
     across, down = plane.columns(97, HOME), plane.rows(89, HOME)
     expected = count_numpy(across, down, 120)
     for block, shelf, window in (7, 100, 3), (64, 1, 16), (8192, 500, 5):

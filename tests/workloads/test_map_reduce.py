@@ -1,4 +1,4 @@
-"""map_reduce: the answer of a sequential loop, byte for byte, however it is dealt out; what is refused; what is told."""
+"""map_reduce: the answer equals a sequential loop's, byte for byte, for any division; refusals; the summary."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def checked(given: MapReduceParams, data: Dataset, answer: Any) -> Check:
 
 @pytest.mark.parametrize("combiner", [True, False])
 @pytest.mark.parametrize("job", ["group_by", "word_count", "sort"])
-def test_any_dealing_gives_the_sequential_answer_byte_for_byte(tmp_path: Path, job: str, combiner: bool) -> None:
+def test_any_division_gives_the_sequential_answer_byte_for_byte(tmp_path: Path, job: str, combiner: bool) -> None:
     first = params(job=job, combiner=combiner)
     data = mapped(WORKLOAD.load(first, None), tmp_path)
     results = set()
@@ -120,7 +120,7 @@ def test_a_mapper_that_runs_twice_changes_nothing(tmp_path: Path) -> None:
     assert twice.store.keys() == before and checked(one, data, again).ok
 
 
-def test_a_combiner_sends_a_row_a_key_and_the_answer_stays(tmp_path: Path) -> None:
+def test_a_combiner_sends_one_row_a_key_and_keeps_the_answer(tmp_path: Path) -> None:
     combined, plain = params(job="word_count"), params(job="word_count", combiner=False)
     data = mapped(WORKLOAD.load(combined, None), tmp_path)
     few, many = (Shuffled(tmp_path).answer(given, data) for given in (combined, plain))
@@ -128,45 +128,45 @@ def test_a_combiner_sends_a_row_a_key_and_the_answer_stays(tmp_path: Path) -> No
     assert encode(few["result"]) == encode(many["result"])
 
 
-def test_one_giant_key_goes_to_one_reducer_and_the_skew_is_told(tmp_path: Path) -> None:
+def test_one_giant_key_goes_to_one_reducer_and_the_summary_has_the_skew(tmp_path: Path) -> None:
     for job in ("group_by", "word_count", "sort"):
         one = params(job=job, keys=1, combiner=False)
         data = mapped(WORKLOAD.load(one, None), tmp_path)
         shuffled = Shuffled(tmp_path / job)
         answer = shuffled.answer(one, data)
         assert checked(one, data, answer).ok
-        told = WORKLOAD.summary(one, answer)
-        assert told["rows_skew"] is None and told["largest_reducer_share"] == 1.0
-        assert told["largest_reducer_rows"] == told["shuffle_rows"] >= 600
+        summary = WORKLOAD.summary(one, answer)
+        assert summary["rows_skew"] is None and summary["largest_reducer_share"] == 1.0
+        assert summary["largest_reducer_rows"] == summary["shuffle_rows"] >= 600
         assert len(shuffled.store.keys()) <= 5  # nothing is written where there are no rows
         points = [block for block in shuffled.blocks if block is not None]
         assert [point["x"] for point in points] == [1.0, 2.0, 3.0, 4.0, 5.0]
         assert points[-1]["y"] == 100.0
-        assert all(isinstance(value, int | float | str | None) for value in told.values())
+        assert all(isinstance(value, int | float | str | None) for value in summary.values())
 
 
 def test_evenly_spread_keys_have_a_skew_near_one(tmp_path: Path) -> None:
     one = params(job="sort", keys=None, rows=5000)
     data = mapped(WORKLOAD.load(one, None), tmp_path)
-    told = WORKLOAD.summary(one, Shuffled(tmp_path).answer(one, data))
-    assert 1.0 <= told["rows_skew"] < 1.5 and told["duplicate_keys"] == 0
+    summary = WORKLOAD.summary(one, Shuffled(tmp_path).answer(one, data))
+    assert 1.0 <= summary["rows_skew"] < 1.5 and summary["duplicate_keys"] == 0
 
 
 def test_an_object_that_is_lost_or_changed_stops_the_reducer(tmp_path: Path) -> None:
     store = Shuffled(tmp_path).store
-    told = shuffle.written(store, [(1, {"words": ["a"]}), (0, None)])
+    stored = shuffle.written(store, [(1, {"words": ["a"]}), (0, None)])
     (key,) = store.keys()
-    assert shuffle.read(store, told["digests"][:1]) == [{"words": ["a"]}]
+    assert shuffle.read(store, stored["digests"][:1]) == [{"words": ["a"]}]
     (file,) = (path for path in (tmp_path / "objects").iterdir())
     file.write_bytes(zlib.compress(encode({"words": ["b"]})))
     with pytest.raises(BackendError, match=f"{key}.* is not what was stored"):
-        shuffle.read(store, told["digests"][:1])
+        shuffle.read(store, stored["digests"][:1])
     file.unlink()
     with pytest.raises(BackendError, match="cannot be read"):
-        shuffle.read(store, told["digests"][:1])
+        shuffle.read(store, stored["digests"][:1])
 
 
-def test_an_object_that_was_never_packed_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_object_that_is_not_compressed_is_refused_in_one_line(tmp_path: Path) -> None:
     store = Shuffled(tmp_path).store
     import hashlib
 
@@ -230,7 +230,7 @@ def test_a_table_of_any_columns_is_grouped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_delimiters_line_ends_and_the_first_column_make_no_difference(tmp_path: Path, delimiter: str) -> None:
+def test_delimiters_line_ends_and_the_first_column_do_not_change_the_answer(tmp_path: Path, delimiter: str) -> None:
     rows = [("city", "price"), ("Rome", "1"), ("Oslo", "2"), ("Rome", "3")]
     found = result(tmp_path, "\r\n".join(delimiter.join(row) for row in rows) + "\r\n\r\n")
     assert found["keys"] == ["Oslo", "Rome"] and found["sum"].tolist() == [2.0, 4.0]
@@ -252,7 +252,7 @@ def test_quoted_cells_may_hold_anything(tmp_path: Path) -> None:
     assert found["sum"].tolist() == [135.0, 145.0, 155.0]
 
 
-def test_blank_cells_and_nan_are_told_apart(tmp_path: Path) -> None:
+def test_blank_cells_are_counted_apart_from_numbers(tmp_path: Path) -> None:
     asked, data = table(tmp_path, "city,price\nRome,\nRome,NaN\nOslo,?\nOslo,4\nRome,n/a\n,2\n")
     assert any("4 blank cells of price" in note for note in data.notes)
     found = Shuffled(tmp_path).answer(asked, data)["result"]
@@ -262,7 +262,7 @@ def test_blank_cells_and_nan_are_told_apart(tmp_path: Path) -> None:
     assert checked(asked, data, {"result": found}).ok
 
 
-def test_a_few_cells_that_are_no_numbers_are_told(tmp_path: Path) -> None:
+def test_a_few_cells_that_are_no_numbers_are_noted(tmp_path: Path) -> None:
     rows = "".join(f"Rome,{number}\n" for number in range(99))
     _, data = table(tmp_path, "city,price\n" + rows + "Rome,1_000\n")
     assert any("1 cells of price are no numbers" in note and "'1_000'" in note for note in data.notes)
@@ -276,17 +276,17 @@ def test_more_mappers_than_rows_are_as_many_as_rows(tmp_path: Path) -> None:
     assert "2 mappers instead of 50" in data.notes[-1]
 
 
-def test_an_empty_split_is_no_trouble(tmp_path: Path) -> None:
+def test_an_empty_split_gives_no_rows(tmp_path: Path) -> None:
     for job, own in (("group_by", {}), ("word_count", {}), ("sort", {"splitters": np.array([b"k", b"t"])})):
         data = mapped(WORKLOAD.load(params(job=job), None), tmp_path)
         layout = {"layout": data.meta["layout"]} if job == "group_by" else {}
         shuffled = Shuffled(tmp_path)
-        told = shuffled.run(
+        stored = shuffled.run(
             "map_reduce.map",
             {"job": job, "first": 0, "end": 0, "reducers": 3, "combiner": True, "store": RUN_STORE, **layout, **own},
             data,
         )
-        assert told["rows"].tolist() == [0, 0, 0] and shuffled.store.keys() == []
+        assert stored["rows"].tolist() == [0, 0, 0] and shuffled.store.keys() == []
         empty = np.empty((0, 32), dtype=np.uint8)
         assert shuffled.run("map_reduce.reduce", {"job": job, "digests": empty, "store": RUN_STORE}, data) is not None
 
@@ -298,7 +298,7 @@ def refused(tmp_path: Path, text: str | bytes, **values: Any) -> str:
     return str(caught.value)
 
 
-def test_what_cannot_be_grouped_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_tables_that_cannot_be_grouped_are_refused_in_one_line(tmp_path: Path) -> None:
     good = "city,price\nRome,1\n"
     assert "did you mean 'price'" in refused(tmp_path, good, column="prise")
     assert "-p by=" in refused(tmp_path, good, by=None)
@@ -329,8 +329,8 @@ def test_words_are_of_any_alphabet_and_case_makes_no_difference(tmp_path: Path) 
 
 def test_a_text_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> None:
     latin = ("good\n" * 200 + "caf\u00e9\n").encode("latin-1")
-    told = refused(tmp_path, latin, job="word_count", by=None, column=None)
-    assert told.endswith("is not UTF-8 (line 201 has the byte 0xe9): save it as UTF-8")
+    message = refused(tmp_path, latin, job="word_count", by=None, column=None)
+    assert message.endswith("is not UTF-8 (line 201 has the byte 0xe9): save it as UTF-8")
     assert "is not a text file" in refused(tmp_path, bytes(range(1, 32)) * 50, job="word_count", by=None, column=None)
 
 

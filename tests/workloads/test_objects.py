@@ -40,7 +40,7 @@ def test_keys_are_listed_by_their_beginning_in_order(store: FolderStore) -> None
     assert store.keys("b/") == ["b/1", "b/2"] and store.keys() == ["a/1", "b/1", "b/2"]
 
 
-def test_what_is_missing_or_changed_is_told(store: FolderStore) -> None:
+def test_a_missing_or_changed_object_is_an_error(store: FolderStore) -> None:
     with pytest.raises(StoreError, match="object k cannot be read"):
         store.get("k")
     store.put("k", b"one")
@@ -50,7 +50,7 @@ def test_what_is_missing_or_changed_is_told(store: FolderStore) -> None:
         store.put("", b"")
 
 
-def test_once_all_is_deleted_a_straggler_can_store_nothing_more(store: FolderStore, tmp_path: Path) -> None:
+def test_after_deletion_nothing_more_can_be_stored(store: FolderStore, tmp_path: Path) -> None:
     store.put("k", b"one")
     store.delete_all()
     store.delete_all()
@@ -59,7 +59,7 @@ def test_once_all_is_deleted_a_straggler_can_store_nothing_more(store: FolderSto
     assert store.keys() == [] and list(tmp_path.iterdir()) == []
 
 
-def test_a_place_travels_and_opens_the_store_of_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoded_place_opens_the_store_of_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(open_store(decode(encode(Place(folder=str(tmp_path))))), FolderStore)
     there = Place(prefix=Object("b", "run/0.r1", endpoint="http://127.0.0.1:9"))
     assert isinstance(open_store(msgspec.to_builtins(there)), S3Store)

@@ -1,4 +1,4 @@
-"""A user's own workload: what is told of it, what travels, and what its code may do without harm to anything else."""
+"""A user's own workload: its description, the files that are sent, and that its faults harm nothing else."""
 
 from __future__ import annotations
 
@@ -21,11 +21,8 @@ from lbench.errors import EncodingError, InputError, UnknownNameError, WorkloadE
 from lbench.workloads import functions, parameters, registry
 from lbench.workloads.encoding import encode
 from lbench.workloads.model import Description, Limits, OwnCode, Params, Task
-from lbench.workloads.own import importer as entering
-from lbench.workloads.own import locate as naming
-from lbench.workloads.own import snapshot as gathering
-from lbench.workloads.own import tracebacks as traces
-from lbench.workloads.own import workload as wrapping
+from lbench.workloads.own import importer, locate, snapshot, tracebacks
+from lbench.workloads.own import workload as own_workload
 from lbench.workloads.own.run_here import run_here
 
 Write = Callable[..., Path]
@@ -43,7 +40,7 @@ def job(n: int = 2):
 def _alone() -> Iterator[None]:
     """What a test enters, the next one does not find."""
     yield
-    entering.leave()
+    importer.leave()
 
 
 @pytest.fixture
@@ -59,7 +56,7 @@ def write(tmp_path: Path) -> Write:
     return make
 
 
-# -- what is told of it
+# -- its description
 
 
 def test_its_parameters_have_types_ranges_defaults_and_meanings(write: Write) -> None:
@@ -84,81 +81,81 @@ def job(
 ''',
     )
     description = registry.describe(f"{path}:job")
-    told = {field.name: field for field in parameters.fields(description.params)}
-    assert list(told) == ["n", "kind", "sizes", "rate", "fast", "name"]
-    assert (told["n"].type, told["n"].minimum, told["n"].maximum, told["n"].meaning) == ("int", 1, 50, "how many")
-    assert told["kind"].choices == ("a", "b") and told["sizes"].type == "numbers" and told["rate"].optional
-    assert told["fast"].type == "yes or no" and told["fast"].default is True
+    found = {field.name: field for field in parameters.fields(description.params)}
+    assert list(found) == ["n", "kind", "sizes", "rate", "fast", "name"]
+    assert (found["n"].type, found["n"].minimum, found["n"].maximum, found["n"].meaning) == ("int", 1, 50, "how many")
+    assert found["kind"].choices == ("a", "b") and found["sizes"].type == "numbers" and found["rate"].optional
+    assert found["fast"].type == "yes or no" and found["fast"].default is True
     assert (description.name, description.summary) == ("mine.py:job", "About pi")
     params = parameters.parse(description.params, {"n": "3", "name": "x", "sizes": "4,5"}, seed=7)
     assert (params.n, params.sizes, params.seed) == (3, (4, 5), 7)  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="parameter n=51: must be at most 50"):
         parameters.parse(description.params, {"n": "51", "name": "x"})
-    with pytest.raises(InputError, match="parameter name: give a value"):
+    with pytest.raises(InputError, match="parameter name is required"):
         parameters.parse(description.params, {})
 
 
 IMPORTED = [
     ("import nowhere_at_all", "No module named 'nowhere_at_all' (bad.py, line 1 in <module>): if nowhere_at_all is a"),
-    ("import helpers", "it does not travel yet: state it, include = ['helpers.py']"),
+    ("import helpers", "it is not sent with it yet: name it, include = ['helpers.py']"),
     ("raise RuntimeError('early')", "cannot be imported: RuntimeError: early (bad.py, line 1 in <module>)"),
     ("import sys; sys.exit(3)", "it ends the program: SystemExit: 3"),
     ("import os; os._exit(3)", "it ended its process (exit code 3)"),
     ("", "has no job 'job': write a generator function"),
     ("def jobb(): yield []", "has no job 'job': there are: jobb"),
-    ("job = 3", "job is no generator function"),
-    ("def job(): return 1", "job is no generator function: a job yields lists of tasks"),
+    ("job = 3", "job must be a generator function"),
+    ("def job(): return 1", "job must be a generator function: a job yields lists of tasks"),
     ("def job(x): yield []", "job's parameter x: give it an annotation, as in x: int = 10"),
-    ("def job(x: dict = {}): yield []", "job's parameter x: its annotation is nothing that can be typed"),
+    ("def job(x: dict = {}): yield []", "job's parameter x: its annotation must be int, float"),
     ("def job(*x): yield []", "job's parameter x: give each parameter a name of its own"),
     (
         "from __future__ import annotations\ndef job(x: Nowhere = 1): yield []",
         "job cannot be understood: NameError: name 'Nowhere'",
     ),
-    ("def job(x: int = 'one'): yield []", "the default of x is none that it may have"),
+    ("def job(x: int = 'one'): yield []", "the default of parameter x is invalid"),
     ("trial = 3\ndef job(): yield []", "trial must be a dict"),
 ]
 
 
-@pytest.mark.parametrize(("text", "told"), IMPORTED, ids=[text[:30] for text, _ in IMPORTED])
-def test_a_module_that_cannot_be_used_is_told_in_one_line(write: Write, text: str, told: str) -> None:
+@pytest.mark.parametrize(("text", "message"), IMPORTED, ids=[text[:30] for text, _ in IMPORTED])
+def test_an_unusable_module_is_refused_in_one_line(write: Write, text: str, message: str) -> None:
     path = write("bad.py", text)
     write("helpers.py", "")
     with pytest.raises(InputError) as caught:
         registry.describe(f"{path}:job")
-    assert told in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
     assert "bad.py" in str(caught.value)
 
 
 PARSED = [
-    ("bad.py", "def job(:", "bad.py, line 1: it is no valid Python"),
-    ("bad.py", "\0", "it is no valid Python"),
+    ("bad.py", "def job(:", "bad.py, line 1: invalid Python"),
+    ("bad.py", "\0", "invalid Python"),
     ("bad.py", "include = [1]", "line 1: include must be a plain list of texts"),
     ("bad.py", "x = 1\nrequirements: list[str] = [x]", "line 2: requirements must be a plain list"),
     ("bad.py", "include = ['nope.py']", "include 'nope.py': there is no such file or folder"),
     ("bad.py", "include = ['../x']", "include '../x': name files and folders beside or below it"),
-    ("random.py", "", "Python has a module 'random' of its own"),
-    ("numpy.py", "", "lbench needs another module of the name 'numpy'"),
-    ("my-job.py", "", "call it 'my_job', say"),
+    ("random.py", "", "Python would import its own module 'random' instead"),
+    ("numpy.py", "", "lbench itself imports a module named 'numpy'"),
+    ("my-job.py", "", "rename it, for example 'my_job'"),
 ]
 
 
-@pytest.mark.parametrize(("name", "text", "told"), PARSED, ids=[f"{name} {text[:20]!r}" for name, text, _ in PARSED])
-def test_some_of_it_is_found_without_running_anything(write: Write, name: str, text: str, told: str) -> None:
+@pytest.mark.parametrize(("name", "text", "message"), PARSED, ids=[f"{name} {text[:20]!r}" for name, text, _ in PARSED])
+def test_some_faults_are_found_without_running_the_module(write: Write, name: str, text: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        gathering.gather(naming.locate(f"{write(name, text)}:job"))
-    assert told in str(caught.value)
+        snapshot.gather(locate.locate(f"{write(name, text)}:job"))
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["./nowhere.py:job", "./nowhere.py", "some/folder", "mine:job", ".py", "a\0.py:job"])
-def test_a_name_that_is_no_workload_says_how_one_is_written(name: str) -> None:
+def test_an_invalid_workload_name_shows_the_right_form(name: str) -> None:
     with pytest.raises(InputError, match=r"\./mine\.py:job"):
         registry.describe(name)
     with pytest.raises(UnknownNameError, match="did you mean 'kmeans'"):
         registry.describe("kmean")
 
 
-def test_what_the_module_prints_and_starts_harms_nobody(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+def test_prints_and_threads_of_a_module_do_no_harm(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
     text = "import threading, time\nprint('x' * 100_000)\nthreading.Thread(target=time.sleep, args=(600,)).start()\n"
     assert registry.describe(str(write("mine.py", text + PLAIN))).summary == "Numbers"
     assert capfd.readouterr() == ("", "")
@@ -170,14 +167,14 @@ def test_an_entry_point_is_a_workload(write: Write, monkeypatch: pytest.MonkeyPa
     write("pkg/sims.py")
     monkeypatch.syspath_prepend(str(write("x", "").parent))
     found = [
-        importlib.metadata.EntryPoint("mysim", "pkg.sims:job", naming.GROUP),
-        importlib.metadata.EntryPoint("gone", "pkg.nowhere:job", naming.GROUP),
+        importlib.metadata.EntryPoint("mysim", "pkg.sims:job", locate.GROUP),
+        importlib.metadata.EntryPoint("gone", "pkg.nowhere:job", locate.GROUP),
     ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found)
     description = registry.describe("mysim")
     assert description.name == "mysim" and description.implementation == "pkg.sims:job"
-    told = registry.installed()
-    assert told["mysim"] == description and "install its package again" in str(told["gone"])
+    found = registry.installed()
+    assert found["mysim"] == description and "install its package again" in str(found["gone"])
     assert "pkg" not in sys.modules
 
 
@@ -185,10 +182,10 @@ def test_an_entry_point_is_a_workload(write: Write, monkeypatch: pytest.MonkeyPa
 
 
 def names(path: Path) -> set[str]:
-    return set(gathering.gather(naming.locate(f"{path}:job")).files) - {entering.MARKER}
+    return set(snapshot.gather(locate.locate(f"{path}:job")).files) - {importer.MARKER}
 
 
-def test_a_module_travels_alone_or_with_its_package_or_with_what_it_includes(write: Write) -> None:
+def test_a_module_is_sent_alone_or_with_its_package_or_its_includes(write: Write) -> None:
     alone = write("mine.py")
     write("helpers.py", "")
     assert names(alone) == {"mine.py"}
@@ -205,7 +202,7 @@ def test_a_module_travels_alone_or_with_its_package_or_with_what_it_includes(wri
     write("pkg/data.txt", "1")
     inner = write("pkg/sub/deep.py")
     assert names(inner) == {"pkg/__init__.py", "pkg/data.txt", "pkg/sub/__init__.py", "pkg/sub/deep.py"}
-    assert naming.locate(f"{inner}:job").module == "pkg.sub.deep"
+    assert locate.locate(f"{inner}:job").module == "pkg.sub.deep"
     assert names(write("pkg/sub/deep.py", f"include = []\n{PLAIN}")) == {
         "pkg/__init__.py",
         "pkg/sub/__init__.py",
@@ -213,15 +210,15 @@ def test_a_module_travels_alone_or_with_its_package_or_with_what_it_includes(wri
     }
 
 
-def test_too_much_to_travel_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "_BYTES_LIMIT", 2000)
+def test_too_many_or_too_large_files_are_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "_BYTES_LIMIT", 2000)
     write("pkg/__init__.py", "")
     write("pkg/big.csv", "1" * 1990)
-    with pytest.raises(InputError, match=r"too large to travel.*include"):
+    with pytest.raises(InputError, match=r"must have at most.*include"):
         names(write("pkg/mine.py"))
 
 
-def test_an_edit_makes_another_snapshot_and_leaves_the_first_as_it_was(write: Write) -> None:
+def test_an_edit_makes_another_snapshot_and_keeps_the_first(write: Write) -> None:
     path = write("mine.py")
     before = registry.describe(f"{path}:job")
     write("mine.py", PLAIN.replace("return i", "return -i"))
@@ -244,25 +241,25 @@ def test_a_damaged_snapshot_is_made_again(write: Write) -> None:
     assert copy.read_text() == PLAIN
 
 
-def test_a_cache_that_cannot_be_written_is_said(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_is_refused_in_one_line(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(write("a_file", "")))
     with pytest.raises(InputError, match="set XDG_CACHE_HOME"):
         registry.describe(f"{write('mine.py')}:job")
 
 
-def test_only_functions_of_modules_that_travelled_can_be_called(write: Write) -> None:
+def test_only_functions_of_the_snapshots_modules_can_be_called(write: Write) -> None:
     text = "from os import system\nimport os\nclass C:\n    @staticmethod\n    def s(i): return i\n"
     functions.preload(registry.describe(f"{write('mine.py', text + PLAIN)}:job").pinned)
     assert functions.call("mine:f", {"i": 3}) == functions.call("mine:C.s", {"i": 3}) == 3
     for name in ("os:system", "mine:system", "mine:os.system", "mine:C", "mine:nothing", "subprocess:run", "mine:"):
         with pytest.raises(InputError):
             functions.find(name)
-    entering.leave()
-    with pytest.raises(InputError, match="does not travel"):
+    importer.leave()
+    with pytest.raises(InputError, match="is not sent with the workload"):
         functions.find("mine:f")
 
 
-def test_a_module_of_theirs_stands_before_an_installed_one_of_its_name(
+def test_a_users_module_comes_before_an_installed_one_of_its_name(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(write("other/mine.py", "raise RuntimeError('the wrong one')").parent))
@@ -285,7 +282,7 @@ def test_a_task_takes_a_plain_function_by_its_name() -> None:
 @pytest.mark.parametrize(
     "what", [lambda: 1, functools.partial(_plain, 1), math.sqrt, "".join, Path, 3, Task("a").__repr__, os.system]
 )
-def test_what_others_cannot_find_is_refused(what: Any) -> None:
+def test_functions_that_other_processes_cannot_find_are_refused(what: Any) -> None:
     with pytest.raises(EncodingError):
         Task(what)
 
@@ -328,14 +325,14 @@ class Own:
     """A workload out of functions, without a file."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(wrapping, "limits_of", lambda description, params: Limits(tasks=self.most))
-        monkeypatch.setattr(wrapping, "find_own", lambda name: (None, False))
+        monkeypatch.setattr(own_workload, "limits_of", lambda description, params: Limits(tasks=self.most))
+        monkeypatch.setattr(own_workload, "find_own", lambda name: (None, False))
         self.most: int | None = None
 
-    def __call__(self, **parts: Any) -> wrapping.OwnWorkload:
+    def __call__(self, **parts: Any) -> own_workload.OwnWorkload:
         code = OwnCode(folder="/", file="mine.py", module="mine", function="job", digest="0")
         description = Description(name="mine.py:job", summary="", params=Params, implementation="mine:job", code=code)
-        return wrapping.OwnWorkload(description, types.SimpleNamespace(**parts))
+        return own_workload.OwnWorkload(description, types.SimpleNamespace(**parts))
 
 
 @pytest.fixture
@@ -343,7 +340,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Own:
     return Own(monkeypatch)
 
 
-def drive(workload: wrapping.OwnWorkload, params: Params | None = None) -> Any:
+def drive(workload: own_workload.OwnWorkload, params: Params | None = None) -> Any:
     steps = workload.job(params or Params(), None)
     results = None
     while True:
@@ -389,14 +386,14 @@ JOBS: list[tuple[Callable[[], Any], str]] = [
     (lambda: _raising(ZeroDivisionError("by zero")), r"job\(\) failed: ZeroDivisionError: by zero"),
     (lambda: _raising(SystemExit(3)), "SystemExit: 3"),
     (lambda: _raising(KeyboardInterrupt()), "KeyboardInterrupt"),
-    (_late, "has yielded 2 tasks, and limits\\(\\) says at most 1"),
+    (_late, "has yielded 2 tasks; limits\\(\\) allows at most 1"),
 ]
 
 
-@pytest.mark.parametrize(("job", "told"), JOBS, ids=[told[:25] for _, told in JOBS])
-def test_a_job_that_misbehaves_fails_its_run_in_one_line(own: Own, job: Any, told: str) -> None:
+@pytest.mark.parametrize(("job", "message"), JOBS, ids=[message[:25] for _, message in JOBS])
+def test_a_job_that_misbehaves_fails_its_run_in_one_line(own: Own, job: Any, message: str) -> None:
     own.most = 1
-    with pytest.raises(WorkloadError, match=told):
+    with pytest.raises(WorkloadError, match=message):
         drive(own(job=job))
 
 
@@ -407,10 +404,10 @@ def test_a_job_gets_the_runs_tasks_and_seed_where_it_has_such_parameters(own: Ow
     assert drive(own(job=job)) == [4, 1]
     assert drive(own(job=job), Params(tasks=2, seed=3)) == [2, 3]
     assert own(job=job).notes(Params(tasks=2)) == []
-    assert own(job=_late).notes(Params(tasks=2)) == ["--tasks 2 is not heeded: job() has no parameter tasks"]
+    assert own(job=_late).notes(Params(tasks=2)) == ["--tasks 2 is ignored: job() has no parameter named tasks"]
 
 
-def test_its_checks_are_its_own_or_equality(own: Own) -> None:
+def test_answers_are_checked_by_its_own_check_or_by_equality(own: Own) -> None:
     params = Params()
     assert own(job=_late).check(params, [1, {"a": np.arange(3)}], [1, {"a": np.arange(3)}]).ok
     assert own(job=_late).check(params, math.nan, math.nan).ok
@@ -418,12 +415,12 @@ def test_its_checks_are_its_own_or_equality(own: Own) -> None:
     assert not own(job=_late).check(params, np.zeros(2), np.zeros(3)).ok
     assert own(job=_late, check=lambda answer: np.bool_(answer > 2)).check(params, 3, None).ok
     assert not own(job=_late, check=lambda answer, reference, seed: answer == reference + seed).check(params, 3, 3).ok
-    with pytest.raises(WorkloadError, match="check must return True or False, and not a str"):
+    with pytest.raises(WorkloadError, match="check must return True or False, got a str"):
         own(job=_late, check=lambda answer: "yes").check(params, 3, None)
     assert own(job=_late).checks is False and own(job=_late, reference=lambda: 1).checks is True
 
 
-def test_its_other_companions_are_taken_at_their_word_only_when_it_fits(own: Own) -> None:
+def test_results_of_its_other_companions_are_checked(own: Own) -> None:
     params = Params()
     assert own(job=_late).summary(params, 3) == {}
     assert own(job=_late, summary=lambda answer: {"x": np.float64(answer)}).summary(params, 3) == {"x": 3.0}
@@ -440,7 +437,7 @@ def test_its_other_companions_are_taken_at_their_word_only_when_it_fits(own: Own
         own(job=_late).load(params, Path("x"))
 
 
-def test_a_preview_that_fails_is_not_asked_again(own: Own) -> None:
+def test_a_failing_preview_is_called_once(own: Own) -> None:
     asked = []
 
     def preview(task: Task, result: Any) -> Any:
@@ -452,7 +449,7 @@ def test_a_preview_that_fails_is_not_asked_again(own: Own) -> None:
     assert [previewer.add(Task("mine:f"), 1), previewer.add(Task("mine:f"), 2), asked] == [None, None, [1]]
 
 
-def test_limits_are_asked_of_another_process(write: Write) -> None:
+def test_limits_are_computed_in_another_process(write: Write) -> None:
     text = f"{PLAIN}\ndef limits(n):\n    print(1)\n    return n if n < 9 else 1 / 0\n"
     description = registry.describe(f"{write('mine.py', text)}:job")
     assert registry.limits(description, parameters.parse(description.params, {"n": 3})).tasks == 3
@@ -472,46 +469,46 @@ def test_a_task_gets_the_data_set_only_where_the_workload_loads_one(write: Write
 # -- what it raises
 
 
-def test_a_traceback_names_their_files_and_not_our_folders() -> None:
+def test_a_traceback_names_the_users_files_without_our_folders() -> None:
     digest = "0123456789abcdef" * 2
     text = (
         f'  File "/home/u/.cache/lbench/own/{digest}/mine.py", line 3, in f\n'
         f'  File "/tmp/code/{digest * 2}/pkg/deep.py", line 4, in g\n  File "/var/task/mine.py", line 5, in h\n'
     )
-    assert traces.trimmed(text) == (
+    assert tracebacks.trimmed(text) == (
         '  File "mine.py", line 3, in f\n  File "pkg/deep.py", line 4, in g\n  File "mine.py", line 5, in h\n'
     )
-    assert traces.place_in(traces.trimmed(text)) == "mine.py, line 5 in h"
-    assert traces.place_in('  File "/usr/lib/python3/json.py", line 1, in loads') is None
-    assert traces.place_in(None) is None
+    assert tracebacks.place_in(tracebacks.trimmed(text)) == "mine.py, line 5 in h"
+    assert tracebacks.place_in('  File "/usr/lib/python3/json.py", line 1, in loads') is None
+    assert tracebacks.place_in(None) is None
 
 
-def test_a_call_is_told_within_bounds() -> None:
-    told = traces.call_text("mine:fit", {"x": np.zeros((3, 4)), "b": bytes(5000), "s": "y" * 5000, "n": 3})
-    assert told.startswith("fit(x=<float64 array 3x4>, b=<5,000 bytes>, s='yyy") and told.endswith("n=3)")
-    assert len(traces.call_text("mine:fit", {f"a{i}": "z" * 30 for i in range(50)})) < 200
+def test_a_calls_text_is_bounded() -> None:
+    text = tracebacks.call_text("mine:fit", {"x": np.zeros((3, 4)), "b": bytes(5000), "s": "y" * 5000, "n": 3})
+    assert text.startswith("fit(x=<float64 array 3x4>, b=<5,000 bytes>, s='yyy") and text.endswith("n=3)")
+    assert len(tracebacks.call_text("mine:fit", {f"a{i}": "z" * 30 for i in range(50)})) < 200
 
     class Rude:
         def __repr__(self) -> str:
             raise ValueError
 
-    assert "Rude" in traces.call_text("mine:fit", {"x": Rude()})
+    assert "Rude" in tracebacks.call_text("mine:fit", {"x": Rude()})
 
 
-def test_an_error_whose_text_cannot_be_had_is_told_all_the_same() -> None:
+def test_an_error_whose_str_raises_is_reported() -> None:
     class Rude(Exception):
         def __str__(self) -> str:
             raise ValueError
 
-    assert traces.one_line(Rude()) == "Rude: (its message cannot be read)"
+    assert tracebacks.one_line(Rude()) == "Rude: (its message cannot be read)"
 
 
-def test_marker_and_pinned_names_are_what_the_handler_finds(write: Write) -> None:
+def test_the_handler_finds_marker_and_pinned_names(write: Write) -> None:
     code = registry.describe(f"{write('mine.py')}:job").code
     assert code is not None
-    marker = msgspec.json.decode((Path(code.folder) / entering.MARKER).read_bytes(), type=entering.Marker)
-    assert marker == entering.Marker(modules=["mine"])
-    assert gathering.pinned_name(code.digest, code.file, code.function) == code.pinned
+    marker = msgspec.json.decode((Path(code.folder) / importer.MARKER).read_bytes(), type=importer.Marker)
+    assert marker == importer.Marker(modules=["mine"])
+    assert snapshot.pinned_name(code.digest, code.file, code.function) == code.pinned
     with pytest.raises(InputError, match="run it again from its file"):
-        entering.pinned_parts("/nowhere/mine.py:job")
+        importer.pinned_parts("/nowhere/mine.py:job")
     assert encode(["mine:f", {}])

@@ -55,20 +55,20 @@ def refused(struct: type[Params] = Sample, **texts: Any) -> str:
 
 
 def test_the_fields_are_described_for_people() -> None:
-    told = {field.name: field for field in fields(Sample)}
-    assert list(told) == [*("count", "share", "depth", "even", "box", "sizes", "mode", "level", "loud", "title")]
-    count, depth = told["count"], told["depth"]
+    found = {field.name: field for field in fields(Sample)}
+    assert list(found) == [*("count", "share", "depth", "even", "box", "sizes", "mode", "level", "loud", "title")]
+    count, depth = found["count"], found["depth"]
     assert (count.type, count.default, count.meaning) == ("int", 10, "how many")
     assert (count.minimum, count.maximum, count.optional) == (1, 1000, False)
     assert (depth.type, depth.minimum, depth.default, depth.optional) == ("int", 2, None, True)
-    assert (told["mode"].type, told["mode"].meaning) == ("choice", "how")
-    assert sorted(told["mode"].choices) == ["exact", "fast"]
-    assert (told["box"].type, told["box"].default) == ("numbers", (0.0, 1.0))
-    assert (told["sizes"].type, told["sizes"].default) == ("numbers", [1])
-    assert (told["loud"].type, told["title"].type) == ("yes or no", "text")
+    assert (found["mode"].type, found["mode"].meaning) == ("choice", "how")
+    assert sorted(found["mode"].choices) == ["exact", "fast"]
+    assert (found["box"].type, found["box"].default) == ("numbers", (0.0, 1.0))
+    assert (found["sizes"].type, found["sizes"].default) == ("numbers", [1])
+    assert (found["loud"].type, found["title"].type) == ("yes or no", "text")
 
 
-def test_the_runs_own_parameters_are_no_fields() -> None:
+def test_the_runs_own_parameters_are_left_out_of_the_fields() -> None:
     assert not {"tasks", "seed"} & {field.name for field in fields(Sample)}
     with pytest.raises(UnknownNameError, match="unknown parameter 'tasks'"):
         parse(Sample, {"tasks": "3"})
@@ -118,24 +118,24 @@ def test_yes_and_no_have_many_spellings(text: str, value: bool) -> None:
     [
         ("count", "0", "must be at least 1"),
         ("count", "1001", "must be at most 1000"),
-        ("count", "ten", "a whole number is expected"),
-        ("count", "1.5", "a whole number is expected"),
-        ("count", "", "a whole number is expected"),
+        ("count", "ten", "must be a whole number"),
+        ("count", "1.5", "must be a whole number"),
+        ("count", "", "must be a whole number"),
         ("share", "0", "must be more than 0"),
         ("share", "1", "must be less than 1"),
-        ("share", "half", "a number is expected"),
-        ("share", "nan", "a number is expected"),
-        ("share", "inf", "a number is expected"),
+        ("share", "half", "must be a number"),
+        ("share", "nan", "must be a number"),
+        ("share", "inf", "must be a number"),
         ("depth", "1", "must be at least 2"),
-        ("depth", "deep", "a whole number is expected"),
+        ("depth", "deep", "must be a whole number"),
         ("even", "3", "must be a multiple of 2"),
-        ("box", "1", "2 numbers with commas between them are expected, 1 given"),
-        ("box", "1,x", "numbers with commas between them are expected"),
+        ("box", "1", "must be 2 numbers separated by commas, got 1"),
+        ("box", "1,x", "must be numbers separated by commas"),
         ("box", "2,1", "give the smaller number first"),
-        ("sizes", "1,2,3,4", "at most 3 numbers with commas between them are expected"),
-        ("sizes", "1.5", "numbers with commas between them are expected"),
-        ("level", "3", "it is one of 1, 2"),
-        ("loud", "perhaps", "say yes or no"),
+        ("sizes", "1,2,3,4", "must be at most 3 numbers separated by commas"),
+        ("sizes", "1.5", "must be numbers separated by commas"),
+        ("level", "3", "must be one of 1, 2"),
+        ("loud", "perhaps", "must be yes or no"),
         ("title", "x", "must have at least 2 characters"),
     ],
 )
@@ -143,14 +143,14 @@ def test_a_bad_text_gets_one_plain_line_that_repeats_it(name: str, text: str, wo
     assert refused(**{name: text}) == f"parameter {name}={text}: {words}"
 
 
-def test_a_bad_choice_is_told_all_choices() -> None:
+def test_a_bad_choice_lists_all_choices() -> None:
     message = refused(mode="slow")
-    assert message.startswith("parameter mode=slow: it is one of ")
+    assert message.startswith("parameter mode=slow: must be one of ")
     assert "fast" in message
     assert "exact" in message
 
 
-def test_a_rule_over_several_fields_is_told_in_its_own_words() -> None:
+def test_a_rule_over_several_fields_keeps_its_own_message() -> None:
     assert refused(count="13", loud="yes") == "parameters: count and loud do not go together"
 
 
@@ -158,11 +158,11 @@ def test_an_unknown_name_gets_the_nearest_one() -> None:
     assert refused(cuont="3") == "unknown parameter 'cuont': did you mean 'count'?"
 
 
-def test_a_missing_parameter_is_asked_for() -> None:
-    assert refused(Needy) == "parameter path: give a value, it has no default"
+def test_a_missing_parameter_is_named() -> None:
+    assert refused(Needy) == "parameter path is required: it has no default"
 
 
-def test_the_message_says_what_kind_of_setting_it_was() -> None:
+def test_the_message_names_the_kind_of_setting() -> None:
     with pytest.raises(InputError, match=r"^backend setting count=0: must be at least 1$"):
         parse(Sample, {"count": "0"}, what="backend setting")
 
@@ -196,7 +196,7 @@ def test_any_texts_give_params_or_one_line(texts: dict[str, str]) -> None:
         },
     )
 )
-def test_values_that_are_no_texts_are_checked_too(values: dict[str, Any]) -> None:
+def test_values_of_other_types_than_text_are_checked(values: dict[str, Any]) -> None:
     try:
         params = parse(Sample, values)
     except InputError as error:

@@ -148,7 +148,7 @@ def test_between_versions_or_architectures_predictions_are_compared(data: Datase
     assert not WORKLOAD.check(params(), elsewhere | {"predictions": votes}, right).ok
 
 
-def test_environments_of_two_kinds_are_both_told(data: Dataset) -> None:
+def test_environments_of_two_kinds_are_both_named(data: Dataset) -> None:
     given = params(tasks=2)
     job = WORKLOAD.job(given, data)
     results = [functions.call(task.function, task.arguments, data) for task in next(job)]
@@ -159,14 +159,14 @@ def test_environments_of_two_kinds_are_both_told(data: Dataset) -> None:
     assert check.ok and "scikit-learn 1.0 on aarch64 and scikit-learn" in check.how
 
 
-def test_the_summary_tells_accuracy_base_rate_and_size(data: Dataset) -> None:
+def test_the_summary_has_accuracy_base_rate_and_size(data: Dataset) -> None:
     answer = run(params(), data)
-    told = WORKLOAD.summary(params(), answer)
-    assert told["out_of_bag_accuracy"] == answer["accuracy"]
-    assert told["base_rate"] == pytest.approx(0.8)
-    assert (told["rows"], told["columns"], told["trees"]) == (ROWS, 25, 7)
-    assert told["nodes"] == len(answer["trees"]["threshold"])
-    assert msgspec.json.encode(told)
+    summary = WORKLOAD.summary(params(), answer)
+    assert summary["out_of_bag_accuracy"] == answer["accuracy"]
+    assert summary["base_rate"] == pytest.approx(0.8)
+    assert (summary["rows"], summary["columns"], summary["trees"]) == (ROWS, 25, 7)
+    assert summary["nodes"] == len(answer["trees"]["threshold"])
+    assert msgspec.json.encode(summary)
 
 
 def test_more_tasks_than_trees_are_capped_with_a_note() -> None:
@@ -217,7 +217,7 @@ def test_a_file_that_cannot_be_used_is_refused_on_loading(tmp_path: Path) -> Non
         WORKLOAD.load(params(), tmp_path / "absent.csv")
 
 
-def test_generated_loans_are_the_same_for_the_same_seed_and_say_what_they_are() -> None:
+def test_generated_loans_are_reproducible_and_labelled_as_generated() -> None:
     first, again, other = generate_loans(500, 1), generate_loans(500, 1), generate_loans(500, 2)
     assert np.array_equal(first["X"], again["X"]) and np.array_equal(first["y"], again["y"])
     assert not np.array_equal(first["X"], other["X"])
@@ -232,7 +232,7 @@ def test_generated_loans_hold_a_signal_that_a_forest_finds() -> None:
     assert answer["accuracy"] > answer["base_rate"] + 0.02
 
 
-def test_the_parameters_are_told_without_loading_what_computes() -> None:
+def test_describing_it_loads_no_scikit_learn() -> None:
     code = (
         "import sys, lbench.workloads.registry as r; r.describe('random_forest');"
         "assert not {'numpy', 'sklearn', 'zstandard'} & set(sys.modules)"

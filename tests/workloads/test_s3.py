@@ -1,4 +1,4 @@
-"""The handler's S3 client against a server that fails in every way: what is retried, and what is told."""
+"""The handler's S3 client against a server that fails in every way: retries and error messages."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_bytes_come_back_and_every_request_is_counted(server: Server, client: S3
 
 
 @pytest.mark.parametrize("step", [500, 503, "reset", "torn", "changed"])
-def test_what_may_pass_is_tried_again(server: Server, client: S3Client, waits: list[float], step: int | str) -> None:
+def test_temporary_failures_are_retried(server: Server, client: S3Client, waits: list[float], step: int | str) -> None:
     stored = client.put(place(server), BODY)
     server.script = [step, step]
     assert client.get(stored) == BODY
@@ -137,15 +137,15 @@ def test_a_file_appears_only_when_it_is_whole(server: Server, client: S3Client, 
     assert target.read_bytes() == BODY and list(tmp_path.iterdir()) == [target]
 
 
-@pytest.mark.parametrize(("status", "said"), [(403, "credentials"), (404, "deleted"), (301, "region")])
-def test_what_will_not_pass_is_told_at_once(server: Server, client: S3Client, status: int, said: str) -> None:
+@pytest.mark.parametrize(("status", "hint"), [(403, "credentials"), (404, "deleted"), (301, "region")])
+def test_permanent_failures_are_reported_at_once(server: Server, client: S3Client, status: int, hint: str) -> None:
     server.script = [status]
-    with pytest.raises(ObjectStoreError, match=f"{status} TheCode the text.*{said}"):
+    with pytest.raises(ObjectStoreError, match=f"{status} TheCode the text.*{hint}"):
         client.get(place(server))
     assert client.requests["get"] == 1
 
 
-def test_deleting_what_is_not_there_is_fine(server: Server, client: S3Client) -> None:
+def test_deleting_a_missing_object_succeeds(server: Server, client: S3Client) -> None:
     server.script = [404]
     client.delete("b", "k")
     assert server.seen == ["DELETE /b/k"]
@@ -163,7 +163,7 @@ def test_aws_itself_is_addressed_by_virtual_host() -> None:
     assert _address(Object("b", "k e", "eu-west-1")) == ("https", "b.s3.eu-west-1.amazonaws.com", "/k%20e")
 
 
-def test_missing_credentials_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     with pytest.raises(ObjectStoreError, match="AWS_ACCESS_KEY_ID"):
         credentials_from_environment()

@@ -112,7 +112,7 @@ def test_a_plain_endpoint_is_named_whole_to_the_proxy(server: Server) -> None:
     assert base64.b64decode(given) == b"u@x:hush" and server.headers[0]["host"] == "s3.test:9000"
 
 
-def test_aws_is_reached_through_a_tunnel_and_a_refusal_is_told_without_the_password(server: Server) -> None:
+def test_aws_is_reached_through_a_tunnel_and_a_refusal_hides_the_password(server: Server) -> None:
     client = S3Client(KEYS, proxy=f"http://u:hush@127.0.0.1:{server.server_port}", attempts=1)
     with pytest.raises(ObjectStoreError, match="407") as caught:
         client.get(Object("b", "k", "eu-west-1"))
@@ -123,7 +123,7 @@ def test_aws_is_reached_through_a_tunnel_and_a_refusal_is_told_without_the_passw
 
 
 @pytest.mark.parametrize("proxy", ["socks5://x:1", "https://u:hush@x:1", "nonsense"])
-def test_a_proxy_that_cannot_be_used_is_told_without_its_password(proxy: str) -> None:
+def test_an_unusable_proxy_is_reported_without_its_password(proxy: str) -> None:
     with pytest.raises(ObjectStoreError, match="a proxy must be") as caught:
         S3Client(KEYS, proxy=proxy)
     assert "hush" not in str(caught.value)

@@ -97,7 +97,7 @@ RAW_QUERY = st.lists(
 
 
 @given(query=RAW_QUERY, service=st.sampled_from(["lambda", "s3"]))
-def test_every_odd_query_string_is_signed_as_botocore_does(query: str, service: str) -> None:
+def test_odd_query_strings_are_signed_as_botocore_does(query: str, service: str) -> None:
     keys = Credentials("AK", "SK", "a token")
     ours = Signer(keys, "eu-central-1", service).sign(
         "POST", "/x", query, {"host": "example.com"}, hashlib.sha256(b"").hexdigest(), at=1_000_000_000
@@ -139,7 +139,7 @@ def test_awss_published_test_vector_is_signed_as_published(case: dict[str, Any])
 
 
 @given(credentials=CREDENTIALS, moments=st.lists(EPOCH, min_size=1, max_size=5), paths=st.lists(PATH, min_size=1))
-def test_what_is_kept_between_requests_never_shows(
+def test_cached_signing_keys_never_change_a_signature(
     credentials: Credentials, moments: list[int], paths: list[str]
 ) -> None:
     kept = Signer(credentials, "us-east-1", "lambda")

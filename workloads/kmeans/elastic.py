@@ -23,7 +23,7 @@ _ROUNDS = 4
 def next_tasks(tasks: int, results: list[Any], units: int) -> int:
     """Tasks for the next iteration after one of `tasks`; at most one a unit.
 
-    A plain list tells nothing: the number stays.
+    With a plain list, which has no times, the number stays.
     """
     if not isinstance(results, StageResults) or results.task_s is None or results.overhead_s is None:
         return tasks

@@ -15,7 +15,7 @@ __all__ = ["Scatter"]
 
 _SAMPLE = 2000  # rows: 8 bytes of place and 2 of label each
 _DRAWN = 2000  # centroids at most
-_CURVE = 1000  # iterations told at most, the last
+_CURVE = 1000  # iterations shown at most, the last ones
 
 
 class Scatter:

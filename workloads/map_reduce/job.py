@@ -58,7 +58,7 @@ class MapReduceWorkload(Workload[MapReduceParams]):
         }
 
     def reference(self, params: MapReduceParams, data: Dataset) -> Any:
-        """The same by a plain sequential loop that shares nothing with the tasks but what a number or a word is."""
+        """The same by a plain sequential loop. It shares only the definitions of a number and a word with the tasks."""
         if params.job == "group_by":
             import msgspec
 
@@ -83,22 +83,22 @@ class MapReduceWorkload(Workload[MapReduceParams]):
         )
 
     def summary(self, params: MapReduceParams, answer: Any) -> dict[str, Any]:
-        """What came out, and how uneven the reducers' input was."""
+        """The answer's size, and how uneven the reducers' input was."""
         result = answer["result"]
-        told: dict[str, Any]
+        facts: dict[str, Any]
         if params.job == "group_by":
-            told = {"groups": len(result["keys"]), "numbers": int(result["count"].sum())}
+            facts = {"groups": len(result["keys"]), "numbers": int(result["count"].sum())}
         elif params.job == "word_count":
-            told = {"words": int(result["count"].sum()), "different_words": len(result["words"])}
+            facts = {"words": int(result["count"].sum()), "different_words": len(result["words"])}
         else:
-            told = {"records": result["records"], "duplicate_keys": result["duplicates"]}
-        told |= {"mappers": answer["mappers"], "reducers": answer["reducers"]}
+            facts = {"records": result["records"], "duplicate_keys": result["duplicates"]}
+        facts |= {"mappers": answer["mappers"], "reducers": answer["reducers"]}
         for name in ("rows", "bytes"):
-            told[f"shuffle_{name}"] = int(answer[name].sum())
-            told[f"largest_reducer_{name}"] = int(answer[name].max())
-            told[f"{name}_skew"] = _skew(answer[name])
-        told["largest_reducer_share"] = round(int(answer["rows"].max()) / max(1, int(answer["rows"].sum())), 4)
-        return told
+            facts[f"shuffle_{name}"] = int(answer[name].sum())
+            facts[f"largest_reducer_{name}"] = int(answer[name].max())
+            facts[f"{name}_skew"] = _skew(answer[name])
+        facts["largest_reducer_share"] = round(int(answer["rows"].max()) / max(1, int(answer["rows"].sum())), 4)
+        return facts
 
     def previewer(self, params: MapReduceParams, data: Dataset) -> SkewCurve:
         """The skew as it shows."""
@@ -107,8 +107,8 @@ class MapReduceWorkload(Workload[MapReduceParams]):
     def limits(self, params: MapReduceParams) -> Limits:
         """Mappers (of a file with fewer rows there are fewer) and reducers, and the requests of either kind to S3.
 
-        A mapper gets the data set's header (maybe in two parts) and its split, and puts an object a reducer; a reducer
-        gets one a mapper. At the end all are listed, 1,000 with a request.
+        A mapper gets the data set's header (maybe in two parts) and its split, and puts one object for each reducer; a
+        reducer gets one of each mapper. At the end all are listed, 1,000 with a request.
         """
         mappers = params.tasks or MAPPERS
         objects = mappers * params.reducers

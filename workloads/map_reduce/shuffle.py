@@ -37,10 +37,10 @@ def shares(owner: NDArray[np.int64], reducers: int) -> list[NDArray[np.int64]]:
 
 
 def written(store: Store, parts: Iterable[tuple[int, Any]]) -> dict[str, Any]:
-    """Store a mapper's shares, (rows, value) a reducer; what the driver must know of them.
+    """Store a mapper's shares, (rows, value) for each reducer, and describe them for the driver.
 
-    Arrays with a place a reducer: `digests` uint8 (reducers, 32), `rows`, `bytes` (before they are compressed: these do
-    not depend on the library's version) and `stored` int64. Nothing is stored for a share without rows.
+    Arrays with an element for each reducer: `digests` uint8 (reducers, 32), `rows`, `bytes` (uncompressed: these do not
+    depend on the library's version) and `stored` int64. Nothing is stored for a share without rows.
     """
     digests, rows, sizes, stored = [], [], [], []
     objects: list[tuple[str, bytes]] = []
@@ -55,7 +55,7 @@ def written(store: Store, parts: Iterable[tuple[int, Any]]) -> dict[str, Any]:
         rows.append(count)
         sizes.append(len(body))
         stored.append(len(packed))
-    each(store, lambda here, told: here.put(*told), objects)
+    each(store, lambda here, pair: here.put(*pair), objects)
     return {
         "digests": np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32),
         "rows": np.array(rows, dtype=np.int64),

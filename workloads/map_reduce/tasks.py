@@ -30,7 +30,7 @@ def map_split(
     layout: dict[str, Any] | None = None,
     splitters: NDArray[Any] | None = None,
 ) -> dict[str, Any]:
-    """Read the split [first, end) of the input and store a share for each reducer; what `shuffle.written` tells."""
+    """Read the split [first, end) of the input and store a share for each reducer; returns what `shuffle.written` does."""
     split = data.part("input", first, end)
     if job == "group_by":
         parts = groups.map_rows(split, msgspec.convert(layout, Layout), reducers, combiner)

@@ -1,7 +1,7 @@
 """Makes a user's files importable, and finds their task functions by "module:function".
 
-Only modules that travelled may be called: a name that comes in an event can reach nothing else. Light: it is on the way
-of each cold start.
+Only modules of the snapshot may be called: a name that comes in an event can reach nothing else. Few imports: this module
+is loaded in each cold start.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ MARKER = "lbench-own.json"  # in a snapshot's root and in a package's
 
 
 class Marker(msgspec.Struct, frozen=True):
-    """What travels with the files: the modules whose functions may be called, and whether the tasks get a data set."""
+    """A snapshot's contents: the modules whose functions may be called, and whether the tasks get a data set."""
 
     modules: list[str]
     data: bool = False
 
 
 class _Finder:
-    """Finds the user's top-level modules in their folder, before anything else of those names; no other module."""
+    """Finds the user's top-level modules in their folder, before any other module of the same name."""
 
     def __init__(self, folder: Path, marker: Marker) -> None:
         self.folder = folder
@@ -50,7 +50,7 @@ class _Finder:
 
 
 _finder: _Finder | None = None
-_found: dict[str, tuple[Callable[..., Any], bool]] = {}  # of what was entered last
+_found: dict[str, tuple[Callable[..., Any], bool]] = {}  # functions of the snapshot in use
 
 
 def pinned_parts(name: str) -> tuple[Path, str, str]:
@@ -69,10 +69,10 @@ def pinned_parts(name: str) -> tuple[Path, str, str]:
 
 
 def enter(folder: Path) -> None:
-    """From here on the modules of this snapshot are imported by their names; those of another one are forgotten.
+    """Make the modules of this snapshot importable by their names, in place of those of the one before.
 
     Raises:
-        InputError: it is no snapshot.
+        InputError: the folder is no snapshot.
     """
     global _finder
     if _finder is not None and _finder.folder == folder:
@@ -89,7 +89,7 @@ def enter(folder: Path) -> None:
 
 
 def leave() -> None:
-    """The user's modules can no longer be imported."""
+    """Make the user's modules unimportable again."""
     global _finder
     _found.clear()
     if _finder is not None:
@@ -104,12 +104,12 @@ def _forget(names: frozenset[str]) -> None:
 
 
 def own_names() -> frozenset[str]:
-    """The user's top-level modules and packages; none where no folder was entered."""
+    """The user's top-level modules and packages; none without a snapshot in use."""
     return frozenset() if _finder is None else _finder.names
 
 
 def _marker() -> Marker | None:
-    """Of the folder that was entered; else, on Lambda, of the code that this module is part of."""
+    """The marker of the snapshot in use; else, on Lambda, of the code that this module is part of."""
     if _finder is not None:
         return _finder.marker
     try:
@@ -123,7 +123,7 @@ def find_own(name: str) -> tuple[Callable[..., Any], bool]:
     """The function called "module:function", and whether it wants the data set.
 
     Raises:
-        InputError: its module did not travel, or has no such function of its own.
+        InputError: its module is not in the snapshot, or has no such function of its own.
         Exception: whatever the module raises when it is imported.
     """
     if name in _found:
@@ -132,8 +132,8 @@ def find_own(name: str) -> tuple[Callable[..., Any], bool]:
     marker = _marker()
     if marker is None or dotted not in marker.modules:
         raise InputError(
-            f"the task function {qualified} of module {dotted} does not travel: "
-            "call one of the workload's own module, or state its file with include = [...]"
+            f"the task function {qualified} is in module {dotted}, which is not sent with the workload: "
+            "call a function of the workload's own module, or name the file in include = [...]"
         )
     found: Any = importlib.import_module(dotted)
     for part in qualified.split("."):

@@ -1,9 +1,8 @@
-"""The process that imports a user's module to tell what it is.
+"""The process that imports a user's module and describes it.
 
-`python -m lbench.workloads.own.inspect_process FOLDER MODULE FUNCTION`, with a snapshot's folder. Whatever the
-module does when it is imported (prints, raises, exits, hangs) happens here, and not to who asks.
-With parameters as JSON on standard input
-it tells the job's limits.
+`python -m lbench.workloads.own.inspect_process FOLDER MODULE FUNCTION`, with a snapshot's folder. Whatever the module does
+when it is imported (prints, raises, exits, hangs) happens in this process, not in the caller's. With parameters as JSON on
+standard input it answers with the job's limits.
 """
 
 from __future__ import annotations
@@ -21,46 +20,47 @@ from typing import Any
 import msgspec
 
 from lbench.errors import LbenchError
+from lbench.workloads.own.calling import call_with, offered_to
 from lbench.workloads.own.importer import enter
 from lbench.workloads.own.tracebacks import one_line
-from lbench.workloads.own.type_spec import FieldSpec, told_type
+from lbench.workloads.own.type_spec import FieldSpec, spec_of
 
-__all__ = ["LIMIT_S", "RUNS_OWN", "Told", "main"]
+__all__ = ["LIMIT_S", "RUNS_OWN", "Inspection", "main"]
 
 LIMIT_S = 120  # for an import; longer than this, it hangs
 RUNS_OWN = ("tasks", "seed", "data")  # parameters of a job that are no settings of its own
 
 
-class Told(msgspec.Struct, omit_defaults=True):
-    """What was found, or one line why nothing was."""
+class Inspection(msgspec.Struct, omit_defaults=True):
+    """A module's description, or one line why there is none."""
 
     error: str | None = None
     summary: str = ""
     fields: list[FieldSpec] = []
-    data: str | None = None  # what `load` says of itself
+    data: str | None = None  # the first line of `load`'s docstring
     limits: bool = False
     picture: bool = False
     trial: dict[str, Any] = {}
-    most_tasks: int | None = None  # the answer to a question about limits
+    most_tasks: int | None = None  # what `limits` returned, where parameters were given
 
 
-def describe(module: Any, file: str, function: str) -> Told:
+def describe(module: Any, file: str, function: str) -> Inspection:
     """What the job takes, and which companions stand beside it."""
     job = getattr(module, function, None)
     if job is None:
         jobs = [name for name, one in vars(module).items() if inspect.isgeneratorfunction(one)]
         hint = f"there are: {', '.join(jobs)}" if jobs else "write a generator function of that name"
-        return Told(error=f"{file} has no job {function!r}: {hint}")
+        return Inspection(error=f"{file} has no job {function!r}: {hint}")
     if not inspect.isgeneratorfunction(inspect.unwrap(job) if callable(job) else job):
-        return Told(
-            error=f"{file}: {function} is no generator function: "
+        return Inspection(
+            error=f"{file}: {function} must be a generator function: "
             "a job yields lists of tasks, as in results = yield [Task(...)]"
         )
     load = getattr(module, "load", None)
     trial = getattr(module, "trial", {})
     if not isinstance(trial, dict):
-        return Told(error=f"{file}: trial must be a dict of parameters, as in trial = {{'n': 1}}")
-    return Told(
+        return Inspection(error=f"{file}: trial must be a dict of parameters, as in trial = {{'n': 1}}")
+    return Inspection(
         summary=_first_line(job.__doc__) or _first_line(module.__doc__) or "a workload of your own",
         fields=_fields(job, function),
         data=None if load is None else _first_line(getattr(load, "__doc__", None)) or "a file of its own kind",
@@ -92,7 +92,7 @@ def _fields(job: Callable[..., Any], function: str) -> list[FieldSpec]:
             if annotation in (list, tuple):
                 annotation = annotation[float, ...] if annotation is tuple else list[float]
         try:
-            spec = told_type(annotation)
+            spec = spec_of(annotation)
         except LbenchError as error:
             raise _Wrong(f"{function}'s parameter {name}: {error}") from None
         default = None if required else msgspec.to_builtins(parameter.default)
@@ -105,16 +105,14 @@ class _Wrong(Exception):
 
 
 def most_tasks(module: Any, function: str, params: dict[str, Any]) -> int | None:
-    """What the module's `limits` says of these parameters."""
-    from lbench.workloads.own.workload import call_with, offered_to
-
+    """What the module's `limits` returns for these parameters."""
     most = call_with(module.limits, offered_to(getattr(module, function), params))
     if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 0):
-        raise _Wrong(f"limits must return how many tasks the job yields at most, and not {type(most).__name__}")
+        raise _Wrong(f"limits must return the most tasks that the job yields, got {type(most).__name__}")
     return most
 
 
-def _ask(folder: Path, dotted: str, function: str, question: bytes) -> Told:
+def _ask(folder: Path, dotted: str, function: str, question: bytes) -> Inspection:
     file = f"{dotted.replace('.', '/')}.py"
     try:
         enter(folder)
@@ -122,25 +120,25 @@ def _ask(folder: Path, dotted: str, function: str, question: bytes) -> Told:
     except KeyboardInterrupt:
         raise
     except ModuleNotFoundError as error:
-        return Told(error=f"{file} cannot be imported: {one_line(error)}: {_remedy(error)}")
+        return Inspection(error=f"{file} cannot be imported: {one_line(error)}: {_remedy(error)}")
     except SystemExit as error:
-        return Told(error=f"{file} cannot be imported: it ends the program: {one_line(error)}")
+        return Inspection(error=f"{file} cannot be imported: it ends the program: {one_line(error)}")
     except BaseException as error:  # the user's module is being imported: it may raise anything
-        return Told(error=f"{file} cannot be imported: {one_line(error)}")
+        return Inspection(error=f"{file} cannot be imported: {one_line(error)}")
     try:
         if question:
-            return Told(most_tasks=most_tasks(module, function, msgspec.json.decode(question)))
+            return Inspection(most_tasks=most_tasks(module, function, msgspec.json.decode(question)))
         return describe(module, file, function)
     except _Wrong as error:
-        return Told(error=f"{file}: {error}")
+        return Inspection(error=f"{file}: {error}")
     except BaseException as error:  # likewise: an annotation, a module's own __getattr__, `limits`
         what = "limits" if question else function
-        return Told(error=f"{file}: {what} cannot be understood: {one_line(error)}")
+        return Inspection(error=f"{file}: {what} cannot be understood: {one_line(error)}")
 
 
 def _remedy(error: ModuleNotFoundError) -> str:
     top = (error.name or "").partition(".")[0]
-    return f"if {top} is a file of yours, state it: include = ['{top}.py']; else install it and name it in requirements"
+    return f"if {top} is a file of yours, name it: include = ['{top}.py']; else install it and name it in requirements"
 
 
 def main() -> None:
@@ -151,9 +149,9 @@ def main() -> None:
     os.dup2(2, 1)  # nothing that the module prints may get into the answer
     question = sys.stdin.buffer.read()
     folder, dotted, function = sys.argv[1:]
-    told = _ask(Path(folder), dotted, function, question)
+    inspection = _ask(Path(folder), dotted, function, question)
     with os.fdopen(out, "wb") as stream:
-        stream.write(msgspec.json.encode(told))
+        stream.write(msgspec.json.encode(inspection))
     sys.stdout.flush()
     os._exit(0)  # what the module has started (a thread, an atexit) is not waited for
 

@@ -17,7 +17,7 @@ __all__ = ["GROUP", "Located", "absolute", "entry_points", "is_path", "locate", 
 GROUP = "lbench.workloads"  # of entry points
 _DEFAULT_FUNCTION = "job"
 _PATH = re.compile(r"(?P<path>.*\.py)(?::(?P<function>[^:/\\]*))?")
-# Modules of these names would stand in the way of what every process of lbench's imports.
+# A user's module of one of these names would hide a module that lbench imports.
 _NEEDED = frozenset(
     [
         *("awslambdaric", "bootstrap", "click", "httptools", "joblib", "lbench", "msgspec", "numpy", "psutil"),
@@ -27,13 +27,13 @@ _NEEDED = frozenset(
 
 
 class Located(msgspec.Struct, frozen=True):
-    """A function in a module, not yet looked at."""
+    """A function in a module, not yet inspected."""
 
     root: str  # the folder that the module is imported from
     file: str  # the module's file below it, with "/"
     module: str  # dotted
     function: str
-    shown: str  # what it is called in results: no folder of anybody's
+    shown: str  # its name in results, without any folder
 
     @property
     def path(self) -> Path:
@@ -48,7 +48,7 @@ class Located(msgspec.Struct, frozen=True):
 
 
 def is_path(name: str) -> bool:
-    """Whether a workload's name is a file's and not a name of the registry's."""
+    """Whether a workload's name is a file's, not one of the registry's."""
     return _PATH.fullmatch(name) is not None or "/" in name
 
 
@@ -106,7 +106,7 @@ def locate_entry(name: str, value: str) -> Located:
     """
     dotted, _, function = value.partition(":")
     top, *rest = dotted.strip().split(".")
-    problem = InputError(f"the entry point {name} names {value}, which is not there: install its package again")
+    problem = InputError(f"the entry point {name} names {value}, which does not exist: install its package again")
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
@@ -129,7 +129,7 @@ def _located(root: Path, file: str, function: str, shown: str) -> Located:
     for part in dotted.split("."):
         if not part.isidentifier():
             better = re.sub(r"\W+", "_", part)
-            raise InputError(f"{file}: Python cannot import {part!r} by that name: call it {better!r}, say")
+            raise InputError(f"{file}: Python cannot import a module named {part!r}: rename it, for example {better!r}")
     if problem := module_problem(dotted.partition(".")[0]):
         raise InputError(f"{file}: {problem}")
     if not function.isidentifier():
@@ -138,9 +138,9 @@ def _located(root: Path, file: str, function: str, shown: str) -> Located:
 
 
 def module_problem(name: str) -> str | None:
-    """Why no module of a user's can have this name; None: it can."""
+    """Why a user's module cannot have this name; None: it can."""
     if name in sys.stdlib_module_names:
-        return f"Python has a module {name!r} of its own, which it would take instead: call it something else"
+        return f"Python would import its own module {name!r} instead: rename the file"
     if name in _NEEDED:
-        return f"lbench needs another module of the name {name!r}: call it something else"
+        return f"lbench itself imports a module named {name!r}: rename the file"
     return None

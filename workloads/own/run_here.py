@@ -17,8 +17,7 @@ __all__ = ["run_here"]
 def run_here(job: Generator[list[Task], list[Any], Any], *, data: Any = None) -> Any:
     """The answer of `job(n=10)`, say; arguments and results go through the encoding, as everywhere.
 
-    `data` is what tasks with a parameter of that name get, unless their Task gives one. Whatever a task raises comes
-    out as it is.
+    `data` goes to tasks with a parameter of that name, unless their Task gives one. A task's exception is raised as it is.
 
     Raises:
         EncodingError: an argument or a result cannot travel.

@@ -1,8 +1,8 @@
-"""Which of a user's files travel, and a snapshot of them in the cache.
+"""The files of a user's workload that are sent to other processes, and a snapshot of them in the cache.
 
-The module alone, or the package folder that it stands in; with a list `include` in the module, those files and folders.
-Every process of a run imports the snapshot and nothing else of the user's: what would be missing on Lambda is missing
-here too, at once, and an edit in the middle of a session changes nothing.
+The module alone, or the package that it belongs to; with a list `include` in the module, those files and folders. Every
+process of a run imports the snapshot and no other file of the user's: what would be missing on Lambda is missing here too,
+at once, and an edit during a session changes nothing.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ __all__ = ["Gathered", "gather", "pinned_name", "read_snapshot", "snapshot", "sn
 _FILES_LIMIT = 2000
 _BYTES_LIMIT = 20_000_000
 _KEPT = 50  # snapshots; older ones go
-_KEPT_S = 7 * 86_400.0  # but not what a session may still run
+_KEPT_S = 7 * 86_400.0  # a session may still run a younger one
 _LEFT_OUT = ("__pycache__", "node_modules")
 
 
 class Gathered(msgspec.Struct, frozen=True):
-    """What travels."""
+    """The files that are sent."""
 
     files: dict[str, bytes]  # by path below the root, with "/"; the marker too
     requirements: tuple[str, ...]
@@ -43,14 +43,14 @@ def gather(located: Located) -> Gathered:
     """Read the files; the module is parsed, not run.
 
     Raises:
-        InputError: the module is no Python, states something else than lists of texts, or a file is missing or too large.
+        InputError: the module is not valid Python, its lists are not lists of texts, or a file is missing or too large.
     """
     source = _read(located.path, located.file)
     tree = _parse(source, located.file)
-    stated = {name: _stated(tree, name, located.file) for name in ("include", "requirements")}
+    lists = {name: _literal_list(tree, name, located.file) for name in ("include", "requirements")}
     files = {located.file: source}
-    if stated["include"] is not None:
-        files |= _included(located, stated["include"])
+    if lists["include"] is not None:
+        files |= _included(located, lists["include"])
     elif located.package is not None:
         files |= _below(Path(located.root), located.package)
     package = PurePosixPath(located.file).parent
@@ -61,16 +61,16 @@ def gather(located: Located) -> Gathered:
     size = sum(map(len, files.values()))
     if size > _BYTES_LIMIT:
         raise InputError(
-            f"{located.file}: {size / 1e6:.0f} MB would travel with it, at most {_BYTES_LIMIT / 1e6:.0f} MB can: "
-            "state what it needs, as in include = ['helpers.py'], and give data with --data"
+            f"{located.file}: its files must be at most {_BYTES_LIMIT / 1e6:.0f} MB, got {size / 1e6:.0f} MB: "
+            "name those that it needs, as in include = ['helpers.py'], and give data with --data"
         )
     for top in {name.partition("/")[0].removesuffix(".py") for name in files if name.endswith(".py")}:
         if problem := module_problem(top):
-            raise InputError(f"{located.file}: {top} travels with it, but {problem}")
+            raise InputError(f"{located.file}: {top} is sent with it, but {problem}")
     marker = Marker(modules=sorted(map(_dotted, filter(_is_module, files))), data="load" in _defined(tree))
     files[MARKER] = msgspec.json.encode(marker)
     files = dict(sorted(files.items()))
-    return Gathered(files, tuple(stated["requirements"] or ()), _digest(files))
+    return Gathered(files, tuple(lists["requirements"] or ()), _digest(files))
 
 
 def _is_module(name: str) -> bool:
@@ -91,7 +91,7 @@ def _digest(files: Mapping[str, bytes]) -> str:
 def _read(path: Path, name: str) -> bytes:
     try:
         if path.stat().st_size > _BYTES_LIMIT:
-            raise InputError(f"{name} is too large to travel: give data with --data")
+            raise InputError(f"{name} must be at most {_BYTES_LIMIT / 1e6:.0f} MB: give data with --data")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror}") from None
@@ -102,13 +102,13 @@ def _parse(source: bytes, name: str) -> ast.Module:
         return ast.parse(source, name)
     except SyntaxError as error:
         where = f", line {error.lineno}" if error.lineno else ""
-        raise InputError(f"{name}{where}: it is no valid Python: {error.msg}") from None
+        raise InputError(f"{name}{where}: invalid Python: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"{name}: it is no valid Python: {error}") from None
+        raise InputError(f"{name}: invalid Python: {error}") from None
 
 
-def _stated(tree: ast.Module, variable: str, file: str) -> list[str] | None:
-    """A list of texts that the module states at its top level, read without running it."""
+def _literal_list(tree: ast.Module, variable: str, file: str) -> list[str] | None:
+    """A list of texts at the module's top level, read without running the module."""
     for node in tree.body:
         if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
             continue
@@ -166,8 +166,8 @@ def _below(root: Path, name: str) -> dict[str, bytes]:
         files[path.relative_to(root).as_posix()] = content
         if len(files) > _FILES_LIMIT or size > _BYTES_LIMIT:
             raise InputError(
-                f"{name}/ is too large to travel (more than {_FILES_LIMIT:,} files or {_BYTES_LIMIT / 1e6:.0f} MB): "
-                "state what is needed, as in include = ['helpers.py']"
+                f"{name}/ must have at most {_FILES_LIMIT:,} files and {_BYTES_LIMIT / 1e6:.0f} MB: "
+                "name the files that are needed, as in include = ['helpers.py']"
             )
     return files
 
@@ -191,12 +191,12 @@ def snapshots_folder() -> Path:
 
 
 def pinned_name(digest: str, file: str, function: str) -> str:
-    """What `Description.pinned` is of the snapshot with these files."""
+    """`Description.pinned` of the snapshot with this digest."""
     return f"{snapshots_folder() / digest[:32]}/{file}:{function}"
 
 
 def snapshot(gathered: Gathered) -> Path:
-    """The folder that holds just these files, made once; two processes may do so at once.
+    """The folder that holds exactly these files, made once; two processes may do so at the same time.
 
     Raises:
         InputError: the cache cannot be written.
@@ -251,7 +251,7 @@ def _tidy(home: Path) -> None:
 
 
 def read_snapshot(folder: Path) -> dict[str, bytes]:
-    """The files of a snapshot, with its marker, as they travel.
+    """The files of a snapshot, with its marker.
 
     Raises:
         InputError: it is no longer there.

@@ -1,4 +1,4 @@
-"""What a user's code raised, in a user's words: their frames and files, without lbench's and without our folders."""
+"""Errors of a user's code: their own frames and files, without lbench's."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from lbench.workloads.own.importer import own_names
 
-__all__ = ["call_text", "one_line", "place_in", "told_trace", "trimmed"]
+__all__ = ["call_text", "one_line", "place_in", "trimmed", "user_traceback"]
 
-# Where a copy of the user's files may have lain: a snapshot, the emulator's code folder or unpacked package, Lambda.
+# Where a copy of the user's files may lie: a snapshot, the emulator's code folder or unpacked package, Lambda.
 _OURS = re.compile(r'File "(?:[^"]*/(?:own/[0-9a-f]{32}|[0-9a-f]{64})/|/var/task/)([^"]+)"')
 _OWN_FRAME = re.compile(r'File "([^"/<][^"]*\.py)", line (\d+), in (\S+)')
 _MESSAGE = 500  # characters
@@ -25,7 +25,7 @@ def trimmed(text: str) -> str:
 
 
 def place_in(trace: str | None) -> str | None:
-    """Where in a user's files it was raised, "mine.py, line 12 in simulate"; None: in none of them."""
+    """The innermost frame in a user's file, "mine.py, line 12 in simulate"; None: there is none."""
     found = [one for one in _OWN_FRAME.findall(trace or "") if _is_own(one[0])]
     return f"{found[-1][0]}, line {found[-1][1]} in {found[-1][2]}" if found else None
 
@@ -36,7 +36,7 @@ def _is_own(file: str) -> bool:
     return top in names if names else top != "lbench"
 
 
-def told_trace(error: BaseException) -> str:
+def user_traceback(error: BaseException) -> str:
     """The error's traceback, from the first frame in a user's file on."""
     lines = [trimmed(line) for line in traceback.format_exception(error)]
     frames = [number for number, line in enumerate(lines) if line.startswith("  File ")]
@@ -52,9 +52,9 @@ def one_line(error: BaseException) -> str:
         message = " ".join(str(error).split())[:_MESSAGE]
     except Exception:  # the user's own __str__, which may raise anything
         message = "(its message cannot be read)"
-    told = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    place = place_in(told_trace(error))
-    return f"{told} ({place})" if place else told
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    place = place_in(user_traceback(error))
+    return f"{text} ({place})" if place else text
 
 
 class _Short(reprlib.Repr):
@@ -64,11 +64,11 @@ class _Short(reprlib.Repr):
         self.maxlist = self.maxtuple = self.maxdict = 4
 
     def repr_ndarray(self, value: Any, level: int) -> str:
-        """An array is told by its form."""
+        """An array's dtype and shape."""
         return f"<{value.dtype} array {'x'.join(map(str, value.shape)) or 'of one'}>"
 
     def repr_bytes(self, value: bytes, level: int) -> str:
-        """As long as it is."""
+        """The length of long bytes."""
         return f"<{len(value):,} bytes>" if len(value) > 20 else repr(value)
 
 

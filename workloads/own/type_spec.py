@@ -1,4 +1,4 @@
-"""A parameter's type as JSON and back, so that who fills in a form need not import whose parameters they are."""
+"""A parameter's type as JSON and back, so that a form can be filled in without importing the user's module."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Meta, inspect
 
 from lbench.errors import InputError
 
-__all__ = ["FieldSpec", "TypeSpec", "made_params", "told_type"]
+__all__ = ["FieldSpec", "TypeSpec", "params_struct", "spec_of"]
 
 
 class TypeSpec(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -39,19 +39,17 @@ _LIST_LIMITS = ("min_length", "max_length")
 _SCALARS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str}
 
 
-def told_type(annotation: Any) -> TypeSpec:
+def spec_of(annotation: Any) -> TypeSpec:
     """The annotation as a spec.
 
     Raises:
-        InputError: it is nothing that can be typed on a command line.
+        InputError: no such value can be written on a command line.
     """
     try:
-        return _told(inspect.type_info(_inward(annotation)))
+        return _spec(inspect.type_info(_inward(annotation)))
     except (TypeError, ValueError):
         pass
-    raise InputError(
-        "its annotation is nothing that can be typed: use int, float, str, bool, Literal or a list of numbers"
-    )
+    raise InputError("its annotation must be int, float, str, bool, Literal or a list of numbers")
 
 
 def _inward(annotation: Any) -> Any:
@@ -65,16 +63,16 @@ def _inward(annotation: Any) -> Any:
     return Optional[Annotated[(others[0], *extra)]]  # noqa: UP045 - a value, not an annotation
 
 
-def _told(kind: inspect.Type) -> TypeSpec:
+def _spec(kind: inspect.Type) -> TypeSpec:
     if isinstance(kind, inspect.Metadata):
         description = (kind.extra_json_schema or {}).get("description")
-        inner = _told(kind.type)
+        inner = _spec(kind.type)
         return msgspec.structs.replace(inner, description=description or inner.description)
     if isinstance(kind, inspect.UnionType):
         inner_types = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
         if len(inner_types) != 1 or len(inner_types) == len(kind.types):
             raise TypeError
-        return msgspec.structs.replace(_told(inner_types[0]), optional=True)
+        return msgspec.structs.replace(_spec(inner_types[0]), optional=True)
     if isinstance(kind, inspect.BoolType):
         return TypeSpec("bool")
     if isinstance(kind, inspect.IntType):
@@ -86,13 +84,13 @@ def _told(kind: inspect.Type) -> TypeSpec:
     if isinstance(kind, inspect.LiteralType):
         return TypeSpec("choice", values=list(kind.values))
     if isinstance(kind, inspect.ListType | inspect.VarTupleType):
-        item = _told(kind.item_type)
+        item = _spec(kind.item_type)
         if item.kind not in ("int", "float"):
             raise TypeError
         name: Literal["list", "tuple"] = "list" if isinstance(kind, inspect.ListType) else "tuple"
         return TypeSpec(name, _limits(kind, _LIST_LIMITS), item=item)
     if isinstance(kind, inspect.TupleType):
-        items = [_told(one) for one in kind.item_types]
+        items = [_spec(one) for one in kind.item_types]
         if not items or any(item.kind not in ("int", "float") for item in items):
             raise TypeError
         return TypeSpec("tuple", {"min_length": len(items), "max_length": len(items)}, item=items[0])
@@ -103,13 +101,13 @@ def _limits(kind: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(kind, name)) is not None}
 
 
-def made_type(spec: TypeSpec) -> Any:
+def annotation_of(spec: TypeSpec) -> Any:
     """The spec as an annotation."""
     made: Any
     if spec.kind == "choice":
         made = Literal[tuple(spec.values)]
     elif spec.item is not None:
-        made = tuple[made_type(spec.item), ...]  # type: ignore[misc]
+        made = tuple[annotation_of(spec.item), ...]  # type: ignore[misc]
     else:
         made = _SCALARS[spec.kind]
     if spec.limits or spec.description:
@@ -117,7 +115,7 @@ def made_type(spec: TypeSpec) -> Any:
     return Optional[made] if spec.optional else made  # noqa: UP045 - a value, not an annotation
 
 
-def made_params(name: str, fields: list[FieldSpec], base: type[msgspec.Struct]) -> Any:
+def params_struct(name: str, fields: list[FieldSpec], base: type[msgspec.Struct]) -> Any:
     """A Struct of these parameters, as a workload of lbench's own would have one.
 
     Raises:
@@ -125,13 +123,13 @@ def made_params(name: str, fields: list[FieldSpec], base: type[msgspec.Struct]) 
     """
     made = []
     for field in fields:
-        kind = made_type(field.type)
+        kind = annotation_of(field.type)
         if field.required:
             made.append((field.name, kind))
             continue
         try:
             default = msgspec.convert(field.default, kind)
         except msgspec.ValidationError as error:
-            raise InputError(f"the default of {field.name} is none that it may have: {error}") from None
+            raise InputError(f"the default of parameter {field.name} is invalid: {error}") from None
         made.append((field.name, kind, default))  # type: ignore[arg-type]
     return msgspec.defstruct(name, made, bases=(base,), frozen=True, kw_only=True, forbid_unknown_fields=True)

@@ -1,7 +1,7 @@
 """A user's generator and the functions beside it as a `Workload`.
 
-What they raise becomes one line with its place, and the whole traceback goes to standard error (the engine's log): a
-user's code can fail a run, and nothing else.
+What they raise becomes one line with its place; the whole traceback goes to standard error (the engine's log). A user's
+code can fail a run, and nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ import numpy as np
 from lbench.errors import DataFileError, LbenchError, WorkloadError
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.model import Check, Description, Job, Limits, Params, Previewer, Task, Workload
+from lbench.workloads.own.calling import call_with, offered_to
 from lbench.workloads.own.describe import limits_of
 from lbench.workloads.own.importer import enter, find_own
-from lbench.workloads.own.tracebacks import one_line, told_trace
+from lbench.workloads.own.tracebacks import one_line, user_traceback
 
-__all__ = ["OwnWorkload", "call_with", "load_own", "offered_to"]
+__all__ = ["OwnWorkload", "load_own"]
 
-_EMPTY_STAGES = 1000  # in a row: then the job never comes to an end
+_EMPTY_STAGES = 1000  # in a row; more means that the job never ends
 _STAGES = 100_000
 
 
@@ -43,25 +44,6 @@ def load_own(description: Description) -> Workload[Any]:
     return OwnWorkload(description, module)
 
 
-def call_with(function: Callable[..., Any], offered: Mapping[str, Any]) -> Any:
-    """Call a user's function with those of the offered arguments that it names."""
-    parameters = inspect.signature(function).parameters.values()
-    if any(one.kind is one.VAR_KEYWORD for one in parameters):
-        return function(**offered)
-    return function(**{one.name: offered[one.name] for one in parameters if one.name in offered})
-
-
-def offered_to(job: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters by name; where no number of tasks was asked for, the job's own default."""
-    values = dict(params)
-    if values.get("tasks") is None:
-        values.pop("tasks", None)
-        own = inspect.signature(job).parameters.get("tasks")
-        if own is not None and own.default is not own.empty:
-            values["tasks"] = own.default
-    return values
-
-
 def _guarded(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call the user's code; whatever it raises becomes a `WorkloadError`."""
     try:
@@ -69,11 +51,11 @@ def _guarded(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     except StopIteration:
         raise  # of `next` and `send`
     except BaseException as error:  # the border of the user's code: it may raise anything, sys.exit too
-        raise _told(what, error) from None
+        raise _workload_error(what, error) from None
 
 
-def _told(what: str, error: BaseException) -> WorkloadError:
-    sys.stderr.write(told_trace(error))
+def _workload_error(what: str, error: BaseException) -> WorkloadError:
+    sys.stderr.write(user_traceback(error))
     return WorkloadError(f"{what}: {one_line(error)}")
 
 
@@ -104,21 +86,21 @@ class OwnWorkload(Workload[Params]):
 
     def load(self, params: Params, path: Path | None) -> Any:
         """What the module's `load` returns: a dict of arrays, or a `Dataset`."""
-        self.limits(params)  # asked here, in a thread: it may take its time
+        self.limits(params)  # computed here, in a thread: it may be slow
         if self._own("load") is None:
             return super().load(params, path)
         data = self._call("load", params, path=None if path is None else str(path))
         if data is None or isinstance(data, Dataset):
             return data
         if not isinstance(data, dict) or not all(isinstance(name, str) for name in data):
-            raise DataFileError(f"load must return a dict of arrays by name, and not {type(data).__name__}")
+            raise DataFileError(f"load must return a dict of arrays by name, got {_a(data)}")
         arrays = _guarded("load() failed", lambda: {name: np.asarray(value) for name, value in data.items()})
         rows = max((len(array) for array in arrays.values() if array.ndim), default=0)
         source = path.name if path is not None else f"made by load() of {self._description.name}"
         return Dataset(arrays, source=source, rows=rows, columns=len(arrays))
 
     def job(self, params: Params, data: Any) -> Job:
-        """The user's generator; what it yields is looked at before anything is sent."""
+        """The user's generator; what it yields is checked before anything is sent."""
         offered = self._arguments(params) | ({} if data is None else {"data": data})
         what = f"{self._name}() failed"
         steps = _guarded(what, call_with, self._job, offered)
@@ -136,17 +118,17 @@ class OwnWorkload(Workload[Params]):
                     raise WorkloadError(f"{self._name}() returned nothing: return its answer") from None
                 return end.value
             stages += 1
-            tasks = self._looked_at(stage, known)
+            tasks = self._checked_stage(stage, known)
             count += len(tasks)
-            if most is not None and count > most:  # what a run can cost was told by it
-                raise WorkloadError(f"{self._name}() has yielded {count:,} tasks, and limits() says at most {most:,}")
+            if most is not None and count > most:  # the run's highest cost was computed from it
+                raise WorkloadError(f"{self._name}() has yielded {count:,} tasks; limits() allows at most {most:,}")
             empty = 0 if tasks else empty + 1
             if empty > _EMPTY_STAGES or stages > _STAGES:
-                told = f"{_EMPTY_STAGES:,} stages without a task" if empty else f"{_STAGES:,} stages"
-                raise WorkloadError(f"{self._name}() has yielded {told} and no answer: does it ever end?")
+                stages_text = f"{_EMPTY_STAGES:,} stages without a task" if empty else f"{_STAGES:,} stages"
+                raise WorkloadError(f"{self._name}() has yielded {stages_text} and no answer: does it ever end?")
             results = yield tasks
 
-    def _looked_at(self, stage: Any, known: set[str]) -> list[Task]:
+    def _checked_stage(self, stage: Any, known: set[str]) -> list[Task]:
         if not isinstance(stage, list | tuple):
             raise WorkloadError(f"{self._name}() yielded {_a(stage)}: yield a list of tasks, as in yield [Task(...)]")
         for task in stage:
@@ -158,7 +140,7 @@ class OwnWorkload(Workload[Params]):
         return list(stage)
 
     def _find(self, task: Task) -> None:
-        """Whether what is called can be called elsewhere, found before anything is sent."""
+        """Find the task's function as other processes will, before anything is sent."""
         if ":" not in task.function:
             raise WorkloadError(f"Task({task.function!r}): give it the function itself, as in Task(simulate, seed=1)")
         _, wants_data = _guarded("a task cannot be sent", find_own, task.function)
@@ -178,25 +160,25 @@ class OwnWorkload(Workload[Params]):
         """By the module's `check(answer, reference)`; without one, equal to the last bit."""
         if self._own("check") is None:
             return Check(ok=same(answer, reference), how="compared to the last bit with reference()")
-        said = self._call("check", params, answer=answer, reference=reference)
-        if isinstance(said, Check):
-            return said
-        if isinstance(said, bool | np.bool_):
-            return Check(ok=bool(said), how="by the workload's own check()")
-        raise WorkloadError(f"check must return True or False, and not {_a(said)}")
+        verdict = self._call("check", params, answer=answer, reference=reference)
+        if isinstance(verdict, Check):
+            return verdict
+        if isinstance(verdict, bool | np.bool_):
+            return Check(ok=bool(verdict), how="by the workload's own check()")
+        raise WorkloadError(f"check must return True or False, got {_a(verdict)}")
 
     @property
     def checks(self) -> bool:
-        """Whether an answer can be found right or wrong by itself."""
+        """Whether one answer can be judged right or wrong."""
         return self._own("reference") is not None or self._own("check") is not None
 
     def summary(self, params: Params, answer: Any) -> dict[str, Any]:
         """What the module's `summary` returns."""
         if self._own("summary") is None:
             return {}
-        told = self._call("summary", params, answer=answer)
+        facts = self._call("summary", params, answer=answer)
         try:
-            return dict(msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(told, enc_hook=_plain))))
+            return dict(msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(facts, enc_hook=_plain))))
         except (TypeError, ValueError, msgspec.MsgspecError):
             raise WorkloadError("summary must return a dict of numbers and texts by name") from None
 
@@ -216,19 +198,19 @@ class OwnWorkload(Workload[Params]):
         return drawn
 
     def notes(self, params: Params) -> list[str]:
-        """Where --tasks cannot be heeded."""
+        """Whether --tasks is ignored."""
         if params.tasks is None or "tasks" in inspect.signature(self._job).parameters:
             return []
-        return [f"--tasks {params.tasks} is not heeded: {self._name}() has no parameter tasks"]
+        return [f"--tasks {params.tasks} is ignored: {self._name}() has no parameter named tasks"]
 
     def limits(self, params: Params) -> Limits:
-        """What the module's `limits` says, asked once: it is asked of a process of its own."""
+        """What the module's `limits` returns, computed once for given parameters, in a process of its own."""
         key = repr(params)
         if key not in self._limits:
             try:
                 self._limits[key] = limits_of(self._description, params)
             except (LbenchError, OSError):
-                self._limits[key] = Limits(tasks=None, s3_requests=0)  # it was told of before the start
+                self._limits[key] = Limits(tasks=None, s3_requests=0)  # its error was reported before the start
         return self._limits[key]
 
 
@@ -238,7 +220,7 @@ class _OwnPreviewer:
         self._failed = False
 
     def add(self, task: Task, result: Any) -> dict[str, Any] | None:
-        """What the user's function makes of it; after it has failed once it is not asked again."""
+        """What the user's function makes of it; None after its first failure."""
         if self._failed:
             return None
         try:
@@ -250,7 +232,7 @@ class _OwnPreviewer:
 
 
 def same(answer: Any, reference: Any) -> bool:
-    """Equal, arrays and what holds them too; NaN is NaN's equal."""
+    """Whether two values are equal, inside arrays, lists and dicts too; NaN equals NaN."""
     if isinstance(answer, np.ndarray) or isinstance(reference, np.ndarray):
         one, other = np.asarray(answer), np.asarray(reference)
         return bool(one.shape == other.shape and np.array_equal(one, other, equal_nan=one.dtype.kind in "fc"))

@@ -373,7 +373,7 @@ async def test_sliders_type_values_and_refuse_nonsense_and_backends_are_chosen_a
         await pilot.press("tab", "down", "down", "down", "enter")
         await pilot.press(*"many", "enter")
         await pilot.pause()
-        assert "a whole number is expected" in screen_text(live)
+        assert "must be a whole number" in screen_text(live)
         await pilot.press("escape", "right_square_bracket")
         assert live.exploring.scene.values["iterations"] == 1000
         await pilot.press("tab", "up", "up")
