@@ -33,17 +33,11 @@ def accent(backend: str) -> str:
     return _ACCENTS.get(backend, "")
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Let the error through: rich would exit with 1, whatever had come of the command."""
-        raise
-
-
 def console(stream: TextIO | None = None) -> Console:
     """A console on `stream` (default: standard output); texts are shown as they are, without markup or emoji."""
     stream = stream if stream is not None else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else _FILE_WIDTH
-    return _Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
 
 
 def is_live_terminal(stream: TextIO) -> bool:

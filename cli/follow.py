@@ -10,11 +10,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from lbench.cli.console import is_live_terminal
 from lbench.cli.documents import document_of
-from lbench.cli.main import EXIT_BUDGET, EXIT_FAILED
-from lbench.cli.progress import Progress, open_progress
+from lbench.cli.live import LiveProgress
+from lbench.cli.progress import PlainProgress, Progress
 from lbench.cli.report import bound_lines, failures, print_report
-from lbench.cli.signals import EXIT_CODES, StopSignals
+from lbench.cli.signals import StopSignals
+from lbench.cli.streams import output_error
+from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED, SIGNAL_EXIT_CODES
 from lbench.engine.export.files import encode, format_of, write
 from lbench.engine.journal.events import Event, RunStarted
 from lbench.engine.journal.writer import JOURNAL_NAME
@@ -23,7 +26,7 @@ from lbench.engine.service.client import Engine, Follower, new_session_folder
 from lbench.engine.session.view import SessionView
 from lbench.errors import EngineLostError, InputError, LbenchError
 
-__all__ = ["measure"]
+__all__ = ["code_of", "measure", "open_progress"]
 
 _WAIT_S = 0.1  # for events, so long does a signal or the next picture wait at most
 _CANCEL_AGAIN_S = 1.0
@@ -113,6 +116,13 @@ class _Measurement:
         return signals.first == signal.SIGHUP and self._on_hangup == "finish"
 
 
+def open_progress(*, quiet: bool) -> Progress:
+    """The progress that suits standard error."""
+    if quiet:
+        return Progress()
+    return LiveProgress() if is_live_terminal(sys.stderr) else PlainProgress()
+
+
 def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quiet: bool) -> int:
     """Carry out a valid plan; returns the exit code.
 
@@ -137,7 +147,7 @@ def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quie
                 raise
         if measurement.left_alone(signals):
             _say(f"the engine goes on without a terminal; the session is in {folder}")
-            return EXIT_CODES[signal.SIGHUP]
+            return SIGNAL_EXIT_CODES[signal.SIGHUP]
         return _conclude(measurement, signals, folder, out=out, as_json=as_json, quiet=quiet)
 
 
@@ -173,21 +183,13 @@ def _conclude(
             _say(line, prefix="")
     if interrupted is None and view.end is not None and not view.end.complete and view.end.reason:
         _say(f"{view.end.reason} ({folder})")
-    try:
-        if as_json:
-            sys.stdout.buffer.write(content)
-            sys.stdout.flush()
-        else:
-            print_report(view, document, saved)
-    except BrokenPipeError:
-        pass  # the exit code says how the measurement went, also where nobody reads what is printed
-    except OSError as error:
-        if signals.first != signal.SIGHUP:  # after one, the terminal is gone
-            _say(saved, prefix="")
-            unwritten = LbenchError(f"cannot write to standard output: {error.strerror}")
+    if as_json:
+        sys.stdout.buffer.write(content)
+    else:
+        print_report(view, document, saved)
     if measurement.lost:
         _say(f"the engine has died: its runs are marked interrupted, what was measured is in {folder}")
-    elif as_json and (not quiet or interrupted is not None):
+    elif output_error() is not None or (as_json and (not quiet or interrupted is not None)):
         _say(saved, prefix="")
     if unwritten is not None:
         _say(str(unwritten))
@@ -245,6 +247,4 @@ def _journal_is_whole(view: SessionView, folder: Path) -> bool:
 
 
 def _say(line: str, prefix: str = "lbench: ") -> None:
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"{prefix}{line}\n")
-        sys.stderr.flush()
+    sys.stderr.write(f"{prefix}{line}\n")

@@ -37,7 +37,6 @@ class LiveProgress(Progress):
     """Draws on standard error. What must stay to be read (a warning, a failed run) is printed above the picture."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._console = console(sys.stderr)
         self._live = Live(
             Text(""),
@@ -54,45 +53,36 @@ class LiveProgress(Progress):
         """Print what is known, and begin to draw."""
         super().begin(lines)
         self._begun = True
-        self._try(self._live.start)
+        self._live.start()
 
     def event(self, event: Event, view: SessionView) -> None:
         """Print what must stay."""
         if isinstance(event, Warned) and event.code != "failed":  # that one ends the session: told as its error
-            self._tell(f"warning: {event.text}")
+            self._write(f"warning: {event.text}")
         elif isinstance(event, RunEnded) and event.status == "failed":
-            self._tell(f"{place_text(view.runs[event.run], view)}: ✘ {event.error or 'failed'}")
+            self._write(f"{place_text(view.runs[event.run], view)}: ✘ {event.error or 'failed'}")
         elif isinstance(event, Answered) and event.answer.ok is False:
-            self._tell(f"{place_text(view.runs[event.run], view)}: ✘ its answer is wrong ({event.answer.check})")
+            self._write(f"{place_text(view.runs[event.run], view)}: ✘ its answer is wrong ({event.answer.check})")
 
     def draw(self, view: SessionView, now_s: Mapping[str, float]) -> None:
         """The next frame, when it is time."""
         clock_s = time.monotonic()
-        if self._dead or clock_s < self._next_s:
+        if clock_s < self._next_s:
             return
         self._next_s = clock_s + _FRAME_S
         told = outlooks(view.runs.values(), now_s, run_bill)
         lines = table_lines(_columns(told, self._console.width), self._console.width) if told else []
         lines.append(Text(f"  {view.phase or ''}", style=QUIET))
-        self._try(lambda: self._live.update(Group(*lines), refresh=True))
+        self._live.update(Group(*lines), refresh=True)
 
     def close(self) -> None:
         """Clear the picture and show the cursor."""
         if self._begun:
             self._begun = False
-            self._try(self._live.stop)
+            self._live.stop()
 
     def _write(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
-
-    def _try(self, action: object) -> None:
-        assert callable(action)
-        if self._dead:
-            return
-        try:
-            action()
-        except OSError:
-            self._dead = True
 
 
 def bar(done: int, total: int | None, width: int, style: str) -> Text:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import errno
-import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,16 +19,13 @@ import click
 
 from lbench._version import __version__
 from lbench.cli.screens import can_show, screen_options, show
+from lbench.cli.streams import end_output, open_streams
+from lbench.config.exit_codes import EXIT_FAILED, EXIT_INPUT, SIGNAL_EXIT_CODES
 from lbench.errors import InputError, LbenchError
 
-__all__ = ["EXIT_BUDGET", "EXIT_FAILED", "EXIT_INPUT", "EXIT_INTERRUPTED", "command"]
+__all__ = ["command"]
 
-EXIT_FAILED = 1  # a run failed, or an answer was wrong
-EXIT_INPUT = 2
-EXIT_BUDGET = 3  # stopped by the budget
-EXIT_INTERRUPTED = 130
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # what a stream without a name may raise
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # The module of a command is lbench.cli.NAME, its click command there `command`.
 _COMMANDS = {
@@ -104,9 +101,7 @@ class LazyGroup(click.Group):
             return run()
         with _guarded():
             returned = run()
-            code = returned if isinstance(returned, int) else 0
-            _flush(code)
-            sys.exit(code)
+            sys.exit(end_output(returned if isinstance(returned, int) else 0))
 
 
 @click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -130,10 +125,7 @@ def command(ctx: click.Context, no_mouse: bool, theme: str) -> None:
 @contextmanager
 def _guarded() -> Iterator[None]:
     """Every error becomes one line and an exit code; an unexpected one goes to a file (`_unexpected`)."""
-    _open_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without our glyphs is no reason to fail
+    open_streams()
     sys.excepthook = _unexpected
     try:
         yield
@@ -147,24 +139,14 @@ def _guarded() -> Iterator[None]:
     except LbenchError as error:
         _fail(_one_line(str(error)), EXIT_FAILED)
     except (KeyboardInterrupt, click.Abort):
-        _leave(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        _leave(EXIT_FAILED)  # quietly, as click does
+        sys.exit(SIGNAL_EXIT_CODES[signal.SIGINT])
     except OSError as error:
-        if error.errno not in _NO_ROOM or error.filename is not None:
+        if error.errno not in _NO_ROOM:
             raise
-        _fail(f"cannot write to standard output: {error.strerror}", EXIT_FAILED)
+        place = "" if error.filename is None else f" for {error.filename}"
+        _fail(f"no room on the disk{place} ({error.strerror}): free some, then run it again", EXIT_FAILED)
     except MemoryError:
-        _fail("there is not enough memory: take a smaller job or fewer workers", EXIT_FAILED)
-
-
-def _open_streams() -> None:
-    """What was closed (`<&-`, `>&-`) is Python's None: it reads as empty, and takes what is written."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            null = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123 - for as long as the process lives
-            os.set_inheritable(null.fileno(), True)
-            setattr(sys, name, null)
+        _fail("not enough memory: choose a smaller job or fewer workers", EXIT_FAILED)
 
 
 def _clicks(text: str) -> str:
@@ -177,32 +159,8 @@ def _one_line(text: str) -> str:
     return " ".join(line.strip() for line in text.splitlines())
 
 
-def _flush(code: int) -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _leave(code)
-    except OSError as error:
-        _fail(f"cannot write to standard output: {error.strerror}", EXIT_FAILED)
-
-
 def _fail(line: str, code: int) -> None:
-    try:
-        sys.stderr.write(f"lbench: {line}\n")
-        sys.stderr.flush()
-    except OSError:
-        pass  # nobody reads
-    _leave(code)
-
-
-def _leave(code: int) -> None:
-    """Exit; what a closed standard output did not take must not raise once more while Python ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
+    sys.stderr.write(f"lbench: {line}\n")
     sys.exit(code)
 
 

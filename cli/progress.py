@@ -11,26 +11,19 @@ from typing import Self
 
 from lbench.analysis.format import count_text, seconds_text
 from lbench.analysis.progress import Outlook, outlooks
-from lbench.cli.console import is_live_terminal
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.events import Answered, Event, RunEnded, RunStarted, Warned
 from lbench.engine.session.view import RunView, SessionView
 
-__all__ = ["PlainProgress", "Progress", "open_progress", "place_text"]
+__all__ = ["PlainProgress", "Progress", "place_text"]
 
 _PROGRESS_S = 5.0  # between two lines on the same run
 _PHASE_S = 1.0  # a phase that is over sooner is not told
 
 
 class Progress:
-    """Tells nothing: what `--quiet` gives, and what the others begin with.
-
-    A stderr that is gone (a closed terminal or pipe) never stops a measurement: from then on nothing is told.
-    """
-
-    def __init__(self) -> None:
-        self._dead = False
+    """Shows nothing: what `--quiet` gives, and what the others begin with."""
 
     def __enter__(self) -> Self:
         return self
@@ -43,7 +36,7 @@ class Progress:
     def begin(self, lines: list[str]) -> None:
         """What is known before the first event."""
         for line in lines:
-            self._tell(line)
+            self._write(line)
 
     def event(self, event: Event, view: SessionView) -> None:
         """An event, already in the view."""
@@ -52,24 +45,11 @@ class Progress:
         """Some time has passed; `now_s`: seconds since each run's start."""
 
     def stopping(self, signal: Signals) -> None:
-        """A signal came; the engine was told to stop."""
-        if signal == Signals.SIGINT:
-            self._tell("stopping; Ctrl-C once more ends at once")
-        elif signal == Signals.SIGHUP:
-            self._dead = True
-        else:
-            self._tell("stopping")
+        """A signal came, and the engine was asked to stop."""
+        self._write("stopping; Ctrl-C once more ends at once" if signal == Signals.SIGINT else "stopping")
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-
-    def _tell(self, line: str) -> None:
-        if self._dead:
-            return
-        try:
-            self._write(line)
-        except OSError:
-            self._dead = True
 
     def _write(self, line: str) -> None:
         pass
@@ -79,7 +59,6 @@ class PlainProgress(Progress):
     """A line where something begins or ends, and one every few seconds in between."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._told_s: dict[str, float] = {}  # label: when its last line was written
         self._phase: tuple[str, float] | None = None  # what it is, and when it began (once told: infinity)
 
@@ -89,14 +68,14 @@ class PlainProgress(Progress):
             run = view.runs[event.run]
             self._told_s[run.planned.label] = time.monotonic()
             count = "" if run.planned.tasks is None else f"{count_text(run.planned.tasks, 'task')}, "
-            self._tell(f"{place_text(run, view)}: started, {count}{event.capacity} at once")
+            self._write(f"{place_text(run, view)}: started, {count}{event.capacity} at once")
         elif isinstance(event, RunEnded):
-            self._tell(_end_text(view.runs[event.run], view))
+            self._write(_end_text(view.runs[event.run], view))
         elif isinstance(event, Answered) and event.answer.ok is False:
             run = view.runs[event.run]
-            self._tell(f"{place_text(run, view)}: ✘ its answer is wrong ({event.answer.check})")
+            self._write(f"{place_text(run, view)}: ✘ its answer is wrong ({event.answer.check})")
         elif isinstance(event, Warned) and event.code != "failed":  # that one ends the session: told as its error
-            self._tell(f"warning: {event.text}")
+            self._write(f"warning: {event.text}")
 
     def draw(self, view: SessionView, now_s: Mapping[str, float]) -> None:
         """Lines on what takes long."""
@@ -110,7 +89,7 @@ class PlainProgress(Progress):
             label = run.planned.label
             if clock_s - self._told_s.get(label, 0.0) >= _PROGRESS_S:
                 self._told_s[label] = clock_s
-                self._tell(f"{place_text(run, view)}: {_outlook_text(told[label])}")
+                self._write(f"{place_text(run, view)}: {_outlook_text(told[label])}")
 
     def _draw_phase(self, phase: str | None, clock_s: float) -> None:
         if phase is None:
@@ -118,7 +97,7 @@ class PlainProgress(Progress):
         elif self._phase is None or self._phase[0] != phase:
             self._phase = (phase, clock_s)
         elif clock_s - self._phase[1] >= _PHASE_S:
-            self._tell(f"{phase} ...")
+            self._write(f"{phase} ...")
             self._phase = (phase, float("inf"))
 
     def _write(self, line: str) -> None:
@@ -155,14 +134,3 @@ def _outlook_text(told: Outlook) -> str:
     if told.failed_attempts:
         parts.append(f"{count_text(told.failed_attempts, 'attempt')} failed")
     return ", ".join(parts)
-
-
-def open_progress(*, quiet: bool) -> Progress:
-    """What suits standard error."""
-    if quiet:
-        return Progress()
-    if is_live_terminal(sys.stderr):
-        from lbench.cli.live import LiveProgress
-
-        return LiveProgress()
-    return PlainProgress()

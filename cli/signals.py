@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-__all__ = ["EXIT_CODES", "StopSignals", "signals_end_it"]
+from lbench.config.exit_codes import SIGNAL_EXIT_CODES
 
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+__all__ = ["StopSignals", "signals_end_it"]
 
 
 class StopSignals:
@@ -25,7 +25,7 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in EXIT_CODES:
+        for number in SIGNAL_EXIT_CODES:
             self._before[number] = signal.signal(number, self._take)
         return self
 
@@ -44,16 +44,17 @@ class StopSignals:
     @property
     def exit_code(self) -> int | None:
         """The exit code that the first signal asks for; None where none came."""
-        return None if self.first is None else EXIT_CODES[self.first]
+        return None if self.first is None else SIGNAL_EXIT_CODES[self.first]
 
 
 @contextmanager
 def signals_end_it() -> Iterator[None]:
     """SIGTERM and SIGHUP unwind the stack, as Ctrl-C does: what was begun is cleared away, and no child lives on."""
-    asked = [number for number in EXIT_CODES if number != signal.SIGINT]
-    before = {
-        number: signal.signal(number, lambda found, _: sys.exit(EXIT_CODES[signal.Signals(found)])) for number in asked
-    }
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(SIGNAL_EXIT_CODES[signal.Signals(number)])
+
+    before = {number: signal.signal(number, leave) for number in SIGNAL_EXIT_CODES if number != signal.SIGINT}
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ import msgspec
 from textual.binding import Binding
 from textual.timer import Timer
 
+from lbench.config.exit_codes import SIGNAL_EXIT_CODES
 from lbench.engine.backends import catalog
 from lbench.engine.plan.parse import DEFAULT_BACKENDS, parse_backend
 from lbench.engine.plan.plan import Plan, resolve_params
@@ -22,7 +23,6 @@ from lbench.tui.feeds.feed import Feed, Frame, NoFeed, is_engine
 from lbench.tui.screens.bench import BenchScreen
 from lbench.tui.terminal.capabilities import Terminal, look
 from lbench.tui.terminal.driver import LbenchDriver
-from lbench.tui.terminal.exit_guard import EXIT_CODES
 from lbench.tui.terminal.frame_rate import Pace
 from lbench.tui.theme import DARK, LIGHT, Palette, palette_of, textual_theme
 from lbench.tui.widgets.table import Waiting
@@ -305,7 +305,7 @@ class LbenchApp(Commands):
             self._interrupted = True
             running.command("cancel")
         else:
-            self.action_leave(0 if running is None else EXIT_CODES[signal.SIGINT])
+            self.action_leave(0 if running is None else SIGNAL_EXIT_CODES[signal.SIGINT])
 
     @property
     def _running_engine(self) -> EngineFeed | None:

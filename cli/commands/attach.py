@@ -34,8 +34,7 @@ def command(session: str | None, no_mouse: bool, theme: str) -> None:
 def _follow(folder: Path) -> int:
     """Plain progress until the engine has ended, then its report; leaving early leaves the engine alone."""
     from lbench.cli.documents import document_of
-    from lbench.cli.follow import code_of
-    from lbench.cli.progress import open_progress
+    from lbench.cli.follow import code_of, open_progress
     from lbench.cli.report import print_report
     from lbench.cli.signals import StopSignals
     from lbench.engine.journal.events import RunStarted

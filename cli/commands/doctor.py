@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 
 from lbench.cli.findings import Finding, Verdict
-from lbench.cli.main import EXIT_FAILED
 from lbench.config.deployment import DEFAULT_STACK
+from lbench.config.exit_codes import EXIT_FAILED
 
 __all__ = ["command"]
 

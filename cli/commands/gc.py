@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lbench.cli.main import EXIT_FAILED
+from lbench.config.exit_codes import EXIT_FAILED
 
 if TYPE_CHECKING:
     from lbench.engine.maintenance.aws import Remain

@@ -41,6 +41,7 @@ def _serve(host: str, port: int) -> None:
     import asyncio
     import signal
 
+    from lbench.config.exit_codes import SIGNAL_EXIT_CODES
     from lbench.tui.web import PageServer
 
     async def until_stopped() -> int:
@@ -50,7 +51,7 @@ def _serve(host: str, port: int) -> None:
             if not stop.done():
                 stop.set_result(number)
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in SIGNAL_EXIT_CODES:
             asyncio.get_running_loop().add_signal_handler(number, end, number)
         async with PageServer(host, port) as server:
             click.echo(server.url)
@@ -58,4 +59,4 @@ def _serve(host: str, port: int) -> None:
             return await stop
 
     number = asyncio.run(until_stopped())
-    click.get_current_context().exit(0 if number == signal.SIGINT else 128 + number)
+    click.get_current_context().exit(0 if number == signal.SIGINT else SIGNAL_EXIT_CODES[signal.Signals(number)])

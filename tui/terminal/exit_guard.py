@@ -18,9 +18,9 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-__all__ = ["EXIT_CODES", "Guard"]
+from lbench.config.exit_codes import SIGNAL_EXIT_CODES
 
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+__all__ = ["Guard"]
 
 _PATIENCE_S = 0.2  # for a terminal to take the few bytes that restore it
 
@@ -47,7 +47,7 @@ class Guard:
     def __enter__(self) -> Self:
         with contextlib.suppress(termios.error, OSError, ValueError):
             self._modes = termios.tcgetattr(sys.__stdin__.fileno())  # type: ignore[union-attr]
-        for number in EXIT_CODES:
+        for number in SIGNAL_EXIT_CODES:
             take = self._take_interrupt if number == signal.SIGINT else self._take
             self._before[number] = signal.signal(number, take)
         return self
@@ -59,15 +59,15 @@ class Guard:
             signal.signal(number, handler)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        self.leave(EXIT_CODES[signal.Signals(number)])
+        self.leave(SIGNAL_EXIT_CODES[signal.Signals(number)])
 
     def _take_interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._interrupted:
-            self.leave(EXIT_CODES[signal.SIGINT])
+            self.leave(SIGNAL_EXIT_CODES[signal.SIGINT])
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # not begun yet, or over
-            self.leave(EXIT_CODES[signal.SIGINT])
+            self.leave(SIGNAL_EXIT_CODES[signal.SIGINT])
         self._interrupted = True
         loop.call_soon_threadsafe(self._pass_on)
 

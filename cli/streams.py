@@ -1,0 +1,77 @@
+"""Standard output and error that never raise: where they cannot be written, the command itself goes on.
+
+A terminal that is closed, a reader that has left its pipe or a full disk would else raise in the middle of whatever
+prints, or once more while Python ends (exit code 120). Here the first error is kept, and `main` decides by it at the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from typing import Any, TextIO
+
+__all__ = ["end_output", "open_streams", "output_error"]
+
+
+class _Descriptor(io.FileIO):
+    """A file descriptor that takes all that is written; after its first error it drops it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number, "w", closefd=False)
+        self.error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        if self.error is None:
+            try:
+                return super().write(data)
+            except OSError as error:
+                self.error = error
+        return len(memoryview(data).cast("B"))
+
+
+def open_streams() -> None:
+    """Replace `sys.stdout` and `sys.stderr`; a stream that was closed (`<&-`, `>&-`) becomes the null device."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123 - for as long as the process lives
+            os.set_inheritable(null.fileno(), True)
+            setattr(sys, name, null)
+    sys.stdout, sys.stderr = _safe(sys.stdout), _safe(sys.stderr)
+
+
+def _safe(stream: TextIO) -> TextIO:
+    try:
+        number = stream.fileno()
+    except OSError:  # a test's stream, in memory
+        return stream
+    assert isinstance(stream, io.TextIOWrapper)
+    stream.flush()
+    # A terminal without our glyphs is no reason to fail: it gets question marks.
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Descriptor(number)),
+        encoding=stream.encoding,
+        errors="replace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def output_error() -> OSError | None:
+    """Why standard output could not be written. A reader that left early is no error: it has what it wanted."""
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    error = raw.error if isinstance(raw, _Descriptor) else None
+    return None if error is None or error.errno == errno.EPIPE else error
+
+
+def end_output(code: int) -> int:
+    """The exit code of a command that ends with `code`: 0 becomes 1 where standard output could not be written."""
+    from lbench.config.exit_codes import EXIT_FAILED
+
+    error = output_error()
+    if error is None or code:
+        return code
+    sys.stderr.write(f"lbench: cannot write to standard output: {error.strerror}\n")
+    return EXIT_FAILED
