@@ -27,7 +27,6 @@ from lbench.engine.journal.events import (
     JOURNAL_VERSION,
     Dispatched,
     Event,
-    Pricing,
     Returned,
     RunPlanned,
     RunStarted,
@@ -37,6 +36,7 @@ from lbench.engine.journal.events import (
 from lbench.engine.journal.lock import FolderLock
 from lbench.engine.journal.writer import Journal
 from lbench.engine.machine.fingerprint import fingerprint
+from lbench.engine.model import Pricing
 from lbench.engine.service.control import Command, ControlServer
 
 _STEP_S = 0.02

@@ -12,11 +12,14 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from lbench.config.prices import Rates
 from lbench.engine.machine.fingerprint import Environment, MachineSample
 
 __all__ = [
     "VERSION",
     "Answer",
+    "BilledSource",
+    "Comparison",
     "Cost",
     "CostTexts",
     "DataInfo",
@@ -27,10 +30,16 @@ __all__ = [
     "Invocation",
     "InvocationStatus",
     "LambdaEnvironment",
+    "Measures",
     "Milliseconds",
     "Origin",
+    "Prediction",
+    "Pricing",
+    "PricingTexts",
+    "RateTexts",
     "Run",
     "RunStatus",
+    "S3Usage",
     "Schedule",
     "Seconds",
     "Stage",
@@ -129,7 +138,36 @@ class ErrorInfo(msgspec.Struct, frozen=True):
     unrun: bool = False  # the function certainly never ran: nothing of it is billed
 
 
-class Invocation(msgspec.Struct, frozen=True):
+class Measures(msgspec.Struct, kw_only=True):
+    """What is measured of one invocation; null: not measured. A backend's outcome, the journal and the document share it."""
+
+    connect_ms: Milliseconds | None = None
+    init_ms: Milliseconds | None = None
+    fetch_ms: Milliseconds | None = None
+    compute_ms: Milliseconds | None = None
+    billed_ms: int | None = None
+    billed_source: BilledSource | None = None
+    memory_mb: int | None = None  # the function's size
+    max_memory_mb: int | None = None  # used, by the REPORT line
+    request_bytes: int | None = None
+    response_bytes: int | None = None
+    via_s3: bool | None = None
+    peak_rss_mb: int | None = None  # of the process that ran the task
+    batch: int | None = None  # tasks handed over in this invocation
+
+    def measures(self) -> dict[str, Any]:
+        """These fields alone, by their names."""
+        return {name: getattr(self, name) for name in Measures.__struct_fields__}
+
+
+class _Charged(Measures, kw_only=True):
+    usd: Usd | None
+    request_id: str | None
+    log_tail: str | None
+    error: ErrorInfo | None
+
+
+class Invocation(_Charged):
     """One attempt of one task. `status` is null while it has no end."""
 
     stage: int
@@ -144,21 +182,54 @@ class Invocation(msgspec.Struct, frozen=True):
     started_s: Seconds | None
     finished_s: Seconds | None
     returned_s: Seconds | None
-    connect_ms: Milliseconds | None
-    init_ms: Milliseconds | None
-    fetch_ms: Milliseconds | None
-    compute_ms: Milliseconds | None
-    billed_ms: int | None
-    billed_source: BilledSource | None
-    memory_mb: int | None
-    max_memory_mb: int | None
-    request_bytes: int | None
-    response_bytes: int | None
-    via_s3: bool | None
-    usd: Usd | None
-    request_id: str | None
-    log_tail: str | None
-    error: ErrorInfo | None
+
+
+class Pricing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The prices that a run is charged by, recorded so that a later price list changes nothing."""
+
+    rates: Rates | None = None
+    ephemeral_mb: int = 512
+    memory_mb: int | None = None
+    bound_usd: Usd | None = None
+    max_usd: Usd | None = None  # what all runs of the plan may cost together
+    unpriced: list[str] = []
+    deadline_s: Seconds = 300.0
+    marked: bool = False  # whether each call's mark is written to the log
+    rent_usd_per_hour: Usd | None = None  # of an equal EC2 machine, for local backends
+    rent_basis: str | None = None
+
+
+class RateTexts(msgspec.Struct, frozen=True, kw_only=True):
+    """The prices of a region (`config.prices.Rates`) as plain decimals; null: no verified price."""
+
+    region: str
+    architecture: str
+    duration_gb_s_usd: Usd
+    request_usd: Usd
+    storage_gb_s_usd: Usd
+    s3_put_usd: Usd | None = None
+    s3_get_usd: Usd | None = None
+    s3_storage_gb_month_usd: Usd | None = None
+    logs_gb_usd: Usd | None = None
+    transfer_gb_usd: Usd | None = None
+    http_api_request_usd: Usd | None = None
+    price_date: str
+    price_source: str
+
+
+class PricingTexts(Pricing, frozen=True, omit_defaults=False):
+    """The same in a document."""
+
+    rates: RateTexts | None = None  # type: ignore[assignment]
+
+
+class S3Usage(msgspec.Struct, frozen=True):
+    """A run's S3 requests, the bytes that it put there, and the hours for which they are charged."""
+
+    put: int  # PUT, COPY, POST and LIST
+    get: int
+    bytes: int
+    hours: float
 
 
 class CostTexts(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,6 +313,10 @@ class Run(msgspec.Struct, frozen=True):
     invocations: list[Invocation]
     notes: list[str] = []
     interaction: Interaction | None = None
+    cold: bool | None = None  # whether all its environments were new
+    round: int | None = None  # of an interleaved session, from 0
+    pricing: PricingTexts | None = None
+    s3: S3Usage | None = None  # null: nothing is charged for S3, or it was not recorded
 
 
 class Warning_(msgspec.Struct, frozen=True):
@@ -250,6 +325,25 @@ class Warning_(msgspec.Struct, frozen=True):
     code: str
     text: str
     run: str | None = None
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Runs of a session that belong together: one job on several backends."""
+
+    id: str
+    runs: list[str]
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """What a model predicts for a backend of a comparison."""
+
+    comparison: str
+    label: str
+    makespan_s: Seconds | None
+    usd: Usd | None
+    model: str
+    parameters: dict[str, Any]
+    date: str  # of the parameters, ISO 8601
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -266,3 +360,5 @@ class Document(msgspec.Struct, frozen=True):
     warnings: list[Warning_]
     format: Literal["lbench.session"] = "lbench.session"
     version: int = VERSION
+    comparisons: list[Comparison] | None = None
+    predictions: list[Prediction] | None = None

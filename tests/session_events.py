@@ -17,9 +17,9 @@ from lbench.engine.journal.events import (
     SessionStarted,
     StageStarted,
 )
-from lbench.engine.journal.events import Pricing as RunPricing
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.model import Answer, Driver
+from lbench.engine.model import Pricing as RunPricing
 
 
 def session_events(

@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+import msgspec
+
+from lbench.engine.model import Measures
 from lbench.workloads.objects import Place
 
 __all__ = [
@@ -34,7 +37,6 @@ OVER_BUDGET = "OverBudget"  # Failure.type where `Call.may_fetch` said no
 UNREACHED = "Unreached"  # Failure.type of a call that was never sent: nothing answers there, or the network is down
 
 FailureKind = Literal["error", "throttled", "timeout"]
-BilledSource = Literal["report", "audit", "estimated", "model"]
 
 
 def _nowhere(environment: str) -> None:
@@ -96,8 +98,7 @@ class Failure:
         return self.kind == "throttled" or self.type == UNREACHED
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Measures, kw_only=True):
     """How an attempt went. Times ending `_s` are on the event loop's clock (CLOCK_MONOTONIC); None: not measured.
 
     Exactly one of `result` and `failure` is set; both where the failure itself is what was to be measured (`function`).
@@ -111,18 +112,8 @@ class Outcome:
     started_s: float | None = None  # the function began (on Lambda: inferred from its own clock)
     finished_s: float | None = None  # the function ended
     returned_s: float | None = None  # the response had arrived, before it was decoded
-    connect_ms: float | None = None
-    init_ms: float | None = None
-    fetch_ms: float | None = None
-    compute_ms: float | None = None
-    billed_ms: int | None = None
-    billed_source: BilledSource | None = None
-    memory_mb: int | None = None
-    max_memory_mb: int | None = None
-    request_bytes: int | None = None
-    response_bytes: int | None = None
     via_s3: bool = False
-    s3_requests: dict[str, int] = field(default_factory=dict)  # {"put": n, "get": n}
+    s3_requests: dict[str, int] = msgspec.field(default_factory=dict)  # {"put": n, "get": n}
     s3_bytes: int = 0  # put there
     collected_s: float = 0.0  # of the time until `returned_s`, what it took to fetch the result from S3
     request_id: str | None = None

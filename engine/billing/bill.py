@@ -11,11 +11,11 @@ import numpy as np
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_short, usd_text
 from lbench.engine.cost.rent import rent_usd
-from lbench.engine.model import Cost, CostTexts
+from lbench.engine.model import Cost, CostTexts, S3Usage
 from lbench.engine.session.columns import BILLED_SOURCES, STATUSES
 from lbench.engine.session.view import RunView
 
-__all__ = ["run_bill", "run_cost_of"]
+__all__ = ["run_bill", "run_cost_of", "s3_usage"]
 
 _RAN = [STATUSES.index(name) for name in ("ok", "error", "timeout", "superseded")]
 _CANCELLED, _SUPERSEDED = STATUSES.index("cancelled"), STATUSES.index("superseded")
@@ -94,11 +94,19 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
 
 def _length_s(run: RunView, now_s: float | None) -> int:
     """The run's whole seconds so far, rounded up: as if what it has put into S3 had lain there from its start."""
-    told = run.makespan_s if run.makespan_s is not None else now_s
-    if told is None:
+    length_s = run.makespan_s if run.makespan_s is not None else now_s
+    if length_s is None:
         returned = run.columns["returned_s"]
-        told = float(np.nanmax(returned)) if not np.isnan(returned).all() else 0.0
-    return math.ceil(told)
+        length_s = float(np.nanmax(returned)) if not np.isnan(returned).all() else 0.0
+    return math.ceil(length_s)
+
+
+def s3_usage(run: RunView) -> S3Usage | None:
+    """What of S3 a run is charged for; None where nothing is charged."""
+    if run.started is None or run.started.pricing.rates is None:
+        return None
+    now_s = _last_s(run) if run.status == "interrupted" else None
+    return S3Usage(run.s3_put, run.s3_get, run.s3_bytes, _length_s(run, now_s) / 3600)
 
 
 def _written(log_tails: dict[int, str]) -> int:
@@ -132,27 +140,27 @@ def _estimated(run: RunView) -> list[str]:
     """Which amounts of a bill are estimates, of what, and how much more it can be."""
     columns = run.columns
     status, billed, source = columns["status"], columns["billed_ms"], columns["billed_source"]
-    told = []
+    texts = []
     abandoned = ((status == _CANCELLED) | (status == _SUPERSEDED)) & (billed < 0)
     if count := int(abandoned.sum()):
-        told.append(
+        texts.append(
             f"duration: {count} abandoned invocation{'s' * (count > 1)} counted up to then; on AWS each runs on "
             f"to its end, at most to its deadline{_more(run, abandoned)}"
         )
     if run.status == "interrupted" and (count := int((status < 0).sum())):
-        told.append(
+        texts.append(
             f"duration: {count} invocation{'s' * (count > 1)} under way when the engine ended, counted to the last that "
             f"was recorded; on AWS each runs on to its end, at most to its deadline{_more(run, status < 0)}"
         )
     ran = _ran(run) & (status != _SUPERSEDED)
     if count := int((ran & ((billed < 0) | (source == _ESTIMATED))).sum()):
         more = _more(run, ran & (billed < 0))
-        told.append(
+        texts.append(
             f"duration: {count} invocation{'s' * (count > 1)} without AWS's report, by this machine's clock{more}"
         )
     if len(columns):
-        told.append("logs: by the length of AWS's own lines; what tasks print is not counted")
-    return told
+        texts.append("logs: by the length of AWS's own lines; what tasks print is not counted")
+    return texts
 
 
 def _more(run: RunView, mask: Any) -> str:

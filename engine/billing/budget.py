@@ -15,7 +15,7 @@ from lbench.config.limits import limits
 from lbench.engine.backends.base import Outcome
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_short
-from lbench.engine.journal.events import Pricing
+from lbench.engine.model import Pricing
 from lbench.errors import LbenchError
 
 __all__ = ["Budget", "Hold", "OverBudget", "Purse", "attempt_usd", "worst_attempt_usd"]

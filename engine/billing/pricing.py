@@ -15,8 +15,8 @@ from lbench.engine.backends.settings import AwsSettings, LambdaSettings
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_text
 from lbench.engine.cost.rent import machine_rent, rent_usd
-from lbench.engine.journal.events import Pricing
 from lbench.engine.machine import fingerprint as machine
+from lbench.engine.model import Pricing
 from lbench.engine.plan.function import is_function
 from lbench.engine.plan.plan import BackendChoice, Plan, settings_of
 from lbench.engine.plan.policy import most_hedges

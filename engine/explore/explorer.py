@@ -24,10 +24,10 @@ from lbench.engine.billing.pricing import pricing_of, s3_each
 from lbench.engine.explore.coarse import CoarseFirst
 from lbench.engine.explore.previews import LivePreviews
 from lbench.engine.explore.warm_pool import Warm
-from lbench.engine.journal.events import EnvironmentSeen, Pricing, RunPlanned, Warned
+from lbench.engine.journal.events import EnvironmentSeen, RunPlanned, Warned
 from lbench.engine.journal.writer import Journal
 from lbench.engine.measure.run_events import relative, run_ended, run_started
-from lbench.engine.model import Interaction
+from lbench.engine.model import Interaction, Pricing
 from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.policy import Policy
 from lbench.engine.plan.prepared_job import Prepared

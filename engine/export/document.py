@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 
-from lbench.engine.billing.bill import run_cost_of
+from lbench.engine.billing.bill import run_cost_of, s3_usage
 from lbench.engine.cost.charges import invocation_usd
 from lbench.engine.cost.format import usd_text
 from lbench.engine.journal.reader import Head
-from lbench.engine.model import VERSION, Document, Invocation, Run, Warning_, check_times
+from lbench.engine.model import VERSION, Document, Invocation, Pricing, PricingTexts, Run, Warning_, check_times
 from lbench.engine.session.labels import Meta
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import SessionFileError
 
-__all__ = ["check_head", "document", "encode_document", "invocations", "read_document"]
+__all__ = ["check_head", "document", "encode_document", "invocations", "read_document", "recorded_pricing"]
 
 
 def invocations(run: RunView) -> Iterable[Invocation]:
@@ -71,7 +72,28 @@ def _run(run: RunView) -> Run:
         invocations=list(invocations(run)),
         notes=started.notes,
         interaction=planned.interaction,
+        cold=planned.cold,
+        round=planned.round,
+        pricing=_pricing_texts(started.pricing),
+        s3=s3_usage(run),
     )
+
+
+def _pricing_texts(pricing: Pricing) -> PricingTexts:
+    fields = msgspec.structs.asdict(pricing)
+    if pricing.rates is not None:
+        rates = msgspec.structs.asdict(pricing.rates)
+        fields["rates"] = {name: usd_text(usd) if isinstance(usd, Decimal) else usd for name, usd in rates.items()}
+    return msgspec.convert(fields, PricingTexts)
+
+
+def recorded_pricing(texts: PricingTexts) -> Pricing:
+    """The prices of a document's run as its journal had them.
+
+    Raises:
+        msgspec.ValidationError: one cannot be a price.
+    """
+    return msgspec.convert(msgspec.to_builtins(texts), Pricing)
 
 
 def document(view: SessionView, more_warnings: Iterable[Warning_] = (), meta: Meta | None = None) -> Document:
@@ -106,9 +128,9 @@ def _unopened(view: SessionView) -> Iterable[str]:
     return dict.fromkeys(end.error for end in ends if end.error is not None)
 
 
-def encode_document(told: Document) -> bytes:
+def encode_document(document: Document) -> bytes:
     """The document as JSON text, indented, with a line end."""
-    return msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
 def check_head(path: Path, content: bytes) -> None:
@@ -139,8 +161,8 @@ def read_document(path: Path) -> Document:
         raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
     check_head(path, content)
     try:
-        told = msgspec.json.decode(content, type=Document)
-        check_times([told.created, *(run.started for run in told.runs)])
-        return told
+        found = msgspec.json.decode(content, type=Document)
+        check_times([found.created, *(run.started for run in found.runs)])
+        return found
     except msgspec.ValidationError as error:
         raise SessionFileError(f"{path} is damaged: {error}") from None

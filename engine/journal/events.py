@@ -10,23 +10,22 @@ from typing import Any
 
 import msgspec
 
-from lbench.config.prices import Rates
 from lbench.engine.machine.fingerprint import Environment, MachineSample
 from lbench.engine.model import (
     Answer,
-    BilledSource,
     DataInfo,
     Driver,
     ErrorInfo,
     Interaction,
     InvocationStatus,
     LambdaEnvironment,
+    Measures,
     Milliseconds,
     Origin,
+    Pricing,
     RunStatus,
     Schedule,
     Seconds,
-    Usd,
     check_times,
 )
 
@@ -40,7 +39,6 @@ __all__ = [
     "Paused",
     "Phase",
     "Previewed",
-    "Pricing",
     "Returned",
     "RunEnded",
     "RunPlanned",
@@ -74,21 +72,6 @@ class SessionStarted(_Event, tag="session"):
     version: int = 0
 
 
-class Pricing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The prices that a run is charged by, recorded so that a later price list changes nothing."""
-
-    rates: Rates | None = None
-    ephemeral_mb: int = 512
-    memory_mb: int | None = None
-    bound_usd: Usd | None = None
-    max_usd: Usd | None = None  # what all runs of the plan may cost together
-    unpriced: list[str] = []
-    deadline_s: Seconds = 300.0
-    marked: bool = False  # whether each call's mark is written to the log
-    rent_usd_per_hour: Usd | None = None  # of an equal EC2 machine, for local backends
-    rent_basis: str | None = None
-
-
 class RunPlanned(_Event, tag="planned"):
     """A run that will come; told ahead so that a viewer can show the whole table."""
 
@@ -104,6 +87,8 @@ class RunPlanned(_Event, tag="planned"):
     schedule: Schedule
     tasks: int | None = None
     interaction: Interaction | None = None
+    cold: bool | None = None  # whether all its environments are new
+    round: int | None = None  # of an interleaved session, from 0
 
 
 class RunStarted(_Event, tag="started"):
@@ -154,7 +139,16 @@ class Dispatched(_Event, tag="dispatched"):
     hedge_of: int | None = None
 
 
-class Returned(_Event, tag="returned"):
+class _Charged(Measures, kw_only=True):
+    s3_put: int = 0
+    s3_get: int = 0
+    s3_bytes: int = 0  # put there
+    request_id: str | None = None
+    log_tail: str | None = None
+    error: ErrorInfo | None = None
+
+
+class Returned(_Event, _Charged, tag="returned"):
     """An attempt ended, with all that is known of it."""
 
     run: str
@@ -165,23 +159,6 @@ class Returned(_Event, tag="returned"):
     cold: bool | None = None
     started_s: Seconds | None = None
     finished_s: Seconds | None = None
-    connect_ms: Milliseconds | None = None
-    init_ms: Milliseconds | None = None
-    fetch_ms: Milliseconds | None = None
-    compute_ms: Milliseconds | None = None
-    billed_ms: int | None = None
-    billed_source: BilledSource | None = None
-    memory_mb: int | None = None
-    max_memory_mb: int | None = None
-    request_bytes: int | None = None
-    response_bytes: int | None = None
-    via_s3: bool | None = None
-    s3_put: int = 0
-    s3_get: int = 0
-    s3_bytes: int = 0  # put there
-    request_id: str | None = None
-    log_tail: str | None = None
-    error: ErrorInfo | None = None
 
 
 class Audited(_Event, tag="audited"):

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from lbench.engine.backends.base import Backend, EnvironmentInfo
 from lbench.engine.billing.budget import OverBudget
-from lbench.engine.journal.events import Pricing, RunEnded, RunStarted
+from lbench.engine.journal.events import RunEnded, RunStarted
 from lbench.engine.machine.code_digest import code_digest
 from lbench.engine.machine.loop_lag import LagMeter
-from lbench.engine.model import Driver, LambdaEnvironment, RunStatus
+from lbench.engine.model import Driver, LambdaEnvironment, Pricing, RunStatus
 from lbench.engine.plan.prepared_job import Prepared
 from lbench.engine.runner.runner import RunCancelled, Runner
 from lbench.errors import LbenchError

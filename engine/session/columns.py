@@ -5,46 +5,40 @@ A row is an invocation's number in its run. What was not measured is NaN, -1 or 
 
 from __future__ import annotations
 
+import math
 import mmap
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lbench.engine.journal.events import Audited, Dispatched, Returned
-from lbench.engine.model import ErrorInfo
+from lbench.engine.model import ErrorInfo, Measures
 
 __all__ = ["BILLED_SOURCES", "STATUSES", "Columns"]
 
 STATUSES = ("ok", "error", "throttled", "timeout", "cancelled", "superseded")
 BILLED_SOURCES = ("report", "audit", "estimated", "model")
 
-_STATUS_CODE = {name: code for code, name in enumerate(STATUSES)}
-_SOURCE_CODE = {name: code for code, name in enumerate(BILLED_SOURCES)}
+_TEXTS = {"status": STATUSES, "billed_source": BILLED_SOURCES}  # columns that hold the index of a text
+_CODES = {name: {text: code for code, text in enumerate(texts)} for name, texts in _TEXTS.items()}
+_FLAGS = ("cold", "via_s3")
 
-_SECONDS = ("queued_s", "dispatched_s", "started_s", "finished_s", "returned_s")
-_MILLISECONDS = ("connect_ms", "init_ms", "fetch_ms", "compute_ms")
-_DTYPES: dict[str, tuple[str, Any]] = {
-    "stage": ("i4", -1),
-    "task": ("i4", -1),
-    "attempt": ("i4", -1),
-    "environment": ("i4", -1),
-    "cold": ("i1", -1),
-    "status": ("i1", -1),
-    **{name: ("f8", np.nan) for name in _SECONDS},
-    **{name: ("f4", np.nan) for name in _MILLISECONDS},
-    "billed_ms": ("i4", -1),
-    "billed_source": ("i1", -1),
-    "memory_mb": ("i4", -1),
-    "max_memory_mb": ("i4", -1),
-    "request_bytes": ("i8", -1),
-    "response_bytes": ("i8", -1),
-    "via_s3": ("i1", -1),
+_KEYS = ("stage", "task", "attempt")
+_DTYPES: dict[str, tuple[str, Any]] = {  # with what stands for nothing
+    **{name: ("i4", -1) for name in (*_KEYS, "environment")},
+    **{name: ("i1", -1) for name in ("cold", "status", "via_s3", "billed_source")},
+    **{name: ("f8", np.nan) for name in ("queued_s", "dispatched_s", "started_s", "finished_s", "returned_s")},
+    **{name: ("f4", np.nan) for name in ("connect_ms", "init_ms", "fetch_ms", "compute_ms")},
+    **{name: ("i4", -1) for name in ("billed_ms", "memory_mb", "max_memory_mb", "peak_rss_mb", "batch")},
+    **{name: ("i8", -1) for name in ("request_bytes", "response_bytes")},
     "request_id": ("V16", b""),  # a UUID's bytes, as AWS's are; others are kept aside
 }
-_WHOLE = ("billed_ms", "memory_mb", "max_memory_mb", "request_bytes", "response_bytes")
-_FLAGS = ("cold", "via_s3")
+_PLAIN = [name for name in _DTYPES if name not in (*_KEYS, "environment", "request_id")]
+_RETURNED = ("status", "returned_s", "cold", "started_s", "finished_s", *Measures.__struct_fields__)
+_AUDITED = ("billed_ms", "init_ms", "memory_mb", "max_memory_mb")
 _GROWTH = 1.25
 _BLOCK = 1024  # rows that are made ready at once
 _MAPPED_BYTES = 1 << 17  # from there on an array has a mapping of its own
@@ -52,7 +46,7 @@ _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Columns:
-    """The invocations of one run; about 130 bytes each. `columns["compute_ms"]` is the column as it stands."""
+    """The invocations of one run; about 140 bytes each. `columns["compute_ms"]` is the column as it stands."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -116,17 +110,9 @@ class Columns:
         """End a row."""
         row = event.n
         self._reach(row)
-        put = self._arrays
-        put["status"][row] = _STATUS_CODE[event.status]
-        put["returned_s"][row] = event.returned_s
+        self._put(row, event, _RETURNED)
         if event.environment is not None:
-            put["environment"][row] = self.environment_code(event.environment)
-        for name in ("started_s", "finished_s", *_MILLISECONDS, *_WHOLE, *_FLAGS):
-            value = getattr(event, name)
-            if value is not None:
-                put[name][row] = value
-        if event.billed_source is not None:
-            put["billed_source"][row] = _SOURCE_CODE[event.billed_source]
+            self._arrays["environment"][row] = self.environment_code(event.environment)
         if event.request_id is not None:
             self._put_request_id(row, event.request_id)
         if event.error is not None:
@@ -137,16 +123,17 @@ class Columns:
             self.log_tails[row] = event.log_tail
 
     def audit(self, event: Audited) -> None:
-        """What AWS has billed takes the place of an estimate."""
-        put, row = self._arrays, event.n
-        put["billed_ms"][row] = event.billed_ms
-        put["billed_source"][row] = _SOURCE_CODE["audit"]
-        for name in ("init_ms", "memory_mb", "max_memory_mb"):
+        """Replace an estimate by what AWS has billed."""
+        self._put(event.n, event, _AUDITED)
+        self._arrays["billed_source"][event.n] = _CODES["billed_source"]["audit"]
+        if event.request_id is not None:
+            self._put_request_id(event.n, event.request_id)
+
+    def _put(self, row: int, event: Returned | Audited, names: Iterable[str]) -> None:
+        for name in names:
             value = getattr(event, name)
             if value is not None:
-                put[name][row] = value
-        if event.request_id is not None:
-            self._put_request_id(row, event.request_id)
+                self._arrays[name][row] = _CODES[name][value] if name in _CODES else value
 
     def _put_request_id(self, row: int, text: str) -> None:
         if _UUID.fullmatch(text):
@@ -158,31 +145,27 @@ class Columns:
     def row(self, row: int) -> dict[str, Any]:
         """One invocation by the names of the session document (without `usd`)."""
         arrays = self._arrays
-        told: dict[str, Any] = {}
-        for name in ("stage", "task", "attempt"):
-            told[name] = int(arrays[name][row])
-        told["hedge_of"] = self.hedge_of.get(row)
+        values: dict[str, Any] = {name: int(arrays[name][row]) for name in _KEYS}
+        values |= {name: _value(name, arrays[name][row].item()) for name in _PLAIN}
         code = int(arrays["environment"][row])
-        told["environment"] = None if code < 0 else self.environments[code]
-        status = int(arrays["status"][row])
-        told["status"] = None if status < 0 else STATUSES[status]
-        for name in _SECONDS:
-            value = float(arrays[name][row])
-            told[name] = None if np.isnan(value) else round(value, 6)
-        for name in _MILLISECONDS:
-            value = float(arrays[name][row])
-            told[name] = None if np.isnan(value) else round(value, 3)
-        for name in _WHOLE:
-            told[name] = _or_none(int(arrays[name][row]))
-        for name in _FLAGS:
-            flag = int(arrays[name][row])
-            told[name] = None if flag < 0 else bool(flag)
-        source = int(arrays["billed_source"][row])
-        told["billed_source"] = None if source < 0 else BILLED_SOURCES[source]
-        told["request_id"] = self._request_ids.get(row) or _uuid_text(arrays["request_id"][row].tobytes())
-        told["error"] = self.errors.get(row)
-        told["log_tail"] = self.log_tails.get(row)
-        return told
+        return values | {
+            "hedge_of": self.hedge_of.get(row),
+            "environment": None if code < 0 else self.environments[code],
+            "request_id": self._request_ids.get(row) or _uuid_text(arrays["request_id"][row].tobytes()),
+            "error": self.errors.get(row),
+            "log_tail": self.log_tails.get(row),
+        }
+
+
+def _value(name: str, cell: int | float) -> Any:
+    """A cell as the session document has it; None: not measured."""
+    if isinstance(cell, float):
+        return None if math.isnan(cell) else round(cell, 6 if name.endswith("_s") else 3)
+    if cell < 0:
+        return None
+    if name in _TEXTS:
+        return _TEXTS[name][cell]
+    return bool(cell) if name in _FLAGS else cell
 
 
 def _room(rows: int, dtype: str) -> NDArray[Any]:
@@ -196,11 +179,7 @@ def _room(rows: int, dtype: str) -> NDArray[Any]:
     return np.frombuffer(mmap.mmap(-1, size_bytes), dtype=dtype)
 
 
-def _uuid_text(told: bytes) -> str | None:
+def _uuid_text(uuid: bytes) -> str | None:
     """A UUID as it is written; None: there is none."""
-    text = told.hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:])) if any(told) else None
-
-
-def _or_none(value: int) -> int | None:
-    return None if value < 0 else value
+    text = uuid.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:])) if any(uuid) else None

@@ -8,7 +8,7 @@ import pytest
 
 from lbench.analysis.comparison import Bill, compare
 from lbench.analysis.verdict import answer_sentence, cost_clause
-from lbench.engine.journal.events import Pricing
+from lbench.engine.model import Pricing
 from lbench.engine.session.view import SessionView
 
 Make = Callable[..., SessionView]

@@ -9,8 +9,8 @@ from lbench.analysis.function_calls import calls_of
 from lbench.analysis.progress import outlooks
 from lbench.cli.function_report import call_lines
 from lbench.engine.billing.bill import run_bill
-from lbench.engine.journal.events import Dispatched, Pricing, Returned, RunEnded, RunPlanned, RunStarted
-from lbench.engine.model import ErrorInfo
+from lbench.engine.journal.events import Dispatched, Returned, RunEnded, RunPlanned, RunStarted
+from lbench.engine.model import ErrorInfo, Pricing
 from lbench.engine.session.view import RunView
 
 

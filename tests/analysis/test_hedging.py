@@ -9,7 +9,8 @@ import pytest
 from lbench.analysis.hedging import Hedges, hedges_of, hedges_sentence
 from lbench.config.prices import rates
 from lbench.engine.cost import charges as cost
-from lbench.engine.journal.events import Dispatched, Pricing, Returned, RunPlanned, RunStarted, StageStarted
+from lbench.engine.journal.events import Dispatched, Returned, RunPlanned, RunStarted, StageStarted
+from lbench.engine.model import Pricing
 from lbench.engine.session.view import RunView
 
 EAST = rates("us-east-1", "x86_64")

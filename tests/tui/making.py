@@ -23,7 +23,6 @@ from lbench.engine.journal.events import (
     Event,
     Phase,
     Previewed,
-    Pricing,
     Returned,
     RunEnded,
     RunPlanned,
@@ -36,7 +35,7 @@ from lbench.engine.journal.events import (
     encode_lines,
 )
 from lbench.engine.machine.fingerprint import Environment
-from lbench.engine.model import Answer, Driver, ErrorInfo, LambdaEnvironment
+from lbench.engine.model import Answer, Driver, ErrorInfo, LambdaEnvironment, Pricing
 from lbench.workloads.encoding import encode
 
 START = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)

@@ -13,16 +13,17 @@ from typing import Any
 
 import msgspec
 
+from lbench.config.limits import limits
 from lbench.config.prices import Rates, rates
 from lbench.engine.cost.format import usd_text
 from lbench.engine.cost.rent import hourly_usd
+from lbench.engine.export.document import recorded_pricing
 from lbench.engine.journal.events import (
     JOURNAL_VERSION,
     Answered,
     Dispatched,
     EnvironmentSeen,
     Event,
-    Pricing,
     Returned,
     RunEnded,
     RunPlanned,
@@ -34,10 +35,7 @@ from lbench.engine.journal.events import (
     StageStarted,
     Warned,
 )
-from lbench.engine.model import (
-    Cost,
-    Invocation,
-)
+from lbench.engine.model import Cost, Invocation, Pricing, S3Usage
 from lbench.errors import InputError, SessionFileError
 from lbench.tui.feeds.document_file import FileRun, read_file
 from lbench.tui.feeds.feed import epoch_s
@@ -63,8 +61,7 @@ def document_length_s(path: Path) -> float:
 def document_events(path: Path) -> Iterator[Event]:
     """What a journal of the document's session would tell.
 
-    Not in a document: previews, phases, pauses. S3 requests are there as dollars only: counts that give the same bill
-    stand for them.
+    Not in a document: previews, phases, pauses.
 
     Raises:
         SessionFileError: the file is no session document, or is torn, damaged or of a newer version.
@@ -124,13 +121,15 @@ def _planned(run: FileRun) -> RunPlanned:
         schedule=run.schedule,
         tasks=run.tasks,
         interaction=run.interaction,
+        cold=run.cold,
+        round=run.round,
     )
 
 
 def _moments(path: Path, run: FileRun, number: int) -> Iterator[_Moment]:
     """A run's events with their times, in their order; its invocations are decoded as they come."""
     zero = epoch_s(run.started)
-    yield zero, number, _started(run)
+    yield zero, number, _started(path, run)
     streams = [
         ((zero + sample.t_s, 0, Sampled(run.id, sample)) for sample in run.machine_samples),
         _stages(run, zero),
@@ -202,24 +201,14 @@ def _returned(run: FileRun, n: int, one: Invocation, done_s: float) -> Returned:
         cold=one.cold,
         started_s=one.started_s,
         finished_s=one.finished_s,
-        connect_ms=one.connect_ms,
-        init_ms=one.init_ms,
-        fetch_ms=one.fetch_ms,
-        compute_ms=one.compute_ms,
-        billed_ms=one.billed_ms,
-        billed_source=one.billed_source,
-        memory_mb=one.memory_mb,
-        max_memory_mb=one.max_memory_mb,
-        request_bytes=one.request_bytes,
-        response_bytes=one.response_bytes,
-        via_s3=one.via_s3,
         request_id=one.request_id,
         log_tail=one.log_tail,
         error=one.error,
+        **one.measures(),
     )
 
 
-def _started(run: FileRun) -> RunStarted:
+def _started(path: Path, run: FileRun) -> RunStarted:
     concurrency = run.backend_settings.get("concurrency")
     return RunStarted(
         run=run.id,
@@ -230,7 +219,7 @@ def _started(run: FileRun) -> RunStarted:
         oversubscribed=run.oversubscribed,
         code_digest=run.code_digest,
         package_digest=run.package_digest,
-        pricing=_pricing(run),
+        pricing=_pricing(path, run),
         notes=run.notes,
         data=run.data,
         capacity=concurrency if isinstance(concurrency, int) else max(1, len(run.environments)),
@@ -247,8 +236,13 @@ def _rates(cost: Cost) -> Rates | None:
         return None
 
 
-def _pricing(run: FileRun) -> Pricing:
-    cost = run.cost
+def _pricing(path: Path, run: FileRun) -> Pricing:
+    if run.pricing is not None:
+        try:
+            return recorded_pricing(run.pricing)
+        except msgspec.ValidationError as error:
+            raise SessionFileError(f"{path} is damaged: {error}") from None
+    cost = run.cost  # the document is of before prices were in it: its bill and today's price list have to do
     if cost is None:
         return Pricing()
     known = _rates(cost)
@@ -256,7 +250,7 @@ def _pricing(run: FileRun) -> Pricing:
         memory = run.backend_settings.get("memory")
         return Pricing(
             rates=known,
-            memory_mb=memory if isinstance(memory, int) else 1769,
+            memory_mb=memory if isinstance(memory, int) else limits().memory_mb_per_vcpu,
             bound_usd=cost.bound_usd,
             unpriced=cost.unpriced,
         )
@@ -267,29 +261,23 @@ def _pricing(run: FileRun) -> Pricing:
 
 
 def _ended(run: FileRun) -> RunEnded:
-    put, get = _s3_counts(run.cost)
+    s3 = run.s3 or S3Usage(0, _gets(run.cost), 0, 0.0)
     return RunEnded(
         run=run.id,
         status="ok" if run.status == "wrong_answer" else run.status,
         makespan_s=run.makespan_s,
         driver=run.driver,
         error=run.error,
-        s3_put=put,
-        s3_get=get,
+        s3_put=s3.put,
+        s3_get=s3.get,
+        s3_bytes=s3.bytes,
         overlaps=run.overlaps,
     )
 
 
-def _s3_counts(cost: Cost | None) -> tuple[int, int]:
-    """The fewest (PUT, GET) that cost what the bill's item says; (0, 0) where there are none."""
-    if cost is None or not cost.items.s3 or not Decimal(cost.items.s3):
-        return 0, 0
-    known = _rates(cost)
-    if known is None or not known.s3_put_usd or not known.s3_get_usd:
-        return 0, 0
-    usd = Decimal(cost.items.s3)
-    for put in range(64):
-        gets = (usd - put * known.s3_put_usd) / known.s3_get_usd
-        if gets >= 0 and gets == gets.to_integral_value():
-            return put, int(gets)
-    return 0, int(usd / known.s3_get_usd)  # the rest is storage, less than a request's price
+def _gets(cost: Cost | None) -> int:
+    """As many S3 GETs as cost what the bill's item says, where the document has no counts."""
+    known = None if cost is None or cost.items.s3 is None else _rates(cost)
+    if cost is None or cost.items.s3 is None or known is None or not known.s3_get_usd:
+        return 0
+    return int(Decimal(cost.items.s3) / known.s3_get_usd)

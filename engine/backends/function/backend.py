@@ -167,7 +167,7 @@ class FunctionBackend:
             outcome = lost(error)
             if error.timed_out:  # it ran for longer than it may: again would be no different
                 text = f"no answer within {self._wait_s:g} s, which is more than the function may take"
-                outcome = Outcome(_SAMPLE, Failure("timeout", "ReadTimeout", text, retriable=False))
+                outcome = Outcome(result=_SAMPLE, failure=Failure("timeout", "ReadTimeout", text, retriable=False))
         else:
             outcome = read_call(reply, sent_s, _SAMPLE)
         outcome.request_bytes = len(payload)

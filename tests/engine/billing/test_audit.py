@@ -12,8 +12,8 @@ import pytest
 
 from lbench.config.aws import AwsError
 from lbench.engine.billing.audit import AuditResult, audit
-from lbench.engine.journal.events import Audited, Dispatched, Event, Pricing, Returned, RunPlanned, RunStarted
-from lbench.engine.model import ErrorInfo
+from lbench.engine.journal.events import Audited, Dispatched, Event, Returned, RunPlanned, RunStarted
+from lbench.engine.model import ErrorInfo, Pricing
 from lbench.engine.session.columns import BILLED_SOURCES
 from lbench.engine.session.view import RunView, fold
 

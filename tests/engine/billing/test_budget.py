@@ -18,7 +18,6 @@ from lbench.engine.cost import charges as cost
 from lbench.engine.journal.events import (
     JOURNAL_VERSION,
     Dispatched,
-    Pricing,
     Returned,
     RunEnded,
     RunPlanned,
@@ -27,6 +26,7 @@ from lbench.engine.journal.events import (
     Warned,
 )
 from lbench.engine.machine.fingerprint import Environment
+from lbench.engine.model import Pricing
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.job_steps import RunFailed
 from lbench.engine.runner.runner import RunCancelled, Runner

@@ -14,7 +14,6 @@ from lbench.engine.cost import charges as cost
 from lbench.engine.journal.events import (
     JOURNAL_VERSION,
     Dispatched,
-    Pricing,
     Returned,
     RunEnded,
     RunPlanned,
@@ -27,6 +26,7 @@ from lbench.engine.journal.events import (
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.machine.code_digest import code_digest
 from lbench.engine.machine.fingerprint import Environment
+from lbench.engine.model import Pricing
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan, resolve_params
 from lbench.workloads import registry

@@ -13,7 +13,6 @@ from lbench.engine.export.document import document, invocations
 from lbench.engine.journal.events import (
     JOURNAL_VERSION,
     Dispatched,
-    Pricing,
     Returned,
     RunEnded,
     RunPlanned,
@@ -23,7 +22,7 @@ from lbench.engine.journal.events import (
     StageStarted,
 )
 from lbench.engine.machine.fingerprint import Environment, MachineSample
-from lbench.engine.model import ErrorInfo
+from lbench.engine.model import ErrorInfo, Pricing
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.engine.session.view import fold

@@ -15,7 +15,6 @@ from lbench.engine.journal.events import (
     Answered,
     Dispatched,
     EnvironmentSeen,
-    Pricing,
     Returned,
     RunEnded,
     RunPlanned,
@@ -27,7 +26,7 @@ from lbench.engine.journal.events import (
     Warned,
 )
 from lbench.engine.machine.fingerprint import Environment, fingerprint
-from lbench.engine.model import Answer, DataInfo, Document, Driver, ErrorInfo, LambdaEnvironment
+from lbench.engine.model import Answer, DataInfo, Document, Driver, ErrorInfo, LambdaEnvironment, Pricing
 from lbench.engine.session.view import fold
 
 _BOOM = ErrorInfo("Boom", "it went wrong", True)

@@ -18,7 +18,6 @@ from lbench.engine.journal.events import (
     EnvironmentSeen,
     Paused,
     Phase,
-    Pricing,
     Returned,
     RunEnded,
     RunPlanned,
@@ -35,7 +34,7 @@ from lbench.engine.journal.events import (
 from lbench.engine.journal.lock import FolderLock
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.machine.fingerprint import Environment, MachineSample
-from lbench.engine.model import Answer, ErrorInfo, LambdaEnvironment
+from lbench.engine.model import Answer, ErrorInfo, LambdaEnvironment, Pricing
 from lbench.engine.session.columns import Columns
 from lbench.engine.session.view import fold, load_folder
 from lbench.errors import SessionFileError

@@ -19,7 +19,6 @@ from lbench.engine.journal.events import (
     Dispatched,
     Event,
     Previewed,
-    Pricing,
     Returned,
     RunEnded,
     RunPlanned,
@@ -30,7 +29,7 @@ from lbench.engine.journal.events import (
     StageStarted,
     encode_lines,
 )
-from lbench.engine.model import Interaction
+from lbench.engine.model import Interaction, Pricing
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan
 from lbench.engine.session.view import load_folder
