@@ -6,32 +6,29 @@ import importlib
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from textual.binding import Binding
 from textual.timer import Timer
 
 from lbench.config.exit_codes import SIGNAL_EXIT_CODES
-from lbench.engine.backends import catalog
 from lbench.engine.plan.parse import DEFAULT_BACKENDS, parse_backend
-from lbench.engine.plan.plan import Plan, resolve_params
+from lbench.engine.plan.plan import Plan
 from lbench.errors import LbenchError
 from lbench.tui.bench.layout import LEAST
 from lbench.tui.commands import COMMAND_BINDINGS, Commands
-from lbench.tui.feeds.feed import Feed, Frame, NoFeed, is_engine
+from lbench.tui.feeds.feed import EngineControls, Feed, Frame, NoFeed, is_engine
+from lbench.tui.host import LbenchScreen
 from lbench.tui.screens.bench import BenchScreen
 from lbench.tui.terminal.capabilities import Terminal, look
 from lbench.tui.terminal.driver import LbenchDriver
 from lbench.tui.terminal.frame_rate import Pace
 from lbench.tui.theme import DARK, LIGHT, Palette, palette_of, textual_theme
-from lbench.tui.widgets.table import Waiting
 from lbench.tui.widgets.title import Keys
-from lbench.workloads.parameters import settable
 
 if TYPE_CHECKING:
     from lbench.tui.explore.state import Exploring
-    from lbench.tui.feeds.live import EngineFeed
 
 __all__ = ["LbenchApp", "default_plan"]
 
@@ -95,17 +92,6 @@ class LbenchApp(Commands):
         self.bench = BenchScreen()
         self._exploring: Exploring | None = None
         self._led_to: Feed | None = None  # whose first frame has led to the Explore screen
-
-    # -- what waits for its first run
-
-    @property
-    def waiting(self) -> list[Waiting]:
-        """The backends of the plan, for the table before the first run."""
-        return [Waiting(choice.name, choice.label, catalog.summary(choice.name)) for choice in self.plan.backends]
-
-    def plan_params(self) -> dict[str, Any]:
-        """The plan's parameters with their defaults."""
-        return settable(resolve_params(self.plan))
 
     # -- life
 
@@ -181,8 +167,8 @@ class LbenchApp(Commands):
     @property
     def shown(self) -> Feed:
         """What the screen draws: its own feed, where it has one."""
-        own: Feed | None = getattr(self.screen, "own_feed", None)
-        return own or self.feed
+        screen = self.screen
+        return (screen.own_feed if isinstance(screen, LbenchScreen) else None) or self.feed
 
     @property
     def looks_at_explored(self) -> bool:
@@ -207,7 +193,7 @@ class LbenchApp(Commands):
         frame = self.shown.frame()
         self._show_explored(frame)
         screen = self.screen
-        if hasattr(screen, "show_frame"):
+        if isinstance(screen, LbenchScreen):
             screen.show_frame(frame)
         if screen is not self.bench and self.shown is self.feed:
             self.bench.keep_up(frame)
@@ -308,10 +294,11 @@ class LbenchApp(Commands):
             self.action_leave(0 if running is None else SIGNAL_EXIT_CODES[signal.SIGINT])
 
     @property
-    def _running_engine(self) -> EngineFeed | None:
+    def _running_engine(self) -> EngineControls | None:
         """What runs of what is on the screen."""
-        feed = self.shown
-        return feed if is_engine(feed) and (feed.running or getattr(self.screen, "at_work", False)) else None
+        feed, screen = self.shown, self.screen
+        at_work = isinstance(screen, LbenchScreen) and screen.at_work
+        return feed if is_engine(feed) and (feed.running or at_work) else None
 
     def action_suspend_process(self) -> None:
         """Ctrl-Z: back to the shell until `fg`; the engine goes on."""
@@ -328,7 +315,7 @@ class LbenchApp(Commands):
             feed.settle(_HANDOVER_S)
         if feed is None or not feed.goes_on or feed.folder is None or self._interrupted:
             return None
-        if feed.engine is not None and self._on_hangup == "stop":
+        if feed.launched_here and self._on_hangup == "stop":
             return None
         return f"lbench attach {feed.folder.name}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from textual import work
 from textual.app import App, SystemCommand
@@ -13,17 +13,16 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 from lbench.errors import LbenchError
-from lbench.tui.feeds.feed import Feed, is_engine, is_record
+from lbench.tui.feeds.feed import EngineControls, Feed, is_engine, is_record
+from lbench.tui.host import Say
+from lbench.tui.screens.bench import BenchScreen
 from lbench.tui.theme import DARK, LIGHT
 from lbench.tui.widgets.replay import REPLAY_BINDINGS, ReplayBar
 
 if TYPE_CHECKING:
-    from lbench.tui.app import LbenchApp
-    from lbench.tui.feeds.live import EngineFeed
+    from lbench.tui.explore.state import Exploring
 
 __all__ = ["COMMAND_BINDINGS", "Commands"]
-
-Say = Callable[[str, str], None]  # a line and its role
 
 COMMAND_BINDINGS: list[BindingType] = [
     *REPLAY_BINDINGS,
@@ -40,11 +39,22 @@ class Commands(App[int]):
 
     feed: Feed
     problem: str | None
-    set_aside: EngineFeed | None = None  # an engine of ours that is at work while a record is looked at
+    set_aside: EngineControls | None = None  # an engine of ours that is at work while a record is shown
+    bench: BenchScreen
 
     @property
-    def _own(self) -> LbenchApp:
-        return cast("LbenchApp", self)
+    def shown(self) -> Feed:
+        """The feed of the screen on top."""
+        raise NotImplementedError
+
+    @property
+    def exploring(self) -> Exploring:
+        """The state of the Explore screen."""
+        raise NotImplementedError
+
+    def tick(self) -> None:
+        """Draw one frame."""
+        raise NotImplementedError
 
     # -- sessions
 
@@ -65,7 +75,7 @@ class Commands(App[int]):
             self.show_feed(aside)
         else:
             self.show_feed(attached(folder) if is_live(folder) else RecordedFeed.of(folder))
-        self._own.action_go("bench")
+        self.action_go("bench")
 
     def show_feed(self, feed: Feed) -> None:
         """Another source of frames; an engine at work is kept, to come back to."""
@@ -94,7 +104,7 @@ class Commands(App[int]):
             case _:
                 far = _FAR if what.startswith("far") else _STEP
                 feed.step(far if what.endswith("on") else -far)
-        self._own.tick()
+        self.tick()
         if not (getattr(self.focused, "id", None) or "").startswith("timeline"):  # there, the arrows choose a task
             self.screen.query_one(ReplayBar).focus()
 
@@ -102,16 +112,16 @@ class Commands(App[int]):
         """Seek to a moment."""
         if is_record(self.feed):
             self.feed.go_to(at_s)
-            self._own.tick()
+            self.tick()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that would do nothing are not offered."""
         screen = next((one for one in reversed(self.screen_stack) if not one.is_modal), None)
         if screen is None:
             return True
-        bench = screen is self._own.bench
+        bench = screen is self.bench
         if action in ("replay", "replay_to"):
-            return is_record(self.feed) and (bench or (screen.id == "explore" and self._own.shown is self.feed))
+            return is_record(self.feed) and (bench or (screen.id == "explore" and self.shown is self.feed))
         if action in ("pause", "cancel"):
             return is_engine(self.feed) and self.feed.running
         if action == "go":
@@ -130,7 +140,7 @@ class Commands(App[int]):
     def _exported(self) -> Path | None:
         """What can be exported of what is shown."""
         feed = self.feed
-        return feed.source if is_record(feed) else getattr(feed, "folder", None)
+        return feed.source if is_record(feed) else feed.folder if is_engine(feed) else None
 
     def action_export(self) -> None:
         """Write the session to a file."""
@@ -180,14 +190,14 @@ class Commands(App[int]):
         """Another screen."""
         from lbench.tui.screens.sessions import SessionsScreen
 
-        while self.screen is not self._own.bench and len(self.screen_stack) > 1:
+        while self.screen is not self.bench and len(self.screen_stack) > 1:
             self.pop_screen()
         if screen == "sessions":
             self.push_screen(SessionsScreen())
         elif screen == "explore":
             from lbench.tui.screens.explore import ExploreScreen
 
-            self.push_screen(ExploreScreen(self._own.exploring))
+            self.push_screen(ExploreScreen(self.exploring))
 
     def action_help(self) -> None:
         """Every key of every screen."""

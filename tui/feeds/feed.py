@@ -19,23 +19,24 @@ import msgspec
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
+    from lbench.engine.plan.plan import Plan
     from lbench.engine.session.view import RunView, SessionView
-    from lbench.tui.feeds.live import EngineFeed
-    from lbench.tui.feeds.replay import RecordedFeed
 
 __all__ = [
     "BUDGET_S",
+    "EngineControls",
     "Feed",
     "Frame",
     "FrameState",
     "NoFeed",
+    "ReplayControls",
     "disk_trouble",
     "epoch_s",
     "is_engine",
     "is_record",
     "never_begun",
+    "now_of",
 ]
-__all__ += ["now_of"]
 
 BUDGET_S = 0.03  # of folding per frame: what does not fit is folded in the next one
 
@@ -102,14 +103,95 @@ class NoFeed:
         """Nothing to leave."""
 
 
-def is_engine(feed: object) -> TypeIs[EngineFeed]:
-    """Whether commands can be given to it. Asked so, its module is loaded only where there is one."""
-    return getattr(feed, "kind", None) == "engine"
+class EngineControls(Feed, Protocol):
+    """A feed whose engine takes commands."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the engine has gone."""
+        ...
+
+    @property
+    def paused(self) -> bool:
+        """Whether dispatch is paused."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is in progress or planned."""
+        ...
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a run goes on after we leave."""
+        ...
+
+    @property
+    def handing_over(self) -> bool:
+        """Whether a plan was sent that the engine has not taken up yet."""
+        ...
+
+    @property
+    def launched_here(self) -> bool:
+        """Whether this process started the engine."""
+        ...
+
+    @property
+    def folder(self) -> Path | None:
+        """The session's folder."""
+        ...
+
+    def command(self, name: str) -> None:
+        """Send a command without fields: pause, resume, cancel, stop."""
+        ...
+
+    def start(self, plan: Plan) -> None:
+        """Have a plan carried out."""
+        ...
+
+    def settle(self, limit_s: float) -> None:
+        """Wait until the newest plan is in the journal."""
+        ...
 
 
-def is_record(feed: object) -> TypeIs[RecordedFeed]:
+class ReplayControls(Feed, Protocol):
+    """A feed that replays a record."""
+
+    @property
+    def source(self) -> Path | None:
+        """The session's folder or the document, to export."""
+        ...
+
+    @property
+    def length_s(self) -> float:
+        """Seconds of the whole record."""
+        ...
+
+    def toggle(self) -> None:
+        """Pause or play."""
+        ...
+
+    def faster(self, by: int) -> None:
+        """Change the speed by so many steps."""
+        ...
+
+    def step(self, share: float) -> None:
+        """Move by a share of the record's length."""
+        ...
+
+    def go_to(self, at_s: float) -> None:
+        """Move to a moment."""
+        ...
+
+
+def is_engine(feed: Feed | None) -> TypeIs[EngineControls]:
+    """Whether it takes commands. Asked this way, `live` is loaded only where there is an engine."""
+    return feed is not None and feed.kind == "engine"
+
+
+def is_record(feed: Feed | None) -> TypeIs[ReplayControls]:
     """Whether it can be replayed."""
-    return getattr(feed, "kind", None) == "record"
+    return feed is not None and feed.kind == "record"
 
 
 def disk_trouble(view: SessionView) -> str | None:

@@ -134,6 +134,10 @@ class EngineFeed:
         return len(view.runs) < self._awaited or any(run.ended is None for run in view.runs.values())
 
     @property
+    def launched_here(self) -> bool:
+        return self.engine is not None
+
+    @property
     def goes_on(self) -> bool:
         """Whether a run goes on without us, if we leave now or have left."""
         return self.left_running or (self._follower is not None and self.running)

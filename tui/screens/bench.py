@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.screen import Screen
 
+from lbench.engine.backends import catalog
+from lbench.engine.plan.plan import resolve_params
 from lbench.tui.bench.board import EMPTY, Board, answer_pieces
 from lbench.tui.bench.layout import COMPACT, Arrangement, Wanted, arrange
 from lbench.tui.draw.ink import Piece, width_of
 from lbench.tui.feeds.feed import Frame, is_record
+from lbench.tui.host import LbenchScreen
 from lbench.tui.widgets.cost import Cost
 from lbench.tui.widgets.histograms import Histograms
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.replay import ReplayBar
-from lbench.tui.widgets.table import BackendTable
+from lbench.tui.widgets.table import BackendTable, Waiting
 from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, clock_text, described, left_text
+from lbench.workloads.parameters import settable
 
 if TYPE_CHECKING:
-    from lbench.tui.app import LbenchApp
     from lbench.tui.screens.bench_panels import Measured
     from lbench.tui.widgets.timeline import Timeline
 
@@ -29,7 +31,7 @@ __all__ = ["BenchScreen"]
 _LEFT = 13  # cells of " · 10 s left": what is before it stands still when a digit goes
 
 
-class BenchScreen(Screen[None]):
+class BenchScreen(LbenchScreen[None]):
     """What runs, side by side."""
 
     BINDINGS = [
@@ -54,9 +56,9 @@ class BenchScreen(Screen[None]):
         self.arrangement = Arrangement({}, ())
 
     @property
-    def lbench(self) -> LbenchApp:
-        """The app."""
-        return cast("LbenchApp", self.app)
+    def _waiting(self) -> list[Waiting]:
+        """The plan's backends, for the table before the first run."""
+        return [Waiting(one.name, one.label, catalog.summary(one.name)) for one in self.host.plan.backends]
 
     @property
     def board(self) -> Board:
@@ -101,13 +103,13 @@ class BenchScreen(Screen[None]):
         """Put every part in its place, if that is another than before."""
         had = self.measured
         wanted = Wanted(
-            backends=len(self.board.rows) or len(self.lbench.waiting),
+            backends=len(self.board.rows) or len(self.host.plan.backends),
             lanes=() if had is None else had.lanes,
             picture=had is not None and had.preview is not None,
             cold=any(row.summary.region is not None for row in self.board.rows),
             favourite=0 if had is None else had.favourite,
             only_picture=self._only_picture,
-            replay=is_record(self.lbench.feed),
+            replay=is_record(self.host.feed),
         )
         key = (self.size, wanted)
         if key == self._arranged_for:
@@ -138,7 +140,7 @@ class BenchScreen(Screen[None]):
         anew = frame.epoch != self._epoch
         self._epoch = frame.epoch
         measured = self.measured if frame.view is None else self.furnish()
-        if anew or frame.changed or self._frames % self.lbench.reading_every == 0:
+        if anew or frame.changed or self._frames % self.host.reading_every == 0:
             self._show_slow(frame)
         elif frame.pictured and measured is not None:
             measured.show_picture(frame)
@@ -152,12 +154,12 @@ class BenchScreen(Screen[None]):
             self.measured.show_timelines(frame, self.arrangement.timelines, anew=False)
 
     def _show_slow(self, frame: Frame) -> None:
-        app = self.lbench
+        host = self.host
         board = EMPTY if self.measured is None else self.measured.take(frame)
         self._arrange()
-        self.query_one(BackendTable).show(board, app.waiting)
+        self.query_one(BackendTable).show(board, self._waiting)
         self.query_one(Title).show(*self._title(frame))
-        problem = frame.problem or app.problem
+        problem = frame.problem or host.problem
         self.query_one(Answer).show([(problem, "wrong")] if problem else self._answer(frame))
         for histograms in self.query(Histograms):
             histograms.show(frame.runs)
@@ -165,7 +167,7 @@ class BenchScreen(Screen[None]):
         if self.measured is not None:
             self.measured.show_inspect()
         offered = tuple(bool(self.check_action(action, ())) for action in ("picture", "inspect"))
-        offered += tuple(bool(app.check_action(action, ())) for action in ("pause", "export"))
+        offered += tuple(bool(host.check_action(action, ())) for action in ("pause", "export"))
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
@@ -173,8 +175,9 @@ class BenchScreen(Screen[None]):
     def _title(self, frame: Frame) -> tuple[list[Piece], list[Piece]]:
         board, width = self.board, self.size.width - 12
         if board.workload is None:
-            plan = self.lbench.plan
-            return [(described(plan.workload, self.lbench.plan_params(), plan.tasks, width), "text")], []
+            plan = self.host.plan
+            params = settable(resolve_params(plan))
+            return [(described(plan.workload, params, plan.tasks, width), "text")], []
         right: list[Piece] = []
         if frame.state == "paused":
             right.append(("paused  ", "key!"))

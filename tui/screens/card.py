@@ -7,12 +7,12 @@ from collections.abc import Callable
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
-from textual.screen import Screen
 from textual.strip import Strip
 
 from lbench.engine.session.view import RunView
 from lbench.tui.draw.ink import line
 from lbench.tui.feeds.feed import Frame
+from lbench.tui.host import LbenchScreen
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.card import STATE, card_lines
 from lbench.tui.widgets.lines import Lines
@@ -41,7 +41,7 @@ class _Card(Lines):
         self.redraw()
 
 
-class CardScreen(Screen[None]):
+class CardScreen(LbenchScreen[None]):
     """One invocation. `step` gives the neighbour to go to: +1 the next, -1 the previous, 0 the next that went wrong."""
 
     BINDINGS = [

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.screen import Screen
 
 from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.validate import validate
@@ -20,14 +19,12 @@ from lbench.tui.explore.scene import Scene
 from lbench.tui.explore.script import interleaved, sequence
 from lbench.tui.explore.sliders import Sliders
 from lbench.tui.explore.state import Exploring
-from lbench.tui.feeds.feed import Feed, Frame, is_engine
+from lbench.tui.feeds.feed import Feed, Frame, is_engine, is_record
+from lbench.tui.host import LbenchScreen
 from lbench.tui.launch import launched
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.replay import ReplayBar
 from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall
-
-if TYPE_CHECKING:
-    from lbench.tui.app import LbenchApp
 
 __all__ = ["ExploreScreen"]
 
@@ -36,7 +33,7 @@ _SHORT = 110  # columns under which a line has to say less
 _BUSY = "a comparison is running: exploring beside it would disturb what is measured"
 
 
-class ExploreScreen(Screen[None]):
+class ExploreScreen(LbenchScreen[None]):
     """One person, one picture, one backend at a time."""
 
     BINDINGS = [
@@ -60,11 +57,6 @@ class ExploreScreen(Screen[None]):
         self._ready = False  # the parts are there
         self._arranged_for: object = None
         self._waited = False  # whether something was to come
-
-    @property
-    def lbench(self) -> LbenchApp:
-        """The app."""
-        return cast("LbenchApp", self.app)
 
     @property
     def own_feed(self) -> Feed | None:
@@ -103,7 +95,7 @@ class ExploreScreen(Screen[None]):
         self._ready = True
         self._arrange()
         self.query_one(ExplorePicture if self.scene.plane else Sliders).focus()
-        self._quick = self.set_interval(1 / _WAITING_FPS, self.lbench.tick_if_taken, pause=True)
+        self._quick = self.set_interval(1 / _WAITING_FPS, self.host.tick_if_taken, pause=True)
         if not self._looking_at_record():
             self._begin()
 
@@ -114,12 +106,12 @@ class ExploreScreen(Screen[None]):
             self.call_after_refresh(self._update)
 
     def _looking_at_record(self) -> bool:
-        return not self.live and self.lbench.looks_at_explored
+        return not self.live and self.host.looks_at_explored
 
     def _begin(self) -> None:
         """Have an engine, and compute the scene."""
-        app = self.lbench
-        if any(feed is not None and is_engine(feed) and feed.running for feed in (app.feed, app.set_aside)):
+        host = self.host
+        if any(is_engine(feed) and feed.running for feed in (host.feed, host.set_aside)):
             self.query_one(Answer).show([(_BUSY, "wrong")])
             return
         if self.exploring.feed is None or self.exploring.feed.over:
@@ -216,7 +208,7 @@ class ExploreScreen(Screen[None]):
         maker = self.maker
         if self.live:
             self.exploring.send(warnings_in(frame))
-        if maker.take(frame, self.lbench.feed):
+        if maker.take(frame, self.host.feed):
             self._arrange()
             self._show(frame)
         run = maker.run
@@ -342,15 +334,15 @@ class ExploreScreen(Screen[None]):
             take,
         )
 
-    def _source(self) -> object:
-        feed = self.own_feed if self.live else self.lbench.feed
-        return getattr(feed, "source", None) or getattr(feed, "folder", None)
+    def _source(self) -> Path | None:
+        feed = self.own_feed if self.live else self.host.feed
+        return feed.source if is_record(feed) else feed.folder if is_engine(feed) else None
 
     def action_export_session(self) -> None:
         """Write the session to a file."""
         source = self._source()
         if source is not None:
-            self.lbench.export(source, self._say)  # type: ignore[arg-type]
+            self.host.export(source, self._say)
 
     def _say(self, text: str, role: str) -> None:
         self.notify(text, severity="error" if role == "wrong" else "information")

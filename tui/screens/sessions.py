@@ -6,13 +6,11 @@ import shutil
 import time
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import msgspec
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.screen import Screen
 from textual.widgets import Input
 
 from lbench.analysis.format import count_text
@@ -22,7 +20,7 @@ from lbench.engine.session.index import when
 from lbench.engine.session.labels import Meta, read_meta, tags_of, write_meta
 from lbench.errors import InputError, LbenchError
 from lbench.tui.draw.ink import Piece
-from lbench.tui.feeds.feed import Frame
+from lbench.tui.host import LbenchScreen
 from lbench.tui.screens.ask import AskText, AskYes
 from lbench.tui.session_index import Entry, entries
 from lbench.tui.theme import EMULATED
@@ -30,15 +28,12 @@ from lbench.tui.widgets.fields import Heading, Text
 from lbench.tui.widgets.session_table import ShelfTable, error_of, local_time, matches, outcome_pieces, title_of
 from lbench.tui.widgets.title import Answer, Keys, Title
 
-if TYPE_CHECKING:
-    from lbench.tui.app import LbenchApp
-
 __all__ = ["SessionsScreen"]
 
 _SHOW_EVERY_S = 0.1  # while they are found
 
 
-class SessionsScreen(Screen[None]):
+class SessionsScreen(LbenchScreen[None]):
     """The recorded sessions, the last first."""
 
     BINDINGS = [
@@ -60,11 +55,6 @@ class SessionsScreen(Screen[None]):
         self._loaded = 0
         self._said: list[Piece] | None = None  # what came of the last command, until the cursor moves
 
-    @property
-    def lbench(self) -> LbenchApp:
-        """The app."""
-        return cast("LbenchApp", self.app)
-
     def compose(self) -> ComposeResult:
         """Title, what is told, the table, the chosen session, keys."""
         yield Title()
@@ -85,9 +75,6 @@ class SessionsScreen(Screen[None]):
         """Somebody may have measured meanwhile."""
         if self._loaded:
             self.action_load()
-
-    def show_frame(self, frame: Frame) -> None:
-        """Nothing here moves."""
 
     # -- loading
 
@@ -186,13 +173,13 @@ class SessionsScreen(Screen[None]):
         if isinstance(self.focused, Input):
             self.query_one(ShelfTable).focus()
             return
-        self.lbench.open_session(self._chosen.folder)
+        self.host.open_session(self._chosen.folder)
 
     def action_back(self) -> None:
         """Take the filter away; without one, back to the Bench screen."""
         field = self.query_one("#filter", Input)
         if not field.display:
-            self.lbench.action_go("bench")
+            self.host.action_go("bench")
             return
         field.value = ""
         field.display = False
@@ -251,7 +238,7 @@ class SessionsScreen(Screen[None]):
 
     def action_export(self) -> None:
         """Write it to a file."""
-        self.lbench.export(self._chosen.folder, self._say)
+        self.host.export(self._chosen.folder, self._say)
 
     def action_delete(self) -> None:
         """Remove it from the disk, after a question."""

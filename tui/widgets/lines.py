@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual.geometry import Region, Size
@@ -11,10 +9,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lbench.tui.draw.ink import blank
-from lbench.tui.theme import DARK, Palette
-
-if TYPE_CHECKING:
-    from lbench.tui.app import LbenchApp
+from lbench.tui.host import palette_for
+from lbench.tui.theme import Palette
 
 __all__ = ["Lines"]
 
@@ -32,7 +28,7 @@ class Lines(Widget):
     @property
     def palette(self) -> Palette:
         """The colours of now."""
-        return cast("LbenchApp", self.app).palette if self.is_attached else DARK
+        return palette_for(self)
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """The rows of so many cells; rows that are missing are blank."""

@@ -1,0 +1,94 @@
+"""What screens and widgets ask of the app that shows them, so that none of them imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+
+from textual.app import App
+from textual.screen import Screen
+
+from lbench.engine.plan.plan import Plan
+from lbench.tui.feeds.feed import EngineControls, Feed, Frame
+from lbench.tui.theme import DARK, Palette
+
+if TYPE_CHECKING:
+    from textual.dom import DOMNode
+
+__all__ = ["Host", "LbenchScreen", "Say", "host_of", "palette_for"]
+
+Result = TypeVar("Result")
+Say = Callable[[str, str], None]  # a line and its role
+
+
+class Host(Protocol):
+    """The app, as screens and widgets see it."""
+
+    palette: Palette
+    feed: Feed  # the session on the Bench screen
+    set_aside: EngineControls | None  # an engine of ours that is at work while a record is shown
+    plan: Plan
+    problem: str | None
+
+    @property
+    def looks_at_explored(self) -> bool:
+        """Whether `feed` is a recorded exploring session."""
+        ...
+
+    @property
+    def reading_every(self) -> int:
+        """Frames between two updates of what a person reads."""
+        ...
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether a key of the app does anything now."""
+        ...
+
+    def tick_if_taken(self) -> None:
+        """Draw one frame, unless the terminal has not taken the ones before."""
+        ...
+
+    def action_go(self, screen: str) -> None:
+        """Switch to another screen."""
+        ...
+
+    def open_session(self, folder: Path) -> None:
+        """Show a session on the Bench screen."""
+        ...
+
+    def export(self, source: Path, say: Say) -> None:
+        """Ask for a file and write the session in `source` to it; `say` is given the outcome."""
+        ...
+
+
+def host_of(app: App[Any]) -> Host:
+    """The app as a `Host`: only `LbenchApp` runs our screens."""
+    return cast(Host, app)
+
+
+def palette_for(node: DOMNode) -> Palette:
+    """The colours in force."""
+    return host_of(node.app).palette if node.is_attached else DARK
+
+
+class LbenchScreen(Screen[Result], Generic[Result]):
+    """A screen that the app draws a frame on, several times a second."""
+
+    @property
+    def host(self) -> Host:
+        """The app."""
+        return host_of(self.app)
+
+    @property
+    def own_feed(self) -> Feed | None:
+        """The feed that this screen shows instead of the app's."""
+        return None
+
+    @property
+    def at_work(self) -> bool:
+        """Whether `own_feed` computes something that can be cancelled."""
+        return False
+
+    def show_frame(self, frame: Frame) -> None:
+        """Draw what changed since the last frame."""
