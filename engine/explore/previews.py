@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lbench.engine.journal.events import Previewed, Warned
+from lbench.engine.journal.events import PREVIEWS_NAME, Previewed, Warned
 from lbench.engine.journal.writer import Journal
-from lbench.engine.measure.previews import BLOCK_BYTES, PREVIEWS_NAME
+from lbench.engine.measure.previews import BLOCK_BYTES
 from lbench.errors import LbenchError
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.model import Previewer, Task

@@ -31,6 +31,7 @@ from lbench.engine.model import (
 
 __all__ = [
     "JOURNAL_VERSION",
+    "PREVIEWS_NAME",
     "Answered",
     "Audited",
     "Dispatched",
@@ -54,6 +55,7 @@ __all__ = [
 ]
 
 JOURNAL_VERSION = 1
+PREVIEWS_NAME = "previews.bin"
 
 
 class _Event(msgspec.Struct, tag_field="event", omit_defaults=True):
@@ -181,7 +183,7 @@ class EnvironmentSeen(_Event, tag="environment"):
 
 
 class Previewed(_Event, tag="preview"):
-    """A block of the growing preview lies in previews.bin: `length` bytes at `offset` (`workloads.encoding`)."""
+    """A block of the growing preview lies in the file `PREVIEWS_NAME`: `length` bytes at `offset` (`workloads.encoding`)."""
 
     run: str
     stage: int

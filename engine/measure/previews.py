@@ -13,15 +13,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from lbench.engine.journal.events import Previewed
+from lbench.engine.journal.events import PREVIEWS_NAME, Previewed
 from lbench.engine.journal.writer import Journal
 from lbench.errors import LbenchError
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.model import Previewer, Task
 
-__all__ = ["BLOCK_BYTES", "PREVIEWS_NAME", "Previews"]
+__all__ = ["BLOCK_BYTES", "Previews"]
 
-PREVIEWS_NAME = "previews.bin"
 BLOCK_BYTES = 65_536
 _QUEUE = 256
 

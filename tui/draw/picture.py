@@ -11,9 +11,10 @@ from rich.style import Style
 
 from lbench.tui.theme import Palette
 
-__all__ = ["Ramp", "fit", "half_blocks", "resample", "stretched"]
+__all__ = ["MISSING", "Ramp", "Window", "fit", "half_blocks", "moved", "nearest", "pooled", "resample", "stretched"]
 
 MISSING = -1
+Window = tuple[float, float, float, float]  # of the plane: x_min, x_max, y_min, y_max
 
 
 class Ramp:
@@ -103,3 +104,43 @@ def half_blocks(levels: NDArray[Any], ramp: Ramp) -> list[list[Segment]]:
             ]
         )
     return rows
+
+
+def nearest(levels: NDArray[np.int16], rows: int, columns: int) -> NDArray[np.int16]:
+    """A picture at another size, each point the one that lies there."""
+    height, width = levels.shape
+    result: NDArray[np.int16] = levels[np.arange(rows) * height // rows][:, np.arange(columns) * width // columns]
+    return result
+
+
+def pooled(levels: NDArray[np.int16], rows: int, columns: int) -> NDArray[np.int16]:
+    """A picture made smaller: the mean of what has come of each point, 255 where most of it is inside the set."""
+    height, width = levels.shape
+    if height < rows or width < columns:
+        return nearest(levels, rows, columns)
+    down, across = np.arange(rows) * height // rows, np.arange(columns) * width // columns
+    if height == rows and width == columns:
+        return levels
+
+    def total(values: NDArray[Any]) -> NDArray[np.int64]:
+        added: NDArray[np.int64] = np.add.reduceat(np.add.reduceat(values.astype(np.int64), down, 0), across, 1)
+        return added
+
+    seen, inside = levels >= 0, levels == 255
+    outside = seen & ~inside
+    mean = total(np.where(outside, levels, 0)) // np.maximum(total(outside), 1)
+    result = np.where(2 * total(inside) > total(seen), 255, mean)
+    return np.where(total(seen) == 0, MISSING, result).astype(np.int16)
+
+
+def moved(levels: NDArray[np.int16], was: Window, now: Window) -> NDArray[np.int16]:
+    """A picture of one window as far as it is one of another, of the same size."""
+    rows, columns = levels.shape
+    x = now[0] + (np.arange(columns) + 0.5) / columns * (now[1] - now[0])
+    y = now[3] - (np.arange(rows) + 0.5) / rows * (now[3] - now[2])
+    column = np.floor((x - was[0]) / (was[1] - was[0]) * columns)
+    row = np.floor((was[3] - y) / (was[3] - was[2]) * rows)
+    across, down = (column >= 0) & (column < columns), (row >= 0) & (row < rows)
+    result = np.full((rows, columns), MISSING, dtype=np.int16)
+    result[np.ix_(down, across)] = levels[np.ix_(row[down].astype(int), column[across].astype(int))]
+    return result

@@ -7,13 +7,14 @@ import msgspec
 from lbench.analysis.format import count_text
 from lbench.engine.session.view import RunView
 from lbench.tui.draw.ink import Piece
+from lbench.tui.draw.picture import Window
 from lbench.tui.explore.messages import invitation, notes, picture_title, problem, progress
 from lbench.tui.explore.metrics import Figures, Tally
-from lbench.tui.explore.preview_blocks import Blocks, Window
 from lbench.tui.explore.scene import Scene, scene_of
 from lbench.tui.explore.state import Exploring
 from lbench.tui.explore.words import comparison_pieces
 from lbench.tui.feeds.feed import Feed, Frame
+from lbench.tui.feeds.previews import PreviewReader
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.title import described
 
@@ -32,7 +33,7 @@ class ExploreBoard(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One frame of the Explore screen."""
 
     scene: Scene
-    blocks: Blocks | None
+    blocks: PreviewReader | None
     window: Window | None  # of the plane, where it is one
     shape: tuple[int, int] | None  # rows and columns of a recorded picture, which was made for another view
     picture: str  # what it shows
@@ -59,7 +60,7 @@ class ExploreBoardMaker:
     def __init__(self, exploring: Exploring) -> None:
         self.exploring = exploring
         self.run: RunView | None = None  # the newest
-        self.blocks: Blocks | None = None  # its picture; None: there is none that is of now
+        self.blocks: PreviewReader | None = None  # its picture; None: there is none that is of now
         self.recorded_scene: Scene | None = None  # of a record that is looked at
         self.warnings = 0  # how often the engine has said why it computes nothing
         self._state = ""
@@ -119,7 +120,7 @@ class ExploreBoardMaker:
         if newest is None or told is None or (self.live and told.generation != self.exploring.generation):
             self.blocks = None if self.live else self.blocks  # of an update that a newer one has overtaken
         elif anew or self.blocks is None or self.blocks.run is not newest:
-            self.blocks = Blocks(frame.folder, newest)
+            self.blocks = PreviewReader(frame.folder, newest)
             if not self.live:
                 self.recorded_scene = scene_of(newest.planned)
         took = self.blocks is not None and self.blocks.update()

@@ -10,9 +10,9 @@ from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView
 from lbench.tui.draw.ink import Piece
 from lbench.tui.explore.metrics import Tally
-from lbench.tui.explore.preview_blocks import Blocks
 from lbench.tui.explore.words import ms
 from lbench.tui.feeds.feed import Frame
+from lbench.tui.feeds.previews import PreviewReader, Scatter
 from lbench.tui.theme import EMULATED, role_of
 
 __all__ = ["invitation", "notes", "picture_title", "problem", "progress"]
@@ -20,16 +20,17 @@ __all__ = ["invitation", "notes", "picture_title", "problem", "progress"]
 _TITLES = {"mandelbrot": "the set", "kmeans": "two principal components", "random_forest": "out-of-bag accuracy"}
 
 
-def picture_title(workload: str, blocks: Blocks | None, *, short: bool) -> str:
+def picture_title(workload: str, blocks: PreviewReader | None, *, short: bool) -> str:
     """What the picture shows; `short` leaves room for how long it took."""
     title = _TITLES.get(workload, workload)
-    if blocks is None or blocks.scatter is None:
+    drawn = None if blocks is None else blocks.drawn
+    if not isinstance(drawn, Scatter):
         return title
-    iteration = f"iteration {int(blocks.scatter['iteration'])}"
+    iteration = f"iteration {drawn.iteration}"
     return iteration if short else f"{iteration} · {title}"
 
 
-def progress(run: RunView, blocks: Blocks, scripted: int | None) -> list[Piece]:
+def progress(run: RunView, blocks: PreviewReader, scripted: int | None) -> list[Piece]:
     """How far a run is, at the right of the picture's heading. `scripted`: the length of the sequence, if it is told."""
     told = run.planned.interaction
     count: list[Piece] = []
@@ -40,7 +41,7 @@ def progress(run: RunView, blocks: Blocks, scripted: int | None) -> list[Piece]:
     label: Piece = (run.planned.label, role_of(run.planned.backend, run.planned.label))
     if run.makespan_s is not None:
         return [*count, label, (f" {ms(run.makespan_s * 1000)} ms", "bright!")]
-    done = "coarse" if blocks.fine is None and blocks.coarse is not None else "…"
+    done = "coarse" if blocks.only_coarse else "…"
     return [*count, label, (f" {done}", "quiet")]
 
 

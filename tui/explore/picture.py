@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from rich.segment import Segment
@@ -14,10 +12,10 @@ from lbench.analysis.format import percent_text
 from lbench.tui.draw.curve import curve
 from lbench.tui.draw.histogram import axis
 from lbench.tui.draw.ink import Piece, heading, line, right_of
-from lbench.tui.draw.picture import MISSING, Ramp, fit, half_blocks, stretched
+from lbench.tui.draw.picture import MISSING, Ramp, Window, fit, half_blocks, moved, stretched
 from lbench.tui.draw.scale import tick_text
-from lbench.tui.explore.preview_blocks import Blocks, Window, moved
 from lbench.tui.explore.trails import scatter_pieces
+from lbench.tui.feeds.previews import Curve, PreviewReader, Scatter
 from lbench.tui.theme import Palette
 from lbench.tui.widgets.lines import Lines
 
@@ -39,7 +37,7 @@ class ExplorePicture(Lines, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="picture")
-        self._blocks: Blocks | None = None
+        self._blocks: PreviewReader | None = None
         self._window: Window | None = None  # of the plane, where it is one
         self._shape: tuple[int, int] | None = None
         self._told: object = None  # what is drawn: a picture is dear, and the cores are at work on the next
@@ -57,7 +55,7 @@ class ExplorePicture(Lines, can_focus=True):
 
     def show(
         self,
-        blocks: Blocks | None,
+        blocks: PreviewReader | None,
         window: Window | None,
         shape: tuple[int, int] | None,
         title: str,
@@ -91,12 +89,10 @@ class ExplorePicture(Lines, can_focus=True):
             return strips
         if self._window is not None:
             return strips + self._plane(self._window, width, height - 1)
-        blocks = self._blocks
-        if blocks is None or blocks.empty:
-            return strips
-        if blocks.scatter is not None:
-            return strips + self._scatter(blocks, blocks.scatter, width, height - 1)
-        return strips + self._curve(blocks, width, height - 1) if blocks.points else strips
+        drawn = None if self._blocks is None else self._blocks.drawn
+        if isinstance(drawn, Scatter):
+            return strips + self._scatter(drawn, width, height - 1)
+        return strips + self._curve(drawn.points, width, height - 1) if isinstance(drawn, Curve) else strips
 
     def _plane(self, window: Window, width: int, height: int) -> list[Strip]:
         palette = self.palette
@@ -116,28 +112,26 @@ class ExplorePicture(Lines, can_focus=True):
         pad, rest = (Segment(" " * cells, palette.style("text")) for cells in (left, width - columns - left))
         return [Strip([pad, *row, rest], width) for row in half_blocks(stretched(levels), self._ramp[1])]
 
-    def _scatter(self, blocks: Blocks, told: dict[str, Any], width: int, height: int) -> list[Strip]:
+    def _scatter(self, drawn: Scatter, width: int, height: int) -> list[Strip]:
         palette = self.palette
-        inertia = np.asarray(told["inertia"], dtype=float)
+        inertia = [value for _, value in drawn.inertia]
         low = 5 if height >= 22 and len(inertia) > 1 else 0
-        lines = scatter_pieces(told["points"], told["labels"], told["centroids"], blocks.trail, width, height - low)
+        lines = scatter_pieces(drawn.points, drawn.labels, drawn.centres, drawn.trail, width, height - low)
         strips = [line(palette, pieces, width) for pieces in lines]
         if low:
             share = inertia[-1] / inertia[0] if inertia[0] else 1.0
             fell = f"{percent_text(share)} of the first's" if share < 1 else ""
             measure: list[Piece] = [(f"{inertia[-1]:,.4g}", "text"), (f" {fell}", "quiet")]
             strips.append(line(palette, heading([("inertia by iteration", "quiet!")], measure, width), width))
-            points = [(float(number), float(value)) for number, value in enumerate(inertia, 1)]
-            texts, _, _ = curve(points, width - 2, low - 1)
+            texts, _, _ = curve(drawn.inertia, width - 2, low - 1)
             strips += [line(palette, [(" ", "text"), (text, self._accent)], width) for text in texts]
         return strips
 
-    def _curve(self, blocks: Blocks, width: int, height: int) -> list[Strip]:
+    def _curve(self, points: list[tuple[float, float]], width: int, height: int) -> list[Strip]:
         cells, rows = width - _SCALE - 3, height - 1
         if cells < 8 or rows < 2:
             return []
-        points = sorted(blocks.points)
-        lines, (left, right), (low, high) = curve(points, cells, rows)
+        lines, (left, right), (low, high) = curve(sorted(points), cells, rows)
         strips = []
         for number, text in enumerate(lines):
             scale = ""

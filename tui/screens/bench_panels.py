@@ -11,8 +11,8 @@ from lbench.engine.session.view import RunView
 from lbench.tui.bench.board import EMPTY, Board, Row
 from lbench.tui.bench.board_builder import BoardMaker
 from lbench.tui.bench.lane_labels import lanes_wanted
-from lbench.tui.bench.previews import Drawn, Gatherer
 from lbench.tui.feeds.feed import Frame
+from lbench.tui.feeds.previews import Drawn, PreviewReader
 from lbench.tui.screens.card import CardScreen
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.inspect import Inspect, slowest
@@ -36,7 +36,7 @@ class Measured:
         self.chosen_label: str | None = None  # the backend that was chosen in the table
         self.selected: tuple[RunView, int] | None = None  # the invocation that was chosen in a timeline
         self._maker = BoardMaker()
-        self._gatherer: Gatherer | None = None
+        self._reader: PreviewReader | None = None
 
     @property
     def parts(self) -> list[Lines]:
@@ -77,20 +77,20 @@ class Measured:
         """The newest picture there is: of the run under way once it has begun one, else of the last that has."""
         runs = [run for run in frame.runs if run.previews]
         if not runs:
-            self._gatherer = None
+            self._reader = None
             return
         run = next((run for run in runs if run.status == "running"), runs[-1])
-        if self._gatherer is None or self._gatherer.run is not run:
-            self._gatherer = Gatherer(frame.folder, run)
-        self._gatherer.update()
+        if self._reader is None or self._reader.run is not run:
+            self._reader = PreviewReader(frame.folder, run)
+        self._reader.update()
         tasks = run.known_tasks
         done = f"{run.finished_tasks:,} of {tasks:,} tasks" if run.status == "running" else run.planned.label
-        self.picture.show(self._gatherer.last, done, role_of(run.planned.backend, run.planned.label))
+        self.picture.show(self._reader.drawn, done, role_of(run.planned.backend, run.planned.label))
 
     @property
     def preview(self) -> Drawn | None:
         """What there is to draw of the answer."""
-        return None if self._gatherer is None else self._gatherer.last
+        return None if self._reader is None else self._reader.drawn
 
     def show_timelines(self, frame: Frame, places: tuple[int, ...], *, anew: bool) -> None:
         """Draw what moves; `places`: the numbers of the runs that have a place."""

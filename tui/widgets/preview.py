@@ -5,13 +5,13 @@ from __future__ import annotations
 from rich.segment import Segment
 from textual.strip import Strip
 
-from lbench.tui.bench.previews import Curve, Drawn, Picture, Scatter
 from lbench.tui.draw.curve import curve
 from lbench.tui.draw.histogram import axis
 from lbench.tui.draw.ink import Piece, heading, line, right_of
 from lbench.tui.draw.picture import Ramp, fit, half_blocks, resample, stretched
 from lbench.tui.draw.scale import tick_text
 from lbench.tui.draw.scatter import CENTRE, NOBODY, Cells, scatter
+from lbench.tui.feeds.previews import Curve, Drawn, Picture, Scatter
 from lbench.tui.theme import Palette, role_of
 from lbench.tui.widgets.lines import Lines
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from lbench.engine.journal.events import Previewed
 from lbench.engine.session.view import RunView, fold
-from lbench.tui.bench.previews import Curve, Gatherer, Picture, Scatter
 from lbench.tui.draw.scatter import CENTRE, scatter
+from lbench.tui.feeds.previews import Curve, Drawn, Picture, PreviewReader, Scatter
 from lbench.workloads.encoding import encode
 
 
@@ -16,10 +16,18 @@ def _run(making: ModuleType, folder: Path) -> RunView:
     return fold(event for _, event in told).runs["r1"]
 
 
+def _drawn(folder: Path | None, run: RunView) -> Drawn | None:
+    reader = PreviewReader(folder, run)
+    reader.update()
+    return reader.drawn
+
+
 def test_a_picture_is_whole_when_all_its_blocks_have_come(making: ModuleType, tmp_path: Path) -> None:
-    told = Gatherer(tmp_path, _run(making, tmp_path)).update()
+    reader = PreviewReader(tmp_path, _run(making, tmp_path))
+    assert reader.update() and not reader.update()
+    told = reader.drawn
     assert isinstance(told, Picture)
-    assert (told.height, told.width, told.blocks) == (200, 200, 100)
+    assert (told.height, told.width, reader.version) == (200, 200, 100)
     assert (told.levels >= 0).all()
     assert (told.levels == 255).any()
 
@@ -28,12 +36,12 @@ def test_a_picture_that_grows_becomes_the_same(making: ModuleType, tmp_path: Pat
     run = _run(making, tmp_path)
     blocks = list(run.previews)
     run.previews.clear()
-    gatherer = Gatherer(tmp_path, run)
-    assert gatherer.update() is None
+    reader = PreviewReader(tmp_path, run)
+    assert not reader.update()
     for block in blocks:
         run.previews.append(block)
-        told = gatherer.update()
-    whole = Gatherer(tmp_path, run).update()
+        assert reader.update()
+    told, whole = reader.drawn, _drawn(tmp_path, run)
     assert isinstance(told, Picture) and isinstance(whole, Picture)
     assert (told.levels == whole.levels).all()
 
@@ -45,15 +53,16 @@ def test_blocks_that_cannot_be_read_are_left_out(making: ModuleType, tmp_path: P
     damaged[first.offset : first.offset + first.length] = b"\xc1" * first.length
     (tmp_path / "previews.bin").write_bytes(damaged)
     run.previews.append(Previewed("r1", 0, 0, 1 << 40, 10))
-    told = Gatherer(tmp_path, run).update()
-    assert isinstance(told, Picture)
-    assert told.blocks == 99
+    reader = PreviewReader(tmp_path, run)
+    reader.update()
+    assert isinstance(reader.drawn, Picture)
+    assert reader.version == 99
 
 
 def test_without_its_file_there_is_no_picture(making: ModuleType, tmp_path: Path) -> None:
     run = _run(making, tmp_path)
-    assert Gatherer(tmp_path / "elsewhere", run).update() is None
-    assert Gatherer(None, run).update() is None
+    assert _drawn(tmp_path / "elsewhere", run) is None
+    assert _drawn(None, run) is None
 
 
 def test_a_curve_gathers_its_points(making: ModuleType, tmp_path: Path) -> None:
@@ -64,7 +73,7 @@ def test_a_curve_gathers_its_points(making: ModuleType, tmp_path: Path) -> None:
             data = encode({"kind": "curve", "label": "out-of-bag accuracy", "x": float(x), "y": 0.5 + x / 10})
             run.previews.append(Previewed("r1", 0, x, file.tell(), len(data)))
             file.write(data)
-    told = Gatherer(tmp_path, run).update()
+    told = _drawn(tmp_path, run)
     assert isinstance(told, Curve)
     assert told.points[-1] == (4.0, 0.9)
     assert told.label == "out-of-bag accuracy"
@@ -88,7 +97,7 @@ def _told(making: ModuleType, folder: Path, blocks: list[dict[str, Any]]) -> Any
             data = encode(block)
             run.previews.append(Previewed("r1", 0, 0, file.tell(), len(data)))
             file.write(data)
-    return Gatherer(folder, run).update()
+    return _drawn(folder, run)
 
 
 def test_a_scatter_is_the_last_that_can_be_read(making: ModuleType, tmp_path: Path) -> None:
