@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from lbench.analysis.format import seconds_text
+from lbench.analysis.layout import progress_text
 from lbench.analysis.progress import Outlook, State, outlooks
 from lbench.cli.console import HAIRLINE, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.progress import Progress, place_text
@@ -87,11 +88,8 @@ class LiveProgress(Progress):
 
 def bar(done: int, total: int | None, width: int, style: str) -> Text:
     """A line that fills: in its backend's colour as far as it is done."""
-    share = min(1.0, done / total) if total else 0.0
-    halves = int(share * width * 2)
-    full, half = divmod(halves, 2)
-    rest = width - full - half
-    return Text.assemble(("━" * full + "╸" * half, style), ("─" * rest, HAIRLINE))
+    filled, rest = progress_text(done, total or 0, width)
+    return Text.assemble((filled, style), (rest, HAIRLINE))
 
 
 def _columns(told: list[Outlook], width: int) -> list[Column]:

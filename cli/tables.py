@@ -9,6 +9,7 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
+from lbench.analysis.layout import fitting_columns
 from lbench.cli.console import QUIET
 
 __all__ = ["Column", "fitting", "print_table", "table_lines"]
@@ -43,20 +44,13 @@ class Column:
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """The columns that fit into `width`, in their order: those of the highest rank go until the rest fits."""
-    kept = list(columns)
+    """The columns that fit into `width`, in their order."""
 
-    def needed() -> int:
-        wrapping = [column for column in kept if column.wrap]
-        fixed = sum(column.width for column in kept if not column.wrap)
-        return fixed + sum(min(column.width, _NARROWEST) for column in wrapping) + _GAP * (len(kept) - 1)
+    def needed(kept: list[Column]) -> int:
+        widths = [min(column.width, _NARROWEST) if column.wrap else column.width for column in kept]
+        return sum(widths) + _GAP * (len(kept) - 1)
 
-    while needed() > width:
-        least = max(kept, key=lambda column: column.rank)
-        if least.rank == 0:
-            break
-        kept.remove(least)
-    return kept
+    return fitting_columns(columns, lambda column: column.rank, needed, width)
 
 
 def table_lines(columns: Sequence[Column], width: int, *, header: bool = True) -> list[Text]:

@@ -96,7 +96,6 @@ class LbenchApp(Commands):
     # -- life
 
     def on_mount(self) -> None:
-        """Start the clock."""
         self.theme_changed_signal.subscribe(self, lambda _: self._apply_palette())
         if self.terminal.remote:
             self.animation_level = "none"
@@ -185,7 +184,6 @@ class LbenchApp(Commands):
             self.action_go("explore")
 
     def tick(self) -> None:
-        """One frame."""
         if not self.screen_stack:
             return  # the app is going down
         self._mind_size()
@@ -247,7 +245,6 @@ class LbenchApp(Commands):
             self.problem = str(error)
 
     def action_set_up(self, focus: str = "") -> None:
-        """The ready-filled set-up."""
         from lbench.tui.screens.setup import SetupScreen
 
         def done(plan: Plan | None) -> None:

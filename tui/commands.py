@@ -53,7 +53,6 @@ class Commands(App[int]):
         raise NotImplementedError
 
     def tick(self) -> None:
-        """Draw one frame."""
         raise NotImplementedError
 
     # -- sessions
@@ -90,7 +89,6 @@ class Commands(App[int]):
     # -- a replay
 
     def action_replay(self, what: str) -> None:
-        """Play, pause, speed, seek."""
         feed = self.feed
         if not is_record(feed):
             return
@@ -109,7 +107,6 @@ class Commands(App[int]):
             self.screen.query_one(ReplayBar).focus()
 
     def action_replay_to(self, at_s: float) -> None:
-        """Seek to a moment."""
         if is_record(self.feed):
             self.feed.go_to(at_s)
             self.tick()
@@ -187,7 +184,6 @@ class Commands(App[int]):
     # -- screens and colours
 
     def action_go(self, screen: str) -> None:
-        """Another screen."""
         from lbench.tui.screens.sessions import SessionsScreen
 
         while self.screen is not self.bench and len(self.screen_stack) > 1:

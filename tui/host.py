@@ -49,9 +49,7 @@ class Host(Protocol):
         """Draw one frame, unless the terminal has not taken the ones before."""
         ...
 
-    def action_go(self, screen: str) -> None:
-        """Switch to another screen."""
-        ...
+    def action_go(self, screen: str) -> None: ...
 
     def open_session(self, folder: Path) -> None:
         """Show a session on the Bench screen."""
@@ -77,7 +75,6 @@ class LbenchScreen(Screen[Result], Generic[Result]):
 
     @property
     def host(self) -> Host:
-        """The app."""
         return host_of(self.app)
 
     @property

@@ -54,7 +54,6 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def folder(self) -> Path:
-        """Where it is."""
         return Path(self.told.path)
 
     @property

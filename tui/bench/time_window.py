@@ -20,7 +20,6 @@ class Window(msgspec.Struct, frozen=True):
 
     @property
     def span(self) -> tuple[float, float]:
-        """(from, to)."""
         return self.start_s, self.end_s
 
     def at(self, now_s: float, over: bool) -> Window:
@@ -55,7 +54,6 @@ class Window(msgspec.Struct, frozen=True):
         return Window(start, start + size, False).kept(whole_s)
 
     def kept(self, whole_s: float) -> Window:
-        """Inside the run."""
         size = self.end_s - self.start_s
         start = max(0.0, min(self.start_s, whole_s - size))
         return Window(start, start + size, self.follow)

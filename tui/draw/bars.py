@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lbench.analysis.layout import progress_text
 from lbench.tui.draw.ink import Piece
 
 __all__ = ["bar", "progress"]
@@ -11,9 +12,8 @@ _PARTS = " ▏▎▍▌▋▊▉"
 
 def progress(done: int, total: int, width: int, role: str) -> list[Piece]:
     """`━━━━━╸────`: what is done in the role's colour, in half cells."""
-    halves = 0 if total <= 0 else min(2 * width, int(2 * width * done / total))
-    full, half = divmod(halves, 2)
-    return [("━" * full + ("╸" if half else ""), role), ("─" * (width - full - half), "hairline")]
+    filled, rest = progress_text(done, total, width)
+    return [(filled, role), (rest, "hairline")]
 
 
 def bar(share: float, width: int) -> str:

@@ -23,7 +23,6 @@ class Series(msgspec.Struct, frozen=True):
 
     @property
     def role(self) -> str:
-        """Its accent."""
         return role_of(self.backend, self.label)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from textual.binding import Binding
 from textual.strip import Strip
 
+from lbench.analysis.layout import fitting_columns
 from lbench.engine.cost.format import usd_short
 from lbench.engine.plan.plan import BackendChoice
 from lbench.tui.draw.ink import Piece, heading, line, put, right_of
@@ -45,6 +46,10 @@ _COLUMNS = (
 _LABEL = 11
 
 
+def _cells(columns: Sequence[_Column]) -> int:
+    return 4 + _LABEL + sum(column.width + 1 for column in columns)
+
+
 class ExploreBackends(Lines, can_focus=True):
     """A backend a line."""
 
@@ -62,29 +67,16 @@ class ExploreBackends(Lines, can_focus=True):
         self._measure = ""
 
     def show(self, backends: list[Chosen], current: str, tallies: dict[str, Tally], measure: str) -> None:
-        """Tell something else."""
         told = (backends, current, tallies, measure)
         if told != (self._backends, self._current, self._tallies, self._measure):
             self._backends, self._current, self._tallies, self._measure = told
             self.redraw()
 
-    def on_focus(self) -> None:
-        """The cursor shows."""
-        self.call_later(self.redraw)
-
-    def on_blur(self) -> None:
-        """The cursor hides."""
-        self.call_later(self.redraw)
-
     def draw(self, width: int, height: int) -> list[Strip]:
         """Heading, titles, a line for each."""
         palette = self.palette
-        columns = list(_COLUMNS)
-        for rank in (4, 3, 2, 1):
-            if 4 + _LABEL + sum(column.width + 1 for column in columns) <= width:
-                break
-            columns = [column for column in columns if column.rank != rank]
-        spare = width - 4 - _LABEL - sum(column.width + 1 for column in columns)
+        columns = fitting_columns(_COLUMNS, lambda column: column.rank, _cells, width)
+        spare = width - _cells(columns)
         label = _LABEL + max(0, min(spare, 8))
         mark: Piece = ("▸ ", "key") if self.has_focus else ("", "text")
         measure: list[Piece] = [(self._measure, "quiet")] if self._measure else []

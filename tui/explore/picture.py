@@ -73,14 +73,6 @@ class ExplorePicture(Lines, can_focus=True):
             self._title, self._measure, self._accent = title, measure, accent
             self.redraw()
 
-    def on_focus(self) -> None:
-        """The mark shows."""
-        self.call_later(self.redraw)
-
-    def on_blur(self) -> None:
-        """The mark hides."""
-        self.call_later(self.redraw)
-
     def draw(self, width: int, height: int) -> list[Strip]:
         """The heading and the picture."""
         mark: Piece = ("▸ ", "key") if self.has_focus else ("", "text")

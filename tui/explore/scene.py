@@ -88,7 +88,6 @@ class Scene(msgspec.Struct, frozen=True):
 
     @property
     def sliders(self) -> tuple[Slider, ...]:
-        """What can be changed."""
         return _SLIDERS[self.workload]
 
     @property
@@ -102,11 +101,9 @@ class Scene(msgspec.Struct, frozen=True):
         return {name: value for name, value in self.values.items() if name not in ("detail", "tasks", "data")}
 
     def slider(self, name: str) -> Slider:
-        """One of them."""
         return next(slider for slider in self.sliders if slider.name == name)
 
     def with_value(self, name: str, value: Any) -> Scene:
-        """Another value."""
         return Scene(self.workload, {**self.values, name: value})
 
     def stepped(self, name: str, by: int) -> Scene:
@@ -125,7 +122,6 @@ class Scene(msgspec.Struct, frozen=True):
         return next(slider.name for slider in self.sliders if slider.keys == "[ ]")
 
     def panned(self, right: float, up: float) -> Scene:
-        """By so many steps."""
         step = self.values["span"] * _PAN
         x, y = self.values["x"] + right * step, self.values["y"] + up * step
         return Scene(self.workload, {**self.values, "x": _within(x), "y": _within(y)})

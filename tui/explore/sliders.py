@@ -34,20 +34,11 @@ class Sliders(Lines, can_focus=True):
         self.cursor = 0
 
     def show(self, scene: Scene, measure: str) -> None:
-        """Tell something else."""
         if self._scene is not None and scene.workload != self._scene.workload:
             self.cursor = 0
         if (scene, measure) != (self._scene, self._measure):
             self._scene, self._measure = scene, measure
             self.redraw()
-
-    def on_focus(self) -> None:
-        """The cursor shows."""
-        self.call_later(self.redraw)
-
-    def on_blur(self) -> None:
-        """The cursor hides."""
-        self.call_later(self.redraw)
 
     def action_move(self, by: int) -> None:
         """The next or the previous one."""
@@ -61,7 +52,6 @@ class Sliders(Lines, can_focus=True):
             await self.run_action(f"screen.step({self._scene.sliders[self.cursor].name!r}, {by})")
 
     async def action_type(self) -> None:
-        """Another value, as text."""
         if self._scene is not None:
             await self.run_action(f"screen.type_value({self._scene.sliders[self.cursor].name!r})")
 

@@ -51,7 +51,6 @@ class Exploring:
 
     @property
     def choice(self) -> BackendChoice:
-        """The backend that computes."""
         return next(one.choice for one in self.backends if one.choice.label == self.label)
 
     @property
@@ -64,7 +63,6 @@ class Exploring:
         self.backends = [Chosen(one.choice, one.compared != (one.choice.label == self.label)) for one in self.backends]
 
     def next_backend(self, by: int) -> None:
-        """Another one computes."""
         labels = [one.choice.label for one in self.backends]
         self.label = labels[(labels.index(self.label) + by) % len(labels)]
 

@@ -90,13 +90,11 @@ class NoFeed:
         self._problem = problem
 
     def frame(self, budget_s: float = BUDGET_S) -> Frame:
-        """Always the same."""
         return Frame(
             view=None, runs=[], touched={}, changed=False, epoch=0, state="none", now_s={}, problem=self._problem
         )
 
     def catch_up(self, budget_s: float = BUDGET_S) -> bool:
-        """There is nothing."""
         return False
 
     def close(self) -> None:
@@ -112,9 +110,7 @@ class EngineControls(Feed, Protocol):
         ...
 
     @property
-    def paused(self) -> bool:
-        """Whether dispatch is paused."""
-        ...
+    def paused(self) -> bool: ...
 
     @property
     def running(self) -> bool:
@@ -137,9 +133,7 @@ class EngineControls(Feed, Protocol):
         ...
 
     @property
-    def folder(self) -> Path | None:
-        """The session's folder."""
-        ...
+    def folder(self) -> Path | None: ...
 
     def command(self, name: str) -> None:
         """Send a command without fields: pause, resume, cancel, stop."""
@@ -167,9 +161,7 @@ class ReplayControls(Feed, Protocol):
         """Seconds of the whole record."""
         ...
 
-    def toggle(self) -> None:
-        """Pause or play."""
-        ...
+    def toggle(self) -> None: ...
 
     def faster(self, by: int) -> None:
         """Change the speed by so many steps."""
@@ -179,9 +171,7 @@ class ReplayControls(Feed, Protocol):
         """Move by a share of the record's length."""
         ...
 
-    def go_to(self, at_s: float) -> None:
-        """Move to a moment."""
-        ...
+    def go_to(self, at_s: float) -> None: ...
 
 
 def is_engine(feed: Feed | None) -> TypeIs[EngineControls]:

@@ -34,7 +34,6 @@ class Fold:
         self.__init__()  # type: ignore[misc]
 
     def take(self, event: Event) -> None:
-        """Fold one event."""
         self.view.apply(event)
         if isinstance(event, Dispatched | Returned):
             self._touched.setdefault(event.run, []).append(event.n)

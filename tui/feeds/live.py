@@ -117,12 +117,10 @@ class EngineFeed:
 
     @property
     def paused(self) -> bool:
-        """Whether dispatch stands still."""
         return self._fold.view.paused
 
     @property
     def folder(self) -> Path | None:
-        """The session's."""
         return self._folder
 
     @property

@@ -49,7 +49,6 @@ class RecordedFeed:
 
     @classmethod
     def of_folder(cls, folder: Path, *, speed: float | None = None) -> RecordedFeed:
-        """A recorded session's journal."""
         return cls(Source.of(folder), folder=folder, speed=speed)
 
     @classmethod

@@ -41,7 +41,6 @@ class AskText(ModalScreen[str | None]):
             yield Keys()
 
     def on_resize(self) -> None:
-        """Another width, other lines."""
         self.query_one(Prose).fit()
 
     def action_take(self) -> None:
@@ -56,7 +55,6 @@ class AskText(ModalScreen[str | None]):
         self.dismiss(text)
 
     def action_leave(self) -> None:
-        """Give nothing back."""
         self.dismiss(None)
 
 
@@ -81,9 +79,7 @@ class AskYes(ModalScreen[bool]):
             yield Keys()
 
     def on_resize(self) -> None:
-        """Another width, other lines."""
         self.query_one(Prose).fit()
 
     def action_answer(self, yes: bool) -> None:
-        """Give it back."""
         self.dismiss(yes)

@@ -62,7 +62,6 @@ class BenchScreen(LbenchScreen[None]):
 
     @property
     def board(self) -> Board:
-        """What is told now."""
         return EMPTY if self.measured is None else self.measured.board
 
     def compose(self) -> ComposeResult:

@@ -30,7 +30,6 @@ class _Card(Lines):
         self.row = row
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """All of them."""
         return [line(self.palette, pieces, width) for pieces in card_lines(self.run, self.row, width)]
 
     def fit(self) -> None:
@@ -70,7 +69,6 @@ class CardScreen(LbenchScreen[None]):
         self._show()
 
     def on_resize(self) -> None:
-        """Another width, other lines."""
         self.call_after_refresh(self._card.fit)
 
     def show_frame(self, frame: Frame) -> None:
@@ -102,7 +100,6 @@ class CardScreen(LbenchScreen[None]):
         return action != "step" or self._step is not None
 
     def action_step(self, by: int) -> None:
-        """Another invocation."""
         row = None if self._step is None else self._step(by)
         if row is not None:
             self._card.row = row

@@ -100,7 +100,6 @@ class ExploreScreen(LbenchScreen[None]):
             self._begin()
 
     def on_resize(self) -> None:
-        """Another size: another picture."""
         self._arrange()
         if self.live:
             self.call_after_refresh(self._update)
@@ -257,11 +256,9 @@ class ExploreScreen(LbenchScreen[None]):
         return True
 
     def action_pan(self, right: float, up: float) -> None:
-        """Look elsewhere."""
         self._changed(self.scene.panned(right, up))
 
     def action_zoom(self, by: int) -> None:
-        """Closer or further."""
         self._changed(self.scene.zoomed(by))
 
     def action_less(self, by: int) -> None:
@@ -269,7 +266,6 @@ class ExploreScreen(LbenchScreen[None]):
         self._changed(self.scene.stepped(self.scene.main_slider(), by))
 
     def action_step(self, name: str, by: int) -> None:
-        """A slider's step."""
         self._changed(self.scene.stepped(name, by))
 
     def action_home(self) -> None:
@@ -277,7 +273,6 @@ class ExploreScreen(LbenchScreen[None]):
         self._changed(self.scene.home())
 
     def action_workload(self) -> None:
-        """The next workload."""
         self.exploring.next_workload()
         self._arrange()
         self.refresh_bindings()
@@ -285,7 +280,6 @@ class ExploreScreen(LbenchScreen[None]):
         self.call_after_refresh(self._update)
 
     def action_backend(self, by: int) -> None:
-        """The next backend computes."""
         self.exploring.next_backend(by)
         self._update()
 
@@ -304,7 +298,6 @@ class ExploreScreen(LbenchScreen[None]):
         self._send()
 
     def action_stop_update(self) -> None:
-        """Stop what is computed."""
         if self.exploring.feed is not None:
             self.exploring.feed.command("cancel")
 
@@ -315,7 +308,6 @@ class ExploreScreen(LbenchScreen[None]):
         self._begin()
 
     def action_type_value(self, name: str) -> None:
-        """Ask for a value."""
         from lbench.tui.screens.ask import AskText
 
         scene = self.scene

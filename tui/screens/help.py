@@ -123,11 +123,9 @@ class Sheet(Lines):
         return columns
 
     def rows(self, width: int) -> int:
-        """How many it needs."""
         return max(sum(len(keys) + 2 for _, keys in column) for column in self.columns(width))
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """All of them."""
         columns = self.columns(width)
         each = (width - _GAP * (len(columns) - 1)) // len(columns)
         drawn = [_column(column, each) for column in columns]
@@ -176,7 +174,6 @@ class HelpScreen(Screen[None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """Say what this is."""
         self.query_one(Title).show([("keys", "text")], [])
         self.query_one(Answer).show(
             [
@@ -189,7 +186,6 @@ class HelpScreen(Screen[None]):
         self._fit()
 
     def on_resize(self) -> None:
-        """Other columns."""
         self._fit()
 
     def _fit(self) -> None:

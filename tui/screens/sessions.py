@@ -66,7 +66,6 @@ class SessionsScreen(LbenchScreen[None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """Look for them."""
         self.query_one("#filter").display = False
         self.query_one(Title).show([("recorded sessions", "text")], [])
         self.action_load()
@@ -79,7 +78,6 @@ class SessionsScreen(LbenchScreen[None]):
     # -- loading
 
     def action_load(self) -> None:
-        """Look again."""
         if not self._loading:
             self._loading = True
             self._load()
@@ -192,11 +190,9 @@ class SessionsScreen(LbenchScreen[None]):
         field.focus()
 
     def on_input_changed(self, message: Input.Changed) -> None:
-        """Other sessions fit."""
         self._show()
 
     def action_rename(self) -> None:
-        """Call it something."""
         entry = self._chosen
         now = "" if entry.told.name == entry.told.id else entry.told.name or ""
 
@@ -209,7 +205,6 @@ class SessionsScreen(LbenchScreen[None]):
         )
 
     def action_tag(self) -> None:
-        """Give it tags."""
         entry = self._chosen
 
         def done(text: str | None) -> None:

@@ -70,7 +70,6 @@ class SetupScreen(Screen[Plan | None]):
         self._look()
 
     def on_resize(self) -> None:
-        """One column or two."""
         self._lay_out()
         self._ahead.fit()
         self._tell_answer()
@@ -157,7 +156,6 @@ class SetupScreen(Screen[Plan | None]):
         return super().check_action(action, parameters)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
-        """Other keys mean something."""
         self.refresh_bindings()
         self._tell_answer()
 
@@ -166,7 +164,6 @@ class SetupScreen(Screen[Plan | None]):
         self.form.jump(place)
 
     def action_leave(self) -> None:
-        """Back, nothing is changed."""
         self.dismiss(None)
 
     def action_start(self) -> None:

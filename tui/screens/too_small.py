@@ -17,5 +17,4 @@ class SmallScreen(Screen[None]):
         super().__init__(id="too-small")
 
     def compose(self) -> ComposeResult:
-        """Only that."""
         yield TooSmall()

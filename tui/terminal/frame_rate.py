@@ -47,7 +47,6 @@ class Pace:
 
     @property
     def interval_s(self) -> float:
-        """Until the next frame."""
         return 1 / self.fps
 
     @property
@@ -56,7 +55,6 @@ class Pace:
         return "" if self.fps == self._most else f"{self._reason} {self.fps:g} fps"
 
     def frame(self) -> None:
-        """A frame was drawn."""
         now_s = self._clock()
         if self._usage is None:
             from lbench.engine.machine.monitor import Usage  # not for the first frame

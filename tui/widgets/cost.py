@@ -20,7 +20,6 @@ class Cost(Lines):
         self._board = EMPTY
 
     def show(self, board: Board) -> None:
-        """Tell something else."""
         self._board = board
         self.redraw()
 

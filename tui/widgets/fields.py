@@ -37,7 +37,6 @@ class Text(Lines):
         self.told: list[list[Piece]] = pieces or []
 
     def show(self, pieces: list[list[Piece]]) -> None:
-        """Tell something else."""
         if pieces != self.told:
             self.told = pieces
             self.redraw()
@@ -61,7 +60,6 @@ class Heading(Text):
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """One line."""
         measure: list[Piece] = [(self._measure, "quiet")] if self._measure else []
         return [line(self.palette, heading([(self._title, "text!")], measure, width), width)]
 
@@ -98,14 +96,6 @@ class Choice(Lines, can_focus=True):
             if left <= x < left + width:
                 self._take(option)
             left += width
-
-    def on_focus(self) -> None:
-        """The mark gets bright."""
-        self.call_later(self.redraw)
-
-    def on_blur(self) -> None:
-        """The mark gets quiet."""
-        self.call_later(self.redraw)
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """All of them where there is room; else the chosen one, and that there are others."""
@@ -167,12 +157,10 @@ class Ticks(Lines, can_focus=True):
         self._chosen = False
 
     def show(self, chosen: bool, pieces: list[Piece]) -> None:
-        """What it is."""
         self._chosen, self._told = chosen, pieces
         self.redraw()
 
     def action_tick(self) -> None:
-        """The other way round."""
         self.post_message(self.Ticked(self.index))
 
     def action_open(self, opened: bool) -> None:
@@ -180,7 +168,6 @@ class Ticks(Lines, can_focus=True):
         self.post_message(self.Opened(self.index, opened))
 
     def action_another(self) -> None:
-        """Another of its kind."""
         self.post_message(self.Counted(self.index, True))
 
     def action_less(self) -> None:
@@ -188,19 +175,9 @@ class Ticks(Lines, can_focus=True):
         self.post_message(self.Counted(self.index, False))
 
     def on_click(self) -> None:
-        """As space does."""
         self.action_tick()
 
-    def on_focus(self) -> None:
-        """The mark shows."""
-        self.call_later(self.redraw)
-
-    def on_blur(self) -> None:
-        """The mark hides."""
-        self.call_later(self.redraw)
-
     def draw(self, width: int, height: int) -> list[Strip]:
-        """One line."""
         mark: list[Piece] = [(" ▸ " if self.has_focus else "   ", "key")]
         tick: Piece = ("✔ ", "right") if self._chosen else ("· ", "quiet")
         last, role = self._told[-1] if self._told else ("", "text")
@@ -264,6 +241,5 @@ class FieldRow(Lines):
         return lines
 
     def on_input_changed(self, message: Input.Changed) -> None:
-        """Another text."""
         message.stop()
         self.post_message(Changed(self.place, message.value))

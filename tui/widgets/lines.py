@@ -27,7 +27,6 @@ class Lines(Widget):
 
     @property
     def palette(self) -> Palette:
-        """The colours of now."""
         return palette_for(self)
 
     def draw(self, width: int, height: int) -> list[Strip]:
@@ -69,8 +68,13 @@ class Lines(Widget):
         return blank(self.palette, self.size.width)
 
     def on_resize(self) -> None:
-        """Another size, other strips."""
         self.redraw()
+
+    def on_focus(self) -> None:
+        self.call_later(self.redraw)  # the mark of the focus shows or hides
+
+    def on_blur(self) -> None:
+        self.call_later(self.redraw)
 
 
 def _difference(old: Strip, new: Strip) -> tuple[int, int] | None:

@@ -45,12 +45,10 @@ class Ahead(Text):
             self._waiting = self.set_timer(_QUIET_S, lambda: self._look_ahead(plan))
 
     def take(self, told: Forecast) -> None:
-        """Tell of another plan."""
         self._forecast = told
         self.fit()
 
     def fit(self) -> None:
-        """Break the lines anew."""
         width = max(20, self.app.size.width - 4)
         low = self.app.size.height < _LOW
         lines = [] if self._forecast is None else self._forecast.lines(width, 4 if low else 9)

@@ -26,7 +26,6 @@ class Prose(Text):
         self.fit()
 
     def fit(self) -> None:
-        """Break the lines anew."""
         width = max(_LEAST, (self.app.size.width if self._room is None else self._room) - 2 * _INDENT)
         lines = [(part, role) for text, role in self._said for part in textwrap.wrap(text, width) or [""]]
         self.styles.height = len(lines)

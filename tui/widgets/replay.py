@@ -46,16 +46,7 @@ class ReplayBar(Lines, can_focus=True):
         self._frame = frame
         self.redraw()
 
-    def on_focus(self) -> None:
-        """The mark shows."""
-        self.call_later(self.redraw)
-
-    def on_blur(self) -> None:
-        """The mark hides."""
-        self.call_later(self.redraw)
-
     def on_click(self, event: object) -> None:
-        """Seek to the place."""
         frame = self._frame
         if frame is not None and frame.replay_length_s:
             share = getattr(event, "x", 0) / max(1, self.size.width)

@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lbench.analysis.format import count_text
+from lbench.analysis.layout import fitting_columns
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.index import when
@@ -173,18 +174,15 @@ class ShelfTable(Lines, can_focus=True):
         return self.entries[self.cursor] if self.cursor < len(self.entries) else None
 
     def action_move(self, by: int) -> None:
-        """Down or up."""
         self._chosen_by_hand = True
         self.cursor = max(0, min(len(self.entries) - 1, self.cursor + by))
         self.redraw()
         self.post_message(self.Moved())
 
     def action_page(self, by: int) -> None:
-        """A screenful."""
         self.action_move(by * max(1, self.content_size.height - 2))
 
     def action_end(self, last: bool) -> None:
-        """To an end."""
         self.action_move(len(self.entries) if last else -len(self.entries))
 
     def on_click(self, event: object) -> None:
@@ -232,15 +230,14 @@ class ShelfTable(Lines, can_focus=True):
             sizes[column.title] = max(column.least, cell_len(column.title), min(longest, column.most))
         chosen = [one for one in _COLUMNS if one.title != "NAME" or any(title_of(entry) for entry in fine)]
 
-        def need() -> int:
-            return 4 + sum(sizes[one.title] + _GAP for one in chosen)
+        def need(columns: list[_Column]) -> int:
+            return 4 + sum(sizes[one.title] + _GAP for one in columns)
 
-        for rank in (5, 4, 3, 2):
-            if need() > width:
-                chosen = [one for one in chosen if one.rank != rank]
+        chosen = fitting_columns(
+            chosen, lambda one: max(0, one.rank - 1), need, width
+        )  # COST stays where texts give way
         for title in ("VERDICT", "WORKLOAD"):
             column = next(one for one in _COLUMNS if one.title == title)
-            sizes[title] = max(column.least, sizes[title] - max(0, need() - width))
-        if need() > width:
-            chosen = [one for one in chosen if one.rank != 1]
+            sizes[title] = max(column.least, sizes[title] - max(0, need(chosen) - width))
+        chosen = fitting_columns(chosen, lambda one: one.rank, need, width)
         return chosen, [sizes[one.title] for one in chosen]

@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lbench.analysis.format import percent_text, seconds_text, times_text
+from lbench.analysis.layout import fitting_columns
 from lbench.engine.cost.format import usd_short
 from lbench.tui.bench.board import EMPTY, Board, Row
 from lbench.tui.draw.bars import progress
@@ -141,15 +142,15 @@ def _answer(row: Row, width: int) -> list[Piece]:
 
 _COLUMNS = (  # title, least width, at the right end?, rank, cell
     _Column("RUN", 6, False, 1, _runs),
-    _Column("TASKS", 15, False, 3, _tasks),
+    _Column("TASKS", 15, False, 4, _tasks),
     _Column("MAKESPAN", 13, True, 0, _makespan),
     _Column("SPEEDUP", 8, True, 0, _speedup),
-    _Column("P50", 6, True, 5, _p50),
-    _Column("P99", 6, True, 5, _p99),
-    _Column("CV", 4, True, 6, _cv),
-    _Column("COLD", 5, True, 4, _cold),
-    _Column("COST", 9, True, 2, _cost),
-    _Column("ANSWER", 7, True, 1, _answer),
+    _Column("P50", 6, True, 6, _p50),
+    _Column("P99", 6, True, 7, _p99),
+    _Column("CV", 4, True, 8, _cv),
+    _Column("COLD", 5, True, 5, _cold),
+    _Column("COST", 9, True, 3, _cost),
+    _Column("ANSWER", 7, True, 2, _answer),
 )
 _GAP = 1
 _COUNT = 7  # cells of "100/100"
@@ -179,7 +180,6 @@ class BackendTable(Lines, can_focus=True):
         self.cursor = 0
 
     def show(self, board: Board, waiting: list[Waiting]) -> None:
-        """Tell something else."""
         self._board, self._waiting = board, waiting
         self.redraw()
 
@@ -194,14 +194,6 @@ class BackendTable(Lines, can_focus=True):
             self.cursor = max(0, min(len(self.labels) - 1, self.cursor + by))
             self.post_message(self.Selected(self.labels[self.cursor]))
             self.redraw()
-
-    def on_focus(self) -> None:
-        """The cursor shows."""
-        self.redraw()
-
-    def on_blur(self) -> None:
-        """The cursor hides."""
-        self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """The header and a line for each backend."""
@@ -251,10 +243,7 @@ def _fit(width: int, labels: list[str], rows: list[Row]) -> tuple[list[_Column],
     def need(columns: list[_Column]) -> int:
         return 3 + label + sum(column.width + _GAP for column in columns)
 
-    for rank in (6, 5, 4, 3, 2, 1):
-        if need(chosen) <= width:
-            break
-        chosen = [column for column in chosen if column.rank != rank]
+    chosen = fitting_columns(chosen, lambda column: column.rank, need, width)
     spare = max(0, width - need(chosen))
     widths = [label, *(column.width for column in chosen)]
     titles = [column.title for column in chosen]

@@ -68,7 +68,6 @@ class Timeline(Lines, can_focus=True):
 
     @property
     def run(self) -> RunView | None:
-        """What is drawn."""
         return self._run
 
     # -- what is shown
@@ -192,7 +191,6 @@ class Timeline(Lines, can_focus=True):
         self.redraw()
 
     def action_pan(self, share: float) -> None:
-        """Sideways."""
         if self._run is not None and not self.window.follow:
             self._move(self.window.panned(share, self.whole_s))
             self.redraw()
@@ -226,7 +224,6 @@ class Timeline(Lines, can_focus=True):
             self.choose(row)
 
     def on_click(self, event: events.Click) -> None:
-        """Select what was clicked."""
         if self._run is None or event.y < 1:
             return
         order = self._place_order()
@@ -237,14 +234,6 @@ class Timeline(Lines, can_focus=True):
         start_s, end_s = self.window.span
         at_s = start_s + (event.x - head + 0.5) * (end_s - start_s) / max(1, self.size.width - head - 1)
         self._go(self._walk.at(order[place], at_s))
-
-    def on_focus(self) -> None:
-        """The heading tells the signs."""
-        self.redraw()
-
-    def on_blur(self) -> None:
-        """The heading tells less."""
-        self.redraw()
 
     # -- strips
 

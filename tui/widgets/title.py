@@ -76,7 +76,6 @@ class Title(Lines):
         self._right: list[Piece] = []
 
     def show(self, left: list[Piece], right: list[Piece]) -> None:
-        """Tell something else."""
         self._left, self._right = left, right
         self.redraw()
 
@@ -95,7 +94,6 @@ class Answer(Lines):
         self._pieces: list[Piece] = []
 
     def show(self, pieces: list[Piece]) -> None:
-        """Tell something else."""
         self._pieces = pieces
         self.redraw()
 
@@ -112,7 +110,6 @@ class TooSmall(Lines):
         super().__init__(id="small")
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """A message that fits."""
         texts = ["lbench needs 40x12", f"this is {width}x{height}", "q quits"]
         return [line(self.palette, [(text, "text")], width) for text in texts]
 
