@@ -1,1 +1,1 @@
-"""Looks at sessions: statistics, comparisons, warnings; pure functions."""
+"""Statistics, comparisons and warnings: pure functions of recorded sessions."""

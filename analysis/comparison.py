@@ -1,6 +1,6 @@
-"""Backends side by side: what their repeats say together, how much faster one is than another, and for how much.
+"""Comparison of backends: makespan, speedup and cost of each over its repeats.
 
-A bill is computed by the engine's own arithmetic, which is handed in (`Bill`): this package knows sessions only.
+The caller passes the arithmetic of a bill (`Bill`), because this package knows sessions only.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from lbench.engine.session.view import RunView
 __all__ = ["AnswerState", "Bill", "Comparison", "Summary", "by_label", "compare", "makespans", "summarise"]
 
 Bill = Callable[[RunView, float | None], RunCost]  # (run, seconds since its start or None) -> its bill so far
-# equal, differ: nothing says which answer is right, but all runs of all backends gave the same one, or they did not
+# equal, differ: without a reference, all runs of all backends gave the same answer, or they did not
 AnswerState = Literal["same", "wrong", "equal", "differ", "unchecked", "none"]
 
 _OK = STATUSES.index("ok")
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """All runs of one backend together. Warm-up runs count in `runs_*`, `answer` and `failed`, and nowhere else."""
+    """All runs of one backend. Warm-up runs count in `answer` and `failed_attempts` only."""
 
     label: str
     backend: str
@@ -43,7 +43,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     oversubscribed: bool
     cpu_share_method: str | None
     repeats: int  # planned, without warm-up
-    repeats_ok: int  # with a right answer, or one that could not be wrong
+    repeats_ok: int  # whose answer is right or was not checked
     makespan_s: Estimate | None  # of the repeats that were ok
     speedup: Estimate | None  # against the baseline
     durations: int  # warm invocations behind the next three
@@ -66,7 +66,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def local(self) -> bool:
-        """Whether it costs nothing but this machine."""
+        """Whether it runs on this machine and is charged nothing."""
         return self.region is None and self.origin == "measured"
 
 
@@ -109,7 +109,7 @@ def compare(runs: Iterable[RunView], bill: Bill) -> Comparison:
 
 
 def summarise(group: list[RunView], bill: Bill, speedup: Estimate | None = None) -> Summary:
-    """All runs of one backend (at least one) together."""
+    """The summary of one backend's runs (at least one)."""
     planned = group[0].planned
     repeats = [run for run in group if not run.planned.warmup]
     good = [run for run in repeats if run.status == "ok"]
@@ -154,7 +154,7 @@ def summarise(group: list[RunView], bill: Bill, speedup: Estimate | None = None)
 
 
 def _among_themselves(runs: list[RunView]) -> AnswerState | None:
-    """How answers compare that have no reference; None: there are not two of them, or some could not be looked at."""
+    """How answers without a reference compare; None: fewer than two, or some have a reference."""
     ended = [run for run in runs if run.ended is not None and run.ended.status == "ok"]
     if len(ended) < 2 or any(run.answer is None or run.answer.ok is not None for run in ended):
         return None
@@ -163,7 +163,7 @@ def _among_themselves(runs: list[RunView]) -> AnswerState | None:
 
 
 def makespans(group: list[RunView]) -> list[float]:
-    """Wall times of the repeats whose answer is not wrong, in their order."""
+    """Makespans of the repeats that ended well, in their order, without warm-up runs."""
     return [
         run.makespan_s for run in group if not run.planned.warmup and run.status == "ok" and run.makespan_s is not None
     ]
@@ -179,13 +179,13 @@ def _joined(arrays: list[Any]) -> Any:
 
 
 def _median(amounts: list[Decimal | None]) -> Decimal | None:
-    """The lower median: an amount that was really charged."""
+    """The lower median: one of the amounts, not a mean of two."""
     known = sorted(amount for amount in amounts if amount is not None)
     return known[(len(known) - 1) // 2] if known else None
 
 
 def _answer(group: list[RunView]) -> AnswerState:
-    """How the answers of all runs that came to one are: one wrong makes them wrong."""
+    """The state of the answers of all runs that ended well; one wrong answer makes it wrong."""
     ended = [run for run in group if run.ended is not None and run.ended.status == "ok"]
     if not ended or not group[0].has_answer:
         return "none"

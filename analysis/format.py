@@ -1,19 +1,32 @@
-"""Figures as people read them: three digits, a unit, and the same form in every view."""
+"""Figures as text: three digits and a unit, the same form in every view."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lbench.engine.cost.format import usd_short
+
 if TYPE_CHECKING:
     from lbench.analysis.statistics import Estimate
+    from lbench.engine.billing.quote import Quote
 
-__all__ = ["count_text", "interval_text", "listed", "ms_text", "percent_text", "seconds_text", "times_text"]
+__all__ = [
+    "basis_text",
+    "count_text",
+    "interval_text",
+    "listed",
+    "ms_text",
+    "percent_text",
+    "quote_text",
+    "seconds_text",
+    "times_text",
+]
 
 _MS_BELOW_S = 0.9995
 
 
 def _digits(value: float) -> str:
-    """Three digits, and all of those before the point."""
+    """Three significant digits; never fewer than those before the decimal point."""
     if value and abs(value) < 0.0005:
         return f"{value:.1g}"
     for limit, decimals in ((0.9995, 3), (9.995, 2), (99.95, 1)):
@@ -23,7 +36,7 @@ def _digits(value: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """Wall time: "1.20 ms", "83.0 ms", "6.41 s", "12.4 s", "3 min 20 s", "2 h 05 min"."""
+    """A wall time: "1.20 ms", "83.0 ms", "6.41 s", "12.4 s", "3 min 20 s", "2 h 05 min"."""
     if seconds < _MS_BELOW_S:
         return ms_text(seconds * 1000)
     if seconds < 99.95:
@@ -36,14 +49,14 @@ def seconds_text(seconds: float) -> str:
 
 
 def ms_text(ms: float) -> str:
-    """Time of one thing: "0.21 ms", "64.1 ms", "982 ms", "12.4 s"."""
+    """A duration in milliseconds: "0.21 ms", "64.1 ms", "982 ms", "12.4 s"."""
     if ms >= 9999.5:
         return seconds_text(ms / 1000)
     return f"{ms:.2f} ms" if ms < 9.995 else f"{_digits(ms)} ms"
 
 
 def interval_text(estimate: Estimate, *, unit: bool = False) -> str:
-    """A time's interval in its value's unit: "6.37–6.45"; "–" where there is none. `unit`: with the unit."""
+    """The interval of a time, in the unit of its value: "6.37–6.45"; "–" for none. `unit` appends the unit."""
     if estimate.low is None or estimate.high is None:
         return "–"
     scale, name = (1000.0, " ms") if estimate.value < _MS_BELOW_S else (1.0, " s")
@@ -63,10 +76,29 @@ def percent_text(share: float) -> str:
 
 
 def count_text(count: int, one: str, many: str | None = None) -> str:
-    """So many of them: "1 run", "3 runs", "12,000 tasks"."""
+    """A count with its noun: "1 run", "3 runs", "12,000 tasks"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def listed(names: list[str]) -> str:
-    """An enumeration: "a", "a and b", "a, b and c"."""
+    """Names joined: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def quote_text(quote: Quote) -> str:
+    """The expected and the highest cost on one backend, of a run and of all runs."""
+    would = "AWS charges" if quote.spends else "AWS would charge"
+    most = None if quote.bound_usd is None else usd_short(quote.bound_usd, up=True)
+    most_all = None if quote.bound_usd is None else usd_short(quote.bound_usd * quote.runs, up=True)
+    if quote.expected is None:
+        amount = f"{would} at most {most} a run, {most_all} in all" if most else f"{would} an unlimited amount"
+        return f"{quote.label}: {amount}; expected: not known yet"
+    each, whole = usd_short(quote.expected.usd), usd_short(quote.expected.usd * quote.runs)
+    if most is None:
+        return f"{quote.label}: {would} about {each} a run, {whole} in all; there is no bound"
+    return f"{quote.label}: {would} about {each} a run, at most {most}; in all about {whole}, at most {most_all}"
+
+
+def basis_text(quote: Quote) -> str | None:
+    """The run on which the expected cost is based; None: nothing is expected yet."""
+    return None if quote.expected is None else f"{quote.label}: about, {quote.expected.text}"

@@ -1,4 +1,4 @@
-"""The calls of somebody's own function: cold and warm apart, what was billed, memory, errors. Pure functions of runs."""
+"""Calls of a user's deployed function: cold and warm calls, billed time, memory, errors."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SAMPLES = [_CODE[name] for name in ("ok", "error", "timeout")]
 
 
 class CallGroup(msgspec.Struct, frozen=True):
-    """Cold or warm ones. Milliseconds; None: there is none, or it was not reported."""
+    """The cold or the warm calls, in milliseconds; None: no such call, or the figure was not reported."""
 
     count: int
-    duration_p50_ms: float | None  # of the function's own code, as REPORT has it
+    duration_p50_ms: float | None  # the Duration of the REPORT line
     duration_p99_ms: float | None
     init_p50_ms: float | None
     init_p99_ms: float | None
-    round_trip_p50_ms: float | None  # from here and back
+    round_trip_p50_ms: float | None  # measured on this machine
     billed_p50_ms: float | None
 
 
@@ -36,18 +36,18 @@ class Calls(msgspec.Struct, frozen=True):
 
     cold: CallGroup
     warm: CallGroup
-    unknown: int  # without a REPORT line: neither cold nor warm
-    errors: dict[str, int]  # the function's own, by their type
-    throttled: int  # refused and made again
-    discarded: int  # of the wrong temperature, with force_cold
-    missing: int  # samples that whole runs came short of what was asked: too many were discarded
+    unknown: int  # calls without a REPORT line
+    errors: dict[str, int]  # errors of the function, by type
+    throttled: int  # throttled by Lambda, then retried
+    discarded: int  # warm calls that force_cold left out
+    missing: int  # samples that runs lack because too many calls were discarded
     billed_ms: int
     memory_mb: int | None
-    max_memory_mb: int | None  # the most that a call has used
+    max_memory_mb: int | None  # the largest Max Memory Used
 
 
 def calls_of(runs: Iterable[RunView]) -> Calls:
-    """The calls of these runs together."""
+    """The calls of these runs."""
     kept = [run for run in runs if not run.planned.warmup and run.started is not None]
 
     def column(name: str) -> Any:
@@ -91,7 +91,7 @@ def calls_of(runs: Iterable[RunView]) -> Calls:
 
 def _missing(run: RunView) -> int:
     if run.status != "ok":
-        return 0  # that it is not whole is told elsewhere
+        return 0  # the report names runs that did not end well
     asked = int(run.planned.params.get("invocations", 0))
     return max(0, asked - int(np.isin(run.columns["status"], _SAMPLES).sum()))
 

@@ -1,4 +1,4 @@
-"""What hedging has gained in a run, and what it cost."""
+"""Hedging: the time that it saved, and its cost."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _OK, _SUPERSEDED = STATUSES.index("ok"), STATUSES.index("superseded")
 
 
 class Hedges(msgspec.Struct, frozen=True):
-    """One or several runs' hedging."""
+    """Hedging in one or several runs."""
 
-    tasks: int  # issued once more
-    won: int  # of those, the second attempt answered first
-    compared: int  # of those won, the first attempt's end is known
-    saved_s: float  # so much later did these end: what was not waited for, over all of them
-    usd: Decimal | None  # the attempts that lost, known or estimated; None: nothing is charged
-    running: int = 0  # of these, those that were given up: they may run on, and cost more
+    tasks: int  # with a duplicate attempt
+    won: int  # tasks whose duplicate answered first
+    compared: int  # tasks won whose first attempt has a known end
+    saved_s: float  # total time by which these first attempts ended later
+    usd: Decimal | None  # cost of the attempts that lost, known or estimated; None: free
+    running: int = 0  # losing attempts that were abandoned: they may run on, and cost more
 
 
 def hedges_of(runs: Iterable[RunView]) -> Hedges | None:
-    """The hedging of these runs together; None where nothing was issued once more."""
+    """Hedging in these runs; None where no task had a duplicate."""
     tasks = won = compared = running = 0
     saved_s = 0.0
     amounts: list[Decimal | None] = []
@@ -43,7 +43,7 @@ def hedges_of(runs: Iterable[RunView]) -> Hedges | None:
         doubles = np.array(list(columns.hedge_of), dtype=np.int64)
         firsts = np.array(list(columns.hedge_of.values()), dtype=np.int64)
         status, returned, billed = columns["status"], columns["returned_s"], columns["billed_ms"]
-        # An attempt that was given up has an end too, which is when it was given up: only one that answered can tell.
+        # The end of an abandoned attempt is when it was abandoned: only attempts that answered have an end to compare.
         answered = (billed >= 0) | ~np.isnan(columns["finished_s"]) | ~np.isnan(columns["compute_ms"])
         better = status[doubles] == _OK
         known = better & (status[firsts] == _SUPERSEDED) & answered[firsts]
@@ -58,7 +58,7 @@ def hedges_of(runs: Iterable[RunView]) -> Hedges | None:
 
 
 def _lost_usd(run: RunView, rows: NDArray[np.int64]) -> Decimal | None:
-    """What the attempts of these that were superseded cost."""
+    """Cost of the superseded attempts among these rows."""
     assert run.started is not None
     pricing, columns = run.started.pricing, run.columns
     if pricing.rates is None or pricing.memory_mb is None:
@@ -70,15 +70,16 @@ def _lost_usd(run: RunView, rows: NDArray[np.int64]) -> Decimal | None:
     return cost.run_cost(pricing.rates, ms, memory_mb=pricing.memory_mb, ephemeral_mb=pricing.ephemeral_mb).usd
 
 
-def hedges_sentence(label: str, told: Hedges, all_tasks: int) -> str:
-    """One line: how many, what was gained, what it cost."""
+def hedges_sentence(label: str, hedges: Hedges, all_tasks: int) -> str:
+    """One line: duplicates, time saved, cost."""
     parts = [
-        f"hedging on {label}: {told.tasks} of {count_text(all_tasks, 'task')} issued once more, {told.won} answered first"
+        f"hedging on {label}: {hedges.tasks} of {count_text(all_tasks, 'task')} duplicated, "
+        f"{count_text(hedges.won, 'duplicate')} answered first"
     ]
-    if told.compared:
-        parts.append(f"{seconds_text(told.saved_s)} less to wait for {told.compared} of them")
-    if (left := told.won - told.compared) > 0:
-        parts.append(f"how long the other {left} would have taken is not known: they were given up")
-    if told.usd is not None:
-        parts.append(f"the attempts that lost cost {usd_short(told.usd)}{' so far' * (told.running > 0)}")
+    if hedges.compared:
+        parts.append(f"they saved {seconds_text(hedges.saved_s)} of waiting for {count_text(hedges.compared, 'task')}")
+    if (left := hedges.won - hedges.compared) > 0:
+        parts.append(f"time saved for the other {left} is unknown: their first attempts were abandoned")
+    if hedges.usd is not None:
+        parts.append(f"the losing attempts cost {usd_short(hedges.usd)}{' so far' * (hedges.running > 0)}")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""How far each backend is while it is being measured, and how long it will take: what a progress display shows."""
+"""Progress of each backend while it is measured: tasks done, time left, cost so far."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lbench.engine.session.view import RunView
 
 __all__ = ["Outlook", "State", "outlooks"]
 
-# checking: between its runs, or after the last one until all answers are checked
+# checking: between runs, or after the last one until its answers are checked
 State = Literal["waiting", "running", "checking", "ok", "failed", "stopped"]
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
-    """One backend's state."""
+    """Progress of one backend."""
 
     label: str
     backend: str
@@ -29,20 +29,20 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     runs: int  # planned, with warm-up
     runs_done: int
-    warmup: bool  # the run that is under way is one
-    tasks: int | None  # of the run under way, or of the last one, as far as they are told
-    total: int | None  # of all its stages; None while the job decides on the way how many there will be
+    warmup: bool  # the current run is a warm-up run
+    tasks: int | None  # of the current run, or of the last one, as far as they are known
+    total: int | None  # in all stages; None while the job has not yielded them all
     tasks_done: int
     in_flight: int
     makespan_s: float | None  # median of the repeats so far
-    elapsed_s: float | None  # of the run under way
-    left_s: float | None  # until the backend is done, estimated; None: nothing to go by
-    usd: Decimal | None  # so far, over all runs, with what is in flight; None: a local one
+    elapsed_s: float | None  # of the current run
+    left_s: float | None  # until the backend is done, estimated; None: no estimate
+    usd: Decimal | None  # so far, over all runs, with invocations in flight; None: a local backend
     failed_attempts: int
 
 
 def outlooks(runs: Iterable[RunView], now_s: Mapping[str, float], bill: Bill) -> list[Outlook]:
-    """One for each backend, in the plan's order. `now_s`: seconds since the start of each run that is under way."""
+    """One for each backend, in the order of the plan. `now_s`: seconds since the start of each current run."""
     return [_outlook(group, now_s, bill) for group in by_label(runs).values()]
 
 
@@ -90,7 +90,7 @@ def _state(group: list[RunView], running: RunView | None, done: list[RunView]) -
 
 
 def _total(shown: RunView, done: list[RunView]) -> int | None:
-    """The tasks of a run: as planned, else as many as it had or as a repeat before it has had."""
+    """The number of tasks of a run: as planned, else that of an earlier repeat."""
     if shown.planned.tasks is not None:
         return max(shown.known_tasks, shown.planned.tasks)
     had = [run.known_tasks for run in done if run.status == "ok"]
@@ -104,7 +104,7 @@ def _left_s(
     elapsed_s: float | None,
     total: int | None,
 ) -> float | None:
-    """The rest of this run by its tasks so far, and the runs to come at what one takes."""
+    """The rest of the current run by its tasks so far, and the median makespan for each later run."""
     times = [run.makespan_s for run in done if run.makespan_s is not None]
     whole_s = statistics.median(times) if times else None
     rest_s = 0.0

@@ -1,4 +1,4 @@
-"""What makes a result weaker than it looks: at most one warning of a kind for each backend, or for the session."""
+"""Warnings about results: at most one of a kind for each backend, or for the session."""
 
 from __future__ import annotations
 
@@ -27,17 +27,16 @@ _Group = list[RunView]
 
 
 def stability_warnings(view: SessionView) -> list[Warning_]:
-    """All of them, those of the whole session first."""
+    """All warnings, those about the whole session first."""
     groups = by_label([run for run in view.started_runs if run.planned.interaction is None])  # those are no repeats
-    told = list(_machine(view))
+    warnings = list(_machine(view))
     for code, check in _OF_A_BACKEND.items():
-        texts: dict[str, list[str]] = {}  # the same of several backends is told once
+        texts: dict[str, list[str]] = {}  # text: backends that share it
         for label, group in groups.items():
             if text := check(group):
                 texts.setdefault(text, []).append(label)
-        told += [Warning_(code, f"{listed(labels)}: {text}") for text, labels in texts.items()]
-    told += _disagreeing(groups)
-    return told
+        warnings += [Warning_(code, f"{listed(labels)}: {text}") for text, labels in texts.items()]
+    return warnings + _disagreeing(groups)
 
 
 def _machine(view: SessionView) -> Iterator[Warning_]:
@@ -46,22 +45,22 @@ def _machine(view: SessionView) -> Iterator[Warning_]:
         for notice in machine_notices(view.header.environment):
             yield Warning_(notice.code, notice.text)
         if found := _load(view.header.environment, runs):
-            yield Warning_("load", f"{found}: something else was running; repeat when the machine is quiet")
+            yield Warning_("load", f"{found}: another process was running; measure again when the machine is idle")
     for notice in sample_notices(chain.from_iterable(run.samples for run in runs)):
         yield Warning_(notice.code, notice.text)
 
 
 def _load(environment: Environment, runs: list[RunView]) -> str | None:
-    """A load that the measured work does not explain."""
+    """The load average, where the measured work does not explain it."""
     cores, before = environment.usable_cores, environment.load_1m
     if cores is None:
         return None
     if before is not None and before > MOST_LOAD_SHARE * cores:
-        return f"the load was {before:g} on {cores:g} cores when the session began"
+        return f"the load average was {before:g} on {cores:g} cores when the session started"
     own = max((run.started.capacity for run in runs if run.started is not None), default=0) + 1  # and the driver
     reached = max((sample.load for run in runs for sample in run.samples if sample.load is not None), default=0.0)
     if reached > max(own, cores) + 1:
-        return f"the load reached {reached:g}, more than the measured work explains"
+        return f"the load average reached {reached:g}, more than the measured work explains"
     return None
 
 
@@ -70,8 +69,8 @@ def _few_repeats(group: _Group) -> str | None:
     if not 0 < count < FEWEST_REPEATS or not group[0].has_answer:  # calls are counted there, not makespans
         return None
     return (
-        f"{count_text(count, 'repeat')} tell{'s' if count == 1 else ''} little about spread; "
-        f"take at least --repeats {FEWEST_REPEATS}"
+        f"{count_text(count, 'repeat')} say{'s' if count == 1 else ''} little about the spread; "
+        f"use --repeats {FEWEST_REPEATS} or more"
     )
 
 
@@ -79,7 +78,7 @@ def _unsteady(group: _Group) -> str | None:
     cv = coefficient_of_variation(makespans(group))
     if cv is None or cv <= MOST_CV:
         return None
-    return f"its repeats differ by {percent_text(cv)} (CV): take more repeats, or a larger job"
+    return f"its repeats differ by {percent_text(cv)} (CV): use more repeats or a larger job"
 
 
 def _drift(group: _Group) -> str | None:
@@ -104,8 +103,8 @@ def _loop_lag(group: _Group) -> str | None:
     if not lags or max(lags) <= MOST_LOOP_LAG_MS:
         return None
     return (
-        f"the driver was late by {max(lags):.0f} ms (p99 of its worst run): it shares the cores with the "
-        "work; times of single invocations are that uncertain"
+        f"the driver was up to {max(lags):.0f} ms late (p99 of the worst run) because it shares the cores with the "
+        "work; times of single invocations are uncertain by as much"
     )
 
 
@@ -118,8 +117,8 @@ def _driver_share(group: _Group) -> str | None:
     if not shares or max(shares) <= MOST_DRIVER_SHARE:
         return None
     return (
-        f"the driver's own CPU time was {percent_text(max(shares))} of the makespan: the tasks are too small "
-        "to measure anything else; take fewer or larger ones"
+        f"the driver used {percent_text(max(shares))} of the makespan as CPU time: the tasks are too small to "
+        "measure the backend; use fewer or larger tasks"
     )
 
 
@@ -128,8 +127,8 @@ def _overlap(group: _Group) -> str | None:
     if not others:
         return None
     return (
-        f"its runs overlapped with {count_text(len(others), 'other')} on this machine: their times are not "
-        "those that they would have alone"
+        f"its runs overlapped with {count_text(len(others), 'other run')} on this machine: their times are "
+        "longer than alone"
     )
 
 
@@ -137,8 +136,8 @@ def _oversubscribed(group: _Group) -> str | None:
     for run in group:
         if run.started is not None and run.started.oversubscribed:
             return (
-                f"{count_text(run.started.capacity, 'environment')} are more than this machine can carry: "
-                "its times are longer than AWS's would be"
+                f"{count_text(run.started.capacity, 'environment')} are too many for this machine: "
+                "times are longer than on AWS"
             )
     return None
 
@@ -147,7 +146,7 @@ def _retried(group: _Group) -> str | None:
     count = sum(run.failed_attempts for run in group if run.status == "ok" and run.has_answer)
     if not count:
         return None
-    return f"{count_text(count, 'attempt')} failed and were made again: its times include them"
+    return f"{count_text(count, 'attempt')} failed and were retried: its times include them"
 
 
 _OF_A_BACKEND: dict[str, Callable[[_Group], str | None]] = {
@@ -163,15 +162,15 @@ _OF_A_BACKEND: dict[str, Callable[[_Group], str | None]] = {
 
 
 def _disagreeing(groups: dict[str, _Group]) -> list[Warning_]:
-    """Answers that are right, but not equal to the bit; a wrong one is told with its run."""
+    """Right answers that are not bit-identical; a wrong answer fails its run."""
     digests: dict[str, list[str]] = {}
     for label, group in groups.items():
         for run in group:
             if run.answer is not None and run.answer.ok is not False:
-                told = digests.setdefault(run.answer.digest, [])
-                if label not in told:
-                    told.append(label)
+                labels = digests.setdefault(run.answer.digest, [])
+                if label not in labels:
+                    labels.append(label)
     if len(digests) < 2:
         return []
-    kinds = "; ".join(listed(labels) for labels in digests.values())
-    return [Warning_("answers_differ", f"the answers are not equal to the bit; the same ones: {kinds}")]
+    groups_text = "; ".join(listed(labels) for labels in digests.values())
+    return [Warning_("answers_differ", f"the answers are not bit-identical; identical among: {groups_text}")]

@@ -1,4 +1,4 @@
-"""Medians with their intervals, quantiles and spread: plain functions of numbers, the same for every view.
+"""Medians with intervals, quantiles and spread: pure functions of numbers.
 
 The interval of a median is the percentile bootstrap's (Efron & Tibshirani, An Introduction to the Bootstrap, 1993,
 chapter 13): resample with replacement, take each resample's median, and of those the 2.5 and 97.5 % quantiles. Samples

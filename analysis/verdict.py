@@ -1,4 +1,4 @@
-"""The question answered in one sentence: how much faster, how sure, for how much, and measured where."""
+"""The answer in one sentence: how much faster, with its interval, its cost, and where it was measured."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["answer_sentence", "cost_clause", "name_of", "speedup_clause"]
 
 
 def answer_sentence(comparison: Comparison) -> str:
-    """What is known so far, in words, with the origin of every figure that is not measured on AWS or here."""
+    """The results so far in words; figures that are emulated or simulated say so."""
     timed = [summary for summary in comparison.summaries if summary.makespan_s is not None]
     clauses: list[str] = []
     if comparison.baseline is None:
-        clauses.append("nothing to compare: no run came to a right answer")
+        clauses.append("nothing to compare: no run has a right answer")
     else:
         base = comparison[comparison.baseline]
         others = [summary for summary in timed if summary.label != base.label]
@@ -27,7 +27,7 @@ def answer_sentence(comparison: Comparison) -> str:
     if wrong:
         clauses.append(f"wrong answers: {listed(wrong)}")
     if any(summary.answer == "differ" for summary in comparison.summaries):
-        clauses.append("the answers differ, and there is no reference to tell which is right")
+        clauses.append("the answers differ, and there is no reference to check them against")
     timed_labels = {summary.label for summary in timed}
     failed = [s.label for s in comparison.summaries if s.error is not None and s.label not in timed_labels]
     if failed:
@@ -36,7 +36,7 @@ def answer_sentence(comparison: Comparison) -> str:
 
 
 def name_of(summary: Summary) -> str:
-    """What a backend is called in a sentence: "processes", "emulated Lambda with 2 environments"."""
+    """The name of a backend in a sentence: "processes", "emulated Lambda with 2 environments"."""
     if summary.origin == "measured" and summary.backend != "lambda":
         return summary.label
     places = "" if summary.capacity is None else f" with {count_text(summary.capacity, 'environment')}"
@@ -53,14 +53,14 @@ def speedup_clause(speedup: Estimate) -> str:
 
 
 def cost_clause(summary: Summary) -> str | None:
-    """What a run costs and by whose word: "would cost $0.0008 a run on AWS (emulated here; ...)"."""
+    """The cost of a run with its origin: "would cost $0.0008 a run on AWS (emulated here; ...)"."""
     conditions = _conditions(summary)
-    told = f" ({'; '.join(conditions)})" if conditions else ""
+    aside = f" ({'; '.join(conditions)})" if conditions else ""
     if summary.usd is None:
         return None
     if summary.origin == "measured":
         return f"costs {usd_short(summary.usd)} a run"
-    return f"would cost {usd_short(summary.usd)} a run on AWS{told}"
+    return f"would cost {usd_short(summary.usd)} a run on AWS{aside}"
 
 
 def _conditions(summary: Summary) -> list[str]:
@@ -78,7 +78,7 @@ def _against(other: Summary, base: Summary, *, first: bool) -> str:
     assert other.speedup is not None
     ratio = other.speedup
     if ratio.low is not None and ratio.high is not None and ratio.low <= 1 <= ratio.high:
-        clause = f"{name_of(other)} cannot be told from {name_of(base)}: {speedup_clause(ratio)} as fast"
+        clause = f"{name_of(other)} cannot be distinguished from {name_of(base)}: {speedup_clause(ratio)} as fast"
     else:
         clause = f"{name_of(other)} is {speedup_clause(ratio)} as fast{f' as {name_of(base)}' if first else ''}"
     cost = cost_clause(other)

@@ -10,16 +10,17 @@ from rich.text import Text
 
 from lbench.analysis.comparison import Comparison, Summary, compare
 from lbench.analysis.format import (
+    basis_text,
     count_text,
     interval_text,
     listed,
     ms_text,
     percent_text,
+    quote_text,
     seconds_text,
     times_text,
 )
 from lbench.analysis.hedging import hedges_of, hedges_sentence
-from lbench.analysis.quoting import basis_text, quote_text
 from lbench.analysis.statistics import FULL_INTERVAL
 from lbench.analysis.verdict import answer_sentence
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console

@@ -1,4 +1,4 @@
-"""Backends side by side: who is faster, how surely, for how much, and said with its origin."""
+"""Comparison of backends: speedups, intervals, costs and the sentence about them."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -14,7 +14,7 @@ from lbench.engine.session.view import SessionView
 Make = Callable[..., SessionView]
 
 
-def test_speedups_are_against_sequential_wherever_it_stands(make_session: Make, flat_bill: Bill) -> None:
+def test_speedups_are_against_sequential_at_any_place_in_the_plan(make_session: Make, flat_bill: Bill) -> None:
     view = make_session({"processes": [2.0, 2.1, 1.9], "sequential": [4.0, 4.1, 3.9]})
     found = compare(view.runs.values(), flat_bill)
     assert found.baseline == "sequential"
@@ -24,7 +24,7 @@ def test_speedups_are_against_sequential_wherever_it_stands(make_session: Make, 
     assert found["sequential"].speedup.value == 1.0  # type: ignore[union-attr]
 
 
-def test_warm_up_runs_are_left_out_of_every_figure(make_session: Make, flat_bill: Bill) -> None:
+def test_warm_up_runs_count_in_no_figure(make_session: Make, flat_bill: Bill) -> None:
     view = make_session({"sequential": [100.0, 4.0, 4.0]}, warmup=1)
     found = compare(view.runs.values(), flat_bill)["sequential"]
     assert found.makespan_s is not None and found.makespan_s.value == 4.0
@@ -32,7 +32,7 @@ def test_warm_up_runs_are_left_out_of_every_figure(make_session: Make, flat_bill
     assert found.durations == 2
 
 
-def test_a_wrong_answer_has_no_time(make_session: Make, flat_bill: Bill) -> None:
+def test_a_run_with_a_wrong_answer_has_no_makespan(make_session: Make, flat_bill: Bill) -> None:
     found = compare(make_session({"sequential": [4.0]}, ok=False).runs.values(), flat_bill)
     assert found.baseline is None
     assert found["sequential"].makespan_s is None
@@ -40,7 +40,7 @@ def test_a_wrong_answer_has_no_time(make_session: Make, flat_bill: Bill) -> None
     assert "wrong answers: sequential" in answer_sentence(found)
 
 
-def test_cold_and_warm_invocations_are_told_apart(make_session: Make, flat_bill: Bill) -> None:
+def test_cold_invocations_are_not_in_the_quantiles_of_warm_ones(make_session: Make, flat_bill: Bill) -> None:
     rows = [{"cold": True, "init_ms": 80.0, "compute_ms": 500.0}, {"cold": False}, {"cold": False}]
     found = compare(make_session({"emulated": [1.0]}, invocations=rows).runs.values(), flat_bill)["emulated"]
     assert (found.cold_starts, found.init_p50_ms) == (1, 80.0)
@@ -54,7 +54,7 @@ def test_only_what_aws_would_charge_is_a_cost(make_session: Make, flat_bill: Bil
     assert found["sequential"].rent_usd == Decimal("0.01")
 
 
-def test_the_sentence_says_where_a_figure_comes_from(make_session: Make, flat_bill: Bill) -> None:
+def test_the_sentence_names_the_origin_of_a_figure(make_session: Make, flat_bill: Bill) -> None:
     view = make_session({"sequential": [4.0, 4.1, 3.9], "emulated": [2.0, 2.1, 1.9]})
     assert answer_sentence(compare(view.runs.values(), flat_bill)) == (
         "emulated Lambda with 2 environments is 2.00× (95 %: 1.86–2.16) as fast as sequential, and would cost $1.00 "
@@ -63,23 +63,25 @@ def test_the_sentence_says_where_a_figure_comes_from(make_session: Make, flat_bi
 
 
 @pytest.mark.parametrize("method", [None, "cgroup-v1", "none"])
-def test_the_sentence_says_that_a_cpu_share_is_not_held_where_that_is_known(
+def test_the_sentence_says_where_a_cpu_share_is_not_enforced(
     make_session: Make, flat_bill: Bill, method: str | None
 ) -> None:
     found = compare(make_session({"emulated": [1.0]}).runs.values(), flat_bill)["emulated"]
-    told = cost_clause(msgspec.structs.replace(found, cpu_share_method=method)) or ""
-    assert ("CPU share not enforced" in told) == (method == "none")
+    clause = cost_clause(msgspec.structs.replace(found, cpu_share_method=method)) or ""
+    assert ("CPU share not enforced" in clause) == (method == "none")
 
 
 def test_the_sentence_does_not_call_noise_a_difference(make_session: Make, flat_bill: Bill) -> None:
     view = make_session({"sequential": [4.0, 3.0, 5.0], "processes": [3.9, 3.0, 5.0]})
-    assert "processes cannot be told from sequential" in answer_sentence(compare(view.runs.values(), flat_bill))
+    assert "processes cannot be distinguished from sequential" in answer_sentence(
+        compare(view.runs.values(), flat_bill)
+    )
 
 
-def test_one_backend_alone_is_told_in_seconds(make_session: Make, flat_bill: Bill) -> None:
+def test_one_backend_alone_is_described_in_seconds(make_session: Make, flat_bill: Bill) -> None:
     view = make_session({"processes": [4.0, 4.0, 4.0]})
-    told = answer_sentence(compare(view.runs.values(), flat_bill))
-    assert told == "processes takes 4.00 s (95 %: 4.00–4.00 s), the median of 3 runs."
+    sentence = answer_sentence(compare(view.runs.values(), flat_bill))
+    assert sentence == "processes takes 4.00 s (95 %: 4.00–4.00 s), the median of 3 runs."
 
 
 def test_a_bound_and_prices_come_from_the_journal(make_session: Make, flat_bill: Bill) -> None:
@@ -88,5 +90,5 @@ def test_a_bound_and_prices_come_from_the_journal(make_session: Make, flat_bill:
     assert (found.bound_usd, found.memory_mb) == (Decimal("2.5"), 1769)
 
 
-def test_nothing_measured_is_nothing_compared(flat_bill: Bill) -> None:
-    assert answer_sentence(compare([], flat_bill)) == "nothing to compare: no run came to a right answer."
+def test_the_sentence_of_no_runs(flat_bill: Bill) -> None:
+    assert answer_sentence(compare([], flat_bill)) == "nothing to compare: no run has a right answer."

@@ -1,4 +1,4 @@
-"""Figures are written with three digits and their unit."""
+"""Figures as text: three digits and a unit."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The calls of somebody's own function: cold and warm apart, errors counted, nothing discarded among the samples."""
+"""Calls of a deployed function: cold and warm calls, errors, discarded samples."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WARM = {"cold": False, "compute_ms": 4.0, "billed_ms": 4, "max_memory_mb": 80}
 ERROR = WARM | {"status": "error", "error": ErrorInfo("ValueError", "x", False)}
 
 
-def test_cold_and_warm_are_apart_and_errors_are_samples() -> None:
+def test_cold_and_warm_calls_are_separate_and_errors_are_samples() -> None:
     calls = calls_of([run_of(COLD, WARM, WARM | {"compute_ms": 6.0}, ERROR)])
     assert (calls.cold.count, calls.warm.count, calls.unknown) == (1, 3, 0)
     assert (calls.cold.init_p50_ms, calls.cold.duration_p50_ms, calls.warm.init_p50_ms) == (200.0, 10.0, None)
@@ -60,7 +60,7 @@ def test_cold_and_warm_are_apart_and_errors_are_samples() -> None:
     assert (calls.billed_ms, calls.memory_mb, calls.max_memory_mb) == (222, 512, 90)
 
 
-def test_what_is_discarded_or_throttled_is_counted_and_no_sample() -> None:
+def test_discarded_and_throttled_calls_are_counted_but_no_samples() -> None:
     throttle = {"status": "throttled", "memory_mb": None, "error": ErrorInfo("TooManyRequestsException", "x", True)}
     calls = calls_of([run_of(COLD, WARM | {"status": "superseded"}, throttle, {"compute_ms": None})])
     assert (calls.cold.count, calls.warm.count, calls.unknown) == (1, 0, 1)
@@ -68,7 +68,7 @@ def test_what_is_discarded_or_throttled_is_counted_and_no_sample() -> None:
     assert calls.billed_ms == 214  # what was discarded is billed all the same
 
 
-def test_a_whole_run_with_fewer_samples_than_were_asked_for_says_how_many_are_missing() -> None:
+def test_missing_samples_of_a_complete_run_are_counted() -> None:
     view = run_of(COLD, WARM | {"status": "superseded"}, params={"invocations": 3})
     assert calls_of([view]).missing == 0  # it is still running
     view.apply(RunEnded(run="r1", status="ok", makespan_s=1.0, driver=None, error=None))
@@ -76,12 +76,12 @@ def test_a_whole_run_with_fewer_samples_than_were_asked_for_says_how_many_are_mi
     assert "2 samples fewer than asked for" in call_lines([view])[0]
 
 
-def test_no_calls_at_all_are_nothing() -> None:
+def test_no_calls_have_no_figures() -> None:
     calls = calls_of([])
     assert (calls.cold.count, calls.warm.count, calls.billed_ms, calls.memory_mb) == (0, 0, 0, None)
 
 
-def test_a_run_without_an_answer_is_whole_when_it_has_ended() -> None:
+def test_a_run_without_an_answer_is_complete_once_it_has_ended() -> None:
     view = run_of(COLD, ERROR)
     assert view.finished_tasks == 2 and view.failed_attempts == 1
     view.apply(RunEnded(run="r1", status="ok", makespan_s=1.0, driver=None, error=None))

@@ -1,4 +1,4 @@
-"""What the summary says of hedging."""
+"""Hedging: tasks duplicated, time saved, cost."""
 
 from __future__ import annotations
 
@@ -33,34 +33,35 @@ def run(*attempts, pricing=None):
 PLAIN = [(task, None, 0.0, "ok", 1.0, 1000) for task in range(18)]
 
 
-def test_without_hedging_there_is_nothing_to_tell():
+def test_runs_without_hedging_have_no_summary():
     assert hedges_of([run(*PLAIN)]) is None
 
 
-def test_what_the_slower_attempt_would_have_taken_is_what_was_saved():
-    told = hedges_of([run(*PLAIN, (18, None, 0.0, "superseded", 9.0, 9000), (18, 18, 2.0, "ok", 3.0, 1000))])
-    assert (told.tasks, told.won, told.compared, told.saved_s) == (1, 1, 1, pytest.approx(6.0))
+def test_the_time_saved_is_the_later_end_of_the_first_attempt():
+    hedges = hedges_of([run(*PLAIN, (18, None, 0.0, "superseded", 9.0, 9000), (18, 18, 2.0, "ok", 3.0, 1000))])
+    assert (hedges.tasks, hedges.won, hedges.compared, hedges.saved_s) == (1, 1, 1, pytest.approx(6.0))
     assert (
-        told.usd == cost.invocation_usd(EAST, 9000, 1769).usd
+        hedges.usd == cost.invocation_usd(EAST, 9000, 1769).usd
     )  # what lost; the answer itself had to be paid for anyhow
 
 
-def test_of_a_slower_attempt_that_was_given_up_nothing_is_claimed():
-    told = hedges_of([run(*PLAIN, (18, None, 0.0, "superseded", 3.0, None), (18, 18, 2.0, "ok", 3.0, 1000))])
-    assert (told.won, told.compared, told.saved_s, told.running) == (1, 0, 0.0, 1)
-    assert told.usd == cost.invocation_usd(EAST, 3000, 1769).usd
+def test_an_abandoned_first_attempt_counts_as_no_time_saved():
+    hedges = hedges_of([run(*PLAIN, (18, None, 0.0, "superseded", 3.0, None), (18, 18, 2.0, "ok", 3.0, 1000))])
+    assert (hedges.won, hedges.compared, hedges.saved_s, hedges.running) == (1, 0, 0.0, 1)
+    assert hedges.usd == cost.invocation_usd(EAST, 3000, 1769).usd
 
 
-def test_a_double_that_lost_gained_nothing_and_cost_something():
-    told = hedges_of([run(*PLAIN, (18, None, 0.0, "ok", 3.0, 3000), (18, 18, 2.0, "superseded", 3.0, None))])
-    assert (told.tasks, told.won, told.saved_s) == (1, 0, 0.0)
-    assert told.usd == cost.invocation_usd(EAST, 1000, 1769).usd
+def test_a_losing_duplicate_saves_nothing_and_costs_something():
+    hedges = hedges_of([run(*PLAIN, (18, None, 0.0, "ok", 3.0, 3000), (18, 18, 2.0, "superseded", 3.0, None))])
+    assert (hedges.tasks, hedges.won, hedges.saved_s) == (1, 0, 0.0)
+    assert hedges.usd == cost.invocation_usd(EAST, 1000, 1769).usd
 
 
-def test_the_sentence_says_all_of_it():
-    told = hedges_sentence("lambda", Hedges(5, 3, 2, 4.25, Decimal("0.00123")), 100)
-    assert hedges_sentence("lambda", Hedges(5, 3, 2, 4.25, Decimal("0.00123"), running=1), 100) == f"{told} so far"
-    assert told == (
-        "hedging on lambda: 5 of 100 tasks issued once more, 3 answered first; 4.25 s less to wait for 2 of them; "
-        "how long the other 1 would have taken is not known: they were given up; the attempts that lost cost $0.0012"
+def test_the_sentence_has_counts_time_and_cost():
+    text = hedges_sentence("lambda", Hedges(5, 3, 2, 4.25, Decimal("0.00123")), 100)
+    assert hedges_sentence("lambda", Hedges(5, 3, 2, 4.25, Decimal("0.00123"), running=1), 100) == f"{text} so far"
+    assert text == (
+        "hedging on lambda: 5 of 100 tasks duplicated, 3 duplicates answered first; "
+        "they saved 4.25 s of waiting for 2 tasks; "
+        "time saved for the other 1 is unknown: their first attempts were abandoned; the losing attempts cost $0.0012"
     )

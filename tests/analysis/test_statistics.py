@@ -1,4 +1,4 @@
-"""Medians, intervals and trends keep to the laws that they come from."""
+"""Medians, intervals and trends obey their laws."""
 
 import math
 
@@ -42,7 +42,7 @@ def test_the_order_of_the_values_does_not_matter(values: list[float], random: ob
 
 @quick
 @given(times, st.sampled_from([0.25, 2.0, 1024.0]))
-def test_another_unit_only_scales_the_interval(values: list[float], scale: float) -> None:
+def test_another_unit_scales_the_interval(values: list[float], scale: float) -> None:
     one, other = median_estimate(values), median_estimate([value * scale for value in values])
     assert one is not None and other is not None
     assert other.value == one.value * scale
@@ -64,7 +64,7 @@ def test_equal_values_have_an_interval_without_width() -> None:
     assert median_estimate([2.0, 2.0, 2.0]).interval == (2.0, 2.0)  # type: ignore[union-attr]
 
 
-def test_nothing_is_said_of_no_values() -> None:
+def test_no_values_have_no_estimate() -> None:
     assert median_estimate([]) is None
     assert median_estimate([math.nan]) is None
     assert ratio_estimate([], [1.0]) is None
@@ -74,7 +74,7 @@ def test_nothing_is_said_of_no_values() -> None:
     assert trend([1.0, 2.0]) is None
 
 
-def test_the_bootstrap_covers_the_true_median_about_as_often_as_it_says() -> None:
+def test_the_bootstrap_has_its_nominal_coverage() -> None:
     generator = np.random.default_rng(7)
     inside = 0
     for _ in range(100):
@@ -90,7 +90,7 @@ def test_quantiles_and_spread_are_those_of_the_textbook() -> None:
     assert coefficient_of_variation([9, 10, 11]) == pytest.approx(0.1)
 
 
-def test_a_steady_rise_is_a_trend_and_noise_is_none() -> None:
+def test_a_steady_rise_is_a_trend_and_noise_is_not() -> None:
     rising = trend([10.0, 10.2, 10.4, 10.6, 10.8, 11.0])
     assert rising is not None and rising.p < 0.05
     assert rising.change == pytest.approx(1 / 10.5)

@@ -6,8 +6,7 @@ import textwrap
 
 import msgspec
 
-from lbench.analysis.format import count_text
-from lbench.analysis.quoting import basis_text, quote_text
+from lbench.analysis.format import basis_text, count_text, quote_text
 from lbench.config.settings import load
 from lbench.engine.billing.estimate import quotes
 from lbench.engine.billing.quote import question
