@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
-__all__ = ["LambdaLimits", "limits"]
+__all__ = ["LambdaLimits", "MemoryMb", "TimeoutS", "limits"]
 
 
 class LambdaLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,7 +20,10 @@ class LambdaLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     memory_mb_per_vcpu: int
     timeout_max_s: int
     init_max_s: int
-    payload_max_bytes: int  # of a synchronous request, and of its response
+    payload_max_bytes: int  # of a synchronous request
+    response_max_bytes: int
+    event_max_bytes: int  # of an asynchronous request
+    environment_variables_max_bytes: int  # names and values together
     package_zipped_max_bytes: int  # of a zip that travels in the request; a larger one goes through S3
     package_unzipped_max_bytes: int
     python_versions: tuple[str, ...]  # minor versions, the oldest first
@@ -40,3 +44,7 @@ def limits() -> LambdaLimits:
     with Path(__file__).with_name("limits.toml").open("rb") as file:
         rows = tomllib.load(file)
     return msgspec.convert({name: row["value"] for name, row in rows.items()}, LambdaLimits)
+
+
+MemoryMb = Annotated[int, msgspec.Meta(ge=limits().memory_min_mb, le=limits().memory_max_mb)]
+TimeoutS = Annotated[float, msgspec.Meta(gt=0, le=limits().timeout_max_s)]

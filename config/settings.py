@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from lbench.config.folders import config_file
+from lbench.config.limits import MemoryMb, TimeoutS, limits
 from lbench.errors import InputError
 
 __all__ = ["Loaded", "Setting", "Settings", "known_settings", "load", "on_hangup"]
@@ -32,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "
         Annotated[int, Meta(ge=1, le=10_000, description="workers or environments at once (none: the backend's)")]
         | None
     ) = None
-    memory_mb: Annotated[int, Meta(ge=128, le=10_240, description="MB of a Lambda environment")] = 1769
+    memory_mb: Annotated[MemoryMb, Meta(description="MB of a Lambda environment")] = limits().memory_mb_per_vcpu
     arch: Annotated[
         Literal["x86_64", "arm64"] | None,
         Meta(description="Lambda's processor (none: this machine's)"),
@@ -51,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "
         Literal["isolated", "alternating", "concurrent"] | None,
         Meta(description="in which order backends and repeats run (none: isolated, and AWS beside the rest)"),
     ] = None
-    timeout_s: Annotated[float, Meta(gt=0, le=900, description="seconds that a task may take, its deadline")] = 300.0
+    timeout_s: Annotated[TimeoutS, Meta(description="seconds that a task may take, its deadline")] = 300.0
     retries: Annotated[
         int, Meta(ge=0, le=100, description="further attempts of a task that failed or was throttled")
     ] = 2

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from lbench.config.limits import limits
 from lbench.config.prices import Rates
 from lbench.engine.machine.fingerprint import Environment, MachineSample
 
@@ -188,7 +189,7 @@ class Pricing(msgspec.Struct, frozen=True, omit_defaults=True):
     """The prices that a run is charged by, recorded so that a later price list changes nothing."""
 
     rates: Rates | None = None
-    ephemeral_mb: int = 512
+    ephemeral_mb: int = limits().ephemeral_min_mb
     memory_mb: int | None = None
     bound_usd: Usd | None = None
     max_usd: Usd | None = None  # what all runs of the plan may cost together

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from lbench.config.folders import typed_path
+from lbench.config.limits import TimeoutS
 from lbench.engine.backends import catalog
 from lbench.engine.model import Schedule
 from lbench.engine.plan.plan import BackendChoice, Plan
@@ -40,7 +41,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of everything that is drawn at random")] = 1
-    timeout: Annotated[float, Meta(gt=0, le=900, description="seconds that a task may take")] = 300.0
+    timeout: Annotated[TimeoutS, Meta(description="seconds that a task may take")] = 300.0
     retries: Annotated[int, Meta(ge=0, le=100, description="further attempts of a task that failed")] = 2
     hedge: (
         Annotated[

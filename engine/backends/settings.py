@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from lbench.config.deployment import DEFAULT_STACK
+from lbench.config.limits import MemoryMb, TimeoutS, limits
 
 __all__ = ["AwsSettings", "EmulatedSettings", "LambdaSettings", "LocalSettings", "SequentialSettings"]
 
@@ -38,7 +39,9 @@ class LambdaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             description="environments; default: what this machine can carry, and on AWS what the account's limit allows"
         ),
     ] = None
-    memory: Annotated[int, Meta(ge=128, le=10_240, description="MB of a function; 1,769 MB are one vCPU")] = 1769
+    memory: Annotated[MemoryMb, Meta(description="MB of a function; 1,769 MB are one vCPU")] = (
+        limits().memory_mb_per_vcpu
+    )
     arch: Annotated[
         Literal["x86_64", "arm64"] | None,
         Meta(description="the processor; default: x86_64 on AWS, emulated this machine's (and its price)"),
@@ -94,7 +97,7 @@ class EmulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown
         Meta(description="how an environment's share of CPU is held; default: the best that this machine allows"),
     ] = "best"
     front_timeout: Annotated[
-        float, Meta(gt=0, le=900, description="seconds after which the front of transport=http-api gives up; AWS's: 30")
+        TimeoutS, Meta(description="seconds after which the front of transport=http-api gives up; AWS's: 30")
     ] = 30.0
     package: Annotated[
         str | None,

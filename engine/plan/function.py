@@ -9,6 +9,7 @@ from typing import cast
 import msgspec
 
 from lbench.config.folders import typed_path
+from lbench.config.limits import limits
 from lbench.engine.backends.settings import AwsSettings, EmulatedSettings
 from lbench.engine.plan.plan import BackendChoice, Plan, settings_of
 from lbench.errors import InputError
@@ -107,7 +108,7 @@ async def adapt(plan: Plan, given: Collection[str], *, timeout_given: bool = Fal
         if settings.concurrency is not None and facts.most is not None and facts.most < settings.concurrency:
             raise InputError(too_many(settings.concurrency, facts.most))
         own = {"memory": facts.memory_mb}
-        timeout_s = float(min(facts.timeout_s, 900))
+        timeout_s = float(min(facts.timeout_s, limits().timeout_max_s))
         if timeout_given and plan.timeout_s != timeout_s:
             raise InputError(
                 f"--timeout {plan.timeout_s:g}: the function itself ends a call after {timeout_s:g} s: leave --timeout out"

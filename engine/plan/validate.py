@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lbench.config.deployment import stack_name
+from lbench.config.limits import limits
 from lbench.config.prices import rates
 from lbench.engine.backends import catalog
 from lbench.engine.backends.placement import architecture_of, region_of
@@ -32,8 +33,10 @@ def validate(plan: Plan) -> None:
     _at_least("--repeats", plan.repeats, 1)
     _at_least("--warmup", plan.warmup, 0)
     _at_least("--retries", plan.retries, 0)
-    if not 0 < plan.timeout_s <= 900:
-        raise InputError(f"--timeout {plan.timeout_s:g}: it is more than 0 and at most 900 seconds, as on Lambda")
+    if not 0 < plan.timeout_s <= (longest_s := limits().timeout_max_s):
+        raise InputError(
+            f"--timeout must be more than 0 and at most {longest_s} seconds, as on Lambda, got {plan.timeout_s:g}"
+        )
     if plan.hedge is not None and not 0.5 <= plan.hedge < 1:
         raise InputError(f"--hedge {plan.hedge:g}: it is a quantile from 0.5 up to, but not, 1; 0.95 is usual")
     if plan.max_usd is not None and not 0 < plan.max_usd < 1e6:

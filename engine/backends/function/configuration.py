@@ -9,6 +9,7 @@ import msgspec
 
 from lbench.config.aws import aws_client, aws_session
 from lbench.config.aws_errors import AwsError
+from lbench.config.limits import limits
 from lbench.config.manifest import Architecture
 from lbench.engine.backends.lambda_.account import quota_of
 from lbench.errors import InputError
@@ -46,7 +47,7 @@ class FunctionFacts(msgspec.Struct, frozen=True):
     timeout_s: float
     runtime: str  # "container image" where there is none
     version: str
-    ephemeral_mb: int = 512
+    ephemeral_mb: int = limits().ephemeral_min_mb
     most: int | None = None  # calls at once that the account, or what is reserved for it, leaves; None: not known
 
     @property
@@ -121,5 +122,5 @@ def facts_of(told: dict[str, Any]) -> FunctionFacts:
         timeout_s=told["Timeout"],
         runtime=told.get("Runtime") or "container image",
         version=told.get("Version") or _LATEST,
-        ephemeral_mb=told.get("EphemeralStorage", {}).get("Size", 512),
+        ephemeral_mb=told.get("EphemeralStorage", {}).get("Size", limits().ephemeral_min_mb),
     )

@@ -18,6 +18,7 @@ from typing import Literal, Self
 
 import msgspec
 
+from lbench.config.limits import limits
 from lbench.engine.backends.aws_client.endpoints import Resolved
 from lbench.engine.backends.aws_client.invoke_client import ConnectionLost, make_client
 from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published, reschedule
@@ -35,8 +36,8 @@ from lbench.workloads.wire import Event, Object
 
 __all__ = ["FUNCTION_TIMEOUT_S", "INIT_LIMIT_S", "INLINE_BYTES", "LambdaBackend"]
 
-FUNCTION_TIMEOUT_S = 900.0  # Lambda's longest
-INIT_LIMIT_S = 10.0  # an on-demand environment's, after which Lambda starts it once more
+FUNCTION_TIMEOUT_S = float(limits().timeout_max_s)
+INIT_LIMIT_S = float(limits().init_max_s)  # an on-demand environment's, after which Lambda starts it once more
 _ENVELOPE_BYTES = 2048  # an event without its task, at most
 _READ_MARGIN_S = 5.0
 _OTHER_FILES = 256

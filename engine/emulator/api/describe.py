@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any
 
+from lbench.config.limits import limits
 from lbench.engine.emulator.api.functions import LATEST
 from lbench.engine.emulator.core import arn as naming
 from lbench.engine.emulator.core.spec import FunctionSpec
@@ -47,7 +48,7 @@ def configuration(spec: FunctionSpec, region: str, told: dict[str, str], *, qual
         "LastUpdateStatus": "Successful",
         "PackageType": "Zip",
         "Architectures": [architecture()],
-        "EphemeralStorage": {"Size": 512},
+        "EphemeralStorage": {"Size": limits().ephemeral_min_mb},
         "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{spec.name}"},
         **told,

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from lbench.config.limits import limits as lambda_limits
 from lbench.engine.emulator.api.async_queue import EventQueue
 from lbench.engine.emulator.api.describe import configuration, timestamp
 from lbench.engine.emulator.api.functions import LATEST, Function
@@ -26,7 +27,7 @@ from lbench.engine.emulator.api.requests import (
     out_of_bounds,
     with_settings,
 )
-from lbench.engine.emulator.api.unpack import ZIPPED_LIMIT, BadPackage, Package, unpack
+from lbench.engine.emulator.api.unpack import UNZIPPED_LIMIT, ZIPPED_LIMIT, BadPackage, Package, unpack
 from lbench.engine.emulator.core import arn as naming
 from lbench.engine.emulator.core.context import Shared
 from lbench.engine.emulator.core.errors import Refusal
@@ -126,7 +127,7 @@ class Control:
         return {
             "AccountLimit": {
                 "TotalCodeSize": 322_122_547_200,
-                "CodeSizeUnzipped": 262_144_000,
+                "CodeSizeUnzipped": UNZIPPED_LIMIT,
                 "CodeSizeZipped": ZIPPED_LIMIT,
                 "ConcurrentExecutions": limits.concurrency,
                 "UnreservedConcurrentExecutions": limits.unreserved(),
@@ -150,7 +151,7 @@ class Control:
                 "Runtime and Handler are mandatory parameters for functions created with deployment packages."
             )
         check_architectures(asked.architectures)
-        base = FunctionSpec(name=name, handler=asked.handler, code="", memory_mb=128)
+        base = FunctionSpec(name=name, handler=asked.handler, code="", memory_mb=lambda_limits().memory_min_mb)
         spec = self._with_code(with_settings(base, asked), asked.code)
         self.add(spec)
         return self._describe(self._publish(name, "") if asked.publish else spec)

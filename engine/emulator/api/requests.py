@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from lbench.config.limits import limits
 from lbench.engine.emulator.api.describe import architecture
 from lbench.engine.emulator.core.errors import Refusal
 from lbench.engine.emulator.core.spec import FunctionSpec
@@ -27,8 +28,11 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_VARIABLES_LIMIT = 4096  # bytes of all variables together
-_BOUNDS = {"MemorySize": ("memorySize", 128, 10_240), "Timeout": ("timeout", 1, 900)}
+_VARIABLES_LIMIT = limits().environment_variables_max_bytes
+_BOUNDS = {
+    "MemorySize": ("memorySize", limits().memory_min_mb, limits().memory_max_mb),
+    "Timeout": ("timeout", 1, limits().timeout_max_s),
+}
 _FOREIGN = (  # what AWS has and this has not: named rather than passed over in silence
     "VpcConfig",
     "DeadLetterConfig",

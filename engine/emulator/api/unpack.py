@@ -15,10 +15,12 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
+from lbench.config.limits import limits
+
 __all__ = ["UNZIPPED_LIMIT", "ZIPPED_LIMIT", "BadPackage", "Package", "unpack"]
 
-ZIPPED_LIMIT = 52_428_800  # bytes: 50 MB in a request
-UNZIPPED_LIMIT = 262_144_000  # bytes: 250 MB
+ZIPPED_LIMIT = limits().package_zipped_max_bytes
+UNZIPPED_LIMIT = limits().package_unzipped_max_bytes
 _FILES_LIMIT = 200_000  # entries: what a folder can reasonably hold
 _UNZIP_TEXT = "Could not unzip uploaded file. Please check your file, then try to upload again."
 

@@ -10,6 +10,7 @@ import json
 import signal
 from typing import Any
 
+from lbench.config.limits import limits
 from lbench.engine.emulator.core.errors import Refusal
 from lbench.engine.emulator.core.log import Report, tail
 from lbench.engine.emulator.http.server import Exchange
@@ -28,9 +29,9 @@ __all__ = [
     "timeout_payload",
 ]
 
-REQUEST_LIMIT = 6_291_456  # bytes: 6 MiB, "InvokeFunction"
-RESPONSE_LIMIT = 6_291_556  # bytes: AWS gives a response 100 bytes more (its own error text names this number)
-EVENT_LIMIT = 1_048_576  # bytes: 1 MiB for invocation type Event, since October 2025
+REQUEST_LIMIT = limits().payload_max_bytes
+RESPONSE_LIMIT = limits().response_max_bytes
+EVENT_LIMIT = limits().event_max_bytes
 
 TOO_LARGE_PAYLOAD = (
     b'{"errorMessage":"Response payload size exceeded maximum allowed payload size (6291556 bytes).",'

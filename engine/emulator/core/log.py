@@ -10,11 +10,12 @@ from typing import Literal
 
 import msgspec
 
+from lbench.config.limits import limits
 from lbench.engine.cost.charges import billed_ms
 
 __all__ = ["TAIL_BYTES", "Report", "ended", "init_report", "tail"]
 
-TAIL_BYTES = 4096  # X-Amz-Log-Result holds the last 4 KB
+TAIL_BYTES = limits().log_tail_max_bytes  # of X-Amz-Log-Result
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from lbench.config.limits import MemoryMb, TimeoutS, limits
 from lbench.engine.emulator.resources.cpu import Method
 
 __all__ = ["Conditions", "EmulatorConfig", "FunctionSpec", "lbench_function"]
@@ -22,8 +23,8 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Annotated[str, Meta(pattern="^[a-zA-Z0-9-_]{1,64}$")]
     handler: str  # "module.function", found in `code`
     code: str  # a folder; it is LAMBDA_TASK_ROOT, the working folder, and comes first on the path
-    memory_mb: Annotated[int, Meta(ge=128, le=10_240)] = 1769
-    timeout_s: Annotated[float, Meta(gt=0, le=900)] = 3.0  # AWS's own default
+    memory_mb: MemoryMb = limits().memory_mb_per_vcpu
+    timeout_s: TimeoutS = 3.0  # AWS's own default
     # Reserved concurrency; None: only the emulator's limit holds. It is the function's, whatever the version.
     concurrency: Annotated[int, Meta(ge=0)] | None = None
     environment: dict[str, str] = {}
@@ -65,14 +66,16 @@ class EmulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The configuration file of `python -m lbench.engine.emulator --config`; no functions: lbench's own."""
 
     functions: list[FunctionSpec] = []
-    concurrency: Annotated[int, Meta(ge=1)] = 1000  # invocations at once, over all functions; more get 429
+    concurrency: Annotated[int, Meta(ge=1)] = (
+        limits().concurrency
+    )  # invocations at once, over all functions; more get 429
     freeze: bool = True  # stop environments between invocations, as Lambda does
     region: str = "us-east-1"
     init_limit_s: Annotated[float, Meta(gt=0)] = 10.0  # AWS's, after which an init is begun again
     idle_s: Annotated[float, Meta(gt=0)] = 600.0  # AWS gives no number; 5 to 10 minutes were measured
     # New environments of one function: at most this many at once, refilled evenly over 10 s (AWS: 1,000).
     ramp_per_10_s: Annotated[int, Meta(ge=1)] = 1000
-    requests_per_s: Annotated[int, Meta(ge=1)] = 10_000  # Invoke, over all functions: 10 x AWS's concurrency of 1,000
+    requests_per_s: Annotated[int, Meta(ge=1)] = 10 * limits().concurrency  # Invoke, over all functions
     control_requests_per_s: Annotated[int, Meta(ge=1)] | None = None  # AWS: 15; None: no limit
     event_time_scale: Annotated[float, Meta(gt=0, le=1)] = 1.0  # of all waits and ages of Event invocations
     front_timeout_s: Annotated[float, Meta(gt=0)] = 30.0  # of the HTTP API in front; API Gateway's, which is fixed
@@ -85,7 +88,7 @@ class EmulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     conditions: Conditions = Conditions()
 
 
-def lbench_function(memory_mb: int = 1769, *, concurrency: int | None = None) -> FunctionSpec:
+def lbench_function(memory_mb: int = limits().memory_mb_per_vcpu, *, concurrency: int | None = None) -> FunctionSpec:
     """Lbench's own function of that memory size, `lbench-<memory_mb>`; its code folder is made when it is not there."""
     from lbench.engine.emulator.core.code_folder import code_folder
 
@@ -95,7 +98,7 @@ def lbench_function(memory_mb: int = 1769, *, concurrency: int | None = None) ->
         handler="lbench.lambda_src.handler.handle",
         code=str(folder),
         memory_mb=memory_mb,
-        timeout_s=900.0,
+        timeout_s=float(limits().timeout_max_s),
         concurrency=concurrency,
         code_sha256=digest,
     )

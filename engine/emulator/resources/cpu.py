@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterable
 from typing import Literal, Protocol, get_args
 
+from lbench.config.limits import limits
 from lbench.engine.emulator.resources.process_tree import Tree, cpu_s
 
 __all__ = [
@@ -36,7 +37,7 @@ __all__ = [
 
 Method = Literal["cgroup-v2", "cgroup-v1", "systemd", "duty-cycle", "none"]
 METHODS: tuple[Method, ...] = get_args(Method)
-MB_PER_VCPU = 1769
+MB_PER_VCPU = limits().memory_mb_per_vcpu
 INIT_VCPUS = 2.0
 
 
