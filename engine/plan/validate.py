@@ -33,9 +33,10 @@ def validate(plan: Plan) -> None:
     _at_least("--repeats", plan.repeats, 1)
     _at_least("--warmup", plan.warmup, 0)
     _at_least("--retries", plan.retries, 0)
-    if not 0 < plan.timeout_s <= (longest_s := limits().timeout_max_s):
+    longest_s = limits().timeout_max_s
+    if not 0 < plan.timeout_s <= longest_s:
         raise InputError(
-            f"--timeout must be more than 0 and at most {longest_s} seconds, as on Lambda, got {plan.timeout_s:g}"
+            f"--timeout must be above 0 and at most {longest_s} seconds, as on Lambda, got {plan.timeout_s:g}"
         )
     if plan.hedge is not None and not 0.5 <= plan.hedge < 1:
         raise InputError(f"--hedge {plan.hedge:g}: it is a quantile from 0.5 up to, but not, 1; 0.95 is usual")
