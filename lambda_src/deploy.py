@@ -20,7 +20,7 @@ from lbench.config.limits import limits
 from lbench.config.manifest import Manifest
 from lbench.errors import InputError
 from lbench.lambda_src.bucket import BucketGone, package_key, prune_packages, put_package
-from lbench.lambda_src.removing import remove_stack
+from lbench.lambda_src.destroy import remove_stack
 from lbench.lambda_src.stack import MADE, NO_REASON, Pause, Say, Stack, Stacks, refuse_foreign, silent
 from lbench.lambda_src.template import body, render
 

@@ -1,17 +1,23 @@
-"""Destroy: stacks with what is in their buckets, then whatever still carries their tag."""
+"""Destroy: stacks with what is in their buckets, then whatever still carries their tag.
+
+A bucket is emptied first: CloudFormation does not remove one that holds anything.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from lbench.config.aws import aws_client
+from lbench.config.aws import AwsError, aws_client
+from lbench.lambda_src.bucket import BucketGone, empty_bucket
 from lbench.lambda_src.orphans import find_leftovers, remove_leftover
-from lbench.lambda_src.removing import remove_stack
 from lbench.lambda_src.stack import Pause, Say, Stack, Stacks, refuse_foreign, refuse_protected, silent
 
-__all__ = ["find_stacks", "find_stray", "remove_stacks", "remove_stray"]
+__all__ = ["find_stacks", "find_stray", "remove_stack", "remove_stacks", "remove_stray"]
+
+_TURNS = 4  # a run that has not ended may put something into the bucket in between
 
 
 async def find_stacks(session: Any, region: str, names: Sequence[str]) -> list[Stack]:
@@ -61,6 +67,50 @@ async def remove_stacks(
             await remove_stack(session, stacks, stack)
             removed.append(name)
     return removed
+
+
+def _never(stack: Stack) -> bool:
+    return False
+
+
+async def remove_stack(session: Any, stacks: Stacks, stack: Stack, *, unless: Callable[[Stack], bool] = _never) -> bool:
+    """Remove the stack and all that is in its bucket.
+
+    Args:
+        session: see `config.aws.aws_session`.
+        stacks: of its region.
+        stack: as it was found.
+        unless: asked again and again whether it may still go: another machine may be making something of it.
+
+    Returns:
+        whether it has gone; else it is left for what `unless` says.
+
+    Raises:
+        AwsError: something of it cannot be removed; the message names it.
+    """
+    for _ in range(_TURNS):
+        if unless(stack):
+            return False
+        refuse_protected(stack, stacks.region)
+        bucket = await stacks.bucket(stack)
+        if bucket is not None:
+            with contextlib.suppress(BucketGone):
+                await empty_bucket(session, bucket)
+        found = await stacks.settled(stack.id)
+        if found is None:
+            return True
+        if unless(found):
+            return False
+        await stacks.delete(found)
+        left = await stacks.settled(stack.id, f"removing the stack {stack.name}")
+        if left is None:
+            return True
+        stack = left
+    why = await stacks.failure(stack.id) or f"it is still {stack.status}"
+    raise AwsError(
+        f"the stack {stack.name} in {stacks.region} cannot be removed: {why}; "
+        "remove that in the console, then run `lbench destroy` again"
+    )
 
 
 async def remove_stray(session: Any, arns: Sequence[str]) -> list[str]:

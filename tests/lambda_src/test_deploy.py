@@ -245,7 +245,7 @@ async def test_a_first_deployment_that_fails_leaves_what_another_machine_has_dep
         await deploy_it(package("b"), memory_mb=(1769,))
         await empty_bucket(session, bucket)
 
-    monkeypatch.setattr("lbench.lambda_src.removing.empty_bucket", just_then)
+    monkeypatch.setattr("lbench.lambda_src.destroy.empty_bucket", just_then)
     with pytest.raises(AwsError, match="at most 3008; what another machine has deployed meanwhile is there"):
         await deploy_it(package("a"), memory_mb=(10240,))
     assert aws.contents()["functions"] == ["lbench-1769"]

@@ -7,49 +7,16 @@ http one by naming it whole in each request (RFC 9112, 3.2.2).
 from __future__ import annotations
 
 import asyncio
-import base64
-import functools
 import ssl
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from lbench.engine.backends.aws_client.connection import Connection, ConnectionLost
+from lbench.workloads.s3_connection import Proxy, ssl_context
 
-__all__ = ["Dialer", "ssl_context"]
+__all__ = ["Dialer"]
 
+_CONNECT_TIMEOUT_S = 10.0
 _HEAD_BYTES = 1 << 16  # a proxy's answer to CONNECT, at most
-
-
-@functools.cache
-def ssl_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """The context for these certificate authorities (a file or a folder); None: the system's.
-
-    Raises:
-        OSError: the file cannot be read, or holds no certificates.
-    """
-    context = ssl.create_default_context(capath=ca_file) if _is_folder(ca_file) else None
-    return context or ssl.create_default_context(cafile=ca_file)
-
-
-def _is_folder(path: str | None) -> bool:
-    from pathlib import Path
-
-    return path is not None and Path(path).is_dir()
-
-
-class _Proxy:
-    """Where the proxy is, and how it knows us. Its representation tells no password."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("a proxy must be http://[user:password@]host:port")
-        self.host = parts.hostname
-        self.secure = parts.scheme == "https"
-        self.port = parts.port or (443 if self.secure else 80)
-        self.headers: list[tuple[str, str]] = []
-        if parts.username is not None:
-            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            self.headers.append(("proxy-authorization", f"Basic {base64.b64encode(user.encode()).decode()}"))
 
 
 class Dialer:
@@ -61,18 +28,12 @@ class Dialer:
         hop_headers: what each request says to a proxy that reads it.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        context: ssl.SSLContext | None = None,
-        proxy: str | None = None,
-        connect_timeout_s: float = 10.0,
-    ) -> None:
-        """Nothing is opened yet.
+    def __init__(self, url: str, *, proxy: str | None = None, ca_file: str | None = None) -> None:
+        """Nothing is opened yet. `ca_file`: a file or folder of certificate authorities; None: the system's.
 
         Raises:
-            ValueError: the URL or the proxy's is none.
+            ValueError: the server's or the proxy's URL is invalid.
+            OSError: the certificate authorities cannot be read.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -80,19 +41,17 @@ class Dialer:
         secure = parts.scheme == "https"
         self._host = parts.hostname
         self._port = parts.port or (443 if secure else 80)
-        self._proxy = _Proxy(proxy) if proxy else None
-        self._context = context
-        self._tls = None
-        if secure or (self._proxy is not None and self._proxy.secure):
-            self._context = context or ssl_context()
-            self._tls = self._context if secure else None
-        self._connect_timeout_s = connect_timeout_s
+        self._proxy = Proxy(proxy) if proxy else None
+        proxy_secure = self._proxy is not None and self._proxy.secure
+        context = ssl_context(ca_file) if secure or proxy_secure else None
+        self._tls = context if secure else None
+        self._proxy_tls = context if proxy_secure else None
         host = f"[{self._host}]" if ":" in self._host else self._host
         self._authority = f"{host}:{self._port}"
         self.host_header = host if self._port == (443 if secure else 80) else self._authority
         plainly_proxied = self._proxy is not None and not secure
         self.target_prefix = f"http://{self.host_header}" if plainly_proxied else ""
-        self.hop_headers = self._proxy.headers if self._proxy is not None and plainly_proxied else []
+        self.hop_headers = list(self._proxy.headers.items()) if self._proxy is not None and plainly_proxied else []
 
     async def connect(self) -> Connection:
         """A connection that is ready for a request.
@@ -104,7 +63,7 @@ class Dialer:
         if self._proxy is not None:
             where = f"{where} through the proxy {self._proxy.host}:{self._proxy.port}"
         try:
-            async with asyncio.timeout(self._connect_timeout_s):
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 return await (self._direct() if self._proxy is None else self._proxied(self._proxy))
         except TimeoutError:
             raise ConnectionLost(f"{where} did not accept a connection in time", unsent=True) from None
@@ -122,16 +81,15 @@ class Dialer:
         _, connection = await loop.create_connection(lambda: Connection(loop), self._host, self._port, ssl=self._tls)
         return connection
 
-    async def _proxied(self, proxy: _Proxy) -> Connection:
+    async def _proxied(self, proxy: Proxy) -> Connection:
         loop = asyncio.get_running_loop()
-        context = self._context if proxy.secure else None
         connection = Connection(loop)
         if self._tls is None:
-            await loop.create_connection(lambda: connection, proxy.host, proxy.port, ssl=context)
+            await loop.create_connection(lambda: connection, proxy.host, proxy.port, ssl=self._proxy_tls)
             return connection
-        transport, asked = await loop.create_connection(_Tunnel, proxy.host, proxy.port, ssl=context)
+        transport, asked = await loop.create_connection(_Tunnel, proxy.host, proxy.port, ssl=self._proxy_tls)
         try:
-            headers = "".join([f"{name}: {value}\r\n" for name, value in proxy.headers])
+            headers = "".join([f"{name}: {value}\r\n" for name, value in proxy.headers.items()])
             transport.write(f"CONNECT {self._authority} HTTP/1.1\r\nhost: {self._authority}\r\n{headers}\r\n".encode())
             await asked.opened
             secured = await loop.start_tls(transport, connection, self._tls, server_hostname=self._host)

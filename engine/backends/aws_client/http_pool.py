@@ -13,7 +13,6 @@ may have run.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Iterable
 
 from lbench.engine.backends.aws_client.connection import Connection, ConnectionLost, Response
@@ -30,27 +29,16 @@ class HttpPool:
     There is no limit here: the runner's concurrency is the limit. `resent` counts requests that went out twice.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        context: ssl.SSLContext | None = None,
-        proxy: str | None = None,
-        connect_timeout_s: float = 10.0,
-    ) -> None:
-        """Nothing is opened yet.
-
-        Raises:
-            ValueError: the URL or the proxy's is none.
-        """
-        self._dialer = Dialer(url, context=context, proxy=proxy, connect_timeout_s=connect_timeout_s)
+    def __init__(self, dialer: Dialer) -> None:
+        """Nothing is opened yet."""
+        self._dialer = dialer
         self._loop = asyncio.get_running_loop()
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self.resent = 0
-        self.host = self._dialer.host_header
-        self.target_prefix = self._dialer.target_prefix
-        self.hop_headers = self._dialer.hop_headers
+        self.host = dialer.host_header
+        self.target_prefix = dialer.target_prefix
+        self.hop_headers = dialer.hop_headers
 
     async def open(self, count: int) -> None:
         """Open connections until `count` are idle.

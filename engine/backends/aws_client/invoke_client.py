@@ -7,60 +7,16 @@ difference. Neither tries a call again that may have run: retries are the runner
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal
 from urllib.parse import quote
 
-import msgspec
-
+from lbench.engine.backends.aws_client.connection import Response
 from lbench.engine.backends.aws_client.endpoints import Resolved
-from lbench.engine.backends.aws_client.http_pool import ConnectionLost, Response
+from lbench.engine.backends.aws_client.invoke_api import InvokeClient, Kind, Reply, seconds
 from lbench.engine.backends.aws_client.signed_client import SignedClient, error_type_of, text_of
 from lbench.workloads.sigv4 import Credentials, encode_query
 
-__all__ = ["ConnectionLost", "FastClient", "InvokeClient", "Kind", "Reply", "make_client", "reply_of", "seconds"]
-
-
-Kind = Literal["RequestResponse", "Event"]
-
-
-class Reply(msgspec.Struct):
-    """What Invoke answered, before anything in it was decoded."""
-
-    status: int
-    body: bytes
-    arrived_s: float  # on the loop's clock
-    request_id: str | None = None
-    function_error: str | None = None  # "Handled" or "Unhandled"; None: the function returned
-    log_result: bytes | str | None = None  # base64 of the log's last 4 KB
-    ended: str | None = None  # the environment that has ended with the call; only the emulator tells
-    error_type: str | None = None  # AWS's name of the error where status is not 200
-    retry_after_s: float | None = None
-    connect_ms: float | None = None
-    drop: Callable[[], None] | None = None  # ends its connection: the reply turned out to be another call's
-
-
-class InvokeClient(Protocol):
-    """Calls functions at one endpoint."""
-
-    async def open(self, connections: int) -> None:
-        """Get ready, with connections open where that can be had.
-
-        Raises:
-            BackendError: the endpoint cannot be reached.
-        """
-        ...
-
-    async def invoke(self, function: str, payload: bytes, timeout_s: float, kind: Kind = "RequestResponse") -> Reply:
-        """Call a function synchronously, asking for its log's tail; or (`Event`) have the call queued.
-
-        Raises:
-            ConnectionLost: no whole answer came.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Close all connections."""
-        ...
+__all__ = ["FastClient", "make_client", "reply_of"]
 
 
 class FastClient(SignedClient):
@@ -101,14 +57,6 @@ class FastClient(SignedClient):
         target = f"{self._pool.target_prefix}{path}"
         self._targets[function] = path, query, f"{target}?{query}" if query else target
         return self._targets[function]
-
-
-def seconds(text: str | None) -> float | None:
-    """A header's number of seconds; None: it is none."""
-    try:
-        return None if text is None else float(text)
-    except ValueError:  # a date: not what Lambda sends
-        return None
 
 
 def reply_of(response: Response) -> Reply:

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from lbench.config.aws_errors import without_secrets
+from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.aws_client.endpoints import Resolved
-from lbench.engine.backends.aws_client.http_pool import ConnectionLost
-from lbench.engine.backends.aws_client.invoke_client import Kind, Reply, seconds
+from lbench.engine.backends.aws_client.invoke_api import Kind, Reply, seconds
 from lbench.workloads.sigv4 import Credentials
 
 __all__ = ["Aioboto3Client", "isolated_session"]

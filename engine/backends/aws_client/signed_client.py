@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit
 
 from lbench.config.aws_errors import without_secrets
-from lbench.engine.backends.aws_client.dialer import ssl_context
+from lbench.engine.backends.aws_client.connection import ConnectionLost, Response
+from lbench.engine.backends.aws_client.dialer import Dialer
 from lbench.engine.backends.aws_client.endpoints import Resolved
-from lbench.engine.backends.aws_client.http_pool import ConnectionLost, HttpPool, Response, request_head
+from lbench.engine.backends.aws_client.http_pool import HttpPool, request_head
 from lbench.errors import BackendError
 from lbench.workloads.sigv4 import Credentials, Signer
 from lbench.workloads.skew import clock_offset
@@ -37,10 +38,7 @@ class SignedClient:
         """
         self._what = f"{what} {without_secrets(place.endpoint)}"
         try:
-            secure = place.endpoint.startswith("https:") or (place.proxy or "").startswith("https:")
-            self._pool = HttpPool(
-                place.endpoint, context=ssl_context(place.ca_file) if secure else None, proxy=place.proxy
-            )
+            self._pool = HttpPool(Dialer(place.endpoint, proxy=place.proxy, ca_file=place.ca_file))
         except (ValueError, OSError) as error:
             raise BackendError(f"the {self._what} cannot be used: {without_secrets(str(error))}") from None
         self.base = quote(urlsplit(place.endpoint).path.rstrip("/"), safe="/~%")  # what all paths begin with

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from lbench.engine.backends.aws_client.invoke_client import ConnectionLost
+from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.base import Call, EnvironmentInfo, Failure, Outcome, Published
 from lbench.engine.backends.function.cold_starts import ColdForcing
 from lbench.engine.backends.function.configuration import FunctionFacts, parse_name

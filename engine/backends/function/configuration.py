@@ -11,10 +11,10 @@ from lbench.config.aws import aws_client, aws_session
 from lbench.config.aws_errors import AwsError
 from lbench.config.limits import limits
 from lbench.config.manifest import Architecture
-from lbench.engine.backends.lambda_.account import quota_of
+from lbench.engine.backends.lambda_.account import check_permission, read_quota
 from lbench.errors import InputError
 
-__all__ = ["FunctionFacts", "FunctionName", "check_permission", "facts_of", "look_up", "parse_name"]
+__all__ = ["FunctionFacts", "FunctionName", "facts_of", "look_up", "parse_name"]
 
 # Lambda's own pattern (`NamespacedFunctionName`).
 _NAME = re.compile(
@@ -88,22 +88,7 @@ async def look_up(text: str | None, region: str | None) -> tuple[FunctionFacts, 
     async with aws_client(session, "lambda") as client:
         facts = facts_of(await client.get_function_configuration(FunctionName=name.text))
         await check_permission(client, name.text)
-        return msgspec.structs.replace(facts, most=(await quota_of(client, name.name)).most), str(session.region_name)
-
-
-async def check_permission(client: Any, function: str) -> None:
-    """Whether the caller may invoke it, by a dry run of Lambda's: nothing runs and nothing is charged.
-
-    Raises:
-        ClientError: it may not. Whatever else stands in the way the first call will tell.
-    """
-    from botocore.exceptions import ClientError
-
-    try:
-        await client.invoke(FunctionName=function, InvocationType="DryRun")
-    except ClientError as error:
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 403:
-            raise
+        return msgspec.structs.replace(facts, most=(await read_quota(client, name.name)).most), str(session.region_name)
 
 
 def facts_of(told: dict[str, Any]) -> FunctionFacts:

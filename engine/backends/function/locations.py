@@ -13,7 +13,8 @@ from lbench.config.aws import aws_client, aws_session
 from lbench.config.folders import typed_path
 from lbench.engine.backends.aws_client.credentials import ChainCredentials
 from lbench.engine.backends.aws_client.endpoints import Resolved, resolve
-from lbench.engine.backends.aws_client.invoke_client import InvokeClient, make_client
+from lbench.engine.backends.aws_client.invoke_api import InvokeClient
+from lbench.engine.backends.aws_client.invoke_client import make_client
 from lbench.engine.backends.function.configuration import FunctionFacts, FunctionName, look_up
 from lbench.engine.backends.lambda_.emulated import EmulatedBackend
 from lbench.engine.backends.placement import host_architecture

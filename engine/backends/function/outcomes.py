@@ -12,7 +12,7 @@ import re
 
 import msgspec
 
-from lbench.engine.backends.aws_client.invoke_client import Reply
+from lbench.engine.backends.aws_client.invoke_api import Reply
 from lbench.engine.backends.base import Failure, Outcome
 from lbench.engine.backends.lambda_.outcomes import refused, tail_of
 from lbench.engine.backends.lambda_.report_line import Report, last_report, parse_line

@@ -11,11 +11,10 @@ from typing import Any
 
 import msgspec
 
-from lbench.config.aws import aws_client
 from lbench.config.limits import limits
 from lbench.errors import InputError
 
-__all__ = ["Chosen", "Quota", "Ramp", "choose_concurrency", "quota_of", "read_quota"]
+__all__ = ["Chosen", "Quota", "Ramp", "check_permission", "choose_concurrency", "read_quota"]
 
 _UNKNOWN = ("AccessDeniedException", "AccessDenied", "ResourceNotFoundException")  # it is told as not known
 _SHARE = 0.9  # of what is not reserved
@@ -41,24 +40,32 @@ class Chosen(msgspec.Struct, frozen=True):
     note: str
 
 
-async def read_quota(session: Any, region: str, function: str) -> Quota:
-    """As `quota_of`: what is None throttles tell.
+async def read_quota(client: Any, function: str) -> Quota:
+    """Ask AWS by a Lambda client. None: AWS denied the lookup; throttling will then show the limit.
 
-    Raises:
-        AwsError: AWS cannot be asked at all.
+    A function of another account has no reserved share that can be looked up.
     """
-    async with aws_client(session, "lambda", region=region) as client:
-        return await quota_of(client, function)
-
-
-async def quota_of(client: Any, function: str) -> Quota:
-    """Ask AWS by a Lambda client. What the credentials may not ask, and what a function of another account has, is None."""
-    account, reserved = await asyncio.gather(
+    settings, reserved = await asyncio.gather(
         _allowed(client.get_account_settings()), _allowed(client.get_function_concurrency(FunctionName=function))
     )
-    told = account.get("AccountLimit", {})
-    most = told.get("ConcurrentExecutions")
-    return Quota(most, told.get("UnreservedConcurrentExecutions", most), reserved.get("ReservedConcurrentExecutions"))
+    limit = settings.get("AccountLimit", {})
+    most = limit.get("ConcurrentExecutions")
+    return Quota(most, limit.get("UnreservedConcurrentExecutions", most), reserved.get("ReservedConcurrentExecutions"))
+
+
+async def check_permission(client: Any, function: str) -> None:
+    """Check that the caller may invoke the function, by Lambda's dry run: nothing runs and nothing is charged.
+
+    Raises:
+        ClientError: it may not. Any other obstacle shows at the first call.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        await client.invoke(FunctionName=function, InvocationType="DryRun")
+    except ClientError as error:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 403:
+            raise
 
 
 async def _allowed(asked: Any) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from typing import Literal, Self
 import msgspec
 
 from lbench.config.limits import limits
+from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.aws_client.endpoints import Resolved
-from lbench.engine.backends.aws_client.invoke_client import ConnectionLost, make_client
+from lbench.engine.backends.aws_client.invoke_client import make_client
 from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published, reschedule
 from lbench.engine.backends.lambda_.environments import Seen
 from lbench.engine.backends.lambda_.object_store import ObjectStore

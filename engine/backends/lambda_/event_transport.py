@@ -15,7 +15,8 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from lbench.engine.backends.aws_client.invoke_client import ConnectionLost, InvokeClient
+from lbench.engine.backends.aws_client.connection import ConnectionLost
+from lbench.engine.backends.aws_client.invoke_api import InvokeClient
 from lbench.engine.backends.base import Outcome, reschedule
 from lbench.engine.backends.lambda_.letters import read_letter
 from lbench.engine.backends.lambda_.object_store import ObjectStore

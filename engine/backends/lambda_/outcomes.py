@@ -13,7 +13,8 @@ from collections.abc import Callable
 import msgspec
 
 from lbench.config.aws_errors import without_what_was_signed
-from lbench.engine.backends.aws_client.invoke_client import ConnectionLost, Reply
+from lbench.engine.backends.aws_client.connection import ConnectionLost
+from lbench.engine.backends.aws_client.invoke_api import Reply
 from lbench.engine.backends.base import UNREACHED, Failure, Outcome
 from lbench.engine.backends.lambda_.report_line import Report, last_report
 from lbench.workloads.own.tracebacks import trimmed

@@ -9,8 +9,7 @@ import msgspec
 from lbench._version import __version__
 from lbench.config.aws import aws_client, aws_session
 from lbench.config.deployment import Deployment, lbench_command, outputs_of, read_outputs, stack_name
-from lbench.engine.backends.function.configuration import check_permission
-from lbench.engine.backends.lambda_.account import Chosen, choose_concurrency, read_quota
+from lbench.engine.backends.lambda_.account import Chosen, check_permission, choose_concurrency, read_quota
 from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.settings import AwsSettings
 from lbench.errors import InputError
@@ -102,8 +101,8 @@ async def survey(
     if settings.transport == "http-api" and deployment.http_api is None:
         again = lbench_command("deploy", stack, region, "--http-api")
         raise InputError(f"{where} has no HTTP API: run {again}, or use --transport direct")
-    if settings.transport != "http-api":  # its front invokes with a permission of its own
-        async with aws_client(session, "lambda", region=region) as client:
+    async with aws_client(session, "lambda", region=region) as client:
+        if settings.transport != "http-api":  # its front invokes with a permission of its own
             await check_permission(client, function)
-    quota = await read_quota(session, region, function)
+        quota = await read_quota(client, function)
     return Survey(deployment, function, choose_concurrency(quota, settings.concurrency, tasks, region, sharers))

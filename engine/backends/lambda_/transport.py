@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from lbench.engine.backends.aws_client.invoke_client import InvokeClient
+from lbench.engine.backends.aws_client.invoke_api import InvokeClient
 from lbench.engine.backends.base import Outcome
 from lbench.engine.backends.lambda_.outcomes import mixed_up, read_reply
 from lbench.workloads.wire import Answer, Event

@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from lbench.engine.backends.aws_client import connection as connection_module
-from lbench.engine.backends.aws_client.http_pool import ConnectionLost, HttpPool, request_head
+from lbench.engine.backends.aws_client.connection import ConnectionLost
+from lbench.engine.backends.aws_client.dialer import Dialer
+from lbench.engine.backends.aws_client.http_pool import HttpPool, request_head
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Step = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
@@ -67,7 +69,7 @@ async def scripted(*connections: list[Step]) -> AsyncIterator[HttpPool]:
             writer.close()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    pool = HttpPool(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    pool = HttpPool(Dialer(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
     try:
         yield pool
     finally:

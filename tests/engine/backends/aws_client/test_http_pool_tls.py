@@ -15,12 +15,13 @@ from typing import Any, Literal
 
 import pytest
 
-from lbench.engine.backends.aws_client import dialer as dialing
+from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.aws_client.credentials import ChainCredentials
-from lbench.engine.backends.aws_client.dialer import ssl_context
+from lbench.engine.backends.aws_client.dialer import Dialer
 from lbench.engine.backends.aws_client.endpoints import resolve
-from lbench.engine.backends.aws_client.http_pool import ConnectionLost, HttpPool, request_head
+from lbench.engine.backends.aws_client.http_pool import HttpPool, request_head
 from lbench.engine.backends.aws_client.invoke_client import make_client
+from lbench.workloads.s3_connection import ssl_context
 
 
 @asynccontextmanager
@@ -128,7 +129,7 @@ async def proxying(user: str | None = None, context: ssl.SSLContext | None = Non
 
 @asynccontextmanager
 async def pooled(url: str, authority: SimpleNamespace, proxy: str | None = None) -> AsyncIterator[HttpPool]:
-    pool = HttpPool(url, context=ssl_context(authority.ca_file), proxy=proxy)
+    pool = HttpPool(Dialer(url, proxy=proxy, ca_file=authority.ca_file))
     try:
         yield pool
     finally:
@@ -165,7 +166,7 @@ async def test_tcp_keeps_connections_alive(authority: SimpleNamespace) -> None:
 
 async def test_a_server_that_nobody_vouches_for_is_refused_with_the_remedy(authority: SimpleNamespace) -> None:
     async with serving(authority.server) as server:
-        pool = HttpPool(f"https://localhost:{server.port}", context=ssl_context())
+        pool = HttpPool(Dialer(f"https://localhost:{server.port}"))
         with pytest.raises(ConnectionLost, match="AWS_CA_BUNDLE"):
             await ask(pool)
 
@@ -246,7 +247,7 @@ async def test_a_proxy_that_is_not_there_is_told(authority: SimpleNamespace) -> 
 
 def test_a_proxy_that_is_none_is_told() -> None:
     with pytest.raises(ValueError, match="user:password"):
-        dialing.Dialer("https://localhost", proxy="socks5://127.0.0.1:1")
+        Dialer("https://localhost", proxy="socks5://127.0.0.1:1")
 
 
 @pytest.mark.parametrize("kind", ["fast", "aioboto3"])

@@ -13,8 +13,10 @@ from typing import Literal
 import pytest
 from aiohttp import web
 
+from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.aws_client.endpoints import Resolved
-from lbench.engine.backends.aws_client.invoke_client import ConnectionLost, InvokeClient, make_client
+from lbench.engine.backends.aws_client.invoke_api import InvokeClient
+from lbench.engine.backends.aws_client.invoke_client import make_client
 from lbench.workloads.sigv4 import Credentials, Signer
 
 KEYS = Credentials("AKID", "secret", "token")

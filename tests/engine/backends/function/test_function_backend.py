@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.validate import validate_parameters
 
-from lbench.engine.backends.aws_client.invoke_client import Reply
+from lbench.engine.backends.aws_client.invoke_api import Reply
 from lbench.engine.backends.base import Call, Outcome
 from lbench.engine.backends.function.backend import FunctionBackend, open_function
 from lbench.engine.backends.function.configuration import facts_of, parse_name

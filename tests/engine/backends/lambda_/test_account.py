@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lbench.engine.backends.lambda_.account import Quota, Ramp, choose_concurrency, quota_of
+from lbench.engine.backends.lambda_.account import Quota, Ramp, choose_concurrency, read_quota
 from lbench.engine.virtual_time import run_virtual
 from lbench.errors import InputError
 
@@ -69,9 +69,9 @@ class Client:
 
 @pytest.mark.parametrize("refusal", ["AccessDeniedException", "ResourceNotFoundException"])
 async def test_what_may_not_be_asked_or_is_another_account_s_is_not_known(refusal: str) -> None:
-    assert (await quota_of(Client(refusal), "arn:aws:lambda:us-east-1:123456789012:function:theirs")).most == 950
+    assert (await read_quota(Client(refusal), "arn:aws:lambda:us-east-1:123456789012:function:theirs")).most == 950
     with pytest.raises(ClientError):
-        await quota_of(Client("ServiceException"), "mine")
+        await read_quota(Client("ServiceException"), "mine")
 
 
 def test_a_function_that_may_not_run_at_all_is_told() -> None:

@@ -21,7 +21,8 @@ from typing import Any, Literal
 import pytest
 
 from lbench.engine.backends.aws_client.endpoints import Resolved
-from lbench.engine.backends.aws_client.invoke_client import InvokeClient, make_client
+from lbench.engine.backends.aws_client.invoke_api import InvokeClient
+from lbench.engine.backends.aws_client.invoke_client import make_client
 from lbench.engine.backends.lambda_.outcomes import read_reply
 from lbench.workloads.sigv4 import Credentials
 

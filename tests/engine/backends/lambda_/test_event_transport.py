@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from lbench.engine.backends.aws_client.invoke_client import Reply
+from lbench.engine.backends.aws_client.invoke_api import Reply
 from lbench.engine.backends.lambda_.event_transport import Letterbox, Queued
 from lbench.engine.virtual_time import run_virtual
 from lbench.workloads.s3 import ObjectStoreError

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lbench.engine.backends.aws_client.invoke_client import ConnectionLost, Reply
+from lbench.engine.backends.aws_client.connection import ConnectionLost
+from lbench.engine.backends.aws_client.invoke_api import Reply
 from lbench.engine.backends.base import Failure
 from lbench.engine.backends.lambda_.outcomes import lost, read_reply
 

@@ -7,7 +7,7 @@ import json
 import botocore.session
 import pytest
 
-from lbench.engine.backends.aws_client.invoke_client import Reply
+from lbench.engine.backends.aws_client.invoke_api import Reply
 from lbench.engine.backends.lambda_.outcomes import read_queued, read_reply
 from lbench.engine.emulator.core.errors import ERRORS, Refusal
 
