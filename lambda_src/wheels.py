@@ -67,14 +67,13 @@ def get_wheels(requirements: Iterable[str], target: Target, say: Callable[[str],
         InputError: the target has no wheel of a package, there is no network, or pip is missing.
         LbenchError: the cache cannot be written.
     """
-    for requirement in (requirements := list(requirements)):
-        _name(requirement)
-    wanted = sorted({str(need) for need in needs(requirements, target)})
-    names = [_name(requirement) for requirement in wanted]
+    required = {str(need): canonical_name(need.name) for need in needs(requirements, target)}
+    wanted = sorted(required)
+    names = [required[requirement] for requirement in wanted]
     pins = driver_versions(names)
-    for requirement, name in zip(wanted, names, strict=True):
-        if requirement.strip() != name:
-            pins.pop(name, None)  # whoever asks for a version gets that one
+    for requirement, name in required.items():
+        if requirement != name:
+            pins.pop(name, None)  # a required version wins over the driver's
     asked = msgspec.json.encode([_FORMAT, wanted, sorted(pins.items()), target.python, target.arch, target.platforms])
     folder = cache_folder("packages") / "wheels" / hashlib.sha256(asked).hexdigest()[:32]
     try:
@@ -88,13 +87,6 @@ def get_wheels(requirements: Iterable[str], target: Target, say: Callable[[str],
             "make room there, or set XDG_CACHE_HOME to another folder"
         ) from None
     return Wheels(folder, listed.wheels, tuple(_differences(listed.wheels, pins, target)))
-
-
-def _name(requirement: str) -> str:
-    found = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", requirement.strip())
-    if found is None:  # pip would take it for an option, a path or an address
-        raise InputError(f"requirement {requirement!r}: write a package's name, as in numpy or numpy>=2.1")
-    return canonical_name(found[0])
 
 
 def _kept(folder: Path) -> _Listed | None:

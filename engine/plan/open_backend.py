@@ -6,7 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from lbench.engine.backends.placement import region_of
-from lbench.engine.backends.settings import AwsSettings, LambdaSettings, LocalSettings, SequentialSettings
+from lbench.engine.backends.settings import (
+    AwsSettings,
+    EmulatedSettings,
+    LambdaSettings,
+    LocalSettings,
+    SequentialSettings,
+)
 from lbench.engine.machine import fingerprint as machine
 from lbench.engine.plan.function import function_params, is_function
 from lbench.engine.plan.plan import BackendChoice, Plan, schedule_of, settings_of
@@ -58,7 +64,7 @@ def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None)
 
         assert found is not None
         return AwsBackend(settings, found)
-    if isinstance(settings, LambdaSettings):
+    if isinstance(settings, EmulatedSettings):
         from lbench.engine.backends.lambda_.emulated import open_emulated
 
         return open_emulated(settings, usable_cores=cores, memory_bytes=machine.memory_bytes(), preload=plan.workload)

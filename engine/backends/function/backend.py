@@ -17,6 +17,7 @@ from lbench.engine.backends.function.configuration import FunctionFacts, parse_n
 from lbench.engine.backends.function.locations import Reached, reach_aws, reach_emulated
 from lbench.engine.backends.function.outcomes import read_call
 from lbench.engine.backends.lambda_.emulated import carried
+from lbench.engine.backends.lambda_.environments import Environments
 from lbench.engine.backends.lambda_.outcomes import lost
 from lbench.engine.backends.placement import architecture_of
 from lbench.engine.backends.settings import AwsSettings, EmulatedSettings, LambdaSettings
@@ -82,7 +83,7 @@ class FunctionBackend:
         self._reached: Reached | None = None
         self._forcing: ColdForcing | None = None
         self._wait_s = 0.0
-        self._seen: dict[str, EnvironmentInfo] = {}
+        self._environments = Environments(settings.memory)
 
     async def __aenter__(self) -> Self:
         """Find the function, open connections, and with force_cold take note of what will have to be put back.
@@ -114,6 +115,7 @@ class FunctionBackend:
             self.capacity = facts.most
             self.settings["concurrency"] = facts.most
         self.settings["region"] = reached.region
+        self._environments.cpu_share_method = reached.cpu_share_method
         self._wait_s = facts.timeout_s + _INIT_ALLOWANCE_S + _READ_MARGIN_S
         self.start_allowance_s = self._wait_s + _UPDATE_ALLOWANCE_S
         self.notes += [facts.told, *reached.notes]
@@ -174,26 +176,12 @@ class FunctionBackend:
         sampled = outcome.result is not None and outcome.failure is None
         if self._forcing is not None and sampled and outcome.cold is not True:
             outcome.result, outcome.discarded = _NO_SAMPLE, True
-        if outcome.environment is not None:
-            self._learn(outcome.environment, outcome, reached)
+        self._environments.observe(outcome)
         return outcome
-
-    def _learn(self, environment: str, outcome: Outcome, reached: Reached) -> None:
-        info = self._seen.get(environment)
-        if info is None:
-            info = self._seen[environment] = EnvironmentInfo(
-                environment, memory_mb=outcome.memory_mb, cpu_share_method=reached.cpu_share_method
-            )
-        if outcome.ended:
-            info.ended_s = outcome.returned_s
-        if outcome.cold and info.init_ms is None and outcome.init_ms is not None:
-            info.init_ms = outcome.init_ms
-            if outcome.started_s is not None:
-                info.created_s = outcome.started_s - outcome.init_ms / 1000
 
     def environments(self) -> list[EnvironmentInfo]:
         """Those whose names the function's log has told."""
-        return list(self._seen.values())
+        return self._environments.all()
 
     def temporary(self, run: str) -> Place | None:
         """Nothing is kept for tasks."""

@@ -16,12 +16,11 @@ from lbench.engine.backends.aws_client.endpoints import Resolved, resolve
 from lbench.engine.backends.aws_client.invoke_api import InvokeClient
 from lbench.engine.backends.aws_client.invoke_client import make_client
 from lbench.engine.backends.function.configuration import FunctionFacts, FunctionName, look_up
-from lbench.engine.backends.lambda_.emulated import EmulatedBackend
+from lbench.engine.backends.lambda_.emulator_host import DUMMY_CREDENTIALS, EmulatorHost
 from lbench.engine.backends.placement import host_architecture
 from lbench.engine.backends.settings import AwsSettings, EmulatedSettings
 from lbench.engine.emulator.core.spec import FunctionSpec
 from lbench.errors import InputError
-from lbench.workloads.sigv4 import Credentials
 
 __all__ = ["Reached", "check_code", "reach_aws", "reach_emulated"]
 
@@ -63,16 +62,6 @@ async def reach_aws(settings: AwsSettings, name: FunctionName) -> AsyncIterator[
             await client.close()
 
 
-class _Folder(EmulatedBackend):
-    """The emulator with code of the user's own in it."""
-
-    function: FunctionSpec
-
-    def _describe_function(self) -> FunctionSpec:
-        self.notes = []
-        return self.function
-
-
 @contextlib.asynccontextmanager
 async def reach_emulated(
     settings: EmulatedSettings, name: FunctionName, *, capacity: int, timeout_s: float
@@ -83,7 +72,7 @@ async def reach_emulated(
         BackendError: the emulator does not start.
     """
     check_code(settings)
-    backend = _Folder(settings, capacity=capacity, oversubscribed=False, start_allowance_s=0.0)
+    host = EmulatorHost(settings, capacity=capacity)
     function = FunctionSpec(
         name=name.name.replace(".", "-")[:64],
         handler=str(settings.handler),
@@ -92,10 +81,9 @@ async def reach_emulated(
         timeout_s=timeout_s,
         environment={"PYTHONDONTWRITEBYTECODE": "1"},  # the folder is the user's: nothing is written into it
     )
-    backend.function = function
     try:
-        place, credentials, store = await backend._start()
-        client = make_client(settings.client, place, credentials)
+        place = await host.start(function)
+        client = make_client(settings.client, place, lambda: DUMMY_CREDENTIALS)
         facts = FunctionFacts(
             arn=f"function:{function.name}",
             memory_mb=settings.memory,
@@ -105,7 +93,7 @@ async def reach_emulated(
             version=function.version,
         )
         notes = [
-            *backend.notes,
+            host.note,
             f"the code in {settings.code} with this interpreter's libraries, without the function's variables",
         ]
         try:
@@ -114,16 +102,15 @@ async def reach_emulated(
                 function.name,
                 facts,
                 place.region,
-                lambda: _emulators_client(place, credentials()),
+                lambda: _emulators_client(place),
                 notes,
-                backend._seen.cpu_share_method,
-                backend._broken,
+                host.cpu_share_method,
+                host.broken,
             )
         finally:
             await client.close()
-            store.close()
     finally:
-        await backend._stop()
+        await host.stop()
 
 
 def check_code(settings: EmulatedSettings) -> None:
@@ -148,10 +135,10 @@ def check_code(settings: EmulatedSettings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _emulators_client(place: Resolved, credentials: Credentials) -> AsyncIterator[Any]:
+async def _emulators_client(place: Resolved) -> AsyncIterator[Any]:
     """The SDK pointed at the emulator: the user's profiles and files are not asked."""
     from lbench.engine.backends.aws_client.sdk_client import isolated_session
 
-    session = isolated_session(lambda: credentials, place.region)
+    session = isolated_session(lambda: DUMMY_CREDENTIALS, place.region)
     async with session.client("lambda", endpoint_url=place.endpoint) as client:
         yield client

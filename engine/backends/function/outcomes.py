@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Literal
 
 import msgspec
 
 from lbench.engine.backends.aws_client.invoke_api import Reply
 from lbench.engine.backends.base import Failure, Outcome
-from lbench.engine.backends.lambda_.outcomes import refused, tail_of
-from lbench.engine.backends.lambda_.report_line import Report, last_report, parse_line
+from lbench.engine.backends.lambda_.outcomes import NO_ERROR_TEXT, FunctionError, is_timeout, log_text, read_platform
+from lbench.engine.backends.lambda_.report_line import Report, parse_line
 
 __all__ = ["read_call"]
 
@@ -32,19 +33,11 @@ _INIT_ERRORS = frozenset(
         "UserCodeSyntaxError",
     )
 )
-_TAIL_KEPT = 2000  # characters of a log that are worth keeping
 # A log stream's name is its environment's (AWS documentation, "Viewing logs"); in a shared log group it has the function's.
 _STREAM = re.compile(rb"\d{4}/\d\d/\d\d/(?:[\w-]+)?\[(?:\$LATEST|\d+)\][0-9a-f]{32}")
 
 
-class _FunctionError(msgspec.Struct):
-    """As all of Lambda's runtimes report one."""
-
-    errorMessage: str | None = None
-    errorType: str | None = None
-
-
-_function_error = msgspec.json.Decoder(_FunctionError)
+_function_error = msgspec.json.Decoder(FunctionError)
 
 
 def read_call(reply: Reply, sent_s: float, result: bytes) -> Outcome:
@@ -53,18 +46,10 @@ def read_call(reply: Reply, sent_s: float, result: bytes) -> Outcome:
     The moments of its start and end are placed into the round trip: what of it is neither init nor the function's own
     duration is taken to be half before and half after.
     """
-    outcome = Outcome(
-        returned_s=reply.arrived_s,
-        connect_ms=reply.connect_ms,
-        request_id=reply.request_id,
-        response_bytes=len(reply.body),
-    )
-    if reply.status != 200:
-        outcome.failure = refused(reply)
+    outcome, tail, report = read_platform(reply)
+    if outcome.failure is not None:
         return outcome
     outcome.result = result
-    tail = tail_of(reply)
-    report = last_report(tail, reply.request_id) if tail else None
     if report is not None:
         _take(outcome, report, sent_s)
     stream = _STREAM.findall(tail)
@@ -89,12 +74,7 @@ def _is_init(line: bytes) -> bool:
 def _take(outcome: Outcome, report: Report, sent_s: float) -> None:
     arrived_s = outcome.returned_s
     assert arrived_s is not None
-    outcome.cold = report.init_ms is not None or report.restore_ms is not None
-    outcome.init_ms = report.init_ms if report.init_ms is not None else report.restore_ms
     outcome.compute_ms = report.duration_ms
-    outcome.billed_ms = report.billed_ms
-    outcome.billed_source = None if report.billed_ms is None else "report"
-    outcome.memory_mb, outcome.max_memory_mb = report.memory_mb, report.max_memory_mb
     if outcome.billed_ms is None and report.duration_ms is not None:
         outcome.billed_ms = math.ceil(report.duration_ms + (report.init_ms or 0.0))
         outcome.billed_source = "estimated"
@@ -109,9 +89,8 @@ def _failed(body: bytes, tail: bytes, report: Report | None) -> Failure:
     try:
         error = _function_error.decode(body)
     except msgspec.MsgspecError:
-        error = _FunctionError()
-    kind = error.errorType or (report.error_type if report is not None else None) or "FunctionError"
-    text = " ".join((error.errorMessage or "the function failed and did not say how").split())
-    late = kind == "Sandbox.Timedout" or "Task timed out after" in text or (report and report.status == "timeout")
-    log = tail[-_TAIL_KEPT:].decode("utf-8", "replace") or None
-    return Failure("timeout" if late else "error", kind, text, retriable=False, log_tail=log)
+        error = FunctionError()
+    kind = error.error_type or (report.error_type if report is not None else None) or "FunctionError"
+    text = " ".join((error.error_message or NO_ERROR_TEXT).split())
+    outcome: Literal["timeout", "error"] = "timeout" if is_timeout(kind, text, report) else "error"
+    return Failure(outcome, kind, text, retriable=False, log_tail=log_text(tail))

@@ -23,7 +23,7 @@ from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.aws_client.endpoints import Resolved
 from lbench.engine.backends.aws_client.invoke_client import make_client
 from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published, reschedule
-from lbench.engine.backends.lambda_.environments import Seen
+from lbench.engine.backends.lambda_.environments import Environments
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.outcomes import lost
 from lbench.engine.backends.lambda_.transport import INLINE_BYTES, Direct, Transport
@@ -78,7 +78,7 @@ class LambdaBackend:
         self._data: Object | None = None
         self._numbers = itertools.count()
         self._mark = secrets.token_hex(4)
-        self._seen = Seen(settings.memory)
+        self._environments = Environments(settings.memory)
 
     async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
         """Make it ready: where Lambda is, who calls it, and where large things go."""
@@ -204,10 +204,9 @@ class LambdaBackend:
             outcome, answer = lost(error), None
         _add(outcome.s3_requests, made)
         outcome.request_bytes = len(payload)
-        if outcome.ended:
-            self._seen.ended(outcome)
+        self._environments.note_end(outcome)
         if answer is not None:
-            self._seen.learn(answer, outcome, sent_s)
+            self._environments.learn(answer, outcome, sent_s)
             _add({name: count for name, count in answer.s3.items() if name != "bytes"}, made)
             outcome.s3_bytes = answer.s3.get("bytes", 0) + (
                 0 if answer.result_at is None else answer.result_at.bytes or 0
@@ -221,7 +220,7 @@ class LambdaBackend:
 
     def environments(self) -> list[EnvironmentInfo]:
         """All environments that have answered, or are known to have ended without an answer."""
-        return self._seen.environments()
+        return self._environments.all()
 
     def temporary(self, run: str) -> Place | None:
         """Under the backend's own prefix in S3."""

@@ -18,14 +18,12 @@ from lbench.config.limits import limits
 from lbench.engine.backends.aws_client.endpoints import Resolved
 from lbench.engine.backends.lambda_.backend import FUNCTION_TIMEOUT_S, LambdaBackend
 from lbench.engine.backends.lambda_.embedded_s3 import EmbeddedS3
-from lbench.engine.backends.lambda_.http_api_transport import FRONT_TIMEOUT_S
+from lbench.engine.backends.lambda_.emulator_host import DUMMY_CREDENTIALS, EmulatorHost
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.package import open_package
-from lbench.engine.backends.settings import EmulatedSettings, LambdaSettings
+from lbench.engine.backends.settings import EmulatedSettings
 from lbench.engine.emulator.core.code_folder import code_folder
-from lbench.engine.emulator.core.spec import Conditions, EmulatorConfig, FunctionSpec
-from lbench.engine.emulator.launch import RunningEmulator, launch
-from lbench.engine.emulator.resources.cpu import Method
+from lbench.engine.emulator.core.spec import FunctionSpec
 from lbench.errors import BackendError, InputError
 from lbench.workloads import registry
 from lbench.workloads.objects import Place
@@ -37,7 +35,6 @@ __all__ = ["EmulatedBackend", "carried", "open_emulated", "s3_credentials_in"]
 
 HANDLER = "lbench.lambda_src.handler.handle"
 _OWN_LIBRARIES = "libraries come from this interpreter's site-packages"
-_DUMMY = Credentials("lbench-emulated", "lbench-emulated")
 _S3_ACCESS, _S3_SECRET, _S3_TOKEN = "LBENCH_S3_ACCESS_KEY", "LBENCH_S3_SECRET_KEY", "LBENCH_S3_SESSION_TOKEN"
 _START_S_PER_CORE = 5.0  # a cold start with scikit-learn takes 1 to 2 s of one core, more on a busy machine
 
@@ -63,7 +60,7 @@ def s3_credentials_in(environ: Mapping[str, str]) -> Credentials | None:
 
 
 def open_emulated(
-    settings: LambdaSettings,
+    settings: EmulatedSettings,
     *,
     usable_cores: float,
     memory_bytes: int,
@@ -99,7 +96,7 @@ class EmulatedBackend(LambdaBackend):
 
     def __init__(
         self,
-        settings: LambdaSettings,
+        settings: EmulatedSettings,
         *,
         capacity: int,
         oversubscribed: bool,
@@ -108,20 +105,16 @@ class EmulatedBackend(LambdaBackend):
         s3_credentials: Credentials | None = None,
     ) -> None:
         super().__init__(settings, capacity=capacity, oversubscribed=oversubscribed)
-        self.start_allowance_s = start_allowance_s
-        self._package = settings.package if isinstance(settings, EmulatedSettings) else None
-        self._front_timeout_s = settings.front_timeout if isinstance(settings, EmulatedSettings) else FRONT_TIMEOUT_S
+        self._host = EmulatorHost(settings, capacity=capacity)
+        self.start_allowance_s = self._host.start_allowance_s(start_allowance_s)
+        self._package = settings.package
+        self._front_timeout_s = settings.front_timeout
         if settings.transport == "http-api":
-            self.settings["front_timeout"] = self._front_timeout_s
-        share = settings.cpu_share if isinstance(settings, EmulatedSettings) else "best"
-        self._cpu_share: Method | None = None if share == "best" else share
+            self.settings["front_timeout"] = settings.front_timeout
         self.notes = [_OWN_LIBRARIES]
-        self._conditions = _conditions(settings)
-        if not self._conditions.at_rest:
-            injected = _injected(self._conditions)
+        if injected := self._host.injected:
             self.settings |= injected
             self.notes.append("injected: " + ", ".join(f"{name}={value:g}" for name, value in injected.items()))
-            self.start_allowance_s = self._longer(start_allowance_s)
         if oversubscribed:
             self.notes.append(
                 f"oversubscribed: {capacity} environments of {settings.memory} MB are more than this machine can carry"
@@ -130,8 +123,7 @@ class EmulatedBackend(LambdaBackend):
         self._own = None if described is None else described.code
         # "module:job" of a user's own: the handler finds it beside itself
         self._preload = preload if self._own is None or described is None else described.implementation
-        self._s3_credentials = s3_credentials or _DUMMY
-        self._emulator: RunningEmulator | None = None
+        self._s3_credentials = s3_credentials or DUMMY_CREDENTIALS
         self._embedded: EmbeddedS3 | None = None
         self._ending: asyncio.Task[None] | None = None  # of the transport, when S3 has died
         self._named_store: ObjectStore | None = None  # at an endpoint that outlives us: to be cleared
@@ -151,23 +143,13 @@ class EmulatedBackend(LambdaBackend):
             self._named_store = store
         function = await asyncio.to_thread(self._describe_function)
         self.package_digest = function.code_sha256
-        self._emulator = await launch(
-            [function],
-            # A duplicate runs beside the one that it repeats.
-            concurrency=self.capacity * (2 if self._conditions.duplicate_rate else 1),
-            region=self.region,
-            config=EmulatorConfig(
-                conditions=self._conditions, cpu_share=self._cpu_share, front_timeout_s=self._front_timeout_s
-            ),
-        )
+        place = await self._host.start(function)
         if self._chosen.transport == "event":
             await store.keys("letters")  # the embedded S3 starts now, not inside the first run
-        front = f"{self._emulator.endpoint}/_lbench/http-api"
-        self._front = Resolved(front, self.region), self._front_timeout_s
-        cpu_method, memory_method = await self._emulator.methods()
-        self._seen.cpu_share_method = cpu_method
-        self.notes.insert(0, f"CPU share by {cpu_method}, memory limit by {memory_method}")
-        return Resolved(self._emulator.endpoint, self.region), lambda: _DUMMY, store
+        self._front = Resolved(f"{place.endpoint}/_lbench/http-api", self.region), self._front_timeout_s
+        self._environments.cpu_share_method = self._host.cpu_share_method
+        self.notes.insert(0, self._host.note)
+        return place, lambda: DUMMY_CREDENTIALS, store
 
     def _describe_function(self) -> FunctionSpec:
         """What runs: this Python with its libraries, or the package that was named."""
@@ -192,12 +174,6 @@ class EmulatedBackend(LambdaBackend):
             python=package.python,
             libraries=package.libraries,
         )
-
-    def _longer(self, start_allowance_s: float) -> float:
-        """What an environment's start may take with what is done to it."""
-        told = self._conditions
-        slower = told.slow_factor if told.slow_rate else 1.0
-        return start_allowance_s * slower + (told.latency_ms + told.jitter_ms + told.cold_delay_ms) / 1000
 
     def _open_store(self, endpoint: str, bucket: str) -> ObjectStore:
         return ObjectStore(self._s3_credentials, region=self.region, endpoint=endpoint, bucket=bucket, prefix="run")
@@ -228,20 +204,15 @@ class EmulatedBackend(LambdaBackend):
     def _broken(self) -> str | None:
         if self._embedded is not None and self._embedded.dead:
             return "the embedded S3 server has ended in the middle of the run (engine.log may tell why): run it again"
-        if self._emulator is None or self._emulator.child.returncode is None:
-            return None
-        reason = self._emulator.last_error() or f"exit code {self._emulator.child.returncode}"
-        return f"the emulator has ended in the middle of the run ({reason}): run it again"
+        return self._host.broken()
 
     async def _stop(self) -> None:
-        emulator, self._emulator = self._emulator, None
         embedded, self._embedded = self._embedded, None
         store, self._named_store = self._named_store, None
         try:
             if self._ending is not None:
                 await asyncio.gather(self._ending, return_exceptions=True)
-            if emulator is not None:
-                await emulator.stop()
+            await self._host.stop()
             if store is not None:
                 await _clear(store)
         finally:
@@ -254,32 +225,6 @@ def _remedy(error: ObjectStoreError) -> str:
     if not any(f"failed: {status} " in str(error) for status in (400, 401, 403)):
         return ""
     return f"; name real ones with {_S3_ACCESS} and {_S3_SECRET}"
-
-
-def _conditions(settings: LambdaSettings) -> Conditions:
-    if not isinstance(settings, EmulatedSettings):
-        return Conditions()
-    return Conditions(
-        latency_ms=settings.latency_ms,
-        jitter_ms=settings.jitter_ms,
-        cold_delay_ms=settings.cold_delay_ms,
-        fail_rate=settings.fail_rate,
-        throttle_rate=settings.throttle_rate,
-        slow_rate=settings.slow_rate,
-        slow_factor=settings.slow_factor,
-        lost_rate=settings.lost_rate,
-        duplicate_rate=settings.duplicate_rate,
-        seed=settings.condition_seed,
-    )
-
-
-def _injected(conditions: Conditions) -> dict[str, float]:
-    """What is not at rest, by the names of its settings."""
-    names = ("latency_ms", "jitter_ms", "cold_delay_ms", "fail_rate", "throttle_rate", "lost_rate", "duplicate_rate")
-    told = {name: value for name in names if (value := getattr(conditions, name))}
-    if conditions.slow_rate:
-        told |= {"slow_rate": conditions.slow_rate, "slow_factor": conditions.slow_factor}
-    return told | {"condition_seed": conditions.seed}
 
 
 async def _clear(store: ObjectStore) -> None:

@@ -9,11 +9,11 @@ from lbench.engine.backends.base import EnvironmentInfo, Outcome
 from lbench.engine.backends.lambda_.remote_clock import RemoteClock
 from lbench.workloads.wire import Answer
 
-__all__ = ["Seen"]
+__all__ = ["Environments"]
 
 
-class Seen:
-    """The environments of one backend."""
+class Environments:
+    """The environments of one backend, as its outcomes show them."""
 
     def __init__(self, memory_mb: int) -> None:
         self.cpu_share_method: str | None = None  # of those that are seen from now on
@@ -21,15 +21,22 @@ class Seen:
         self._memory_mb = memory_mb
         self._known: dict[str, tuple[EnvironmentInfo, RemoteClock]] = {}
 
-    def environments(self) -> list[EnvironmentInfo]:
+    def all(self) -> list[EnvironmentInfo]:
         """All of them, with what is known of their clocks by now."""
         for info, clock in self._known.values():
             info.clock_offset_s, info.clock_bound_s = clock.offset_s, clock.bound_s
         return [info for info, _ in self._known.values()]
 
-    def ended(self, outcome: Outcome) -> None:
-        """The call's environment has ended with it. No handler has told anything: only its name and end are known."""
+    def observe(self, outcome: Outcome) -> None:
+        """Note what an outcome shows without the handler: its environment's name, start and end."""
         if outcome.environment is not None:
+            info = self._of(outcome.environment, outcome)[0]
+            self.note_end(outcome)
+            _note_start(info, outcome)
+
+    def note_end(self, outcome: Outcome) -> None:
+        """Note that the call's environment has ended with it, where it has a name."""
+        if outcome.ended and outcome.environment is not None:
             self._of(outcome.environment, outcome)[0].ended_s = outcome.returned_s
 
     def learn(self, answer: Answer, outcome: Outcome, sent_s: float) -> None:
@@ -53,10 +60,7 @@ class Seen:
             # Inside this call's own interval, whatever the estimate: a call is never drawn before it was sent.
             outcome.started_s = min(max(started_s, sent_s), arrived_s)
             outcome.finished_s = min(max(finished_s, outcome.started_s), arrived_s)
-        if outcome.cold and outcome.init_ms is not None and info.init_ms is None:
-            info.init_ms = outcome.init_ms
-            if outcome.started_s is not None:
-                info.created_s = outcome.started_s - init_s
+        _note_start(info, outcome)
         if answer.cpu_model is not None:
             info.cpu_model = answer.cpu_model
         if answer.versions is not None:
@@ -67,3 +71,10 @@ class Seen:
             info = EnvironmentInfo(environment, memory_mb=outcome.memory_mb, cpu_share_method=self.cpu_share_method)
             self._known[environment] = info, RemoteClock()
         return self._known[environment]
+
+
+def _note_start(info: EnvironmentInfo, outcome: Outcome) -> None:
+    if outcome.cold and outcome.init_ms is not None and info.init_ms is None:
+        info.init_ms = outcome.init_ms
+        if outcome.started_s is not None:
+            info.created_s = outcome.started_s - outcome.init_ms / 1000

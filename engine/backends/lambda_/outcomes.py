@@ -22,20 +22,25 @@ from lbench.workloads.wire import Answer, TaskError
 
 __all__ = [
     "DEADLINE",
+    "NO_ERROR_TEXT",
+    "FunctionError",
+    "is_timeout",
+    "log_text",
     "lost",
     "mixed_up",
     "not_ours",
     "raised",
+    "read_platform",
     "read_queued",
     "read_reply",
     "refused",
-    "tail_of",
     "take_result",
 ]
 
 DEADLINE = "DeadlineExceeded"  # Failure.type of a task whose time was up
 _WATCHDOG = ("exit status 124", "signal: alarm clock", "signal: SIGALRM")  # the handler's own, by either way
 _PAUSE_S = 1.0  # an outage, be it the network's or the service's, is seldom over in a tenth of a second
+NO_ERROR_TEXT = "the function failed without an error message"
 _TAIL_KEPT = 2000  # characters of a log or a stack trace that are worth keeping
 
 _FATAL_RUNTIME = {
@@ -101,9 +106,14 @@ _NAMED_REMEDIES = (
 )
 
 
-class _FunctionError(msgspec.Struct, rename="camel"):
+class FunctionError(msgspec.Struct, rename="camel"):
+    """A function's error as all of Lambda's runtimes report it."""
+
     error_message: str | None = None
     error_type: str | None = None
+
+
+class _PythonError(FunctionError, rename="camel"):
     stack_trace: list[str] | None = None
 
 
@@ -126,7 +136,7 @@ class _Marked(msgspec.Struct):
 
 
 _answer = msgspec.json.Decoder(Answer)
-_function_error = msgspec.json.Decoder(_FunctionError)
+_function_error = msgspec.json.Decoder(_PythonError)
 _refusal = msgspec.json.Decoder(_Refusal)
 _told = msgspec.json.Decoder(_Told)
 _marked = msgspec.json.Decoder(_Marked)
@@ -150,11 +160,8 @@ def mixed_up(arrived_s: float, drop: Callable[[], None] | None) -> Outcome:
     return Outcome(returned_s=arrived_s, failure=Failure("error", "MixedAnswer", message, retriable=True))
 
 
-def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]:
-    """The outcome (without times, and without a result that lies in S3) and the handler's own answer.
-
-    An inline result is decoded from base64 here, at about 1 GB/s; what is inside it is the runner's to decode.
-    """
+def read_platform(reply: Reply) -> tuple[Outcome, bytes, Report | None]:
+    """Read what Lambda itself says of a call, whatever the function is: a refusal, the log's tail, the REPORT line."""
     outcome = Outcome(
         returned_s=reply.arrived_s,
         connect_ms=reply.connect_ms,
@@ -163,15 +170,29 @@ def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]
     )
     if reply.status != 200:
         outcome.failure = refused(reply)
-        return outcome, None
-    tail = tail_of(reply)
+        return outcome, b"", None
+    try:
+        tail = binascii.a2b_base64(reply.log_result) if reply.log_result else b""
+    except binascii.Error:
+        tail = b""
     report = last_report(tail, reply.request_id) if tail else None
     if report is not None:
         outcome.billed_ms = report.billed_ms
         outcome.billed_source = None if report.billed_ms is None else "report"
         outcome.memory_mb, outcome.max_memory_mb = report.memory_mb, report.max_memory_mb
-        outcome.init_ms = report.init_ms
-        outcome.cold = report.init_ms is not None
+        outcome.init_ms = report.restore_ms if report.init_ms is None else report.init_ms
+        outcome.cold = outcome.init_ms is not None
+    return outcome, tail, report
+
+
+def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]:
+    """The outcome (without times, and without a result that lies in S3) and the handler's own answer.
+
+    An inline result is decoded from base64 here, at about 1 GB/s; what is inside it is the runner's to decode.
+    """
+    outcome, tail, report = read_platform(reply)
+    if outcome.failure is not None:
+        return outcome, None
     if reply.function_error:
         outcome.failure = _failed(reply, tail, report, deadline_s)
         outcome.environment, outcome.ended = reply.ended or _marked_in(tail, reply.request_id), reply.ended is not None
@@ -199,7 +220,7 @@ def not_ours(error: Exception) -> Failure:
     return Failure("error", "BadAnswer", f"the answer is not lbench's: {error}", retriable=True)
 
 
-def raised(error: _FunctionError | TaskError) -> Failure:
+def raised(error: _PythonError | TaskError) -> Failure:
     """What the task's own code raised."""
     kind, text = error.error_type or "FunctionError", " ".join((error.error_message or "").split())
     trace = trimmed("".join(_own_frames(error.stack_trace or []))) + f"{kind}: {text}"
@@ -213,14 +234,6 @@ def take_result(answer: Answer, outcome: Outcome) -> None:
     elif answer.result_at is None:
         message = "the answer has no result: is the function lbench's, and of this version?"
         outcome.failure = Failure("error", "BadAnswer", message, retriable=False)
-
-
-def tail_of(reply: Reply) -> bytes:
-    """The log's last 4 KB; nothing where it was not asked for or is lost."""
-    try:
-        return binascii.a2b_base64(reply.log_result) if reply.log_result else b""
-    except binascii.Error:
-        return b""
 
 
 def _told_in(tail: bytes, request_id: str | None) -> Answer | None:
@@ -255,12 +268,12 @@ def _failed(reply: Reply, tail: bytes, report: Report | None, deadline_s: float)
     try:
         error = _function_error.decode(reply.body)
     except msgspec.MsgspecError:
-        error = _FunctionError(error_message="the function failed and did not say how")
+        error = _PythonError(error_message=NO_ERROR_TEXT)
     kind, text = error.error_type or "FunctionError", " ".join((error.error_message or "").split())
-    log = tail[-_TAIL_KEPT:].decode("utf-8", "replace") or None
+    log = log_text(tail)
     if error.stack_trace:  # only code that ran in the interpreter has one
         return raised(error)
-    if kind == "Sandbox.Timedout" or "Task timed out after" in text or (report and report.status == "timeout"):
+    if is_timeout(kind, text, report):
         return Failure("timeout", kind, text or "the function timed out", retriable=True, log_tail=log)
     if kind == "Runtime.ExitError" and (
         text.endswith(_WATCHDOG) or (report and (report.duration_ms or 0) >= deadline_s * 1000)
@@ -274,6 +287,18 @@ def _failed(reply: Reply, tail: bytes, report: Report | None, deadline_s: float)
         return Failure("error", kind, text, retriable=True, log_tail=log)
     ours = kind.startswith(("Runtime.", "Sandbox.", "Extension."))
     return Failure("error", kind, text or kind, retriable=ours or kind == "ObjectStoreError", log_tail=log)
+
+
+def is_timeout(error_type: str, text: str, report: Report | None) -> bool:
+    """Whether Lambda ended the call at the function's timeout."""
+    if error_type == "Sandbox.Timedout" or "Task timed out after" in text:
+        return True
+    return report is not None and report.status == "timeout"
+
+
+def log_text(tail: bytes) -> str | None:
+    """The end of the log that is worth keeping with a failure."""
+    return tail[-_TAIL_KEPT:].decode("utf-8", "replace") or None
 
 
 def _own_frames(stack: list[str]) -> list[str]:

@@ -46,5 +46,5 @@ async def test_an_emulator_that_cannot_start_is_a_reason_not_to_try(
     async def launch(*_: Any, **__: Any) -> None:
         raise BackendError("the emulator cannot be started: no room for its socket")
 
-    monkeypatch.setattr("lbench.engine.backends.lambda_.emulated.launch", launch)
+    monkeypatch.setattr("lbench.engine.backends.lambda_.emulator_host.launch", launch)
     assert await try_package(package) == "the emulator cannot be started: no room for its socket"

@@ -16,7 +16,7 @@ from lbench.engine.backends.base import Call, Outcome, Published
 from lbench.engine.backends.lambda_.embedded_s3 import EmbeddedS3
 from lbench.engine.backends.lambda_.emulated import EmulatedBackend, carried, open_emulated
 from lbench.engine.backends.lambda_.object_store import ObjectStore
-from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.backends.settings import EmulatedSettings
 from lbench.engine.emulator.resources.cpu import METHODS
 from lbench.errors import BackendError, InputError
 from lbench.workloads.dataset import Dataset, write_dataset
@@ -28,7 +28,7 @@ GIB = 2**30
 
 
 def opened(**settings: Any) -> EmulatedBackend:
-    return open_emulated(LambdaSettings(**settings), usable_cores=2, memory_bytes=8 * GIB, preload="probe")
+    return open_emulated(EmulatedSettings(**settings), usable_cores=2, memory_bytes=8 * GIB, preload="probe")
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ async def test_a_call_is_measured_in_all_its_phases(backend: EmulatedBackend) ->
     assert environment.id == cold.environment and environment.cpu_share_method in METHODS
     assert environment.clock_bound_s is not None and environment.clock_bound_s >= 0
     assert environment.created_s is not None and environment.created_s < cold.started_s
-    assert backend._seen.versions[environment.id]["numpy"] == np.__version__
+    assert backend._environments.versions[environment.id]["numpy"] == np.__version__
     assert backend._embedded is not None and backend._embedded.child is None  # S3 was never needed
 
 
@@ -131,9 +131,10 @@ async def test_cancelling_leaves_the_backend_usable(backend: EmulatedBackend) ->
 
 
 async def test_an_emulator_that_has_gone_breaks_the_run(backend: EmulatedBackend) -> None:
-    assert backend._emulator is not None
-    backend._emulator.child.kill()
-    await backend._emulator.child.wait()
+    emulator = backend._host._emulator
+    assert emulator is not None
+    emulator.child.kill()
+    await emulator.child.wait()
     with pytest.raises(BackendError, match="run it again"):
         await backend.invoke(call("probe.noop", number=1))
 
