@@ -11,13 +11,13 @@ import base64
 import binascii
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from lbench.engine.emulator.api.invoke import Invoker
+from lbench.engine.emulator.api.invoke import Invoker, too_large
+from lbench.engine.emulator.core.arn import ACCOUNT, trace_id
 from lbench.engine.emulator.core.errors import Refusal
-from lbench.engine.emulator.core.invocation import REQUEST_LIMIT
+from lbench.engine.emulator.core.invocation import REQUEST_LIMIT, Invocation, Log
 from lbench.engine.emulator.http.server import Exchange
 
 __all__ = ["FRONT_PATH", "PAYLOAD_LIMIT", "Front"]
@@ -25,6 +25,12 @@ __all__ = ["FRONT_PATH", "PAYLOAD_LIMIT", "Front"]
 FRONT_PATH = "/_lbench/http-api/"
 PAYLOAD_LIMIT = 10_485_760  # bytes: API Gateway's own, 10 MB; Lambda's 6 MB for the event made of it holds as well
 _TEXT = (b"text/", b"application/json", b"application/javascript", b"application/xml")
+_MESSAGES = {
+    404: "Not Found",
+    413: "Request Entity Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
 _HOP = frozenset(("content-length", "content-type", "connection", "transfer-encoding", "date"))
 
 
@@ -39,29 +45,43 @@ class Front:
         """Answer now, when the function has run, or when the front's patience ends."""
         name = unquote(path[len(FRONT_PATH) :])
         if not name or "/" in name:
-            _say(exchange, request_id, 404, "Not Found")
+            _reply_message(exchange, request_id, 404)
         elif exchange.too_large or len(exchange.body) > PAYLOAD_LIMIT:
-            _say(exchange, request_id, 413, "Request Entity Too Large")
+            _reply_message(exchange, request_id, 413)
         else:
-            inner = _Inner(exchange, request_id, self._event(exchange, request_id, name, query), self._timeout_s)
+            event = self._event(exchange, request_id, name, query)
             try:
-                self._invoker.invoke(inner, request_id, name, "")  # type: ignore[arg-type]
+                function, pool = self._invoker.find(name, "")
+                if len(event) > REQUEST_LIMIT:
+                    raise too_large(REQUEST_LIMIT)
             except Refusal as refusal:
-                refusal.reply(inner, request_id)  # type: ignore[arg-type]
+                _refuse(exchange, request_id, refusal)
+                return
+            version = pool.spec.version
+            invocation = _ProxyInvocation(
+                exchange,
+                request_id,
+                self._invoker.arn(function, version),
+                event,
+                version=version,
+                trace_id=trace_id(request_id),
+            )
+            invocation.timer = asyncio.get_running_loop().call_later(self._timeout_s, invocation.give_up)
+            self._invoker.start(function, pool, invocation)
 
     def _event(self, exchange: Exchange, request_id: str, name: str, query: str) -> bytes:
         """AWS's "payload format version 2.0" of a Lambda proxy integration."""
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in exchange.headers.items()}
         method, now = exchange.method.decode(), time.time()
         host = headers.get("host", "")
-        told: dict[str, Any] = {
+        event: dict[str, Any] = {
             "version": "2.0",
             "routeKey": f"{method} /{name}",
             "rawPath": f"/{name}",
             "rawQueryString": query,
             "headers": headers,
             "requestContext": {
-                "accountId": "000000000000",
+                "accountId": ACCOUNT,
                 "apiId": "lbench",
                 "domainName": host,
                 "domainPrefix": host.partition(".")[0],
@@ -87,63 +107,58 @@ class Front:
                 if exchange.headers.get(b"content-type", b"").startswith(_TEXT)
                 else None
             )
-            told["body"] = base64.b64encode(body).decode() if text is None else text
-            told["isBase64Encoded"] = text is None
-        return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+            event["body"] = base64.b64encode(body).decode() if text is None else text
+            event["isBase64Encoded"] = text is None
+        return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-class _Inner:
-    """What the Invoke operation takes for its caller's request: the front's own, whose answer it passes on in its way."""
+class _ProxyInvocation(Invocation):
+    """One invocation by the front; its caller waits for an HTTP response in place of Invoke's reply."""
 
-    def __init__(self, outer: Exchange, request_id: str, event: bytes, timeout_s: float) -> None:
-        self.method, self.path, self.body = b"POST", b"", event
-        self.headers = {b"content-type": b"application/json"}
-        self.too_large = len(event) > REQUEST_LIMIT
-        self.twice = False
-        self.on_close: Callable[[], None] | None = None
-        self._outer = outer
-        self._request_id = request_id
-        self._timer = asyncio.get_running_loop().call_later(timeout_s, self._give_up)
+    __slots__ = ("timer",)
 
-    def reply(self, status: int, body: bytes | bytearray = b"", headers: str = "") -> None:
-        """Lambda has answered."""
-        self._timer.cancel()
-        self._outer.twice = self.twice
-        if status == 200 and "X-Amz-Function-Error:" not in headers:
-            self._pass_on(bytes(body))
-        elif status == 429:
-            _say(self._outer, self._request_id, 503, "Service Unavailable")
-        elif status == 404:
-            _say(self._outer, self._request_id, 404, "Not Found")
-        else:
-            _say(self._outer, self._request_id, 500, "Internal Server Error")
+    timer: asyncio.TimerHandle
 
-    def drop(self) -> None:
-        """The connection is lost on purpose."""
-        self._timer.cancel()
-        self._outer.drop()
-
-    def _give_up(self) -> None:
-        _say(self._outer, self._request_id, 503, "Service Unavailable")
-
-    def _pass_on(self, payload: bytes) -> None:
-        """The function's answer: an object with a statusCode says what to send; anything else is the body itself."""
-        headers = f"apigw-requestid: {self._request_id}\r\n"
-        told = json.loads(payload) if payload else None
-        if not (isinstance(told, dict) and "statusCode" in told):
-            self._outer.reply(200, payload, headers)
+    def reply(self, payload: bytes | bytearray, failed: str | None, log: Log | None) -> None:
+        """Pass the result on: an object with a statusCode is a whole response, anything else a body."""
+        exchange = self.exchange
+        assert exchange is not None
+        self.timer.cancel()
+        if failed is not None:
+            _reply_message(exchange, self.request_id, 500)
+            return
+        headers = f"apigw-requestid: {self.request_id}\r\n"
+        result = json.loads(payload) if payload else None
+        if not (isinstance(result, dict) and "statusCode" in result):
+            exchange.reply(200, payload, headers)
             return
         try:
-            status = int(told["statusCode"])
-            body = str(told.get("body") or "")
-            content = base64.b64decode(body, validate=True) if told.get("isBase64Encoded") else body.encode()
-            for name, value in dict(told.get("headers") or {}).items():
+            status = int(result["statusCode"])
+            body = str(result.get("body") or "")
+            content = base64.b64decode(body, validate=True) if result.get("isBase64Encoded") else body.encode()
+            for name, value in dict(result.get("headers") or {}).items():
                 if str(name).lower() not in _HOP and "\n" not in f"{name}{value}":
                     headers += f"{name}: {value}\r\n"
-            self._outer.reply(status, content, headers)
-        except (ValueError, TypeError, KeyError, binascii.Error):  # also a status that is none
-            _say(self._outer, self._request_id, 500, "Internal Server Error")
+            exchange.reply(status, content, headers)
+        except (ValueError, TypeError, KeyError, binascii.Error):  # also an unknown status
+            _reply_message(exchange, self.request_id, 500)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Reply with what the front makes of Lambda's error."""
+        assert self.exchange is not None
+        self.timer.cancel()
+        _refuse(self.exchange, self.request_id, refusal)
+
+    def give_up(self) -> None:
+        """Reply that it took too long, unless there is a reply already; the function runs on."""
+        assert self.exchange is not None
+        _reply_message(self.exchange, self.request_id, 503)
 
 
-def _say(exchange: Exchange, request_id: str, status: int, text: str) -> None:
-    exchange.reply(status, json.dumps({"message": text}).encode(), f"apigw-requestid: {request_id}\r\n")
+def _refuse(exchange: Exchange, request_id: str, refusal: Refusal) -> None:
+    _reply_message(exchange, request_id, {429: 503, 404: 404}.get(refusal.status, 500))
+
+
+def _reply_message(exchange: Exchange, request_id: str, status: int) -> None:
+    body = json.dumps({"message": _MESSAGES[status]}).encode()
+    exchange.reply(status, body, f"apigw-requestid: {request_id}\r\n")

@@ -17,11 +17,11 @@ from lbench.engine.emulator.core import arn as naming
 from lbench.engine.emulator.core.context import Shared
 from lbench.engine.emulator.core.errors import ERRORS, Refusal
 from lbench.engine.emulator.core.faults import Fate
-from lbench.engine.emulator.core.invocation import EVENT_LIMIT, REQUEST_LIMIT, Invocation, Log
+from lbench.engine.emulator.core.invocation import EVENT_LIMIT, REQUEST_LIMIT, Invocation
 from lbench.engine.emulator.core.throttles import throttle
 from lbench.engine.emulator.http.server import Exchange
 
-__all__ = ["Invoker", "find"]
+__all__ = ["Invoker", "find", "too_large"]
 
 _CONTEXT_LIMIT = 3583  # bytes of base64
 _NO_JSON = (b"text/", b"image/", b"audio/", b"video/", b"multipart/", b"application/xml", b"application/zip")
@@ -50,34 +50,6 @@ def find(functions: Mapping[str, Function], region: str, text: str, query: str) 
     return function, pool
 
 
-class _Disturbed(Invocation):
-    """One whose answer takes its time, gets lost or comes twice."""
-
-    __slots__ = ("fate", "twin")
-
-    fate: Fate
-    twin: bool  # the second run of a duplicate: nobody waits for its answer
-
-    def answer(self, payload: bytes | bytearray, *, failed: str | None, log: Log | None) -> None:
-        """As its fate will have it."""
-        if not self.twin:
-            asyncio.get_running_loop().call_later(self.fate.back_s, self._arrive, payload, failed, log)
-
-    def _arrive(self, payload: bytes | bytearray, failed: str | None, log: Log | None) -> None:
-        assert self.exchange is not None
-        if self.fate.lost:
-            self.exchange.drop()
-            return
-        if self.fate.duplicate:
-            self.exchange.twice = True
-        super().answer(payload, failed=failed, log=log)
-
-    def refuse(self, refusal: Refusal) -> None:
-        """What is refused is told at once."""
-        if not self.twin:
-            super().refuse(refusal)
-
-
 class Invoker:
     """Takes Invoke requests."""
 
@@ -93,14 +65,29 @@ class Invoker:
         Raises:
             Refusal: it is not run.
         """
-        self._shared.limits.request()
-        function, pool = find(self._functions, self._region, name, query)
+        function, pool = self.find(name, query)
         invocation, kind = self._read(exchange, request_id, function, pool)
+        self.start(function, pool, invocation, kind)
+
+    def find(self, name: str, query: str) -> tuple[Function, Pool]:
+        """Count a request, and find the function and the version that it names.
+
+        Raises:
+            Refusal: too many requests a second, or no such function or version.
+        """
+        self._shared.limits.request()
+        return find(self._functions, self._region, name, query)
+
+    def start(self, function: Function, pool: Pool, invocation: Invocation, kind: bytes = b"RequestResponse") -> None:
+        """Run it by its invocation type; where faults are injected, as they will have it."""
         weather = self._shared.weather
-        if weather is not None:
-            self._disturb(function, pool, invocation, kind, weather.fate())
-        else:
+        if weather is None:
             self._run(function, pool, invocation, kind)
+            return
+        invocation.fate = weather.fate()
+        asyncio.get_running_loop().call_later(
+            invocation.fate.out_s, self._run_disturbed, function, pool, invocation, kind, invocation.fate
+        )
 
     def _run(self, function: Function, pool: Pool, invocation: Invocation, kind: bytes) -> None:
         if kind == b"RequestResponse":
@@ -121,7 +108,7 @@ class Invoker:
         if kind not in _KINDS:
             raise _not_one_of("invocationType", kind, "Event, RequestResponse, DryRun")
         if exchange.too_large:
-            raise _too_large(REQUEST_LIMIT)
+            raise too_large(REQUEST_LIMIT)
         log_type = get(b"x-amz-log-type", b"None")
         if log_type not in (b"None", b"Tail"):
             raise _not_one_of("logType", log_type, "None, Tail")
@@ -141,17 +128,14 @@ class Invoker:
             text = f"Could not parse request body into json: Could not parse payload into json: {problem}"
             raise Refusal("InvalidRequestContentException", text) from None
         if kind == b"Event" and len(body) > EVENT_LIMIT:
-            raise _too_large(EVENT_LIMIT)
+            raise too_large(EVENT_LIMIT)
         trace = get(b"x-amzn-trace-id")
         tenant = get(b"x-amz-tenant-id")
         version = pool.spec.version
-        # The ARN that the function sees has the qualifier that it was called with; a version has one only.
-        arn = naming.arn(self._region, function.name, "" if version == LATEST else version)
-        type_ = Invocation if self._shared.weather is None else _Disturbed
-        return type_(
+        return Invocation(
             exchange,
             request_id,
-            arn,
+            self.arn(function, version),
             body or b"{}",
             version=version,
             wants_tail=log_type == b"Tail" and kind == b"RequestResponse",
@@ -160,14 +144,13 @@ class Invoker:
             tenant_id=None if tenant is None else tenant.decode("latin-1"),
         ), kind
 
-    # -- on purpose
-    def _disturb(self, function: Function, pool: Pool, invocation: Invocation, kind: bytes, fate: Fate) -> None:
-        assert isinstance(invocation, _Disturbed)
-        invocation.fate, invocation.twin = fate, False
-        asyncio.get_running_loop().call_later(fate.out_s, self._arrive, function, pool, invocation, kind)
+    def arn(self, function: Function, version: str) -> str:
+        """The ARN that the function sees: with its version where it was published."""
+        return naming.arn(self._region, function.name, "" if version == LATEST else version)
 
-    def _arrive(self, function: Function, pool: Pool, invocation: _Disturbed, kind: bytes) -> None:
-        weather, fate = self._shared.weather, invocation.fate
+    # -- injected faults
+    def _run_disturbed(self, function: Function, pool: Pool, invocation: Invocation, kind: bytes, fate: Fate) -> None:
+        weather = self._shared.weather
         if weather is not None and fate.refused == "fail":
             name = weather.conditions.fail_error
             reason = "ConcurrentInvocationLimitExceeded" if name == "TooManyRequestsException" else None
@@ -178,11 +161,12 @@ class Invoker:
         else:
             self._run(function, pool, invocation, kind)
             if fate.duplicate and kind == b"RequestResponse":
-                twin = _Disturbed(
-                    None, invocation.request_id, invocation.arn, invocation.event, version=invocation.version
+                function.invoke(
+                    pool,
+                    Invocation(
+                        None, invocation.request_id, invocation.arn, invocation.event, version=invocation.version
+                    ),
                 )
-                twin.fate, twin.twin = fate, True
-                function.invoke(pool, twin)
 
 
 def _client_context(header: bytes | None) -> str | None:
@@ -198,7 +182,8 @@ def _client_context(header: bytes | None) -> str | None:
         raise Refusal("InvalidRequestContentException", text) from None
 
 
-def _too_large(limit: int) -> Refusal:
+def too_large(limit: int) -> Refusal:
+    """The refusal of a request that has more bytes than `limit`."""
     text = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
     return Refusal("RequestTooLargeException", text)
 

@@ -5,6 +5,7 @@ Texts are AWS's where they are known.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 
 from lbench.config.limits import limits
 from lbench.engine.emulator.core.errors import Refusal
+from lbench.engine.emulator.core.faults import Fate
 from lbench.engine.emulator.core.log import Report, tail
 from lbench.engine.emulator.http.server import Exchange
 
@@ -106,6 +108,7 @@ class Invocation:
         "ended_in",
         "event",
         "exchange",
+        "fate",
         "request_id",
         "shared",
         "tenant_id",
@@ -139,9 +142,27 @@ class Invocation:
         self.shared = False  # whether it counts against what functions without reserved concurrency share
         self.delivered_s: float | None = None  # on the loop's clock; None: the runtime has not got it yet
         self.ended_in: str | None = None  # the environment that has ended with it
+        self.fate: Fate | None = None  # injected faults; None: its reply is sent at once
 
     def answer(self, payload: bytes | bytearray, *, failed: str | None, log: Log | None) -> None:
-        """Tell the caller how it went. `failed`: `Unhandled` or `Handled` (the status is 200 all the same)."""
+        """Reply to the caller, after the delay that is injected. `failed`: `Unhandled` or `Handled`."""
+        if self.exchange is None:  # the second run of an injected duplicate: nobody waits for its reply
+            return
+        if self.fate is None:
+            self.reply(payload, failed, log)
+        else:
+            asyncio.get_running_loop().call_later(self.fate.back_s, self._reply_or_lose, payload, failed, log)
+
+    def _reply_or_lose(self, payload: bytes | bytearray, failed: str | None, log: Log | None) -> None:
+        assert self.exchange is not None and self.fate is not None
+        if self.fate.lost:
+            self.exchange.drop()
+            return
+        self.exchange.twice = self.fate.duplicate
+        self.reply(payload, failed, log)
+
+    def reply(self, payload: bytes | bytearray, failed: str | None, log: Log | None) -> None:
+        """Send the result as Invoke's reply; a function's error has status 200 too."""
         assert self.exchange is not None
         headers = f"x-amzn-RequestId: {self.request_id}\r\nX-Amz-Executed-Version: {self.version}\r\n"
         if self.trace_id is not None:
@@ -155,6 +176,6 @@ class Invocation:
         self.exchange.reply(200, payload, headers)
 
     def refuse(self, refusal: Refusal) -> None:
-        """Tell the caller that it was not run."""
-        assert self.exchange is not None
-        refusal.reply(self.exchange, self.request_id)
+        """Reply at once that it was not run."""
+        if self.exchange is not None:
+            refusal.reply(self.exchange, self.request_id)

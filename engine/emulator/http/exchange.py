@@ -65,6 +65,7 @@ class Exchange:
         self._connection.send(head, body)
 
     def drop(self) -> None:
-        """Close the connection without an answer."""
-        self.replied = True
-        self._connection.drop()
+        """Close the connection without an answer; nothing happens where the answer has been given."""
+        if not self.replied:
+            self.replied = True
+            self._connection.drop()
