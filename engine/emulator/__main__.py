@@ -1,7 +1,7 @@
-"""`python -m lbench.engine.emulator`: AWS Lambda on this machine, until it is told to end.
+"""`python -m lbench.engine.emulator`: AWS Lambda on this machine, until it is stopped.
 
 The first line of its standard output is its endpoint. It ends on SIGTERM or SIGINT, and with --lifeline when
-its standard input closes: the process that started it has gone.
+its standard input closes because the launching process has exited.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lbench.engine.emulator.core.errors import ERRORS
 from lbench.engine.emulator.core.spec import EmulatorConfig, lbench_function
 from lbench.errors import InputError, LbenchError, UnknownNameError
 
-_STOP_LIMIT_S = 2  # ending in good order takes milliseconds; after this the kernel ends it, and so the environments
+_STOP_LIMIT_S = 2  # an orderly end takes milliseconds; after this the kernel ends it, and so the environments
 
 
 def _config(source: str | None, lifeline: bool) -> EmulatorConfig:
@@ -38,18 +38,22 @@ def _config(source: str | None, lifeline: bool) -> EmulatorConfig:
                 text = Path(source).read_bytes()
             config = msgspec.json.decode(text, type=EmulatorConfig)
         except OSError as problem:
-            raise InputError(f"{source}: {problem.strerror}: name a readable file, or - for standard input") from None
+            raise InputError(
+                f"cannot read {source}: {problem.strerror}. Name a readable file, or - for standard input"
+            ) from None
         except msgspec.MsgspecError as problem:
-            raise InputError(f"the emulator's configuration {source} is not right: {problem}") from None
+            raise InputError(f"invalid emulator configuration {source}: {problem}") from None
     if not config.functions:
         config = msgspec.structs.replace(config, functions=[lbench_function()])
     names = [function.name for function in config.functions]
     for function in config.functions:
         if names.count(function.name) > 1:
-            raise InputError(f"function {function.name} is there twice: give each a name of its own")
+            raise InputError(f"function {function.name} is defined twice: give each function its own name")
         _check_code(Path(function.code), function.name)
     if sum(function.concurrency or 0 for function in config.functions) > config.concurrency:
-        raise InputError(f"the functions reserve more than the concurrency of {config.concurrency}: raise it")
+        raise InputError(
+            f"the functions reserve more than the concurrency of {config.concurrency}: raise it or reserve less"
+        )
     if config.conditions.fail_error not in ERRORS:
         raise UnknownNameError("fail_error", config.conditions.fail_error, ERRORS)
     return config
@@ -58,11 +62,11 @@ def _config(source: str | None, lifeline: bool) -> EmulatorConfig:
 def _check_code(code: Path, name: str) -> None:
     if code.suffix == ".zip" and code.exists():
         if not zipfile.is_zipfile(code):
-            raise InputError(f"function {name}: its code {code} is no zip file: make it again")
+            raise InputError(f"function {name}: {code} is not a zip file: build it again")
     elif code.exists() and not code.is_dir():
-        raise InputError(f"function {name}: its code {code} is neither a folder nor a .zip file")
+        raise InputError(f"function {name}: code must be a folder or a .zip file, got {code}")
     elif not code.is_dir():
-        raise InputError(f"function {name}: its code folder {code} is not there")
+        raise InputError(f"function {name}: code folder {code} not found")
 
 
 def _watch_lifeline(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -84,13 +88,13 @@ async def _serve(config: EmulatorConfig, port: int, lifeline: bool) -> None:
     async with Emulator(config, port) as emulator:
         with contextlib.suppress(BrokenPipeError):
             print(emulator.endpoint, flush=True)
-        gc.freeze()  # what has been loaded stays: no collection looks at it again
+        gc.freeze()  # loaded modules stay: the collector skips them
         await stop.wait()
         signal.alarm(_STOP_LIMIT_S)
 
 
 def _allow_many_files() -> None:
-    """An environment takes seven descriptors, and 1,024 is a common limit that may be raised by anyone."""
+    """Raise the limit on open files: an environment takes seven descriptors, and 1,024 is a common limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65_536 if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -99,15 +103,15 @@ def _allow_many_files() -> None:
 
 
 def main() -> int:
-    """Serve; the exit code is 0, or 2 when it could not be started."""
+    """Serve; the exit code is 0, or 2 where it could not start."""
     parser = argparse.ArgumentParser(prog="python -m lbench.engine.emulator", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; by default a free one")
-    parser.add_argument("--config", metavar="FILE", help="functions and limits as JSON; - reads standard input")
-    parser.add_argument("--check-signatures", action="store_true", help="refuse what is not signed rightly")
-    parser.add_argument("--s3-endpoint", metavar="URL", help="where records of failed events go")
+    parser.add_argument("--port", type=int, default=0, help="port of 127.0.0.1 (default: a free one)")
+    parser.add_argument("--config", metavar="FILE", help="functions and limits as JSON (-: standard input)")
+    parser.add_argument("--check-signatures", action="store_true", help="refuse requests without a valid signature")
+    parser.add_argument("--s3-endpoint", metavar="URL", help="store for the records of failed events")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
     given = parser.parse_args()
-    os.environ.pop("LBENCH_PARENT_PID", None)  # its lifeline is enough: it ends in good order, folders removed
+    os.environ.pop("LBENCH_PARENT_PID", None)  # its lifeline is enough: it ends in order and removes its folders
     _allow_many_files()
     try:
         config = _config(given.config, given.lifeline)
@@ -120,11 +124,11 @@ def main() -> int:
         print(f"lbench: {problem}", file=sys.stderr)
         return 2
     except OverflowError:
-        print(f"lbench: port {given.port} is out of range: name one from 1 to 65535", file=sys.stderr)
+        print(f"lbench: --port must be 1 to 65535, got {given.port}", file=sys.stderr)
         return 2
     except OSError as problem:
         print(
-            f"lbench: port {given.port} cannot be taken ({problem.strerror}): name another with --port",
+            f"lbench: port {given.port} is not available ({problem.strerror}): choose another with --port",
             file=sys.stderr,
         )
         return 2

@@ -1,4 +1,4 @@
-"""Start the emulator as a process of its own, and end it."""
+"""Start the emulator as a separate process, and end it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KEPT_ERRORS_BYTES = 4096
 
 
 class _Errors:
-    """The last of what the process writes to its standard error."""
+    """The end of the process's standard error."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -52,7 +52,7 @@ class _Errors:
 
 
 class RunningEmulator:
-    """An emulator process: `endpoint` is where it serves, `child` tells when it ends; also an `async with`."""
+    """An emulator process: `endpoint` is its URL, `child` its process. Also an async context manager."""
 
     def __init__(self, child: children.Child, endpoint: str, errors: _Errors) -> None:
         self.child = child
@@ -69,29 +69,29 @@ class RunningEmulator:
         await self.stop()
 
     async def methods(self) -> tuple[str, str]:
-        """How it holds an environment's share of CPU, and how its memory.
+        """Its methods for an environment's CPU share and memory limit.
 
         Raises:
-            BackendError: it does not answer.
+            BackendError: the emulator does not answer.
         """
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", int(self.endpoint.rpartition(":")[2]))
             try:
                 writer.write(b"GET /_lbench/methods HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-                told = (await reader.read()).partition(b"\r\n\r\n")[2]
+                body = (await reader.read()).partition(b"\r\n\r\n")[2]
             finally:
                 writer.close()
-            found = msgspec.json.decode(told, type=dict[str, str])
+            found = msgspec.json.decode(body, type=dict[str, str])
             return found["cpu_share_method"], found["memory_method"]
         except (OSError, msgspec.MsgspecError, KeyError):
             raise BackendError("the emulator does not answer: is the machine busy? run it again") from None
 
     def last_error(self) -> str:
-        """The last line of its standard error: why it ended, where it did so by itself."""
+        """The last line of its standard error: the reason where it ended by itself."""
         return self._errors.last_line()
 
     async def stop(self) -> None:
-        """End it and everything it has started; may be called again."""
+        """End it and all its descendants; may be called again."""
         if self._stopped:
             return
         self._stopped = True
@@ -102,7 +102,7 @@ class RunningEmulator:
 
 
 async def _first_line(child: children.Child) -> str:
-    """The first line of its standard output; empty when it ended without one."""
+    """The first line of its standard output; empty where it ended without one."""
     assert child.stdout is not None
     loop = asyncio.get_running_loop()
     descriptor = child.stdout.fileno()
@@ -133,13 +133,12 @@ async def launch(
 ) -> RunningEmulator:
     """Start the emulator with these functions and wait until it serves.
 
-    `concurrency` is how many invocations may run at once over all functions; `port` 0 is a free one; `config` holds
-    everything else (conditions, limits): its functions, concurrency, freeze and region are those given here. Must be
-    called on the main thread's loop. The process ends with this one, however this one ends.
+    `concurrency`: the limit of invocations at once over all functions. `port`: 0 takes a free one. `config`: all other
+    settings; its functions, concurrency, freeze and region are replaced by those given here. Must be called on the
+    main thread's loop. The process ends with this one, however this one ends.
 
     Raises:
-        BackendError: it did not start (a port taken, a code folder that is not there); the message has its
-        reason.
+        BackendError: it did not start (a port in use, a missing code folder); the message has the reason.
     """
     config = msgspec.structs.replace(
         config or EmulatorConfig(),

@@ -1,7 +1,7 @@
-"""An HTTP API of API Gateway in front of the functions: payload format 2.0, its limits, its few words for what goes wrong.
+"""An HTTP API of API Gateway in front of the functions: payload format 2.0, with its limits and bare error messages.
 
-`POST /_lbench/http-api/FUNCTION`. What API Gateway hides from its caller is hidden here as well: a function's error, a crash
-and a throttle each come as a bare status and message, and a function that takes too long runs on, and bills, unheard.
+`POST /_lbench/http-api/FUNCTION`. As on AWS, the caller gets a bare status and message for a function's error, a crash
+or a throttle, and a function that exceeds the front's timeout runs on, and bills, without its caller.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _HOP = frozenset(("content-length", "content-type", "connection", "transfer-enco
 
 
 class Front:
-    """Takes requests to the front and answers as it would."""
+    """Handles requests to the HTTP API."""
 
     def __init__(self, invoker: Invoker, timeout_s: float) -> None:
         self._invoker = invoker
         self._timeout_s = timeout_s
 
     def answer(self, exchange: Exchange, request_id: str, path: str, query: str) -> None:
-        """Answer now, when the function has run, or when the front's patience ends."""
+        """Answer at once, after the function has run, or at the timeout."""
         name = unquote(path[len(FRONT_PATH) :])
         if not name or "/" in name:
             _reply_message(exchange, request_id, 404)

@@ -1,4 +1,4 @@
-"""The emulator: Lambda's API on one port, the functions behind it."""
+"""The emulator: Lambda's API on one port, and its functions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _INVOCATIONS = "/invocations"
 _UPLOAD_LIMIT = 70_167_211  # bytes: AWS names this number for a request with a zip in it
 
 Body = bytes | bytearray
-# Each gets (name, query, body) and returns what is answered; None: nothing, with 204
+# Takes (name, query, body) and returns the reply; None: an empty reply with 204
 Operation = Callable[[str, str, Body], dict[str, Any] | None]
 
 
@@ -47,10 +47,10 @@ def _limit_of(exchange: Exchange) -> int:
 
 
 class Emulator:
-    """`async with Emulator(config, port)`: it serves at `endpoint` until it is left; then nothing of it remains.
+    """`async with Emulator(config, port)`: it serves at `endpoint`, and leaves nothing behind at its end.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is in use.
     """
 
     def __init__(self, config: EmulatorConfig, port: int = 0) -> None:
@@ -70,7 +70,7 @@ class Emulator:
     async def __aenter__(self) -> Self:
         config = self._config
         port = self._server.bind(self._wanted_port)
-        self._guard = Guard()  # first: it is told of everything before that is made
+        self._guard = Guard()  # first: everything is announced to it before it is made
         self._scratch = Scratch(self._guard.folder)
         self._scratch.__enter__()
         self._shared = Shared(
@@ -125,7 +125,7 @@ class Emulator:
         one = f"{_FUNCTIONS}/([^/]+)"
         concurrency = "/functions/([^/]+)/concurrency"
         events = "/2019-09-25/functions/([^/]+)/event-invoke-config"
-        told: list[tuple[str, str, int, Operation]] = [
+        routes: list[tuple[str, str, int, Operation]] = [
             ("GET", f"{_FUNCTIONS}/?()", 200, lambda name, query, body: control.list_functions(query)),
             ("POST", f"{_FUNCTIONS}/?()", 201, lambda name, query, body: control.create(body)),
             ("GET", one, 200, lambda name, query, body: control.get(name, query)),
@@ -144,7 +144,7 @@ class Emulator:
             ("GET", events, 200, lambda name, query, body: configs.get(name, query)),
             ("DELETE", events, 204, lambda name, query, body: configs.delete(name, query)),
         ]
-        return [(method, re.compile(path), status, operation) for method, path, status, operation in told]
+        return [(method, re.compile(path), status, operation) for method, path, status, operation in routes]
 
     def _answer(self, exchange: Exchange) -> None:
         request_id = naming.new_id()
@@ -197,18 +197,18 @@ class Emulator:
         text = f"{method} {path} is not emulated: see docs/emulator.md"
         raise Refusal("UnknownOperationException", text)
 
-    # -- what AWS has not
+    # -- the emulator's own endpoints
     def _own(self, exchange: Exchange, request_id: str, path: str) -> None:
         assert self._shared is not None
         confinement = self._shared.confinement
         if exchange.method == b"GET" and path == "/_lbench/environments":
             functions = [*self._functions.values(), *self._control.leaving]
             there = [environment.describe() for f in functions for environment in f.environments.values()]
-            gone = [told for function in functions for told in function.ended]
+            gone = [entry for function in functions for entry in function.ended]
             reply_json(exchange, request_id, {"environments": gone + there})
         elif exchange.method == b"GET" and path == "/_lbench/methods":
-            told = {"cpu_share_method": confinement.cpu.method, "memory_method": confinement.memory.method}
-            reply_json(exchange, request_id, told)
+            methods = {"cpu_share_method": confinement.cpu.method, "memory_method": confinement.memory.method}
+            reply_json(exchange, request_id, methods)
         elif exchange.method == b"GET" and path == "/_lbench/events":
             reply_json(exchange, request_id, {"waiting": self._events.waiting, **self._events.counts})
         elif exchange.method == b"PUT" and path == "/_lbench/conditions":
@@ -218,4 +218,4 @@ class Emulator:
                 raise Refusal("InvalidParameterValueException", str(problem)) from None
             reply_json(exchange, request_id, {})
         else:
-            raise Refusal("UnknownOperationException", f"{path} is not there: see docs/emulator.md")
+            raise Refusal("UnknownOperationException", f"unknown path {path}: see docs/emulator.md")

@@ -1,8 +1,8 @@
-"""Invocations of type Event: queued in memory, run later, retried as AWS does, and recorded when all was in vain.
+"""Invocations of type Event: queued in memory, run later, retried as AWS does, and recorded after the last failure.
 
 AWS (Developer Guide, "How Lambda handles errors and retries with asynchronous invocation"): a function's error is
-retried twice, after one minute and after two more; a throttle or a failure of the service is retried with waits
-that grow from 1 s to 5 min, for as long as the event's age allows.
+retried twice, after one minute and after two more; a throttle or a service error is retried with waits that grow
+from 1 s to 5 min, as long as the event's age allows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LONGEST_AGE_S = 21_600
 
 
 class EventConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What PutFunctionEventInvokeConfig sets; of a version, or of `$LATEST`."""
+    """The settings of PutFunctionEventInvokeConfig, of one version."""
 
     retries: int = 2
     age_s: int = LONGEST_AGE_S
@@ -40,7 +40,7 @@ class EventConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Event:
-    """One event until it has been run, or has been given up."""
+    """One event until it has run or is dropped."""
 
     __slots__ = ("first", "function", "invoked", "queued_s", "throttled", "timer", "version")
 
@@ -49,24 +49,24 @@ class _Event:
         self.version = version
         self.first = first
         self.queued_s = queued_s
-        self.invoked = 0  # how often it was run
-        self.throttled = 0  # how often it was refused since it was run
+        self.invoked = 0  # number of runs
+        self.throttled = 0  # number of refusals since the last run
         self.timer: asyncio.TimerHandle | None = None
 
 
 class _Attempt(Invocation):
-    """One run of an event: the queue waits for its answer."""
+    """One run of an event; the queue waits for its result."""
 
     __slots__ = ("answered",)
 
     answered: Any
 
     def answer(self, payload: bytes | bytearray, *, failed: str | None, log: Log | None) -> None:
-        """Tell the queue."""
+        """Pass the result to the queue."""
         self.answered(bytes(payload), failed, None)
 
     def refuse(self, refusal: Refusal) -> None:
-        """Tell the queue."""
+        """Pass the result to the queue."""
         self.answered(b"", None, refusal)
 
 
@@ -86,30 +86,30 @@ class EventQueue:
 
     @property
     def waiting(self) -> int:
-        """How many events are neither done nor given up."""
+        """The number of events in the queue."""
         return len(self._waiting)
 
     def put(self, function: Function, pool: Pool, invocation: Invocation) -> None:
-        """Queue it; it is run as soon as the loop is free."""
+        """Queue an event; it runs as soon as the loop is free."""
         event = _Event(function, pool.spec.version, invocation, self._loop.time())
         self.counts["queued"] += 1
         self._waiting.add(event)
         event.timer = self._loop.call_later(0, self._run, event)
 
     def forget(self, name: str) -> None:
-        """The function has been deleted."""
+        """Drop the settings of a deleted function."""
         for key in [key for key in self.configs if key[0] == name]:
             del self.configs[key]
 
     def close(self) -> None:
-        """Run nothing any more; what waits is lost, as the queue lives in memory."""
+        """Drop all events: the queue lives in memory."""
         for event in self._waiting:
             if event.timer is not None:
                 event.timer.cancel()
         self._waiting.clear()
 
     async def closed(self) -> None:
-        """Wait for the records that are being written."""
+        """Wait for the records in progress."""
         if self._recording:
             await asyncio.wait(self._recording, timeout=1.0)
 
@@ -145,16 +145,16 @@ class EventQueue:
             self.counts["succeeded"] += 1
             self._waiting.discard(event)
             return
-        told = failed or "Unhandled"
+        error = failed or "Unhandled"
         if refusal is not None:
             payload = refusal.body()
         if event.invoked > config.retries:
-            self._give_up(event, "RetriesExhausted", told, payload, "failed")
+            self._give_up(event, "RetriesExhausted", error, payload, "failed")
         else:
-            self._again(event, config, ERROR_WAITS_S[event.invoked - 1], told, payload)
+            self._again(event, config, ERROR_WAITS_S[event.invoked - 1], error, payload)
 
     def _again(self, event: _Event, config: EventConfig, wait_s: float, failed: str | None, payload: bytes) -> None:
-        """Wait and run it again, if it is not too old by then."""
+        """Run it again after a wait, unless it is too old by then."""
         wait_s *= self._scale
         if self._loop.time() + wait_s - event.queued_s > config.age_s * self._scale:
             self._give_up(event, "EventAgeExceeded", failed, payload, "expired")
@@ -179,7 +179,7 @@ class EventQueue:
     def _record(self, event: _Event, condition: str, failed: str | None, payload: bytes) -> bytes:
         """AWS's invocation record ("Capturing records of Lambda asynchronous invocations")."""
         now = time.time()
-        told: dict[str, Any] = {
+        record: dict[str, Any] = {
             "version": "1.0",
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z",
             "requestContext": {
@@ -191,9 +191,9 @@ class EventQueue:
             "requestPayload": json.loads(event.first.event),
         }
         if failed is not None:
-            told["responseContext"] = {"statusCode": 200, "executedVersion": event.version, "functionError": failed}
-            told["responsePayload"] = _json(payload)
-        return json.dumps(told).encode()
+            record["responseContext"] = {"statusCode": 200, "executedVersion": event.version, "functionError": failed}
+            record["responsePayload"] = _json(payload)
+        return json.dumps(record).encode()
 
 
 def _json(payload: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""What the API tells of functions: configurations in AWS's words, and the account's settings."""
+"""A function's configuration, as the API returns it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ __all__ = ["architecture", "configuration", "timestamp"]
 
 
 def architecture() -> str:
-    """This machine's, in AWS's words."""
+    """This machine's architecture, by AWS's name."""
     return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
 
 
 def timestamp() -> str:
-    """Now, as `LastModified` has it."""
+    """The current time, in `LastModified`'s format."""
     return time.strftime("%Y-%m-%dT%H:%M:%S.000+0000", time.gmtime())
 
 
-def configuration(spec: FunctionSpec, region: str, told: dict[str, str], *, qualified: bool = False) -> dict[str, Any]:
-    """A version's FunctionConfiguration; `told`: its `LastModified` and `RevisionId`."""
+def configuration(
+    spec: FunctionSpec, region: str, stamps: dict[str, str], *, qualified: bool = False
+) -> dict[str, Any]:
+    """A version's FunctionConfiguration; `stamps`: its `LastModified` and `RevisionId`."""
     digest = base64.b64encode(bytes.fromhex(spec.code_sha256)).decode() if spec.code_sha256 else ""
     python = f"emulated; Python {platform.python_version()} and its libraries from {', '.join(libraries())}"
     whole: dict[str, Any] = {
@@ -51,7 +53,7 @@ def configuration(spec: FunctionSpec, region: str, told: dict[str, str], *, qual
         "EphemeralStorage": {"Size": limits().ephemeral_min_mb},
         "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{spec.name}"},
-        **told,
+        **stamps,
     }
     if spec.environment:
         whole["Environment"] = {"Variables": spec.environment}

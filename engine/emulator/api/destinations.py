@@ -1,4 +1,4 @@
-"""Where records of failed events go: an S3 bucket, by the name that AWS gives such objects."""
+"""The destination of failed events' records: an S3 bucket, with AWS's object names."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _S3 = "arn:aws:s3:::"
 
 
 def bucket_of(arn: str) -> str | None:
-    """The bucket's name; None: it is not the ARN of one."""
+    """The bucket's name; None: not a bucket's ARN."""
     return arn[len(_S3) :] if arn.startswith(_S3) and len(arn) > len(_S3) else None
 
 
 def object_key(function: str, at: float, unique: str) -> str:
-    """The name of a record, as AWS documents it; `at` in seconds since the epoch."""
+    """A record's object name, as AWS documents it; `at` in seconds since the epoch."""
     moment = time.strftime("%Y/%m/%d/%Y-%m-%dT%H.%M.%S", time.gmtime(at))
     return f"aws/lambda/async/{function}/{moment}-{unique}"
 
 
 class Destinations:
-    """Writes records, one at a time, off the loop."""
+    """Writes records one at a time, outside the loop."""
 
     def __init__(self, config: EmulatorConfig) -> None:
         self.endpoint = config.s3_endpoint
@@ -44,7 +44,7 @@ class Destinations:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="destinations")  # the client is for one thread
 
     async def write(self, arn: str, function: str, record: bytes) -> bool:
-        """Store the record; whether that was possible (AWS counts what was not as DestinationDeliveryFailures)."""
+        """Store the record; whether it was stored (AWS counts failures as DestinationDeliveryFailures)."""
         bucket = bucket_of(arn)
         if self._client is None or bucket is None:
             return False
@@ -52,12 +52,12 @@ class Destinations:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._client.put, place, record)
         except ObjectStoreError as problem:
-            sys.stderr.write(f"lbench: the record of a failed event could not be stored: {problem}\n")
+            sys.stderr.write(f"lbench: cannot store the record of a failed event: {problem}\n")
             return False
         return True
 
     def close(self) -> None:
-        """Drop the connection."""
+        """Close the connection."""
         if self._client is not None:
             self._client.close()
         self._thread.shutdown(wait=False, cancel_futures=True)

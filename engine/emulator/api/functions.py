@@ -1,4 +1,4 @@
-"""The functions, their versions, and which environment an invocation goes to."""
+"""Functions, their versions, and the choice of an invocation's environment."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LATEST = "$LATEST"
 
 
 class Pool:
-    """One version's environments; the idle ones with the most recently used last.
+    """One version's environments; idle ones in order of use, the most recent last.
 
-    Nothing ever waits for an environment, as on Lambda: an invocation gets an idle one, or a new one, or 429.
+    As on Lambda, no invocation waits for an environment: it gets an idle one, or a new one, or 429.
     """
 
     def __init__(self, function: Function, spec: FunctionSpec) -> None:
@@ -35,7 +35,7 @@ class Pool:
         self._retired = False
 
     def dispatch(self, invocation: Invocation) -> None:
-        """Give it to an idle environment, or start one."""
+        """Assign it to an idle environment, or to a new one."""
         if self.idle:
             self.idle.pop().assign(invocation)
             return
@@ -51,7 +51,7 @@ class Pool:
             return
         if not Path(self.spec.code).is_dir():
             function.finished(invocation)
-            text = f"Lambda was not able to unzip the file: its folder {self.spec.code} has gone"
+            text = f"Lambda was not able to unzip the file: its folder {self.spec.code} was removed"
             invocation.refuse(Refusal("InvalidZipFileException", text))
             return
         folder = scratch.folder(f"{self.spec.name}-{next(self._shared.numbers)}-{invocation.request_id}")
@@ -67,7 +67,7 @@ class Pool:
         except OSError as problem:
             function.finished(invocation)
             scratch.wipe(folder)
-            text = f"an environment cannot be started here: {problem.strerror}"
+            text = f"cannot start an environment here: {problem.strerror}"
             invocation.refuse(Refusal("ServiceException", text))
             return
         environment.retired = self._retired
@@ -77,7 +77,7 @@ class Pool:
             self._expiring = self._loop.call_later(self._shared.config.idle_s, self._expire)
 
     def _expire(self) -> None:
-        """End those that have had nothing to do for too long."""
+        """End environments that have been idle for too long."""
         self._expiring = None
         idle_s, now_s = self._shared.config.idle_s, self._loop.time()
         for environment in [one for one in self.idle if one.idle_since_s + idle_s <= now_s + 0.001]:
@@ -96,7 +96,7 @@ class Pool:
             self.dispatch(unseen)
 
     def retire(self) -> None:
-        """The version is no more: end what is idle now, and the others after what they do."""
+        """End the version's idle environments now, and the others after their invocation."""
         self._retired = True
         if self._expiring is not None:
             self._expiring.cancel()
@@ -107,41 +107,41 @@ class Pool:
 
 
 class Function:
-    """One function: its versions (`$LATEST` and the published ones), and the limits that they have together."""
+    """One function: its versions (`$LATEST` and the published ones), and their common limits."""
 
     def __init__(self, spec: FunctionSpec, shared: Shared) -> None:
         self.name = spec.name
         self.shared = shared
         self.reserved: int | None = None
         self.environments: dict[str, Environment] = {}
-        self.ended: deque[dict[str, Any]] = deque(maxlen=1000)  # the last ones that have gone, as they were
+        self.ended: deque[dict[str, Any]] = deque(maxlen=1000)  # descriptions of the last ones
         self.stopping = False
         self.pools: dict[str, Pool] = {LATEST: Pool(self, spec)}
         self.last_version = 0
         self._in_flight = 0
-        self._rate: Bucket | None = None  # of requests, where concurrency is reserved
+        self._rate: Bucket | None = None  # of requests, with reserved concurrency
         self._ramp = Bucket(shared.config.ramp_per_10_s / 10, shared.config.ramp_per_10_s)
         self._wiping: set[asyncio.Future[None]] = set()
         self.reserve(spec.concurrency)
 
     @property
     def spec(self) -> FunctionSpec:
-        """Of `$LATEST`."""
+        """The settings of `$LATEST`."""
         return self.pools[LATEST].spec
 
     def reserve(self, count: int | None) -> None:
-        """Set the reserved concurrency; None: share with the others."""
+        """Set the reserved concurrency; None: none is reserved."""
         self.reserved = count
         self._rate = None if not count else Bucket(10 * count, 10 * count)
         self.shared.limits.reserve(self.name, count)
 
     def replace(self, spec: FunctionSpec) -> None:
-        """`$LATEST` has changed: its environments run the old code and end after what they do."""
+        """Replace `$LATEST`; environments with the old code end after their invocation."""
         self.pools[LATEST].retire()
         self.pools[LATEST] = Pool(self, spec)
 
     def publish(self, spec: FunctionSpec) -> None:
-        """Add a version, which is `spec.version`."""
+        """Add the version `spec.version`."""
         self.last_version = int(spec.version)
         self.pools[spec.version] = Pool(self, spec)
 
@@ -159,7 +159,7 @@ class Function:
             invocation.refuse(throttle("ConcurrentInvocationLimitExceeded"))
             return
         if not pool.idle and not self._ramp.take():
-            # AWS names no reason for one that grows too fast; this is that of concurrency.
+            # AWS documents no reason for a function that grows too fast; this is that of concurrency.
             invocation.refuse(throttle("ConcurrentInvocationLimitExceeded"))
             return
         if reserved is None:
@@ -169,29 +169,29 @@ class Function:
         pool.dispatch(invocation)
 
     def finished(self, invocation: Invocation) -> None:
-        """It no longer counts."""
+        """Release its share of the concurrency."""
         self._in_flight -= 1
         if invocation.shared:
             self.shared.limits.unreserved_left += 1
 
     def gone(self, environment: Environment) -> None:
-        """An environment has ended: forget it, wipe what it had."""
+        """Remove an ended environment and its folder."""
         self.environments.pop(environment.id, None)
         self.ended.append(environment.describe())
         if self.stopping:
-            return  # the whole folder goes at once
+            return  # the emulator's folder is removed as a whole
         wiping = asyncio.get_running_loop().run_in_executor(None, self.shared.scratch.wipe, environment.folder)
         self._wiping.add(wiping)
         wiping.add_done_callback(self._wiping.discard)
 
     def remove(self) -> None:
-        """It has been deleted: its environments end after what they do."""
+        """End its environments after their invocations: the function is deleted."""
         for pool in self.pools.values():
             pool.retire()
         self.shared.limits.reserve(self.name, None)
 
     async def stop(self) -> None:
-        """End all environments and wait until they have gone."""
+        """End all environments and wait for their end."""
         self.stopping = True
         environments = list(self.environments.values())
         for environment in environments:

@@ -1,4 +1,4 @@
-"""The operations on functions besides Invoke: create, change, publish, delete, list, and their limits."""
+"""The operations on functions besides Invoke: create, change, publish, delete, list, reserve."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ _PAGE = 50  # functions on a page: AWS's most, whatever is asked for
 
 
 class Control:
-    """Changes and tells of the functions. Each operation returns what is answered, as JSON values."""
+    """The operations; each returns its reply as JSON values."""
 
     def __init__(self, shared: Shared, functions: dict[str, Function], events: EventQueue) -> None:
         self._shared = shared
         self._functions = functions
         self._events = events
         self._region = shared.config.region
-        self._told: dict[tuple[str, str], dict[str, str]] = {}  # LastModified and RevisionId of each version
+        self._stamps: dict[tuple[str, str], dict[str, str]] = {}  # LastModified and RevisionId of each version
         self.leaving: list[Function] = []  # deleted, but not all of their environments have ended
 
     def add(self, spec: FunctionSpec) -> Function:
-        """Take a function in, as the emulator's configuration or CreateFunction has it.
+        """Add a function of the emulator's configuration or of CreateFunction.
 
         Raises:
             InputError: its code is a zip file that cannot be unpacked.
@@ -69,22 +69,22 @@ class Control:
         return function
 
     def _touch(self, spec: FunctionSpec) -> None:
-        self._told[spec.name, spec.version] = {"LastModified": timestamp(), "RevisionId": str(uuid.uuid4())}
+        self._stamps[spec.name, spec.version] = {"LastModified": timestamp(), "RevisionId": str(uuid.uuid4())}
 
     def _describe(self, spec: FunctionSpec, *, qualified: bool = False) -> dict[str, Any]:
-        return configuration(spec, self._region, self._told[spec.name, spec.version], qualified=qualified)
+        return configuration(spec, self._region, self._stamps[spec.name, spec.version], qualified=qualified)
 
-    # -- looking
+    # -- reading
     def get(self, name: str, query: str) -> dict[str, Any]:
         """GetFunction."""
         function, pool = find(self._functions, self._region, name, query)
-        told: dict[str, Any] = {
+        reply: dict[str, Any] = {
             "Configuration": self._describe(pool.spec, qualified="Qualifier=" in query),
             "Code": {"RepositoryType": "folder", "Location": pool.spec.code},
         }
         if function.reserved is not None:
-            told["Concurrency"] = {"ReservedConcurrentExecutions": function.reserved}
-        return told
+            reply["Concurrency"] = {"ReservedConcurrentExecutions": function.reserved}
+        return reply
 
     def get_configuration(self, name: str, query: str) -> dict[str, Any]:
         """GetFunctionConfiguration."""
@@ -103,20 +103,22 @@ class Control:
     def list_versions(self, name: str, query: str) -> dict[str, Any]:
         """ListVersionsByFunction."""
         function, _ = find(self._functions, self._region, name, "")
-        told = [self._describe(pool.spec, qualified=True) for pool in function.pools.values()]
-        return self._page("Versions", told, dict(urllib.parse.parse_qsl(query)))
+        entries = [self._describe(pool.spec, qualified=True) for pool in function.pools.values()]
+        return self._page("Versions", entries, dict(urllib.parse.parse_qsl(query)))
 
-    def _page(self, key: str, told: list[dict[str, Any]], asked: dict[str, str]) -> dict[str, Any]:
+    def _page(self, key: str, entries: list[dict[str, Any]], asked: dict[str, str]) -> dict[str, Any]:
         try:
             start = int(base64.urlsafe_b64decode(asked.get("Marker", "") or "MA=="))
             count = int(asked.get("MaxItems", _PAGE))
         except ValueError:
-            raise Refusal("InvalidParameterValueException", "Marker and MaxItems must be what was told here") from None
+            raise Refusal(
+                "InvalidParameterValueException", "Marker must be a NextMarker of an earlier reply, MaxItems a number"
+            ) from None
         if not 1 <= count <= 10_000:
             raise out_of_bounds("maxItems", count, 1, 10_000)
         end = start + min(count, _PAGE)
-        page: dict[str, Any] = {key: told[start:end]}
-        if end < len(told):
+        page: dict[str, Any] = {key: entries[start:end]}
+        if end < len(entries):
             page["NextMarker"] = base64.urlsafe_b64encode(str(end).encode()).decode()
         return page
 
@@ -189,7 +191,7 @@ class Control:
         return self._describe(self._publish(function.name, asked.description))
 
     def _publish(self, name: str, description: str | None) -> FunctionSpec:
-        """A version of what `$LATEST` is; the last one where nothing has changed since."""
+        """Publish `$LATEST`; the last version where nothing has changed since."""
         function = self._functions[name]
         latest = function.spec
         change: dict[str, Any] = {"description": description} if description else {}
@@ -250,7 +252,7 @@ class Control:
         return function, function.spec
 
     def _check_revision(self, spec: FunctionSpec, revision: str | None) -> None:
-        if revision and revision != self._told[spec.name, spec.version]["RevisionId"]:
+        if revision and revision != self._stamps[spec.name, spec.version]["RevisionId"]:
             raise Refusal(
                 "PreconditionFailedException",
                 "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to "

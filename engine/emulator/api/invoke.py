@@ -1,4 +1,4 @@
-"""The Invoke operation: what a request must be, and the three ways to run it."""
+"""The Invoke operation: checks of the request, and its three invocation types."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _KINDS = (b"RequestResponse", b"Event", b"DryRun")
 
 
 def find(functions: Mapping[str, Function], region: str, text: str, query: str) -> tuple[Function, Pool]:
-    """The function and the version that a request names; `text` as it stands in the path, `query` as sent.
+    """The function and the version of a request; `text` as in the path, `query` as sent.
 
     Raises:
-        Refusal: there is none of that name, or not that version.
+        Refusal: no such function or version.
     """
     name, qualifier = naming.parse(urllib.parse.unquote(text) if "%" in text else text)
     if query:
@@ -51,7 +51,7 @@ def find(functions: Mapping[str, Function], region: str, text: str, query: str) 
 
 
 class Invoker:
-    """Takes Invoke requests."""
+    """Handles Invoke requests."""
 
     def __init__(self, shared: Shared, functions: Mapping[str, Function], events: EventQueue) -> None:
         self._shared = shared
@@ -60,7 +60,7 @@ class Invoker:
         self._region = shared.config.region
 
     def invoke(self, exchange: Exchange, request_id: str, name: str, query: str) -> None:
-        """Answer the request, now or when the function has run.
+        """Answer the request, now or after the function has run.
 
         Raises:
             Refusal: it is not run.
@@ -79,7 +79,7 @@ class Invoker:
         return find(self._functions, self._region, name, query)
 
     def start(self, function: Function, pool: Pool, invocation: Invocation, kind: bytes = b"RequestResponse") -> None:
-        """Run it by its invocation type; where faults are injected, as they will have it."""
+        """Run it by its invocation type, with injected faults if there are any."""
         weather = self._shared.weather
         if weather is None:
             self._run(function, pool, invocation, kind)
@@ -113,8 +113,8 @@ class Invoker:
         if log_type not in (b"None", b"Tail"):
             raise _not_one_of("logType", log_type, "None, Tail")
         if get(b"content-type", b"").lower().startswith(_NO_JSON):
-            told = headers[b"content-type"].decode("latin-1")
-            raise Refusal("UnsupportedMediaTypeException", f"Unsupported content type: {told}: use application/json")
+            media = headers[b"content-type"].decode("latin-1")
+            raise Refusal("UnsupportedMediaTypeException", f"Unsupported content type: {media}: use application/json")
         if b"x-amz-durable-execution-name" in headers:
             raise Refusal("InvalidParameterValueException", "Durable execution is not emulated: leave out its name")
         own_id = get(b"x-amzn-requestid")

@@ -1,4 +1,4 @@
-"""Whether a request's signature is right: Signature Version 4 from the server's side, with AWS's own refusals."""
+"""Verification of Signature Version 4 on the server's side, with AWS's errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Verifier:
     def check(
         self, method: str, target: str, headers: Mapping[bytes, bytes], body: bytes | bytearray, at: float | None = None
     ) -> None:
-        """Let it pass, or refuse it.
+        """Accept or refuse a request.
 
         Args:
             method: in capitals.
@@ -47,7 +47,7 @@ class Verifier:
             at: seconds since the epoch; None: now.
 
         Raises:
-            Refusal: with AWS's name for what is wrong, status 403.
+            Refusal: with AWS's error name, status 403.
         """
         given = headers.get(b"authorization", b"").decode("latin-1")
         if not given:

@@ -1,4 +1,4 @@
-"""A zip of a function's code becomes a folder, named by its content; nothing in it can get out of that folder."""
+"""Unpacking of a function's zip into a folder named by its digest; no entry is written outside that folder."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _UNZIP_TEXT = "Could not unzip uploaded file. Please check your file, then try t
 
 
 class BadPackage(Exception):
-    """What was given is no zip of code; the message is AWS's where that is known."""
+    """Not a usable zip of code; the message is AWS's where that is known."""
 
 
 class Package:
-    """Code that lies in a folder."""
+    """Unpacked code."""
 
     def __init__(self, folder: Path, digest: str, size: int) -> None:
         self.folder = folder
@@ -39,15 +39,15 @@ class Package:
 
     @property
     def code_sha256(self) -> str:
-        """The digest as Lambda tells it."""
+        """The digest in Lambda's format, base64."""
         return base64.b64encode(bytes.fromhex(self.digest)).decode()
 
 
 def unpack(archive: bytes, home: Path) -> Package:
-    """Unpack into `home/<SHA-256>`, unless it is there already.
+    """Unpack into `home/<SHA-256>`, unless that exists.
 
     Raises:
-        BadPackage: it is no zip, is damaged, too large, or holds a path that leads out of it.
+        BadPackage: it is no zip, is damaged, is too large, or holds a path outside the folder.
         OSError: the folder cannot be written.
     """
     digest = hashlib.sha256(archive).hexdigest()
@@ -85,7 +85,7 @@ def _extract(archive: bytes, folder: Path) -> None:
         RuntimeError,
         ValueError,
     ) as problem:
-        # RuntimeError: it is encrypted; NotImplementedError: by a method that Python does not know
+        # RuntimeError: encrypted; NotImplementedError: an unknown compression method
         raise BadPackage(_UNZIP_TEXT) from problem
     except OSError as problem:
         if problem.filename is None:  # zlib's errors, and a seek before the beginning
@@ -94,7 +94,7 @@ def _extract(archive: bytes, folder: Path) -> None:
 
 
 def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, left: int) -> int:
-    """Write one entry; how many bytes. What its header says of its size is not believed."""
+    """Write one entry; returns its size in bytes, whatever its header claims."""
     name = PurePosixPath(entry.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts or "\0" in entry.filename or (name.parts and ":" in name.parts[0]):
         raise BadPackage(f"the zip holds a path that leads out of it: {entry.filename!r}")

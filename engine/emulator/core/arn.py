@@ -1,4 +1,4 @@
-"""Names of functions: what a request may call one, and its ARN."""
+"""Function names and ARNs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def parse(text: str) -> tuple[str, str]:
     """(name, qualifier or "") of a name, a partial ARN or an ARN.
 
     Raises:
-        Refusal: it is none of them.
+        Refusal: the text is none of them.
     """
     if _SIMPLE.fullmatch(text):
         return text, ""
@@ -38,12 +38,12 @@ def parse(text: str) -> tuple[str, str]:
 
 
 def valid(text: str) -> bool:
-    """Whether it can be a new function's name."""
+    """Whether the text can be a new function's name."""
     return _SIMPLE.fullmatch(text) is not None
 
 
 def arn(region: str, name: str, qualifier: str = "") -> str:
-    """The ARN, with the qualifier where there is one."""
+    """The function's ARN, with the qualifier if there is one."""
     return f"arn:aws:lambda:{region}:{ACCOUNT}:function:{name}" + (f":{qualifier}" if qualifier else "")
 
 
@@ -54,12 +54,12 @@ def new_id() -> str:
 
 
 def trace_id(request_id: str) -> str:
-    """The X-Ray id of a request that came without one; it is not sampled."""
+    """An X-Ray id for a request without one, not sampled."""
     return f"Root=1-{int(time.time()):08x}-{request_id[-12:]}{request_id[:8]}{request_id[9:13]};Sampled=0"
 
 
 def is_uuid(text: str) -> bool:
-    """Whether it is one, in the usual spelling."""
+    """Whether the text is a UUID in the usual spelling."""
     try:
         return str(uuid.UUID(text)) == text.lower()
     except ValueError:

@@ -1,6 +1,6 @@
-"""The code that environments run, as a folder made once per content: what a deployment package would hold of ours.
+"""The folder of lbench's code that environments run, made once per content: the deployment package without libraries.
 
-Libraries are not in it: environments use those of the running interpreter.
+Environments use the libraries of the running interpreter.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = ["code_folder"]
 
 
 def code_folder(files: Mapping[str, bytes] | None = None) -> tuple[Path, str]:
-    """The folder `$XDG_CACHE_HOME/lbench/code/<digest>` and the digest (SHA-256, hex) of what it holds.
+    """The folder `$XDG_CACHE_HOME/lbench/code/<digest>` and the digest (SHA-256, hex) of its sources.
 
-    It is built beside its place and renamed into it, so that two processes may do so at once. One that is
-    there is checked: sources by the digest, compiled files by the source's hash in them.
+    It is built beside its place and renamed into it, so that two processes may build it at once. An existing
+    folder is checked: sources by their bytes, compiled files by the source's hash in them.
 
-    `files`: of a user's own workload, beside lbench's, by their path in the folder.
+    `files`: the files of a user's workload, by their path in the folder.
 
     Raises:
         BackendError: the cache folder cannot be written.
@@ -78,18 +78,18 @@ def _build(folder: Path, sources: dict[str, bytes]) -> None:
             try:
                 made.rename(folder)
                 return
-            except OSError:  # it has come into being meanwhile, or it is there and damaged
+            except OSError:  # another process has made it meanwhile, or it is damaged
                 if _intact(folder, sources):
                     return
                 with contextlib.suppress(FileNotFoundError):
-                    folder.rename(made / ".damaged")  # goes with what was made in vain
+                    folder.rename(made / ".damaged")  # removed with the folder that is not needed
         made.rename(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 
 
 def _compile(folder: Path, sources: dict[str, bytes]) -> None:
-    """Compiled files that are never compared with the source's time: a cold start reads no source at all."""
+    """Write compiled files that are never compared with their source, so that a cold start reads no source."""
     for name, content in sources.items():
         if not name.endswith(".py"):
             continue

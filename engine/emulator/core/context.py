@@ -1,4 +1,4 @@
-"""What all environments of one emulator share."""
+"""State that all environments of one emulator share."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["Shared"]
 
 @dataclass(slots=True)
 class Shared:
-    """One per emulator."""
+    """The emulator's shared state."""
 
     config: EmulatorConfig
     limits: Limits
     scratch: Scratch
     confinement: Confinement
-    weather: Weather | None = None  # None: nothing is disturbed
+    weather: Weather | None = None  # None: no injected faults
     numbers: itertools.count[int] = field(default_factory=itertools.count)  # of processes, for the guardian's marks
 
     def more_variables(self, spec: FunctionSpec, folder: Path) -> dict[str, str]:
-        """What an environment's variables hold besides Lambda's own.
+        """Variables for the bootstrap, besides Lambda's own.
 
-        A /tmp of its own hides the real one, so nothing that it needs may lie there: neither its code nor Python.
+        A private /tmp hides the machine's, so neither the code nor Python may lie there.
         """
         if not self.config.private_tmp or sys.platform != "linux":
             return {}

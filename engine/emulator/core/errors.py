@@ -1,4 +1,4 @@
-"""The errors that Lambda's API knows, with status and spelling as in botocore's model of it, and how they are told."""
+"""Errors of Lambda's API, with status and spelling as in botocore's model, and the replies made of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from lbench.engine.emulator.http.server import Exchange
 
 __all__ = ["ERRORS", "Refusal", "error"]
 
-# Status, and whether the body's text is "message" or "Message": AWS is not of one mind.
+# Status, and the body's field of the text: AWS uses both spellings.
 ERRORS: dict[str, tuple[int, str]] = {
-    # of Invoke
+    # Invoke
     "CodeArtifactUserDeletedException": (409, "Message"),
     "CodeArtifactUserFailedException": (409, "Message"),
     "CodeArtifactUserPendingException": (409, "Message"),
@@ -52,7 +52,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "SubnetIPAddressLimitReachedException": (502, "Message"),
     "TooManyRequestsException": (429, "message"),
     "UnsupportedMediaTypeException": (415, "message"),
-    # of the other operations, and of the front before them all
+    # other operations, and checks before all operations
     "CodeStorageExceededException": (400, "message"),
     "IncompleteSignatureException": (403, "message"),
     "InvalidSignatureException": (403, "message"),
@@ -65,7 +65,7 @@ ERRORS: dict[str, tuple[int, str]] = {
 
 
 class Refusal(Exception):
-    """A request that gets an error for an answer, in AWS's words."""
+    """An error reply to a request, in AWS's words."""
 
     def __init__(self, name: str, message: str, *, retry_after_s: int | None = None, reason: str | None = None) -> None:
         super().__init__(message)
@@ -76,18 +76,18 @@ class Refusal(Exception):
 
     @property
     def message(self) -> str:
-        """The text."""
+        """The error's text."""
         return str(self)
 
     def body(self) -> bytes:
-        """As JSON."""
-        told = {"Type": "User" if self.status < 500 else "Service", self._key: self.message}
+        """The body of the reply, as JSON."""
+        fields = {"Type": "User" if self.status < 500 else "Service", self._key: self.message}
         if self.reason is not None:
-            told["Reason"] = self.reason
-        return json.dumps(told).encode()
+            fields["Reason"] = self.reason
+        return json.dumps(fields).encode()
 
     def reply(self, exchange: Exchange, request_id: str) -> None:
-        """Answer with it: the name in a header, the text in the body."""
+        """Reply with it: the name in a header, the text in the body."""
         headers = f"x-amzn-RequestId: {request_id}\r\nx-amzn-ErrorType: {self.name}\r\n"
         if self.retry_after_s is not None:
             headers += f"Retry-After: {self.retry_after_s}\r\n"
@@ -95,5 +95,5 @@ class Refusal(Exception):
 
 
 def error(exchange: Exchange, request_id: str, name: str, message: str) -> None:
-    """Answer with that error."""
+    """Reply with that error."""
     Refusal(name, message).reply(exchange, request_id)

@@ -1,4 +1,4 @@
-"""Injected conditions: what becomes of each request, drawn from a seed in the order in which requests come."""
+"""Injected faults: latency, throttling, errors, lost and duplicate replies, drawn from a seed in request order."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["Fate", "Weather"]
 
 
 class Fate(NamedTuple):
-    """What is done to one request."""
+    """The faults of one request."""
 
-    out_s: float = 0.0  # on its way here
-    back_s: float = 0.0  # on the answer's way
+    out_s: float = 0.0  # delay of the request
+    back_s: float = 0.0  # delay of the reply
     refused: Literal["fail", "throttle"] | None = None
     lost: bool = False
     duplicate: bool = False
 
 
 class Weather:
-    """Draws the same number of figures for each request, so that one rate does not shift what another one hits."""
+    """Draws faults. Each request takes the same number of draws, so that one rate does not change another's hits."""
 
     def __init__(self, conditions: Conditions) -> None:
         self.conditions = conditions
@@ -29,17 +29,17 @@ class Weather:
         self._environments = random.Random(f"environments {conditions.seed}")
 
     def fate(self) -> Fate:
-        """Of the next request."""
-        told, draw = self.conditions, self._requests.random
+        """The faults of the next request."""
+        conditions, draw = self.conditions, self._requests.random
         jitter, fail, throttled, lost, duplicate = draw(), draw(), draw(), draw(), draw()
-        trip_s = (told.latency_ms + told.jitter_ms * jitter) / 1000
+        trip_s = (conditions.latency_ms + conditions.jitter_ms * jitter) / 1000
         refused: Literal["fail", "throttle"] | None = None
-        if throttled < told.throttle_rate:
+        if throttled < conditions.throttle_rate:
             refused = "throttle"
-        elif fail < told.fail_rate:
+        elif fail < conditions.fail_rate:
             refused = "fail"
-        return Fate(trip_s / 2, trip_s / 2, refused, lost < told.lost_rate, duplicate < told.duplicate_rate)
+        return Fate(trip_s / 2, trip_s / 2, refused, lost < conditions.lost_rate, duplicate < conditions.duplicate_rate)
 
     def slowness(self) -> float:
-        """How many times as long the next new environment takes for all it does."""
+        """The factor by which the next new environment is slower."""
         return self.conditions.slow_factor if self._environments.random() < self.conditions.slow_rate else 1.0

@@ -1,4 +1,4 @@
-"""What an invocation gets for an answer, in AWS's shapes: the payloads of functions that failed, and Invoke's headers.
+"""An invocation and its reply in AWS's shapes: Invoke's headers, and the payloads of failed functions.
 
 Texts are AWS's where they are known.
 """
@@ -40,9 +40,9 @@ TOO_LARGE_PAYLOAD = (
     b'"errorType":"Function.ResponseSizeTooLarge"}'
 )
 
-Log = tuple[bytes, bytes, Report]  # output of the init, of the invocation, and the figures
+Log = tuple[bytes, bytes, Report]  # output of the init, output of the invocation, figures
 
-# As Go's os.Process tells it, in which AWS's supervisor is written
+# Go's names, as AWS's supervisor is written in Go
 _SIGNALS: dict[int, str] = {
     signal.SIGABRT: "aborted",
     signal.SIGALRM: "alarm clock",
@@ -63,22 +63,22 @@ _SIGNALS: dict[int, str] = {
 
 
 def reply_json(exchange: Exchange, request_id: str, value: Any, status: int = 200) -> None:
-    """Answer a control-plane request."""
+    """Reply to a control-plane request."""
     exchange.reply(status, json.dumps(value).encode(), f"x-amzn-RequestId: {request_id}\r\n")
 
 
 def task_timed_out(timeout_s: float) -> str:
-    """AWS's sentence for it."""
+    """AWS's sentence for a timeout."""
     return f"Task timed out after {timeout_s:.2f} seconds"
 
 
 def timeout_payload(request_id: str, timeout_s: float) -> bytes:
-    """The payload when the function's timeout has passed."""
+    """The payload after the function's timeout."""
     return _payload("Sandbox.Timedout", request_id, task_timed_out(timeout_s))
 
 
 def exit_payload(request_id: str, code: int) -> bytes:
-    """The payload when the environment's process has ended without an answer; `code` as Popen gives it."""
+    """The payload after a process that ended without an answer; `code`: its exit code as Popen gives it."""
     if code == 0:
         how = "Runtime exited without providing a reason"
     elif code > 0:
@@ -89,17 +89,17 @@ def exit_payload(request_id: str, code: int) -> bytes:
 
 
 def memory_payload(request_id: str) -> bytes:
-    """The payload when the environment has been killed for the memory that it took."""
+    """The payload after a kill for too much memory."""
     return _payload("Runtime.OutOfMemory", request_id, "Runtime exited with error: signal: killed")
 
 
 def _payload(kind: str, request_id: str, text: str) -> bytes:
-    told = {"errorType": kind, "errorMessage": f"RequestId: {request_id} Error: {text}"}
-    return json.dumps(told, separators=(",", ":")).encode()
+    payload = {"errorType": kind, "errorMessage": f"RequestId: {request_id} Error: {text}"}
+    return json.dumps(payload, separators=(",", ":")).encode()
 
 
 class Invocation:
-    """One Invoke on its way through an environment; this one's caller waits on a connection."""
+    """One Invoke request through its environment; its caller waits on a connection."""
 
     __slots__ = (
         "arn",
@@ -139,9 +139,9 @@ class Invocation:
         self.client_context = client_context  # JSON
         self.trace_id = trace_id
         self.tenant_id = tenant_id
-        self.shared = False  # whether it counts against what functions without reserved concurrency share
-        self.delivered_s: float | None = None  # on the loop's clock; None: the runtime has not got it yet
-        self.ended_in: str | None = None  # the environment that has ended with it
+        self.shared = False  # whether it counts against the unreserved concurrency
+        self.delivered_s: float | None = None  # on the loop's clock; None: not received by the runtime
+        self.ended_in: str | None = None  # the environment that ended with it
         self.fate: Fate | None = None  # injected faults; None: its reply is sent at once
 
     def answer(self, payload: bytes | bytearray, *, failed: str | None, log: Log | None) -> None:
@@ -169,7 +169,7 @@ class Invocation:
             headers += f"X-Amzn-Trace-Id: {self.trace_id}\r\n"
         if failed is not None:
             headers += f"X-Amz-Function-Error: {failed}\r\n"
-        if self.ended_in is not None:  # AWS has no such header: who measures learns where and when a lane ends
+        if self.ended_in is not None:  # not AWS's: it shows which environment ended, and when
             headers += f"X-Lbench-Ended: {self.ended_in}\r\n"
         if log is not None:
             headers += f"X-Amz-Log-Result: {base64.b64encode(tail(*log, version=self.version)).decode()}\r\n"

@@ -1,7 +1,7 @@
 """The log of one invocation, in AWS's text format: START, what the function wrote, END, REPORT.
 
-The format is that of the real lines in lambda-report-lines (2025 and later): tabs between the fields,
-milliseconds with two decimals, and the init duration part of what is billed (AWS, since 2025-08-01).
+The format is that of real lines (2025 and later): tabs between the fields, milliseconds with two decimals, and
+the init duration billed (AWS, since 2025-08-01).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: float
     memory_mb: int
     max_memory_mb: int
-    init_ms: float | None = None  # of a cold start; None: warm
+    init_ms: float | None = None  # None: a warm start
     status: Literal["timeout", "error"] | None = None
     error_type: str | None = None
 
@@ -48,7 +48,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tail(init_output: bytes, output: bytes, report: Report, *, version: str = "$LATEST") -> bytes:
-    """The last 4 KB of the log; the REPORT line is always the last, whatever the function wrote."""
+    """The last 4 KB of the log; the REPORT line is always its last line."""
     request_id = report.request_id.encode()
     parts = [
         ended(init_output),
@@ -61,11 +61,11 @@ def tail(init_output: bytes, output: bytes, report: Report, *, version: str = "$
 
 
 def ended(output: bytes) -> bytes:
-    """The output with a newline at its end, so that what follows begins a line."""
+    """The output with a newline at its end."""
     return output if not output or output.endswith(b"\n") else output + b"\n"
 
 
 def init_report(duration_s: float, phase: Literal["init", "invoke"], status: str, error_type: str | None) -> bytes:
-    """The line on an init that failed; `phase` says whether it ran before the invocation or in its time."""
+    """The line of a failed init; `phase`: whether it ran before the invocation or within its time."""
     line = f"INIT_REPORT Init Duration: {duration_s * 1000:.2f} ms\tPhase: {phase}\tStatus: {status}"
     return (line + (f"\tError Type: {error_type}" if error_type else "") + "\n").encode()

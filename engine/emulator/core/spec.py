@@ -1,4 +1,4 @@
-"""What the emulator is told: its functions, how to run them, and what to disturb."""
+"""The emulator's configuration: functions, limits, and injected faults."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     code: str  # a folder; it is LAMBDA_TASK_ROOT, the working folder, and comes first on the path
     memory_mb: MemoryMb = limits().memory_mb_per_vcpu
     timeout_s: TimeoutS = 3.0  # AWS's own default
-    # Reserved concurrency; None: only the emulator's limit holds. It is the function's, whatever the version.
+    # Reserved concurrency of all versions together; None: only the emulator's limit holds.
     concurrency: Annotated[int, Meta(ge=0)] | None = None
     environment: dict[str, str] = {}
     # The Runtime API's client. "python": ours in the place of awslambdaric's C++ one; "plain": our loop too.
     # Where awslambdaric (or its C++ client) is not installed, the next one is taken by itself.
     runtime_client: RuntimeClient = "awslambdaric"
-    code_sha256: str | None = None  # hex; told by GetFunctionConfiguration
+    code_sha256: str | None = None  # hex; part of GetFunctionConfiguration
     code_bytes: int = 0  # of the zip
     version: str = "$LATEST"
     description: str | None = None
-    runtime: str | None = None  # as it was asked for; what runs is this interpreter, unless `python` names another
+    runtime: str | None = None  # as requested; this interpreter runs, unless `python` names another
     python: str | None = None  # the interpreter of its environments; None: the running one
     libraries: tuple[str, ...] | None = None  # folders on the path after `code`; None: the running one's site-packages
     role: str | None = None
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is done to invocations on purpose: a network, a cloud's bad days. All at rest by default."""
+    """Injected faults: latency, throttling, errors, slow environments, lost and duplicate replies. All off by default."""
 
     latency_ms: Milliseconds = 0.0  # added to each round trip, half on either way
     jitter_ms: Milliseconds = 0.0  # up to this much more, evenly spread
     cold_delay_ms: Milliseconds = 0.0  # before a new environment's process is started; not part of its init
-    fail_rate: Rate = 0.0  # of requests that are answered with `fail_error` and never run
+    fail_rate: Rate = 0.0  # of requests that get `fail_error` and do not run
     fail_error: str = "ServiceException"  # any error of Invoke
-    throttle_rate: Rate = 0.0  # of requests that are answered with 429 and never run
+    throttle_rate: Rate = 0.0  # of requests that get 429 and do not run
     slow_rate: Rate = 0.0  # of environments that are slow
-    slow_factor: Annotated[float, Meta(ge=1, le=1000)] = 2.0  # how many times as long theirs takes
-    lost_rate: Rate = 0.0  # of requests that run, but whose connection closes without an answer
-    duplicate_rate: Rate = 0.0  # of requests that run twice, and whose answer is sent twice
+    slow_factor: Annotated[float, Meta(ge=1, le=1000)] = 2.0  # how many times slower they are
+    lost_rate: Rate = 0.0  # of requests that run, but get no answer: the connection closes
+    duplicate_rate: Rate = 0.0  # of requests that run twice and are answered twice
     seed: int = 1
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing is disturbed."""
+        """Whether no fault is injected."""
         return self == Conditions(slow_factor=self.slow_factor, fail_error=self.fail_error, seed=self.seed)
 
 
@@ -66,30 +66,29 @@ class EmulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The configuration file of `python -m lbench.engine.emulator --config`; no functions: lbench's own."""
 
     functions: list[FunctionSpec] = []
-    concurrency: Annotated[int, Meta(ge=1)] = (
-        limits().concurrency
-    )  # invocations at once, over all functions; more get 429
+    # Of invocations over all functions; more get 429.
+    concurrency: Annotated[int, Meta(ge=1)] = limits().concurrency
     freeze: bool = True  # stop environments between invocations, as Lambda does
     region: str = "us-east-1"
-    init_limit_s: Annotated[float, Meta(gt=0)] = 10.0  # AWS's, after which an init is begun again
-    idle_s: Annotated[float, Meta(gt=0)] = 600.0  # AWS gives no number; 5 to 10 minutes were measured
+    init_limit_s: Annotated[float, Meta(gt=0)] = 10.0  # AWS's, after which an init is repeated
+    idle_s: Annotated[float, Meta(gt=0)] = 600.0  # not documented by AWS; 5 to 10 minutes were measured
     # New environments of one function: at most this many at once, refilled evenly over 10 s (AWS: 1,000).
     ramp_per_10_s: Annotated[int, Meta(ge=1)] = 1000
     requests_per_s: Annotated[int, Meta(ge=1)] = 10 * limits().concurrency  # Invoke, over all functions
     control_requests_per_s: Annotated[int, Meta(ge=1)] | None = None  # AWS: 15; None: no limit
-    event_time_scale: Annotated[float, Meta(gt=0, le=1)] = 1.0  # of all waits and ages of Event invocations
+    event_time_scale: Annotated[float, Meta(gt=0, le=1)] = 1.0  # factor of all waits and ages of Event invocations
     front_timeout_s: Annotated[float, Meta(gt=0)] = 30.0  # of the HTTP API in front; API Gateway's, which is fixed
     check_signatures: bool = False
-    access_key: str = "lbench-emulated"  # who may call, where signatures are checked
+    access_key: str = "lbench-emulated"  # of callers, where signatures are checked
     secret_key: str = "lbench-emulated"
-    s3_endpoint: str | None = None  # where records of failed events go; the same credentials
-    cpu_share: Method | None = None  # None: the best that the machine allows
-    private_tmp: bool = True  # a /tmp of its own for each environment, where namespaces allow it
+    s3_endpoint: str | None = None  # store of failed events' records; same credentials
+    cpu_share: Method | None = None  # None: the best that works here
+    private_tmp: bool = True  # a private /tmp for each environment, where namespaces allow it
     conditions: Conditions = Conditions()
 
 
 def lbench_function(memory_mb: int = limits().memory_mb_per_vcpu, *, concurrency: int | None = None) -> FunctionSpec:
-    """Lbench's own function of that memory size, `lbench-<memory_mb>`; its code folder is made when it is not there."""
+    """Lbench's own function of that memory size, `lbench-<memory_mb>`; its code folder is made where it is missing."""
     from lbench.engine.emulator.core.code_folder import code_folder
 
     folder, digest = code_folder()

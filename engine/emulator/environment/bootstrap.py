@@ -1,7 +1,7 @@
-"""The first thing that runs in an environment: make it end with the emulator, then be awslambdaric.
+"""The first code in an environment: it ties the process to the emulator's life, then becomes awslambdaric.
 
-It is run as a script (`python -S -P bootstrap.py HANDLER CLIENT`) and imports nothing of lbench, nor anything
-heavy: every millisecond here is in each cold start.
+It is run as a script (`python -S -P bootstrap.py HANDLER CLIENT`) and imports neither lbench nor anything
+heavy: every millisecond here is part of each cold start.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import sys
 
 
 def _end_with_emulator() -> None:
-    """Standard input is a pipe whose other end only the emulator holds.
+    """End this process with the emulator, which alone holds the other end of the pipe at standard input.
 
-    On Linux the kernel itself kills the whole group when that end closes (frozen ones too, and what the
-    function has started): a signal-driven pipe, F_SETSIG = SIGKILL. Where it refuses, PDEATHSIG; on other
-    systems a thread watches.
+    On Linux the kernel kills the whole group when that end closes (frozen processes and the function's children
+    too): a signal-driven pipe, F_SETSIG = SIGKILL. Where the kernel refuses, PDEATHSIG; on other systems a thread
+    watches.
     """
     parent = int(os.environ.pop("LBENCH_PARENT_PID", "0"))
     null = os.open(os.devnull, os.O_RDONLY)
@@ -33,7 +33,7 @@ def _end_with_emulator() -> None:
             import ctypes
 
             ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL
-        if parent and os.getppid() != parent:  # it died before the lines above
+        if parent and os.getppid() != parent:  # the emulator died before the lines above
             os._exit(1)
     else:
         import threading
@@ -46,15 +46,15 @@ def _end_with_emulator() -> None:
             os.killpg(os.getpgrp(), 9)
 
         threading.Thread(target=watch, name="lifeline", daemon=True).start()
-    os.dup2(null, 0)  # a function that reads its standard input finds nothing there, as on Lambda
+    os.dup2(null, 0)  # a function that reads its standard input finds it empty, as on Lambda
     os.close(null)
 
 
 def _own_tmp(folder: str) -> None:
-    """Put the environment's folder in the place of /tmp, seen by this process and what it starts alone.
+    """Mount the environment's folder at /tmp, for this process and its children alone.
 
-    By the C module under ctypes, whose own import would take twice as long. Where the system refuses, TMPDIR names
-    the folder and that has to do.
+    The calls go through the C module under ctypes, whose own import would take twice as long. Where the system
+    refuses, only TMPDIR names the folder.
     """
     import _ctypes
 
@@ -78,8 +78,8 @@ def _own_tmp(folder: str) -> None:
         for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
             with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
                 file.write(text)
-        call("prctl", 4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: new credentials have taken it, and the guardian reads /proc
-    private = 0x4000 | 0x40000  # MS_REC, MS_PRIVATE: no mount of ours gets out
+        call("prctl", 4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: cleared by new credentials, and the guardian reads /proc
+    private = 0x4000 | 0x40000  # MS_REC, MS_PRIVATE: our mounts stay here
     if call("mount", b"none\0", b"/\0", None, private, None) and call(
         "mount",
         folder.encode() + b"\0",
@@ -91,8 +91,8 @@ def _own_tmp(folder: str) -> None:
         os.environ["TMPDIR"] = os.environ["HOME"] = "/tmp"
 
 
-def _ours(name: str) -> None:
-    """Load a module that lies beside this file, under its bare name (this folder must not be on the path)."""
+def _load_sibling(name: str) -> None:
+    """Load a module beside this file under its bare name (this folder must not be on the path)."""
     import importlib.util
 
     spec = importlib.util.spec_from_file_location(name, os.path.join(os.path.dirname(__file__), f"{name}.py"))  # noqa: PTH118, PTH120
@@ -117,7 +117,7 @@ def main() -> None:
         except ImportError:
             client = "python"
     if client != "awslambdaric":
-        _ours("runtime_client")
+        _load_sibling("runtime_client")
     if client != "plain":
         try:
             from awslambdaric.__main__ import main as awslambdaric

@@ -1,4 +1,4 @@
-"""A deadline that is set anew with each invocation, for the price of a comparison."""
+"""A deadline that each invocation sets anew, at the cost of a comparison."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 __all__ = ["Deadline"]
 
-_EARLY_S = 0.001  # a timer may be due a little before its time
+_EARLY_S = 0.001  # a timer may fire slightly early
 
 
 class Deadline:
-    """Calls `passed` when the deadline set last has passed. A timer that is due before it is kept: it looks again."""
+    """Calls `passed` after the deadline set last. An earlier timer is kept, and armed again when it fires."""
 
     def __init__(self, passed: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -20,11 +20,11 @@ class Deadline:
         self._timer: asyncio.TimerHandle | None = None
 
     def __bool__(self) -> bool:
-        """Whether one is set."""
+        """Whether a deadline is set."""
         return self._at_s is not None
 
     def set(self, at_s: float) -> None:
-        """It is now this one."""
+        """Set the deadline, in place of an earlier one."""
         self._at_s = at_s
         if self._timer is not None and self._timer.when() > at_s:
             self._timer.cancel()
@@ -33,11 +33,11 @@ class Deadline:
             self._timer = self._loop.call_at(at_s, self._look)
 
     def clear(self) -> None:
-        """There is none now; the timer stays for the next one."""
+        """Remove the deadline; the timer stays for the next one."""
         self._at_s = None
 
     def close(self) -> None:
-        """There will be none."""
+        """Remove the deadline and its timer."""
         self._at_s = None
         if self._timer is not None:
             self._timer.cancel()

@@ -1,7 +1,7 @@
 """One execution environment: its process, its Runtime API, its temporary folder; one invocation at a time.
 
-It lives through an init, which is begun again once under the first invocation's time when it fails, and then through
-invocations, frozen in between, until its process ends.
+Its life: an init (repeated once within the first invocation's time when it fails), then invocations, frozen in
+between, until its process ends.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from lbench.engine.emulator.http.server import Exchange
 
 __all__ = ["Environment"]
 
-# Lambda freezes at once; here an invocation that follows at once finds the process running, which saves two signals
-# and two switches of each. What runs on in the background gets this long and no longer.
+# Lambda freezes at once. Here an invocation that follows within this time finds the process running, which saves two
+# signals and their context switches. Background threads run on for this long.
 FREEZE_AFTER_S = 0.002
-_QUICK_S = 0.002  # after so short a time, memory that was looked at within _FRESH_S is not looked at again
+_QUICK_S = 0.002  # after a shorter invocation, memory that was read within _FRESH_S is not read again
 _FRESH_S = 0.1
 
 
 class Environment:
-    """Created, it starts; `assign` gives it work; `stop` ends it.
+    """Creation starts it; `assign` gives it work; `stop` ends it.
 
-    `released` is called when it can take the next invocation, `ended` (once) when its process has gone: with
-    the invocation that it never got to see, if there was one.
+    `released` is called when it can take the next invocation; `ended` (once) after its process has ended, with
+    the invocation that its runtime never received, if there is one.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Environment:
         finished: Callable[[Invocation], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        # Its log stream's name, as on Lambda: the one name of an environment that its function can see.
+        # The log stream's name, the only name of an environment that a function on Lambda can see.
         version = spec.version
         self.id = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{version}]{uuid.uuid4().hex}"
         self.spec = spec
@@ -63,7 +63,7 @@ class Environment:
         self.ended_s: float | None = None
         self.idle_since_s = self.created_s
         self.invocations = 0
-        self.retired = False  # of a version that is no more: it ends after what it does
+        self.retired = False  # its version was replaced or deleted: it ends after the current invocation
         self.slowness = 1.0 if shared.weather is None else shared.weather.slowness()
         self._shared = shared
         self._freeze = shared.config.freeze
@@ -73,7 +73,7 @@ class Environment:
         self._init = Init(self.created_s)
         self._next: Exchange | None = None  # the runtime's waiting request for work
         self._deadline = Deadline(self._late)  # of the init or the current invocation
-        self._looked_s = 0.0  # when its memory was last looked at
+        self._looked_s = 0.0  # when its memory was last read
         self._freezing: asyncio.TimerHandle | None = None
         self._over = False
         self._api = RuntimeApi(self)
@@ -91,7 +91,7 @@ class Environment:
 
     @property
     def init_ms(self) -> float | None:
-        """How long its init took; None: it is not over."""
+        """The duration of its init; None: not over."""
         return self._init.duration_ms
 
     def _begin(self) -> Process:
@@ -99,7 +99,7 @@ class Environment:
 
     # -- work
     def assign(self, invocation: Invocation) -> None:
-        """Give it an invocation; it must be starting or released."""
+        """Give it an invocation. It must be starting or released."""
         self._current = invocation
         self._answered = False
         if self._next is not None and self.init_ms is not None:
@@ -110,7 +110,7 @@ class Environment:
         assert invocation is not None and exchange is not None
         self._next = None
         now_s = self._loop.time()
-        # An init that was begun again has taken some of the invocation's time.
+        # A repeated init has taken part of the invocation's time.
         began_s = self._init.began_s if self._init.again and not self.invocations else now_s
         left_s = began_s + self.spec.timeout_s - now_s
         invocation.delivered_s = began_s
@@ -127,7 +127,7 @@ class Environment:
         ending: Ending | None = None,
         duration_s: float | None = None,
     ) -> None:
-        """Answer the current invocation. `ending`: the environment has ended with it, and this is the answer."""
+        """Answer the current invocation. `ending`: the environment ended with it, for this reason."""
         invocation = self._current
         assert invocation is not None
         self._answered = True
@@ -136,7 +136,7 @@ class Environment:
         output = self.process.output.take()
         if ending is not None and ending.note:
             output = ended(output) + ending.note.encode()
-        init_output, init_ms = self._init.tell()
+        init_output, init_ms = self._init.report()
         if invocation.wants_tail:
             began_s = self._init.began_s if invocation.delivered_s is None else invocation.delivered_s
             taken_s = self._loop.time() - began_s if duration_s is None else duration_s
@@ -162,23 +162,23 @@ class Environment:
 
     # -- its time
     def _late(self) -> None:
-        """The deadline has passed."""
+        """Handle a deadline that has passed."""
         if self.init_ms is None and not self._init.again:
             self._note_init("timeout", None)
             self._deadline.clear()
-            self.process.kill()  # and begun again when it has ended
+            self.process.kill()  # and repeated after its end
             return
         invocation = self._current
         assert invocation is not None
-        self._over = True  # no longer to be given work
+        self._over = True  # it gets no more work
         self.process.kill()
         if self.init_ms is None:
             self._note_init("timeout", None)
-        # Billed in full, and no more.
+        # Billed for the timeout exactly.
         self._end(endings.timed_out(invocation.request_id, self.spec.timeout_s), self.spec.timeout_s)
 
     def _out_of_memory(self, taken_s: float) -> bool:
-        """Whether it has passed its limit; after a short invocation an answer of a moment ago will do."""
+        """Whether it has exceeded its limit; after a short invocation a recent reading is enough."""
         now_s = self._loop.time()
         if taken_s < _QUICK_S and now_s - self._looked_s < _FRESH_S:
             return False
@@ -190,7 +190,7 @@ class Environment:
         self._init.note_failure(self._loop.time(), self.process.output.take(), status, error_type)
 
     def _begin_again(self) -> None:
-        """The second init, in the time of the invocation."""
+        """Start the second init, within the invocation's time."""
         self._next = None
         self._init.begin_again(self._loop.time())
         self._api.drop_all()
@@ -208,15 +208,15 @@ class Environment:
         self._init.done(self._loop.time(), self.process.output.take())
         self._deadline.clear()
         self.process.initialised()
-        self.process.max_memory_mb()  # known from now on, should it crash
+        self.process.max_memory_mb()  # known from now on, in case it crashes
 
-    # -- what its process asks for (runtime_api.Served)
+    # -- requests of its process (runtime_api.Served)
     def awaits(self, request_id: str) -> bool:
-        """Whether that invocation is under way and has no answer yet."""
+        """Whether that invocation is in progress and has no answer yet."""
         return not self._answered and self._current is not None and request_id == self._current.request_id
 
     def on_next(self, exchange: Exchange) -> None:
-        """The runtime asks for work: it is initialised, or has finished what it did."""
+        """Handle the runtime's request for work, which ends the init or follows an answer."""
         if self.init_ms is None:
             if self.slowness > 1.0:
                 held_s = (self.slowness - 1) * (self._loop.time() - self._init.began_s)
@@ -236,7 +236,7 @@ class Environment:
         if self._current is not None and not self._answered:
             self._deliver()
             return
-        if self._current is not None:  # its answer was refused (too large) and yet it goes on
+        if self._current is not None:  # its answer was refused (too large), and it runs on
             self._free()
         self.idle_since_s = self._loop.time()
         if self._freeze and self._freezing is None:
@@ -247,7 +247,7 @@ class Environment:
         if self._next is None or self._over:
             return
         left_s = self.idle_since_s + FREEZE_AFTER_S - self._loop.time()
-        if left_s > 0.0002:  # it has worked meanwhile
+        if left_s > 0.0002:  # it has had an invocation meanwhile
             self._freezing = self._loop.call_later(left_s, self._freeze_if_waiting)
         else:
             self.process.freeze()
@@ -257,11 +257,11 @@ class Environment:
             self._next = None
 
     def on_response(self, exchange: Exchange) -> None:
-        """The result; later, where the environment is a slow one."""
+        """Take the result, after a delay in a slow environment."""
         self._after_slowness(partial(self._respond, exchange))
 
     def on_error(self, exchange: Exchange, failed: str) -> None:
-        """The function's own failure."""
+        """Take the function's error."""
         self._after_slowness(partial(self._respond, exchange, failed))
 
     def _after_slowness(self, then: Callable[[], None]) -> None:
@@ -283,7 +283,7 @@ class Environment:
                 b'"errorType":"RequestEntityTooLarge"}',
             )
             self._end(endings.TOO_LARGE)
-            return  # the runtime ends by itself now; it is free again only if it asks for work
+            return  # the runtime ends by itself; the environment is free again only if it asks for work
         if self._out_of_memory(self._loop.time() - invocation.delivered_s):
             self._over = True
             self.process.kill()
@@ -294,7 +294,7 @@ class Environment:
         self._free()
 
     def _free(self) -> None:
-        """Take the next invocation: it may come before the runtime has asked for it."""
+        """Become free: the next invocation may come before the runtime asks for it."""
         self._current = None
         if self.retired:
             self.stop()
@@ -302,7 +302,7 @@ class Environment:
             self._released(self)
 
     def on_init_error(self, exchange: Exchange) -> None:
-        """Remember why; the process ends by itself now."""
+        """Record the reason; the process ends by itself."""
         self._init.report_failure(exchange.body)
         exchange.reply(202, OK)
 
@@ -312,7 +312,7 @@ class Environment:
         waiting = invocation is not None and not self._answered
         unseen = None
         if waiting and self.init_ms is None and not self._init.again and not self._over:
-            if self._deadline:  # else it was killed at the limit, and that has been told
+            if self._deadline:  # else it was killed at the limit, which has been noted
                 kind = self._init.failure[0] if self._init.failure else "Runtime.ExitError"
                 self._note_init("error", "Runtime.OutOfMemory" if self.process.out_of_memory() else kind)
             self._begin_again()
@@ -321,13 +321,13 @@ class Environment:
         if waiting:
             assert invocation is not None
             if invocation.delivered_s is None and self.init_ms is not None:
-                unseen = invocation  # assigned between two requests of the runtime, which ended before the second
+                unseen = invocation  # assigned between two requests of a runtime that ended before the second
             else:
                 self._fail(invocation, code)
         self._gone(unseen)
 
     def _fail(self, invocation: Invocation, code: int) -> None:
-        """Its process has ended, and this invocation with it."""
+        """Fail the invocation: its process has ended."""
         if self.process.out_of_memory():
             self._end(endings.out_of_memory(invocation.request_id))
             return
@@ -349,19 +349,19 @@ class Environment:
         self._ended(self, unseen)
 
     def retire(self) -> None:
-        """End it when it has finished what it does; at once when that is nothing."""
+        """End it after the current invocation; now where there is none."""
         self.retired = True
         if self._current is None:
             self.stop()
 
     def stop(self) -> None:
-        """End it; `ended` is called when it has gone."""
+        """Kill it; `ended` is called after its end."""
         self._over = True
         self.process.kill()
 
     @property
     def state(self) -> str:
-        """One word for what it does."""
+        """Its state in one word."""
         if self.ended_s is not None or self.process.ended.done():
             return "ended"
         if self.init_ms is None:
@@ -371,7 +371,7 @@ class Environment:
         return "frozen" if self.process.frozen else "idle"
 
     def describe(self) -> dict[str, Any]:
-        """What the list of environments tells."""
+        """Its entry in the list of environments."""
         return {
             "id": self.id,
             "function": self.spec.name,

@@ -1,4 +1,4 @@
-"""How an environment can end under an invocation, and what that gets for an answer: AWS's payload, status and log line."""
+"""The ways an environment can end during an invocation, each with AWS's payload, status and log line."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["TOO_LARGE", "Ending", "exited", "init_failed", "not_started", "out_o
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """The platform's own failure, which the REPORT line names."""
+    """A failure of the platform, which the REPORT line names."""
 
     payload: bytes | bytearray
     error_type: str | None
-    note: str = ""  # what the platform writes into the log
+    note: str = ""  # the platform's lines in the log
     status: Literal["timeout", "error"] = "error"
 
 
@@ -39,24 +39,24 @@ def timed_out(request_id: str, timeout_s: float) -> Ending:
 
 
 def out_of_memory(request_id: str) -> Ending:
-    """It took more memory than its setting."""
+    """The environment has exceeded its memory."""
     return _noted(memory_payload(request_id), "Runtime.OutOfMemory")
 
 
 def exited(request_id: str, code: int) -> Ending:
-    """Its process has ended without an answer; `code` as Popen gives it."""
+    """The process has ended without an answer; `code`: its exit code as Popen gives it."""
     return _noted(exit_payload(request_id, code), "Runtime.ExitError")
 
 
 def init_failed(kind: str, payload: bytes | bytearray) -> Ending:
-    """Its runtime could not begin, and has said why."""
+    """The runtime has reported that its init failed."""
     return Ending(payload, kind)
 
 
 def not_started(problem: OSError) -> Ending:
-    """Its second process cannot be started here."""
-    told = json.dumps({"errorType": "Runtime.ExitError", "errorMessage": str(problem)})
-    return Ending(told.encode(), "Runtime.ExitError")
+    """The process of the second init cannot be started here."""
+    payload = json.dumps({"errorType": "Runtime.ExitError", "errorMessage": str(problem)})
+    return Ending(payload.encode(), "Runtime.ExitError")
 
 
 def _noted(payload: bytes, kind: str) -> Ending:

@@ -1,4 +1,4 @@
-"""An environment's process: how it is started, frozen, ended; what it writes, the memory it has used."""
+"""An environment's process: start, freeze, end, output, and peak memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from lbench.engine.processes import child as children
 
 __all__ = ["Output", "Process", "libraries", "variables"]
 
-_KEPT_OUTPUT_BYTES = 16_384  # more than the tail that is ever told
+_KEPT_OUTPUT_BYTES = 16_384  # more than the tail of a log
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 _FILES = 1024  # Lambda's limit on open files; the emulator's own is higher, and would be inherited
 _THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM")
 
 
 def libraries() -> list[str]:
-    """The running interpreter's folders of installed packages: what environments import besides code."""
+    """The running interpreter's folders of installed packages, which environments import from."""
     folders = site.getsitepackages()
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
@@ -33,7 +33,7 @@ def libraries() -> list[str]:
 
 
 def variables(spec: FunctionSpec, *, region: str, api: str, stream: str, folder: Path) -> dict[str, str]:
-    """The environment's variables, from scratch: nothing of the user's (credentials, proxies, settings) gets in."""
+    """The environment's variables; none of the user's (credentials, proxies, settings) is inherited."""
     execution = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if spec.python is not None and spec.runtime is not None:
         execution = spec.runtime
@@ -46,7 +46,7 @@ def variables(spec: FunctionSpec, *, region: str, api: str, stream: str, folder:
         **{f"{library}_NUM_THREADS": "1" for library in _THREADS},
         **spec.environment,
     }
-    for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):  # some interpreters do not start without
+    for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):  # some interpreters do not start without them
         if name in os.environ:
             given.setdefault(name, os.environ[name])
     more = libraries() if spec.libraries is None else spec.libraries
@@ -73,7 +73,7 @@ def variables(spec: FunctionSpec, *, region: str, api: str, stream: str, folder:
 
 
 def _limit_files(pid: int) -> None:
-    """Lambda's limit on open files, where another process's can be set (Linux)."""
+    """Set Lambda's limit on open files, on systems that can set another process's (Linux)."""
     if platform.system() == "Linux":
         import resource
 
@@ -82,7 +82,7 @@ def _limit_files(pid: int) -> None:
 
 
 class Output:
-    """What the process writes (both streams, in their order), the last of it kept."""
+    """The end of the process's output, both streams in their order."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -106,7 +106,7 @@ class Output:
             del self._kept[:-_KEPT_OUTPUT_BYTES]
 
     def take(self) -> bytes:
-        """All that has been written until now, and forget it."""
+        """Return the output so far, and drop it."""
         with contextlib.suppress(BlockingIOError):
             while self._read >= 0:
                 chunk = os.read(self._read, 65_536)
@@ -118,11 +118,11 @@ class Output:
         return taken
 
     def close_writer(self) -> None:
-        """The child has it now."""
+        """Close the write end, which the child has inherited."""
         os.close(self.write)
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         if self._read >= 0:
             self._loop.remove_reader(self._read)
             os.close(self._read)
@@ -130,10 +130,10 @@ class Output:
 
 
 class Process:
-    """The process of one environment, leader of its own group, under its share of CPU and its memory limit.
+    """The process of one environment, leader of its own group, under its CPU share and memory limit.
 
     Raises:
-        OSError: it cannot be started, or not be held.
+        OSError: it cannot be started or confined.
     """
 
     def __init__(
@@ -172,45 +172,45 @@ class Process:
 
     @property
     def frozen(self) -> bool:
-        """Whether it is stopped between two invocations."""
+        """Whether it is paused between two invocations."""
         return self._held.frozen
 
     @property
     def pid(self) -> int:
-        """The process id, its group's too."""
+        """The id of the process and of its group."""
         return self._child.pid
 
     @property
     def ended(self) -> asyncio.Future[int]:
-        """Done when the process has ended."""
+        """A future of the exit code."""
         return self._child.exited
 
     def initialised(self) -> None:
-        """Its init is over: its share of CPU holds from now on."""
+        """End the init: the CPU share holds from now on."""
         self._held.initialised()
 
     def freeze(self) -> None:
-        """Stop all of it."""
+        """Pause the whole group."""
         self._held.pause()
 
     def thaw(self) -> None:
-        """Let it run again."""
+        """Continue the group where it is paused."""
         if self._held.frozen:
             self._held.resume()
 
     def out_of_memory(self) -> bool:
-        """Whether it has passed its memory limit."""
+        """Whether it has exceeded its memory limit."""
         return self._held.out_of_memory()
 
     def kill(self) -> None:
-        """End the whole group at once."""
+        """Kill the whole group."""
         self.max_memory_mb()
         self._child.kill()
 
     def max_memory_mb(self, *, within_s: float = 0.0) -> int:
-        """The most memory (RSS) that the process has held, in MB rounded up; the last known once it has ended.
+        """The peak resident memory in MB, rounded up; the last known figure after the end.
 
-        `within_s`: a figure of that age will do (asking the kernel takes longer than a trivial invocation's answer).
+        `within_s`: a figure of that age is enough (asking the kernel takes longer than a trivial invocation).
         """
         now = time.monotonic()
         if self._closed or now - self._looked_s < within_s:
@@ -236,7 +236,7 @@ class Process:
         return 0
 
     def close(self) -> None:
-        """Let go of what belonged to a process that has ended."""
+        """Release the resources of a process that has ended."""
         self._closed = True
         self._held.detach()
         self.output.close()

@@ -1,4 +1,4 @@
-"""The Runtime API as one environment's process sees it: its routes, and what each means to the environment."""
+"""The Runtime API of one environment's process: its routes, and the environment's methods behind them."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _ERROR_TYPE = b"lambda-runtime-function-error-type"
 
 
 class Served(Protocol):
-    """What an environment does for its process."""
+    """The environment's side of the Runtime API."""
 
     def awaits(self, request_id: str) -> bool:
-        """Whether that invocation is under way and has no answer yet."""
+        """Whether that invocation is in progress and has no answer yet."""
 
     def on_next(self, exchange: Exchange) -> None:
-        """The runtime asks for work."""
+        """Handle the runtime's request for work."""
 
     def on_response(self, exchange: Exchange) -> None:
-        """The current invocation's result."""
+        """Take the current invocation's result."""
 
     def on_error(self, exchange: Exchange, failed: str) -> None:
-        """The current invocation's error; `failed`: `Handled` or `Unhandled`."""
+        """Take the current invocation's error; `failed`: `Handled` or `Unhandled`."""
 
     def on_init_error(self, exchange: Exchange) -> None:
-        """The init has failed, and the process is about to end."""
+        """Take the report of a failed init; the process is about to end."""
 
 
 def headers_of(invocation: Invocation, left_s: float) -> str:
-    """The headers with which an invocation is handed to the runtime, which has `left_s` seconds for it."""
+    """The headers that come with an invocation's event; `left_s`: the time that is left for it."""
     headers = (
         f"Lambda-Runtime-Aws-Request-Id: {invocation.request_id}\r\n"
         f"Lambda-Runtime-Deadline-Ms: {int((time.time() + left_s) * 1000)}\r\n"
@@ -55,7 +55,7 @@ def headers_of(invocation: Invocation, left_s: float) -> str:
 
 
 class RuntimeApi(Server):
-    """A port of 127.0.0.1 for one environment's process."""
+    """The Runtime API on a port of 127.0.0.1, for one environment's process."""
 
     def __init__(self, served: Served) -> None:
         super().__init__(self._route, body_limit=RESPONSE_LIMIT, head_limit=_HEAD_LIMIT, keep_headers=False)
@@ -75,7 +75,7 @@ class RuntimeApi(Server):
             elif what == "response":
                 self._served.on_response(exchange)
             elif what == "error":
-                # Python's runtime names no type: AWS calls what it reports Unhandled. A custom one may say Handled.
+                # Python's runtime names no type, which AWS calls Unhandled. A custom runtime may name Handled.
                 handled = exchange.headers.get(_ERROR_TYPE, b"") == b"Handled"
                 self._served.on_error(exchange, "Handled" if handled else "Unhandled")
             else:
@@ -84,6 +84,6 @@ class RuntimeApi(Server):
             exchange.reply(404, _NO_PATH)
 
     def drop_all(self) -> None:
-        """Forget what a process that has ended may have sent."""
+        """Close the connections of a process that has ended."""
         for connection in list(self.connections):
             connection.drop()

@@ -1,4 +1,4 @@
-"""One client's connection: parsed by httptools, its requests handed on one at a time, in their order."""
+"""One client's connection: httptools parses it, and its requests are handled one at a time, in order."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lbench.engine.emulator.http.exchange import HEADS, Exchange
 
 __all__ = ["Connection", "Handler", "Owner", "PlainConnection"]
 
-_PIPELINE = 16  # requests of one connection that wait for their turn before it is no longer read
-_DISCARD_FACTOR = 8  # a body that is too large is read (up to this many limits) so that the client can hear the answer
+_PIPELINE = 16  # waiting requests of one connection at which reading pauses
+_DISCARD_FACTOR = 8  # a body that is too large is read up to this many limits, so that the client gets the answer
 
 Handler = Callable[["Exchange"], None]
 
 
 class Owner(Protocol):
-    """The server that has taken the connection."""
+    """The server of the connection."""
 
     handler: Handler
     body_limit: int
@@ -30,8 +30,8 @@ class Owner(Protocol):
     closing: bool
 
 
-# What any connection receives is parsed before the loop turns to the next one, so all share one buffer. Without it,
-# asyncio asks the system for 256 KiB of memory, and gives it back, at every read.
+# Received data is parsed before the loop serves the next connection, so all connections share one buffer. Without it,
+# asyncio allocates and frees 256 KiB at every read.
 _RECEIVED = memoryview(bytearray(262_144))
 
 
@@ -42,18 +42,18 @@ class Connection(asyncio.BufferedProtocol):
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
-        self._waiting: deque[Exchange] = deque()  # complete requests whose turn has not come
-        self._current: Exchange | None = None  # with the handler
+        self._waiting: deque[Exchange] = deque()  # complete requests in order
+        self._current: Exchange | None = None  # at the handler
         self._incoming: Exchange | None = None
         self._head_bytes = 0  # of the request being read, until its headers are complete
         self._body_bytes = 0
         self._body_limit = server.body_limit
         self._in_head = True
-        self._data = _RECEIVED[:0]  # what is being parsed
+        self._data = _RECEIVED[:0]  # the data being parsed
         self._paused = False
         self.lost = False
 
-    # -- what asyncio calls
+    # -- called by asyncio
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport  # asyncio has set TCP_NODELAY
@@ -80,7 +80,7 @@ class Connection(asyncio.BufferedProtocol):
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # the request is answered as it is, and then closed
+        except httptools.HttpParserUpgrade:  # the request is answered, then the connection closes
             if self._transport is not None and not self.lost:
                 self._transport.pause_reading()
         except httptools.HttpParserError:
@@ -89,7 +89,7 @@ class Connection(asyncio.BufferedProtocol):
             if self._in_head and self._head_bytes > self._server.head_limit:
                 self._refuse(431)
 
-    # -- what httptools calls
+    # -- called by httptools
     def on_message_begin(self) -> None:  # noqa: D102
         self._incoming = Exchange(self)
         self._body_bytes = 0
@@ -116,7 +116,7 @@ class Connection(asyncio.BufferedProtocol):
         if int(headers.get(b"content-length", b"0")) > self._body_limit:
             exchange.too_large = True
         if headers.get(b"expect", b"").lower() == b"100-continue":
-            if exchange.too_large:  # it is told before it sends the body, and may never send it
+            if exchange.too_large:  # answered before the body, which may never come
                 exchange.keep_alive = False
                 self._enqueue(exchange)
                 self._incoming = None
@@ -162,7 +162,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def send(self, head: bytes, body: bytes | bytearray) -> None:
-        """Write the current exchange's answer and start the next one."""
+        """Write the current exchange's answer and start the next exchange."""
         exchange, transport = self._current, self._transport
         if self.lost or exchange is None or transport is None:
             return
@@ -190,14 +190,14 @@ class Connection(asyncio.BufferedProtocol):
             self._server.handler(self._current)
 
     def _refuse(self, status: int) -> None:
-        """What cannot be read gets one answer (when none is due before it) and the end of the connection."""
+        """Answer a request that cannot be parsed (unless another answer is due first), and close the connection."""
         if self._transport is not None:
             if self._current is None:
                 self._transport.write(HEADS[status] + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
             self._transport.close()
 
     def close_when_idle(self) -> None:
-        """Close now, or after the answer that is due."""
+        """Close now, or after the pending answer."""
         if self._current is None and self._transport is not None:
             self._transport.close()
 
@@ -208,7 +208,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 class PlainConnection(Connection):
-    """One that keeps the headers of an error only: the parser spares itself a call for each of the others."""
+    """A connection that keeps the headers of `/error` only, which saves a call of the parser for each other header."""
 
     on_header = None  # type: ignore[assignment]
 

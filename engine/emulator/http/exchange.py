@@ -1,4 +1,4 @@
-"""One request to the emulator and the way to answer it."""
+"""One HTTP request and its answer."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ HEADS = {
 
 
 class Line(Protocol):
-    """The connection that a request came on."""
+    """The connection of a request."""
 
     def send(self, head: bytes, body: bytes | bytearray) -> None:
-        """Write the answer that is due."""
+        """Write the pending answer."""
 
     def drop(self) -> None:
         """Close without an answer."""
 
 
 class Exchange:
-    """One request, and the way to answer it. `reply` may be called later, once; when the client has left it is lost."""
+    """One request and its answer. `reply` may be called later, once; a client that has left does not get it."""
 
     __slots__ = (
         "_connection",
@@ -47,13 +47,13 @@ class Exchange:
         self.headers: dict[bytes, bytes] = {}  # names in lower case; the last of a name counts
         self.body: bytes | bytearray = b""
         self.keep_alive = True
-        self.too_large = False  # the body was above the server's limit and thrown away
+        self.too_large = False  # the body exceeded the server's limit and was dropped
         self.replied = False
-        self.twice = False  # its answer is sent twice: a fault that is injected
-        self.on_close: Callable[[], None] | None = None  # told when the client leaves before the answer
+        self.twice = False  # its answer is sent twice (an injected fault)
+        self.on_close: Callable[[], None] | None = None  # called when the client leaves before the answer
 
     def reply(self, status: int, body: bytes | bytearray = b"", headers: str = "") -> None:
-        """Answer with `body`, which is JSON. `headers`: further ones as they are sent, each line with its CRLF."""
+        """Answer with `body`, which is JSON. `headers`: further header lines, each with its CRLF."""
         if self.replied:
             return
         self.replied = True

@@ -1,8 +1,8 @@
 """A small HTTP/1.1 server on httptools, for the emulator's two APIs.
 
-Lambda's hot path is two requests per invocation, so a request costs one parser call, one callback and one
-write: no task, no stream objects. Requests of one connection are answered in their order; a handler may
-answer at once or much later (the Runtime API's `next` is answered when there is work).
+An invocation takes two requests, so a request costs one parser call, one callback and one write: no task, no
+stream objects. Requests of one connection are answered in order; a handler may answer at once or much later
+(the Runtime API's `next` is answered when there is work).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Exchange", "Server"]
 
 
 class Server:
-    """A listening port of 127.0.0.1 whose requests go to `handler(exchange)` on the loop."""
+    """A listening port of 127.0.0.1; `handler(exchange)` gets its requests on the loop."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Server:
     ) -> None:
         self.handler = handler
         self.body_limit = body_limit  # bytes; a larger body comes as an exchange with `too_large` set
-        self.limit_of = limit_of  # where the limit depends on the request's line and headers
+        self.limit_of = limit_of  # for limits that depend on the request's line and headers
         self.head_limit = head_limit  # bytes of request line and headers; more gets 431
         self._connection = Connection if keep_headers else PlainConnection
         self.connections: set[Connection] = set()
@@ -40,12 +40,12 @@ class Server:
         self._socket: socket.socket | None = None
 
     def bind(self, port: int = 0) -> int:
-        """Take the port, at once: connections wait in the kernel until `serve`. Returns the port's number.
+        """Take the port: connections wait in the kernel until `serve`. Returns the port's number.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is in use.
         """
-        # The protocol is named because asyncio sets TCP_NODELAY only where it is.
+        # asyncio sets TCP_NODELAY only on sockets whose protocol is named.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             if port:
@@ -58,14 +58,14 @@ class Server:
         return int(self._socket.getsockname()[1])
 
     async def serve(self) -> None:
-        """Answer from now on."""
+        """Start to answer requests."""
         assert self._socket is not None, "bind first"
         self._server = await asyncio.get_running_loop().create_server(
             lambda: self._connection(self), sock=self._socket, backlog=1024
         )
 
     def close(self) -> None:
-        """Listen no more; connections end when the answer that is due has been given."""
+        """Stop listening; connections close after their pending answer."""
         self.closing = True
         if self._server is not None:
             self._server.close()
@@ -75,7 +75,7 @@ class Server:
             connection.close_when_idle()
 
     def abort(self) -> None:
-        """Drop everything now."""
+        """Close all connections now."""
         self.close()
         for connection in list(self.connections):
             connection.drop()

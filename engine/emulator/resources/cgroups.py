@@ -1,9 +1,8 @@
-"""Cgroups of our own: where they may be, one folder for an emulator, one below it for each environment.
+"""The emulator's cgroups: one folder for an emulator, one below it for each environment.
 
-We make cgroups only where that is nobody else's business: at the root of a hierarchy, or in a cgroup that was
-given to us (its folder belongs to this user, who is not root; or its manager marked it as delegated). A container or a
-batch system that has put us into a cgroup of its own counts and kills by that cgroup; we neither leave it nor
-build in it.
+Cgroups are made at the root of a hierarchy or in a delegated cgroup only (its folder belongs to this user, who is
+not root, or its manager marked it as delegated). A container or a batch system counts and kills by the cgroup that
+it made; the emulator neither leaves such a cgroup nor builds in it.
 """
 
 from __future__ import annotations
@@ -25,20 +24,22 @@ __all__ = ["Controller", "Home", "Place", "abandoned", "find", "open_home", "rem
 Controller = Literal["cpu", "memory"]
 _NAME = re.compile(r"lbench-(\d+)-(\d+)-(\d+)")  # pid namespace, pid, start time
 _SELF = "emulator"  # version 2: the leaf that the emulator itself goes to
-_PERIOD_US = 20_000  # Lambda's own is not told; the shorter, the less a short task runs ahead of its share
+_PERIOD_US = (
+    20_000  # Lambda's own period is not documented; a short period lets a short task run ahead of its share less
+)
 _LEAST_QUOTA_US = 1000  # the kernel's
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A cgroup that this process is in and may build below."""
+    """A cgroup of this process, below which cgroups may be made."""
 
     folder: str
     version: Literal[1, 2]
-    top: bool  # the root of its hierarchy: there processes and cgroups may stand side by side
+    top: bool  # the root of its hierarchy, which may hold processes beside cgroups
 
 
 def find(controller: Controller, root: Path = Path("/")) -> Place | None:
-    """Where cgroups with this controller may be made, if anywhere. `root` is where the system's files are."""
+    """The place where cgroups with this controller may be made; None: nowhere. `root`: the system's root folder."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         own = {}  # controllers, as they are written: our cgroup
         for line in (root / "proc/self/cgroup").read_text().splitlines():
@@ -79,7 +80,7 @@ def _is_ours(place: Path) -> bool:
 
 
 def _write(folder: Path, name: str, text: str | int) -> None:
-    """One write(2): the kernel takes each as one command."""
+    """Write by one write(2), which the kernel takes as one command."""
     descriptor = os.open(folder / name, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, str(text).encode())
@@ -90,7 +91,7 @@ def _write(folder: Path, name: str, text: str | int) -> None:
 class Home:
     """An emulator's folder of cgroups in one hierarchy. Made by `open_home`; `close` removes it.
 
-    `announce` is told its path before it is made.
+    `announce` is called with its path before it is made.
 
     Raises:
         OSError: from every method that changes something, when the kernel refuses.
@@ -119,7 +120,7 @@ class Home:
             raise
 
     def _enable(self) -> None:
-        """Version 2: controllers go down a level at a time, and not from one that has processes, but at the top."""
+        """Enable controllers level by level (version 2); below the top, only in cgroups without processes."""
         place = Path(self._place.folder)
         wanted = " ".join(f"+{name}" for name in sorted(self.controllers))
         there = (place / "cgroup.subtree_control").read_text().split()
@@ -132,7 +133,7 @@ class Home:
         _write(self.folder, "cgroup.subtree_control", wanted)
 
     def make(self, name: str) -> Path:
-        """A cgroup for an environment, or the one there is of that name."""
+        """The environment's cgroup of that name, made where it is missing."""
         if self._lingering:
             self._lingering = {path for path in self._lingering if not _end(path)}
         folder = self.folder / name
@@ -140,7 +141,7 @@ class Home:
         return folder
 
     def set_cpus(self, folder: Path, cpus: float) -> None:
-        """Give it that many CPUs."""
+        """Set the CPU quota, in CPUs."""
         period = _PERIOD_US
         while cpus * period < _LEAST_QUOTA_US:
             period *= 5
@@ -152,7 +153,7 @@ class Home:
             _write(folder, "cpu.cfs_quota_us", quota)
 
     def set_memory(self, folder: Path, limit_bytes: int) -> None:
-        """Give it that much memory and no swap; what asks for more is killed, all of it."""
+        """Set the memory limit, without swap; the kernel kills the whole cgroup above it."""
         if self.version == 2:
             _write(folder, "memory.max", limit_bytes)
             for name, value in (("memory.swap.max", 0), ("memory.oom.group", 1)):
@@ -164,7 +165,7 @@ class Home:
                 _write(folder, "memory.memsw.limit_in_bytes", limit_bytes)
 
     def oom_kills(self, folder: Path) -> int:
-        """How many processes the kernel has killed there for want of memory."""
+        """How many processes the kernel has killed there for lack of memory."""
         with contextlib.suppress(OSError, ValueError):
             text = (folder / ("memory.events" if self.version == 2 else "memory.oom_control")).read_text()
             for line in text.splitlines():
@@ -174,24 +175,24 @@ class Home:
         return 0
 
     def add(self, folder: Path, tree: Tree) -> None:
-        """Put a process there with all that it has started, and so what these will start."""
+        """Move a process there with its descendants; later children are born there."""
         placed: set[int] = set()
         now = {tree.root}
         while now - placed:
             for pid in now - placed:
                 placed.add(pid)
-                with contextlib.suppress(ProcessLookupError):  # it has ended already
+                with contextlib.suppress(ProcessLookupError):  # it has ended
                     _write(folder, "cgroup.procs", pid)
-            tree.refresh()  # on a busy machine it may have got far before we come
+            tree.refresh()  # on a busy machine it may have started more meanwhile
             now = tree.members
 
     def remove(self, folder: Path) -> None:
-        """Kill what is there and remove it, now or when that has gone."""
+        """Kill its processes and remove it, now or when they have ended."""
         if not _end(str(folder)):
             self._lingering.add(str(folder))
 
     def close(self) -> None:
-        """Remove all. What still holds a cgroup is left to the guardian and the next start."""
+        """Remove all cgroups. One that still has processes is left to the guardian and the next start."""
         for below in self.folder.iterdir() if self.folder.is_dir() else ():
             if below.is_dir() and below.name != _SELF:
                 _end(str(below))
@@ -205,7 +206,7 @@ class Home:
 
 
 def _end(path: str) -> bool:
-    """Kill what is in a cgroup and remove it; whether it has gone."""
+    """Kill a cgroup's processes and remove it; whether it is removed."""
     kill_cgroup(path)
     return remove_cgroup(path)
 
@@ -217,7 +218,7 @@ def _namespace() -> int:
 
 
 def abandoned(place: Place) -> list[Path]:
-    """The folders of emulators that are no more."""
+    """The folders of emulators that have ended."""
     namespace = _namespace()
     found = []
     for folder in Path(place.folder).iterdir():
@@ -228,7 +229,7 @@ def abandoned(place: Place) -> list[Path]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Kill what is in one of them, and remove it."""
+    """Kill the processes of an abandoned folder, and remove it."""
     for below in folder.iterdir():
         if below.is_dir():
             kill_cgroup(str(below))
@@ -239,7 +240,7 @@ def remove_abandoned(folder: Path) -> None:
 def open_home(
     place: Place, controllers: Sequence[Controller], announce: Callable[[Path], None] | None = None
 ) -> Home | None:
-    """A home with these controllers, tried: a cgroup made, its limits set and read back, removed. None: not here."""
+    """A home with these controllers, tried by one cgroup whose limits are set and read back. None: it does not work."""
     home = None
     try:
         home = Home(place, controllers, announce)

@@ -1,6 +1,6 @@
-"""What holds an environment: its CPU share, its memory limit and the guardian's note of it, in one object each.
+"""An environment's CPU share, memory limit and registration with the guardian, in one object.
 
-`Confinement.choose()` takes the best methods that this machine allows, by trying them; `attach` holds one environment.
+`Confinement.choose()` tries the methods and takes the best that work here; `attach` confines one environment.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ class Confined:
 
     @property
     def frozen(self) -> bool:
-        """Whether it was paused."""
+        """Whether it is paused."""
         return self._cpu.frozen
 
     def initialised(self) -> None:
-        """Its init, which has two vCPUs, is over: its share holds."""
+        """End the init, which has two vCPUs: the share holds from now on."""
         self._cpu.initialised()
 
     def resume(self) -> None:
-        """An invocation begins."""
+        """Let it run: an invocation begins."""
         self._cpu.resume()
         self._memory.resume()
 
@@ -68,11 +68,11 @@ class Confined:
         self._memory.pause()
 
     def out_of_memory(self) -> bool:
-        """Whether it has passed its memory limit: ask before an answer is passed on, and when it has ended."""
+        """Whether it has exceeded its memory limit. Ask before an answer is passed on, and after the process has ended."""
         return self._memory.exceeded()
 
     def detach(self) -> None:
-        """It has ended: kill what it has left behind, wherever, and forget it."""
+        """Kill what an ended process has left behind, and release everything."""
         if self._over:
             return
         self._over = True
@@ -84,7 +84,7 @@ class Confined:
 
 
 class Confinement:
-    """The methods of one emulator; made on its running loop, closed when all environments have been detached."""
+    """One emulator's methods. Made on its running loop; closed after all environments are detached."""
 
     def __init__(
         self,
@@ -101,10 +101,10 @@ class Confinement:
 
     @classmethod
     def choose(cls, guard: Guard | None = None, *, method: Method | None = None, root: Path = Path("/")) -> Self:
-        """The best methods here; never one that would ask for a password.
+        """The best methods that work here; none that would ask for a password.
 
         `method`: take this one for the CPU, or the best after it. "duty-cycle" and "none" make no cgroup at all.
-        `root`: where the system's files are.
+        `root`: the system's root folder.
         """
         agenda = Agenda()
         cpu_home = memory_home = None
@@ -126,17 +126,17 @@ class Confinement:
         return cls(cpu, memory, agenda, guard=guard, homes=homes)
 
     def attach(self, pid: int, number: int, memory_mb: int, kill: Callable[[], None]) -> Confined:
-        """Hold environment `number`, whose process group `pid` has just been started.
+        """Confine environment `number`, whose process group `pid` has just been started.
 
-        `kill` is called when it has more memory than it may, unless the kernel ends it by itself.
+        `kill` is called when it exceeds its memory, unless the kernel kills it.
 
         Raises:
-            OSError: the machine refuses; the process is as it was.
+            OSError: the machine refuses; the process is unchanged.
         """
         return Confined(pid, number, memory_mb, kill, self)
 
     def close(self) -> None:
-        """Remove all that was made. The guard is its owner's, to be closed after this."""
+        """Remove all cgroups. The guard belongs to the caller, who closes it afterwards."""
         self.cpu.close()
         self.memory.close()
         self._agenda.close()

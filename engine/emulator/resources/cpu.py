@@ -1,4 +1,4 @@
-"""How much CPU an environment gets: the share of its memory setting, by the best method that this machine allows.
+"""An environment's CPU share, in proportion to its memory, held by the best method that works here.
 
 Lambda gives 1,769 MB one vCPU and less or more in proportion; while an environment initialises it has two, whatever
 its memory (reference: AWS's documentation of memory, and AWS Bites 144 for the init). The methods, best first:
@@ -6,7 +6,7 @@ its memory (reference: AWS's documentation of memory, and AWS Bites 144 for the 
     cgroup-v2   a quota in a cgroup that is ours (delegated to this user, or the root of the hierarchy)
     cgroup-v1   the same with the older interface
     systemd     a quota in a scope that systemd delegates to us when asked, as a desktop's user manager does
-    duty-cycle  the process group is stopped and continued (dutycycle.py)
+    duty-cycle  the process group is stopped and continued (duty_cycle.py)
     none        nothing holds the share
 """
 
@@ -47,31 +47,31 @@ def vcpus(memory_mb: int) -> float:
 
 
 class Held(Protocol):
-    """One environment's process group under its share. It begins running, in its init."""
+    """One environment's process group under its share. It starts running, in its init."""
 
     @property
     def frozen(self) -> bool:
-        """Whether it was paused: its share has nothing to do with that."""
+        """Whether it is paused; being stopped for its share does not count."""
 
     def initialised(self) -> None:
-        """Its init is over: from now on its share holds."""
+        """End the init: the share holds from now on."""
 
     def resume(self) -> None:
-        """An invocation begins: it may run, as its share lets it. Nothing happens to one that is not paused."""
+        """Let it run within its share, for an invocation. Nothing happens where it is not paused."""
 
     def pause(self) -> None:
         """Freeze it until `resume`."""
 
     def detach(self) -> None:
-        """It has ended, or is about to: what is left of it in its cgroup is killed, no signal is sent any more."""
+        """Send no more signals, and kill what is left in its cgroup: it has ended, or is about to."""
 
 
 class CpuShare(Protocol):
-    """A method of giving shares; one per emulator."""
+    """A method of holding CPU shares; one per emulator."""
 
     @property
     def method(self) -> Method:
-        """Its name, told with every result."""
+        """Its name, recorded with every result."""
 
     def attach(self, tree: Tree, share: float) -> Held:
         """Hold the process group of the tree's root, just started, at `share` vCPUs once it is initialised.
@@ -83,11 +83,11 @@ class CpuShare(Protocol):
         """
 
     def close(self) -> None:
-        """Remove all that the method has made; call it when all have been detached."""
+        """Remove all that the method has made, after all environments are detached."""
 
 
 class Signalled:
-    """A process group that is frozen by signals; the base of all methods."""
+    """A process group that is paused by signals; the base of all methods."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -95,7 +95,7 @@ class Signalled:
         self._over = False
 
     def _signal(self, number: signal.Signals, strays: Iterable[int] = ()) -> None:
-        """To the group, and to those of the environment that have left it."""
+        """Signal the group, and the environment's processes that have left it."""
         if self._over:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -105,36 +105,36 @@ class Signalled:
                 os.kill(pid, number)
 
     def initialised(self) -> None:
-        """Nothing changes here."""
+        """Change nothing."""
 
     def resume(self) -> None:
-        """Let it run."""
+        """Continue the group."""
         if self.frozen:
             self.frozen = False
             self._signal(signal.SIGCONT)
 
     def pause(self) -> None:
-        """Stop it."""
+        """Stop the group."""
         if not self.frozen:
             self.frozen = True
             self._signal(signal.SIGSTOP)
 
     def detach(self) -> None:
-        """Signal it no more."""
+        """Send no more signals."""
         self._over = True
 
 
 class NoShare:
-    """Everyone takes what there is."""
+    """No limit: each environment takes what is free."""
 
     method: Method = "none"
 
     def attach(self, tree: Tree, share: float) -> Signalled:
-        """Freeze and thaw it, no more."""
+        """Pause and resume the group only."""
         return Signalled(tree.root)
 
     def close(self) -> None:
-        """Nothing was made."""
+        """Remove nothing."""
 
 
 def duty_cycle_works() -> bool:

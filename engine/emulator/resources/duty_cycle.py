@@ -1,8 +1,8 @@
-"""CPU shares where no quota can be had: process groups are stopped and continued, with feedback on their CPU time.
+"""CPU shares without a quota: process groups are stopped and continued, with feedback on their CPU time.
 
 Each environment has a budget: credit in seconds of CPU that grows with the share of the time that passes and shrinks
 by the CPU time that was used. When it is used up the group is stopped until it has credit for another round. What a
-late timer lets through is a debt that the next pause pays, so the share holds over many rounds although each one
+late timer lets through is paid back by the next pause, so the share holds over many rounds although each round
 is only as exact as the loop's timers. A round takes 100 ms.
 """
 
@@ -17,10 +17,10 @@ from lbench.engine.emulator.resources.timers import Agenda, Entry
 __all__ = ["Budget", "DutyCycle"]
 
 PERIOD_S = 0.1
-_TOLERANCE = 0.02  # a group that uses no more than its share and this much is left alone: no signal at all
-_LEAST_ON_S = 0.002  # a round's time to run is at least this: the loop's timers are good to 1 ms
+_TOLERANCE = 0.02  # a group within its share and this tolerance gets no signal at all
+_LEAST_ON_S = 0.002  # the shortest running time of a round: the loop's timers are exact to 1 ms
 _ONE_MOMENT_S = 0.0002
-_LOOK_S = 0.001  # no look comes sooner than this after another
+_LOOK_S = 0.001  # the shortest time between two looks
 
 
 class Budget:
@@ -33,7 +33,7 @@ class Budget:
         self._period_s = period_s
         self._now_s = now_s
         self._used_s = used_s
-        self.rate = 1.0  # CPUs that it takes when it may: what its last round showed, at least one
+        self.rate = 1.0  # CPUs that it takes when it runs freely, by its last round; at least one
         self.credit_s = self.round_s
 
     @property
@@ -49,8 +49,8 @@ class Budget:
     def account(self, now_s: float, used_s: float, *, ran: bool) -> None:
         """Bring it up to this moment, at which the group's CPU time is `used_s`.
 
-        `ran`: it has been running since the last time, so that its hunger shows; what it did not take while it ran
-        is kept for two rounds at most, as a quota's is.
+        `ran`: it has been running since the last time, so that its demand shows; what it did not take while it ran
+        is kept for two rounds at most, as with a quota.
         """
         elapsed_s, taken_s = now_s - self._now_s, max(0.0, used_s - self._used_s)
         self._now_s, self._used_s = now_s, max(used_s, self._used_s)
@@ -65,7 +65,7 @@ class Budget:
         self.credit_s = min(self.credit_s, 2 * self.round_s)
 
     def rest(self) -> None:
-        """It was idle: no more than one round's credit is kept from that."""
+        """Keep at most one round's credit after an idle time."""
         self.credit_s = min(self.credit_s, self.round_s)
 
     @property
@@ -98,7 +98,7 @@ class _Cycled(Signalled):
         self.stops = 0
 
     def initialised(self) -> None:
-        """From now on its share holds."""
+        """Start to hold the share."""
         if self._budget is None and not self._over:
             now_s, used_s = self._measure()
             self._budget = Budget(self._share, now_s, used_s, period_s=self._cycle.period_s)
@@ -106,7 +106,7 @@ class _Cycled(Signalled):
                 self._look_later()
 
     def resume(self) -> None:
-        """Let it run, as soon as it has credit."""
+        """Continue it as soon as it has credit."""
         if not self.frozen:
             return
         self.frozen = False
@@ -125,7 +125,7 @@ class _Cycled(Signalled):
             self._look_later()
 
     def pause(self) -> None:
-        """Stop it until `resume`; the duty cycle leaves it alone meanwhile."""
+        """Stop it until `resume`; the duty cycle is suspended meanwhile."""
         if self.frozen:
             return
         self.frozen = True
@@ -134,14 +134,14 @@ class _Cycled(Signalled):
             self._signal(signal.SIGSTOP, self._tree.strays)
 
     def detach(self) -> None:
-        """Signal it no more."""
+        """Send no more signals."""
         if not self._over:
             super().detach()
             self._cycle.agenda.cancel(self._entry)
             self._cycle.groups -= 1
 
     def _measure(self) -> tuple[float, float]:
-        """(time, CPU time used), both of one moment: on a busy machine we may lose the CPU between the two."""
+        """(time, CPU time used) at one moment, though on a busy machine the CPU may be lost between the two."""
         clock = self._cycle.agenda.time
         for _ in range(3):
             before_s = clock()
@@ -153,8 +153,8 @@ class _Cycled(Signalled):
 
     def _look_later(self) -> None:
         assert self._budget is not None
-        if self._share < self._cycle.cpus:  # else it cannot take more than its share, whatever it does
-            # A group with a moderate rate may grow hungry (a second thread): look once a period in any case.
+        if self._share < self._cycle.cpus:  # else it cannot exceed its share
+            # A group with a moderate rate may demand more later (a second thread): look once a period in any case.
             after_s = min(max(self._budget.lasts_s, _LOOK_S), self._cycle.period_s)
             self._cycle.agenda.at(self._cycle.agenda.time() + after_s, self._entry)
 
@@ -188,9 +188,9 @@ class DutyCycle:
         self.groups = 0
 
     def attach(self, tree: Tree, share: float) -> _Cycled:
-        """Hold it at its share once it is initialised."""
+        """Hold the tree at its share after its init."""
         self.groups += 1
         return _Cycled(tree, share, self)
 
     def close(self) -> None:
-        """Nothing is left to remove: the agenda is its owner's."""
+        """Remove nothing: the agenda belongs to the caller."""

@@ -1,6 +1,6 @@
-"""An environment's memory limit: by a cgroup, or by looking at its resident memory and killing what has too much.
+"""An environment's memory limit: a cgroup, or polling of its resident memory and a kill above the limit.
 
-Never by address space: numpy and the threads of a BLAS reserve far more than they use.
+Address space is no measure: numpy and the threads of a BLAS reserve far more than they use.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _ANY_AGE_S = 3600.0
 
 
 class MemoryHeld(Protocol):
-    """One environment's limit. It begins running."""
+    """One environment's limit. It starts running."""
 
     def exceeded(self) -> bool:
-        """Whether it has passed its limit, at any time: ask after each invocation and when it has ended."""
+        """Whether it has ever exceeded its limit: ask after each invocation and after its end."""
 
     def resume(self) -> None:
-        """It runs."""
+        """Watch it: it runs."""
 
     def pause(self) -> None:
-        """It is frozen: nothing need be looked at."""
+        """Suspend watching: it is frozen."""
 
     def detach(self) -> None:
-        """It has ended."""
+        """Stop watching: it has ended."""
 
 
 class MemoryLimit(Protocol):
@@ -45,12 +45,12 @@ class MemoryLimit(Protocol):
 
     @property
     def method(self) -> MemoryMethod:
-        """Its name, told with every result."""
+        """Its name, recorded with every result."""
 
     def attach(self, tree: Tree, limit_mb: int, kill: Callable[[], None]) -> MemoryHeld:
-        """Limit a tree of processes; `kill` is called when it has too much, unless the kernel kills it.
+        """Limit a tree of processes; `kill` is called above the limit, unless the kernel kills it.
 
-        The tree is its owner's to close, after `detach`.
+        The caller closes the tree after `detach`.
 
         Raises:
             OSError: the machine refuses.
@@ -61,7 +61,7 @@ class MemoryLimit(Protocol):
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory (RSS) that a process has held; 0: it has gone, or this is not told here."""
+    """The peak resident memory of a process; 0: it has ended, or the system does not report it."""
     with contextlib.suppress(OSError, IndexError, ValueError):
         text = Path(f"/proc/{pid}/status").read_bytes()
         return int(text.split(b"VmHWM:", 1)[1].split(None, 1)[0]) * 1024
@@ -69,7 +69,7 @@ def peak_bytes(pid: int) -> int:
 
 
 class _InCgroup:
-    """The kernel counts and kills; its counter of kills tells."""
+    """A limit that the kernel holds; its counter of kills shows whether it was exceeded."""
 
     def __init__(self, tree: Tree, limit_mb: int, home: Home) -> None:
         self._home = home
@@ -84,18 +84,18 @@ class _InCgroup:
             raise
 
     def exceeded(self) -> bool:
-        """Whether the kernel has killed for want of memory there."""
+        """Whether the kernel has killed there for lack of memory."""
         self._exceeded = self._exceeded or (not self._over and self._home.oom_kills(self._folder) > 0)
         return self._exceeded
 
     def resume(self) -> None:
-        """Nothing need be done."""
+        """Change nothing: the kernel watches."""
 
     def pause(self) -> None:
-        """Nothing need be done."""
+        """Change nothing."""
 
     def detach(self) -> None:
-        """Remember how it ended, kill what is left of it, remove its cgroup."""
+        """Remember whether it was exceeded, kill what is left, remove the cgroup."""
         if not self._over:
             self.exceeded()
             self._over = True
@@ -103,22 +103,22 @@ class _InCgroup:
 
 
 class CgroupMemory:
-    """Limits in one home of cgroups; the home is its owner's to close."""
+    """Limits in one home of cgroups, which the caller closes."""
 
     def __init__(self, home: Home, method: MemoryMethod) -> None:
         self.method = method
         self.home = home
 
     def attach(self, tree: Tree, limit_mb: int, kill: Callable[[], None]) -> _InCgroup:
-        """Put it into a cgroup with that limit."""
+        """Move the tree into a cgroup with that limit."""
         return _InCgroup(tree, limit_mb, self.home)
 
     def close(self) -> None:
-        """Nothing is left: the home is its owner's."""
+        """Remove nothing: the home belongs to the caller."""
 
 
 class _Polled:
-    """Looked at while it runs, the more often the nearer it is to its limit."""
+    """A limit held by polling, more often the nearer the tree is to it."""
 
     def __init__(self, tree: Tree, limit_mb: int, kill: Callable[[], None], poll: PolledMemory) -> None:
         self._limit_bytes = limit_mb * 1_048_576
@@ -135,29 +135,29 @@ class _Polled:
         poll.agenda.at(poll.agenda.time() + _SLOWEST_S, self._entry)
 
     def exceeded(self) -> bool:
-        """Whether it was seen above its limit, or its own peak tells that it has been there between two looks."""
+        """Whether it was seen above its limit, or its peak shows that it was there between two looks."""
         if not self._exceeded and not self._over:
             now_s = self._poll.agenda.time()
-            # The peak takes some 30 µs to read: not when it cannot have grown that far.
+            # The peak takes some 30 µs to read: skipped when it cannot have grown that far.
             if self._held_bytes + (now_s - self._seen_s) * _FASTEST_EVER >= self._limit_bytes:
                 self._exceeded = peak_bytes(self._tree.root) > self._limit_bytes
             self._held_bytes, self._seen_s = self._tree.memory_bytes(_ANY_AGE_S), now_s
         return self._exceeded
 
     def resume(self) -> None:
-        """Look again, at once or soon: a request may come to its end before that, and its peak tells then."""
+        """Look again soon. An invocation that ends before that is judged by the peak."""
         if not self._running and not self._over:
             self._running = True
             self._seen_s = self._poll.agenda.time()  # frozen, it did not grow
             self._poll.agenda.at(self._poll.agenda.time() + _FASTEST_S, self._entry)
 
     def pause(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         self._running = False
         self._poll.agenda.cancel(self._entry)
 
     def detach(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         if not self._over:
             self._over = True
             self._poll.groups -= 1
@@ -174,11 +174,11 @@ class _Polled:
             return
         reach_s = (self._limit_bytes - held) / _FASTEST_GROWTH
         next_s = now_s + min(max(reach_s, _FASTEST_S), _SLOWEST_S)
-        self._poll.agenda.at(next_s - next_s % _FASTEST_S, self._entry)  # so that many are looked at in one go
+        self._poll.agenda.at(next_s - next_s % _FASTEST_S, self._entry)  # so that many share one look
 
 
 class PolledMemory:
-    """All environments' memory, looked at by one timer of the running loop."""
+    """All environments' memory, polled by one timer of the running loop."""
 
     method: MemoryMethod = "polled"
 
@@ -187,8 +187,8 @@ class PolledMemory:
         self.groups = 0
 
     def attach(self, tree: Tree, limit_mb: int, kill: Callable[[], None]) -> _Polled:
-        """Watch it."""
+        """Start to poll the tree."""
         return _Polled(tree, limit_mb, kill, self)
 
     def close(self) -> None:
-        """Nothing is left to remove: the agenda is its owner's."""
+        """Remove nothing: the agenda belongs to the caller."""

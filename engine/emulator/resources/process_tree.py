@@ -1,4 +1,4 @@
-"""A process and all it has started: their CPU time, their memory, and who of them left the process group."""
+"""A process and its descendants: their CPU time, their memory, and which of them left the process group."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def refresh_after_s(trees: int) -> float:
-    """How old the list of a tree's members may be: 0.25 s, more where there are many, so that looking stays cheap.
+    """The age limit of a tree's list of members: 0.25 s, more with many trees, so that looking stays cheap.
 
     A look takes some 40 µs of CPU, so `trees` of them each 4 ms * `trees` take 1 % of a core.
     """
@@ -24,10 +24,10 @@ def refresh_after_s(trees: int) -> float:
 
 
 def cpu_s(pid: int) -> float | None:
-    """The CPU time of all threads of a process, ended ones too, in seconds; None: it is not there.
+    """The CPU time of all threads of a process, ended ones too, in seconds; None: no such process.
 
-    On Linux it is the process's CPU clock, exact to the nanosecond and had in a microsecond (/proc/<pid>/stat counts
-    in ticks of 10 ms). The number of another's clock is made as clock_getcpuclockid(3) makes it.
+    On Linux it is the process's CPU clock, exact to the nanosecond and read in a microsecond (/proc/<pid>/stat counts
+    in ticks of 10 ms). The number of another process's clock is derived as clock_getcpuclockid(3) does.
     """
     if _LINUX:
         try:
@@ -55,7 +55,7 @@ class Tree:
         self._statm: int | None = None
 
     def cpu_s(self, refresh_after_s: float = 0.1) -> float:
-        """CPU time in seconds of all of them; it never falls."""
+        """CPU time of all processes, in seconds; it never falls."""
         self.refresh(refresh_after_s)
         total = (cpu_s(self.root) or 0.0) + self._reaped_s
         for pid in self.members:
@@ -64,7 +64,7 @@ class Tree:
         return self._cpu_s
 
     def memory_bytes(self, refresh_after_s: float = 0.1) -> int:
-        """Resident memory of all of them. Pages that several share count for each: see `shared_out_bytes`."""
+        """Resident memory of all processes; a shared page counts for each holder (see `shared_out_bytes`)."""
         self.refresh(refresh_after_s)
         total = self._root_rss()
         for pid in self.members:
@@ -72,7 +72,7 @@ class Tree:
         return total
 
     def shared_out_bytes(self) -> int:
-        """The same with each shared page divided among its holders (PSS): exact and slow, some ms for 100 MB."""
+        """Resident memory with each shared page divided among its holders (PSS): exact, and slow (some ms for 100 MB)."""
         if not _LINUX:
             return self.memory_bytes()
         total = 0
@@ -83,7 +83,7 @@ class Tree:
         return total
 
     def refresh(self, after_s: float = 0.0) -> None:
-        """Look who is there, if the last look is older than `after_s`."""
+        """List the members anew, if the list is older than `after_s`."""
         now_s = time.monotonic()
         if now_s - self._looked_s < after_s:
             return
@@ -120,7 +120,7 @@ class Tree:
         self.strays = {pid for pid in self.members if _group(pid) != self.root}
 
     def _root_rss(self) -> int:
-        """By a descriptor that is kept: opening it is most of the cost."""
+        """The root's resident memory, by a descriptor that stays open: opening it is most of the cost."""
         if not _LINUX:
             return _rss(self.root)
         with contextlib.suppress(OSError, IndexError, ValueError):
@@ -130,7 +130,7 @@ class Tree:
         return 0
 
     def close(self) -> None:
-        """Let go of its descriptor."""
+        """Close the descriptor."""
         if self._statm is not None:
             os.close(self._statm)
             self._statm = None
@@ -149,7 +149,7 @@ def _rss(pid: int) -> int:
 
 
 def _reaped_s(pid: int) -> float | None:
-    """CPU time of its children that have been waited for; None: it is not there."""
+    """CPU time of its children that have been waited for; None: no such process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         return (int(fields[13]) + int(fields[14])) * _TICK_S
@@ -158,7 +158,7 @@ def _reaped_s(pid: int) -> float | None:
 
 
 def _children(pid: int) -> list[int]:
-    """Children belong to the thread that forked them."""
+    """Its children, by thread: each belongs to the thread that forked it."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - a third of iterdir's time

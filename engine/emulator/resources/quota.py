@@ -1,4 +1,4 @@
-"""CPU shares by a cgroup's quota: the kernel holds them, to the percent."""
+"""CPU shares by a cgroup's quota, which the kernel holds to the percent."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ class _Quota(Signalled):
             raise
 
     def initialised(self) -> None:
-        """From now on its share holds."""
+        """Start to hold the share."""
         if self._share < INIT_VCPUS and not self._over:
-            with contextlib.suppress(FileNotFoundError):  # it has ended, and its cgroup was removed with it
+            with contextlib.suppress(FileNotFoundError):  # it has ended, and its cgroup with it
                 self._home.set_cpus(self._folder, self._share)
 
     def detach(self) -> None:
-        """Kill what is left of it, and remove its cgroup."""
+        """Kill what is left, and remove the cgroup."""
         if not self._over:
             super().detach()
             self._home.remove(self._folder)
 
 
 class QuotaShare:
-    """Shares in one home of cgroups; the home is its owner's to close."""
+    """Shares in one home of cgroups, which the caller closes."""
 
     def __init__(self, home: Home, method: Method) -> None:
         self.method = method
         self.home = home
 
     def attach(self, tree: Tree, share: float) -> _Quota:
-        """Put it into a cgroup with two CPUs for its init, and its share after that."""
+        """Move the tree into a cgroup with two CPUs for its init, and its share afterwards."""
         return _Quota(tree, share, self.home)
 
     def close(self) -> None:
-        """Nothing is left: the home is its owner's."""
+        """Remove nothing: the home belongs to the caller."""

@@ -1,7 +1,7 @@
-"""Temporary folders: one for the emulator, one in it for each environment; none outlives its owner for long.
+"""Temporary folders: one for the emulator, one in it for each environment.
 
-An emulator holds a lock on its folder as long as it lives (the kernel lets go of it however the process
-ends). A folder that nobody holds belongs to a dead emulator; the next one removes it.
+An emulator holds a lock on its folder as long as it lives (the kernel releases it however the process
+ends). A folder without a lock belongs to a dead emulator; the next emulator removes it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def _lock(path: Path, *, wait: bool) -> int | None:
 
 
 class Scratch:
-    """The emulator's folder `<tmp>/lbench-emulator-<uid>/<pid>-xxxx`; leaving it removes it and all in it.
+    """The emulator's folder `<tmp>/lbench-emulator-<uid>/<pid>-xxxx`; leaving the context removes it.
 
-    `announce` is told its path before it is made: killed at any moment, the emulator leaves none that nobody knows of.
+    `announce` is called with its path before it is made, so that an emulator killed at any moment leaves no unknown folder.
     """
 
     def __init__(self, announce: Callable[[Path], None] | None = None) -> None:
@@ -46,8 +46,8 @@ class Scratch:
     def __enter__(self) -> Self:
         self._parent.mkdir(mode=0o700, exist_ok=True)
         if self._parent.is_symlink() or self._parent.stat().st_uid != os.getuid():
-            self._parent = Path(tempfile.mkdtemp(prefix="lbench-emulator-"))  # somebody else's: keep out of it
-        gate = _lock(self._parent / ".lock", wait=True)  # nobody sweeps while a folder has no lock yet
+            self._parent = Path(tempfile.mkdtemp(prefix="lbench-emulator-"))  # another user's: use a new one
+        gate = _lock(self._parent / ".lock", wait=True)  # no sweep while a new folder has no lock yet
         assert gate is not None
         try:
             self._sweep()
@@ -75,7 +75,7 @@ class Scratch:
 
     @staticmethod
     def wipe(path: Path) -> None:
-        """Remove an environment's folder and all in it."""
+        """Remove an environment's folder with its content."""
         shutil.rmtree(path, ignore_errors=True)
 
     def _sweep(self) -> None:
@@ -88,7 +88,7 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def abandoned() -> list[Path]:
-    """The folders of emulators that are no more; those of this user."""
+    """This user's folders of emulators that have ended."""
     parent = Path(tempfile.gettempdir()) / f"lbench-emulator-{os.getuid()}"
     found = []
     with contextlib.suppress(OSError):
@@ -103,7 +103,7 @@ def abandoned() -> list[Path]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove one of them, unless somebody holds it."""
+    """Remove an abandoned folder, unless a process holds its lock."""
     with contextlib.suppress(OSError):
         held = _lock(folder / ".lock", wait=False)
         if held is not None:

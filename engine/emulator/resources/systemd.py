@@ -1,8 +1,7 @@
-"""A cgroup of our own from systemd: a transient scope with `Delegate=yes`, into which it moves this process.
+"""A delegated cgroup from systemd: a transient scope with `Delegate=yes`, into which it moves this process.
 
-One call at the emulator's start instead of a `systemd-run` around each environment. Desktops of today give each user
-a manager that does this without a password. Marked: the call is tested against a stand-in for busctl only, no machine
-with a user manager having been at hand.
+One call at the emulator's start instead of a `systemd-run` around each environment. Current desktops give each user
+a manager that does this without a password. Not proven: the call is tested against a stand-in for busctl only.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _MOVE_LIMIT_S = 1.0
 
 
 def manager() -> str | None:
-    """`--user` or (as root) `--system`, whichever of systemd's managers answers; None: neither."""
+    """The systemd manager that answers: `--user` or (as root) `--system`; None: neither."""
     if shutil.which("busctl") is None or shutil.which("systemctl") is None:
         return None
     for which in ("--user", *(["--system"] if os.getuid() == 0 else [])):
@@ -30,11 +29,11 @@ def manager() -> str | None:
 
 
 def delegate(which: str, proc: Path = Path("/proc")) -> bool:
-    """Have that manager move this process into a delegated scope of its own; whether it has."""
+    """Have that manager move this process into a delegated scope; whether it did."""
     before = _own(proc)
     pid = os.getpid()
     unit = f"lbench-emulator-{pid}.scope"
-    told = _ask(
+    reply = _ask(
         "busctl",
         which,
         "--quiet",
@@ -48,7 +47,7 @@ def delegate(which: str, proc: Path = Path("/proc")) -> bool:
         *(unit, "fail", "2", "PIDs", "au", "1", str(pid), "Delegate", "b", "true", "0"),
     )
     end_s = time.monotonic() + _MOVE_LIMIT_S
-    while told is not None and time.monotonic() < end_s:  # its answer is a job; being moved is what counts
+    while reply is not None and time.monotonic() < end_s:  # the reply names a job; the move itself counts
         if _own(proc) != before:
             return True
         time.sleep(0.01)
@@ -63,9 +62,9 @@ def _own(proc: Path) -> str:
 
 
 def _ask(*argv: str) -> str | None:
-    """Its output; an exit code other than 0 is an answer too, for systemctl; for busctl it is none."""
+    """The command's output; None: it failed. For systemctl an exit code other than 0 is no failure."""
     try:
-        done = subprocess.run(  # it ends within the limit: no child to look after
+        done = subprocess.run(  # it ends within the limit
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_LIMIT_S, check=False, text=True
         )
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""Many moments, one timer: what is due soon for any environment, by one handle of the loop."""
+"""A timer queue: callbacks of many environments share one asyncio timer handle."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 __all__ = ["Agenda", "Entry"]
 
-_TOGETHER_S = 0.0005  # what falls due this close together is done in one go
+_TOGETHER_S = 0.0005  # entries due within this time run together
 
 
 class Entry:
-    """One thing's next moment; a thing has one at a time."""
+    """One callback with at most one due time."""
 
     __slots__ = ("_ticket", "action")
 
@@ -23,7 +23,7 @@ class Entry:
 
 
 class Agenda:
-    """The moments of all entries in one heap; the loop has one timer, for the earliest."""
+    """The due times of all entries in one heap; the loop has one timer, for the earliest."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -37,18 +37,18 @@ class Agenda:
         return self._loop.time()
 
     def at(self, when_s: float, entry: Entry) -> None:
-        """Call the entry's action then, and not at the moment it had before."""
+        """Call the entry's action at that time, which replaces an earlier setting."""
         ticket = entry._ticket = next(self._tickets)
         heapq.heappush(self._heap, (when_s, ticket, entry))
         if when_s < self._armed_s:
             self._arm(when_s)
 
     def cancel(self, entry: Entry) -> None:
-        """It has no moment any more."""
-        entry._ticket = -1  # its place in the heap is passed over when it is reached
+        """Remove the entry's due time."""
+        entry._ticket = -1  # its place in the heap is skipped when reached
 
     def close(self) -> None:
-        """Forget all."""
+        """Remove all entries."""
         self._heap.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -69,7 +69,7 @@ class Agenda:
             if entry._ticket == ticket:
                 due.append((ticket, entry))
         for ticket, entry in due:
-            if entry._ticket == ticket:  # no earlier one has moved or cancelled it
+            if entry._ticket == ticket:  # unless an earlier action has moved or cancelled it
                 entry._ticket = -1
                 entry.action(now_s)
         while heap and heap[0][2]._ticket != heap[0][1]:

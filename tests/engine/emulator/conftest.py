@@ -1,4 +1,4 @@
-"""An emulator of its own for a test, and boto3 pointed at it."""
+"""An emulator for a test, and a boto3 client of it."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ class Running:
         return answer
 
     def refused(self, operation: str = "invoke", **call: Any) -> dict[str, Any]:
-        """What an operation is refused with."""
+        """The error of a refused operation."""
         with pytest.raises(botocore.exceptions.ClientError) as caught:
             getattr(self.client, operation)(**call)
         answer: dict[str, Any] = caught.value.response
         return answer
 
-    def told(self, what: str) -> dict[str, Any]:
-        """What the emulator tells of itself."""
+    def status(self, what: str) -> dict[str, Any]:
+        """The emulator's own endpoint `/_lbench/<what>`."""
         with urllib.request.urlopen(f"{self.endpoint}/_lbench/{what}") as answer:
             found: dict[str, Any] = json.load(answer)
         return found
 
     def environments(self) -> list[dict[str, Any]]:
-        listed: list[dict[str, Any]] = self.told("environments")["environments"]
+        listed: list[dict[str, Any]] = self.status("environments")["environments"]
         return listed
 
     def disturb(self, **conditions: Any) -> None:
@@ -80,7 +80,7 @@ class Running:
         urllib.request.urlopen(request).close()
 
     def create(self, name: str, *, code: str, **more: Any) -> dict[str, Any]:
-        told: dict[str, Any] = self.client.create_function(
+        created: dict[str, Any] = self.client.create_function(
             **{
                 "FunctionName": name,
                 "Runtime": "python3.12",
@@ -90,7 +90,7 @@ class Running:
                 **more,
             }
         )
-        return told
+        return created
 
 
 Start = Callable[..., Running]

@@ -28,30 +28,30 @@ def fetch(url: str, body: bytes | None = None) -> Any:
         return json.load(answer)
 
 
-async def test_it_serves_the_functions_that_it_was_given_and_ends(function: FunctionSpec) -> None:
+async def test_the_emulator_serves_its_functions_and_ends(function: FunctionSpec) -> None:
     async with await launch([function], concurrency=5) as emulator:
         url = f"{emulator.endpoint}/2015-03-31/functions"
-        (told,) = (await asyncio.to_thread(fetch, f"{url}/"))["Functions"]
-        assert told["FunctionName"] == "echo"
-        assert told["Environment"]["Variables"] == {"TEXT": "a\nž"}
+        (listed,) = (await asyncio.to_thread(fetch, f"{url}/"))["Functions"]
+        assert listed["FunctionName"] == "echo"
+        assert listed["Environment"]["Variables"] == {"TEXT": "a\nž"}
         assert await asyncio.to_thread(fetch, f"{url}/echo/invocations", b"[1]") == [1]
     assert emulator.child.returncode == 0
     await emulator.stop()
 
 
-async def test_it_tells_when_the_process_ends_by_itself(function: FunctionSpec) -> None:
+async def test_an_emulator_that_ends_by_itself_is_noticed(function: FunctionSpec) -> None:
     async with await launch([function]) as emulator:
         os.kill(emulator.child.pid, 9)
         assert await emulator.child.wait() == -9
 
 
-async def test_a_port_that_is_taken_is_told_in_one_line(function: FunctionSpec) -> None:
+async def test_a_port_in_use_is_reported_in_one_line(function: FunctionSpec) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = int(holder.getsockname()[1])
-        with pytest.raises(BackendError, match=f"did not start: port {port} cannot be taken"):
+        with pytest.raises(BackendError, match=f"did not start: port {port} is not available"):
             await launch([function], port=port)
 
 
-async def test_a_code_folder_that_is_not_there_is_told(function: FunctionSpec) -> None:
+async def test_a_missing_code_folder_is_reported(function: FunctionSpec) -> None:
     with pytest.raises(BackendError, match="/not/there"):
         await launch([FunctionSpec(name="x", code="/not/there", handler="a.b")])

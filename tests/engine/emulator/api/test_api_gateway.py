@@ -1,4 +1,4 @@
-"""The HTTP API in front of the functions: payload format 2.0, 30 seconds (here fewer), and few words for what goes wrong."""
+"""The HTTP API in front of the functions: payload format 2.0, a timeout, and bare statuses for failures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def binary(event, context):
     return {"statusCode": 200, "body": base64.b64encode(bytes(4)).decode(), "isBase64Encoded": True}
 
 def fail(event, context):
-    raise ValueError("nobody is told")
+    raise ValueError("not seen by the caller")
 
 def crash(event, context):
     os._exit(3)
@@ -44,8 +44,8 @@ class Caller:
         self.connection = http.client.HTTPConnection(host, int(port))
 
     def __call__(self, name: str, body: Any = None, **headers: str) -> tuple[int, Any, dict[str, str]]:
-        told = {"content-type": "application/json"} | {key.replace("_", "-"): value for key, value in headers.items()}
-        self.connection.request("POST", f"/_lbench/http-api/{name}?a=1&b=2", body, told)
+        sent = {"content-type": "application/json"} | {key.replace("_", "-"): value for key, value in headers.items()}
+        self.connection.request("POST", f"/_lbench/http-api/{name}?a=1&b=2", body, sent)
         answer = self.connection.getresponse()
         content = answer.read()
         with contextlib.suppress(ValueError):
@@ -75,36 +75,36 @@ def test_the_function_gets_payload_format_2_0(call: Caller) -> None:
     assert "body" not in call("echo")[1]
 
 
-def test_the_function_says_what_is_answered(call: Caller) -> None:
+def test_the_function_determines_the_response(call: Caller) -> None:
     status, body, headers = call("proxy")
     assert (status, body, headers["x-own"]) == (201, b"text \xc3\xa9", "yes")
     assert call("binary")[:2] == (200, bytes(4))
 
 
 @pytest.mark.parametrize("name", ["fail", "crash", "odd"])
-def test_of_a_function_that_fails_nothing_is_told(call: Caller, name: str) -> None:
+def test_a_failed_function_is_a_bare_500(call: Caller, name: str) -> None:
     assert call(name)[:2] == (500, {"message": "Internal Server Error"})
 
 
-def test_after_its_time_the_front_gives_up_while_the_function_runs_on(call: Caller) -> None:
+def test_after_its_timeout_the_front_gives_up_while_the_function_runs_on(call: Caller) -> None:
     assert call("late", "0")[:2] == (200, b"in time")
     assert call("late", "1.0")[:2] == (503, {"message": "Service Unavailable"})
     assert call("late", "0")[0] == 200  # on the same connection: nothing late comes on it
 
 
-def test_what_is_not_there_and_what_is_too_large_is_refused(call: Caller) -> None:
+def test_a_missing_function_and_a_large_body_are_refused(call: Caller) -> None:
     assert call("nobody")[:2] == (404, {"message": "Not Found"})
     assert call("echo", b"x" * 10_485_761)[:2] == (413, {"message": "Request Entity Too Large"})
     assert call("echo", b"[" + b"1," * 3_500_000 + b"1]")[0] == 500  # Lambda's 6 MB hold behind it
 
 
-def test_a_function_that_is_full_is_a_503_like_the_time_out(start: Callable[..., Any]) -> None:
+def test_a_throttle_is_a_503_like_the_timeout(start: Callable[..., Any]) -> None:
     caller = Caller(start(CODE, {"echo": {"concurrency": 0}}).endpoint)
     assert caller("echo")[:2] == (503, {"message": "Service Unavailable"})
     caller.connection.close()
 
 
-def test_where_signatures_are_checked_the_front_wants_its_own(start: Callable[..., Any]) -> None:
+def test_where_signatures_are_checked_the_front_requires_execute_api(start: Callable[..., Any]) -> None:
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials

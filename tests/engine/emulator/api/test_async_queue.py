@@ -1,4 +1,4 @@
-"""Invocations of type Event: run later, retried, recorded in S3 when all was in vain. Waits are AWS's, scaled."""
+"""Invocations of type Event: run later, retried, recorded in S3 after the last failure. Waits are AWS's, scaled."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def put(service: Any, name: str, event: Any) -> str:
 def until(service: Any, **counts: int) -> dict[str, Any]:
     """What the queue has counted, once it has counted this."""
     while True:
-        told: dict[str, Any] = service.told("events")
-        if all(told[name] >= count for name, count in counts.items()):
-            return told
+        reply: dict[str, Any] = service.status("events")
+        if all(reply[name] >= count for name, count in counts.items()):
+            return reply
 
 
 def record(s3: Any, function: str) -> tuple[str, dict[str, Any]]:
@@ -81,8 +81,8 @@ def test_a_function_s_error_is_retried_twice_and_then_recorded_in_s3(start: Any,
     endpoint = s3.meta.endpoint_url
     service = start(CODE, {"count": {}}, event_time_scale=SCALE, s3_endpoint=endpoint)
     place = {"OnFailure": {"Destination": "arn:aws:s3:::failures"}}
-    told = service.client.put_function_event_invoke_config(FunctionName="count", DestinationConfig=place)
-    assert told["DestinationConfig"]["OnFailure"] == place["OnFailure"]
+    reply = service.client.put_function_event_invoke_config(FunctionName="count", DestinationConfig=place)
+    assert reply["DestinationConfig"]["OnFailure"] == place["OnFailure"]
     event = {"log": str(log), "fails": True}
     request_id = put(service, "count", event)
     until(service, recorded=1)
@@ -106,7 +106,7 @@ def test_a_function_s_error_is_retried_twice_and_then_recorded_in_s3(start: Any,
     assert written["responsePayload"]["errorType"] == "ValueError"
 
 
-def test_retries_are_as_many_as_set(start: Any, log: Path) -> None:
+def test_the_number_of_retries_is_the_setting(start: Any, log: Path) -> None:
     service = start(CODE, {"count": {}}, event_time_scale=SCALE)
     service.client.put_function_event_invoke_config(FunctionName="count", MaximumRetryAttempts=0)
     put(service, "count", {"log": str(log), "fails": True})
@@ -114,7 +114,7 @@ def test_retries_are_as_many_as_set(start: Any, log: Path) -> None:
     assert len(log.read_text().split()) == 1
 
 
-def test_an_event_that_would_be_too_old_is_given_up(start: Any, log: Path, s3: Any) -> None:
+def test_an_event_above_its_maximum_age_is_dropped(start: Any, log: Path, s3: Any) -> None:
     service = start(CODE, {"aged": {"handler": "app.count"}}, event_time_scale=SCALE, s3_endpoint=s3.meta.endpoint_url)
     place = {"OnFailure": {"Destination": "arn:aws:s3:::failures"}}
     service.client.put_function_event_invoke_config(
@@ -126,7 +126,7 @@ def test_an_event_that_would_be_too_old_is_given_up(start: Any, log: Path, s3: A
     assert record(s3, "aged")[1]["requestContext"]["condition"] == "EventAgeExceeded"
 
 
-def test_a_throttled_event_is_retried_until_there_is_room(start: Any, log: Path, tmp_path: Path) -> None:
+def test_a_throttled_event_is_retried_until_it_runs(start: Any, log: Path, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     service = start(CODE, {"wait": {}, "count": {}}, concurrency=1, event_time_scale=SCALE)
@@ -134,12 +134,12 @@ def test_a_throttled_event_is_retried_until_there_is_room(start: Any, log: Path,
     with fifo.open("w"):
         assert service.refused(FunctionName="count")["Reason"] == "ConcurrentInvocationLimitExceeded"
         put(service, "count", {"log": str(log)})
-        assert service.told("events")["waiting"] == 2
+        assert service.status("events")["waiting"] == 2
     until(service, succeeded=2)
     assert len(log.read_text().split()) == 1
 
 
-def test_with_no_concurrency_reserved_an_event_is_recorded_and_never_run(start: Any, log: Path, s3: Any) -> None:
+def test_with_zero_reserved_concurrency_an_event_is_recorded_and_not_run(start: Any, log: Path, s3: Any) -> None:
     service = start(CODE, {"zero": {"handler": "app.count", "concurrency": 0}}, s3_endpoint=s3.meta.endpoint_url)
     place = {"OnFailure": {"Destination": "arn:aws:s3:::failures"}}
     service.client.put_function_event_invoke_config(FunctionName="zero", DestinationConfig=place)

@@ -51,29 +51,29 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     return run
 
 
-def test_a_function_is_made_invoked_changed_and_deleted(
+def test_a_function_is_created_invoked_changed_and_deleted(
     start: Any, aws: Callable[..., Any], make_zip: Any, tmp_path: Path
 ) -> None:
     service = start(check_signatures=True)
     package, out = tmp_path / "code.zip", tmp_path / "out"
     package.write_bytes(make_zip(app="def handle(event, context):\n    return event\n"))
     role = "arn:aws:iam::000000000000:role/any"
-    told = aws(
+    output = aws(
         service.endpoint, "create-function", "--function-name", "mine", "--runtime", "python3.12", "--role", role,
         "--handler", "app.handle", "--zip-file", f"fileb://{package}",
     )  # fmt: skip
-    assert told["FunctionName"] == "mine"
+    assert output["FunctionName"] == "mine"
     assert aws(service.endpoint, "wait", "function-active-v2", "--function-name", "mine") is None
     payload = tmp_path / "payload"
     payload.write_text('{"a": "ž"}')
-    told = aws(
+    output = aws(
         service.endpoint, "invoke", "--function-name", "mine", "--payload", f"fileb://{payload}", "--log-type", "Tail",
         str(out),
     )  # fmt: skip
-    assert (told["StatusCode"], told["ExecutedVersion"]) == (200, "$LATEST")
+    assert (output["StatusCode"], output["ExecutedVersion"]) == (200, "$LATEST")
     assert json.loads(out.read_text()) == {"a": "ž"}
-    told = aws(service.endpoint, "update-function-configuration", "--function-name", "mine", "--memory-size", "256")
-    assert told["MemorySize"] == 256
+    output = aws(service.endpoint, "update-function-configuration", "--function-name", "mine", "--memory-size", "256")
+    assert output["MemorySize"] == 256
     assert len(aws(service.endpoint, "list-functions")["Functions"]) == 2
     assert aws(service.endpoint, "delete-function", "--function-name", "mine") in (None, {"StatusCode": 204})
     assert "ResourceNotFoundException" in aws(service.endpoint, "get-function", "--function-name", "mine")

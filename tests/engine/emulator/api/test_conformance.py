@@ -42,8 +42,8 @@ def test_every_field_of_the_model_has_its_row() -> None:
 
 
 def test_every_error_of_the_model_has_its_row() -> None:
-    told = rows("Errors that occur").keys() | rows("Errors that are only injected").keys()
-    assert {shape.name for shape in INVOKE.error_shapes} <= told
+    named = rows("Errors that occur").keys() | rows("Errors that are only injected").keys()
+    assert {shape.name for shape in INVOKE.error_shapes} <= named
     assert not rows("Errors that occur").keys() & rows("Errors that are only injected").keys()
 
 
@@ -53,20 +53,20 @@ def test_every_reason_of_a_throttle_has_its_row() -> None:
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_row_names_a_test_that_exists(section: str) -> None:
-    told = rows(section)
-    assert told
-    for row in told.values():
+    named = rows(section)
+    assert named
+    for row in named.values():
         assert re.search(rf"^(async )?def {row['test']}\(", (HERE / row["file"]).read_text(), re.MULTILINE), row["test"]
 
 
-def test_statuses_in_the_table_are_those_that_are_answered() -> None:
+def test_statuses_in_the_table_are_those_of_the_replies() -> None:
     for name, row in rows("Errors that are only injected").items():
         assert int(row["what"]) == ERRORS[name][0]
     for name, row in rows("Errors that occur").items():
         assert int(row["what"][:3]) == ERRORS[name][0]
 
 
-def test_errors_are_spelt_and_numbered_as_in_the_model() -> None:
+def test_errors_have_the_model_s_names_and_statuses() -> None:
     for shape in INVOKE.error_shapes:
         status, key = ERRORS[shape.name]
         assert status == shape.metadata["error"]["httpStatusCode"]

@@ -1,4 +1,4 @@
-"""Functions made, changed and deleted through the API, by unmodified boto3."""
+"""Functions are created, changed and deleted through the API by unmodified boto3."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ def service(start_shared: Any) -> Any:
     return start_shared("def none(e, c): pass", concurrency=1000)
 
 
-def test_a_function_is_made_from_a_zip_and_runs(service: Any, make_zip: Any) -> None:
-    told = service.create(
+def test_a_function_is_created_from_a_zip_and_runs(service: Any, make_zip: Any) -> None:
+    reply = service.create(
         "made", code=ECHO, MemorySize=256, Timeout=7, Description="mine", Environment={"Variables": {"A": "b"}}
     )
-    assert told["ResponseMetadata"]["HTTPStatusCode"] == 201
-    assert (told["MemorySize"], told["Timeout"], told["Description"]) == (256, 7, "mine")
-    assert (told["Version"], told["State"], told["Runtime"]) == ("$LATEST", "Active", "python3.12")
+    assert reply["ResponseMetadata"]["HTTPStatusCode"] == 201
+    assert (reply["MemorySize"], reply["Timeout"], reply["Description"]) == (256, 7, "mine")
+    assert (reply["Version"], reply["State"], reply["Runtime"]) == ("$LATEST", "Active", "python3.12")
     digest = hashlib.sha256(make_zip(app=ECHO)).digest()
-    assert told["CodeSha256"] == base64.b64encode(digest).decode()
-    assert told["CodeSize"] == len(make_zip(app=ECHO))
+    assert reply["CodeSha256"] == base64.b64encode(digest).decode()
+    assert reply["CodeSize"] == len(make_zip(app=ECHO))
     service.client.get_waiter("function_active_v2").wait(FunctionName="made")
     assert service.invoke("made", {"a": 1})["value"] == {"a": 1}
 
 
 def test_defaults_are_aws_s(service: Any) -> None:
-    told = service.create("plain", code=ECHO)
-    assert (told["MemorySize"], told["Timeout"], told["Description"]) == (128, 3, "")
+    reply = service.create("plain", code=ECHO)
+    assert (reply["MemorySize"], reply["Timeout"], reply["Description"]) == (128, 3, "")
     assert service.client.get_function_configuration(FunctionName="plain")["MemorySize"] == 128
 
 
 def test_new_code_takes_over_at_once(service: Any, make_zip: Any) -> None:
     service.create("changing", code=VERSION.format(n=1))
     assert service.invoke("changing")["value"] == [1, "$LATEST"]
-    told = service.client.update_function_code(FunctionName="changing", ZipFile=make_zip(app=VERSION.format(n=2)))
-    assert told["LastUpdateStatus"] == "Successful"
+    reply = service.client.update_function_code(FunctionName="changing", ZipFile=make_zip(app=VERSION.format(n=2)))
+    assert reply["LastUpdateStatus"] == "Successful"
     service.client.get_waiter("function_updated_v2").wait(FunctionName="changing")
     assert service.invoke("changing")["value"] == [2, "$LATEST"]
 
@@ -52,18 +52,18 @@ def test_a_dry_run_of_new_code_changes_nothing(service: Any, make_zip: Any) -> N
     assert service.invoke("kept")["value"] == [1, "$LATEST"]
 
 
-def test_settings_are_changed_and_the_others_stay(service: Any) -> None:
+def test_changed_settings_leave_the_others_unchanged(service: Any) -> None:
     service.create("settings", code=ECHO, Timeout=9)
-    told = service.client.update_function_configuration(FunctionName="settings", MemorySize=512)
-    assert (told["MemorySize"], told["Timeout"]) == (512, 9)
+    reply = service.client.update_function_configuration(FunctionName="settings", MemorySize=512)
+    assert (reply["MemorySize"], reply["Timeout"]) == (512, 9)
     assert "Memory Size: 512 MB" in service.invoke("settings")["log"]
 
 
-def test_a_published_version_stays_as_it_is(service: Any, make_zip: Any) -> None:
+def test_a_published_version_does_not_change(service: Any, make_zip: Any) -> None:
     service.create("versions", code=VERSION.format(n=1))
-    told = service.client.publish_version(FunctionName="versions", Description="first")
-    assert (told["Version"], told["Description"]) == ("1", "first")
-    assert told["FunctionArn"].endswith(":versions:1")
+    reply = service.client.publish_version(FunctionName="versions", Description="first")
+    assert (reply["Version"], reply["Description"]) == ("1", "first")
+    assert reply["FunctionArn"].endswith(":versions:1")
     assert service.client.publish_version(FunctionName="versions")["Version"] == "1"  # nothing has changed
     service.client.update_function_code(FunctionName="versions", ZipFile=make_zip(app=VERSION.format(n=2)))
     assert service.client.publish_version(FunctionName="versions")["Version"] == "2"
@@ -77,13 +77,13 @@ def test_a_published_version_stays_as_it_is(service: Any, make_zip: Any) -> None
     assert service.refused(FunctionName="versions", Qualifier="1")["Error"]["Code"] == "ResourceNotFoundException"
 
 
-def test_a_deleted_function_is_gone_and_its_name_free(service: Any) -> None:
+def test_a_deleted_function_frees_its_name(service: Any) -> None:
     service.create("brief", code=ECHO)
     service.invoke("brief")
     answer = service.client.delete_function(FunctionName="brief")
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
     assert service.refused(FunctionName="brief")["Error"]["Code"] == "ResourceNotFoundException"
-    while any(told["function"] == "brief" for told in service.environments() if told["state"] != "ended"):
+    while any(reply["function"] == "brief" for reply in service.environments() if reply["state"] != "ended"):
         pass
     service.create("brief", code=ECHO)
 
@@ -97,7 +97,7 @@ def test_functions_are_listed_in_pages(start: Any) -> None:
     assert [one["FunctionName"] for page in pages for one in page["Functions"]] == names
 
 
-def test_reserved_concurrency_is_set_told_and_taken_back(service: Any) -> None:
+def test_reserved_concurrency_is_set_read_and_deleted(service: Any) -> None:
     service.create("reserved", code=ECHO)
     client = service.client
     assert client.put_function_concurrency(FunctionName="reserved", ReservedConcurrentExecutions=5)
@@ -112,14 +112,14 @@ def test_reserved_concurrency_is_set_told_and_taken_back(service: Any) -> None:
     assert client.get_account_settings()["AccountLimit"] | {} == client.get_account_settings()["AccountLimit"]
 
 
-def test_100_stay_unreserved(service: Any) -> None:
+def test_100_concurrent_executions_stay_unreserved(service: Any) -> None:
     service.create("greedy", code=ECHO)
     refused = service.refused("put_function_concurrency", FunctionName="greedy", ReservedConcurrentExecutions=901)
     assert refused["Error"]["Code"] == "InvalidParameterValueException"
     assert "below its minimum value of [100]" in refused["Error"]["Message"]
 
 
-def test_event_settings_are_put_updated_told_and_deleted(service: Any) -> None:
+def test_event_settings_are_put_updated_read_and_deleted(service: Any) -> None:
     service.create("evented", code=ECHO)
     client, name = service.client, {"FunctionName": "evented"}
     assert (
@@ -129,9 +129,9 @@ def test_event_settings_are_put_updated_told_and_deleted(service: Any) -> None:
     put = client.put_function_event_invoke_config(**name, MaximumRetryAttempts=1)
     assert (put["MaximumRetryAttempts"], put["MaximumEventAgeInSeconds"]) == (1, 21_600)
     client.update_function_event_invoke_config(**name, MaximumEventAgeInSeconds=60)
-    told = client.get_function_event_invoke_config(**name)
-    assert (told["MaximumRetryAttempts"], told["MaximumEventAgeInSeconds"]) == (1, 60)
-    assert told["FunctionArn"].endswith(":evented:$LATEST")
+    reply = client.get_function_event_invoke_config(**name)
+    assert (reply["MaximumRetryAttempts"], reply["MaximumEventAgeInSeconds"]) == (1, 60)
+    assert reply["FunctionArn"].endswith(":evented:$LATEST")
     client.delete_function_event_invoke_config(**name)
     assert service.refused("get_function_event_invoke_config", **name)["Error"]["Code"] == "ResourceNotFoundException"
     place = {"OnFailure": {"Destination": "arn:aws:s3:::bucket"}}
@@ -150,7 +150,7 @@ def test_event_settings_are_put_updated_told_and_deleted(service: Any) -> None:
         ({"Environment": {"Variables": {"A": "x" * 5000}}}, "InvalidParameterValueException", 400, "4KB"),
     ],
 )
-def test_what_cannot_be_made_is_refused(
+def test_an_invalid_function_is_refused(
     service: Any, change: dict[str, Any], code: str, status: int, part: str
 ) -> None:
     call = {
@@ -195,7 +195,7 @@ def _put(field: str, value: int) -> Any:
     return change
 
 
-def test_a_handler_that_does_not_exist_is_told_when_it_is_invoked(service: Any) -> None:
+def test_a_missing_handler_is_reported_at_the_invocation(service: Any) -> None:
     service.create("nohandler", code=ECHO, Handler="app.nowhere")
     answer = service.invoke("nohandler")
     assert answer["FunctionError"] == "Unhandled"

@@ -55,7 +55,7 @@ def big(event, context):
 def variables(event, context):
     return dict(os.environ)
 
-def told(event, context):
+def context_fields(event, context):
     return {
         "request_id": context.aws_request_id,
         "arn": context.invoked_function_arn,
@@ -113,7 +113,7 @@ class Service:
     def environments(self, function: str) -> list[dict[str, Any]]:
         with urllib.request.urlopen(f"{self.endpoint}/_lbench/environments") as answer:
             listed: list[dict[str, Any]] = json.load(answer)["environments"]
-        return [told for told in listed if told["function"] == function]
+        return [entry for entry in listed if entry["function"] == function]
 
     def error(self, **call: Any) -> dict[str, Any]:
         with pytest.raises(botocore.exceptions.ClientError) as caught:
@@ -133,7 +133,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     def function(name: str, handler: str = "", **more: Any) -> dict[str, Any]:
         return {"name": name, "code": str(folder), "handler": handler or f"app.{name}", "timeout_s": 30, **more}
 
-    plain = ("echo", "fail", "crash", "wait", "where", "noisy", "big", "told", "modules", "logs", "memory")
+    plain = ("echo", "fail", "crash", "wait", "where", "noisy", "big", "context_fields", "modules", "logs", "memory")
     functions = [function(name) for name in plain]
     functions += [
         function("variables", environment={"OWN": "yes", "AWS_ACCESS_KEY_ID": "given"}),
@@ -146,7 +146,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     for client in ("python", "plain"):
         functions += [
             function(f"{name}-{client}", f"app.{name}", runtime_client=client)
-            for name in ("echo", "fail", "told", "big", "logs")
+            for name in ("echo", "fail", "context_fields", "big", "logs")
         ]
         functions.append(function(f"broken-{client}", "broken.handle", runtime_client=client))
     config = folder / "config.json"
@@ -175,7 +175,7 @@ CLIENTS = ["", "-python", "-plain"]
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_an_event_comes_back_as_it_was(service: Service, client: str) -> None:
+def test_an_event_is_returned_unchanged(service: Service, client: str) -> None:
     event = {"text": "žluťoučký \U0001f40e", "n": [1, 2.5, None, True]}
     answer = service.invoke(f"echo{client}", event)
     assert answer["value"] == event
@@ -187,7 +187,7 @@ def test_an_event_comes_back_as_it_was(service: Service, client: str) -> None:
     assert request_id in answer["log"]
 
 
-def test_a_cold_start_bills_its_init_and_a_warm_one_has_none(service: Service) -> None:
+def test_a_cold_start_bills_its_init_and_a_warm_start_has_none(service: Service) -> None:
     cold, warm = service.invoke("where"), service.invoke("where")
     assert cold["value"] == warm["value"]
     report = cold["report"]
@@ -211,7 +211,7 @@ def test_the_tail_is_start_output_end_report(service: Service) -> None:
     assert answer["report"]["id"] == request_id
 
 
-def test_output_that_imitates_the_report_does_not_take_its_place(service: Service) -> None:
+def test_output_that_imitates_the_report_does_not_replace_it(service: Service) -> None:
     forged = "REPORT RequestId: x\tDuration: 1.00 ms\tBilled Duration: 1 ms\tMemory Size: 1 MB\t"
     answer = service.invoke("noisy", {"text": f"{forged}\r\n{forged}"})
     assert answer["report"]["id"] == answer["ResponseMetadata"]["RequestId"]
@@ -235,12 +235,12 @@ def test_without_tail_there_is_no_log(service: Service) -> None:
     assert "LogResult" not in service.client.invoke(FunctionName="echo", Payload=b"{}")
 
 
-def test_an_event_that_is_not_given_is_an_empty_object(service: Service) -> None:
+def test_a_missing_event_is_an_empty_object(service: Service) -> None:
     assert json.load(service.client.invoke(FunctionName="echo")["Payload"]) == {}
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_what_a_function_raises_is_its_payload(service: Service, client: str) -> None:
+def test_an_exception_of_the_function_is_its_payload(service: Service, client: str) -> None:
     answer = service.invoke(f"fail{client}", {"what": "luck"})
     assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
     assert answer["value"]["errorType"] == "ValueError"
@@ -264,7 +264,7 @@ def test_a_timeout_kills_the_environment_and_is_billed_in_full(service: Service,
     assert int(report["billed"]) >= 250 + int(float(report["init"]))
     assert f"{request_id} Task timed out after 0.25 seconds" in answer["log"]
     assert service.invoke("slow", {"fifo": fifo})["report"]["init"] is not None
-    assert len({told["pid"] for told in service.environments("slow")}) == 2
+    assert len({entry["pid"] for entry in service.environments("slow")}) == 2
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_a_crash_is_an_exit_error(service: Service, code: int, how: str) -> None
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_module_that_cannot_be_imported_is_told(service: Service, client: str) -> None:
+def test_a_failed_import_is_reported(service: Service, client: str) -> None:
     answer = service.invoke(f"broken{client}")
     assert answer["FunctionError"] == "Unhandled"
     assert answer["value"]["errorType"] == "Runtime.ImportModuleError"
@@ -294,7 +294,7 @@ def test_a_module_that_cannot_be_imported_is_told(service: Service, client: str)
     assert answer["report"]["type"] == "Runtime.ImportModuleError"
 
 
-def test_a_handler_that_does_not_exist_is_told(service: Service) -> None:
+def test_a_missing_handler_is_reported(service: Service) -> None:
     assert service.invoke("missing")["value"]["errorType"] == "Runtime.HandlerNotFound"
 
 
@@ -304,15 +304,15 @@ def test_a_process_that_dies_in_its_init_is_an_exit_error(service: Service) -> N
 
 def test_the_context_is_as_on_lambda(service: Service) -> None:
     context = base64.b64encode(json.dumps({"custom": {"a": "ž"}}).encode()).decode()
-    answer = service.invoke("told", ClientContext=context)
-    told = answer["value"]
-    assert told["request_id"] == answer["ResponseMetadata"]["RequestId"]
-    assert told["arn"] == "arn:aws:lambda:us-east-1:000000000000:function:told"
-    assert 29_000 < told["left_ms"] <= 30_000
-    assert told["memory"] == "1769"
-    assert told["custom"] == {"a": "ž"}
-    assert told["stdin"] == ""
-    assert Path(told["cwd"]) == service.folder
+    answer = service.invoke("context_fields", ClientContext=context)
+    entry = answer["value"]
+    assert entry["request_id"] == answer["ResponseMetadata"]["RequestId"]
+    assert entry["arn"] == "arn:aws:lambda:us-east-1:000000000000:function:context_fields"
+    assert 29_000 < entry["left_ms"] <= 30_000
+    assert entry["memory"] == "1769"
+    assert entry["custom"] == {"a": "ž"}
+    assert entry["stdin"] == ""
+    assert Path(entry["cwd"]) == service.folder
 
 
 def test_environment_variables_are_lambdas_and_nothing_of_the_users(service: Service) -> None:
@@ -362,22 +362,22 @@ def test_the_most_recently_used_environment_is_taken(service: Service, tmp_path:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_an_environment_is_frozen_between_invocations(service: Service) -> None:
     service.invoke("echo", 1)
-    (told,) = [one for one in service.environments("echo") if one["state"] != "ended"]
-    while told["state"] != "frozen":  # it asks for its next invocation right after its answer
-        (told,) = [one for one in service.environments("echo") if one["state"] != "ended"]
-    while Path(f"/proc/{told['pid']}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+    (entry,) = [one for one in service.environments("echo") if one["state"] != "ended"]
+    while entry["state"] != "frozen":  # it asks for its next invocation right after its answer
+        (entry,) = [one for one in service.environments("echo") if one["state"] != "ended"]
+    while Path(f"/proc/{entry['pid']}/stat").read_text().rpartition(")")[2].split()[0] != "T":
         pass  # the signal has been sent, and takes effect when the process is next looked at
     assert service.invoke("echo", 2)["value"] == 2
 
 
-def test_environments_are_listed_with_what_is_known_of_them(service: Service) -> None:
+def test_environments_are_listed_with_their_figures(service: Service) -> None:
     stream = service.invoke("where")["value"]
-    (told,) = [one for one in service.environments("where") if one["id"] == stream]
-    assert told["cpu_share_method"] in METHODS
-    assert told["init_ms"] > 0
-    assert told["memory_mb"] == 1769
-    assert told["invocations"] >= 1
-    assert told["created_epoch_s"] > told["created_s"] > 0
+    (entry,) = [one for one in service.environments("where") if one["id"] == stream]
+    assert entry["cpu_share_method"] in METHODS
+    assert entry["init_ms"] > 0
+    assert entry["memory_mb"] == 1769
+    assert entry["invocations"] >= 1
+    assert entry["created_epoch_s"] > entry["created_s"] > 0
 
 
 def test_the_function_s_own_limit_answers_429_at_once(service: Service, fifo: str) -> None:
@@ -392,7 +392,7 @@ def test_the_function_s_own_limit_answers_429_at_once(service: Service, fifo: st
     assert refused["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
 
 
-def test_the_limit_over_all_functions_answers_429_and_lets_go_again(service: Service, tmp_path: Path) -> None:
+def test_the_limit_over_all_functions_answers_429_until_it_is_free_again(service: Service, tmp_path: Path) -> None:
     fifos = [str(tmp_path / str(number)) for number in range(6)]
     for path in fifos:
         os.mkfifo(path)
@@ -408,7 +408,7 @@ def test_the_limit_over_all_functions_answers_429_and_lets_go_again(service: Ser
     assert service.invoke("echo", 3)["value"] == 3
 
 
-def test_a_large_event_and_a_large_answer_pass(service: Service) -> None:
+def test_a_large_event_and_a_large_response_are_accepted(service: Service) -> None:
     event = "x" * (6_291_456 - 2)  # boto3 sends Expect: 100-continue
     assert service.invoke("echo", event)["value"] == event
 
@@ -421,7 +421,7 @@ def test_an_event_above_6_mb_is_refused(service: Service) -> None:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_an_answer_above_6_mb_is_the_functions_error(service: Service, client: str) -> None:
+def test_a_response_above_6_mb_is_the_function_s_error(service: Service, client: str) -> None:
     assert len(service.invoke(f"big{client}", {"size": 6_291_556})["value"]) == 6_291_554
     answer = service.invoke(f"big{client}", {"size": 6_291_557})
     assert answer["FunctionError"] == "Unhandled"
@@ -432,14 +432,14 @@ def test_an_answer_above_6_mb_is_the_functions_error(service: Service, client: s
     assert service.invoke(f"big{client}", {"size": 10})["value"] == "x" * 8
 
 
-def test_a_body_that_is_no_json_is_refused(service: Service) -> None:
+def test_a_body_that_is_not_json_is_refused(service: Service) -> None:
     refused = service.error(FunctionName="echo", Payload=b"{no")
     assert refused["Error"]["Code"] == "InvalidRequestContentException"
     assert refused["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
 @pytest.mark.parametrize("name", ["nope", "arn:aws:lambda:us-east-1:000000000000:function:nope", "echo:7"])
-def test_a_function_that_is_not_there_is_not_found(service: Service, name: str) -> None:
+def test_a_missing_function_is_not_found(service: Service, name: str) -> None:
     refused = service.error(FunctionName=name, Payload="{}")
     assert refused["Error"]["Code"] == "ResourceNotFoundException"
     assert refused["Error"]["Message"].startswith("Function not found: arn:aws:lambda:us-east-1:")
@@ -462,22 +462,22 @@ def test_a_dry_run_runs_nothing(service: Service) -> None:
 
 
 def test_the_functions_are_listed_and_described(service: Service) -> None:
-    listed = {told["FunctionName"]: told for told in service.client.list_functions()["Functions"]}
+    listed = {entry["FunctionName"]: entry for entry in service.client.list_functions()["Functions"]}
     assert listed["slow"]["MemorySize"] == 512
-    told = service.client.get_function_configuration(FunctionName="echo")
-    assert told["State"] == "Active"
-    assert "site-packages" in told["Description"]
+    entry = service.client.get_function_configuration(FunctionName="echo")
+    assert entry["State"] == "Active"
+    assert "site-packages" in entry["Description"]
     whole = service.client.get_function(FunctionName="one")
     assert whole["Configuration"]["FunctionName"] == "one"
     assert whole["Concurrency"] == {"ReservedConcurrentExecutions": 1}
 
 
-def test_what_is_not_emulated_is_an_error_and_no_silence(service: Service) -> None:
+def test_an_operation_that_is_not_emulated_is_an_error(service: Service) -> None:
     with pytest.raises(botocore.exceptions.ClientError, match="not emulated"):
         service.client.list_aliases(FunctionName="echo")
 
 
-def test_the_most_memory_that_was_used_is_reported(service: Service) -> None:
+def test_the_peak_memory_is_reported(service: Service) -> None:
     assert int(service.invoke("memory", {"bytes": 64 * 1_048_576})["report"]["used"]) > 64
 
 

@@ -1,4 +1,4 @@
-"""Requests to Invoke that are not as they must be, sent past the SDK's own checks."""
+"""Invalid requests to Invoke, sent past the SDK's own checks."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def send(service: Any, headers: dict[str, str], *, name: str = "echo", body: byt
             return answer.status, "", answer.read().decode()
     except urllib.error.HTTPError as problem:
         with problem:
-            told = json.load(problem)
-            return problem.code, problem.headers["x-amzn-ErrorType"], told.get("message") or told.get("Message")
+            error = json.load(problem)
+            return problem.code, problem.headers["x-amzn-ErrorType"], error.get("message") or error.get("Message")
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "application/zip"])
@@ -35,7 +35,7 @@ def test_a_body_of_another_type_is_unsupported(service: Any, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/octet-stream", "application/x-amz-json-1.0"])
-def test_a_body_of_json_s_type_or_a_general_one_passes(service: Any, kind: str) -> None:
+def test_a_body_of_a_json_or_general_type_is_accepted(service: Any, kind: str) -> None:
     assert send(service, {"Content-Type": kind}) == (200, "", "{}")
 
 
@@ -43,7 +43,7 @@ def test_a_body_of_json_s_type_or_a_general_one_passes(service: Any, kind: str) 
     ("header", "value", "part"),
     [("X-Amz-Invocation-Type", "Later", "invocationType"), ("X-Amz-Log-Type", "All", "logType")],
 )
-def test_a_type_that_is_none_is_an_invalid_parameter(service: Any, header: str, value: str, part: str) -> None:
+def test_an_unknown_type_is_an_invalid_parameter(service: Any, header: str, value: str, part: str) -> None:
     status, name, message = send(service, {header: value})
     assert (status, name) == (400, "InvalidParameterValueException")
     assert f"Value '{value}' at '{part}' failed to satisfy constraint" in message
@@ -65,11 +65,11 @@ def test_a_durable_execution_is_refused(service: Any) -> None:
     assert "not emulated" in message
 
 
-def test_a_name_that_cannot_be_one_is_refused(service: Any) -> None:
+def test_an_invalid_name_is_refused(service: Any) -> None:
     assert send(service, {}, name="a%20b")[:2] == (400, "ValidationException")
 
 
-def test_two_qualifiers_must_be_the_same(service: Any) -> None:
+def test_two_qualifiers_must_be_equal(service: Any) -> None:
     refused = service.refused(FunctionName="echo:$LATEST", Qualifier="1")
     assert refused["Error"]["Code"] == "InvalidParameterValueException"
     assert service.invoke("echo:$LATEST", 1, Qualifier="$LATEST")["value"] == 1

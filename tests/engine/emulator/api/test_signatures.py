@@ -21,7 +21,7 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size
 
 
 @given(name=NAMES, query=st.dictionaries(NAMES, NAMES, max_size=3), body=st.binary(max_size=100))
-def test_what_botocore_signs_is_right(name: str, query: dict[str, str], body: bytes) -> None:
+def test_botocore_s_signatures_are_valid(name: str, query: dict[str, str], body: bytes) -> None:
     from urllib.parse import quote, urlencode
 
     url = f"http://127.0.0.1:1/2015-03-31/functions/{quote(name, safe='')}/invocations"
@@ -42,7 +42,7 @@ def service(start_shared: Any) -> Any:
     return start_shared("def echo(e, c): return e", {"echo": {}}, check_signatures=True)
 
 
-def test_who_signs_rightly_gets_through(service: Any) -> None:
+def test_a_valid_signature_is_accepted(service: Any) -> None:
     assert service.invoke("echo", {"ž": 1})["value"] == {"ž": 1}
     assert service.client.get_function(FunctionName="echo:$LATEST")
 
@@ -54,7 +54,7 @@ def test_who_signs_rightly_gets_through(service: Any) -> None:
         ({"key": "other"}, "UnrecognizedClientException", "security token included in the request is invalid"),
     ],
 )
-def test_who_signs_wrongly_is_refused(service: Any, client: dict[str, str], code: str, part: str) -> None:
+def test_an_invalid_signature_is_refused(service: Any, client: dict[str, str], code: str, part: str) -> None:
     with pytest.raises(service.client.exceptions.ClientError) as caught:
         service.boto3(**client).invoke(FunctionName="echo")
     assert caught.value.response["Error"]["Code"] == code
@@ -62,7 +62,7 @@ def test_who_signs_wrongly_is_refused(service: Any, client: dict[str, str], code
     assert part in caught.value.response["Error"]["Message"]
 
 
-def test_who_does_not_sign_is_refused(service: Any) -> None:
+def test_a_missing_signature_is_refused(service: Any) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(f"{service.endpoint}/2015-03-31/functions/")
     assert caught.value.code == 403
@@ -101,7 +101,7 @@ def test_another_region_or_service_is_refused(change: dict[str, str], part: str)
 
 
 @pytest.mark.parametrize("text", ["Bearer x", "AWS4-HMAC-SHA256 Credential=key", ""])
-def test_half_a_signature_is_refused(text: str) -> None:
+def test_an_incomplete_signature_is_refused(text: str) -> None:
     headers = signed(time.time()) | {b"authorization": text.encode()}
     with pytest.raises(Refusal) as caught:
         Verifier("key", "secret", "us-east-1").check("GET", "/x", headers, b"")

@@ -1,4 +1,4 @@
-"""A zip becomes a folder; nothing in it gets out of that folder."""
+"""A zip is unpacked into a folder, and nothing outside that folder is written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def archive(*entries: tuple[str, bytes], mode: int = 0, method: int = zipfile.ZI
     return made.getvalue()
 
 
-def test_it_lies_under_its_digest_and_is_made_once(tmp_path: Path) -> None:
+def test_a_package_is_unpacked_once_under_its_digest(tmp_path: Path) -> None:
     whole = archive(("app.py", b"x = 1"), ("deep/er/data", b"y"))
     first, second = unpack(whole, tmp_path / "home"), unpack(whole, tmp_path / "home")
     assert first.folder == second.folder == tmp_path / "home" / first.digest
@@ -34,7 +34,7 @@ def test_it_lies_under_its_digest_and_is_made_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../out", "/etc/out", "a/../../out", "..\\out", "C:\\out", "a/.."])
-def test_a_path_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadPackage, match="leads out"):
         unpack(archive((name, b"x")), tmp_path / "home")
     assert list((tmp_path / "home").iterdir()) == []
@@ -46,18 +46,18 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
         unpack(archive(("link", b"/etc"), mode=stat.S_IFLNK | 0o777), tmp_path)
 
 
-def test_what_may_be_executed_stays_so(tmp_path: Path) -> None:
+def test_executable_files_stay_executable(tmp_path: Path) -> None:
     made = unpack(archive(("run", b"#!"), mode=stat.S_IFREG | 0o755), tmp_path)
     assert (made.folder / "run").stat().st_mode & 0o111
 
 
 @pytest.mark.parametrize("whole", [b"", b"no zip", b"PK\x05\x06" + b"\0" * 4])
-def test_what_is_no_zip_is_told_in_aws_s_words(tmp_path: Path, whole: bytes) -> None:
+def test_a_file_that_is_not_a_zip_is_refused_in_aws_s_words(tmp_path: Path, whole: bytes) -> None:
     with pytest.raises(BadPackage, match="Could not unzip uploaded file"):
         unpack(whole, tmp_path)
 
 
-def test_a_damaged_zip_is_no_zip(tmp_path: Path) -> None:
+def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
     whole = bytearray(archive(("app.py", bytes(range(256)) * 40)))
     whole[60:80] = b"\xff" * 20
     with pytest.raises(BadPackage, match="Could not unzip"):
@@ -69,15 +69,13 @@ def test_an_empty_zip_is_refused(tmp_path: Path) -> None:
         unpack(archive(), tmp_path)
 
 
-def test_what_unpacks_to_too_much_is_refused_before_it_fills_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_zip_that_unpacks_above_the_limit_is_refused_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package, "UNZIPPED_LIMIT", 1_000_000)
     with pytest.raises(BadPackage, match="Unzipped size must be smaller"):
         unpack(archive(("bomb", b"\0" * 3_000_000)), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_where_a_folder_is_wanted_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_also_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadPackage, match="as a file and as a folder"):
         unpack(archive(("a", b"x"), ("a/b", b"y")), tmp_path)

@@ -1,4 +1,4 @@
-"""The code folder holds what ships to Lambda and nothing else, made once per content."""
+"""The code folder holds exactly the code that ships to Lambda, made once per content."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def test_it_lies_in_the_cache_under_its_digest(cache: Path) -> None:
+def test_the_folder_is_in_the_cache_under_its_digest(cache: Path) -> None:
     folder, digest = code_folder()
     assert folder == cache / "lbench" / "code" / digest
     assert len(digest) == 64
     assert code_folder() == (folder, digest)
 
 
-def test_it_holds_the_handlers_side_and_nothing_of_the_drivers() -> None:
+def test_the_folder_holds_the_handler_s_side_only() -> None:
     folder, _ = code_folder()
     assert {path.name for path in folder.iterdir()} == {"lbench"}
     there = {path.name for path in (folder / "lbench").iterdir()}
@@ -45,9 +45,9 @@ def test_every_module_is_compiled_so_that_its_time_does_not_matter() -> None:
         assert compiled[8:16] == importlib.util.source_hash(source.read_bytes())
 
 
-def test_it_is_imported_without_the_installed_package(tmp_path: Path) -> None:
+def test_the_folder_is_imported_without_the_installed_package(tmp_path: Path) -> None:
     folder, _ = code_folder()
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-S", "-P", "-c", "import lbench.errors as e; print(e.__file__)"],
         env={"PYTHONPATH": str(folder)},
         cwd=tmp_path,
@@ -55,10 +55,10 @@ def test_it_is_imported_without_the_installed_package(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert told.stdout.startswith(str(folder))
+    assert done.stdout.startswith(str(folder))
 
 
-def test_two_at_once_make_one_folder() -> None:
+def test_two_processes_at_once_make_one_folder() -> None:
     with ThreadPoolExecutor(4) as pool:
         made = set(pool.map(lambda _: code_folder(), range(8)))
     assert len(made) == 1
@@ -87,13 +87,13 @@ def test_a_damaged_compiled_file_is_made_again() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_cache_that_cannot_be_written_is_told_in_one_line(cache: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_one_line(cache: Path) -> None:
     cache.mkdir(mode=0o500)
     with pytest.raises(BackendError, match="XDG_CACHE_HOME"):
         code_folder()
 
 
-def test_a_cache_that_is_a_file_is_told_in_one_line(cache: Path) -> None:
+def test_a_cache_that_is_a_file_is_one_line(cache: Path) -> None:
     cache.write_text("")
     with pytest.raises(BackendError, match="XDG_CACHE_HOME"):
         code_folder()

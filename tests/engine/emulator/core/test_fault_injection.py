@@ -1,4 +1,4 @@
-"""What is done to invocations on purpose: each condition by itself, seen from the client."""
+"""Injected faults, each by itself, as the client sees them."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def service(running: Any) -> Iterator[Any]:
     running.disturb()
 
 
-def test_nothing_is_disturbed_by_default() -> None:
+def test_no_fault_is_injected_by_default() -> None:
     assert Conditions().at_rest
     assert Conditions(seed=7, slow_factor=3).at_rest
     assert not Conditions(lost_rate=0.1).at_rest
 
 
-def test_what_is_hit_follows_from_the_seed_alone() -> None:
+def test_the_seed_alone_determines_the_faults() -> None:
     conditions = Conditions(fail_rate=0.3, lost_rate=0.2, jitter_ms=5, seed=3)
     one, other = Weather(conditions), Weather(conditions)
     fates = [one.fate() for _ in range(200)]
@@ -66,7 +66,7 @@ def test_latency_and_jitter_are_added_to_the_round_trip() -> None:
     assert max(trips) - min(trips) > 0.008
 
 
-def test_the_network_takes_its_time(service: Any) -> None:
+def test_latency_is_seen_by_the_client(service: Any) -> None:
     service.invoke("echo", 1)
     service.disturb(latency_ms=80)
     began = time.monotonic()
@@ -74,13 +74,13 @@ def test_the_network_takes_its_time(service: Any) -> None:
     assert time.monotonic() - began >= 0.08
 
 
-def test_a_cold_start_waits_and_its_init_does_not_tell(start: Any) -> None:
+def test_a_cold_delay_is_not_part_of_the_init(start: Any) -> None:
     service = start(CODE, {"echo": {}}, conditions={"cold_delay_ms": 300})
     began = time.monotonic()
     service.invoke("echo", 1)
     assert time.monotonic() - began >= 0.3
-    (told,) = service.environments()
-    assert told["created_s"] - began >= 0.29
+    (environment,) = service.environments()
+    assert environment["created_s"] - began >= 0.29
 
 
 @pytest.mark.parametrize("name", sorted({shape.name for shape in MODEL.error_shapes}))
@@ -92,8 +92,8 @@ def test_every_error_of_invoke_can_be_injected_and_boto3_knows_it(service: Any, 
     answer = caught.value.response
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == shape.metadata["error"]["httpStatusCode"] == ERRORS[name][0]
     assert "injected" in answer["Error"]["Message"]
-    told = answer.get("message", answer.get("Message"))
-    assert told is not None and {"message", "Message"} & set(shape.members) == {ERRORS[name][1]}
+    text = answer.get("message", answer.get("Message"))
+    assert text is not None and {"message", "Message"} & set(shape.members) == {ERRORS[name][1]}
 
 
 def test_injected_throttles_are_429_with_a_reason(service: Any) -> None:
@@ -114,7 +114,7 @@ def test_a_slow_environment_takes_longer_and_bills_it(start: Any) -> None:
     assert service.environments()[0]["slowness"] == 3
 
 
-def test_a_lost_answer_is_a_closed_connection_and_the_function_has_run(service: Any, tmp_path: Path) -> None:
+def test_a_lost_reply_is_a_closed_connection_and_the_function_has_run(service: Any, tmp_path: Path) -> None:
     log = tmp_path / "log"
     service.disturb(lost_rate=1)
     with pytest.raises(botocore.exceptions.ConnectionClosedError):
@@ -122,7 +122,7 @@ def test_a_lost_answer_is_a_closed_connection_and_the_function_has_run(service: 
     assert len(log.read_text().split()) == 1
 
 
-def test_a_duplicate_runs_twice_and_its_answer_comes_twice(service: Any, tmp_path: Path) -> None:
+def test_a_duplicate_runs_twice_and_is_answered_twice(service: Any, tmp_path: Path) -> None:
     log = tmp_path / "log"
     service.disturb(duplicate_rate=1)
     body = json.dumps(str(log)).encode()
@@ -139,6 +139,6 @@ def test_a_duplicate_runs_twice_and_its_answer_comes_twice(service: Any, tmp_pat
     assert len(set(ids)) == 1  # AWS's at-least-once: the same request
 
 
-def test_conditions_that_are_none_are_refused(service: Any) -> None:
+def test_invalid_conditions_are_refused(service: Any) -> None:
     with pytest.raises(Exception, match="400"):
         service.disturb(lost_rate=2)

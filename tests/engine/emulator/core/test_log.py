@@ -45,12 +45,12 @@ def test_a_timeout_on_a_cold_start_reads_as_the_real_one() -> None:
         (0.004, None, 0),
     ],
 )
-def test_what_is_billed_is_duration_and_init_rounded_up(duration: float, init: float | None, billed: int) -> None:
+def test_the_billed_duration_is_duration_and_init_rounded_up(duration: float, init: float | None, billed: int) -> None:
     assert billed_ms(duration, init) == billed
 
 
 @given(st.binary(max_size=6000), st.binary(max_size=6000))
-def test_the_report_is_the_last_line_whatever_was_written(init_output: bytes, output: bytes) -> None:
+def test_the_report_is_the_last_line_whatever_the_output(init_output: bytes, output: bytes) -> None:
     report = Report(request_id="id", duration_ms=1, memory_mb=128, max_memory_mb=30)
     log = tail(init_output, output, report)
     assert len(log) <= TAIL_BYTES

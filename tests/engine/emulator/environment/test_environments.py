@@ -1,4 +1,4 @@
-"""The life of an environment where it does not go well: inits that fail, limits that are passed, idleness."""
+"""Environments under failed inits, exceeded limits and idleness."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def module(folder: Path, name: str, text: str) -> dict[str, Any]:
         ("import no_such_thing", r"Phase: init\tStatus: error\tError Type: Runtime\.ImportModuleError\n"),
     ],
 )
-def test_an_init_that_fails_is_begun_again_in_the_invocation_s_time(
+def test_a_failed_init_is_repeated_within_the_invocation_s_time(
     start: Any, tmp_path: Path, how: str, line: str
 ) -> None:
     spec = module(tmp_path, "once", ONCE.format(mark=str(tmp_path / "mark"), how=how))
@@ -79,7 +79,7 @@ def test_an_init_that_fails_is_begun_again_in_the_invocation_s_time(
     assert "INIT_REPORT" not in service.invoke("once")["log"]
 
 
-def test_an_init_that_never_ends_is_ended_by_the_function_s_timeout(start: Any, tmp_path: Path) -> None:
+def test_an_endless_init_is_ended_by_the_function_s_timeout(start: Any, tmp_path: Path) -> None:
     spec = module(tmp_path, "hangs", "import threading\nthreading.Event().wait()\n")
     service = start(CODE, {"hangs": {**spec, "timeout_s": 0.3}}, init_limit_s=0.2)
     answer = service.invoke("hangs")
@@ -98,7 +98,7 @@ def test_an_init_that_never_ends_is_ended_by_the_function_s_timeout(start: Any, 
         ("x = 1", "bad", "Runtime.MalformedHandlerName"),
     ],
 )
-def test_init_errors_are_told_as_awslambdaric_tells_them(
+def test_init_errors_are_reported_as_by_awslambdaric(
     start: Any, tmp_path: Path, text: str, handler: str, kind: str
 ) -> None:
     (tmp_path / "bad.py").write_text(text)
@@ -110,7 +110,7 @@ def test_init_errors_are_told_as_awslambdaric_tells_them(
 
 
 @pytest.mark.parametrize(("number", "how"), [(9, "killed"), (11, "segmentation fault"), (14, "alarm clock")])
-def test_a_signal_is_told_in_go_s_words(start: Any, number: int, how: str) -> None:
+def test_a_signal_is_reported_in_go_s_words(start: Any, number: int, how: str) -> None:
     code = f"import os\ndef dies(event, context):\n    os.kill(os.getpid(), {number})\n    while True: pass\n"
     answer = start(code, {"dies": {}}).invoke("dies")
     assert answer["value"]["errorType"] == "Runtime.ExitError"
@@ -118,7 +118,7 @@ def test_a_signal_is_told_in_go_s_words(start: Any, number: int, how: str) -> No
 
 
 @linux
-def test_who_takes_more_memory_than_its_setting_is_killed_and_told(start: Any) -> None:
+def test_exceeding_the_memory_setting_kills_the_environment_and_is_reported(start: Any) -> None:
     service = start(CODE, {"eat": {"memory_mb": 128}, "echo": {}})
     answer = service.invoke("eat")
     assert answer["FunctionError"] == "Unhandled"
@@ -131,7 +131,7 @@ def test_who_takes_more_memory_than_its_setting_is_killed_and_told(start: Any) -
 
 
 @linux
-def test_each_environment_has_a_tmp_of_its_own_where_namespaces_allow_it(start: Any) -> None:
+def test_each_environment_has_a_private_tmp_where_namespaces_allow_it(start: Any) -> None:
     code = """
     import os, tempfile
     def tmp(event, context):
@@ -191,7 +191,7 @@ def test_too_many_requests_a_second_are_refused_with_their_reason(start: Any) ->
                 refused = problem.response["Reason"]
 
 
-def test_code_that_has_gone_is_an_invalid_zip_file(start: Any, tmp_path: Path) -> None:
+def test_removed_code_is_an_invalid_zip_file(start: Any, tmp_path: Path) -> None:
     folder = tmp_path / "other"
     folder.mkdir()
     service = start(CODE, {"gone": {"code": str(folder)}})
@@ -201,25 +201,25 @@ def test_code_that_has_gone_is_an_invalid_zip_file(start: Any, tmp_path: Path) -
     assert refused["ResponseMetadata"]["HTTPStatusCode"] == 502
 
 
-def test_a_runtime_that_says_handled_is_believed(start: Any) -> None:
+def test_a_runtime_s_own_handled_is_passed_on(start: Any) -> None:
     """Python's never does; a custom runtime may."""
     code = """
     import os, http.client
     api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
     api.request("GET", "/2018-06-01/runtime/invocation/next")
-    told = api.getresponse()
-    told.read()
+    response = api.getresponse()
+    response.read()
     api.request(
         "POST",
-        f"/2018-06-01/runtime/invocation/{told.headers['Lambda-Runtime-Aws-Request-Id']}/error",
-        b'{"errorType": "Mine", "errorMessage": "told"}',
+        f"/2018-06-01/runtime/invocation/{response.headers['Lambda-Runtime-Aws-Request-Id']}/error",
+        b'{"errorType": "Mine", "errorMessage": "reported"}',
         {"Lambda-Runtime-Function-Error-Type": "Handled"},
     )
     api.getresponse().read()
     """
     answer = start(code, {"handled": {}}).invoke("handled")
     assert answer["FunctionError"] == "Handled"
-    assert answer["value"] == {"errorType": "Mine", "errorMessage": "told"}
+    assert answer["value"] == {"errorType": "Mine", "errorMessage": "reported"}
 
 
 def test_tenant_and_trace_reach_the_function(start: Any) -> None:

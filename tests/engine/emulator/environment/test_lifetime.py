@@ -1,4 +1,4 @@
-"""How the emulator begins and ends, and that nothing of it is left however it ends."""
+"""Start and end of the emulator; no process or folder is left however it ends."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ def environments(endpoint: str) -> list[dict[str, Any]]:
 def until(endpoint: str, state: str) -> dict[str, Any]:
     """The one environment, once it is in that state."""
     while True:
-        (told,) = environments(endpoint)
-        if told["state"] == state:
-            return told
+        (entry,) = environments(endpoint)
+        if entry["state"] == state:
+            return entry
 
 
 def has_ended(pid: int, within_s: float = 3.0) -> bool:
@@ -128,50 +128,50 @@ def is_listening(endpoint: str) -> bool:
 
 @linux
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_leaves_nothing(config: Path, temporary: Path, number: int) -> None:
+def test_a_signal_ends_the_emulator_and_leaves_nothing(config: Path, temporary: Path, number: int) -> None:
     with emulator(config, temporary) as (process, endpoint):
-        told = invoke(endpoint, "starts")
+        entry = invoke(endpoint, "starts")
         process.send_signal(number)
         assert process.wait(10) == 0
-    assert has_ended(told["pid"])
-    assert has_ended(told["child"])
+    assert has_ended(entry["pid"])
+    assert has_ended(entry["child"])
     assert folders(temporary) == []
     assert not is_listening(endpoint)
 
 
 @linux
-def test_the_end_of_its_lifeline_ends_it(config: Path, temporary: Path) -> None:
+def test_the_end_of_its_lifeline_ends_the_emulator(config: Path, temporary: Path) -> None:
     with emulator(config, temporary, "--lifeline", stdin=subprocess.PIPE) as (process, endpoint):
-        told = invoke(endpoint, "starts")
+        entry = invoke(endpoint, "starts")
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(10) == 0
-    assert has_ended(told["child"])
+    assert has_ended(entry["child"])
     assert folders(temporary) == []
 
 
-def test_its_folder_is_told_of_before_it_is_made(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guardian_knows_the_folder_before_it_is_made(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    told: list[tuple[Path, bool]] = []
-    with Scratch(lambda path: told.append((path, path.exists()))) as scratch:
-        assert told == [(scratch.path, False)]
+    entry: list[tuple[Path, bool]] = []
+    with Scratch(lambda path: entry.append((path, path.exists()))) as scratch:
+        assert entry == [(scratch.path, False)]
         assert scratch.path.is_dir()
     assert not scratch.path.exists()
 
 
 @linux
-def test_kill_9_takes_its_frozen_environments_and_what_they_have_started(config: Path, temporary: Path) -> None:
+def test_kill_9_ends_frozen_environments_and_their_children(config: Path, temporary: Path) -> None:
     with emulator(config, temporary) as (process, endpoint):
-        told = invoke(endpoint, "starts")
+        entry = invoke(endpoint, "starts")
         until(endpoint, "frozen")
         process.kill()
-        assert has_ended(told["pid"])
-        assert has_ended(told["child"])
+        assert has_ended(entry["pid"])
+        assert has_ended(entry["child"])
     assert not is_listening(endpoint)
 
 
 @linux
-def test_kill_9_takes_an_environment_that_is_starting(config: Path, temporary: Path, tmp_path: Path) -> None:
+def test_kill_9_ends_an_environment_that_is_starting(config: Path, temporary: Path, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     (tmp_path / "app.py").write_text(
@@ -187,7 +187,7 @@ def test_kill_9_takes_an_environment_that_is_starting(config: Path, temporary: P
         assert has_ended(pid)
 
 
-def test_the_next_one_removes_what_a_killed_one_has_left(config: Path, temporary: Path) -> None:
+def test_the_next_emulator_removes_the_leftovers_of_a_killed_one(config: Path, temporary: Path) -> None:
     with emulator(config, temporary) as (process, endpoint):
         assert Path(invoke(endpoint, "where")["tmp"], "data").exists()
         process.kill()
@@ -201,9 +201,7 @@ def test_the_next_one_removes_what_a_killed_one_has_left(config: Path, temporary
 
 
 @linux
-def test_an_environment_that_is_killed_is_an_exit_error_and_replaced(
-    config: Path, temporary: Path, tmp_path: Path
-) -> None:
+def test_a_killed_environment_is_an_exit_error_and_is_replaced(config: Path, temporary: Path, tmp_path: Path) -> None:
     ready, fifo = tmp_path / "ready", tmp_path / "fifo"
     os.mkfifo(ready)
     os.mkfifo(fifo)
@@ -213,16 +211,16 @@ def test_an_environment_that_is_killed_is_an_exit_error_and_replaced(
             head = b"POST /2015-03-31/functions/waits/invocations HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
             client.sendall(head % len(event) + event)
             ready.read_text()
-            (told,) = environments(endpoint)
-            os.kill(told["pid"], signal.SIGKILL)
+            (entry,) = environments(endpoint)
+            os.kill(entry["pid"], signal.SIGKILL)
             answer = client.recv(65_536)
         assert b"X-Amz-Function-Error: Unhandled" in answer
         assert b"signal: killed" in answer
-        assert until(endpoint, "ended")["pid"] == told["pid"]
+        assert until(endpoint, "ended")["pid"] == entry["pid"]
 
 
 @linux
-def test_an_idle_environment_that_is_killed_is_replaced(config: Path, temporary: Path) -> None:
+def test_a_killed_idle_environment_is_replaced(config: Path, temporary: Path) -> None:
     with emulator(config, temporary) as (_, endpoint):
         first = invoke(endpoint, "where")
         until(endpoint, "frozen")
@@ -237,8 +235,8 @@ def test_an_idle_environment_that_is_killed_is_replaced(config: Path, temporary:
 
 
 def test_without_freezing_environments_keep_running(config: Path, temporary: Path) -> None:
-    told = json.loads(config.read_text())
-    config.write_text(json.dumps(told | {"freeze": False}))
+    entry = json.loads(config.read_text())
+    config.write_text(json.dumps(entry | {"freeze": False}))
     with emulator(config, temporary) as (_, endpoint):
         pid = invoke(endpoint, "dies_after")
         assert until(endpoint, "ended")["pid"] == pid
@@ -260,7 +258,7 @@ def failing(*arguments: str, stdin: str = "") -> str:
     return line
 
 
-def test_a_port_that_is_taken_is_one_line_and_exit_2(config: Path) -> None:
+def test_a_port_in_use_is_one_line_and_exit_2(config: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = str(holder.getsockname()[1])
         assert f"port {port}" in failing("--config", str(config), "--port", port)
@@ -280,25 +278,25 @@ def test_a_port_that_is_taken_is_one_line_and_exit_2(config: Path) -> None:
         ('{"conditions": {"fail_error": "ServiceExeption"}}', "did you mean 'ServiceException'?"),
     ],
 )
-def test_a_configuration_that_is_not_right_is_one_line_and_exit_2(text: str, part: str) -> None:
+def test_an_invalid_configuration_is_one_line_and_exit_2(text: str, part: str) -> None:
     assert part in failing("--config", "-", stdin=text)
 
 
-def test_code_that_is_no_zip_is_one_line_and_exit_2(tmp_path: Path) -> None:
+def test_code_that_is_not_a_zip_is_one_line_and_exit_2(tmp_path: Path) -> None:
     code = tmp_path / "code.zip"
     code.write_bytes(b"no zip")
     function = {"name": "x", "handler": "a.b", "code": str(code)}
     assert "no zip file" in failing("--config", "-", stdin=json.dumps({"functions": [function]}))
     other = code.rename(tmp_path / "code.txt")
     function["code"] = str(other)
-    assert "neither a folder nor a .zip" in failing("--config", "-", stdin=json.dumps({"functions": [function]}))
+    assert "must be a folder or a .zip file" in failing("--config", "-", stdin=json.dumps({"functions": [function]}))
     function["code"] = str(other.rename(code))
     with zipfile.ZipFile(code, "w") as file:
         file.writestr("../out.py", "")
     assert "leads out" in failing("--config", "-", stdin=json.dumps({"functions": [function]}))
 
 
-def test_code_may_be_a_zip(tmp_path: Path, temporary: Path) -> None:
+def test_a_zip_file_is_accepted_as_code(tmp_path: Path, temporary: Path) -> None:
     with zipfile.ZipFile(tmp_path / "code.zip", "w") as file:
         file.writestr("app.py", "def handle(e, c): return e")
     config = tmp_path / "config.json"
@@ -311,11 +309,11 @@ def test_code_may_be_a_zip(tmp_path: Path, temporary: Path) -> None:
     assert folders(temporary) == []
 
 
-def test_a_configuration_that_is_not_there_is_one_line_and_exit_2(tmp_path: Path) -> None:
+def test_a_missing_configuration_is_one_line_and_exit_2(tmp_path: Path) -> None:
     assert "nothing.json" in failing("--config", str(tmp_path / "nothing.json"))
 
 
-def test_without_a_configuration_it_has_lbench_s_own_function(tmp_path: Path) -> None:
+def test_without_a_configuration_lbench_s_own_function_is_served(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "lbench.engine.emulator"],
         stdout=subprocess.PIPE,
@@ -326,8 +324,8 @@ def test_without_a_configuration_it_has_lbench_s_own_function(tmp_path: Path) ->
         assert process.stdout is not None
         endpoint = process.stdout.readline().strip()
         with urllib.request.urlopen(f"{endpoint}/2015-03-31/functions/") as answer:
-            (told,) = json.load(answer)["Functions"]
+            (entry,) = json.load(answer)["Functions"]
         process.terminate()
-    assert (told["FunctionName"], told["MemorySize"], told["Timeout"]) == ("lbench-1769", 1769, 900)
-    assert told["Handler"] == "lbench.lambda_src.handler.handle"
-    assert told["CodeSha256"]
+    assert (entry["FunctionName"], entry["MemorySize"], entry["Timeout"]) == ("lbench-1769", 1769, 900)
+    assert entry["Handler"] == "lbench.lambda_src.handler.handle"
+    assert entry["CodeSha256"]

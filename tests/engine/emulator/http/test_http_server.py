@@ -99,7 +99,7 @@ def bodies(wire: Wire) -> list[bytes]:
     st.lists(st.tuples(st.binary(max_size=60), st.booleans()), min_size=1, max_size=20),
     st.lists(st.integers(0, 3000), max_size=12),
 )
-def test_requests_are_answered_in_order_however_they_are_cut(sent: list[tuple[bytes, bool]], cuts: list[int]) -> None:
+def test_requests_are_answered_in_order_whatever_their_chunks(sent: list[tuple[bytes, bool]], cuts: list[int]) -> None:
     stream = b"".join(request(body, f"/{number}", chunked=way) for number, (body, way) in enumerate(sent))
     edges = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
     wire = serve([stream[a:b] for a, b in pairwise(edges) if a < b])
@@ -115,7 +115,7 @@ def test_a_request_that_comes_byte_by_byte_is_one_request() -> None:
 
 @settings(deadline=None)
 @given(st.binary(min_size=1, max_size=200))
-def test_no_bytes_break_it(junk: bytes) -> None:
+def test_arbitrary_bytes_do_not_break_the_server(junk: bytes) -> None:
     serve([junk, b"\r\n\r\n", junk])
 
 
@@ -130,39 +130,39 @@ def test_no_bytes_break_it(junk: bytes) -> None:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_what_is_no_http_gets_400_and_the_end(stream: bytes) -> None:
+def test_a_request_that_is_not_http_gets_400_and_the_connection_closes(stream: bytes) -> None:
     wire = serve([stream])
     assert wire.written.startswith(b"HTTP/1.1 400 ")
     assert wire.closed
 
 
 @pytest.mark.parametrize("name", [b"a" * 5000, b"a: " + b"b" * 5000])
-def test_headers_without_end_get_431(name: bytes) -> None:
+def test_endless_headers_get_431(name: bytes) -> None:
     wire = serve([b"GET / HTTP/1.1\r\n", name])
     assert wire.written.startswith(b"HTTP/1.1 431 ")
     assert wire.closed
 
 
-def test_the_limit_on_headers_is_for_each_request() -> None:
+def test_the_limit_on_headers_holds_per_request() -> None:
     wire = serve([request(b"x" * 900) for _ in range(10)], head_limit=1200)
     assert len(bodies(wire)) == 10
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_above_the_limit_is_read_away_and_refused(chunked: bool) -> None:
+def test_a_body_above_the_limit_is_read_and_refused(chunked: bool) -> None:
     wire = serve([request(b"x" * (LIMIT + 1), chunked=chunked), request(b"next")])
     assert wire.written.startswith(b"HTTP/1.1 413 ")
     assert bodies(wire)[1] == b"POST / next"
 
 
-def test_a_body_that_never_ends_is_cut_off() -> None:
+def test_an_endless_body_is_cut_off() -> None:
     head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     wire = serve([head, *[b"1f4\r\n" + b"x" * 500 + b"\r\n"] * 40])
     assert wire.written.startswith(b"HTTP/1.1 413 ")
     assert wire.closed
 
 
-def test_a_client_that_expects_to_be_told_is_told_before_its_body() -> None:
+def test_a_client_that_expects_100_continue_gets_it_before_its_body() -> None:
     stream = request(b"hello", extra="Expect: 100-continue\r\n")
     head = stream[: -len(b"hello")]
     wire = serve([head])
@@ -170,7 +170,7 @@ def test_a_client_that_expects_to_be_told_is_told_before_its_body() -> None:
     assert serve([head, b"hello"]).written.endswith(b"POST / hello")
 
 
-def test_a_client_that_expects_is_refused_before_it_sends_too_much() -> None:
+def test_a_client_that_expects_100_continue_is_refused_before_it_sends_too_much() -> None:
     stream = request(b"x" * 2000, extra="Expect: 100-continue\r\n")
     wire = serve([stream[:-2000]])
     assert wire.written.startswith(b"HTTP/1.1 413 ")
@@ -186,13 +186,13 @@ def test_a_client_that_expects_is_refused_before_it_sends_too_much() -> None:
         b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     ],
 )
-def test_a_connection_that_is_not_to_be_kept_is_closed_after_the_answer(stream: bytes) -> None:
+def test_a_connection_without_keep_alive_closes_after_the_answer(stream: bytes) -> None:
     wire = serve([stream])
     assert bodies(wire) == [b"GET / "]
     assert wire.closed
 
 
-def test_answers_given_late_and_in_another_order_keep_the_order_of_the_requests() -> None:
+def test_late_answers_keep_the_order_of_the_requests() -> None:
     held: list[Exchange] = []
     wire = Wire()
 
@@ -210,12 +210,12 @@ def test_answers_given_late_and_in_another_order_keep_the_order_of_the_requests(
     assert bodies(wire) == [b"1", b"2"]
 
 
-def test_a_flood_of_pipelined_requests_is_not_read_on() -> None:
+def test_reading_pauses_under_a_flood_of_pipelined_requests() -> None:
     wire = serve([request(b"") * 40], handler=lambda exchange: None)
     assert not wire.reading
 
 
-async def test_who_waits_is_told_when_the_client_leaves() -> None:
+async def test_the_handler_is_notified_when_the_client_leaves() -> None:
     arrived, left = asyncio.Event(), asyncio.Event()
 
     def hold(exchange: Exchange) -> None:
@@ -234,7 +234,7 @@ async def test_who_waits_is_told_when_the_client_leaves() -> None:
     server.close()
 
 
-async def test_closing_waits_for_the_answer_that_is_due() -> None:
+async def test_closing_waits_for_the_pending_answer() -> None:
     held: asyncio.Queue[Exchange] = asyncio.Queue()
     server = Server(held.put_nowait, body_limit=LIMIT)
     port = server.bind()

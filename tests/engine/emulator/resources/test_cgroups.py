@@ -1,4 +1,4 @@
-"""Cgroups are made where they are ours to make, hold what they are told, and go."""
+"""Cgroups are made only where that is allowed, hold their limits, and are removed."""
 
 from __future__ import annotations
 
@@ -75,18 +75,18 @@ def test_the_root_of_a_hierarchy_is_a_place(machine: Path) -> None:
     assert find("cpu", machine) == find("memory", machine) == Place(str(place), 2, True)
 
 
-def test_a_controller_that_is_not_there_has_no_place(machine: Path) -> None:
+def test_a_missing_controller_has_no_place(machine: Path) -> None:
     version_2(machine, controllers="hugetlb")
     assert find("cpu", machine) is None
 
 
-def test_each_hierarchy_of_version_1_has_its_own(machine: Path) -> None:
+def test_each_hierarchy_of_version_1_has_its_own_place(machine: Path) -> None:
     cpu, memory = version_1(machine)
     assert find("cpu", machine) == Place(str(cpu), 1, True)
     assert find("memory", machine) == Place(str(memory), 1, True)
 
 
-def test_a_cgroup_that_a_manager_has_put_us_in_is_not_ours(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cgroup_made_by_a_manager_is_not_ours(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     version_1(machine, memory="/batch/job7")
     monkeypatch.setattr(os, "getuid", lambda: 0)
     assert find("memory", machine) is None
@@ -103,7 +103,7 @@ def test_a_cgroup_that_belongs_to_this_user_is_ours(machine: Path, monkeypatch: 
         assert find("cpu", machine) == Place(str(place), 2, False)
 
 
-def test_version_2_is_opened_and_tried_and_tells_the_kernel_quota_and_limit(machine: Path) -> None:
+def test_version_2_is_tried_and_sets_quota_and_limit(machine: Path) -> None:
     version_2(machine)
     place = find("cpu", machine)
     assert place is not None
@@ -126,14 +126,14 @@ def test_version_2_is_opened_and_tried_and_tells_the_kernel_quota_and_limit(mach
     assert not home.folder.exists()
 
 
-def test_the_folder_is_told_of_before_it_is_made(machine: Path) -> None:
+def test_the_folder_is_announced_before_it_is_made(machine: Path) -> None:
     version_2(machine)
     place = find("cpu", machine)
     assert place is not None
-    told: list[tuple[Path, bool]] = []
-    home = open_home(place, ("cpu",), lambda path: told.append((path, path.exists())))
+    announced: list[tuple[Path, bool]] = []
+    home = open_home(place, ("cpu",), lambda path: announced.append((path, path.exists())))
     assert home is not None
-    assert told == [(home.folder, False)]
+    assert announced == [(home.folder, False)]
     home.close()
 
 
@@ -149,7 +149,7 @@ def test_below_the_top_the_emulator_moves_to_a_leaf_and_back(machine: Path) -> N
     assert not home.folder.exists()
 
 
-def test_version_1_tells_the_kernel_quota_and_limit(machine: Path) -> None:
+def test_version_1_sets_quota_and_limit(machine: Path) -> None:
     cpu, _ = version_1(machine)
     home = open_home(Place(str(cpu), 1, True), ("cpu", "memory"))
     assert home is not None
@@ -164,7 +164,7 @@ def test_version_1_tells_the_kernel_quota_and_limit(machine: Path) -> None:
     home.close()
 
 
-def test_a_kernel_that_refuses_or_does_otherwise_is_no_place(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_refuses_or_ignores_a_limit_is_no_place(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cpu, _ = version_1(machine)
     place = Place(str(cpu), 1, True)
     monkeypatch.setattr(Home, "set_cpus", lambda *_: (_ for _ in ()).throw(PermissionError()))
@@ -175,7 +175,7 @@ def test_a_kernel_that_refuses_or_does_otherwise_is_no_place(machine: Path, monk
     assert open_home(Place(str(cpu / "not there"), 1, True), ("cpu",)) is None
 
 
-def test_what_a_dead_emulator_left_is_removed_by_the_next_start(machine: Path) -> None:
+def test_the_leftovers_of_a_dead_emulator_are_removed_by_the_next(machine: Path) -> None:
     cpu, _ = version_1(machine)
     namespace = Path("/proc/self/ns/pid").stat().st_ino if sys.platform == "linux" else 0
     dead = cpu / f"lbench-{namespace}-{GONE}-123"
@@ -225,7 +225,7 @@ def test_a_refused_environment_leaves_no_cgroup(machine: Path, monkeypatch: pyte
     home.close()
 
 
-def test_a_kill_for_want_of_memory_is_remembered_after_the_end(machine: Path) -> None:
+def test_a_kill_for_lack_of_memory_is_known_after_the_end(machine: Path) -> None:
     cpu, _ = version_1(machine)
     home = open_home(Place(str(cpu), 1, True), ("memory",))
     assert home is not None

@@ -1,4 +1,4 @@
-"""Which method is taken for an environment's share and memory, and that none is left behind."""
+"""The choice of the methods for CPU share and memory, and their removal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_duty_cycle_and_none_can_be_asked_for_and_make_no_cgroup() -> None
         confinement.close()
 
 
-async def test_the_best_method_is_one_of_those_that_are_documented() -> None:
+async def test_the_best_method_is_a_documented_one() -> None:
     confinement = Confinement.choose()
     assert confinement.cpu.method in METHODS
     confinement.close()
@@ -60,7 +60,7 @@ async def test_a_machine_without_cgroups_or_systemd_gets_the_duty_cycle(
     confinement.close()
 
 
-async def test_a_manager_that_does_not_delegate_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_manager_that_does_not_delegate_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(systemd, "manager", lambda: "--user")
     monkeypatch.setattr(systemd, "delegate", lambda which, proc: asked.append(which) or False)
@@ -79,21 +79,21 @@ def test_systemd_is_asked_without_a_shell_or_a_password(tmp_path: Path, monkeypa
     tools.mkdir()
     for name, text in (
         ("systemctl", '[ "$1" = --user ] && echo degraded && exit 1\nexit 1'),
-        ("busctl", f'echo "$@" > {tmp_path}/told\necho 0::/lbench.scope > {proc}/self/cgroup'),
+        ("busctl", f'echo "$@" > {tmp_path}/arguments\necho 0::/lbench.scope > {proc}/self/cgroup'),
     ):
         (tools / name).write_text(f"#!/bin/sh\n{text}\n")
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     assert systemd.manager() == "--user"
     assert systemd.delegate("--user", proc)
-    told = (tmp_path / "told").read_text().split()
-    assert told[0] == "--user"
+    arguments = (tmp_path / "arguments").read_text().split()
+    assert arguments[0] == "--user"
     unit = f"lbench-emulator-{os.getpid()}.scope"
-    assert told[-11:] == [unit, "fail", "2", "PIDs", "au", "1", str(os.getpid()), "Delegate", "b", "true", "0"]
-    assert "--allow-interactive-authorization=no" in told
+    assert arguments[-11:] == [unit, "fail", "2", "PIDs", "au", "1", str(os.getpid()), "Delegate", "b", "true", "0"]
+    assert "--allow-interactive-authorization=no" in arguments
 
 
-def test_a_manager_that_refuses_or_is_not_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manager_that_refuses_or_is_missing_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert systemd.manager() is None
     assert not systemd.delegate("--user", tmp_path)
@@ -121,7 +121,7 @@ def test_after_detaching_no_signal_is_sent(sleeper: subprocess.Popen[bytes]) -> 
 
 
 @posix
-async def test_everything_of_an_environment_is_held_by_one_object(sleeper: subprocess.Popen[bytes]) -> None:
+async def test_one_object_holds_an_environment_s_share_memory_and_guard(sleeper: subprocess.Popen[bytes]) -> None:
     guard = Guard()
     confinement = Confinement.choose(guard)
     held = confinement.attach(sleeper.pid, 1, 128, sleeper.kill)
@@ -176,7 +176,7 @@ async def test_one_busy_thread_gets_the_share_of_its_memory(method: Method | Non
     pytest.skip("this machine is too busy to tell")
 
 
-async def test_a_home_that_is_half_made_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_home_without_memory_control_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Made:
         version = 1
 

@@ -1,4 +1,4 @@
-"""The duty cycle holds a share whatever the timers do, and stays out of the way of freezing."""
+"""The duty cycle holds a share despite late timers, and does not interfere with freezing."""
 
 from __future__ import annotations
 
@@ -139,10 +139,10 @@ async def test_a_frozen_group_stays_frozen(monkeypatch: pytest.MonkeyPatch) -> N
     for running_s in (0.01, 0.05, 0.1, 0.13, 1.0):  # at all points of a round
         await asyncio.sleep(running_s)
         held.pause()
-        told = len(group.signals)
+        signals = len(group.signals)
         assert not group.running
         await asyncio.sleep(10)
-        assert len(group.signals) == told
+        assert len(group.signals) == signals
         assert held.frozen
         held.resume()
 
@@ -212,16 +212,16 @@ async def test_a_group_that_has_ended_is_forgotten(monkeypatch: pytest.MonkeyPat
     await asyncio.sleep(1)
     held.detach()
     held.detach()
-    told = len(group.signals)
+    signals = len(group.signals)
     held.initialised()
     held.pause()
     held.resume()
     await asyncio.sleep(10)
-    assert len(group.signals) == told
+    assert len(group.signals) == signals
     assert cycle.groups == 0
 
 
-def test_a_budget_keeps_what_is_owed() -> None:
+def test_a_budget_keeps_its_debt() -> None:
     budget = Budget(0.5, 0.0, 0.0)
     assert budget.round_s == pytest.approx(0.025)  # runs 50 ms of 100
     budget.account(0.3, 0.3, ran=True)  # the timer came 250 ms late
@@ -231,32 +231,32 @@ def test_a_budget_keeps_what_is_owed() -> None:
 
 
 @virtually
-async def test_moments_come_in_order_and_a_later_one_replaces_an_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_timers_fire_in_order_and_a_new_setting_replaces_the_old(monkeypatch: pytest.MonkeyPatch) -> None:
     agenda = Agenda()
-    told: list[str] = []
-    first, second, third = (Entry(lambda now_s, name=name: told.append(name)) for name in ("a", "b", "c"))  # type: ignore[misc]
+    calls: list[str] = []
+    first, second, third = (Entry(lambda now_s, name=name: calls.append(name)) for name in ("a", "b", "c"))  # type: ignore[misc]
     agenda.at(3.0, first)
     agenda.at(2.0, second)
     agenda.at(1.0, third)
     agenda.at(4.0, third)
     agenda.cancel(second)
     await asyncio.sleep(5)
-    assert told == ["a", "c"]
+    assert calls == ["a", "c"]
     agenda.at(6.0, first)
     agenda.close()
     await asyncio.sleep(5)
-    assert told == ["a", "c"]
+    assert calls == ["a", "c"]
 
 
 @virtually
-async def test_what_is_due_at_once_may_cancel_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_timers_that_are_due_together_may_cancel_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     agenda = Agenda()
-    told: list[str] = []
-    second = Entry(lambda now_s: told.append("second"))
+    calls: list[str] = []
+    second = Entry(lambda now_s: calls.append("second"))
     agenda.at(1.0, Entry(lambda now_s: agenda.cancel(second)))
     agenda.at(1.0, second)
     await asyncio.sleep(2)
-    assert told == []
+    assert calls == []
 
 
 @posix
@@ -305,7 +305,7 @@ def test_the_cpu_of_children_counts_ended_ones_too() -> None:
         process.kill()
 
 
-def test_a_process_that_is_not_there_has_used_nothing() -> None:
+def test_an_ended_process_has_used_no_cpu() -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait()
     assert proctree.cpu_s(process.pid) is None

@@ -1,4 +1,4 @@
-"""An environment that takes more memory than its function has is found out and ended."""
+"""An environment that exceeds its memory setting is detected and killed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def end(child: children.Child) -> None:
 
 
 @pytest.mark.parametrize("code", [HOLD, SPAWN], ids=["itself", "by a child"])
-async def test_who_has_too_much_is_killed(code: str) -> None:
+async def test_a_process_above_its_limit_is_killed(code: str) -> None:
     agenda = Agenda()
     child = await start(code)
     tree = Tree(child.pid)
@@ -61,7 +61,7 @@ async def test_who_has_too_much_is_killed(code: str) -> None:
 
 
 @linux
-async def test_a_peak_between_two_looks_tells_too() -> None:
+async def test_a_peak_between_two_looks_counts() -> None:
     agenda = Agenda()
     child = await start(PEAK)
     tree = Tree(child.pid)
@@ -75,7 +75,7 @@ async def test_a_peak_between_two_looks_tells_too() -> None:
     await end(child)
 
 
-async def test_who_keeps_to_its_limit_is_left_alone() -> None:
+async def test_a_process_within_its_limit_runs_on() -> None:
     agenda = Agenda()
     child = await start(HOLD)
     tree = Tree(child.pid)
@@ -118,7 +118,7 @@ async def test_pages_that_forked_children_share_count_once() -> None:
     await end(child)
 
 
-async def test_a_frozen_one_is_not_looked_at() -> None:
+async def test_a_frozen_process_is_not_looked_at() -> None:
     agenda = Agenda()
     memory = PolledMemory(agenda)
     tree = Tree(os.getpid())
@@ -132,7 +132,7 @@ async def test_a_frozen_one_is_not_looked_at() -> None:
     agenda.close()
 
 
-def test_the_peak_of_who_is_not_there_is_nothing(tmp_path: Path) -> None:
+def test_the_peak_of_an_ended_process_is_0(tmp_path: Path) -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait()
     assert peak_bytes(process.pid) == 0
