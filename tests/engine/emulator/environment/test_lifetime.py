@@ -286,7 +286,7 @@ def test_code_that_is_not_a_zip_is_one_line_and_exit_2(tmp_path: Path) -> None:
     code = tmp_path / "code.zip"
     code.write_bytes(b"no zip")
     function = {"name": "x", "handler": "a.b", "code": str(code)}
-    assert "no zip file" in failing("--config", "-", stdin=json.dumps({"functions": [function]}))
+    assert "is not a zip file" in failing("--config", "-", stdin=json.dumps({"functions": [function]}))
     other = code.rename(tmp_path / "code.txt")
     function["code"] = str(other)
     assert "must be a folder or a .zip file" in failing("--config", "-", stdin=json.dumps({"functions": [function]}))
