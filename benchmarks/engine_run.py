@@ -23,7 +23,7 @@ from lbench.engine.backends.local.backend import open_local
 from lbench.engine.backends.settings import LocalSettings
 from lbench.engine.journal.writer import Journal
 from lbench.engine.machine import fingerprint as machine
-from lbench.engine.measure.run_store import Temporary
+from lbench.engine.measure.run_store import RunStore
 from lbench.engine.plan.policy import Policy
 from lbench.engine.plan.prepared_job import keep
 from lbench.engine.runner.job_steps import offload_to_thread
@@ -88,7 +88,7 @@ class EngineRun:
     async def _once(self) -> tuple[float, Any]:
         self._runs += 1
         run = f"r{self._runs}"
-        temporary = Temporary(self._backend, self._folder, run)
+        temporary = RunStore(self._backend, self._folder, run)
         runner = Runner(run, self._backend, self._journal, Policy(), offload=offload_to_thread, store=temporary.place)
         steps = self.workload.job(self.params, self.data)
         await asyncio.to_thread(gc.collect)

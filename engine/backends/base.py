@@ -76,7 +76,8 @@ class Call:
         None  # ends it; what is done through S3 before and after the call has limits of its own
     )
     arrived: Callable[[], None] = _nobody  # told when the function has ended, and its result is only to be fetched
-    left: asyncio.Task[Outcome] | None = None  # what goes on although the call was cancelled (`engine.abandoned`)
+    interactive: bool = False  # a cancel makes room for a newer call: stop the task, keep the worker
+    detached: asyncio.Task[Outcome] | None = None  # set by the runner when the call runs on after a cancel
 
 
 @dataclass(slots=True)
@@ -155,6 +156,7 @@ class Backend(Protocol):
     notes: list[str]  # conditions worth telling with every result, one line each
     package_digest: str | None  # what the environments run, where that is a package
     own_s3: dict[str, int]  # requests to S3 outside every invocation, until the conductor takes them: {"put": n}
+    on_cancel: Literal["stop", "detach"]  # whether a cancel can stop a call, or an interactive run leaves it running
     start_allowance_s: float  # what an environment's start may take before the deadline counts: the runner waits longer
 
     async def __aenter__(self) -> Self:

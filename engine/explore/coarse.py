@@ -1,7 +1,7 @@
-"""Coarse first: what somebody waits for is drawn roughly before it is drawn well, in one run.
+"""Coarse first: a run draws a coarse picture before the fine one.
 
-A workload that can (`Workload.interactive`) gives the parameters of a coarser job beside its own. The tasks of that job's
-first stage are dispatched before all others; the job itself never sees their results.
+`Workload.interactive` may return the parameters of a coarser job. The tasks of its first stage are dispatched before all
+others; the job itself never gets their results.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lbench.engine.explore.previews import LivePreviews
+from lbench.engine.journal.previews import PreviewWriter
 from lbench.engine.plan.prepared_job import Prepared
 from lbench.workloads.model import Job, Previewer, Task
 
@@ -17,10 +17,10 @@ __all__ = ["CoarseFirst"]
 
 
 class CoarseFirst:
-    """A job as it is run while somebody explores; `tasks` are the coarse ones, none where there is no coarser job."""
+    """An interactive job; `tasks` are its coarse ones, none where the workload has no coarser job."""
 
     def __init__(self, job: Prepared, places: int) -> None:
-        """`places`: how many tasks run at once."""
+        """`places`: the number of tasks that run at once."""
         self.params, self._coarser = job.workload.interactive(job.params, places)
         self.tasks: list[Task] = []
         if self._coarser is not None:
@@ -29,25 +29,25 @@ class CoarseFirst:
 
     @property
     def notes(self) -> list[str]:
-        """What is worth telling with the results, because of it."""
+        """Conditions to show with the results."""
         return [f"coarse first: its first {len(self.tasks)} tasks draw every few points"] if self.tasks else []
 
     def steps(self) -> Job:
-        """The job itself, whose first stage begins with the coarse tasks."""
+        """The steps of the job, with the coarse tasks at the beginning of its first stage."""
         steps = self._job.workload.job(self.params, self._job.data)
         return _merged(steps, self.tasks) if self.tasks else steps
 
-    def drawer(self, previews: LivePreviews) -> Callable[[int, int, Task, Any], None] | None:
-        """What is told of each result, for a picture; the coarse ones have one of their own. None: there is none."""
+    def drawer(self, run: str, previews: PreviewWriter) -> Callable[[int, int, Task, Any], None] | None:
+        """A function that draws each result of a run, coarse and fine apart; None: the workload has no picture."""
         fine: Previewer | None = self._job.workload.previewer(self.params, self._job.data)
         if fine is None:
             return None
-        first: Previewer | None = self._job.workload.previewer(self._coarser, self._job.data) if self.tasks else None
+        rough: Previewer | None = self._job.workload.previewer(self._coarser, self._job.data) if self.tasks else None
         coarse = len(self.tasks)
 
         def draw(stage: int, index: int, task: Task, result: Any) -> None:
-            previewer = first if first is not None and stage == 0 and index < coarse else fine
-            previews.add(previewer, stage, index, task, result)
+            previewer = rough if rough is not None and stage == 0 and index < coarse else fine
+            previews.add(run, previewer, stage, index, task, result)
 
         return draw
 

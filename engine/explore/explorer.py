@@ -1,9 +1,9 @@
-"""Exploring: a session whose runs are a person's interactions. Backends stay open; a newer update cancels the older.
+"""Interactive sessions: each run is one interaction of a person. Backends stay open; a newer update cancels the older.
 
-An update waits in a place for one: a newer one takes it, so holding a key down never queues up work. Cancelling stops
-dispatch at once; on local backends the tasks stop too (`backends.local`: in 1 to 2 ms, where replacing a worker takes 100
-and more), on Lambda they are left behind and counted (`abandoned`). A run's clock starts when its update arrives: its
-makespan is the latency of the interaction, to the last result decoded and merged. Answers are not checked.
+One update can wait, and a newer one replaces it, so holding a key down never queues up work. A cancel stops dispatch at
+once; on local backends the tasks stop, too (`backends.local`: in 1 to 2 ms, where replacing a worker takes 100 and more), on
+Lambda they run on and are counted (`Attempts`). A run's clock starts when its update arrives: its makespan is the latency
+of the interaction, up to the last result decoded and merged. Answers are not checked.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from lbench.engine.backends.base import Backend
-from lbench.engine.billing.budget import Budget, Purse
-from lbench.engine.billing.pricing import pricing_of, s3_each
+from lbench.engine.backends.base import Backend, Outcome
+from lbench.engine.billing.budget import Budget
+from lbench.engine.billing.pricing import pricing_of
 from lbench.engine.explore.coarse import CoarseFirst
-from lbench.engine.explore.previews import LivePreviews
-from lbench.engine.explore.warm_pool import Warm
-from lbench.engine.journal.events import EnvironmentSeen, RunPlanned, Warned
+from lbench.engine.explore.warm_pool import WarmPool
+from lbench.engine.journal.events import RunPlanned, Warned
+from lbench.engine.journal.previews import PreviewWriter
 from lbench.engine.journal.writer import Journal
-from lbench.engine.measure.run_events import relative, run_ended, run_started
+from lbench.engine.measure.recorded_run import RecordedRun, open_purse
 from lbench.engine.model import Interaction, Pricing
 from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.policy import Policy
@@ -43,7 +42,7 @@ _UNCHECKED = "explored: the answer was not checked"
 
 @dataclass(slots=True)
 class Update:
-    """What a person wants to see now: a plan with one backend. `step` of a scripted sequence, or None: by hand."""
+    """What a person wants to see now: a plan with one backend. `step` counts in a scripted sequence; None: by hand."""
 
     plan: Plan
     generation: int
@@ -52,7 +51,7 @@ class Update:
 
 
 class Explorer:
-    """Carries out the newest update; `work` goes on until `stop`."""
+    """Carries out the newest update; `work` runs until `stop`."""
 
     def __init__(self, folder: Path, journal: Journal) -> None:
         self._folder = folder
@@ -60,7 +59,7 @@ class Explorer:
         self._numbers = itertools.count(1)
         self._repeats: dict[str, itertools.count[int]] = {}
         self._warm_up_over: set[tuple[str, str]] = set()  # (label, workload) with a finished interaction
-        self._next: Update | None = None  # the place for one
+        self._next: Update | None = None  # the one update that can wait
         self._script: deque[Update] = deque()
         self._ending = False
         self._budget: Budget | None = None
@@ -71,25 +70,25 @@ class Explorer:
     # -- commands
 
     def update(self, plan: Plan, generation: int) -> None:
-        """Show this instead of whatever is being computed or waits."""
+        """Show this instead of the update that is computed or waits."""
         self._script.clear()
         self._next = Update(plan, generation, at_s=self._loop.time())
         self._stop_current()
 
     def script(self, plans: list[Plan], generation: int) -> None:
-        """One interaction after the other, each begun when the one before has ended."""
+        """Run these interactions one after the other."""
         self._next = None
         self._script = deque(Update(plan, generation, step) for step, plan in enumerate(plans))
         self._stop_current()
 
     def cancel(self) -> None:
-        """Stop, and show nothing else."""
+        """Stop, and show nothing."""
         self._next = None
         self._script.clear()
         self._stop_current()
 
     def stop(self) -> None:
-        """End `work` in good order."""
+        """Let `work` end and close everything."""
         self._ending = True
         self.cancel()
 
@@ -101,12 +100,12 @@ class Explorer:
     # -- the work
 
     async def work(self) -> None:
-        """Until `stop` is called; then everything is closed."""
-        previews = LivePreviews(self._folder, self._journal)
+        """Carry out updates until `stop` is called; then close everything."""
+        previews = PreviewWriter(self._folder, self._journal, interactive=True)
         try:
-            async with Warm(self._folder, self._journal) as warm:
+            async with WarmPool(self._folder, self._journal) as warm:
                 while not self._ending:
-                    self._awake.clear()  # from here on it says that something newer has come, or that it was cancelled
+                    self._awake.clear()  # set from here on: a newer update has come, or a cancel
                     if (update := self._taken()) is not None:
                         await self._carry_out(update, warm, previews)
                     else:
@@ -124,7 +123,7 @@ class Explorer:
             return update
         return None
 
-    async def _carry_out(self, update: Update, warm: Warm, previews: LivePreviews) -> None:
+    async def _carry_out(self, update: Update, warm: WarmPool, previews: PreviewWriter) -> None:
         plan, choice = update.plan, update.plan.backends[0]
         try:
             backend, setup_s = await warm.backend(choice, plan)
@@ -141,7 +140,7 @@ class Explorer:
             return
         if self._awake.is_set():
             return
-        await self._run(update, job, backend, setup_s, previews)
+        await self._run(update, job, backend, setup_s, previews, warm.detached)
 
     async def _run(
         self,
@@ -149,7 +148,8 @@ class Explorer:
         job: Prepared,
         backend: Backend,
         setup_s: float | None,
-        previews: LivePreviews,
+        previews: PreviewWriter,
+        detached: set[asyncio.Task[Outcome]],
     ) -> None:
         plan, choice = update.plan, update.plan.backends[0]
         run = f"x{next(self._numbers)}"
@@ -174,61 +174,60 @@ class Explorer:
         limits = job.workload.limits(params)
         deployed_mb = backend.settings.get("ephemeral_mb")
         pricing = pricing_of(choice, plan, limits, deployed_mb if isinstance(deployed_mb, int) else None)
-        purse = self._purse(plan, pricing, s3_each(choice, plan, limits))
-        if purse is not None:
-            purse.watch(backend.own_s3)
-        notes = [*backend.notes, *job.workload.notes(params), _UNCHECKED, *coarse.notes]
-        started = datetime.now(UTC) - timedelta(seconds=self._loop.time() - update.at_s)
-        self._journal.write(
-            run_started(run, job, backend, started=started, setup_s=setup_s, pricing=pricing, notes=notes)
+        purse = open_purse(self._budget_of(plan, pricing), choice, plan, limits, pricing)
+        runner = Runner(
+            run,
+            backend,
+            self._journal,
+            Policy(timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed),
+            offload=offload_to_thread,
+            on_result=coarse.drawer(run, previews),
+            purse=purse,
+            detached=detached,
         )
-        draw = coarse.drawer(previews)
-        policy = Policy(timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed)
-        runner = Runner(run, backend, self._journal, policy, offload=offload_to_thread, on_result=draw, purse=purse)
-        runner.start_clock(update.at_s)
-        previews.begin(run)
-        self._runner = runner
-        ended: BaseException | None = None
-        cpu_s = time.process_time()
-        gc.disable()  # a collection is not in anybody's way here
-        try:
-            await runner.run(coarse.steps())
+        recorded = RecordedRun(
+            run,
+            job,
+            backend,
+            self._journal,
+            runner,
+            started=datetime.now(UTC) - timedelta(seconds=self._loop.time() - update.at_s),
+            setup_s=setup_s,
+            pricing=pricing,
+            notes=[*backend.notes, *job.workload.notes(params), _UNCHECKED, *coarse.notes],
+            purse=purse,
+            only_reached=True,
+        )
+        with recorded:
+            previews.begin(run)
+            self._runner = runner
+            gc.disable()  # a collection would only delay the picture
+            try:
+                await recorded.drive(coarse.steps(), update.at_s)
+            finally:
+                gc.enable()
+                self._runner = None
+                try:
+                    if recorded.error is None:
+                        await self._last_blocks(previews)
+                finally:
+                    previews.end(run)
+        self._journal.flush()
+        if recorded.error is None:
             self._warm_up_over.add((choice.label, plan.workload))
-        except RunCancelled as stopped:
-            ended = stopped
-        except LbenchError as failure:
-            ended = failure
+        elif not isinstance(recorded.error, RunCancelled):
             self._script.clear()
-        except BaseException as failure:  # the session ends, or the engine has failed
-            ended = failure
-            raise
-        finally:
-            elapsed_s = runner.elapsed_s
-            cpu_s = time.process_time() - cpu_s
-            gc.enable()
-            self._runner = None
-            if purse is not None:
-                purse.count_own()
-            if ended is None:
-                await self._last_blocks(previews)
-            else:
-                previews.begin(None)
-            for info in backend.environments():
-                if info.id in runner.attempts.environments:
-                    self._journal.write(EnvironmentSeen(run, relative(info, update.at_s)))
-            self._journal.write(run_ended(run, runner, backend, ended, elapsed_s=elapsed_s, cpu_s=cpu_s))
-            self._journal.flush()
 
-    def _purse(self, plan: Plan, pricing: Pricing, each: dict[str, int]) -> Purse | None:
-        """The way to the session's budget, which the first plan with one has set; None: nothing is charged or limited."""
+    def _budget_of(self, plan: Plan, pricing: Pricing) -> Budget | None:
+        """The session's budget, which the first charged plan with a limit sets; None: this run has no limit."""
         if plan.max_usd is None or pricing.rates is None:
             return None
         if self._budget is None:
             self._budget = Budget(Decimal(str(plan.max_usd)))
-        return Purse(self._budget, pricing, each)
+        return self._budget
 
-    async def _last_blocks(self, previews: LivePreviews) -> None:
-        """Told before the run's end, so that a viewer has the whole picture with it; unless something newer waits."""
+    async def _last_blocks(self, previews: PreviewWriter) -> None:
+        """Wait for the last blocks, so that a viewer has the whole picture at the run's end; unless a newer update waits."""
         drawn = asyncio.ensure_future(previews.drawn())
         awake = asyncio.ensure_future(self._awake.wait())
         try:
@@ -236,4 +235,3 @@ class Explorer:
         finally:
             drawn.cancel()
             awake.cancel()
-            previews.begin(None)

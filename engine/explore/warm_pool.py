@@ -1,4 +1,4 @@
-"""What an exploring session keeps between its interactions: open backends, and the data sets used last."""
+"""The open backends and the latest data sets of an interactive session, kept between its interactions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import msgspec
 
-from lbench.engine.backends.base import Backend, Published
-from lbench.engine.backends.local.backend import LocalBackend
-from lbench.engine.explore.detached import Abandoning
+from lbench.engine.backends.base import Backend, Outcome, Published
 from lbench.engine.journal.events import Phase
 from lbench.engine.journal.writer import Journal
 from lbench.engine.model import DataInfo
@@ -25,16 +23,17 @@ from lbench.engine.plan.prepared_job import Prepared, keep
 from lbench.workloads import registry
 from lbench.workloads.model import Workload
 
-__all__ = ["Warm"]
+__all__ = ["WarmPool"]
 
 _DATA_SETS = 4  # kept at once
-_LEFT_S = 1.5  # for abandoned calls to end when everything is closed; an engine that nobody waits for has 2 s
+_DETACHED_S = 1.5  # for detached calls to end at the close; an engine whose launcher has exited has 2 s for all
 
 
-class Warm:
-    """Backends by their choice, and data sets by what they depend on. All is closed with it."""
+class WarmPool:
+    """Keeps backends by their choice, and data sets by their parameters; closes all of them at its end."""
 
     def __init__(self, folder: Path, journal: Journal) -> None:
+        self.detached: set[asyncio.Task[Outcome]] = set()  # calls that run on, of any backend
         self._folder = folder
         self._journal = journal
         self._stack = contextlib.AsyncExitStack()
@@ -48,10 +47,9 @@ class Warm:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the backends; no data file is left."""
-        left = [backend for backend in self._backends.values() if isinstance(backend, Abandoning)]
+        """Close the backends and remove the data files."""
         try:
-            await asyncio.gather(*(backend.settle(_LEFT_S if kind is None else 0.0) for backend in left))
+            await self._end_detached(_DETACHED_S if kind is None else 0.0)
         finally:
             try:
                 await self._stack.aclose()
@@ -59,12 +57,20 @@ class Warm:
                 while self._data:
                     self._drop_oldest()
 
+    async def _end_detached(self, limit_s: float) -> None:
+        """Wait so long for the calls that nobody waits for, then cancel them."""
+        if calls := set(self.detached):
+            await asyncio.wait(calls, timeout=limit_s)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+
     async def backend(self, choice: BackendChoice, plan: Plan) -> tuple[Backend, float | None]:
-        """The backend of a choice, and the seconds that opening it took (None: it was open).
+        """Return the backend of a choice, and the seconds that opening it took (None: it was open).
 
         Raises:
             BackendError: it cannot be opened.
-            InputError: what it needs on AWS is not there.
+            InputError: something that it needs is missing on AWS.
         """
         key = msgspec.json.encode(choice)
         if (known := self._backends.get(key)) is not None:
@@ -73,27 +79,23 @@ class Warm:
         self._journal.flush()
         started = time.monotonic()
         try:
-            opened: Backend = await self._stack.enter_async_context(
+            opened = await self._stack.enter_async_context(
                 open_backend(choice, plan, await look_at(choice, plan, plan.tasks))
             )
         finally:
             self._journal.write(Phase(""))
-        if isinstance(opened, LocalBackend):
-            opened.gentle = True
-        else:
-            opened = cast(Backend, Abandoning(opened))  # it has all of one, by `__getattr__`
         self._backends[key] = opened
         return opened, time.monotonic() - started
 
     def forget(self, choice: BackendChoice) -> None:
-        """It has broken down: the next interaction opens it anew."""
+        """Forget a backend that has broken down: the next interaction opens it again."""
         self._backends.pop(msgspec.json.encode(choice), None)
 
     async def prepare(self, plan: Plan) -> Prepared:
-        """The workload with its data, loaded where they are not those of one of the last interactions.
+        """Return the workload with its data, which are loaded unless one of the last interactions has them.
 
         Raises:
-            InputError: parameters or data that cannot be used.
+            InputError: the parameters or the data cannot be used.
         """
         description = registry.describe(plan.workload)
         params = resolve_params(plan)
@@ -115,7 +117,7 @@ class Warm:
         return Prepared(description, workload, params, *self._data[key])
 
     def _drop_oldest(self) -> None:
-        """Workers that have the file mapped keep it; one that starts later is given the newest."""
+        """Remove the oldest data set. Workers that have mapped it keep it; later workers get the newest."""
         _, (_, _, published) = self._data.popitem(last=False)
         with contextlib.suppress(OSError):
             published.path.unlink()

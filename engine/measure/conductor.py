@@ -1,6 +1,6 @@
-"""Carries out a plan: loads the data, opens the backends, runs the job on each in the schedule's order, checks.
+"""Carries out a plan: loads the data, opens the backends, runs the job on each in the schedule's order, checks answers.
 
-What belongs to no run's clock happens here, between the runs: nothing else runs while a run is measured.
+All work that belongs to no run's clock happens here, between the runs: nothing else computes while a run is measured.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from typing import Any
 from lbench.engine.backends import catalog
 from lbench.engine.backends.base import Backend
 from lbench.engine.billing.budget import Budget, Purse
-from lbench.engine.billing.pricing import pricing_of, s3_each
+from lbench.engine.billing.pricing import pricing_of
 from lbench.engine.journal.events import Paused, Phase, RunEnded, Warned
 from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME, Journal
 from lbench.engine.measure.judge import Judge
-from lbench.engine.measure.run import Measuring
+from lbench.engine.measure.recorded_run import open_purse
+from lbench.engine.measure.run import Measurer
 from lbench.engine.measure.setup import DATA_NAME, Common, PlannedRun, apart, plan_runs, prepare
 from lbench.engine.model import RunStatus
 from lbench.engine.plan.open_backend import look_at, open_backend
 from lbench.engine.plan.plan import BackendChoice, Plan, schedule_of
-from lbench.engine.plan.validate import validate
 from lbench.engine.session.view import fold
 from lbench.errors import LbenchError
 
 __all__ = ["Conductor"]
 
-_Entry = tuple[PlannedRun, Backend, float | None]  # a run, its open backend, and how long that took for the first
+_Entry = tuple[PlannedRun, Backend, float | None]  # a run, its open backend, and for the first run the time to open it
 
 
 class Conductor:
-    """One plan at a time. `cancel`, `pause` and `resume` act on what is running now."""
+    """Carries out one plan at a time. `cancel` and `pause` act on the plan under way."""
 
     def __init__(self, folder: Path, journal: Journal) -> None:
         self._folder = folder
@@ -46,37 +46,36 @@ class Conductor:
         self._numbers = itertools.count(1)
         self._cancelled = False
         self._budget: Budget | None = None
-        self._told: set[str] = set()  # runs of the plan whose end has been, or will be, told
+        self._recorded: set[str] = set()  # runs of the plan whose end is, or will be, in the journal
         self._auditing: asyncio.Task[None] | None = None
-        self._measuring = Measuring(folder, journal)
+        self._measurer = Measurer(folder, journal)
         self._judge = Judge(folder, journal, lambda: self._cancelled)
 
     def cancel(self) -> None:
-        """Stop the runs in progress and start no other; or read no more of AWS's log."""
+        """Stop the runs under way and start no other; or stop reading AWS's log."""
         self._cancelled = True
-        self._measuring.cancel()
+        self._measurer.cancel()
         if self._auditing is not None:
             self._auditing.cancel()
 
     def pause(self, paused: bool) -> None:
-        """Stop dispatching, or go on."""
-        self._measuring.pause(paused)
+        """Stop dispatching; or go on."""
+        self._measurer.pause(paused)
         self._journal.write(Paused(paused))
 
     async def carry_out(self, plan: Plan) -> bool:
-        """Run the whole plan; returns whether it was carried out to its end (and not cancelled).
+        """Carry out a validated plan; returns whether it came to its end and was not cancelled.
 
         Raises:
-            LbenchError: the plan cannot be carried out at all (bad input, unreadable data).
+            LbenchError: no run is possible, for example because the data cannot be read.
         """
-        validate(plan)
         self._judge.begin()
-        self._measuring.broken.clear()
+        self._measurer.broken.clear()
         self._budget = None if plan.max_usd is None else Budget(Decimal(str(plan.max_usd)))
         groups: list[list[PlannedRun]] = []
         try:
             job = await prepare(plan, self._folder, self._journal)
-            await self._look(plan, job)
+            await self._survey(plan, job)
             groups = plan_runs(plan, job, self._numbers, self._journal)
             if schedule_of(plan) == "isolated":
                 for group in groups:
@@ -89,16 +88,17 @@ class Conductor:
                 await self._audit()
             return not self._cancelled
         finally:
-            self._pass_over(groups)
+            self._measurer.close()
+            self._record_skipped(groups)
             self._cancelled = False  # here, not at the start: a cancel may come before the plan's first step
             self._journal.write(Phase(""))
             (self._folder / DATA_NAME).unlink(missing_ok=True)
 
     # -- before the runs
 
-    async def _look(self, plan: Plan, job: Common) -> None:
-        """What is not on this machine is looked at before any run is begun: then nothing has been spent."""
-        at_once = job.workload.limits(job.params).at_once
+    async def _survey(self, plan: Plan, job: Common) -> None:
+        """Check the backends that are not on this machine before any run begins, when nothing has been spent."""
+        at_once = job.limits.at_once
         for choice in plan.backends:
             if not catalog.shares_machine(choice.name):
                 self._journal.write(Phase(f"looking for {choice.label} on AWS"))
@@ -107,7 +107,7 @@ class Conductor:
     # -- the runs
 
     async def _beside(self, job: Common, groups: list[list[PlannedRun]]) -> None:
-        """What shares this machine's cores in isolation; AWS beside the first of it, a run beside a run."""
+        """Run the local backends one after the other, and those on AWS beside the first of them, run beside run."""
         here, away = apart(groups)
         async with contextlib.AsyncExitStack() as stack:
             beside = deque(await self._open_all(job, away, stack))
@@ -119,7 +119,7 @@ class Conductor:
                 await self._at_once(job, turn)
 
     async def _series(self, job: Common, groups: list[list[PlannedRun]]) -> None:
-        """Open these groups' backends and run them: turn by turn, or all at once where the schedule says so."""
+        """Open the backends of these groups and run them turn by turn, or at once if the schedule is concurrent."""
         async with contextlib.AsyncExitStack() as stack:
             for turn in await self._open_all(job, groups, stack):
                 if job.plan.schedule == "concurrent":
@@ -131,7 +131,7 @@ class Conductor:
     async def _open_all(
         self, job: Common, groups: list[list[PlannedRun]], stack: contextlib.AsyncExitStack
     ) -> list[list[_Entry]]:
-        """Open these groups' backends; their runs, turn by turn."""
+        """Open the backends of these groups; returns their runs, turn by turn."""
         opened: list[tuple[list[PlannedRun], Backend, float]] = []
         for group in groups:
             if self._cancelled:
@@ -139,12 +139,12 @@ class Conductor:
             label = group[0].choice.label
             purse = self._purse(job, group[0].choice)
             if purse is not None and not purse.affords_one:
-                self._never_started(group, purse.why_it_stopped(), "over_budget")
+                self._record_unstarted(group, purse.why_it_stopped(), "over_budget")
                 continue
             try:
                 backend, setup_s = await stack.enter_async_context(self._opened(job, group[0].choice))
             except (LbenchError, OSError) as error:
-                self._never_started(group, f"{label} could not be opened: {error}")
+                self._record_unstarted(group, f"{label} could not be opened: {error}")
                 continue
             opened.append((group, backend, setup_s))
         turns = max((len(group) for group, _, _ in opened), default=0)
@@ -154,7 +154,7 @@ class Conductor:
         ]
 
     async def _at_once(self, job: Common, turn: list[_Entry]) -> None:
-        """Run these at the same time; they are checked afterwards, so that nothing computes beside a run."""
+        """Run these at the same time and check them afterwards, so that nothing computes beside a run."""
         answers = await asyncio.gather(*(self._one(job, *entry) for entry in turn))
         for (run, _, _), answer in zip(turn, answers, strict=True):
             await self._judge.judge(job, run, answer)
@@ -169,47 +169,43 @@ class Conductor:
             self._journal.write(Phase(f"closing {choice.label}"))
 
     def _purse(self, job: Common, choice: BackendChoice) -> Purse | None:
-        """A run's way to the budget; None where there is none, or nothing is charged."""
-        if self._budget is None:
-            return None
-        limits = job.workload.limits(job.params)
-        pricing = pricing_of(choice, job.plan, limits, job.ephemeral_mb(choice.label))
-        return None if pricing.rates is None else Purse(self._budget, pricing, s3_each(choice, job.plan, limits))
+        pricing = pricing_of(choice, job.plan, job.limits, job.ephemeral_mb(choice.label))
+        return open_purse(self._budget, choice, job.plan, job.limits, pricing)
 
-    def _never_started(self, group: list[PlannedRun], why: str, status: RunStatus = "failed") -> None:
-        self._measuring.broken.add(group[0].choice.label)
+    def _record_unstarted(self, group: list[PlannedRun], why: str, status: RunStatus = "failed") -> None:
+        self._measurer.broken.add(group[0].choice.label)
         for run in group:
-            self._told.add(run.id)
+            self._recorded.add(run.id)
             self._journal.write(RunEnded(run=run.id, status=status, makespan_s=None, driver=None, error=why))
 
     async def _one(self, job: Common, run: PlannedRun, backend: Backend, setup_s: float | None) -> Any:
-        if self._passes_over(run):
+        if self._skips(run):
             return None
         try:
-            # Nothing to send, but a worker that is being replaced is waited for.
+            # The data are there already; this waits for workers that are being replaced.
             await backend.publish(job.published)
         except (LbenchError, OSError) as error:
-            self._never_started([run], f"{run.choice.label} has broken down: {error}")
+            self._record_unstarted([run], f"{run.choice.label} has broken down: {error}")
             return None
-        if self._passes_over(run):  # it may have been cancelled meanwhile
+        if self._skips(run):  # a cancel may have come meanwhile
             return None
-        self._told.add(run.id)
-        return await self._measuring.measure(job, run, backend, setup_s, self._purse(job, run.choice))
+        self._recorded.add(run.id)
+        return await self._measurer.measure(job, run, backend, setup_s, self._purse(job, run.choice))
 
-    def _pass_over(self, groups: list[list[PlannedRun]]) -> None:
-        """What was planned and will not begin has an end, too: who follows the journal would wait for it."""
+    def _record_skipped(self, groups: list[list[PlannedRun]]) -> None:
+        """Record an end for the planned runs that will not begin: followers of the journal wait for one."""
         for run in itertools.chain.from_iterable(groups):
-            if run.id not in self._told:
+            if run.id not in self._recorded:
                 self._journal.write(RunEnded(run=run.id, status="cancelled", makespan_s=None, driver=None))
-        self._told.clear()
+        self._recorded.clear()
 
-    def _passes_over(self, run: PlannedRun) -> bool:
-        return self._cancelled or run.choice.label in self._measuring.broken
+    def _skips(self, run: PlannedRun) -> bool:
+        return self._cancelled or run.choice.label in self._measurer.broken
 
     # -- after the runs
 
     async def _audit(self) -> None:
-        """Replace estimates of what was billed by what AWS's log says, unless a cancel comes before it is done."""
+        """Replace estimated billed times by those in AWS's log, unless a cancel comes first."""
         if not self._cancelled:
             self._auditing = asyncio.get_running_loop().create_task(self._read_log())
             try:
@@ -220,7 +216,7 @@ class Conductor:
             if not ended.cancelled():
                 ended.result()
                 return
-        self._journal.write(Warned("audit", "it was cancelled before all of AWS's log was read: estimates stay"))
+        self._journal.write(Warned("audit", "cancelled before all of AWS's log was read: estimates stay"))
 
     async def _read_log(self) -> None:
         from lbench.engine.billing.audit import audit
@@ -231,9 +227,9 @@ class Conductor:
         try:
             result = await audit(view.runs.values(), self._journal.write)
         except LbenchError as error:
-            self._journal.write(Warned("audit", f"the audit could not be made, estimates stay: {error}"))
+            self._journal.write(Warned("audit", f"the audit failed, estimates stay: {error}"))
             return
         if result.found < result.wanted:
-            told = f"the log tells {result.found} of {result.wanted} invocations: the others stay estimates"
-            self._journal.write(Warned("audit", told))
+            text = f"the log has {result.found} of {result.wanted} invocations: the others stay estimates"
+            self._journal.write(Warned("audit", text))
         await self._journal.sync()

@@ -1,11 +1,13 @@
-"""One run, measured: from the moment before its clock starts until its record is whole."""
+"""Measures one run: from before its clock starts until its record is whole."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,42 +15,45 @@ from lbench.engine.backends import catalog
 from lbench.engine.backends.base import Backend
 from lbench.engine.billing.budget import OverBudget, Purse
 from lbench.engine.billing.pricing import pricing_of
-from lbench.engine.journal.events import EnvironmentSeen, Phase, Sampled, Warned
+from lbench.engine.journal.events import Phase, Sampled, Warned
+from lbench.engine.journal.previews import PreviewWriter
 from lbench.engine.journal.writer import Journal
 from lbench.engine.machine.loop_lag import LagMeter
 from lbench.engine.machine.monitor import Sampler
-from lbench.engine.measure.previews import Previews
-from lbench.engine.measure.run_events import relative, run_ended, run_started
-from lbench.engine.measure.run_store import Temporary
+from lbench.engine.measure.recorded_run import RecordedRun
+from lbench.engine.measure.run_store import RunStore
 from lbench.engine.measure.setup import Common, PlannedRun
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.job_steps import RunFailed, offload_to_thread
 from lbench.engine.runner.runner import Runner
-from lbench.errors import BackendError, LbenchError
+from lbench.errors import BackendError
+from lbench.workloads.model import Task
 
-__all__ = ["Measuring"]
+__all__ = ["Measurer"]
 
 _SAMPLE_S = 1.0
+_PREVIEWS_S = 0.5  # for the last results of a run to be drawn
 
 
-class Measuring:
-    """Measures the runs of a session, one or several at a time. `cancel` and `pause` act on those that are under way."""
+class Measurer:
+    """Measures the runs of a session, one or several at a time. `cancel` and `pause` act on the runs under way."""
 
     def __init__(self, folder: Path, journal: Journal) -> None:
-        self.broken: set[str] = set()  # labels whose run failed: the same would happen again
+        self.broken: set[str] = set()  # labels of backends with a failed run: they are not used again
         self._folder = folder
         self._journal = journal
         self._runners: dict[str, Runner] = {}
         self._intervals: dict[str, tuple[float, float | None]] = {}
+        self._previews: PreviewWriter | None = None
         self._paused = False
 
     def cancel(self) -> None:
-        """Stop them."""
+        """Cancel the runs under way."""
         for runner in self._runners.values():
             runner.cancel()
 
     def pause(self, paused: bool) -> None:
-        """Stop dispatching, also in runs that are to come; or go on."""
+        """Stop dispatching in these runs and later ones; or go on."""
         self._paused = paused
         for runner in self._runners.values():
             if paused:
@@ -56,104 +61,106 @@ class Measuring:
             else:
                 runner.resume()
 
+    def close(self) -> None:
+        """End the thread that draws previews."""
+        if self._previews is not None:
+            self._previews.close()
+            self._previews = None
+
     async def measure(
         self, job: Common, run: PlannedRun, backend: Backend, setup_s: float | None, purse: Purse | None
     ) -> Any:
-        """The run itself. Returns the answer, or None where there is none."""
+        """Measure a run; returns its answer, or None where it has none."""
         plan = job.plan
         notes = [*backend.notes, *job.workload.notes(job.params)]
         hedge = plan.hedge
         if hedge is not None and catalog.shares_machine(run.choice.name):
             hedge = None
-            notes.append("no hedging: what is issued once more would take this machine's cores from the others")
+            notes.append("hedging is off on this backend: duplicates would compete for this machine's cores")
         policy = Policy(
             timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed, keep_going=plan.keep_going, hedge=hedge
         )
-        if purse is not None:
-            purse.watch(backend.own_s3)
-        previews = self._open_previews(job, run.id)
-        on_result = None if previews is None else previews.add
-        temporary = Temporary(backend, self._folder, run.id)
+        store = RunStore(backend, self._folder, run.id)
         runner = Runner(
             run.id,
             backend,
             self._journal,
             policy,
             offload=offload_to_thread,
-            on_result=on_result,
-            store=temporary.place,
+            on_result=self._begin_previews(job, run.id),
+            store=store.place,
             purse=purse,
         )
-        self._runners[run.id] = runner  # from here on a cancel reaches it, though its clock has not started
+        pricing = pricing_of(run.choice, plan, job.limits, job.ephemeral_mb(run.choice.label))
+        steps = job.workload.job(job.params, job.data)
+        self._runners[run.id] = runner  # from here on a cancel reaches it, although its clock has not started
         if self._paused:
             runner.pause()
-        pricing = pricing_of(run.choice, plan, job.workload.limits(job.params), job.ephemeral_mb(run.choice.label))
-        steps = job.workload.job(job.params, job.data)
-        lag = LagMeter()
         self._journal.write(Phase(""))
-        now = datetime.now(UTC)
-        self._journal.write(
-            run_started(run.id, job, backend, started=now, setup_s=setup_s, pricing=pricing, notes=notes)
+        recorded = RecordedRun(
+            run.id,
+            job,
+            backend,
+            self._journal,
+            runner,
+            started=datetime.now(UTC),
+            setup_s=setup_s,
+            pricing=pricing,
+            notes=notes,
+            purse=purse,
+            lag=LagMeter(),
         )
-        self._journal.flush()
-        await asyncio.to_thread(gc.collect)  # and the job's thread is there before the clock starts
-        gc.freeze()  # what is there already is not walked again while the run is measured
-        sampling = asyncio.get_running_loop().create_task(self._sample(run.id, runner))
-        cpu_s = time.process_time()
-        lag.start()
-        zero_s = runner.start_clock()
-        self._intervals[run.id] = (zero_s, None)
-        ended: BaseException | None = None
-        answer: Any = None
         try:
-            answer = await runner.run(steps)
-        except LbenchError as failure:
-            ended = failure
-            if isinstance(failure, RunFailed | BackendError | OverBudget):
-                self.broken.add(run.choice.label)
-        except BaseException as failure:  # the engine ends and cannot wait for the job's own code; or it has failed
-            ended = failure
-            raise
+            with recorded:
+                return await self._drive(recorded, runner, steps, run.id, store)
         finally:
-            elapsed_s = runner.elapsed_s
-            cpu_s = time.process_time() - cpu_s
-            lag.stop()
-            sampling.cancel()
-            if previews is not None:
-                previews.close()
-            del self._runners[run.id]
-            gc.unfreeze()
-            self._intervals[run.id] = (zero_s, zero_s + elapsed_s)
-            for info in backend.environments():
-                self._journal.write(EnvironmentSeen(run.id, relative(info, zero_s)))
-            try:
-                if (left := await temporary.clear()) is not None:
-                    self._journal.write(Warned("left", left, run.id))
-            finally:
-                if purse is not None:
-                    purse.count_own()
-                self._journal.write(
-                    run_ended(
-                        run.id,
-                        runner,
-                        backend,
-                        ended,
-                        elapsed_s=elapsed_s,
-                        cpu_s=cpu_s,
-                        lag=lag,
-                        overlaps=self._overlapping(run.id, zero_s),
-                    )
-                )
+            if isinstance(recorded.error, RunFailed | BackendError | OverBudget):
+                self.broken.add(run.choice.label)
+            self._runners.pop(run.id)
             await self._journal.sync()
-        return answer
 
-    def _open_previews(self, job: Common, run_id: str) -> Previews | None:
-        """The growing preview, where somebody wants to look and there is something to see."""
-        drawn = job.workload.previewer(job.params, job.data) if job.plan.preview else None
-        return None if drawn is None else Previews(self._folder, self._journal, run_id, drawn)
+    async def _drive(self, recorded: RecordedRun, runner: Runner, steps: Any, run_id: str, store: RunStore) -> Any:
+        """Run the job undisturbed and sampled, then clear what it leaves."""
+        loop = asyncio.get_running_loop()
+        self._journal.flush()
+        await asyncio.to_thread(gc.collect)  # this also starts the job's thread before the clock
+        gc.freeze()  # the collector passes over all older objects while the run is measured
+        sampling = loop.create_task(self._sample(run_id, runner))
+        self._intervals[run_id] = (loop.time(), None)
+        try:
+            return await recorded.drive(steps)
+        finally:
+            sampling.cancel()
+            gc.unfreeze()
+            recorded.overlaps = self._overlapping(run_id, recorded.zero_s)
+            self._intervals[run_id] = (recorded.zero_s, recorded.zero_s + recorded.elapsed_s)
+            try:
+                await self._end_previews(run_id)
+            finally:
+                if (left := await store.clear()) is not None:
+                    self._journal.write(Warned("left", left, run_id))
+
+    def _begin_previews(self, job: Common, run_id: str) -> Callable[[int, int, Task, Any], None] | None:
+        """A function that draws each result; None: no preview was asked for, or the workload has none."""
+        previewer = job.workload.previewer(job.params, job.data) if job.plan.preview else None
+        if previewer is None:
+            return None
+        if self._previews is None:
+            self._previews = PreviewWriter(self._folder, self._journal)
+        self._previews.begin(run_id)
+        return partial(self._previews.add, run_id, previewer)
+
+    async def _end_previews(self, run_id: str) -> None:
+        if self._previews is not None:
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_PREVIEWS_S):
+                        await self._previews.drawn()
+            finally:
+                self._previews.end(run_id)
 
     def _overlapping(self, run_id: str, zero_s: float) -> list[str]:
-        """The runs that were under way at some time of this one (known at its end; theirs name it too)."""
+        """The runs that were under way at some time of this one, known at its end; their records name this one, too."""
         return [
             other
             for other, (_, end_s) in self._intervals.items()

@@ -1,7 +1,7 @@
-"""A run's temporary objects: made when its job first asks for them, gone when it has ended, however it ended.
+"""The temporary objects of a run: their place is made when the job first asks for it, and deleted when the run ends.
 
-Where the backend has no place of its own it is a folder in the session's, for this user alone. An engine that was killed
-leaves it; the next engine removes it (`sweep_objects`), as it does sockets.
+Where the backend has no place of its own, it is a private folder in the session's folder. A killed engine leaves it behind;
+the next engine removes it (`sweep_objects`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.errors import BackendError, InputError, LbenchError
 from lbench.workloads.objects import FolderStore, Place
 
-__all__ = ["OBJECTS_NAME", "Temporary", "sweep_objects"]
+__all__ = ["OBJECTS_NAME", "RunStore", "sweep_objects"]
 
 OBJECTS_NAME = "objects"
-_PATIENCE_S = 60.0  # the run has ended and is waiting to be told so
+_PATIENCE_S = 60.0  # the end of the run is recorded after this
 
 
-class Temporary:
-    """One run's place for objects."""
+class RunStore:
+    """The place for the objects of one run."""
 
     def __init__(self, backend: Backend, session: Path, run: str) -> None:
         self._backend = backend
@@ -34,7 +34,7 @@ class Temporary:
         self._place: Place | None = None
 
     def place(self) -> Place:
-        """The place, made if need be.
+        """Return the place; the first call makes it.
 
         Raises:
             BackendError: the folder cannot be made.
@@ -48,13 +48,13 @@ class Temporary:
                     self._folder.mkdir(mode=0o700)
                 except OSError as error:
                     raise BackendError(
-                        f"no folder for temporary objects can be made at {self._folder}: {error.strerror}"
+                        f"cannot create the folder for temporary objects {self._folder}: {error.strerror}"
                     ) from None
             self._place = place
         return self._place
 
     async def clear(self) -> str | None:
-        """Delete what is there; one line where that cannot be done. The backend's own place goes with it at last."""
+        """Delete the objects; returns a warning where that failed. A backend deletes its own place when it is closed."""
         place, self._place = self._place, None
         if place is None:
             return None
@@ -64,7 +64,7 @@ class Temporary:
                     await self._backend.clear(place)
             else:
                 await asyncio.to_thread(FolderStore(self._folder).delete_all)
-                with contextlib.suppress(OSError):  # another run's may still be there
+                with contextlib.suppress(OSError):  # another run still has objects there
                     self._folder.parent.rmdir()
         except TimeoutError:
             return f"temporary objects may be left behind: deleting them took longer than {_PATIENCE_S:g} s"
@@ -74,7 +74,7 @@ class Temporary:
 
 
 def sweep_objects() -> None:
-    """Remove the folders of objects that killed engines have left in their sessions."""
+    """Remove the folders of objects that killed engines have left behind."""
     with contextlib.suppress(OSError, InputError):
         for folder in sessions_folder().glob(f"*/{OBJECTS_NAME}"):
             session = folder.parent

@@ -1,4 +1,4 @@
-"""What a plan's runs have in common, prepared once, and the runs themselves, told to the journal before any begins."""
+"""Prepares what the runs of a plan have in common, and records the planned runs before any begins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lbench.engine.journal.writer import Journal
 from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params, schedule_of
 from lbench.engine.plan.prepared_job import Prepared, keep
 from lbench.workloads import registry
-from lbench.workloads.model import Workload
+from lbench.workloads.model import Limits, Workload
 from lbench.workloads.parameters import settable
 
 __all__ = ["DATA_NAME", "Common", "PlannedRun", "apart", "plan_runs", "prepare"]
@@ -28,20 +28,25 @@ DATA_NAME = "data.lbds"  # the data set's file in the session's folder
 
 @dataclass(slots=True)
 class Common(Prepared):
-    """What all runs of a plan have in common."""
+    """The job of a plan, as all its runs use it."""
 
     plan: Plan
-    found: dict[str, Survey | None] = field(default_factory=dict)  # by a backend's label, what AWS has for it
+    found: dict[str, Survey | None] = field(default_factory=dict)  # by the backend's label: what is deployed on AWS
+
+    @property
+    def limits(self) -> Limits:
+        """The most that one run asks of a backend."""
+        return self.workload.limits(self.params)
 
     def ephemeral_mb(self, label: str) -> int | None:
-        """The size of /tmp of what is deployed; None: as it is by default."""
+        """The size of /tmp of the deployed function; None: the default."""
         found = self.found.get(label)
         return None if found is None else found.deployment.ephemeral_mb
 
 
 @dataclass(slots=True)
 class PlannedRun:
-    """A run that is to come."""
+    """A run before it begins."""
 
     id: str
     choice: BackendChoice
@@ -50,10 +55,10 @@ class PlannedRun:
 
 
 async def prepare(plan: Plan, folder: Path, journal: Journal) -> Common:
-    """Load the workload and its data, which goes into a file in `folder`.
+    """Load the workload and its data, and write the data set to a file in `folder`.
 
     Raises:
-        LbenchError: they cannot be used.
+        LbenchError: the workload or its data cannot be used.
     """
     description = registry.describe(plan.workload)
     params = resolve_params(plan)
@@ -68,13 +73,13 @@ async def prepare(plan: Plan, folder: Path, journal: Journal) -> Common:
     info = published = None
     if data is not None:
         data, info, published = await asyncio.to_thread(keep, data, folder / DATA_NAME)
-    # Everything after this runs just what was looked at, whatever becomes of a user's own file meanwhile.
+    # From here on everything runs this very code, even if the user's file changes meanwhile.
     pinned = msgspec.structs.replace(plan, workload=description.pinned)
     return Common(description, workload, params, data, info, published, pinned)
 
 
 def plan_runs(plan: Plan, job: Common, numbers: Iterator[int], journal: Journal) -> list[list[PlannedRun]]:
-    """All runs, a group for each backend; `numbers` are for their ids."""
+    """Number and record all runs; returns a group for each backend."""
     groups: list[list[PlannedRun]] = []
     for choice in plan.backends:
         group = []
@@ -84,7 +89,7 @@ def plan_runs(plan: Plan, job: Common, numbers: Iterator[int], journal: Journal)
             group.append(PlannedRun(f"r{next(numbers)}", choice, repeat, warmup))
         groups.append(group)
     schedule = schedule_of(plan)
-    limits = job.workload.limits(job.params)
+    limits = job.limits
     for run in itertools.chain.from_iterable(groups):
         journal.write(
             RunPlanned(
@@ -105,6 +110,6 @@ def plan_runs(plan: Plan, job: Common, numbers: Iterator[int], journal: Journal)
 
 
 def apart(groups: list[list[PlannedRun]]) -> tuple[list[list[PlannedRun]], list[list[PlannedRun]]]:
-    """Those that share this machine's cores, and those that do not."""
+    """The groups that share this machine's cores, and the others."""
     here = [group for group in groups if catalog.shares_machine(group[0].choice.name)]
     return here, [group for group in groups if group not in here]

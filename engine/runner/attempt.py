@@ -1,4 +1,4 @@
-"""One attempt of a task after another: told to the journal, invoked within its deadline, paid for, told again."""
+"""The attempts of a run: each is recorded, invoked within its deadline, paid for and recorded again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lbench.engine.journal.events import Dispatched, Returned
 from lbench.engine.journal.writer import Sink
 from lbench.engine.model import ErrorInfo, InvocationStatus
 from lbench.engine.plan.policy import Policy
-from lbench.engine.runner.failure_text import called
+from lbench.engine.runner.failure_text import user_call
 from lbench.engine.runner.hedging import Stragglers
 from lbench.engine.runner.task_state import Pending
 
@@ -18,10 +18,19 @@ __all__ = ["Attempts"]
 
 
 class Attempts:
-    """A run's attempts: their numbers, its clock, and the environments that they reached."""
+    """The attempts of a run: their numbers, their clock, and the environments that they reached."""
 
-    def __init__(self, run_id: str, backend: Backend, sink: Sink, policy: Policy) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        backend: Backend,
+        sink: Sink,
+        policy: Policy,
+        detached: set[asyncio.Task[Outcome]] | None = None,
+    ) -> None:
+        """`detached` holds the calls that run on after a cancel, until they end; None: every cancel stops its call."""
         self.environments: set[str] = set()
+        self._detached = detached
         self._run_id = run_id
         self._backend = backend
         self._sink = sink
@@ -37,25 +46,25 @@ class Attempts:
         return self._loop.time() - self._zero_s
 
     def start_clock(self, at_s: float | None = None) -> float:
-        """Now is the run's zero (or `at_s` was, on the loop's clock); returns it."""
+        """Set the run's zero to now, or to `at_s` on the loop's clock, and return it."""
         self._zero_s = self._loop.time() if at_s is None else at_s
         return self._zero_s
 
     async def make(self, pending: Pending, stage: int, stragglers: Stragglers | None) -> tuple[Outcome, float]:
-        """One attempt: how it went, and how long that took in seconds. Its cost is what `pending.hold` keeps back.
+        """Make one attempt; returns its outcome and its duration in seconds. `pending.hold` is settled with its cost.
 
         Args:
-            pending: whose attempt.
+            pending: the task.
             stage: the stage's number.
-            stragglers: who watches what is under way.
+            stragglers: watches the attempts under way.
 
         Raises:
-            Exception: whatever the backend raises, which has broken down.
+            Exception: whatever a backend raises that has broken down.
         """
         n, self._next_n = self._next_n, self._next_n + 1
         attempt, pending.attempts = pending.attempts, pending.attempts + 1
         hedge_of, pending.hedge_of = pending.hedge_of, None
-        pending.flying.add(n)
+        pending.in_flight.add(n)
         began_s = self._loop.time()
         dispatched = Dispatched(
             run=self._run_id,
@@ -85,31 +94,32 @@ class Attempts:
             placed=placed,
             run=self._run_id,
             number=n,
+            interactive=self._detached is not None,
         )
         if hold is not None:
             call.may_fetch = hold.may_fetch
         if stragglers is not None:
-            call.arrived = partial(stragglers.ended, n)  # to issue it once more would gain nothing
-        paid: Outcome | None = None  # what is known of its cost; None: it may be anything up to the worst case
+            call.arrived = partial(stragglers.ended, n)  # from then on a duplicate would gain nothing
+        paid: Outcome | None = None  # the outcome that tells the cost; None: the worst case counts
         try:
             outcome = paid = await self._invoke(call)
-            if outcome.failure is not None and (text := called(pending.encoded)) is not None:
+            if outcome.failure is not None and (text := user_call(pending.task)) is not None:
                 outcome.failure.log_tail = f"{text}\n{outcome.failure.log_tail or ''}"
         except asyncio.CancelledError:
-            if call.left is None:
+            if call.detached is None:
                 self._record_cancelled(n, dispatched.environment, late=pending.done)
             else:
-                call.left.add_done_callback(partial(self._left_ended, n, dispatched.environment))
+                call.detached.add_done_callback(partial(self._detached_ended, n, dispatched.environment))
             raise
-        except Exception as error:  # the backend has broken down; the record stays whole: what was begun has an end
+        except Exception as error:  # the backend has broken down: the record still gets an end for each beginning
             self._record(n, dispatched.environment, _broken(error), late=False)
             raise
         finally:
-            pending.flying.discard(n)
+            pending.in_flight.discard(n)
             if stragglers is not None:
                 stragglers.ended(n)
-            if hold is not None and call.left is not None:
-                call.left.add_done_callback(lambda work: hold.settle(_came_of(work)))  # it runs on, and may be cheap
+            if hold is not None and call.detached is not None:
+                call.detached.add_done_callback(lambda work: hold.settle(_outcome_of(work)))  # it may still be cheap
             elif hold is not None:
                 hold.settle(paid)
         self._record(n, dispatched.environment, outcome, late=pending.done)
@@ -118,13 +128,26 @@ class Attempts:
     async def _invoke(self, call: Call) -> Outcome:
         try:
             async with asyncio.timeout(self._patience_s) as call.limit:
-                return await self._backend.invoke(call)
+                if self._detached is None or self._backend.on_cancel == "stop":
+                    return await self._backend.invoke(call)
+                return await self._invoke_detachable(call, self._detached)
         except TimeoutError:
             message = f"no result within the deadline of {self._deadline_s:g} s"
             return Outcome(failure=Failure("timeout", "DeadlineExceeded", message, retriable=True))
 
-    def _left_ended(self, n: int, placed: str | None, work: asyncio.Task[Outcome]) -> None:
-        """What ran on although nobody waited for it any more is over."""
+    async def _invoke_detachable(self, call: Call, detached: set[asyncio.Task[Outcome]]) -> Outcome:
+        """Invoke; a cancel leaves the call running. AWS bills a function that was started, whatever its caller does."""
+        work = self._loop.create_task(self._backend.invoke(call))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            detached.add(work)
+            work.add_done_callback(detached.discard)
+            call.detached = work  # also if it has just ended: it is billed all the same
+            raise
+
+    def _detached_ended(self, n: int, placed: str | None, work: asyncio.Task[Outcome]) -> None:
+        """Record the end of a call that ran on after its cancel."""
         if work.cancelled():
             self._record_cancelled(n, placed, late=False)
         else:
@@ -132,12 +155,12 @@ class Attempts:
             self._record(n, placed, work.result() if error is None else _broken(error), late=True)
 
     def _record_cancelled(self, n: int, placed: str | None, *, late: bool) -> None:
-        """Tell the end of what was stopped, of which nothing more is known."""
+        """Record the end of a stopped call, of which nothing more is known."""
         status: InvocationStatus = "superseded" if late else "cancelled"
         self._sink.write(Returned(self._run_id, n, status, self.elapsed_s, environment=placed))
 
     def _record(self, n: int, placed: str | None, outcome: Outcome, *, late: bool) -> None:
-        """Tell its end. `late`: the task had a result already, so an answer is superseded; a failure stays one."""
+        """Record the end of an attempt. `late`: the task had a result already, so an answer is superseded."""
         failure = outcome.failure
         put, get = outcome.s3_requests.get("put", 0), outcome.s3_requests.get("get", 0)
         if outcome.environment is not None:
@@ -168,7 +191,7 @@ def _broken(error: BaseException) -> Outcome:
     return Outcome(failure=Failure("error", type(error).__name__, str(error), retriable=False))
 
 
-def _came_of(work: asyncio.Task[Outcome]) -> Outcome | None:
+def _outcome_of(work: asyncio.Task[Outcome]) -> Outcome | None:
     return None if work.cancelled() or work.exception() is not None else work.result()
 
 

@@ -1,27 +1,22 @@
-"""Whose fault a failed task was, in a user's words: which call of their code, and where in it."""
+"""One line on a failed task: which call of the user's code failed, and where in it."""
 
 from __future__ import annotations
 
 from lbench.engine.backends.base import Failure
-from lbench.errors import EncodingError
-from lbench.workloads.encoding import decode
+from lbench.workloads.model import Task
 from lbench.workloads.own.tracebacks import call_text, place_in
 
-__all__ = ["blame", "called", "tally"]
+__all__ = ["failure_line", "failures_line", "user_call"]
 
 
-def called(encoded: bytes) -> str | None:
-    """The call that a task of a user's own is, "simulate(seed=3)"; None for lbench's own tasks."""
-    try:
-        name, arguments = decode(encoded)
-    except (EncodingError, ValueError, TypeError):
-        return None
-    return call_text(name, arguments) if ":" in name else None
+def user_call(task: Task) -> str | None:
+    """The call of a user's own function, "simulate(seed=3)"; None for tasks of built-in workloads."""
+    return call_text(task.function, task.arguments) if ":" in task.function else None
 
 
-def blame(encoded: bytes, index: int, tries: str, failure: Failure) -> str:
+def failure_line(task: Task, index: int, tries: str, failure: Failure) -> str:
     """One line: "task 3, simulate(seed=3), failed: ValueError: too small (mine.py, line 12 in simulate)"."""
-    call = called(encoded)
+    call = user_call(task)
     if call is None:
         return f"task {index} failed{tries}: {failure.type}: {failure.message}"
     place = place_in(failure.log_tail)
@@ -29,7 +24,7 @@ def blame(encoded: bytes, index: int, tries: str, failure: Failure) -> str:
     return f"task {index}, {call}, failed{tries}: {failure.type}: {failure.message}{where}"
 
 
-def tally(failed: list[str], tasks: int) -> str:
-    """What a stage came to of which some tasks failed; `failed` has each one's line."""
+def failures_line(failed: list[str], tasks: int) -> str:
+    """One line on a stage some tasks of which failed; `failed` has the line of each."""
     first = f": {failed[0]}" if len(failed) == 1 else f"; the first to fail: {failed[0]}"
     return f"{len(failed):,} of {tasks:,} tasks failed{first}"

@@ -1,4 +1,4 @@
-"""Hedging: a task that takes longer than most of its stage is issued once more, and the first answer wins.
+"""Hedging: a task that takes longer than most of its stage gets a duplicate, and the first answer wins.
 
 Source: Dean and Barroso, "The Tail at Scale" (CACM 2013), hedged requests: deferred until the first request has been
 outstanding for longer than a quantile of the expected latency, which limits the additional load to a few per cent.
@@ -15,13 +15,13 @@ from lbench.engine.runner.task_state import Pending
 
 __all__ = ["Hedger", "Stragglers"]
 
-_TICK_S = 0.001  # a straggler has passed the limit by so much: what returns right then is not issued once more
+_TICK_S = 0.001  # a straggler has passed the limit by so much: a task that returns right then gets no duplicate
 _LEAST_RETURNED = 5
-_ANEW = 1.02  # the quantile is worked out anew when there are so many times as many durations
+_RECOMPUTE = 1.02  # growth in the number of durations after which the quantile is computed again
 
 
 class Hedger:
-    """One run's hedging: how long is too long in the current stage, and how many may still be issued once more."""
+    """The hedging of one run: how long is too long in the current stage, and how many duplicates are left."""
 
     def __init__(self, quantile: float) -> None:
         self._quantile = quantile
@@ -32,96 +32,96 @@ class Hedger:
         self._needed = 0
         self._durations_s: list[float] = []
         self._limit_s: float | None = None
-        self._anew_at = 0
+        self._recompute_at = 0
 
     def begin_stage(self, tasks: int) -> None:
-        """Another stage: its durations are its own."""
+        """Begin a stage: it starts without durations."""
         self._tasks += tasks
         self._stage_issued = 0
         self._stage_most = most_hedges(tasks)
         self._needed = max(_LEAST_RETURNED, math.ceil(tasks / 2))
         self._durations_s = []
         self._limit_s = None
-        self._anew_at = self._needed
+        self._recompute_at = self._needed
 
     @property
     def spent(self) -> bool:
-        """Nothing more may be issued once more: of this stage, or of all tasks so far."""
+        """Whether no duplicate is left, for this stage or for all tasks so far."""
         return self._stage_issued >= self._stage_most or self._issued >= most_hedges(self._tasks)
 
     def returned(self, duration_s: float) -> None:
-        """A task has its result, so long after the dispatch of the attempt that brought it."""
+        """Add the duration of an attempt that brought a result, from its dispatch."""
         self._durations_s.append(duration_s)
 
     def issued(self) -> None:
-        """A task is issued once more."""
+        """Count a duplicate."""
         self._issued += 1
         self._stage_issued += 1
 
     def withdrawn(self) -> None:
-        """It was not, after all."""
+        """Take a counted duplicate back: it was not sent."""
         self._issued -= 1
         self._stage_issued -= 1
 
     @property
     def limit_s(self) -> float | None:
-        """A task that was dispatched longer ago than this is a straggler; None: it is too early to say.
+        """The time after dispatch from which a task is a straggler; None: too few durations yet.
 
-        The smallest duration that at least the quantile's share of the stage's durations do not exceed.
+        It is the smallest duration that at least the quantile's share of the stage's durations do not exceed.
         """
         count = len(self._durations_s)
-        if count >= self._anew_at:
+        if count >= self._recompute_at:
             self._durations_s.sort()
             self._limit_s = self._durations_s[max(0, math.ceil(self._quantile * count) - 1)]
-            self._anew_at = max(count + 1, math.floor(count * _ANEW))
+            self._recompute_at = max(count + 1, math.floor(count * _RECOMPUTE))
         return self._limit_s
 
 
 class Stragglers:
-    """One run's."""
+    """Watches the attempts of a run, and finds those that take longer than most of their stage."""
 
     def __init__(self, quantile: float) -> None:
         self._hedger = Hedger(quantile)
         self._found: Callable[[list[Pending]], None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._watched: dict[int, tuple[Pending, float]] = {}  # by attempt, the oldest first: its task, and since when
+        self._watched: dict[int, tuple[Pending, float]] = {}  # by attempt, oldest first: its task and start
         self._timer: asyncio.TimerHandle | None = None
 
     def begin_stage(self, tasks: int, found: Callable[[list[Pending]], None]) -> None:
-        """Another stage, of so many tasks. `found` gets those that are to be issued once more, with `hedge_of` set."""
+        """Begin a stage of so many tasks. `found` gets the tasks that need a duplicate, with `hedge_of` set."""
         self._hedger.begin_stage(tasks)
         self._found = found
 
     def stop(self) -> None:
-        """The stage is over."""
+        """End the stage."""
         self._watched.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def began(self, n: int, pending: Pending, began_s: float) -> None:
-        """Attempt `n` is under way since then, on the loop's clock."""
+        """Watch attempt `n`, which began then, on the loop's clock."""
         if not pending.hedged:
             self._watched[n] = pending, began_s
             if self._timer is None:
-                self._look_out()
+                self._set_timer()
 
     def ended(self, n: int) -> None:
-        """Attempt `n` is over."""
+        """Watch attempt `n` no longer."""
         self._watched.pop(n, None)
 
     def returned(self, took_s: float) -> None:
-        """A task has its result, from an attempt that took so long."""
+        """Add the duration of an attempt that brought a result."""
         self._hedger.returned(took_s)
-        self._look_out()
+        self._set_timer()
 
     def withdraw(self, pending: Pending) -> None:
-        """It is not issued once more after all."""
+        """Take back the duplicate of a task: it is not sent."""
         pending.hedge_of = None
         self._hedger.withdrawn()
 
-    def _look_out(self) -> None:
-        """Set the timer to the moment at which the oldest attempt will be a straggler."""
+    def _set_timer(self) -> None:
+        """Set the timer to the time at which the oldest attempt becomes a straggler."""
         limit_s = None if self._hedger.spent else self._hedger.limit_s
         if limit_s is None or not self._watched:
             return
@@ -129,11 +129,11 @@ class Stragglers:
         due_s = began_s + limit_s + _TICK_S
         if self._timer is not None:
             if due_s >= self._timer.when() - _TICK_S:
-                return  # it comes early enough, and looks again
+                return  # it fires early enough, and sets itself again
             self._timer.cancel()
-        self._timer = self._loop.call_at(due_s, self._look)
+        self._timer = self._loop.call_at(due_s, self._find)
 
-    def _look(self) -> None:
+    def _find(self) -> None:
         self._timer = None
         now_s = self._loop.time()
         found: list[Pending] = []
@@ -145,6 +145,6 @@ class Stragglers:
             self._hedger.issued()
             pending.hedged, pending.hedge_of = True, n
             found.append(pending)
-        self._look_out()
+        self._set_timer()
         if found and self._found is not None:
             self._found(found)

@@ -1,6 +1,6 @@
-"""What the job's own code does in the driver: makes tasks, which are encoded; gets results, which were decoded.
+"""The steps of a job in the driver: it makes tasks, which are encoded, and merges results, which were decoded.
 
-It goes through `offload`, outside the event loop, and its time is measured: it is the driver's.
+They run through `offload`, outside the event loop; their time is measured as the driver's.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from lbench.workloads.encoding import decode, encode
 from lbench.workloads.model import Job, StageResults, Task
 from lbench.workloads.objects import RUN_STORE, Place
 
-__all__ = ["Offload", "RunFailed", "Steps", "inline", "measured", "offload_to_thread"]
+__all__ = ["JobSteps", "Offload", "RunFailed", "inline", "offload_to_thread", "stage_results"]
 
 T = TypeVar("T")
 Offload = Callable[..., Awaitable[Any]]
 
 
 class RunFailed(LbenchError):
-    """The run has no answer: a task failed for good, or the job itself did."""
+    """The run has no answer: a task or the job itself failed for good."""
 
 
 async def inline(function: Callable[..., T], *arguments: Any) -> T:
-    """`offload` for virtual time: in place."""
+    """`offload` for virtual time: calls in place."""
     return function(*arguments)
 
 
 async def offload_to_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """`offload` for real time: in a thread, so that the loop keeps stamping responses."""
+    """`offload` for real time: calls in a thread, so that the loop keeps timing responses."""
     return await asyncio.to_thread(function, *arguments)
 
 
-class Steps:
-    """A run's jobs step by step, and the seconds that each kind of work took."""
+class JobSteps:
+    """Runs a job step by step, and adds up the seconds of each kind of step."""
 
     def __init__(self, offload: Offload, store: Callable[[], Place] | None = None) -> None:
-        """`store()` gives the run's place for its tasks' objects, when a task asks for it (`workloads.objects`)."""
+        """`store()` returns the run's place for objects; it is called when a task asks for it (`workloads.objects`)."""
         self.encode_s = 0.0
         self.decode_s = 0.0
         self.merge_s = 0.0
@@ -48,28 +48,28 @@ class Steps:
         self._store = store
 
     async def advance(self, job: Job, results: list[Any] | None) -> tuple[list[Task] | None, Any]:
-        """The next stage's tasks; or None and the answer.
+        """Run the job to its next stage: returns the tasks and None, or None and the answer.
 
         Raises:
-            RunFailed: the job raised something, or yielded no list of tasks.
+            RunFailed: the job raised an exception, or yielded something other than a list of tasks.
         """
         found: tuple[list[Task] | None, Any] = await self._offload(self._advance, job, results)
         return found
 
     async def encode(self, tasks: list[Task]) -> list[bytes]:
-        """Each task as it travels.
+        """Encode tasks to be sent.
 
         Raises:
-            RunFailed: an argument cannot travel.
+            RunFailed: an argument cannot be encoded.
         """
         encoded: list[bytes] = await self._offload(self._encode, tasks)
         return encoded
 
     async def decode(self, raw: list[Any]) -> list[Any]:
-        """Each result as the job gets it.
+        """Decode results for the job.
 
         Raises:
-            RunFailed: one cannot be read.
+            RunFailed: a result cannot be decoded.
         """
         decoded: list[Any] = await self._offload(self._decode, raw)
         return decoded
@@ -82,7 +82,7 @@ class Steps:
             return None, end.value
         except WorkloadError as error:
             raise RunFailed(str(error)) from error
-        except BaseException as error:  # the job is the workload's own code: it may raise anything
+        except BaseException as error:  # the job is a workload's code: it may raise anything
             raise RunFailed(f"the job itself failed: {type(error).__name__}: {error}") from error
         finally:
             self.merge_s += time.perf_counter() - started
@@ -100,7 +100,7 @@ class Steps:
             self.encode_s += time.perf_counter() - started
 
     def _placed(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """With the store's place where an argument asks for it."""
+        """Fill in the store's place where an argument asks for it."""
         if self._store is None or not any(value is RUN_STORE for value in arguments.values()):
             return arguments
         place = self._store()
@@ -116,8 +116,10 @@ class Steps:
             self.decode_s += time.perf_counter() - started
 
 
-def measured(results: list[Any], costs_s: list[tuple[float, float]], *, elapsed_s: float, places: int) -> StageResults:
-    """A stage's results with what it cost; `costs_s`: of each task, computing and the rest of its round trip."""
+def stage_results(
+    results: list[Any], costs_s: list[tuple[float, float]], *, elapsed_s: float, places: int
+) -> StageResults:
+    """The results of a stage with its times; `costs_s` holds for each task computing and the rest of its round trip."""
     computing, other = zip(*costs_s, strict=True) if costs_s else ((), ())
     return StageResults(
         results,

@@ -1,4 +1,4 @@
-"""One stage of a run: its tasks are dispatched, tried again, hedged and paid for, until each has its result."""
+"""One stage of a run: dispatches, retries, hedges and pays for its tasks, until each has its result."""
 
 from __future__ import annotations
 
@@ -15,66 +15,66 @@ from lbench.engine.journal.events import Warned
 from lbench.engine.journal.writer import Sink
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.attempt import Attempts
-from lbench.engine.runner.failure_text import tally
+from lbench.engine.runner.failure_text import failures_line
 from lbench.engine.runner.hedging import Stragglers
 from lbench.engine.runner.job_steps import RunFailed
 from lbench.engine.runner.task_state import Pending
 from lbench.errors import LbenchError
 from lbench.workloads.model import Task
 
-__all__ = ["Means", "Stage"]
+__all__ = ["RunContext", "Stage"]
 
 
 @dataclass(slots=True)
-class Means:
-    """What all stages of a run are driven by."""
+class RunContext:
+    """What all stages of a run share."""
 
     run_id: str
     sink: Sink
     attempts: Attempts
     policy: Policy
-    capacity: int  # how many attempts may be under way at once
+    capacity: int  # most attempts under way at once
     purse: Purse | None
     on_result: Callable[[int, int, Task, Any], None] | None
-    rng: random.Random  # of the backoff's jitter
+    rng: random.Random  # source of the backoff's jitter
     stragglers: Stragglers | None
     paused: bool = False
 
 
 class Stage:
-    """`await drive()` until it is over; `finish` ends it before, and `fill` dispatches what there is a place for."""
+    """Runs with `await drive()`. `finish` ends it early; `fill` dispatches as many tasks as there are places for."""
 
-    def __init__(self, means: Means, number: int, tasks: list[Task], encoded: list[bytes]) -> None:
-        """`encoded`: the tasks as they travel."""
+    def __init__(self, run: RunContext, number: int, tasks: list[Task], encoded: list[bytes]) -> None:
+        """`encoded`: the tasks as they are sent."""
         self.results: list[Any] = [None] * len(encoded)
-        self.costs_s: list[tuple[float, float]] = []  # of its tasks: computing, and the rest of the round trip
-        self._means = means
+        self.costs_s: list[tuple[float, float]] = []  # of each task: computing, and the rest of its round trip
+        self._run = run
         self._number = number
         self._tasks = tasks
-        self._policy = means.policy
-        self._purse = means.purse
-        self._stragglers = means.stragglers
+        self._policy = run.policy
+        self._purse = run.purse
+        self._stragglers = run.stragglers
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
-        self._taken_s = self._loop.time()  # when the service last took a call
+        self._accepted_s = self._loop.time()  # when the service last accepted a call
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._unbegun: dict[asyncio.Task[None], Pending] = {}  # of those, the ones that have not had their turn yet
-        self._timers: dict[int, asyncio.TimerHandle] = {}  # by task: those that wait to be tried again
-        self._held = 0  # places kept by throttled tasks until they try again
-        queued_s = means.attempts.elapsed_s
-        self._ready = deque(Pending(i, data, queued_s) for i, data in enumerate(encoded))
-        self._doubles: deque[Pending] = deque()  # stragglers to be issued once more, when there is a place
+        self._unbegun: dict[asyncio.Task[None], Pending] = {}  # those in flight that have not begun to run
+        self._timers: dict[int, asyncio.TimerHandle] = {}  # by task index: the tasks that wait for their retry
+        self._kept_places = 0  # by throttled tasks that wait for their retry
+        queued_s = run.attempts.elapsed_s
+        self._ready = deque(Pending(i, *both, queued_s) for i, both in enumerate(zip(tasks, encoded, strict=True)))
+        self._duplicates: deque[Pending] = deque()  # stragglers whose duplicate waits for a place
         self._missing = len(encoded)
-        self._failed: list[str] = []  # why each task that failed for good did, where the run keeps going
+        self._failed: list[str] = []  # one line for each task that has failed for good, where the run keeps going
 
     async def drive(self) -> None:
-        """To its end: each task has its result, and nothing of it is under way any more.
+        """Run the stage until each task has its result; nothing of it is under way afterwards.
 
         Raises:
-            LbenchError: a task has failed for good, what it was finished with, or that there is no money left.
+            LbenchError: a task has failed for good, the budget is used up, or the error that `finish` was given.
         """
         if self._stragglers is not None:
-            self._stragglers.begin_stage(len(self.results), self._issue_again)
+            self._stragglers.begin_stage(len(self.results), self._queue_duplicates)
         if not self._missing:
             self.finish()
         self.fill()
@@ -84,9 +84,9 @@ class Stage:
             await self._abandon()
 
     async def _abandon(self) -> None:
-        """Cancel whatever is still in flight; each backend leaves itself able to go on."""
+        """Cancel what is still in flight; every backend can take further calls afterwards."""
         self._ready.clear()
-        self._doubles.clear()
+        self._duplicates.clear()
         if self._stragglers is not None:
             self._stragglers.stop()
         if self._purse is not None:
@@ -94,7 +94,7 @@ class Stage:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._held = 0
+        self._kept_places = 0
         tasks = list(self._in_flight)
         for task in tasks:
             task.cancel()
@@ -102,7 +102,7 @@ class Stage:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def finish(self, error: LbenchError | None = None) -> None:
-        """End it now: with its results, or with why there are none."""
+        """End the stage now: with its results, or with the error that explains why there are none."""
         if self._done.done():
             return
         if error is None:
@@ -113,11 +113,11 @@ class Stage:
     # -- dispatch
 
     def fill(self) -> None:
-        """Dispatch, as far as there are tasks, places and money."""
+        """Dispatch while there are tasks, places and budget."""
         while (
             not self._done.done()
-            and not self._means.paused
-            and len(self._in_flight) + self._held < self._means.capacity
+            and not self._run.paused
+            and len(self._in_flight) + self._kept_places < self._run.capacity
             and (pending := self._next()) is not None
         ):
             task = self._loop.create_task(self._attempt(pending))
@@ -127,124 +127,124 @@ class Stage:
             task.add_done_callback(self._attempt_over)
 
     def _next(self) -> Pending | None:
-        """What to dispatch now, stragglers first; None where there is nothing, or no money for it at the moment."""
-        while self._doubles:
-            pending = self._doubles.popleft()
-            if pending.flying and not pending.done and self._pay_for(pending):
+        """The task to dispatch now, duplicates first; None: there is none, or no budget for it at the moment."""
+        while self._duplicates:
+            pending = self._duplicates.popleft()
+            if pending.in_flight and not pending.done and self._pay_for(pending):
                 return pending
             assert self._stragglers is not None
-            self._stragglers.withdraw(pending)  # it has come while its double waited, or there is no money to spare
+            self._stragglers.withdraw(pending)  # the result came meanwhile, or the budget is too small
         if not self._ready:
             return None
         if not self._pay_for(self._ready[0]):
-            self._wait_for_money()
+            self._wait_for_budget()
             return None
         return self._ready.popleft()
 
     def _pay_for(self, pending: Pending) -> bool:
-        """Keep back what its next attempt may cost; False: there is not enough."""
+        """Reserve what its next attempt may cost; False: the budget is too small."""
         if self._purse is None:
             return True
         pending.hold = self._purse.take()
         return pending.hold is not None
 
-    def _wait_for_money(self) -> None:
-        """What is in flight may cost less than is kept for it; if nothing is, there is nothing to wait for."""
+    def _wait_for_budget(self) -> None:
+        """Wait for attempts in flight to cost less than was reserved for them; end the run if there are none."""
         purse = self._purse
         assert purse is not None
         if not purse.in_use:
             self.finish(OverBudget(purse.why_it_stopped()))
             return
         purse.wait(self.fill)
-        note = purse.limited(len(self._in_flight), self._means.capacity)
+        note = purse.limited(len(self._in_flight), self._run.capacity)
         if note is not None:
-            self._means.sink.write(Warned("budget", note, self._means.run_id))
+            self._run.sink.write(Warned("budget", note, self._run.run_id))
 
     async def _attempt(self, pending: Pending) -> None:
         if pending.hold is not None:
             del self._unbegun[asyncio.current_task()]  # type: ignore[arg-type]
-        outcome, took_s = await self._means.attempts.make(pending, self._number, self._stragglers)
+        outcome, took_s = await self._run.attempts.make(pending, self._number, self._stragglers)
         self._settle(pending, outcome, took_s)
 
     def _attempt_over(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
         unbegun = self._unbegun.pop(task, None) if self._unbegun else None
-        if unbegun is not None and unbegun.hold is not None:  # cancelled before it did anything
+        if unbegun is not None and unbegun.hold is not None:  # cancelled before it began
             unbegun.hold.give_back()
         if not task.cancelled() and (error := task.exception()) is not None:
             failed = error if isinstance(error, LbenchError) else RunFailed(f"{type(error).__name__}: {error}")
             self.finish(failed)
         self.fill()
 
-    def _issue_again(self, stragglers: list[Pending]) -> None:
+    def _queue_duplicates(self, stragglers: list[Pending]) -> None:
         for pending in stragglers:
-            pending.queued_s = self._means.attempts.elapsed_s
-        self._doubles.extend(stragglers)
+            pending.queued_s = self._run.attempts.elapsed_s
+        self._duplicates.extend(stragglers)
         self.fill()
 
-    # -- what follows from an outcome
+    # -- outcomes
 
     def _settle(self, pending: Pending, outcome: Outcome, took_s: float) -> None:
         failure = outcome.failure
         if failure is None or not failure.untaken:
-            self._taken_s = self._loop.time()
+            self._accepted_s = self._loop.time()
         if self._done.done() or pending.done:
-            return  # it came too late: recorded, and that is all
-        if failure is None or outcome.result is not None:  # it may be the failure that was to be measured
-            self._take(pending, outcome, took_s)
+            return  # too late: it is recorded, nothing else
+        if failure is None or outcome.result is not None:  # a failure may itself be the measured result
+            self._keep_result(pending, outcome, took_s)
             return
         if failure.type == OVER_BUDGET:
             self.finish(OverBudget(f"stopped by --max-usd: task {pending.index}: {failure.message}"))
             return
-        if pending.flying:
-            return  # its double, or what it doubles, may still answer
+        if pending.in_flight:
+            return  # its other attempt may still answer
         wait_s = pending.wait_before_retry(
-            failure, self._policy, self._means.rng, now_s=self._loop.time(), taken_s=self._taken_s
+            failure, self._policy, self._run.rng, now_s=self._loop.time(), accepted_s=self._accepted_s
         )
         if wait_s is None:
             self._give_up(pending, pending.why_it_failed(failure, self._policy))
         elif wait_s <= 0:
-            self._again(pending)
+            self._retry(pending)
         else:
-            # A throttled task keeps its place: what were sent in its stead would only be throttled as well.
-            pending.holds = failure.untaken
-            self._held += pending.holds
-            self._timers[pending.index] = self._loop.call_later(wait_s, self._again, pending)
+            # A throttled task keeps its place: another one in its place would only be throttled as well.
+            pending.keeps_place = failure.untaken
+            self._kept_places += pending.keeps_place
+            self._timers[pending.index] = self._loop.call_later(wait_s, self._retry, pending)
 
     def _give_up(self, pending: Pending, why: str) -> None:
-        """The task has failed for good, and so has the run: at once, or when its stage's other tasks have run."""
+        """Fail the run with this task: at once, or after the other tasks of the stage where the run keeps going."""
         if not self._policy.keep_going:
             self.finish(RunFailed(why))
             return
         pending.done = True
         self._failed.append(why)
-        self._one_less()
+        self._count_down()
 
-    def _one_less(self) -> None:
+    def _count_down(self) -> None:
         self._missing -= 1
         if not self._missing:
-            self.finish(RunFailed(tally(self._failed, len(self.results))) if self._failed else None)
+            self.finish(RunFailed(failures_line(self._failed, len(self.results))) if self._failed else None)
 
-    def _take(self, pending: Pending, outcome: Outcome, took_s: float) -> None:
-        """The task has its result."""
+    def _keep_result(self, pending: Pending, outcome: Outcome, took_s: float) -> None:
+        """Keep a task's result."""
         pending.done = True
         if outcome.compute_ms is not None:
             compute_s = outcome.compute_ms / 1000
             once_s = ((outcome.connect_ms or 0.0) + (outcome.init_ms or 0.0) + (outcome.fetch_ms or 0.0)) / 1000
             self.costs_s.append((compute_s, max(0.0, took_s - compute_s - once_s)))
         self.results[pending.index] = outcome.result
-        if self._means.on_result is not None:
-            self._means.on_result(self._number, pending.index, self._tasks[pending.index], outcome.result)
-        self._one_less()
+        if self._run.on_result is not None:
+            self._run.on_result(self._number, pending.index, self._tasks[pending.index], outcome.result)
+        self._count_down()
         if self._missing and self._stragglers is not None:
             self._stragglers.returned(took_s - outcome.collected_s)
 
-    def _again(self, pending: Pending) -> None:
+    def _retry(self, pending: Pending) -> None:
         self._timers.pop(pending.index, None)
-        pending.queued_s = self._means.attempts.elapsed_s
-        if pending.holds:
-            pending.holds = False
-            self._held -= 1
+        pending.queued_s = self._run.attempts.elapsed_s
+        if pending.keeps_place:
+            pending.keeps_place = False
+            self._kept_places -= 1
             self._ready.appendleft(pending)
         else:
             self._ready.append(pending)

@@ -1,4 +1,4 @@
-"""A task on its way to a result, and what a failed attempt of it means: how long to wait, or that it is over."""
+"""A task on its way to a result: its attempts so far, and whether and when another one follows."""
 
 from __future__ import annotations
 
@@ -7,66 +7,69 @@ import random
 from lbench.engine.backends.base import SIBLING_LOST, Failure
 from lbench.engine.billing.budget import Hold
 from lbench.engine.plan.policy import THROTTLE_PATIENCE_S, Policy, backoff_s
-from lbench.engine.runner.failure_text import blame
+from lbench.engine.runner.failure_text import failure_line
+from lbench.workloads.model import Task
 
 __all__ = ["Pending"]
 
-_SIBLINGS_LIMIT = 100  # a task lost so often with its neighbours is not merely unlucky
+_SIBLINGS_LIMIT = 100  # a task lost more often with its neighbours is the cause, not a victim
 
 
 class Pending:
-    """A task of the current stage. Moments are on the loop's clock, but `queued_s` on the run's."""
+    """A task of the current stage. Times are on the loop's clock, except `queued_s`: on the run's."""
 
     __slots__ = (
         "attempts",
         "done",
         "encoded",
         "failures",
-        "flying",
         "hedge_of",
         "hedged",
         "hold",
-        "holds",
+        "in_flight",
         "index",
+        "keeps_place",
         "queued_s",
         "siblings",
+        "task",
         "throttled_since_s",
         "throttles",
     )
 
-    def __init__(self, index: int, encoded: bytes, queued_s: float) -> None:
+    def __init__(self, index: int, task: Task, encoded: bytes, queued_s: float) -> None:
         self.index = index
+        self.task = task
         self.encoded = encoded
         self.queued_s = queued_s
         self.attempts = 0
         self.failures = 0
         self.throttles = 0
         self.siblings = 0
-        self.holds = False  # keeps its place among the concurrent ones while it waits
+        self.keeps_place = False  # counts towards the concurrency while it waits
         self.throttled_since_s: float | None = None
-        self.done = False  # it has its result
-        self.flying: set[int] = set()  # the attempts under way: two while it is hedged
-        self.hedged = False  # it was, or is to be, issued once more; that happens once
-        self.hold: Hold | None = None  # what is kept back of the budget for its next attempt
-        self.hedge_of: int | None = None  # the straggling attempt's number, while its double waits for a place
+        self.done = False  # has its result, or has failed for good
+        self.in_flight: set[int] = set()  # numbers of the attempts under way: two while it is hedged
+        self.hedged = False  # has, or is about to get, its one duplicate
+        self.hold: Hold | None = None  # the part of the budget reserved for its next attempt
+        self.hedge_of: int | None = None  # number of the straggling attempt, while the duplicate waits for a place
 
     def wait_before_retry(
-        self, failure: Failure, policy: Policy, rng: random.Random, *, now_s: float, taken_s: float
+        self, failure: Failure, policy: Policy, rng: random.Random, *, now_s: float, accepted_s: float
     ) -> float | None:
-        """Seconds to wait before it is tried again; None: it is not.
+        """Seconds to wait before the next attempt; None: the task has failed for good.
 
         Args:
             failure: why the attempt has no result.
-            policy: how often, and how long to wait.
-            rng: of the jitter.
-            now_s: the time.
-            taken_s: when any call of the run was last taken by the service.
+            policy: the number of retries and the backoff.
+            rng: source of the jitter.
+            now_s: the current time.
+            accepted_s: when the service last accepted any call of the run.
         """
         if failure.untaken:
             if self.throttled_since_s is None:
                 self.throttled_since_s = now_s
-            # While others are taken the service is only full, however long one task has to wait for its turn.
-            if now_s - max(self.throttled_since_s, taken_s) > THROTTLE_PATIENCE_S + policy.timeout_s:
+            # While it accepts other calls, the service is only full, however long one task waits for its turn.
+            if now_s - max(self.throttled_since_s, accepted_s) > THROTTLE_PATIENCE_S + policy.timeout_s:
                 return None
             self.throttles += 1
             wait_s = backoff_s(policy, self.throttles, rng, failure.pause_s)
@@ -81,9 +84,9 @@ class Pending:
         return backoff_s(policy, self.failures, rng, failure.pause_s)
 
     def why_it_failed(self, failure: Failure, policy: Policy) -> str:
-        """One line, for a task that is not tried again."""
+        """One line on a task that has failed for good."""
         tries = f" after {self.attempts} attempts" if self.attempts > 1 else ""
         if failure.untaken:
-            why = "all throttled" if failure.kind == "throttled" else "never heard"
+            why = "all throttled" if failure.kind == "throttled" else "never reached the service"
             tries += f", {why} for {THROTTLE_PATIENCE_S + policy.timeout_s:g} s"
-        return blame(self.encoded, self.index, tries, failure)
+        return failure_line(self.task, self.index, tries, failure)

@@ -90,7 +90,7 @@ def test_hedging_is_off_where_it_would_take_cores_and_that_is_said(lbench):
     done = lbench("run", "probe", "--tasks", "4", "--repeats", "1", "-b", "processes", "--hedge", "0.95", "--json")
     assert done.returncode == 0
     (run,) = json.loads(done.stdout)["runs"]
-    assert any("no hedging" in note for note in run["notes"])
+    assert any("hedging is off" in note for note in run["notes"])
     assert all(one["hedge_of"] is None for one in run["invocations"])
 
 

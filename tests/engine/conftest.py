@@ -57,6 +57,7 @@ class FakeBackend:
     transport = None
     package_digest = None
     oversubscribed = False
+    on_cancel = "detach"
     start_allowance_s = 0.0
 
     def __init__(

@@ -57,6 +57,8 @@ def open_function(settings: LambdaSettings, params: FunctionParams, *, timeout_s
 class FunctionBackend:
     """Calls one function. Its own timeout is a call's deadline: nobody ends its environment from here."""
 
+    on_cancel: Literal["stop", "detach"] = "detach"
+
     def __init__(self, settings: AwsSettings | EmulatedSettings, params: FunctionParams, *, timeout_s: float) -> None:
         emulated = isinstance(settings, EmulatedSettings)
         self.name = parse_name(params.name or ("function" if emulated else None))

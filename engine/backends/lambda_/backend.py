@@ -50,6 +50,7 @@ class LambdaBackend:
     """Calls one function. A subclass says in `_start` where it is, and in `_stop` what to take down again."""
 
     origin: Literal["measured", "emulated", "simulated"] = "measured"
+    on_cancel: Literal["stop", "detach"] = "detach"
 
     def __init__(self, settings: LambdaSettings, *, capacity: int, oversubscribed: bool = False) -> None:
         self.capacity = capacity

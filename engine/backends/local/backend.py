@@ -8,9 +8,9 @@ The engine never computes a task. A running Python function can be stopped in no
 process, so a cancel and a deadline replace the worker; on `threads` the calls beside it are lost too
 (`SIBLING_LOST`).
 
-Where a person waits for the next picture (`engine.exploring`), replacing is too slow: 0.1 s with numpy, 1 to 2 s with
-scikit-learn. A `gentle` backend asks a worker to stop first (`worker.STOP`), which takes until its next bytecode, and
-replaces one that does not, deep in C code, in the time that another would take to start.
+Replacing takes 0.1 s with numpy, 1 to 2 s with scikit-learn: too long for a person who waits for the next picture. So
+the cancel of an interactive call first asks the worker to stop its tasks (`worker.STOP`), on `threads` all of them. It
+does at its next bytecode; a worker that is deep in C code is replaced after the time that another takes to start.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class LocalBackend:
     origin: Literal["measured", "emulated", "simulated"] = "measured"
     transport: str | None = None
     package_digest: str | None = None
+    on_cancel: Literal["stop", "detach"] = "stop"
     start_allowance_s: float = START_LIMIT_S  # for a call that waits while a worker is being replaced
 
     def __init__(
@@ -79,7 +80,6 @@ class LocalBackend:
         busy = self.capacity * blas_threads
         self.oversubscribed = usable_cores is not None and busy > usable_cores
         self.notes: list[str] = []
-        self.gentle = False  # a cancel stops the task and keeps the worker, if it can; on `threads` all its tasks
         self.own_s3: dict[str, int] = {}  # there is no S3 here
         if self.oversubscribed:
             self.notes.append(f"oversubscribed: {busy} busy threads on {usable_cores} usable cores")
@@ -136,7 +136,7 @@ class LocalBackend:
             failure = _lost(worker, lane, await worker.child.wait())
             return Outcome(failure=failure, environment=lane.id, request_bytes=len(call.task))
         except asyncio.CancelledError:
-            if self.gentle and lane.reply is future:
+            if call.interactive and lane.reply is future:
                 await self._stop(lane)
             raise
         finally:

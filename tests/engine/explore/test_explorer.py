@@ -96,7 +96,7 @@ def backends(monkeypatch, fakes):
         return told
 
     monkeypatch.setattr(warm, "open_backend", open_backend)
-    monkeypatch.setattr(warm, "_LEFT_S", 0.05)
+    monkeypatch.setattr(warm, "_DETACHED_S", 0.05)
     return made
 
 
@@ -266,7 +266,7 @@ async def test_a_picture_comes_coarse_first_and_no_block_of_an_older_update_foll
 
 
 async def test_the_pictures_of_a_long_exploring_do_not_fill_the_disk(watched, monkeypatch):
-    monkeypatch.setattr("lbench.engine.explore.previews._MOST_BYTES", 50_000)
+    monkeypatch.setattr("lbench.engine.journal.previews._FILE_BYTES", 50_000)
     for number in range(1, 9):
         watched.explorer.update(mandelbrot(-0.7 + number / 1000), number)
         await watched.until(lambda: len(watched.statuses()) == number)  # noqa: B023
@@ -301,14 +301,13 @@ async def test_a_data_set_is_loaded_once_for_parameters_that_it_does_not_depend_
 async def test_a_gentle_cancel_stops_the_task_and_keeps_the_worker(name, fakes):
     settings = LocalSettings(concurrency=2)
     backend = open_local(name, settings, 2, preload="probe")
-    backend.gentle = True
 
     def call(index, seconds):
         from lbench.engine.backends.base import Call
 
         task = encode(["probe.spin", {"seconds": seconds, "number": index}])
         placed = asyncio.Event()
-        return Call(task, 0, index, 0, 60.0, lambda environment: placed.set()), placed
+        return Call(task, 0, index, 0, 60.0, lambda environment: placed.set(), interactive=True), placed
 
     async with backend:
         pids = [worker.child.pid for worker in backend._pool._slots]
@@ -327,7 +326,6 @@ async def test_a_gentle_cancel_stops_the_task_and_keeps_the_worker(name, fakes):
 
 async def test_a_task_that_will_not_stop_costs_its_worker(monkeypatch):
     backend = open_local("sequential", SequentialSettings(), 1, preload="probe")
-    backend.gentle = True
     from lbench.engine.backends.base import Call
     from lbench.engine.backends.local import backend as local
 
@@ -336,7 +334,8 @@ async def test_a_task_that_will_not_stop_costs_its_worker(monkeypatch):
         pid = backend._pool._slots[0].child.pid
         placed = asyncio.Event()
         task = encode(["probe.spin", {"seconds": 60.0, "number": 0}])
-        running = asyncio.create_task(backend.invoke(Call(task, 0, 0, 0, 60.0, lambda environment: placed.set())))
+        call = Call(task, 0, 0, 0, 60.0, lambda environment: placed.set(), interactive=True)
+        running = asyncio.create_task(backend.invoke(call))
         await placed.wait()
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -14,7 +14,7 @@ from lbench.config.folders import sessions_folder
 from lbench.engine.backends.base import Call, Failure, Outcome
 from lbench.engine.journal.lock import FolderLock
 from lbench.engine.journal.writer import JOURNAL_NAME
-from lbench.engine.measure.run_store import OBJECTS_NAME, Temporary, sweep_objects
+from lbench.engine.measure.run_store import OBJECTS_NAME, RunStore, sweep_objects
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.job_steps import RunFailed
 from lbench.engine.runner.runner import RunCancelled, Runner
@@ -49,7 +49,7 @@ def inside(folder: Path) -> list[str]:
 
 
 async def test_the_folder_is_made_when_asked_for_is_private_and_goes_with_all_in_it(tmp_path: Path) -> None:
-    temporary = Temporary(HERE, tmp_path, "r1")
+    temporary = RunStore(HERE, tmp_path, "r1")
     assert await temporary.clear() is None and inside(tmp_path) == []
     place = temporary.place()
     assert place == temporary.place() == Place(folder=str(tmp_path / OBJECTS_NAME / "r1"))
@@ -60,7 +60,7 @@ async def test_the_folder_is_made_when_asked_for_is_private_and_goes_with_all_in
 
 
 async def test_two_runs_at_a_time_do_not_meet(tmp_path: Path) -> None:
-    first, second = Temporary(HERE, tmp_path, "r1"), Temporary(HERE, tmp_path, "r2")
+    first, second = RunStore(HERE, tmp_path, "r1"), RunStore(HERE, tmp_path, "r2")
     assert first.place() != second.place()
     await first.clear()
     assert inside(tmp_path / OBJECTS_NAME) == ["r2"]
@@ -69,17 +69,17 @@ async def test_two_runs_at_a_time_do_not_meet(tmp_path: Path) -> None:
 
 async def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / OBJECTS_NAME).write_text("in the way")
-    with pytest.raises(BackendError, match="no folder for temporary objects"):
-        Temporary(HERE, tmp_path, "r1").place()
+    with pytest.raises(BackendError, match="cannot create the folder for temporary objects"):
+        RunStore(HERE, tmp_path, "r1").place()
 
 
 async def test_the_backends_own_place_is_cleared_by_the_backend_and_trouble_is_a_line(tmp_path: Path) -> None:
     backend: Any = Elsewhere()
-    temporary = Temporary(backend, tmp_path, "r1")
+    temporary = RunStore(backend, tmp_path, "r1")
     place = temporary.place()
     assert await temporary.clear() is None and backend.cleared == [place] and inside(tmp_path) == []
     backend = Elsewhere(BackendError("S3 is away"))
-    temporary = Temporary(backend, tmp_path, "r1")
+    temporary = RunStore(backend, tmp_path, "r1")
     temporary.place()
     assert await temporary.clear() == "temporary objects may be left behind: S3 is away"
     assert await temporary.clear() is None
@@ -112,7 +112,7 @@ def job() -> Any:
     return told
 
 
-def runner(fakes: Any, backend: Any, temporary: Temporary) -> Runner:
+def runner(fakes: Any, backend: Any, temporary: RunStore) -> Runner:
     return Runner("r1", backend, fakes.Sink(), Policy(retries=0), store=temporary.place)
 
 
@@ -123,7 +123,7 @@ async def test_a_task_that_asks_for_the_store_gets_its_place(fakes: Any, tmp_pat
         seen.append(decode(call.task)[1])
         return 0.0, Outcome(result=encode(1))
 
-    temporary = Temporary(HERE, tmp_path, "r1")
+    temporary = RunStore(HERE, tmp_path, "r1")
     assert await runner(fakes, fakes.Backend(deed), temporary).run(job()) == 1
     folder = str(tmp_path / OBJECTS_NAME / "r1")
     assert seen == [{"store": {"folder": folder}, "array": [1]}, {"number": 1}]
@@ -137,7 +137,7 @@ async def test_without_a_store_the_task_that_asks_for_it_cannot_be_sent(fakes: A
 
 @pytest.mark.parametrize("how", ["failed", "cancelled"])
 async def test_a_run_that_fails_or_is_cancelled_leaves_no_object(fakes: Any, tmp_path: Path, how: str) -> None:
-    temporary = Temporary(HERE, tmp_path, "r1")
+    temporary = RunStore(HERE, tmp_path, "r1")
 
     def deed(call: Call) -> tuple[float, Outcome]:
         FolderStore(Path(decode(call.task)[1]["store"]["folder"])).put("half", b"1")

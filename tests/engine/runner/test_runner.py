@@ -311,7 +311,7 @@ def test_a_network_that_is_down_for_a_while_costs_no_attempt_and_no_place(fakes,
 
 def test_a_network_that_stays_down_fails_the_run_after_a_time_and_says_so(fakes, sink):
     backend = fakes.Backend(lambda call: (0.0, fakes.unreached()))
-    with pytest.raises(RunFailed, match="never heard for 400 s: Unreached"):
+    with pytest.raises(RunFailed, match="never reached the service for 400 s: Unreached"):
         drive(backend, sink, fakes.one_stage(2), Policy(timeout_s=100.0))
 
 

@@ -12,7 +12,7 @@ from lbench.engine.backends.lambda_.aws import AwsBackend
 from lbench.engine.backends.lambda_.preflight import survey
 from lbench.engine.backends.settings import AwsSettings
 from lbench.engine.journal.events import Returned
-from lbench.engine.measure.run_store import Temporary
+from lbench.engine.measure.run_store import RunStore
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.runner import Runner
 from lbench.workloads import registry
@@ -34,7 +34,7 @@ async def test_the_answer_is_the_sequential_one_and_the_bucket_is_empty(
     found = await survey(settings, workload="map_reduce", timeout_s=60, tasks=5)
     async with AwsBackend(settings, found) as backend:
         await backend.publish(Published(tmp_path / "data", digest, (tmp_path / "data").stat().st_size))
-        temporary = Temporary(backend, tmp_path / "session", "r1")
+        temporary = RunStore(backend, tmp_path / "session", "r1")
         sink = fakes.Sink()
         runner = Runner("r1", backend, sink, Policy(), store=temporary.place)
         answer = decode(encode(await runner.run(workload.job(params, data))))
