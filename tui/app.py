@@ -28,7 +28,7 @@ from lbench.tui.theme import DARK, LIGHT, Palette, palette_of, textual_theme
 from lbench.tui.widgets.title import Keys
 
 if TYPE_CHECKING:
-    from lbench.tui.explore.state import Exploring
+    from lbench.tui.explore.state import ExploreState
 
 __all__ = ["LbenchApp", "default_plan"]
 
@@ -90,7 +90,7 @@ class LbenchApp(Commands):
         self.set_class(not self.current_theme.dark, "-light-mode", update=False)
         self._apply_palette()
         self.bench = BenchScreen()
-        self._exploring: Exploring | None = None
+        self._exploring: ExploreState | None = None
         self._led_to: Feed | None = None  # whose first frame has led to the Explore screen
 
     # -- life
@@ -155,12 +155,12 @@ class LbenchApp(Commands):
             self.tick()
 
     @property
-    def exploring(self) -> Exploring:
+    def exploring(self) -> ExploreState:
         """What is explored: made when it is first looked at."""
         if self._exploring is None:
-            from lbench.tui.explore.state import Exploring
+            from lbench.tui.explore.state import ExploreState
 
-            self._exploring = Exploring(self.plan)
+            self._exploring = ExploreState(self.plan)
         return self._exploring
 
     @property
@@ -196,7 +196,7 @@ class LbenchApp(Commands):
         if screen is not self.bench and self.shown is self.feed:
             self.bench.keep_up(frame)
         for keys in screen.query(Keys):
-            keys.say(self._said())
+            keys.show_note(self._note())
         if frame.behind and not self._catching_up:
             self._catching_up = True
             self.set_timer(_BREATH_S, self._catch_up)
@@ -216,14 +216,14 @@ class LbenchApp(Commands):
         if self._catching_up:
             self.set_timer(_BREATH_S, self._catch_up)
 
-    def _said(self) -> str:
+    def _note(self) -> str:
         if self._interrupted:
             return "cancelling; Ctrl-C once more leaves"
         if self.shown is not self.feed:  # while somebody explores, a frame comes when there is something to see
-            return self.terminal.said
-        return self._pace.said or self.terminal.said
+            return self.terminal.note
+        return self._pace.note or self.terminal.note
 
-    # -- what a session is told
+    # -- commands to a session
 
     def start(self, plan: Plan) -> None:
         """Carry a plan out: in the engine that we have started, else in a new one."""

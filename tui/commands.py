@@ -20,7 +20,7 @@ from lbench.tui.theme import DARK, LIGHT
 from lbench.tui.widgets.replay import REPLAY_BINDINGS, ReplayBar
 
 if TYPE_CHECKING:
-    from lbench.tui.explore.state import Exploring
+    from lbench.tui.explore.state import ExploreState
 
 __all__ = ["COMMAND_BINDINGS", "Commands"]
 
@@ -48,7 +48,7 @@ class Commands(App[int]):
         raise NotImplementedError
 
     @property
-    def exploring(self) -> Exploring:
+    def exploring(self) -> ExploreState:
         """The state of the Explore screen."""
         raise NotImplementedError
 
@@ -176,10 +176,10 @@ class Commands(App[int]):
         from lbench.tui.export import export
 
         try:
-            told, role = export(source, text), "text"
+            outcome, role = export(source, text), "text"
         except LbenchError as error:
-            told, role = f"✘ {error}", "wrong"
-        self.call_from_thread(say, told, role)
+            outcome, role = f"✘ {error}", "wrong"
+        self.call_from_thread(say, outcome, role)
 
     # -- screens and colours
 

@@ -46,9 +46,9 @@ def export(source: Path, text: str) -> str:
     path = _path(text)
     if source.is_dir():
         view = load_folder(source)
-        told = document(view, stability_warnings(view), read_meta(source))
+        exported = document(view, stability_warnings(view), read_meta(source))
     else:
-        told = read_document(source)
-    outputs.write(path, outputs.encode(told, outputs.format_of(path, "")))
-    count = sum(len(run.invocations) for run in told.runs)
-    return f"{path}: {len(told.runs):,} runs, {count:,} invocations"
+        exported = read_document(source)
+    outputs.write(path, outputs.encode(exported, outputs.format_of(path, "")))
+    count = sum(len(run.invocations) for run in exported.runs)
+    return f"{path}: {len(exported.runs):,} runs, {count:,} invocations"

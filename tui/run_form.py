@@ -69,8 +69,8 @@ class BackendForm(msgspec.Struct):
     def changed(self) -> str:
         """The settings that are not as usual, like "memory 885, arch arm64"."""
         usual = {field.name: text_of(field.default) for field in form_fields(catalog.settings_type(self.name))}
-        told = [f"{name} {self.settings[name]}" for name in usual if self.settings[name] != usual[name]]
-        return ", ".join(told)
+        changes = [f"{name} {self.settings[name]}" for name in usual if self.settings[name] != usual[name]]
+        return ", ".join(changes)
 
 
 def text_of(value: Any) -> str:
@@ -164,40 +164,40 @@ class Draft:
 
     def errors(self) -> dict[str, str]:
         """What is wrong, by place: "params.size", "run.seed", "backend.2.memory", "backends", "" (elsewhere)."""
-        told: dict[str, str] = {}
-        self._check("params", registry.describe(self.workload).params, self.params[self.workload], told)
-        self._check("run", RunSettings, self._run_texts(), told)
+        errors: dict[str, str] = {}
+        self._check("params", registry.describe(self.workload).params, self.params[self.workload], errors)
+        self._check("run", RunSettings, self._run_texts(), errors)
         for index, form in enumerate(self.backends):
             if form.chosen:
                 settings = {name: text for name, text in form.settings.items() if name != "label"}
-                self._check(f"backend.{index}", catalog.settings_type(form.name), settings, told)
+                self._check(f"backend.{index}", catalog.settings_type(form.name), settings, errors)
         if not any(form.chosen for form in self.backends):
-            told["backends"] = "choose at least one: space"
-        if told:
-            return told
+            errors["backends"] = "choose at least one: space"
+        if errors:
+            return errors
         try:
             plan = self._made()
-            self._check_labels(told)
-            if not told:
-                self._check_prices(plan, told)
-            if not told:
+            self._check_labels(errors)
+            if not errors:
+                self._check_prices(plan, errors)
+            if not errors:
                 validate(plan)
         except InputError as error:
-            told[self._place(error)] = _why(error)[1] if self._place(error) else str(error)
-        return told
+            errors[self._place(error)] = _why(error)[1] if self._place(error) else str(error)
+        return errors
 
-    def _check_labels(self, told: dict[str, str]) -> None:
+    def _check_labels(self, errors: dict[str, str]) -> None:
         seen: set[str] = set()
         for index, form in enumerate(self.backends):
             if not form.chosen:
                 continue
             if not re.fullmatch(r"[\w.+-]{1,32}", form.label):
-                told[f"backend.{index}.label"] = "up to 32 letters, digits and . _ + -"
+                errors[f"backend.{index}.label"] = "up to 32 letters, digits and . _ + -"
             elif form.label in seen:
-                told[f"backend.{index}.label"] = "another backend has this label"
+                errors[f"backend.{index}.label"] = "another backend has this label"
             seen.add(form.label)
 
-    def _check_prices(self, plan: Plan, told: dict[str, str]) -> None:
+    def _check_prices(self, plan: Plan, errors: dict[str, str]) -> None:
         chosen = [index for index, form in enumerate(self.backends) if form.chosen]
         for index, choice in zip(chosen, plan.backends, strict=True):
             if "region" not in choice.settings:
@@ -207,26 +207,26 @@ class Draft:
             except InputError as error:
                 if "region" not in str(error):
                     raise
-                told[f"backend.{index}.region"] = (
+                errors[f"backend.{index}.region"] = (
                     str(error).replace("choose one of ", "").removesuffix(" with --region")
                 )
 
-    def _check(self, place: str, form: type[msgspec.Struct], texts: dict[str, str], told: dict[str, str]) -> None:
+    def _check(self, place: str, form: type[msgspec.Struct], texts: dict[str, str], errors: dict[str, str]) -> None:
         """All together; where that fails each field by itself, so that each has its own message."""
         given = {name: self._typed(form, name, text) for name, text in texts.items()}
         try:
             parameters.parse(form, given, what="it")
         except InputError as error:
-            before = len(told)
+            before = len(errors)
             for name, value in given.items():
                 try:
                     parameters.parse(form, {name: value}, what="it")
                 except InputError as own:
                     if _why(own)[0] == name:
-                        told[f"{place}.{name}"] = _why(own)[1]
-            if len(told) == before:
+                        errors[f"{place}.{name}"] = _why(own)[1]
+            if len(errors) == before:
                 name, reason = _why(error)
-                told[f"{place}.{name}" if name in texts else ""] = reason
+                errors[f"{place}.{name}" if name in texts else ""] = reason
 
     @staticmethod
     def _typed(form: type[msgspec.Struct], name: str, text: str) -> Any:

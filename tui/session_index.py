@@ -27,7 +27,7 @@ from lbench.errors import LbenchError
 
 __all__ = ["Backend", "Entry", "entries", "verdict_of"]
 
-_VERSION = 2
+_VERSION = 3
 
 
 class Backend(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class Backend(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct, frozen=True):
     """A session in the list."""
 
-    told: Recorded
+    recorded: Recorded
     usd: str | None = None  # what AWS charged or would charge, all runs
     charged: bool = False  # some of that by AWS itself; else it is emulated
     verdict: list[Backend] = []  # of its last comparison
@@ -54,16 +54,16 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def folder(self) -> Path:
-        return Path(self.told.path)
+        return Path(self.recorded.path)
 
     @property
     def state(self) -> str:
         """One of complete, running, stopped, damaged."""
-        if self.told.error is not None:
+        if self.recorded.error is not None:
             return "damaged"
-        if self.told.running:
+        if self.recorded.running:
             return "running"
-        return "complete" if self.told.complete else "stopped"
+        return "complete" if self.recorded.complete else "stopped"
 
 
 class _Kept(msgspec.Struct):
@@ -82,7 +82,7 @@ def entries() -> Iterator[Entry]:
     todo: list[Entry] = []
     for folder in session_folders():
         entry = _kept(folder) or Entry(recorded(folder))
-        if not entry.worked_out and entry.told.error is None:
+        if not entry.worked_out and entry.recorded.error is None:
             todo.append(entry)
         yield entry
     for entry in todo:
@@ -102,7 +102,7 @@ def _kept(folder: Path) -> Entry | None:
     """What was worked out before, if it still holds; name and tags are read anew."""
     try:
         kept = msgspec.json.decode(_cache_file(folder).read_bytes(), type=_Kept)
-        if (kept.version, kept.entry.told.path) != (_VERSION, str(folder)) or (kept.size, kept.mtime_ns) != _stamp(
+        if (kept.version, kept.entry.recorded.path) != (_VERSION, str(folder)) or (kept.size, kept.mtime_ns) != _stamp(
             folder
         ):
             return None
@@ -111,9 +111,9 @@ def _kept(folder: Path) -> Entry | None:
     except (OSError, LbenchError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     meta = read_meta(folder)
-    told = kept.entry.told
-    name = meta.name if meta.name is not None else told.name
-    return msgspec.structs.replace(kept.entry, told=msgspec.structs.replace(told, name=name, tags=meta.tags))
+    record = kept.entry.recorded
+    name = meta.name if meta.name is not None else record.name
+    return msgspec.structs.replace(kept.entry, recorded=msgspec.structs.replace(record, name=name, tags=meta.tags))
 
 
 def _worked_out(entry: Entry) -> Entry:
@@ -122,9 +122,9 @@ def _worked_out(entry: Entry) -> Entry:
         stamp = _stamp(folder)
         view = load_folder(folder)
     except LbenchError as error:
-        return Entry(msgspec.structs.replace(entry.told, error=str(error)))
+        return Entry(msgspec.structs.replace(entry.recorded, error=str(error)))
     except OSError as error:
-        return Entry(msgspec.structs.replace(entry.told, error=f"it cannot be read: {error.strerror}"))
+        return Entry(msgspec.structs.replace(entry.recorded, error=f"it cannot be read: {error.strerror}"))
     runs = list(view.runs.values())
     bills = [(run, run_bill(run).usd) for run in runs if run.started is not None]
     usd = total_usd(bill for _, bill in bills)
@@ -137,10 +137,10 @@ def _worked_out(entry: Entry) -> Entry:
         explored=sum(run.planned.interaction is not None for run in runs),
         worked_out=True,
     )
-    if not entry.told.running:
+    if not entry.recorded.running:
         # The name is a person's, and read anew each time: what is kept is the journal's.
         head = view.header.name if view.header is not None else None
-        bare = msgspec.structs.replace(done, told=msgspec.structs.replace(done.told, name=head, tags=[]))
+        bare = msgspec.structs.replace(done, recorded=msgspec.structs.replace(done.recorded, name=head, tags=[]))
         with contextlib.suppress(OSError, LbenchError):  # a full or read-only disk only costs time
             _cache_file(folder).write_bytes(msgspec.json.encode(_Kept(_VERSION, *stamp, bare)))
     return done

@@ -1,6 +1,6 @@
 """The palette: few roles, one accent a backend, the same on every screen; and what becomes of them with few colours.
 
-A state is never told by colour alone: every glyph that means something also differs in shape.
+A state is never shown by colour alone: every glyph that means something also differs in shape.
 """
 
 from __future__ import annotations

@@ -56,10 +56,10 @@ class _Screens(AppService):
     """The screens' process behind one page. Textual-serve would start it through a shell."""
 
     def _build_environment(self, width: int = 80, height: int = 24) -> dict[str, str]:
-        told: dict[str, str] = super()._build_environment(width, height)
+        environment: dict[str, str] = super()._build_environment(width, height)
         for name in ("TMUX", "SSH_CONNECTION", "SSH_TTY", "NO_COLOR"):  # of the terminal that serves
-            told.pop(name, None)
-        return told | {"TERM": "xterm-256color", "COLORTERM": "truecolor", PARENT: str(os.getpid())}
+            environment.pop(name, None)
+        return environment | {"TERM": "xterm-256color", "COLORTERM": "truecolor", PARENT: str(os.getpid())}
 
     async def run(self) -> None:
         """Until they end; the page then says so, however it came."""
@@ -192,10 +192,10 @@ class PageServer:
     async def _download(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["key"]
         try:
-            told = await self._downloads.get_download_metadata(key)
+            metadata = await self._downloads.get_download_metadata(key)
         except KeyError:
             return web.Response(status=404, text="there is no such download\n")
-        name = Path(told.file_name).name.replace('"', "")
+        name = Path(metadata.file_name).name.replace('"', "")
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         response = web.StreamResponse(headers=headers | _HEADERS)
         await response.prepare(request)

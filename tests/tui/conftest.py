@@ -56,12 +56,12 @@ def recorded(making: ModuleType, tmp_path: Path) -> Path:
 
 
 class Still:
-    """A feed that stands at one moment of a made-up session, or goes on to another when it is told to."""
+    """A feed that stands at one moment of a made-up session, or goes on to another on request."""
 
     kind = "still"
 
-    def __init__(self, told: list[Any], start: Any, at_s: float | None, folder: Path | None) -> None:
-        self._told = told
+    def __init__(self, events: list[Any], start: Any, at_s: float | None, folder: Path | None) -> None:
+        self._events = events
         self._start = start
         self._fold = Fold()
         self._next = 0
@@ -71,8 +71,8 @@ class Still:
     def go_to(self, at_s: float | None) -> None:
         """Move on; None: to the end."""
         self._at_s = at_s
-        while self._next < len(self._told):
-            at, event = self._told[self._next]
+        while self._next < len(self._events):
+            at, event = self._events[self._next]
             if at_s is not None and (at - self._start).total_seconds() > at_s:
                 return
             self._fold.take(event)
@@ -80,7 +80,7 @@ class Still:
 
     def frame(self, budget_s: float = 0.0) -> Frame:
         """What there is at that moment."""
-        over = self._next == len(self._told)
+        over = self._next == len(self._events)
         now = {} if self._at_s is None else now_of(self._fold.view, self._start.timestamp() + self._at_s)
         return self._fold.frame("done" if over else "live", now, folder=self._folder)
 
@@ -93,11 +93,11 @@ def still(making: ModuleType, tmp_path: Path) -> Callable[..., Still]:
     """A feed at a moment (seconds since the session's beginning; None: its end), with a picture if wished."""
 
     def make(at_s: float | None = None, *, picture: bool = True, **options: Any) -> Still:
-        told = making.events(**options)
+        events = making.events(**options)
         folder = tmp_path / "made"
         if picture:
-            told = making.with_pictures(told, folder)
-        return Still(told, making.START, at_s, folder)
+            events = making.with_pictures(events, folder)
+        return Still(events, making.START, at_s, folder)
 
     return make
 
@@ -173,8 +173,8 @@ def program(ptys: ModuleType, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         shell: bool = False,
         **environ: str,
     ) -> Any:
-        told = script or _SCRIPT.replace("ON_HANGUP", repr(on_hangup))
-        argv = [sys.executable, "-P", *(("-m", "lbench", *arguments) if arguments else ("-c", told))]
+        code = script or _SCRIPT.replace("ON_HANGUP", repr(on_hangup))
+        argv = [sys.executable, "-P", *(("-m", "lbench", *arguments) if arguments else ("-c", code))]
         usual = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
         terminal = ptys.Terminal(argv, environ={**os.environ, **usual, **environ}, size=size, shell=shell)
         terminals.append(terminal)
@@ -183,9 +183,9 @@ def program(ptys: ModuleType, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     yield start
     for terminal in terminals:
         terminal.__exit__(None, None, None)
-    for told in tmp_path.glob("data/lbench/sessions/*/engine.json"):
+    for found in tmp_path.glob("data/lbench/sessions/*/engine.json"):
         with contextlib.suppress(OSError, ValueError):
-            os.kill(int(json.loads(told.read_bytes())["pid"]), signal.SIGTERM)
+            os.kill(int(json.loads(found.read_bytes())["pid"]), signal.SIGTERM)
 
 
 @pytest.fixture

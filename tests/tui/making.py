@@ -180,13 +180,13 @@ def _attempts(kind: Kind, run: str, tasks: int, rng: random.Random, warm: bool) 
 
 def _numbered(attempts: Iterator[tuple[float, Event]]) -> list[tuple[float, Event]]:
     """In the order of time, the invocations numbered in the order of their dispatch."""
-    told = sorted(attempts, key=lambda item: item[0])
+    events = sorted(attempts, key=lambda item: item[0])
     numbers: dict[int, int] = {}
-    for _, event in told:
+    for _, event in events:
         if isinstance(event, Dispatched):
             numbers[event.n] = len(numbers)
         event.n = numbers[event.n]  # type: ignore[union-attr]
-    return told
+    return events
 
 
 def events(
@@ -201,10 +201,10 @@ def events(
     """A whole session, each event with the moment at which it happened."""
     rng = random.Random(seed)
     now = START
-    told: list[tuple[datetime, Event]] = []
+    events: list[tuple[datetime, Event]] = []
 
     def tell(event: Event, at: datetime | None = None) -> None:
-        told.append((at or now, event))
+        events.append((at or now, event))
 
     tell(
         SessionStarted(
@@ -290,7 +290,7 @@ def events(
             tell(Phase(""))
     tell(Warned("load", "the machine was busy (load 3.1 on 8 cores): results may be slow", None))
     tell(SessionEnded(complete=failing is None, reason=None if failing is None else "a run failed"))
-    return told
+    return events
 
 
 def _counts(side: int = 200) -> Any:
@@ -307,7 +307,7 @@ def _counts(side: int = 200) -> Any:
 
 
 def with_pictures(
-    told: list[tuple[datetime, Event]], folder: Path, *, tasks: int = 100
+    events: list[tuple[datetime, Event]], folder: Path, *, tasks: int = 100
 ) -> list[tuple[datetime, Event]]:
     """The same session with a growing picture: its blocks go to `previews.bin` in the folder."""
     picture = _counts()
@@ -315,7 +315,7 @@ def with_pictures(
     more: list[tuple[datetime, Event]] = []
     task_of: dict[tuple[str, int], int] = {}
     with (folder / "previews.bin").open("wb") as file:
-        for at, event in told:
+        for at, event in events:
             more.append((at, event))
             if isinstance(event, Dispatched):
                 task_of[event.run, event.n] = event.task
@@ -328,10 +328,10 @@ def with_pictures(
     return more
 
 
-def write_session(folder: Path, told: list[tuple[datetime, Event]], *, until_s: float | None = None) -> Path:
+def write_session(folder: Path, events: list[tuple[datetime, Event]], *, until_s: float | None = None) -> Path:
     """Write a journal into `folder`, whole or cut `until_s` after the session's beginning; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     end = None if until_s is None else START + timedelta(seconds=until_s)
-    lines = encode_lines([event for at, event in told if end is None or at <= end])
+    lines = encode_lines([event for at, event in events if end is None or at <= end])
     (folder / "events.jsonl").write_bytes(lines)
     return folder

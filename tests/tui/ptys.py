@@ -102,10 +102,10 @@ class Terminal:
             if time.monotonic() > deadline_s or (self.poll() is not None and not self.read()):
                 raise AssertionError(f"it never wrote {text!r}; its last words: {self.text(after)[-1500:]!r}")
 
-    def wait_until(self, told: Any, what: str, limit_s: float = LIMIT_S) -> None:
-        """Until `told()` is true, reading all the while."""
+    def wait_until(self, ready: Any, what: str, limit_s: float = LIMIT_S) -> None:
+        """Until `ready()` is true, reading all the while."""
         deadline_s = time.monotonic() + limit_s
-        while not told():
+        while not ready():
             self.read()
             if time.monotonic() > deadline_s:
                 raise AssertionError(f"{what} never happened; its last words: {self.text()[-1500:]!r}")
@@ -118,14 +118,14 @@ class Terminal:
         """What was written after the other screen was left."""
         return _SEQUENCE.sub(b"", bytes(self.seen).rpartition(b"\x1b[?1049l")[2]).decode().strip()
 
-    # -- what it is told
+    # -- what is sent to it
 
     def send(self, text: str) -> None:
         """Press keys."""
         os.write(self.master, text.encode())
 
     def resize(self, columns: int, lines: int) -> None:
-        """Another size, told by SIGWINCH as terminals do."""
+        """Another size, announced by SIGWINCH as terminals do."""
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def signal(self, number: signal.Signals) -> None:
@@ -134,8 +134,8 @@ class Terminal:
 
     def signal_child(self, number: signal.Signals) -> None:
         """To the job that the shell between has started."""
-        for told in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
-            os.kill(int(told), number)
+        for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            os.kill(int(child), number)
 
     def close(self) -> None:
         """Close the terminal."""
@@ -154,7 +154,7 @@ class Terminal:
         return self._code
 
     def wait(self, limit_s: float = LIMIT_S) -> int:
-        """Its exit code, once it has ended; all that it said is read."""
+        """Its exit code, once it has ended; all of its output is read."""
         deadline_s = time.monotonic() + limit_s
         while self.poll() is None:
             if not self._closed:
@@ -185,7 +185,7 @@ class Terminal:
 
 
 # A shell, as far as job control goes: the job in a group of its own in the foreground; when it stops, "stopped" is
-# said and a line is awaited; then it goes on. Its exit code is the job's.
+# printed and a line is awaited; then it goes on. Its exit code is the job's.
 _SHELL = """
 import os, signal, sys, termios
 signal.signal(signal.SIGTTOU, signal.SIG_IGN)

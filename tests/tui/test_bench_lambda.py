@@ -25,13 +25,13 @@ def test_a_comparison_with_aws_is_measured_on_the_bench(
     terminal = program(script=_SCRIPT)
     mid_run(terminal)
     terminal.wait_for("✔ same")
-    told = [
+    events = [
         json.loads(line)
         for journal in tmp_path.glob("data/lbench/sessions/*/events.jsonl")
         for line in journal.read_bytes().splitlines()
     ]
-    started = {event["run"]: event for event in told if event["event"] == "started"}
-    planned = {event["label"]: event for event in told if event["event"] == "planned"}
+    started = {event["run"]: event for event in events if event["event"] == "started"}
+    planned = {event["label"]: event for event in events if event["event"] == "planned"}
     there = started[planned["lambda"]["run"]]
     assert planned["lambda"]["origin"] == "measured"
     assert there["settings"]["stack"] == "lbench" and there["pricing"]["rates"]["region"] == "us-east-1"

@@ -20,7 +20,7 @@ from lbench.tui.screens.help import _NAMES, HelpScreen, _classes, parts
 from lbench.tui.screens.sessions import SessionsScreen
 from lbench.tui.theme import DARK, LIGHT
 from lbench.tui.widgets import plan_forecast as ahead
-from lbench.tui.widgets.session_table import ShelfTable
+from lbench.tui.widgets.session_table import SessionTable
 from lbench.tui.widgets.timeline import Timeline
 from lbench.tui.widgets.title import Keys
 
@@ -29,7 +29,7 @@ ScreenText = Callable[[LbenchApp], str]
 
 
 class AtWork(EngineFeed):
-    """As if an engine ran, and told what it was asked."""
+    """An engine that runs and records its commands."""
 
     def __init__(self, folder: Path, making: ModuleType) -> None:
         self._record = RecordedFeed.of(folder, speed=1.0)
@@ -81,7 +81,7 @@ async def ready(pilot: Any, keys: tuple[str, ...]) -> None:
         await pilot.press(key)
         await pilot.pause()
         if isinstance(app.screen, SessionsScreen):
-            table = app.screen.query_one(ShelfTable)
+            table = app.screen.query_one(SessionTable)
             for _ in range(200):
                 if table.entries and table.entries[0].worked_out:
                     break
@@ -96,7 +96,7 @@ def state(app: LbenchApp, text: str) -> tuple[object, ...]:
     asked = tuple(feed.asked) if isinstance(feed, AtWork) else ()
     frame = feed.frame()
     if not app._exit and hasattr(app.screen, "show_frame"):
-        app.screen.show_frame(frame)  # what a frame tells is told once
+        app.screen.show_frame(frame)  # a frame reports each change once
     focused = app.screen.focused
     where = (focused.id, str(getattr(focused, "cursor_position", ""))) if focused is not None else None
     return (
@@ -185,8 +185,8 @@ async def test_every_key_in_the_footer_does_something(
             if keys is None:
                 keys = shown_keys(app, everywhere=place in ("before the first run", "a record"))
                 if place.endswith(" of the set-up"):  # these are tried in the set-up itself
-                    keys = [told for told in keys if told[1] not in ("start", "back")]
-                keys.sort(key=lambda told: told[1] not in LEAVING)  # the last one is taken first
+                    keys = [entry for entry in keys if entry[1] not in ("start", "back")]
+                keys.sort(key=lambda entry: entry[1] not in LEAVING)  # the last one is taken first
                 assert keys
             stack, focused = list(app.screen_stack), app.screen.focused
             while keys:
@@ -222,13 +222,13 @@ async def test_at_80_columns_what_matters_is_there_uncut_and_without_room_each_s
         await ready(pilot, ("ctrl+p",) if palette else PLACES[place][1])
         if not palette and not place.startswith("a question"):  # below these is the line of the screen beneath
             footer = screen_text(app).splitlines()[-1]
-            told = app.screen.query_one(Keys)
-            entries = [f"{key} {meaning}" for key, meaning in told.entries()]
+            footer = app.screen.query_one(Keys)
+            entries = [f"{key} {meaning}" for key, meaning in footer.entries()]
             shown = re.split(r"  +", footer.strip())
             assert set(shown) <= set(entries)
             assert len(footer) <= 80
             meanings = {entry.partition(" ")[2] for entry in shown}
-            offered = {meaning for _, meaning in told.entries()}
+            offered = {meaning for _, meaning in footer.entries()}
             assert {"help", "quit", "back", "start", "run", "inspect", "cancel"} & offered <= meanings
         before = [type(screen) for screen in app.screen_stack]
         for size in ((20, 5), (1, 1), (45, 8), (20, 5)):
@@ -256,11 +256,11 @@ async def test_nothing_is_offered_to_inspect_while_nothing_has_returned(app_of: 
 async def test_the_help_tells_every_key_of_every_screen(app_of: AppOf) -> None:
     app = app_of()
     async with app.run_test(size=(120, 40)):
-        told = dict(parts(app))
+        groups = dict(parts(app))
         assert {kind.__name__ for kind in _classes()} <= set(_NAMES), "a part of the screens has no name in the help"
         for kind in _classes():
             for binding in kind.__dict__["BINDINGS"]:
-                meanings = {meaning for keys in told.values() for _, meaning in keys}
+                meanings = {meaning for keys in groups.values() for _, meaning in keys}
                 assert (binding.tooltip or binding.description) in meanings
 
 

@@ -121,13 +121,13 @@ async def test_a_late_forecast_does_not_take_the_place_of_a_newer_one(
 ) -> None:
     asked, answer = threading.Event(), threading.Event()
 
-    def told(of: Plan) -> Forecast:
+    def expected(of: Plan) -> Forecast:
         if of.repeats == 3:
             asked.set()
             assert answer.wait(30)
         return Forecast(tasks=of.repeats)
 
-    monkeypatch.setattr(ahead, "forecast", told)
+    monkeypatch.setattr(ahead, "forecast", expected)
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:
         screen = SetupScreen(plan())
@@ -135,7 +135,7 @@ async def test_a_late_forecast_does_not_take_the_place_of_a_newer_one(
         await pilot.pause()
         while not asked.is_set():
             await pilot.pause(0.01)
-        screen._ahead._make_forecast(plan(repeats=7))
+        screen._forecast._make_forecast(plan(repeats=7))
         while "7 tasks" not in screen_text(app):
             await pilot.pause(0.01)
         answer.set()

@@ -49,11 +49,11 @@ def test_options_of_the_screens_may_stand_before_the_command(recorded: Path, mon
     shown: list[dict[str, object]] = []
     monkeypatch.setattr(open_command, "show", lambda feed, **options: shown.append(options) or 0)
     monkeypatch.setattr(open_command, "can_show", lambda: True)
-    for told in (
+    for arguments in (
         ["--theme", "light", "--no-mouse", "open", "last"],
         ["--theme", "dark", "open", "last", "--theme", "light", "--no-mouse"],
     ):
-        CliRunner().invoke(command, told, standalone_mode=False)
+        CliRunner().invoke(command, arguments, standalone_mode=False)
     assert shown == [{"theme": "light", "no_mouse": True}] * 2
 
 

@@ -20,14 +20,14 @@ TRACE = 'fit(degree=3)\n  File "mine.py", line 9, in fit\nValueError: no'
 async def test_it_is_replayed_and_its_failed_task_shows_the_call_and_the_trace(
     making: ModuleType, tmp_path: Path, app_of: Callable[..., LbenchApp], screen_text: Callable[[LbenchApp], str]
 ) -> None:
-    told = []
+    events = []
     for at, event in making.events(failing="processes"):
         if isinstance(event, RunPlanned):
             event = msgspec.structs.replace(event, workload="mine.py:job", params={"n": 100})
         if isinstance(event, Returned) and event.status == "error":
             event = msgspec.structs.replace(event, log_tail=TRACE)
-        told.append((at, event))
-    folder = making.write_session(tmp_path / "data/lbench/sessions/20261122-120000-abcd", told)
+        events.append((at, event))
+    folder = making.write_session(tmp_path / "data/lbench/sessions/20261122-120000-abcd", events)
     app = app_of(RecordedFeed.of(folder))
     async with app.run_test(size=(120, 40)) as pilot:
         app.tick()

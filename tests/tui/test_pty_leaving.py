@@ -1,4 +1,4 @@
-"""However the real program is left, the terminal is as before, and the engine does as it was told."""
+"""However the real program is left, the terminal is as before, and the engine does as on_hangup says."""
 
 import json
 import os
@@ -117,7 +117,7 @@ def test_a_signal_restores_the_terminal(
 
 
 @pytest.mark.parametrize(("on_hangup", "complete"), [("finish", True), ("stop", False)])
-def test_when_the_terminal_is_closed_the_engine_does_as_it_was_told(
+def test_when_the_terminal_is_closed_the_engine_does_as_on_hangup_says(
     in_mid_run: Program, tmp_path: Path, engine_end: Callable[[Path], None], on_hangup: str, complete: bool
 ) -> None:
     terminal = in_mid_run(on_hangup=on_hangup)

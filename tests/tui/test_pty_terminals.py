@@ -32,13 +32,13 @@ def test_a_terminal_with_all_colours_gets_them(program: Program) -> None:
 
 
 def test_a_terminal_with_256_colours_gets_no_others(program: Program) -> None:
-    told = shown(program, COLORTERM="")
-    assert re.search(INDEXED, told) and not re.search(TRUE, told)
+    output = shown(program, COLORTERM="")
+    assert re.search(INDEXED, output) and not re.search(TRUE, output)
 
 
 def test_a_terminal_with_16_colours_gets_no_others(program: Program) -> None:
-    told = shown(program, COLORTERM="", TERM="xterm")
-    assert not re.search(INDEXED, told) and not re.search(TRUE, told)
+    output = shown(program, COLORTERM="", TERM="xterm")
+    assert not re.search(INDEXED, output) and not re.search(TRUE, output)
 
 
 def test_no_color_means_none(program: Program) -> None:
@@ -61,18 +61,16 @@ def test_a_pipe_gets_the_help() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "said"),
+    ("environ", "note"),
     [
         ({"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}, "ssh 4 fps"),
         ({"TMUX": "/tmp/tmux-0/default,1,0"}, "tmux 4 fps"),
         ({"SSH_TTY": "/dev/pts/0", "LBENCH_FPS": "3"}, "ssh 3 fps"),
     ],
 )
-def test_a_terminal_far_away_gets_fewer_frames_and_is_told(
-    program: Program, environ: dict[str, str], said: str
-) -> None:
+def test_a_terminal_far_away_gets_fewer_frames_and_a_note(program: Program, environ: dict[str, str], note: str) -> None:
     terminal = program(script="from lbench.cli import main; main()", **environ)
-    terminal.wait_for(said)
+    terminal.wait_for(note)
 
 
 def test_the_mouse_can_be_left_to_the_terminal(program: Program) -> None:

@@ -1,4 +1,4 @@
-"""A plan that an engine cannot begin is told on the screen, also where others were measured before it."""
+"""A plan that an engine cannot begin is reported on the screen, also where others were measured before it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,13 +28,13 @@ class Told:
         return []
 
     def receive(self, timeout_s: float | None = None) -> Iterator[Event]:
-        told, self.events = self.events, []
-        return iter(told)
+        events, self.events = self.events, []
+        return iter(events)
 
     def close(self) -> None: ...
 
 
-def test_a_plan_that_cannot_be_begun_is_told_and_nothing_is_said_to_run(making: Any) -> None:
+def test_a_plan_that_cannot_be_begun_is_reported_and_nothing_is_shown_as_running(making: Any) -> None:
     before = [event for _, event in making.events() if not isinstance(event, SessionEnded)]
     follower = Told(before)
     feed = EngineFeed(lambda: (follower, None))  # type: ignore[arg-type,return-value]
@@ -46,6 +46,6 @@ def test_a_plan_that_cannot_be_begun_is_told_and_nothing_is_said_to_run(making: 
     follower.events = [Warned("failed", WHY)]
     assert feed.frame().problem == WHY
     assert not feed.running
-    feed.start(PLAN)  # another try: the old trouble is not told of it
+    feed.start(PLAN)  # another try: the old error is not shown for it
     assert feed.running and feed.frame().problem is None
     assert len(follower.started) == 2

@@ -33,8 +33,10 @@ def colours(palette: Palette) -> list[str]:
 @pytest.mark.parametrize(("palette", "system"), PALETTES)
 def test_with_few_colours_each_is_drawn_as_it_is_written(palette: Palette, system: ColorSystem) -> None:
     for colour in colours(palette):
-        told, seen = bytes.fromhex(colour[1:]), drawn(colour, system)
-        assert max(abs(a - b) for a, b in zip(told, seen, strict=True)) <= 7, colour  # light greys: as Rich rounds them
+        wanted, seen = bytes.fromhex(colour[1:]), drawn(colour, system)
+        assert max(abs(a - b) for a, b in zip(wanted, seen, strict=True)) <= 7, (
+            colour
+        )  # light greys: as Rich rounds them
 
 
 @pytest.mark.parametrize(("palette", "system"), FEW)
@@ -60,8 +62,8 @@ def test_neighbouring_bars_of_a_backend_differ_and_no_two_backends_alternate_ali
 def test_a_second_backend_of_a_kind_has_another_accent_than_the_first(palette: Palette) -> None:
     for backend in BACKENDS:
         own = palette.accent(backend)
-        told = {palette.accent(backend, f"{backend}-{number}") for number in range(2, 100)}
-        assert own not in told and len(told) == len(BACKENDS) - 1
+        accents = {palette.accent(backend, f"{backend}-{number}") for number in range(2, 100)}
+        assert own not in accents and len(accents) == len(BACKENDS) - 1
 
 
 @pytest.mark.parametrize("palette", [DARK_256, LIGHT_256, DARK_16, LIGHT_16], ids=lambda one: one.ground)

@@ -63,8 +63,8 @@ async def test_the_token_becomes_a_cookie_and_leaves_the_address(
 ) -> None:
     async with browser.get(server.url) as answer:
         assert answer.status == 200 and "token" not in str(answer.url)
-        told = answer.history[0].headers["Set-Cookie"]
-        assert "HttpOnly" in told and "SameSite=Strict" in told
+        cookie = answer.history[0].headers["Set-Cookie"]
+        assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
         text = await answer.text()
         assert "lbench attach" in text
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -101,18 +101,18 @@ def test_which_addresses_are_this_machine_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--host", "0.0.0.0"], "--allow-remote"),
         (["--host", "example.org"], "--allow-remote"),
         (["--port", "70000"], "1 to 65535"),
     ],
 )
-def test_what_cannot_be_served_is_told_in_one_line(options: list[str], said: str) -> None:
+def test_what_cannot_be_served_is_reported_in_one_line(options: list[str], message: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "lbench", "serve", *options], capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_the_command_is_in_the_help() -> None:

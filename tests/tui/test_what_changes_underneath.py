@@ -30,8 +30,8 @@ PLAN = Plan(workload="mandelbrot", backends=[parse_backend("sequential", {})])
 class Follower:
     """Tells what it is given, a list of events at a time; an error in it is raised when it is reached."""
 
-    def __init__(self, *told: list[Event | Exception]) -> None:
-        self.told = list(told)
+    def __init__(self, *batches: list[Event | Exception]) -> None:
+        self.batches = list(batches)
         self.commands: list[str] = []
         self.closed = False
 
@@ -46,7 +46,7 @@ class Follower:
         return []
 
     def receive(self, timeout_s: float | None = None) -> Iterator[Event]:
-        for event in self.told.pop(0) if self.told else []:
+        for event in self.batches.pop(0) if self.batches else []:
             if isinstance(event, Exception):
                 raise event
             yield event
@@ -92,8 +92,8 @@ async def test_a_timeline_is_drawn_while_more_is_folded_than_it_was_told_of(
 
 
 def test_an_engine_that_ends_while_a_viewer_is_behind_is_told_and_crashes_nothing(making: ModuleType) -> None:
-    told = [event for event in events_of(making, tasks=3000) if not isinstance(event, SessionEnded)]
-    feed = feed_of(Follower([*told, EngineLostError("the engine has gone")]))
+    events = [event for event in events_of(making, tasks=3000) if not isinstance(event, SessionEnded)]
+    feed = feed_of(Follower([*events, EngineLostError("the engine has gone")]))
     for _ in range(10_000):
         frame = feed.frame(0.0005)
         if frame.state == "lost":
@@ -122,8 +122,8 @@ async def test_two_sessions_of_one_shape_are_not_taken_for_each_other(
 async def test_a_backend_that_failed_is_told_although_an_invocation_of_an_older_run_was_selected(
     making: ModuleType, still: Any, app_of: App, screen_text: Text
 ) -> None:
-    told = making.events(failing="emulated")
-    ends = [(at - making.START) / timedelta(seconds=1) for at, event in told if isinstance(event, RunEnded)]
+    events = making.events(failing="emulated")
+    ends = [(at - making.START) / timedelta(seconds=1) for at, event in events if isinstance(event, RunEnded)]
     feed = still((ends[4] + ends[5]) / 2, failing="emulated", picture=False)  # in the last run of processes
     app = app_of(feed)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -147,7 +147,7 @@ async def test_an_engine_that_was_set_aside_is_left_once_it_has_ended(
         await settled(app, pilot)
         app.show_feed(RecordedFeed.of(recorded))
         assert app.set_aside is feed and feed.running
-        follower.told.append([EngineLostError("it has gone")])
+        follower.batches.append([EngineLostError("it has gone")])
         await settled(app, pilot)
         assert app.set_aside is None and follower.closed
         assert app.farewell() is None
@@ -166,33 +166,33 @@ async def test_what_an_idle_engine_has_measured_can_be_opened_as_a_record(
 
 
 def test_a_refused_plan_is_told_until_the_next_run_ends(making: ModuleType) -> None:
-    told = [event for event in events_of(making) if not isinstance(event, SessionEnded)]
-    ends = [index for index, event in enumerate(told) if isinstance(event, RunEnded)]
-    follower = Follower(told[: ends[0]])
+    events = [event for event in events_of(making) if not isinstance(event, SessionEnded)]
+    ends = [index for index, event in enumerate(events) if isinstance(event, RunEnded)]
+    follower = Follower(events[: ends[0]])
     feed = feed_of(follower)
     feed.frame(1.0)
     feed._refused("a plan is being carried out: cancel it first")
     assert feed.frame().problem == "a plan is being carried out: cancel it first"
-    follower.told.append(told[ends[0] : ends[1]])
+    follower.batches.append(events[ends[0] : ends[1]])
     assert feed.frame(1.0).problem is None
 
 
 async def test_ctrl_c_cancels_what_is_on_the_screen_and_forgets_it_when_nothing_runs(
     making: ModuleType, app_of: App
 ) -> None:
-    told = [event for event in events_of(making) if not isinstance(event, SessionEnded)]
-    last = max(index for index, event in enumerate(told) if isinstance(event, RunEnded))
-    follower = Follower(told[:last])
+    events = [event for event in events_of(making) if not isinstance(event, SessionEnded)]
+    last = max(index for index, event in enumerate(events) if isinstance(event, RunEnded))
+    follower = Follower(events[:last])
     app = app_of(feed_of(follower))
     async with app.run_test(size=(120, 40)) as pilot:
         await settled(app, pilot)
         app.action_interrupt()
         assert follower.commands == ["cancel"]
-        follower.told.append(told[last:])
+        follower.batches.append(events[last:])
         await settled(app, pilot)
         app._beat()
         app._beat()
-        assert follower.commands[2:] == [] and app._said() == ""
+        assert follower.commands[2:] == [] and app._note() == ""
 
 
 @pytest.mark.parametrize("tasks", [1, 99, 1_000, 12_345, 100_000])
@@ -200,12 +200,12 @@ async def test_ctrl_c_cancels_what_is_on_the_screen_and_forgets_it_when_nothing_
 async def test_the_table_stays_in_line_however_many_tasks_there_are(
     tasks: int, size: tuple[int, int], making: ModuleType, app_of: App, screen_text: Text
 ) -> None:
-    told = events_of(making, tasks=4)
-    for event in told:
+    events = events_of(making, tasks=4)
+    for event in events:
         if isinstance(event, RunPlanned):
             event.tasks = tasks
-    last = max(index for index, event in enumerate(told) if isinstance(event, RunEnded))
-    app = app_of(feed_of(Follower(told[:last])))
+    last = max(index for index, event in enumerate(events) if isinstance(event, RunEnded))
+    app = app_of(feed_of(Follower(events[:last])))
     async with app.run_test(size=size) as pilot:
         await settled(app, pilot)
         lines = screen_text(app).splitlines()

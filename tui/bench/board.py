@@ -52,7 +52,7 @@ class Board(msgspec.Struct, frozen=True):
     items: dict[str, Decimal]  # so far
     left_s: float | None  # until everything is done
     elapsed_s: float | None
-    budget_usd: Decimal | None = None  # what all runs may cost together, where that was said
+    budget_usd: Decimal | None = None  # what all runs may cost together, where a budget was set
 
     def row(self, label: str | None) -> Row | None:
         """A backend by its label."""
@@ -91,7 +91,7 @@ def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> li
         speed = (times_text(ratio) if not sofar else f"{ratio:.1f}×", accent + "!")
         clause: list[Piece]
         if _undecided(summary):
-            apart = f" ≈ {base} (" if short else f" can't be told from {base} ("
+            apart = f" ≈ {base} (" if short else f" can't be pieces from {base} ("
             clause = [(f"{row.label}{apart}", "text"), speed, (")", "text")]
         elif pieces:
             clause = [(f"{row.label}{sofar} ", "text"), speed]
@@ -136,15 +136,15 @@ def _not_yet(board: Board) -> list[Piece]:
     base = board.row(board.comparison.baseline)
     if base is not None and base.summary.makespan_s is not None:
         role = role_of(base.summary.backend, base.label)
-        told: list[Piece] = [(base.label, role), (" takes ", "text")]
-        told.append((seconds_text(base.summary.makespan_s.value), "bright!"))
+        pieces: list[Piece] = [(base.label, role), (" takes ", "text")]
+        pieces.append((seconds_text(base.summary.makespan_s.value), "bright!"))
         more = any(row.outlook.state in ("waiting", "running", "checking") for row in board.rows)
         failed = [row.label for row in board.rows if row.outlook.state == "failed"]
         if failed:
-            told.append((f"; failed: {', '.join(failed)}", "wrong"))
+            pieces.append((f"; failed: {', '.join(failed)}", "wrong"))
         elif more and len(board.rows) > 1:
-            told.append((": the others are compared with it", "quiet"))
-        return told
+            pieces.append((": the others are compared with it", "quiet"))
+        return pieces
     failure = next((row for row in board.rows if row.summary.error), None)
     if failure is not None:
         return [(f"{failure.label} failed: ", "wrong"), (str(failure.summary.error), "text")]

@@ -20,10 +20,10 @@ from lbench.engine.session.view import RunView
 from lbench.tui.bench.board import EMPTY, Board, Row
 from lbench.tui.feeds.feed import Frame, epoch_s
 
-__all__ = ["BoardMaker"]
+__all__ = ["BoardBuilder"]
 
 
-class BoardMaker:
+class BoardBuilder:
     """Makes boards from frames, keeping what is dear between them."""
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ def _expected(rows: list[Row], bills: Mapping[str, RunCost]) -> Decimal | None:
     """What all runs will have cost; None once that is known. Those to come count as the median of those that are over,
     or as the pace of the first says.
     """
-    told: list[Decimal | None] = []
+    amounts: list[Decimal | None] = []
     for row in rows:
         look, summary = row.outlook, row.summary
         if look.usd is None:
@@ -122,9 +122,9 @@ def _expected(rows: list[Row], bills: Mapping[str, RunCost]) -> Decimal | None:
             one = (look.usd - over) * Decimal(look.total) / Decimal(look.tasks_done)
         if one is None:
             return None
-        told.append(max(look.usd, over + one * to_come))
+        amounts.append(max(look.usd, over + one * to_come))
     done = all(run.ended is not None for row in rows for run in row.runs)
-    return None if done else total_usd(told)
+    return None if done else total_usd(amounts)
 
 
 def _bound(rows: list[Row]) -> Decimal | None:
@@ -132,14 +132,14 @@ def _bound(rows: list[Row]) -> Decimal | None:
 
 
 def _budget(runs: list[RunView]) -> Decimal | None:
-    told = [run.started.pricing.max_usd for run in runs if run.started is not None]
-    return next((Decimal(usd) for usd in told if usd is not None), None)
+    limits = [run.started.pricing.max_usd for run in runs if run.started is not None]
+    return next((Decimal(usd) for usd in limits if usd is not None), None)
 
 
 def _items(bills: list[RunCost]) -> dict[str, Decimal]:
-    told: dict[str, Decimal] = {}
+    items: dict[str, Decimal] = {}
     for name in ("duration", "requests", "storage", "s3", "transfer", "logs"):
         total = total_usd(getattr(bill.items, name) for bill in bills)
         if total:
-            told[name] = total
-    return told
+            items[name] = total
+    return items

@@ -40,12 +40,12 @@ class Forecast(msgspec.Struct, frozen=True):
         tasks = "tasks: not known before it runs" if self.tasks is None else few + count_text(self.tasks, "task")
         head: Piece = (f" · {count_text(self.runs, 'run')} on {count_text(self.backends, 'backend')}", "text")
         out = f"not in it: {'; '.join(self.left_out)}" if self.left_out else ""
-        said = ". ".join(filter(None, (*self.basis, "" if self.spends else "emulated here: nothing is spent", out)))
+        notes = ". ".join(filter(None, (*self.basis, "" if self.spends else "emulated here: nothing is spent", out)))
         bounds = [part for line in self.bounds for part in textwrap.wrap(line, width, subsequent_indent="  ")]
-        rest = textwrap.wrap(said, width)[:3] if self.bounds else []
+        rest = textwrap.wrap(notes, width)[:3] if self.bounds else []
         if 1 + len(bounds) + len(rest) > most:
             bounds = [shorter(line, width) for line in self.bounds]
-            rest = [shorter(said, width)] if self.bounds else []
+            rest = [shorter(notes, width)] if self.bounds else []
         return [[(tasks, "bright!"), head], *([(one, "text")] for one in bounds), *([(one, "quiet")] for one in rest)]
 
 
@@ -58,19 +58,19 @@ def forecast(plan: Plan) -> Forecast:
     params = resolve_params(plan)
     limits = registry.limits(registry.describe(plan.workload), params)
     runs = plan.repeats + plan.warmup
-    told = quotes(plan, limits)
+    made = quotes(plan, limits)
     left_out: list[str] = []
-    for quote in told:
+    for quote in made:
         left_out += [text for text in quote.left_out if text not in left_out]
     return Forecast(
         tasks=limits.tasks,
         sure=limits.sure,
         runs=runs * len(plan.backends),
         backends=len(plan.backends),
-        bounds=[quote_text(quote) for quote in told],
-        basis=[text for text in map(basis_text, told) if text is not None],
+        bounds=[quote_text(quote) for quote in made],
+        basis=[text for text in map(basis_text, made) if text is not None],
         left_out=left_out,
-        spends=any(quote.spends for quote in told),
+        spends=any(quote.spends for quote in made),
     )
 
 

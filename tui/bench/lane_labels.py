@@ -36,11 +36,11 @@ def lane_name(backend: str, lane: int, lanes: int) -> str:
 
 def lanes_text(backend: str, lanes: int, seen: tuple[int, int]) -> str:
     """Like "1,000 environments (21–40)"; `seen`: the place of the first in sight, and how many are."""
-    told = count_text(lanes, _PLACES.get(backend, "environment"))
+    text = count_text(lanes, _PLACES.get(backend, "environment"))
     first, shown = seen
     if shown < lanes:
-        told += f" ({first + 1}–{first + shown})"
-    return told
+        text += f" ({first + 1}–{first + shown})"
+    return text
 
 
 def span_text(start_s: float, end_s: float) -> str:

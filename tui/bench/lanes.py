@@ -84,7 +84,7 @@ class Lanes:
         if lane >= 0:
             self._busy[lane] -= 1
         elif self._of_row[row] >= 0:
-            return  # told twice
+            return  # reported twice
         if environment < 0:  # it never reached one: a throttled attempt
             lane = lane if lane >= 0 else self._free_lane()
             if self._of_row[row] < 0:

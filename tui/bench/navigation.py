@@ -9,12 +9,12 @@ import numpy as np
 from lbench.engine.session.columns import STATUSES
 from lbench.tui.bench.lanes import Lanes
 
-__all__ = ["Walk"]
+__all__ = ["Navigator"]
 
 _TROUBLE = [STATUSES.index(name) for name in ("error", "timeout", "throttled")]
 
 
-class Walk:
+class Navigator:
     """Over the rows of one run, in its lanes."""
 
     def __init__(self, lanes: Lanes) -> None:

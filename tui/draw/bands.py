@@ -16,9 +16,9 @@ __all__ = ["bands"]
 _NUMBER = 6  # cells of a number beside its band
 
 
-def bands(palette: Palette, title: list[Piece], told: list[Series], width: int, height: int) -> list[Strip]:
+def bands(palette: Palette, title: list[Piece], every: list[Series], width: int, height: int) -> list[Strip]:
     """The heading, a band for each series that finds room, the axis. There must be a series with a value."""
-    series = told[: max(1, (height - 2) // 2)] if height > 3 else told[:1]
+    series = every[: max(1, (height - 2) // 2)] if height > 3 else every[:1]
     low, high = histogram.range_of([one.values for one in series]) or (0.0, 1.0)
     measure: list[Piece] = [(right_of("p50", _NUMBER) + right_of("p99", _NUMBER), "quiet")]
     strips = [line(palette, heading(title, measure, width), width)]

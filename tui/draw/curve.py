@@ -23,15 +23,15 @@ def curve(
     points: list[tuple[float, float]], width: int, height: int
 ) -> tuple[list[str], tuple[float, float], tuple[float, float]]:
     """Lines of so many cells, and the ranges of x and y that they show. There must be a point."""
-    told = np.asarray(points, dtype=float)
-    x, y = told[:, 0], told[:, 1]
+    values = np.asarray(points, dtype=float)
+    x, y = values[:, 0], values[:, 1]
     low, high = nice_range(float(y.min()), float(y.max()), 4)
     right = max(float(x.max()), 1e-9)
     dots = np.zeros((4 * height, 2 * width), dtype=bool)
     at_x = np.clip(np.rint(x / right * (2 * width - 1)), 0, 2 * width - 1)
     at_y = np.clip(np.rint((high - y) / (high - low) * (4 * height - 1)), 0, 4 * height - 1)
     steps = max(1, 4 * width)
-    for index in range(len(told)):
+    for index in range(len(values)):
         before = max(0, index - 1)
         count = int(max(abs(at_x[index] - at_x[before]), abs(at_y[index] - at_y[before]), 1)) + 1
         columns = np.rint(np.linspace(at_x[before], at_x[index], min(count, steps))).astype(int)

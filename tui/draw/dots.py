@@ -26,12 +26,12 @@ def dots(values: NDArray[Any], low: float, high: float, width: int, rows: int) -
         for number in range(min(len(pile), rows)):
             grid[rows - 1 - number][cell] = _DOT
     if highest < rows:
-        told = grid[rows - 1 - highest]
+        numbers = grid[rows - 1 - highest]
         for cell, pile in piles.items():
             text = short_ms(pile[len(pile) // 2])
             start = max(0, min(cell - len(text) // 2, width - len(text)))
-            if all(one == " " for one in told[max(0, start - 1) : start + len(text) + 1]) and len(text) <= width:
-                told[start : start + len(text)] = text
+            if all(one == " " for one in numbers[max(0, start - 1) : start + len(text) + 1]) and len(text) <= width:
+                numbers[start : start + len(text)] = text
     return ["".join(row) for row in grid]
 
 

@@ -72,6 +72,6 @@ def axis(low: float, high: float, width: int, unit: str = "", *, whole: bool = F
         start = max(0, min(start, width - len(text)))
         if all(cell == " " for cell in row[max(0, start - 1) : start + len(text) + 1]):
             row[start : start + len(text)] = text
-    told = "".join(row)
-    room = len(told) - len(told.rstrip())
-    return told[: width - len(unit)] + unit if unit and room > len(unit) else told
+    labels = "".join(row)
+    room = len(labels) - len(labels.rstrip())
+    return labels[: width - len(unit)] + unit if unit and room > len(unit) else labels

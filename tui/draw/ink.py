@@ -62,18 +62,18 @@ def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
 
 def wrapped(pieces: Iterable[Piece], width: int, rows: int) -> list[list[Piece]]:
     """The pieces over at most so many lines, broken at spaces; what does not fit even so is for `line` to cut."""
-    told: list[list[Piece]] = [[]]
+    lines: list[list[Piece]] = [[]]
     left = width
     for text, role in pieces:
         for word in re.findall(r" *[^ ]+| +$", text):
             size = cell_len(word)
-            if size > left and word.startswith(" ") and told[-1] and len(told) < rows:
-                told.append([])
+            if size > left and word.startswith(" ") and lines[-1] and len(lines) < rows:
+                lines.append([])
                 word = word.lstrip(" ")
                 size, left = cell_len(word), width
-            told[-1].append((word, role))
+            lines[-1].append((word, role))
             left -= size
-    return told
+    return lines
 
 
 def shorter(text: str, width: int) -> str:

@@ -49,8 +49,8 @@ class Ramp:
 
 def quantise(levels: NDArray[Any]) -> NDArray[np.int16]:
     """Levels in steps of 8, the inside (255) and what is missing kept."""
-    told = np.asarray(levels, dtype=np.int16)
-    return np.where((told < 0) | (told == 255), told, told // 8 * 8).astype(np.int16)
+    result = np.asarray(levels, dtype=np.int16)
+    return np.where((result < 0) | (result == 255), result, result // 8 * 8).astype(np.int16)
 
 
 def fit(height: int, width: int, cells_wide: int, cells_high: int) -> tuple[int, int]:
@@ -66,33 +66,33 @@ def resample(levels: NDArray[Any], rows: int, columns: int) -> NDArray[np.int16]
     x = np.clip(((np.arange(columns) + 0.5) * width / columns).astype(int), 0, width - 1)
     y = ((np.arange(rows) + 0.5) * height / rows).astype(int)
     here = np.flatnonzero(levels[:, 0] >= 0)
-    told = np.full((rows, columns), MISSING, dtype=np.int16)
+    result = np.full((rows, columns), MISSING, dtype=np.int16)
     if not len(here):
-        return told
+        return result
     after = np.clip(np.searchsorted(here, y), 0, len(here) - 1)
     before = np.clip(after - 1, 0, len(here) - 1)
     nearest = np.where(np.abs(here[before] - y) <= np.abs(here[after] - y), here[before], here[after])
     found = np.abs(nearest - y) <= max(0.5, height / rows / 2)
-    told[found] = levels[nearest[found]][:, x]
-    return told
+    result[found] = levels[nearest[found]][:, x]
+    return result
 
 
 def stretched(levels: NDArray[Any]) -> NDArray[np.int16]:
     """The same picture with all of the ramp in use; its ends are rounded, so that they don't creep as rows come."""
-    told = levels[(levels >= 0) & (levels < 255)]
-    if not len(told):
+    outside = levels[(levels >= 0) & (levels < 255)]
+    if not len(outside):
         return levels.astype(np.int16)
-    low = int(np.quantile(told, 0.02)) // 16 * 16
-    high = min(254, -(-int(np.quantile(told, 0.99)) // 16) * 16)
+    low = int(np.quantile(outside, 0.02)) // 16 * 16
+    high = min(254, -(-int(np.quantile(outside, 0.99)) // 16) * 16)
     scaled = np.clip((levels.astype(np.int32) - low) * 254 // max(1, high - low), 0, 254)
     return np.where((levels < 0) | (levels == 255), levels, scaled).astype(np.int16)
 
 
 def half_blocks(levels: NDArray[Any], ramp: Ramp) -> list[list[Segment]]:
     """A picture of (2n, width) levels as n rows of segments."""
-    told = quantise(levels)
+    quantised = quantise(levels)
     rows = []
-    for top, bottom in zip(told[0::2], told[1::2], strict=True):
+    for top, bottom in zip(quantised[0::2], quantised[1::2], strict=True):
         pair = top.astype(np.int32) * 1024 + bottom
         cuts = np.flatnonzero(np.diff(pair)) + 1
         starts = [0, *cuts.tolist()]

@@ -56,10 +56,10 @@ def scatter(
 
 
 def _stretches(text: list[str], groups: list[int]) -> Cells:
-    told: Cells = []
+    stretches: Cells = []
     start = 0
     for end in range(1, len(text) + 1):
         if end == len(text) or groups[end] != groups[start]:
-            told.append(("".join(text[start:end]), groups[start]))
+            stretches.append(("".join(text[start:end]), groups[start]))
             start = end
-    return told
+    return stretches

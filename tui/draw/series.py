@@ -45,12 +45,12 @@ def gather(runs: list[RunView], values: Callable[[RunView], Any]) -> list[Series
     for run in runs:
         if not run.planned.warmup and run.started is not None:
             groups.setdefault(run.planned.label, []).append(run)
-    told = []
+    series = []
     for label, group in groups.items():
         parts = [part for run in group if len(part := values(run))]
         if parts:
-            told.append(Series(group[0].planned.backend, label, np.concatenate(parts)))
-    return told
+            series.append(Series(group[0].planned.backend, label, np.concatenate(parts)))
+    return series
 
 
 VALUES = {"cold": cold_starts, "warm": warm_durations}

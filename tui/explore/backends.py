@@ -67,9 +67,9 @@ class ExploreBackends(Lines, can_focus=True):
         self._measure = ""
 
     def show(self, backends: list[Chosen], current: str, tallies: dict[str, Tally], measure: str) -> None:
-        told = (backends, current, tallies, measure)
-        if told != (self._backends, self._current, self._tallies, self._measure):
-            self._backends, self._current, self._tallies, self._measure = told
+        shown = (backends, current, tallies, measure)
+        if shown != (self._backends, self._current, self._tallies, self._measure):
+            self._backends, self._current, self._tallies, self._measure = shown
             self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:

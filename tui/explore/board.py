@@ -11,14 +11,14 @@ from lbench.tui.draw.picture import Window
 from lbench.tui.explore.messages import invitation, notes, picture_title, problem, progress
 from lbench.tui.explore.metrics import Figures, Tally
 from lbench.tui.explore.scene import Scene, scene_of
-from lbench.tui.explore.state import Exploring
+from lbench.tui.explore.state import ExploreState
 from lbench.tui.explore.words import comparison_pieces
 from lbench.tui.feeds.feed import Feed, Frame
 from lbench.tui.feeds.previews import PreviewReader
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.title import described
 
-__all__ = ["ExploreBoard", "ExploreBoardMaker", "Room", "warnings_in"]
+__all__ = ["ExploreBoard", "ExploreBoardBuilder", "Room", "warnings_in"]
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -54,15 +54,15 @@ def warnings_in(frame: Frame) -> int:
     return 0 if frame.view is None else sum(warning.code == "explore" for warning in frame.view.warnings)
 
 
-class ExploreBoardMaker:
+class ExploreBoardBuilder:
     """Follows the newest interaction, frame by frame."""
 
-    def __init__(self, exploring: Exploring) -> None:
+    def __init__(self, exploring: ExploreState) -> None:
         self.exploring = exploring
         self.run: RunView | None = None  # the newest
         self.blocks: PreviewReader | None = None  # its picture; None: there is none that is of now
         self.recorded_scene: Scene | None = None  # of a record that is looked at
-        self.warnings = 0  # how often the engine has said why it computes nothing
+        self.warnings = 0  # how often the engine has warned that it computes nothing
         self._state = ""
         self._figures_of: tuple[int, Feed | None] = (-1, None)
         self._recorded = Figures()
@@ -102,22 +102,22 @@ class ExploreBoardMaker:
     @property
     def _in_script(self) -> bool:
         """Whether the newest run is a step of a scripted sequence that nothing has overtaken."""
-        told = None if self.run is None else self.run.planned.interaction
-        if told is None or told.step is None:
+        interaction = None if self.run is None else self.run.planned.interaction
+        if interaction is None or interaction.step is None:
             return False
-        return not self.live or (told.generation == self.exploring.generation and not self.exploring.wants)
+        return not self.live or (interaction.generation == self.exploring.generation and not self.exploring.wants)
 
     def take(self, frame: Frame, feed: Feed) -> bool:
         """Follow it to this frame; whether there is anything new to show. `feed`: what a record comes from."""
         self.warnings = warnings_in(frame)
         runs = {} if frame.view is None else frame.view.runs
         newest = next(reversed(runs.values())) if runs else None
-        told = None if newest is None else newest.planned.interaction
-        if told is None:
+        interaction = None if newest is None else newest.planned.interaction
+        if interaction is None:
             newest = None
         anew = newest is not self.run
         self.run = newest
-        if newest is None or told is None or (self.live and told.generation != self.exploring.generation):
+        if newest is None or interaction is None or (self.live and interaction.generation != self.exploring.generation):
             self.blocks = None if self.live else self.blocks  # of an update that a newer one has overtaken
         elif anew or self.blocks is None or self.blocks.run is not newest:
             self.blocks = PreviewReader(frame.folder, newest)
@@ -174,12 +174,12 @@ class ExploreBoardMaker:
 
     def _progress(self, short: bool) -> list[Piece]:
         """At the right of the picture's heading."""
-        run, told = self.run, self.blocks
+        run, blocks = self.run, self.blocks
         if run is not None and run.ended is not None and run.ended.status == "failed":
             return [("failed", "wrong")]
-        if run is None or told is None or (self.live and self.exploring.waits(run, 0) and run.ended is not None):
+        if run is None or blocks is None or (self.live and self.exploring.waits(run, 0) and run.ended is not None):
             return [("…", "quiet")] if self.live else []
-        return progress(run, told, self.exploring.script_length if self.live and not short else None)
+        return progress(run, blocks, self.exploring.script_length if self.live and not short else None)
 
     def _described(self, scene: Scene, room: Room) -> str:
         run = self.run

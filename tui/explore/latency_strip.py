@@ -43,23 +43,23 @@ class LatencyStrip(Lines):
         rows = height - 1 - len(notes)
         strips: list[Strip] = []
         if rows >= _BARS:
-            told = self._updates[-(width - _SCALE - 2) :]
+            updates = self._updates[-(width - _SCALE - 2) :]
             strips.append(line(palette, heading([("the last updates, ms", "quiet!")], [], width), width))
-            strips += self._bars(told, width, rows - 1)
+            strips += self._bars(updates, width, rows - 1)
             strips.append(line(palette, [], width))
         else:
             strips.append(line(palette, heading([("besides", "quiet!")], [], width), width))
         strips += [line(palette, [("  ", "text"), *pieces], width) for pieces in notes]
         return strips
 
-    def _bars(self, told: list[tuple[str, str, float]], width: int, rows: int) -> list[Strip]:
-        if not told:
+    def _bars(self, updates: list[tuple[str, str, float]], width: int, rows: int) -> list[Strip]:
+        if not updates:
             return [line(self.palette, [("  none yet", "quiet")], width)] + [line(self.palette, [], width)] * (rows - 1)
-        values = np.array([value for _, _, value in told])
+        values = np.array([value for _, _, value in updates])
         top = nice_ceiling(float(values.max()))
         # One column more, as high as the scale, that is not drawn: the bars are to that scale.
         texts = columns(np.append(np.round(values * 1000), round(top * 1000)).astype(np.int64), rows)
-        roles = [role_of(backend, label) for backend, label, _ in told]
+        roles = [role_of(backend, label) for backend, label, _ in updates]
         strips = []
         for number, text in enumerate(texts):
             scale = f"{top:,.0f}" if number == 0 else "0" if number == rows - 1 else ""

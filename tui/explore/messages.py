@@ -32,10 +32,10 @@ def picture_title(workload: str, blocks: PreviewReader | None, *, short: bool) -
 
 def progress(run: RunView, blocks: PreviewReader, scripted: int | None) -> list[Piece]:
     """How far a run is, at the right of the picture's heading. `scripted`: the length of the sequence, if it is told."""
-    told = run.planned.interaction
+    interaction = run.planned.interaction
     count: list[Piece] = []
-    if scripted is not None and told is not None and told.step is not None:
-        count = [(f"scripted {told.step + 1} of {scripted}  ", "quiet")]
+    if scripted is not None and interaction is not None and interaction.step is not None:
+        count = [(f"scripted {interaction.step + 1} of {scripted}  ", "quiet")]
     if run.makespan_s is None and run.status == "cancelled":
         return [*count, ("cancelled", "quiet")]
     label: Piece = (run.planned.label, role_of(run.planned.backend, run.planned.label))
@@ -49,10 +49,10 @@ def notes(
     by_hand: Iterable[Tally], scripted: Iterable[Tally], added_ms: float | None, updates: int, *, short: bool
 ) -> list[list[Piece]]:
     """Lines below the latencies. `added_ms`: the median of what the screen added to so many updates."""
-    told: list[list[Piece]] = []
+    lines: list[list[Piece]] = []
     if added_ms is not None:
         basis = "p50" if short else f"p50, {count_text(updates, 'update')}"
-        told.append([("the screen adds ", "quiet"), (f"{ms(added_ms)} ms", "text"), (f" ({basis})", "quiet")])
+        lines.append([("the screen adds ", "quiet"), (f"{ms(added_ms)} ms", "text"), (f" ({basis})", "quiet")])
     by_hand = list(by_hand)
     every = [*by_hand, *scripted]
     overtaken = sum(tally.cancelled for tally in by_hand)
@@ -61,11 +61,11 @@ def notes(
     if spent:
         parts.append(f"{usd_short(sum(spent, start=Decimal(0)))} in all")
     if parts:
-        told.append([(" · ".join(parts), "quiet")])
+        lines.append([(" · ".join(parts), "quiet")])
     if any(tally.origin != "measured" for tally in every):
-        told.append([(f"{EMULATED} emulated here, not AWS", "quiet")])
-    told.append([("answers are not checked", "quiet")])
-    return told
+        lines.append([(f"{EMULATED} emulated here, not AWS", "quiet")])
+    lines.append([("answers are not checked", "quiet")])
+    return lines
 
 
 def invitation(*, short: bool) -> list[Piece]:
@@ -88,5 +88,5 @@ def problem(frame: Frame, run: RunView | None, *, warned: bool) -> str | None:
         return run.ended.error
     if frame.view is None or not warned:
         return None
-    told = [warning.text for warning in frame.view.warnings if warning.code == "explore"]
-    return told[-1] if told else None
+    texts = [warning.text for warning in frame.view.warnings if warning.code == "explore"]
+    return texts[-1] if texts else None

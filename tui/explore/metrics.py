@@ -49,12 +49,12 @@ class _Update(msgspec.Struct, frozen=True):
 def first_picture_s(run: RunView) -> float | None:
     """Seconds until something could be drawn: the coarse tasks, else the first stage of several, else the first task."""
     columns = run.columns
-    told = run.planned.interaction
+    interaction = run.planned.interaction
     done = columns["returned_s"][columns["stage"] == 0]
     if not len(done) or not np.isfinite(done).all():
         return None
-    if told is not None and told.coarse_tasks:
-        return float(done[columns["task"][columns["stage"] == 0] < told.coarse_tasks].max())
+    if interaction is not None and interaction.coarse_tasks:
+        return float(done[columns["task"][columns["stage"] == 0] < interaction.coarse_tasks].max())
     return float(done.max() if len(run.stages) > 1 or run.planned.workload == "mandelbrot" else done.min())
 
 
@@ -69,12 +69,12 @@ class Figures:
     def take(self, runs: Iterable[RunView]) -> None:
         """Take in what has ended since."""
         for run in runs:
-            told = run.planned.interaction
-            if run.ended is None or run.id in self._seen or told is None:
+            interaction = run.planned.interaction
+            if run.ended is None or run.id in self._seen or interaction is None:
                 continue
             self._seen.add(run.id)
             self.version += 1
-            script = None if told.step is None else told.generation
+            script = None if interaction.step is None else interaction.generation
             latency = None if run.makespan_s is None else run.makespan_s * 1000
             first = first_picture_s(run)
             self._updates.append(_Update(run, script, latency, None if first is None else first * 1000))
@@ -86,14 +86,14 @@ class Figures:
 
     def recent(self, count: int, workload: str) -> list[tuple[str, str, float]]:
         """(backend, label, milliseconds) of the last updates of a workload."""
-        told = [
+        latencies = [
             (update.run.planned.backend, update.run.planned.label, update.latency_ms)
             for update in self._updates
             if update.latency_ms is not None
             and update.run.planned.workload == workload
             and not update.run.planned.warmup
         ]
-        return told[-count:]
+        return latencies[-count:]
 
     def tallies(self, workload: str, script: int | None = None) -> dict[str, Tally]:
         """By label: the updates of one scripted sequence, or (None) those made by hand."""

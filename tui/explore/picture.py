@@ -40,7 +40,7 @@ class ExplorePicture(Lines, can_focus=True):
         self._blocks: PreviewReader | None = None
         self._window: Window | None = None  # of the plane, where it is one
         self._shape: tuple[int, int] | None = None
-        self._told: object = None  # what is drawn: a picture is dear, and the cores are at work on the next
+        self._state: object = None  # what is drawn: a picture is dear, and the cores are at work on the next
         self._title = ""
         self._measure: list[Piece] = []
         self._accent = "text"
@@ -66,9 +66,9 @@ class ExplorePicture(Lines, can_focus=True):
 
         `shape`: rows and columns of a recorded picture, which was made for another view; None: it is for this one.
         """
-        told = (id(blocks), 0 if blocks is None else blocks.version, window, shape, title, measure, accent)
-        if told != self._told:
-            self._told = told
+        state = (id(blocks), 0 if blocks is None else blocks.version, window, shape, title, measure, accent)
+        if state != self._state:
+            self._state = state
             self._blocks, self._window, self._shape = blocks, window, shape
             self._title, self._measure, self._accent = title, measure, accent
             self.redraw()

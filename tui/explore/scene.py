@@ -151,8 +151,8 @@ class Scene(msgspec.Struct, frozen=True):
             return self.with_value(name, str(typed_path(text).absolute()) if text else "")
         known = {field.name: field for field in parameters.fields(registry.describe(self.workload).params)}
         if (field := _FIELDS.get(name, name)) in known:
-            told = parameters.parse(registry.describe(self.workload).params, {field: text})
-            return self.with_value(name, getattr(told, field))
+            parsed = parameters.parse(registry.describe(self.workload).params, {field: text})
+            return self.with_value(name, getattr(parsed, field))
         try:
             if name in ("tasks", "detail"):
                 return self.with_value(name, max(1, int(text)) if text else None if name == "tasks" else 1)

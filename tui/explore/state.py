@@ -16,14 +16,14 @@ from lbench.tui.explore.metrics import Figures
 from lbench.tui.explore.scene import SCENES, Scene
 from lbench.tui.feeds.live import EngineFeed
 
-__all__ = ["Exploring"]
+__all__ = ["ExploreState"]
 
 _LOCAL_FIRST = "processes"
 _COSTS_MONEY = ("lambda",)  # offered only where the person has chosen it
 _LIMIT_USD = 1.0  # of an exploring on these, where none was set: a key held down spends without anybody counting
 
 
-class Exploring:
+class ExploreState:
     """The scene, the backends, and an engine of our own once something is to be computed.
 
     What the person wants waits in a place for one until it can be sent, and the engine's place for it is one, too: keys that
@@ -39,7 +39,7 @@ class Exploring:
         self.label = next((one.choice.label for one in self.backends if one.choice.name == _LOCAL_FIRST), names[0])
         self.figures = Figures()
         self.max_usd = plan.max_usd
-        self.may_spend = False  # whether the person was asked, and said yes
+        self.may_spend = False  # whether the person agreed to spend
         self.feed: EngineFeed | None = None
         self.generation = 0
         self.added_ms: list[float] = []  # what the screen added to each update, from the key to the drawn picture
@@ -130,15 +130,19 @@ class Exploring:
             return True
         if self.feed is None or self.feed.over or not self.generation or warnings > self.warned:
             return False
-        told = None if run is None else run.planned.interaction
-        if run is None or told is None or told.generation != self.generation or run.ended is None:
+        interaction = None if run is None else run.planned.interaction
+        if run is None or interaction is None or interaction.generation != self.generation or run.ended is None:
             return True
-        return bool(told.step is not None and told.step + 1 < self.script_length and run.ended.status != "cancelled")
+        if interaction.step is None or run.ended.status == "cancelled":
+            return False
+        return interaction.step + 1 < self.script_length
 
     def drawn(self, run: RunView) -> None:
         """The newest run's whole picture is on the screen: what the screen has added to its latency."""
-        told = run.planned.interaction
-        if self._pressed_s is None or told is None or told.generation != self.generation or told.step is not None:
+        interaction = run.planned.interaction
+        if self._pressed_s is None or interaction is None:
+            return
+        if interaction.generation != self.generation or interaction.step is not None:
             return
         if run.makespan_s is not None and not run.planned.warmup:
             self.added_ms.append((time.monotonic() - self._pressed_s - run.makespan_s) * 1000)
@@ -164,11 +168,11 @@ def _costs_money(plan: Plan) -> bool:
 def _offered(plan: Plan) -> list[Chosen]:
     """The plan's backends, compared; then the others that cost nothing, not compared."""
     chosen = {choice.name for choice in plan.backends}
-    told = [Chosen(choice, True) for choice in plan.backends]
-    told += [
+    offered = [Chosen(choice, True) for choice in plan.backends]
+    offered += [
         Chosen(parse_backend(name, {}), False)
         for name in catalog.names()
         if name not in chosen and name not in _COSTS_MONEY
     ]
     order = {name: number for number, name in enumerate(catalog.names())}
-    return sorted(told, key=lambda one: order[one.choice.name])
+    return sorted(offered, key=lambda one: order[one.choice.name])

@@ -33,7 +33,7 @@ def scatter_pieces(
         for x, y in before.tolist():
             row = int(min(max((top - y) / (top - bottom), 0.0), 0.999999) * height)
             steps.setdefault(row, set()).add(int(min(max((x - left) / (right - left), 0.0), 0.999999) * width))
-    told = []
+    drawn = []
     for row, cells in enumerate(lines):
         pieces: list[Piece] = []
         column = 0
@@ -46,5 +46,5 @@ def scatter_pieces(
                 else:
                     pieces.append(piece)
                 column += 1
-        told.append(pieces)
-    return told
+        drawn.append(pieces)
+    return drawn

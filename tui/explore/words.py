@@ -12,7 +12,7 @@ from lbench.tui.theme import role_of
 
 __all__ = ["comparison_pieces", "ms", "spread"]
 
-_LEAST = 5  # updates of a backend, before anything is said
+_LEAST = 5  # updates of a backend, before there is a sentence
 
 
 def ms(value: float | None) -> str:
@@ -26,8 +26,8 @@ def ms(value: float | None) -> str:
 
 def spread(estimate: Estimate | None) -> str:
     """A median's interval."""
-    told = None if estimate is None else estimate.interval
-    return "" if told is None else f"{ms(told[0])}–{ms(told[1])}"
+    interval = None if estimate is None else estimate.interval
+    return "" if interval is None else f"{ms(interval[0])}–{ms(interval[1])}"
 
 
 def comparison_pieces(tallies: dict[str, Tally], *, short: bool) -> list[Piece] | None:
@@ -76,8 +76,8 @@ def _verdict(here: Tally, there: Tally, short: bool) -> list[Piece]:
     """Whether the elastic backend was faster, by the median of the pairs' ratios."""
     pairs = zip(here.steps_ms, there.steps_ms, strict=False)
     ratio = median_estimate([b / a for a, b in pairs if a is not None and b is not None and a > 0])
-    told = None if ratio is None else ratio.interval
-    if ratio is None or told is None or told[0] <= 1 <= told[1]:
+    interval = None if ratio is None else ratio.interval
+    if ratio is None or interval is None or interval[0] <= 1 <= interval[1]:
         return [("no difference" if short else "elastic is neither faster nor slower", "bright!"), (": ", "text")]
     slower = ratio.value > 1
     times = times_text(ratio.value if slower else 1 / ratio.value)

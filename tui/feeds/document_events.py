@@ -53,9 +53,9 @@ def document_length_s(path: Path) -> float:
     Raises:
         SessionFileError: the file is no session document, or is torn, damaged or of a newer version.
     """
-    told = read_file(path)
-    first = epoch_s(told.created)
-    return max((epoch_s(run.started) + run.last_s - first for run in told.runs), default=0.0)
+    document = read_file(path)
+    first = epoch_s(document.created)
+    return max((epoch_s(run.started) + run.last_s - first for run in document.runs), default=0.0)
 
 
 def document_events(path: Path) -> Iterator[Event]:
@@ -66,26 +66,26 @@ def document_events(path: Path) -> Iterator[Event]:
     Raises:
         SessionFileError: the file is no session document, or is torn, damaged or of a newer version.
     """
-    told = read_file(path)
+    document = read_file(path)
     yield SessionStarted(
-        id=told.id,
-        name=told.name,
-        created=told.created,
-        lbench_version=told.lbench_version,
-        environment=told.environment,
+        id=document.id,
+        name=document.name,
+        created=document.created,
+        lbench_version=document.lbench_version,
+        environment=document.environment,
         format="lbench.journal",
         version=JOURNAL_VERSION,
     )
-    for plan in _plans(told.runs):
+    for plan in _plans(document.runs):
         for run in plan:
             yield _planned(run)
         streams = [_moments(path, run, number) for number, run in enumerate(plan)]
         for _, _, event in heapq.merge(*streams, key=lambda moment: moment[:2]):
             yield event
-    for warning in told.warnings:
+    for warning in document.warnings:
         yield Warned(warning.code, warning.text, warning.run)
-    if told.complete or all(run.ended for run in told.runs):
-        yield SessionEnded(complete=told.complete)
+    if document.complete or all(run.ended for run in document.runs):
+        yield SessionEnded(complete=document.complete)
 
 
 def _plans(runs: list[FileRun]) -> Iterator[list[FileRun]]:

@@ -57,11 +57,11 @@ def read_file(path: Path) -> FileDocument:
     except OSError as error:
         raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        told = msgspec.json.decode(content, type=FileDocument)
-        check_times([told.created, *(run.started for run in told.runs)])
+        parsed = msgspec.json.decode(content, type=FileDocument)
+        check_times([parsed.created, *(run.started for run in parsed.runs)])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         check_head(path, content)
         raise SessionFileError(f"{path} is damaged: {error}") from None
-    if told.format != "lbench.session" or told.version > VERSION:
+    if parsed.format != "lbench.session" or parsed.version > VERSION:
         check_head(path, content)
-    return told
+    return parsed

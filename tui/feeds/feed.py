@@ -50,12 +50,12 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     view: SessionView | None  # None: nothing has been started
     runs: list[RunView]  # of the newest comparison in the session, in the plan's order
     touched: Mapping[str, list[int]]  # by run: the invocations (rows) that began or ended since the last frame
-    changed: bool  # anything but invocations, previews and samples was told
+    changed: bool  # anything but invocations, previews and samples changed
     epoch: int  # grows when the view was begun anew (another session, a seek back): caches are void
     state: FrameState
     now_s: Mapping[str, float]  # seconds since the start of each run that is under way
     behind: bool = False  # more is known than was folded
-    pictured: bool = False  # a block of a preview was told
+    pictured: bool = False  # a block of a preview came
     problem: str | None = None  # what went wrong, and what to do
     folder: Path | None = None
     replay_s: float | None = None  # where a replay is, in seconds since the session's first run
@@ -186,8 +186,8 @@ def is_record(feed: Feed | None) -> TypeIs[ReplayControls]:
 
 def disk_trouble(view: SessionView) -> str | None:
     """What the engine says of a disk that does not take the journal, until it takes it again."""
-    told = next((warning.text for warning in reversed(view.warnings) if warning.code == "disk"), None)
-    return None if told is None or "can be written again" in told else told
+    warning = next((warning.text for warning in reversed(view.warnings) if warning.code == "disk"), None)
+    return None if warning is None or "can be written again" in warning else warning
 
 
 def never_begun(view: SessionView) -> str | None:

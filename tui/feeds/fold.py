@@ -65,7 +65,7 @@ class Fold:
     def frame(self, state: FrameState, now_s: Mapping[str, float], **more: Any) -> Frame:
         """What there is; from here on, changes count anew."""
         runs = self.view.runs
-        told = Frame(
+        frame = Frame(
             view=self.view,
             runs=[runs[run] for run in self.newest],
             touched=self._touched,
@@ -78,7 +78,7 @@ class Fold:
         )
         self._touched = {}
         self._changed = self._pictured = False
-        return told
+        return frame
 
     def note_change(self) -> None:
         """Something outside the journal changed (a state): the next frame is drawn whole."""

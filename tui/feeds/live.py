@@ -90,13 +90,13 @@ class EngineFeed:
 
     def explore(self, plans: list[Plan], generation: int) -> None:
         """Have the newest interaction computed, in place of all before; several plans: one after the other."""
-        told = [msgspec.to_builtins(plan) for plan in plans]
+        parsed_plans = [msgspec.to_builtins(plan) for plan in plans]
         with self._lock:
             self._problem = self._refusal = None
-        if len(told) == 1:
-            self._give(lambda follower: follower.command("explore", plan=told[0], generation=generation))
+        if len(parsed_plans) == 1:
+            self._give(lambda follower: follower.command("explore", plan=parsed_plans[0], generation=generation))
         else:
-            self._give(lambda follower: follower.command("explore", plans=told, generation=generation))
+            self._give(lambda follower: follower.command("explore", plans=parsed_plans, generation=generation))
 
     @property
     def listening(self) -> bool:
@@ -186,8 +186,8 @@ class EngineFeed:
         if follower is None or self._ended:
             return False
         behind = not self._drain(follower, budget_s)
-        if told := follower.problems():
-            self._refused(told[-1])
+        if problems := follower.problems():
+            self._refused(problems[-1])
         return behind
 
     @property

@@ -50,7 +50,7 @@ class AskText(ModalScreen[str | None]):
             if self._check is not None:
                 self._check(text)
         except LbenchError as error:
-            self.query_one(Prose).tell((f"✘ {str(error).strip()}", "wrong"))
+            self.query_one(Prose).set_text((f"✘ {str(error).strip()}", "wrong"))
             return
         self.dismiss(text)
 

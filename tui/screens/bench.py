@@ -23,7 +23,7 @@ from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, clock_text, 
 from lbench.workloads.parameters import settable
 
 if TYPE_CHECKING:
-    from lbench.tui.screens.bench_panels import Measured
+    from lbench.tui.screens.bench_panels import BenchPanels
     from lbench.tui.widgets.timeline import Timeline
 
 __all__ = ["BenchScreen"]
@@ -52,7 +52,7 @@ class BenchScreen(LbenchScreen[None]):
         self._arranged_for: object = None
         self._only_picture = False
         self._offered: tuple[bool, ...] = ()  # which keys depend on what there is, and do something
-        self.measured: Measured | None = None  # since there is something to measure
+        self.measured: BenchPanels | None = None  # since there is something to measure
         self.arrangement = Arrangement({}, ())
 
     @property
@@ -81,12 +81,12 @@ class BenchScreen(LbenchScreen[None]):
         self.query_one(BackendTable).focus()
         self._arrange()
 
-    def furnish(self) -> Measured:
+    def furnish(self) -> BenchPanels:
         """Have the parts that need a run."""
         if self.measured is None:
-            from lbench.tui.screens.bench_panels import Measured
+            from lbench.tui.screens.bench_panels import BenchPanels
 
-            self.measured = Measured()
+            self.measured = BenchPanels()
             self.mount_all(self.measured.parts, after=self.query_one(BackendTable))
             self._arranged_for = None
         return self.measured
@@ -114,9 +114,9 @@ class BenchScreen(LbenchScreen[None]):
         if key == self._arranged_for:
             return
         self._arranged_for = key
-        told = self.arrangement = arrange(*self.size, wanted)
+        arrangement = self.arrangement = arrange(*self.size, wanted)
         for part in self.query(Lines):
-            place = told.places.get(part.id or "")
+            place = arrangement.places.get(part.id or "")
             part.display = place is not None
             if place is not None:
                 part.styles.offset = (place.x, place.y)
@@ -185,8 +185,8 @@ class BenchScreen(LbenchScreen[None]):
             right.append((f" · {clock_text(board.elapsed_s)}", "quiet"))
         if board.left_s and frame.now_s:
             right.append((f" · {left_text(board.left_s)} left".rjust(_LEFT), "text"))
-        told = described(board.workload, board.params, board.tasks, width - width_of(right))
-        return [(told, "text")], right
+        text = described(board.workload, board.params, board.tasks, width - width_of(right))
+        return [(text, "text")], right
 
     def _answer(self, frame: Frame) -> list[Piece]:
         if frame.state == "starting":

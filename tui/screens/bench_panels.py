@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from lbench.engine.session.view import RunView
 from lbench.tui.bench.board import EMPTY, Board, Row
-from lbench.tui.bench.board_builder import BoardMaker
+from lbench.tui.bench.board_builder import BoardBuilder
 from lbench.tui.bench.lane_labels import lanes_wanted
 from lbench.tui.feeds.feed import Frame
 from lbench.tui.feeds.previews import Drawn, PreviewReader
@@ -20,12 +20,12 @@ from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.preview import Preview
 from lbench.tui.widgets.timeline import Timeline
 
-__all__ = ["Measured"]
+__all__ = ["BenchPanels"]
 
 _MOST = 4  # timelines at once
 
 
-class Measured:
+class BenchPanels:
     """The parts that need a run, and what was chosen in them."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Measured:
         self.board: Board = EMPTY
         self.chosen_label: str | None = None  # the backend that was chosen in the table
         self.selected: tuple[RunView, int] | None = None  # the invocation that was chosen in a timeline
-        self._maker = BoardMaker()
+        self._maker = BoardBuilder()
         self._reader: PreviewReader | None = None
 
     @property

@@ -11,14 +11,14 @@ from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.validate import validate
 from lbench.errors import LbenchError
 from lbench.tui.explore.backends import ExploreBackends
-from lbench.tui.explore.board import ExploreBoardMaker, Room, warnings_in
+from lbench.tui.explore.board import ExploreBoardBuilder, Room, warnings_in
 from lbench.tui.explore.latency_strip import LatencyStrip
 from lbench.tui.explore.layout import places
 from lbench.tui.explore.picture import ExplorePicture
 from lbench.tui.explore.scene import Scene
 from lbench.tui.explore.script import interleaved, sequence
 from lbench.tui.explore.sliders import Sliders
-from lbench.tui.explore.state import Exploring
+from lbench.tui.explore.state import ExploreState
 from lbench.tui.feeds.feed import Feed, Frame, is_engine, is_record
 from lbench.tui.host import LbenchScreen
 from lbench.tui.launch import launched
@@ -50,10 +50,10 @@ class ExploreScreen(LbenchScreen[None]):
         Binding("x", "export_session", "export"),
     ]
 
-    def __init__(self, exploring: Exploring) -> None:
+    def __init__(self, exploring: ExploreState) -> None:
         super().__init__(id="explore")
         self.exploring = exploring
-        self.maker = ExploreBoardMaker(exploring)
+        self.maker = ExploreBoardBuilder(exploring)
         self._ready = False  # the parts are there
         self._arranged_for: object = None
         self._waited = False  # whether something was to come
@@ -130,14 +130,14 @@ class ExploreScreen(LbenchScreen[None]):
         if key == self._arranged_for:
             return
         self._arranged_for = key
-        told = places(
+        regions = places(
             *self.size,
             sliders=len(self.scene.sliders),
             backends=len(self.exploring.backends),
             replay=self._looking_at_record(),
         )
         for part in self.query(Lines):
-            place = told.get(part.id or "")
+            place = regions.get(part.id or "")
             part.display = place is not None
             if place is not None:
                 part.styles.offset = (place.x, place.y)
@@ -213,10 +213,10 @@ class ExploreScreen(LbenchScreen[None]):
         run = maker.run
         if self.live and run is not None and run.ended is not None and run.ended.status == "ok":
             self.call_after_refresh(self.exploring.drawn, run)
-        self._tell_waiting()
+        self._show_waiting()
         self.query_one(ReplayBar).show(frame)
 
-    def _tell_waiting(self) -> None:
+    def _show_waiting(self) -> None:
         """Look often for what is to come; offer to cancel it."""
         waits = self.maker.waits
         if self.live and not waits:

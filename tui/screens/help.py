@@ -22,7 +22,7 @@ __all__ = ["HelpScreen", "parts"]
 
 _LEAST = 34  # cells of a column
 _GAP = 3
-_NAMES = {  # how a class is told to a person
+_NAMES = {  # how a class is called in the help
     "LbenchApp": "everywhere",
     "BenchScreen": "bench",
     "BackendTable": "bench: backends",
@@ -36,7 +36,7 @@ _NAMES = {  # how a class is told to a person
     "Choice": "set-up: a choice",
     "Ticks": "set-up: a backend",
     "SessionsScreen": "sessions",
-    "ShelfTable": "sessions: the list",
+    "SessionTable": "sessions: the list",
     "AskText": "a question for a text",
     "AskYes": "a question",
     "CardScreen": "an invocation's card",
@@ -75,12 +75,12 @@ def parts(app: App[Any], first: Screen[Any] | None = None) -> list[tuple[str, li
             kind.__name__,
         ),
     )
-    told = []
+    groups = []
     for kind in kinds:
         name = _NAMES.get(kind.__name__, kind.__name__.removesuffix("Screen").lower())
         own = [one for one in kind.__dict__["BINDINGS"] if name != "everywhere" or one not in REPLAY_BINDINGS]
-        told.append((name, list(_keys(app, own))))
-    return [(name, keys) for name, keys in told if keys]
+        groups.append((name, list(_keys(app, own))))
+    return [(name, keys) for name, keys in groups if keys]
 
 
 def _keys(app: App[Any], bindings: Iterable[Any]) -> Iterator[tuple[str, str]]:
@@ -103,17 +103,17 @@ def _keys(app: App[Any], bindings: Iterable[Any]) -> Iterator[tuple[str, str]]:
 class Sheet(Lines):
     """The keys in as many columns as fit."""
 
-    def __init__(self, told: list[tuple[str, list[tuple[str, str]]]]) -> None:
+    def __init__(self, groups: list[tuple[str, list[tuple[str, str]]]]) -> None:
         super().__init__(id="sheet")
-        self._told = told
+        self._parts = groups
 
     def columns(self, width: int) -> list[list[tuple[str, list[tuple[str, str]]]]]:
         """The parts dealt to columns of about the same height, in their order."""
-        count = max(1, min(len(self._told), (width + _GAP) // (_LEAST + _GAP)))
-        total = sum(len(keys) + 2 for _, keys in self._told)
+        count = max(1, min(len(self._parts), (width + _GAP) // (_LEAST + _GAP)))
+        total = sum(len(keys) + 2 for _, keys in self._parts)
         columns: list[list[tuple[str, list[tuple[str, str]]]]] = [[]]
         height = 0
-        for part in self._told:
+        for part in self._parts:
             size = len(part[1]) + 2
             if columns[-1] and len(columns) < count and height + size / 2 > total / count:
                 columns.append([])

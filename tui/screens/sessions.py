@@ -25,7 +25,7 @@ from lbench.tui.screens.ask import AskText, AskYes
 from lbench.tui.session_index import Entry, entries
 from lbench.tui.theme import EMULATED
 from lbench.tui.widgets.fields import Heading, Text
-from lbench.tui.widgets.session_table import ShelfTable, error_of, local_time, matches, outcome_pieces, title_of
+from lbench.tui.widgets.session_table import SessionTable, error_of, local_time, matches, outcome_pieces, title_of
 from lbench.tui.widgets.title import Answer, Keys, Title
 
 __all__ = ["SessionsScreen"]
@@ -46,21 +46,21 @@ class SessionsScreen(LbenchScreen[None]):
         Binding("f5", "load", "look again", show=False),
         Binding("escape", "back", "back", key_display="esc"),
     ]
-    AUTO_FOCUS = "ShelfTable"
+    AUTO_FOCUS = "SessionTable"
 
     def __init__(self) -> None:
         super().__init__(id="sessions")
         self._entries: dict[str, Entry] = {}
         self._loading = False
         self._loaded = 0
-        self._said: list[Piece] | None = None  # what came of the last command, until the cursor moves
+        self._outcome: list[Piece] | None = None  # of the last command, until the cursor moves
 
     def compose(self) -> ComposeResult:
         """Title, what is told, the table, the chosen session, keys."""
         yield Title()
         yield Answer()
         yield Input(placeholder="filter by machine, workload, backend, tag, date", compact=True, id="filter")
-        yield ShelfTable()
+        yield SessionTable()
         yield Heading("", id="chosen")
         yield Text(id="about")
         yield Keys()
@@ -89,7 +89,7 @@ class SessionsScreen(LbenchScreen[None]):
         shown_s = time.monotonic()
         try:
             for entry in entries():
-                found[entry.told.path] = entry
+                found[entry.recorded.path] = entry
                 if time.monotonic() - shown_s > _SHOW_EVERY_S:
                     shown_s = time.monotonic()
                     self.app.call_from_thread(self._take, dict(found), None, False)
@@ -105,45 +105,47 @@ class SessionsScreen(LbenchScreen[None]):
         if last:
             self._loaded += 1
         if problem is not None:
-            self._said = [(f"✘ {problem}", "wrong")]
+            self._outcome = [(f"✘ {problem}", "wrong")]
         self._show()
 
-    # -- what is told
+    # -- what is shown
 
     def _show(self) -> None:
         text = self.query_one("#filter", Input).value
-        told = sorted(self._entries.values(), key=lambda one: when(one.told), reverse=True)
-        shown = [entry for entry in told if matches(entry, text)]
+        newest_first = sorted(self._entries.values(), key=lambda one: when(one.recorded), reverse=True)
+        shown = [entry for entry in newest_first if matches(entry, text)]
         empty = "no session is recorded yet: 1 then r measures one"
-        if told:
+        if newest_first:
             empty = "no session is like that: esc shows all"
         elif self._loading:
             empty = "looking for sessions"
-        self.query_one(ShelfTable).show(shown, empty)
-        self._tell(len(shown), len(told))
+        self.query_one(SessionTable).show(shown, empty)
+        self._show_counts(len(shown), len(newest_first))
         self.refresh_bindings()
 
-    def _tell(self, shown: int, known: int) -> None:
+    def _show_counts(self, shown: int, known: int) -> None:
         count = count_text(known, "session") if shown == known else f"{shown:,} of {count_text(known, 'session')}"
         pieces: list[Piece] = [(count, "text"), (" on this machine" + (", looking" if self._loading else ""), "quiet")]
-        running = sum(one.told.running and one.told.runs_ended < one.told.runs for one in self._entries.values())
+        running = sum(
+            one.recorded.running and one.recorded.runs_ended < one.recorded.runs for one in self._entries.values()
+        )
         if running:
             pieces += [(f" · {running} running now", "bright")]
         if any(entry.usd is not None and not entry.charged for entry in self._entries.values()):
             pieces.append((f" · {EMULATED} emulated here: AWS would charge it", "quiet"))
-        self.query_one(Answer).show(self._said or pieces)
+        self.query_one(Answer).show(self._outcome or pieces)
 
-    def on_shelf_table_moved(self) -> None:
+    def on_session_table_moved(self) -> None:
         """Tell of the one under the cursor."""
-        entry = self.query_one(ShelfTable).chosen
-        title = "" if entry is None else title_of(entry) or entry.told.id
-        self.query_one("#chosen", Heading).tell(title, "" if entry is None else local_time(entry))
+        entry = self.query_one(SessionTable).chosen
+        title = "" if entry is None else title_of(entry) or entry.recorded.id
+        self.query_one("#chosen", Heading).set_title(title, "" if entry is None else local_time(entry))
         self.query_one("#about", Text).show([] if entry is None else _about(entry))
         self.refresh_bindings()
 
     def _say(self, text: str, role: str = "text") -> None:
-        self._said = [(text, role)]
-        self.query_one(Answer).show(self._said)
+        self._outcome = [(text, role)]
+        self.query_one(Answer).show(self._outcome)
 
     # -- keys
 
@@ -151,25 +153,25 @@ class SessionsScreen(LbenchScreen[None]):
         """What can be done with the session under the cursor."""
         if action not in ("open", "rename", "tag", "export", "delete"):
             return True
-        table = self.query(ShelfTable)
+        table = self.query(SessionTable)
         entry = table.first().chosen if table else None
         if entry is None or isinstance(self.focused, Input):
             return action == "open" and isinstance(self.focused, Input)
         if action == "delete":
-            return not entry.told.running
-        return entry.told.error is None
+            return not entry.recorded.running
+        return entry.recorded.error is None
 
     @property
     def _chosen(self) -> Entry:
-        entry = self.query_one(ShelfTable).chosen
+        entry = self.query_one(SessionTable).chosen
         assert entry is not None
-        self._said = None
+        self._outcome = None
         return entry
 
     def action_open(self) -> None:
         """Show it on the Bench screen; from the filter, go to the table."""
         if isinstance(self.focused, Input):
-            self.query_one(ShelfTable).focus()
+            self.query_one(SessionTable).focus()
             return
         self.host.open_session(self._chosen.folder)
 
@@ -181,7 +183,7 @@ class SessionsScreen(LbenchScreen[None]):
             return
         field.value = ""
         field.display = False
-        self.query_one(ShelfTable).focus()
+        self.query_one(SessionTable).focus()
 
     def action_filter(self) -> None:
         """Type words that a session must have."""
@@ -194,14 +196,14 @@ class SessionsScreen(LbenchScreen[None]):
 
     def action_rename(self) -> None:
         entry = self._chosen
-        now = "" if entry.told.name == entry.told.id else entry.told.name or ""
+        now = "" if entry.recorded.name == entry.recorded.id else entry.recorded.name or ""
 
         def done(text: str | None) -> None:
             if text is not None:
                 self._keep(entry, read_meta(entry.folder), name=text)
 
         self.app.push_screen(
-            AskText(f"name of {entry.told.id}", now, hint="empty: the name it was recorded with"), done
+            AskText(f"name of {entry.recorded.id}", now, hint="empty: the name it was recorded with"), done
         )
 
     def action_tag(self) -> None:
@@ -212,7 +214,10 @@ class SessionsScreen(LbenchScreen[None]):
                 self._keep(entry, read_meta(entry.folder), tags=tags_of(text))
 
         self.app.push_screen(
-            AskText(f"tags of {entry.told.id}", " ".join(entry.told.tags), hint="words with spaces between them"), done
+            AskText(
+                f"tags of {entry.recorded.id}", " ".join(entry.recorded.tags), hint="words with spaces between them"
+            ),
+            done,
         )
 
     def _keep(self, entry: Entry, meta: Meta, *, name: str | None = None, tags: list[str] | None = None) -> None:
@@ -225,9 +230,9 @@ class SessionsScreen(LbenchScreen[None]):
         except InputError as error:
             self._say(f"✘ {error}", "wrong")
             return
-        shown = meta.name if meta.name is not None else entry.told.id
-        told = msgspec.structs.replace(entry.told, name=shown, tags=meta.tags)
-        self._entries[told.path] = msgspec.structs.replace(entry, told=told)
+        shown = meta.name if meta.name is not None else entry.recorded.id
+        recorded = msgspec.structs.replace(entry.recorded, name=shown, tags=meta.tags)
+        self._entries[recorded.path] = msgspec.structs.replace(entry, recorded=recorded)
         self._show()
         self.action_load()
 
@@ -238,41 +243,41 @@ class SessionsScreen(LbenchScreen[None]):
     def action_delete(self) -> None:
         """Remove it from the disk, after a question."""
         entry = self._chosen
-        told = f"{local_time(entry)} {', '.join(entry.told.workloads)}: {entry.told.path} is removed for good"
+        detail = f"{local_time(entry)} {', '.join(entry.recorded.workloads)}: {entry.recorded.path} is removed for good"
 
         def done(yes: bool | None) -> None:
             if yes:
                 self._delete(entry.folder)
 
-        self.app.push_screen(AskYes(f"delete {title_of(entry) or entry.told.id}?", told), done)
+        self.app.push_screen(AskYes(f"delete {title_of(entry) or entry.recorded.id}?", detail), done)
 
     @work(thread=True, group="delete", exit_on_error=False)
     def _delete(self, folder: Path) -> None:
-        said = (f"deleted {folder.name}", "text")
+        outcome = (f"deleted {folder.name}", "text")
         try:
             if is_live(folder):
                 raise InputError(f"{folder.name} is running: cancel it first")
             shutil.rmtree(folder)
         except OSError as error:
-            said = (f"✘ cannot delete {folder.name}: {error.strerror}", "wrong")
+            outcome = (f"✘ cannot delete {folder.name}: {error.strerror}", "wrong")
         except InputError as error:
-            said = (f"✘ {error}", "wrong")
-        self.app.call_from_thread(self._deleted, folder, said)
+            outcome = (f"✘ {error}", "wrong")
+        self.app.call_from_thread(self._deleted, folder, outcome)
 
-    def _deleted(self, folder: Path, said: tuple[str, str]) -> None:
+    def _deleted(self, folder: Path, outcome: tuple[str, str]) -> None:
         if not folder.exists():
             self._entries.pop(str(folder), None)
-        self._said = [said]
+        self._outcome = [outcome]
         self._show()
 
 
 def _about(entry: Entry) -> list[list[Piece]]:
     """The chosen session, in a few lines."""
-    told = entry.told
-    if told.error is not None:
-        return [[("   ✘ ", "wrong"), (error_of(entry), "text")], [("   ", "text"), (told.path, "quiet")]]
-    machine = " · ".join(filter(None, [told.machine, told.cpu_model]))
-    live = "running now" if told.runs_ended < told.runs else "its engine is still there"
+    recorded = entry.recorded
+    if recorded.error is not None:
+        return [[("   ✘ ", "wrong"), (error_of(entry), "text")], [("   ", "text"), (recorded.path, "quiet")]]
+    machine = " · ".join(filter(None, [recorded.machine, recorded.cpu_model]))
+    live = "running now" if recorded.runs_ended < recorded.runs else "its engine is still there"
     state = {"complete": "complete", "running": live, "stopped": "stopped before it was done"}[entry.state]
     count = f" · {count_text(entry.invocations, 'invocation')}" if entry.worked_out else ""
     cost = ""
@@ -280,9 +285,12 @@ def _about(entry: Entry) -> list[list[Piece]]:
         usd = usd_short(Decimal(entry.usd))
         cost = f" · {usd} on AWS" if entry.charged else f" · AWS would charge {usd} (emulated)"
     return [
-        [("   ", "text"), (", ".join(told.workloads), "text"), (f" on {', '.join(told.backends)}", "quiet")],
-        [("   ", "text"), (f"{state} · {told.runs_ended} of {count_text(told.runs, 'run')}{count}{cost}", "quiet")],
+        [("   ", "text"), (", ".join(recorded.workloads), "text"), (f" on {', '.join(recorded.backends)}", "quiet")],
+        [
+            ("   ", "text"),
+            (f"{state} · {recorded.runs_ended} of {count_text(recorded.runs, 'run')}{count}{cost}", "quiet"),
+        ],
         [("   ", "text"), *(outcome_pieces(entry) or [("no answer yet", "quiet")])],
         [("   ", "text"), (machine, "quiet")],
-        [("   ", "text"), (told.path, "quiet")],
+        [("   ", "text"), (recorded.path, "quiet")],
     ]

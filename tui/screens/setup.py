@@ -18,7 +18,7 @@ from lbench.tui.draw.ink import Piece
 from lbench.tui.run_form import Draft
 from lbench.tui.screens.ask import AskYes
 from lbench.tui.widgets.fields import FieldRow, Ticks
-from lbench.tui.widgets.plan_forecast import Ahead
+from lbench.tui.widgets.plan_forecast import PlanForecast
 from lbench.tui.widgets.setup_form import SetupForm
 from lbench.tui.widgets.title import Answer, Keys, Title
 
@@ -46,7 +46,7 @@ class SetupScreen(Screen[Plan | None]):
         self.form = SetupForm(plan)
         self._first = focus
         self._errors: dict[str, str] = {}
-        self._ahead = Ahead()
+        self._forecast = PlanForecast()
 
     @property
     def draft(self) -> Draft:
@@ -60,7 +60,7 @@ class SetupScreen(Screen[Plan | None]):
         yield Title()
         yield Answer()
         yield self.form
-        yield self._ahead
+        yield self._forecast
         yield Keys()
 
     def on_mount(self) -> None:
@@ -71,23 +71,23 @@ class SetupScreen(Screen[Plan | None]):
 
     def on_resize(self) -> None:
         self._lay_out()
-        self._ahead.fit()
-        self._tell_answer()
+        self._forecast.fit()
+        self._show_answer()
 
     def _lay_out(self) -> None:
         self.set_class(self.app.size.width >= _WIDE, "wide")
         self.query_one(Title).show([("set up a comparison", "text")], [])
         self.form.fit()
 
-    # -- what is told
+    # -- line 2
 
-    def _tell_answer(self) -> None:
+    def _show_answer(self) -> None:
         """Line 2: what is wrong, else what the focused field means."""
         bad = len(self._errors)
         if bad:
             first = self._errors.get("") or self._errors.get("backends")
-            said = first or f"{bad} field{'s' * (bad > 1)} cannot be used: marked with ✘"
-            self.query_one(Answer).show([(f"✘ {said}", "wrong")])
+            problem = first or f"{bad} field{'s' * (bad > 1)} cannot be used: marked with ✘"
+            self.query_one(Answer).show([(f"✘ {problem}", "wrong")])
             return
         answer: list[Piece] = [("ready: ", "quiet"), ("enter", "key!"), (" starts it", "quiet")]
         if isinstance(self.focused, Ticks):
@@ -113,7 +113,7 @@ class SetupScreen(Screen[Plan | None]):
         try:
             why = money_question(plan)
         except LbenchError as error:
-            self.app.call_from_thread(self._ahead.take, Forecast(problem=str(error)))
+            self.app.call_from_thread(self._forecast.take, Forecast(problem=str(error)))
             return
         self.app.call_from_thread(self._ask_or_start, worker, plan, why)
 
@@ -135,12 +135,12 @@ class SetupScreen(Screen[Plan | None]):
     def _look(self) -> None:
         """Check what was typed, and soon tell what it comes to."""
         self._check()
-        self._ahead.look(None if self._errors else self.draft.plan)
+        self._forecast.look(None if self._errors else self.draft.plan)
 
     def _check(self) -> None:
         self._errors = self.draft.errors()
-        self.form.tell(self._errors)
-        self._tell_answer()
+        self.form.show_errors(self._errors)
+        self._show_answer()
 
     def on_setup_form_edited(self) -> None:
         """A field has another text, or there are other fields."""
@@ -157,7 +157,7 @@ class SetupScreen(Screen[Plan | None]):
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         self.refresh_bindings()
-        self._tell_answer()
+        self._show_answer()
 
     def action_jump(self, place: str) -> None:
         """To the workload or to the backends."""

@@ -29,7 +29,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
         return self.ssh or self.tmux
 
     @property
-    def said(self) -> str:
+    def note(self) -> str:
         """What the footer says of a choice that was made by itself; nothing on an ordinary terminal."""
         where = "ssh" if self.ssh else "tmux" if self.tmux else ""
         return f"{where} {self.fps:g} fps" if where else ""

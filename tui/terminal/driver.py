@@ -98,14 +98,14 @@ class LbenchDriver(LinuxDriver):
 
     def _heard(self) -> None:
         assert self._ears is not None
-        told = os.read(self._ears[0], 1 << 16)
-        if signal.SIGWINCH in told and self._resizing is None and not self._in_band_window_resize:
-            self._resizing = self._loop.call_later(_SETTLED_S, self._tell_size)
+        signals = os.read(self._ears[0], 1 << 16)
+        if signal.SIGWINCH in signals and self._resizing is None and not self._in_band_window_resize:
+            self._resizing = self._loop.call_later(_SETTLED_S, self._post_size)
 
-    def _tell_size(self) -> None:
+    def _post_size(self) -> None:
         """The size that the terminal has now, once for however many signals; not while it takes nothing."""
         if self.behind:
-            self._resizing = self._loop.call_later(_SETTLED_S, self._tell_size)
+            self._resizing = self._loop.call_later(_SETTLED_S, self._post_size)
             return
         self._resizing = None
         size = Size(*self._get_terminal_size())

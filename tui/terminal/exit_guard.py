@@ -81,14 +81,14 @@ class Guard:
         self._restore((_RESTORE + (f"{line}\r\n" if line else "")).encode())
         os._exit(code)
 
-    def _restore(self, told: bytes) -> None:
+    def _restore(self, data: bytes) -> None:
         with contextlib.suppress(OSError, termios.error):
             # Opened anew: not waiting is then ours alone, and does not become the shell's too.
             terminal = os.open(os.ttyname(2), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 2)  # frames that still wait in the thread that writes go nowhere
             with contextlib.suppress(OSError):
-                while told and select.select([], [terminal], [], _PATIENCE_S)[1]:
-                    told = told[os.write(terminal, told) :]
+                while data and select.select([], [terminal], [], _PATIENCE_S)[1]:
+                    data = data[os.write(terminal, data) :]
             if self._modes is not None:
                 termios.tcsetattr(terminal, termios.TCSANOW, self._modes)

@@ -50,7 +50,7 @@ class Pace:
         return 1 / self.fps
 
     @property
-    def said(self) -> str:
+    def note(self) -> str:
         """What the footer says where it draws less often than it was told to; else nothing."""
         return "" if self.fps == self._most else f"{self._reason} {self.fps:g} fps"
 

@@ -34,13 +34,13 @@ class Slimmer:
     def slim(self, data: str) -> str:
         """What to send instead; the terminal shows the same."""
         parts = _SGR.split(_END_BEFORE_MOVE.sub("", data))
-        told = []
+        pieces = []
         for index, part in enumerate(parts):
             if index & 1:
                 self._wanted = _applied(self._wanted, part)
             elif part:
-                told.append(self._styled(part))
-        return "".join(told)
+                pieces.append(self._styled(part))
+        return "".join(pieces)
 
     def _styled(self, text: str) -> str:
         wanted, now = self._wanted, self._now

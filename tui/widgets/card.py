@@ -30,21 +30,21 @@ STATE = {  # glyph and role of an invocation's status
 def card_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
     """The card's lines, each of pieces; headings take the whole width."""
     values = run.columns.row(row)
-    told: list[list[Piece]] = [heading([("phases", "quiet!")], [(_when(values), "quiet")], width)]
-    told += [_in(pieces) for pieces in phase_lines(run, row, min(width - 2, 100))]
-    told += [[], heading([("attempts of this task", "quiet!")], [], width), *_attempts(run, values, row)]
-    told += [[], heading([("where and how much", "quiet!")], [], width), *_facts(run, values)]
+    lines: list[list[Piece]] = [heading([("phases", "quiet!")], [(_when(values), "quiet")], width)]
+    lines += [_in(pieces) for pieces in phase_lines(run, row, min(width - 2, 100))]
+    lines += [[], heading([("attempts of this task", "quiet!")], [], width), *_attempts(run, values, row)]
+    lines += [[], heading([("where and how much", "quiet!")], [], width), *_facts(run, values)]
     error = values["error"]
     if error is not None:
-        told += [[], heading([(f"error: {error.type}", "wrong!")], [], width)]
-        told += [_in([(text, "text")]) for text in _wrapped(error.message, width - 4)]
+        lines += [[], heading([(f"error: {error.type}", "wrong!")], [], width)]
+        lines += [_in([(text, "text")]) for text in _wrapped(error.message, width - 4)]
         hint = "it is tried again" if error.retriable else "it is not tried again"
-        told.append(_in([(hint, "quiet")]))
+        lines.append(_in([(hint, "quiet")]))
     if values["log_tail"]:
-        told += [[], heading([("end of its log", "quiet!")], [], width)]
+        lines += [[], heading([("end of its log", "quiet!")], [], width)]
         for text in values["log_tail"].splitlines():
-            told += [_in([(part, "text")]) for part in _wrapped(text, width - 4)]
-    return told
+            lines += [_in([(part, "text")]) for part in _wrapped(text, width - 4)]
+    return lines
 
 
 def _in(pieces: list[Piece]) -> list[Piece]:
@@ -66,14 +66,14 @@ def _when(values: dict[str, Any]) -> str:
 def _attempts(run: RunView, values: dict[str, Any], row: int) -> list[list[Piece]]:
     columns = run.columns
     rows = np.flatnonzero((columns["task"] == values["task"]) & (columns["stage"] == values["stage"]))
-    told = []
+    lines = []
     for number in rows.tolist():
         one = columns.row(number)
         glyph, role = STATE[one["status"]]
         end = one["returned_s"]
         took = "" if end is None else ms_text((end - one["dispatched_s"]) * 1000)
         why = "" if one["error"] is None else f"{one['error'].type}: {one['error'].message}"
-        told.append(
+        lines.append(
             [
                 ("▸ " if number == row else "  ", "bright"),
                 (put(f"{one['attempt'] + 1}", 3), "text"),
@@ -85,7 +85,7 @@ def _attempts(run: RunView, values: dict[str, Any], row: int) -> list[list[Piece
                 (f"  {''.join(char if char.isprintable() else ' ' for char in why)}", "text"),
             ]
         )
-    return told
+    return lines
 
 
 def _short(environment: str | None) -> str:
@@ -113,5 +113,5 @@ def _facts(run: RunView, values: dict[str, Any]) -> list[list[Piece]]:
     ]
     accent = role_of(run.planned.backend, run.planned.label)
     origin = f" · {_ORIGINS[run.planned.origin]}"
-    told = [_in([(put("backend", 13), "quiet"), (run.planned.label, accent), (origin, "quiet")])]
-    return told + [_in([(put(name, 13), "quiet"), (str(text), "text")]) for name, text in facts if text is not None]
+    lines = [_in([(put("backend", 13), "quiet"), (run.planned.label, accent), (origin, "quiet")])]
+    return lines + [_in([(put(name, 13), "quiet"), (str(text), "text")]) for name, text in facts if text is not None]

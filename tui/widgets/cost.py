@@ -51,7 +51,7 @@ class Cost(Lines):
             texts += [[(amount.ljust(size), role), (f" {what}", "quiet")] for amount, role, what in amounts]
             if board.items:
                 parts = [f"{name} {usd_short(usd).removeprefix('$0')}" for name, usd in board.items.items()]
-                texts += [[(told, "quiet")] for told in _packed(parts, width - 3)]
+                texts += [[(text, "quiet")] for text in _packed(parts, width - 3)]
         if charged:
             one = charged[0].summary
             texts.append([(f"{one.region} · {one.architecture} · prices {(one.price_date or '')[:7]}", "quiet")])

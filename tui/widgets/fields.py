@@ -34,16 +34,16 @@ class Text(Lines):
 
     def __init__(self, pieces: list[list[Piece]] | None = None, *, id: str | None = None, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
-        self.told: list[list[Piece]] = pieces or []
+        self.pieces: list[list[Piece]] = pieces or []
 
     def show(self, pieces: list[list[Piece]]) -> None:
-        if pieces != self.told:
-            self.told = pieces
+        if pieces != self.pieces:
+            self.pieces = pieces
             self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """As they are, cut to the width."""
-        return [line(self.palette, pieces, width) for pieces in self.told]
+        return [line(self.palette, pieces, width) for pieces in self.pieces]
 
 
 class Heading(Text):
@@ -54,7 +54,7 @@ class Heading(Text):
         self._title = title
         self._measure = ""
 
-    def tell(self, title: str, measure: str = "") -> None:
+    def set_title(self, title: str, measure: str = "") -> None:
         """Another title, or something at the right."""
         self._title, self._measure = title, measure
         self.redraw()
@@ -153,11 +153,11 @@ class Ticks(Lines, can_focus=True):
     def __init__(self, index: int) -> None:
         super().__init__(id=f"backend-{index}")
         self.index = index
-        self._told: list[Piece] = []
+        self._pieces: list[Piece] = []
         self._chosen = False
 
     def show(self, chosen: bool, pieces: list[Piece]) -> None:
-        self._chosen, self._told = chosen, pieces
+        self._chosen, self._pieces = chosen, pieces
         self.redraw()
 
     def action_tick(self) -> None:
@@ -180,9 +180,9 @@ class Ticks(Lines, can_focus=True):
     def draw(self, width: int, height: int) -> list[Strip]:
         mark: list[Piece] = [(" ▸ " if self.has_focus else "   ", "key")]
         tick: Piece = ("✔ ", "right") if self._chosen else ("· ", "quiet")
-        last, role = self._told[-1] if self._told else ("", "text")
-        room = width - width_of([*mark, tick, *self._told[:-1]])
-        return [line(self.palette, [*mark, tick, *self._told[:-1], (shorter(last, room), role)], width)]
+        last, role = self._pieces[-1] if self._pieces else ("", "text")
+        room = width - width_of([*mark, tick, *self._pieces[:-1]])
+        return [line(self.palette, [*mark, tick, *self._pieces[:-1], (shorter(last, room), role)], width)]
 
 
 class FieldRow(Lines):
@@ -221,7 +221,7 @@ class FieldRow(Lines):
         meaning, limits = self._field.meaning, range_text(self._field)
         return [(meaning, "quiet"), (f" ({limits})" if limits else "", "quiet")]
 
-    def say(self, error: str | None) -> None:
+    def show_error(self, error: str | None) -> None:
         """What is wrong with it, or nothing."""
         if error != self.error:
             self.error = error
@@ -233,7 +233,7 @@ class FieldRow(Lines):
         name: Piece = (" " * _INDENT + put(self.name_shown, NAME_WIDTH - _INDENT), "text")
         room = width - NAME_WIDTH - EDITOR_WIDTH - _GAP
         hint = self.hint()
-        if width_of(hint) > room:  # all of it is told on line 2 while it has the focus
+        if width_of(hint) > room:  # all of it stands on line 2 while it has the focus
             hint = [(shorter(self._field.meaning, room), "quiet")]
         lines = [line(self.palette, [name, (" " * (EDITOR_WIDTH + _GAP), "text"), *hint], width)]
         if self.error is not None:

@@ -48,11 +48,11 @@ def short_text(ms: float) -> str:
 
 def phases(values: dict[str, Any]) -> list[tuple[str, float, str]]:
     """(name, milliseconds, glyph of its bar) of the phases that were measured, in their order."""
-    told: list[tuple[str, float, str]] = []
+    measured: list[tuple[str, float, str]] = []
 
     def add(name: str, ms: float | None, glyph: str) -> None:
         if ms is not None and ms >= 0:
-            told.append((name, ms, glyph))
+            measured.append((name, ms, glyph))
 
     def span(first: str, last: str) -> float | None:
         a, b = values.get(first), values.get(last)
@@ -66,18 +66,18 @@ def phases(values: dict[str, Any]) -> list[tuple[str, float, str]]:
     add("fetch", values.get("fetch_ms"), "▒")
     add("compute", values.get("compute_ms"), "█")
     add("return", span("finished_s", "returned_s"), "█")
-    return told
+    return measured
 
 
 def phase_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
     """A line a phase: its name, its bar to scale, its milliseconds."""
     values = run.columns.row(row)
     accent = role_of(run.planned.backend, run.planned.label)
-    told = phases(values)
-    most = max((ms for name, ms, _ in told if name != "queued"), default=0.0) or 1.0
+    measured = phases(values)
+    most = max((ms for name, ms, _ in measured if name != "queued"), default=0.0) or 1.0
     room = max(4, width - 30)
     lines: list[list[Piece]] = []
-    for name, ms, glyph in told:
+    for name, ms, glyph in measured:
         if name == "queued":  # waiting for a place says nothing of the invocation, and would dwarf it
             lines.append([(f"{name:<9}", "quiet"), (short_text(ms), "quiet")])
             continue

@@ -15,14 +15,14 @@ from lbench.tui.bench.forecast import Forecast, busy_notice, forecast
 from lbench.tui.draw.ink import shorter
 from lbench.tui.widgets.fields import Text
 
-__all__ = ["Ahead"]
+__all__ = ["PlanForecast"]
 
 _QUIET_S = 0.15  # without a change, before the forecast is made anew
 _BUSY_EVERY_S = 5.0
-_LOW = 30  # rows of the screen under which each thing is told in a line
+_LOW = 30  # rows of the screen under which each thing takes one line
 
 
-class Ahead(Text):
+class PlanForecast(Text):
     """Takes the height of what it tells; the form above gives way."""
 
     def __init__(self) -> None:
@@ -44,8 +44,8 @@ class Ahead(Text):
         if plan is not None:
             self._waiting = self.set_timer(_QUIET_S, lambda: self._look_ahead(plan))
 
-    def take(self, told: Forecast) -> None:
-        self._forecast = told
+    def take(self, made: Forecast) -> None:
+        self._forecast = made
         self.fit()
 
     def fit(self) -> None:
@@ -53,8 +53,8 @@ class Ahead(Text):
         low = self.app.size.height < _LOW
         lines = [] if self._forecast is None else self._forecast.lines(width, 4 if low else 9)
         if self._busy:
-            said = f"! {self._busy}"
-            busy = [shorter(said, width)] if low else textwrap.wrap(said, width, subsequent_indent="  ")
+            notice = f"! {self._busy}"
+            busy = [shorter(notice, width)] if low else textwrap.wrap(notice, width, subsequent_indent="  ")
             lines = [*lines, *([(part, "key")] for part in busy)]
         self.styles.height = 1 + len(lines)
         self.show([[], *([("   ", "text"), *pieces] for pieces in lines)])
@@ -68,14 +68,14 @@ class Ahead(Text):
     @work(thread=True, exclusive=True, group="forecast", exit_on_error=False)
     def _make_forecast(self, plan: Plan) -> None:
         try:
-            told = forecast(plan)
+            made = forecast(plan)
         except LbenchError as error:
-            told = Forecast(problem=str(error))
-        self.app.call_from_thread(self._take_from, get_current_worker(), told)
+            made = Forecast(problem=str(error))
+        self.app.call_from_thread(self._take_from, get_current_worker(), made)
 
-    def _take_from(self, worker: Worker[None], told: Forecast) -> None:
+    def _take_from(self, worker: Worker[None], made: Forecast) -> None:
         if not worker.is_cancelled:  # else another plan has taken the place of its own
-            self.take(told)
+            self.take(made)
 
     @work(thread=True, exclusive=True, group="busy", exit_on_error=False)
     def _look_at_machine(self) -> None:

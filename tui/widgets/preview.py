@@ -18,7 +18,7 @@ from lbench.tui.widgets.lines import Lines
 __all__ = ["Preview"]
 
 _SCALE = 7  # cells of the numbers beside a curve
-# Accents that neighbours can be told by.
+# Accents that neighbours can be drawn by.
 _GROUPS = tuple(role_of(name, name) for name in ("processes", "emulated", "threads", "simulated", "sequential"))
 _UNDER = 5  # rows of the curve under a scatter
 _LEAST = 9  # rows of a scatter, from which there is room for a curve too
@@ -29,58 +29,58 @@ class Preview(Lines):
 
     def __init__(self) -> None:
         super().__init__(id="preview")
-        self._told: Drawn | None = None
+        self._drawn: Drawn | None = None
         self._measure = ""
         self._accent = "text"
         self._ramp: tuple[Palette, Ramp] | None = None
 
-    def show(self, told: Drawn | None, measure: str, accent: str) -> None:
+    def show(self, drawn: Drawn | None, measure: str, accent: str) -> None:
         """Draw something else; `accent` is the role of the run's backend."""
-        if told is not self._told or (measure, accent) != (self._measure, self._accent):
-            self._told, self._measure, self._accent = told, measure, accent
+        if drawn is not self._drawn or (measure, accent) != (self._measure, self._accent):
+            self._drawn, self._measure, self._accent = drawn, measure, accent
             self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """The heading and the picture."""
-        told = self._told
+        drawn = self._drawn
         title = "picture"
         measure: list[Piece] = [(self._measure, "quiet")] if self._measure else []
-        if isinstance(told, Curve):
-            title = told.label
-        elif isinstance(told, Scatter):
-            title = f"iteration {told.iteration:,}"
-            if told.inertia:
-                measure = [(f"inertia {_compact(told.inertia[-1][1])}", "text"), *([("  ", "text"), *measure])]
+        if isinstance(drawn, Curve):
+            title = drawn.label
+        elif isinstance(drawn, Scatter):
+            title = f"iteration {drawn.iteration:,}"
+            if drawn.inertia:
+                measure = [(f"inertia {_compact(drawn.inertia[-1][1])}", "text"), *([("  ", "text"), *measure])]
         strips = [line(self.palette, heading([(title, "quiet!")], measure, width), width)]
-        if told is None or height < 3:
+        if drawn is None or height < 3:
             return strips
-        if isinstance(told, Curve):
-            return strips + self._curve(told.points, width, height - 1)
-        if isinstance(told, Scatter):
-            return strips + self._scatter(told, width, height - 1)
-        return strips + self._picture(told, width, height - 1)
+        if isinstance(drawn, Curve):
+            return strips + self._curve(drawn.points, width, height - 1)
+        if isinstance(drawn, Scatter):
+            return strips + self._scatter(drawn, width, height - 1)
+        return strips + self._picture(drawn, width, height - 1)
 
-    def _scatter(self, told: Scatter, width: int, height: int) -> list[Strip]:
+    def _scatter(self, drawn: Scatter, width: int, height: int) -> list[Strip]:
         """The points over the curve of what is left, where there is room for both."""
-        both = height >= _LEAST + _UNDER and len(told.inertia) > 1
+        both = height >= _LEAST + _UNDER and len(drawn.inertia) > 1
         rows = height - _UNDER if both else height
-        lines = scatter(told.points, told.labels, told.centres, len(_GROUPS), max(1, width - 3), rows)
+        lines = scatter(drawn.points, drawn.labels, drawn.centres, len(_GROUPS), max(1, width - 3), rows)
         strips = [line(self.palette, self._cells(cells), width) for cells in lines]
-        return strips + self._curve(told.inertia, width, _UNDER) if both else strips
+        return strips + self._curve(drawn.inertia, width, _UNDER) if both else strips
 
     def _cells(self, cells: Cells) -> list[Piece]:
         roles = {CENTRE: "bright!", NOBODY: "text"}
         return [("  ", "text"), *((text, roles[group] if group < 0 else _GROUPS[group]) for text, group in cells)]
 
-    def _picture(self, told: Picture, width: int, height: int) -> list[Strip]:
+    def _picture(self, drawn: Picture, width: int, height: int) -> list[Strip]:
         palette = self.palette
         if self._ramp is None or self._ramp[0] is not palette:
             self._ramp = (palette, Ramp(palette))
-        rows, columns = fit(told.height, told.width, width - 2, height)
+        rows, columns = fit(drawn.height, drawn.width, width - 2, height)
         left = (width - columns) // 2
         pad = Segment(" " * left, palette.style("text"))
         rest = Segment(" " * (width - columns - left), palette.style("text"))
-        made = half_blocks(stretched(resample(told.levels, rows, columns)), self._ramp[1])
+        made = half_blocks(stretched(resample(drawn.levels, rows, columns)), self._ramp[1])
         return [Strip([pad, *row, rest], width) for row in made]
 
     def _curve(self, points: list[tuple[float, float]], width: int, height: int) -> list[Strip]:

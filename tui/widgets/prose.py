@@ -17,17 +17,17 @@ class Prose(Text):
 
     def __init__(self, text: str = "", role: str = "quiet", *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._said = [(text, role)]
+        self._texts = [(text, role)]
         self._room: int | None = None
 
-    def tell(self, *said: tuple[str, str], room: int | None = None) -> None:
+    def set_text(self, *texts: tuple[str, str], room: int | None = None) -> None:
         """Sentences with their roles, each beginning a line of its own; `room`: cells, where others stand beside."""
-        self._said, self._room = list(said), room
+        self._texts, self._room = list(texts), room
         self.fit()
 
     def fit(self) -> None:
         width = max(_LEAST, (self.app.size.width if self._room is None else self._room) - 2 * _INDENT)
-        lines = [(part, role) for text, role in self._said for part in textwrap.wrap(text, width) or [""]]
+        lines = [(part, role) for text, role in self._texts for part in textwrap.wrap(text, width) or [""]]
         self.styles.height = len(lines)
         self.show([[(" " * _INDENT, "text"), piece] for piece in lines])
 

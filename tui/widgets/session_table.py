@@ -22,7 +22,7 @@ from lbench.tui.session_index import Backend, Entry
 from lbench.tui.theme import EMULATED, role_of
 from lbench.tui.widgets.lines import Lines
 
-__all__ = ["ShelfTable", "error_of", "local_time", "matches", "outcome_pieces", "title_of", "verdict_pieces"]
+__all__ = ["SessionTable", "error_of", "local_time", "matches", "outcome_pieces", "title_of", "verdict_pieces"]
 
 GLYPHS = {
     "complete": ("✔", "right"),
@@ -44,7 +44,7 @@ class _Column(msgspec.Struct, frozen=True):
 
 def local_time(entry: Entry) -> str:
     """When it began, on this machine's clock."""
-    began = when(entry.told)[0]
+    began = when(entry.recorded)[0]
     try:
         return datetime.fromisoformat(began).astimezone().strftime("%Y-%m-%d %H:%M")
     except ValueError:
@@ -53,14 +53,14 @@ def local_time(entry: Entry) -> str:
 
 def error_of(entry: Entry) -> str:
     """Why it cannot be read, without the path that is told elsewhere."""
-    return (entry.told.error or "").replace(f"{entry.told.path}/{JOURNAL_NAME}", "its journal")
+    return (entry.recorded.error or "").replace(f"{entry.recorded.path}/{JOURNAL_NAME}", "its journal")
 
 
 def title_of(entry: Entry) -> str:
     """The name that a person gave, with the tags; nothing if there is none."""
-    name = entry.told.name or ""
-    shown = [] if name == entry.told.id else [name]
-    return " ".join([*shown, *(f"#{tag}" for tag in entry.told.tags)]).strip()
+    name = entry.recorded.name or ""
+    shown = [] if name == entry.recorded.id else [name]
+    return " ".join([*shown, *(f"#{tag}" for tag in entry.recorded.tags)]).strip()
 
 
 def verdict_pieces(verdict: list[Backend]) -> list[Piece]:
@@ -90,12 +90,19 @@ def outcome_pieces(entry: Entry) -> list[Piece]:
 
 def matches(entry: Entry, text: str) -> bool:
     """Whether every word of `text` is somewhere in what is told of the session."""
-    told = entry.told
+    recorded = entry.recorded
     about = " ".join(
-        [told.id, told.name or "", told.machine or "", told.cpu_model or "", entry.state, local_time(entry)]
-        + told.workloads
-        + told.backends
-        + [f"#{tag}" for tag in told.tags]
+        [
+            recorded.id,
+            recorded.name or "",
+            recorded.machine or "",
+            recorded.cpu_model or "",
+            entry.state,
+            local_time(entry),
+        ]
+        + recorded.workloads
+        + recorded.backends
+        + [f"#{tag}" for tag in recorded.tags]
     ).lower()
     return all(word in about for word in text.lower().split())
 
@@ -103,14 +110,14 @@ def matches(entry: Entry, text: str) -> bool:
 def _backends(entry: Entry) -> list[Piece]:
     kinds = {one.label: one.backend for one in entry.verdict}
     pieces: list[Piece] = []
-    for label in entry.told.backends:
+    for label in entry.recorded.backends:
         pieces += [(" ", "text")] * bool(pieces) + [(label, role_of(kinds.get(label, label), label))]
     return pieces or [("–", "quiet")]
 
 
 def _cost(entry: Entry) -> list[Piece]:
     if not entry.worked_out:
-        return [("…" if entry.told.error is None else "–", "quiet")]
+        return [("…" if entry.recorded.error is None else "–", "quiet")]
     if entry.usd is None:
         return [("–", "quiet")]
     return [(usd_short(Decimal(entry.usd)), "text"), (" " if entry.charged else EMULATED, "quiet")]
@@ -118,23 +125,23 @@ def _cost(entry: Entry) -> list[Piece]:
 
 def _verdict(entry: Entry) -> list[Piece]:
     if not entry.worked_out:
-        return [("…", "quiet")] if entry.told.error is None else [("–", "quiet")]
+        return [("…", "quiet")] if entry.recorded.error is None else [("–", "quiet")]
     return outcome_pieces(entry) or [("no answer", "quiet")]
 
 
 _COLUMNS = (
     _Column("DATE", 16, 16, 0, False, lambda one: [(local_time(one), "text")]),
     _Column("NAME", 4, 28, 3, False, lambda one: [(title_of(one) or "–", "bright" if title_of(one) else "quiet")]),
-    _Column("WORKLOAD", 10, 26, 0, False, lambda one: [(", ".join(one.told.workloads) or "–", "text")]),
-    _Column("RUNS", 4, 7, 2, True, lambda one: [(f"{one.told.runs_ended}/{one.told.runs}", "text")]),
+    _Column("WORKLOAD", 10, 26, 0, False, lambda one: [(", ".join(one.recorded.workloads) or "–", "text")]),
+    _Column("RUNS", 4, 7, 2, True, lambda one: [(f"{one.recorded.runs_ended}/{one.recorded.runs}", "text")]),
     _Column("COST", 8, 10, 1, True, _cost),
     _Column("VERDICT", 20, 54, 0, False, _verdict),
     _Column("BACKENDS", 10, 44, 5, False, _backends),
-    _Column("MACHINE", 7, 24, 4, False, lambda one: [(one.told.machine or "–", "text")]),
+    _Column("MACHINE", 7, 24, 4, False, lambda one: [(one.recorded.machine or "–", "text")]),
 )
 
 
-class ShelfTable(Lines, can_focus=True):
+class SessionTable(Lines, can_focus=True):
     """A session a line, the last first. It scrolls by itself, so that the cursor stays in sight."""
 
     BINDINGS = [
@@ -162,7 +169,7 @@ class ShelfTable(Lines, can_focus=True):
         here = self.chosen
         self.entries, self._empty = entries, empty
         if here is not None and self._chosen_by_hand:
-            where = next((at for at, one in enumerate(entries) if one.told.path == here.told.path), None)
+            where = next((at for at, one in enumerate(entries) if one.recorded.path == here.recorded.path), None)
             self.cursor = self.cursor if where is None else where
         self.cursor = max(0, min(self.cursor, len(entries) - 1))
         self.redraw()
@@ -212,7 +219,7 @@ class ShelfTable(Lines, can_focus=True):
         glyph, role = GLYPHS["damaged" if bad else entry.state]
         pieces: list[Piece] = [(" ▸" if here else "  ", "key"), (glyph, role), (" ", "text")]
         for number, (column, size) in enumerate(zip(columns, widths, strict=True)):
-            if number and entry.told.error is not None:  # what is known of it, and why there is no more
+            if number and entry.recorded.error is not None:  # what is known of it, and why there is no more
                 pieces.append((error_of(entry), "wrong" if here else "quiet"))
                 break
             cell = clipped(column.cell(entry), size)
@@ -223,7 +230,7 @@ class ShelfTable(Lines, can_focus=True):
 
     def _fitting(self, width: int) -> tuple[list[_Column], list[int]]:
         """The columns that fit and their widths; what has no text in any session is left out."""
-        fine = [entry for entry in self.entries if entry.told.error is None] or self.entries
+        fine = [entry for entry in self.entries if entry.recorded.error is None] or self.entries
         sizes: dict[str, int] = {}
         for column in _COLUMNS:
             longest = max((width_of(column.cell(entry)) for entry in fine), default=0)

@@ -66,14 +66,14 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         return self._rows("run", fields, self.draft.run)
 
     def _backend_rows(self) -> list[Widget]:
-        told: list[Widget] = []
+        rows: list[Widget] = []
         for index, form in enumerate(self.draft.backends):
-            told.append(Ticks(index))
+            rows.append(Ticks(index))
             if index in self._opened:
                 label = Field(name="label", type="text", default="", meaning="what it is called in the results")
                 fields = [label, *form_fields(catalog.settings_type(form.name))]
-                told.append(Vertical(*self._rows(f"backend.{index}", fields, form.settings), classes="settings"))
-        return told
+                rows.append(Vertical(*self._rows(f"backend.{index}", fields, form.settings), classes="settings"))
+        return rows
 
     def on_mount(self) -> None:
         """On a high screen, with the settings of what is chosen."""
@@ -82,37 +82,39 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
             if self._opened:
                 self._rebuild_backends(None)
 
-    # -- what is told
+    # -- what is shown
 
     def fit(self) -> None:
         """Break the lines about the workload anew: it is another one, or there is another room."""
         description = registry.describe(self.draft.workload)
-        told = [description.summary, *([f"data: {description.data}"] if description.data else [])]
+        texts = [description.summary, *([f"data: {description.data}"] if description.data else [])]
         room = self.app.size.width // (1 + self.screen.has_class("wide")) - 4
-        self.query_one("#about", Prose).tell(*((text, "quiet") for text in told), room=room)
+        self.query_one("#about", Prose).set_text(*((text, "quiet") for text in texts), room=room)
 
-    def tell(self, errors: Mapping[str, str]) -> None:
+    def show_errors(self, errors: Mapping[str, str]) -> None:
         """What is wrong, by place; each is told at its own."""
         self._errors = errors
         for row in self.query(FieldRow):
-            row.say(errors.get(row.place))
-        self._tell_backends()
+            row.show_error(errors.get(row.place))
+        self._show_backends()
 
-    def _tell_backends(self) -> None:
+    def _show_backends(self) -> None:
         errors = {place.split(".")[1] for place in self._errors if place.startswith("backend.")}
         width = max([12, *(len(form.label) + 1 for form in self.draft.backends)])
         for ticks in self.query(Ticks):
             form = self.draft.backends[ticks.index]
             role = role_of(form.name, form.label) + "!" if form.chosen else "quiet"
             more = ("▾ " if ticks.index in self._opened else "▸ ", "quiet")
-            said: Piece = (catalog.summary(form.name), "quiet")
+            summary: Piece = (catalog.summary(form.name), "quiet")
             if changed := form.changed:
-                said = (changed, "text")
+                summary = (changed, "text")
             if str(ticks.index) in errors and ticks.index not in self._opened:
-                said = ("✘ a setting is wrong: → shows it", "wrong")
-            ticks.show(form.chosen, [(f"{form.label:{width}}", role), more, said])
+                summary = ("✘ a setting is wrong: → shows it", "wrong")
+            ticks.show(form.chosen, [(f"{form.label:{width}}", role), more, summary])
         chosen = sum(form.chosen for form in self.draft.backends)
-        self.query_one("#backends-heading", Heading).tell("backends", self._errors.get("backends", f"{chosen} chosen"))
+        self.query_one("#backends-heading", Heading).set_title(
+            "backends", self._errors.get("backends", f"{chosen} chosen")
+        )
 
     # -- changes
 

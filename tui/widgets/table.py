@@ -65,12 +65,12 @@ def _tasks(row: Row, width: int) -> list[Piece]:
 
 
 def _makespan(row: Row, width: int) -> list[Piece]:
-    told = row.summary.makespan_s
-    if told is not None:
-        text = seconds_text(told.value)
-        if told.low is not None and told.high is not None and width >= 13:
+    makespan = row.summary.makespan_s
+    if makespan is not None:
+        text = seconds_text(makespan.value)
+        if makespan.low is not None and makespan.high is not None and width >= 13:
             number, _, unit = text.rpartition(" ")
-            scaled = (told.high - told.low) / 2 * (1000 if unit == "ms" else 1)
+            scaled = (makespan.high - makespan.low) / 2 * (1000 if unit == "ms" else 1)
             decimals = len(number.partition(".")[2])
             if scaled < 0.5 * 10**-decimals:  # "±0" would say that it is exact
                 decimals += 1

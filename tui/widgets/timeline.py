@@ -15,7 +15,7 @@ from textual.strip import Strip
 from lbench.engine.session.view import RunView
 from lbench.tui.bench.lane_labels import LEGEND, LONGEST_FIRST, head_width, lane_name, lanes_text, span_text
 from lbench.tui.bench.lanes import Lanes
-from lbench.tui.bench.navigation import Walk
+from lbench.tui.bench.navigation import Navigator
 from lbench.tui.bench.time_window import Window
 from lbench.tui.bench.timeline_cells import Canvas
 from lbench.tui.draw import lanes as cells
@@ -83,7 +83,7 @@ class Timeline(Lines, can_focus=True):
             self._run, self._epoch = run, epoch
             self._lanes = Lanes(run)
             self._canvas = Canvas(self._lanes)
-            self._walk = Walk(self._lanes)
+            self._walk = Navigator(self._lanes)
             self._strips_of.clear()
             self.selected = None
             self._move(Window())
@@ -278,12 +278,12 @@ class Timeline(Lines, can_focus=True):
     def _heading(self, role: str, shown: int, width: int) -> list[Piece]:
         assert self._run is not None
         planned = self._run.planned
-        told = [lanes_text(planned.backend, len(self._lanes), (self._top, shown))]
+        titles = [lanes_text(planned.backend, len(self._lanes), (self._top, shown))]
         if self.by_duration:
-            told = [f"{told[0]}, {LONGEST_FIRST}", LONGEST_FIRST]
+            titles = [f"{titles[0]}, {LONGEST_FIRST}", LONGEST_FIRST]
         mark = "▸ " if self.has_focus else ""
         measure: list[Piece] = [(span_text(*self.window.span), "quiet")]
-        for text in told:  # the stretch of time is what must be seen
+        for text in titles:  # the stretch of time is what must be seen
             title: list[Piece] = [(f"{mark}{planned.label}", role + "!"), (f" · {text}", role)]
             if width_of(title) + width_of(measure) + HEADING_CELLS <= width:
                 break

@@ -24,7 +24,7 @@ _RANKS = {
     **dict.fromkeys(("lane", "export", "bench", "scaling", "explore", "sessions", "compare"), 4),
 }
 _USUAL = 3
-_NARROW = 100  # columns under which a choice made by itself is told in two words
+_NARROW = 100  # columns under which the note has two words
 
 
 def clock_text(seconds: float) -> str:
@@ -49,11 +49,11 @@ def described(workload: str, params: dict[str, Any], tasks: int | None, room: in
     width, height = (params.get(name) or params.get("size") for name in ("width", "height"))
     iterations, assignment = params.get("max_iterations"), params.get("assignment")
     if workload == "mandelbrot" and width and height and isinstance(iterations, int) and assignment:
-        told = [f"{width}×{height}", f"· {iterations:,} iterations"]
-        forms = [f"{workload} {' '.join(told)}{count}, {assignment}", f"{workload} {' '.join(told)}{count}"]
-        return next((form for form in forms if len(form) <= room), f"{workload} {told[0]}{count}")
-    told = [f"{name} {_value(value)}" for name, value in params.items() if value not in (None, 0, "", [])]
-    forms = [" · ".join([workload, *told[:shown]]) + count for shown in range(_SHOWN_PARAMS, -1, -1)]
+        parts = [f"{width}×{height}", f"· {iterations:,} iterations"]
+        forms = [f"{workload} {' '.join(parts)}{count}, {assignment}", f"{workload} {' '.join(parts)}{count}"]
+        return next((form for form in forms if len(form) <= room), f"{workload} {parts[0]}{count}")
+    parts = [f"{name} {_value(value)}" for name, value in params.items() if value not in (None, 0, "", [])]
+    forms = [" · ".join([workload, *parts[:shown]]) + count for shown in range(_SHOWN_PARAMS, -1, -1)]
     return next((form for form in forms if len(form) <= room), forms[-1])
 
 
@@ -119,33 +119,33 @@ class Keys(Lines):
 
     def __init__(self) -> None:
         super().__init__(id="keys")
-        self._said = ""
+        self._note = ""
 
     def on_mount(self) -> None:
         """Follow the bindings that are in force."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.redraw())
 
-    def say(self, text: str) -> None:
+    def show_note(self, text: str) -> None:
         """What stands at the right: a choice that was made by itself."""
-        if text != self._said:
-            self._said = text
+        if text != self._note:
+            self._note = text
             self.redraw()
 
     def entries(self) -> list[tuple[str, str]]:
         """Key and meaning of each binding that is shown, in their order."""
-        told: dict[str, tuple[str, str]] = {}
+        shown: dict[str, tuple[str, str]] = {}
         for active in self.screen.active_bindings.values():
             binding = active.binding
             if binding.show and binding.description and active.enabled:
-                told.setdefault(binding.description, (self.app.get_key_display(binding), binding.description))
-        return list(told.values())
+                shown.setdefault(binding.description, (self.app.get_key_display(binding), binding.description))
+        return list(shown.values())
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """As many keys as fit, in their order; those that don't are in the help."""
-        said = self._said if width >= _NARROW else " ".join(self._said.split()[-2:])
-        right: list[Piece] = [(said + " ", "quiet")] if said else []
+        note = self._note if width >= _NARROW else " ".join(self._note.split()[-2:])
+        right: list[Piece] = [(note + " ", "quiet")] if note else []
         entries = self.entries()
-        room = width - 1 - (len(said) + 2 if said else 0)
+        room = width - 1 - (len(note) + 2 if note else 0)
         kept = []
         for entry in sorted(entries, key=lambda one: _RANKS.get(one[1], _USUAL)):
             if _size(entry) <= room:

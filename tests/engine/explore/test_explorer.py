@@ -1,4 +1,4 @@
-"""Exploring: the newest update wins, at once; on fakes, and on real worker processes."""
+"""ExploreState: the newest update wins, at once; on fakes, and on real worker processes."""
 
 from __future__ import annotations
 

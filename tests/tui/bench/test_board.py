@@ -5,7 +5,7 @@ import pytest
 
 from lbench.engine.cost.charges import total_usd
 from lbench.tui.bench.board import EMPTY, Board, answer_pieces
-from lbench.tui.bench.board_builder import BoardMaker
+from lbench.tui.bench.board_builder import BoardBuilder
 
 Boards = Callable[..., Board]
 
@@ -13,7 +13,7 @@ Boards = Callable[..., Board]
 @pytest.fixture
 def board_of(still: Any) -> Boards:
     def make(at_s: float | None = None, **options: Any) -> Board:
-        return BoardMaker().make(still(at_s, picture=False, **options).frame())
+        return BoardBuilder().make(still(at_s, picture=False, **options).frame())
 
     return make
 

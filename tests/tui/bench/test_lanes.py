@@ -100,12 +100,12 @@ def test_a_throttled_attempt_that_never_reached_an_environment_has_a_lane_too() 
 
 
 def test_there_are_as_many_lanes_as_environments_however_the_journal_is_cut(making: ModuleType) -> None:
-    told = [event for _, event in making.events((making.EMULATED,), repeats=1)]
+    events = [event for _, event in making.events((making.EMULATED,), repeats=1)]
     for step in (1, 7, 50, 1000):
         view = SessionView()
         lanes: Lanes | None = None
-        for start in range(0, len(told), step):
-            block = told[start : start + step]
+        for start in range(0, len(events), step):
+            block = events[start : start + step]
             fold(block, view)
             rows = [event.n for event in block if isinstance(event, Dispatched | Returned)]
             if "r1" in view.runs:

@@ -32,11 +32,11 @@ def test_no_part_leaves_the_screen_or_covers_another(width: int, height: int, wa
 
 @given(st.integers(LEAST[0], 260), st.integers(LEAST[1], 90), WANTED)
 def test_every_timeline_that_is_placed_is_told_which_run_it_shows(width: int, height: int, wanted: Wanted) -> None:
-    told = arrange(width, height, wanted)
-    drawn = [name for name in told.places if name.startswith("timeline")]
-    assert len(drawn) <= len(told.timelines) <= 4
-    assert all(0 <= one < len(wanted.lanes) for one in told.timelines)
-    assert len(set(told.timelines)) == len(told.timelines)
+    arrangement = arrange(width, height, wanted)
+    drawn = [name for name in arrangement.places if name.startswith("timeline")]
+    assert len(drawn) <= len(arrangement.timelines) <= 4
+    assert all(0 <= one < len(wanted.lanes) for one in arrangement.timelines)
+    assert len(set(arrangement.timelines)) == len(arrangement.timelines)
 
 
 def test_a_terminal_that_is_too_small_gets_a_message_and_nothing_else() -> None:
@@ -44,23 +44,23 @@ def test_a_terminal_that_is_too_small_gets_a_message_and_nothing_else() -> None:
 
 
 def test_a_narrow_terminal_shows_one_timeline_the_favourite() -> None:
-    told = arrange(80, 24, THREE)
-    assert told.timelines == (2,)
-    assert told.places["timeline0"].width == 80
-    assert "preview" not in told.places
+    arrangement = arrange(80, 24, THREE)
+    assert arrangement.timelines == (2,)
+    assert arrangement.places["timeline0"].width == 80
+    assert "preview" not in arrangement.places
 
 
 def test_the_picture_takes_the_place_of_the_timeline_on_a_narrow_terminal_when_asked_to() -> None:
-    told = arrange(80, 24, Wanted(backends=3, lanes=(1, 2, 8), picture=True, cold=True, only_picture=True))
-    assert "preview" in told.places and "timeline0" not in told.places
+    arrangement = arrange(80, 24, Wanted(backends=3, lanes=(1, 2, 8), picture=True, cold=True, only_picture=True))
+    assert "preview" in arrangement.places and "timeline0" not in arrangement.places
 
 
 def test_the_usual_size_has_two_timelines_the_picture_and_all_of_the_last_timelines_lanes() -> None:
-    told = arrange(120, 40, THREE)
-    assert told.timelines == (1, 2)
-    assert told.places["timeline1"].height == 9
-    assert told.places["preview"].height >= 8
-    assert {"cold", "warm", "cost", "inspect"} <= set(told.places)
+    arrangement = arrange(120, 40, THREE)
+    assert arrangement.timelines == (1, 2)
+    assert arrangement.places["timeline1"].height == 9
+    assert arrangement.places["preview"].height >= 8
+    assert {"cold", "warm", "cost", "inspect"} <= set(arrangement.places)
 
 
 def test_a_large_terminal_shows_all_three() -> None:
@@ -74,6 +74,6 @@ def test_a_large_terminal_gives_half_of_itself_to_the_picture_as_long_as_the_lan
 
 
 def test_without_cold_starts_their_histogram_leaves_its_room_to_the_other() -> None:
-    told = arrange(120, 40, Wanted(backends=2, lanes=(1, 2)))
-    assert "cold" not in told.places
-    assert told.places["warm"].width > 70
+    arrangement = arrange(120, 40, Wanted(backends=2, lanes=(1, 2)))
+    assert "cold" not in arrangement.places
+    assert arrangement.places["warm"].width > 70

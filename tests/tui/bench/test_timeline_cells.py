@@ -25,11 +25,11 @@ def _lines(canvas: Canvas, count: int, now_s: float = 9.9) -> list[bytes]:
 
 
 def test_cells_painted_as_invocations_end_are_those_painted_all_at_once(making: ModuleType) -> None:
-    told = [event for _, event in making.events((making.EMULATED,), repeats=1)]
+    events = [event for _, event in making.events((making.EMULATED,), repeats=1)]
     view = SessionView()
     window = (0.0, 1.7)
     grown: Canvas | None = None
-    for event in told:
+    for event in events:
         view.apply(event)
         if isinstance(event, Dispatched | Returned):
             grown = grown or Canvas(Lanes(view.runs["r1"]))
@@ -59,9 +59,9 @@ def test_glyphs_differ_so_that_monochrome_tells_as_much() -> None:
 
 
 def test_a_running_invocation_is_drawn_up_to_now_and_ends_open(making: ModuleType) -> None:
-    told = [event for _, event in making.events((making.PROCESSES,), repeats=1)]
-    first = next(place for place, event in enumerate(told) if isinstance(event, Dispatched))
-    run = fold(told[: first + 1]).runs["r1"]
+    events = [event for _, event in making.events((making.PROCESSES,), repeats=1)]
+    first = next(place for place, event in enumerate(events) if isinstance(event, Dispatched))
+    run = fold(events[: first + 1]).runs["r1"]
     lanes = Lanes(run)
     lanes.update([0])
     canvas = Canvas(lanes)

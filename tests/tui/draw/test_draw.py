@@ -109,19 +109,19 @@ def test_a_picture_keeps_its_proportions_in_cells_that_are_twice_as_high_as_wide
 def test_rows_that_have_not_come_are_ground_and_near_ones_stand_in() -> None:
     levels = np.full((100, 4), -1, dtype=np.int16)
     levels[7] = 80
-    told = resample(levels, 10, 4)
-    assert told[0].tolist() == [80] * 4
-    assert (told[1:] == -1).all()
-    strips = half_blocks(told, Ramp(DARK))
+    resampled = resample(levels, 10, 4)
+    assert resampled[0].tolist() == [80] * 4
+    assert (resampled[1:] == -1).all()
+    strips = half_blocks(resampled, Ramp(DARK))
     assert len(strips) == 5
     assert strips[1][0].style is not None and strips[1][0].style.bgcolor.name == DARK.ground
 
 
 def test_stretching_a_picture_leaves_the_inside_and_what_is_missing_alone() -> None:
     levels = np.array([[-1, 40, 90, 255]], dtype=np.int16)
-    told = stretched(levels)[0].tolist()
-    assert told[0] == -1 and told[3] == 255
-    assert 0 <= told[1] < told[2] <= 254
+    values = stretched(levels)[0].tolist()
+    assert values[0] == -1 and values[3] == 255
+    assert 0 <= values[1] < values[2] <= 254
 
 
 def test_a_curve_rises_from_the_lower_left_to_the_upper_right() -> None:
@@ -154,16 +154,16 @@ def test_what_is_shortened_fits(text: str, width: int) -> None:
 def test_wrapping_keeps_every_word_and_the_number_of_lines(texts: list[str], width: int, rows: int) -> None:
     lines = wrapped([(f" {text.strip()}", "text") for text in texts], width, rows)
     assert 1 <= len(lines) <= rows
-    told = "".join(text for line in lines for text, _ in line)
-    assert told.replace(" ", "") == "".join(texts).replace(" ", "")
+    drawn = "".join(text for line in lines for text, _ in line)
+    assert drawn.replace(" ", "") == "".join(texts).replace(" ", "")
     assert all(width_of(line) <= width for line in lines[:-1])
 
 
 def test_a_few_values_are_dots_with_their_numbers_and_pile_up() -> None:
-    told = dots(np.array([100.0, 300.0, 300.0]), 0.0, 400.0, 40, 4)
-    assert [row.count("●") for row in told] == [0, 0, 1, 2]
-    assert told[1].split() == ["100", "300"]
-    assert all(len(row) == 40 for row in told)
+    rows = dots(np.array([100.0, 300.0, 300.0]), 0.0, 400.0, 40, 4)
+    assert [row.count("●") for row in rows] == [0, 0, 1, 2]
+    assert rows[1].split() == ["100", "300"]
+    assert all(len(row) == 40 for row in rows)
 
 
 def test_what_is_counted_has_an_axis_of_whole_numbers() -> None:

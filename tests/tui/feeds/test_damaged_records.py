@@ -1,4 +1,4 @@
-"""A damaged journal or document is told on the screens, or shown as far as it goes; it never ends the program."""
+"""A damaged journal or document is reported on the screens, or shown as far as it goes; it never ends the program."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ def places(value: Any, at: Place = ()) -> Iterator[Place]:
 
 def damaged(value: Any, at: Place, wrong: Any) -> Any:
     """A copy with something else there."""
-    told = copy.deepcopy(value)
-    inner = told
+    copied = copy.deepcopy(value)
+    inner = copied
     for key in at[:-1]:
         inner = inner[key]
     if wrong is LEFT_OUT:
         del inner[at[-1]]
     else:
         inner[at[-1]] = wrong
-    return told
+    return copied
 
 
 async def shown(app: LbenchApp, pilot: Any, path: Path) -> None:
@@ -109,13 +109,13 @@ async def test_a_damaged_journal_ends_nothing(app_of: AppOf, small: Path) -> Non
 
 
 async def test_a_damaged_document_ends_nothing(app_of: AppOf, small: Path, tmp_path: Path) -> None:
-    told = json.loads(encode_document(document(load_folder(small))))
-    tried = [(at, wrong) for at in places(told) for wrong in WRONG]
+    parsed = json.loads(encode_document(document(load_folder(small))))
+    tried = [(at, wrong) for at in places(parsed) for wrong in WRONG]
     path = tmp_path / "session.json"
     app = app_of(None)
     async with app.run_test(size=(120, 40)) as pilot:
         for at, wrong in [*DOCUMENTS, *random.Random(SEED).sample(tried, TRIED)]:
-            path.write_text(json.dumps(damaged(told, at, wrong)))
+            path.write_text(json.dumps(damaged(parsed, at, wrong)))
             await shown(app, pilot, path)
 
 

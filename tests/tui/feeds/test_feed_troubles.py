@@ -1,4 +1,4 @@
-"""What an engine says of its disk is said on the screen."""
+"""Disk errors of an engine are shown on the screen."""
 
 from lbench.engine.journal.events import Warned
 from lbench.engine.session.view import SessionView

@@ -12,8 +12,8 @@ from lbench.workloads.encoding import encode
 
 
 def _run(making: ModuleType, folder: Path) -> RunView:
-    told = making.with_pictures(making.events((making.PROCESSES,), repeats=1), folder)
-    return fold(event for _, event in told).runs["r1"]
+    events = making.with_pictures(making.events((making.PROCESSES,), repeats=1), folder)
+    return fold(event for _, event in events).runs["r1"]
 
 
 def _drawn(folder: Path | None, run: RunView) -> Drawn | None:
@@ -25,11 +25,11 @@ def _drawn(folder: Path | None, run: RunView) -> Drawn | None:
 def test_a_picture_is_whole_when_all_its_blocks_have_come(making: ModuleType, tmp_path: Path) -> None:
     reader = PreviewReader(tmp_path, _run(making, tmp_path))
     assert reader.update() and not reader.update()
-    told = reader.drawn
-    assert isinstance(told, Picture)
-    assert (told.height, told.width, reader.version) == (200, 200, 100)
-    assert (told.levels >= 0).all()
-    assert (told.levels == 255).any()
+    picture = reader.drawn
+    assert isinstance(picture, Picture)
+    assert (picture.height, picture.width, reader.version) == (200, 200, 100)
+    assert (picture.levels >= 0).all()
+    assert (picture.levels == 255).any()
 
 
 def test_a_picture_that_grows_becomes_the_same(making: ModuleType, tmp_path: Path) -> None:
@@ -41,9 +41,9 @@ def test_a_picture_that_grows_becomes_the_same(making: ModuleType, tmp_path: Pat
     for block in blocks:
         run.previews.append(block)
         assert reader.update()
-    told, whole = reader.drawn, _drawn(tmp_path, run)
-    assert isinstance(told, Picture) and isinstance(whole, Picture)
-    assert (told.levels == whole.levels).all()
+    grown, whole = reader.drawn, _drawn(tmp_path, run)
+    assert isinstance(grown, Picture) and isinstance(whole, Picture)
+    assert (grown.levels == whole.levels).all()
 
 
 def test_blocks_that_cannot_be_read_are_left_out(making: ModuleType, tmp_path: Path) -> None:
@@ -73,10 +73,10 @@ def test_a_curve_gathers_its_points(making: ModuleType, tmp_path: Path) -> None:
             data = encode({"kind": "curve", "label": "out-of-bag accuracy", "x": float(x), "y": 0.5 + x / 10})
             run.previews.append(Previewed("r1", 0, x, file.tell(), len(data)))
             file.write(data)
-    told = _drawn(tmp_path, run)
-    assert isinstance(told, Curve)
-    assert told.points[-1] == (4.0, 0.9)
-    assert told.label == "out-of-bag accuracy"
+    curve = _drawn(tmp_path, run)
+    assert isinstance(curve, Curve)
+    assert curve.points[-1] == (4.0, 0.9)
+    assert curve.label == "out-of-bag accuracy"
 
 
 def _scatter(iteration: int, **more: Any) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _scatter(iteration: int, **more: Any) -> dict[str, Any]:
     return {**block, "inertia": inertia, **more}
 
 
-def _told(making: ModuleType, folder: Path, blocks: list[dict[str, Any]]) -> Any:
+def _drawn_of(making: ModuleType, folder: Path, blocks: list[dict[str, Any]]) -> Any:
     run = _run(making, folder)
     run.previews.clear()
     with (folder / "previews.bin").open("wb") as file:
@@ -102,10 +102,10 @@ def _told(making: ModuleType, folder: Path, blocks: list[dict[str, Any]]) -> Any
 
 def test_a_scatter_is_the_last_that_can_be_read(making: ModuleType, tmp_path: Path) -> None:
     wrong = _scatter(4, labels=np.zeros(3, dtype=np.uint16))
-    told = _told(making, tmp_path, [_scatter(2), _scatter(3), wrong])
-    assert isinstance(told, Scatter)
-    assert told.iteration == 3
-    assert told.inertia == [(1.0, 1000.0), (2.0, 500.0), (3.0, 1000.0 / 3)]
+    last = _drawn_of(making, tmp_path, [_scatter(2), _scatter(3), wrong])
+    assert isinstance(last, Scatter)
+    assert last.iteration == 3
+    assert last.inertia == [(1.0, 1000.0), (2.0, 500.0), (3.0, 1000.0 / 3)]
 
 
 def test_a_cell_of_a_scatter_belongs_to_the_cluster_of_its_points_and_centres_are_over_them() -> None:

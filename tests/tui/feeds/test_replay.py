@@ -1,4 +1,4 @@
-"""A record is shown whole or replayed at any speed, from a journal or a document; what cannot be read is told plainly."""
+"""A record is shown whole or replayed at any speed, from a journal or a document; unreadable ones give one line."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def whole(feed: RecordedFeed) -> Frame:
     return frame
 
 
-def told(view: SessionView) -> Any:
+def contents(view: SessionView) -> Any:
     """All that a session's document tells."""
     return msgspec.to_builtins(document(view))
 
@@ -69,8 +69,8 @@ def told(view: SessionView) -> Any:
 
 
 def test_a_document_folds_to_the_session_it_came_from(recorded: Path, exported: Path) -> None:
-    first = told(load_folder(recorded))
-    again = told(whole(RecordedFeed.of(exported)).view)
+    first = contents(load_folder(recorded))
+    again = contents(whole(RecordedFeed.of(exported)).view)
     for before, after in zip(first["runs"], again["runs"], strict=True):
         assert after == before
     assert again == first
@@ -111,7 +111,7 @@ def test_comparisons_of_one_session_stay_apart_in_its_document(recorded: Path, e
 # -- time
 
 
-def test_a_replay_passes_as_fast_as_it_is_told(recorded: Path, clock: Clock) -> None:
+def test_a_replay_passes_as_fast_as_it_is_set(recorded: Path, clock: Clock) -> None:
     feed = RecordedFeed.of(recorded, speed=2.0)
     first = feed.frame()
     assert first.state == "replay" and first.replay_s == 0.0
@@ -151,7 +151,7 @@ def test_a_seek_back_shows_what_a_replay_up_to_there_shows(recorded: Path, clock
     frame = whole(there)
     assert frame.state == "paused"
     assert frame.epoch > epoch
-    assert told(frame.view) == told(whole(straight).view)
+    assert contents(frame.view) == contents(whole(straight).view)
 
 
 def test_what_was_shown_whole_is_replayed_from_its_beginning(recorded: Path, clock: Clock) -> None:
@@ -185,7 +185,7 @@ def test_a_speed_that_is_none_is_refused(recorded: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("events.jsonl", b"no journal\n", "is not an lbench journal"),
         ("events.jsonl", b'{"event":"session","format":"lbench.journal","version":9}\n', "newer lbench"),
@@ -197,14 +197,14 @@ def test_a_speed_that_is_none_is_refused(recorded: Path) -> None:
     ],
 )
 async def test_what_is_no_record_is_told_on_the_screen(
-    name: str, content: bytes, said: str, tmp_path: Path, app_of: AppOf, screen_text: ScreenText
+    name: str, content: bytes, message: str, tmp_path: Path, app_of: AppOf, screen_text: ScreenText
 ) -> None:
     (tmp_path / name).write_bytes(content)
     app = app_of(RecordedFeed.of(tmp_path / name))
     async with app.run_test(size=(200, 60)) as pilot:
         app.tick()
         await pilot.pause()
-        assert said in screen_text(app).splitlines()[1]
+        assert message in screen_text(app).splitlines()[1]
 
 
 def test_a_torn_journal_is_shown_as_far_as_it_goes(recorded: Path) -> None:
@@ -218,7 +218,9 @@ def test_a_torn_journal_is_shown_as_far_as_it_goes(recorded: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "document"])
-def test_a_record_that_is_deleted_while_open_is_told(recorded: Path, exported: Path, clock: Clock, kind: str) -> None:
+def test_a_record_that_is_deleted_while_open_is_reported(
+    recorded: Path, exported: Path, clock: Clock, kind: str
+) -> None:
     path = recorded if kind == "folder" else exported
     feed = RecordedFeed.of(path)
     runs = len(whole(feed).runs)

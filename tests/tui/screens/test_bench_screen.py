@@ -224,13 +224,13 @@ async def test_the_picture_grows_with_its_run_and_gives_way_to_the_next_ones(
     feed = still(1.0)
     app = app_of(feed)
     async with app.run_test(size=(120, 40)) as pilot:
-        told = []
+        screens = []
         for at_s in (1.0, 3.0, 6.0, 7.1, 8.0, 22.0, 34.2, None):
             feed.go_to(at_s)
             await _settled(app, pilot)
-            told.append(screen_text(app))
-        assert all("─ picture ─" in text for text in told)
-        assert "tasks ─" in told[0] and "emulated ─" in told[-1]
+            screens.append(screen_text(app))
+        assert all("─ picture ─" in text for text in screens)
+        assert "tasks ─" in screens[0] and "emulated ─" in screens[-1]
 
 
 @pytest.mark.parametrize("key", ["question_mark", "4", "enter"])

@@ -39,7 +39,7 @@ from lbench.tui.explore.backends import Chosen, ExploreBackends
 from lbench.tui.explore.picture import ExplorePicture
 from lbench.tui.explore.scene import SCENES
 from lbench.tui.explore.sliders import Sliders
-from lbench.tui.explore.state import Exploring
+from lbench.tui.explore.state import ExploreState
 from lbench.tui.feeds.replay import RecordedFeed
 from lbench.tui.screens.ask import AskYes
 from lbench.tui.screens.explore import ExploreScreen
@@ -61,7 +61,7 @@ class Record:
         self._now = making.START
         self._previews = bytearray()
         self._number = 0
-        self.told: list[tuple[Any, Event]] = []
+        self.events: list[tuple[Any, Event]] = []
         self.folder = folder
         self._tell(
             SessionStarted(
@@ -76,7 +76,7 @@ class Record:
         )
 
     def _tell(self, event: Event, at_s: float = 0.0) -> None:
-        self.told.append((self._now + timedelta(seconds=at_s), event))
+        self.events.append((self._now + timedelta(seconds=at_s), event))
 
     def update(
         self, backend: str, generation: int, step: int | None = None, *, warmup: bool = False, cancelled: bool = False
@@ -164,7 +164,7 @@ class Record:
         """The session's folder."""
         self._tell(SessionEnded(complete=True))
         self.folder.mkdir(parents=True)
-        (self.folder / "events.jsonl").write_bytes(encode_lines([event for _, event in self.told]))
+        (self.folder / "events.jsonl").write_bytes(encode_lines([event for _, event in self.events]))
         (self.folder / "previews.bin").write_bytes(self._previews)
         return self.folder
 
@@ -217,14 +217,14 @@ async def test_an_exported_document_shows_the_same_figures(
 ) -> None:
     file = tmp_path / "explored.json"
     file.write_bytes(encode_document(document(load_folder(explored))))
-    told = []
+    shown = []
     for path in (explored, file):
         app = app_of(RecordedFeed.of(path))
         async with app.run_test(size=(120, 40)) as pilot:
             await _settled(app, pilot)
             lines = screen_text(app).splitlines()
-            told.append([lines[1], *(line[73:] for line in lines if any(f"✓ {name}" in line for name in SPEEDS))])
-    assert told[0] == told[1]
+            shown.append([lines[1], *(line[73:] for line in lines if any(f"✓ {name}" in line for name in SPEEDS))])
+    assert shown[0] == shown[1]
 
 
 async def test_a_record_can_be_replayed_and_its_keys_are_not_those_of_exploring(app_of: App, explored: Path) -> None:
@@ -273,8 +273,8 @@ async def test_a_record_that_does_not_tell_its_view_is_shown_without_a_fault(
 ) -> None:
     journal = explored / "events.jsonl"
     lines = [json.loads(line) for line in journal.read_bytes().splitlines()]
-    told = [line | {"params": params} if line["event"] == "planned" else line for line in lines]
-    journal.write_text("".join(json.dumps(line) + "\n" for line in told))
+    damaged = [line | {"params": params} if line["event"] == "planned" else line for line in lines]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in damaged))
     app = app_of(RecordedFeed.of_folder(explored))
     async with app.run_test(size=(120, 40)) as pilot:
         await _settled(app, pilot)
@@ -303,11 +303,11 @@ def live(app_of: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[LbenchApp]:
         assert feed.engine is None or feed.engine.wait(30) == 0
 
 
-async def _until(app: LbenchApp, pilot: Any, told: Callable[[], object]) -> None:
+async def _until(app: LbenchApp, pilot: Any, ready: Callable[[], object]) -> None:
     deadline_s = time.monotonic() + 120
     while time.monotonic() < deadline_s:
         app.tick()
-        if told():
+        if ready():
             return
         await pilot.pause(0.01)
     raise AssertionError("it never happened")
@@ -407,7 +407,7 @@ async def test_before_the_first_job_on_aws_a_person_is_asked_and_no_leaves_it_ou
 
 
 def test_what_costs_money_has_a_limit_also_where_nobody_set_one_and_waits_for_a_yes() -> None:
-    exploring = Exploring(Plan("mandelbrot", backends=[parse_backend("lambda", {}), parse_backend("processes", {})]))
+    exploring = ExploreState(Plan("mandelbrot", backends=[parse_backend("lambda", {}), parse_backend("processes", {})]))
     free, paid = (Plan("mandelbrot", backends=[parse_backend(name, {})]) for name in ("processes", "lambda"))
     assert exploring.label == "processes"
     assert (exploring.limited(free).max_usd, exploring.limited(paid).max_usd) == (None, 1.0)

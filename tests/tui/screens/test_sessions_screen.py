@@ -25,7 +25,7 @@ from lbench.tui.feeds.replay import RecordedFeed
 from lbench.tui.screens.ask import AskText, AskYes
 from lbench.tui.screens.sessions import SessionsScreen
 from lbench.tui.session_index import entries
-from lbench.tui.widgets.session_table import ShelfTable, matches
+from lbench.tui.widgets.session_table import SessionTable, matches
 
 AppOf = Callable[..., LbenchApp]
 ScreenText = Callable[[LbenchApp], str]
@@ -43,12 +43,12 @@ def is_there(folder: Path) -> bool:
     return folder.exists()
 
 
-async def open_sessions(pilot: Any) -> ShelfTable:
+async def open_sessions(pilot: Any) -> SessionTable:
     await pilot.press("4")
     await pilot.pause()
     await settled(pilot)
     assert isinstance(pilot.app.screen, SessionsScreen)
-    return pilot.app.screen.query_one(ShelfTable)
+    return pilot.app.screen.query_one(SessionTable)
 
 
 @pytest.fixture(autouse=True)
@@ -103,10 +103,10 @@ def test_name_and_tags_stand_beside_the_journal_and_are_told_everywhere(recorded
     list(entries())
     write_meta(recorded, Meta("the laptop", ["cold", "pr-7"]))
     assert (recorded / "events.jsonl").read_bytes() == journal
-    told = listed(recorded)
-    assert (told.name, told.tags) == ("the laptop", ["cold", "pr-7"])
+    entry = listed(recorded)
+    assert (entry.name, entry.tags) == ("the laptop", ["cold", "pr-7"])
     kept = list(entries())[-1]
-    assert (kept.told.name, kept.told.tags) == ("the laptop", ["cold", "pr-7"])
+    assert (kept.recorded.name, kept.recorded.tags) == ("the laptop", ["cold", "pr-7"])
     assert matches(kept, "laptop #cold mandelbrot")
     assert not matches(kept, "laptop warm")
 
@@ -135,13 +135,13 @@ async def test_sessions_of_every_state_are_listed_newest_first(
     app = app_of()
     async with app.run_test(size=(200, 60)) as pilot:
         table = await open_sessions(pilot)
-        assert [entry.told.id for entry in table.entries][:3] == [
+        assert [entry.recorded.id for entry in table.entries][:3] == [
             "20261122-120000-abcd",
             "20261121-090000-f001",
             "20261120-090000-c001",
         ]
         assert len(table.entries) == 7
-        states = {entry.told.id: entry.state for entry in table.entries}
+        states = {entry.recorded.id: entry.state for entry in table.entries}
         assert states["20261122-120000-abcd"] == "complete"
         assert states["20261120-090000-c001"] == "stopped"
         assert [state for name, state in states.items() if name.startswith("20261119")] == ["damaged"] * 4
@@ -253,7 +253,7 @@ async def test_the_filter_keeps_what_has_every_word(several: Path, app_of: AppOf
         everything = len(table.entries)
         await pilot.press("slash", *"c001")
         await pilot.pause()
-        assert [entry.told.id for entry in table.entries] == ["20261120-090000-c001"]
+        assert [entry.recorded.id for entry in table.entries] == ["20261120-090000-c001"]
         await pilot.press("enter")
         await pilot.pause()
         assert app.screen.focused is table
@@ -285,8 +285,8 @@ async def test_a_session_is_exported_and_a_file_that_is_there_is_asked_for(
         await pilot.press("escape")
         await pilot.pause()
         await export_to(str(target))
-        told = json.loads(target.read_bytes())
-        assert (told["name"], told["tags"]) == ("named", ["tagged"])
+        document = json.loads(target.read_bytes())
+        assert (document["name"], document["tags"]) == ("named", ["tagged"])
         target.write_text("mine")
         await export_to(str(target))
         assert isinstance(app.screen, AskYes)
@@ -297,7 +297,7 @@ async def test_a_session_is_exported_and_a_file_that_is_there_is_asked_for(
         await export_to(str(tmp_path / "out.csv"))
         with (tmp_path / "out.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
-        assert len(rows) == sum(len(run["invocations"]) for run in told["runs"])
+        assert len(rows) == sum(len(run["invocations"]) for run in document["runs"])
 
 
 async def test_an_empty_place_says_what_to_do(app_of: AppOf, screen_text: ScreenText) -> None:

@@ -66,7 +66,7 @@ def test_every_workload_and_backend_has_a_form_whose_defaults_are_right() -> Non
 
 
 @pytest.mark.parametrize(
-    ("place", "text", "said"),
+    ("place", "text", "message"),
     [
         ("params.size", "0", "at least 1"),
         ("params.size", "ten", "whole number"),
@@ -83,7 +83,7 @@ def test_every_workload_and_backend_has_a_form_whose_defaults_are_right() -> Non
         ("backend.2.label", "sequential", "another backend"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line_at_its_field(place: str, text: str, said: str) -> None:
+def test_what_is_wrong_is_reported_in_one_line_at_its_field(place: str, text: str, message: str) -> None:
     draft = Draft(default_plan())
     part, _, rest = place.partition(".")
     if part == "params":
@@ -95,7 +95,7 @@ def test_what_is_wrong_is_told_in_one_line_at_its_field(place: str, text: str, s
         draft.backends[int(index)].settings[name] = text
     errors = draft.errors()
     assert list(errors) == [place]
-    assert said in errors[place]
+    assert message in errors[place]
     assert "\n" not in errors[place]
 
 
@@ -143,10 +143,10 @@ def test_a_second_backend_of_a_kind_gets_a_label_of_its_own_and_can_go_again() -
 
 
 def test_the_forecast_tells_tasks_runs_and_what_is_left_out_of_the_bound() -> None:
-    told = forecast(default_plan())
-    assert (told.tasks, told.runs, told.backends) == (100, 9, len(DEFAULT_BACKENDS))
-    assert "at most $" in told.bounds[0]
-    assert told.left_out
+    made = forecast(default_plan())
+    assert (made.tasks, made.runs, made.backends) == (100, 9, len(DEFAULT_BACKENDS))
+    assert "at most $" in made.bounds[0]
+    assert made.left_out
 
 
 # -- on the screen
@@ -277,7 +277,7 @@ async def test_it_looks_as_it_did(
     app = app_of()
     async with app.run_test(size=size) as pilot:
         screen = await open_setup(pilot)
-        screen._ahead.take(forecast(screen.draft.plan()))
+        screen._forecast.take(forecast(screen.draft.plan()))
         await settled(pilot)
         app.tick()
         await pilot.pause()

@@ -39,8 +39,8 @@ class Cells:
                 self.row, self.column = self.row + 1, 1
             else:
                 seen = bool(character.strip()) or bool(self.attributes)
-                told = (character, self.front if seen else "", self.back, self.attributes)
-                self.cells[self.row, self.column] = told
+                cell = (character, self.front if seen else "", self.back, self.attributes)
+                self.cells[self.row, self.column] = cell
                 self.column += 1
 
     def _style(self, codes: str) -> None:
@@ -65,9 +65,9 @@ class Cells:
 
 
 @given(writes)
-def test_the_terminal_shows_the_same(told: list[str]) -> None:
+def test_the_terminal_shows_the_same(written: list[str]) -> None:
     plain, slim, slimmer = Cells(), Cells(), Slimmer()
-    for data in told:
+    for data in written:
         plain.write(data + "\x1b[0m")  # as Textual does, each write begins and ends in the terminal's own style
         slim.write(slimmer.slim(data + "\x1b[0m"))
     assert slim.cells == plain.cells

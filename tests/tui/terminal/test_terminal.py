@@ -26,9 +26,9 @@ def test_colours_are_as_the_environment_says(environ: dict[str, str], colours: i
     assert look(environ).colours == colours
 
 
-def test_an_ordinary_terminal_is_drawn_on_at_full_rate_and_nothing_is_said() -> None:
-    told = look({"TERM": "xterm-256color"})
-    assert (told.fps, told.remote, told.said) == (FPS_LOCAL, False, "")
+def test_an_ordinary_terminal_is_drawn_on_at_full_rate_without_a_note() -> None:
+    terminal = look({"TERM": "xterm-256color"})
+    assert (terminal.fps, terminal.remote, terminal.note) == (FPS_LOCAL, False, "")
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_an_ordinary_terminal_is_drawn_on_at_full_rate_and_nothing_is_said() -> 
     [({"SSH_TTY": "/dev/pts/1"}, "ssh"), ({"TMUX": "x"}, "tmux"), ({"TERM": "screen-256color"}, "tmux")],
 )
 def test_far_away_or_in_tmux_there_are_fewer_frames(environ: dict[str, str], where: str) -> None:
-    told = look({"TERM": "xterm", **environ})
-    assert told.remote and told.fps == FPS_REMOTE
-    assert told.said == f"{where} {FPS_REMOTE:g} fps"
+    terminal = look({"TERM": "xterm", **environ})
+    assert terminal.remote and terminal.fps == FPS_REMOTE
+    assert terminal.note == f"{where} {FPS_REMOTE:g} fps"
 
 
 def test_what_the_user_wants_goes_before_our_choice() -> None:
@@ -73,23 +73,23 @@ class Machine:
 def test_cheap_frames_on_idle_cores_come_at_full_rate() -> None:
     machine = Machine()
     machine.frames(100, 0.005)
-    assert machine.pace.fps == 8 and machine.pace.said == ""
+    assert machine.pace.fps == 8 and machine.pace.note == ""
 
 
 def test_the_rate_falls_when_the_cores_are_busy_and_rises_again() -> None:
     machine = Machine()
     machine.usage = 1.0
     machine.frames(40, 0.004)  # 3.2 % of a core at 8 fps
-    assert machine.pace.fps == 4 and machine.pace.said == "cores busy 4 fps"
+    assert machine.pace.fps == 4 and machine.pace.note == "cores busy 4 fps"
     machine.usage = 0.1
     machine.frames(40, 0.005)
-    assert machine.pace.fps == 8 and machine.pace.said == ""
+    assert machine.pace.fps == 8 and machine.pace.note == ""
 
 
 def test_dear_frames_come_less_often_but_never_too_rarely() -> None:
     machine = Machine()
     machine.frames(200, 0.5)
-    assert machine.pace.fps == FPS_LEAST and machine.pace.said == "slow 2 fps"
+    assert machine.pace.fps == FPS_LEAST and machine.pace.note == "slow 2 fps"
 
 
 def test_the_first_look_on_busy_cores_finds_the_right_rate() -> None:
@@ -102,9 +102,9 @@ def test_the_first_look_on_busy_cores_finds_the_right_rate() -> None:
 def test_frames_that_send_too_much_come_less_often() -> None:
     machine = Machine(fps=4.0)
     machine.frames(6, 0.001, sent=2300)
-    assert machine.pace.fps == 2 and machine.pace.said == "sparing bytes 2 fps"
+    assert machine.pace.fps == 2 and machine.pace.note == "sparing bytes 2 fps"
     machine.frames(20, 0.001, sent=300)
-    assert machine.pace.fps == 4 and machine.pace.said == ""
+    assert machine.pace.fps == 4 and machine.pace.note == ""
 
 
 def test_the_rate_does_not_waver() -> None:
