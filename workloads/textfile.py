@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import sys
 import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -114,13 +115,15 @@ class TextFile:
             return self._inflate(file, "gzip", lambda: zlib.decompressobj(wbits=31), (zlib.error,))
         if start == _ZSTD:
             try:
-                import zstandard  # of the driver only: Lambda never reads a CSV
+                if sys.version_info >= (3, 14):  # of the driver only: Lambda never reads a CSV
+                    from compression import zstd
+                else:
+                    from backports import zstd
             except ImportError:
                 raise DataFileError(
-                    f"{self.path} needs the package zstandard: install it, or unpack the file with zstd -d"
+                    f"{self.path} needs the package backports.zstd: install it, or unpack the file with zstd -d"
                 ) from None
-            unpacker = zstandard.ZstdDecompressor()
-            return self._inflate(file, "zstd", unpacker.decompressobj, (zstandard.ZstdError,))
+            return self._inflate(file, "zstd", zstd.ZstdDecompressor, (zstd.ZstdError,))
         return self._raw(file, _PLAIN_PIECE)
 
     def _inflate(self, file: BinaryIO, kind: str, make: Any, errors: tuple[type[Exception], ...]) -> Iterator[bytes]:

@@ -208,7 +208,7 @@ def _need_modules(label: str, settings: dict[str, Any]) -> None:
     if "stack" in settings:
         needed.append("aioboto3")  # what is deployed is asked through the SDK
     elif not settings["s3_endpoint"]:
-        needed.append("moto")
+        needed += ["moto", "flask_cors"]  # its server's front
     for module in needed:
         if find_spec(module) is None:
             raise InputError(f"{label} needs the package {module}: install it with `pip install {module}`")

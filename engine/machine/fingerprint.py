@@ -47,7 +47,7 @@ _PACKAGES = (
     "joblib",
     "threadpoolctl",
     "psutil",
-    "zstandard",
+    "backports.zstd",
 )
 _BLAS_VARIABLES = (
     "OPENBLAS_NUM_THREADS",

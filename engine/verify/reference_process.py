@@ -19,6 +19,7 @@ import msgspec
 
 from lbench.engine.model import Answer
 from lbench.engine.processes.lifeline import die_with_parent
+from lbench.engine.verify.png import write_png
 from lbench.errors import LbenchError, WorkloadError
 from lbench.workloads import parameters, registry
 from lbench.workloads.dataset import open_dataset
@@ -95,11 +96,9 @@ def check(request: Request) -> Answer:
 
 
 def _draw(workload: Workload[Any], params: Params, answer: Any, path: str) -> None:
-    from PIL import Image
-
     pixels = workload.picture(params, answer)
     if pixels is not None:
-        Image.fromarray(pixels).save(path, format="PNG")
+        write_png(Path(path), pixels)
 
 
 def main() -> None:

@@ -193,8 +193,14 @@ class OwnWorkload(Workload[Params]):
         if self._own("picture") is None:
             return None
         drawn = self._call("picture", params, answer=answer)
-        if not isinstance(drawn, np.ndarray) or drawn.dtype != np.uint8 or drawn.ndim != 3 or drawn.shape[2] != 3:
-            raise WorkloadError("picture must return an array of (height, width, 3) numbers of uint8")
+        if (
+            not isinstance(drawn, np.ndarray)
+            or drawn.dtype != np.uint8
+            or drawn.ndim != 3
+            or drawn.shape[2] != 3
+            or not drawn.size
+        ):
+            raise WorkloadError("picture must return an array of (height, width, 3) numbers of uint8, none of them 0")
         return drawn
 
     def notes(self, params: Params) -> list[str]:
