@@ -1,8 +1,7 @@
 """The engine process: `python -m lbench.engine SESSION_FOLDER [--name NAME] [--on-hangup finish|stop]`.
 
-It prints one line of JSON when it can be reached (`{"socket": PATH}`), or `{"error": TEXT}` and exits with 2. Its
-standard input is its launcher's lifeline: when that closes, the launcher has gone, and the engine does as
---on-hangup says.
+It prints one line of JSON: `{"socket": PATH}` when it can be reached, or `{"error": TEXT}` before exit code 2. Its standard
+input is its launcher's lifeline: it closes when the launcher exits, and the engine then acts on --on-hangup.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from lbench.errors import LbenchError
 __all__ = ["main"]
 
 
-def _say(line: dict[str, str]) -> None:
+def _print_line(line: dict[str, str]) -> None:
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
         sys.stdout.flush()
@@ -46,15 +45,15 @@ async def _run(folder: Path, name: str, on_hangup: str) -> None:
             loop.remove_reader(0)
             service.launcher_gone(on_hangup)
 
-    with contextlib.suppress(PermissionError):  # /dev/null or a file cannot be watched, and never closes
+    with contextlib.suppress(PermissionError):  # a file or /dev/null cannot be watched, and never closes
         loop.add_reader(0, lifeline)
-    _say({"socket": str(service.socket)})
+    _print_line({"socket": str(service.socket)})
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)  # the launcher has read its line; nothing else may hold its pipe open
+    os.dup2(null, 1)  # the launcher has its line; nothing may keep its pipe open
     os.close(null)
     if not await service.serve():
         sys.stderr.flush()
-        os._exit(0)  # what would not end is not waited for; child processes go with their parent
+        os._exit(0)  # do not wait for threads that will not end; child processes end with their parent
 
 
 def main() -> None:
@@ -67,7 +66,7 @@ def main() -> None:
     try:
         asyncio.run(_run(arguments.folder, arguments.name, arguments.on_hangup))
     except (LbenchError, OSError) as error:
-        _say({"error": str(error)})
+        _print_line({"error": str(error)})
         sys.exit(2)
 
 

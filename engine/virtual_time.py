@@ -1,7 +1,7 @@
-"""An event loop whose clock jumps: when nothing but timers is pending, it is at once the next timer's time.
+"""An event loop in virtual time: when only timers are pending, its clock jumps to the next one.
 
-The runner's only clock is its loop's, so the same runner lives through an hour of throttles and deadlines here
-in a moment, and always in the same way. Nothing on this loop may wait for a thread, a process or a socket.
+The runner's only clock is its loop's, so an hour of throttles and deadlines passes here in a moment, the same way each
+time. Nothing on this loop may wait for a thread, a process or a socket.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Instead of sleeping until the next timer, moves the clock there."""
+    """Moves the clock to the next timer instead of sleeping until then."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,22 +29,22 @@ class _JumpingSelector(selectors.SelectSelector):
         if ready:
             return ready
         if timeout is None:
-            raise RuntimeError("nothing is pending on the virtual-time loop, and somebody waits: a deadlock")
+            raise RuntimeError("deadlock on the virtual-time loop: a task waits, and nothing is pending")
         self.now_s += timeout
-        if self.now_s + 1e-9 == self.now_s:  # so late (97 days), a timer counts as due only once its time has passed
+        if self.now_s + 1e-9 == self.now_s:  # after 97 days a timer is due only once its time has passed
             self.now_s = math.nextafter(self.now_s, math.inf)
         return []
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An asyncio loop in virtual time, starting at 0 s."""
+    """An asyncio loop in virtual time, which begins at 0 s."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
+        """Virtual seconds since the loop was created."""
         return self._jumping.now_s
 
 

@@ -17,7 +17,7 @@ from lbench.engine.backends.base import Backend, Outcome, Published
 from lbench.engine.journal.events import Phase
 from lbench.engine.journal.writer import Journal
 from lbench.engine.model import DataInfo
-from lbench.engine.plan.open_backend import look_at, open_backend
+from lbench.engine.plan.open_backend import open_backend, survey_choice
 from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params
 from lbench.engine.plan.prepared_job import Prepared, keep
 from lbench.workloads import registry
@@ -80,7 +80,7 @@ class WarmPool:
         started = time.monotonic()
         try:
             opened = await self._stack.enter_async_context(
-                open_backend(choice, plan, await look_at(choice, plan, plan.tasks))
+                open_backend(choice, plan, await survey_choice(choice, plan, plan.tasks))
             )
         finally:
             self._journal.write(Phase(""))

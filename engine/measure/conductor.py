@@ -27,7 +27,7 @@ from lbench.engine.measure.recorded_run import open_purse
 from lbench.engine.measure.run import Measurer
 from lbench.engine.measure.setup import DATA_NAME, Common, PlannedRun, apart, plan_runs, prepare
 from lbench.engine.model import RunStatus
-from lbench.engine.plan.open_backend import look_at, open_backend
+from lbench.engine.plan.open_backend import open_backend, survey_choice
 from lbench.engine.plan.plan import BackendChoice, Plan, schedule_of
 from lbench.engine.session.view import fold
 from lbench.errors import LbenchError
@@ -102,7 +102,7 @@ class Conductor:
         for choice in plan.backends:
             if not catalog.shares_machine(choice.name):
                 self._journal.write(Phase(f"looking for {choice.label} on AWS"))
-            job.found[choice.label] = await look_at(choice, plan, at_once)
+            job.found[choice.label] = await survey_choice(choice, plan, at_once)
 
     # -- the runs
 

@@ -1,4 +1,4 @@
-"""Has the answer of a run checked when the run is over, and tells the journal what came of it."""
+"""Has the answer of a run checked after the run, and records the result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Judge"]
 
 
 class Judge:
-    """Judges the answers of one session; `stopped()` says whether nobody wants to know any more."""
+    """Judges the answers of one session; `stopped()` returns whether the session is being stopped."""
 
     def __init__(self, folder: Path, journal: Journal, stopped: Callable[[], bool]) -> None:
         self._folder = folder
@@ -31,11 +31,11 @@ class Judge:
         self._pictured = False
 
     def begin(self) -> None:
-        """A plan begins: the first answer is the one that is drawn."""
+        """Begin a plan: its first answer is the one that is drawn."""
         self._pictured = False
 
     async def judge(self, job: Common, run: PlannedRun, answer: Any) -> None:
-        """Check an answer; None: there is none. Why it could not be checked is a warning."""
+        """Check an answer, if there is one; the reason why it could not be checked is recorded as a warning."""
         if answer is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""What is particular to a plan of the workload `function`: what it may hold, and what Lambda says of the function first."""
+"""Plans of the workload `function`: their checks, and the settings that come from the deployed function itself."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ __all__ = ["adapt", "check", "function_params", "is_function", "with_payload"]
 
 
 def is_function(plan: Plan) -> bool:
-    """Whether the plan is of this workload."""
+    """Whether the plan runs the workload `function`."""
     return plan.workload == WORKLOAD_NAME
 
 
 def function_params(plan: Plan) -> FunctionParams:
-    """The parameters.
+    """The parameters of the plan's workload.
 
     Raises:
-        InputError: an unknown one, or a value out of range.
+        InputError: an unknown parameter, or a value out of range.
     """
     described = registry.describe(plan.workload)
     return cast(FunctionParams, parameters.parse(described.params, plan.params, tasks=plan.tasks, seed=plan.seed))
 
 
 def check(plan: Plan) -> None:
-    """Refuse what cannot be measured. Nothing is asked of AWS.
+    """Refuse a plan that cannot be measured, without a request to AWS.
 
     Raises:
-        InputError: the first thing that is wrong, and what to do.
+        InputError: the first fault, and how to mend it.
     """
     from lbench.engine.backends.function.cold_starts import check_forcing
     from lbench.engine.backends.function.configuration import parse_name
@@ -47,15 +47,15 @@ def check(plan: Plan) -> None:
 
     params = function_params(plan)
     if plan.tasks is not None:
-        raise InputError("--tasks: function has calls; give their number with -p invocations=N")
+        raise InputError("--tasks does not apply to function: set the number of calls with -p invocations=N")
     if plan.hedge is not None:
-        raise InputError("--hedge: a function that is not lbench's is called again only where no answer came")
+        raise InputError("--hedge does not apply to function: it is called again only when no answer came")
     if plan.audit:
         raise InputError(
-            "--audit: the log of a function that is not lbench's is not read; its calls are billed by REPORT"
+            "--audit does not apply to function: its calls already have their billed time from the REPORT line"
         )
     if params.allow_update and not params.force_cold:
-        raise InputError("--allow-update goes with --force-cold: without it nothing is changed")
+        raise InputError("--allow-update requires --force-cold: nothing else changes the function")
     read_payloads(params.payload)
     for choice in plan.backends:
         settings = settings_of(choice)
@@ -68,27 +68,27 @@ def check(plan: Plan) -> None:
             check_code(settings)
         else:
             raise InputError(
-                f"function does not run on {choice.name}: take -b lambda, or its code here with "
+                f"function does not run on {choice.name}: choose -b lambda, or run its code here with "
                 "-b emulated:handler=app.handler,code=FOLDER"
             )
         if settings.transport != "direct":
-            raise InputError(f"--transport {settings.transport}: a function that is not lbench's is called directly")
+            raise InputError(f"--transport {settings.transport} does not apply to function: it is called directly")
 
 
 async def adapt(plan: Plan, given: Collection[str], *, timeout_given: bool = False) -> Plan:
-    """The plan with what Lambda says of the function: region, memory, processor, timeout.
+    """Fill in the deployed function's own region, memory, processor and timeout.
 
-    What the prices and the bound depend on is the function's own, never a setting. Its code here gets the same memory and
-    timeout, so that the two can be compared.
+    Prices and the bound depend on these, so they are never settings. The emulated function gets the same memory and timeout,
+    so that the two can be compared.
 
     Args:
-        plan: a checked one.
-        given: labels of the backends whose memory was said; on AWS it must then be the function's.
-        timeout_given: the timeout was said; it must then be the function's, too.
+        plan: a plan that `check` accepts.
+        given: labels of the backends whose memory was set; on AWS it must be the function's.
+        timeout_given: the timeout was set; it must be the function's.
 
     Raises:
-        InputError: no credentials, no such function, other memory or another timeout than was said, or more calls at once
-            than may be.
+        InputError: no credentials, no such function, a memory or timeout that is not the function's, or more calls at once
+            than its concurrency allows.
     """
     from lbench.engine.backends.function.backend import too_many
     from lbench.engine.backends.function.configuration import look_up
@@ -102,16 +102,18 @@ async def adapt(plan: Plan, given: Collection[str], *, timeout_given: bool = Fal
             continue
         facts, region = await look_up(params.name, settings.region)
         if choice.label in given and settings.memory != facts.memory_mb:
-            raise InputError(f"memory={settings.memory}: the function has {facts.memory_mb} MB: leave memory out")
+            raise InputError(
+                f"memory must be the function's {facts.memory_mb} MB, got {settings.memory}: leave memory out"
+            )
         if settings.arch not in (None, facts.arch):
-            raise InputError(f"arch={settings.arch}: the function is for {facts.arch}: leave arch out")
+            raise InputError(f"arch must be the function's {facts.arch}, got {settings.arch}: leave arch out")
         if settings.concurrency is not None and facts.most is not None and facts.most < settings.concurrency:
             raise InputError(too_many(settings.concurrency, facts.most))
         own = {"memory": facts.memory_mb}
         timeout_s = float(min(facts.timeout_s, limits().timeout_max_s))
         if timeout_given and plan.timeout_s != timeout_s:
             raise InputError(
-                f"--timeout {plan.timeout_s:g}: the function itself ends a call after {timeout_s:g} s: leave --timeout out"
+                f"--timeout must be the function's own {timeout_s:g} s, got {plan.timeout_s:g}: leave --timeout out"
             )
         choices[index] = _with(choice, region=region, arch=facts.arch, **own)
     for index, choice in enumerate(choices):
@@ -121,10 +123,10 @@ async def adapt(plan: Plan, given: Collection[str], *, timeout_given: bool = Fal
 
 
 def with_payload(plan: Plan, standard_input: bytes | None) -> Plan:
-    """The plan for an engine in another folder: files by their whole path, standard input as a file in the cache.
+    """Make the payload's path absolute, for an engine in another folder; write standard input to a file in the cache.
 
     Raises:
-        InputError: standard input holds no event, or the cache cannot be written.
+        InputError: standard input contains no event, or the cache cannot be written.
     """
     given = plan.params.get("payload")
     if not isinstance(given, str) or not given.startswith("@"):
@@ -146,7 +148,7 @@ def _spooled(content: bytes) -> Path:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123 - its mode
             file.write(content)
     except OSError as error:
-        raise InputError(f"standard input cannot be kept for the engine ({error.strerror}: {path.parent})") from None
+        raise InputError(f"cannot write standard input to {path.parent} for the engine: {error.strerror}") from None
     return path
 
 

@@ -1,4 +1,4 @@
-"""From a choice in a plan to a backend that can be opened; what each kind needs is imported only here."""
+"""Makes the backend of a choice in a plan. The modules of each kind are imported only when it is chosen."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from lbench.engine.backends.base import Backend
     from lbench.engine.backends.lambda_.preflight import Survey
 
-__all__ = ["look_at", "open_backend"]
+__all__ = ["open_backend", "survey_choice"]
 
 
-async def look_at(choice: BackendChoice, plan: Plan, at_once: int | None) -> Survey | None:
-    """What is found on AWS for a choice, before any run is begun; None for what is on this machine.
+async def survey_choice(choice: BackendChoice, plan: Plan, at_once: int | None) -> Survey | None:
+    """Look up what a choice needs on AWS, before any run begins; None for a backend on this machine.
 
-    `at_once` is the most tasks that its job can have under way, where that is known.
+    `at_once` is the most tasks that the job can have under way, where that is known.
 
     Raises:
-        InputError: it cannot be used; nothing has been run.
+        InputError: the backend cannot be used; nothing has run.
     """
     settings = settings_of(choice)
     if not isinstance(settings, AwsSettings) or is_function(plan):
@@ -43,7 +43,7 @@ async def look_at(choice: BackendChoice, plan: Plan, at_once: int | None) -> Sur
 
 
 def _sharers(settings: AwsSettings, plan: Plan) -> int:
-    """How many of a plan's backends run at once on the quota of these settings' region."""
+    """The number of backends of a plan that share the quota of this region at the same time."""
     if schedule_of(plan) != "concurrent":
         return 1
     every = [settings_of(one) for one in plan.backends]
@@ -51,7 +51,7 @@ def _sharers(settings: AwsSettings, plan: Plan) -> int:
 
 
 def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None) -> Backend:
-    """The backend of a plan's choice, not yet opened (`async with` opens it); `found` is what `look_at` found."""
+    """Make the backend of a choice; `async with` opens it. `found` is the result of `survey_choice`."""
     settings = settings_of(choice)
     cores = machine.usable_cores()
     if is_function(plan):

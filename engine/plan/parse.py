@@ -24,16 +24,16 @@ _LABEL = re.compile(r"[\w.+-]{1,32}\Z")
 
 
 def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
-    """Read `NAME[:key=value,...][@label]`; `defaults` fill what the backend knows and the text doesn't say.
+    """Parse `NAME[:key=value,...][@label]`; `defaults` apply to settings that the backend has and the text leaves out.
 
     Raises:
-        InputError: it is not of that form, or names a backend or a setting that does not exist.
+        InputError: the form is wrong, or there is no such backend or setting.
     """
     body, at, label = text.partition("@")
     name, _, settings_text = body.partition(":")
     settings_type = catalog.settings_type(name)
     if at and not _LABEL.match(label):
-        raise InputError(f"backend {text!r}: a label is up to 32 letters, digits and . _ + -")
+        raise InputError(f"backend {text!r}: a label must be 1 to 32 letters, digits or . _ + -")
     known = {field.name for field in parameters.fields(settings_type)}
     settings: dict[str, Any] = {key: value for key, value in defaults.items() if key in known}
     for part in filter(None, settings_text.split(",")):
@@ -43,7 +43,7 @@ def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
         settings[key.strip()] = value.strip()
     checked = parameters.parse(settings_type, settings, what=f"{name} setting")
     if isinstance(checked, EmulatedSettings) and checked.package is not None:
-        # The engine may be in another folder.
+        # The engine may have another working folder.
         checked = msgspec.structs.replace(checked, package=str(typed_path(checked.package).absolute()))
     if isinstance(checked, EmulatedSettings) and checked.code is not None:
         checked = msgspec.structs.replace(checked, code=str(typed_path(checked.code).absolute()))
@@ -56,13 +56,13 @@ def plan_of_settings(
     backends: Sequence[str] = DEFAULT_BACKENDS,
     ways: Mapping[str, str | None] | None = None,
 ) -> Plan:
-    """The plan of `lbench run WORKLOAD`, and what the set-up begins with: a person's settings fill what is not said.
+    """Make the plan of `lbench run WORKLOAD`, with which the set-up screen begins, too.
 
     Args:
-        chosen: the settings.
+        chosen: the person's settings; they are the defaults.
         workload: a name or a path.
-        backends: as `parse_backend` reads them.
-        ways: further defaults of backends that are no settings, by name; None: not given.
+        backends: texts for `parse_backend`.
+        ways: more defaults for the backends, by name, which no settings file can hold; None: not given.
 
     Raises:
         InputError: a backend or one of its settings cannot be used.

@@ -15,7 +15,7 @@ __all__ = ["BackendChoice", "Plan", "resolve_params", "schedule_of", "settings_o
 
 
 class BackendChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A backend, its settings as given, and what it is called in the results."""
+    """A backend, its settings, and its label in the results."""
 
     name: str
     label: str
@@ -23,7 +23,7 @@ class BackendChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One comparison: a workload with its parameters, over backends, so many times."""
+    """One comparison: a workload with its parameters, the backends, and how often each runs."""
 
     workload: str
     params: dict[str, Any] = {}
@@ -32,16 +32,16 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backends: list[BackendChoice] = []
     repeats: int = 3
     warmup: int = 0
-    schedule: Schedule | None = None  # None: as `schedule_of` says; what shares this machine is isolated all the same
+    schedule: Schedule | None = None  # None: `schedule_of` decides; local backends are isolated even then
     timeout_s: float = 300.0
     retries: int = 2
-    keep_going: bool = False  # run a stage's other tasks after one has failed for good; the run fails then
-    hedge: float | None = None  # the quantile of a stage's durations beyond which a task is issued once more
-    max_usd: float | None = None  # what all runs together may cost; None: no limit
-    audit: bool = False  # afterwards, replace estimates of billed time by what AWS's log says
+    keep_going: bool = False  # after a task has failed for good, run the other tasks of its stage before the run fails
+    hedge: float | None = None  # quantile of a stage's durations above which a task gets a duplicate
+    max_usd: float | None = None  # limit for the cost of all runs together; None: no limit
+    audit: bool = False  # afterwards, replace estimated billed times by those in AWS's log
     data: str | None = None
     picture: str | None = None
-    preview: bool = False  # record a growing preview for a screen; it costs the driver some CPU
+    preview: bool = False  # record a growing preview for a screen; costs the driver some CPU
 
 
 def settings_of(choice: BackendChoice) -> msgspec.Struct:
@@ -54,14 +54,14 @@ def settings_of(choice: BackendChoice) -> msgspec.Struct:
 
 
 def schedule_of(plan: Plan) -> Schedule:
-    """The plan's own; else concurrent where AWS runs beside this machine, and isolated where it is only one of the two."""
+    """The plan's own schedule; else concurrent where AWS and this machine both take part, isolated otherwise."""
     if plan.schedule is not None:
         return plan.schedule
     return "concurrent" if len({catalog.shares_machine(choice.name) for choice in plan.backends}) > 1 else "isolated"
 
 
 def resolve_params(plan: Plan) -> Params:
-    """The workload's parameters with the run's own in them.
+    """The workload's parameters, with the plan's tasks and seed.
 
     Raises:
         InputError: an unknown workload or parameter, or a value out of range.

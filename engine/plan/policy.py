@@ -1,4 +1,4 @@
-"""How a run treats its tasks: deadline, attempts and how long to wait between them. Arithmetic only, no clock."""
+"""How a run treats its tasks: deadline, attempts and the time between them. Arithmetic only, no clock."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ __all__ = ["THROTTLE_PATIENCE_S", "Policy", "backoff_s", "most_hedges"]
 
 _SHARE = 20  # at most one task in so many is hedged
 
-THROTTLE_PATIENCE_S = (
-    300.0  # so long, and a deadline, without any call being taken, or reaching anybody: then the run fails
-)
+# The run fails after this time and a deadline in which the service accepted no call, or could not be reached.
+THROTTLE_PATIENCE_S = 300.0
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """How a run treats its tasks."""
+    """Deadline, attempts, concurrency and hedging of a run."""
 
     timeout_s: float = 300.0  # a task's deadline
-    retries: int = 2  # more attempts after a failed one; throttles, calls never sent and lost siblings don't count
+    retries: int = 2  # attempts after the first failure; throttles, calls never sent and lost siblings do not count
     concurrency: int | None = None  # None: the backend's capacity
-    seed: int = 1  # of the backoff's jitter
+    seed: int = 1  # for the backoff's jitter
     backoff_base_s: float = 0.1
     backoff_cap_s: float = 20.0
-    keep_going: bool = False  # a task that failed for good fails the run only after the others of its stage have run
-    hedge: float | None = None  # the quantile of a stage's durations that makes a straggler; None: no hedging
+    keep_going: bool = False  # run the other tasks of a stage before a failed one fails the run
+    hedge: float | None = None  # quantile of a stage's durations above which a task is a straggler; None: no hedging
 
 
 def backoff_s(policy: Policy, failures: int, rng: random.Random, base_s: float | None = None) -> float:
-    """Seconds before the next attempt, after `failures` (from 1) of them: full jitter under a capped exponential.
+    """Seconds before the next attempt after so many `failures` (1 or more): full jitter under a capped exponential.
 
-    `base_s` is what it begins with, where that is not the policy's.
+    `base_s` replaces the policy's first ceiling.
 
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015), the variant 'full jitter'.
     """

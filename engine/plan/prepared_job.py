@@ -1,4 +1,4 @@
-"""A job ready to be run: its workload and parameters, and the data set that its runs read, as a file."""
+"""A job ready to run: its workload and parameters, and its data set as a file."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["Prepared", "keep"]
 
 @dataclass(slots=True)
 class Prepared:
-    """A job that was loaded."""
+    """A loaded job."""
 
     description: Description
     workload: Workload[Any]
     params: Params
-    data: Any  # None: it reads none
+    data: Any  # None: the workload reads no data
     info: DataInfo | None
     published: Published | None
 
 
 def keep(loaded: Dataset, file: Path) -> tuple[Dataset, DataInfo, Published]:
-    """Write a data set into a file, and go on with that: mapped, described for the record, and as backends get it.
+    """Write a data set to a file; returns it mapped from there, described for the record, and as backends get it.
 
     Raises:
-        EncodingError: it holds what cannot travel.
+        EncodingError: it contains a value that cannot be encoded.
         OSError: the file cannot be written.
     """
     digest = dataset.write_dataset(loaded, file)

@@ -20,10 +20,10 @@ __all__ = ["check_files", "validate"]
 
 
 def validate(plan: Plan) -> None:
-    """Refuse what cannot be measured.
+    """Refuse a plan that cannot be measured.
 
     Raises:
-        InputError: the first thing that is wrong, and what to do.
+        InputError: the first fault, and how to mend it.
     """
     if plan.tasks is not None:
         _at_least("--tasks", plan.tasks, 1)
@@ -39,22 +39,22 @@ def validate(plan: Plan) -> None:
             f"--timeout must be above 0 and at most {longest_s} seconds, as on Lambda, got {plan.timeout_s:g}"
         )
     if plan.hedge is not None and not 0.5 <= plan.hedge < 1:
-        raise InputError(f"--hedge {plan.hedge:g}: it is a quantile from 0.5 up to, but not, 1; 0.95 is usual")
+        raise InputError(f"--hedge must be a quantile from 0.5 to below 1 (0.95 is usual), got {plan.hedge:g}")
     if plan.max_usd is not None and not 0 < plan.max_usd < 1e6:
-        raise InputError(f"--max-usd {plan.max_usd:g}: it is more than 0 and less than a million US dollars")
+        raise InputError(f"--max-usd must be above 0 and below 1,000,000 US dollars, got {plan.max_usd:g}")
     if not plan.backends:
-        raise InputError("no backend to run on: name one with -b")
+        raise InputError("no backend to run on: choose one with -b")
     labels = [choice.label for choice in plan.backends]
     for label in labels:
         if labels.count(label) > 1:
-            raise InputError(f"two backends are called {label!r}: tell them apart with a label, as in -b {label}@other")
+            raise InputError(f"two backends have the label {label!r}: give one another, as in -b {label}@other")
     for choice in plan.backends:
         settings = parameters.parse(catalog.settings_type(choice.name), choice.settings, what=f"{choice.name} setting")
         if isinstance(settings, LambdaSettings):
             rates(region_of(settings), architecture_of(settings))  # refuses a region without prices
             _check_endpoint(choice.label, settings.s3_endpoint)
         if isinstance(settings, AwsSettings):
-            stack_name(settings.stack, architecture_of(settings))  # refuses what is no name
+            stack_name(settings.stack, architecture_of(settings))  # refuses an invalid name
         if isinstance(settings, EmulatedSettings) and settings.package is not None:
             from lbench.engine.backends.lambda_.package import look_at_package
 
@@ -66,10 +66,10 @@ def validate(plan: Plan) -> None:
 
 
 def check_files(plan: Plan) -> None:
-    """Whether the workload reads data and draws a picture, where that is asked for.
+    """Refuse a data file or a picture that the workload has no use for.
 
     Raises:
-        InputError: it does not; or there is no such file.
+        InputError: it reads no data, it has no picture, or there is no such file.
     """
     description = registry.describe(plan.workload)
     if plan.data is not None:
@@ -83,7 +83,7 @@ def check_files(plan: Plan) -> None:
 
 
 def _check_endpoint(label: str, url: str | None) -> None:
-    """An S3 server's URL is recorded and shown, so none with a password is taken; nor is it repeated here."""
+    """Refuse an invalid URL, and one with a password: URLs are recorded and shown. The message does not repeat it."""
     if url is None:
         return
     try:
@@ -92,11 +92,11 @@ def _check_endpoint(label: str, url: str | None) -> None:
     except ValueError:
         usable = False
     if not usable:
-        raise InputError(f"{label}: s3_endpoint is no URL of a server: write it as in http://127.0.0.1:9000")
+        raise InputError(f"{label}: s3_endpoint must be an http(s) URL, for example http://127.0.0.1:9000")
     if "@" in parts.netloc:
-        raise InputError(f"{label}: s3_endpoint holds a user or a password: leave them out, credentials are AWS_*'s")
+        raise InputError(f"{label}: s3_endpoint must not contain a user or a password: set AWS_ACCESS_KEY_ID instead")
 
 
 def _at_least(option: str, value: int, least: int) -> None:
     if value < least:
-        raise InputError(f"{option} {value}: it is at least {least}")
+        raise InputError(f"{option} must be at least {least}, got {value}")

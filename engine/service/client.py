@@ -1,6 +1,6 @@
-"""The other side of the engine: starting one, giving it commands, following its journal. Loads nothing heavy.
+"""The client of an engine: starts it, sends it commands, follows its journal. Imports nothing heavy.
 
-Blocking and without asyncio, so that a command line needs no loop; a screen calls it from a thread.
+It blocks and uses no asyncio, so that a command line needs no loop; a screen calls it from a thread.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ __all__ = ["Engine", "Follower", "new_session_folder"]
 
 _CONTROL_PREFIX = b'{"control":'
 _SEND_LIMIT_S = 10.0
-_SILENT_END_S = 1.0  # for an engine that has closed its output without a word
+_SILENT_END_S = 1.0  # for an engine that closed its output without a line
 
 
 def new_session_folder(name: str | None = None) -> Path:
-    """A new, empty folder for a session.
+    """Create an empty folder for a session.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: it cannot be created.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = sessions_folder() / f"{stamp}-{secrets.token_hex(2)}"
@@ -49,14 +49,14 @@ def new_session_folder(name: str | None = None) -> Path:
 
 
 class Engine:
-    """An engine process that this process has started; closing the lifeline tells it that we have gone."""
+    """An engine process that this process started; closing the lifeline tells it that this process is gone."""
 
     def __init__(self, folder: Path, *, on_hangup: str, name: str = "") -> None:
-        """Start it and wait until it listens.
+        """Start the engine and wait until it listens.
 
         Raises:
-            InputError: it could not start; its own line says why.
-            EngineLostError: it was killed before it could.
+            InputError: it could not start; the message is its own.
+            EngineLostError: it was killed before it listened.
         """
         self.folder = folder
         try:
@@ -78,27 +78,27 @@ class Engine:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                start_new_session=True,  # a closed terminal is told by the lifeline, not by its SIGHUP
+                start_new_session=True,  # the lifeline reports a closed terminal, not SIGHUP
             )
         assert self.process.stdout is not None
         with self.process.stdout as stdout:
             line = stdout.readline()
-        told: dict[str, str] = {}
+        answer: dict[str, str] = {}
         with contextlib.suppress(msgspec.DecodeError):
-            told = msgspec.json.decode(line, type=dict[str, str]) if line else {}
-        if "socket" not in told:
+            answer = msgspec.json.decode(line, type=dict[str, str]) if line else {}
+        if "socket" not in answer:
             self.let_go()
             code = self.wait(_SILENT_END_S)
-            if code is None:  # it ends by itself, unless it is something else that has answered
+            if code is None:  # an engine would end by itself: another program answered
                 self.process.kill()
                 self.wait()
             elif code < 0:
-                raise EngineLostError(f"the engine was killed by signal {-code} before it could begin: run it again")
-            raise InputError(told.get("error") or f"the engine did not start: see {folder / 'engine.log'}")
-        self.socket = Path(told["socket"])
+                raise EngineLostError(f"the engine was killed by signal {-code} before it began: run again")
+            raise InputError(answer.get("error") or f"the engine did not start: see {folder / 'engine.log'}")
+        self.socket = Path(answer["socket"])
 
     def let_go(self) -> None:
-        """Close the lifeline: the engine does as `on_hangup` says."""
+        """Close the lifeline: the engine acts on `on_hangup`."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
@@ -106,7 +106,7 @@ class Engine:
             self._tidy()
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """Its exit code; None if it has not ended within the time."""
+        """Wait for the exit code; None: the engine has not ended within the time."""
         try:
             code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -115,28 +115,28 @@ class Engine:
         return code
 
     def _tidy(self) -> None:
-        """Remove what an engine that was killed has left behind: where it listened, an answer amid its check."""
+        """Remove what a killed engine leaves behind: its socket, its address, an answer that was being checked."""
         with contextlib.suppress(OSError, InputError):
             socket_path(self.folder, self.process.pid).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             (self.folder / ENGINE_FILE).unlink(missing_ok=True)
-        for folder in self.folder.glob("check-*"):  # of engine/checking.py
+        for folder in self.folder.glob("check-*"):  # of verify/reference_client.py
             shutil.rmtree(folder, ignore_errors=True)
 
 
 class Follower:
-    """Follows a session: the journal's file first, then the engine's live feed. Nothing is missed or told twice."""
+    """Follows a session: first the journal's file, then the engine's live feed. Each event comes exactly once."""
 
     def __init__(self, folder: Path, socket_path: Path) -> None:
         """Connect.
 
         Raises:
-            EngineLostError: nobody listens.
+            EngineLostError: no engine listens.
         """
         self._file = folder / JOURNAL_NAME
-        self._offset = 0  # bytes of the journal that were told, in whole lines
-        self._torn = b""  # the line that begins there, as far as the file has it
-        self._seen = 0  # bytes of the live feed to come that were told already
+        self._offset = 0  # bytes of the journal whose events were returned, in whole lines
+        self._torn = b""  # the beginning of the next line, where the file ends within it
+        self._seen = 0  # bytes at the start of the live feed whose events were returned already
         self._following = False
         self._socket = socket.socket(socket.AF_UNIX)
         try:
@@ -148,34 +148,34 @@ class Follower:
         self._problems: list[str] = []
 
     def fileno(self) -> int:
-        """The socket's descriptor, for select."""
+        """The socket's file descriptor, for `select`."""
         return self._socket.fileno()
 
     def command(self, command: str, **fields: Any) -> None:
-        """Give the engine a command; a refusal comes up in `problems`."""
+        """Send a command; a refusal appears in `problems`."""
         with contextlib.suppress(OSError):
-            self._socket.settimeout(_SEND_LIMIT_S)  # not what `receive` left there: half a command would be garbage
+            self._socket.settimeout(_SEND_LIMIT_S)  # not the timeout of `receive`: half a command is garbage
             self._socket.sendall(msgspec.json.encode({"command": command, **fields}) + b"\n")
 
     def start(self, plan: Plan, *, last: bool) -> None:
-        """Have a plan carried out; `last`: the session ends after it."""
+        """Send a plan to carry out; `last`: the session ends after it."""
         self.command("start", plan=msgspec.to_builtins(plan), last=last)
 
     def follow(self) -> None:
-        """Ask for the journal from where we are."""
+        """Ask for the journal from the current offset."""
         self._following = True
         self.command("follow")
 
     def problems(self) -> list[str]:
-        """What the engine refused since the last call, one line each."""
-        told, self._problems = self._problems, []
-        return told
+        """The engine's refusals since the last call, one line each."""
+        problems, self._problems = self._problems, []
+        return problems
 
     def receive(self, timeout_s: float | None = None) -> Iterator[Event]:
-        """The events that are there now, waiting at most so long for the first. Take them all: they are told once.
+        """Yield the events that have come, waiting at most so long for the first. Take them all: they come once.
 
         Raises:
-            EngineLostError: the engine has closed the connection; all it said was told.
+            EngineLostError: the engine has closed the connection; all its events were yielded.
             SessionFileError: the journal cannot be read.
         """
         self._socket.settimeout(timeout_s)
@@ -186,7 +186,7 @@ class Follower:
         except OSError:
             block = b""
         if not block:
-            if self._following:  # what it could not send any more is in the file
+            if self._following:  # the file has what the engine could no longer send
                 yield from self._from_file(None)
             raise EngineLostError("the engine has ended")
         self._buffer += block
@@ -201,19 +201,19 @@ class Follower:
                 yield self._decoded(whole)
 
     def _control(self, line: bytes) -> Iterator[Event]:
-        told = msgspec.json.decode(line)
-        if told["control"] == "follow":
-            yield from self._from_file(told["read_to"])
-            # What follows is the journal from byte `read_to` on. Where the disk is full, that may be in mid-line
-            # (then we hold the line's beginning), or before what we have seen already in the live feed.
-            self._seen = max(0, self._offset - told["read_to"])
-        elif told["control"] == "reread":
+        message = msgspec.json.decode(line)
+        if message["control"] == "follow":
+            yield from self._from_file(message["read_to"])
+            # The live feed goes on at byte `read_to` of the journal. When the disk is full, that may be within a line
+            # (its beginning is in `_torn`), or before bytes that the live feed has brought already.
+            self._seen = max(0, self._offset - message["read_to"])
+        elif message["control"] == "reread":
             self.follow()
-        elif told["control"] == "error":
-            self._problems.append(told["message"])
+        elif message["control"] == "error":
+            self._problems.append(message["message"])
 
     def _from_file(self, read_to: int | None) -> Iterator[Event]:
-        """The whole lines of the file from where we are; None: to its end."""
+        """Yield the events of the whole lines in the file from the current offset to `read_to`; None: to its end."""
         self._torn = b""
         try:
             with self._file.open("rb") as file:
@@ -235,5 +235,5 @@ class Follower:
             raise SessionFileError(f"{self._file} is damaged before byte {self._offset}: {error}") from None
 
     def close(self) -> None:
-        """Leave; the engine goes on."""
+        """Disconnect; the engine goes on."""
         self._socket.close()

@@ -1,8 +1,8 @@
-"""The engine's Unix socket: viewers follow the journal through it, and launchers give commands.
+"""The engine's Unix socket: viewers follow the journal through it, and launchers send commands.
 
-Both sides send JSON lines. To `{"command": "follow"}` the engine answers `{"control": "follow", "read_to": N}`: read
-the file up to byte N yourself; what follows N comes here. A viewer that is too slow misses lines, gets `{"control":
-"reread"}` once it has caught up, and asks again; the engine never waits for anyone.
+Both sides send JSON lines. The engine answers `{"command": "follow"}` with `{"control": "follow", "read_to": N}`: the
+viewer reads the file up to byte N, and the rest comes through the socket. A viewer that is too slow misses lines, gets
+`{"control": "reread"}` once it has caught up, and asks again; the engine never waits for a viewer.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _PARTING_S = 0.5
 
 
 class Command(msgspec.Struct):
-    """One line from a viewer or a launcher."""
+    """One line of a viewer or a launcher."""
 
     command: str
     plan: dict[str, Any] | None = None
-    last: bool = False  # with start: the session ends after this plan
-    generation: int = 0  # with explore: of the update
-    plans: list[dict[str, Any]] | None = None  # with explore: a scripted sequence instead of one plan
+    last: bool = False  # for start: the session ends after this plan
+    generation: int = 0  # for explore: the update's
+    plans: list[dict[str, Any]] | None = None  # for explore: a scripted sequence instead of one plan
 
 
 class _Viewer:
-    """One follower's live feed, bounded."""
+    """The bounded live feed of one viewer."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -50,17 +50,17 @@ class _Viewer:
             self._held.append(lines)
         elif self._lagging is None and not self._writer.is_closing():
             if self._writer.transport.get_write_buffer_size() + len(lines) > _VIEWER_QUEUE_BYTES:
-                self._lagging = asyncio.get_running_loop().create_task(self._tell_to_reread())
+                self._lagging = asyncio.get_running_loop().create_task(self._send_reread())
             else:
                 self._writer.write(lines)
 
     def release(self, read_to: int, backlog: bytes) -> None:
-        """The file was settled: answer, then everything since."""
+        """Answer now that the file is settled, then send all lines since."""
         held, self._held = self._held or [], None
         self._lagging = None
         self._writer.write(_control("follow", read_to=read_to) + backlog + b"".join(held))
 
-    async def _tell_to_reread(self) -> None:
+    async def _send_reread(self) -> None:
         with contextlib.suppress(ConnectionError):
             await self._writer.drain()
             self._writer.write(_control("reread"))
@@ -89,7 +89,7 @@ class ControlServer:
             os.umask(before)
 
     async def close(self) -> None:
-        """Send what is queued, as far as it is taken within a moment, and remove the socket."""
+        """Send what is queued, as far as viewers take it within a moment, and remove the socket."""
         self._journal.flush()
         if self._server is not None:
             self._server.close()
@@ -107,7 +107,7 @@ class ControlServer:
             async with asyncio.timeout(_PARTING_S):
                 await writer.drain()
         except (ConnectionError, TimeoutError):
-            writer.transport.abort()  # it does not read: the file has what it lacks
+            writer.transport.abort()  # it does not read; the file has what it misses
         writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,7 +127,7 @@ class ControlServer:
                 except (LbenchError, msgspec.MsgspecError) as error:
                     writer.write(_control("error", message=str(error)))
         except (ConnectionError, ValueError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the viewer has gone, sent a line beyond the limit, or the session ends
+            pass  # the viewer left or sent a line above the limit, or the session ends
         finally:
             if viewer is not None:
                 self._journal.unlisten(viewer)

@@ -1,4 +1,4 @@
-"""Finding the engine of a session that is still running."""
+"""Finds the engine of a running session."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENGINE_FILE = "engine.json"
 
 
 class EngineFile(msgspec.Struct):
-    """Where a session's engine is to be found: `ENGINE_FILE` in its folder, while it lives."""
+    """The address of a session's engine: `ENGINE_FILE` in the session's folder, while the engine runs."""
 
     socket: str
     host: str = ""
@@ -37,28 +37,28 @@ class EngineFile(msgspec.Struct):
 
 
 def socket_path(folder: Path, pid: int) -> Path:
-    """Where engine `pid` of a session listens.
+    """The socket of engine `pid` of a session.
 
     Raises:
-        InputError: there is no place for sockets.
+        InputError: there is no folder for sockets.
     """
     return runtime_folder() / f"{folder.name[-12:]}-{pid}.sock"
 
 
 def sweep_sockets() -> None:
-    """Remove the sockets of engines that were killed, where their launcher could not."""
+    """Remove the sockets of killed engines whose launcher could not."""
     for path in dead_sockets():
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
 
 
 def dead_sockets() -> list[Path]:
-    """The sockets of engines that were killed."""
+    """The sockets of killed engines."""
     found = []
     with contextlib.suppress(OSError, InputError):
         for path in runtime_folder().glob("*-*.sock"):
             pid = path.stem.rpartition("-")[2]
-            if pid.isdigit() and not is_there(int(pid)):  # one that begins has its socket before it listens
+            if pid.isdigit() and not is_there(int(pid)):  # a new engine has its socket before it listens
                 with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:
                     try:
                         trial.connect(str(path))
@@ -79,28 +79,28 @@ def is_there(pid: int) -> bool:
 
 
 def newest_living() -> Path:
-    """The folder of the newest session whose engine is running here.
+    """The folder of the newest session whose engine runs on this machine.
 
     Raises:
-        InputError: there is none.
+        InputError: no engine runs.
     """
     for folder in session_folders():
         if (folder / ENGINE_FILE).exists() and is_live(folder):
             return folder
-    raise InputError("no engine is running: see lbench sessions for what was recorded")
+    raise InputError("no engine is running: lbench sessions lists what was recorded")
 
 
 def engine_socket(folder: Path) -> Path:
-    """Where the engine of a session listens.
+    """The socket of the engine of a session.
 
     Raises:
-        InputError: none is running, or it is one of another machine.
+        InputError: no engine is running, or it runs on another machine.
     """
-    told: EngineFile | None = None
-    with contextlib.suppress(OSError, msgspec.MsgspecError):  # it has ended, or has not begun
-        told = msgspec.json.decode((folder / ENGINE_FILE).read_bytes(), type=EngineFile)
-    if told is not None and told.host not in ("", socket.gethostname()):
-        raise InputError(f"the engine of {folder.name} runs on {told.host}: attach to it there")
-    if told is None or not is_live(folder):
-        raise InputError(f"no engine is running for session {folder.name}: see lbench sessions for what was recorded")
-    return Path(told.socket)
+    engine: EngineFile | None = None
+    with contextlib.suppress(OSError, msgspec.MsgspecError):  # the engine has ended, or has not begun
+        engine = msgspec.json.decode((folder / ENGINE_FILE).read_bytes(), type=EngineFile)
+    if engine is not None and engine.host not in ("", socket.gethostname()):
+        raise InputError(f"the engine of {folder.name} runs on {engine.host}: attach to it there")
+    if engine is None or not is_live(folder):
+        raise InputError(f"no engine is running for session {folder.name}: lbench sessions lists what was recorded")
+    return Path(engine.socket)

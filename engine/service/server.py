@@ -1,4 +1,4 @@
-"""One session's engine: its lock, journal and socket, and the plans that it is told to carry out."""
+"""The engine of one session: its lock, journal and socket, and the plans that it carries out on command."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from lbench.errors import InputError, LbenchError
 
 __all__ = ["Service"]
 
-_PATIENCE_S = 15.0  # for backends to be closed in good order, when somebody is there to wait for it
-_ORPHAN_PATIENCE_S = 2.0  # when nobody is: then nothing may be left after 3 s
+_PATIENCE_S = 15.0  # for backends to close, while the launcher waits
+_ORPHAN_PATIENCE_S = 2.0  # without a launcher: nothing may be left after 3 s
 
 
 class Service:
-    """Serves a session folder until it is told to stop, or has done its last plan."""
+    """Serves a session folder until it is stopped, or its last plan is done."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
@@ -73,9 +73,9 @@ class Service:
         (self._folder / ENGINE_FILE).write_bytes(msgspec.json.encode(where))
 
     async def serve(self) -> bool:
-        """Until the end: then the journal is closed, and nothing that was started is left.
+        """Serve until the end, then close the journal and everything that was started.
 
-        False: something would not end (a thread in a job's own code, say), and ends with this process only.
+        Returns False if something does not end, such as a thread in a job's own code: it ends with this process.
         """
         try:
             reason = await self._stopping
@@ -90,9 +90,9 @@ class Service:
             self._lock.release()
 
     def stop(self, reason: str | None) -> None:
-        """End the session: at once, with what was measured kept. No reason: everything was done."""
+        """End the session at once and keep what was measured. `reason` is None when everything is done."""
         if self._explorer is not None:
-            reason = None  # there is no end to exploring but this
+            reason = None  # the only way in which an interactive session ends
             self._explorer.stop()
         if not self._stopping.done():
             self._stopping.set_result(reason)
@@ -100,11 +100,11 @@ class Service:
         self._conductor.cancel()
 
     def launcher_gone(self, on_hangup: str) -> None:
-        """The launcher's end of the lifeline was closed."""
+        """Act on the end of the launcher, whose end of the lifeline is closed."""
         self._orphaned = True
         nothing_to_finish = self._work is None or self._work.done() or self._explorer is not None
         if on_hangup == "stop" or self._stopping.done() or nothing_to_finish:
-            self.stop("whoever started it has gone")
+            self.stop("the launching process exited")
             if self._work is not None:
                 asyncio.get_running_loop().call_later(_ORPHAN_PATIENCE_S, self._work.cancel)
 
@@ -133,15 +133,15 @@ class Service:
                 if self._work is not None and not self._work.done():
                     self._conductor.cancel()
             case "stop":
-                self.stop("it was told to stop")
+                self.stop("stopped on request")
             case other:
                 raise InputError(f"unknown command {other!r}")
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._work is not None and not self._work.done():
-            raise InputError("a plan is being carried out: cancel it first")
+            raise InputError("a plan is running: cancel it first")
         if self._stopping.done():
-            raise InputError("the engine is ending: start another")
+            raise InputError("this engine is ending: start another")
         self._work = asyncio.get_running_loop().create_task(work())
         self._work.add_done_callback(_log_failure)
 
@@ -150,10 +150,10 @@ class Service:
         self._begin(lambda: self._carry_out(plan, command.last))
 
     def _explore(self, command: Command) -> None:
-        """Take up an update, or a scripted sequence; the first begins an exploring session, which lasts until the end."""
-        plans = [_plan(told) for told in ([command.plan] if command.plans is None else command.plans)]
+        """Take an update or a scripted sequence; the first one begins an interactive session, which lasts until the end."""
+        plans = [_plan(fields) for fields in ([command.plan] if command.plans is None else command.plans)]
         if any(len(plan.backends) != 1 for plan in plans):
-            raise InputError("an interaction has one backend: send one for each")
+            raise InputError("an interaction must have one backend: send one interaction for each")
         if self._explorer is None or (self._work is not None and self._work.done()):
             explorer = Explorer(self._folder, self._journal)
             self._begin(explorer.work)
@@ -164,11 +164,11 @@ class Service:
             self._explorer.script(plans, command.generation)
 
     async def _carry_out(self, plan: Plan, last: bool) -> None:
-        reason: str | None = "the engine failed: see engine.log"  # unless one of the following is the case
+        reason: str | None = "the engine failed: see engine.log"  # unless a line below replaces it
         try:
-            reason = None if await self._conductor.carry_out(plan) else "it was cancelled"
+            reason = None if await self._conductor.carry_out(plan) else "cancelled"
         except asyncio.CancelledError:
-            reason = "it was cancelled"
+            reason = "cancelled"
             raise
         except (LbenchError, OSError) as error:
             reason = str(error)
@@ -192,16 +192,16 @@ class Service:
             )
 
 
-def _plan(told: dict[str, Any] | None) -> Plan:
+def _plan(fields: dict[str, Any] | None) -> Plan:
     try:
-        plan = msgspec.convert(told, Plan)
+        plan = msgspec.convert(fields, Plan)
     except msgspec.ValidationError as error:
-        raise InputError(f"that is no plan: {error}") from None
+        raise InputError(f"invalid plan: {error}") from None
     validate(plan)
     return plan
 
 
 def _log_failure(work: asyncio.Task[None]) -> None:
-    """What nobody foresaw goes to the engine's log at once, not when the task happens to be collected."""
+    """Log an unexpected error at once, not when the task happens to be collected."""
     if not work.cancelled() and (error := work.exception()) is not None:
         work.get_loop().call_exception_handler({"message": "a plan failed", "exception": error, "task": work})

@@ -1,6 +1,6 @@
-"""Run one task of each of a package's workloads in a clean emulated environment, before it goes anywhere else.
+"""Runs one task of each workload of a package in a clean emulated environment, before the package is uploaded.
 
-What is missing from a package, or does not load, is found here in seconds, and not in the account.
+This finds libraries that are missing or do not load in seconds, and not in the account.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from lbench.workloads.own.snapshot import pinned_name
 __all__ = ["try_package"]
 
 _DEADLINE_S = 120.0
-_MEMORY_MB = 3008  # enough for any import; how fast it is does not matter here
+_MEMORY_MB = 3008  # enough for any import; speed does not matter here
 
 
 async def try_package(path: Path) -> str | None:
-    """Import the package and run one task of each workload in it; why that is not possible here, None when it worked.
+    """Import the package and run one task of each of its workloads; returns None, or why that is impossible here.
 
-    Must be called on the main thread's loop: it starts an emulator.
+    Must run on the main thread's loop: it starts an emulator.
 
     Raises:
-        InputError: the file is no package.
-        BackendError: a task failed; the message has the task's own error.
+        InputError: the file is not a package.
+        BackendError: a task failed; the message contains the task's own error.
     """
     manifest = await asyncio.to_thread(read_manifest, path)
     reason = why_not_here(manifest)
@@ -53,7 +53,7 @@ async def try_package(path: Path) -> str | None:
                 backend = await stack.enter_async_context(
                     open_emulated(settings, usable_cores=machine.usable_cores(), memory_bytes=machine.memory_bytes())
                 )
-            except BackendError as error:  # of this machine: no task was asked for yet
+            except BackendError as error:  # the machine's fault: no task has run yet
                 return str(error)
             for number, name in enumerate(manifest.workloads):
                 own = manifest.own.get(name)
@@ -61,7 +61,7 @@ async def try_package(path: Path) -> str | None:
                 try:
                     task, data = await asyncio.to_thread(_first_task, known)
                 except WorkloadError as error:
-                    return f"{name} does not begin without parameters or data of yours ({error})"
+                    return f"{name} needs parameters or data of its own ({error})"
                 await _try(backend, name, number, task, data, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -69,7 +69,7 @@ async def try_package(path: Path) -> str | None:
 
 
 def _first_task(name: str) -> tuple[Task, Any]:
-    """The first task of a workload's smallest job, and the job's data."""
+    """Return the first task of a workload's smallest job, and the job's data."""
     description = registry.describe(name)
     given = dict(description.trial)
     tasks = given.pop("tasks", None)
@@ -88,7 +88,7 @@ async def _try(backend: Backend, name: str, number: int, task: Task, data: Any, 
     if data is not None:
         _, _, published = await asyncio.to_thread(keep, data, folder / f"{number}.lbds")
     await backend.publish(published)
-    arguments = {  # the store's objects go with the emulator's S3
+    arguments = {  # the objects are deleted with the emulator's S3
         key: backend.temporary(f"try-{number}") if value is RUN_STORE else value
         for key, value in task.arguments.items()
     }

@@ -1,4 +1,4 @@
-"""Has an answer checked by a process of its own (`engine.check`), between the runs."""
+"""Checks an answer in a separate process (`reference_process`), between the runs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from lbench.engine.verify.reference_process import Request, Verdict
 __all__ = ["ask"]
 
 _KILLED = Verdict(None, "the checking process was killed twice: is there enough memory?")
-_MEMORY = Path("/dev/shm")  # where the disk is full, memory may not be
+_MEMORY = Path("/dev/shm")  # may have room when the disk is full
 
 
 async def ask(request: Request, encoded: bytes, folder: Path, stopped: Callable[[], bool]) -> Verdict:
-    """Check `encoded`, the answer; `request.answer` is filled in here. Never raises for what goes wrong.
+    """Check an encoded answer; `request.answer` is filled in here. Every fault becomes a verdict, none is raised.
 
-    The answer travels as a file: in `folder`, or in memory when that is full. A process that is killed
-    (the system does so where memory runs out) is begun once more.
+    The answer goes into a file in `folder`, or in memory when that is full. A process that is killed (as the system
+    does when memory runs out) is started once more.
     """
-    why = "there is no folder to put it into"
+    why = "there is no folder for the answer"
     for place in (folder, Path(tempfile.gettempdir()), _MEMORY):
         try:
             with tempfile.TemporaryDirectory(prefix="check-", dir=place) as own:
@@ -43,7 +43,7 @@ async def ask(request: Request, encoded: bytes, folder: Path, stopped: Callable[
 
 
 async def _ask_process(request_file: Path, stopped: Callable[[], bool]) -> Verdict | None:
-    """The verdict; None: the process was killed before, or amid it."""
+    """Return the verdict; None: the process was killed before it was whole."""
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     reader = asyncio.StreamReader()
@@ -57,18 +57,18 @@ async def _ask_process(request_file: Path, stopped: Callable[[], bool]) -> Verdi
         )
     finally:
         os.close(write_end)
-    told = asyncio.ensure_future(reader.read())
+    output = asyncio.ensure_future(reader.read())
     try:
-        while not told.done():
-            await asyncio.wait({told}, timeout=0.1)
+        while not output.done():
+            await asyncio.wait({output}, timeout=0.1)
             if stopped():
                 return Verdict(None, "the session was stopped")
         code = await child.wait()
-        with contextlib.suppress(msgspec.MsgspecError):  # it may have died before or amid its verdict
-            return msgspec.json.decode(told.result(), type=Verdict)
+        with contextlib.suppress(msgspec.MsgspecError):  # it may have died before its verdict was whole
+            return msgspec.json.decode(output.result(), type=Verdict)
         return None if code < 0 else Verdict(None, f"the checking process ended with exit code {code}: see engine.log")
     finally:
-        told.cancel()
+        output.cancel()
         child.kill()
         await child.wait()
         transport.close()

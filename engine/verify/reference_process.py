@@ -1,9 +1,9 @@
-"""The process that computes a reference and compares answers with it, outside every run's clock.
+"""The process that computes a reference and compares an answer with it, outside every run's clock.
 
 `python -m lbench.engine.verify.reference_process FILE`: the file holds the request (JSON,
 `Request`); the verdict (JSON, `Verdict`) goes to standard output.
 
-A reference is computed once for a (workload, parameters, data, versions) and cached.
+A reference is computed once for each workload, parameters, data and versions, and cached.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Request", "Verdict", "main"]
 
 
 class Request(msgspec.Struct):
-    """One answer to be checked."""
+    """An answer to check."""
 
     workload: str
     params: dict[str, Any]
@@ -39,14 +39,14 @@ class Request(msgspec.Struct):
     seed: int
     data: str | None
     data_digest: str | None
-    versions: str  # what else a cached reference depends on
+    versions: str  # more that a cached reference depends on
     cache: str  # folder
     picture: str | None = None
     answer: str = ""  # path of the encoded answer
 
 
 class Verdict(msgspec.Struct):
-    """The result, or one line why there is none."""
+    """The result of a check, or one line on why there is none."""
 
     answer: Answer | None
     error: str | None = None
@@ -60,7 +60,7 @@ def _reference(request: Request, workload: Workload[Any], params: Params, data: 
     try:
         return decode(path.read_bytes())
     except (OSError, LbenchError):
-        pass  # not there, or torn: compute it
+        pass  # missing or truncated: compute it
     reference = encode(workload.reference(params, data))
     try:
         with tempfile.NamedTemporaryFile(dir=request.cache, delete=False) as file:
@@ -72,7 +72,7 @@ def _reference(request: Request, workload: Workload[Any], params: Params, data: 
 
 
 def check(request: Request) -> Answer:
-    """Compute (or find) the reference and compare."""
+    """Compare an answer with its reference, which is computed or read from the cache."""
     description = registry.describe(request.workload)
     workload = registry.load(description)
     params = parameters.parse(description.params, request.params, tasks=request.tasks, seed=request.seed)
@@ -105,7 +105,7 @@ def main() -> None:
     """Check one request."""
     die_with_parent()
     out = os.dup(1)
-    os.dup2(2, 1)  # nothing that the workload prints may get between the verdicts
+    os.dup2(2, 1)  # keep what the workload prints away from the verdict
     try:
         request = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Request)
         verdict = Verdict(check(request))

@@ -134,10 +134,13 @@ BAD = {
     "no file": (("-p", "name=theirs", "-p", "payload=@nowhere.json", "-b", "lambda"), "the file cannot be read"),
     "no JSON": (("-p", "name=theirs", "-p", "payload={", "-b", "lambda"), "it is no JSON"),
     "tasks": (("-p", "name=theirs", "--tasks", "4", "-b", "lambda"), "-p invocations=N"),
-    "other memory": (("-p", "name=theirs", "-b", "lambda:memory=512"), "the function has 256 MB: leave memory out"),
+    "other memory": (
+        ("-p", "name=theirs", "-b", "lambda:memory=512"),
+        "must be the function's 256 MB, got 512",
+    ),
     "another timeout": (
         ("-p", "name=theirs", "-b", "lambda", "--timeout", "5"),
-        "the function itself ends a call after 1 s: leave --timeout out",
+        "--timeout must be the function's own 1 s",
     ),
     "too many": (("-p", "name=theirs", "-b", "lambda:concurrency=2000"), "the account leaves 1000"),
     "not allowed": (("-p", "name=theirs", "-b", "lambda", "--force-cold"), "say --allow-update"),
@@ -147,11 +150,11 @@ BAD = {
     ),
     "nothing to allow": (
         ("-p", "name=theirs", "-b", "lambda", "--allow-update"),
-        "--allow-update goes with --force-cold",
+        "--allow-update requires --force-cold",
     ),
     "an audit": (
         ("-p", "name=theirs", "-b", "lambda", "--audit"),
-        "--audit: the log of a function that is not lbench's",
+        "--audit does not apply to function",
     ),
     "another transport": (("-p", "name=theirs", "-b", "lambda", "--transport", "event"), "called directly"),
 }

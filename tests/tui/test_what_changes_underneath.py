@@ -171,8 +171,8 @@ def test_a_refused_plan_is_told_until_the_next_run_ends(making: ModuleType) -> N
     follower = Follower(events[: ends[0]])
     feed = feed_of(follower)
     feed.frame(1.0)
-    feed._refused("a plan is being carried out: cancel it first")
-    assert feed.frame().problem == "a plan is being carried out: cancel it first"
+    feed._refused("a plan is running: cancel it first")
+    assert feed.frame().problem == "a plan is running: cancel it first"
     follower.batches.append(events[ends[0] : ends[1]])
     assert feed.frame(1.0).problem is None
 

@@ -26,7 +26,7 @@ def running_session(home: Path) -> Path:
 def test_without_an_engine_there_is_one_line(lbench: Lbench) -> None:
     done = lbench("attach")
     assert done.returncode == 2
-    assert done.stderr == "lbench: no engine is running: see lbench sessions for what was recorded\n"
+    assert done.stderr == "lbench: no engine is running: lbench sessions lists what was recorded\n"
 
 
 def test_a_session_that_is_over_is_told_so(lbench: Lbench) -> None:

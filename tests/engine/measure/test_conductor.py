@@ -131,10 +131,10 @@ async def test_alternating_runs_take_turns(stage):
 async def test_by_default_aws_runs_beside_the_first_of_what_runs_here_which_is_isolated(
     stage, fakes, number, monkeypatch
 ):
-    async def look_at(choice, plan, at_once):
+    async def survey_choice(choice, plan, at_once):
         return None
 
-    monkeypatch.setattr(conducting, "look_at", look_at)
+    monkeypatch.setattr(conducting, "survey_choice", survey_choice)
     stage.backends = {label: fakes.Backend(number(0.05)) for label in ("near", "next", "far")}
     plan = stage.plan("near", "next", repeats=2)
     plan.backends.append(BackendChoice("lambda", "far"))
@@ -146,10 +146,10 @@ async def test_by_default_aws_runs_beside_the_first_of_what_runs_here_which_is_i
 
 
 async def test_backends_on_aws_alone_run_one_after_the_other_as_their_record_says(stage, fakes, number, monkeypatch):
-    async def look_at(choice, plan, at_once):
+    async def survey_choice(choice, plan, at_once):
         return None
 
-    monkeypatch.setattr(conducting, "look_at", look_at)
+    monkeypatch.setattr(conducting, "survey_choice", survey_choice)
     stage.backends = {label: fakes.Backend(number(0.05)) for label in ("one", "other")}
     plan = stage.plan(repeats=2)
     plan.backends[:] = [BackendChoice("lambda", label) for label in stage.backends]
@@ -166,11 +166,11 @@ async def test_aws_is_asked_for_as_many_environments_as_a_stage_has_tasks_not_fo
 ):
     asked = []
 
-    async def look_at(choice, plan, at_once):
+    async def survey_choice(choice, plan, at_once):
         asked.append(at_once)
         raise DataFileError("that is all that was to be known")
 
-    monkeypatch.setattr(conducting, "look_at", look_at)
+    monkeypatch.setattr(conducting, "survey_choice", survey_choice)
     with pytest.raises(DataFileError):
         await stage.carry_out(Plan(workload, {}, tasks=tasks, backends=[BackendChoice("lambda", "far")]))
     assert asked == [at_once]
@@ -411,7 +411,7 @@ async def test_an_engine_that_is_to_stop_does_not_wait_for_a_thread_that_will_no
     assert await asyncio.wait_for(service.serving, 20) is False  # the process must end itself
     go_on.set()
     view = load_folder(stage.folder)
-    assert (view.end.complete, view.end.reason) == (False, "whoever started it has gone")
+    assert (view.end.complete, view.end.reason) == (False, "the launching process exited")
 
 
 async def test_a_job_that_computes_on_and_on_is_cancelled_with_a_record(service, stage, monkeypatch):

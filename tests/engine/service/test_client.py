@@ -38,7 +38,7 @@ def test_an_engine_that_is_killed_before_it_begins_is_told_and_leaves_no_trace(t
     program.write_text("#!/bin/sh\nkill -9 $$\n")
     program.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(program))
-    with pytest.raises(EngineLostError, match="killed by signal 9 before it could begin: run it again"):
+    with pytest.raises(EngineLostError, match="killed by signal 9 before it began: run again"):
         Engine(tmp_path, on_hangup="stop")
 
 

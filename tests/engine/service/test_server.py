@@ -247,7 +247,7 @@ def test_a_cancel_on_the_heels_of_a_start_is_not_lost(start):
     session.follower.start(plan(seconds=30), last=True)
     session.follower.command("cancel")
     view = session.to_the_end()
-    assert view.end == SessionEnded(False, "it was cancelled")
+    assert view.end == SessionEnded(False, "cancelled")
     assert all(run.started is None for run in view.runs.values())
 
 
@@ -284,7 +284,7 @@ def test_when_the_launcher_is_killed_the_engine_stops_and_leaves_nothing(start):
         view = session.to_the_end()
         assert gone(everyone)
         assert view.runs["r1"].status == "cancelled"
-        assert view.end == SessionEnded(False, "whoever started it has gone")
+        assert view.end == SessionEnded(False, "the launching process exited")
         assert not session.socket.exists() and not is_live(session.folder)
         read = load_folder(session.folder)
         assert read.runs["r1"].status == "cancelled"
@@ -372,7 +372,9 @@ def test_when_a_worker_is_killed_its_task_runs_again_and_the_run_is_saved(start,
     _, session = start()
     session.follower.start(plan(seconds=0.1, tasks=30, backend=backend), last=True)
     engine, *workers = session.running()
-    victim = next(worker for worker in workers if any(word.endswith("backends.worker") for word in worker.cmdline()))
+    victim = next(
+        worker for worker in workers if any(word.endswith("backends.local.worker") for word in worker.cmdline())
+    )
     victim.kill()
     view = session.to_the_end()
     run = view.runs["r1"]

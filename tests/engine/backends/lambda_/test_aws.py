@@ -11,7 +11,7 @@ from lbench.engine.backends.base import Call, Outcome
 from lbench.engine.backends.lambda_.aws import AwsBackend
 from lbench.engine.backends.lambda_.preflight import survey
 from lbench.engine.backends.settings import AwsSettings
-from lbench.engine.plan.open_backend import look_at
+from lbench.engine.plan.open_backend import survey_choice
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.errors import InputError
 from lbench.workloads.encoding import decode, encode
@@ -64,7 +64,7 @@ async def test_two_backends_share_their_region_s_quota_only_when_they_run_at_onc
         ([one, other, here], "alternating", 9),
         ([one, here], None, 9),
     ):
-        found = await look_at(one, Plan("probe", backends=backends, schedule=schedule), 100)
+        found = await survey_choice(one, Plan("probe", backends=backends, schedule=schedule), 100)
         assert found is not None and found.chosen.concurrency == expected
 
 
