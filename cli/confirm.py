@@ -1,4 +1,4 @@
-"""Before money is spent: a person is asked on a terminal; a script must have said --yes."""
+"""Confirmation before money is spent: a question on a terminal; a script must pass --yes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["ask"]
 
 
 def ask(plan: Plan, ask_above_usd: float, *, yes: bool) -> None:
-    """Go on, where nothing is spent, little is expected, or the answer is yes.
+    """Return if the plan is free or cheap, or if the user confirms it.
 
     Raises:
-        InputError: the answer is no; or there is nobody to ask.
+        InputError: the user declines, or no terminal can ask.
     """
     if yes or not any(choice.name == "lambda" for choice in plan.backends):
         return
@@ -28,6 +28,6 @@ def ask(plan: Plan, ask_above_usd: float, *, yes: bool) -> None:
     if why is None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InputError(f"{why}: start it with --yes, or limit it with --max-usd")
+        raise InputError(f"{why}. Pass --yes to start it, or --max-usd to limit it")
     if not click.confirm(f"{why}. Start it?", err=True, default=False):
-        raise InputError("nothing was started, nothing is spent; --max-usd sets a limit")
+        raise InputError("nothing was started, nothing is spent. --max-usd sets a limit")

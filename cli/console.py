@@ -1,4 +1,4 @@
-"""Colours, glyphs and the two consoles. A state is a glyph as well as a colour."""
+"""Colours and consoles. Every state has a glyph beside its colour."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ACCENTS = {
     "lambda": "#ff9e64",
     "simulated": "#c59bff",
 }
-_FILE_WIDTH = 200  # nothing is dropped or wrapped where no terminal is
+_FILE_WIDTH = 200  # without a terminal no column is dropped
 
 
 def accent(backend: str) -> str:
@@ -34,12 +34,12 @@ def accent(backend: str) -> str:
 
 
 def console(stream: TextIO | None = None) -> Console:
-    """A console on `stream` (default: standard output); texts are shown as they are, without markup or emoji."""
+    """A console on `stream` (default: standard output); texts are shown literally, without markup or emoji."""
     stream = stream if stream is not None else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else _FILE_WIDTH
     return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
 
 
 def is_live_terminal(stream: TextIO) -> bool:
-    """Whether lines can be drawn over: a terminal, and not a dumb one."""
+    """Whether the stream is a terminal on which lines can be redrawn."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")

@@ -1,4 +1,4 @@
-"""What deploy, status and destroy have in common on the command line: where, which stacks, and being broken off."""
+"""Shared by `deploy`, `status` and `destroy`: AWS session, settings, stack names, interruption."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import click
 if TYPE_CHECKING:
     from lbench.config.settings import Settings
 
-__all__ = ["age", "broken_off", "open_session", "say", "settings", "stack_names"]
+__all__ = ["age", "interruptible", "open_session", "say", "settings", "stack_names"]
 
 _T = TypeVar("_T")
 
 
 def say(line: str) -> None:
-    """Progress, on stderr."""
+    """Print a line of progress on stderr."""
     click.echo(f"lbench: {line} ...", err=True)
 
 
 def open_session(region: str | None) -> tuple[Any, str]:
-    """A session of the region that is named, else the settings', else the AWS configuration's, else us-east-1.
+    """An AWS session and its region: as given, else of the settings, else of the AWS configuration, else us-east-1.
 
     Raises:
         InputError: the settings or the AWS configuration cannot be used.
@@ -33,31 +33,27 @@ def open_session(region: str | None) -> tuple[Any, str]:
     from lbench.errors import InputError
 
     if region is not None and not region.strip():
-        raise InputError("--region is empty: name one, as in --region eu-west-1, or leave it out")
+        raise InputError("--region must be an AWS region, for example eu-west-1, got an empty text")
     session = aws_session(settings(region=region).region)
     return session, str(session.region_name)
 
 
 def settings(**given: str | None) -> Settings:
-    """The settings, with what the command line gives.
+    """The settings, overridden by options of the command line.
 
     Raises:
-        InputError: something of it cannot be used.
+        InputError: a setting is invalid.
     """
     from lbench.config.settings import load
-    from lbench.errors import InputError
 
-    try:
-        return load(given).values
-    except InputError as error:
-        raise InputError(str(error).replace("command line: ", "--", 1)) from None
+    return load(given).values
 
 
 def stack_names(base: str, arch: str | None) -> list[str]:
-    """The stacks of a name: both architectures', or that of one.
+    """The names of both architectures' stacks, or of one.
 
     Raises:
-        InputError: it is no name, or Lambda has no such processor.
+        InputError: an invalid stack name or architecture.
     """
     from lbench.config.deployment import stack_name
     from lbench.errors import InputError
@@ -66,26 +62,26 @@ def stack_names(base: str, arch: str | None) -> list[str]:
     if arch is None:
         return both
     if arch not in ("x86_64", "arm64"):
-        raise InputError(f"--arch {arch}: Lambda has x86_64 and arm64")
+        raise InputError(f"--arch must be x86_64 or arm64, got {arch}")
     return both[:1] if arch == "x86_64" else both[1:]
 
 
-def broken_off(doing: Coroutine[Any, Any, _T], told: str) -> _T:
-    """Run it to its end; if a signal breaks it off, tell in a line how it goes on."""
-    from lbench.cli.signals import signals_end_it
+def interruptible(work: Coroutine[Any, Any, _T], remedy: str) -> _T:
+    """Run the coroutine; if a signal interrupts it, print how to continue."""
+    from lbench.cli.signals import exit_on_signals
 
-    with signals_end_it():
+    with exit_on_signals():
         try:
-            return asyncio.run(doing)
+            return asyncio.run(work)
         except (KeyboardInterrupt, SystemExit):
-            click.echo(f"lbench: broken off: {told}", err=True)
+            click.echo(f"lbench: interrupted: {remedy}", err=True)
             raise
         finally:
             sys.stderr.flush()
 
 
 def age(since: datetime.datetime, now: datetime.datetime) -> str:
-    """How long ago that was, in its largest unit."""
+    """The time since then, in its largest unit."""
     seconds = max(0.0, (now - since).total_seconds())
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         count = int(seconds // length)

@@ -1,7 +1,6 @@
-"""What `lbench doctor` says of AWS: who we are there, what we may do, how much at once, what is deployed, the clock.
+"""Findings of `lbench doctor` about AWS: identity, permissions, quota, deployment, clock.
 
-Every question is a reading one and costs nothing. Nothing is asked where no credentials are configured: then this takes
-milliseconds and never touches the network.
+All requests only read, and are free. Without configured credentials there are none.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ _VARIABLES = (
 
 
 def aws_findings(*, asked: bool, region: str | None, stack: str) -> Iterator[Finding]:
-    """One after the other. `asked`: also where no credentials are configured; `region` None: the settings' or AWS's."""
+    """The findings. `asked`: also without configured credentials; `region` None: of the settings or of AWS."""
     if not asked and not _configured():
         yield Finding(
             "note",
             "credentials",
-            "none are configured, and AWS was not asked",
+            "none are configured; AWS was not asked",
             "emulated needs none; for lambda run `aws configure` or `aws sso login`; on a machine with a role: --aws",
         )
         return
@@ -53,7 +52,7 @@ def aws_findings(*, asked: bool, region: str | None, stack: str) -> Iterator[Fin
 
 
 def _configured() -> bool:
-    """Whether credentials are to be had without asking the network or a person."""
+    """Whether credentials are configured on this machine."""
     if any(os.environ.get(name) for name in _VARIABLES):
         return True
     for variable, usual in (("AWS_SHARED_CREDENTIALS_FILE", "credentials"), ("AWS_CONFIG_FILE", "config")):
@@ -111,11 +110,11 @@ def _source(credentials: Any) -> Finding:
     method = getattr(credentials, "method", None) or "explicit"
     ends = getattr(credentials, "_expiry_time", None)
     if ends is None:
-        return Finding("good", "credentials", f"from {method}; nothing is said of their end")
+        return Finding("good", "credentials", f"from {method}, without an expiry")
     left_s = ends.timestamp() - time.time()
     when = f"from {method}, until {ends.astimezone():%Y-%m-%d %H:%M} ({max(0.0, left_s) / 3600:.1f} h)"
     if left_s < _SOON_S:
-        remedy = "renewed by themselves if their source can; else log in again before a long run"
+        remedy = "log in again before a long run, unless their source renews them"
         return Finding("weak", "credentials", when, remedy)
     return Finding("good", "credentials", when)
 
@@ -131,7 +130,7 @@ def _region(session: Any, loaded: Loaded) -> Finding:
     try:
         rates(region, "x86_64")
     except InputError:
-        remedy = "there are no verified prices for it: choose another with --region"
+        remedy = "no verified prices for this region: choose another with --region"
         return Finding("bad", "region", f"{region} ({origin})", remedy)
     return Finding("good", "region", f"{region} ({origin})")
 
@@ -151,31 +150,32 @@ async def _identity(session: Any) -> dict[str, Any]:
 
 
 def _clock(identity: dict[str, Any]) -> Finding:
-    """By the answer's Date, which has whole seconds and was written between asking and hearing."""
+    """The clock's offset by the Date header, which has whole seconds."""
     date = identity["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
     try:
         theirs_s = parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError):
-        return Finding("note", "clock", "AWS's answer has no date to compare with")
+        return Finding("note", "clock", "the response of AWS has no Date header")
     began_s, heard_s = identity["_asked_s"]
     skew_s = max(0.0, began_s - (theirs_s + 1.0), theirs_s - heard_s)
-    told = "less than a second off" if skew_s < 1 else f"{skew_s:.0f} s off AWS's"
-    remedy = "set it: `timedatectl set-ntp true`"
+    offset = "less than a second off" if skew_s < 1 else f"{skew_s:.0f} s off the clock of AWS"
+    remedy = "set it with `timedatectl set-ntp true`"
     if skew_s >= _BAD_SKEW_S:
-        return Finding("bad", "clock", told, f"AWS refuses signatures that are 5 minutes off; {remedy}")
-    return Finding("weak", "clock", told, remedy) if skew_s >= _WEAK_SKEW_S else Finding("good", "clock", told)
+        return Finding("bad", "clock", offset, f"AWS rejects signatures that are 5 minutes off: {remedy}")
+    return Finding("weak", "clock", offset, remedy) if skew_s >= _WEAK_SKEW_S else Finding("good", "clock", offset)
 
 
 async def _permissions(session: Any, identity: dict[str, Any], stack: str) -> list[Finding]:
-    """By IAM's simulation of the policy that deploying, running and destroying need."""
+    """The permissions of deploy, run and destroy, as simulated by IAM."""
     from lbench.config.aws import aws_client
     from lbench.config.aws_errors import AwsError
     from lbench.lambda_src.policy import caller_policy
 
     arn = str(identity["Arn"])
     if arn.endswith(":root"):
-        told = "the account's root user may do everything"
-        return [Finding("weak", "permissions", told, "make a user or a role for this")]
+        return [
+            Finding("weak", "permissions", "root user: everything is allowed", "create a user or a role for lbench")
+        ]
     policy = caller_policy(stack, str(session.region_name), account=str(identity["Account"]))
     denied: list[str] = []
     count = 0
@@ -189,24 +189,24 @@ async def _permissions(session: Any, identity: dict[str, Any], stack: str) -> li
                     denied += await _denied(client, source, some, statement)
                     count += len(some)
     except AwsError as error:
-        why = "may not be asked for" if error.code == "AccessDenied" else str(error)
+        why = "access denied" if error.code == "AccessDenied" else str(error)
         return [
             Finding(
                 "note",
                 "permissions",
-                f"cannot be simulated ({why})",
-                "needs iam:SimulatePrincipalPolicy; `lbench deploy --dry-run` prints the policy that is needed",
+                f"unknown: IAM cannot simulate them ({why})",
+                "this needs iam:SimulatePrincipalPolicy; `lbench deploy --dry-run` prints the policy that lbench needs",
             )
         ]
     if not denied:
-        return [Finding("good", "permissions", f"all {count} that deploy, run and destroy need (simulated)")]
+        return [Finding("good", "permissions", f"all {count} that deploy, run and destroy need (simulated by IAM)")]
     shown = ", ".join(denied[:6]) + (f" and {len(denied) - 6} more" if len(denied) > 6 else "")
     remedy = "attach the policy that `lbench deploy --dry-run` prints"
     return [Finding("bad", "permissions", f"{len(denied)} of {count} are missing: {shown}", remedy)]
 
 
 async def _principal(client: Any, arn: str) -> str:
-    """Whose policies are simulated: for a role that was taken on, the role with its path."""
+    """The principal whose policies are simulated: for an assumed role, the role with its path."""
     if ":assumed-role/" not in arn:
         return arn
     name = arn.split("/")[1]
@@ -221,13 +221,13 @@ async def _denied(client: Any, source: str, actions: list[str], statement: dict[
     if "Condition" in statement:
         for key, value in statement["Condition"]["StringEquals"].items():
             context.append({"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"})
-    told = await client.simulate_principal_policy(
+    simulated = await client.simulate_principal_policy(
         PolicySourceArn=source,
         ActionNames=actions,
         ResourceArns=[name.replace("*", "lbench") if name != "*" else name for name in names],
         ContextEntries=context,
     )
-    return sorted({one["EvalActionName"] for one in told["EvaluationResults"] if one["EvalDecision"] != "allowed"})
+    return sorted({one["EvalActionName"] for one in simulated["EvaluationResults"] if one["EvalDecision"] != "allowed"})
 
 
 async def _quota(session: Any) -> list[Finding]:
@@ -237,13 +237,13 @@ async def _quota(session: Any) -> list[Finding]:
         async with aws_client(session, "lambda", attempts=_ATTEMPTS) as client:
             account = (await client.get_account_settings())["AccountLimit"]
     except LbenchError as error:
-        return [Finding("weak", "quota", "not known", str(error))]
+        return [Finding("weak", "quota", "unknown", str(error))]
     most, left = account["ConcurrentExecutions"], account.get("UnreservedConcurrentExecutions")
-    told = f"{most:,} environments at once" + (f", {left:,} of them not reserved" if left not in (None, most) else "")
+    found = f"{most:,} environments at once" + (f", {left:,} of them unreserved" if left not in (None, most) else "")
     if most < _FEW:
-        remedy = "new accounts have few: ask for more under Service Quotas (it costs nothing)"
-        return [Finding("weak", "quota", told, remedy)]
-    return [Finding("good", "quota", told)]
+        remedy = "request more under Service Quotas (free)"
+        return [Finding("weak", "quota", found, remedy)]
+    return [Finding("good", "quota", found)]
 
 
 async def _deployments(session: Any, base: str) -> list[Finding]:
@@ -262,7 +262,7 @@ async def _deployments(session: Any, base: str) -> list[Finding]:
                     found.append(_deployment(stack, region))
     except LbenchError as error:
         return [Finding("bad", "deployment", str(error))]
-    remedy = f"{lbench_command('deploy', base, region)} makes one; the other backends need none"
+    remedy = f"create it with {lbench_command('deploy', base, region)}; only the backend lambda needs it"
     return found or [Finding("note", "deployment", f"no stack {base} in {region}", remedy)]
 
 
@@ -271,19 +271,19 @@ def _deployment(stack: Stack, region: str) -> Finding:
     from lbench.config.deployment import lbench_command, read_outputs
 
     deploy, destroy = (lbench_command(name, stack.name, region) for name in ("deploy", "destroy"))
-    told = f"{stack.name}: {stack.status}"
+    state = f"{stack.name}: {stack.status}"
     if not stack.ours:
-        return Finding("bad", "deployment", told, "it was not made by lbench: name another with --stack")
+        return Finding("bad", "deployment", state, "lbench did not create this stack: name another with --stack")
     if stack.moving:
-        return Finding("weak", "deployment", told, "it is being changed just now: wait until that has ended")
+        return Finding("weak", "deployment", state, "a change is in progress: wait until it has ended")
     if not stack.has_functions:
-        return Finding("bad", "deployment", told, f"no functions are there: run {deploy} to go on, or {destroy}")
+        return Finding("bad", "deployment", state, f"it has no functions: run {deploy} to continue, or {destroy}")
     try:
         there = read_outputs(stack.name, region, stack.outputs)
     except InputError as error:
-        return Finding("bad", "deployment", told, str(error))
+        return Finding("bad", "deployment", state, str(error))
     sizes = ", ".join(f"{size:,}" for size in there.memory_mb)
-    told += f", lbench {there.lbench_version}, package {there.package_digest[:12]}, functions of {sizes} MB"
+    state += f", lbench {there.lbench_version}, package {there.package_digest[:12]}, functions of {sizes} MB"
     if there.lbench_version != __version__:
-        return Finding("weak", "deployment", told, f"this is lbench {__version__}: run {deploy}")
-    return Finding("good", "deployment", told)
+        return Finding("weak", "deployment", state, f"this is lbench {__version__}: run {deploy}")
+    return Finding("good", "deployment", state)

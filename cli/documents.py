@@ -1,4 +1,4 @@
-"""From what a person names (a session, a folder, a journal, a document) to the session document."""
+"""Session documents by what a user names: a session, a folder, a journal or a document."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def load_document(text: str) -> Document:
     """The document of a recorded session or of a file.
 
     Raises:
-        InputError: there is no such session, or several.
-        SessionFileError: it cannot be read: no session, torn at its beginning, or of a newer version.
+        InputError: no such session, or several.
+        SessionFileError: the file is no session, is damaged, or has a newer version.
     """
     path = find_session(text)
     if path.is_dir():
         if not (path / JOURNAL_NAME).is_file():
-            raise SessionFileError(f"{path} is not a session: there is no {JOURNAL_NAME} in it")
+            raise SessionFileError(f"{path} is not a session: it has no {JOURNAL_NAME}")
         return document_of(load_folder(path), read_meta(path))
     head = _beginning(path)
     if head.startswith(b'{"event"'):
@@ -35,7 +35,7 @@ def load_document(text: str) -> Document:
 
 
 def document_of(view: SessionView, meta: Meta | None = None) -> Document:
-    """The document of a session as it stands, with what makes its results weak and what it was called since."""
+    """The document of a session as it is now, with its warnings, name and tags."""
     return document(view, stability_warnings(view), meta)
 
 

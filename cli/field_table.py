@@ -1,4 +1,4 @@
-"""Typed fields (a workload's parameters, a backend's settings) as a person and as a program read them."""
+"""Typed fields (parameters of a workload, settings of a backend) as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Described", "fields_json", "print_described"]
 
 
 class Described(NamedTuple):
-    """A thing with fields."""
+    """A workload or a backend, with its fields."""
 
-    lines: list[Text]  # its name with a summary, and what else is to be said
+    lines: list[Text]  # the heading
     fields: type[msgspec.Struct]
 
 
 def print_described(things: Iterable[Described]) -> None:
-    """One after the other on standard output, each with a table of its fields."""
+    """Print each heading with a table of the fields."""
     from lbench.cli.console import console
 
     out = console()
@@ -37,14 +37,14 @@ def print_described(things: Iterable[Described]) -> None:
 
 
 def fields_json(struct: type[msgspec.Struct]) -> list[dict[str, Any]]:
-    """Name, type, default, meaning; minimum, maximum and choices where there are any."""
-    told = []
+    """Name, type, default, meaning; minimum, maximum and choices if any."""
+    described = []
     for field in fields(struct):
         values = msgspec.to_builtins(field)
-        told.append({name: value for name, value in values.items() if value is not None or name == "default"})
+        described.append({name: value for name, value in values.items() if value is not None or name == "default"})
         if not field.choices:
-            told[-1].pop("choices")
-    return told
+            described[-1].pop("choices")
+    return described
 
 
 def _columns(struct: type[msgspec.Struct]) -> list[Column]:

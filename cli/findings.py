@@ -1,4 +1,4 @@
-"""What `lbench doctor` finds, line by line."""
+"""Findings of `lbench doctor`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Verdict = Literal["good", "weak", "bad", "note"]
 
 
 class Finding(NamedTuple):
-    """One line: what was looked at, what was found, and what to do where that is not good."""
+    """One line: the subject, the finding, and the remedy if there is one."""
 
     verdict: Verdict
     what: str

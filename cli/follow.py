@@ -1,4 +1,4 @@
-"""Has a plan carried out by an engine process, follows it, and says what came of it."""
+"""Starts an engine process for a plan, follows it to its end, and reports the results."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from lbench.errors import EngineLostError, InputError, LbenchError
 
 __all__ = ["code_of", "measure", "open_progress"]
 
-_WAIT_S = 0.1  # for events, so long does a signal or the next picture wait at most
+_WAIT_S = 0.1  # for events; the longest delay of a signal or a frame
 _CANCEL_AGAIN_S = 1.0
 _ENGINE_END_S = 10.0
 _KILLED_END_S = 1.0
 
 
 class _Measurement:
-    """One engine, followed to its end."""
+    """An engine that is followed to its end."""
 
     def __init__(self, folder: Path, on_hangup: str, progress: Progress) -> None:
         self.view = SessionView()
-        self.lost = False  # the engine went away without a word
+        self.lost = False  # the engine exited without an end event
         self.refusal: str | None = None
         self._folder = folder
         self._on_hangup = on_hangup
         self._progress = progress
-        self._clocks: dict[str, float] = {}  # run: this process's clock when its start was heard of
+        self._clocks: dict[str, float] = {}  # run: this process's clock when its start arrived
 
     def follow(self, plan: Plan, signals: StopSignals) -> None:
-        """Until the engine has ended. It is told to stop when a signal has come."""
+        """Follow until the engine has ended; a signal asks it to stop."""
         engine = Engine(self._folder, on_hangup=self._on_hangup)
         try:
             follower = Follower(self._folder, engine.socket)
@@ -60,30 +60,30 @@ class _Measurement:
             if self.left_alone(signals):
                 engine.let_go()
             elif engine.wait(_ENGINE_END_S) is None:
-                raise EngineLostError(f"the engine (process {engine.process.pid}) does not end: see {self._folder}")
+                raise EngineLostError(f"the engine (process {engine.process.pid}) does not exit: see {self._folder}")
         except KeyboardInterrupt:
             engine.let_go()
-            engine.process.terminate()  # it ends what it has started, and saves what was measured
+            engine.process.terminate()  # the engine stops its children and saves the results
             raise
         except EngineLostError:
             engine.let_go()
             engine.process.terminate()
-            engine.wait(_KILLED_END_S)  # so that it is tidied up after
+            engine.wait(_KILLED_END_S)
             self._gone()
 
     def _listen(self, follower: Follower, signals: StopSignals) -> None:
-        told_s: float | None = None  # when the engine was last told to stop
+        cancelled_s: float | None = None  # when the engine was last asked to stop
         while True:
             now_s = time.monotonic()
             if signals.first is not None:
                 if self.left_alone(signals):
-                    return  # it finishes by itself
-                # Told again and again: a command that comes before the plan has begun is not kept.
-                if told_s is None or now_s - told_s >= _CANCEL_AGAIN_S:
-                    if told_s is None:
+                    return  # the engine finishes by itself
+                # Repeated, because the engine drops a command that arrives before the plan has started.
+                if cancelled_s is None or now_s - cancelled_s >= _CANCEL_AGAIN_S:
+                    if cancelled_s is None:
                         self._progress.stopping(signals.first)
                     follower.command("cancel")
-                    told_s = now_s
+                    cancelled_s = now_s
             try:
                 for event in follower.receive(_WAIT_S):
                     self._take(event)
@@ -112,7 +112,7 @@ class _Measurement:
         self.view.engine_gone()
 
     def left_alone(self, signals: StopSignals) -> bool:
-        """Whether the terminal was closed, and the engine is to finish nevertheless."""
+        """Whether the terminal was closed and the engine finishes anyway."""
         return signals.first == signal.SIGHUP and self._on_hangup == "finish"
 
 
@@ -124,10 +124,10 @@ def open_progress(*, quiet: bool) -> Progress:
 
 
 def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quiet: bool) -> int:
-    """Carry out a valid plan; returns the exit code.
+    """Measure a valid plan; returns the exit code.
 
     Raises:
-        InputError: it cannot be carried out at all; nothing was recorded.
+        InputError: the plan cannot start; nothing was recorded.
         LbenchError: the session could not be written to `out`.
     """
     lines = bound_lines(plan)  # also refuses a region without prices
@@ -140,13 +140,13 @@ def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quie
                 measurement.follow(plan, signals)
             except KeyboardInterrupt:
                 progress.close()
-                _say(f"stopped at once; what was measured is in {folder}")
+                _say(f"stopped at once; the results so far are in {folder}")
                 raise
-            except (InputError, EngineLostError):  # there was no engine
+            except (InputError, EngineLostError):  # no engine started
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         if measurement.left_alone(signals):
-            _say(f"the engine goes on without a terminal; the session is in {folder}")
+            _say(f"the engine continues without a terminal; the session is in {folder}")
             return SIGNAL_EXIT_CODES[signal.SIGHUP]
         return _conclude(measurement, signals, folder, out=out, as_json=as_json, quiet=quiet)
 
@@ -188,7 +188,7 @@ def _conclude(
     else:
         print_report(view, document, saved)
     if measurement.lost:
-        _say(f"the engine has died: its runs are marked interrupted, what was measured is in {folder}")
+        _say(f"the engine has died: its runs are marked interrupted, the results so far are in {folder}")
     elif output_error() is not None or (as_json and (not quiet or interrupted is not None)):
         _say(saved, prefix="")
     if unwritten is not None:
@@ -199,21 +199,21 @@ def _conclude(
 
 
 def code_of(view: SessionView) -> int:
-    """The exit code that says how a measurement went."""
+    """The exit code of a measurement."""
     if any(run.status == "over_budget" for run in view.runs.values()):
         return EXIT_BUDGET
     return 0 if _all_right(view) else EXIT_FAILED
 
 
 def _failure_before_any_run(view: SessionView) -> str | None:
-    """Why the plan could not be begun: unreadable data, say."""
+    """Why the plan could not start, for example unreadable data."""
     if view.runs or view.end is None or view.end.complete:
         return None
     return next((warning.text for warning in view.warnings if warning.code == "failed"), None)
 
 
 def _all_right(view: SessionView) -> bool:
-    """Every run came to an answer, and each was found right, or could not be compared and is the others' equal."""
+    """Whether every run has a right answer; without a reference: an answer equal to the others."""
     if not view.complete or not view.runs:
         return False
     answers = [run.answer for run in view.runs.values() if run.has_answer]
@@ -224,18 +224,18 @@ def _all_right(view: SessionView) -> bool:
 
 
 def _saved(view: SessionView, folder: Path, content: bytes, out: Path | None) -> str:
-    """Where the session is; where the disk did not take all of its journal, it is written elsewhere."""
+    """The place of the session; a session whose journal is incomplete is written elsewhere."""
     places = [str(folder)] + ([str(out)] if out is not None else [])
     if _journal_is_whole(view, folder):
         return f"session {folder.name} in {' and '.join(places)}"
     if out is not None and format_of(out) == "json":
-        return f"the disk did not take all of {folder}: the whole session is in {out}"
+        return f"the disk had no room for all of {folder}: the complete session is in {out}"
     for place in (Path.cwd(), Path(tempfile.gettempdir()), Path("/dev/shm")):
         path = place / f"lbench-{folder.name}.json"
         with contextlib.suppress(LbenchError):
             write(path, content)
-            return f"the disk did not take all of {folder}: the whole session is in {path}"
-    return f"the disk did not take all of {folder}, nor was there room elsewhere: free some and repeat with -o"
+            return f"the disk had no room for all of {folder}: the complete session is in {path}"
+    return f"the disk had no room for all of {folder}, and no other folder had: free some, then repeat with -o"
 
 
 def _journal_is_whole(view: SessionView, folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What is said of somebody's own function after its calls: a row for the cold, one for the warm, and what else counts."""
+"""The report of a deployed function: a row for cold calls, a row for warm calls, and their sums."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RANKS = (0, 2, 0, 1, 3, 0)
 
 
 def call_columns(runs: Iterable[RunView]) -> list[Column]:
-    """Two rows a backend: cold and warm are never mixed."""
+    """Two rows for each backend: cold calls and warm calls."""
     label, kind, count = Column("BACKEND"), Column("CALLS"), Column("", justify="right")
     figures = [Column(title, rank=rank, justify="right") for title, rank in zip(_TITLES, _RANKS, strict=True)]
     for name, group in by_label(runs).items():
@@ -46,25 +46,23 @@ def _figures(one: CallGroup) -> tuple[float | None, ...]:
 
 
 def call_lines(runs: Iterable[RunView]) -> list[str]:
-    """Memory, what was billed in all, errors, and what was left out, a line a backend."""
+    """A line for each backend: billed time, memory, errors, and calls that are no samples."""
     return [f"{name}: {_line(calls_of(group))}" for name, group in by_label(runs).items()]
 
 
 def _line(calls: Calls) -> str:
-    parts = [f"{calls.billed_ms:,} ms billed in all"]
+    parts = [f"{calls.billed_ms:,} ms billed in total"]
     if calls.max_memory_mb is not None:
-        parts.append(f"{calls.max_memory_mb} MB of {calls.memory_mb} used at most")
+        parts.append(f"{calls.max_memory_mb} MB of {calls.memory_mb} MB used at most")
     failed = sum(calls.errors.values())
     named = ", ".join(f"{kind} {count:,}" for kind, count in calls.errors.items())
-    parts.append(f"{count_text(failed, 'call')} ended in an error of the function ({named})" if failed else "no error")
+    parts.append(f"{count_text(failed, 'call')} ended in an error of the function ({named})" if failed else "no errors")
     if calls.throttled:
-        parts.append(f"{calls.throttled:,} throttled and made again")
+        parts.append(f"{calls.throttled:,} throttled and retried")
     if calls.discarded:
-        parts.append(f"{count_text(calls.discarded, 'sample')} discarded: not cold")
+        parts.append(f"{count_text(calls.discarded, 'sample')} discarded because they were warm")
     if calls.missing:
-        parts.append(
-            f"{count_text(calls.missing, 'sample')} fewer than asked for: too many calls were not cold, and it was given up"
-        )
+        parts.append(f"{count_text(calls.missing, 'sample')} missing: too many calls were warm")
     if calls.unknown:
-        parts.append(f"{calls.unknown:,} without a report: neither cold nor warm")
+        parts.append(f"{calls.unknown:,} without a REPORT line, neither cold nor warm")
     return "; ".join(parts)

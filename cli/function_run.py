@@ -1,4 +1,4 @@
-"""What `lbench run function` does before the others' way begins: its own defaults, payloads, and a look at the function."""
+"""`lbench run function`: its defaults and payloads, and the configuration of the function."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def forced(params: dict[str, Any], workload: str, *, force_cold: bool, allow_upd
     """The parameters with the options `--force-cold` and `--allow-update`, which are parameters of `function`.
 
     Raises:
-        InputError: another workload is to be run.
+        InputError: the workload is another one.
     """
     from lbench.errors import InputError
     from lbench.workloads.function import WORKLOAD_NAME
@@ -28,14 +28,16 @@ def forced(params: dict[str, Any], workload: str, *, force_cold: bool, allow_upd
     chosen: dict[str, Any] = {name: "yes" for name, value in given.items() if value}
     if chosen and workload != WORKLOAD_NAME:
         name = next(iter(chosen)).replace("_", "-")
-        raise InputError(f"--{name} is for `lbench run function`: {workload} starts cold in every new environment")
+        raise InputError(
+            f"--{name} works with `lbench run function` only: {workload} starts cold in every new environment"
+        )
     return params | chosen
 
 
 def prepare(plan: Plan, texts: tuple[str, ...], loaded: Loaded) -> Plan:
-    """The plan as it will be carried out: with what Lambda says of the function.
+    """The plan completed by the configuration of the function.
 
-    Once, unless repeats were asked for: somebody's own function is not called more often than `invocations` says.
+    It has one repeat unless the user asks for more: a user's function is called as often as `invocations` says.
 
     Raises:
         InputError: see `function_plan.check` and `adapt`.

@@ -1,4 +1,4 @@
-"""Progress on a terminal: a line a backend, drawn over itself a few times a second and gone when it is over."""
+"""Progress on a terminal: a line for each backend, redrawn a few times a second and cleared at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lbench.engine.session.view import SessionView
 
 __all__ = ["LiveProgress", "bar"]
 
-_FRAME_S = 0.25  # drawing takes CPU from what is measured
+_FRAME_S = 0.25  # drawing takes CPU time from the measurement
 _GLYPHS: dict[State, tuple[str, str]] = {
     "waiting": ("·", QUIET),
     "running": ("▶", ""),
@@ -35,7 +35,7 @@ _GLYPHS: dict[State, tuple[str, str]] = {
 
 
 class LiveProgress(Progress):
-    """Draws on standard error. What must stay to be read (a warning, a failed run) is printed above the picture."""
+    """Draws on standard error. Warnings and failed runs are printed above and stay."""
 
     def __init__(self) -> None:
         self._console = console(sys.stderr)
@@ -51,14 +51,14 @@ class LiveProgress(Progress):
         self._next_s = 0.0
 
     def begin(self, lines: list[str]) -> None:
-        """Print what is known, and begin to draw."""
+        """Print the lines and start drawing."""
         super().begin(lines)
         self._begun = True
         self._live.start()
 
     def event(self, event: Event, view: SessionView) -> None:
-        """Print what must stay."""
-        if isinstance(event, Warned) and event.code != "failed":  # that one ends the session: told as its error
+        """Print warnings and failures."""
+        if isinstance(event, Warned) and event.code != "failed":  # it ends the session, and its end names it
             self._write(f"warning: {event.text}")
         elif isinstance(event, RunEnded) and event.status == "failed":
             self._write(f"{place_text(view.runs[event.run], view)}: ✘ {event.error or 'failed'}")
@@ -66,18 +66,18 @@ class LiveProgress(Progress):
             self._write(f"{place_text(view.runs[event.run], view)}: ✘ its answer is wrong ({event.answer.check})")
 
     def draw(self, view: SessionView, now_s: Mapping[str, float]) -> None:
-        """The next frame, when it is time."""
+        """Draw a frame when it is due."""
         clock_s = time.monotonic()
         if clock_s < self._next_s:
             return
         self._next_s = clock_s + _FRAME_S
-        told = outlooks(view.runs.values(), now_s, run_bill)
-        lines = table_lines(_columns(told, self._console.width), self._console.width) if told else []
+        backends = outlooks(view.runs.values(), now_s, run_bill)
+        lines = table_lines(_columns(backends, self._console.width), self._console.width) if backends else []
         lines.append(Text(f"  {view.phase or ''}", style=QUIET))
         self._live.update(Group(*lines), refresh=True)
 
     def close(self) -> None:
-        """Clear the picture and show the cursor."""
+        """Clear the drawing and show the cursor."""
         if self._begun:
             self._begun = False
             self._live.stop()
@@ -92,7 +92,7 @@ def bar(done: int, total: int | None, width: int, style: str) -> Text:
     return Text.assemble((filled, style), (rest, HAIRLINE))
 
 
-def _columns(told: list[Outlook], width: int) -> list[Column]:
+def _columns(backends: list[Outlook], width: int) -> list[Column]:
     room = 10 if width < 100 else 28
     columns = {
         "backend": Column("BACKEND"),
@@ -104,7 +104,7 @@ def _columns(told: list[Outlook], width: int) -> list[Column]:
         "cost": Column("COST ON AWS", rank=3, justify="right"),
         "failed": Column("FAILED", rank=4, justify="right"),
     }
-    for one in told:
+    for one in backends:
         glyph, style = _GLYPHS[one.state]
         colour = accent(one.backend)
         columns["backend"].add(Text.assemble(("▌", colour), (one.label, f"bold {colour}")))

@@ -1,7 +1,7 @@
-"""The `lbench` command: its subcommands by name, and how what goes wrong is told.
+"""The `lbench` command: its subcommands, and errors as one line on stderr that begins with `lbench: `.
 
-Only click is imported here, so that `lbench --help` and `--version` are quick; a subcommand's module is imported when
-it is called. Every error is one line on stderr that begins with `lbench: `.
+Only click is imported here, so that `lbench --help` and `--version` are quick; the module of a subcommand is imported
+when it is called.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ __all__ = ["command"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-# The module of a command is lbench.cli.NAME, its click command there `command`.
+# The command NAME is `command` in lbench.cli.commands.NAME.
 _COMMANDS = {
     "run": "Measure one workload on several backends, and compare.",
-    "attach": "The screens on an engine that is still running.",
-    "workloads": "What can be run: workloads and their parameters.",
-    "backends": "Where it can run: backends and their settings.",
-    "sessions": "Recorded sessions, newest first.",
-    "open": "Look at a recorded session: replay, pause, seek.",
-    "export": "Write a session as JSON or CSV.",
-    "prices": "What AWS charges: each price with its source and age.",
-    "data": "How to get the Lending Club loans; what would be used of a file.",
-    "doctor": "Look at this machine: what makes measurements unsteady or impossible.",
-    "package": "Make the zip for Lambda: handler, workloads, libraries.",
-    "deploy": "Make the Lambda side in your AWS account.",
-    "status": "What is deployed, its age and what it costs at rest.",
-    "destroy": "Remove all that deploy has made.",
-    "emulator": "AWS Lambda on this machine, by itself.",
-    "gc": "Remove what crashed runs have left, here and on AWS.",
-    "new": "Begin a workload of your own: a commented example with its test.",
-    "serve": "The screens in a browser.",
+    "attach": "Open the screens on an engine that is still running.",
+    "workloads": "List workloads and their parameters.",
+    "backends": "List backends and their settings.",
+    "sessions": "List recorded sessions, newest first.",
+    "open": "Open a recorded session: replay, pause, seek.",
+    "export": "Export a session as JSON or CSV.",
+    "prices": "List the prices of AWS, each with its source and age.",
+    "data": "Explain how to get the Lending Club loans; inspect a data file.",
+    "doctor": "Check this machine and AWS: what weakens or prevents measurements.",
+    "package": "Build the zip for Lambda: handler, workloads, libraries.",
+    "deploy": "Deploy the Lambda side to your AWS account.",
+    "status": "Show what is deployed, its age and its cost at rest.",
+    "destroy": "Remove everything that deploy created.",
+    "emulator": "Run AWS Lambda on this machine, standalone.",
+    "gc": "Remove leftovers of crashed runs, here and on AWS.",
+    "new": "Create a workload of your own: a commented example with its test.",
+    "serve": "Open the screens in a browser.",
 }
 
 
 class LazyGroup(click.Group):
-    """Commands by name; a command's module is imported when it is needed."""
+    """Subcommands whose modules are imported when they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the help."""
+        """The names, in the order of the help."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -70,20 +70,20 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or name the nearest.
+        """Find the command.
 
         Raises:
-            UsageError: there is no such command.
+            UsageError: no such command; the message names the nearest.
         """
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-"):
             near = difflib.get_close_matches(name, _COMMANDS, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(_COMMANDS)}"
-            raise click.UsageError(f"no such command {name!r}: {hint}", ctx)
+            hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(_COMMANDS)}"
+            raise click.UsageError(f"unknown command {name!r}: {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The texts from above, so that help imports nothing."""
+        """The summaries of all commands; nothing is imported."""
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
@@ -95,7 +95,7 @@ class LazyGroup(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run, tell what goes wrong in one line, and exit."""
+        """Run a command, print an error as one line, and exit."""
         run: Callable[[], Any] = partial(super().main, args, prog_name, complete_var, standalone_mode=False, **extra)
         if not standalone_mode:
             return run()
@@ -114,7 +114,7 @@ def command(ctx: click.Context, no_mouse: bool, theme: str) -> None:
     For a start: `lbench` alone opens the screens (then r and Enter); `lbench run mandelbrot` does without.
     """
     if ctx.invoked_subcommand is not None:
-        given = {"no_mouse": no_mouse, "theme": theme}  # said before the subcommand's name, they hold for it too
+        given = {"no_mouse": no_mouse, "theme": theme}  # given before the name of the subcommand, they apply to it too
         ctx.default_map = {"open": given, "attach": given}
         return
     if can_show():
@@ -124,7 +124,7 @@ def command(ctx: click.Context, no_mouse: bool, theme: str) -> None:
 
 @contextmanager
 def _guarded() -> Iterator[None]:
-    """Every error becomes one line and an exit code; an unexpected one goes to a file (`_unexpected`)."""
+    """Turn every error into one line and an exit code; an unexpected one goes to a file (`_unexpected`)."""
     open_streams()
     sys.excepthook = _unexpected
     try:
@@ -150,7 +150,7 @@ def _guarded() -> Iterator[None]:
 
 
 def _clicks(text: str) -> str:
-    """A message of click's own, which begins like a sentence; ours may begin with the name of a file."""
+    """A message of click without its capital; messages of lbench may begin with the name of a file."""
     text = _one_line(text)
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
@@ -165,7 +165,7 @@ def _fail(line: str, code: int) -> None:
 
 
 def _unexpected(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """A fault of lbench's own: the traceback goes to a file, one line to the user. Python then exits with 1."""
+    """An error inside lbench: the traceback goes to a file, one line to the user. Python then exits with 1."""
     import tempfile
     import traceback
 
@@ -175,7 +175,7 @@ def _unexpected(kind: type[BaseException], error: BaseException, trace: Any) -> 
     text = f"lbench {__version__}, Python {sys.version}\n{sys.argv}\n" + "".join(
         traceback.format_exception(kind, error, trace)
     )
-    where = "it could not be written down"
+    where = "its traceback could not be saved"
     try:
         folder: str | None = str(cache_folder("faults"))
     except InputError:
@@ -189,4 +189,4 @@ def _unexpected(kind: type[BaseException], error: BaseException, trace: Any) -> 
     except OSError:
         pass
     summary = masked(_one_line(f"{kind.__name__}: {error}"))[:200]
-    sys.stderr.write(f"lbench: a fault in lbench itself ({summary}): {where}\n")
+    sys.stderr.write(f"lbench: internal error ({summary}): {where}\n")

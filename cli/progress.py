@@ -1,4 +1,4 @@
-"""What is told on stderr while an engine measures: nothing, plain lines, or a picture drawn over itself (`live`)."""
+"""Progress on stderr while an engine measures: none, plain lines, or drawn (`live`)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from lbench.engine.session.view import RunView, SessionView
 __all__ = ["PlainProgress", "Progress", "place_text"]
 
 _PROGRESS_S = 5.0  # between two lines on the same run
-_PHASE_S = 1.0  # a phase that is over sooner is not told
+_PHASE_S = 1.0  # a shorter phase is not shown
 
 
 class Progress:
-    """Shows nothing: what `--quiet` gives, and what the others begin with."""
+    """Shows nothing (`--quiet`); the base of the others."""
 
     def __enter__(self) -> Self:
         return self
@@ -34,39 +34,39 @@ class Progress:
         self.close()
 
     def begin(self, lines: list[str]) -> None:
-        """What is known before the first event."""
+        """Show lines before the first event."""
         for line in lines:
             self._write(line)
 
     def event(self, event: Event, view: SessionView) -> None:
-        """An event, already in the view."""
+        """Show an event; the view has it already."""
 
     def draw(self, view: SessionView, now_s: Mapping[str, float]) -> None:
-        """Some time has passed; `now_s`: seconds since each run's start."""
+        """Show the time that has passed; `now_s`: seconds since the start of each run."""
 
     def stopping(self, signal: Signals) -> None:
-        """A signal came, and the engine was asked to stop."""
-        self._write("stopping; Ctrl-C once more ends at once" if signal == Signals.SIGINT else "stopping")
+        """Show that a signal has asked the engine to stop."""
+        self._write("stopping; press Ctrl-C again to end at once" if signal == Signals.SIGINT else "stopping")
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
     def _write(self, line: str) -> None:
         pass
 
 
 class PlainProgress(Progress):
-    """A line where something begins or ends, and one every few seconds in between."""
+    """Prints a line when a run starts or ends, and one every few seconds between."""
 
     def __init__(self) -> None:
-        self._told_s: dict[str, float] = {}  # label: when its last line was written
-        self._phase: tuple[str, float] | None = None  # what it is, and when it began (once told: infinity)
+        self._printed_s: dict[str, float] = {}  # label: when its last line was written
+        self._phase: tuple[str, float] | None = None  # its text and its start; infinity once it is printed
 
     def event(self, event: Event, view: SessionView) -> None:
-        """Lines for what matters."""
+        """Print starts, ends, wrong answers and warnings."""
         if isinstance(event, RunStarted):
             run = view.runs[event.run]
-            self._told_s[run.planned.label] = time.monotonic()
+            self._printed_s[run.planned.label] = time.monotonic()
             count = "" if run.planned.tasks is None else f"{count_text(run.planned.tasks, 'task')}, "
             self._write(f"{place_text(run, view)}: started, {count}{event.capacity} at once")
         elif isinstance(event, RunEnded):
@@ -74,22 +74,22 @@ class PlainProgress(Progress):
         elif isinstance(event, Answered) and event.answer.ok is False:
             run = view.runs[event.run]
             self._write(f"{place_text(run, view)}: ✘ its answer is wrong ({event.answer.check})")
-        elif isinstance(event, Warned) and event.code != "failed":  # that one ends the session: told as its error
+        elif isinstance(event, Warned) and event.code != "failed":  # it ends the session, and its end names it
             self._write(f"warning: {event.text}")
 
     def draw(self, view: SessionView, now_s: Mapping[str, float]) -> None:
-        """Lines on what takes long."""
+        """Print the progress of long runs and phases."""
         clock_s = time.monotonic()
         self._draw_phase(view.phase, clock_s)
         running = [run for run in view.runs.values() if run.status == "running"]
-        if not any(clock_s - self._told_s.get(run.planned.label, 0.0) >= _PROGRESS_S for run in running):
+        if not any(clock_s - self._printed_s.get(run.planned.label, 0.0) >= _PROGRESS_S for run in running):
             return
-        told = {outlook.label: outlook for outlook in outlooks(view.runs.values(), now_s, run_bill)}
+        known = {outlook.label: outlook for outlook in outlooks(view.runs.values(), now_s, run_bill)}
         for run in running:
             label = run.planned.label
-            if clock_s - self._told_s.get(label, 0.0) >= _PROGRESS_S:
-                self._told_s[label] = clock_s
-                self._write(f"{place_text(run, view)}: {_outlook_text(told[label])}")
+            if clock_s - self._printed_s.get(label, 0.0) >= _PROGRESS_S:
+                self._printed_s[label] = clock_s
+                self._write(f"{place_text(run, view)}: {_outlook_text(known[label])}")
 
     def _draw_phase(self, phase: str | None, clock_s: float) -> None:
         if phase is None:
@@ -106,7 +106,7 @@ class PlainProgress(Progress):
 
 
 def place_text(run: RunView, view: SessionView) -> str:
-    """Which run of its backend it is: "processes 2/3", "processes, warm-up 1/1"."""
+    """The name of a run: "processes 2/3", "processes, warm-up 1/1"."""
     planned = run.planned
     count = sum(
         other.planned.label == planned.label and other.planned.warmup == planned.warmup for other in view.runs.values()
@@ -122,15 +122,15 @@ def _end_text(run: RunView, view: SessionView) -> str:
     return f"{place_text(run, view)}: ✘ {run.ended.status}{why}"
 
 
-def _outlook_text(told: Outlook) -> str:
-    parts = [f"{told.tasks_done}/{told.tasks or '?'} tasks"]
-    if told.elapsed_s is not None:
-        parts.append(seconds_text(told.elapsed_s))
-    if told.left_s is not None:
-        parts.append(f"about {seconds_text(told.left_s)} left")
-    if told.usd is not None:
-        where = "" if told.origin == "measured" else f" on AWS ({told.origin} here)"
-        parts.append(f"{usd_short(told.usd)} so far{where}")
-    if told.failed_attempts:
-        parts.append(f"{count_text(told.failed_attempts, 'attempt')} failed")
+def _outlook_text(outlook: Outlook) -> str:
+    parts = [f"{outlook.tasks_done}/{outlook.tasks or '?'} tasks"]
+    if outlook.elapsed_s is not None:
+        parts.append(seconds_text(outlook.elapsed_s))
+    if outlook.left_s is not None:
+        parts.append(f"about {seconds_text(outlook.left_s)} left")
+    if outlook.usd is not None:
+        where = "" if outlook.origin == "measured" else f" on AWS ({outlook.origin} here)"
+        parts.append(f"{usd_short(outlook.usd)} so far{where}")
+    if outlook.failed_attempts:
+        parts.append(f"{count_text(outlook.failed_attempts, 'attempt')} failed")
     return ", ".join(parts)

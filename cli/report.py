@@ -1,4 +1,4 @@
-"""What is said before a measurement (what it could cost) and after it: the table, the answer, and what weakens it."""
+"""Text before a measurement (its possible cost) and the report after it: table, answer, warnings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _ANSWERS = {
 
 
 def bound_lines(plan: Plan) -> list[str]:
-    """What will be run, and for each Lambda-like backend the most that it can cost, with what that leaves out.
+    """The job, and the expected and highest cost on each Lambda-like backend.
 
     Raises:
         InputError: a region without verified prices.
@@ -66,33 +66,33 @@ def bound_lines(plan: Plan) -> list[str]:
     lines = [f"{description.name}{' ' + given if given else ''}{tasks} · seed {plan.seed}"]
     for quote in quotes(plan, limits):
         here = "" if quote.spends else "emulated here: nothing is spent"
-        out = f"not in it: {'; '.join(quote.left_out)}" if quote.left_out else ""
+        out = f"excluding {'; '.join(quote.left_out)}" if quote.left_out else ""
         aside = "; ".join(filter(None, (here, out)))
         lines.append(f"{quote_text(quote)}{f' ({aside})' if aside else ''}")
         if (basis := basis_text(quote)) is not None:
             lines.append(basis)
     if plan.max_usd is not None:
         lines.append(
-            f"stopped before all runs together cost more than {usd_short(Decimal(str(plan.max_usd)))} (--max-usd)"
+            f"stops before all runs together cost more than {usd_short(Decimal(str(plan.max_usd)))} (--max-usd)"
         )
     return [*lines, *stale_lines(plan)]
 
 
 def stale_lines(plan: Plan) -> list[str]:
     """A warning for each region whose prices are old."""
-    told = {}
+    lines = {}
     for choice in plan.backends:
         settings = settings_of(choice)
         if isinstance(settings, LambdaSettings):
             found = rates_of(settings)
             if (days := age_days(found.price_date)) > STALE_DAYS:
                 remedy = f"`lbench prices --refresh --region {found.region}`"
-                told[found.region] = f"! the prices of {found.region} are {days} days old: {remedy}"
-    return list(told.values())
+                lines[found.region] = f"! the prices of {found.region} are {days} days old: {remedy}"
+    return list(lines.values())
 
 
 def print_report(view: SessionView, document: Document, saved: str) -> None:
-    """All of it, on standard output."""
+    """Print the report on standard output."""
     out = console()
     comparison = compare(view.runs.values(), run_bill)
     if any(summary.makespan_s is not None for summary in comparison.summaries):
@@ -121,7 +121,7 @@ def print_report(view: SessionView, document: Document, saved: str) -> None:
 
 
 def result_columns(comparison: Comparison) -> list[Column]:
-    """A row a backend; the columns of least interest have the highest rank and go first where the room is short."""
+    """A row for each backend; on a narrow terminal the columns of the highest rank are left out."""
     columns = {
         "backend": Column("BACKEND"),
         "runs": Column("RUNS", justify="right"),
@@ -178,7 +178,7 @@ def _ratio_interval(one: Summary) -> str:
 
 
 def _unfinished(view: SessionView) -> list[str]:
-    """How far the runs came that were stopped, and which ones never began."""
+    """Progress of the runs that were stopped, and the number of runs that did not start."""
     lines = []
     for run in view.runs.values():
         if run.started is not None and run.status in ("cancelled", "interrupted", "over_budget"):
@@ -186,59 +186,59 @@ def _unfinished(view: SessionView) -> list[str]:
             lines.append(f"■ {place_text(run, view)}: {run.status} after {run.finished_tasks}{of} tasks")
     waiting = sum(run.started is None and run.status in (None, "cancelled") for run in view.runs.values())
     if waiting and view.end is not None:
-        lines.append(f"■ {count_text(waiting, 'run')} did not begin")
+        lines.append(f"■ {count_text(waiting, 'run')} did not start")
     return lines
 
 
 def failures(view: SessionView) -> list[str]:
-    """Why runs failed, each reason once."""
-    told: dict[str, None] = {}
+    """The reasons why runs failed, each once."""
+    reasons: dict[str, None] = {}
     for warning in view.warnings:
         if warning.code == "failed":
-            told[warning.text] = None
+            reasons[warning.text] = None
     for run in view.runs.values():
         if run.ended is not None and run.ended.error:
             label = "" if run.ended.error.startswith(run.planned.label) else f"{run.planned.label}: "
-            told[f"✘ {label}{run.ended.error}"] = None
+            reasons[f"✘ {label}{run.ended.error}"] = None
         if run.answer is not None and run.answer.ok is False:
-            told[f"✘ {run.planned.label}: wrong answer ({run.answer.check})"] = None
-    return list(told)
+            reasons[f"✘ {run.planned.label}: wrong answer ({run.answer.check})"] = None
+    return list(reasons)
 
 
 def traces(view: SessionView) -> list[str]:
-    """The traceback of the first failed task of each failed run, each once: what its own code was doing."""
-    told: dict[str, None] = {}
+    """The traceback of the first failed task of each failed run, each once."""
+    tracebacks: dict[str, None] = {}
     for run in view.runs.values():
         if run.status == "failed" and (tails := run.columns.log_tails):
             tail = tails[min(tails)]
             if 'File "' in tail:
-                told[tail.rstrip()] = None
-    return [line for tail in told for line in tail.splitlines()]
+                tracebacks[tail.rstrip()] = None
+    return [line for tail in tracebacks for line in tail.splitlines()]
 
 
 def _hedging(view: SessionView) -> Iterable[str]:
-    """What hedging gained, a line a backend."""
+    """A line about hedging for each backend."""
     labels = dict.fromkeys(run.planned.label for run in view.started_runs)
     for label in labels:
         runs = [run for run in view.started_runs if run.planned.label == label]
-        told = hedges_of(runs)
-        if told is not None:
-            yield hedges_sentence(label, told, sum(run.known_tasks for run in runs))
+        hedges = hedges_of(runs)
+        if hedges is not None:
+            yield hedges_sentence(label, hedges, sum(run.known_tasks for run in runs))
 
 
 def _estimated(document: Document) -> Iterable[str]:
-    """Which amounts of money spent are estimates; of what is emulated all are."""
-    told = {
-        f"COST of {run.label} is estimated in part: {text}": None
+    """Amounts spent on AWS that are estimates."""
+    lines = {
+        f"COST of {run.label} is partly estimated: {text}": None
         for run in document.runs
         if run.backend == "lambda" and run.cost is not None
         for text in run.cost.estimated
     }
-    return list(told)
+    return list(lines)
 
 
 def _conditions(comparison: Comparison) -> list[str]:
-    """What the figures mean: where they come from, by which prices, and how sure the intervals are."""
+    """Conditions of the figures: their origin, the prices, the intervals."""
     lines = []
     counts = [one.makespan_s.count for one in comparison.summaries if one.makespan_s is not None]
     if counts and 1 < min(counts) < FULL_INTERVAL:
@@ -256,24 +256,24 @@ def _conditions(comparison: Comparison) -> list[str]:
     for one in comparison.summaries:
         if one.rent_basis is not None and one.rent_usd is not None:
             rents.setdefault(one.rent_basis, []).append(f"{one.label} {usd_short(one.rent_usd)}")
-    lines += [f"not in COST, a run: {listed(amounts)}: {basis}" for basis, amounts in rents.items()]
+    lines += [f"not in COST, for each run: {listed(amounts)}: {basis}" for basis, amounts in rents.items()]
     return lines
 
 
 def _notes(view: SessionView) -> Iterable[str]:
-    """What each run said of its conditions and of its data, each line once."""
-    told: dict[str, None] = {}
+    """Notes of the runs about their conditions and data, each once."""
+    notes: dict[str, None] = {}
     for run in view.started_runs:
         assert run.started is not None
         if run.started.data is not None:
-            told[f"data: {run.started.data.source}"] = None
-            told.update(dict.fromkeys(f"data: {note}" for note in run.started.data.notes))
-        told.update(dict.fromkeys(f"{run.planned.label}: {note}" for note in run.started.notes))
+            notes[f"data: {run.started.data.source}"] = None
+            notes.update(dict.fromkeys(f"data: {note}" for note in run.started.data.notes))
+        notes.update(dict.fromkeys(f"{run.planned.label}: {note}" for note in run.started.notes))
     checks = dict.fromkeys(
         run.answer.check for run in view.runs.values() if run.answer is not None and run.answer.ok is not False
     )
-    told.update(dict.fromkeys(f"checked: {check}" for check in checks))
-    return told
+    notes.update(dict.fromkeys(f"checked: {check}" for check in checks))
+    return notes
 
 
 def _paragraph(out: Console, text: Text) -> None:

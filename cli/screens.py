@@ -1,4 +1,4 @@
-"""What the commands that open the screens share: their options, and when there can be screens at all."""
+"""Shared by the commands that open the screens: their options, and a check of the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["can_show", "screen_options", "show"]
 
-_WORKLOAD = "mandelbrot"  # what is set up at first
+_WORKLOAD = "mandelbrot"  # the first one in the set-up
 
 
 def screen_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,16 +27,16 @@ def screen_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def can_show() -> bool:
-    """Whether input and output are a terminal that can be drawn on."""
+    """Whether input and output are a terminal that can show the screens."""
     streams = (sys.stdin, sys.stdout, sys.stderr)
     return os.environ.get("TERM", "") not in ("", "dumb", "unknown") and all(stream.isatty() for stream in streams)
 
 
 def show(feed: Feed | None = None, *, attach: Path | None = None, no_mouse: bool, theme: str) -> int:
-    """Open the screens on a feed, on a session whose engine runs, or before a first run; returns the exit code.
+    """Open the screens on a feed, on a running session, or empty; returns the exit code.
 
     Raises:
-        InputError: a setting is wrong.
+        InputError: an invalid setting.
     """
     from lbench.config.settings import load, on_hangup
     from lbench.engine.plan.parse import plan_of_settings

@@ -1,4 +1,4 @@
-"""Signals while measuring: the first one asks to stop in good order, a second Ctrl-C ends at once."""
+"""Signals while measuring: the first asks for an orderly stop, a second Ctrl-C ends at once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Self
 
 from lbench.config.exit_codes import SIGNAL_EXIT_CODES
 
-__all__ = ["StopSignals", "signals_end_it"]
+__all__ = ["StopSignals", "exit_on_signals"]
 
 
 class StopSignals:
-    """Remembers the first SIGINT, SIGTERM or SIGHUP. What waits is not interrupted by it: ask `first` often.
+    """Records the first SIGINT, SIGTERM or SIGHUP, without interrupting anything: poll `first`.
 
-    A second SIGINT raises KeyboardInterrupt wherever the program is.
+    A second SIGINT raises KeyboardInterrupt.
     """
 
     def __init__(self) -> None:
@@ -43,13 +43,13 @@ class StopSignals:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code that the first signal asks for; None where none came."""
+        """The exit code of the first signal; None without one."""
         return None if self.first is None else SIGNAL_EXIT_CODES[self.first]
 
 
 @contextmanager
-def signals_end_it() -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind the stack, as Ctrl-C does: what was begun is cleared away, and no child lives on."""
+def exit_on_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, so that temporary files and children are cleaned up."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(SIGNAL_EXIT_CODES[signal.Signals(number)])

@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "
         None
     )
     client: Annotated[
-        Literal["fast", "aioboto3"], Meta(description="what calls Lambda: the thin client, or the SDK's")
+        Literal["fast", "aioboto3"], Meta(description="client for Lambda: lbench's own, or the SDK's")
     ] = "fast"
     schedule: Annotated[
         Literal["isolated", "alternating", "concurrent"] | None,
@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "
     retries: Annotated[
         int, Meta(ge=0, le=100, description="further attempts of a task that failed or was throttled")
     ] = 2
-    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of everything that is drawn at random")] = 1
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="random seed")] = 1
     ask_above_usd: Annotated[
         float, Meta(ge=0, le=1e6, description="ask before a comparison on AWS that is expected to cost more dollars")
     ] = 0.25
@@ -123,7 +123,7 @@ def load(
     alone: lbench's own processes use some.
 
     Raises:
-        InputError: an unknown setting, or a value that is none of it; the message names where it stands.
+        InputError: an unknown setting, or an invalid value; the message names the place.
     """
     file = config_file() if file is None else file
     environ = os.environ if environ is None else environ
@@ -135,14 +135,14 @@ def load(
         try:  # one at a time, so that the message can name it
             read = msgspec.convert({name: value}, Settings, strict=strict)
         except msgspec.ValidationError:
-            raise InputError(f"{where} {name}={value}: {known[name].expected} is expected") from None
+            raise InputError(f"{where} must be {known[name].expected}, got {value}") from None
         values[name] = msgspec.to_builtins(read)[name]
         origins[name] = origin
 
     for name, value in _read(file).items():
         if name not in known:
             raise InputError(f"{file}: unknown setting {name!r}{_nearest(name, known)}")
-        take(name, value, "config.toml", f"{file}:", strict=True)
+        take(name, value, "config.toml", f"{file}: {name}", strict=True)
     for variable, text in environ.items():
         if not variable.startswith(_PREFIX):
             continue
@@ -150,14 +150,14 @@ def load(
         if name in known and variable.isupper():
             if not text:
                 continue  # as other programs do: set to nothing is not set
-            take(name, text, variable, f"{variable}:", strict=False)
+            take(name, text, variable, variable, strict=False)
         elif near := difflib.get_close_matches(name, known, n=1, cutoff=0.75):
             raise InputError(f"unknown setting {variable} in the environment: did you mean {known[near[0]].variable}?")
     for name, value in (overrides or {}).items():
         if name not in known:
             raise InputError(f"unknown setting {name!r}{_nearest(name, known)}")
         if value is not None:
-            take(name, value, "command line", "command line:", strict=False)
+            take(name, value, "command line", f"--{name.replace('_', '-')}", strict=False)
     return Loaded(msgspec.convert(values, Settings), origins, str(file))
 
 

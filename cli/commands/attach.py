@@ -1,4 +1,4 @@
-"""`lbench attach`: back to an engine that is still running, on the screens or, without a terminal, in plain lines."""
+"""`lbench attach`: follows a running engine, on the screens or, without a terminal, as plain lines."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from lbench.cli.screens import can_show, screen_options, show
 
 __all__ = ["command"]
 
-_WAIT_S = 0.1  # for events; so long does a signal wait at most
+_WAIT_S = 0.1  # for events; the longest delay of a signal
 
 
 @click.command()
 @click.argument("session", required=False)
 @screen_options
 def command(session: str | None, no_mouse: bool, theme: str) -> None:
-    """The screens on an engine that is still running: SESSION's, or else the newest one's.
+    """Open the screens on a running engine: that of SESSION, or the newest.
 
-    Nothing is missed: what was measured meanwhile is read from the journal first.
+    Earlier events are read from the journal, so nothing is missed.
     """
     from lbench.engine.service.discovery import engine_socket, newest_living
     from lbench.engine.session.index import find_session
 
     folder = newest_living() if session is None else find_session(session)
-    engine_socket(folder)  # refuses, in one line, before any screen opens
+    engine_socket(folder)  # fails before any screen opens
     code = show(attach=folder, no_mouse=no_mouse, theme=theme) if can_show() else _follow(folder)
     click.get_current_context().exit(code)
 
 
 def _follow(folder: Path) -> int:
-    """Plain progress until the engine has ended, then its report; leaving early leaves the engine alone."""
+    """Print progress until the engine has ended, then its report; Ctrl-C leaves the engine running."""
     from lbench.cli.documents import document_of
     from lbench.cli.follow import code_of, open_progress
     from lbench.cli.report import print_report
@@ -44,7 +44,7 @@ def _follow(folder: Path) -> int:
     from lbench.errors import EngineLostError
 
     view = SessionView()
-    clocks: dict[str, float] = {}  # run: this process's clock when its start was heard of
+    clocks: dict[str, float] = {}  # run: this process's clock when its start arrived
     follower = Follower(folder, engine_socket(folder))
     try:
         with StopSignals() as signals, open_progress(quiet=False) as progress:
@@ -63,7 +63,7 @@ def _follow(folder: Path) -> int:
     finally:
         follower.close()
     if signals.exit_code is not None:
-        click.echo(f"lbench: the engine goes on: lbench attach {folder.name}", err=True)
+        click.echo(f"lbench: the engine continues; attach again with `lbench attach {folder.name}`", err=True)
         return signals.exit_code
     if view.end is None:
         view.engine_gone()

@@ -1,4 +1,4 @@
-"""`lbench backends`: where a workload can run."""
+"""`lbench backends`: lists backends and their settings."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """Backends, and the settings that `lbench run -b NAME:KEY=VALUE,...` takes."""
+    """List backends and the settings of `lbench run -b NAME:KEY=VALUE,...`."""
     from lbench.cli.field_table import Described, fields_json, print_described
 
     names = catalog.names()
     if as_json:
-        told = [
+        backends = [
             {"name": name, "summary": catalog.summary(name), "settings": fields_json(catalog.settings_type(name))}
             for name in names
         ]
-        click.echo(msgspec.json.format(msgspec.json.encode(told), indent=1))
+        click.echo(msgspec.json.format(msgspec.json.encode(backends), indent=1))
         return
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""`lbench data`: where real loans come from, and what would be used of a file."""
+"""`lbench data`: explains how to get the Lending Club loans, and inspects a file of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["command"]
 @click.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 def command(path: Path | None) -> None:
-    """Explain how to get the Lending Club loans; with a PATH, tell what `lbench run --data PATH` would use of it."""
+    """Explain how to get the Lending Club loans; with PATH, show what `lbench run --data PATH` uses of it."""
     from lbench.workloads.random_forest import loans
 
     if path is None:
@@ -21,7 +21,7 @@ def command(path: Path | None) -> None:
     if not path.is_file():
         from lbench.errors import InputError
 
-        raise InputError(f"{path}: there is no such file")
+        raise InputError(f"{path}: no such file")
     found = loans.inspect(path)
     click.echo(f"{found.source}: {found.rows:,} rows, {found.columns} columns")
     for note in found.notes:

@@ -1,4 +1,4 @@
-"""`lbench deploy`: the Lambda side, made or brought up to date in the caller's account."""
+"""`lbench deploy`: creates or updates the Lambda side in the caller's AWS account."""
 
 from __future__ import annotations
 
@@ -15,29 +15,33 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.option("--memory", metavar="MB[,MB...]", help="A function for each size (default: those deployed, else 1769).")
-@click.option("--arch", metavar="ARCH", help="x86_64 (default) or arm64; each has a stack of its own.")
-@click.option("--python", metavar="3.N", help="3.12, 3.13 or 3.14 (default: as deployed, else this one, else 3.13).")
+@click.option("--memory", metavar="MB[,MB...]", help="A function for each size (default: as deployed, else 1769).")
+@click.option("--arch", metavar="ARCH", help="x86_64 (default) or arm64; each has its own stack.")
+@click.option(
+    "--python", metavar="3.N", help="3.12, 3.13 or 3.14 (default: as deployed, else this Python's, else 3.13)."
+)
 @click.option(
     "--workload",
     "workloads",
     multiple=True,
     metavar="NAME",
-    help="Pack what this one needs, and no more; repeatable (default: those deployed, else all of lbench's).",
+    help="Include only this workload's needs; repeatable (default: as deployed, else all workloads of lbench).",
 )
 @click.option(
     "--package",
     "file",
     metavar="FILE.zip",
     type=click.Path(path_type=Path),
-    help="Deploy this one, which `lbench package` has made.",
+    help="Deploy this file of `lbench package`.",
 )
 @click.option("--region", metavar="R", help="AWS region (default: the AWS configuration's, else us-east-1).")
-@click.option("--stack", "base", metavar="NAME", help="Another name, for a second deployment (default lbench).")
-@click.option("--retention-days", metavar="N", help="How long logs are kept (default 7).")
+@click.option("--stack", "base", metavar="NAME", help="Name of the deployment (default lbench).")
+@click.option("--retention-days", metavar="N", help="Days that logs are kept (default 7).")
 @click.option("--ephemeral", metavar="MB", help="Size of /tmp (default 512, which is free).")
-@click.option("--http-api/--no-http-api", default=None, help="An HTTP API in front, for comparison (default: none).")
-@click.option("--dry-run", is_flag=True, help="Plan, template, the IAM policy you need, cost at rest; nothing is done.")
+@click.option("--http-api/--no-http-api", default=None, help="Add an HTTP API, for comparison (default: none).")
+@click.option(
+    "--dry-run", is_flag=True, help="Print plan, template, required IAM policy and cost at rest; change nothing."
+)
 def command(
     memory: str | None,
     arch: str | None,
@@ -51,12 +55,12 @@ def command(
     http_api: bool | None,
     dry_run: bool,
 ) -> None:
-    """Make what `-b lambda` runs on: functions, bucket, logs and role, as one CloudFormation stack.
+    """Create what `-b lambda` runs on: functions, bucket, logs and role, as one CloudFormation stack.
 
-    It can be repeated and broken off at any time, and costs about nothing while nobody uses it. What is not said stays
-    as it is deployed. `lbench destroy` removes all of it.
+    It is safe to interrupt and to repeat, and costs next to nothing at rest. Options that are not given stay as they
+    are deployed. `lbench destroy` removes everything.
     """
-    from lbench.cli.deployments import broken_off, open_session, settings
+    from lbench.cli.deployments import interruptible, open_session, settings
     from lbench.config.aws import AwsError
     from lbench.config.deployment import DEFAULT_STACK, stack_name
     from lbench.lambda_src.deploy import Wanted, account_of, choose
@@ -65,7 +69,7 @@ def command(
 
     usual = settings(region=region, arch=arch)
     name = base if base is not None else DEFAULT_STACK
-    stack_name(name, "x86_64")  # refuses what is no name, before anything is done
+    stack_name(name, "x86_64")  # rejects an invalid name before anything is done
     sizes = None if memory is None else _sizes(memory)
     days, mb = _number("--retention-days", retention_days), _number("--ephemeral", ephemeral)
 
@@ -80,30 +84,30 @@ def command(
             http_api=http_api,
         )
 
-    choose(wanted("x86_64", ""), None)  # refuses what Lambda has not
+    choose(wanted("x86_64", ""), None)  # rejects what Lambda does not have
     session, region = open_session(region)
-    again = "what AWS has begun goes on by itself; run the same command again to go on from there, or `lbench destroy`"
+    again = "AWS continues what it has started; run the same command again to continue, or `lbench destroy`"
     given = _given(file, arch, python, workloads)
     arch = arch or usual.arch or "x86_64"
     target = choose_target(python, arch)
     for workload in workloads:
-        registry.describe(workload)  # refuses a name that is not there
-    # Whether there is an account, before anything is downloaded.
-    owner = "" if dry_run else broken_off(account_of(session), "nothing was changed")
+        registry.describe(workload)  # rejects an unknown workload
+    # The account is checked before anything is downloaded.
+    owner = "" if dry_run else interruptible(account_of(session), "nothing was changed")
     asked = wanted(target.arch if given is None else given.manifest.arch, region)
     stack, unknown = None, None
     try:
-        stack = broken_off(_find(session, asked), "nothing was changed")
+        stack = interruptible(_find(session, asked), "nothing was changed")
     except AwsError as error:
         if not dry_run:
             raise
         unknown = str(error)
     package = given or _build(arch, *_as_deployed(stack, region, python, workloads))
     if dry_run:
-        _tell_plan(name, asked, stack, unknown, package)
+        _print_plan(name, asked, stack, unknown, package)
         return
-    done = broken_off(_deploy(session, asked, package, owner), again)
-    _tell(done, package)
+    done = interruptible(_deploy(session, asked, package, owner), again)
+    _print(done, package)
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -112,7 +116,7 @@ def _sizes(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--memory {text}: give sizes in MB with commas between them, as in 1769,3008") from None
+        raise InputError(f"--memory must be sizes in MB, for example 1769,3008, got {text}") from None
 
 
 def _number(option: str, text: str | None) -> int | None:
@@ -121,7 +125,7 @@ def _number(option: str, text: str | None) -> int | None:
     try:
         return None if text is None else int(text)
     except ValueError:
-        raise InputError(f"{option} {text}: give a whole number") from None
+        raise InputError(f"{option} must be a whole number, got {text}") from None
 
 
 def _given(file: Path | None, arch: str | None, python: str | None, workloads: tuple[str, ...]) -> Package | None:
@@ -131,16 +135,16 @@ def _given(file: Path | None, arch: str | None, python: str | None, workloads: t
     if file is None:
         return None
     if workloads:
-        raise InputError("--package: what it holds is settled, so leave --workload out")
+        raise InputError("--package and --workload exclude each other: the package has its workloads already")
     return read_package(file, arch=arch, python=python)
 
 
 async def _find(session: Any, wanted: Wanted) -> Stack | None:
-    """What is there.
+    """The stack, if it exists.
 
     Raises:
-        InputError: it is not lbench's.
-        AwsError: AWS cannot be asked.
+        InputError: lbench did not create it.
+        AwsError: the request failed.
     """
     from lbench.config.aws import aws_client
     from lbench.lambda_src.stack import Stacks, refuse_foreign
@@ -155,10 +159,10 @@ async def _find(session: Any, wanted: Wanted) -> Stack | None:
 def _as_deployed(
     stack: Stack | None, region: str, python: str | None, workloads: tuple[str, ...]
 ) -> tuple[str | None, tuple[str, ...]]:
-    """The Python and the workloads to pack for: where they are not said, those that are deployed.
+    """The Python and the workloads of the package: as given, else as deployed.
 
     Raises:
-        InputError: a workload of a file's is deployed, and it is not said where that is.
+        InputError: a workload from a file is deployed, and its path is not given.
     """
     from lbench.config.deployment import read_outputs
     from lbench.config.limits import limits
@@ -169,7 +173,7 @@ def _as_deployed(
         return python, workloads
     try:
         there = read_outputs(stack.name, region, stack.outputs)
-    except InputError:  # of another version, whose outputs we cannot read: it is made anew
+    except InputError:  # outputs of another version: deploy anew
         return python, workloads
     if python is None and there.python in limits().python_versions:
         python = there.python
@@ -178,21 +182,21 @@ def _as_deployed(
         own = [name for name in workloads if is_path(name)]
         if own:
             raise InputError(
-                f"{stack.name} in {region} runs your {own[0]}, which has to be packed again: "
-                f"add --workload with its path, as in --workload ./{own[0]}, or name another"
+                f"{stack.name} in {region} runs your {own[0]}, which must be packed again: "
+                f"pass its path, for example --workload ./{own[0]}, or name another workload"
             )
     return python, workloads
 
 
 def _build(arch: str, python: str | None, workloads: tuple[str, ...]) -> Package:
-    """The package, made or found in the cache."""
+    """The package, built or from the cache."""
     from lbench.cli.deployments import say
-    from lbench.cli.signals import signals_end_it
+    from lbench.cli.signals import exit_on_signals
     from lbench.lambda_src.deploy import Package
     from lbench.lambda_src.package import build
     from lbench.lambda_src.targets import choose_target
 
-    with signals_end_it():
+    with exit_on_signals():
         built = build(choose_target(python, arch), workloads or None, say=say)
     for warning in built.warnings:
         click.echo(f"lbench: {warning}", err=True)
@@ -205,21 +209,21 @@ async def _deploy(session: Any, wanted: Wanted, package: Package, owner: str) ->
     from lbench.lambda_src.deploy import deploy
 
     async def try_it() -> None:
-        say("trying the package here first")
+        say("testing the package on this machine")
         reason = await try_package(package.path)
         if reason is not None:
-            click.echo(f"lbench: the package was not tried here: {reason}", err=True)
+            click.echo(f"lbench: the package was not tested on this machine: {reason}", err=True)
 
     return await deploy(session, wanted, package, owner=owner, before=try_it, say=say)
 
 
-def _tell(done: Deployed, package: Package) -> None:
+def _print(done: Deployed, package: Package) -> None:
     there = done.deployment
-    what = "deployed" if done.changed else "was deployed already, and is as it was"
+    what = "deployed" if done.changed else "is deployed already, and unchanged"
     functions = ", ".join(there.function(size) for size in there.memory_mb)
     click.echo(f"{there.stack} in {there.region} {what}: {functions} (Python {there.python} on {there.arch})")
     if there.http_api is not None:
-        click.echo(f"front: {there.http_api}")
+        click.echo(f"HTTP API: {there.http_api}")
     click.echo(_at_rest(there.region, package.zipped_bytes))
     arch = "" if there.arch == "x86_64" else f",arch={there.arch}"
     stack = there.stack.removesuffix("-arm64")
@@ -232,14 +236,12 @@ def _at_rest(region: str, zipped_bytes: int) -> str:
 
     cost = idle_usd_month(region, zipped_bytes)
     if cost is None:
-        return (
-            f"at rest: the bucket's {zipped_bytes / 2**20:.1f} MiB (no verified price for {region}), and what logs hold"
-        )
-    return f"at rest: ${cost:.4f} a month for the bucket's {zipped_bytes / 2**20:.1f} MiB, and what logs hold"
+        return f"at rest: {zipped_bytes / 2**20:.1f} MiB in the bucket (no verified price for {region}), and logs"
+    return f"at rest: ${cost:.4f} a month for {zipped_bytes / 2**20:.1f} MiB in the bucket, and logs"
 
 
-def _tell_plan(base: str, wanted: Wanted, stack: Stack | None, unknown: str | None, package: Package) -> None:
-    """What would be made of the stack; `unknown`: why it could not be looked at."""
+def _print_plan(base: str, wanted: Wanted, stack: Stack | None, unknown: str | None, package: Package) -> None:
+    """Print the plan of a deployment; `unknown`: why the present stack could not be read."""
     import json
 
     from lbench.config.deployment import function_name
@@ -253,12 +255,12 @@ def _tell_plan(base: str, wanted: Wanted, stack: Stack | None, unknown: str | No
     before = [int(size) for size in stack.outputs.get("Memory", "").split(",") if size] if stack is not None else []
     gone = ", ".join(function_name(wanted.stack, size) for size in before if size not in chosen.memory_mb)
     if unknown is not None:
-        state = f"as for a new stack, for it could not be looked at: {unknown}"
+        state = f"planned as a new stack, because the present one could not be read: {unknown}"
     elif stack is None:
         state = "a new one"
     else:
-        state = f"which is there ({stack.status}): what is not said stays as it is deployed"
-    front = "an HTTP API, for callers of this account only (IAM)" if chosen.http_api else "none"
+        state = f"exists ({stack.status}): options that are not given stay as they are"
+    front = "for callers of this account only (IAM)" if chosen.http_api else "none"
     size = f"{package.zipped_bytes / 2**20:.1f} MiB"
     for title, text in (
         ("stack", f"{wanted.stack} in {wanted.region}, {state}"),
@@ -268,17 +270,17 @@ def _tell_plan(base: str, wanted: Wanted, stack: Stack | None, unknown: str | No
         ),
         ("functions", f"{functions}: up to 900 s, {chosen.ephemeral_mb} MB of /tmp, events are not retried"),
         *([("removed", gone)] if gone else []),
-        ("bucket", "private, encrypted, over TLS only; what runs leave there goes after a day"),
+        ("bucket", "private, encrypted, TLS only; objects of runs expire after a day"),
         ("logs", f"kept for {chosen.retention_days} days"),
-        ("role", "reads and writes what runs leave in the bucket, and writes the logs"),
-        ("front", front),
+        ("role", "reads and writes objects of runs in the bucket, and writes the logs"),
+        ("HTTP API", front),
         ("cost", _at_rest(wanted.region, package.zipped_bytes)),
     ):
         click.echo(f"{title:<10}{text}")
-    told = {
+    documents = {
         "The parameters": parameters(chosen, package, uploaded=True),
         "The template": render(chosen.memory_mb),
         "The policy that you need": caller_policy(base, wanted.region, http_api=chosen.http_api),
     }
-    for title, document in told.items():
+    for title, document in documents.items():
         click.echo(f"\n# {title}\n{json.dumps(document, indent=2)}")

@@ -1,4 +1,4 @@
-"""`lbench doctor`: what can be said of this machine, of AWS where it is configured, and what to do about it."""
+"""`lbench doctor`: checks this machine and AWS, with a remedy for each problem."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ __all__ = ["command"]
 _LEAST_DISK_BYTES = 500 * 2**20
 _LEAST_MEMORY_BYTES = 2 * 2**30
 _SHARES = {
-    "duty-cycle": "no cgroup may be used here: environments are stopped and let go in turns of 100 ms",
-    "none": "emulated environments get all the CPU they ask for, whatever their memory; every result says so",
+    "duty-cycle": "cgroups are not available: environments are stopped and continued in periods of 100 ms",
+    "none": "emulated environments get unlimited CPU for any memory size; every result says so",
 }
-_LIMITS = {"polled": "an environment's memory is looked at many times a second"}
+_LIMITS = {"polled": "the memory of an environment is polled many times a second"}
 _PACKAGES = ("numpy", "scikit-learn", "msgspec", "httptools", "aioboto3", "moto", "rich", "click")
 
 
 @click.command()
-@click.option("--aws", is_flag=True, help="Ask AWS even where no credentials are configured (a machine with a role).")
-@click.option("--region", metavar="R", help="The region to look at (default: as `run` finds it).")
+@click.option("--aws", is_flag=True, help="Ask AWS even without configured credentials (a machine with a role).")
+@click.option("--region", metavar="R", help="AWS region (default: as for `lbench run`).")
 @click.option(
     "--stack", metavar="NAME", default=DEFAULT_STACK, help=f"The deployment's name (default {DEFAULT_STACK})."
 )
 def command(aws: bool, region: str | None, stack: str) -> None:
-    """Look at this machine, and at AWS where it is configured: what makes measurements unsteady or impossible.
+    """Check this machine and AWS: what weakens or prevents measurements.
 
-    Settings and where they come from, processor, memory, packages, folders, terminal; credentials, permissions, quota,
+    Settings and their origin, processor, memory, packages, folders, terminal; credentials, permissions, quota,
     deployment, clock. ✔ good, ! measurements will be weaker, ✘ something will not work (exit code 1). AWS is asked only
-    where credentials are configured; nothing there is changed or costs anything.
+    if credentials are configured; nothing there is changed, and the requests are free.
     """
     from rich.text import Text
 
@@ -83,7 +83,7 @@ def _settings() -> Iterator[Finding]:
     except InputError as error:
         yield Finding("bad", "settings", str(error))
         return
-    yield Finding("note", "file", loaded.file, "" if Path(loaded.file).exists() else "not there, which is fine")
+    yield Finding("note", "file", loaded.file, "" if Path(loaded.file).exists() else "does not exist, which is fine")
     values = loaded.values
     fields = dict(zip(values.__struct_encode_fields__, values.__struct_fields__, strict=True))
     for setting in known_settings():
@@ -98,37 +98,37 @@ def _machine() -> Iterator[Finding]:
     from lbench.engine.machine.monitor import busy, machine_notices
 
     found = fingerprint()
-    yield Finding("note", "processor", found.cpu_model or "not known")
+    yield Finding("note", "processor", found.cpu_model or "unknown")
     quota = "no quota" if found.cgroup_quota is None else f"cgroup quota {found.cgroup_quota:g}"
     cores = found.usable_cores or 0.0
     yield Finding(
         "good" if cores >= 2 else "weak",
         "usable cores",
         f"{cores:g} of {found.logical_cores} ({found.physical_cores} physical, {quota})",
-        "" if cores >= 2 else "with one core nothing can be faster than sequential",
+        "" if cores >= 2 else "with one core no backend here can be faster than sequential",
     )
     others = busy()
     notices = {notice.code: notice.text for notice in machine_notices(found, others)}
     governor = notices.get("cpu_governor", "")
-    yield Finding("weak" if governor else "good", "governor", governor or found.cpu_governor or "none to be seen")
+    yield Finding("weak" if governor else "good", "governor", governor or found.cpu_governor or "unknown")
     yield _others(notices.get("machine_busy", ""), others)
     gib = (found.memory_bytes or 0) / 2**30
     enough = (found.memory_bytes or 0) >= _LEAST_MEMORY_BYTES
     yield Finding(
         "good" if enough else "weak",
         "memory",
-        f"{gib:.1f} GiB that processes may use",
-        "" if enough else "choose few environments with --concurrency",
+        f"{gib:.1f} GiB available to processes",
+        "" if enough else "use few environments: --concurrency",
     )
-    threads = "1 for each worker" if found.blas_threads is None else f"{found.blas_threads} by the environment"
+    threads = "1 for each worker" if found.blas_threads is None else f"{found.blas_threads} by environment variable"
     yield Finding("note", "BLAS threads", f"{threads}; workers use 1 unless blas_threads is set")
-    yield Finding("note", "system", found.os or "not known")
+    yield Finding("note", "system", found.os or "unknown")
 
 
 def _others(text: str, share: float | None) -> Finding:
     if text:
-        return Finding("weak", "others at work", text)
-    return Finding("good", "others at work", "not known" if share is None else f"{share:.0%} of the processor")
+        return Finding("weak", "other processes", text)
+    return Finding("good", "other processes", "unknown" if share is None else f"{share:.0%} of the processor")
 
 
 def _software() -> Iterator[Finding]:
@@ -140,15 +140,15 @@ def _software() -> Iterator[Finding]:
         except metadata.PackageNotFoundError:
             yield Finding("bad", name, "not installed", f"install it with `{sys.executable} -m pip install {name}`")
     if find_spec("awslambdaric") is not None:
-        yield Finding("good", "awslambdaric", metadata.version("awslambdaric"), "AWS's own runtime client")
+        yield Finding("good", "awslambdaric", metadata.version("awslambdaric"), "the runtime client of AWS")
     elif sys.platform == "linux":
-        yield Finding("weak", "awslambdaric", "not installed", "lbench's own runtime client takes its place")
+        yield Finding("weak", "awslambdaric", "not installed", "the runtime client of lbench is used instead")
     else:
-        yield Finding("note", "awslambdaric", "for Linux only", "lbench's own runtime client takes its place")
+        yield Finding("note", "awslambdaric", "for Linux only", "the runtime client of lbench is used instead")
 
 
 def _emulation() -> Iterator[Finding]:
-    """How an emulated environment is held to its share; the emulator itself is asked, for the moment that takes."""
+    """How emulated environments are limited in CPU and memory, as a started emulator reports it."""
     import asyncio
 
     from lbench.engine.emulator.launch import launch
@@ -207,7 +207,7 @@ def _terminal() -> Iterator[Finding]:
     )
     encoding = sys.stdout.encoding or "none"
     good = encoding.lower().replace("-", "") == "utf8"
-    yield Finding("good" if good else "weak", "encoding", encoding, "" if good else "set LANG to one with UTF-8")
+    yield Finding("good" if good else "weak", "encoding", encoding, "" if good else "set LANG to a UTF-8 locale")
     if os.environ.get("NO_COLOR"):
         yield Finding("note", "colours", "off", "NO_COLOR is set")
 

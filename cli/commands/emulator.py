@@ -1,4 +1,4 @@
-"""`lbench emulator`: AWS Lambda on this machine for whoever wants to talk to it."""
+"""`lbench emulator`: AWS Lambda on this machine, for any client."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.option("--port", type=int, default=0, metavar="N", help="Of 127.0.0.1; by default a free one.")
+@click.option("--port", type=int, default=0, metavar="N", help="Port of 127.0.0.1 (default: a free one).")
 @click.option("--config", metavar="FILE.json", help="Functions, limits, conditions: see docs/emulator.md.")
-@click.option("--check-signatures", is_flag=True, help="Refuse what is not signed as the configuration says.")
-@click.option("--s3-endpoint", metavar="URL", help="Where on-failure destinations of events are written.")
+@click.option("--check-signatures", is_flag=True, help="Reject requests without a valid signature.")
+@click.option("--s3-endpoint", metavar="URL", help="S3 server for on-failure destinations of events.")
 def command(port: int, config: str | None, check_signatures: bool, s3_endpoint: str | None) -> None:
     """Serve Lambda's API until stopped with Ctrl-C. The first line printed is the endpoint.
 
@@ -24,14 +24,14 @@ def command(port: int, config: str | None, check_signatures: bool, s3_endpoint: 
     aws_secret_access_key="x").
     """
     if not 0 <= port <= 65535:
-        raise InputError(f"--port {port}: it is from 1 to 65535, or 0 for a free one")
+        raise InputError(f"--port must be from 1 to 65535, or 0 for a free port, got {port}")
     sys.stdout.flush()
-    # This process becomes the emulator, so that signals and the exit code are its own.
-    told = ["--port", str(port)]
+    # This process becomes the emulator, which then gets the signals and sets the exit code.
+    arguments = ["--port", str(port)]
     if config is not None:
-        told += ["--config", config]
+        arguments += ["--config", config]
     if check_signatures:
-        told.append("--check-signatures")
+        arguments.append("--check-signatures")
     if s3_endpoint is not None:
-        told += ["--s3-endpoint", s3_endpoint]
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "lbench.engine.emulator", *told])
+        arguments += ["--s3-endpoint", s3_endpoint]
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "lbench.engine.emulator", *arguments])

@@ -1,4 +1,4 @@
-"""`lbench export`: a recorded session as a file."""
+"""`lbench export`: writes a recorded session to a file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["command"]
 
 @click.command()
 @click.argument("session", metavar="SESSION|FILE")
-@click.option("--format", "format_", metavar="json|csv", help="Of the file; by default as its name ends.")
+@click.option("--format", "format_", metavar="json|csv", help="Format (default: by the suffix of the file).")
 @click.option("-o", "--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="The file to write.")
 def command(session: str, format_: str | None, out: Path) -> None:
-    """Write a session as JSON (everything) or CSV (one row an invocation).
+    """Export a session as JSON (everything) or CSV (one row for each invocation).
 
-    SESSION is an id or the beginning of one, `last`, or a session's folder, journal or JSON document.
+    SESSION is an id or its beginning, `last`, or the path of a folder, journal or JSON document.
     """
     from lbench.cli.documents import load_document
     from lbench.engine.export import files as outputs

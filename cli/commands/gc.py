@@ -1,4 +1,4 @@
-"""`lbench gc`: what crashed runs have left, on this machine and on AWS, and its removal."""
+"""`lbench gc`: finds and removes leftovers of crashed runs, on this machine and on AWS."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only say what there is.")
-@click.option("--yes", is_flag=True, help="Remove it without asking.")
+@click.option("--dry-run", is_flag=True, help="List leftovers, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
 def command(dry_run: bool, yes: bool) -> None:
-    """Find and remove what crashed runs have left: folders, sockets, cgroups, objects in S3, a changed function.
+    """Find and remove leftovers of crashed runs: folders, sockets, cgroups, objects in S3, a changed function.
 
-    Recorded sessions stay, and nothing that anybody uses is touched. AWS is asked only where this machine's records say that
-    something of a killed run may be there.
+    Recorded sessions and everything in use stay. AWS is asked only if the records of this machine name a killed run
+    that may have left something there.
     """
     from lbench.cli.console import WARN, console
     from lbench.cli.tables import Column, print_table
@@ -38,14 +38,14 @@ def command(dry_run: bool, yes: bool) -> None:
     for problem in problems:
         out.print(f"! {problem}", style=WARN, soft_wrap=True)
     if not here and not away:
-        out.print("Nothing is left of crashed runs." if not problems else "Nothing else was found.")
+        out.print("No leftovers of crashed runs." if not problems else "No other leftovers were found.")
         click.get_current_context().exit(EXIT_FAILED if problems else 0)
     what, where, size = Column("WHAT", wrap=True), Column("WHERE", wrap=True), Column("SIZE", justify="right")
     rows = [(one.what, one.where, one.size_bytes) for one in here] + [
         (one.what, one.where, one.size_bytes) for one in away
     ]
-    for told, place, size_bytes in rows:
-        what.add(told)
+    for text, place, size_bytes in rows:
+        what.add(text)
         where.add(place)
         size.add(_size(size_bytes))
     print_table(out, [what, where, size])
@@ -53,7 +53,7 @@ def command(dry_run: bool, yes: bool) -> None:
         return
     if not yes:
         if not _can_ask():
-            raise InputError("nothing was removed, as nobody can be asked: say --yes, or --dry-run to look only")
+            raise InputError("nothing removed: stdin is not a terminal. Pass --yes to remove, or --dry-run to list")
         if not click.confirm("Remove all of this?", default=False):
             return
     left = []
@@ -75,7 +75,7 @@ def _can_ask() -> bool:
 
 
 async def _remove(remains: Sequence[Remain]) -> list[str]:
-    """Remove them; what could not be, with the reason."""
+    """Remove them; returns those that could not be removed, with the reason."""
     from lbench.errors import LbenchError
 
     left = []

@@ -1,4 +1,4 @@
-"""`lbench new workload NAME`: a workload of one's own to begin with, and its test."""
+"""`lbench new workload NAME`: writes an example workload and its test."""
 
 from __future__ import annotations
 
@@ -87,35 +87,33 @@ def test_the_job_gives_what_the_reference_gives() -> None:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Begin something of your own."""
+    """Create something of your own."""
     from lbench.errors import InputError
 
     if ctx.invoked_subcommand is None:
-        raise InputError("new what? `lbench new workload NAME` begins a workload of your own")
+        raise InputError("missing argument: `lbench new workload NAME` creates a workload")
 
 
 @command.command()
 @click.argument("name")
 def workload(name: str) -> None:
-    """Write NAME.py, a commented workload that runs as it is, and test_NAME.py, its test."""
+    """Write NAME.py, a commented workload that runs unchanged, and test_NAME.py, its test."""
     from lbench.errors import InputError
     from lbench.workloads.own.locate import module_problem
 
     name = name.removesuffix(".py")
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise InputError(
-            f"new workload {name}: a name that Python can import has letters, digits and _, and is no keyword"
-        )
+        raise InputError(f"the name of a workload must be a Python identifier and no keyword, got {name}")
     if problem := module_problem(name):
         raise InputError(f"new workload {name}: {problem}")
     texts = {Path(f"{name}.py"): _MODULE, Path(f"test_{name}.py"): _TEST}
     for path in texts:
         if path.exists() or path.is_symlink():
-            raise InputError(f"{path} is there already: choose another name, or remove it")
+            raise InputError(f"{path} exists already: choose another name, or remove it")
     for path, text in texts.items():
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(text.replace("{name}", name))
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}") from None
-    click.echo(f"wrote {' and '.join(map(str, texts))}; now try: lbench run ./{name}.py:job")
+    click.echo(f"wrote {' and '.join(map(str, texts))}; try: lbench run ./{name}.py:job")

@@ -1,4 +1,4 @@
-"""`lbench open`: a recorded session or an exported document on the screens, at once or replayed."""
+"""`lbench open`: shows a recorded session or an exported document on the screens."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["command"]
 
 @click.command()
 @click.argument("session", metavar="SESSION|FILE")
-@click.option("--speed", metavar="N", help="Replay it N times as fast as it was; without it all is shown at once.")
+@click.option("--speed", metavar="N", help="Replay at N times the original speed (default: show everything at once).")
 @screen_options
 def command(session: str, speed: str | None, no_mouse: bool, theme: str) -> None:
-    """Look at a recorded session: replay, pause, seek.
+    """Open a recorded session: replay, pause, seek.
 
-    SESSION is an id or the beginning of one, `last`, or a session's folder, journal or JSON document.
+    SESSION is an id or its beginning, `last`, or the path of a folder, journal or JSON document.
     """
     from lbench.engine.journal.lock import is_live
     from lbench.engine.session.index import find_session
@@ -25,7 +25,7 @@ def command(session: str, speed: str | None, no_mouse: bool, theme: str) -> None
 
     times = _speed(speed)
     if not can_show():
-        raise InputError("lbench open draws screens, and this is no terminal that can show them: see lbench export")
+        raise InputError("lbench open needs a terminal that can show the screens; `lbench export` needs none")
     path = find_session(session)
     if times is None and path.is_dir() and is_live(path):
         code = show(attach=path, no_mouse=no_mouse, theme=theme)
@@ -42,7 +42,7 @@ def _speed(text: str | None) -> float | None:
     try:
         speed = float(text.removesuffix("x").removesuffix("×"))
     except ValueError:
-        raise InputError(f"--speed {text}: a number is expected, as 0.5 or 10") from None
+        raise InputError(f"--speed must be a number, for example 0.5 or 10, got {text}") from None
     if not 0 < speed <= 1e6:
-        raise InputError(f"--speed {text}: it is more than 0 and at most 1,000,000")
+        raise InputError(f"--speed must be above 0 and at most 1,000,000, got {text}")
     return speed

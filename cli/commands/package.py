@@ -1,4 +1,4 @@
-"""`lbench package`: the zip for Lambda, made here; no AWS account is needed."""
+"""`lbench package`: builds the zip for Lambda; it requires no AWS account."""
 
 from __future__ import annotations
 
@@ -19,19 +19,25 @@ __all__ = ["command"]
 @click.option(
     "--workload",
     metavar="NAME",
-    help="Pack what this one needs, and no more; ./mine.py:job too. By default all of lbench's.",
+    help="Include only this workload's needs; ./mine.py:job works too (default: all workloads of lbench).",
 )
-@click.option("--arch", metavar="ARCH", help="x86_64 or arm64; by default this machine's.")
-@click.option("--python", metavar="3.N", help="3.12, 3.13 or 3.14; by default this one where Lambda has it, else 3.13.")
+@click.option("--arch", metavar="ARCH", help="x86_64 or arm64 (default: this machine's).")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE.zip", help="By default named by what is in it."
+    "--python", metavar="3.N", help="3.12, 3.13 or 3.14 (default: this Python's if Lambda has it, else 3.13)."
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE.zip",
+    help="File to write (default: named by its contents).",
 )
 def command(workload: str | None, arch: str | None, python: str | None, out: Path | None) -> None:
-    """Make the deployment package: handler, workloads and libraries for one of Lambda's Pythons.
+    """Build the deployment package: handler, workloads and libraries for one Python version of Lambda.
 
     Try it here with `lbench run WORKLOAD -b emulated:package=FILE.zip`.
     """
-    from lbench.cli.signals import signals_end_it
+    from lbench.cli.signals import exit_on_signals
     from lbench.engine.export.files import check_writable, write
     from lbench.errors import InputError
     from lbench.lambda_src.package import build
@@ -41,14 +47,14 @@ def command(workload: str | None, arch: str | None, python: str | None, out: Pat
     target = choose_target(python, arch)
     name = "all"
     if workload is not None:
-        name = registry.describe(workload).name  # refuses what is not there, before anything is downloaded
+        name = registry.describe(workload).name  # rejects an unknown workload before anything is downloaded
     if out is None:
         name = re.sub(r"\W+", "-", name.replace(".py:", ":"))
         out = Path(f"lbench-{name}-py{target.python}-{target.arch}.zip")
     if out.suffix != ".zip":
-        raise InputError(f"-o {out}: name a file that ends in .zip")
+        raise InputError(f"-o must be a file name that ends in .zip, got {out}")
     check_writable(out, "-o")
-    with signals_end_it():
+    with exit_on_signals():
         built = build(
             target,
             None if workload is None else [workload],
@@ -77,7 +83,7 @@ def _tell(built: Built, out: Path) -> None:
         versions.add(part.version)
         unzipped.add(mib(part.unzipped_bytes))
         zipped.add(mib(part.zipped_bytes))
-    names.add("all", BRIGHT)
+    names.add("total", BRIGHT)
     versions.add("")
     unzipped.add(mib(built.unzipped_bytes), BRIGHT)
     zipped.add(mib(built.zipped_bytes), BRIGHT)
@@ -87,7 +93,7 @@ def _tell(built: Built, out: Path) -> None:
     zipped.add(mib(limits().package_zipped_max_bytes), QUIET)
     out_console = console(sys.stdout)
     print_table(out_console, [names, versions, unzipped, zipped])
-    way = "deploy uploads it through S3" + (", where Lambda's limit for a zip does not hold" if built.needs_s3 else "")
+    way = "deploy uploads it through S3" + (", where Lambda's limit for a zip does not apply" if built.needs_s3 else "")
     manifest = built.manifest
     out_console.print(Text(f"for Python {manifest.python} on {manifest.arch}; {way}", style=QUIET))
     out_console.print(Text(f"SHA-256 {built.sha256}", style=QUIET))

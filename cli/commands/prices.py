@@ -1,4 +1,4 @@
-"""`lbench prices`: what a region charges, where each price comes from and how old it is."""
+"""`lbench prices`: lists the prices of a region, each with its source and age."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _ITEMS = {  # a row's name in prices.toml: what it is, and the unit
 
 @click.command()
 @click.option("--region", metavar="R", help="AWS region (default: as for `lbench run`).")
-@click.option("--refresh", is_flag=True, help="Ask AWS's Price List API first (free; needs credentials).")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--refresh", is_flag=True, help="Update from the AWS Price List API first (free; requires credentials).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(region: str | None, refresh: bool, as_json: bool) -> None:
-    """Prices that runs are charged by: first tier, no free tier, US dollars; with source and age."""
+    """List the prices for runs: first tier, no free tier, US dollars; with source and age."""
     import msgspec
 
     from lbench.config import prices
@@ -46,12 +46,12 @@ def command(region: str | None, refresh: bool, as_json: bool) -> None:
         asyncio.run(ask(region))
     rows = prices.prices(region)
     if as_json:
-        told = {
+        listing = {
             "region": region,
             "stale_after_days": prices.STALE_DAYS,
             "prices": [msgspec.to_builtins(row) | {"stale": row.stale} for row in rows],
         }
-        click.echo(msgspec.json.format(msgspec.json.encode(told), indent=1))
+        click.echo(msgspec.json.format(msgspec.json.encode(listing), indent=1))
         return
     _print(region, rows)
 
@@ -90,8 +90,8 @@ def _print(region: str, rows: list[Price]) -> None:
     missing = [text for name, (text, _) in _ITEMS.items() if name not in {row.name for row in rows}]
     lines = [f"{region}: first tier, no free tier"]
     if missing:
-        lines.append(f"no verified price here, so in no cost: {'; '.join(missing)}")
+        lines.append(f"without a verified price, and in no cost: {'; '.join(missing)}")
     if any(row.stale for row in rows):
-        lines.append(f"! older than {STALE_DAYS} days: `lbench prices --refresh --region {region}` fetches them anew")
+        lines.append(f"! older than {STALE_DAYS} days: `lbench prices --refresh --region {region}` updates them")
     for line in lines:
         out.print(Text(line, style=WARN if line.startswith("!") else QUIET), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`lbench run`: from options to a plan, and from the measured session to an exit code."""
+"""`lbench run`: turns options into a plan, measures it, and exits with its code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from lbench.cli.options import setting_options
 
 __all__ = ["command"]
 
@@ -20,42 +22,38 @@ _FILE = click.Path(path_type=Path)
     "backends",
     multiple=True,
     metavar="NAME[:KEY=VALUE,...][@LABEL]",
-    help="Where to run; repeatable. Default: sequential, processes, emulated.",
+    help="Backend to run on; repeatable (default: sequential, processes, emulated).",
 )
 @click.option(
-    "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A workload's parameter; repeatable."
+    "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter of the workload; repeatable."
 )
-@click.option("--concurrency", metavar="N", help="Workers locally, environments on Lambda.")
-@click.option("--memory", metavar="MB", help="Memory of a Lambda environment (default 1769, one vCPU).")
-@click.option("--arch", metavar="x86_64|arm64", help="Lambda's processor (default x86_64; emulated this machine's).")
-@click.option("--region", metavar="R", help="AWS region (default: as AWS's own tools find it, else us-east-1).")
+@setting_options("concurrency", "memory", "arch", "region")
 @click.option(
     "--transport",
     metavar="direct|event|http-api",
-    help="How an invocation travels: see `lbench backends` (default direct).",
+    help="Transport of an invocation: see `lbench backends` (default direct).",
 )
-@click.option("--stack", metavar="NAME", help="The deployment to run on (default lbench).")
-@click.option("--audit", is_flag=True, help="Afterwards read from AWS's log what was billed, in place of estimates.")
-@click.option("--client", metavar="fast|aioboto3", help="What calls Lambda: lbench's own client, or the SDK's.")
-@click.option("--s3-endpoint", metavar="URL", help="An S3 server to use instead of the embedded one.")
-@click.option("--tasks", metavar="N|auto", help="Tasks of the first stage; auto (default): the workload chooses.")
-@click.option("--repeats", metavar="N", help="Runs of each backend (default 3).")
-@click.option("--warmup", metavar="N", help="Runs before those, left out of statistics (default 0).")
-@click.option("--schedule", metavar="isolated|alternating|concurrent", help="The order of backends and repeats.")
-@click.option("--seed", metavar="N", help="Of everything drawn at random (default 1).")
-@click.option("--data", metavar="PATH", type=_FILE, help="A data file for the workload: see `lbench data`.")
-@click.option("--timeout", metavar="S", help="A task's deadline in seconds (default 300).")
-@click.option("--retries", metavar="N", help="Further attempts of a task that failed (default 2).")
-@click.option("--keep-going", is_flag=True, help="After a task has failed for good, still run the others of its stage.")
-@click.option("--force-cold", is_flag=True, help="function: make every call a cold start (changes a variable of it).")
-@click.option("--allow-update", is_flag=True, help="With --force-cold: the function may be changed for a while.")
-@click.option("--hedge", metavar="Q", help="On AWS: issue a task once more that is slower than this quantile, as 0.95.")
+@click.option("--stack", metavar="NAME", help="Deployment to run on (default lbench).")
+@click.option("--audit", is_flag=True, help="Afterwards read billed times from the logs on AWS, in place of estimates.")
+@setting_options("client", "s3_endpoint")
+@click.option("--tasks", metavar="N|auto", help="Tasks of the first stage (default auto: the workload chooses).")
+@setting_options("repeats", "warmup", "schedule", "seed")
+@click.option("--data", metavar="PATH", type=_FILE, help="Data file for the workload: see `lbench data`.")
+@setting_options("timeout", "retries")
+@click.option("--keep-going", is_flag=True, help="After a task has failed, still run the others of its stage.")
+@click.option("--force-cold", is_flag=True, help="function: make every call a cold start (changes one variable of it).")
+@click.option(
+    "--allow-update", is_flag=True, help="Required by --force-cold: allow a temporary change of the function."
+)
+@click.option(
+    "--hedge", metavar="Q", help="On AWS: duplicate a task that is slower than this quantile, for example 0.95."
+)
 @click.option("--max-usd", metavar="X", help="Stop before all runs together cost more (exit code 3).")
-@click.option("--yes", is_flag=True, help="Start without asking, whatever it will cost.")
+@click.option("--yes", is_flag=True, help="Start without asking about the cost.")
 @click.option("--picture", metavar="FILE.png", type=_FILE, help="Write the answer as a picture.")
 @click.option("-o", "--out", metavar="FILE", type=_FILE, help="Write the session as FILE.json or FILE.csv.")
-@click.option("--json", "as_json", is_flag=True, help="The session document on stdout, and nothing else there.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print only the session document on stdout.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(
     workload: str,
     backends: tuple[str, ...],
@@ -79,7 +77,7 @@ def command(
 ) -> None:
     """Measure WORKLOAD on several backends, check every answer, and compare time, steadiness and cost.
 
-    WORKLOAD is one of `lbench workloads`, or a job of your own in a Python file: see `lbench new workload`.
+    WORKLOAD is one of `lbench workloads`, or a job in a Python file of yours: see `lbench new workload`.
 
     \b
     Examples:
@@ -101,10 +99,7 @@ def command(
     from lbench.engine.plan.validate import validate
     from lbench.errors import InputError
 
-    try:
-        loaded = load(settings)
-    except InputError as error:
-        raise InputError(str(error).replace("command line: ", "--", 1)) from None
+    loaded = load(settings)
     chosen = loaded.values
     if workload == "function" and not backends:
         backends = function_run.DEFAULT_BACKENDS
@@ -122,7 +117,7 @@ def command(
         check_writable(out, "-o")
     if picture is not None:
         if picture.suffix.lower() != ".png":
-            raise InputError(f"--picture {picture}: name a file that ends in .png")
+            raise InputError(f"--picture must be a file name that ends in .png, got {picture}")
         check_writable(picture, "--picture")
     ask(plan, chosen.ask_above_usd, yes=yes)
     code = measure(plan, on_hangup(chosen, "run"), out=out, as_json=as_json, quiet=quiet)
@@ -145,7 +140,7 @@ def _plan(
     from lbench.engine.plan.parse import DEFAULT_BACKENDS, plan_of_settings
     from lbench.workloads import registry
 
-    registry.describe(workload)  # the first thing to be told of, if it is wrong
+    registry.describe(workload)  # an unknown workload is reported first
     plan = plan_of_settings(chosen, workload, backends or DEFAULT_BACKENDS, ways)
     for choice in plan.backends:
         _need_modules(choice.label, choice.settings)
@@ -163,7 +158,7 @@ def _pair(text: str) -> tuple[str, str]:
 
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise InputError(f"-p {text}: write NAME=VALUE")
+        raise InputError(f"-p must be NAME=VALUE, got {text}")
     return name.strip(), value.strip()
 
 
@@ -175,7 +170,7 @@ def _number(option: str, text: str | None) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"{option} {text}: a number is expected") from None
+        raise InputError(f"{option} must be a number, got {text}") from None
 
 
 def _tasks(text: str | None) -> int | None:
@@ -186,17 +181,17 @@ def _tasks(text: str | None) -> int | None:
     try:
         count = int(text)
     except ValueError:
-        raise InputError(f"--tasks {text}: a whole number is expected, or auto") from None
+        raise InputError(f"--tasks must be a whole number or auto, got {text}") from None
     if count < 1:
-        raise InputError(f"--tasks {text}: it is at least 1")
+        raise InputError(f"--tasks must be at least 1, got {text}")
     return count
 
 
 def _need_modules(label: str, settings: dict[str, Any]) -> None:
-    """What a backend imports and a broken or lean installation may lack.
+    """Check that the packages of a backend are installed.
 
     Raises:
-        InputError: it is missing; the message says how to get it.
+        InputError: one is missing; the message says how to install it.
     """
     from importlib.util import find_spec
 
@@ -206,9 +201,9 @@ def _need_modules(label: str, settings: dict[str, Any]) -> None:
         return
     needed = ["httptools"] if settings["client"] == "fast" else ["aioboto3"]
     if "stack" in settings:
-        needed.append("aioboto3")  # what is deployed is asked through the SDK
+        needed.append("aioboto3")  # the deployment is read through the SDK
     elif not settings["s3_endpoint"]:
         needed += ["moto", "flask_cors"]  # its server's front
     for module in needed:
         if find_spec(module) is None:
-            raise InputError(f"{label} needs the package {module}: install it with `pip install {module}`")
+            raise InputError(f"{label} requires the package {module}: install it with `pip install {module}`")

@@ -1,4 +1,4 @@
-"""`lbench serve`: the screens in a browser."""
+"""`lbench serve`: shows the screens in a browser."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Where to listen (default: this machine only).")
-@click.option("--port", type=int, default=0, metavar="N", help="By default a free one.")
-@click.option("--allow-remote", is_flag=True, help="Let other machines in: unencrypted, whoever has the URL.")
+@click.option(
+    "--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on (default: this machine only)."
+)
+@click.option("--port", type=int, default=0, metavar="N", help="Port (default: a free one).")
+@click.option("--allow-remote", is_flag=True, help="Accept other machines: unencrypted, anyone with the URL.")
 def command(host: str, port: int, allow_remote: bool) -> None:
-    """Show the screens in a browser, until stopped with Ctrl-C. The line printed is the URL to open.
+    """Show the screens in a browser, until stopped with Ctrl-C. The first line is the URL to open.
 
-    Whoever has the URL can run jobs here as you: it holds a token, and is good until this command ends.
+    Anyone with the URL, which contains a token, can run jobs here as you until this command ends.
     """
     from importlib.util import find_spec
 
     if not 0 <= port <= 65535:
-        raise InputError(f"--port {port}: it is from 1 to 65535, or 0 for a free one")
+        raise InputError(f"--port must be from 1 to 65535, or 0 for a free port, got {port}")
     if find_spec("textual_serve") is None:
-        raise InputError("serving needs the package textual-serve: install it with `pip install 'lbench[serve]'`")
+        raise InputError(
+            "lbench serve requires the package textual-serve: install it with `pip install 'lbench[serve]'`"
+        )
     from lbench.tui.web import is_loopback
 
     if not (allow_remote or is_loopback(host)):
         raise InputError(
-            f"--host {host}: other machines could then reach the screens, unencrypted. "
-            "Use ssh -L PORT:127.0.0.1:PORT instead, or add --allow-remote if that is meant"
+            f"--host {host}: other machines could reach the screens, unencrypted. "
+            "Use ssh -L PORT:127.0.0.1:PORT instead, or pass --allow-remote"
         )
     from lbench.config.settings import load
 
-    load()  # what is wrong with the settings is told here, not in a page
+    load()  # an invalid setting fails here, not in a page
     _serve(host, port)
 
 
@@ -55,7 +59,7 @@ def _serve(host: str, port: int) -> None:
             asyncio.get_running_loop().add_signal_handler(number, end, number)
         async with PageServer(host, port) as server:
             click.echo(server.url)
-            click.echo("open it in a browser; Ctrl-C ends it", err=True)
+            click.echo("open it in a browser; stop with Ctrl-C", err=True)
             return await stop
 
     number = asyncio.run(until_stopped())

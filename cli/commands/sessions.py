@@ -1,4 +1,4 @@
-"""`lbench sessions`: what was recorded on this machine."""
+"""`lbench sessions`: lists the sessions recorded on this machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """Recorded sessions, newest first."""
+    """List recorded sessions, newest first."""
     sessions = list_sessions()
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(sessions), indent=1))
@@ -26,9 +26,7 @@ def command(as_json: bool) -> None:
 
     out = console()
     if not sessions:
-        out.print(
-            f"No session is recorded in {sessions_place()} yet: measure something with `lbench run`.", soft_wrap=True
-        )
+        out.print(f"No sessions in {sessions_place()} yet: measure with `lbench run`.", soft_wrap=True)
         return
     columns = {
         "id": Column("ID"),

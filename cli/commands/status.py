@@ -1,4 +1,4 @@
-"""`lbench status`: what is deployed, its age, and what it costs while nobody uses it."""
+"""`lbench status`: shows what is deployed, its age, and its cost at rest."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.option("--arch", metavar="ARCH", help="The stack of one processor only; by default both.")
+@click.option("--arch", metavar="ARCH", help="x86_64 or arm64 (default: the stacks of both).")
 @click.option("--region", metavar="R", help="AWS region (default: the AWS configuration's, else us-east-1).")
-@click.option("--stack", "base", metavar="NAME", help="As it was deployed (default lbench).")
-@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@click.option("--stack", "base", metavar="NAME", help="Name of the deployment (default lbench).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(arch: str | None, region: str | None, base: str | None, as_json: bool) -> None:
-    """What `lbench deploy` has made: functions, version, age, what lies there and what that costs."""
+    """Show what `lbench deploy` created: functions, version, age, stored bytes and their cost."""
     import msgspec
 
-    from lbench.cli.deployments import broken_off, open_session, stack_names
+    from lbench.cli.deployments import interruptible, open_session, stack_names
     from lbench.config.deployment import DEFAULT_STACK, lbench_command
     from lbench.lambda_src.status import look
 
     names = stack_names(base if base is not None else DEFAULT_STACK, arch)
     session, region = open_session(region)
-    found = broken_off(look(session, region, names), "nothing was changed")
+    found = interruptible(look(session, region, names), "nothing was changed")
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
     elif found:
-        _tell(found)
+        _print(found)
     else:
         there = lbench_command("deploy", names[0], region)
-        click.echo(f"there is no {' and no '.join(names)} in {region}: {there} makes one")
+        click.echo(f"no {' and no '.join(names)} in {region}: create it with {there}")
 
 
-def _tell(found: list[Status]) -> None:
+def _print(found: list[Status]) -> None:
     from lbench.cli.console import BRIGHT, console
     from lbench.cli.deployments import age
     from lbench.cli.tables import Column, print_table
@@ -66,6 +66,4 @@ def _tell(found: list[Status]) -> None:
     for one in found:
         if one.note is not None:
             click.echo(f"! {one.stack}: {one.note}")
-    click.echo(
-        f"in {found[0].region}; $ is for what lies in the bucket, at rest: what logs hold and what runs cost comes on top"
-    )
+    click.echo(f"in {found[0].region}; $ is the storage of the bucket; logs and runs cost extra")

@@ -1,4 +1,4 @@
-"""`lbench workloads`: what can be run. Loads what describes workloads, not what they compute with."""
+"""`lbench workloads`: lists workloads and their parameters, without importing what they compute with."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["command"]
 
 @click.command()
 @click.argument("workload", metavar="[WORKLOAD]", required=False)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(workload: str | None, as_json: bool) -> None:
-    """Workloads, and the parameters that `lbench run WORKLOAD -p NAME=VALUE` takes.
+    """List workloads and the parameters of `lbench run WORKLOAD -p NAME=VALUE`.
 
-    All of them, those of installed packages too; or one, as in `lbench workloads ./mine.py:job`.
+    With WORKLOAD only that one, for example `lbench workloads ./mine.py:job`.
     """
     from lbench.cli.field_table import Described, fields_json, print_described
     from lbench.errors import InputError
@@ -32,7 +32,7 @@ def command(workload: str | None, as_json: bool) -> None:
             else:
                 described.append(one)
     if as_json:
-        told = [
+        workloads = [
             {
                 "name": one.name,
                 "summary": one.summary,
@@ -42,7 +42,7 @@ def command(workload: str | None, as_json: bool) -> None:
             }
             for one in described
         ]
-        click.echo(msgspec.json.format(msgspec.json.encode(told), indent=1))
+        click.echo(msgspec.json.format(msgspec.json.encode(workloads), indent=1))
         return
     from rich.text import Text
 

@@ -25,8 +25,8 @@ def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 def test_it_is_called_with_the_events_in_turn_and_has_no_answer(theirs: Any, lbench: Lbench, home: Path) -> None:
     (home / "events.jsonl").write_text('{"a": 1}\n\n{"fail": 1}\n')
     arguments = ("-p", "name=theirs", "-p", "payload=@events.jsonl", "-p", "invocations=20")
-    told = document(lbench("run", "function", *arguments, "-b", "lambda:concurrency=2", "--json", "--quiet"))
-    (run,) = told["runs"]  # once: repeats are asked for, never by default
+    session = document(lbench("run", "function", *arguments, "-b", "lambda:concurrency=2", "--json", "--quiet"))
+    (run,) = session["runs"]  # once: repeats are asked for, never by default
     assert (run["status"], run["answer"], run["origin"]) == ("ok", None, "measured")
     assert run["backend_settings"]["memory"] == 256 and run["backend_settings"]["region"] == "us-east-1"
     invocations = run["invocations"]
@@ -62,14 +62,14 @@ def test_standard_input_is_read_and_the_report_tells_cold_and_warm_apart(theirs:
         ["▌emulated", "warm", "5"],
     ]
     assert "3 calls ended in an error of the function (ValueError 3)" in done.stdout
-    assert "MB of 256 used at most" in done.stdout  # the code here has the same memory
-    assert "not checked" not in done.stdout and "made again" not in done.stdout
+    assert "MB of 256 MB used at most" in done.stdout  # the code here has the same memory
+    assert "not checked" not in done.stdout and "retried" not in done.stdout
 
 
 def test_every_call_is_cold_where_that_is_forced_and_the_function_is_as_it_was(theirs: Any, lbench: Lbench) -> None:
     arguments = ("-p", "name=theirs", "-p", "invocations=4", "-b", "lambda:concurrency=2", "--json", "--quiet")
-    told = document(lbench("run", "function", *arguments, "--force-cold", "--allow-update"))
-    (run,) = told["runs"]
+    session = document(lbench("run", "function", *arguments, "--force-cold", "--allow-update"))
+    (run,) = session["runs"]
     kept = [one for one in run["invocations"] if one["status"] == "ok"]
     assert len(kept) == 4 and all(one["cold"] for one in kept)
     assert {one["status"] for one in run["invocations"] if not one["cold"]} <= {"superseded"}
@@ -167,17 +167,17 @@ def test_what_cannot_be_measured_is_one_line_and_exit_2(name: str, theirs: Any, 
     from lbench.cli.main import command
     from lbench.errors import InputError
 
-    arguments, said = BAD[name]
+    arguments, expected = BAD[name]
     result = CliRunner().invoke(command, ["run", "function", *arguments], standalone_mode=False)
     assert isinstance(result.exception, InputError), result.exception
-    assert said in str(result.exception) and "\n" not in str(result.exception)
+    assert expected in str(result.exception) and "\n" not in str(result.exception)
 
 
 def test_forcing_is_for_this_workload_only(lbench: Lbench) -> None:
     done = lbench("run", "probe", "--force-cold")
-    assert done.returncode == 2 and "--force-cold is for `lbench run function`" in done.stderr
+    assert done.returncode == 2 and "--force-cold works with `lbench run function` only" in done.stderr
     done = lbench("run", "probe", "-b", "emulated:handler=a.b,code=.")
-    assert done.returncode == 2 and "for `lbench run function`" in done.stderr
+    assert done.returncode == 2 and "works with `lbench run function`" in done.stderr
 
 
 def test_without_credentials_it_is_one_line_and_exit_2(lbench: Lbench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,11 +95,11 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_credentials")
 def test_doctor_tells_settings_with_their_origin(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LBENCH_MEMORY", "1024")
-    told = stdout("doctor")
-    assert "1024  (LBENCH_MEMORY)" in told
-    assert "(default)" in told
+    findings = stdout("doctor")
+    assert "1024  (LBENCH_MEMORY)" in findings
+    assert "(default)" in findings
     for what in ("processor", "usable cores", "memory", "Python", "awslambdaric", "cpu_share_method", "sessions"):
-        assert what in told
+        assert what in findings
 
 
 @pytest.mark.usefixtures("no_credentials")

@@ -129,10 +129,10 @@ class Terminal:
 
     def read(self, until: str | None = None) -> str:
         """What it writes, until that is in it, or to its end."""
-        told = b""
+        output = b""
         deadline_s = time.monotonic() + 60
-        while until is None or until not in told.decode(errors="replace"):
-            assert time.monotonic() < deadline_s, told.decode(errors="replace")
+        while until is None or until not in output.decode(errors="replace"):
+            assert time.monotonic() < deadline_s, output.decode(errors="replace")
             if not select.select([self.master], [], [], 0.2)[0]:
                 if self.process.poll() is not None:
                     break
@@ -141,8 +141,8 @@ class Terminal:
                 block = os.read(self.master, 65536)
             except OSError:  # the other end is closed
                 break
-            told += block
-        return told.decode(errors="replace")
+            output += block
+        return output.decode(errors="replace")
 
     def close(self) -> int:
         os.close(self.master)
@@ -154,24 +154,24 @@ SHORT = ("run", "probe", "-b", "sequential", "-b", "processes", "-p", "kind=slee
 
 def test_a_terminal_gets_a_picture_that_is_gone_afterwards(home: Path) -> None:
     terminal = Terminal(home, *SHORT)
-    told = terminal.read()
+    output = terminal.read()
     assert terminal.close() == 0
-    assert "━" in told and "▶ " in told
-    assert "\x1b[?25l" in told and "\x1b[?25h" in told  # the cursor is back
-    table = told[told.rindex("BACKEND") :]
+    assert "━" in output and "▶ " in output
+    assert "\x1b[?25l" in output and "\x1b[?25h" in output  # the cursor is back
+    table = output[output.rindex("BACKEND") :]
     assert "✔ same" in table and "SPEEDUP" in table
 
 
 def test_a_dumb_terminal_and_no_color_get_plain_text(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal(home, *SHORT, term="dumb")
-    told = terminal.read()
+    output = terminal.read()
     assert terminal.close() == 0
-    assert "\x1b" not in told and "sequential 1/1: ✔" in told
+    assert "\x1b" not in output and "sequential 1/1: ✔" in output
     monkeypatch.setenv("NO_COLOR", "1")
     terminal = Terminal(home, *SHORT)
-    told = terminal.read()
+    output = terminal.read()
     assert terminal.close() == 0
-    assert "\x1b[38" not in told and "━" in told
+    assert "\x1b[38" not in output and "━" in output
 
 
 def test_closing_the_terminal_stops_and_saves(home: Path) -> None:

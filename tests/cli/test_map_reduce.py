@@ -73,12 +73,12 @@ def test_what_a_killed_engine_leaves_the_next_one_removes(
 def test_what_cannot_be_done_is_told_in_one_line_with_exit_code_2(lbench: Lbench, home: Path) -> None:
     (home / "latin.txt").write_bytes(b"good\n" * 100 + b"caf\xe9\n")
     (home / "table.csv").write_text("city,price\nRome,1\n")
-    for more, told in (
+    for more, expected in (
         (("-p", "job=word_count", "--data", "latin.txt"), "is not UTF-8 (line 101"),
         (("--data", "table.csv", "-p", "by=town", "-p", "column=price"), "unknown column by= 'town'"),
         (("--data", "table.csv"), "-p by="),
         (("-p", "job=sort", "--data", "table.csv"), "reads no file"),
     ):
         done = lbench(*SMALL, "-b", "sequential", *more)
-        assert done.returncode == 2 and told in done.stderr
+        assert done.returncode == 2 and expected in done.stderr
         assert done.stderr.count("\n") == 1 and done.stdout == ""

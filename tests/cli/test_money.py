@@ -70,12 +70,12 @@ def test_the_budget_stops_a_run_with_exit_code_3_and_saves_what_was_measured(lbe
         *("-b", "emulated:arch=x86_64", "-b", "sequential", "--max-usd", "0.0009", "-o", "out.json"),
     )
     assert done.returncode == 3, done.stderr
-    told = json.loads((home / "out.json").read_bytes())
-    first = told["runs"][0]
+    document = json.loads((home / "out.json").read_bytes())
+    first = document["runs"][0]
     assert first["status"] == "over_budget" and "stopped by --max-usd $0.0009" in first["error"]
     assert any(one["status"] == "ok" for one in first["invocations"])
     assert 0 < Decimal(first["cost"]["usd"]) <= Decimal("0.0009")
-    assert [run["status"] for run in told["runs"][1:]] == ["ok", "ok"]  # local runs cost nothing
+    assert [run["status"] for run in document["runs"][1:]] == ["ok", "ok"]  # local runs cost nothing
     assert first["cost"]["items"]["logs"] is not None
     assert any(text.startswith("logs:") for text in first["cost"]["estimated"])
 
@@ -120,9 +120,9 @@ def test_prices_are_shown_with_source_and_age(lbench):
     done = lbench("prices", "--region", "us-east-1")
     assert done.returncode == 0
     assert "0.0000166667" in done.stdout and "AWS Price List" in done.stdout and "2026-09-19" in done.stdout
-    told = json.loads(lbench("prices", "--region", "us-east-1", "--json").stdout)
-    assert told["region"] == "us-east-1"
-    request = next(row for row in told["prices"] if row["name"] == "request")
+    document = json.loads(lbench("prices", "--region", "us-east-1", "--json").stdout)
+    assert document["region"] == "us-east-1"
+    request = next(row for row in document["prices"] if row["name"] == "request")
     assert (request["usd"], request["refreshed"]) == ("0.0000002", False)
     assert request["age_days"] >= 0
 

@@ -42,10 +42,12 @@ def test_a_profile_that_is_not_there_is_told_with_the_remedy(lbench: Lbench, mon
         assert "nobody" in done.stderr and "correct AWS_PROFILE" in done.stderr
 
 
-@pytest.mark.parametrize(("config", "told"), [(SSO, "run `aws sso login`"), (MFA, "MFA device")], ids=["SSO", "MFA"])
+@pytest.mark.parametrize(
+    ("config", "expected"), [(SSO, "run `aws sso login`"), (MFA, "MFA device")], ids=["SSO", "MFA"]
+)
 @pytest.mark.parametrize("command", ["status", "run function -p name=f"])
 def test_a_sign_on_that_has_ended_or_a_code_that_is_wanted_is_one_line(
-    home: Path, lbench: Lbench, monkeypatch: pytest.MonkeyPatch, config: str, told: str, command: str
+    home: Path, lbench: Lbench, monkeypatch: pytest.MonkeyPatch, config: str, expected: str, command: str
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -59,4 +61,4 @@ def test_a_sign_on_that_has_ended_or_a_code_that_is_wanted_is_one_line(
     (cache / f"{name}.json").write_text(json.dumps(token | {"expiresAt": "2020-01-01T00:00:00Z"}))
     done = lbench(*command.split())
     assert done.returncode == 2
-    assert done.stderr.startswith("lbench: ") and done.stderr.count("\n") == 1 and told in done.stderr
+    assert done.stderr.startswith("lbench: ") and done.stderr.count("\n") == 1 and expected in done.stderr

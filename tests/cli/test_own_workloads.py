@@ -83,9 +83,9 @@ def job(n: int = 4): return (yield [Task(f, i=i, label="x" * 99) for i in range(
     backends = [*EVERYWHERE, "-b", "threads:concurrency=1"]
     done = lbench("run", "./mine.py:job", *backends, "-o", "out.json")
     assert done.returncode == 1
-    told = "task 2, f(i=2, label='xxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxx'), failed: ValueError: too large"
+    expected = "task 2, f(i=2, label='xxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxx'), failed: ValueError: too large"
     runs = json.loads((home / "out.json").read_text())["runs"]
-    assert [run["error"] for run in runs] == [f"{told} (mine.py, line 5 in inner)"] * 4
+    assert [run["error"] for run in runs] == [f"{expected} (mine.py, line 5 in inner)"] * 4
     for run in runs:
         (failed,) = [one for one in run["invocations"] if one["status"] == "error"]
         trace = failed["log_tail"]
@@ -137,7 +137,7 @@ def job(differ: bool = False): return (yield [Task(f, differ=differ) for _ in ra
 
 
 @pytest.mark.parametrize(
-    ("text", "told", "code"),
+    ("text", "expected", "code"),
     [
         ("def job(): return (yield [Task(f, j=1)])", "unexpected keyword argument 'j'", 1),
         ("def job(): return (yield [Task(g)])", "a complex cannot travel", 1),
@@ -152,13 +152,13 @@ def job(differ: bool = False): return (yield [Task(f, differ=differ) for _ in ra
     ],
 )
 def test_what_its_code_does_wrong_fails_its_run_and_nothing_else(
-    lbench: Lbench, home: Path, text: str, told: str, code: int
+    lbench: Lbench, home: Path, text: str, expected: str, code: int
 ) -> None:
     preamble = "import sys\nfrom lbench import Task\ndef f(i): return i\ndef g(): return 1j\ndef h(): sys.exit('bye')\n"
     write(home, "mine.py", preamble + text)
     done = lbench("run", "./mine.py:job", "-b", "sequential", "--repeats", "1")
     assert done.returncode == code
-    assert told in done.stdout + done.stderr
+    assert expected in done.stdout + done.stderr
     assert "fault in lbench" not in done.stderr and "Traceback" not in done.stderr
 
 
@@ -173,9 +173,9 @@ def test_a_module_that_does_not_import_is_refused_before_anything_is_recorded(ho
 
 def test_workloads_shows_the_parameters_of_one(home: Path) -> None:
     write(home, "mine.py", "def job(n: int = 7):\n  'Sevens.'\n  yield []\n")
-    (told,) = json.loads(CliRunner().invoke(command, ["workloads", "./mine.py:job", "--json"]).stdout)
-    assert (told["name"], told["summary"]) == ("mine.py:job", "Sevens")
-    assert [(one["name"], one["default"]) for one in told["parameters"]] == [("n", 7)]
+    (expected,) = json.loads(CliRunner().invoke(command, ["workloads", "./mine.py:job", "--json"]).stdout)
+    assert (expected["name"], expected["summary"]) == ("mine.py:job", "Sevens")
+    assert [(one["name"], one["default"]) for one in expected["parameters"]] == [("n", 7)]
     assert "Sevens" in CliRunner().invoke(command, ["workloads", "./mine.py"]).stdout
 
 

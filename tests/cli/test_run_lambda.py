@@ -94,8 +94,8 @@ def test_the_same_job_fails_behind_the_front_and_succeeds_without_it() -> None:
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "✔ same" in done.stdout
-    told = "front: task 0 failed: FrontTimeout: the HTTP API front gives up after 0.8 s, while the function runs on unheard"
-    assert told in " ".join(done.stdout.split())
+    line = "front: task 0 failed: FrontTimeout: the HTTP API front gives up after 0.8 s, while the function runs on unheard"
+    assert line in " ".join(done.stdout.split())
     assert "use --transport direct or event" in " ".join(done.stdout.split())
     assert "failed: front." in " ".join(done.stdout.split())
 
@@ -124,8 +124,8 @@ def test_what_a_cancel_leaves_running_on_aws_is_counted_and_shown_with_its_cost(
         cwd=os.environ["XDG_RUNTIME_DIR"],
     ) as process:
         assert process.stderr is not None
-        for told in process.stderr:
-            if "2 at once" in told:
+        for line in process.stderr:
+            if "2 at once" in line:
                 break
         sessions = Path(os.environ["XDG_DATA_HOME"]) / "lbench/sessions"
         deadline_s = time.monotonic() + 30

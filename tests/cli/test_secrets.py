@@ -65,11 +65,11 @@ def run(*arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "lbench", *arguments], capture_output=True, text=True, timeout=60, check=False
         )
-    said = done.stdout + done.stderr
-    for text in (*watch.seen, said.encode()):
+    output = done.stdout + done.stderr
+    for text in (*watch.seen, output.encode()):
         assert not any(secret in text for secret in _RECOGNISED), text
     assert any(b"lbench" in text for text in watch.seen) or os.name != "posix"
-    return said
+    return output
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")
@@ -109,10 +109,10 @@ def test_what_a_refused_call_repeats_is_neither_recorded_nor_told(aws_lambda: An
     aws_lambda.deploy()
     repeated = f"The Canonical String should have been 'POST / x-amz-security-token:{TOKEN[:30]} {KEY} {SECRET}'"
     aws_lambda.refusal = 403, "InvalidSignatureException", repeated
-    said = run(
+    output = run(
         "run", "probe", "--tasks", "2", "--repeats", "1", "-b", f"lambda:client={client}", "-o", "out.json", "--yes"
     )
-    assert "the signature is wrong" in said
+    assert "the signature is wrong" in output
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")

@@ -71,7 +71,7 @@ def test_a_session_that_is_not_there_is_refused(recorded: Path, monkeypatch: pyt
 def test_without_a_terminal_it_says_so(recorded: Path) -> None:
     result = CliRunner().invoke(command, ["open", "last"], standalone_mode=False)
     assert isinstance(result.exception, InputError)
-    assert "no terminal" in str(result.exception)
+    assert "needs a terminal" in str(result.exception)
 
 
 def test_the_set_up_begins_with_what_was_set_once_for_all_runs(monkeypatch: pytest.MonkeyPatch) -> None:

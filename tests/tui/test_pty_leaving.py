@@ -227,7 +227,7 @@ def test_a_fault_of_the_screens_is_one_line(program: Program) -> None:
     )
     assert terminal.wait() == 1
     assert terminal.left_on() == []
-    assert "a fault in lbench itself" in terminal.last_line() and "'made up'" in terminal.last_line()
+    assert "internal error" in terminal.last_line() and "'made up'" in terminal.last_line()
     assert "Traceback" not in terminal.text()
 
 

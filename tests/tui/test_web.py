@@ -116,7 +116,7 @@ def test_what_cannot_be_served_is_reported_in_one_line(options: list[str], messa
 
 
 def test_the_command_is_in_the_help() -> None:
-    assert "The screens in a browser." in CliRunner().invoke(command, ["--help"]).output
+    assert "Open the screens in a browser." in CliRunner().invoke(command, ["--help"]).output
 
 
 @pytest.fixture

@@ -78,8 +78,8 @@ def test_leaving_early_leaves_the_engine_alone(started: Started, home: Path) -> 
     assert viewer.stderr is not None
     assert "started" in viewer.stderr.readline()
     viewer.send_signal(signal.SIGINT)
-    _, told = viewer.communicate(timeout=30)
+    _, stderr = viewer.communicate(timeout=30)
     assert viewer.returncode == 130
-    assert f"lbench attach {folder.name}" in told
+    assert f"lbench attach {folder.name}" in stderr
     measuring.communicate(timeout=60)
     assert measuring.returncode == 0

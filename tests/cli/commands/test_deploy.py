@@ -56,7 +56,7 @@ def run(home: Path) -> Callable[..., Result]:
     return invoke
 
 
-def told(result: Result) -> str:
+def error_line(result: Result) -> str:
     """The one line that it ended with, with exit code 2."""
     assert result.exit_code == 2, (result.exit_code, result.output)
     line = result.stderr.splitlines()[-1]
@@ -67,20 +67,20 @@ def told(result: Result) -> str:
 
 def test_deploy_status_destroy(run: Callable[..., Result], aws: Any) -> None:
     nothing = run("status")
-    assert nothing.exit_code == 0 and "`lbench deploy --region us-east-1` makes one" in nothing.stdout
+    assert nothing.exit_code == 0 and "create it with `lbench deploy --region us-east-1`" in nothing.stdout
     made = run(*DEPLOY, "--memory", "1769,3008", "--http-api")
     assert made.exit_code == 0, made.output
     assert "lbench in us-east-1 deployed: lbench-1769, lbench-3008 (Python 3.14 on x86_64)" in made.stdout
-    assert "the package was not tried here: " in made.stderr and "front: https://" in made.stdout
+    assert "the package was not tested on this machine: " in made.stderr and "HTTP API: https://" in made.stdout
     again = run(*DEPLOY)
-    assert "was deployed already, and is as it was: lbench-1769, lbench-3008" in again.stdout
+    assert "is deployed already, and unchanged: lbench-1769, lbench-3008" in again.stdout
     status = run("status")
     assert "UPDATE_COMPLETE" in status.stdout and "1,769, 3,008" in status.stdout and __version__ in status.stdout
     assert "in the logs" in CliRunner().invoke(command, ["status"], prog_name="lbench", env={"COLUMNS": "160"}).stdout
     (one,) = json.loads(run("status", "--json").stdout)
     assert one["deployment"]["memory_mb"] == [1769, 3008] and one["note"] is None
     assert one["idle_usd_month"] == "0.000000" and one["bucket_bytes"] == Path("small.zip").stat().st_size
-    assert "add --yes" in told(run("destroy"))
+    assert "Pass --yes" in error_line(run("destroy"))
     assert aws.contents()["functions"] == ["lbench-1769", "lbench-3008"]
     gone = run("destroy", "--yes")
     assert gone.exit_code == 0 and "lbench removed from us-east-1: nothing is left" in gone.stdout
@@ -164,7 +164,7 @@ def test_a_dry_run_without_credentials_says_everything_as_for_a_new_stack(
         monkeypatch.delenv(name)
     plan = run(*DEPLOY, "--dry-run", "--memory", "512,1024", "--stack", "mine", "--region", "eu-west-1", "--http-api")
     assert plan.exit_code == 0, plan.output
-    assert "as for a new stack, for it could not be looked at: no AWS credentials" in plan.stdout
+    assert "planned as a new stack, because the present one could not be read: no AWS credentials" in plan.stdout
     assert "mine-512, mine-1024" in plan.stdout and "at rest: " in plan.stdout
     _, parameters, template, policy = plan.stdout.split("\n# ")
     assert json.loads(parameters.partition("\n")[2])["HttpApi"] == "yes"
@@ -177,9 +177,9 @@ def test_a_dry_run_plans_from_what_is_deployed_and_changes_nothing(run: Callable
     run(*DEPLOY, "--memory", "512,1769", "--http-api", "--retention-days", "30")
     before = len(aws.calls)
     plan = run(*DEPLOY, "--dry-run", "--memory", "1769,3008").stdout
-    assert "lbench in us-east-1, which is there (UPDATE_COMPLETE): what is not said stays as it is deployed" in plan
+    assert "lbench in us-east-1, exists (UPDATE_COMPLETE): options that are not given stay as they are" in plan
     assert "functions lbench-1769, lbench-3008: " in plan and "removed   lbench-512\n" in plan
-    assert "kept for 30 days" in plan and "front     an HTTP API" in plan and '"execute-api:Invoke"' in plan
+    assert "kept for 30 days" in plan and "HTTP API  for callers" in plan and '"execute-api:Invoke"' in plan
     assert {request.operation for request in aws.calls[before:]} == {"DescribeStacks"}
 
 
@@ -230,8 +230,8 @@ def test_a_workload_of_a_file_is_never_replaced_by_saying_nothing_of_it(
     make_package(home / "mine.zip", workloads=("mine.py:job@0123456789ab",))
     assert run("deploy", "--package", "mine.zip").exit_code == 0
     digest = aws.stack("lbench").stack_parameters["PackageDigest"]
-    line = told(run("deploy", "--memory", "512"))
-    assert "lbench in us-east-1 runs your mine.py:job" in line and "as in --workload ./mine.py:job" in line
+    line = error_line(run("deploy", "--memory", "512"))
+    assert "lbench in us-east-1 runs your mine.py:job" in line and "for example --workload ./mine.py:job" in line
     assert not packed and aws.stack("lbench").stack_parameters["PackageDigest"] == digest
 
 
@@ -239,23 +239,23 @@ def test_a_workload_of_a_file_is_never_replaced_by_saying_nothing_of_it(
     ("options", "line"),
     [
         (("--memory", "64"), "--memory 64: Lambda has 128 to 10240 MB"),
-        (("--memory", "1769;3008"), "--memory 1769;3008: give sizes in MB with commas between them"),
-        (("--memory", ""), "give sizes in MB"),
-        (("--arch", "sparc"), "--arch=sparc: arm64 or x86_64 is expected"),
+        (("--memory", "1769;3008"), "--memory must be sizes in MB, for example 1769,3008, got 1769;3008"),
+        (("--memory", ""), "--memory must be sizes in MB"),
+        (("--arch", "sparc"), "--arch must be arm64 or x86_64, got sparc"),
         (("--arch", "arm64"), "small.zip is for x86_64: leave --arch out"),
         (("--python", "3.13"), "small.zip is for 3.14: leave --python out"),
-        (("--workload", "mandelbrot"), "leave --workload out"),
+        (("--workload", "mandelbrot"), "--package and --workload exclude each other"),
         (("--stack", "no/name"), "stack 'no/name': a name has up to 36 letters"),
         (("--stack", ""), "stack '': a name has"),
         (("--stack", "lbench-arm64"), "leave -arm64 out"),
         (("--retention-days", "2"), "--retention-days 2: CloudWatch Logs has 1, 3, 5"),
-        (("--retention-days", "week"), "--retention-days week: give a whole number"),
+        (("--retention-days", "week"), "--retention-days must be a whole number, got week"),
         (("--ephemeral", "99999"), "--ephemeral 99999: /tmp has 512 to 10240 MB"),
         (("--package", "none.zip"), "none.zip: there is no such package"),
         (("--package", "old.zip"), f"old.zip was made by lbench 0.0.1, this is {__version__}"),
         (("--package", "ancient.zip"), "ancient.zip is for Python 3.9: Lambda has 3.12"),
         (("--region", "nowhere land"), "region"),
-        (("--region", ""), "--region is empty: name one"),
+        (("--region", ""), "--region must be an AWS region"),
     ],
 )
 def test_bad_input_is_told_in_one_line(
@@ -263,11 +263,13 @@ def test_bad_input_is_told_in_one_line(
 ) -> None:
     make_package(home / "old.zip", lbench_version="0.0.1")
     make_package(home / "ancient.zip", python="3.9")
-    assert line in told(run(*DEPLOY, *options))
+    assert line in error_line(run(*DEPLOY, *options))
 
 
 def test_the_wrong_name_of_a_workload_is_told(run: Callable[..., Result]) -> None:
-    assert "unknown workload 'mandelbrt': did you mean 'mandelbrot'?" in told(run("deploy", "--workload", "mandelbrt"))
+    assert "unknown workload 'mandelbrt': did you mean 'mandelbrot'?" in error_line(
+        run("deploy", "--workload", "mandelbrt")
+    )
 
 
 @pytest.mark.parametrize("name", ["deploy", "status", "destroy"])
@@ -276,7 +278,7 @@ def test_without_credentials_each_says_what_to_do(
 ) -> None:
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(variable)
-    assert "no AWS credentials: set AWS_PROFILE, or run `aws configure`" in told(
+    assert "no AWS credentials: set AWS_PROFILE, or run `aws configure`" in error_line(
         run(*(DEPLOY if name == "deploy" else (name,)))
     )
     assert aws.calls == []
@@ -287,13 +289,13 @@ def test_without_a_network_it_says_so(run: Callable[..., Result], monkeypatch: p
         port = free.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setattr("lbench.config.aws._ATTEMPTS", 1)
-    assert "cannot be reached: is there a network" in told(run("status"))
+    assert "cannot be reached: is there a network" in error_line(run("status"))
 
 
 def test_a_sign_on_page_in_between_is_told_of(run: Callable[..., Result], aws: Any, aws_server: ModuleType) -> None:
     page = aws_server.Answer(502, b"<!doctype html><title>Welcome to our hotel<p>", "text/html")
     aws.fail("cloudformation", "DescribeStacks", page)
-    assert "what answered is not AWS: is a proxy or a sign-on page in between?" in told(run("status"))
+    assert "what answered is not AWS: is a proxy or a sign-on page in between?" in error_line(run("status"))
 
 
 def test_refusals_are_told_with_the_remedy(run: Callable[..., Result], aws: Any, aws_server: ModuleType) -> None:
@@ -323,12 +325,12 @@ def test_refusals_are_told_with_the_remedy(run: Callable[..., Result], aws: Any,
     ):
         aws.reset()
         aws.fail(service, operation, refusal(code, text, 403))
-        assert remedy in told(run(*DEPLOY))
+        assert remedy in error_line(run(*DEPLOY))
         assert not any(aws.contents().values())
     aws.reset()
     kms = "User is not authorized to perform: kms:GenerateDataKey on resource: arn:aws:kms:us-east-1:1:key/k"
     aws.fail("s3", r"PUT /lbench-bucket-\w+/code/.*", aws_server.s3_refusal("AccessDenied", kms))
-    assert "the KMS key was refused" in told(run(*DEPLOY))
+    assert "the KMS key was refused" in error_line(run(*DEPLOY))
     assert "lbench removed" in run("destroy", "--yes").stdout
 
 
@@ -347,7 +349,7 @@ def test_a_creation_that_fails_says_why_in_one_line(
     run: Callable[..., Result], aws: Any, why: str, remedy: str
 ) -> None:
     aws.roll_back_creation("Bucket", "AWS::S3::Bucket", why)
-    line = told(run(*DEPLOY))
+    line = error_line(run(*DEPLOY))
     assert "lbench could not be deployed in us-east-1: Bucket (AWS::S3::Bucket): " in line and remedy in line
     assert not any(aws.contents().values())
 
@@ -368,7 +370,8 @@ def test_broken_off_by_a_signal_it_says_how_to_go_on(
             break
     process.send_signal(number)
     assert (
-        "broken off: what AWS has begun goes on by itself; run the same command again to go on" in process.stderr.read()
+        "interrupted: AWS continues what it has started; run the same command again to continue"
+        in process.stderr.read()
     )
     assert process.wait() == code
     aws.finish()
@@ -400,11 +403,11 @@ def test_destroy_asks_about_what_is_left_of_a_stack_apart(
     if stack:
         run(*DEPLOY)
     boto3.client("logs").create_log_group(logGroupName="stray", tags={TAG: "lbench"})
-    assert "add --yes" in told(run("destroy"))
+    assert "Pass --yes" in error_line(run("destroy"))
     assert "stray" in aws.contents()["logs"]
     monkeypatch.setattr("lbench.cli.commands.destroy._asks_somebody", lambda: True)
     asked = CliRunner().invoke(command, ["destroy"], input="y\nn\n" if stack else "n\n", prog_name="lbench")
-    assert asked.exit_code == 130 and "log-group:stray carries the tag of a stack that has gone" in asked.stderr
+    assert asked.exit_code == 130 and "log-group:stray has the tag of a stack that no longer exists" in asked.stderr
     assert aws.contents()["logs"] == ["stray"] and aws.contents()["stacks"] == []
     asked = CliRunner().invoke(command, ["destroy"], input="y\n", prog_name="lbench")
     assert asked.exit_code == 0 and "log-group:stray\n" in asked.stdout

@@ -46,16 +46,16 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.fixture
 def simulated(aws: Any, aws_server: ModuleType) -> Any:
     """IAM that simulates: what is in `denied` is not allowed."""
-    told = SimpleNamespace(denied=set(), sources=set())
+    answers = SimpleNamespace(denied=set(), sources=set())
 
     def rule(request: Any) -> Any:
         if request.operation != "SimulatePrincipalPolicy":
             return None
-        told.sources.add(request.params["PolicySourceArn"])
+        answers.sources.add(request.params["PolicySourceArn"])
         actions = [value for name, value in request.params.items() if name.startswith("ActionNames.member.")]
         results = "".join(
             f"<member><EvalActionName>{action}</EvalActionName><EvalDecision>"
-            f"{'implicitDeny' if action in told.denied else 'allowed'}</EvalDecision></member>"
+            f"{'implicitDeny' if action in answers.denied else 'allowed'}</EvalDecision></member>"
             for action in actions
         )
         body = (
@@ -69,7 +69,7 @@ def simulated(aws: Any, aws_server: ModuleType) -> Any:
         return aws_server.Answer(200, body)
 
     aws.rule(rule)
-    return told
+    return answers
 
 
 def identity(aws: Any, aws_server: ModuleType, arn: str) -> None:
@@ -135,18 +135,18 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize(
-    ("change", "verdict", "said"),
+    ("change", "verdict", "expected"),
     [
         ({}, "good", f"lbench {__version__}, package abababababab, functions of 1,769, 3,008 MB"),
         ({"outputs": OUTPUTS | {"Version": "0.0.1"}}, "weak", "run `lbench deploy --region us-east-1`"),
         ({"outputs": OUTPUTS | {"Format": "9"}}, "bad", "run `lbench deploy --region us-east-1`, or"),
-        ({"outputs": {}}, "bad", "to go on, or `lbench destroy --region us-east-1`"),
-        ({"tags": {}}, "bad", "not made by lbench"),
-        ({"status": "UPDATE_IN_PROGRESS"}, "weak", "wait until that has ended"),
+        ({"outputs": {}}, "bad", "to continue, or `lbench destroy --region us-east-1`"),
+        ({"tags": {}}, "bad", "lbench did not create"),
+        ({"status": "UPDATE_IN_PROGRESS"}, "weak", "wait until it has ended"),
     ],
     ids=["as it should be", "of another version", "of another format", "half made", "somebody else's", "changing"],
 )
-def test_a_deployment_is_told_with_its_state_version_and_digest(change: Any, verdict: str, said: str) -> None:
+def test_a_deployment_has_state_version_and_digest(change: Any, verdict: str, expected: str) -> None:
     stack = Stack(
         name="lbench",
         id="x",
@@ -159,7 +159,7 @@ def test_a_deployment_is_told_with_its_state_version_and_digest(change: Any, ver
         tags={TAG: "lbench"},
     )
     finding = doctor_aws._deployment(msgspec.structs.replace(stack, **change), "us-east-1")
-    assert finding.verdict == verdict and said in f"{finding.found}: {finding.remedy}"
+    assert finding.verdict == verdict and expected in f"{finding.found}: {finding.remedy}"
 
 
 def test_where_nothing_is_deployed_that_is_a_note(aws_lambda: Any, simulated: Any) -> None:

@@ -76,7 +76,7 @@ def left(_own_tmp: Path) -> list[Path]:
 
 def test_nothing_is_said_to_be_left_where_nothing_is() -> None:
     done = collect()
-    assert code(done) == 0 and "Nothing is left" in done.output
+    assert code(done) == 0 and "No leftovers" in done.output
 
 
 def test_a_dry_run_lists_and_removes_nothing(left: list[Path]) -> None:
@@ -92,7 +92,7 @@ def test_with_yes_all_of_it_goes_and_the_record_stays(left: list[Path]) -> None:
     done = collect("--yes")
     assert code(done) == 0 and f"Removed {len(left)} of {len(left)}." in done.output
     assert not any(path.exists() for path in left) and (session / "events.jsonl").exists()
-    assert "Nothing is left" in collect().output
+    assert "No leftovers" in collect().output
 
 
 def test_it_asks_first_and_no_is_the_default(left: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_it_asks_first_and_no_is_the_default(left: list[Path], monkeypatch: pyte
 
 def test_where_nobody_can_be_asked_nothing_is_removed(left: list[Path]) -> None:
     done = collect()
-    assert isinstance(done.exception, InputError) and "say --yes" in str(done.exception)
+    assert isinstance(done.exception, InputError) and "Pass --yes" in str(done.exception)
     assert all(path.exists() for path in left)
 
 
@@ -117,7 +117,7 @@ def test_what_is_in_use_is_left_alone(_own_tmp: Path) -> None:
         listening.listen()
         with Scratch() as scratch:
             lock = FolderLock(session)
-            assert "Nothing is left" in collect("--yes").output
+            assert "No leftovers" in collect("--yes").output
             lock.release()
             assert scratch.path.exists() and fresh.exists()
     assert not (session / "data.lbds").exists() or "data set" in collect("--dry-run").output
@@ -162,7 +162,7 @@ def test_a_deployment_that_was_destroyed_holds_nothing_that_a_run_has_left(aws: 
     (session := sessions_folder() / "20261122-100000-abcd").mkdir()
     journal(session, {"stack": "gone", "region": "us-east-1", "temporary": "tmp/0123456789abcdef"})
     done = collect()
-    assert code(done) == 0 and "Nothing is left" in done.output
+    assert code(done) == 0 and "No leftovers" in done.output
 
 
 def journal(folder: Path, settings: dict[str, Any]) -> None:

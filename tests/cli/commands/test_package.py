@@ -52,7 +52,7 @@ def test_it_writes_the_zip_and_tells_sizes_against_the_limits(lbench: Lbench, ho
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         (("--workload", "mandelbrt"), "unknown workload 'mandelbrt': did you mean 'mandelbrot'?"),
         (("--python", "3.11"), "--python 3.11: Lambda has 3.12, 3.13, 3.14"),
@@ -64,17 +64,17 @@ def test_it_writes_the_zip_and_tells_sizes_against_the_limits(lbench: Lbench, ho
         (("--arch", "arm64"), "has no wheel for Python 3.13 on arm64"),
     ],
 )
-def test_what_cannot_be_packed_is_told_in_one_line(lbench: Lbench, options: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_packed_is_told_in_one_line(lbench: Lbench, options: tuple[str, ...], expected: str) -> None:
     done = lbench(*PACK, *options)
     assert done.returncode == 2
     line = done.stderr.splitlines()[-1]
-    assert line.startswith("lbench: ") and told in line
+    assert line.startswith("lbench: ") and expected in line
     assert len(done.stderr.splitlines()) <= 2  # the other one says what is being downloaded
     assert not done.stdout
 
 
 @pytest.mark.parametrize(
-    ("package", "told"),
+    ("package", "expected"),
     [
         ("none.zip", "there is no such package"),
         ("junk.zip", "is no package of lbench's"),
@@ -86,7 +86,7 @@ def test_what_cannot_be_packed_is_told_in_one_line(lbench: Lbench, options: tupl
     ],
 )
 def test_a_package_that_cannot_run_here_is_told_in_one_line(
-    lbench: Lbench, home: Path, monkeypatch: pytest.MonkeyPatch, package: str, told: str
+    lbench: Lbench, home: Path, monkeypatch: pytest.MonkeyPatch, package: str, expected: str
 ) -> None:
     import msgspec
 
@@ -109,7 +109,7 @@ def test_a_package_that_cannot_run_here_is_told_in_one_line(
         with zipfile.ZipFile(home / name, "w") as archive:
             archive.writestr(MANIFEST, msgspec.json.encode(msgspec.structs.replace(usual, **changes)))
     if here != "x86_64":
-        told = told.replace("arm64", "x86_64")
+        expected = expected.replace("arm64", "x86_64")
     done = lbench("run", "random_forest", "-b", f"emulated:package={package}")
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1 and told in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and expected in done.stderr

@@ -130,7 +130,7 @@ def test_a_disk_that_fills_in_mid_run_loses_nothing(home: Path) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, cwd=home, check=False)
     assert done.returncode == 0, done.stderr
     assert "the journal cannot be written" in done.stderr
-    assert "the disk did not take all" in done.stderr
+    assert "the disk had no room for all" in done.stderr
     document = valid(done.stdout)
     assert [len(run["invocations"]) for run in document["runs"]] == [200] * 4
     assert "disk" in {warning["code"] for warning in document["warnings"]}
