@@ -1,4 +1,4 @@
-"""`python -m lbench.tui`: the screens by themselves, as a page of `lbench serve` has them; they end with who serves."""
+"""`python -m lbench.tui`: the screens alone, as a page of `lbench serve` starts them. They end with the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The app: one feed, one timer, a few screens. It draws what an engine in another process tells, and never measures."""
+"""The app: one feed, one timer, a few screens. It draws an engine's journal and never measures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _HANDOVER_S = 3.0  # for an engine that is only starting to take up the plan tha
 
 
 def default_plan() -> Plan:
-    """What `r` offers at first: mandelbrot on the embedded default."""
+    """The plan that `r` offers first."""
     return Plan(workload="mandelbrot", backends=[parse_backend(name, {}) for name in DEFAULT_BACKENDS])
 
 
@@ -105,7 +105,7 @@ class LbenchApp(Commands):
         return self._driver.sent_bytes if isinstance(self._driver, LbenchDriver) else 0
 
     def _mind_size(self) -> None:
-        """Over all screens but Bench, which says so itself, a message while there is no room for them."""
+        """Cover a screen with a message while the terminal is too small. Bench shows its own."""
         small = self.size.width < LEAST[0] or self.size.height < LEAST[1]
         above = self.screen.id == "too-small"
         if small and not above and self.screen is not self.bench:
@@ -116,18 +116,18 @@ class LbenchApp(Commands):
             self.pop_screen()
 
     def get_default_screen(self) -> BenchScreen:
-        """Bench: the first one, beneath all others."""
+        """Bench lies beneath all other screens."""
         return self.bench
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Our own variables, which Textual's first theme does not know."""
+        """Our variables, which Textual's default theme lacks."""
         return textual_theme(DARK).variables
 
     def _apply_palette(self) -> None:
         self.palette = palette_of(self.theme, self.terminal.colours)
 
     def _beat(self) -> None:
-        """A frame, unless the terminal has not taken the ones before; the next one when it is due."""
+        """Draw a frame, unless the terminal has not taken the ones before. Schedule the next."""
         driver = self._driver
         if isinstance(driver, LbenchDriver) and driver.hung_up:
             signal.raise_signal(signal.SIGHUP)
@@ -145,18 +145,18 @@ class LbenchApp(Commands):
 
     @property
     def reading_every(self) -> int:
-        """Every so many frames what a person reads is made anew: twice a second, or once where frames are rare."""
+        """Frames between two updates of what a person reads: two updates a second."""
         return max(2, round(self._pace.fps / 2))
 
     def tick_if_taken(self) -> None:
-        """One frame, unless the terminal has not taken the ones before."""
+        """Draw a frame, unless the terminal has not taken the ones before."""
         driver = self._driver
         if not (isinstance(driver, LbenchDriver) and driver.behind):
             self.tick()
 
     @property
     def exploring(self) -> ExploreState:
-        """What is explored: made when it is first looked at."""
+        """The state of the Explore screen, created on first use."""
         if self._exploring is None:
             from lbench.tui.explore.state import ExploreState
 
@@ -165,17 +165,17 @@ class LbenchApp(Commands):
 
     @property
     def shown(self) -> Feed:
-        """What the screen draws: its own feed, where it has one."""
+        """The feed of the screen on top: its own, else the app's."""
         screen = self.screen
         return (screen.own_feed if isinstance(screen, LbenchScreen) else None) or self.feed
 
     @property
     def looks_at_explored(self) -> bool:
-        """Whether the app's own feed is a session that was explored."""
+        """Whether the app's feed is a recorded exploring session."""
         return self._led_to is self.feed
 
     def _show_explored(self, frame: Frame) -> None:
-        """A session that was explored is shown on its own screen, once."""
+        """Open the Explore screen, once, for a session that was explored."""
         if self.looks_at_explored or self.screen is not self.bench or not frame.runs:
             return
         if frame.runs[-1].planned.interaction is not None:
@@ -202,7 +202,7 @@ class LbenchApp(Commands):
             self.set_timer(_BREATH_S, self._catch_up)
 
     def _mind_what_is_aside(self) -> None:
-        """An engine that was set aside is left once it has nothing more to do."""
+        """Close the engine that was set aside once it is idle."""
         aside = self.set_aside
         if aside is not None:
             aside.catch_up()
@@ -211,7 +211,7 @@ class LbenchApp(Commands):
                 self.set_aside = None
 
     def _catch_up(self) -> None:
-        """Fold on between the frames: what is not seen yet costs no drawing."""
+        """Fold between two frames, without drawing."""
         self._catching_up = bool(self.screen_stack) and self.shown.catch_up()  # without screens it is going down
         if self._catching_up:
             self.set_timer(_BREATH_S, self._catch_up)
@@ -226,7 +226,7 @@ class LbenchApp(Commands):
     # -- commands to a session
 
     def start(self, plan: Plan) -> None:
-        """Carry a plan out: in the engine that we have started, else in a new one."""
+        """Run a plan in the engine that we started, else in a new one."""
         from lbench.tui.launch import launched
 
         self.plan = plan
@@ -254,17 +254,17 @@ class LbenchApp(Commands):
         self.push_screen(SetupScreen(self.plan, focus), done)
 
     def action_pause(self) -> None:
-        """Stop dispatching, or go on."""
+        """Pause or resume dispatching."""
         if is_engine(self.feed):
             self.feed.command("resume" if self.feed.paused else "pause")
 
     def action_cancel(self) -> None:
-        """Stop what runs; what was measured is kept."""
+        """Cancel the runs. Results so far are kept."""
         if is_engine(self.feed):
             self.feed.command("cancel")
 
     def action_leave(self, code: int = 0) -> None:
-        """Leave at once; the engine does as `on_hangup` says."""
+        """Leave at once. The engine follows `on_hangup`."""
         if self._exploring is not None:
             self._exploring.close()
         for feed in (self.feed, self.set_aside):
@@ -273,16 +273,16 @@ class LbenchApp(Commands):
         self.exit(code)
 
     def _to_be_settled(self, feed: Feed) -> bool:
-        """Whether a plan would be lost with us that its engine shall carry out."""
+        """Whether leaving now would lose a plan that the engine has not taken up yet."""
         left = is_engine(feed) and feed.handing_over and not self._interrupted
         return left and self._on_hangup != "stop"
 
     async def action_quit(self) -> None:
-        """Textual's own way out is ours."""
+        """Textual's quit action leaves as `q` does."""
         self.action_leave()
 
     def action_interrupt(self) -> None:
-        """Ctrl-C: cancel what runs, or leave where nothing does; once more leaves at once."""
+        """Ctrl-C: cancel the runs, or leave if nothing runs. The second press leaves at once."""
         running = self._running_engine
         if running is not None and not self._interrupted:
             self._interrupted = True
@@ -292,20 +292,20 @@ class LbenchApp(Commands):
 
     @property
     def _running_engine(self) -> EngineControls | None:
-        """What runs of what is on the screen."""
+        """The engine on the screen, if it is at work."""
         feed, screen = self.shown, self.screen
         at_work = isinstance(screen, LbenchScreen) and screen.at_work
         return feed if is_engine(feed) and (feed.running or at_work) else None
 
     def action_suspend_process(self) -> None:
-        """Ctrl-Z: back to the shell until `fg`; the engine goes on."""
+        """Ctrl-Z: suspend until `fg`. The engine goes on."""
         if isinstance(self._driver, LbenchDriver):
             self._driver.stop_job()
 
     def farewell(self) -> str | None:
-        """What to print after leaving: how to come back to a run that goes on. Waits for no lock.
+        """The line printed after leaving: how to attach to a run that goes on. Takes no lock.
 
-        A plan that was given just before is first seen to be in its engine's hands.
+        Waits until the engine has taken up a plan that was sent just before.
         """
         feed = self.feed if is_engine(self.feed) else self.set_aside
         if feed is not None and self._to_be_settled(feed):
@@ -317,5 +317,5 @@ class LbenchApp(Commands):
         return f"lbench attach {feed.folder.name}"
 
     def _print_error_renderables(self) -> None:
-        """Nothing: a fault is told in one line, after the terminal was given back."""
+        """Print nothing: a fault gives one line after the terminal is restored."""
         self._exit_renderables.clear()

@@ -1,4 +1,4 @@
-"""What can be asked for on every screen: another session, a replay's controls, help, export, colours, the palette."""
+"""Actions of every screen: open a session, control a replay, help, export, colours, the command palette."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _FAR = 0.1
 
 
 class Commands(App[int]):
-    """The half of the app that knows the other screens. `feed` is what is shown; `set_aside` goes on meanwhile."""
+    """The half of the app that knows the other screens."""
 
     feed: Feed
     problem: str | None
@@ -58,7 +58,7 @@ class Commands(App[int]):
     # -- sessions
 
     def open_session(self, folder: Path) -> None:
-        """Show a session on the Bench screen: an engine at work is followed, a record is shown whole."""
+        """Show a session on the Bench screen: follow an engine at work, else show the whole record."""
         from lbench.engine.journal.lock import is_live
         from lbench.tui.feeds.replay import RecordedFeed
         from lbench.tui.launch import attached
@@ -77,7 +77,7 @@ class Commands(App[int]):
         self.action_go("bench")
 
     def show_feed(self, feed: Feed) -> None:
-        """Another source of frames; an engine at work is kept, to come back to."""
+        """Replace the feed. An engine at work is set aside."""
         old, self.feed = self.feed, feed
         self.problem = None
         if is_engine(old) and old.running:
@@ -112,7 +112,7 @@ class Commands(App[int]):
             self.tick()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that would do nothing are not offered."""
+        """Offer only keys that do something."""
         screen = next((one for one in reversed(self.screen_stack) if not one.is_modal), None)
         if screen is None:
             return True
@@ -135,7 +135,7 @@ class Commands(App[int]):
 
     @property
     def _exported(self) -> Path | None:
-        """What can be exported of what is shown."""
+        """The folder or document of the session shown."""
         feed = self.feed
         return feed.source if is_record(feed) else feed.folder if is_engine(feed) else None
 
@@ -148,7 +148,7 @@ class Commands(App[int]):
         self.notify(text, severity="error" if role == "wrong" else "information")
 
     def export(self, source: Path, say: Say) -> None:
-        """Ask for a file, and write the session in `source` to it; `say` hears what came of it."""
+        """Ask for a file and write the session in `source` to it. `say` is given the outcome."""
         from lbench.config.folders import typed_path
         from lbench.tui.export import check_target, proposed  # heavy, and not for the first frame
         from lbench.tui.screens.ask import AskText, AskYes
@@ -196,18 +196,18 @@ class Commands(App[int]):
             self.push_screen(ExploreScreen(self.exploring))
 
     def action_help(self) -> None:
-        """Every key of every screen."""
+        """Open the list of keys."""
         from lbench.tui.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen))
 
     def action_switch_theme(self) -> None:
-        """From dark to light or back."""
+        """Switch between dark and light."""
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterator[SystemCommand]:
-        """The palette: what the keys of this screen do, where they do something now."""
+        """The commands of the palette: this screen's keys that do something now."""
         offered = {active.binding.action for active in screen.active_bindings.values() if active.enabled}
         seen: set[str] = set()
         for node in (screen, self):

@@ -1,4 +1,4 @@
-"""A session on the screen as a file. Not for the loop: a large one takes seconds."""
+"""Exports a session. Not for the event loop: a large session takes seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["check_target", "export", "proposed"]
 
 
 def proposed(source: Path) -> str:
-    """The file that is offered for a session's folder or a document."""
+    """The proposed file name for a session's folder or a document."""
     return f"{source.stem if source.is_file() else source.name}.json"
 
 
@@ -27,10 +27,10 @@ def _path(text: str) -> Path:
 
 
 def check_target(text: str) -> None:
-    """See that a file of this name can be written.
+    """Check that a file of this name can be written.
 
     Raises:
-        InputError: it is no file that we write, or cannot be made.
+        InputError: its ending is unknown, or it cannot be written.
     """
     path = _path(text)
     outputs.format_of(path, "")
@@ -38,7 +38,7 @@ def check_target(text: str) -> None:
 
 
 def export(source: Path, text: str) -> str:
-    """Write the session in `source` (a folder, or a document) to a file; returns a line that says so.
+    """Write the session in `source` (a folder or a document) to a file. Returns a line for the user.
 
     Raises:
         LbenchError: it cannot be read, or the file cannot be written.

@@ -1,4 +1,4 @@
-"""What screens and widgets ask of the app that shows them, so that none of them imports it."""
+"""What screens and widgets need from the app, so that none of them imports it."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ __all__ = ["attached", "launched"]
 
 
 def launched(on_hangup: str) -> EngineFeed:
-    """A new session with an engine of its own, which starts while the screen goes on.
+    """A new session with its own engine, which starts in the background.
 
     Raises:
-        InputError: there is no place for a session.
+        InputError: the sessions folder cannot be written.
     """
     folder = new_session_folder()
 

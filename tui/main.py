@@ -1,4 +1,4 @@
-"""From the command line to the screens and back: the terminal is looked at, the app runs, a last line is printed."""
+"""Runs the app: checks the terminal, runs the screens, prints the farewell line."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def run(
     fps: float | None = None,
     on_hangup: str = "finish",
 ) -> int:
-    """Run the app until it is left; returns the exit code. Signals that end it end the process (`tui.signals`).
+    """Run the app until it exits. Returns the exit code. Signals end the process (`terminal.exit_guard`).
 
-    `feed`, or the session folder `attach` whose engine is running, is shown at first; else nothing has run yet,
-    and `plan` is what would be run (default: the app's own).
+    `feed`: the session shown first; or `attach`, the folder of a session whose engine runs. `plan`: what `r` offers
+    (default: the app's own).
 
     Raises:
-        InputError: this terminal cannot show it.
-        Exception: a fault of the app's own; the terminal was given back.
+        InputError: the terminal cannot show screens.
+        Exception: a fault of the app. The terminal is restored.
     """
     terminal = look(os.environ, fps=fps)
     if terminal.dumb:

@@ -1,4 +1,4 @@
-"""What a person types in the set-up, as texts, and the plan that it means. No widget: the form's rules are here.
+"""The set-up's texts and the plan that they mean. The form's rules are here, without widgets.
 
 Every form comes from typed Structs (`workloads.parameters`): a workload's parameters, a backend's settings, and `Run`.
 """
@@ -27,7 +27,7 @@ __all__ = ["BackendForm", "Draft", "RunSettings", "form_fields", "range_text", "
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a comparison is carried out. The ranges are the command line's."""
+    """How a comparison is run. The ranges are the command line's."""
 
     tasks: (
         Annotated[int, Meta(ge=1, description="tasks of the first stage; none: the workload's own number")] | None
@@ -62,19 +62,19 @@ class BackendForm(msgspec.Struct):
 
     @property
     def label(self) -> str:
-        """What it is called in the results."""
+        """Its name in the results."""
         return self.settings.get("label", "").strip() or self.name
 
     @property
     def changed(self) -> str:
-        """The settings that are not as usual, like "memory 885, arch arm64"."""
+        """Settings that differ from the defaults, like "memory 885, arch arm64"."""
         usual = {field.name: text_of(field.default) for field in form_fields(catalog.settings_type(self.name))}
         changes = [f"{name} {self.settings[name]}" for name in usual if self.settings[name] != usual[name]]
         return ", ".join(changes)
 
 
 def text_of(value: Any) -> str:
-    """A value as a person types it; nothing for None."""
+    """A value as a person types it; "" for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -85,7 +85,7 @@ def text_of(value: Any) -> str:
 
 
 def range_text(field: Field) -> str:
-    """What a field takes: "1 to 32,768", "at least 0"."""
+    """A field's range: "1 to 32,768", "at least 0"."""
     if field.minimum is None:
         return ""
     low = f"{field.minimum:,.15g}"
@@ -106,7 +106,7 @@ def _why(error: InputError) -> tuple[str, str]:
 
 
 class Draft:
-    """A plan while it is made: texts by field, kept for each workload that was looked at."""
+    """A plan being edited: texts by field, kept for each workload."""
 
     def __init__(self, plan: Plan) -> None:
         """Begin with `plan`."""
@@ -142,14 +142,14 @@ class Draft:
         return BackendForm(name, chosen, {"label": label} | texts)
 
     def another(self, index: int) -> None:
-        """A second backend of the kind at `index`, below it, with a label of its own."""
+        """Add a second backend of the kind at `index`, below it, with its own label."""
         like = self.backends[index]
         labels = {form.label for form in self.backends}
         label = next(text for number in range(2, 100) if (text := f"{like.name}-{number}") not in labels)
         self.backends.insert(index + 1, BackendForm(like.name, True, like.settings | {"label": label}))
 
     def without(self, index: int) -> bool:
-        """Take a backend out, if another of its kind stays; returns whether it was."""
+        """Remove a backend, unless it is the last of its kind. Returns whether it was removed."""
         if sum(form.name == self.backends[index].name for form in self.backends) < 2:
             return False
         del self.backends[index]
@@ -163,7 +163,7 @@ class Draft:
         return registry.describe(self.workload).data is not None
 
     def errors(self) -> dict[str, str]:
-        """What is wrong, by place: "params.size", "run.seed", "backend.2.memory", "backends", "" (elsewhere)."""
+        """Errors by place: "params.size", "run.seed", "backend.2.memory", "backends", "" (elsewhere)."""
         errors: dict[str, str] = {}
         self._check("params", registry.describe(self.workload).params, self.params[self.workload], errors)
         self._check("run", RunSettings, self._run_texts(), errors)
@@ -212,7 +212,7 @@ class Draft:
                 )
 
     def _check(self, place: str, form: type[msgspec.Struct], texts: dict[str, str], errors: dict[str, str]) -> None:
-        """All together; where that fails each field by itself, so that each has its own message."""
+        """Check all fields together; if that fails, each by itself, so that each has its own message."""
         given = {name: self._typed(form, name, text) for name, text in texts.items()}
         try:
             parameters.parse(form, given, what="it")
@@ -235,7 +235,7 @@ class Draft:
         return None if field.optional and not text else text
 
     def _place(self, error: InputError) -> str:
-        """Where an error of the entire plan belongs."""
+        """The field that an error of the entire plan belongs to."""
         name = _why(error)[0]
         if name in self.params[self.workload]:
             return f"params.{name}"
@@ -248,7 +248,7 @@ class Draft:
         """What was chosen.
 
         Raises:
-            InputError: it cannot be measured (`errors` says where it is wrong).
+            InputError: the plan is invalid; `errors` gives the places.
         """
         plan = self._made()
         validate(plan)

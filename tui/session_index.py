@@ -1,6 +1,6 @@
-"""The recorded sessions with what they came to. Reading one whole takes a while, so what was found is kept in the cache.
+"""The recorded sessions with their results. Reading one takes a while, so results are cached.
 
-A journal is append-only: as long as its size and time are the same, what was worked out of it holds.
+A journal is append-only: while its size and time are the same, the cached result holds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _VERSION = 3
 
 
 class Backend(msgspec.Struct, frozen=True):
-    """What a session says of one backend."""
+    """One backend's result in a session."""
 
     backend: str
     label: str
@@ -74,7 +74,7 @@ class _Kept(msgspec.Struct):
 
 
 def entries() -> Iterator[Entry]:
-    """All sessions, the last first: each at once as it stands, then those not yet worked out a second time.
+    """All sessions, the newest first: each at once as it is known, then a second time those that had to be read.
 
     Raises:
         InputError: there is no place for sessions.
@@ -99,7 +99,7 @@ def _cache_file(folder: Path) -> Path:
 
 
 def _kept(folder: Path) -> Entry | None:
-    """What was worked out before, if it still holds; name and tags are read anew."""
+    """The cached entry, if it still holds. Name and tags are read anew."""
     try:
         kept = msgspec.json.decode(_cache_file(folder).read_bytes(), type=_Kept)
         if (kept.version, kept.entry.recorded.path) != (_VERSION, str(folder)) or (kept.size, kept.mtime_ns) != _stamp(
@@ -147,7 +147,7 @@ def _worked_out(entry: Entry) -> Entry:
 
 
 def _last_comparison(runs: list[RunView]) -> list[RunView]:
-    """The runs that were planned together last: a backend's repeat that was there before begins another plan."""
+    """The runs of the newest plan. A repeat that was there before begins another plan."""
     last: list[RunView] = []
     seen: set[tuple[str, int, bool]] = set()
     for run in runs:
@@ -162,7 +162,7 @@ def _last_comparison(runs: list[RunView]) -> list[RunView]:
 
 
 def verdict_of(runs: list[RunView]) -> list[Backend]:
-    """What a comparison came to, backend by backend."""
+    """The result of a comparison, backend by backend."""
     if not any(run.started is not None and run.planned.interaction is None for run in runs):
         return []
     comparison = compare(runs, run_bill)

@@ -1,4 +1,4 @@
-"""The palette: few roles, one accent a backend, the same on every screen; and what becomes of them with few colours.
+"""The palettes: few roles, one accent a backend, and variants for terminals of few colours.
 
 A state is never shown by colour alone: every glyph that means something also differs in shape.
 """

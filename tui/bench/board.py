@@ -1,4 +1,4 @@
-"""What the Bench screen tells beside timelines and histograms: rows, the answer's sentence, the cost."""
+"""The Bench screen's values besides timelines and histograms: rows, the answer's sentence, the cost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Board(msgspec.Struct, frozen=True):
-    """All that the screen tells but timelines and histograms."""
+    """All values of the screen but timelines and histograms."""
 
     rows: list[Row]
     comparison: Comparison | None

@@ -1,4 +1,4 @@
-"""Boards out of frames, once or twice a second.
+"""Builds boards from frames, twice a second.
 
 Comparisons draw resamples, so they are made only when a run has ended or was checked; a running row needs no more than
 its counts and its clock.
@@ -24,7 +24,7 @@ __all__ = ["BoardBuilder"]
 
 
 class BoardBuilder:
-    """Makes boards from frames, keeping what is dear between them."""
+    """Builds boards, keeping the comparison between them."""
 
     def __init__(self) -> None:
         self._key: tuple[Any, ...] | None = None
@@ -107,8 +107,8 @@ def _row(look: Outlook, comparison: Comparison, group: list[RunView]) -> Row:
 
 
 def _expected(rows: list[Row], bills: Mapping[str, RunCost]) -> Decimal | None:
-    """What all runs will have cost; None once that is known. Those to come count as the median of those that are over,
-    or as the pace of the first says.
+    """The expected cost of all runs; None once all are over. Future runs count as the median of those that are over,
+    or by the pace of the first.
     """
     amounts: list[Decimal | None] = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""What a plan comes to, before it is started: tasks, runs, and the most that it can cost. Not for the loop: it is slow."""
+"""The forecast of a plan: tasks, runs, expected cost and upper bound. Slow: not for the event loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Forecast", "busy_notice", "forecast", "money_question"]
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """What is told below the form."""
+    """The values below the form."""
 
     tasks: int | None = None
     sure: bool = True  # whether it is so many tasks, not only at most
@@ -33,7 +33,7 @@ class Forecast(msgspec.Struct, frozen=True):
     problem: str | None = None
 
     def lines(self, width: int, most: int = 9) -> list[list[Piece]]:
-        """As pieces; over several lines what is long, unless these would be more than `most`: then the first clauses."""
+        """The lines, wrapped; if these are more than `most`, each text is cut to its first clauses."""
         if self.problem is not None:
             return [[(text, "wrong")] for text in textwrap.wrap(f"✘ {self.problem}", width, subsequent_indent="  ")]
         few = "" if self.sure else "at most "
@@ -50,10 +50,10 @@ class Forecast(msgspec.Struct, frozen=True):
 
 
 def forecast(plan: Plan) -> Forecast:
-    """Work it out; imports the workload.
+    """Forecast a plan. Imports the workload.
 
     Raises:
-        InputError: a parameter or a region that cannot be used.
+        InputError: a parameter or a region is invalid.
     """
     params = resolve_params(plan)
     limits = registry.limits(registry.describe(plan.workload), params)
@@ -75,10 +75,10 @@ def forecast(plan: Plan) -> Forecast:
 
 
 def money_question(plan: Plan) -> str | None:
-    """Why a person should be asked before this plan is started; None: there is no need. It is slow, as `forecast`.
+    """The question to ask before this plan starts; None: there is no need. Slow, as `forecast`.
 
     Raises:
-        InputError: a parameter, a region or a setting that cannot be used.
+        InputError: a parameter, a region or a setting is invalid.
     """
     if not any(choice.name == "lambda" for choice in plan.backends):
         return None
@@ -87,6 +87,6 @@ def money_question(plan: Plan) -> str | None:
 
 
 def busy_notice() -> str | None:
-    """A warning where others use this machine's CPU now; waits for a moment to see."""
+    """A warning if others use this machine's CPU now. Measures for a moment."""
     notices = machine_notices(Environment(), busy())
     return next((notice.text for notice in notices if notice.code == "machine_busy"), None)

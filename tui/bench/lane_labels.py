@@ -1,4 +1,4 @@
-"""What a timeline calls its lanes, and the words of its heading."""
+"""The names of a timeline's lanes, and the texts of its heading."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEGEND = "░ init  ▒ fetch  ▆ compute  × error  ! throttled  ↻ retry  �
 
 
 def lanes_wanted(run: RunView | None, there: int) -> int:
-    """How many lanes a run has or will have, so that a panel keeps its height."""
+    """The lanes that a run has or will have, so that a panel keeps its height."""
     if run is None or run.started is None:
         return max(1, there)
     return max(1, there, min(run.started.capacity, run.known_tasks or run.started.capacity))
@@ -25,7 +25,7 @@ def _digits(lanes: int) -> int:
 
 
 def head_width(lanes: int) -> int:
-    """Cells of a lane's name and of the space around it."""
+    """Cells of a lane's name with the space around it."""
     return _digits(lanes) + 3
 
 

@@ -1,4 +1,4 @@
-"""Which lane of a timeline each invocation is drawn in, kept up as a run grows.
+"""Assigns each invocation to a lane of a timeline as a run grows.
 
 A lane is an environment. On Lambda-like backends it is known only when an invocation returns: until then the
 invocation is shown in a lane that is free, by inference, and drawn so. A lane once given to an environment keeps it, so
@@ -57,7 +57,7 @@ class Lanes:
         return count
 
     def update(self, rows: list[int]) -> NDArray[np.int32]:
-        """Place the rows that began, and move those that ended; returns those that have ended."""
+        """Place the rows that began and move those that ended. Returns those that ended."""
         columns = self.run.columns
         self._reach()
         if not rows:

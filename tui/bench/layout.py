@@ -1,4 +1,4 @@
-"""Where each part of the Bench screen goes, for every size of terminal: a pure function, no boxes to negotiate.
+"""The layout of the Bench screen for every size of terminal, as a pure function.
 
 80x24 stacks the panels, 120x40 has two columns; 200x60 a large picture and all else beside it, or three columns.
 Below `LEAST` there is only a message.
@@ -42,7 +42,7 @@ class Arrangement(msgspec.Struct, frozen=True):
 
 
 def arrange(width: int, height: int, wanted: Wanted) -> Arrangement:
-    """Lay the parts out."""
+    """Place the parts."""
     if width < LEAST[0] or height < LEAST[1]:
         return Arrangement({"small": Region(0, 0, width, height)}, ())
     airy = height - wanted.replay >= 22

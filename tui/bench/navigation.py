@@ -1,4 +1,4 @@
-"""From invocation to invocation: the neighbour in time or in the lane beside, the slowest, the next that went wrong."""
+"""Finds invocations in a timeline: neighbours, the slowest, the next that failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TROUBLE = [STATUSES.index(name) for name in ("error", "timeout", "throttled")]
 
 
 class Navigator:
-    """Over the rows of one run, in its lanes."""
+    """Navigates the rows of one run in its lanes."""
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
@@ -26,7 +26,7 @@ class Navigator:
         return self._lanes.run.columns
 
     def order(self, *, by_duration: bool) -> list[int]:
-        """Lanes as they are shown: by environment, or the one with the longest invocation first (worked out once)."""
+        """The lanes as shown: by environment, or the one with the longest invocation first (computed once)."""
         count = len(self._lanes)
         if not by_duration:
             return list(range(count))
@@ -40,7 +40,7 @@ class Navigator:
         return self._longest_first
 
     def forget_order(self) -> None:
-        """Have the longest worked out anew."""
+        """Compute the order by duration anew."""
         self._longest_first = []
 
     def rows_of(self, lane: int) -> Any:
@@ -49,7 +49,7 @@ class Navigator:
         return rows[np.argsort(self._columns["dispatched_s"][rows], kind="stable")]
 
     def at(self, lane: int, at_s: float) -> int | None:
-        """What a lane had in hand at a moment, else its first."""
+        """The row in a lane at a moment, else its first."""
         rows = self.rows_of(lane)
         if not len(rows):
             return None
@@ -57,18 +57,18 @@ class Navigator:
         return int(rows[max(0, int(np.searchsorted(begun, at_s, side="right")) - 1)])
 
     def beside(self, row: int, by: int) -> int | None:
-        """The next (or previous) of its lane."""
+        """The next (or previous) row of its lane."""
         rows = self.rows_of(int(self._lanes.of_rows()[row]))
         place = int(np.flatnonzero(rows == row)[0]) + by
         return int(rows[place]) if 0 <= place < len(rows) else None
 
     def slowest(self) -> int | None:
-        """What took longest of all that has returned."""
+        """The slowest row that has returned."""
         took = self._columns["returned_s"] - self._columns["dispatched_s"]
         return int(np.nanargmax(took)) if len(took) and not np.isnan(took).all() else None
 
     def trouble(self, after: int | None) -> int | None:
-        """The next that went wrong, in the order of time, after a row (None: the first); after the last the first."""
+        """The next failed row in time after `after` (None: the first); after the last, the first."""
         columns = self._columns
         rows = np.flatnonzero(np.isin(columns["status"], _TROUBLE))
         if not len(rows):

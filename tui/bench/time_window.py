@@ -1,4 +1,4 @@
-"""Which part of a run a timeline shows: it follows the present in steps, or stays where a person put it."""
+"""The part of a run that a timeline shows: it follows the present in steps, or stays where a person put it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CLOSEST = 1e-4  # of the whole
 
 
 class Window(msgspec.Struct, frozen=True):
-    """From second to second of a run; `follow`: all of it, growing in steps."""
+    """A window of seconds of a run; `follow`: all of it, growing in steps."""
 
     start_s: float = 0.0
     end_s: float = 1.0
@@ -23,14 +23,14 @@ class Window(msgspec.Struct, frozen=True):
         return self.start_s, self.end_s
 
     def at(self, now_s: float, over: bool) -> Window:
-        """The window at a moment of a run, or when it is over."""
+        """The window at a moment of a run."""
         if not self.follow:
             return self
         end = max(now_s, 1e-3) if over else window_s(now_s)
         return Window(0.0, end, True)
 
     def zoomed(self, factor: float, about_s: float, whole_s: float) -> Window:
-        """Closer (below 1) or further; `about_s` keeps its place. Back at the whole run it follows again."""
+        """Zoom in (below 1) or out; `about_s` keeps its place. The whole run follows again."""
         size = (self.end_s - self.start_s) * factor
         if size >= whole_s:
             return Window(0.0, whole_s, True)
@@ -40,12 +40,12 @@ class Window(msgspec.Struct, frozen=True):
         return Window(about - size * share, about - size * share + size, False).kept(whole_s)
 
     def panned(self, share: float, whole_s: float) -> Window:
-        """Sideways by a share of what is seen."""
+        """Pan by a share of the window."""
         by = (self.end_s - self.start_s) * share
         return Window(self.start_s + by, self.end_s + by, False).kept(whole_s)
 
     def around(self, from_s: float, to_s: float, whole_s: float) -> Window:
-        """Moved, by no more than it must, until a stretch is seen; its size stays."""
+        """Move no further than needed to show a stretch."""
         size = self.end_s - self.start_s
         if self.start_s <= from_s and to_s <= self.end_s:
             return self

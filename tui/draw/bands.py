@@ -1,4 +1,4 @@
-"""Histograms one below the other on one scale, each with its p50 and p99 marked and told; a few values are dots."""
+"""Histograms one below the other on one scale, with p50 and p99; a few values are dots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few values as dots on a scale, each with its number: a histogram of them would draw blocks that say nothing."""
+"""A few values as dots on a scale with their numbers, where a histogram would say nothing."""
 
 from __future__ import annotations
 

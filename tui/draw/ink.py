@@ -1,4 +1,4 @@
-"""From pieces of text with roles to strips: the one way that text gets onto a panel."""
+"""Turns pieces of text with roles into strips."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def width_of(pieces: Iterable[Piece]) -> int:
 
 
 def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
-    """The pieces cut to a width; what is cut ends in an ellipsis."""
+    """The pieces cut to a width, with an ellipsis."""
     kept: list[Piece] = []
     left = width
     for text, role in pieces:
@@ -61,7 +61,7 @@ def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
 
 
 def wrapped(pieces: Iterable[Piece], width: int, rows: int) -> list[list[Piece]]:
-    """The pieces over at most so many lines, broken at spaces; what does not fit even so is for `line` to cut."""
+    """The pieces wrapped at spaces over at most `rows` lines; `line` cuts the rest."""
     lines: list[list[Piece]] = [[]]
     left = width
     for text, role in pieces:
@@ -77,7 +77,7 @@ def wrapped(pieces: Iterable[Piece], width: int, rows: int) -> list[list[Piece]]
 
 
 def shorter(text: str, width: int) -> str:
-    """A sentence in so many cells: its first clauses if not all of it, so that what is read makes sense."""
+    """A sentence cut to a width: its first clauses, if not all fit."""
     if cell_len(text) <= width:
         return text
     cuts = [found.start() for found in re.finditer(r"[;.] | \(", text)]
@@ -102,7 +102,7 @@ def line(palette: Palette, pieces: Iterable[Piece], width: int, *, ground: str =
 
 
 def between(left: list[Piece], right: list[Piece], width: int, *, gap: int = 1) -> list[Piece]:
-    """Pieces at the left and at the right end; the left ones give way."""
+    """Pieces at the left and right ends; the left ones are cut."""
     room = max(0, width - width_of(right) - gap)
     left = clipped(left, room)
     return [*left, (" " * max(0, width - width_of(left) - width_of(right)), "text"), *right]
@@ -120,12 +120,12 @@ def heading(title: list[Piece], measure: list[Piece], width: int) -> list[Piece]
 
 
 def right_of(text: str, width: int) -> str:
-    """Text at the right end of so many cells."""
+    """Text right-aligned in a width."""
     return " " * max(0, width - cell_len(text)) + text
 
 
 def put(text: str, width: int) -> str:
-    """Text at the left end of so many cells, cut if it is longer."""
+    """Text left-aligned in a width, cut if longer."""
     return set_cell_size(text, width)
 
 

@@ -1,4 +1,4 @@
-"""The values that histograms show, a series for each backend."""
+"""The values of the histograms, a series a backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backends while exploring: which one computes, which are compared, how long their updates take and what they cost."""
+"""The backends while exploring: which computes, which are compared, their latencies and costs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Chosen", "ExploreBackends"]
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """A backend that can be explored on."""
+    """A backend to explore on."""
 
     choice: BackendChoice
     compared: bool  # takes part in the scripted sequence

@@ -1,4 +1,4 @@
-"""All that the Explore screen shows, as one immutable value out of a frame; what is dear is kept between them."""
+"""The Explore screen as one immutable value, built from a frame."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ExploreBoard", "ExploreBoardBuilder", "Room", "warnings_in"]
 
 
 class Room(msgspec.Struct, frozen=True):
-    """How much of it can be shown."""
+    """The room that the screen has."""
 
     points: tuple[int, int]  # columns and rows of the picture
     updates: int  # latencies beside each other
@@ -50,7 +50,7 @@ class ExploreBoard(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def warnings_in(frame: Frame) -> int:
-    """How often the engine has said why it computes nothing."""
+    """The number of the engine's warnings that it computes nothing."""
     return 0 if frame.view is None else sum(warning.code == "explore" for warning in frame.view.warnings)
 
 
@@ -70,7 +70,7 @@ class ExploreBoardBuilder:
         self._sentence: tuple[object, list[Piece] | None] = (None, None)  # worked out of which tallies
 
     def forget(self) -> None:
-        """Another engine: what was followed is over."""
+        """Forget the run: there is another engine."""
         self.run = self.blocks = None
 
     # -- what is followed
@@ -91,24 +91,24 @@ class ExploreBoardBuilder:
 
     @property
     def figures(self) -> Figures:
-        """Of the session on the screen."""
+        """The latencies of the session on the screen."""
         return self.exploring.figures if self.live else self._recorded
 
     @property
     def waits(self) -> bool:
-        """Whether something that was asked for has not come, and may still come."""
+        """Whether an update is awaited."""
         return self.live and self.exploring.waits(self.run, self.warnings)
 
     @property
     def _in_script(self) -> bool:
-        """Whether the newest run is a step of a scripted sequence that nothing has overtaken."""
+        """Whether the newest run is a step of the current scripted sequence."""
         interaction = None if self.run is None else self.run.planned.interaction
         if interaction is None or interaction.step is None:
             return False
         return not self.live or (interaction.generation == self.exploring.generation and not self.exploring.wants)
 
     def take(self, frame: Frame, feed: Feed) -> bool:
-        """Follow it to this frame; whether there is anything new to show. `feed`: what a record comes from."""
+        """Follow to this frame. Returns whether there is anything new to show. `feed`: the record's."""
         self.warnings = warnings_in(frame)
         runs = {} if frame.view is None else frame.view.runs
         newest = next(reversed(runs.values())) if runs else None
@@ -136,7 +136,7 @@ class ExploreBoardBuilder:
     # -- what is shown
 
     def make(self, frame: Frame | None, room: Room) -> ExploreBoard:
-        """The board; without a frame (a key was pressed) the answer stays."""
+        """The board. Without a frame (a key was pressed) the answer stays."""
         scene, run, exploring = self.scene, self.run, self.exploring
         label = exploring.label if self.live or run is None else run.planned.label
         accent = role_of(exploring.choice.name if self.live or run is None else run.planned.backend, label)
@@ -163,7 +163,7 @@ class ExploreBoardBuilder:
         )
 
     def _tallies(self, scene: Scene) -> tuple[dict[str, Tally], dict[str, Tally]]:
-        """By hand and scripted; worked out anew when an update has ended."""
+        """Tallies by hand and scripted, computed anew when an update has ended."""
         figures = self.figures
         key = (id(figures), figures.version, scene.workload)
         if key != self._tallied[0]:
@@ -207,6 +207,6 @@ class ExploreBoardBuilder:
 
 
 def _shape(run: RunView) -> tuple[int, int] | None:
-    """Rows and columns of a recorded picture; None: its record does not tell."""
+    """Rows and columns of a recorded picture; None: unknown."""
     height, width = (run.planned.params.get(name) for name in ("height", "width"))
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None

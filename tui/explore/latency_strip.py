@@ -1,4 +1,4 @@
-"""The last updates' latencies as bars, each in its backend's colour, and what belongs to them in words."""
+"""The last updates' latencies as bars, each in its backend's colour, with notes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LatencyStrip(Lines):
 
     @property
     def room(self) -> int:
-        """How many bars there is room for."""
+        """The number of bars that fit."""
         return max(0, self.content_size.width - _SCALE - 2)
 
     def draw(self, width: int, height: int) -> list[Strip]:

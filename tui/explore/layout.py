@@ -1,4 +1,4 @@
-"""Where each part of the Explore screen goes, for every size of terminal."""
+"""The layout of the Explore screen for every size of terminal."""
 
 from __future__ import annotations
 

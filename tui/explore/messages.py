@@ -1,4 +1,4 @@
-"""What the Explore screen says beside its picture: how far it is, what the updates cost, what went wrong."""
+"""The Explore screen's texts: progress, cost of the updates, problems, the sentence of line 2."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TITLES = {"mandelbrot": "the set", "kmeans": "two principal components", "rando
 
 
 def picture_title(workload: str, blocks: PreviewReader | None, *, short: bool) -> str:
-    """What the picture shows; `short` leaves room for how long it took."""
+    """The picture's title; `short` leaves room for the latency."""
     title = _TITLES.get(workload, workload)
     drawn = None if blocks is None else blocks.drawn
     if not isinstance(drawn, Scatter):
@@ -31,7 +31,7 @@ def picture_title(workload: str, blocks: PreviewReader | None, *, short: bool) -
 
 
 def progress(run: RunView, blocks: PreviewReader, scripted: int | None) -> list[Piece]:
-    """How far a run is, at the right of the picture's heading. `scripted`: the length of the sequence, if it is told."""
+    """A run's progress, at the right of the picture's heading. `scripted`: the length of the sequence, if shown."""
     interaction = run.planned.interaction
     count: list[Piece] = []
     if scripted is not None and interaction is not None and interaction.step is not None:
@@ -48,7 +48,7 @@ def progress(run: RunView, blocks: PreviewReader, scripted: int | None) -> list[
 def notes(
     by_hand: Iterable[Tally], scripted: Iterable[Tally], added_ms: float | None, updates: int, *, short: bool
 ) -> list[list[Piece]]:
-    """Lines below the latencies. `added_ms`: the median of what the screen added to so many updates."""
+    """Notes below the latencies. `added_ms`: the median that the screen added to so many updates."""
     lines: list[list[Piece]] = []
     if added_ms is not None:
         basis = "p50" if short else f"p50, {count_text(updates, 'update')}"
@@ -81,7 +81,7 @@ def invitation(*, short: bool) -> list[Piece]:
 
 
 def problem(frame: Frame, run: RunView | None, *, warned: bool) -> str | None:
-    """Why the newest update came to nothing. `warned`: there is a warning that is newer than what was sent last."""
+    """Why the newest update has no result. `warned`: a warning is newer than what was sent last."""
     if frame.problem:
         return frame.problem
     if run is not None and run.ended is not None and run.ended.status in ("failed", "over_budget"):

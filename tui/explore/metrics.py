@@ -1,4 +1,4 @@
-"""How long updates took and what they cost, backend by backend, from the runs of an exploring session."""
+"""Latency and cost of the updates, backend by backend, from the runs of an exploring session."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def first_picture_s(run: RunView) -> float | None:
 
 
 class Figures:
-    """Adds up the updates of one session; each run is looked at once, when it has ended."""
+    """Collects the updates of one session; each run is read once, when it has ended."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
@@ -67,7 +67,7 @@ class Figures:
         self.version = 0  # grows with each update taken in
 
     def take(self, runs: Iterable[RunView]) -> None:
-        """Take in what has ended since."""
+        """Take in the runs that ended since."""
         for run in runs:
             interaction = run.planned.interaction
             if run.ended is None or run.id in self._seen or interaction is None:

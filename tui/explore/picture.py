@@ -26,7 +26,7 @@ _PAN = {"key_display": "←↑↓→", "tooltip": "pan: also h j k l"}
 
 
 class ExplorePicture(Lines, can_focus=True):
-    """What the newest interaction has come to."""
+    """The picture of the newest interaction."""
 
     BINDINGS = [
         Binding("left,h", "screen.pan(-1, 0)", "move", **_PAN),  # type: ignore[arg-type]
@@ -49,7 +49,7 @@ class ExplorePicture(Lines, can_focus=True):
 
     @property
     def points(self) -> tuple[int, int]:
-        """Columns and rows of points that there is room for."""
+        """Columns and rows of points that fit."""
         size = self.content_size
         return max(2, size.width), max(2, 2 * (size.height - 1))
 

@@ -1,4 +1,4 @@
-"""What a person looks at while exploring, and how it changes at a key: plain values, from there to a plan."""
+"""The explored scene: plain values, changed by keys and turned into a plan."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _COUNTS = (1, 2, 4, 8, 16, 32, 64, 100, 200, 500, 1000)
 
 
 class Slider(msgspec.Struct, frozen=True):
-    """A value that is changed in steps; without `stops` it is a place in the plane, which pans."""
+    """A value that is changed in steps; without `stops`, a coordinate that pans."""
 
     name: str
     label: str
@@ -92,12 +92,12 @@ class Scene(msgspec.Struct, frozen=True):
 
     @property
     def plane(self) -> bool:
-        """Whether it is a picture that is panned and zoomed."""
+        """Whether it is a plane that is panned and zoomed."""
         return self.workload == "mandelbrot"
 
     @property
     def computed(self) -> dict[str, Any]:
-        """The values that a run tells of; the others are how it was asked for."""
+        """The values that a run records; the others are how it was asked for."""
         return {name: value for name, value in self.values.items() if name not in ("detail", "tasks", "data")}
 
     def slider(self, name: str) -> Slider:
@@ -107,7 +107,7 @@ class Scene(msgspec.Struct, frozen=True):
         return Scene(self.workload, {**self.values, name: value})
 
     def stepped(self, name: str, by: int) -> Scene:
-        """A value so many steps on; at the end it stays."""
+        """Move a value by steps; it stops at the ends."""
         if name in ("x", "y"):
             return self.panned(by if name == "x" else 0, by if name == "y" else 0)
         if name == "span":
@@ -118,7 +118,7 @@ class Scene(msgspec.Struct, frozen=True):
         return self.with_value(name, stops[max(0, min(len(stops) - 1, _place(stops, self.values[name], by) + by))])
 
     def main_slider(self) -> str:
-        """What `[` and `]` change."""
+        """The slider that `[` and `]` change."""
         return next(slider.name for slider in self.sliders if slider.keys == "[ ]")
 
     def panned(self, right: float, up: float) -> Scene:
@@ -127,12 +127,12 @@ class Scene(msgspec.Struct, frozen=True):
         return Scene(self.workload, {**self.values, "x": _within(x), "y": _within(y)})
 
     def zoomed(self, by: int) -> Scene:
-        """So many steps closer (below 0: further)."""
+        """Zoom in by steps (below 0: out)."""
         span = self.values["span"] / _ZOOM**by
         return self.with_value("span", min(_MOST_SPAN, max(_LEAST_SPAN, span)))
 
     def home(self) -> Scene:
-        """As it was at first; what it is computed with stays."""
+        """The first scene; `tasks` stays."""
         return Scene(self.workload, {**_FIRST[self.workload], "tasks": self.values["tasks"]})
 
     def typed(self, name: str) -> str:
@@ -141,10 +141,10 @@ class Scene(msgspec.Struct, frozen=True):
         return f"{_HOME['span'] / value:.6g}" if name == "span" else text_of(value)
 
     def read(self, name: str, text: str) -> Scene:
-        """With a value that was typed.
+        """Set a typed value.
 
         Raises:
-            InputError: it is none.
+            InputError: the value is invalid.
         """
         text = text.strip()
         if name == "data":
@@ -166,7 +166,7 @@ class Scene(msgspec.Struct, frozen=True):
         return self.with_value(name, _within(number))
 
     def hint(self, name: str) -> str:
-        """What a value means, and what it may be."""
+        """A value's meaning and range."""
         if name in _HINTS:
             return _HINTS[name]
         description = registry.describe(self.workload)
@@ -184,7 +184,7 @@ class Scene(msgspec.Struct, frozen=True):
         return x - half, x + half, y - span / 2, y + span / 2
 
     def plan(self, choice: BackendChoice, columns: int, rows: int) -> Plan:
-        """What to compute for a view of so many points (half cells)."""
+        """The plan for a view of so many points (half cells)."""
         values = dict(self.values)
         tasks, data = values.pop("tasks"), values.pop("data", "")
         params = values
@@ -212,7 +212,7 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 def _place(stops: tuple[Any, ...], value: Any, by: int) -> int:
-    """Where a value is among the stops; one between two counts as the one that `by` leads away from."""
+    """A value's index among the stops; between two, the one that `by` leads away from."""
     if value in stops:
         return int(stops.index(value))
     known = [stop for stop in stops if stop is not None]
@@ -225,7 +225,7 @@ def _within(value: float) -> float:
 
 
 def slider_share(scene: Scene, slider: Slider) -> float | None:
-    """How far a slider stands (0..1); None: it has no ends."""
+    """A slider's position (0..1); None: it has no ends."""
     value = scene.values[slider.name]
     if slider.name == "span":
         return math.log(_MOST_SPAN / value) / math.log(_MOST_SPAN / _LEAST_SPAN)
@@ -256,7 +256,7 @@ SCENES = {name: Scene(name, values) for name, values in _FIRST.items()}
 
 
 def scene_of(planned: RunPlanned) -> Scene | None:
-    """What a recorded run showed; None for a workload that cannot be explored, and for a damaged record."""
+    """The scene of a recorded run; None: it cannot be explored, or the record is damaged."""
     params = planned.params
     if planned.workload not in _FIRST:
         return None

@@ -11,7 +11,7 @@ _PLANE = "rrr+d+d+lll]]uu--[[rdl-"
 
 
 def sequence(scene: Scene) -> list[Scene]:
-    """What is looked at one after the other; the first and the last are the scene as it stands."""
+    """The scenes in their order; the first and the last are the current scene."""
     steps = [scene]
     if scene.plane:
         for letter in _PLANE:
@@ -37,7 +37,7 @@ def _moved(scene: Scene, letter: str) -> Scene:
 
 
 def interleaved(scenes: list[Scene], labels: list[str]) -> list[tuple[Scene, str]]:
-    """Step by step through all backends, there and back, so that a drift of the machine meets all alike."""
+    """Each scene on all backends, in alternating order, so that a drift of the machine affects all alike."""
     return [
         (scene, label)
         for number, scene in enumerate(scenes)

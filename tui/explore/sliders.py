@@ -1,4 +1,4 @@
-"""The parameters as sliders: where each stands, and the keys that move it."""
+"""The parameters as sliders."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Sliders(Lines, can_focus=True):
             await self.run_action(f"screen.type_value({self._scene.sliders[self.cursor].name!r})")
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """A line for each; where there are fewer lines, those around the cursor."""
+        """A line each; if there are fewer lines, those around the cursor."""
         scene, palette = self._scene, self.palette
         mark: Piece = ("▸ ", "key") if self.has_focus else ("", "text")
         measure: list[Piece] = [(self._measure, "quiet")] if self._measure else []

@@ -1,4 +1,4 @@
-"""What is explored, and the engine that computes it: outlives the screen, so that coming back finds all as it was."""
+"""The state of exploring and its engine. It outlives the screen."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ _LIMIT_USD = 1.0  # of an exploring on these, where none was set: a key held dow
 
 
 class ExploreState:
-    """The scene, the backends, and an engine of our own once something is to be computed.
+    """The scene, the backends, and an engine once something is computed.
 
-    What the person wants waits in a place for one until it can be sent, and the engine's place for it is one, too: keys that
-    are held down never queue up.
+    Only the newest request waits to be sent, and the engine keeps only the newest: held keys never queue up.
     """
 
     def __init__(self, plan: Plan) -> None:
-        """`plan`: of the Bench screen; its backends with their settings are offered and compared first."""
+        """`plan`: the Bench screen's; its backends and their settings are offered first."""
         self.scene: Scene = SCENES.get(plan.workload, SCENES["mandelbrot"])
         self._kept = dict(SCENES)  # each workload's scene as it was left
         self.backends = _offered(plan)
@@ -55,11 +54,11 @@ class ExploreState:
 
     @property
     def compared(self) -> list[BackendChoice]:
-        """Those that the scripted sequence runs on."""
+        """The backends that the scripted sequence runs on."""
         return [one.choice for one in self.backends if one.compared]
 
     def toggle(self) -> None:
-        """Compare the current backend, or not."""
+        """Include the current backend in the comparison, or not."""
         self.backends = [Chosen(one.choice, one.compared != (one.choice.label == self.label)) for one in self.backends]
 
     def next_backend(self, by: int) -> None:
@@ -67,28 +66,28 @@ class ExploreState:
         self.label = labels[(labels.index(self.label) + by) % len(labels)]
 
     def next_workload(self) -> None:
-        """Another one is looked at, as it was left."""
+        """Show the next workload as it was left."""
         self._kept[self.scene.workload] = self.scene
         names = list(self._kept)
         self.scene = self._kept[names[(names.index(self.scene.workload) + 1) % len(names)]]
 
     def limited(self, plan: Plan) -> Plan:
-        """The plan with the most that it may spend, together with all others of this exploring."""
+        """The plan with the spending limit of this exploring session."""
         return msgspec.structs.replace(plan, max_usd=self.limit_usd if _costs_money(plan) else self.max_usd)
 
     @property
     def limit_usd(self) -> float:
-        """The most that is spent, where something costs money."""
+        """The spending limit of the session."""
         return _LIMIT_USD if self.max_usd is None else self.max_usd
 
     @property
     def must_ask(self) -> bool:
-        """Whether what is wanted costs money that nobody has agreed to."""
+        """Whether the request costs money and nobody has agreed."""
         wanted = [self._wanted] if self._wanted is not None else self._script or []
         return not self.may_spend and any(_costs_money(plan) for plan in wanted)
 
     def refuse(self) -> None:
-        """No money is to be spent: what costs some is neither current nor compared, and nothing is wanted."""
+        """Spend nothing: drop the request, and take backends that cost money out."""
         self._wanted = self._script = None
         self.backends = [
             Chosen(one.choice, one.compared and one.choice.name not in _COSTS_MONEY) for one in self.backends
@@ -100,21 +99,21 @@ class ExploreState:
 
     @property
     def wants(self) -> bool:
-        """Whether something waits to be sent."""
+        """Whether a request waits to be sent."""
         return self._wanted is not None or self._script is not None
 
     def want(self, plan: Plan) -> None:
-        """Compute this instead of all before."""
+        """Request a plan in place of all before."""
         self._wanted, self._script = plan, None
         self._pressed_s = time.monotonic()
 
     def want_script(self, plans: list[Plan]) -> None:
-        """Compute these one after the other."""
+        """Request plans to run one after the other."""
         self._wanted, self._script = None, plans
         self._pressed_s = None
 
     def send(self, warnings: int) -> bool:
-        """Give the engine what is wanted, if it listens; whether there was anything."""
+        """Send the request if the engine listens. Returns whether one was sent."""
         if self.feed is None or not self.feed.listening or not self.wants or self.must_ask:
             return False
         self.generation += 1
@@ -125,7 +124,7 @@ class ExploreState:
         return True
 
     def waits(self, run: RunView | None, warnings: int) -> bool:
-        """Whether something that was asked for has not come, and may still come."""
+        """Whether an update is awaited."""
         if self.wants:
             return True
         if self.feed is None or self.feed.over or not self.generation or warnings > self.warned:
@@ -138,7 +137,7 @@ class ExploreState:
         return interaction.step + 1 < self.script_length
 
     def drawn(self, run: RunView) -> None:
-        """The newest run's whole picture is on the screen: what the screen has added to its latency."""
+        """The newest run's picture is drawn: record the latency that the screen added."""
         interaction = run.planned.interaction
         if self._pressed_s is None or interaction is None:
             return
@@ -150,11 +149,11 @@ class ExploreState:
         self._pressed_s = None
 
     def added(self) -> float | None:
-        """The median of what the screen added, ms."""
+        """The median latency that the screen added, ms."""
         return statistics.median(self.added_ms) if self.added_ms else None
 
     def close(self) -> None:
-        """Let the engine go; what was explored stays recorded."""
+        """Close the engine. The session stays recorded."""
         feed, self.feed = self.feed, None
         self.figures, self.generation, self._pressed_s = Figures(), 0, None
         if feed is not None:

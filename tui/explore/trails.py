@@ -1,4 +1,4 @@
-"""A scatter with where its centroids came from: the shared drawing, and the iterations before over it."""
+"""A scatter with the trail of its centres over it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""An exported document as the events that it came from, in their order, so that it is drawn and replayed as a journal is.
+"""An exported document as the events it came from, so that it is drawn and replayed as a journal is.
 
-Runs are decoded when their turn comes, invocations one by one: the first frame of a large document comes soon.
+Runs and invocations are decoded one by one, so the first frame of a large document comes soon.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def document_length_s(path: Path) -> float:
     """Seconds from the session's beginning to the end of its last run.
 
     Raises:
-        SessionFileError: the file is no session document, or is torn, damaged or of a newer version.
+        SessionFileError: the file is not a session document, or is torn, damaged or of a newer version.
     """
     document = read_file(path)
     first = epoch_s(document.created)
@@ -59,12 +59,12 @@ def document_length_s(path: Path) -> float:
 
 
 def document_events(path: Path) -> Iterator[Event]:
-    """What a journal of the document's session would tell.
+    """The events that a journal of the document's session would hold.
 
     Not in a document: previews, phases, pauses.
 
     Raises:
-        SessionFileError: the file is no session document, or is torn, damaged or of a newer version.
+        SessionFileError: the file is not a session document, or is torn, damaged or of a newer version.
     """
     document = read_file(path)
     yield SessionStarted(
@@ -89,7 +89,7 @@ def document_events(path: Path) -> Iterator[Event]:
 
 
 def _plans(runs: list[FileRun]) -> Iterator[list[FileRun]]:
-    """Runs that were planned together: a repeat that was there before, or another problem, begins a new plan."""
+    """Groups runs by plan. A repeat that was there before, or another problem, begins a new plan."""
     plan: list[FileRun] = []
     seen: set[tuple[str, int, bool]] = set()
     for run in runs:

@@ -50,7 +50,7 @@ def read_file(path: Path) -> FileDocument:
     """The document.
 
     Raises:
-        SessionFileError: the file is no session document, or is torn, damaged or of a newer version.
+        SessionFileError: the file is not a session document, or is torn, damaged or of a newer version.
     """
     try:
         content = path.read_bytes()

@@ -1,10 +1,9 @@
-"""Where a session on the screen comes from: an engine that is running, or a record. All are folded once per frame.
+"""A feed gives the frames of a session: of a running engine, or of a record.
 
-Here is only what the first frame needs; folding (`fold`), engines (`following`) and records (`recorded`) are loaded
-when there is a session.
+This module holds what the first frame needs; `fold`, `live` and `replay` are loaded when there is a session.
 
-Nothing is pushed to a widget. A timer asks the feed for one `Frame`; the feed folds what has come since, for at most
-its budget of time, and says what changed. So no backlog of messages can build up, however fast an engine is.
+Nothing is pushed to a widget. A timer asks the feed for one `Frame`; the feed folds new events for at most its time
+budget and reports what changed. So no backlog can build up, however fast an engine is.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ FeedKind = Literal["none", "engine", "record"]
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """What one frame shows. `view` and its runs change only between frames, and only by their feed."""
+    """One frame. `view` and its runs change only between frames, by their feed."""
 
     view: SessionView | None  # None: nothing has been started
     runs: list[RunView]  # of the newest comparison in the session, in the plan's order
@@ -69,20 +68,20 @@ class Feed(Protocol):
     kind: ClassVar[FeedKind]
 
     def frame(self, budget_s: float = BUDGET_S) -> Frame:
-        """Fold what is there, for at most so long, and say what it is now."""
+        """Fold new events for at most `budget_s`. Returns the state now."""
         ...
 
     def catch_up(self, budget_s: float = BUDGET_S) -> bool:
-        """Fold what is there, for at most so long; whether there is more. The next frame tells of it."""
+        """Fold new events for at most `budget_s`. Returns whether there are more."""
         ...
 
     def close(self) -> None:
-        """Leave. What is running goes on."""
+        """Leave. Runs go on."""
         ...
 
 
 class NoFeed:
-    """Before the first run: an empty session."""
+    """The feed before the first run: an empty session."""
 
     kind: ClassVar[FeedKind] = "none"
 
@@ -98,7 +97,7 @@ class NoFeed:
         return False
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """There is nothing to leave."""
 
 
 class EngineControls(Feed, Protocol):
@@ -185,13 +184,13 @@ def is_record(feed: Feed | None) -> TypeIs[ReplayControls]:
 
 
 def disk_trouble(view: SessionView) -> str | None:
-    """What the engine says of a disk that does not take the journal, until it takes it again."""
+    """The engine's warning that the journal cannot be written, until it can be."""
     warning = next((warning.text for warning in reversed(view.warnings) if warning.code == "disk"), None)
     return None if warning is None or "can be written again" in warning else warning
 
 
 def never_begun(view: SessionView) -> str | None:
-    """Why the plan could not be begun at all: nothing is deployed, say, or the data cannot be read."""
+    """Why the plan could not start: for example nothing is deployed, or the data cannot be read."""
     if view.runs:
         return None
     return next((warning.text for warning in reversed(view.warnings) if warning.code == "failed"), None)
@@ -203,7 +202,7 @@ def epoch_s(started: str) -> float:
 
 
 def now_of(view: SessionView, clock_s: float) -> dict[str, float]:
-    """Seconds since the start of each run that is under way, by a clock that tells epoch seconds."""
+    """Seconds since the start of each run in progress. `clock_s`: epoch seconds."""
     return {
         run.id: max(0.0, clock_s - epoch_s(run.started.started))
         for run in view.runs.values()

@@ -1,4 +1,4 @@
-"""A session's view as its events come, and what of it changed since the last frame."""
+"""Folds events into a session's view and tracks changes since the last frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _epochs = itertools.count(1)  # one for each session that is shown, so that noth
 
 
 class Fold:
-    """A session's view as it grows, with what changed since it was last asked."""
+    """A session's view, with what changed since the last frame."""
 
     def __init__(self) -> None:
         self.view = SessionView()
@@ -30,7 +30,7 @@ class Fold:
         self._planning = False
 
     def reset(self) -> None:
-        """Begin anew, for a seek back or another session."""
+        """Start over, for a seek back or another session."""
         self.__init__()  # type: ignore[misc]
 
     def take(self, event: Event) -> None:
@@ -63,7 +63,7 @@ class Fold:
         return True
 
     def frame(self, state: FrameState, now_s: Mapping[str, float], **more: Any) -> Frame:
-        """What there is; from here on, changes count anew."""
+        """The state now. Changes are counted anew from here."""
         runs = self.view.runs
         frame = Frame(
             view=self.view,
@@ -81,5 +81,5 @@ class Fold:
         return frame
 
     def note_change(self) -> None:
-        """Something outside the journal changed (a state): the next frame is drawn whole."""
+        """A state outside the journal changed: draw the next frame whole."""
         self._changed = True

@@ -1,4 +1,4 @@
-"""An engine's journal as it grows: the feed that commands can be given to."""
+"""The feed of a running engine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EngineFeed:
     kind: ClassVar[FeedKind] = "engine"
 
     def __init__(self, opening: Callable[[], tuple[Follower, Engine | None]], folder: Path | None = None) -> None:
-        """`opening` starts or finds the engine; it runs in a thread, and may raise LbenchError."""
+        """`opening` starts or finds the engine. It runs in a thread and may raise LbenchError."""
         self._fold = Fold()
         self._folder = folder
         self._lock = threading.Lock()
@@ -73,11 +73,11 @@ class EngineFeed:
     # -- commands
 
     def command(self, name: str) -> None:
-        """Give the engine a command without fields: pause, resume, cancel, stop."""
+        """Send a command without fields: pause, resume, cancel, stop."""
         self._give(lambda follower: follower.command(name))
 
     def start(self, plan: Plan) -> None:
-        """Have a plan carried out; the engine waits for further ones after it."""
+        """Have a plan run. The engine waits for further plans after it."""
         with self._lock:
             self._problem = self._refusal = None
         self._awaited = len(self._fold.view.runs) + 1
@@ -85,11 +85,11 @@ class EngineFeed:
         self._give(lambda follower: follower.start(plan, last=False))
 
     def _failures(self) -> list[str]:
-        """Why plans could not be begun: the data cannot be read, say, or nothing is deployed."""
+        """Why plans could not start, in their order."""
         return [warning.text for warning in self._fold.view.warnings if warning.code == "failed"]
 
     def explore(self, plans: list[Plan], generation: int) -> None:
-        """Have the newest interaction computed, in place of all before; several plans: one after the other."""
+        """Have an interaction computed, in place of all before. Several plans run one after the other."""
         parsed_plans = [msgspec.to_builtins(plan) for plan in plans]
         with self._lock:
             self._problem = self._refusal = None
@@ -100,7 +100,7 @@ class EngineFeed:
 
     @property
     def listening(self) -> bool:
-        """Whether the engine has been reached, and has not gone."""
+        """Whether the engine is connected."""
         return self._follower is not None and not self._ended
 
     def _give(self, command: Callable[[Follower], None]) -> None:
@@ -125,7 +125,7 @@ class EngineFeed:
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way or to come."""
+        """Whether a run is in progress or planned."""
         view = self._fold.view
         if self._ended or view.end is not None:
             return False
@@ -137,18 +137,18 @@ class EngineFeed:
 
     @property
     def goes_on(self) -> bool:
-        """Whether a run goes on without us, if we leave now or have left."""
+        """Whether a run goes on after we leave."""
         return self.left_running or (self._follower is not None and self.running)
 
     @property
     def handing_over(self) -> bool:
-        """Whether a plan was given that the engine has not taken up: left now, it would be lost."""
+        """Whether a plan was sent that the engine has not taken up: leaving now would lose it."""
         return not self._ended and not self._closed and len(self._fold.view.runs) < self._awaited
 
     def settle(self, limit_s: float) -> None:
-        """Wait until the newest plan is in the journal. For one who leaves: takes no lock, and reads the file alone.
+        """Wait until the newest plan is in the journal. Takes no lock and reads the file alone.
 
-        An engine that is only starting takes half a second to listen; the thread that opens it goes on meanwhile.
+        A starting engine listens after half a second; the thread that opens it goes on meanwhile.
         """
         end = time.monotonic() + limit_s
         counter = _PlannedCounter(self._folder)
@@ -158,7 +158,7 @@ class EngineFeed:
     # -- frames
 
     def frame(self, budget_s: float = BUDGET_S) -> Frame:
-        """Drain the socket, fold, and say what it is now."""
+        """Drain the socket and fold. Returns the state now."""
         behind = self.catch_up(budget_s)
         follower, view = self._follower, self._fold.view
         if len(view.runs) < self._awaited and len(failures := self._failures()) > self._failed_before:
@@ -181,7 +181,7 @@ class EngineFeed:
         )
 
     def catch_up(self, budget_s: float = BUDGET_S) -> bool:
-        """Drain the socket and fold; whether there is more than that."""
+        """Drain the socket and fold. Returns whether there is more."""
         follower = self._follower
         if follower is None or self._ended:
             return False
@@ -196,7 +196,7 @@ class EngineFeed:
 
     @property
     def _still_refused(self) -> str | None:
-        """Why the newest plan was not taken, until what runs instead comes to something."""
+        """Why the newest plan was refused, until another run ends."""
         return self._refusal[0] if self._refusal is not None and self._refusal[1] == self._runs_ended else None
 
     def _refused(self, why: str) -> None:
@@ -206,7 +206,7 @@ class EngineFeed:
         self._fold.note_change()
 
     def _drain(self, follower: Follower, budget_s: float) -> bool:
-        """Whether all that has come was folded."""
+        """Returns whether all events were folded."""
         end = time.perf_counter() + budget_s
         while True:
             left = end - time.perf_counter()
@@ -230,7 +230,7 @@ class EngineFeed:
                 return True
 
     def close(self) -> None:
-        """Leave: the engine does as `on_hangup` says."""
+        """Leave. The engine follows `on_hangup`."""
         with self._lock:
             self._closed = True
             self.left_running = self.goes_on
@@ -246,7 +246,7 @@ class EngineFeed:
 
 
 class _PlannedCounter:
-    """How many runs a journal's file tells of, read on from where it was."""
+    """Counts the planned runs in a journal's file, reading on from where it stopped."""
 
     def __init__(self, folder: Path | None) -> None:
         self._path = None if folder is None else folder / JOURNAL_NAME

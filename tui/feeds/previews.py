@@ -88,7 +88,7 @@ class PreviewReader:
 
     @property
     def only_coarse(self) -> bool:
-        """Whether only the coarse picture has come."""
+        """Whether only the coarse picture has arrived."""
         return self._fine is None and self._coarse is not None
 
     def picture(self, rows: int, columns: int) -> Levels | None:

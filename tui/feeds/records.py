@@ -1,4 +1,4 @@
-"""Records as streams of events with their times: a session's journal, or an exported document."""
+"""Records as timed events: a session's journal, or an exported document."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Timed = tuple[float, Event]
 
 
 class Source:
-    """A record that can be read from its beginning again and again."""
+    """A record that can be read from its beginning any number of times."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Source:
         events: Callable[[], Iterator[Event]],
         length_s: Callable[[], float] | None = None,
     ) -> None:
-        """`events` may raise LbenchError while it is read, as may `length_s`, which is asked only for a replay."""
+        """Reading `events` may raise LbenchError, as may `length_s`, which only a replay needs."""
         self.path = path
         self.events = events
         self._length_s = length_s
@@ -48,7 +48,7 @@ class Source:
         """Seconds from the record's beginning to its last event.
 
         Raises:
-            LbenchError: it cannot be read.
+            LbenchError: the record cannot be read.
         """
         if self._length_s is not None:
             return self._length_s()
@@ -81,7 +81,7 @@ def _span_s(events: Iterator[Timed]) -> float:
 
 
 def _journal_length_s(path: Path) -> float:
-    """The same as reading it all, in a tenth of the time: most lines are passed over."""
+    """A journal's length without decoding most of its lines."""
     head: list[bytes] = []
     tail: deque[bytes] = deque(maxlen=_TAIL)
     try:
@@ -97,7 +97,7 @@ def _journal_length_s(path: Path) -> float:
 
 
 class _Refused:
-    """No events: why there are none."""
+    """An iterator that raises the reason why there are no events."""
 
     def __init__(self, why: LbenchError) -> None:
         self._why = why
@@ -110,7 +110,7 @@ class _Refused:
 
 
 def timed(events: Iterator[Event]) -> Iterator[Timed]:
-    """Each event with the epoch second at which it happened; one without a time happens with the one before."""
+    """Each event with its epoch second. An event without a time gets that of the one before."""
     zero: dict[str, float] = {}
     now = 0.0
     for event in events:

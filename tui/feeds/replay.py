@@ -1,7 +1,6 @@
-"""Records on the screen: a journal or an exported document, at once or replayed at any speed.
+"""Replays records: a journal or an exported document, whole or at any speed.
 
-Both are streams of events, made anew each time one is needed: a seek back reads from the beginning again instead of
-keeping 200,000 events in memory.
+A seek back reads the record from its beginning instead of keeping 200,000 events in memory.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _LOOK_EVERY_S = 2.0  # whether the record is still there
 
 
 class RecordedFeed:
-    """A record, as fast as it can be read (`speed` None), or replayed: `speed` seconds of it in one of ours."""
+    """A record, shown whole (`speed` None) or replayed: `speed` seconds of it a second."""
 
     kind: ClassVar[FeedKind] = "record"
 
@@ -36,7 +35,7 @@ class RecordedFeed:
         folder: Path | None = None,
         speed: float | None = None,
     ) -> None:
-        """`source`: a record, or what gives the events from the beginning."""
+        """`source`: a record, or a function that gives its events from the beginning."""
         self._source = source if isinstance(source, Source) else Source(None, source)
         self._folder = folder
         self._looked_s = time.monotonic()
@@ -56,7 +55,7 @@ class RecordedFeed:
         """A session's folder, its journal, or an exported document.
 
         Raises:
-            InputError: a speed that is none.
+            InputError: the speed is not above 0.
         """
         if speed is not None and not 0 < speed <= 1e6:
             raise InputError(f"--speed {speed:g}: it is more than 0, as 0.5 or 10")
@@ -65,7 +64,7 @@ class RecordedFeed:
 
     @property
     def source(self) -> Path | None:
-        """What can be exported: the session's folder, or the document."""
+        """The session's folder or the document, to export."""
         return self._folder or self._source.path
 
     def _begin(self) -> None:
@@ -80,17 +79,17 @@ class RecordedFeed:
 
     @property
     def paused(self) -> bool:
-        """Whether the replay stands still."""
+        """Whether the replay is paused."""
         return self._paused
 
     def pause(self, paused: bool) -> None:
-        """Stand still, or go on."""
+        """Pause or resume."""
         self._advance()
         self._paused = paused
         self._fold.note_change()
 
     def toggle(self) -> None:
-        """Stand still or go on; from the end, or where all was shown at once: from the beginning."""
+        """Pause or play. At the end, or when shown whole: play from the beginning."""
         if self._speed is None or self._over:
             self._leave_whole()
             self.seek(0.0)
@@ -99,7 +98,7 @@ class RecordedFeed:
             self.pause(not self._paused)
 
     def faster(self, by: int) -> None:
-        """So many steps of `SPEEDS` faster, or slower; what was shown at once begins anew at 1."""
+        """Change the speed by steps of `SPEEDS`. A record shown whole starts at 1."""
         if self._speed is None:
             self.toggle()
             return
@@ -107,25 +106,25 @@ class RecordedFeed:
         self.set_speed(SPEEDS[max(0, min(len(SPEEDS) - 1, nearest + by))])
 
     def step(self, share: float) -> None:
-        """On or back by a share of the record's length, standing still if it was shown at once."""
+        """Move by a share of the record's length. A record shown whole pauses there."""
         self._leave_whole()
         self._advance()
         self.seek(min(self.length_s, self._at_s + share * self.length_s))
 
     def go_to(self, at_s: float) -> None:
-        """To a moment, as `step`."""
+        """Move to a moment, as `step` does."""
         self._leave_whole()
         self.seek(min(self.length_s, at_s))
 
     def _leave_whole(self) -> None:
-        """From showing all at once to standing still at the end."""
+        """Switch from the whole record to paused at its end."""
         if self._speed is None:
             self._speed, self._paused = 1.0, True
             self._at_s = self.length_s + 1e-9  # all that was folded is past: a seek begins anew
 
     @property
     def length_s(self) -> float:
-        """Seconds of the whole record; 0 where it cannot be read."""
+        """Seconds of the whole record; 0 if it cannot be read."""
         if self._length_s is None:
             try:
                 self._length_s = self._source.length_s()
@@ -134,13 +133,13 @@ class RecordedFeed:
         return self._length_s
 
     def set_speed(self, speed: float | None) -> None:
-        """How many seconds of the record pass in one of ours; None: all of it at once."""
+        """Set the seconds of the record that pass each second; None: show it whole."""
         self._advance()
         self._speed = speed
         self._fold.note_change()
 
     def seek(self, at_s: float) -> None:
-        """Go to a moment, in seconds since the record's beginning."""
+        """Move to a moment, in seconds since the record's beginning."""
         at_s = max(0.0, at_s)
         if at_s < self._at_s:
             self._fold.reset()
@@ -157,7 +156,7 @@ class RecordedFeed:
     # -- frames
 
     def frame(self, budget_s: float = BUDGET_S) -> Frame:
-        """Fold what is due, and say what it is now."""
+        """Fold due events. Returns the state now."""
         behind = self.catch_up(budget_s)
         state: FrameState = "done" if self._over else "paused" if self._paused else "replay"
         first = self._first_s or 0.0
@@ -175,7 +174,7 @@ class RecordedFeed:
         )
 
     def catch_up(self, budget_s: float = BUDGET_S) -> bool:
-        """Fold what is due; whether there is more than that."""
+        """Fold due events. Returns whether there are more."""
         self._advance()
         self._look()
         behind = False
@@ -190,7 +189,7 @@ class RecordedFeed:
         return behind
 
     def _look(self) -> None:
-        """From time to time: whether the record is still there."""
+        """Check every two seconds whether the record still exists."""
         path = self._source.path
         if path is None or self._problem is not None or self._clock - self._looked_s < _LOOK_EVERY_S:
             return
@@ -200,7 +199,7 @@ class RecordedFeed:
             self._fold.note_change()
 
     def _fold_due(self, budget_s: float) -> bool:
-        """Whether all that is due was folded."""
+        """Returns whether all due events were folded."""
         end = time.perf_counter() + budget_s
         fold = self._fold
         count = 0
@@ -232,4 +231,4 @@ class RecordedFeed:
         self._fold.note_change()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to release."""

@@ -1,4 +1,4 @@
-"""A question on the last lines of the screen: a text, or yes or no."""
+"""Questions on the last lines of the screen: for a text, or yes or no."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["AskText", "AskYes"]
 
 
 class AskText(ModalScreen[str | None]):
-    """Dismissed with the text, or None. `check` may refuse a text by raising LbenchError."""
+    """Asks for a text. Dismissed with it, or with None. `check` refuses a text by raising LbenchError."""
 
     BINDINGS = [
         Binding("enter", "take", "ok", key_display="↵", priority=True),
@@ -33,7 +33,7 @@ class AskText(ModalScreen[str | None]):
         self._heading, self._value, self._hint, self._check = title, value, hint, check
 
     def compose(self) -> ComposeResult:
-        """Title, text, what it is or what is wrong with it."""
+        """Title, text, hint or error."""
         with Vertical():
             yield Heading(self._heading)
             yield Input(self._value, compact=True)
@@ -44,7 +44,7 @@ class AskText(ModalScreen[str | None]):
         self.query_one(Prose).fit()
 
     def action_take(self) -> None:
-        """Give it back, if it is allowed."""
+        """Dismiss with the text, if `check` accepts it."""
         text = self.query_one(Input).value.strip()
         try:
             if self._check is not None:
@@ -59,7 +59,7 @@ class AskText(ModalScreen[str | None]):
 
 
 class AskYes(ModalScreen[bool]):
-    """Dismissed with whether the answer was yes; Enter alone is no answer."""
+    """Asks yes or no. Enter is not an answer."""
 
     BINDINGS = [
         Binding("y", "answer(True)", "yes"),
@@ -72,7 +72,7 @@ class AskYes(ModalScreen[bool]):
         self._question, self._detail = question, detail
 
     def compose(self) -> ComposeResult:
-        """The question, and what it means."""
+        """The question and its consequence."""
         with Vertical():
             yield Heading(self._question)
             yield Prose(self._detail, "text")

@@ -1,4 +1,4 @@
-"""The Bench screen: backends, live timelines, the growing picture, histograms, cost. It is the first one."""
+"""The Bench screen, which opens first: backends, live timelines, the growing picture, histograms, cost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LEFT = 13  # cells of " · 10 s left": what is before it stands still when a di
 
 
 class BenchScreen(LbenchScreen[None]):
-    """What runs, side by side."""
+    """The backends of a comparison, side by side."""
 
     BINDINGS = [
         Binding("r", "app.set_up", "run"),
@@ -65,7 +65,7 @@ class BenchScreen(LbenchScreen[None]):
         return EMPTY if self.measured is None else self.measured.board
 
     def compose(self) -> ComposeResult:
-        """The parts; `arrange` says where each goes. Their order is that of the focus."""
+        """The panels, in the order of the focus. `arrange` places them."""
         yield Title()
         yield Answer()
         yield BackendTable()
@@ -77,12 +77,12 @@ class BenchScreen(LbenchScreen[None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """The table has the focus at first."""
+        """Focus the table."""
         self.query_one(BackendTable).focus()
         self._arrange()
 
     def furnish(self) -> BenchPanels:
-        """Have the parts that need a run."""
+        """Mount the panels that need a run."""
         if self.measured is None:
             from lbench.tui.screens.bench_panels import BenchPanels
 
@@ -92,14 +92,14 @@ class BenchScreen(LbenchScreen[None]):
         return self.measured
 
     def on_resize(self) -> None:
-        """Another size, another arrangement; and with the next frame texts that fit it."""
+        """Lay out anew; the next frame's texts fit the size."""
         self._frames = -1
         self._arrange()
 
     # -- places
 
     def _arrange(self) -> None:
-        """Put every part in its place, if that is another than before."""
+        """Place every panel, if anything moved."""
         had = self.measured
         wanted = Wanted(
             backends=len(self.board.rows) or len(self.host.plan.backends),
@@ -124,7 +124,7 @@ class BenchScreen(LbenchScreen[None]):
                 part.styles.height = place.height
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that would do nothing are not offered."""
+        """Offer only keys that do something."""
         if action == "picture":  # a key only where the picture and the timeline share a place
             return self.size.width < COMPACT and self.measured is not None and self.measured.preview is not None
         if action == "inspect":
@@ -148,7 +148,7 @@ class BenchScreen(LbenchScreen[None]):
         self.query_one(ReplayBar).show(frame)
 
     def keep_up(self, frame: Frame) -> None:
-        """While another screen lies above: what changes is told once, and a card walks through the timelines."""
+        """Follow while another screen lies above: a frame reports each change once, and a card walks the timelines."""
         if self.measured is not None and frame.epoch == self._epoch:
             self.measured.show_timelines(frame, self.arrangement.timelines, anew=False)
 
@@ -201,24 +201,24 @@ class BenchScreen(LbenchScreen[None]):
     # -- keys
 
     def on_backend_table_selected(self, message: BackendTable.Selected) -> None:
-        """Its timeline comes forward, and the panels tell of it."""
+        """Bring its timeline forward, and show it in the panels."""
         if self.measured is not None:
             self.measured.chosen_label = message.label
             self._arrange()
 
     def on_timeline_selected(self, message: Timeline.Selected) -> None:
-        """An invocation was chosen in a timeline: the panel tells of it."""
+        """Show the invocation that was selected in a timeline."""
         if self.measured is not None:
             self.measured.selected = None if message.row is None else (message.run, message.row)
             self.measured.show_inspect()
 
     def action_inspect(self) -> None:
-        """Open the card of the invocation that is selected, else of the slowest."""
+        """Open the card of the selected invocation, else of the slowest."""
         card = None if self.measured is None else self.measured.card()
         if card is not None:
             self.app.push_screen(card)
 
     def action_picture(self) -> None:
-        """Where there is room for one: the picture instead of the timeline, and back."""
+        """Swap picture and timeline where there is room for one."""
         self._only_picture = not self._only_picture
         self._arrange()

@@ -1,6 +1,6 @@
-"""What the Bench screen shows of runs once there are any: timelines, the picture, the invocation that is looked at.
+"""The Bench screen's panels that need a run: timelines, the picture, one invocation.
 
-Loaded with the first session, not with the first frame: numpy alone takes as long as all of an empty screen.
+Loaded with the first session, not with the first frame: importing numpy takes as long as drawing an empty screen.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST = 4  # timelines at once
 
 
 class BenchPanels:
-    """The parts that need a run, and what was chosen in them."""
+    """The panels that need a run, and what is selected in them."""
 
     def __init__(self) -> None:
         self.timelines = [Timeline(id=f"timeline{number}") for number in range(_MOST)]
@@ -50,12 +50,12 @@ class BenchPanels:
 
     @property
     def lanes(self) -> tuple[int, ...]:
-        """How many each timeline wants."""
+        """The lanes that each timeline wants."""
         return tuple(lanes_wanted(run, 0) for run in self.runs)
 
     @property
     def favourite(self) -> int:
-        """Which of them is shown where there is room for one: the chosen backend's, else what runs, else the last."""
+        """The timeline to show where there is room for one: the chosen backend's, else the running one, else the last."""
         runs = self.runs
         for number, run in enumerate(runs):
             if run.planned.label == self.chosen_label:
@@ -68,13 +68,13 @@ class BenchPanels:
     # -- frames
 
     def take(self, frame: Frame) -> Board:
-        """What a person reads of it, as against what moves."""
+        """Update what a person reads, as opposed to what moves."""
         self.board = self._maker.make(frame)
         self.show_picture(frame)
         return self.board
 
     def show_picture(self, frame: Frame) -> None:
-        """The newest picture there is: of the run under way once it has begun one, else of the last that has."""
+        """Show the newest picture: of the running run if it has one, else of the last that has."""
         runs = [run for run in frame.runs if run.previews]
         if not runs:
             self._reader = None
@@ -89,11 +89,11 @@ class BenchPanels:
 
     @property
     def preview(self) -> Drawn | None:
-        """What there is to draw of the answer."""
+        """The picture to draw, if any."""
         return None if self._reader is None else self._reader.drawn
 
     def show_timelines(self, frame: Frame, places: tuple[int, ...], *, anew: bool) -> None:
-        """Draw what moves; `places`: the numbers of the runs that have a place."""
+        """Draw what moves. `places`: the runs that have a place on the screen."""
         runs = self.runs
         for number, timeline in enumerate(self.timelines):
             if number >= len(places) or places[number] >= len(runs):
@@ -107,7 +107,7 @@ class BenchPanels:
     # -- the invocation that is looked at
 
     def inspected(self) -> tuple[RunView, int] | None:
-        """The selected, else the slowest of the run that is looked at."""
+        """The selected invocation, else the slowest of the run shown."""
         if self._still_selected is not None:
             return self._still_selected
         run = self._looked_at()
@@ -116,11 +116,11 @@ class BenchPanels:
 
     @property
     def _still_selected(self) -> tuple[RunView, int] | None:
-        """The selected invocation while its run is shown; the next repeat has another."""
+        """The selected invocation while its run is shown."""
         return self.selected if self.selected is not None and self.selected[0] in self.runs else None
 
     def show_inspect(self) -> None:
-        """Tell of it; or of a backend that failed."""
+        """Show the inspected invocation, or a backend that failed."""
         failed = self._failed()
         chosen = self.inspected()
         if failed is not None and self._still_selected is None:
@@ -131,14 +131,14 @@ class BenchPanels:
             self.inspect.show(*chosen, self.place_of(*chosen), selected=self._still_selected is not None)
 
     def _failed(self) -> Row | None:
-        """A backend that failed, if the person has chosen none or this one."""
+        """A failed backend, if none or this one is chosen."""
         failed = [row for row in self.board.rows if row.outlook.state == "failed" and row.summary.error is not None]
         chosen = [row for row in failed if row.label == self.chosen_label]
         shown = failed if self.chosen_label is None else chosen
         return shown[-1] if shown else None
 
     def _looked_at(self) -> RunView | None:
-        """The run that the panel tells about: the chosen backend's, else what is under way, else the last."""
+        """The run shown in the panel: the chosen backend's, else the running one, else the last."""
         with_runs = [row for row in self.board.rows if row.run is not None]
         chosen = [row for row in with_runs if row.label == self.chosen_label]
         running = [row for row in with_runs if row.outlook.state == "running"]
@@ -153,7 +153,7 @@ class BenchPanels:
         return ""
 
     def card(self) -> CardScreen | None:
-        """Of the invocation that is looked at; None: nothing has returned yet."""
+        """The card of the inspected invocation; None: nothing has returned yet."""
         chosen = self.inspected()
         if chosen is None:
             return None
@@ -163,7 +163,7 @@ class BenchPanels:
 
 
 def _stepper(timeline: Timeline, run: RunView, row: int) -> Callable[[int], int | None]:
-    """Walks from invocation to invocation through the timeline, so that its selection goes along."""
+    """A function that steps through the timeline's invocations and moves its selection along."""
     timeline.choose(row)
 
     def step(by: int) -> int | None:

@@ -1,4 +1,4 @@
-"""The invocation card: everything that is known of one, and its neighbours at a key."""
+"""The card of one invocation, with keys to its neighbours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["CardScreen"]
 
 
 class _Card(Lines):
-    """The lines of a card, as many as there are."""
+    """The lines of a card."""
 
     def __init__(self, run: RunView, row: int) -> None:
         super().__init__(id="card-lines")
@@ -33,7 +33,7 @@ class _Card(Lines):
         return [line(self.palette, pieces, width) for pieces in card_lines(self.run, self.row, width)]
 
     def fit(self) -> None:
-        """Take the height of what there is to tell."""
+        """Take the height of the lines."""
         count = len(card_lines(self.run, self.row, max(20, self.size.width or self.screen.size.width)))
         if self.styles.height is None or self.styles.height.value != count:
             self.styles.height = count
@@ -41,7 +41,7 @@ class _Card(Lines):
 
 
 class CardScreen(LbenchScreen[None]):
-    """One invocation. `step` gives the neighbour to go to: +1 the next, -1 the previous, 0 the next that went wrong."""
+    """One invocation. `step` gives another row: +1 the next, -1 the previous, 0 the next that failed."""
 
     BINDINGS = [
         Binding("left", "step(-1)", "neighbour", key_display="←→", priority=True),
@@ -51,7 +51,7 @@ class CardScreen(LbenchScreen[None]):
     ]
 
     def __init__(self, run: RunView, row: int, step: Callable[[int], int | None] | None) -> None:
-        """`step` None: there is no timeline to walk through."""
+        """`step` None: there is no timeline to step through."""
         super().__init__(id="card")
         self._card = _Card(run, row)
         self._step = step
@@ -64,7 +64,7 @@ class CardScreen(LbenchScreen[None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """Begin with the card in focus, so that it scrolls."""
+        """Focus the card, so that it scrolls."""
         self.query_one(VerticalScroll).focus()
         self._show()
 
@@ -72,7 +72,7 @@ class CardScreen(LbenchScreen[None]):
         self.call_after_refresh(self._card.fit)
 
     def show_frame(self, frame: Frame) -> None:
-        """A running invocation may have ended."""
+        """Show the end of a running invocation."""
         run = None if frame.view is None else frame.view.runs.get(self._card.run.id)
         if run is not None and self._card.row in frame.touched.get(run.id, ()):
             self._show()
@@ -96,7 +96,7 @@ class CardScreen(LbenchScreen[None]):
         self._card.fit()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that would do nothing are not offered."""
+        """Offer only keys that do something."""
         return action != "step" or self._step is not None
 
     def action_step(self, by: int) -> None:

@@ -34,7 +34,7 @@ _BUSY = "a comparison is running: exploring beside it would disturb what is meas
 
 
 class ExploreScreen(LbenchScreen[None]):
-    """One person, one picture, one backend at a time."""
+    """A live picture that one backend at a time computes."""
 
     BINDINGS = [
         Binding("plus,equals_sign", "zoom(1)", "zoom", key_display="+ -", tooltip="closer, further"),
@@ -79,7 +79,7 @@ class ExploreScreen(LbenchScreen[None]):
         return self.maker.waits
 
     def compose(self) -> ComposeResult:
-        """The parts; `places` says where each goes."""
+        """The panels. `places` lays them out."""
         yield Title()
         yield Answer()
         yield ExplorePicture()
@@ -91,7 +91,7 @@ class ExploreScreen(LbenchScreen[None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """Begin, unless a record is looked at."""
+        """Start exploring, unless a record is shown."""
         self._ready = True
         self._arrange()
         self.query_one(ExplorePicture if self.scene.plane else Sliders).focus()
@@ -108,7 +108,7 @@ class ExploreScreen(LbenchScreen[None]):
         return not self.live and self.host.looks_at_explored
 
     def _begin(self) -> None:
-        """Have an engine, and compute the scene."""
+        """Start an engine and compute the scene."""
         host = self.host
         if any(is_engine(feed) and feed.running for feed in (host.feed, host.set_aside)):
             self.query_one(Answer).show([(_BUSY, "wrong")])
@@ -154,7 +154,7 @@ class ExploreScreen(LbenchScreen[None]):
         return self.exploring.limited(plan)
 
     def _changed(self, scene: Scene) -> None:
-        """Show another scene, and have it computed."""
+        """Show another scene and have it computed."""
         if not self.live or scene == self.exploring.scene:
             return
         self.exploring.scene = scene
@@ -177,7 +177,7 @@ class ExploreScreen(LbenchScreen[None]):
         self._show(None)
 
     def _ask_for_money(self) -> None:
-        """Once, before the first update that AWS charges for; no takes what costs money off."""
+        """Ask once, before the first update that AWS charges for. No takes `lambda` out."""
         from lbench.tui.screens.ask import AskYes
 
         if self.app.screen is not self:
@@ -217,7 +217,7 @@ class ExploreScreen(LbenchScreen[None]):
         self.query_one(ReplayBar).show(frame)
 
     def _show_waiting(self) -> None:
-        """Look often for what is to come; offer to cancel it."""
+        """Draw often while an update is awaited, and offer to cancel it."""
         waits = self.maker.waits
         if self.live and not waits:
             self._quick.pause()
@@ -240,7 +240,7 @@ class ExploreScreen(LbenchScreen[None]):
     # -- keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that would do nothing are not offered."""
+        """Offer only keys that do something."""
         if action in ("pan", "zoom"):
             return self.live and self.scene.plane
         if action in ("less", "backend", "workload", "home", "step", "type_value", "compare_this"):
@@ -262,14 +262,14 @@ class ExploreScreen(LbenchScreen[None]):
         self._changed(self.scene.zoomed(by))
 
     def action_less(self, by: int) -> None:
-        """Fewer or more iterations, clusters, trees."""
+        """Change iterations, clusters or trees."""
         self._changed(self.scene.stepped(self.scene.main_slider(), by))
 
     def action_step(self, name: str, by: int) -> None:
         self._changed(self.scene.stepped(name, by))
 
     def action_home(self) -> None:
-        """As it was at first."""
+        """Reset the scene."""
         self._changed(self.scene.home())
 
     def action_workload(self) -> None:
@@ -284,13 +284,13 @@ class ExploreScreen(LbenchScreen[None]):
         self._update()
 
     def action_compare_this(self) -> None:
-        """The current backend takes part in the comparison, or not."""
+        """Include the current backend in the comparison, or not."""
         self.exploring.toggle()
         self.refresh_bindings()
         self._show(None)
 
     def action_compare(self) -> None:
-        """The same interactions on each ticked backend."""
+        """Run the same interactions on each ticked backend."""
         labels = [choice.label for choice in self.exploring.compared]
         plans = [self._plan(scene, label) for scene, label in interleaved(sequence(self.scene), labels)]
         self.maker.blocks = None
@@ -302,7 +302,7 @@ class ExploreScreen(LbenchScreen[None]):
             self.exploring.feed.command("cancel")
 
     def action_explore_here(self) -> None:
-        """From a record to an engine of our own, at the same scene."""
+        """Explore on from a record, at the same scene."""
         if self.maker.recorded_scene is not None:
             self.exploring.scene = self.maker.recorded_scene
         self._begin()

@@ -1,4 +1,4 @@
-"""The help: every key of every screen, from the bindings themselves."""
+"""The help: every key of every screen, taken from the bindings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _NAMES = {  # how a class is called in the help
 
 
 def _classes() -> Iterator[type[DOMNode]]:
-    """Every class of ours with bindings of its own: all screens are known once their modules are."""
+    """Every class of ours with its own bindings. Imports all screens and widgets."""
     import importlib
     import pkgutil
 
@@ -64,7 +64,7 @@ def _classes() -> Iterator[type[DOMNode]]:
 
 
 def parts(app: App[Any], first: Screen[Any] | None = None) -> list[tuple[str, list[tuple[str, str]]]]:
-    """(who, [(key, meaning)]) of each class with bindings; those of `first` come first."""
+    """(name, [(key, meaning)]) of each class with bindings; those of `first` come first."""
     order = list(_NAMES)
     here = type(first).__name__ if first is not None else ""
     kinds = sorted(
@@ -84,7 +84,7 @@ def parts(app: App[Any], first: Screen[Any] | None = None) -> list[tuple[str, li
 
 
 def _keys(app: App[Any], bindings: Iterable[Any]) -> Iterator[tuple[str, str]]:
-    """Key and meaning; keys that do the same are told together."""
+    """Key and meaning; keys that do the same share a line."""
     seen: dict[str, list[str]] = {}
     for binding in bindings:
         if not isinstance(binding, Binding):
@@ -108,7 +108,7 @@ class Sheet(Lines):
         self._parts = groups
 
     def columns(self, width: int) -> list[list[tuple[str, list[tuple[str, str]]]]]:
-        """The parts dealt to columns of about the same height, in their order."""
+        """Deal the parts to columns of about the same height, in their order."""
         count = max(1, min(len(self._parts), (width + _GAP) // (_LEAST + _GAP)))
         total = sum(len(keys) + 2 for _, keys in self._parts)
         columns: list[list[tuple[str, list[tuple[str, str]]]]] = [[]]
@@ -151,7 +151,7 @@ def _column(parts: list[tuple[str, list[tuple[str, str]]]], width: int) -> list[
 
 
 class HelpScreen(Screen[None]):
-    """Every key, those of the screen that one comes from first."""
+    """Every key, those of the screen below first."""
 
     BINDINGS = [
         Binding("escape,enter", "app.pop_screen", "back", key_display="esc"),
@@ -193,7 +193,7 @@ class HelpScreen(Screen[None]):
         sheet.styles.height = sheet.rows(max(20, self.app.size.width - 4))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There is something to scroll, or not."""
+        """Offer scrolling only where there is something to scroll."""
         if action == "scroll" and self.is_mounted:
             return self.query_one(VerticalScroll).max_scroll_y > 0
         return True

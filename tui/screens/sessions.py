@@ -1,4 +1,4 @@
-"""The Sessions screen: what was recorded on this machine; open, name, tag, export, delete."""
+"""The Sessions screen: opens, names, tags, exports and deletes the recorded sessions of this machine."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SessionsScreen(LbenchScreen[None]):
         self._outcome: list[Piece] | None = None  # of the last command, until the cursor moves
 
     def compose(self) -> ComposeResult:
-        """Title, what is told, the table, the chosen session, keys."""
+        """Title, count, filter, table, the chosen session, keys."""
         yield Title()
         yield Answer()
         yield Input(placeholder="filter by machine, workload, backend, tag, date", compact=True, id="filter")
@@ -71,7 +71,7 @@ class SessionsScreen(LbenchScreen[None]):
         self.action_load()
 
     def on_screen_resume(self) -> None:
-        """Somebody may have measured meanwhile."""
+        """Load again: others may have measured meanwhile."""
         if self._loaded:
             self.action_load()
 
@@ -136,7 +136,7 @@ class SessionsScreen(LbenchScreen[None]):
         self.query_one(Answer).show(self._outcome or pieces)
 
     def on_session_table_moved(self) -> None:
-        """Tell of the one under the cursor."""
+        """Describe the session under the cursor."""
         entry = self.query_one(SessionTable).chosen
         title = "" if entry is None else title_of(entry) or entry.recorded.id
         self.query_one("#chosen", Heading).set_title(title, "" if entry is None else local_time(entry))
@@ -150,7 +150,7 @@ class SessionsScreen(LbenchScreen[None]):
     # -- keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What can be done with the session under the cursor."""
+        """Offer what can be done with the session under the cursor."""
         if action not in ("open", "rename", "tag", "export", "delete"):
             return True
         table = self.query(SessionTable)
@@ -169,14 +169,14 @@ class SessionsScreen(LbenchScreen[None]):
         return entry
 
     def action_open(self) -> None:
-        """Show it on the Bench screen; from the filter, go to the table."""
+        """Show the session on the Bench screen. From the filter, go to the table."""
         if isinstance(self.focused, Input):
             self.query_one(SessionTable).focus()
             return
         self.host.open_session(self._chosen.folder)
 
     def action_back(self) -> None:
-        """Take the filter away; without one, back to the Bench screen."""
+        """Clear the filter; without one, go back to the Bench screen."""
         field = self.query_one("#filter", Input)
         if not field.display:
             self.host.action_go("bench")
@@ -186,7 +186,7 @@ class SessionsScreen(LbenchScreen[None]):
         self.query_one(SessionTable).focus()
 
     def action_filter(self) -> None:
-        """Type words that a session must have."""
+        """Open the filter."""
         field = self.query_one("#filter", Input)
         field.display = True
         field.focus()
@@ -237,11 +237,11 @@ class SessionsScreen(LbenchScreen[None]):
         self.action_load()
 
     def action_export(self) -> None:
-        """Write it to a file."""
+        """Export the session."""
         self.host.export(self._chosen.folder, self._say)
 
     def action_delete(self) -> None:
-        """Remove it from the disk, after a question."""
+        """Delete the session, once confirmed."""
         entry = self._chosen
         detail = f"{local_time(entry)} {', '.join(entry.recorded.workloads)}: {entry.recorded.path} is removed for good"
 
@@ -272,7 +272,7 @@ class SessionsScreen(LbenchScreen[None]):
 
 
 def _about(entry: Entry) -> list[list[Piece]]:
-    """The chosen session, in a few lines."""
+    """The chosen session in a few lines."""
     recorded = entry.recorded
     if recorded.error is not None:
         return [[("   ✘ ", "wrong"), (error_of(entry), "text")], [("   ", "text"), (recorded.path, "quiet")]]

@@ -1,4 +1,4 @@
-"""The set-up: workload, its parameters, backends, repeats; ready-filled, so that Enter starts it."""
+"""The set-up: workload, parameters, backends, repeats. It is ready-filled: Enter starts it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SetupScreen(Screen[Plan | None]):
     AUTO_FOCUS = ""
 
     def __init__(self, plan: Plan, focus: str = "") -> None:
-        """`focus`: "workload" or "backends", what to begin with."""
+        """`focus`: "workload" or "backends", the part to focus first."""
         super().__init__(id="setup")
         self.form = SetupForm(plan)
         self._first = focus
@@ -50,13 +50,13 @@ class SetupScreen(Screen[Plan | None]):
 
     @property
     def draft(self) -> Draft:
-        """What has been typed and chosen."""
+        """The plan being edited."""
         return self.form.draft
 
     # -- parts
 
     def compose(self) -> ComposeResult:
-        """Title, a form that scrolls, what it comes to, keys."""
+        """Title, a form that scrolls, the forecast, keys."""
         yield Title()
         yield Answer()
         yield self.form
@@ -64,7 +64,7 @@ class SetupScreen(Screen[Plan | None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """Begin where it was asked to; look at the machine."""
+        """Focus the first part and forecast the plan."""
         self._lay_out()
         self.call_after_refresh(self.action_jump, self._first or "workload")
         self._look()
@@ -82,7 +82,7 @@ class SetupScreen(Screen[Plan | None]):
     # -- line 2
 
     def _show_answer(self) -> None:
-        """Line 2: what is wrong, else what the focused field means."""
+        """Line 2: the errors, else the meaning of the focused field."""
         bad = len(self._errors)
         if bad:
             first = self._errors.get("") or self._errors.get("backends")
@@ -101,7 +101,7 @@ class SetupScreen(Screen[Plan | None]):
     # -- before money is spent
 
     def _start_or_ask(self, plan: Plan) -> None:
-        """Only what AWS is paid for is asked about."""
+        """Ask first if AWS charges for the plan."""
         if any(choice.name == "lambda" for choice in plan.backends):
             self._ask_about(plan)
         else:
@@ -133,7 +133,7 @@ class SetupScreen(Screen[Plan | None]):
     # -- looking ahead
 
     def _look(self) -> None:
-        """Check what was typed, and soon tell what it comes to."""
+        """Check the form and forecast its plan."""
         self._check()
         self._forecast.look(None if self._errors else self.draft.plan)
 
@@ -143,13 +143,13 @@ class SetupScreen(Screen[Plan | None]):
         self._show_answer()
 
     def on_setup_form_edited(self) -> None:
-        """A field has another text, or there are other fields."""
+        """A text or the fields changed."""
         self._look()
 
     # -- keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Letters are text while a text is typed; and where one is there is no need to go."""
+        """Letters are text while a text is typed; a jump to the focused part is not offered."""
         if action == "jump":
             there = "at-workload" if parameters == ("workload",) else "backend-0"
             return not isinstance(self.focused, Input) and getattr(self.focused, "id", None) != there
@@ -160,14 +160,14 @@ class SetupScreen(Screen[Plan | None]):
         self._show_answer()
 
     def action_jump(self, place: str) -> None:
-        """To the workload or to the backends."""
+        """Focus the workload or the backends."""
         self.form.jump(place)
 
     def action_leave(self) -> None:
         self.dismiss(None)
 
     def action_start(self) -> None:
-        """Start it, if it can be; else go to the first field that is wrong."""
+        """Start the plan; if it has errors, go to the first."""
         self._check()
         if not self._errors:
             self._start_or_ask(self.draft.plan())

@@ -1,4 +1,4 @@
-"""What stands over any screen while the terminal is too small for it."""
+"""Covers any screen while the terminal is too small."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["SmallScreen"]
 
 
 class SmallScreen(Screen[None]):
-    """A message; what is beneath comes back as it was when there is room again."""
+    """A message. The screen beneath comes back when there is room."""
 
     def __init__(self) -> None:
         super().__init__(id="too-small")

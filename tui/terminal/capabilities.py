@@ -1,4 +1,4 @@
-"""What kind of terminal this is, as far as it can be known without asking it, and how often to draw on it."""
+"""The terminal's capabilities, judged by the environment, and the frame rate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FPS_REMOTE = 4.0  # 2.4 KiB/s at 80x24 with 256 colours (measured); a window tha
 
 
 class Terminal(msgspec.Struct, frozen=True, kw_only=True):
-    """What the environment tells of a terminal."""
+    """A terminal's capabilities."""
 
     ssh: bool = False
     tmux: bool = False
@@ -25,18 +25,18 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def remote(self) -> bool:
-        """Whether bytes are dear: fewer frames, no animation."""
+        """Whether bytes are expensive: fewer frames, no animation."""
         return self.ssh or self.tmux
 
     @property
     def note(self) -> str:
-        """What the footer says of a choice that was made by itself; nothing on an ordinary terminal."""
+        """The footer's note of an automatic choice; "" on an ordinary terminal."""
         where = "ssh" if self.ssh else "tmux" if self.tmux else ""
         return f"{where} {self.fps:g} fps" if where else ""
 
 
 def look(environ: Mapping[str, str] | None = None, *, fps: float | None = None) -> Terminal:
-    """Judge the terminal by the environment. `fps`: what the user wants instead of our choice."""
+    """Judge the terminal by the environment. `fps`: the user's choice."""
     env = os.environ if environ is None else environ
     term = env.get("TERM", "")
     ssh = "SSH_CONNECTION" in env or "SSH_TTY" in env

@@ -1,4 +1,4 @@
-"""Textual's driver with what it lacks: job control that cannot lock up, and a terminal that stops reading."""
+"""Textual's driver, extended: job control that cannot deadlock, and terminals that stop reading."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class LbenchDriver(LinuxDriver):
 
     @property
     def behind(self) -> bool:
-        """Whether the terminal has not taken the last frames: a further one would wait, and Textual's loop with it."""
+        """Whether the terminal has not taken the last frames: another write would block Textual's loop."""
         writer = self._writer_thread
         return writer is not None and writer._queue.qsize() > _QUEUED
 
     @property
     def hung_up(self) -> bool:
-        """Whether the terminal was closed. SIGHUP goes only to those whose controlling terminal it was."""
+        """Whether the terminal was closed. SIGHUP reaches only processes whose controlling terminal it was."""
         poll = select.poll()
         poll.register(self.fileno, 0)
         try:
@@ -60,7 +60,7 @@ class LbenchDriver(LinuxDriver):
             return True
 
     def write(self, data: str) -> None:
-        """To the terminal, as long as it is ours."""
+        """Write to the terminal while it is ours."""
         if not self._out:
             slim = self._slimmer.slim(data)
             self.sent_bytes += len(slim)  # in characters: the few that take more bytes don't matter here
@@ -69,13 +69,13 @@ class LbenchDriver(LinuxDriver):
     # -- another size
 
     def start_application_mode(self) -> None:
-        """Take the terminal, and listen for its size."""
+        """Take the terminal and watch its size."""
         super().start_application_mode()  # type: ignore[no-untyped-call]
         if self._writer_thread is not None and self._writer_thread.is_alive():  # else in the background: not taken
             self._listen()
 
     def disable_input(self) -> None:
-        """Listen no more, before the terminal is given back."""
+        """Stop watching the size before the terminal is restored."""
         super().disable_input()
         if self._resizing is not None:
             self._resizing.cancel()
@@ -103,7 +103,7 @@ class LbenchDriver(LinuxDriver):
             self._resizing = self._loop.call_later(_SETTLED_S, self._post_size)
 
     def _post_size(self) -> None:
-        """The size that the terminal has now, once for however many signals; not while it takes nothing."""
+        """Post the terminal's size, once for any number of signals; not while the terminal takes nothing."""
         if self.behind:
             self._resizing = self._loop.call_later(_SETTLED_S, self._post_size)
             return
@@ -120,7 +120,7 @@ class LbenchDriver(LinuxDriver):
         self._loop.call_soon_threadsafe(self._continued)
 
     def stop_job(self) -> None:
-        """Give the terminal back and stop, as Ctrl-Z does elsewhere; the engine goes on."""
+        """Restore the terminal and suspend. The engine goes on."""
         if self._out:
             return
         self.suspend_application_mode()

@@ -1,8 +1,8 @@
-"""Leaving in a hurry: the terminal was closed, the process is told to end, or Ctrl-C came twice.
+"""Leaves at once when the terminal was closed, SIGTERM came, or Ctrl-C came twice.
 
-Textual cannot be asked to leave then: its loop may wait for a terminal that reads no more, and `App.exit` from a
-SIGHUP handler was seen to hang. So the terminal is restored by hand, from the handler, and the process ends. The
-engine hears of it by its lifeline, which the kernel closes, and does as `on_hangup` says.
+Textual cannot leave then: its loop may wait for a terminal that reads no more, and `App.exit` from a SIGHUP handler was
+seen to hang. So the signal's handler restores the terminal itself and ends the process. The kernel closes the engine's
+lifeline, and the engine follows `on_hangup`.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _RESTORE = (
 
 
 class Guard:
-    """Holds the terminal's state while an app has it, and takes the signals that end it."""
+    """Keeps the terminal's state while the app runs, and handles the signals that end it."""
 
     def __init__(self, farewell: Callable[[], str | None], interrupt: Callable[[], None]) -> None:
-        """`farewell`: the last line (it must not wait for a lock); `interrupt`: what SIGINT does, called on the loop."""
+        """`farewell` gives the last line and must not take a lock; `interrupt` handles SIGINT, called on the loop."""
         self._farewell = farewell
         self._interrupt = interrupt
         self._interrupted = False  # and the loop has not heard of it yet
@@ -76,7 +76,7 @@ class Guard:
         self._interrupt()
 
     def leave(self, code: int) -> None:
-        """Restore the terminal, say the last line, and end the process: nothing else is waited for."""
+        """Restore the terminal, print the last line, and end the process without waiting for anything else."""
         line = self._farewell()
         self._restore((_RESTORE + (f"{line}\r\n" if line else "")).encode())
         os._exit(code)

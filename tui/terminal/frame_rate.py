@@ -1,4 +1,4 @@
-"""How often to draw: as often as the terminal deserves, less where that costs what is measured, or too many bytes."""
+"""The frame rate: the terminal's, or less where drawing would disturb the measurement or send too many bytes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LOOK_S = 0.25  # between two looks at the machine and at what we cost
 
 
 class Pace:
-    """The time between two frames, from what frames cost and from how busy the cores are.
+    """The time between two frames, from their cost and the load of the cores.
 
-    The rate is looked at four times a second. It is halved as often as it must be at once, and doubled only where there is
-    room to spare: a rate that wavers would be seen.
+    The rate is reviewed four times a second. It is halved at once as often as needed, and doubled only with room to
+    spare, so that it does not waver.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Pace:
 
     @property
     def note(self) -> str:
-        """What the footer says where it draws less often than it was told to; else nothing."""
+        """The footer's note while the rate is below the maximum; else ""."""
         return "" if self.fps == self._most else f"{self._reason} {self.fps:g} fps"
 
     def frame(self) -> None:

@@ -1,4 +1,4 @@
-"""Fewer bytes for the same picture: colours are sent where they change, not anew for every piece of text.
+"""Fewer bytes for the same picture: colours are sent only where they change.
 
 Rich writes each piece as style, text, reset. A terminal keeps its style from piece to piece and from place to place,
 so most of that says nothing: on a screen of ours it is two thirds of all bytes. Over SSH bytes are what counts.
@@ -20,19 +20,19 @@ _PLAIN: _Style = ("", "", frozenset())
 
 
 class Slimmer:
-    """Follows what a terminal's style is; one for each terminal, given all that is written to it."""
+    """Follows a terminal's style. It must be given all that is written to it."""
 
     def __init__(self) -> None:
         self._now: _Style | None = None  # of the terminal; None: not known
         self._wanted = _PLAIN  # of what is written next
 
     def forget(self) -> None:
-        """Someone else has written to the terminal."""
+        """Forget the style: another program has written to the terminal."""
         self._now = None
         self._wanted = _PLAIN
 
     def slim(self, data: str) -> str:
-        """What to send instead; the terminal shows the same."""
+        """Shorter data that shows the same."""
         parts = _SGR.split(_END_BEFORE_MOVE.sub("", data))
         pieces = []
         for index, part in enumerate(parts):

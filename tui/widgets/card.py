@@ -1,4 +1,4 @@
-"""All that is known of one invocation, as lines: phases to scale, attempts, where, sizes, cost, error, log."""
+"""One invocation as lines: phases to scale, attempts, environment, sizes, cost, error, log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATE = {  # glyph and role of an invocation's status
 
 
 def card_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
-    """The card's lines, each of pieces; headings take the whole width."""
+    """The card's lines; headings take the whole width."""
     values = run.columns.row(row)
     lines: list[list[Piece]] = [heading([("phases", "quiet!")], [(_when(values), "quiet")], width)]
     lines += [_in(pieces) for pieces in phase_lines(run, row, min(width - 2, 100))]
@@ -89,7 +89,7 @@ def _attempts(run: RunView, values: dict[str, Any], row: int) -> list[list[Piece
 
 
 def _short(environment: str | None) -> str:
-    """The end of an environment's long name, which is what differs."""
+    """The end of a long environment name: the part that differs."""
     if environment is None:
         return "–"
     return environment if len(environment) <= 12 else "…" + environment[-8:]

@@ -1,4 +1,4 @@
-"""What it costs: so far, expected, and what cannot be passed."""
+"""The cost panel: so far, expected, upper bound."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Cost"]
 
 
 class Cost(Lines):
-    """The running cost against its bound."""
+    """The cost so far and its upper bound."""
 
     def __init__(self) -> None:
         super().__init__(id="cost")
@@ -24,7 +24,7 @@ class Cost(Lines):
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """The heading, three amounts, what they are made of."""
+        """The heading, three amounts, their items."""
         board = self._board
         palette = self.palette
         charged = [row for row in board.rows if row.summary.region is not None]
@@ -63,7 +63,7 @@ class Cost(Lines):
 
 
 def _packed(parts: list[str], width: int) -> list[str]:
-    """The parts with dots between them, in as few lines as they need."""
+    """Join the parts with dots, in as few lines as possible."""
     lines: list[str] = []
     for part in parts:
         if lines and len(lines[-1]) + 3 + len(part) <= width:

@@ -1,4 +1,4 @@
-"""The rows of a form: a name, what can be typed or chosen, what it means, and below it what is wrong."""
+"""The rows of a form: name, editor, meaning, and the error below."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GAP = 2
 
 
 class Changed(Message):
-    """A field has another value."""
+    """A field's value changed."""
 
     def __init__(self, place: str, value: str) -> None:
         self.place, self.value = place, value
@@ -42,7 +42,7 @@ class Text(Lines):
             self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """As they are, cut to the width."""
+        """The lines, cut to the width."""
         return [line(self.palette, pieces, width) for pieces in self.pieces]
 
 
@@ -55,7 +55,7 @@ class Heading(Text):
         self._measure = ""
 
     def set_title(self, title: str, measure: str = "") -> None:
-        """Another title, or something at the right."""
+        """Set the title, and a text at the right."""
         self._title, self._measure = title, measure
         self.redraw()
 
@@ -65,7 +65,7 @@ class Heading(Text):
 
 
 class Choice(Lines, can_focus=True):
-    """One of a few, all of them in sight: left and right choose."""
+    """One of a few options, all visible: left and right choose."""
 
     BINDINGS = [
         Binding("left", "choose(-1)", "choose", key_display="←→"),
@@ -98,7 +98,7 @@ class Choice(Lines, can_focus=True):
             left += width
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """All of them where there is room; else the chosen one, and that there are others."""
+        """All options where there is room; else the chosen one and its number."""
         pieces: list[Piece] = []
         for option in self.options:
             chosen = option == self.value
@@ -119,7 +119,7 @@ class Choice(Lines, can_focus=True):
 
 
 class Ticks(Lines, can_focus=True):
-    """A backend: chosen or not, and its settings in sight or not."""
+    """A backend: chosen or not, settings open or not."""
 
     BINDINGS = [
         Binding("space", "tick", "choose", tooltip="run on it, or not"),
@@ -130,21 +130,21 @@ class Ticks(Lines, can_focus=True):
     ]
 
     class Ticked(Message):
-        """Chosen, or not any more."""
+        """The backend was chosen or unchosen."""
 
         def __init__(self, index: int) -> None:
             self.index = index
             super().__init__()
 
     class Opened(Message):
-        """Its settings are to be seen, or not."""
+        """Its settings shall open or close."""
 
         def __init__(self, index: int, opened: bool) -> None:
             self.index, self.opened = index, opened
             super().__init__()
 
     class Counted(Message):
-        """One more of its kind, or one less."""
+        """A backend of its kind shall be added or removed."""
 
         def __init__(self, index: int, more: bool) -> None:
             self.index, self.more = index, more
@@ -164,14 +164,14 @@ class Ticks(Lines, can_focus=True):
         self.post_message(self.Ticked(self.index))
 
     def action_open(self, opened: bool) -> None:
-        """Show or hide the settings."""
+        """Open or close the settings."""
         self.post_message(self.Opened(self.index, opened))
 
     def action_another(self) -> None:
         self.post_message(self.Counted(self.index, True))
 
     def action_less(self) -> None:
-        """Take it away, if it is not the last of its kind."""
+        """Remove it, unless it is the last of its kind."""
         self.post_message(self.Counted(self.index, False))
 
     def on_click(self) -> None:
@@ -186,7 +186,7 @@ class Ticks(Lines, can_focus=True):
 
 
 class FieldRow(Lines):
-    """One field of a form. It draws the name, the meaning and what is wrong itself: a widget each would be slow."""
+    """One field of a form. It draws name, meaning and error itself: a widget each would be slow."""
 
     def __init__(self, place: str, field: Field, value: str) -> None:
         super().__init__(classes="field")
@@ -197,11 +197,11 @@ class FieldRow(Lines):
 
     @property
     def name_shown(self) -> str:
-        """Its name as a person reads it."""
+        """The field's name for people."""
         return self._field.name.replace("_", " ")
 
     def compose(self) -> ComposeResult:
-        """What can be typed or chosen; it lies over the drawn line."""
+        """The editor, which lies over the drawn line."""
         at = "at-" + self.place.replace(".", "-")
         if options := self._options():
             yield Choice(options, self._value, place=self.place)
@@ -217,19 +217,19 @@ class FieldRow(Lines):
         return ("", *self._field.choices) if self._field.optional else self._field.choices
 
     def hint(self) -> list[Piece]:
-        """What it means, and its range."""
+        """The field's meaning and range."""
         meaning, limits = self._field.meaning, range_text(self._field)
         return [(meaning, "quiet"), (f" ({limits})" if limits else "", "quiet")]
 
     def show_error(self, error: str | None) -> None:
-        """What is wrong with it, or nothing."""
+        """Show an error, or none."""
         if error != self.error:
             self.error = error
             self.styles.height = 1 if error is None else 2
             self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """Name, room for the editor, meaning; below it what is wrong."""
+        """Name, room for the editor, meaning; the error below."""
         name: Piece = (" " * _INDENT + put(self.name_shown, NAME_WIDTH - _INDENT), "text")
         room = width - NAME_WIDTH - EDITOR_WIDTH - _GAP
         hint = self.hint()

@@ -1,4 +1,4 @@
-"""Cold starts and warm durations: a band of columns for each backend, on one scale, with p50 and p99 marked."""
+"""Histograms of cold starts and warm durations: a band a backend, on one scale, p50 and p99 marked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Histograms"]
 
 
 class Histograms(Lines):
-    """One phase of all backends."""
+    """The histograms of one phase, of all backends."""
 
     def __init__(self, title: str, empty: str, kind: Literal["cold", "warm"]) -> None:
         super().__init__(id=kind)

@@ -1,4 +1,4 @@
-"""One invocation in a few lines: its phases to scale, and what it was billed."""
+"""One invocation in a few lines: phases to scale, billed duration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OK = STATUSES.index("ok")
 
 
 def slowest(run: RunView) -> int | None:
-    """The row that took longest of those that have returned."""
+    """The row of the slowest invocation that has returned."""
     columns = run.columns
     took = columns["returned_s"] - columns["dispatched_s"]
     took = np.where(columns["status"] == _OK, took, np.nan)
@@ -42,12 +42,12 @@ def bytes_text(count: int | None) -> str:
 
 
 def short_text(ms: float) -> str:
-    """Milliseconds; of what took less than a hundredth of one, microseconds: "0.00 ms" would say that it took none."""
+    """Milliseconds; below a hundredth, microseconds, because "0.00 ms" reads as zero."""
     return f"{ms * 1000:.1f} µs" if 0 < ms < 0.00995 else ms_text(ms)
 
 
 def phases(values: dict[str, Any]) -> list[tuple[str, float, str]]:
-    """(name, milliseconds, glyph of its bar) of the phases that were measured, in their order."""
+    """(name, milliseconds, glyph) of the measured phases, in their order."""
     measured: list[tuple[str, float, str]] = []
 
     def add(name: str, ms: float | None, glyph: str) -> None:
@@ -70,7 +70,7 @@ def phases(values: dict[str, Any]) -> list[tuple[str, float, str]]:
 
 
 def phase_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
-    """A line a phase: its name, its bar to scale, its milliseconds."""
+    """A line a phase: name, bar to scale, milliseconds."""
     values = run.columns.row(row)
     accent = role_of(run.planned.backend, run.planned.label)
     measured = phases(values)
@@ -99,7 +99,7 @@ def phase_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
 
 
 class Inspect(Lines):
-    """The invocation that is selected, or the slowest so far."""
+    """The panel of the selected or slowest invocation."""
 
     def __init__(self) -> None:
         super().__init__(id="inspect")
@@ -110,13 +110,13 @@ class Inspect(Lines):
         self._failure: tuple[str, str, str] | None = None
 
     def show(self, run: RunView | None, row: int | None, place: str, *, selected: bool) -> None:
-        """An invocation of a run, in the lane that is called `place`."""
+        """Show an invocation. `place`: its lane's name."""
         self._run, self._row, self._place, self._selected = run, row, place, selected
         self._failure = None
         self.redraw()
 
     def show_failure(self, label: str, backend: str, why: str) -> None:
-        """Why a backend failed, and what to do."""
+        """Show why a backend failed."""
         self._failure = (label, backend, why)
         self.redraw()
 

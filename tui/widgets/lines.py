@@ -1,4 +1,4 @@
-"""A panel as lines: what differs from the last frame is sent to the terminal, and nothing else."""
+"""A panel of lines. Only the cells that changed are sent to the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Lines"]
 
 
 class Lines(Widget):
-    """Shows strips, one a row. Subclasses make them in `draw` from what they were given, and call `redraw`."""
+    """Shows strips, one a row. Subclasses make them in `draw` and call `redraw`."""
 
     DEFAULT_CSS = "Lines { height: 1; }"
 
@@ -30,11 +30,11 @@ class Lines(Widget):
         return palette_for(self)
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """The rows of so many cells; rows that are missing are blank."""
+        """The strips; missing rows are blank."""
         raise NotImplementedError
 
     def redraw(self) -> None:
-        """Make the strips anew, and have the changed cells repainted."""
+        """Make the strips anew and repaint the cells that changed."""
         size = self.content_size
         if not self.is_mounted or not size.width or not size.height:
             return
@@ -78,7 +78,7 @@ class Lines(Widget):
 
 
 def _difference(old: Strip, new: Strip) -> tuple[int, int] | None:
-    """The cells [first, last) in which two strips differ, by whole segments; None: in none."""
+    """The cells [first, last) in which two strips differ, by whole segments; None: they are equal."""
     before, after = list(old), list(new)
     if before == after:
         return None
@@ -89,7 +89,7 @@ def _difference(old: Strip, new: Strip) -> tuple[int, int] | None:
 
 
 def _same(before: list[Segment], after: list[Segment]) -> tuple[int, int]:
-    """How many segments are the same from the beginning on, and the cells that they take."""
+    """The number of equal segments at the beginning, and their cells."""
     count = cells = 0
     for a, b in zip(before, after, strict=False):
         if a != b:

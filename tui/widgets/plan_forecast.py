@@ -1,4 +1,4 @@
-"""Below the form: what the plan comes to, and whether the machine is busy; both are looked at in threads."""
+"""The forecast below the form: tasks, runs and cost of the plan, and whether the machine is busy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOW = 30  # rows of the screen under which each thing takes one line
 
 
 class PlanForecast(Text):
-    """Takes the height of what it tells; the form above gives way."""
+    """Takes the height of its lines; the form above gives way."""
 
     def __init__(self) -> None:
         super().__init__(id="forecast")
@@ -32,12 +32,12 @@ class PlanForecast(Text):
         self._waiting: Timer | None = None
 
     def on_mount(self) -> None:
-        """Look at the machine, now and then again."""
+        """Watch the machine's load."""
         self._look_at_machine()
         self.set_interval(_BUSY_EVERY_S, self._look_at_machine)
 
     def look(self, plan: Callable[[], Plan] | None) -> None:
-        """The form has changed: soon tell what its plan comes to; None: there is none, until it is mended."""
+        """Forecast the form's plan soon; None: the form has errors."""
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None

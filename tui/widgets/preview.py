@@ -1,4 +1,4 @@
-"""The answer as it grows: a picture in half blocks, or a curve or a scatter in braille."""
+"""The growing preview: a picture in half blocks, or a curve or scatter in braille."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LEAST = 9  # rows of a scatter, from which there is room for a curve too
 
 
 class Preview(Lines):
-    """What a run has come to so far."""
+    """The preview of a run so far."""
 
     def __init__(self) -> None:
         super().__init__(id="preview")
@@ -35,7 +35,7 @@ class Preview(Lines):
         self._ramp: tuple[Palette, Ramp] | None = None
 
     def show(self, drawn: Drawn | None, measure: str, accent: str) -> None:
-        """Draw something else; `accent` is the role of the run's backend."""
+        """Draw a preview. `accent`: the role of the run's backend."""
         if drawn is not self._drawn or (measure, accent) != (self._measure, self._accent):
             self._drawn, self._measure, self._accent = drawn, measure, accent
             self.redraw()
@@ -61,7 +61,7 @@ class Preview(Lines):
         return strips + self._picture(drawn, width, height - 1)
 
     def _scatter(self, drawn: Scatter, width: int, height: int) -> list[Strip]:
-        """The points over the curve of what is left, where there is room for both."""
+        """The points, over the curve of the inertia where there is room for both."""
         both = height >= _LEAST + _UNDER and len(drawn.inertia) > 1
         rows = height - _UNDER if both else height
         lines = scatter(drawn.points, drawn.labels, drawn.centres, len(_GROUPS), max(1, width - 3), rows)
@@ -106,13 +106,13 @@ class Preview(Lines):
 
 
 def _label_step(rows: int) -> int:
-    """Every how many rows a curve's scale is told: at its ends, and between them where that divides it evenly."""
+    """Rows between two numbers of a curve's scale: its ends, and between them if that divides it evenly."""
     parts = [count for count in (4, 3, 2) if (rows - 1) % count == 0 and rows > 5 * count]
     return (rows - 1) // (parts[0] if parts else 1)
 
 
 def _compact(value: float) -> str:
-    """In at most seven characters, like "1.234M"."""
+    """A number in at most seven characters, like "1.234M"."""
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if size <= abs(value) < size * 1e3:
             return f"{value / size:.4g}{unit}"

@@ -1,4 +1,4 @@
-"""A sentence or two, over as many lines as they need."""
+"""Sentences, wrapped over as many lines as they need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LEAST = 20  # cells of a line; a terminal that is narrower shows other things
 
 
 class Prose(Text):
-    """Wraps what it tells to the width of the screen, or to `room`, and takes the height of it."""
+    """Wraps its text to the width of the screen, or to `room`, and takes its height."""
 
     def __init__(self, text: str = "", role: str = "quiet", *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -21,7 +21,7 @@ class Prose(Text):
         self._room: int | None = None
 
     def set_text(self, *texts: tuple[str, str], room: int | None = None) -> None:
-        """Sentences with their roles, each beginning a line of its own; `room`: cells, where others stand beside."""
+        """Set sentences with their roles, each on its own line. `room`: cells, if less than the screen's."""
         self._texts, self._room = list(texts), room
         self.fit()
 
@@ -32,5 +32,5 @@ class Prose(Text):
         self.show([[(" " * _INDENT, "text"), piece] for piece in lines])
 
     def on_mount(self) -> None:
-        """What was given at the beginning."""
+        """Wrap the first text."""
         self.fit()

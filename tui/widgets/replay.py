@@ -1,4 +1,4 @@
-"""The replay's bar: where in the record we are, how fast it goes, and the keys for it."""
+"""The replay's bar: position, length and speed, with keys."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ReplayBar(Lines, can_focus=True):
         self._frame: Frame | None = None
 
     def show(self, frame: Frame) -> None:
-        """Tell where the replay is."""
+        """Show the replay's position."""
         self._frame = frame
         self.redraw()
 

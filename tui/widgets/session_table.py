@@ -1,4 +1,4 @@
-"""The table of recorded sessions: what fits of the columns, the least dropped first."""
+"""The table of recorded sessions. Columns that do not fit are dropped."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Column(msgspec.Struct, frozen=True):
 
 
 def local_time(entry: Entry) -> str:
-    """When it began, on this machine's clock."""
+    """The local time of its beginning."""
     began = when(entry.recorded)[0]
     try:
         return datetime.fromisoformat(began).astimezone().strftime("%Y-%m-%d %H:%M")
@@ -52,19 +52,19 @@ def local_time(entry: Entry) -> str:
 
 
 def error_of(entry: Entry) -> str:
-    """Why it cannot be read, without the path that is told elsewhere."""
+    """Why it cannot be read, without the path."""
     return (entry.recorded.error or "").replace(f"{entry.recorded.path}/{JOURNAL_NAME}", "its journal")
 
 
 def title_of(entry: Entry) -> str:
-    """The name that a person gave, with the tags; nothing if there is none."""
+    """The name that a person gave, with the tags; "" if there is none."""
     name = entry.recorded.name or ""
     shown = [] if name == entry.recorded.id else [name]
     return " ".join([*shown, *(f"#{tag}" for tag in entry.recorded.tags)]).strip()
 
 
 def verdict_pieces(verdict: list[Backend]) -> list[Piece]:
-    """What a comparison came to: "processes 1.94× · emulated 1.4×"."""
+    """A comparison's result: "processes 1.94× · emulated 1.4×"."""
     pieces: list[Piece] = []
     for one in verdict:
         if one.wrong:
@@ -82,14 +82,14 @@ def verdict_pieces(verdict: list[Backend]) -> list[Piece]:
 
 
 def outcome_pieces(entry: Entry) -> list[Piece]:
-    """What a session came to: its last comparison, or how much was explored; nothing where there is no answer."""
+    """A session's result: its last comparison, or its number of updates; empty if there is none."""
     if entry.explored and not entry.verdict:
         return [(f"explored: {count_text(entry.explored, 'update')}", "text")]
     return verdict_pieces(entry.verdict)
 
 
 def matches(entry: Entry, text: str) -> bool:
-    """Whether every word of `text` is somewhere in what is told of the session."""
+    """Whether every word of `text` occurs in the session's description."""
     recorded = entry.recorded
     about = " ".join(
         [
@@ -142,7 +142,7 @@ _COLUMNS = (
 
 
 class SessionTable(Lines, can_focus=True):
-    """A session a line, the last first. It scrolls by itself, so that the cursor stays in sight."""
+    """A session a line, the newest first. It scrolls with the cursor."""
 
     BINDINGS = [
         Binding("up,k", "move(-1)", "select", key_display="↑↓"),
@@ -154,7 +154,7 @@ class SessionTable(Lines, can_focus=True):
     ]
 
     class Moved(Message):
-        """Another session is under the cursor."""
+        """The cursor moved to another session."""
 
     def __init__(self) -> None:
         super().__init__(id="shelf")
@@ -165,7 +165,7 @@ class SessionTable(Lines, can_focus=True):
         self._chosen_by_hand = False
 
     def show(self, entries: list[Entry], empty: str) -> None:
-        """Other sessions; the cursor stays on the one that was chosen. `empty`: what is said when there are none."""
+        """Show sessions; the cursor stays on the chosen one. `empty`: the text if there are none."""
         here = self.chosen
         self.entries, self._empty = entries, empty
         if here is not None and self._chosen_by_hand:
@@ -193,7 +193,7 @@ class SessionTable(Lines, can_focus=True):
         self.action_move(len(self.entries) if last else -len(self.entries))
 
     def on_click(self, event: object) -> None:
-        """To the line under the pointer."""
+        """Select the clicked line."""
         row = self._top + int(getattr(event, "y", 0)) - 1
         if 0 <= row < len(self.entries):
             self.action_move(row - self.cursor)
@@ -229,7 +229,7 @@ class SessionTable(Lines, can_focus=True):
         return line(self.palette, pieces, width, ground="bar" if here else "ground")
 
     def _fitting(self, width: int) -> tuple[list[_Column], list[int]]:
-        """The columns that fit and their widths; what has no text in any session is left out."""
+        """The columns that fit, and their widths."""
         fine = [entry for entry in self.entries if entry.recorded.error is None] or self.entries
         sizes: dict[str, int] = {}
         for column in _COLUMNS:

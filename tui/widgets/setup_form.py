@@ -1,4 +1,4 @@
-"""The form of the set-up: workload, parameters, backends and runs, over the draft that they change."""
+"""The set-up's form: workload, parameters, backends and runs, editing a draft."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _HIGH = 50  # rows from which the settings of the chosen backends are open
 
 
 class SetupForm(VerticalScroll, inherit_bindings=False):
-    """Scrolls by itself as the focus moves: the arrows move the focus."""
+    """Scrolls as the focus moves; the arrows move the focus."""
 
     class Edited(Message):
-        """The draft has changed, or its fields are there anew."""
+        """The draft or its fields changed."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(id="form", can_focus=False)
@@ -41,7 +41,7 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
     # -- parts
 
     def compose(self) -> ComposeResult:
-        """Two parts, beside each other where there is room."""
+        """Two parts, side by side where there is room."""
         with Vertical(id="left"):
             yield Heading("workload")
             yield Choice(tuple(self.draft.params), self.draft.workload, place="workload", roomy=True)
@@ -76,7 +76,7 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         return rows
 
     def on_mount(self) -> None:
-        """On a high screen, with the settings of what is chosen."""
+        """On a high screen, open the settings of the chosen backends."""
         if self.app.size.height >= _HIGH:
             self._opened = {index for index, form in enumerate(self.draft.backends) if form.chosen}
             if self._opened:
@@ -85,14 +85,14 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
     # -- what is shown
 
     def fit(self) -> None:
-        """Break the lines about the workload anew: it is another one, or there is another room."""
+        """Wrap the workload's description anew."""
         description = registry.describe(self.draft.workload)
         texts = [description.summary, *([f"data: {description.data}"] if description.data else [])]
         room = self.app.size.width // (1 + self.screen.has_class("wide")) - 4
         self.query_one("#about", Prose).set_text(*((text, "quiet") for text in texts), room=room)
 
     def show_errors(self, errors: Mapping[str, str]) -> None:
-        """What is wrong, by place; each is told at its own."""
+        """Show each error at its place."""
         self._errors = errors
         for row in self.query(FieldRow):
             row.show_error(errors.get(row.place))
@@ -119,7 +119,7 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
     # -- changes
 
     def on_changed(self, message: Changed) -> None:
-        """A field has another text."""
+        """A field's text changed."""
         message.stop()
         part, _, name = message.place.partition(".")
         if part == "workload":
@@ -162,19 +162,19 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         self.post_message(self.Edited())
 
     def on_ticks_ticked(self, message: Ticks.Ticked) -> None:
-        """A backend is chosen, or not."""
+        """Choose or unchoose a backend."""
         form = self.draft.backends[message.index]
         form.chosen = not form.chosen
         self.post_message(self.Edited())
 
     def on_ticks_opened(self, message: Ticks.Opened) -> None:
-        """Its settings come into sight, or go."""
+        """Open or close its settings."""
         if (message.index in self._opened) != message.opened:
             self._opened ^= {message.index}
             self._rebuild_backends(message.index)
 
     def on_ticks_counted(self, message: Ticks.Counted) -> None:
-        """Another of its kind, or one less."""
+        """Add or remove a backend of its kind."""
         index = message.index
         if message.more:
             self.draft.another(index)
@@ -187,7 +187,7 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
     # -- where to go
 
     def jump(self, place: str) -> None:
-        """To the workload or to the backends."""
+        """Focus the workload or the backends."""
         if place == "workload":
             self.query_one("#at-workload").focus(scroll_visible=False)
             self.scroll_home(animate=False)
@@ -200,7 +200,7 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         self.scroll_to_widget(self.query_one("#backends-heading"), animate=False, top=True)
 
     def go_to(self, place: str) -> None:
-        """To a field that is wrong, by its place."""
+        """Focus the field of an error."""
         part, _, rest = place.partition(".")
         if part == "backends":
             self.jump("backends")

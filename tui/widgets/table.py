@@ -1,4 +1,4 @@
-"""The backends' table: columns that align, and on a narrow terminal the least of them dropped."""
+"""The backends' table. Columns that do not fit are dropped."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ _LABEL = 11
 
 
 class BackendTable(Lines, can_focus=True):
-    """A backend a line; the focused one's timeline is shown where there is room for one."""
+    """A backend a line. The selected one's timeline is shown where there is room for one."""
 
     BINDINGS = [
         Binding("up", "move(-1)", "select", key_display="↑↓"),
@@ -167,7 +167,7 @@ class BackendTable(Lines, can_focus=True):
     ]
 
     class Selected(Message):
-        """Another backend was chosen."""
+        """Another backend was selected."""
 
         def __init__(self, label: str) -> None:
             self.label = label
@@ -185,11 +185,11 @@ class BackendTable(Lines, can_focus=True):
 
     @property
     def labels(self) -> list[str]:
-        """The backends in their order."""
+        """The backends' labels, in their order."""
         return [row.label for row in self._board.rows] or [one.label for one in self._waiting]
 
     def action_move(self, by: int) -> None:
-        """Choose the next or the previous backend."""
+        """Select the next or previous backend."""
         if self.labels:
             self.cursor = max(0, min(len(self.labels) - 1, self.cursor + by))
             self.post_message(self.Selected(self.labels[self.cursor]))
@@ -230,7 +230,7 @@ class BackendTable(Lines, can_focus=True):
 
 
 def _fit(width: int, labels: list[str], rows: list[Row]) -> tuple[list[_Column], list[int]]:
-    """The columns that fit, and the widths of the label and of each; room that is left goes to the bar, then evenly."""
+    """The columns that fit, and the widths of the label and each column. Spare room goes to the bar, then evenly."""
     label = max([_LABEL, *(len(text) + 1 for text in labels)])
     label = min(label, max(_LABEL, width // 4))
     chosen = []

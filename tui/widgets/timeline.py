@@ -1,4 +1,4 @@
-"""A run's timeline: a lane an environment, a fixed window of time that steps, and only what changed drawn anew."""
+"""A run's timeline: a lane an environment over a fixed window of time that steps."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Timeline(Lines, can_focus=True):
     ]
 
     class Selected(Message):
-        """Another invocation was chosen (`row` None: none)."""
+        """Another invocation was selected (`row` None: none)."""
 
         def __init__(self, run: RunView, row: int | None) -> None:
             self.run = run
@@ -73,7 +73,7 @@ class Timeline(Lines, can_focus=True):
     # -- what is shown
 
     def show(self, run: RunView | None, rows: list[int] | None, now_s: float | None, epoch: int) -> None:
-        """A run, the rows of it that changed (None: all may have), and how old it is while it is under way."""
+        """Show a run. `rows`: those that changed (None: any may have). `now_s`: the age of a running run."""
         if run is None:
             self._run = None
             return
@@ -110,7 +110,7 @@ class Timeline(Lines, can_focus=True):
         return float(np.nanmax(returned)) if len(returned) and not np.isnan(returned).all() else 0.1
 
     def name_of(self, run: RunView, row: int) -> str | None:
-        """The name of an invocation's lane, if it is drawn here."""
+        """The name of an invocation's lane, if its run is drawn here."""
         if run is not self._run or row >= len(self._lanes.of_rows()):
             return None
         lane = int(self._lanes.of_rows()[row])
@@ -127,7 +127,7 @@ class Timeline(Lines, can_focus=True):
         return self._walk.order(by_duration=self.by_duration)
 
     def _move(self, window: Window) -> None:
-        """Another stretch of time; keys that mean nothing while all is in sight come and go."""
+        """Set the window. Panning keys are offered only while part of the run is hidden."""
         had, self.window = self.window, window
         if had.follow != window.follow:
             self.refresh_bindings()
@@ -153,7 +153,7 @@ class Timeline(Lines, can_focus=True):
         self._top = max(0, min(max(place - shown + 1, min(self._top, place)), max(0, len(self._lanes) - shown)))
 
     def action_lane(self, by: int) -> None:
-        """The invocation at about the same time in another lane."""
+        """Select the invocation at about the same time in another lane."""
         if self._run is None or not len(self._lanes):
             return
         order = self._place_order()
@@ -170,18 +170,18 @@ class Timeline(Lines, can_focus=True):
             self.choose(row)
 
     def action_step(self, by: int) -> None:
-        """The next or the previous invocation of the lane."""
+        """Select the next or previous invocation of the lane."""
         if self._run is None or self.selected is None:
             self.action_lane(0)
         else:
             self._go(self._walk.beside(self.selected, by))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While all of the run is in sight there is nowhere to pan to, and nothing to follow again."""
+        """Pan and follow do something only while part of the run is hidden."""
         return not (action in ("pan", "follow") and self.window.follow)
 
     def action_zoom(self, factor: float) -> None:
-        """Closer or further, about the selected invocation, else about the middle."""
+        """Zoom about the selected invocation, else about the middle."""
         if self._run is None:
             return
         about = sum(self.window.span) / 2
@@ -196,12 +196,12 @@ class Timeline(Lines, can_focus=True):
             self.redraw()
 
     def action_follow(self) -> None:
-        """All of the run again, growing with it."""
+        """Show all of the run again."""
         self._move(Window())
         self.redraw()
 
     def action_sort(self) -> None:
-        """By environment, or the lane with the longest invocation first."""
+        """Sort by environment, or by the longest invocation."""
         self.by_duration = not self.by_duration
         if self._run is not None:
             self._walk.forget_order()
@@ -209,12 +209,12 @@ class Timeline(Lines, can_focus=True):
         self.redraw()
 
     def action_slowest(self) -> None:
-        """Jump to the invocation that took longest."""
+        """Select the slowest invocation."""
         if self._run is not None:
             self._go(self._walk.slowest())
 
     def action_trouble(self) -> None:
-        """Jump to the next invocation that went wrong, in the order of time; from the last to the first."""
+        """Select the next failed invocation in time; after the last, the first."""
         if self._run is None:
             return
         row = self._walk.trouble(self.selected)

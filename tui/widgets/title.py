@@ -1,4 +1,4 @@
-"""The title's line, the answer's line, and the footer with the keys of the focused part."""
+"""The title line, the answer line, and the footer with the keys of the focused part."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def left_text(seconds: float) -> str:
 
 
 def described(workload: str, params: dict[str, Any], tasks: int | None, room: int = 1000) -> str:
-    """A comparison in a line: "mandelbrot 1000×1000 · 500 iterations · 100 tasks, interleaved"; less of it in less room."""
+    """Like "mandelbrot 1000×1000 · 500 iterations · 100 tasks, interleaved"; shorter if `room` is less."""
     count = "" if tasks is None else f" · {tasks:,} task{'s' * (tasks != 1)}"
     width, height = (params.get(name) or params.get("size") for name in ("width", "height"))
     iterations, assignment = params.get("max_iterations"), params.get("assignment")
@@ -68,7 +68,7 @@ def _size(entry: tuple[str, str]) -> int:
 
 
 class Title(Lines):
-    """Line 1: what is measured, and for how long."""
+    """Line 1: the workload and the clock."""
 
     def __init__(self) -> None:
         super().__init__(id="title")
@@ -87,7 +87,7 @@ class Title(Lines):
 
 
 class Answer(Lines):
-    """Line 2: the answer, as far as it is known; or what went wrong."""
+    """Line 2: the answer as far as it is known, or an error."""
 
     def __init__(self) -> None:
         super().__init__(id="answer")
@@ -98,13 +98,13 @@ class Answer(Lines):
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """One line; two where the next is free and one is not enough."""
+        """One line, or two if the next is free."""
         lines = wrapped(self._pieces, width - 2, height)
         return [line(self.palette, [(" ", "text"), *pieces], width) for pieces in lines]
 
 
 class TooSmall(Lines):
-    """What a terminal that is too small shows instead of everything."""
+    """The message of a terminal that is too small."""
 
     def __init__(self) -> None:
         super().__init__(id="small")
@@ -122,17 +122,17 @@ class Keys(Lines):
         self._note = ""
 
     def on_mount(self) -> None:
-        """Follow the bindings that are in force."""
+        """Follow the active bindings."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.redraw())
 
     def show_note(self, text: str) -> None:
-        """What stands at the right: a choice that was made by itself."""
+        """Set the note at the right: an automatic choice."""
         if text != self._note:
             self._note = text
             self.redraw()
 
     def entries(self) -> list[tuple[str, str]]:
-        """Key and meaning of each binding that is shown, in their order."""
+        """Key and meaning of each shown binding, in their order."""
         shown: dict[str, tuple[str, str]] = {}
         for active in self.screen.active_bindings.values():
             binding = active.binding
@@ -141,7 +141,7 @@ class Keys(Lines):
         return list(shown.values())
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """As many keys as fit, in their order; those that don't are in the help."""
+        """As many keys as fit, in their order; the others are in the help."""
         note = self._note if width >= _NARROW else " ".join(self._note.split()[-2:])
         right: list[Piece] = [(note + " ", "quiet")] if note else []
         entries = self.entries()

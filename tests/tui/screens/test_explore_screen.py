@@ -428,8 +428,8 @@ async def test_a_forest_is_explored_as_its_accuracy_grows_tree_by_tree(live: Lbe
         for trees in (4, 8):
             await _until(live, pilot, lambda: _idle(live))
             blocks = live.screen.maker.blocks  # type: ignore[attr-defined]
-            assert sorted(blocks.points)[-1][0] == trees == len(blocks.points)
-            assert all(0 < accuracy < 1 for _, accuracy in blocks.points)
+            assert sorted(blocks.drawn.points)[-1][0] == trees == len(blocks.drawn.points)
+            assert all(0 < accuracy < 1 for _, accuracy in blocks.drawn.points)
             text = screen_text(live)
             assert "out-of-bag accuracy" in text and f"n_trees {trees} " in text.splitlines()[0]
             await pilot.press("right_square_bracket")
