@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from lbench.engine.processes.lifeline import PARENT
 
-__all__ = ["Child", "start"]
+__all__ = ["Child", "is_there", "start"]
 
 
 class Child:
@@ -140,3 +140,14 @@ def start(
             bufsize=0,
         )
     )
+
+
+def is_there(pid: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True

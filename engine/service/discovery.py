@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import msgspec
 
 from lbench.config.folders import runtime_folder
 from lbench.engine.journal.lock import is_live
+from lbench.engine.processes.child import is_there
 from lbench.engine.session.index import session_folders
 from lbench.errors import InputError
 
@@ -19,7 +19,6 @@ __all__ = [
     "EngineFile",
     "dead_sockets",
     "engine_socket",
-    "is_there",
     "newest_living",
     "socket_path",
     "sweep_sockets",
@@ -65,17 +64,6 @@ def dead_sockets() -> list[Path]:
                     except ConnectionRefusedError:
                         found.append(path)
     return found
-
-
-def is_there(pid: int) -> bool:
-    """Whether there is a process of that number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
 
 
 def newest_living() -> Path:

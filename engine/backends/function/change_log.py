@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from lbench.config.folders import data_folder
+from lbench.engine.processes.child import is_there
 from lbench.engine.processes.guardian import start_ticks
-from lbench.engine.service.discovery import is_there
 from lbench.errors import LbenchError
 
 __all__ = ["Forced", "forget", "is_held", "records", "remember"]
