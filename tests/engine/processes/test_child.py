@@ -113,12 +113,12 @@ async def test_signals_to_one_that_has_ended_are_lost() -> None:
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_child_ends_with_a_parent_that_is_killed(frozen: bool) -> None:
     inner = (
-        "from lbench.engine import lifeline; lifeline.die_with_parent(); print(flush=True)\n"
+        "from lbench.engine.processes import lifeline; lifeline.die_with_parent(); print(flush=True)\n"
         "import signal; signal.pause()"
     )
     outer = (
         "import asyncio, os, signal, subprocess, sys\n"
-        "from lbench.engine import children\n"
+        "from lbench.engine.processes import child as children\n"
         "async def main():\n"
         f"    child = children.start([sys.executable, '-c', {inner!r}], stdout=subprocess.PIPE)\n"
         "    child.stdout.readline()\n"
@@ -143,7 +143,7 @@ async def test_output_is_its_readers_after_the_end() -> None:
 
 TAKES_ITS_GROUP_ALONG = """
 import asyncio, sys
-from lbench.engine import children
+from lbench.engine.processes import child as children
 
 CHILD = "import signal, subprocess\\n"
 CHILD += "from lbench.engine.processes.lifeline import die_with_parent, take_group_along\\n"

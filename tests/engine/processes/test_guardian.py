@@ -38,7 +38,7 @@ input()
 EMULATOR = f"""
 import asyncio, json, os, signal, subprocess, sys
 from pathlib import Path
-from lbench.engine import children
+from lbench.engine.processes import child as children
 from lbench.engine.processes.guardian_client import Guard
 
 async def main():
@@ -239,7 +239,7 @@ def test_a_process_is_known_by_its_start() -> None:
 # An emulator whose environments are busy, each held by the method that is named; one is paused.
 HOLDING = """
 import asyncio, json, os, subprocess, sys
-from lbench.engine import children
+from lbench.engine.processes import child as children
 from lbench.engine.emulator.resources.confinement import Confinement
 from lbench.engine.processes.guardian_client import Guard
 
