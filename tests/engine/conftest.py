@@ -1,4 +1,4 @@
-"""A backend that does as it is told, in virtual time, and what the tests of the engine's core share."""
+"""A scripted backend in virtual time, and other fakes for the tests of the engine's core."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ok(call: Call) -> Outcome:
 
 
 def ok_as(value: Any) -> Outcome:
-    """The result of a task as told, so that attempts can be told apart."""
+    """An outcome with this result, so that attempts can be distinguished."""
     return Outcome(result=encode(value))
 
 
@@ -51,7 +51,7 @@ def sibling() -> Outcome:
 
 
 class FakeBackend:
-    """Each attempt does what `script[task index]` says next; after its last word, it succeeds in `seconds`."""
+    """Each attempt takes the next deed of `script[task index]`; after the last one it succeeds in `seconds`."""
 
     origin = "measured"
     transport = None
@@ -77,7 +77,7 @@ class FakeBackend:
         self.cancelled = 0
         self._script = script or {}
         self._seconds = seconds
-        self._told: dict[tuple[int, int], int] = defaultdict(int)
+        self._attempts: dict[tuple[int, int], int] = defaultdict(int)
 
     async def __aenter__(self) -> FakeBackend:
         return self
@@ -95,8 +95,8 @@ class FakeBackend:
         if callable(self._script):
             return self._script(call)
         place = (call.stage, call.index)
-        number = self._told[place]
-        self._told[place] += 1
+        number = self._attempts[place]
+        self._attempts[place] += 1
         deeds = self._script.get(call.index, [])
         return deeds[number] if number < len(deeds) else (self._seconds, ok(call))
 

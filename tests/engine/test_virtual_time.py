@@ -7,7 +7,7 @@ import pytest
 from lbench.engine.virtual_time import run_virtual
 
 
-def test_a_year_of_waiting_takes_no_time_and_ends_at_the_right_moment():
+def test_a_year_of_waiting_takes_no_time_and_ends_at_the_right_time():
     async def main():
         await asyncio.sleep(365 * 86_400)
         return asyncio.get_running_loop().time()
@@ -41,7 +41,7 @@ def test_what_can_run_now_runs_before_time_moves_on():
     assert run_virtual(main()) <= 1e-6
 
 
-def test_a_timeout_strikes_at_its_virtual_time():
+def test_a_timeout_expires_at_its_virtual_time():
     async def main():
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(3600):
@@ -51,7 +51,7 @@ def test_a_timeout_strikes_at_its_virtual_time():
     assert run_virtual(main()) == pytest.approx(3600)
 
 
-def test_waiting_for_something_that_cannot_come_is_told_as_a_deadlock():
+def test_a_wait_that_cannot_end_is_a_deadlock_error():
     async def main():
         await asyncio.Event().wait()
 

@@ -41,12 +41,11 @@ LOCAL = BackendChoice("processes", "processes")
 
 
 class Watched:
-    """An explorer at work; its journal's events as they are told."""
+    """An explorer at work, and the events of its journal as they come."""
 
     def __init__(self, folder: Path, fakes) -> None:
         self.folder = folder
         self.events: list[Event] = []
-        self._told = asyncio.Condition()
         self.journal = Journal(folder)
         self.journal.listen(self._lines)
         self.journal.write(SessionStarted("s", "s", "2026-11-22T10:00:00Z", "0", fakes.machine, "lbench.journal", 1))
@@ -57,9 +56,9 @@ class Watched:
         self.events += [decode_event(line) for line in lines.splitlines()]
         self._news.set()
 
-    async def until(self, told) -> None:
+    async def until(self, condition) -> None:
         async with asyncio.timeout(60):
-            while not told():
+            while not condition():
                 self._news.clear()
                 await self._news.wait()
 
@@ -90,10 +89,10 @@ def backends(monkeypatch, fakes):
     made = {}
 
     def open_backend(choice, plan, found=None):
-        told = made[choice.label]
-        if isinstance(told, Exception):
-            raise told
-        return told
+        backend = made[choice.label]
+        if isinstance(backend, Exception):
+            raise backend
+        return backend
 
     monkeypatch.setattr(warm, "open_backend", open_backend)
     monkeypatch.setattr(warm, "_DETACHED_S", 0.05)
@@ -134,7 +133,7 @@ async def test_a_newer_update_cancels_the_older_and_stops_its_dispatch(watched, 
     assert len(first) == 2 and watched.view.runs["x1"].makespan_s is None
 
 
-async def test_of_the_updates_that_come_while_one_is_prepared_only_the_newest_is_run(watched, backends, fakes):
+async def test_only_the_newest_update_runs_after_one_is_prepared(watched, backends, fakes):
     backends["a"] = fakes.Backend(answers(0.001))
     for generation in range(1, 101):
         watched.explorer.update(probe(), generation)
@@ -157,8 +156,8 @@ async def test_a_scripted_sequence_runs_step_by_step_and_a_hand_made_update_ends
     backends |= {"a": fakes.Backend(answers(0.001)), "b": fakes.Backend(answers(0.001))}
     watched.explorer.script([probe("a"), probe("b"), probe("b"), probe("a")], 1)
     await watched.until(lambda: len(watched.statuses()) == 4)
-    told = [(event.label, event.interaction.step, event.warmup) for event in watched.of(RunPlanned)]
-    assert told == [("a", 0, True), ("b", 1, True), ("b", 2, False), ("a", 3, False)]
+    planned = [(event.label, event.interaction.step, event.warmup) for event in watched.of(RunPlanned)]
+    assert planned == [("a", 0, True), ("b", 1, True), ("b", 2, False), ("a", 3, False)]
     backends["b"]._script = answers(30.0)
     watched.explorer.script([probe("b"), probe("a"), probe("a")], 2)
     await watched.until(lambda: len(watched.of(RunPlanned)) == 5)
@@ -180,7 +179,7 @@ async def test_cancel_leaves_the_backend_open_for_the_next_update(watched, backe
     assert watched.view.runs["x2"].started.setup_s is None
 
 
-async def test_what_cannot_be_opened_or_loaded_is_told_and_the_next_update_works(watched, backends, fakes):
+async def test_an_update_that_cannot_begin_is_a_warning_and_the_next_one_works(watched, backends, fakes):
     backends |= {"a": BackendError("no workers today"), "b": fakes.Backend(answers(0.001))}
     watched.explorer.update(probe("a"), 1)
     await watched.until(lambda: watched.of(Warned))
@@ -189,7 +188,7 @@ async def test_what_cannot_be_opened_or_loaded_is_told_and_the_next_update_works
     await watched.until(lambda: watched.statuses() == ["ok"])
 
 
-async def test_what_is_abandoned_on_a_remote_backend_runs_on_and_is_counted_with_its_cost(watched, backends, fakes):
+async def test_a_cancelled_call_on_a_remote_backend_runs_on_and_its_cost_counts(watched, backends, fakes):
     backends["a"] = remote = fakes.Backend(answers(0.2, billed_ms=201), capacity=2)
     watched.explorer.update(probe(tasks=2), 1)
     await watched.until(lambda: len(watched.of(Dispatched)) == 2)
@@ -211,8 +210,8 @@ async def test_an_explored_session_is_exported_as_any_other(watched, backends, f
     backends["a"] = fakes.Backend(answers(0.001))
     watched.explorer.update(probe(), 1)
     await watched.until(lambda: watched.statuses() == ["ok"])
-    told = document(watched.view)
-    assert [(run.id, run.interaction.generation, run.answer) for run in told.runs] == [("x1", 1, None)]
+    exported = document(watched.view)
+    assert [(run.id, run.interaction.generation, run.answer) for run in exported.runs] == [("x1", 1, None)]
 
 
 OWN = """
@@ -248,10 +247,10 @@ def mandelbrot(x, iterations=200, label="processes"):
 async def test_a_picture_comes_coarse_first_and_no_block_of_an_older_update_follows_a_newer_one(watched):
     watched.explorer.update(mandelbrot(-0.7), 1)
     await watched.until(lambda: watched.statuses() == ["ok"])
-    told = watched.of(Previewed)
+    blocks = watched.of(Previewed)
     coarse = watched.view.runs["x1"].planned.interaction.coarse_tasks
-    assert coarse and told[0].task < coarse  # dispatched first; which worker is the first to end is chance
-    assert sorted(event.task for event in told) == list(range(2 * coarse))
+    assert coarse and blocks[0].task < coarse  # dispatched first; which worker is the first to end is chance
+    assert sorted(event.task for event in blocks) == list(range(2 * coarse))
     for number in range(2, 12):
         watched.explorer.update(mandelbrot(-0.7 + number / 1000, 3000), number)
         await watched.until(lambda: len(watched.of(RunPlanned)) == number)  # noqa: B023
@@ -265,17 +264,17 @@ async def test_a_picture_comes_coarse_first_and_no_block_of_an_older_update_foll
     assert len([event for event in watched.of(Previewed) if event.run == "x11"]) == 2 * coarse
 
 
-async def test_the_pictures_of_a_long_exploring_do_not_fill_the_disk(watched, monkeypatch):
+async def test_previews_of_a_long_interactive_session_do_not_fill_the_disk(watched, monkeypatch):
     monkeypatch.setattr("lbench.engine.journal.previews._FILE_BYTES", 50_000)
     for number in range(1, 9):
         watched.explorer.update(mandelbrot(-0.7 + number / 1000), number)
         await watched.until(lambda: len(watched.statuses()) == number)  # noqa: B023
     path = watched.folder / "previews.bin"
-    told = watched.of(Previewed)
-    assert sum(event.length for event in told) > 100_000 > path.stat().st_blocks * 512
+    blocks = watched.of(Previewed)
+    assert sum(event.length for event in blocks) > 100_000 > path.stat().st_blocks * 512
     assert {event.code for event in watched.of(Warned)} == {"previews"}
     data = path.read_bytes()
-    kept = {run: [data[at.offset : at.offset + at.length] for at in told if at.run == run] for run in ("x1", "x8")}
+    kept = {run: [data[at.offset : at.offset + at.length] for at in blocks if at.run == run] for run in ("x1", "x8")}
     assert not any(b"".join(kept["x1"]))
     assert {decode(block)["kind"] for block in kept["x8"]} == {"rows"}  # the newest is whole
 
@@ -298,7 +297,7 @@ async def test_a_data_set_is_loaded_once_for_parameters_that_it_does_not_depend_
 
 
 @pytest.mark.parametrize("name", ["processes", "threads"])
-async def test_a_gentle_cancel_stops_the_task_and_keeps_the_worker(name, fakes):
+async def test_the_cancel_of_an_interactive_call_stops_the_task_and_keeps_the_worker(name, fakes):
     settings = LocalSettings(concurrency=2)
     backend = open_local(name, settings, 2, preload="probe")
 
@@ -311,9 +310,9 @@ async def test_a_gentle_cancel_stops_the_task_and_keeps_the_worker(name, fakes):
 
     async with backend:
         pids = [worker.child.pid for worker in backend._pool._slots]
-        told = [call(index, 60.0) for index in range(2)]
-        running = [asyncio.create_task(backend.invoke(one)) for one, _ in told]
-        for _, placed in told:
+        calls = [call(index, 60.0) for index in range(2)]
+        running = [asyncio.create_task(backend.invoke(one)) for one, _ in calls]
+        for _, placed in calls:
             await placed.wait()
         for task in running:
             task.cancel()
@@ -324,7 +323,7 @@ async def test_a_gentle_cancel_stops_the_task_and_keeps_the_worker(name, fakes):
         assert [worker.child.pid for worker in backend._pool._slots] == pids
 
 
-async def test_a_task_that_will_not_stop_costs_its_worker(monkeypatch):
+async def test_a_worker_whose_task_will_not_stop_is_replaced(monkeypatch):
     backend = open_local("sequential", SequentialSettings(), 1, preload="probe")
     from lbench.engine.backends.base import Call
     from lbench.engine.backends.local import backend as local
@@ -344,7 +343,7 @@ async def test_a_task_that_will_not_stop_costs_its_worker(monkeypatch):
         assert backend._pool._slots[0].child.pid != pid
 
 
-async def test_a_spending_limit_holds_for_the_whole_exploring(watched, backends, fakes):
+async def test_a_spending_limit_holds_for_the_whole_interactive_session(watched, backends, fakes):
     remote = fakes.Backend(answers(0.001, billed_ms=5000))
     backends["emulated"] = remote
     plan = Plan("probe", {}, tasks=2, backends=[parse_backend("emulated", {})], timeout_s=1.0, max_usd=0.002)
@@ -358,7 +357,7 @@ async def test_a_spending_limit_holds_for_the_whole_exploring(watched, backends,
     assert 0 < spent <= Decimal("0.002")
 
 
-async def test_a_call_that_was_left_behind_gives_back_what_it_did_not_need_when_it_ends(watched, backends, fakes):
+async def test_a_detached_call_releases_the_rest_of_its_budget_when_it_ends(watched, backends, fakes):
     remote = fakes.Backend(answers(0.2, billed_ms=1))
     backends["emulated"] = remote
     plan = Plan("probe", {}, tasks=2, backends=[parse_backend("emulated", {})], timeout_s=1.0, max_usd=0.002)
@@ -370,7 +369,7 @@ async def test_a_call_that_was_left_behind_gives_back_what_it_did_not_need_when_
     assert watched.explorer._budget.spent_usd < Decimal("0.00002")
 
 
-async def test_on_aws_an_overtaken_update_runs_on_and_its_calls_are_counted_with_what_was_billed(watched, aws_lambda):
+async def test_on_aws_the_calls_of_a_superseded_update_run_on_and_their_bill_counts(watched, aws_lambda):
     bucket = await asyncio.to_thread(aws_lambda.deploy)
 
     def plan(seconds):

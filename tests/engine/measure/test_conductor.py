@@ -1,4 +1,4 @@
-"""Plans carried out over backends that do as they are told; the loop and its time are real, and short."""
+"""Plans on scripted backends; the loop and its time are real, and short."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def stage(monkeypatch, fakes, number):
     return Stage(new_session_folder(), monkeypatch, fakes, number)
 
 
-async def test_isolated_runs_finish_one_backend_before_the_next_is_opened(stage):
+async def test_an_isolated_schedule_finishes_one_backend_before_it_opens_the_next(stage):
     assert await stage.carry_out(stage.plan("a", "b", repeats=2))
     assert stage.order == ["a", "check", "check", "b", "check", "check"]
     assert [(event.run, event.label, event.repeat) for event in stage.of(RunPlanned)] == [
@@ -128,9 +128,7 @@ async def test_alternating_runs_take_turns(stage):
     assert all(event.overlaps == [] for event in stage.of(RunEnded))
 
 
-async def test_by_default_aws_runs_beside_the_first_of_what_runs_here_which_is_isolated(
-    stage, fakes, number, monkeypatch
-):
+async def test_by_default_aws_runs_beside_the_first_local_backend(stage, fakes, number, monkeypatch):
     async def survey_choice(choice, plan, at_once):
         return None
 
@@ -145,7 +143,7 @@ async def test_by_default_aws_runs_beside_the_first_of_what_runs_here_which_is_i
     assert stage.order == ["far", "near", "check", "check", "check", "check", "next", "check", "check"]
 
 
-async def test_backends_on_aws_alone_run_one_after_the_other_as_their_record_says(stage, fakes, number, monkeypatch):
+async def test_backends_on_aws_alone_run_one_after_the_other(stage, fakes, number, monkeypatch):
     async def survey_choice(choice, plan, at_once):
         return None
 
@@ -161,7 +159,7 @@ async def test_backends_on_aws_alone_run_one_after_the_other_as_their_record_say
 @pytest.mark.parametrize(
     ("workload", "tasks", "at_once"), [("kmeans", 8, 8), ("kmeans", None, 128), ("map_reduce", 3, 4), ("probe", 7, 7)]
 )
-async def test_aws_is_asked_for_as_many_environments_as_a_stage_has_tasks_not_for_all_stages_tasks(
+async def test_aws_is_asked_for_the_environments_of_one_stage_not_of_all_stages(
     stage, monkeypatch, workload, tasks, at_once
 ):
     asked = []
@@ -185,12 +183,12 @@ async def test_a_cancel_ends_the_audit_at_once_and_the_estimates_stay(stage, mon
 
     monkeypatch.setattr(audit, "audit", long_audit)
     assert not await stage.carry_out(stage.plan("a", repeats=1, audit=True))
-    (told,) = [event for event in stage.of(Warned) if event.code == "audit"]
-    assert "estimates stay" in told.text
+    (warning,) = [event for event in stage.of(Warned) if event.code == "audit"]
+    assert "estimates stay" in warning.text
     assert [event.status for event in stage.of(RunEnded)] == ["ok"]
 
 
-async def test_concurrent_runs_overlap_say_so_and_are_checked_afterwards(stage, fakes, number):
+async def test_concurrent_runs_record_their_overlap_and_are_checked_afterwards(stage, fakes, number):
     stage.backends = {"a": fakes.Backend(number(0.05)), "b": fakes.Backend(number(0.1))}
     await stage.carry_out(stage.plan("a", "b", repeats=2, schedule="concurrent"))
     assert stage.order == ["a", "b", "check", "check", "check", "check"]
@@ -200,7 +198,7 @@ async def test_concurrent_runs_overlap_say_so_and_are_checked_afterwards(stage, 
     assert kinds == ["RunEnded", "RunEnded", "Answered", "Answered"] * 2
 
 
-async def test_each_answer_is_judged_by_its_own_file(stage, fakes):
+async def test_each_answer_is_checked_from_its_own_file(stage, fakes):
     seen = []
 
     def judge(request_file):
@@ -225,20 +223,20 @@ async def test_warm_up_runs_come_first_and_are_marked(stage):
     ]  # fmt: skip
 
 
-async def test_a_backend_that_cannot_be_opened_fails_its_runs_and_the_others_go_on(stage):
+async def test_a_backend_that_cannot_be_opened_fails_only_its_own_runs(stage):
     stage.backends["a"] = BackendError("no workers today")
     assert await stage.carry_out(stage.plan("a", "b", repeats=2))
     statuses = [run.status for run in stage.view.runs.values()]
     assert statuses == ["failed", "failed", "ok", "ok"]
     assert stage.view.runs["r1"].ended.error == "a could not be opened: no workers today"
-    told = document(stage.view)
-    assert [run.id for run in told.runs] == ["r3", "r4"]
-    assert [(warning.code, warning.text) for warning in told.warnings] == [
+    exported = document(stage.view)
+    assert [run.id for run in exported.runs] == ["r3", "r4"]
+    assert [(warning.code, warning.text) for warning in exported.warnings] == [
         ("failed", "a could not be opened: no workers today")
     ]
 
 
-async def test_a_backend_that_breaks_down_between_two_runs_fails_what_is_left_of_it_only(stage, fakes, number):
+async def test_a_backend_that_breaks_down_between_runs_fails_only_its_later_runs(stage, fakes, number):
     class Weak(fakes.Backend):
         published = 0
 
@@ -272,7 +270,7 @@ async def test_a_wrong_answer_is_a_failed_run_whatever_its_time(stage):
 @pytest.mark.parametrize(
     "trouble", [Verdict(None, "it died"), OSError(28, "No space left on device"), DataFileError("gone")]
 )
-async def test_an_answer_that_cannot_be_checked_is_a_warning_and_no_lost_run(stage, trouble):
+async def test_an_answer_that_cannot_be_checked_is_a_warning_and_the_run_stays(stage, trouble):
     stage.judge = lambda request: trouble
     assert await stage.carry_out(stage.plan("a", repeats=2))
     view = stage.view
@@ -303,7 +301,7 @@ async def test_a_cancel_ends_the_run_and_starts_no_other(stage, fakes, number):
 
 
 @pytest.mark.parametrize("moment", [b'"started"', b'"planned"', b'"phase"', b'"stage"'])
-async def test_a_cancel_in_any_moment_is_heard(stage, fakes, number, moment):
+async def test_a_cancel_works_at_any_time(stage, fakes, number, moment):
     stage.backends["a"] = fakes.Backend(number(30.0))
 
     def during(conductor, lines):
@@ -314,7 +312,7 @@ async def test_a_cancel_in_any_moment_is_heard(stage, fakes, number, moment):
     assert all(event.status == "cancelled" for event in stage.of(RunEnded))
 
 
-async def test_a_cancel_while_a_backend_is_waited_for_before_a_run_is_heard(stage, fakes, number):
+async def test_a_cancel_works_while_a_backend_gets_ready(stage, fakes, number):
     class Slow(fakes.Backend):
         published = 0
 
@@ -342,7 +340,7 @@ async def test_a_pause_before_the_run_holds_it_until_resumed(stage):
     assert resumed < kinds.index("Dispatched")
 
 
-async def test_what_is_prepared_for_a_run_is_not_on_its_clock(stage):
+async def test_the_preparation_of_a_run_is_outside_its_clock(stage):
     await stage.carry_out(stage.plan("a", repeats=1))
     kinds = [type(event) for event in stage.events]
     assert kinds.index(RunStarted) < kinds.index(StageStarted)
@@ -395,7 +393,7 @@ async def test_a_bug_is_logged_and_the_session_is_not_called_complete(service, s
     assert "KeyError: 'a bug'" in caplog.text
 
 
-async def test_an_engine_that_is_to_stop_does_not_wait_for_a_thread_that_will_not_end(service, stage, monkeypatch):
+async def test_a_stopping_engine_does_not_wait_for_a_thread_that_will_not_end(service, stage, monkeypatch):
     loading, go_on = threading.Event(), threading.Event()
 
     def load(description):

@@ -48,7 +48,7 @@ def inside(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-async def test_the_folder_is_made_when_asked_for_is_private_and_goes_with_all_in_it(tmp_path: Path) -> None:
+async def test_the_folder_is_made_on_demand_is_private_and_is_deleted_with_its_objects(tmp_path: Path) -> None:
     temporary = RunStore(HERE, tmp_path, "r1")
     assert await temporary.clear() is None and inside(tmp_path) == []
     place = temporary.place()
@@ -59,7 +59,7 @@ async def test_the_folder_is_made_when_asked_for_is_private_and_goes_with_all_in
     assert await temporary.clear() is None and inside(tmp_path) == []
 
 
-async def test_two_runs_at_a_time_do_not_meet(tmp_path: Path) -> None:
+async def test_concurrent_runs_have_separate_folders(tmp_path: Path) -> None:
     first, second = RunStore(HERE, tmp_path, "r1"), RunStore(HERE, tmp_path, "r2")
     assert first.place() != second.place()
     await first.clear()
@@ -67,13 +67,13 @@ async def test_two_runs_at_a_time_do_not_meet(tmp_path: Path) -> None:
     await second.clear()
 
 
-async def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / OBJECTS_NAME).write_text("in the way")
     with pytest.raises(BackendError, match="cannot create the folder for temporary objects"):
         RunStore(HERE, tmp_path, "r1").place()
 
 
-async def test_the_backends_own_place_is_cleared_by_the_backend_and_trouble_is_a_line(tmp_path: Path) -> None:
+async def test_a_backend_clears_its_own_place_and_a_failure_is_a_warning(tmp_path: Path) -> None:
     backend: Any = Elsewhere()
     temporary = RunStore(backend, tmp_path, "r1")
     place = temporary.place()
@@ -85,7 +85,7 @@ async def test_the_backends_own_place_is_cleared_by_the_backend_and_trouble_is_a
     assert await temporary.clear() is None
 
 
-async def test_only_what_dead_engines_have_left_is_swept(tmp_path: Path) -> None:
+async def test_only_objects_of_dead_engines_are_removed(tmp_path: Path) -> None:
     def session(name: str, journal: bool = True) -> Path:
         folder = sessions_folder() / name
         (folder / OBJECTS_NAME / "r1").mkdir(parents=True)
@@ -107,9 +107,9 @@ async def test_only_what_dead_engines_have_left_is_swept(tmp_path: Path) -> None
 
 
 def job() -> Any:
-    (told,) = yield [Task("x.map", store=RUN_STORE, array=[1])]
+    (stored,) = yield [Task("x.map", store=RUN_STORE, array=[1])]
     yield [Task("x.plain", number=1)]
-    return told
+    return stored
 
 
 def runner(fakes: Any, backend: Any, temporary: RunStore) -> Runner:

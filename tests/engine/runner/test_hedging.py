@@ -44,7 +44,7 @@ def hedges(sink):
     return [event for event in sink.of(Dispatched) if event.hedge_of is not None]
 
 
-def test_a_straggler_is_issued_once_more_and_the_first_answer_wins(fakes, sink):
+def test_a_straggler_gets_a_duplicate_and_the_first_answer_wins(fakes, sink):
     backend = fakes.Backend({7: [(100.0, fakes.ok_as("late")), (1.0, fakes.ok_as("double"))]}, capacity=20)
     answer, seconds = drive(backend, sink, fakes.one_stage(20), HEDGED)
     assert answer == [*range(7), "double", *range(8, 20)]
@@ -58,7 +58,7 @@ def test_a_straggler_is_issued_once_more_and_the_first_answer_wins(fakes, sink):
     sink.assert_whole()
 
 
-def test_the_straggler_may_still_win_and_then_its_double_is_superseded(fakes, sink):
+def test_the_duplicate_is_superseded_when_the_straggler_wins(fakes, sink):
     backend = fakes.Backend({7: [(2.5, fakes.ok_as("first")), (50.0, fakes.ok_as("double"))]}, capacity=20)
     answer, _ = drive(backend, sink, fakes.one_stage(20), HEDGED)
     assert answer[7] == "first"
@@ -66,7 +66,7 @@ def test_the_straggler_may_still_win_and_then_its_double_is_superseded(fakes, si
     sink.assert_whole()
 
 
-def test_a_loser_that_answers_while_the_stage_goes_on_is_superseded_with_what_it_cost(fakes, sink):
+def test_a_late_straggler_is_recorded_as_superseded_with_its_bill(fakes, sink):
     late = fakes.ok_as("late")
     late.billed_ms = 4000
     script = {7: [(9.0, late), (1.0, fakes.ok_as("double"))]}
@@ -77,7 +77,7 @@ def test_a_loser_that_answers_while_the_stage_goes_on_is_superseded_with_what_it
     sink.assert_whole()
 
 
-def test_until_five_and_half_of_the_stage_have_returned_nothing_is_issued_once_more(fakes, sink):
+def test_hedging_waits_for_five_results_and_half_of_the_stage(fakes, sink):
     backend = fakes.Backend(lambda call: (1.0 if call.index < 9 else 30.0, fakes.ok(call)), capacity=20)
     drive(backend, sink, fakes.one_stage(20), HEDGED)
     assert not hedges(sink)
@@ -87,38 +87,38 @@ def test_until_five_and_half_of_the_stage_have_returned_nothing_is_issued_once_m
     assert not hedges(few)
 
 
-def test_without_a_quantile_nothing_is_issued_once_more(fakes, sink):
+def test_without_a_quantile_there_is_no_hedging(fakes, sink):
     backend = fakes.Backend({7: [(100.0, fakes.ok_as("late"))]}, capacity=20)
     _, seconds = drive(backend, sink, fakes.one_stage(20), Policy())
     assert seconds == pytest.approx(100) and not hedges(sink)
 
 
-def test_tasks_of_equal_length_are_not_issued_once_more(fakes, sink):
+def test_tasks_of_equal_length_are_not_hedged(fakes, sink):
     drive(fakes.Backend(capacity=7), sink, fakes.one_stage(100), Policy(hedge=0.5))
     assert not hedges(sink)
 
 
-def test_at_most_one_task_in_twenty_is_issued_once_more(fakes, sink):
+def test_at_most_one_task_in_twenty_is_hedged(fakes, sink):
     backend = fakes.Backend(lambda call: (1.0 if call.index < 60 else 30.0, fakes.ok(call)), capacity=100)
     drive(backend, sink, fakes.one_stage(100), HEDGED)
     assert len(hedges(sink)) == 5
 
 
-def test_a_double_that_fails_leaves_the_task_to_the_straggler(fakes, sink):
+def test_a_failed_duplicate_leaves_the_task_to_the_straggler(fakes, sink):
     script = {7: [(9.0, fakes.ok_as("first")), (0.5, fakes.failed(retriable=False))]}
     answer, seconds = drive(fakes.Backend(script, capacity=20), sink, fakes.one_stage(20), HEDGED)
     assert answer[7] == "first" and seconds == pytest.approx(9)
     sink.assert_whole()
 
 
-def test_a_straggler_that_fails_leaves_the_task_to_its_double(fakes, sink):
+def test_a_failed_straggler_leaves_the_task_to_its_duplicate(fakes, sink):
     script = {7: [(1.5, fakes.failed(retriable=False)), (3.0, fakes.ok_as("double"))]}
     answer, _ = drive(fakes.Backend(script, capacity=20), sink, fakes.one_stage(20), HEDGED)
     assert answer[7] == "double"
     sink.assert_whole()
 
 
-def test_when_both_fail_the_task_is_tried_again_as_any_other(fakes, sink):
+def test_a_task_whose_two_attempts_fail_is_retried(fakes, sink):
     script = {7: [(1.5, fakes.failed()), (3.0, fakes.failed()), (0.1, fakes.ok_as("third"))]}
     answer, _ = drive(fakes.Backend(script, capacity=20), sink, fakes.one_stage(20), Policy(hedge=0.95, retries=1))
     assert answer[7] == "third"
@@ -126,7 +126,7 @@ def test_when_both_fail_the_task_is_tried_again_as_any_other(fakes, sink):
         drive(fakes.Backend(script, capacity=20), fakes.Sink(), fakes.one_stage(20), HEDGED)
 
 
-def test_a_double_waits_for_a_place_and_goes_before_new_tasks(fakes, sink):
+def test_a_duplicate_waits_for_a_place_and_goes_before_new_tasks(fakes, sink):
     backend = fakes.Backend({0: [(1000.0, fakes.ok_as("late"))]}, capacity=2)
     drive(backend, sink, fakes.one_stage(40), HEDGED)
     assert backend.most == 2
@@ -135,7 +135,7 @@ def test_a_double_waits_for_a_place_and_goes_before_new_tasks(fakes, sink):
     assert sink.statuses().count("superseded") == 1
 
 
-def test_no_double_is_sent_while_the_run_is_paused(fakes, sink):
+def test_no_duplicate_is_sent_while_the_run_is_paused(fakes, sink):
     backend = fakes.Backend({7: [(30.0, fakes.ok_as("first"))]}, capacity=20)
 
     async def during(runner):
@@ -150,7 +150,7 @@ def test_no_double_is_sent_while_the_run_is_paused(fakes, sink):
     assert len(hedges(sink)) == 1 and answer[7] == 7
 
 
-def test_cancel_records_straggler_and_double(fakes, sink):
+def test_a_cancel_records_straggler_and_duplicate(fakes, sink):
     backend = fakes.Backend({7: [(1e3, fakes.ok_as("a")), (1e3, fakes.ok_as("b"))]}, capacity=20)
 
     async def during(runner):
@@ -163,7 +163,7 @@ def test_cancel_records_straggler_and_double(fakes, sink):
     sink.assert_whole()
 
 
-def test_each_stage_has_durations_of_its_own(fakes, sink):
+def test_the_durations_of_one_stage_do_not_count_in_the_next(fakes, sink):
     def job():
         yield [Task("fake.task", x=number) for number in range(20)]
         return (yield [Task("fake.task", x=number) for number in range(20)])
@@ -187,7 +187,7 @@ def worlds(draw):
 
 @settings(max_examples=60, deadline=None)
 @given(world=worlds())
-def test_each_task_counts_once_and_never_more_than_five_per_cent_are_hedged(fakes, world):
+def test_each_task_counts_once_and_at_most_five_per_cent_are_hedged(fakes, world):
     count, capacity, seed, faults, slow, quantile = world
     import random
 
@@ -245,7 +245,7 @@ def test_each_task_counts_once_and_never_more_than_five_per_cent_are_hedged(fake
 
 
 @given(st.lists(st.floats(0.001, 1e4), min_size=5, max_size=300), st.floats(0.5, 0.999))
-def test_the_limit_is_a_duration_of_the_stage_that_the_quantiles_share_does_not_exceed(durations, quantile):
+def test_the_straggler_limit_is_the_quantile_of_the_durations(durations, quantile):
     hedger = Hedger(quantile)
     hedger.begin_stage(2 * len(durations))
     for duration in durations:
@@ -256,5 +256,5 @@ def test_the_limit_is_a_duration_of_the_stage_that_the_quantiles_share_does_not_
 
 
 @pytest.mark.parametrize(("tasks", "most"), [(1, 1), (19, 1), (20, 1), (39, 1), (40, 2), (100, 5), (100_000, 5000)])
-def test_five_per_cent(tasks, most):
+def test_at_most_five_per_cent_are_hedged_and_at_least_one(tasks, most):
     assert most_hedges(tasks) == most

@@ -37,20 +37,20 @@ def test_a_run_stops_at_its_first_failure_unless_it_keeps_going(fakes: Any) -> N
     first, second = fakes.Sink(), fakes.Sink()
     assert outcome_of(failing(fakes, 1), first, fakes.one_stage(6)) == "task 1 failed: Boom: it went error"
     assert len(first.statuses()) == 2
-    told = outcome_of(failing(fakes, 1), second, fakes.one_stage(6), keep_going=True)
-    assert told == "1 of 6 tasks failed: task 1 failed: Boom: it went error"
+    message = outcome_of(failing(fakes, 1), second, fakes.one_stage(6), keep_going=True)
+    assert message == "1 of 6 tasks failed: task 1 failed: Boom: it went error"
     assert sorted(second.statuses()) == ["error"] + ["ok"] * 5
     second.assert_whole()
 
 
-def test_it_counts_the_failed_ones_after_their_retries_and_tells_the_first(fakes: Any) -> None:
+def test_the_error_counts_failed_tasks_and_names_the_first(fakes: Any) -> None:
     sink = fakes.Sink()
-    told = outcome_of(failing(fakes, 0, 3, 5, retriable=True), sink, fakes.one_stage(6), keep_going=True, retries=1)
-    assert told.startswith("3 of 6 tasks failed; the first to fail: task ") and "after 2 attempts" in told
+    message = outcome_of(failing(fakes, 0, 3, 5, retriable=True), sink, fakes.one_stage(6), keep_going=True, retries=1)
+    assert message.startswith("3 of 6 tasks failed; the first to fail: task ") and "after 2 attempts" in message
     assert sorted(sink.statuses()) == ["error"] * 6 + ["ok"] * 3
 
 
-def test_no_stage_follows_one_with_a_hole(fakes: Any) -> None:
+def test_no_stage_follows_one_with_a_failed_task(fakes: Any) -> None:
     def job() -> Any:
         yield fakes.tasks(2)
         yield fakes.tasks(2)
@@ -60,13 +60,13 @@ def test_no_stage_follows_one_with_a_hole(fakes: Any) -> None:
     assert len(sink.of(StageStarted)) == 1
 
 
-def test_a_task_of_a_users_own_is_told_as_the_call_that_it_is(fakes: Any) -> None:
+def test_the_error_shows_a_users_task_as_its_call(fakes: Any) -> None:
     def job() -> Any:
         yield [Task("mine:fit", degree=3, name="x" * 500)]
 
     failure = Failure("error", "ValueError", "no", False, log_tail='  File "mine.py", line 9, in fit\nValueError: no')
     backend = fakes.Backend(lambda call: (1.0, Outcome(failure=failure)))
     sink = fakes.Sink()
-    told = outcome_of(backend, sink, job())
-    assert told.startswith("task 0, fit(degree=3, name='xxx") and len(told) < 200
-    assert told.endswith("failed: ValueError: no (mine.py, line 9 in fit)")
+    message = outcome_of(backend, sink, job())
+    assert message.startswith("task 0, fit(degree=3, name='xxx") and len(message) < 200
+    assert message.endswith("failed: ValueError: no (mine.py, line 9 in fit)")

@@ -54,14 +54,14 @@ def test_results_come_in_the_tasks_order_however_long_each_takes(fakes, sink):
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 7])
-def test_no_more_attempts_run_at_once_than_the_backend_holds(fakes, sink, concurrency):
+def test_concurrency_is_limited_by_the_backends_capacity(fakes, sink, concurrency):
     backend = fakes.Backend(capacity=concurrency)
     _, seconds = drive(backend, sink, fakes.one_stage(21))
     assert backend.most == concurrency
     assert seconds == pytest.approx(21 / concurrency)
 
 
-def test_a_policy_may_ask_for_less_concurrency_than_there_is(fakes, sink):
+def test_a_policy_can_lower_the_concurrency(fakes, sink):
     backend = fakes.Backend(capacity=8)
     drive(backend, sink, fakes.one_stage(16), Policy(concurrency=2))
     assert backend.most == 2
@@ -76,7 +76,7 @@ def test_concurrency_holds_through_retries_that_come_back_at_once(fakes, sink):
     sink.assert_whole()
 
 
-def test_a_job_is_told_what_its_stage_cost(fakes, sink):
+def test_a_job_gets_the_times_of_its_stage(fakes, sink):
     def job():
         return (yield [Task("fake.task", x=number) for number in range(6)])
 
@@ -124,7 +124,7 @@ def test_a_job_that_yields_no_stage_only_answers(fakes, sink):
     assert sink.events == []
 
 
-def test_moments_are_told_from_the_runs_own_zero(fakes, sink):
+def test_times_are_recorded_from_the_runs_zero(fakes, sink):
     def deed(call):
         now_s = asyncio.get_running_loop().time()
         outcome = fakes.ok(call)
@@ -145,7 +145,7 @@ def test_moments_are_told_from_the_runs_own_zero(fakes, sink):
     assert [event.queued_s for event in sink.of(Dispatched)] == [0.0, 0.0]
 
 
-def test_a_response_that_arrived_at_the_clocks_zero_is_not_taken_for_an_unknown_moment(fakes, sink):
+def test_a_response_at_time_zero_is_not_an_unknown_time(fakes, sink):
     def deed(call):
         outcome = fakes.ok(call)
         outcome.returned_s = 0.0
@@ -155,7 +155,7 @@ def test_a_response_that_arrived_at_the_clocks_zero_is_not_taken_for_an_unknown_
     assert sink.of(Returned)[0].returned_s == 0.0
 
 
-def test_what_was_not_measured_is_not_told(fakes, sink):
+def test_unmeasured_fields_are_absent(fakes, sink):
     drive(fakes.Backend(), sink, fakes.one_stage(1))
     event = sink.of(Returned)[0]
     for name in ("started_s", "finished_s", "connect_ms", "init_ms", "fetch_ms", "compute_ms", "billed_ms", "cold"):
@@ -165,7 +165,7 @@ def test_what_was_not_measured_is_not_told(fakes, sink):
 # -- failures
 
 
-def test_a_failed_attempt_is_tried_again_as_often_as_the_policy_says(fakes, sink):
+def test_a_failed_attempt_is_retried_as_often_as_the_policy_allows(fakes, sink):
     backend = fakes.Backend({1: [(1.0, fakes.failed())] * 2})
     answer, _ = drive(backend, sink, fakes.one_stage(3), Policy(retries=2))
     assert answer == [0, 1, 2]
@@ -174,14 +174,14 @@ def test_a_failed_attempt_is_tried_again_as_often_as_the_policy_says(fakes, sink
     sink.assert_whole()
 
 
-def test_a_task_that_always_fails_fails_the_run_and_the_message_says_which_and_why(fakes, sink):
+def test_a_task_that_always_fails_fails_the_run_with_its_index_and_reason(fakes, sink):
     backend = fakes.Backend({1: [(1.0, fakes.failed(type_="OSError"))] * 9})
     with pytest.raises(RunFailed, match=r"^task 1 failed after 3 attempts: OSError: it went error$"):
         drive(backend, sink, fakes.one_stage(3), Policy(retries=2))
     sink.assert_whole()
 
 
-def test_a_failure_that_would_only_repeat_itself_fails_the_run_at_once(fakes, sink):
+def test_a_failure_that_is_not_retriable_fails_the_run_at_once(fakes, sink):
     backend = fakes.Backend({0: [(1.0, fakes.failed(type_="ValueError", retriable=False))]}, seconds=50)
     with pytest.raises(RunFailed, match=r"^task 0 failed: ValueError: it went error$"):
         drive(backend, sink, fakes.one_stage(8), Policy(retries=5))
@@ -195,7 +195,7 @@ def test_no_retries_means_one_attempt(fakes, sink):
     assert len(sink.of(Dispatched)) == 1
 
 
-def test_a_missed_deadline_is_a_timeout_and_is_tried_again(fakes, sink):
+def test_a_missed_deadline_is_a_timeout_and_is_retried(fakes, sink):
     backend = fakes.Backend({0: [(1e9, Outcome())]})
     backend.start_allowance_s = 5.0
     answer, seconds = drive(backend, sink, fakes.one_stage(2), Policy(timeout_s=30.0, retries=1))
@@ -211,7 +211,7 @@ def test_a_missed_deadline_is_a_timeout_and_is_tried_again(fakes, sink):
     sink.assert_whole()
 
 
-def test_a_backend_that_breaks_down_ends_the_run_with_its_own_words_and_a_whole_record(fakes, sink):
+def test_a_backend_that_breaks_down_ends_the_run_with_its_message_and_a_whole_record(fakes, sink):
     backend = fakes.Backend({2: [(1.0, BackendError("the workers cannot be started: no memory"))]})
     with pytest.raises(BackendError, match="no memory"):
         drive(backend, sink, fakes.one_stage(9))
@@ -243,7 +243,7 @@ def test_a_task_that_is_lost_with_its_neighbours_for_ever_fails_the_run(fakes, s
 # -- throttles
 
 
-def test_throttles_lose_no_task_and_are_not_counted_as_attempts(fakes, sink):
+def test_throttles_lose_no_task_and_do_not_count_as_retries(fakes, sink):
     backend = fakes.Backend({number: [(0.01, fakes.throttled())] * 6 for number in range(50)}, capacity=50)
     answer, _ = drive(backend, sink, fakes.one_stage(50), Policy(retries=0))
     assert answer == list(range(50))
@@ -269,7 +269,7 @@ def test_the_service_may_ask_for_a_longer_wait_but_not_beyond_the_cap(fakes, sin
     assert moments[2] - moments[1] == pytest.approx(20.0)
 
 
-def test_a_throttled_task_keeps_its_place_so_that_a_full_service_is_not_pressed_harder(fakes, sink):
+def test_a_throttled_task_keeps_its_place_while_it_waits(fakes, sink):
     backend = fakes.Backend({0: [(0.0, fakes.throttled(after=15.0))]}, capacity=2)
     _, seconds = drive(backend, sink, fakes.one_stage(31))
     assert seconds == pytest.approx(23.0)  # 15 s with one place for the others, then two for the 16 that are left
@@ -283,7 +283,7 @@ def test_a_failed_task_leaves_its_place_to_others_while_it_waits(fakes, sink):
     assert [event.task for event in sink.of(Dispatched)] == [0, 1, 2, 0]
 
 
-def test_a_task_that_is_only_ever_throttled_fails_the_run_after_a_time_and_says_so(fakes, sink):
+def test_a_task_that_is_always_throttled_fails_the_run_after_a_time(fakes, sink):
     backend = fakes.Backend(lambda call: (0.0, fakes.throttled()))
 
     async def main():
@@ -309,7 +309,7 @@ def test_a_network_that_is_down_for_a_while_costs_no_attempt_and_no_place(fakes,
     sink.assert_whole()
 
 
-def test_a_network_that_stays_down_fails_the_run_after_a_time_and_says_so(fakes, sink):
+def test_a_network_that_stays_down_fails_the_run_after_a_time(fakes, sink):
     backend = fakes.Backend(lambda call: (0.0, fakes.unreached()))
     with pytest.raises(RunFailed, match="never reached the service for 400 s: Unreached"):
         drive(backend, sink, fakes.one_stage(2), Policy(timeout_s=100.0))
@@ -325,7 +325,7 @@ def test_an_outage_of_the_service_is_waited_for_longer_than_a_task_s_own_failure
     assert waits[1] == pytest.approx(10 * waits[0])
 
 
-def test_a_task_may_be_throttled_for_long_while_others_are_taken(fakes, sink):
+def test_a_task_can_be_throttled_for_long_while_others_are_accepted(fakes, sink):
     def deed(call):  # one at a time, 100 s each; the rest is turned away
         return (0.001, fakes.throttled()) if busy() else (100.0, fakes.ok(call))
 
@@ -495,7 +495,7 @@ def test_a_paused_run_can_be_cancelled(fakes, sink):
 
 
 @pytest.mark.parametrize("nonsense", [42, "tasks", [1, 2], None, (Task("a.b"),), {"a": 1}])
-def test_a_job_that_yields_something_else_than_a_list_of_tasks_is_told_so(fakes, sink, nonsense):
+def test_a_job_must_yield_lists_of_tasks(fakes, sink, nonsense):
     def job():
         yield nonsense
 

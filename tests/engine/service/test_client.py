@@ -21,19 +21,19 @@ def test_a_session_gets_a_folder_of_its_own():
     assert first.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path, monkeypatch):
+def test_a_session_folder_that_cannot_be_made_is_an_error_with_a_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr(client, "sessions_folder", lambda: tmp_path / "none")
     with pytest.raises(InputError, match=r"cannot record a session in .*: set XDG_DATA_HOME"):
         new_session_folder()
 
 
-def test_an_engine_that_dies_at_once_is_told_with_where_to_look(tmp_path, monkeypatch):
+def test_an_engine_that_dies_at_once_is_an_error_that_names_its_log(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(InputError, match=r"the engine did not start: see .*engine\.log"):
         Engine(tmp_path, on_hangup="stop")
 
 
-def test_an_engine_that_is_killed_before_it_begins_is_told_and_leaves_no_trace(tmp_path, monkeypatch):
+def test_an_engine_killed_before_it_begins_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
     program = tmp_path / "python"
     program.write_text("#!/bin/sh\nkill -9 $$\n")
     program.chmod(0o700)
@@ -59,7 +59,7 @@ def test_the_next_engine_removes_the_socket_of_one_that_was_killed(tmp_path):
     engine.let_go()
 
 
-def test_something_else_that_answers_is_not_waited_for(tmp_path, monkeypatch):
+def test_another_program_that_answers_is_killed(tmp_path, monkeypatch):
     program = tmp_path / "python"
     program.write_text("#!/bin/sh\necho welcome to this machine\nexec sleep 1000\n")
     program.chmod(0o700)
@@ -68,12 +68,12 @@ def test_something_else_that_answers_is_not_waited_for(tmp_path, monkeypatch):
         Engine(tmp_path, on_hangup="stop")
 
 
-def test_a_folder_that_is_not_there_is_told_in_one_line(tmp_path):
+def test_a_missing_folder_is_an_error_of_one_line(tmp_path):
     with pytest.raises(InputError, match="cannot write to"):
         Engine(tmp_path / "none", on_hangup="stop")
 
 
-def test_an_engine_without_a_lifeline_says_where_it_is_and_ends_by_a_signal(tmp_path):
+def test_an_engine_without_a_lifeline_prints_its_socket_and_ends_on_a_signal(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "lbench.engine", str(tmp_path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     ) as engine:

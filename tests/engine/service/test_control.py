@@ -100,12 +100,12 @@ async def test_two_viewers_get_the_very_lines_of_the_file(folder):
 @pytest.mark.parametrize(
     "line", [b"\n", b"hello\n", b"{}\n", b'{"command": 5}\n', b'["follow"]\n', b"\xff\xfe\n", b'{"command":"refuse"}\n']
 )
-async def test_garbage_gets_one_line_and_harms_nobody(folder, line):
+async def test_an_invalid_line_gets_an_error_and_affects_nobody_else(folder, line):
     async with serving(folder) as engine:
         reader, writer = await connect(engine)
         writer.write(line)
-        told = await control_line(reader)
-        assert told["control"] == "error" and "\n" not in told["message"]
+        answer = await control_line(reader)
+        assert answer["control"] == "error" and "\n" not in answer["message"]
         await ask(writer, command="pause")
         assert await control_line(reader) == {"control": "ok", "command": "pause"}
         assert [command.command for command in engine.commands] == ["pause"]
@@ -140,7 +140,7 @@ async def test_a_viewer_that_leaves_in_mid_stream_is_forgotten(folder):
         assert engine.server._writers == {}
 
 
-async def test_half_a_command_and_goodbye_is_no_command(folder):
+async def test_half_a_command_before_a_disconnect_is_ignored(folder):
     async with serving(folder) as engine:
         reader, writer = await connect(engine)
         writer.write(b'{"command":"stop"')
@@ -153,7 +153,7 @@ async def test_half_a_command_and_goodbye_is_no_command(folder):
 # -- a viewer that does not read
 
 
-async def test_a_viewer_that_stops_reading_is_held_to_its_bound_and_misses_nothing_in_the_end(folder):
+async def test_the_queue_of_a_viewer_that_stops_reading_is_bounded_and_it_misses_nothing(folder):
     async with serving(folder) as engine:
         follower = Follower(folder, engine.path)
         follower.follow()
@@ -194,12 +194,12 @@ async def test_a_viewer_that_never_reads_holds_up_neither_the_others_nor_the_end
         writer.close()
 
     def read_all(follower):  # the server is closed; what it could not send is in the file
-        told = []
+        texts_seen = []
         with pytest.raises(EngineLostError), contextlib.closing(follower):
             while True:
                 for event in follower.receive(5):
-                    told.append(event.text)
-        return len(told)
+                    texts_seen.append(event.text)
+        return len(texts_seen)
 
     for follower in stuck:
         assert await asyncio.to_thread(read_all, follower) == 30
@@ -209,7 +209,7 @@ async def test_a_viewer_that_never_reads_holds_up_neither_the_others_nor_the_end
 
 
 class Script:
-    """A server that says what it is told, byte for byte; the follower's other half is thereby under control."""
+    """A server that sends scripted bytes to the follower."""
 
     def __init__(self, path):
         import socket
@@ -255,7 +255,7 @@ def texts(follower):
 
 
 @pytest.mark.parametrize("in_file", range(0, len(lines(0, 1, 2)) + 1, 7))
-def test_what_the_disk_did_not_take_is_told_once_wherever_the_file_ends(script, folder, in_file):
+def test_events_missing_on_disk_come_once_wherever_the_file_ends(script, folder, in_file):
     stream = lines(0, 1, 2)
     (folder / JOURNAL_NAME).write_bytes(stream[:in_file])
     script.follower.follow()
@@ -264,7 +264,7 @@ def test_what_the_disk_did_not_take_is_told_once_wherever_the_file_ends(script, 
 
 
 @pytest.mark.parametrize("in_file", range(0, len(lines(0, 1, 2, 3, 4)) + 1, 7))
-def test_asking_again_on_a_full_disk_tells_nothing_twice(script, folder, in_file):
+def test_following_again_on_a_full_disk_repeats_no_event(script, folder, in_file):
     stream = lines(0, 1, 2, 3, 4)
     seen = len(lines(0, 1, 2))
     (folder / JOURNAL_NAME).write_bytes(stream[: min(in_file, 10)])
@@ -283,30 +283,30 @@ def test_lines_torn_by_the_socket_are_put_together(script, folder):
     script.follower.follow()
     script.follow(0)
     assert texts(script.follower) == []
-    told = []
+    numbers = []
     for byte in lines(*range(20)):
         script.say(bytes([byte]))
-        told += texts(script.follower)
-    assert told == list(range(20))
+        numbers += texts(script.follower)
+    assert numbers == list(range(20))
 
 
-def test_what_an_engine_could_not_send_any_more_is_read_from_the_file(script, folder):
+def test_events_that_an_engine_could_not_send_are_read_from_the_file(script, folder):
     (folder / JOURNAL_NAME).write_bytes(lines(0))
     script.follower.follow()
     script.follow(len(lines(0)), lines(1))
     assert texts(script.follower) == [0, 1]
     (folder / JOURNAL_NAME).write_bytes(lines(0, 1, 2, 3) + lines(4)[:-3])
     script.close()
-    told = []
+    numbers = []
     with pytest.raises(EngineLostError, match="the engine has ended"):
         for event in script.follower.receive(5):
-            told.append(int(event.text))
-    assert told == [2, 3]
+            numbers.append(int(event.text))
+    assert numbers == [2, 3]
     with pytest.raises(EngineLostError):
         list(script.follower.receive(5))
 
 
-def test_a_follower_that_only_commands_is_told_no_events_at_the_end(script, folder):
+def test_a_follower_that_only_sends_commands_gets_no_events_at_the_end(script, folder):
     (folder / JOURNAL_NAME).write_bytes(lines(0))
     script.follower.command("stop")
     script.expect("stop")
@@ -315,7 +315,7 @@ def test_a_follower_that_only_commands_is_told_no_events_at_the_end(script, fold
         next(script.follower.receive(5))
 
 
-def test_refusals_come_up_as_problems_once(script):
+def test_refusals_appear_in_problems_once(script):
     script.say(b'{"control":"error","message":"not that"}\n')
     assert texts(script.follower) == []
     assert script.follower.problems() == ["not that"]
@@ -327,6 +327,6 @@ def test_nothing_to_read_is_no_error(script):
     assert list(script.follower.receive(0.001)) == []
 
 
-def test_nobody_at_the_socket_is_told_in_one_line(folder):
+def test_a_socket_without_an_engine_is_an_error_of_one_line(folder):
     with pytest.raises(EngineLostError, match="does not answer: No such file"):
         Follower(folder, folder / "none.sock")

@@ -190,7 +190,7 @@ def test_the_socket_and_the_folder_are_their_owners_only(start):
     assert stat.S_IMODE((session.folder / JOURNAL_NAME).stat().st_mode) == 0o600
 
 
-def test_a_plan_that_cannot_be_is_refused_and_the_engine_goes_on(start):
+def test_an_invalid_plan_is_refused_and_the_engine_goes_on(start):
     _, session = start()
     bad = [
         Plan("mandelbrotx", backends=[BackendChoice("processes", "p")]),
@@ -198,22 +198,22 @@ def test_a_plan_that_cannot_be_is_refused_and_the_engine_goes_on(start):
         Plan("probe", backends=[BackendChoice("emulated", "e", {"region": "mars-north-1"})]),
         Plan("probe", {"seconds": -1}, backends=[BackendChoice("processes", "p")]),
     ]
-    told: list[str] = []
+    refusals: list[str] = []
     for each in bad:
         session.follower.start(each, last=True)
         while not (problems := session.follower.problems()):
             for event in session.follower.receive(_HANG_S):
                 session.view.apply(event)
-        told += problems
-    assert [text.split(":")[0] for text in told] == [
-        "unknown workload 'mandelbrotx'", "no backend to run on", told[2].split(":")[0], "parameter seconds=-1",
+        refusals += problems
+    assert [text.split(":")[0] for text in refusals] == [
+        "unknown workload 'mandelbrotx'", "no backend to run on", refusals[2].split(":")[0], "parameter seconds=-1",
     ]  # fmt: skip
-    assert "mars-north-1" in told[2]
+    assert "mars-north-1" in refusals[2]
     session.follower.start(plan(), last=True)
     assert session.to_the_end().complete
 
 
-def test_a_second_plan_waits_for_no_one_but_is_refused_while_the_first_runs(start):
+def test_a_second_plan_is_refused_while_the_first_runs(start):
     _, session = start()
     session.follower.start(plan(seconds=30), last=False)
     session.until(lambda event: isinstance(event, RunStarted))
@@ -242,7 +242,7 @@ def test_cancel_keeps_the_engine_for_the_next_plan(start):
     assert not view.complete
 
 
-def test_a_cancel_on_the_heels_of_a_start_is_not_lost(start):
+def test_a_cancel_right_after_a_start_is_not_lost(start):
     _, session = start()
     session.follower.start(plan(seconds=30), last=True)
     session.follower.command("cancel")
@@ -251,7 +251,7 @@ def test_a_cancel_on_the_heels_of_a_start_is_not_lost(start):
     assert all(run.started is None for run in view.runs.values())
 
 
-def test_an_engine_in_a_folder_that_is_taken_says_so_in_one_line(start):
+def test_an_engine_in_a_locked_folder_is_an_error_of_one_line(start):
     _, session = start()
     with pytest.raises(InputError, match="another engine is writing to"):
         Engine(session.folder, on_hangup="stop")
@@ -302,7 +302,7 @@ def test_when_the_launcher_is_killed_before_the_first_run_the_engine_stops_as_we
 
 
 @pytest.mark.parametrize("last", [True, False])
-def test_an_engine_that_is_to_finish_does_and_ends_then(last):
+def test_an_engine_with_on_hangup_finish_finishes_and_ends(last):
     with launched("finish", plan(seconds=0.05, tasks=40), last) as (launcher, session):
         everyone = session.running()
         launcher.kill()
@@ -312,7 +312,7 @@ def test_an_engine_that_is_to_finish_does_and_ends_then(last):
         assert not session.socket.exists()
 
 
-def test_an_idle_engine_ends_with_its_launcher_and_what_it_did_is_complete(start):
+def test_an_idle_engine_ends_with_its_launcher_and_its_session_is_complete(start):
     engine, session = start("finish")
     session.follower.start(plan(), last=False)
     session.until(lambda event: type(event).__name__ == "Answered")
@@ -342,7 +342,7 @@ def test_when_the_engine_is_killed_its_processes_end_and_the_session_can_be_read
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_engine_in_good_order(start, number):
+def test_a_signal_ends_the_engine_with_a_complete_record(start, number):
     engine, session = start()
     session.follower.start(plan(seconds=0.2, tasks=500), last=True)
     everyone = session.running()
@@ -356,7 +356,7 @@ def test_a_signal_ends_the_engine_in_good_order(start, number):
     assert log_of(session) == ""
 
 
-def test_a_hangup_signal_is_not_heard(start):
+def test_a_hangup_signal_is_ignored(start):
     engine, session = start()
     session.follower.start(plan(seconds=0.02, tasks=40), last=True)
     session.running()

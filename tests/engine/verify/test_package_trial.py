@@ -1,4 +1,4 @@
-"""Trying a package before it goes anywhere: what keeps this machine from it is told, and is no fault of the package."""
+"""Package trials: a machine that cannot run one gets the reason, and the package is not blamed."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def package(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_package_is_not_tried_where_its_libraries_do_not_load(
-    package: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_package_for_another_machine_is_not_tried(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lbench.engine.backends.lambda_.package.sys", SimpleNamespace(platform="darwin"))
     assert "made for Linux" in str(await try_package(package))
     with pytest.raises(InputError, match=r"cannot run here: .*made for Linux.*; run it on Linux"):

@@ -47,7 +47,7 @@ def killing(times: int, started: list[int]) -> Any:
 
 
 @pytest.mark.parametrize("killed", [0, 1])
-async def test_a_checking_process_that_is_killed_is_begun_once_more(
+async def test_a_killed_checking_process_is_started_again(
     request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: int
 ) -> None:
     started: list[int] = []
@@ -58,7 +58,7 @@ async def test_a_checking_process_that_is_killed_is_begun_once_more(
     assert await asyncio.to_thread(lambda: list(tmp_path.glob("check-*"))) == []
 
 
-async def test_one_that_is_killed_twice_is_told_in_one_line(
+async def test_a_checking_process_killed_twice_is_an_error_of_one_line(
     request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[int] = []
@@ -68,7 +68,7 @@ async def test_one_that_is_killed_twice_is_told_in_one_line(
     assert len(started) == 2
 
 
-async def test_what_ends_by_itself_is_not_begun_again(
+async def test_a_checking_process_that_exits_is_not_started_again(
     request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[int] = []
