@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from typing import Any
 
-from lbench.config.aws_errors import NO_CREDENTIALS, AwsError, Prompted, told, without_secrets
+from lbench.config.aws_errors import NO_CREDENTIALS, AwsError, Prompted, aws_error, without_secrets
 from lbench.errors import LbenchError
 
 __all__ = [
@@ -23,11 +23,11 @@ __all__ = [
     "AwsError",
     "Prompted",
     "aws_client",
+    "aws_error",
     "aws_session",
     "check_keys",
     "find_credentials",
     "refuse_prompts",
-    "told",
 ]
 
 DEFAULT_REGION = "us-east-1"
@@ -97,7 +97,7 @@ def aws_session(region: str | None = None) -> Any:
             session = aioboto3.Session(region_name=DEFAULT_REGION)
         refuse_prompts(session._session.get_component("credential_provider"))
     except BotoCoreError as error:
-        raise told(error, "reading the AWS configuration") from None
+        raise aws_error(error, "reading the AWS configuration") from None
     return session
 
 
@@ -111,8 +111,8 @@ def check_keys(keys: Any) -> None:
     for name, value in named.items():
         if value and _KEY.fullmatch(value) is None:
             raise AwsError(
-                f"the AWS {name} holds a blank, an end of line or another character that none has: set it anew, "
-                "as with `aws configure`"
+                f"the AWS {name} contains a space, a line end or another character that is not allowed: set it "
+                "again, for example with `aws configure`"
             )
 
 
@@ -132,7 +132,7 @@ async def find_credentials(session: Any, *, patience_s: float = _PATIENCE_S) -> 
             "Log in first, or use another profile"
         ) from None
     except Exception as error:  # whatever a source raises: told without its text where that may hold a secret
-        raise told(error, "looking for AWS credentials") from None
+        raise aws_error(error, "looking for AWS credentials") from None
     if keys is not None:
         check_keys(keys)
     return keys
@@ -147,7 +147,7 @@ async def aws_client(
     `attempts`: of each request, the first among them; None: as many as usual.
 
     Raises:
-        AwsError: see `told`.
+        AwsError: see `aws_error`.
     """
     from aiobotocore.config import AioConfig
     from botocore.exceptions import BotoCoreError, ClientError
@@ -168,10 +168,10 @@ async def aws_client(
     except LbenchError:
         raise
     except (BotoCoreError, ClientError, Prompted) as error:
-        raise told(error, f"asking {service}", region=region) from None
+        raise aws_error(error, f"asking {service}", region=region) from None
     except ResponseParserError:
         raise AwsError(
-            f"asking {service}: what answered is not AWS: is a proxy or a sign-on page in between? "
+            f"asking {service}: the reply is not from AWS: is a proxy or a sign-on page in between? "
             "See HTTPS_PROXY and AWS_ENDPOINT_URL"
         ) from None
     except ValueError as error:

@@ -18,11 +18,11 @@ __all__ = [
     "NO_CREDENTIALS",
     "AwsError",
     "Prompted",
+    "aws_error",
     "masked",
-    "reason_told",
-    "told",
+    "refusal_text",
+    "resource_failure_text",
     "without_secrets",
-    "without_what_was_signed",
 ]
 
 NO_CREDENTIALS = (
@@ -99,7 +99,7 @@ class _Refusal(NamedTuple):
     region: str | None
 
 
-def told(error: BaseException, doing: str, *, region: str | None = None) -> AwsError:
+def aws_error(error: BaseException, doing: str, *, region: str | None = None) -> AwsError:
     """One line that says what happened and what to do; never a text that may hold a secret.
 
     Args:
@@ -110,10 +110,10 @@ def told(error: BaseException, doing: str, *, region: str | None = None) -> AwsE
     from botocore import exceptions
 
     if isinstance(error, exceptions.ClientError):
-        said = error.response.get("Error", {})
+        reply = error.response.get("Error", {})
         refusal = _Refusal(
-            str(said.get("Code") or "unknown"),
-            without_secrets(str(said.get("Message") or "")),
+            str(reply.get("Code") or "unknown"),
+            without_secrets(str(reply.get("Message") or "")),
             error.operation_name,
             int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0),
             region,
@@ -125,7 +125,7 @@ def told(error: BaseException, doing: str, *, region: str | None = None) -> AwsE
     return AwsError(_credentials(error))
 
 
-def reason_told(text: str) -> str:
+def resource_failure_text(text: str) -> str:
     """A reason that CloudFormation gives for a resource, made short, with the remedy where one is known."""
     text = without_secrets(text)
     if (action := _ACTION.search(text)) is not None:
@@ -137,7 +137,7 @@ def reason_told(text: str) -> str:
     return text
 
 
-def without_what_was_signed(code: str, text: str) -> str:
+def refusal_text(code: str, text: str) -> str:
     """What a service said, without secrets: the refusal of a signature repeats the request that it did not like."""
     bare = code.rpartition(".")[2].removesuffix("Exception")
     return "the signature is wrong" if bare in _SIGNATURE else without_secrets(text)
@@ -173,29 +173,29 @@ def _refused(refusal: _Refusal) -> str:
     if bare in _KEY or (code.startswith("KMS.") and bare == "NotFound") or (action and action[1].startswith("kms:")):
         return (
             f"the KMS key was refused ({code}: {text}): let the caller and the function's role use it in the key's policy "
-            "(kms:Decrypt, kms:GenerateDataKey), enable it, or take it off"
+            "(kms:Decrypt, kms:GenerateDataKey), enable it, or remove it"
         )
     if bare in _DENIED or action is not None:
         return _denied(text, action[1] if action else refusal.operation)
     if bare in _THROTTLED:
-        return f"AWS takes no more of these requests for now ({code}): wait a minute and run it again; it goes on from there"
+        return f"AWS throttles these requests ({code}): wait a minute and run it again; it continues where it stopped"
     if bare in _QUOTA:
         asked = "free something, or ask for more under Service Quotas in the console"
         return f"a quota of the account is reached{where} ({_or(text, code)}): {asked}"
     if bare == "BucketAlreadyExists":
         return "the bucket's name is taken (all accounts share them): deploy under another name with --stack"
     if bare == "BucketAlreadyOwnedByYou":
-        return "the bucket is there already, from an earlier deployment: run `lbench destroy`, then deploy again"
+        return "the bucket already exists, from an earlier deployment: run `lbench destroy`, then deploy again"
     if bare == "NoSuchBucket":
         return "the deployment's bucket is gone: run `lbench deploy` again"
     if bare in _ELSEWHERE or bare == "PermanentRedirect":
-        return f"the bucket is in another region ({code}): name the region it was deployed in with --region"
+        return f"the bucket is in another region ({code}): set --region to the region of the deployment"
     if "does not exist" in text and "tack" in text:
-        return f"there is no such stack{where} ({text}): run `lbench deploy`, or name its region with --region"
+        return f"the stack does not exist{where} ({text}): run `lbench deploy`, or set --region to its region"
     if bare in _BUSY or "_IN_PROGRESS state" in text:
         return f"another change is under way ({_or(text, code)}): wait until it has ended, then run it again"
     if bare == "ResourceNotFound":
-        return f"{_or(text, code)}: is it deployed{where}? see `lbench status`, or name its region with --region"
+        return f"{_or(text, code)}: is it deployed{where}? see `lbench status`, or set --region to its region"
     if bare in _THEIRS or refusal.status >= 500:
         return f"AWS failed on its side ({_or(text, code)}): run it again"
     return f"{code}: {text}" if text else code
@@ -245,15 +245,13 @@ def _on_the_way(error: BaseException, region: str | None) -> str | None:
         hint = "" if known else f" Is {region} one of AWS's regions?"
         return f"{host} cannot be reached: is there a network, or a proxy to name with HTTPS_PROXY?{hint}"
     if isinstance(error, exceptions.ReadTimeoutError | exceptions.ConnectionClosedError | exceptions.HTTPClientError):
-        return f"no answer came from {host}: is the network steady? run it again"
+        return f"no reply from {host}: is the network stable? run it again"
     if isinstance(error, exceptions.InvalidRegionError | exceptions.NoRegionError | exceptions.UnknownEndpointError):
         return (
-            f"the region {region!r} is none of AWS's: name another with --region"
-            if region
-            else "no AWS region: use --region"
+            f"AWS has no region {region!r}: choose another with --region" if region else "no AWS region: use --region"
         )
     if isinstance(error, exceptions.EndpointProviderError | exceptions.InvalidEndpointConfigurationError):
-        return f"the endpoint cannot be made out ({without_secrets(str(error))}): see --region and AWS_ENDPOINT_URL"
+        return f"cannot determine the endpoint ({without_secrets(str(error))}): see --region and AWS_ENDPOINT_URL"
     if isinstance(error, exceptions.ParamValidationError | exceptions.WaiterError):
         return without_secrets(str(error))
     return None
@@ -268,7 +266,7 @@ def _credentials(error: BaseException) -> str:
         return NO_CREDENTIALS
     if isinstance(error, Prompted | exceptions.RefreshWithMFAUnsupportedError):
         return (
-            "the AWS profile wants a code of an MFA device, and nobody can be asked here: get temporary credentials first "
+            "the AWS profile requires an MFA code, which lbench cannot ask for: get temporary credentials first "
             "(`aws sts get-session-token --serial-number ... --token-code ...`) and export them"
         )
     if isinstance(error, exceptions.SSOError | exceptions.TokenRetrievalError | exceptions.NoAuthTokenError):
@@ -278,6 +276,6 @@ def _credentials(error: BaseException) -> str:
     if isinstance(error, exceptions.ProfileNotFound):
         return f"{text}: correct AWS_PROFILE, or run `aws configure --profile ...`"
     if isinstance(error, exceptions.BotoCoreError):
-        return f"the AWS credentials cannot be had: {text}"
+        return f"cannot get AWS credentials: {text}"
     # A source's own, as of a credential_process that prints no JSON: its text may hold what was printed.
-    return f"the AWS credentials cannot be had ({type(error).__name__}): is the profile's configuration right?"
+    return f"cannot get AWS credentials ({type(error).__name__}): is the profile's configuration right?"

@@ -88,11 +88,11 @@ def stack_name(base: str, arch: Architecture) -> str:
         InputError: `base` is no name that CloudFormation takes.
     """
     if not _STACK.match(base):
-        raise InputError(f"stack {base!r}: a name has up to 36 letters, digits and single hyphens, a letter first")
-    if base.endswith(_ARM):
         raise InputError(
-            f"stack {base!r}: leave {_ARM} out, it is added for that processor: choose it with --arch arm64"
+            f"a stack name must have 1 to 36 letters, digits and single hyphens, a letter first, got {base!r}"
         )
+    if base.endswith(_ARM):
+        raise InputError(f"a stack name must not end in {_ARM}, got {base!r}: choose the processor with --arch arm64")
     return base if arch == "x86_64" else f"{base}{_ARM}"
 
 
@@ -122,7 +122,7 @@ def read_outputs(stack: str, region: str, outputs: Mapping[str, str]) -> Deploym
     """
     if outputs.get("Format") != FORMAT:
         raise InputError(
-            f"the stack {stack} in {region} is not one that this version of lbench has deployed: "
+            f"the stack {stack} in {region} was not deployed by this version of lbench: "
             f"run {lbench_command('deploy', stack, region)}, or name another with --stack"
         )
     try:

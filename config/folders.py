@@ -28,7 +28,7 @@ def _home(variable: str, fallback: str) -> Path:
     try:
         return Path.home() / fallback / "lbench"
     except RuntimeError:
-        raise InputError(f"there is no home folder: set HOME or {variable}") from None
+        raise InputError(f"no home folder: set HOME or {variable}") from None
 
 
 def _made(variable: str, fallback: str, name: str) -> Path:
@@ -37,7 +37,7 @@ def _made(variable: str, fallback: str, name: str) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"cannot make the folder {folder}: {error.strerror}; set {variable} to a folder of yours"
+            f"cannot create the folder {folder}: {error.strerror}; set {variable} to a folder that you own"
         ) from None
     return folder
 
@@ -109,16 +109,16 @@ def _private(folder: Path) -> Path:
         pass
     except OSError as error:
         raise InputError(
-            f"cannot make the folder {folder}: {error.strerror}; set XDG_RUNTIME_DIR to one of yours"
+            f"cannot create the folder {folder}: {error.strerror}; set XDG_RUNTIME_DIR to a folder that you own"
         ) from None
     try:
         found = folder.lstat()  # not stat: a link could lead anywhere
     except OSError as error:
-        raise InputError(f"cannot look at the folder {folder}: {error.strerror}") from None
+        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from None
     if not stat.S_ISDIR(found.st_mode):
         raise InputError(f"{folder} is not a folder: remove it")
     if found.st_uid != os.geteuid():
-        raise InputError(f"{folder} belongs to another user: set XDG_RUNTIME_DIR to a folder of yours")
+        raise InputError(f"{folder} belongs to another user: set XDG_RUNTIME_DIR to a folder that you own")
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise InputError(f"{folder} is open to other users: remove it, or run chmod 700 on it")
     return folder

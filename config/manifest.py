@@ -85,8 +85,8 @@ def read_manifest(path: Path) -> Manifest:
                 raise InputError(f"{path}: its {MANIFEST} is too large: make the package again with `lbench package`")
             return msgspec.json.decode(archive.read(entry), type=Manifest)
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such package: make one with `lbench package -o {path.name}`") from None
+        raise InputError(f"{path} does not exist: make a package with `lbench package -o {path.name}`") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, msgspec.MsgspecError):
-        raise InputError(f"{path} is no package of lbench's: make one with `lbench package`") from None
+        raise InputError(f"{path} is not an lbench package: make one with `lbench package`") from None

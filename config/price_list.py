@@ -169,7 +169,7 @@ def rows_of(items: Iterable[str], wanted: Wanted, region: str) -> SnapshotRow | 
             item = _item.decode(text)
         except msgspec.MsgspecError as error:
             raise DataFileError(
-                f"the Price List API's answer is not as documented ({error}): nothing was changed"
+                f"the Price List API's reply is not as documented ({error}): nothing was changed"
             ) from None
         if _is(item.product, wanted, region) and (price := _first_tier(item, wanted)) is not None:
             found[price] = item
@@ -204,7 +204,7 @@ def _first_tier(item: _Item, wanted: Wanted) -> Decimal | None:
     for term in item.terms.on_demand.values():
         for one in term.price_dimensions.values():
             if one.unit not in wanted.units:
-                raise _refused(wanted, f"is told by the unit {one.unit!r}, not {' or '.join(wanted.units)}")
+                raise _refused(wanted, f"has the unit {one.unit!r}, not {' or '.join(wanted.units)}")
             try:
                 tiers.append((Decimal(one.begin_range), Decimal(one.price_per_unit["USD"])))
             except (InvalidOperation, KeyError):
@@ -213,7 +213,7 @@ def _first_tier(item: _Item, wanted: Wanted) -> Decimal | None:
 
 
 def _refused(wanted: Wanted, why: str) -> DataFileError:
-    return DataFileError(f"the price {wanted.row} ({wanted.service}) {why}: it is not taken, and nothing was changed")
+    return DataFileError(f"the price {wanted.row} ({wanted.service}) {why}: it was rejected, and nothing was changed")
 
 
 async def fetch(region: str) -> dict[str, SnapshotRow]:

@@ -66,7 +66,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse what a decimal can be and a price cannot: a journal that was read may be damaged."""
         for price in msgspec.structs.astuple(self):
             if isinstance(price, Decimal) and not (price.is_finite() and -30 < price.adjusted() < 6 and price >= 0):
-                raise ValueError(f"{price} is no price in US dollars")
+                raise ValueError(f"{price} is not a price in US dollars")
 
     price_date: str  # of the duration row, ISO 8601
     price_source: str  # of the duration row
@@ -274,7 +274,7 @@ def rates(region: str, architecture: str) -> Rates:
         InputError: there are no verified prices for the region; the message names those there are.
     """
     if architecture not in ARCHITECTURES:
-        raise InputError(f"unknown architecture {architecture!r}: it is one of {', '.join(ARCHITECTURES)}")
+        raise InputError(f"the architecture must be {' or '.join(ARCHITECTURES)}, got {architecture!r}")
     found = _found(region)
     duration = found.duration_arm64_per_gb_s if architecture == "arm64" else found.duration_x86_64_per_gb_s
     if duration is None:

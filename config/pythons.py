@@ -87,7 +87,7 @@ def _ask(executable: str) -> Python | None:
     if not os.access(executable, os.X_OK):
         return None
     try:
-        told = subprocess.run(
+        fields = subprocess.run(
             [executable, "-I", "-S", "-c", _ASK],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -97,6 +97,6 @@ def _ask(executable: str) -> Python | None:
         ).stdout.split(maxsplit=4)
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
-    if len(told) != 5 or told[0] != "CPython":
+    if len(fields) != 5 or fields[0] != "CPython":
         return None
-    return Python(executable=told[4].strip(), version=told[1], machine=told[2], magic=told[3])
+    return Python(executable=fields[4].strip(), version=fields[1], machine=fields[2], magic=fields[3])

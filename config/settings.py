@@ -28,7 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "
     """What can be chosen once for all runs. A setting has the name of its option; None: see its meaning."""
 
     repeats: Annotated[int, Meta(ge=1, le=10_000, description="runs of each backend")] = 3
-    warmup: Annotated[int, Meta(ge=0, le=1_000, description="runs before those, left out of statistics")] = 0
+    warmup: Annotated[int, Meta(ge=0, le=1_000, description="warm-up runs before those, excluded from statistics")] = 0
     concurrency: (
         Annotated[int, Meta(ge=1, le=10_000, description="workers or environments at once (none: the backend's)")]
         | None
@@ -50,9 +50,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "
     ] = "fast"
     schedule: Annotated[
         Literal["isolated", "alternating", "concurrent"] | None,
-        Meta(description="in which order backends and repeats run (none: isolated, and AWS beside the rest)"),
+        Meta(description="order of backends and repeats (none: isolated, and AWS beside the rest)"),
     ] = None
-    timeout_s: Annotated[TimeoutS, Meta(description="seconds that a task may take, its deadline")] = 300.0
+    timeout_s: Annotated[TimeoutS, Meta(description="deadline of a task in seconds")] = 300.0
     retries: Annotated[
         int, Meta(ge=0, le=100, description="further attempts of a task that failed or was throttled")
     ] = 2
@@ -61,9 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "
         float, Meta(ge=0, le=1e6, description="ask before a comparison on AWS that is expected to cost more dollars")
     ] = 0.25
     fps: (
-        Annotated[
-            float, Meta(gt=0, le=60, description="frames a second of the screens, at most (none: by the terminal)")
-        ]
+        Annotated[float, Meta(gt=0, le=60, description="most frames a second of the screens (none: by the terminal)")]
         | None
     ) = None
     on_hangup: Annotated[

@@ -73,7 +73,7 @@ def check_times(texts: Iterable[str]) -> None:
         try:
             datetime.fromisoformat(text).timestamp()
         except (ValueError, OverflowError):
-            raise msgspec.ValidationError(f"{text!r} is no time") from None
+            raise msgspec.ValidationError(f"{text!r} is not an ISO 8601 time") from None
 
 
 class DataInfo(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from lbench.config.aws import AwsError
-from lbench.config.aws_errors import reason_told
+from lbench.config.aws_errors import resource_failure_text
 from lbench.config.deployment import TAG, outputs_of
 from lbench.errors import InputError
 
@@ -226,7 +226,8 @@ class Stacks:
                 if of_stack and token is None and status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
                     ended = True  # the operation began here
                 elif status.endswith("_FAILED") and not of_stack and not reason.startswith(_CANCELLED):
-                    first = f"{event['LogicalResourceId']} ({event['ResourceType']}): {reason_told(reason or status)}"
+                    why = resource_failure_text(reason or status)
+                    first = f"{event['LogicalResourceId']} ({event['ResourceType']}): {why}"
                 if ended:
                     return first
         return first

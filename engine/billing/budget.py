@@ -35,7 +35,7 @@ class Budget:
         self.spent_usd = _ZERO  # known, or at its worst case for good
         self.kept_usd = _ZERO  # the worst case of what is in flight
         self.in_flight = 0
-        self.told_limited = False
+        self.limit_reported = False
         self._waiting: dict[Purse, Callable[[], None]] = {}
 
     @property
@@ -161,9 +161,9 @@ class Purse:
 
     def limited(self, in_flight: int, capacity: int) -> str | None:
         """What to tell, once, when the budget and not the backend limits how many run at once."""
-        if self._budget.told_limited or in_flight >= capacity:
+        if self._budget.limit_reported or in_flight >= capacity:
             return None
-        self._budget.told_limited = True
+        self._budget.limit_reported = True
         limit = usd_short(self._budget.limit_usd)
         return (
             f"--max-usd {limit} limits concurrency: {in_flight} of {capacity} at once, as each may cost "

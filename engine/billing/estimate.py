@@ -142,12 +142,12 @@ def _expected(choice: BackendChoice, plan: Plan, past: list[tuple[Basis, RunView
     for basis, run, session in past:
         columns = run.columns
         if basis == "estimated":
-            told = _local_ms(run, settings)
+            time = _local_ms(run, settings)
         else:
-            told = _billed_ms(run, settings)
-        if told is None:
+            time = _billed_ms(run, settings)
+        if time is None:
             continue
-        total_ms, cold = told
+        total_ms, cold = time
         calls = len(columns)
         received = columns["response_bytes"]
         bill = cost.run_cost(

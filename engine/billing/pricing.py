@@ -99,20 +99,20 @@ def _requests_each(settings: msgspec.Struct, plan: Plan) -> tuple[int, int]:
 
 
 def _not_in_it(settings: LambdaSettings, ephemeral_mb: int | None) -> list[str]:
-    told = []
+    gaps = []
     if isinstance(settings, AwsSettings):
-        told.append("s3: requests sent again after a lost connection")  # those that S3 itself fails are free
+        gaps.append("s3: requests sent again after a lost connection")  # those that S3 itself fails are free
         if ephemeral_mb is None:
-            told.append("storage: /tmp above 512 MB, if deployed so")
+            gaps.append("storage: /tmp above 512 MB, if deployed so")
     if settings.transport == "event":
-        told.append("s3: the listings that look for answers (up to 20 a second, each at a PUT's price)")
-        told.append("duration: an event that Lambda itself delivers twice")  # "at least once", its documentation says
+        gaps.append("s3: the listings that look for answers (up to 20 a second, each at a PUT's price)")
+        gaps.append("duration: an event that Lambda itself delivers twice")  # "at least once", its documentation says
     elif settings.transport == "http-api":
         if rates_of(settings).http_api_request_usd is None:
-            told.append(f"requests: no price of API Gateway's for {region_of(settings)}")
+            gaps.append(f"requests: no price of API Gateway's for {region_of(settings)}")
         else:
-            told.append("requests: API Gateway counts a payload above 512 KB as several requests; here it is one")
-    return told
+            gaps.append("requests: API Gateway counts a payload above 512 KB as several requests; here it is one")
+    return gaps
 
 
 def pricing_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: int | None = None) -> Pricing:

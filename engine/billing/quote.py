@@ -44,12 +44,12 @@ class Quote(msgspec.Struct, frozen=True):
         return None if self.expected is None else self.expected.usd * self.runs
 
 
-def question(told: list[Quote], ask_above_usd: float, max_usd: float | None) -> str | None:
+def question(quotes: list[Quote], ask_above_usd: float, max_usd: float | None) -> str | None:
     """Why a person should be asked before this is started; None: there is no need.
 
     What is expected counts; where that is unknown, the most that it can cost.
     """
-    spending = [quote for quote in told if quote.spends]
+    spending = [quote for quote in quotes if quote.spends]
     threshold = Decimal(str(ask_above_usd))
     limit = None if max_usd is None else Decimal(str(max_usd))
     if not spending or (limit is not None and limit <= threshold):
@@ -62,11 +62,14 @@ def question(told: list[Quote], ask_above_usd: float, max_usd: float | None) -> 
     if count is not None and count <= threshold:
         return None
     labels = ", ".join(quote.label for quote in spending)
-    at_most = "with no bound" if most is None else f"at most {usd_short(most, up=True)}"
+    at_most = "with no upper bound" if most is None else f"at most {usd_short(most, up=True)}"
     above = f"more than ask_above_usd = {usd_short(threshold)}"
     if expected is None:
-        return f"what {labels} will cost is not known before the job has run once, be it here: {at_most}, {above}"
-    return f"{labels} will cost {usd_short(expected)} as expected, {at_most}: {above}"
+        costs = "Its cost has no upper bound" if most is None else f"It costs {at_most}"
+        return (
+            f"cannot estimate the cost on {labels}: this job has not run yet (a local run is enough). {costs}, {above}"
+        )
+    return f"{labels} is expected to cost {usd_short(expected)}, {at_most}: {above}"
 
 
 def _all(amounts: list[Decimal | None]) -> Decimal | None:

@@ -1,4 +1,4 @@
-"""From a session as it was folded to the document that is exported."""
+"""The exported document of a session, made from its view or read from a file."""
 
 from __future__ import annotations
 
@@ -97,10 +97,10 @@ def recorded_pricing(texts: PricingTexts) -> Pricing:
 
 
 def document(view: SessionView, more_warnings: Iterable[Warning_] = (), meta: Meta | None = None) -> Document:
-    """The session document; `meta` is what a person has called it since.
+    """The session document; `meta` has the name and tags that a person has given since.
 
     Raises:
-        SessionFileError: the journal says nothing yet.
+        SessionFileError: the journal is empty.
     """
     head = view.header
     if head is None:
@@ -123,7 +123,7 @@ def document(view: SessionView, more_warnings: Iterable[Warning_] = (), meta: Me
 
 
 def _unopened(view: SessionView) -> Iterable[str]:
-    """Why runs failed that never started: with no clock and no settings they are no runs of the document."""
+    """The errors of runs that failed before they started: without clock and settings they are no runs of the document."""
     ends = [run.ended for run in view.runs.values() if run.started is None and run.ended is not None]
     return dict.fromkeys(end.error for end in ends if end.error is not None)
 
@@ -134,10 +134,10 @@ def encode_document(document: Document) -> bytes:
 
 
 def check_head(path: Path, content: bytes) -> None:
-    """See that a file's content is a session document that this version reads.
+    """Check that a file's content is a session document that this version reads.
 
     Raises:
-        SessionFileError: it is none, is torn, or of a newer version.
+        SessionFileError: the file is no document, is torn, or of a newer version.
     """
     try:
         head = msgspec.json.decode(content, type=Head)
@@ -153,7 +153,7 @@ def read_document(path: Path) -> Document:
     """An exported document.
 
     Raises:
-        SessionFileError: the file is none, is torn, damaged, or of a newer version.
+        SessionFileError: the file is no document, is torn, damaged, or of a newer version.
     """
     try:
         content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Files that a session is written to: looked at before anything is measured, and never left half written."""
+"""Output files of a session: checked before anything is measured, and never left half written."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ FORMATS = ("json", "csv")
 
 
 def format_of(path: Path, option: str = "-o") -> str:
-    """The format that a file's name asks for.
+    """The format for a file's name.
 
     Raises:
-        InputError: none of those there are.
+        InputError: the name ends in none of `FORMATS`.
     """
     suffix = path.suffix.lower().removeprefix(".")
     if suffix not in FORMATS:
-        raise InputError(f"{option} {path}: name a file that ends in {' or '.join('.' + name for name in FORMATS)}")
+        raise InputError(f"{option} must end in {' or '.join('.' + name for name in FORMATS)}, got {path}")
     return suffix
 
 
 def check_writable(path: Path, option: str) -> None:
-    """See that the file can be written, by making one beside it; nothing is left or changed.
+    """Check that the file can be written, by creating a temporary one beside it; nothing is left or changed.
 
     Raises:
-        InputError: it cannot; the message says why.
+        InputError: the file cannot be written; the message says why.
     """
     if path.is_dir():
         raise InputError(f"{option} {path} is a folder: name a file in it")
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise InputError(f"{option} {path}: there is no folder {folder}")
+        raise InputError(f"{option} {path}: the folder {folder} does not exist")
     if path.exists() and not os.access(path, os.W_OK):
         raise InputError(f"{option} {path} cannot be written: Permission denied")
     if path.exists() and not path.is_file():
@@ -58,7 +58,7 @@ def check_writable(path: Path, option: str) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write the file; where it is a plain one, another takes its place in one step.
+    """Write the file; a regular file is replaced in one step.
 
     Raises:
         LbenchError: it cannot be written.

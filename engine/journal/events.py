@@ -1,4 +1,4 @@
-"""What the journal says, line by line. A session is nothing but the fold of these (`engine.session`).
+"""The journal's events, one a line. A session is nothing but the fold of its events (`engine.session`).
 
 Every event is one JSON object with `event` first. Times ending `_s` are seconds since the run's start. An
 invocation has a number within its run (`n`, from 0), so that its end finds its beginning without a search.
@@ -63,7 +63,7 @@ class _Event(msgspec.Struct, tag_field="event", omit_defaults=True):
 
 
 class SessionStarted(_Event, tag="session"):
-    """The first line: who measured, where, with what."""
+    """The first line: the session's id, machine and software."""
 
     id: str
     name: str
@@ -75,7 +75,7 @@ class SessionStarted(_Event, tag="session"):
 
 
 class RunPlanned(_Event, tag="planned"):
-    """A run that will come; told ahead so that a viewer can show the whole table."""
+    """A run of the plan, recorded before it starts so that a viewer can show the whole table."""
 
     run: str
     workload: str
@@ -128,7 +128,7 @@ class StageEnded(_Event, tag="stage_end"):
 
 
 class Dispatched(_Event, tag="dispatched"):
-    """An attempt was given to the backend."""
+    """An attempt was handed to the backend."""
 
     run: str
     n: int
@@ -164,7 +164,7 @@ class Returned(_Event, _Charged, tag="returned"):
 
 
 class Audited(_Event, tag="audited"):
-    """What AWS's log says of an invocation, in place of what was estimated of it."""
+    """AWS's own figures of an invocation, from its log; they replace the estimates."""
 
     run: str
     n: int
@@ -176,7 +176,7 @@ class Audited(_Event, tag="audited"):
 
 
 class EnvironmentSeen(_Event, tag="environment"):
-    """An environment, as far as it is known; a later line replaces an earlier one."""
+    """An environment's data; a later line replaces an earlier one."""
 
     run: str
     info: LambdaEnvironment
@@ -221,13 +221,13 @@ class Answered(_Event, tag="answer"):
 
 
 class Phase(_Event, tag="phase"):
-    """What the engine does outside every run's clock: loading data, opening a backend, checking."""
+    """The engine's work outside every run's clock: loading data, opening a backend, checking."""
 
     text: str
 
 
 class Paused(_Event, tag="paused"):
-    """Dispatch stopped or went on."""
+    """Dispatch was paused or resumed."""
 
     paused: bool
 
@@ -241,7 +241,7 @@ class Warned(_Event, tag="warning"):
 
 
 class SessionEnded(_Event, tag="end"):
-    """The engine has done what it was asked; `complete` is false when it was stopped."""
+    """The engine has finished the plan; `complete` is false if it was stopped."""
 
     complete: bool
     reason: str | None = None
@@ -274,8 +274,8 @@ _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 def encode_lines(events: list[Event]) -> bytes:
     """The events as JSON lines, each with its line end.
 
-    Text that is no Unicode (a file name in another encoding has lone surrogates in Python) is told with escapes:
-    one such event must not cost those around it.
+    Text that is not Unicode (a file name in another encoding has lone surrogates in Python) is written with escapes:
+    one such event must not lose those around it.
     """
     try:
         return _encoder.encode_lines(events)
@@ -295,7 +295,7 @@ def decode_event(line: bytes | memoryview) -> Event:
     """One line.
 
     Raises:
-        msgspec.MsgspecError: it is no event of this version, or tells a time that is none.
+        msgspec.MsgspecError: the line is no event of this version, or has an invalid time.
     """
     event = _decoder.decode(line)
     if isinstance(event, SessionStarted | RunStarted):

@@ -1,4 +1,4 @@
-"""Who writes to a session's folder: its engine holds a lock on it for as long as it lives."""
+"""The lock that an engine holds on its session's folder for as long as it lives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOCK_NAME = "lock"
 
 
 class FolderLock:
-    """Held by the engine on its session's folder: a journal without a holder is over."""
+    """The engine's lock on its session's folder. A journal whose lock is free has ended."""
 
     def __init__(self, folder: Path) -> None:
         """Take the lock.
@@ -34,12 +34,12 @@ class FolderLock:
             except OSError:
                 if last:
                     break
-                time.sleep(0.02)  # somebody may only be looking whether it is held (`is_live`)
+                time.sleep(0.02)  # `is_live` of another process may hold it for a moment
         os.close(self._file)
         raise InputError(f"another engine is writing to {folder}: see lbench sessions")
 
     def release(self) -> None:
-        """Let go of the folder."""
+        """Release the lock."""
         os.close(self._file)
 
 

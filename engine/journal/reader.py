@@ -1,4 +1,4 @@
-"""Reading a journal: its events, as far as they are whole; a file that is none is told from one that is damaged."""
+"""Reads a journal up to its last whole line. A file that is no journal, and a damaged journal, have different errors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _FIRST_BYTES = b'{"event":"session"'
 
 
 class Head(msgspec.Struct):
-    """What a file of ours says of itself: of which format it is, and of which version."""
+    """The format and the version at the head of a journal or document."""
 
     format: str = ""
     version: int = 0
 
 
 def split_lines(buffer: bytearray) -> Iterator[bytes]:
-    """Take the whole lines out of `buffer`, leaving a torn last one in it."""
+    """Remove the complete lines from `buffer` and yield them; a torn last line stays."""
     end = buffer.rfind(b"\n")
     if end < 0:
         return
@@ -57,7 +57,7 @@ def read_events(path: Path) -> Iterator[Event]:
 
 
 def _check_first(path: Path, line: bytes) -> None:
-    """See that a file that begins so is a journal, or may become one."""
+    """Check that a file with this first line is a journal, or may become one."""
     head = Head()
     if not line.endswith(b"\n"):
         if line.startswith(_FIRST_BYTES[: len(line)]):

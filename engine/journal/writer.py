@@ -32,7 +32,7 @@ JOURNAL_NAME = "events.jsonl"
 
 
 class Sink(Protocol):
-    """Where the runner tells what happens."""
+    """Takes the runner's events."""
 
     def write(self, event: Event) -> None:
         """Take one event. Until the next flush the caller may still change it."""
@@ -58,18 +58,18 @@ class _Writer:
             self._thread.start()
 
     def put(self, item: bytes | Callable[[], None]) -> None:
-        """Write these bytes, or call this when all before it was dealt with."""
+        """Write these bytes, or call this function after everything before it was written."""
         if self._thread is None:
             self._take(item)
         else:
             self._queue.put(item)
 
     def backlog(self) -> bytes:
-        """What is not in the file (only asked from a callable given to `put`)."""
+        """The bytes that are not in the file yet (call only from a function given to `put`)."""
         return bytes(self._backlog)
 
     def sync(self) -> None:
-        """fsync, as far as the disk can (only from a callable given to `put`)."""
+        """fsync, if the disk can (call only from a function given to `put`)."""
         with contextlib.suppress(OSError):
             os.fsync(self._file)
 
@@ -117,12 +117,12 @@ class Journal:
         *,
         on_trouble: Callable[[OSError | None], None] | None = None,
     ) -> None:
-        """Begin the session's journal; must be on a running loop. `on_trouble` hears when writing fails, and (None)
-        when it works again.
+        """Create the session's journal; needs a running loop. `on_trouble` is called when writing fails, and with None when
+        it works again.
 
         Raises:
             InputError: the folder has a journal already.
-            OSError: it cannot be made.
+            OSError: the file cannot be created.
         """
         self._loop = asyncio.get_running_loop()
         self._events: list[Event] = []
@@ -163,12 +163,12 @@ class Journal:
         self._listeners.append(listener)
 
     def unlisten(self, listener: Callable[[bytes], None]) -> None:
-        """Stop calling it."""
+        """Stop calling `listener`."""
         if listener in self._listeners:
             self._listeners.remove(listener)
 
     async def settled(self) -> tuple[int, bytes]:
-        """Flush; then how many bytes the file holds, and what follows them that the disk did not take."""
+        """Flush, then return how many bytes the file holds, and the bytes after them that the disk did not take."""
         self.flush()
         future: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
 
@@ -190,6 +190,6 @@ class Journal:
         await self.settled()
 
     def close(self) -> None:
-        """Flush and let the file go."""
+        """Flush and close the file."""
         self.flush()
         self._writer.close()

@@ -145,8 +145,8 @@ def cpu_model(root: Path = _ROOT) -> str | None:
     if sys.platform == "darwin":
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             argv = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-            told = subprocess.run(argv, capture_output=True, text=True, timeout=5, check=True)
-            return told.stdout.strip() or None
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=5, check=True)
+            return done.stdout.strip() or None
         return None
     fields: dict[str, str] = {}
     for line in (_text(root / "proc/cpuinfo") or "").splitlines():
@@ -165,9 +165,9 @@ def cgroup_cores(root: Path = _ROOT) -> float | None:
     quotas = []
     for folder, version in _cgroups(root, "cpu"):
         files = ("cpu.max",) if version == 2 else ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-        told = " ".join(_text(folder / name) or "" for name in files).split()
+        fields = " ".join(_text(folder / name) or "" for name in files).split()
         with contextlib.suppress(ValueError, ZeroDivisionError):  # "max", or a file that is not there
-            quota_us, period_us = map(int, told)
+            quota_us, period_us = map(int, fields)
             if quota_us > 0:
                 quotas.append(quota_us / period_us)
     return min(quotas, default=None)

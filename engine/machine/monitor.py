@@ -145,7 +145,7 @@ def machine_notices(environment: Environment, busy: float | None = None) -> list
         notices.append(
             Notice(
                 "machine_busy",
-                f"others use {busy:.0%} of this machine's CPU: times will be longer and less steady; "
+                f"other processes use {busy:.0%} of this machine's CPU: times will be longer and less steady; "
                 "stop them, or measure later",
             )
         )
@@ -162,7 +162,7 @@ def sample_notices(samples: Iterable[MachineSample]) -> list[Notice]:
             Notice(
                 "steal",
                 f"the hypervisor gave {mean:.1%} of the CPU to other machines: times are longer than "
-                "they need be; repeat, or use a machine of your own",
+                "necessary; repeat, or use a dedicated machine",
             )
         )
     hottest = max((s.temperature_c for s in samples if s.temperature_c is not None), default=None)

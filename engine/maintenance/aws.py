@@ -1,7 +1,7 @@
-"""What killed runs have left on AWS: functions that were changed for a while, and objects under a run's prefix.
+"""Leftovers of killed runs on AWS: functions with a temporary change, and objects under a run's prefix.
 
-AWS is asked only where this machine's own records say that there may be something; what is found is told, and removed on
-request. What other machines have left in the bucket goes after a day, by the bucket's own rule.
+AWS is queried only where this machine's records point to leftovers; they are listed, and removed on request. Objects of
+other machines are deleted after a day by the bucket's lifecycle rule.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _AT_ONCE = 1000  # objects that one request deletes
 
 
 class Remain(msgspec.Struct, frozen=True):
-    """One thing that can go. `remove` raises LbenchError."""
+    """One leftover. `remove` raises LbenchError."""
 
     what: str
     where: str
@@ -41,7 +41,7 @@ class Remain(msgspec.Struct, frozen=True):
 
 
 async def find_remains() -> tuple[list[Remain], list[str]]:
-    """All that this machine's records lead to, and why some could not be looked at."""
+    """The leftovers that this machine's records point to, and a message for each place that could not be searched."""
     found = [_changed(record) for record in records() if not is_held(record)]
     problems = []
     for (stack, region), prefixes in _prefixes().items():
@@ -64,30 +64,32 @@ def _changed(record: Forced) -> Remain:
             await _same_account(session, record)
             if error.code == "AccessDeniedException":
                 raise
-            # with the function its variable has gone
+            # the function is gone, and its variable with it
         forget(record)
 
-    return Remain(f"the variable {record.variable}, left on a function", f"{record.name} in {record.region}", 0, remove)
+    return Remain(
+        f"environment variable {record.variable} left on a function", f"{record.name} in {record.region}", 0, remove
+    )
 
 
 async def _same_account(session: Any, record: Forced) -> None:
-    """Whether it is this account's function: another one may neither see it nor tell that it has gone.
+    """Check that the function belongs to the account of these credentials: another account cannot tell whether it is gone.
 
     Raises:
-        AwsError: it is not; or nobody knows whose credentials these are.
+        AwsError: it belongs to another account, or the account of the credentials is unknown.
     """
     async with aws_client(session, "sts") as client:
         account = str((await client.get_caller_identity())["Account"])
     if account != record.account:
         raise AwsError(
-            f"it was changed in the account {record.account}, and these credentials are of {account}: "
+            f"the function was changed in account {record.account}, but these credentials belong to account {account}: "
             "run `lbench gc` with the profile that it was changed with (AWS_PROFILE)"
         )
 
 
 def _prefixes() -> dict[tuple[str, str], set[str]]:
-    """Where killed runs kept objects, by stack and region: their journals have no end."""
-    told: dict[tuple[str, str], set[str]] = {}
+    """The S3 prefixes of killed runs, by stack and region. A killed run's journal has no end."""
+    found: dict[tuple[str, str], set[str]] = {}
     for folder in _unfinished():
         with contextlib.suppress(LbenchError, OSError):
             for run in load_folder(folder).started_runs:
@@ -95,8 +97,8 @@ def _prefixes() -> dict[tuple[str, str], set[str]]:
                 settings = run.started.settings
                 prefix, stack, region = (settings.get(name) for name in ("temporary", "stack", "region"))
                 if isinstance(prefix, str) and prefix.startswith(TEMPORARY) and len(prefix) > len(TEMPORARY):
-                    told.setdefault((str(stack), str(region)), set()).add(prefix)
-    return told
+                    found.setdefault((str(stack), str(region)), set()).add(prefix)
+    return found
 
 
 def _unfinished() -> Iterator[Path]:
@@ -133,7 +135,7 @@ async def _objects(stack: str, region: str, prefixes: set[str]) -> list[Remain]:
                     size += one["Size"]
             if keys:
                 where = f"{len(keys)} under s3://{bucket}/{prefix}/"
-                found.append(Remain("objects of a run that was killed", where, size, _deletion(session, bucket, keys)))
+                found.append(Remain("objects of a killed run", where, size, _deletion(session, bucket, keys)))
     return found
 
 
@@ -145,7 +147,7 @@ def _deletion(session: Any, bucket: str, keys: list[str]) -> Callable[[], Awaita
                 answer = await client.delete_objects(Bucket=bucket, Delete={"Objects": some, "Quiet": True})
                 if answer.get("Errors"):
                     raise AwsError(
-                        f"S3 keeps {len(answer['Errors'])} objects of {bucket}: the bucket's rule deletes them in a day"
+                        f"S3 kept {len(answer['Errors'])} objects of {bucket}: the bucket's rule deletes them in a day"
                     )
 
     return remove

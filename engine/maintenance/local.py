@@ -1,6 +1,6 @@
-"""What crashed runs have left on this machine: found, told, and removed on request. Nothing that anybody uses is touched.
+"""Leftovers of crashed runs on this machine: listed, and removed on request. Nothing in use is touched.
 
-Whose owner lives is seen by what the owner holds (a lock, a process, a socket that answers), else by age.
+An owner is alive if it holds its lock, its process exists or its socket answers; where none of these applies, age decides.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from lbench.engine.session.index import session_folders
 
 __all__ = ["Leftover", "local_leftovers"]
 
-_OLD_S = 3600.0  # of what nothing tells whose it is
+_OLD_S = 3600.0  # age of a leftover whose owner is unknown
 _DATA = ("data.lbds", "data-*.lbds")  # of a comparison, of an exploring
 _MAKING = (".making-*", ".downloading-*", ".unpacking-*")
 _TRIALS = ("lbench-try-", "lbench-pins-")
 
 
 class Leftover(msgspec.Struct, frozen=True):
-    """One thing that can go."""
+    """One leftover."""
 
     what: str
     where: str
@@ -40,12 +40,12 @@ class Leftover(msgspec.Struct, frozen=True):
 
 
 def local_leftovers() -> list[Leftover]:
-    """All of them, without AWS."""
+    """All leftovers on this machine."""
     return [*_sessions(), *_sockets(), *_emulators(), *_cgroups(), *_temporary(), *_half_made(), *_payloads()]
 
 
 def _sessions() -> Iterator[Leftover]:
-    """Data sets and objects of a session whose engine was killed, and what its checks had on disk. The record stays."""
+    """Data sets, objects and check folders of a session whose engine was killed. The journal stays."""
     for folder in session_folders():
         if is_live(folder):
             continue
@@ -57,18 +57,18 @@ def _sessions() -> Iterator[Leftover]:
             yield _tree("temporary objects of an interrupted session", objects)
         for left in _entries(folder):
             if left.name.startswith("check-") and left.is_dir():
-                yield _tree("an answer that was being checked", left)
+                yield _tree("files of an interrupted answer check", left)
 
 
 def _sockets() -> Iterator[Leftover]:
     for path in dead_sockets():
-        yield _file("a socket of an engine that is no more", path)
+        yield _file("a socket of an engine that has ended", path)
 
 
 def _emulators() -> Iterator[Leftover]:
     for folder in scratch.abandoned():
         yield Leftover(
-            "a folder of an emulator that is no more",
+            "a folder of an emulator that has ended",
             str(folder),
             _size(folder),
             lambda folder=folder: scratch.remove_abandoned(folder),  # type: ignore[misc]
@@ -86,7 +86,7 @@ def _cgroups() -> Iterator[Leftover]:
         with contextlib.suppress(OSError):
             for folder in cgroups.abandoned(place):
                 yield Leftover(
-                    "a cgroup of an emulator that is no more, with what still runs in it",
+                    "a cgroup of an emulator that has ended, with its remaining processes",
                     str(folder),
                     0,
                     lambda folder=folder: cgroups.remove_abandoned(folder),  # type: ignore[misc]
@@ -101,7 +101,7 @@ def _temporary() -> Iterator[Leftover]:
         for path in _entries(place):
             ours = path.name.startswith("check-") and (path / "request.json").is_file()
             if ours and _mine_and_old(path):
-                yield _tree("an answer that was being checked", path)
+                yield _tree("files of an interrupted answer check", path)
 
 
 def _half_made() -> Iterator[Leftover]:
@@ -109,14 +109,14 @@ def _half_made() -> Iterator[Leftover]:
     for pattern in _MAKING:
         for path in [*root.glob(f"*/{pattern}"), *root.glob(f"*/*/{pattern}")]:
             if path.is_dir() and _mine_and_old(path):
-                yield _tree("something half made in the cache", path)
+                yield _tree("an unfinished cache entry", path)
 
 
 def _payloads() -> Iterator[Leftover]:
-    """Standard input, kept for `lbench run function`."""
+    """Events of `lbench run function` that were read from standard input."""
     for path in _entries(cache_folder("payloads")):
         if path.is_file() and _mine_and_old(path):
-            yield _file("events that came by standard input", path)
+            yield _file("events read from standard input", path)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -1,6 +1,6 @@
-"""The ward's side of its guardian (guardian.py): start it, tell it what there is, replace it should it die.
+"""The ward's side of its guardian (guardian.py): starts it, sends it notes, and restarts it if it dies.
 
-The emulator has one for its environments, and the engine one for each pool of workers.
+The emulator has one guardian for its environments; the engine has one for each pool of workers.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ __all__ = ["Guard"]
 
 _SCRIPT = str(Path(__file__).with_name("guardian.py"))
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-_RESTARTS = 5  # a guardian that cannot live is not begun for ever
+_RESTARTS = 5  # a guardian that keeps dying is not restarted for ever
 _CLOSE_LIMIT_S = 3.0
 
 
 class Guard:
-    """Made on a running loop in the main thread; `close` ends the guardian after a last look.
+    """A guardian process, started on a running loop in the main thread; `close` ends it after a last search.
 
     Raises:
         OSError: it cannot be started.
     """
 
     def __init__(self, ward: str = "emulator") -> None:
-        self._ward = ward  # for who reads the list of processes
+        self._ward = ward  # shown in the list of processes
         self._loop = asyncio.get_running_loop()
         self.id = f"{os.getpid()}-{start_ticks(os.getpid())}-{secrets.token_hex(4)}"
         self._groups: dict[int, int] = {}
         self._kept = [f"mark {self.id}"]  # what a new guardian is told again
         self._pending = bytearray()
-        self._writing: int | None = None  # the pipe that we wait for
+        self._writing: int | None = None  # the pipe that the loop waits for
         self._closing = False
         self._starts = 0
         self._start()
@@ -48,42 +48,42 @@ class Guard:
         return self._child.pid
 
     def variables(self, number: int) -> dict[str, str]:
-        """The mark for environment or worker `number`, a variable that it and all it starts must have."""
+        """The variable that marks environment or worker `number`; every process it starts inherits it."""
         return {MARK: self.mark(number)}
 
     def mark(self, number: int) -> str:
-        """The mark of number `number`."""
+        """The mark of environment or worker `number`."""
         return f"{self.id}/{number}"
 
     def folder(self, path: Path) -> None:
-        """This temporary folder goes with its ward."""
+        """Remove this temporary folder when the ward ends."""
         self._keep(f"folder {path}")
 
     def cgroup(self, path: Path) -> None:
-        """This folder of cgroups goes with its ward."""
+        """Remove this folder of cgroups when the ward ends."""
         self._keep(f"cgroup {path}")
 
     def watch(self, pid: int) -> None:
-        """A process group has begun."""
+        """Watch the process group that `pid` leads."""
         start = start_ticks(pid) or 0
         self._groups[pid] = start
         self._send(f"group {pid} {start}")
 
     def let_go(self, pid: int, number: int) -> None:
-        """Number `number` has ended: what it has started outside its group is looked for and killed."""
+        """Stop watching environment or worker `number`, which has ended; kill what it started outside its group."""
         self._groups.pop(pid, None)
         self._send(f"gone {pid} {self.mark(number)}")
 
     async def close(self) -> None:
-        """Let it look one last time, and wait until it has ended."""
+        """Let the guardian search one last time, and wait for its end."""
         self._closing = True
-        if await self._finish() and self._starts <= _RESTARTS:  # it was killed, perhaps before it could look
+        if await self._finish() and self._starts <= _RESTARTS:  # it was killed, perhaps before its search
             with contextlib.suppress(OSError):
                 self._start()
                 await self._finish()
 
     async def _finish(self) -> int:
-        """Close its pipe and wait for its end: its exit code."""
+        """Close the pipe, wait for the guardian's end and return its exit code."""
         with contextlib.suppress(OSError, ValueError):
             os.set_blocking(self._child.stdin.fileno(), True)
             while self._pending:
@@ -97,7 +97,7 @@ class Guard:
         except TimeoutError:
             self._child.kill()
             await self._child.wait()
-            return 0  # it had its time
+            return 0  # killed on purpose: no restart
 
     def _start(self) -> None:
         self._starts += 1
@@ -109,8 +109,8 @@ class Guard:
         )
         os.set_blocking(self._child.stdin.fileno(), False)
         self._child.on_exit(self._ended)
-        told = [*self._kept, *(f"group {pid} {start}" for pid, start in self._groups.items())]
-        self._pending[:0] = "".join(f"{line}\n" for line in told).encode("utf-8", "surrogateescape")
+        notes = [*self._kept, *(f"group {pid} {start}" for pid, start in self._groups.items())]
+        self._pending[:0] = "".join(f"{line}\n" for line in notes).encode("utf-8", "surrogateescape")
         self._flush()
 
     def _ended(self, code: int) -> None:
@@ -130,7 +130,7 @@ class Guard:
         self._flush()
 
     def _flush(self) -> None:
-        """Write what goes; a guardian that is slow must never hold up its ward."""
+        """Write without blocking: a slow guardian must never hold up its ward."""
         try:
             while self._pending:
                 del self._pending[: os.write(self._child.stdin.fileno(), self._pending)]

@@ -1,4 +1,4 @@
-"""Invocations as columns: a hundred thousand of them in memory without an object for each.
+"""Invocations as columns: a hundred thousand in memory without an object for each.
 
 A row is an invocation's number in its run. What was not measured is NaN, -1 or an empty text, and None outside.
 """
@@ -27,7 +27,7 @@ _CODES = {name: {text: code for code, text in enumerate(texts)} for name, texts 
 _FLAGS = ("cold", "via_s3")
 
 _KEYS = ("stage", "task", "attempt")
-_DTYPES: dict[str, tuple[str, Any]] = {  # with what stands for nothing
+_DTYPES: dict[str, tuple[str, Any]] = {  # with the empty value
     **{name: ("i4", -1) for name in (*_KEYS, "environment")},
     **{name: ("i1", -1) for name in ("cold", "status", "via_s3", "billed_source")},
     **{name: ("f8", np.nan) for name in ("queued_s", "dispatched_s", "started_s", "finished_s", "returned_s")},
@@ -58,7 +58,7 @@ class Columns:
         self._request_ids: dict[int, str] = {}  # those that are no UUIDs
         self._environment_codes: dict[str, int] = {}
         self._arrays: dict[str, NDArray[Any]] = {name: _room(64, dtype) for name, (dtype, _) in _DTYPES.items()}
-        self._ready = 0  # rows that hold what stands for nothing
+        self._ready = 0  # rows that hold the empty values
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name][: self.count]

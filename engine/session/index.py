@@ -1,4 +1,4 @@
-"""The sessions recorded on this machine: listed without reading every invocation, and found by what a person types."""
+"""The sessions recorded on this machine: listed without reading every invocation, and found by id, path or `last`."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def list_sessions() -> list[Recorded]:
     """All sessions, newest first; one that cannot be read is listed with its error.
 
     Raises:
-        InputError: it cannot be looked into.
+        InputError: the folder cannot be read.
     """
     return sorted(map(recorded, session_folders()), key=when, reverse=True)
 
 
 def when(one: Recorded) -> tuple[str, str]:
-    """When it began (ISO 8601, UTC), by its id where the journal does not tell, and its id: what a list is sorted by."""
+    """The sort key of a list: the session's start (ISO 8601, UTC; from its id if the journal has none), then its id."""
     if one.created is not None:
         return one.created, one.id
     with contextlib.suppress(ValueError):
@@ -64,15 +64,15 @@ def session_folders() -> list[Path]:
     """The folders of all sessions, by name, the last first: a name begins with its time.
 
     Raises:
-        InputError: it cannot be looked into.
+        InputError: the folder cannot be read.
     """
     folder = sessions_place()
     try:
         return sorted((entry for entry in folder.iterdir() if entry.is_dir()), reverse=True)
     except FileNotFoundError:
-        return []  # nothing was recorded yet, and looking makes nothing
+        return []  # nothing was recorded yet; a list creates no folder
     except OSError as error:
-        raise InputError(f"cannot look into {folder}: {error.strerror}") from None
+        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from None
 
 
 def recorded(folder: Path) -> Recorded:
@@ -129,7 +129,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def find_session(text: str) -> Path:
-    """The folder or file that `text` means: a path, `last`, a session's id or the beginning of one.
+    """The folder or file that `text` names: a path, `last`, a session's id or the beginning of one.
 
     Raises:
         InputError: no session, or several.
@@ -146,7 +146,7 @@ def find_session(text: str) -> Path:
     if path.exists():
         return path
     if "/" in text or path.suffix in (".json", ".jsonl"):
-        raise InputError(f"{text}: there is no such file or folder")
+        raise InputError(f"{text}: no such file or folder")
     starting = [name for name in known if text and name.startswith(text)]
     if len(starting) == 1:
         return sessions_place() / starting[0]

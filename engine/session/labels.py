@@ -1,4 +1,4 @@
-"""What a person calls a session: its name and tags, beside the journal, which only its engine may write."""
+"""A session's name and tags, in a file beside the journal: only the engine may write to the journal."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _LONGEST = 120  # characters of a name or a tag
 
 
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Given by a person, at any time. `name` None: as the session was called when it began."""
+    """A session's name and tags, given by a person at any time. `name` None: the name at its start."""
 
     name: str | None = None
     tags: list[str] = []
 
 
 def read_meta(folder: Path) -> Meta:
-    """What the session in `folder` is called; nothing where the file is missing or damaged: the record is the journal."""
+    """The labels of the session in `folder`; empty if the file is missing or damaged."""
     try:
         return msgspec.json.decode((folder / META_NAME).read_bytes(), type=Meta)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
@@ -33,14 +33,16 @@ def read_meta(folder: Path) -> Meta:
 
 
 def write_meta(folder: Path, meta: Meta) -> None:
-    """Keep it; the file is replaced in one step.
+    """Write the labels; the file is replaced in one step.
 
     Raises:
         InputError: it cannot be written, on a read-only disk say, or a text is too long.
     """
     for text in [meta.name or "", *meta.tags]:
         if len(text) > _LONGEST:
-            raise InputError(f"a name or a tag has at most {_LONGEST} characters: {text[:20]}...")
+            raise InputError(
+                f"a name or a tag must have at most {_LONGEST} characters, got {len(text)}: {text[:20]}..."
+            )
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{META_NAME}.", delete=False) as file:
             try:

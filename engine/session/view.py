@@ -1,4 +1,4 @@
-"""A session as its journal tells it: the fold of events into runs and columns, the same for every reader.
+"""A session as readers see it: its journal's events folded into runs and columns, the same way for every reader.
 
 Folding the two halves of a journal one after the other gives what folding the whole gives: a viewer may begin with
 the file and go on with the live feed.
@@ -46,7 +46,7 @@ _Row = TypeVar("_Row", Dispatched, Returned, Audited)
 
 
 class RunView:
-    """One run, as far as the journal has told it."""
+    """One run, as far as its journal has been read."""
 
     def __init__(self, planned: RunPlanned) -> None:
         self.planned = planned
@@ -98,7 +98,7 @@ class RunView:
         match event:
             case Dispatched():
                 if event.n != len(self.columns):  # else one number could ask for all memory
-                    raise SessionFileError(f"the journal is damaged: invocation {event.n} of {self.id} out of turn")
+                    raise SessionFileError(f"the journal is damaged: invocation {event.n} of {self.id} is out of order")
                 self._keep(self.columns.dispatch, event)
                 self.in_flight += 1
             case Returned():
@@ -112,7 +112,7 @@ class RunView:
                 if event.status == "ok":
                     self.finished_tasks += 1
                 elif not self.has_answer and event.status in ("error", "timeout", "superseded"):
-                    self.finished_tasks += 1  # there an error is a result
+                    self.finished_tasks += 1  # of such a workload an error is a result
                     self.failed_attempts += event.status != "superseded"
                 elif event.status != "superseded":  # its task has a result from another attempt
                     self.failed_attempts += 1
@@ -126,7 +126,7 @@ class RunView:
                 self.stages.append(Stage(event.index, event.at_s, None, event.tasks))
             case StageEnded():
                 if not 0 <= event.index < len(self.stages):
-                    raise SessionFileError(f"the journal is damaged: a stage {event.index} ends that has not begun")
+                    raise SessionFileError(f"the journal is damaged: stage {event.index} ends before it begins")
                 old = self.stages[event.index]
                 self.stages[event.index] = Stage(old.index, old.started_s, event.at_s, old.tasks)
             case EnvironmentSeen():
@@ -137,7 +137,7 @@ class RunView:
                 self.samples.append(event.sample)
             case RunEnded():
                 if event.status == "ok" and self.started is None:
-                    raise SessionFileError(f"the journal is damaged: {self.id} ends that has not begun")
+                    raise SessionFileError(f"the journal is damaged: run {self.id} ends before it begins")
                 self.ended = event
                 self.s3_put += event.s3_put
                 self.s3_get += event.s3_get
@@ -166,7 +166,7 @@ class RunView:
 
 
 class SessionView:
-    """A session, as far as its journal has told it."""
+    """A session, as far as its journal has been read."""
 
     def __init__(self) -> None:
         self.header: SessionStarted | None = None
@@ -202,10 +202,12 @@ class SessionView:
         try:
             return self.runs[run]
         except KeyError:
-            raise SessionFileError(f"the journal is damaged: it tells of a run {run!r} that it has not named") from None
+            raise SessionFileError(
+                f"the journal is damaged: an event names run {run!r}, which was not planned"
+            ) from None
 
     def engine_gone(self) -> None:
-        """No engine holds the journal: a run in it without an end is interrupted."""
+        """Mark runs without an end as interrupted: no engine holds the journal."""
         for run in self.runs.values():
             run.interrupted = run.started is not None and run.ended is None
 
@@ -216,7 +218,7 @@ class SessionView:
 
     @property
     def complete(self) -> bool:
-        """Whether the engine did all that it was asked."""
+        """Whether the engine has carried out its whole plan."""
         return self.end is not None and self.end.complete
 
 
@@ -229,7 +231,7 @@ def fold(events: Iterable[Event], view: SessionView | None = None) -> SessionVie
 
 
 def load_folder(folder: Path) -> SessionView:
-    """The session recorded in a folder, whether its engine lives or not.
+    """The session recorded in a folder, whether its engine is running or not.
 
     Raises:
         SessionFileError: there is no readable journal.
@@ -238,7 +240,7 @@ def load_folder(folder: Path) -> SessionView:
 
 
 def load_journal(path: Path) -> SessionView:
-    """The session whose journal this is; it is interrupted where no engine holds the folder.
+    """The session of a journal; its open runs are interrupted unless an engine holds the folder.
 
     Raises:
         SessionFileError: it cannot be read.

@@ -56,9 +56,9 @@ BAD = [
     ("export ~nosuchuser/s.json -o a.json", "there is no such file"),
     ("run probe --picture a.png", "has no picture"),
     ("run mandelbrot --picture a.jpg", "ends in .png"),
-    ("run mandelbrot --picture nowhere/a.png", "there is no folder"),
+    ("run mandelbrot --picture nowhere/a.png", "nowhere does not exist"),
     ("run probe -o result.txt", ".json or .csv"),
-    ("run probe -o nowhere/result.json", "there is no folder"),
+    ("run probe -o nowhere/result.json", "nowhere does not exist"),
     ("export last -o a.json", "no session is recorded"),
     ("export ./nowhere.json -o a.json", "there is no such file"),
     ("export last --format xml -o a.json", "unknown format 'xml'"),
@@ -95,7 +95,7 @@ def test_looking_makes_no_folders_and_needs_none(
     assert "No session is recorded in /proc/nowhere" in run("sessions").stdout
     assert "no session is recorded" in run("export", "last", "-o", "c.csv").stderr
     assert "no engine is running" in run("attach").stderr
-    assert "set XDG_DATA_HOME to a folder of yours" in run("run", "probe", "-b", "sequential").stderr
+    assert "set XDG_DATA_HOME to a folder that you own" in run("run", "probe", "-b", "sequential").stderr
 
 
 _INTERRUPTED = """

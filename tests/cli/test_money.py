@@ -22,7 +22,7 @@ def test_a_script_that_would_spend_money_must_say_yes(lbench):
     done = lbench(*DEAR)
     assert done.returncode == 2 and done.stdout == ""
     (line,) = done.stderr.splitlines()
-    assert line.startswith("lbench: what lambda will cost is not known") and "--yes" in line and "at most $" in line
+    assert line.startswith("lbench: cannot estimate the cost on lambda") and "--yes" in line and "at most $" in line
 
 
 def test_nothing_is_asked_of_what_is_emulated_or_limited_below_the_threshold(lbench, monkeypatch):

@@ -1,4 +1,4 @@
-"""Credentials that cannot be had are told in one line with the remedy, and nothing that an SDK would log comes before it."""
+"""Missing credentials are reported in one line with the remedy, and nothing that an SDK would log comes before it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_key_with_the_end_of_a_line_in_it_is_told_and_not_repeated(
     for command in ("status", "run function -p name=f"):
         done = lbench(*command.split())
         assert done.returncode == 2 and done.stderr.count("\n") == 1 and "hush" not in done.stderr
-        assert "holds a blank, an end of line" in done.stderr
+        assert "contains a space, a line end" in done.stderr
 
 
 def test_a_profile_that_is_not_there_is_told_with_the_remedy(lbench: Lbench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def test_a_run_on_lambda_and_its_exports_hold_no_credentials(theirs: Any, keys: 
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")
-def test_a_refused_signature_is_told_without_what_was_signed(
+def test_a_refused_signature_gives_a_message_without_the_signed_headers(
     aws: Any, aws_server: Any, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repeated = f"The Canonical String should have been 'GET / host:x x-amz-security-token:{TOKEN} {KEY} {SECRET}'"

@@ -19,7 +19,7 @@ from botocore import exceptions
 
 from lbench.config import aws
 from lbench.config.aws import aws_client, aws_session
-from lbench.config.aws_errors import AwsError, Prompted, reason_told, told, without_secrets
+from lbench.config.aws_errors import AwsError, Prompted, aws_error, resource_failure_text, without_secrets
 from lbench.errors import InputError
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -144,7 +144,7 @@ REFUSALS = {
     "throttled": (query("Throttling", "Rate exceeded"), "wait a minute and run it again"),
     "throttled, Lambda": (
         rest("TooManyRequestsException", "Rate exceeded", 429),
-        "takes no more of these requests for now",
+        "AWS throttles these requests",
     ),
     "slow down": (s3("SlowDown", "Please reduce your request rate.", 503), "wait a minute"),
     "bucket name taken": (
@@ -162,7 +162,7 @@ REFUSALS = {
     ),
     "no stack": (
         query("ValidationError", "Stack with id lbench does not exist"),
-        "no such stack in us-east-1 (Stack with id lbench does not exist): run `lbench deploy`",
+        "the stack does not exist in us-east-1 (Stack with id lbench does not exist): run `lbench deploy`",
     ),
     "stack busy": (
         query("ValidationError", "Stack:arn:aws:x is in UPDATE_IN_PROGRESS state and can not be updated."),
@@ -211,12 +211,12 @@ REFUSALS = {
 @pytest.fixture(scope="module")
 def wire() -> Iterator[Callable[[Recorded], str]]:
     """`wire(refusal)`: an endpoint that answers everything with it."""
-    told: list[Recorded] = []
+    received: list[Recorded] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def _answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            refusal = told[-1]
+            refusal = received[-1]
             self.send_response(refusal.status)
             for name, value in refusal.headers:
                 self.send_header(name, value)
@@ -233,7 +233,7 @@ def wire() -> Iterator[Callable[[Recorded], str]]:
     thread.start()
 
     def endpoint(refusal: Recorded) -> str:
-        told.append(refusal)
+        received.append(refusal)
         return f"http://127.0.0.1:{server.server_port}"
 
     yield endpoint
@@ -262,10 +262,10 @@ async def ask(refusal: Recorded, region: str | None = None) -> str:
 async def test_a_refusal_is_one_line_with_its_remedy(
     name: str, wire: Callable[[Recorded], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refusal, said = REFUSALS[name]
+    refusal, expected = REFUSALS[name]
     monkeypatch.setenv("AWS_ENDPOINT_URL", wire(refusal))
     line = await ask(refusal)
-    assert line.startswith(f"asking {refusal.service}: ") and said in line
+    assert line.startswith(f"asking {refusal.service}: ") and expected in line
     assert "\n" not in line and len(line) < 500
     assert SECRET not in line and "AKIA" not in line
 
@@ -290,11 +290,11 @@ async def test_no_network_is_told_by_the_hosts_name_alone(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("region", ["mars-north-1", "eu-wst-1"])
 async def test_a_region_that_is_not_there_is_asked_about(region: str) -> None:
     error = exceptions.EndpointConnectionError(endpoint_url=f"https://lambda.{region}.amazonaws.com/")
-    assert f"Is {region} one of AWS's regions?" in str(told(error, "asking lambda", region=region))
+    assert f"Is {region} one of AWS's regions?" in str(aws_error(error, "asking lambda", region=region))
 
 
 async def test_what_is_no_regions_name_is_told() -> None:
-    with pytest.raises(AwsError, match=r"the region 'us east' is none of AWS's.*--region"):
+    with pytest.raises(AwsError, match=r"AWS has no region 'us east'.*--region"):
         async with aws_client(aws_session("us east"), "lambda"):
             pass
 
@@ -307,7 +307,7 @@ async def test_an_endpoint_that_is_no_url_is_told(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (exceptions.ProxyConnectionError(proxy_url=f"http://me:{SECRET}@proxy:1"), "see HTTPS_PROXY and NO_PROXY"),
         (
@@ -315,14 +315,14 @@ async def test_an_endpoint_that_is_no_url_is_told(monkeypatch: pytest.MonkeyPatc
             "AWS_CA_BUNDLE",
         ),
         (exceptions.ConnectTimeoutError(endpoint_url="https://a.test/x"), "a.test cannot be reached"),
-        (exceptions.ReadTimeoutError(endpoint_url="https://a.test/x"), "no answer came from a.test"),
+        (exceptions.ReadTimeoutError(endpoint_url="https://a.test/x"), "no reply from a.test"),
         (exceptions.ConnectionClosedError(endpoint_url="https://a.test/x"), "run it again"),
     ],
     ids=["proxy", "certificate", "no connection", "no answer", "closed"],
 )
-def test_what_comes_between_is_told_with_its_remedy(error: Exception, said: str) -> None:
-    line = str(told(error, "asking lambda"))
-    assert said in line and SECRET not in line and "/x" not in line
+def test_a_failure_on_the_way_to_aws_names_its_remedy(error: Exception, expected: str) -> None:
+    line = str(aws_error(error, "asking lambda"))
+    assert expected in line and SECRET not in line and "/x" not in line
 
 
 @pytest.fixture
@@ -347,7 +347,7 @@ async def test_no_credentials_are_told_with_what_to_do(bare: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "expected"),
     [
         (
             "[default]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = base\nregion = us-east-1\n"
@@ -369,10 +369,12 @@ async def test_no_credentials_are_told_with_what_to_do(bare: Path) -> None:
     ],
     ids=["MFA", "SSO", "no source", "half", "no JSON", "fails", "asks", "no program"],
 )
-def test_a_source_that_would_prompt_or_is_broken_is_one_line(bare: Path, config: str, said: str) -> None:
+def test_a_credential_source_that_would_prompt_or_is_broken_gives_one_line(
+    bare: Path, config: str, expected: str
+) -> None:
     bare.write_text(config)
     line = asyncio.run(opened())
-    assert said in line and SECRET not in line and "\n" not in line
+    assert expected in line and SECRET not in line and "\n" not in line
 
 
 def test_a_source_that_never_answers_is_not_waited_for(bare: Path) -> None:
@@ -388,11 +390,11 @@ def test_a_profile_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_prompt_is_told_as_what_it_is() -> None:
-    assert "nobody can be asked here" in str(told(Prompted(), "asking sts"))
+    assert "requires an MFA code" in str(aws_error(Prompted(), "asking sts"))
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "expected"),
     [
         (
             f'Resource handler returned message: "User: {ARN} is not authorized to perform: iam:CreateRole on resource: x '
@@ -404,8 +406,8 @@ def test_a_prompt_is_told_as_what_it_is() -> None:
         ("Something new", "Something new"),
     ],
 )
-def test_a_reason_of_cloudformations_is_told_with_its_remedy(reason: str, said: str) -> None:
-    assert said in reason_told(reason)
+def test_a_reason_of_cloudformation_names_its_remedy(reason: str, expected: str) -> None:
+    assert expected in resource_failure_text(reason)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_other_names_are_refused(base: str) -> None:
 
 
 def _there(**changes: Any) -> Deployment:
-    told = Deployment(
+    deployment = Deployment(
         stack="lbench",
         region="eu-west-1",
         arch="x86_64",
@@ -42,7 +42,7 @@ def _there(**changes: Any) -> Deployment:
         ephemeral_mb=512,
         log_group="g",
     )
-    return msgspec.structs.replace(told, **changes)
+    return msgspec.structs.replace(deployment, **changes)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,6 @@ def _there(**changes: Any) -> Deployment:
     ],
 )
 def test_the_command_for_another_size_is_for_just_this_deployment(there: Deployment, command: str) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         there.function(512)
-    assert str(told.value).endswith(f"run {command}")
+    assert str(caught.value).endswith(f"run {command}")

@@ -46,7 +46,7 @@ def test_xdg_places_them_and_a_relative_path_is_ignored(tmp_path: Path, monkeypa
 def test_a_folder_that_cannot_be_made_gets_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
-    with pytest.raises(InputError, match=r"cannot make the folder .*set XDG_DATA_HOME to a folder of yours"):
+    with pytest.raises(InputError, match=r"cannot create the folder .*set XDG_DATA_HOME to a folder that you own"):
         sessions_folder()
 
 

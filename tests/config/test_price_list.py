@@ -25,7 +25,7 @@ from lbench.config.aws import AwsError
 from lbench.config.price_list import WANTED, fetch, refresh, rows_of
 from lbench.errors import DataFileError, InputError
 
-# us-east-1 as the Price List told in September 2026: SKU, service, family, attributes, unit, tiers (begin, end, USD).
+# us-east-1 as the Price List had them in September 2026: SKU, service, family, attributes, unit, tiers (begin, end, USD).
 # Beside each wanted product stand those that are easily taken for it.
 Row = tuple[str, str, str, dict[str, str], str, list[tuple[str, str, str]]]
 EAST: list[Row] = [
@@ -197,10 +197,10 @@ class PriceList:
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 assert self.headers["X-Amz-Target"] == "AWSPriceListService.GetProducts"
                 validate_parameters(asked, model.input_shape)
-                status, told = outer.answer(asked)
+                status, reply = outer.answer(asked)
                 if status == 200:
-                    validate_parameters(told, model.output_shape)
-                body = json.dumps(told).encode()
+                    validate_parameters(reply, model.output_shape)
+                body = json.dumps(reply).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/x-amz-json-1.1")
                 self.send_header("Content-Length", str(len(body)))
@@ -299,9 +299,9 @@ def test_a_region_without_lambda_is_told_in_one_line(api: PriceList) -> None:
 
 def test_no_permission_is_told_with_its_remedy_and_changes_nothing(api: PriceList) -> None:
     api.refusal = (400, "AccessDeniedException")
-    with pytest.raises(AwsError) as told:
+    with pytest.raises(AwsError) as caught:
         asyncio.run(refresh("us-east-1"))
-    assert "\n" not in str(told.value) and "pricing" in str(told.value).lower()
+    assert "\n" not in str(caught.value) and "pricing" in str(caught.value).lower()
     assert not list(prices.cache_folder("prices").iterdir())
 
 
@@ -367,8 +367,8 @@ def test_the_command_refreshes_and_shows_where_each_price_is_from(api: PriceList
     argv = [sys.executable, "-m", "lbench", "prices", "--refresh", "--region", "us-east-1", "--json"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    told = json.loads(done.stdout)["prices"]
-    assert len(told) == len(WANTED) and all(row["refreshed"] and row["age_days"] <= 1 for row in told)
+    rows = json.loads(done.stdout)["prices"]
+    assert len(rows) == len(WANTED) and all(row["refreshed"] and row["age_days"] <= 1 for row in rows)
     api.refusal = (400, "AccessDeniedException")
     refused = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1

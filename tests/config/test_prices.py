@@ -68,9 +68,9 @@ def test_a_price_without_a_row_is_none() -> None:
 
 @pytest.mark.parametrize("region", ["me-south-1", "me-central-1", "mars-north-1", ""])
 def test_another_region_is_told_in_one_line_which_there_are(region: str) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         rates(region, "x86_64")
-    message = str(told.value)
+    message = str(caught.value)
     assert "\n" not in message
     assert all(known in message for known in regions())
 

@@ -16,10 +16,10 @@ def _load(tmp_path: Path, toml: str = "", environ: dict[str, str] | None = None,
 
 
 def _refused(tmp_path: Path, toml: str = "", environ: dict[str, str] | None = None, **overrides: Any) -> str:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         _load(tmp_path, toml, environ, **overrides)
-    assert "\n" not in str(told.value)
-    return str(told.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def test_without_any_source_the_defaults_hold(tmp_path: Path) -> None:

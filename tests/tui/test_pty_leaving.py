@@ -239,7 +239,7 @@ def test_a_disk_that_takes_no_session_is_told_on_the_screen(program: Program, tm
     terminal.send("r")
     terminal.wait_for("start")
     terminal.send("\r")
-    terminal.wait_for("cannot make the folder")
+    terminal.wait_for("cannot create the folder")
     terminal.send("q")
     assert terminal.wait() == 0
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from lbench.config.aws import check_keys, refuse_prompts
-from lbench.config.aws_errors import NO_CREDENTIALS, AwsError, told
+from lbench.config.aws_errors import NO_CREDENTIALS, AwsError, aws_error
 from lbench.errors import BackendError, InputError, LbenchError
 from lbench.workloads.sigv4 import Credentials
 
@@ -145,7 +145,7 @@ async def _off_loop(work: Callable[[], T], patience_s: float) -> T:
         except LbenchError as raised:
             error = raised
         except Exception as raised:  # whatever a source raises; told without its text where that may hold a secret
-            error = told(raised, "looking for AWS credentials")
+            error = aws_error(raised, "looking for AWS credentials")
         with contextlib.suppress(RuntimeError):  # the loop has gone meanwhile
             loop.call_soon_threadsafe(settle, result, error)
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from lbench.config.aws_errors import masked, told, without_secrets
+from lbench.config.aws_errors import aws_error, masked, without_secrets
 from lbench.errors import InputError
 
 __all__ = ["Resolved", "chain_region", "resolve", "resolve_url"]
@@ -132,5 +132,5 @@ def _unusable(error: Exception) -> InputError:
     from botocore.exceptions import ProfileNotFound
 
     if isinstance(error, ProfileNotFound):
-        return told(error, "reading the AWS configuration")  # with the remedy
+        return aws_error(error, "reading the AWS configuration")  # with the remedy
     return InputError(f"the AWS configuration cannot be used: {without_secrets(str(error))}")

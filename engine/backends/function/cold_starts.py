@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from lbench.config.aws_errors import AwsError, told
+from lbench.config.aws_errors import AwsError, aws_error
 from lbench.engine.backends.function.change_log import Forced, forget, remember
 from lbench.engine.backends.function.configuration import FunctionName
 from lbench.errors import InputError, LbenchError
@@ -195,7 +195,7 @@ async def _asked(request: Awaitable[T]) -> T:
     try:
         return await request
     except (BotoCoreError, ClientError) as error:
-        raise told(error, "changing the function") from None
+        raise aws_error(error, "changing the function") from None
 
 
 async def _to_its_end(work: Any) -> None:

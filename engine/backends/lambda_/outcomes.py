@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from lbench.config.aws_errors import without_what_was_signed
+from lbench.config.aws_errors import refusal_text
 from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.aws_client.invoke_api import Reply
 from lbench.engine.backends.base import UNREACHED, Failure, Outcome
@@ -314,7 +314,7 @@ def refused(reply: Reply) -> Failure:
     except msgspec.MsgspecError:
         said = _Refusal()
     kind = reply.error_type or f"HTTP {reply.status}"
-    text = without_what_was_signed(kind, said.message or said.Message or f"the endpoint answered {reply.status}")
+    text = refusal_text(kind, said.message or said.Message or f"the endpoint answered {reply.status}")
     if reply.status == 429:
         after = reply.retry_after_s
         if after is None and said.retry_after is not None:

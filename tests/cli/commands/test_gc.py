@@ -142,7 +142,7 @@ def test_objects_of_a_killed_run_are_found_by_its_journal_and_go(aws_lambda: Any
     settings = {"stack": "lbench", "region": "us-east-1", "temporary": "tmp/0123456789abcdef"}
     journal(session, settings)
     looked = collect("--dry-run")
-    assert "objects of a run that was killed" in " ".join(looked.output.split()), looked.output
+    assert "objects of a killed run" in " ".join(looked.output.split()), looked.output
     assert len(aws_lambda.keys(bucket)) == 4
     assert code(collect("--yes")) == 0
     assert aws_lambda.keys(bucket) == ["code/x.zip", "tmp/another/0.data"]

@@ -57,7 +57,7 @@ def test_it_writes_the_zip_and_tells_sizes_against_the_limits(lbench: Lbench, ho
         (("--workload", "mandelbrt"), "unknown workload 'mandelbrt': did you mean 'mandelbrot'?"),
         (("--python", "3.11"), "--python 3.11: Lambda has 3.12, 3.13, 3.14"),
         (("--arch", "sparc"), "--arch sparc: Lambda has x86_64 and arm64"),
-        (("-o", "no/such/folder/x.zip"), "there is no folder"),
+        (("-o", "no/such/folder/x.zip"), "no/such/folder does not exist"),
         (("-o", "x.tar"), "name a file that ends in .zip"),
         (("-o", "index/"), "name a file that ends in .zip"),
         (("--python", "3.12"), "has no wheel for Python 3.12 on x86_64"),
@@ -76,9 +76,9 @@ def test_what_cannot_be_packed_is_told_in_one_line(lbench: Lbench, options: tupl
 @pytest.mark.parametrize(
     ("package", "expected"),
     [
-        ("none.zip", "there is no such package"),
-        ("junk.zip", "is no package of lbench's"),
-        ("plain.zip", "is no package of lbench's"),
+        ("none.zip", "does not exist: make a package"),
+        ("junk.zip", "is not an lbench package"),
+        ("plain.zip", "is not an lbench package"),
         ("package.tar", "ends in .zip"),
         ("arm.zip", "it is for arm64"),
         ("future.zip", "it is for Python 3.99, which is not installed here"),

@@ -39,7 +39,7 @@ WORST = worst_attempt_usd(PRICING, EACH)
 
 
 def view(*sinks):
-    """The session whose runs told these sinks."""
+    """The session whose runs wrote to these sinks."""
     events = [SessionStarted("s", "s", "2026-11-22T10:00:00Z", "0", Environment(), "lbench.journal", JOURNAL_VERSION)]
     for number, sink in enumerate(sinks, 1):
         run = f"r{number}"
@@ -91,9 +91,9 @@ def test_a_run_within_its_budget_is_as_without(fakes):
 
 def test_dispatch_stops_before_the_limit_and_says_what_was_spent_and_what_to_do(fakes):
     sink, backend = fakes.Sink(), fakes.Backend(lambda call: (1.0, billed(fakes, call, 30_000)), capacity=2)
-    (told,) = drive([(backend, sink, fakes.one_stage(1000), purse_of("0.02"))])
-    assert isinstance(told, OverBudget)
-    assert str(told).startswith("stopped by --max-usd $0.02: $0.019 is spent") and "lower --timeout" in str(told)
+    (ending,) = drive([(backend, sink, fakes.one_stage(1000), purse_of("0.02"))])
+    assert isinstance(ending, OverBudget)
+    assert str(ending).startswith("stopped by --max-usd $0.02: $0.019 is spent") and "lower --timeout" in str(ending)
     bill = run_bill(view(sink).runs["r1"]).usd
     assert Decimal("0.02") - WORST < bill <= Decimal("0.02")
     sink.assert_whole()
@@ -112,8 +112,8 @@ def test_a_limit_below_one_attempt_starts_nothing(fakes):
     sink, backend = fakes.Sink(), fakes.Backend()
     purse = purse_of(WORST / 2)
     assert not purse.affords_one
-    (told,) = drive([(backend, sink, fakes.one_stage(3), purse)])
-    assert isinstance(told, OverBudget) and not sink.of(Dispatched)
+    (ending,) = drive([(backend, sink, fakes.one_stage(3), purse)])
+    assert isinstance(ending, OverBudget) and not sink.of(Dispatched)
 
 
 def test_runs_at_the_same_time_share_the_budget_and_one_goes_on_with_what_another_gives_back(fakes):
@@ -122,8 +122,8 @@ def test_runs_at_the_same_time_share_the_budget_and_one_goes_on_with_what_anothe
     for _ in range(3):
         backend = fakes.Backend(lambda call: (1.0, billed(fakes, call)), capacity=4)
         runs.append((backend, fakes.Sink(), fakes.one_stage(5), Purse(budget, PRICING, EACH)))
-    told = drive(runs)
-    assert told == [list(range(5))] * 3
+    answers = drive(runs)
+    assert answers == [list(range(5))] * 3
     assert sum(backend.most for backend, *_ in runs) >= 3
     assert budget.in_flight == 0 and budget.kept_usd == 0
     assert bill_of(*(sink for _, sink, _, _ in runs)) == budget.spent_usd
@@ -142,8 +142,10 @@ def test_an_attempt_cancelled_before_its_first_step_gives_its_money_back(fakes):
     async def during(runners):
         runners[0].cancel()
 
-    (told,) = drive([(fakes.Backend(), fakes.Sink(), fakes.one_stage(5), Purse(budget, PRICING, EACH))], during=during)
-    assert isinstance(told, RunCancelled)
+    (ending,) = drive(
+        [(fakes.Backend(), fakes.Sink(), fakes.one_stage(5), Purse(budget, PRICING, EACH))], during=during
+    )
+    assert isinstance(ending, RunCancelled)
     assert budget.in_flight == 0 and budget.kept_usd == 0
 
 
@@ -158,8 +160,8 @@ def test_a_result_that_is_too_dear_to_fetch_is_left_and_the_run_is_over_budget(f
         return 1.0, fakes.failed(type_=OVER_BUDGET, retriable=False)
 
     sink = fakes.Sink()
-    (told,) = drive([(fakes.Backend(deed, capacity=1), sink, fakes.one_stage(5), purse_of("0.3"))])
-    assert isinstance(told, OverBudget) and asked == [True, True, False]
+    (ending,) = drive([(fakes.Backend(deed, capacity=1), sink, fakes.one_stage(5), purse_of("0.3"))])
+    assert isinstance(ending, OverBudget) and asked == [True, True, False]
     assert run_bill(view(sink).runs["r1"]).usd <= Decimal("0.3")
 
 
@@ -245,7 +247,7 @@ def test_the_bill_never_passes_the_limit_whatever_goes_wrong(fakes, world):
             received = min(received, 1000) + size
         cold = rng.random() < 0.5
         outcome = billed(fakes, call, ms, cold=cold, s3_requests=requests, response_bytes=received)
-        if rng.random() < rates_of["estimated"]:  # no report: what is told of the billed time is too little
+        if rng.random() < rates_of["estimated"]:  # no report: the estimate of the billed time is too low
             true_ms = min(int(seconds * 1000), cost.worst_ms(30.0))
             outcome.billed_source, outcome.billed_ms = "estimated", rng.randint(0, true_ms)
             outcome.request_id = str(len(hidden))
@@ -263,14 +265,16 @@ def test_the_bill_never_passes_the_limit_whatever_goes_wrong(fakes, world):
             for runner in runners:
                 runner.cancel()
 
-    told = drive(runs, Policy(timeout_s=30.0, retries=3, hedge=hedge), during)
-    for one in told:
+    endings = drive(runs, Policy(timeout_s=30.0, retries=3, hedge=hedge), during)
+    for one in endings:
         assert one == list(range(count)) or isinstance(one, OverBudget | RunFailed | RunCancelled), one
     for _, sink, _, _ in runs:
         sink.assert_whole()
     bill = bill_of(*(sink for _, sink, _, _ in runs))
-    told = [event.request_id for _, sink, _, _ in runs for event in sink.of(Returned) if event.request_id is not None]
-    beyond = cost.total_usd([Decimal(0), *(hidden[int(number)] for number in told)])
+    requests = [
+        event.request_id for _, sink, _, _ in runs for event in sink.of(Returned) if event.request_id is not None
+    ]
+    beyond = cost.total_usd([Decimal(0), *(hidden[int(number)] for number in requests)])
     assert cost.total_usd([bill, beyond]) <= budget.spent_usd <= budget.limit_usd
     assert budget.in_flight == 0 and budget.kept_usd == 0
 
@@ -321,7 +325,7 @@ def test_requests_beside_the_attempts_are_spent_as_they_are_made(fakes):
         own["put"] = own.get("put", 0) + 100  # listings: $0.0005
         return 1.0, billed(fakes, call, 10)
 
-    (told,) = drive([(fakes.Backend(deed, capacity=1), fakes.Sink(), fakes.one_stage(50), purse)])
+    (ending,) = drive([(fakes.Backend(deed, capacity=1), fakes.Sink(), fakes.one_stage(50), purse)])
     purse.count_own()
-    assert isinstance(told, OverBudget)
+    assert isinstance(ending, OverBudget)
     assert own["put"] * PRICING.rates.s3_put_usd <= budget.spent_usd <= budget.limit_usd

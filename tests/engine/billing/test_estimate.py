@@ -1,4 +1,4 @@
-"""What a plan is expected to cost: by runs that were recorded here, and said where from."""
+"""What a plan is expected to cost: by runs that were recorded here, with where that comes from."""
 
 from __future__ import annotations
 
@@ -114,9 +114,9 @@ def test_nothing_is_expected_where_nothing_was_recorded():
 
 def test_what_ran_on_aws_is_expected_to_cost_as_much_again():
     record("20261122-100000-aaaa", "lambda", cold=3)
-    told = expected()
-    assert (told.basis, told.usd) == ("measured", usd(5000, cold=3))
-    assert told.text == "as measured on AWS (session 20261122-100000-aaaa)"
+    expectation = expected()
+    assert (expectation.basis, expectation.usd) == ("measured", usd(5000, cold=3))
+    assert expectation.text == "as measured on AWS (session 20261122-100000-aaaa)"
 
 
 def test_a_function_with_less_memory_is_expected_to_take_longer_by_its_share_of_a_vcpu():
@@ -128,9 +128,9 @@ def test_a_function_with_less_memory_is_expected_to_take_longer_by_its_share_of_
 
 def test_what_computed_here_is_expected_to_compute_as_long_there_and_to_start_cold():
     record("20261122-100000-aaaa", "processes")
-    told = expected()
-    assert (told.basis, told.usd) == ("estimated", usd(4000 + 10 * 1500, cold=10))
-    assert "estimated from processes on this machine, with a cold start of 1.5 s" in told.text
+    expectation = expected()
+    assert (expectation.basis, expectation.usd) == ("estimated", usd(4000 + 10 * 1500, cold=10))
+    assert "estimated from processes on this machine, with a cold start of 1.5 s" in expectation.text
 
 
 def test_the_best_source_counts_not_the_newest():
@@ -143,8 +143,8 @@ def test_the_best_source_counts_not_the_newest():
 def test_of_equal_sources_the_newest_counts():
     record("20261122-100000-aaaa", "emulated", billed_ms=700)
     record("20261122-110000-aaaa", "emulated", billed_ms=600)
-    told = expected()
-    assert (told.basis, told.usd) == ("emulated", usd(6000))
+    expectation = expected()
+    assert (expectation.basis, expectation.usd) == ("emulated", usd(6000))
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "over_budget"])
@@ -191,24 +191,24 @@ def test_local_backends_have_no_quote():
 
 
 def quote(bound, about, *, spends=True, runs=1):
-    told = None if about is None else Expectation(Decimal(about), "measured", "so")
-    return Quote("lambda", spends, runs, None if bound is None else Decimal(bound), (), told)
+    expectation = None if about is None else Expectation(Decimal(about), "measured", "so")
+    return Quote("lambda", spends, runs, None if bound is None else Decimal(bound), (), expectation)
 
 
 @pytest.mark.parametrize(
-    ("told", "max_usd", "asked"),
+    ("quotes", "max_usd", "asked"),
     [
         ([quote("9", "0.25")], None, None),
         (
             [quote("9", "0.26")],
             None,
-            "lambda will cost $0.26 as expected, at most $9.00: more than ask_above_usd = $0.25",
+            "lambda is expected to cost $0.26, at most $9.00: more than ask_above_usd = $0.25",
         ),
-        ([quote("9", "0.1", runs=3)], None, "$0.30 as expected, at most $27.00"),
+        ([quote("9", "0.1", runs=3)], None, "$0.30, at most $27.00"),
         ([quote("9", "0.2"), quote("9", "0.2")], None, "$0.40 as expected"),
         ([quote("0.2", None)], None, None),
         ([quote("0.3", None)], None, "not known before the job has run once, be it here: at most $0.30"),
-        ([quote(None, None)], None, "with no bound"),
+        ([quote(None, None)], None, "Its cost has no upper bound"),
         ([quote(None, "0.1")], None, None),
         ([quote(None, None)], 0.2, None),
         ([quote("9", "3")], 0.2, None),
@@ -217,8 +217,8 @@ def quote(bound, about, *, spends=True, runs=1):
         ([], None, None),
     ],
 )
-def test_a_person_is_asked_above_the_threshold(told, max_usd, asked):
-    why = question(told, 0.25, max_usd)
+def test_a_person_is_asked_above_the_threshold(quotes, max_usd, asked):
+    why = question(quotes, 0.25, max_usd)
     assert (why is None) == (asked is None)
     assert asked is None or asked in why
 

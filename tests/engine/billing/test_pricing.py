@@ -121,25 +121,28 @@ def test_what_an_engine_that_died_had_under_way_is_counted_to_the_last_that_was_
     assert invoked(run_bill(run)) == cost.total_usd(
         [known, *(cost.invocation_usd(RATES, ms, 1769).usd for ms in (4000, 3000))]
     )
-    (told,) = [text for text in run_cost_of(run).estimated if "when the engine ended" in text]
+    (estimate,) = [text for text in run_cost_of(run).estimated if "when the engine ended" in text]
     more = cost.invocation_usd(RATES, 2 * cost.worst_ms(10.0) - 7000, 1769).duration
-    assert told.startswith("duration: 2 invocations under way") and f"at most {usd_short(more, up=True)} more" in told
+    assert (
+        estimate.startswith("duration: 2 invocations under way")
+        and f"at most {usd_short(more, up=True)} more" in estimate
+    )
 
 
 def test_the_most_that_what_was_abandoned_can_still_cost_is_told():
-    (told,) = [
+    (estimate,) = [
         text for text in run_cost_of(view([{"status": "cancelled"}]).runs["r1"]).estimated if "abandoned" in text
     ]
     more = cost.invocation_usd(RATES, cost.worst_ms(10.0) - 2000, 1769).duration
-    assert told.endswith(f"at most {usd_short(more, up=True)} more")
+    assert estimate.endswith(f"at most {usd_short(more, up=True)} more")
 
 
 def test_a_local_run_has_only_its_machines_rent_which_is_in_no_sum():
     pricing = Pricing(rent_usd_per_hour="0.36", rent_basis="an equal machine")
     run = view([{"status": "ok"}], pricing=pricing, ended=RunEnded("r1", "ok", 10.0, None)).runs["r1"]
-    told = run_cost_of(run)
-    assert told.items.machine_rent == "0.001" and told.usd is None and told.bound_usd is None
-    assert told.machine_rent_basis == "an equal machine"
+    bill = run_cost_of(run)
+    assert bill.items.machine_rent == "0.001" and bill.usd is None and bill.bound_usd is None
+    assert bill.machine_rent_basis == "an equal machine"
     assert [invocation.usd for invocation in invocations(run)] == [None]
     assert run_bill(run).usd is None
 
@@ -194,9 +197,9 @@ def test_a_region_without_a_price_has_null_for_it_and_names_it():
         | {"s3_put_usd": None, "s3_get_usd": None, "region": "xx-1"}
     )
     session = view([{"status": "ok", "billed_ms": 5}], pricing=Pricing(rates=bare, memory_mb=128))
-    told = document(session).runs[0].cost
-    assert told.items.s3 is None and told.usd is not None
-    assert any("s3" in text and "xx-1" in text for text in told.unpriced)
+    bill = document(session).runs[0].cost
+    assert bill.items.s3 is None and bill.usd is not None
+    assert any("s3" in text and "xx-1" in text for text in bill.unpriced)
 
 
 def test_a_larger_tmp_is_charged_and_bounded_once_it_is_known_and_named_before():

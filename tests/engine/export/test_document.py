@@ -65,7 +65,7 @@ def session(backend="emulated", status="ok", environment=None, data=None, billed
     yield SessionEnded(status == "ok")
 
 
-def told(**fields):
+def exported(**fields):
     return json.loads(encode_document(document(fold(session(**fields)))))
 
 
@@ -73,12 +73,12 @@ def told(**fields):
 @pytest.mark.parametrize("backend", ["processes", "emulated"])
 def test_every_document_is_valid_against_the_schema(backend, status):
     data = DataInfo("loans.csv", "d", 3, 2, 100, ["1 row dropped"])
-    content = told(backend=backend, status=status, environment=fingerprint(), data=data)
+    content = exported(backend=backend, status=status, environment=fingerprint(), data=data)
     jsonschema.Draft202012Validator(session_schema()).validate(content)
 
 
 def test_the_schema_refuses_what_is_no_session():
-    content = told()
+    content = exported()
     content["runs"][0]["cost"]["usd"] = "1e-7"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(session_schema()).validate(content)
@@ -90,7 +90,7 @@ def test_a_document_comes_back_as_it_was():
 
 
 def test_all_fields_of_the_contract_are_there():
-    content = told(data=DataInfo("g", "d", 1, 1, 1))
+    content = exported(data=DataInfo("g", "d", 1, 1, 1))
     run = content["runs"][0]
     assert {"format", "version", "id", "name", "tags", "created", "lbench_version", "complete", "environment", "runs",
             "warnings"} <= set(content)  # fmt: skip
@@ -172,7 +172,7 @@ def test_all_fields_of_the_contract_are_there():
 
 
 def test_an_invocation_tells_how_it_ended_and_why():
-    invocations = told()["runs"][0]["invocations"]
+    invocations = exported()["runs"][0]["invocations"]
     assert [invocation["status"] for invocation in invocations] == list(_STATUSES)
     for invocation in invocations:
         bad = invocation["status"] in ("error", "throttled", "timeout")
@@ -181,7 +181,7 @@ def test_an_invocation_tells_how_it_ended_and_why():
 
 
 def test_what_was_not_measured_is_null_and_never_0():
-    run = told(backend="processes", billed=False)["runs"][0]
+    run = exported(backend="processes", billed=False)["runs"][0]
     known = {"stage", "task", "attempt", "status", "queued_s", "dispatched_s", "returned_s", "error", "log_tail"}
     for invocation in run["invocations"]:
         for name, value in invocation.items():
@@ -190,7 +190,7 @@ def test_what_was_not_measured_is_null_and_never_0():
     assert all(value is None for name, value in run["environments"][0].items() if name != "id")
     assert run["cost"]["usd"] is None
     assert run["data"] is None and run["transport"] is None and run["package_digest"] is None
-    assert all(value in (None, {}) for value in told()["environment"].values())
+    assert all(value in (None, {}) for value in exported()["environment"].values())
 
 
 def test_a_run_without_an_end_has_no_makespan_no_driver_and_no_answer():
@@ -203,13 +203,13 @@ def test_a_run_without_an_end_has_no_makespan_no_driver_and_no_answer():
 
 
 def test_a_run_that_failed_has_no_makespan_but_its_cost():
-    run = told(status="failed")["runs"][0]
+    run = exported(status="failed")["runs"][0]
     assert run["makespan_s"] is None and run["error"] == "why"
     assert run["cost"]["usd"] is not None
 
 
 def test_money_is_plain_decimal_text():
-    run = told()["runs"][0]
+    run = exported()["runs"][0]
     cost = {**run["cost"]["items"], "usd": run["cost"]["usd"], "bound_usd": run["cost"]["bound_usd"]}
     texts = [text for text in cost.values() if text is not None]
     texts += [invocation["usd"] for invocation in run["invocations"] if invocation["usd"] is not None]

@@ -146,10 +146,10 @@ async def test_events_gather_and_are_flushed_together_to_file_and_listeners(tmp_
 
 async def test_an_event_is_in_the_file_soon_without_anyone_asking(tmp_path):
     journal = Journal(tmp_path)
-    told = asyncio.Event()
-    journal.listen(lambda lines: told.set())
+    flushed = asyncio.Event()
+    journal.listen(lambda lines: flushed.set())
     journal.write(Phase("one"))
-    await asyncio.wait_for(told.wait(), 5)
+    await asyncio.wait_for(flushed.wait(), 5)
     journal.close()
     assert b"one" in (tmp_path / JOURNAL_NAME).read_bytes()
 

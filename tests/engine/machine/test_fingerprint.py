@@ -74,8 +74,8 @@ def test_the_fingerprint_imports_none_of_the_packages_that_it_names() -> None:
         "import sys; from lbench.engine.machine.fingerprint import fingerprint; fingerprint(); "
         "print({'numpy', 'sklearn', 'botocore', 'aiohttp', 'moto'} & set(sys.modules))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "set()\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_blas_threads_are_the_callers_else_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:

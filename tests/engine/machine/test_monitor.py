@@ -78,11 +78,11 @@ def test_a_calm_machine_has_no_notices() -> None:
 
 
 def test_what_makes_results_unsteady_is_told_in_one_line_with_a_remedy() -> None:
-    told = machine_notices(Environment(cpu_governor="powersave"), 0.4)
-    told += sample_notices([MachineSample(0, steal=0.1), MachineSample(1, steal=0.0, temperature_c=97.2)])
-    assert [notice.code for notice in told] == ["cpu_governor", "machine_busy", "steal", "temperature"]
-    assert all("\n" not in notice.text for notice in told)
-    assert "'powersave'" in told[0].text
-    assert "40%" in told[1].text
-    assert "5.0%" in told[2].text
-    assert "97 °C" in told[3].text
+    notices = machine_notices(Environment(cpu_governor="powersave"), 0.4)
+    notices += sample_notices([MachineSample(0, steal=0.1), MachineSample(1, steal=0.0, temperature_c=97.2)])
+    assert [notice.code for notice in notices] == ["cpu_governor", "machine_busy", "steal", "temperature"]
+    assert all("\n" not in notice.text for notice in notices)
+    assert "'powersave'" in notices[0].text
+    assert "40%" in notices[1].text
+    assert "5.0%" in notices[2].text
+    assert "97 °C" in notices[3].text

@@ -43,13 +43,13 @@ def has_ended(pid: int, within_s: float = 3.0) -> bool:
 
 
 async def test_a_child_tells_its_exit_code_to_who_waits_and_to_who_has_asked() -> None:
-    told: list[int] = []
+    codes: list[int] = []
     child = children.start(python("raise SystemExit(7)"))
-    child.on_exit(told.append)
+    child.on_exit(codes.append)
     assert child.returncode is None
     assert await child.wait() == 7
     await asyncio.sleep(0)
-    assert told == [7]
+    assert codes == [7]
     assert child.returncode == 7
 
 

@@ -44,21 +44,21 @@ from lbench.engine.processes.guardian_client import Guard
 async def main():
     guard = Guard()
     guard.folder(Path(sys.argv[1]))
-    told = dict(guardian=guard.pid, environments=[])
+    report = dict(guardian=guard.pid, environments=[])
     for number in range(2):
         child = children.start([sys.executable, "-S", "-c", {ENVIRONMENT!r}],
             env={{**os.environ, **guard.variables(number)}}, stdout=subprocess.PIPE)
         guard.watch(child.pid)
-        told["environments"].append([child.pid, *map(int, child.stdout.readline().split())])
+        report["environments"].append([child.pid, *map(int, child.stdout.readline().split())])
         if number:
             child.signal(signal.SIGSTOP)
             os.waitid(os.P_PID, child.pid, os.WSTOPPED)
-    print(json.dumps(told), flush=True)
+    print(json.dumps(report), flush=True)
     for line in iter(sys.stdin.readline, ""):
         if line == "end\\n":
             break
         number = int(line)
-        child = told["environments"][number][0]
+        child = report["environments"][number][0]
         os.kill(child, signal.SIGKILL)
         guard.let_go(child, number)
     await guard.close()
@@ -68,12 +68,12 @@ asyncio.run(main())
 
 
 class Emulator:
-    """The stand-in, what it told, and a pidfd of each of its processes."""
+    """The stand-in, what it reported, and a pidfd of each of its processes."""
 
-    def __init__(self, process: subprocess.Popen[str], told: dict[str, Any]) -> None:
+    def __init__(self, process: subprocess.Popen[str], report: dict[str, Any]) -> None:
         self.process = process
-        self.guardian: int = told["guardian"]
-        self.environments: list[list[int]] = told["environments"]
+        self.guardian: int = report["guardian"]
+        self.environments: list[list[int]] = report["environments"]
         self.descriptors = {
             pid: os.pidfd_open(pid) for pid in [self.guardian, *(pid for pids in self.environments for pid in pids)]
         }
@@ -248,16 +248,16 @@ BUSY = "import subprocess\\nsubprocess.Popen(['sleep', '600'], start_new_session
 async def main():
     guard = Guard()
     confinement = Confinement.choose(guard, method=sys.argv[1] or None)
-    told = [guard.pid]
+    pids = [guard.pid]
     for number in range(3):
         child = children.start([sys.executable, "-S", "-c", BUSY], env={**os.environ, **guard.variables(number)})
         held = confinement.attach(child.pid, number, 256, child.kill)
         held.initialised()
         if number == 2:
             held.pause()
-        told.append(child.pid)
+        pids.append(child.pid)
     folders = [str(home.folder) for home in confinement._homes]
-    print(json.dumps([guard.id, told, folders]), flush=True)
+    print(json.dumps([guard.id, pids, folders]), flush=True)
     await asyncio.get_running_loop().create_future()
 
 asyncio.run(main())

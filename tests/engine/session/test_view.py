@@ -185,12 +185,12 @@ def test_columns_grow_without_losing_a_row():
 
 def test_a_request_id_is_kept_whether_it_is_a_uuid_or_not_and_so_is_whom_a_hedge_doubles():
     columns = Columns()
-    told = ["49008790-29b5-4782-a3e8-f8b86f867be3", "no uuid", "49008790-29B5-4782-A3E8-F8B86F867BE3", None] * 3000
-    for row, text in enumerate(told):
+    ids = ["49008790-29b5-4782-a3e8-f8b86f867be3", "no uuid", "49008790-29B5-4782-A3E8-F8B86F867BE3", None] * 3000
+    for row, text in enumerate(ids):
         columns.dispatch(replace(dispatched(row), hedge_of=row - 1 if row % 1000 == 1 else None))
         columns.finish(returned(row, request_id=text))
-    assert [columns.row(row)["request_id"] for row in range(len(told))] == told
-    assert [row for row in range(len(told)) if columns.row(row)["hedge_of"] is not None] == list(range(1, 12000, 1000))
+    assert [columns.row(row)["request_id"] for row in range(len(ids))] == ids
+    assert [row for row in range(len(ids)) if columns.row(row)["hedge_of"] is not None] == list(range(1, 12000, 1000))
     assert columns.row(1)["hedge_of"] == 0
 
 
@@ -231,8 +231,8 @@ def test_a_hundred_thousand_invocations_take_less_than_250_bytes_each():
     """As the system counts it, in a process of its own: tracemalloc does not see columns that are mapped."""
     count = 100_000
     code = _MEASURED.replace("COUNT", str(count)).replace("VERSION", str(JOURNAL_VERSION))
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    held, most, rows = map(int, told.stdout.split())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    held, most, rows = map(int, done.stdout.split())
     assert rows == count
     assert held / count < 250
     assert most / count < 350  # while it grows, one column at a time is there twice
@@ -282,5 +282,5 @@ def test_a_document_of_an_empty_journal_is_refused(tmp_path):
 
 def test_a_document_can_be_made_in_the_middle_of_a_run():
     for end in range(1, len(_HISTORY)):
-        told = json.loads(encode_document(document(fold(_HISTORY[:end]))))
-        assert told["format"] == "lbench.session"
+        content = json.loads(encode_document(document(fold(_HISTORY[:end]))))
+        assert content["format"] == "lbench.session"

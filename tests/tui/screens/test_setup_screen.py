@@ -129,7 +129,7 @@ def test_the_home_folder_of_nobody_is_a_wrong_path_and_no_fault() -> None:
     draft.run["data"] = ""
     draft.backends[3].settings["package"] = "~nosuchuser/function.zip"
     assert list(draft.errors()) == [""]
-    with pytest.raises(InputError, match="there is no folder"):
+    with pytest.raises(InputError, match="the folder .* does not exist"):
         check_target("~nosuchuser/session.json")
 
 
@@ -257,12 +257,12 @@ async def test_the_focus_goes_down_the_form_in_the_order_of_its_rows(app_of: App
 async def test_a_busy_machine_is_warned_of(
     app_of: AppOf, monkeypatch: pytest.MonkeyPatch, screen_text: ScreenText
 ) -> None:
-    monkeypatch.setattr(ahead, "busy_notice", lambda: "others use 43% of this machine's CPU")
+    monkeypatch.setattr(ahead, "busy_notice", lambda: "other processes use 43% of this machine's CPU")
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:
         await open_setup(pilot)
         await settled(pilot)
-        assert "! others use 43% of this machine's CPU" in screen_text(app)
+        assert "! other processes use 43% of this machine's CPU" in screen_text(app)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])

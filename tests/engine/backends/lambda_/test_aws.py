@@ -81,7 +81,7 @@ async def test_two_backends_share_their_region_s_quota_only_when_they_run_at_onc
         ({"region": "eu-west-1"}, {}, "nothing is deployed as lbench in eu-west-1"),
         ({}, {"Version": "0.0.1"}, "was deployed by lbench 0.0.1"),
         ({}, {"Format": ""}, "is not whole"),
-        ({}, {"Format": "99"}, "is not one that this version of lbench has deployed"),
+        ({}, {"Format": "99"}, "was not deployed by this version of lbench"),
         ({}, {"Workloads": "kmeans,"}, "run `lbench deploy --workload probe --region us-east-1`"),
         ({}, {"Workloads": "probe@0123456789ab,"}, "was made for another version of probe"),
         ({}, {"Timeout": "60"}, "--timeout 300: the functions of lbench end after 60 s: ask for at most that"),
