@@ -266,7 +266,7 @@ def _credentials(error: BaseException) -> str:
         return NO_CREDENTIALS
     if isinstance(error, Prompted | exceptions.RefreshWithMFAUnsupportedError):
         return (
-            "the AWS profile requires an MFA code, which lbench cannot ask for: get temporary credentials first "
+            "the AWS profile requires a code of an MFA device, which lbench cannot ask for: get temporary credentials first "
             "(`aws sts get-session-token --serial-number ... --token-code ...`) and export them"
         )
     if isinstance(error, exceptions.SSOError | exceptions.TokenRetrievalError | exceptions.NoAuthTokenError):

@@ -158,7 +158,7 @@ REFUSALS = {
     "bucket gone": (s3("NoSuchBucket", "The specified bucket does not exist", 404), "run `lbench deploy` again"),
     "bucket elsewhere": (
         s3("IllegalLocationConstraintException", "The eu-west-1 location constraint is incompatible", 400),
-        "with --region",
+        "set --region to the region of the deployment",
     ),
     "no stack": (
         query("ValidationError", "Stack with id lbench does not exist"),
@@ -390,7 +390,7 @@ def test_a_profile_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_prompt_is_told_as_what_it_is() -> None:
-    assert "requires an MFA code" in str(aws_error(Prompted(), "asking sts"))
+    assert "which lbench cannot ask for" in str(aws_error(Prompted(), "asking sts"))
 
 
 @pytest.mark.parametrize(

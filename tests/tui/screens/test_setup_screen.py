@@ -129,7 +129,7 @@ def test_the_home_folder_of_nobody_is_a_wrong_path_and_no_fault() -> None:
     draft.run["data"] = ""
     draft.backends[3].settings["package"] = "~nosuchuser/function.zip"
     assert list(draft.errors()) == [""]
-    with pytest.raises(InputError, match="the folder .* does not exist"):
+    with pytest.raises(InputError, match=r"the folder .* does not exist"):
         check_target("~nosuchuser/session.json")
 
 
