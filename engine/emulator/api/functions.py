@@ -28,6 +28,7 @@ class Pool:
     def __init__(self, function: Function, spec: FunctionSpec) -> None:
         self.spec = spec
         self.idle: list[Environment] = []
+        self._tmp_folders: list[Path] = []  # of environments that ended by themselves, for the next ones
         self._function = function
         self._shared = function.shared
         self._loop = asyncio.get_running_loop()
@@ -54,7 +55,10 @@ class Pool:
             text = f"Lambda was not able to unzip the file: its folder {self.spec.code} was removed"
             invocation.refuse(Refusal("InvalidZipFileException", text))
             return
-        folder = scratch.folder(f"{self.spec.name}-{next(self._shared.numbers)}-{invocation.request_id}")
+        if self._tmp_folders:  # as on Lambda, which resets the environment and keeps its /tmp
+            folder = self._tmp_folders.pop()
+        else:
+            folder = scratch.folder(f"{self.spec.name}-{next(self._shared.numbers)}-{invocation.request_id}")
         try:
             environment = Environment(
                 self.spec,
@@ -63,6 +67,7 @@ class Pool:
                 released=self.idle.append,
                 ended=self._gone,
                 finished=function.finished,
+                trace_id=invocation.trace_id,
             )
         except OSError as problem:
             function.finished(invocation)
@@ -83,6 +88,7 @@ class Pool:
         for environment in [one for one in self.idle if one.idle_since_s + idle_s <= now_s + 0.001]:
             self.idle.remove(environment)
             environment.stop()
+        self._wipe_tmp_folders()
         mine = [one for one in self._function.environments.values() if one.spec is self.spec]
         if mine and not self._function.stopping:
             oldest_s = min((one.idle_since_s for one in self.idle), default=now_s)
@@ -92,18 +98,28 @@ class Pool:
         if environment in self.idle:
             self.idle.remove(environment)
         self._function.gone(environment)
+        if environment.reset and not self._retired:
+            self._tmp_folders.append(environment.folder)
+        else:
+            self._function.wipe(environment.folder)
         if unseen is not None and not self._function.stopping:
             self.dispatch(unseen)
 
     def retire(self) -> None:
         """End the version's idle environments now, and the others after their invocation."""
         self._retired = True
+        self._wipe_tmp_folders()
         if self._expiring is not None:
             self._expiring.cancel()
         for environment in [one for one in self._function.environments.values() if one.spec is self.spec]:
             if environment in self.idle:
                 self.idle.remove(environment)
             environment.retire()
+
+    def _wipe_tmp_folders(self) -> None:
+        for folder in self._tmp_folders:
+            self._function.wipe(folder)
+        self._tmp_folders.clear()
 
 
 class Function:
@@ -175,12 +191,15 @@ class Function:
             self.shared.limits.unreserved_left += 1
 
     def gone(self, environment: Environment) -> None:
-        """Remove an ended environment and its folder."""
+        """Remove an ended environment."""
         self.environments.pop(environment.id, None)
         self.ended.append(environment.describe())
+
+    def wipe(self, folder: Path) -> None:
+        """Remove the folder of an ended environment."""
         if self.stopping:
             return  # the emulator's folder is removed as a whole
-        wiping = asyncio.get_running_loop().run_in_executor(None, self.shared.scratch.wipe, environment.folder)
+        wiping = asyncio.get_running_loop().run_in_executor(None, self.shared.scratch.wipe, folder)
         self._wiping.add(wiping)
         wiping.add_done_callback(self._wiping.discard)
 

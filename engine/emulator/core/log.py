@@ -6,7 +6,9 @@ the init duration billed (AWS, since 2025-08-01).
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+import time
+from typing import Any, Literal
 
 import msgspec
 
@@ -28,6 +30,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     init_ms: float | None = None  # None: a warm start
     status: Literal["timeout", "error"] | None = None
     error_type: str | None = None
+    system_level: str | None = None  # None: the log is text; else JSON, from this level on
 
     def line(self) -> bytes:
         """The REPORT line with its newline."""
@@ -46,9 +49,31 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             fields.append(f"Error Type: {self.error_type}")
         return ("\t".join(fields) + "\t\n").encode()
 
+    def event(self) -> bytes:
+        """The platform.report event of a log in JSON, with its newline."""
+        metrics: dict[str, float] = {
+            "durationMs": round(self.duration_ms, 3),
+            "billedDurationMs": billed_ms(self.duration_ms, self.init_ms),
+            "memorySizeMB": self.memory_mb,
+            "maxMemoryUsedMB": self.max_memory_mb,
+        }
+        if self.init_ms is not None:
+            metrics["initDurationMs"] = round(self.init_ms, 3)
+        record = {"requestId": self.request_id, "metrics": metrics, "status": self.status or "success"}
+        if self.error_type is not None:
+            record["errorType"] = self.error_type
+        return _event("platform.report", record)
+
 
 def tail(init_output: bytes, output: bytes, report: Report, *, version: str = "$LATEST") -> bytes:
     """The last 4 KB of the log; the REPORT line is always its last line."""
+    if report.system_level is not None:
+        parts = [ended(init_output), ended(output)]
+        if report.system_level != "WARN":
+            parts.insert(1, _event("platform.start", {"requestId": report.request_id, "version": version}))
+        if report.system_level != "WARN" or report.status is not None:
+            parts.append(report.event())
+        return b"".join(parts)[-TAIL_BYTES:]
     request_id = report.request_id.encode()
     parts = [
         ended(init_output),
@@ -58,6 +83,12 @@ def tail(init_output: bytes, output: bytes, report: Report, *, version: str = "$
         report.line(),
     ]
     return b"".join(parts)[-TAIL_BYTES:]
+
+
+def _event(kind: str, record: dict[str, Any]) -> bytes:
+    now = time.time()
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+    return json.dumps({"time": moment, "type": kind, "record": record}, separators=(",", ":")).encode() + b"\n"
 
 
 def ended(output: bytes) -> bytes:

@@ -10,11 +10,20 @@ from msgspec import Meta
 from lbench.config.limits import MemoryMb, TimeoutS, limits
 from lbench.engine.emulator.resources.cpu import Method
 
-__all__ = ["Conditions", "EmulatorConfig", "FunctionSpec", "lbench_function"]
+__all__ = ["Conditions", "EmulatorConfig", "FunctionSpec", "Logging", "lbench_function"]
 
 RuntimeClient = Literal["awslambdaric", "python", "plain"]
 Rate = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[float, Meta(ge=0, le=900_000)]
+
+
+class Logging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A function's LoggingConfig."""
+
+    format: Literal["Text", "JSON"] = "Text"
+    application_level: str | None = None  # with JSON only
+    system_level: str | None = None
+    group: str | None = None  # None: the function's own
 
 
 class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,7 +36,7 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     timeout_s: TimeoutS = 3.0  # AWS's own default
     # Reserved concurrency of all versions together; None: only the emulator's limit holds.
     concurrency: Annotated[int, Meta(ge=0)] | None = None
-    environment: dict[str, str] = {}
+    environment: dict[str, str] | None = None
     # The Runtime API's client. "python": ours in the place of awslambdaric's C++ one; "plain": our loop too.
     # Where awslambdaric (or its C++ client) is not installed, the next one is taken by itself.
     runtime_client: RuntimeClient = "awslambdaric"
@@ -39,6 +48,23 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     python: str | None = None  # the interpreter of its environments; None: the running one
     libraries: tuple[str, ...] | None = None  # folders on the path after `code`; None: the running one's site-packages
     role: str | None = None
+    ephemeral_mb: Annotated[int, Meta(ge=limits().ephemeral_min_mb, le=limits().ephemeral_max_mb)] = (
+        limits().ephemeral_min_mb
+    )  # of /tmp
+    logging: Logging | None = None  # None: text, in the function's own group
+
+    @property
+    def system_level(self) -> str | None:
+        """From which level on the platform writes its events as JSON; None: its log is text."""
+        if self.logging is None or self.logging.format != "JSON":
+            return None
+        return self.logging.system_level or "INFO"
+
+    @property
+    def log_group(self) -> str:
+        """The name of its log group."""
+        own = f"/aws/lambda/{self.name}"
+        return own if self.logging is None else self.logging.group or own
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -33,8 +33,8 @@ class Bucket:
 
 
 def throttle(reason: str) -> Refusal:
-    """The 429 for that reason."""
-    return Refusal("TooManyRequestsException", "Rate Exceeded.", retry_after_s=1, reason=reason)
+    """The 429 for that reason; as recorded of AWS, it has no Retry-After."""
+    return Refusal("TooManyRequestsException", "Rate Exceeded.", reason=reason)
 
 
 class Limits:

@@ -20,20 +20,24 @@ def _end_with_emulator() -> None:
     watches.
     """
     parent = int(os.environ.pop("LBENCH_PARENT_PID", "0"))
+    wrapped = (
+        "AWS_LAMBDA_EXEC_WRAPPER" in os.environ
+    )  # then the wrapper may be the emulator's child and the group's leader
     null = os.open(os.devnull, os.O_RDONLY)
     if sys.platform == "linux":
         import fcntl
 
         pipe = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 100)
         try:
-            fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp() if os.getpgrp() == os.getpid() else os.getpid())
+            group = os.getpgrp()
+            fcntl.fcntl(pipe, fcntl.F_SETOWN, -group if wrapped or group == os.getpid() else os.getpid())
             fcntl.fcntl(pipe, 10, 9)  # F_SETSIG, SIGKILL
             fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
         except OSError:
             import ctypes
 
             ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL
-        if parent and os.getppid() != parent:  # the emulator died before the lines above
+        if parent and not wrapped and os.getppid() != parent:  # the emulator died before the lines above
             os._exit(1)
     else:
         import threading
@@ -88,7 +92,13 @@ def _own_tmp(folder: str) -> None:
         0x1000,
         None,  # MS_BIND
     ):
-        os.environ["TMPDIR"] = os.environ["HOME"] = "/tmp"
+        for name in ("TMPDIR", "HOME"):  # as on Lambda
+            os.environ.pop(name, None)
+    if uid != 0:  # in a user namespace of its own, the limit on processes is its own too
+        import resource
+
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NPROC, (742, 742))
 
 
 def _load_sibling(name: str) -> None:
@@ -109,6 +119,7 @@ def main() -> None:
     if folder:
         with contextlib.suppress(OSError, ImportError, AttributeError):
             _own_tmp(folder)
+    os.environ["_LAMBDA_TELEMETRY_LOG_FD"] = str(os.dup(1))  # records come framed, in the order of all output
     handler, client = sys.argv[1:3]
     sys.argv = ["bootstrap", handler]
     if client == "awslambdaric":

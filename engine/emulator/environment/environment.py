@@ -51,6 +51,7 @@ class Environment:
         released: Callable[[Environment], None],
         ended: Callable[[Environment, Invocation | None], None],
         finished: Callable[[Invocation], None],
+        trace_id: str | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         # The log stream's name, the only name of an environment that a function on Lambda can see.
@@ -70,6 +71,8 @@ class Environment:
         self._released, self._ended, self._finished = released, ended, finished
         self._current: Invocation | None = None
         self._answered = True  # whether the current invocation has its answer
+        self._last_id = ""  # of the invocation that was answered last
+        self.reset = False  # it ended by itself: on Lambda the next one has the same /tmp
         self._init = Init(self.created_s)
         self._next: Exchange | None = None  # the runtime's waiting request for work
         self._deadline = Deadline(self._late)  # of the init or the current invocation
@@ -79,7 +82,7 @@ class Environment:
         self._api = RuntimeApi(self)
         port = self._api.bind()
         self._environ = variables(
-            spec, region=shared.config.region, api=f"127.0.0.1:{port}", stream=self.id, folder=folder
+            spec, region=shared.config.region, api=f"127.0.0.1:{port}", stream=self.id, folder=folder, trace_id=trace_id
         ) | shared.more_variables(spec, folder)
         try:
             self.process = self._begin()
@@ -131,10 +134,11 @@ class Environment:
         invocation = self._current
         assert invocation is not None
         self._answered = True
+        self._last_id = invocation.request_id
         self._deadline.clear()
         log = None
         output = self.process.output.take()
-        if ending is not None and ending.note:
+        if ending is not None and ending.note and self.spec.system_level is None:
             output = ended(output) + ending.note.encode()
         init_output, init_ms = self._init.report()
         if invocation.wants_tail:
@@ -150,11 +154,13 @@ class Environment:
                 init_ms=init_ms,
                 status=None if ending is None else ending.status,
                 error_type=error_type,
+                system_level=self.spec.system_level,
             )
             log = (init_output, output, report)
         self._finished(invocation)
         if ending is not None:
             invocation.ended_in = self.id
+            self.reset = True
         invocation.answer(payload, failed=failed, log=log)
 
     def _end(self, ending: Ending, duration_s: float | None = None) -> None:
@@ -214,6 +220,14 @@ class Environment:
     def awaits(self, request_id: str) -> bool:
         """Whether that invocation is in progress and has no answer yet."""
         return not self._answered and self._current is not None and request_id == self._current.request_id
+
+    def answered(self, request_id: str) -> bool:
+        """Whether that invocation was the last one, and has its answer."""
+        return self._answered and request_id == self._last_id
+
+    def initialised(self) -> bool:
+        """Whether the init is over."""
+        return self.init_ms is not None
 
     def on_next(self, exchange: Exchange) -> None:
         """Handle the runtime's request for work, which ends the init or follows an answer."""

@@ -13,14 +13,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lbench.engine.emulator.core.context import Shared
+from lbench.engine.emulator.core.log import ended
 from lbench.engine.emulator.core.spec import FunctionSpec
 from lbench.engine.processes import child as children
 
 __all__ = ["Output", "Process", "libraries", "variables"]
 
 _KEPT_OUTPUT_BYTES = 16_384  # more than the tail of a log
+_FRAME = b"\xa5\x5a\x00"  # begins a log record of the runtime; the type's last byte holds format and level
+_FRAME_HEAD_BYTES = 16
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
-_FILES = 1024  # Lambda's limit on open files; the emulator's own is higher, and would be inherited
+# Lambda's limits, as recorded; the emulator's own limit on files is higher, and would be inherited
+_FILES = 1024
+_LOCKED_BYTES = 65_536
+_STACK_BYTES = 8_388_608
+_PROCESSES = 742
 _THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM")
 
 
@@ -32,23 +39,36 @@ def libraries() -> list[str]:
     return [folder for folder in folders if Path(folder).is_dir()]
 
 
-def variables(spec: FunctionSpec, *, region: str, api: str, stream: str, folder: Path) -> dict[str, str]:
+def variables(
+    spec: FunctionSpec, *, region: str, api: str, stream: str, folder: Path, trace_id: str | None = None
+) -> dict[str, str]:
     """The environment's variables; none of the user's (credentials, proxies, settings) is inherited."""
-    execution = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    if spec.python is not None and spec.runtime is not None:
-        execution = spec.runtime
+    execution = spec.runtime or f"python{sys.version_info.major}.{sys.version_info.minor}"
     given = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
+        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         "AWS_ACCESS_KEY_ID": "lbench",
         "AWS_SECRET_ACCESS_KEY": "lbench",
         **{f"{library}_NUM_THREADS": "1" for library in _THREADS},
-        **spec.environment,
+        **(spec.environment or {}),
     }
-    for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):  # some interpreters do not start without them
-        if name in os.environ:
-            given.setdefault(name, os.environ[name])
+    if given["AWS_ACCESS_KEY_ID"] == "lbench":
+        given["AWS_SESSION_TOKEN"] = "lbench"
+    libraries_path = [
+        f"{spec.code}",
+        f"{spec.code}/lib",
+        given.get("LD_LIBRARY_PATH", ""),
+        os.environ.get("LD_LIBRARY_PATH", ""),
+    ]
+    given["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries_path))
+    if "DYLD_LIBRARY_PATH" in os.environ:  # some interpreters do not start without it
+        given.setdefault("DYLD_LIBRARY_PATH", os.environ["DYLD_LIBRARY_PATH"])
+    if trace_id is not None:
+        given["_X_AMZN_TRACE_ID"] = trace_id
+    if spec.logging is not None and spec.logging.format == "JSON":
+        given["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+        given["AWS_LAMBDA_LOG_LEVEL"] = spec.logging.application_level or "INFO"
     more = libraries() if spec.libraries is None else spec.libraries
     path = [spec.code, *([given["PYTHONPATH"]] if "PYTHONPATH" in given else []), *more]
     return given | {
@@ -60,25 +80,77 @@ def variables(spec: FunctionSpec, *, region: str, api: str, stream: str, folder:
         "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.name}",
+        "AWS_LAMBDA_LOG_GROUP_NAME": spec.log_group,
         "AWS_LAMBDA_LOG_STREAM_NAME": stream,
         "AWS_LAMBDA_RUNTIME_API": api,
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",  # nothing listens there: traces go nowhere
+        "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
+        "_AWS_XRAY_DAEMON_PORT": "2000",
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
         "LAMBDA_TASK_ROOT": spec.code,
+        "PWD": spec.code,
+        "SHLVL": "0",
         "_HANDLER": spec.handler,
         "PYTHONPATH": os.pathsep.join(path),
-        "PYTHONUNBUFFERED": "1",
-        "TMPDIR": str(folder),
+        "TMPDIR": str(folder),  # these two go where /tmp is the environment's own
         "HOME": str(folder),
     }
 
 
-def _limit_files(pid: int) -> None:
-    """Set Lambda's limit on open files, on systems that can set another process's (Linux)."""
-    if platform.system() == "Linux":
-        import resource
+def wrapper(spec: FunctionSpec) -> list[str]:
+    """The command that starts the runtime in place of the platform, from AWS_LAMBDA_EXEC_WRAPPER.
 
+    It is run by a shell, which exits with 127 where it is missing, as on Lambda. /var/task is the code's folder.
+    """
+    path = (spec.environment or {}).get("AWS_LAMBDA_EXEC_WRAPPER", "")
+    if path.startswith("/var/task/"):
+        path = spec.code + path[len("/var/task") :]
+    return ["/bin/sh", "-c", 'exec "$0" "$@"', path] if path else []
+
+
+def _set_limits(pid: int) -> None:
+    """Set Lambda's limits, on systems that can set another process's (Linux).
+
+    The limit on processes is counted over all processes of a user: it is set where that is no other's.
+    """
+    if platform.system() != "Linux":
+        return
+    import resource
+
+    unlimited = resource.RLIM_INFINITY
+    limits = {
+        resource.RLIMIT_NOFILE: (_FILES, _FILES),
+        resource.RLIMIT_MEMLOCK: (_LOCKED_BYTES, _LOCKED_BYTES),
+        resource.RLIMIT_STACK: (_STACK_BYTES, unlimited),
+    }
+    if os.getuid() == 0:  # which it does not bind
+        limits[resource.RLIMIT_NPROC] = (_PROCESSES, _PROCESSES)
+    for name, pair in limits.items():
         with contextlib.suppress(OSError, ValueError):
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (_FILES, _FILES))
+            resource.prlimit(pid, name, pair)
+
+
+def unframed(output: bytes) -> bytes:
+    """The output with the runtime's log frames unpacked: each is a record, which ends its line.
+
+    A frame is type (4 bytes), length (4), time (8), message. Other output stands between frames as it was written.
+    """
+    at = output.find(_FRAME)
+    if at < 0:
+        return output
+    parts = []
+    done = 0
+    while at >= 0:
+        head = output[at : at + _FRAME_HEAD_BYTES]
+        end = at + _FRAME_HEAD_BYTES + int.from_bytes(head[4:8], "big")
+        if len(head) == _FRAME_HEAD_BYTES and end <= len(output):
+            parts += [output[done:at], ended(output[at + _FRAME_HEAD_BYTES : end])]
+            done = end
+            at = output.find(_FRAME, done)
+        else:
+            at = output.find(_FRAME, at + 1)
+    return b"".join([*parts, output[done:]])
 
 
 class Output:
@@ -115,7 +187,7 @@ class Output:
                 self._keep(chunk)
         taken = bytes(self._kept)
         self._kept.clear()
-        return taken
+        return unframed(taken)
 
     def close_writer(self) -> None:
         """Close the write end, which the child has inherited."""
@@ -144,9 +216,10 @@ class Process:
         guard = shared.confinement.guard
         if guard is not None:
             environ = environ | guard.variables(number)
+        python = spec.python or sys.executable
         try:
             self._child = children.start(
-                [spec.python or sys.executable, "-S", "-P", _BOOTSTRAP, spec.handler, spec.runtime_client],
+                [*wrapper(spec), python, "-S", "-P", _BOOTSTRAP, spec.handler, spec.runtime_client],
                 env=environ,
                 cwd=spec.code,
                 stdout=self.output.write,
@@ -162,7 +235,7 @@ class Process:
         self._looked_s = -1.0
         self._max_memory_mb = 0
         try:
-            _limit_files(self._child.pid)
+            _set_limits(self._child.pid)
             self._held = shared.confinement.attach(self._child.pid, number, spec.memory_mb, self._child.kill)
         except OSError:
             self._child.kill()

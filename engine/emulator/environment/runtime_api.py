@@ -15,7 +15,12 @@ _HEAD_LIMIT = 2_097_152  # bytes: awslambdaric sends up to 1 MB of X-Ray cause i
 _RUNTIME = b"/2018-06-01/runtime"
 _INVOCATION = b"/invocation/"
 _NO_PATH = b'{"errorMessage":"no such path","errorType":"NotFound"}'
+_BAD_METHOD = b'{"errorMessage":"method not allowed","errorType":"MethodNotAllowed"}'
 _BAD_ID = b'{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}'
+_BAD_ORDER = (
+    '{{"errorMessage":"State transition from {} to {} failed for runtime. Error: State transition is not allowed",'
+    '"errorType":"InvalidStateTransition"}}'
+)
 _ERROR_TYPE = b"lambda-runtime-function-error-type"
 
 
@@ -24,6 +29,12 @@ class Served(Protocol):
 
     def awaits(self, request_id: str) -> bool:
         """Whether that invocation is in progress and has no answer yet."""
+
+    def answered(self, request_id: str) -> bool:
+        """Whether that invocation was the last one, and has its answer."""
+
+    def initialised(self) -> bool:
+        """Whether the init is over."""
 
     def on_next(self, exchange: Exchange) -> None:
         """Handle the runtime's request for work."""
@@ -65,25 +76,50 @@ class RuntimeApi(Server):
         path = exchange.path
         route = path[len(_RUNTIME) :] if path.startswith(_RUNTIME) else b""
         if route == b"/invocation/next":
-            self._served.on_next(exchange)
+            if _method_is(b"GET", exchange):
+                self._served.on_next(exchange)
         elif route == b"/init/error":
-            self._served.on_init_error(exchange)
+            if _method_is(b"POST", exchange):
+                if self._served.initialised():
+                    _refuse_order(exchange, "Ready", "InitError")
+                else:
+                    self._served.on_init_error(exchange)
         elif route.startswith(_INVOCATION):
             request_id, _, what = route[len(_INVOCATION) :].decode("latin-1").partition("/")
-            if not self._served.awaits(request_id):
-                exchange.reply(400, _BAD_ID)
-            elif what == "response":
-                self._served.on_response(exchange)
-            elif what == "error":
-                # Python's runtime names no type, which AWS calls Unhandled. A custom runtime may name Handled.
-                handled = exchange.headers.get(_ERROR_TYPE, b"") == b"Handled"
-                self._served.on_error(exchange, "Handled" if handled else "Unhandled")
-            else:
+            if what not in ("response", "error"):
                 exchange.reply(404, _NO_PATH)
+            elif _method_is(b"POST", exchange):
+                self._answer(exchange, request_id, what)
         else:
             exchange.reply(404, _NO_PATH)
+
+    def _answer(self, exchange: Exchange, request_id: str, what: str) -> None:
+        if not self._served.awaits(request_id):
+            if self._served.answered(request_id):
+                target = "InvocationResponse" if what == "response" else "InvocationErrorResponse"
+                _refuse_order(exchange, "ResponseSent", target)
+            else:
+                exchange.reply(400, _BAD_ID)
+        elif what == "response":
+            self._served.on_response(exchange)
+        else:
+            # Python's runtime names no type, which AWS calls Unhandled. A custom runtime may name Handled.
+            handled = exchange.headers.get(_ERROR_TYPE, b"") == b"Handled"
+            self._served.on_error(exchange, "Handled" if handled else "Unhandled")
 
     def drop_all(self) -> None:
         """Close the connections of a process that has ended."""
         for connection in list(self.connections):
             connection.drop()
+
+
+def _method_is(method: bytes, exchange: Exchange) -> bool:
+    """Whether the request has that method; if not, it gets 405."""
+    if exchange.method == method:
+        return True
+    exchange.reply(405, _BAD_METHOD, f"Allow: {method.decode()}\r\n")
+    return False
+
+
+def _refuse_order(exchange: Exchange, state: str, target: str) -> None:
+    exchange.reply(403, _BAD_ORDER.format(state, target).encode())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import importlib
+import io
 import json
 import os
 import socket
@@ -102,7 +103,9 @@ def _error(error: BaseException, request_id: str = "", kind: str | None = None) 
 
 def run(handler: str) -> None:
     """Load the handler, then serve invocations one at a time until the process ends."""
-    sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):  # nothing may stay in a buffer of a frozen process
+        raw: Any = io.FileIO(descriptor, "w", closefd=False)
+        setattr(sys, name, io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True))
     module, _, name = handler.rpartition(".")
     try:
         function = getattr(importlib.import_module(module.replace("/", ".")), name)

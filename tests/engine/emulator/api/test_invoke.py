@@ -389,7 +389,7 @@ def test_the_function_s_own_limit_answers_429_at_once(service: Service, fifo: st
     assert refused["Error"]["Code"] == "TooManyRequestsException"
     assert refused["ResponseMetadata"]["HTTPStatusCode"] == 429
     assert refused["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
-    assert refused["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
+    assert "retry-after" not in refused["ResponseMetadata"]["HTTPHeaders"]
 
 
 def test_the_limit_over_all_functions_answers_429_until_it_is_free_again(service: Service, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_injected_throttles_are_429_with_a_reason(service: Any) -> None:
     service.disturb(throttle_rate=1)
     refused = service.refused(FunctionName="echo")
     assert refused["Reason"] == "ConcurrentInvocationLimitExceeded"
-    assert refused["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
+    assert "retry-after" not in refused["ResponseMetadata"]["HTTPHeaders"]
 
 
 def test_a_slow_environment_takes_longer_and_bills_it(start: Any) -> None:
