@@ -63,7 +63,7 @@ async def put_package(
 
     Raises:
         BucketGone: there is no such bucket.
-        AwsError: see `told`.
+        AwsError: AWS refused something.
     """
     size = (await asyncio.to_thread(path.stat)).st_size
     key = package_key(digest)

@@ -159,7 +159,7 @@ async def deploy(
         package: what the functions run.
         owner: the account (`account_of`): no bucket of another's is written to.
         before: awaited once before anything is made or uploaded, if this package is not the deployed one: try it there.
-        say: told in a line what takes long.
+        say: called with a line before a slow step.
         pause: waits for so many seconds.
 
     Raises:

@@ -159,8 +159,8 @@ def handle(event: dict[str, Any], context: Any = None) -> Any:
             answer.result = answer.result_at = None
             if posted and isinstance(error, Exception):
                 return post(error)
-            told = {"lbench_failed": request_id, "answer": close()}
-            print(msgspec.json.encode(told).decode(), flush=True)
+            failed = {"lbench_failed": request_id, "answer": close()}
+            print(msgspec.json.encode(failed).decode(), flush=True)
             raise
         if posted:
             return post(None)

@@ -47,7 +47,7 @@ class _Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
-    """A package, and what is to be told of it."""
+    """A package, with its facts for messages."""
 
     path: Path  # in the cache: copy it
     sha256: str  # of the zip, hex
@@ -83,7 +83,7 @@ def build(
         workloads: whose libraries go in, and a user's own with its files; None: all of lbench's own.
         files: more modules beside ours, by their path in the package.
         requirements: what those need.
-        say: told in a line what takes long.
+        say: called with a line before a slow step.
 
     Raises:
         UnknownNameError: there is no such workload.
@@ -151,7 +151,7 @@ def _uncompiled(target: Target, python: Python | None) -> Iterable[str]:
 def _key(manifest: Manifest, ours: Mapping[str, bytes], wheels: Wheels, python: Python | None) -> str:
     """All that the zip's bytes depend on; how it is made too."""
     makers = [Path(module.__file__ or "").read_bytes() for module in (archive, compiling, prune)]
-    told = [
+    inputs = [
         msgspec.to_builtins(manifest),
         files_digest(ours),
         [wheel.sha256 for wheel in wheels.wheels],
@@ -159,7 +159,7 @@ def _key(manifest: Manifest, ours: Mapping[str, bytes], wheels: Wheels, python: 
         [hashlib.sha256(maker).hexdigest() for maker in makers],
         zlib.ZLIB_RUNTIME_VERSION,
     ]
-    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:32]
+    return hashlib.sha256(msgspec.json.encode(inputs)).hexdigest()[:32]
 
 
 def _kept(path: Path, facts_path: Path) -> _Facts | None:
@@ -179,7 +179,7 @@ def _make(
         root = made / "root"
         root.mkdir()
         own = (_OWN, __version__)
-        # Ours first: a library that holds a file of the same name is the one to be told of.
+        # Ours first: an error then names the library that holds a file of the same name.
         owners = dict.fromkeys(archive.add_files(ours, root), own)
         owners |= dict.fromkeys(archive.add_files({MANIFEST: _text(manifest)}, root), own)
         for wheel in wheels.wheels:

@@ -77,8 +77,8 @@ class Stacks:
 
     Args:
         client: aioboto3's for CloudFormation, open.
-        region: for what is told.
-        say: told in a line what is waited for.
+        region: for messages.
+        say: called with a line before a wait.
         pause: waits that many seconds; a test's does not.
     """
 

@@ -1,6 +1,6 @@
-"""What a backend is: something that runs one call at a time in each of its environments, and says how it went.
+"""The interface of a backend: it runs one call at a time in each of its environments and reports the outcome.
 
-A backend does one thing. Concurrency, retries, deadlines, budget, events and cost are the runner's.
+Concurrency, retries, deadlines, budget, events and cost belong to the runner.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FailureKind = Literal["error", "throttled", "timeout"]
 
 
 def _nowhere(environment: str) -> None:
-    """The default of `Call.placed`: nobody asks."""
+    """The default of `Call.placed`: do nothing."""
 
 
 def _always(size_bytes: int) -> bool:
@@ -49,13 +49,13 @@ def _always(size_bytes: int) -> bool:
 
 
 def _nobody() -> None:
-    """The default of `Call.arrived`: nobody asks."""
+    """The default of `Call.arrived`: do nothing."""
 
 
 def reschedule(limit: asyncio.Timeout | None, seconds: float | None) -> None:
-    """What it limits may take so long from now on; None: as long as it does."""
+    """Move a time limit to so many seconds from now; None: remove it."""
     if limit is not None:
-        with contextlib.suppress(RuntimeError):  # it is over: what runs on is left to itself
+        with contextlib.suppress(RuntimeError):  # it has expired already
             limit.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
 
 
@@ -68,14 +68,12 @@ class Call:
     index: int  # the task's place in its stage
     attempt: int  # 0 for the first
     deadline_s: float  # seconds that the task may take once it has started
-    placed: Callable[[str], None] = _nowhere  # told the environment as soon as it is known
+    placed: Callable[[str], None] = _nowhere  # called with the environment as soon as it is known
     run: str = ""  # the run's id, and the attempt's number in it
     number: int = 0
     may_fetch: Callable[[int], bool] = _always  # asked before a result of so many bytes is fetched from S3: it costs
-    limit: asyncio.Timeout | None = (
-        None  # ends it; what is done through S3 before and after the call has limits of its own
-    )
-    arrived: Callable[[], None] = _nobody  # told when the function has ended, and its result is only to be fetched
+    limit: asyncio.Timeout | None = None  # ends the call; S3 transfers before and after it have limits of their own
+    arrived: Callable[[], None] = _nobody  # called once the function has ended and only its result is still to fetch
     interactive: bool = False  # a cancel makes room for a newer call: stop the task, keep the worker
     detached: asyncio.Task[Outcome] | None = None  # set by the runner when the call runs on after a cancel
 
@@ -91,16 +89,16 @@ class Failure:
     retry_after_s: float | None = None
     log_tail: str | None = None
     unrun: bool = False  # the function certainly never ran: nothing of it is billed
-    pause_s: float | None = None  # what the waiting before the next attempt begins with; None: the policy's
+    pause_s: float | None = None  # the first wait before the next attempt; None: the policy's
 
     @property
-    def untaken(self) -> bool:
-        """Whether the service took no notice of the call, or no more than to say that it is full."""
+    def not_accepted(self) -> bool:
+        """Whether the service did not accept the call: it was not reached, or is full."""
         return self.kind == "throttled" or self.type == UNREACHED
 
 
 class Outcome(Measures, kw_only=True):
-    """How an attempt went. Times ending `_s` are on the event loop's clock (CLOCK_MONOTONIC); None: not measured.
+    """The outcome of an attempt. Times ending `_s` are on the event loop's clock (CLOCK_MONOTONIC); None: not measured.
 
     Exactly one of `result` and `failure` is set; both where the failure itself is what was to be measured (`function`).
     """
@@ -116,14 +114,14 @@ class Outcome(Measures, kw_only=True):
     via_s3: bool = False
     s3_requests: dict[str, int] = msgspec.field(default_factory=dict)  # {"put": n, "get": n}
     s3_bytes: int = 0  # put there
-    collected_s: float = 0.0  # of the time until `returned_s`, what it took to fetch the result from S3
+    collected_s: float = 0.0  # the part of the time until `returned_s` that fetching the result from S3 took
     request_id: str | None = None
-    discarded: bool = False  # it ran and is no sample: recorded as superseded
+    discarded: bool = False  # it ran but is not a sample: recorded as superseded
 
 
 @dataclass(slots=True)
 class EnvironmentInfo:
-    """What is known of an environment. `_s` on the loop's clock."""
+    """An environment as far as it is known. Times ending `_s` are on the loop's clock."""
 
     id: str
     created_s: float | None = None
@@ -153,11 +151,11 @@ class Backend(Protocol):
     settings: dict[str, str | int | float | bool | None]  # the effective ones, for the record
     transport: str | None
     oversubscribed: bool
-    notes: list[str]  # conditions worth telling with every result, one line each
+    notes: list[str]  # conditions that belong to every result, one line each
     package_digest: str | None  # what the environments run, where that is a package
     own_s3: dict[str, int]  # requests to S3 outside every invocation, until the conductor takes them: {"put": n}
     on_cancel: Literal["stop", "detach"]  # whether a cancel can stop a call, or an interactive run leaves it running
-    start_allowance_s: float  # what an environment's start may take before the deadline counts: the runner waits longer
+    start_allowance_s: float  # how long an environment may take to start; the runner adds it to the deadline
 
     async def __aenter__(self) -> Self:
         """Start workers, open connections.

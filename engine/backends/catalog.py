@@ -1,4 +1,4 @@
-"""The backends there are, told without importing what they need."""
+"""The list of backends, readable without importing what they need."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def settings_type(name: str) -> type[msgspec.Struct]:
 
 
 def shares_machine(name: str) -> bool:
-    """Whether its tasks take this machine's cores."""
+    """Whether the backend's tasks use this machine's cores."""
     return name != "lambda"
 
 
 def summary(name: str) -> str:
-    """One line on a backend."""
+    """A backend in one line."""
     return _BACKENDS[name][1]

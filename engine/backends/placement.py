@@ -1,4 +1,4 @@
-"""In which region and on which processor Lambda's work is done and charged: the setting's, else what stands for it."""
+"""The region and processor where Lambda's work runs and is charged: from the settings, else the defaults."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def host_architecture() -> Architecture:
 
 
 def architecture_of(settings: LambdaSettings) -> Architecture:
-    """The one chosen; else x86_64 on AWS, and emulated this machine's."""
+    """The chosen processor; else x86_64 on AWS, and this machine's for `emulated`."""
     return settings.arch or ("x86_64" if isinstance(settings, AwsSettings) else host_architecture())
 
 
 def region_of(settings: LambdaSettings) -> str:
-    """The one chosen; else on AWS the chain's, and us-east-1. What is emulated never asks the chain.
+    """The chosen region; else on AWS the chain's, else us-east-1. `emulated` never asks the chain.
 
     Raises:
         InputError: AWS's configuration cannot be used.

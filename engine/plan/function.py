@@ -90,7 +90,7 @@ async def adapt(plan: Plan, given: Collection[str], *, timeout_given: bool = Fal
         InputError: no credentials, no such function, a memory or timeout that is not the function's, or more calls at once
             than its concurrency allows.
     """
-    from lbench.engine.backends.function.backend import too_many
+    from lbench.engine.backends.function.backend import concurrency_refusal
     from lbench.engine.backends.function.configuration import look_up
 
     params = function_params(plan)
@@ -108,7 +108,7 @@ async def adapt(plan: Plan, given: Collection[str], *, timeout_given: bool = Fal
         if settings.arch not in (None, facts.arch):
             raise InputError(f"arch must be the function's {facts.arch}, got {settings.arch}: leave arch out")
         if settings.concurrency is not None and facts.most is not None and facts.most < settings.concurrency:
-            raise InputError(too_many(settings.concurrency, facts.most))
+            raise InputError(concurrency_refusal(settings.concurrency, facts.most))
         own = {"memory": facts.memory_mb}
         timeout_s = float(min(facts.timeout_s, limits().timeout_max_s))
         if timeout_given and plan.timeout_s != timeout_s:

@@ -186,7 +186,7 @@ class Stage:
 
     def _settle(self, pending: Pending, outcome: Outcome, took_s: float) -> None:
         failure = outcome.failure
-        if failure is None or not failure.untaken:
+        if failure is None or not failure.not_accepted:
             self._accepted_s = self._loop.time()
         if self._done.done() or pending.done:
             return  # too late: it is recorded, nothing else
@@ -207,7 +207,7 @@ class Stage:
             self._retry(pending)
         else:
             # A throttled task keeps its place: another one in its place would only be throttled as well.
-            pending.keeps_place = failure.untaken
+            pending.keeps_place = failure.not_accepted
             self._kept_places += pending.keeps_place
             self._timers[pending.index] = self._loop.call_later(wait_s, self._retry, pending)
 

@@ -65,7 +65,7 @@ class Pending:
             now_s: the current time.
             accepted_s: when the service last accepted any call of the run.
         """
-        if failure.untaken:
+        if failure.not_accepted:
             if self.throttled_since_s is None:
                 self.throttled_since_s = now_s
             # While it accepts other calls, the service is only full, however long one task waits for its turn.
@@ -86,7 +86,7 @@ class Pending:
     def why_it_failed(self, failure: Failure, policy: Policy) -> str:
         """One line on a task that has failed for good."""
         tries = f" after {self.attempts} attempts" if self.attempts > 1 else ""
-        if failure.untaken:
+        if failure.not_accepted:
             why = "all throttled" if failure.kind == "throttled" else "never reached the service"
             tries += f", {why} for {THROTTLE_PATIENCE_S + policy.timeout_s:g} s"
         return failure_line(self.task, self.index, tries, failure)

@@ -112,11 +112,11 @@ def children_of(pid: int) -> list[int]:
 
 
 BAD = {
-    "no name": (("-b", "lambda"), "which function? name it with -p name="),
-    "not a name": (("-p", "name=a b", "-b", "lambda"), "neither a Lambda function's name nor its ARN"),
+    "no name": (("-b", "lambda"), "the function's name is missing: pass -p name="),
+    "not a name": (("-p", "name=a b", "-b", "lambda"), "parameter name must be a Lambda function's name or ARN, got"),
     "not a name of what is here": (
         ("-p", "name=a b", "-b", "emulated:handler=app.handler,code=."),
-        "neither a Lambda function's name nor its ARN",
+        "parameter name must be a Lambda function's name or ARN, got",
     ),
     "data, before AWS is asked": (("-p", "name=nobody", "--data", "a.csv"), "function reads no data"),
     "a picture, before AWS is asked": (("-p", "name=nobody", "--picture", "a.png"), "function has no picture"),
@@ -130,7 +130,7 @@ BAD = {
     "no code": (("-b", "emulated"), "emulated:handler=app.handler,code=FOLDER"),
     "no folder": (("-b", "emulated:handler=app.handler,code=nowhere"), "there is no such folder"),
     "no module": (("-b", "emulated:handler=app.handler,code=."), "there is no app.py"),
-    "no handler": (("-b", "emulated:handler=app,code=."), "write MODULE.FUNCTION"),
+    "no handler": (("-b", "emulated:handler=app,code=."), "handler must be MODULE.FUNCTION"),
     "no file": (("-p", "name=theirs", "-p", "payload=@nowhere.json", "-b", "lambda"), "the file cannot be read"),
     "no JSON": (("-p", "name=theirs", "-p", "payload={", "-b", "lambda"), "it is no JSON"),
     "tasks": (("-p", "name=theirs", "--tasks", "4", "-b", "lambda"), "-p invocations=N"),
@@ -142,8 +142,11 @@ BAD = {
         ("-p", "name=theirs", "-b", "lambda", "--timeout", "5"),
         "--timeout must be the function's own 1 s",
     ),
-    "too many": (("-p", "name=theirs", "-b", "lambda:concurrency=2000"), "the account leaves 1000"),
-    "not allowed": (("-p", "name=theirs", "-b", "lambda", "--force-cold"), "say --allow-update"),
+    "too many": (
+        ("-p", "name=theirs", "-b", "lambda:concurrency=2000"),
+        "--concurrency must be at most 1000, got 2000",
+    ),
+    "not allowed": (("-p", "name=theirs", "-b", "lambda", "--force-cold"), "pass --allow-update"),
     "an alias": (
         ("-p", "name=theirs:live", "-b", "lambda", "--force-cold", "--allow-update"),
         "an alias takes traffic",

@@ -70,7 +70,7 @@ def test_what_cannot_run_is_one_line_and_exit_code_2_and_nothing_is_recorded(aws
     aws_lambda.quota = 10
     much = lbench("run", "probe", "-b", "lambda", "--concurrency", "11", "--yes")
     assert much.returncode == 2
-    assert "--concurrency 11: the account's limit in us-east-1 is 10 environments" in much.stderr
+    assert "--concurrency must be at most 10, got 11: that is the account's limit in us-east-1" in much.stderr
     for refused in (missing, much):
         assert refused.stdout == "" and "Traceback" not in refused.stderr
     assert json.loads(lbench("sessions", "--json").stdout) == []
@@ -94,8 +94,8 @@ def test_the_same_job_fails_behind_the_front_and_succeeds_without_it() -> None:
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "✔ same" in done.stdout
-    line = "front: task 0 failed: FrontTimeout: the HTTP API front gives up after 0.8 s, while the function runs on unheard"
-    assert line in " ".join(done.stdout.split())
+    told = "front: task 0 failed: FrontTimeout: the HTTP API timed out after 0.8 s, while the function continues"
+    assert told in " ".join(done.stdout.split())
     assert "use --transport direct or event" in " ".join(done.stdout.split())
     assert "failed: front." in " ".join(done.stdout.split())
 

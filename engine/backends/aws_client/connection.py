@@ -1,8 +1,7 @@
 """One kept-alive HTTP/1.1 connection: a request at a time, parsed by httptools (llhttp).
 
-HTTP/1.1 tells which request a response belongs to by nothing but the order on its connection. So whatever comes that
-was not asked for ends the connection, and an abandoned request takes its connection with it: a late answer has nowhere
-to arrive.
+HTTP/1.1 matches a response to its request by the order on the connection alone. So unrequested bytes end the
+connection, and an abandoned request takes its connection with it: a late response has nowhere to arrive.
 """
 
 from __future__ import annotations
@@ -17,32 +16,32 @@ __all__ = ["Connection", "ConnectionLost", "Response"]
 
 _JOINED = 1 << 16  # up to here head and body go out in one copy, and one packet where they fit
 _IDLE_S = (
-    1.0  # servers close what was idle for seconds (Node 5, nginx 75): one that ends sooner ends for another reason
+    1.0  # servers close connections that were idle for seconds (Node 5, nginx 75); one closed sooner has another cause
 )
-_RACE_S = 0.5  # a server that closed while we were sending is heard of within a round trip, and some lag of this loop
+_RACE_S = 0.5  # a close that crosses our request shows within a round trip and some lag of this loop
 
-# Probes hold a NAT open (AWS's drops what was idle for 350 s) and find a peer that has gone, while a long task runs.
+# Keep-alive probes hold a NAT open (AWS's drops connections idle for 350 s) and detect a lost peer during a long task.
 _PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 8))
 
 
 class ConnectionLost(Exception):
-    """No whole response came, and why: refused, reset, truncated, no HTTP, or `timed_out`.
+    """No complete response came: refused, reset, truncated, not HTTP, or `timed_out`.
 
-    `unsent`: there was no connection to send anything on, so nobody has heard of the request.
+    `unsent`: no connection could be opened, so the server never received the request.
 
-    `unheard`: the connection had been idle, and ended without a byte of response before the request was written or at once
-    after it. That is the server's idle time-out crossing our request.
+    `stale`: the connection had been idle, and was closed without a byte of response before the request was written or
+    right after it. The server's idle timeout crossed our request.
     """
 
-    def __init__(self, message: str, *, timed_out: bool = False, unheard: bool = False, unsent: bool = False) -> None:
+    def __init__(self, message: str, *, timed_out: bool = False, stale: bool = False, unsent: bool = False) -> None:
         super().__init__(message)
         self.timed_out = timed_out
-        self.unheard = unheard
+        self.stale = stale
         self.unsent = unsent
 
 
 class Response:
-    """What came back. Header names are lower case; `arrived_s` is on the loop's clock, before anything was decoded."""
+    """A response. Header names are lower case; `arrived_s` is on the loop's clock, before anything was decoded."""
 
     __slots__ = ("arrived_s", "body", "connect_ms", "connection", "headers", "status")
 
@@ -58,7 +57,7 @@ class Response:
 
 
 class Connection(asyncio.Protocol):
-    """The parser calls its `on_*` methods."""
+    """One connection; the parser calls its `on_*` methods."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -67,17 +66,17 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[Response] | None = None
         self._headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
-        self._heard = False
-        self._headed = False
+        self._received = False
+        self._has_head = False
         self._unwritten = False
         self._written_s = 0.0
-        self._free_s = loop.time()  # since when nothing was asked on it
-        self._idle_s = 0.0  # how long that was when the request under way was sent
+        self._free_s = loop.time()  # when it was last free
+        self._idle_s = 0.0  # how long it had been free when the current request was sent
         self.usable = False
 
     def send(self, head: bytes, body: bytes) -> asyncio.Future[Response]:
-        """Send a request, whole as it goes on the wire; the future ends with its response or `ConnectionLost`."""
-        self._heard = self._headed = False
+        """Send a complete request; the future gets its response or `ConnectionLost`."""
+        self._received = self._has_head = False
         self._written_s = now_s = self._loop.time()
         self._idle_s = now_s - self._free_s
         self._parser = httptools.HttpResponseParser(self)
@@ -90,23 +89,23 @@ class Connection(asyncio.Protocol):
         return self._waiter
 
     def abort(self) -> None:
-        """Close at once, without waiting for what was not yet sent."""
+        """Close at once; unsent bytes are dropped."""
         self.usable = False
         if self._transport is not None:
             self._transport.abort()
 
-    def fail(self, message: str, *, timed_out: bool = False, unheard: bool = False) -> None:
-        """End the request that is under way with an error, and the connection with it."""
+    def fail(self, message: str, *, timed_out: bool = False, stale: bool = False) -> None:
+        """Fail the current request and close the connection."""
         waiter, self._waiter = self._waiter, None
         self.abort()
         if waiter is not None and not waiter.done():
-            waiter.set_exception(ConnectionLost(message, timed_out=timed_out, unheard=unheard))
+            waiter.set_exception(ConnectionLost(message, timed_out=timed_out, stale=stale))
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
         self._transport = transport
-        self._transport.set_write_buffer_limits(high=0)  # `pause_writing` then tells whatever the kernel did not take
+        self._transport.set_write_buffer_limits(high=0)  # `pause_writing` then reports any byte left unsent
         self.usable = True
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):  # asyncio sets TCP_NODELAY itself
@@ -123,29 +122,29 @@ class Connection(asyncio.Protocol):
         self._written_s = self._loop.time()
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
-        if self._waiter is None:  # bytes that nobody asked for
+        if self._waiter is None:  # unrequested bytes
             self.abort()
             return
-        self._heard = True
+        self._received = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self.fail(f"the answer is no HTTP: {error}")
+            self.fail(f"the response is not HTTP: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
         self.usable = False
         if self._waiter is None:
             return
         framed = b"content-length" in self._headers or b"transfer-encoding" in self._headers
-        if self._headed and not framed and exc is None:
+        if self._has_head and not framed and exc is None:
             self.on_message_complete()  # a body that ends with its connection
-        elif self._headed:
+        elif self._has_head:
             self.fail("the response was cut short")
         else:
             quick = self._unwritten or self._loop.time() - self._written_s < _RACE_S
-            crossed = quick and not self._heard and self._idle_s >= _IDLE_S
-            text = f"the connection was reset: {exc}" if exc else "the connection was closed before an answer"
-            self.fail(text, unheard=crossed)
+            crossed = quick and not self._received and self._idle_s >= _IDLE_S
+            text = f"the connection was reset: {exc}" if exc else "the connection was closed before a response"
+            self.fail(text, stale=crossed)
 
     # httptools
 
@@ -153,7 +152,7 @@ class Connection(asyncio.Protocol):
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:  # noqa: D102
-        self._headed = True
+        self._has_head = True
         if self._waiter is None:  # a second response to one request, in the same packet
             self.abort()
 
@@ -164,7 +163,7 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, {}
         if status < 200:  # 100 Continue: the real one follows
-            self._headed = False
+            self._has_head = False
             return
         parts, self._parts = self._parts, []
         waiter, self._waiter = self._waiter, None

@@ -1,8 +1,8 @@
-"""Who signs, from botocore's chain, renewed in mid-run without the event loop ever waiting for it.
+"""Credentials from botocore's chain, renewed during a run without blocking the event loop.
 
-The chain blocks: it reads files, runs a `credential_process`, calls STS. So it runs in a thread of its own; a call gets what
-was last found, which costs nothing. botocore renews credentials 15 minutes before they expire; asking it once a minute is
-what makes that happen here. Nothing may prompt: there is nobody to answer in an engine.
+The chain blocks: it reads files, runs a `credential_process`, calls STS. So it runs in a thread of its own, and a call gets
+the last result, which costs nothing. botocore renews credentials 15 minutes before they expire, but only when asked; it is
+asked once a minute here. Nothing may prompt: an engine has no one to answer.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ __all__ = ["ChainCredentials"]
 
 T = TypeVar("T")
 
-_PATIENCE_S = 60.0  # a source that takes longer waits for something: most likely for a person
-_ASKED_EVERY_S = 60.0
-_ASKED_OFTEN_S = 5.0  # where they last for less than two minutes
+_PATIENCE_S = 60.0  # a slower source waits for something, most likely for a person
+_REFRESH_EVERY_S = 60.0
+_REFRESH_OFTEN_S = 5.0  # where they last for less than two minutes
 _SHORT_S = 120
 
 
 class ChainCredentials:
-    """`async with` finds the first credentials and keeps them fresh; calling it gives the present ones."""
+    """`async with` finds the first credentials and keeps them fresh; calling it returns the current ones."""
 
     def __init__(self, profile: str | None = None, *, patience_s: float = _PATIENCE_S) -> None:
         """`profile` None: the chain's (`AWS_PROFILE`, else the default one)."""
-        self.method: str | None = None  # botocore's name of where they come from: "env", "sso", ...
+        self.method: str | None = None  # botocore's name of their source: "env", "sso", ...
         self.renewals = 0
         self._profile = profile
         self._patience_s = patience_s
@@ -45,16 +45,16 @@ class ChainCredentials:
         self._renewing: asyncio.Task[None] | None = None
 
     def __call__(self) -> Credentials:
-        """The present ones: the same object until they change."""
+        """The current credentials: the same object until they change."""
         if self._current is None:
             raise BackendError("the credentials are not open: use `async with`")
         return self._current
 
     async def __aenter__(self) -> Self:
-        """Find them.
+        """Find the first credentials.
 
         Raises:
-            InputError: there are none, they cannot be had, or they would need a person; with the remedy.
+            InputError: there are none, their source fails, or it would prompt; with the remedy.
         """
         await self._load()
         return self
@@ -62,7 +62,7 @@ class ChainCredentials:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop renewing them, and forget them."""
+        """Stop the renewal and forget the credentials."""
         tasks = [task for task in (self._keeper, self._renewing) if task is not None]
         self._keeper = self._renewing = None
         for task in tasks:
@@ -71,9 +71,9 @@ class ChainCredentials:
         self._current = self._source = None
 
     async def renew(self, stale: Credentials) -> Credentials:
-        """The chain asked anew because a service refused `stale` as expired; at once where others are known already.
+        """Ask the chain again after a service refused `stale` as expired; returns at once where newer ones are known.
 
-        However many calls were refused, it is asked once. What cannot be had is not raised: the refusal stands.
+        The chain is asked once, however many calls were refused. A failure is not raised: the refusal stands.
         """
         if self._current is stale:
             if self._renewing is None or self._renewing.done():
@@ -94,10 +94,10 @@ class ChainCredentials:
 
     async def _keep(self) -> None:
         while True:
-            refreshable = hasattr(self._source, "refresh_needed")  # no more, where the chain was asked anew
+            refreshable = hasattr(self._source, "refresh_needed")  # maybe no longer, once the chain was asked again
             short = refreshable and self._source.refresh_needed(refresh_in=_SHORT_S)
-            await asyncio.sleep(_ASKED_OFTEN_S if short else _ASKED_EVERY_S)
-            # Where it fails, the old ones serve until a service refuses them: then `renew` is asked.
+            await asyncio.sleep(_REFRESH_OFTEN_S if short else _REFRESH_EVERY_S)
+            # On failure the old ones serve until a service refuses them; then `renew` is called.
             with contextlib.suppress(LbenchError):
                 self._take(await _off_loop(self._source.get_frozen_credentials, self._patience_s))
 
@@ -122,10 +122,10 @@ def _find(profile: str | None) -> Any:
 
 
 async def _off_loop(work: Callable[[], T], patience_s: float) -> T:
-    """Run what blocks in a daemon thread, so that one that never ends holds up neither the loop nor the exit.
+    """Run blocking work in a daemon thread: work that never ends holds up neither the loop nor the exit.
 
     Raises:
-        InputError: it failed, or takes so long that it must be waiting for somebody.
+        InputError: it failed, or took longer than `patience_s`: it probably waits for a person.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -144,9 +144,9 @@ async def _off_loop(work: Callable[[], T], patience_s: float) -> T:
             result = work()
         except LbenchError as raised:
             error = raised
-        except Exception as raised:  # whatever a source raises; told without its text where that may hold a secret
+        except Exception as raised:  # a source may raise anything; its text is left out where it may hold a secret
             error = aws_error(raised, "looking for AWS credentials")
-        with contextlib.suppress(RuntimeError):  # the loop has gone meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=run, name="credentials", daemon=True).start()

@@ -1,7 +1,7 @@
-"""How a connection to a server is made: TCP, through a proxy where one is named, and TLS on top.
+"""Opens connections to a server: TCP, through a proxy where one is configured, then TLS.
 
-One SSL context serves all connections (building one costs 28 ms). An https server behind a proxy is reached by CONNECT; an
-http one by naming it whole in each request (RFC 9112, 3.2.2).
+All connections share one SSL context (building one costs 28 ms). An https server behind a proxy is reached by CONNECT; an
+http one by its full URL in each request (RFC 9112, 3.2.2).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from lbench.workloads.s3_connection import Proxy, ssl_context
 __all__ = ["Dialer"]
 
 _CONNECT_TIMEOUT_S = 10.0
-_HEAD_BYTES = 1 << 16  # a proxy's answer to CONNECT, at most
+_HEAD_BYTES = 1 << 16  # a proxy's response to CONNECT, at most
 
 
 class Dialer:
     """Opens connections to one server.
 
     Attributes:
-        host_header: the `host` header's value; the port is told where it is not the scheme's own.
-        target_prefix: what comes before the path in each request line.
-        hop_headers: what each request says to a proxy that reads it.
+        host_header: the `host` header's value, with the port where it is not the scheme's default.
+        target_prefix: precedes the path in each request line.
+        hop_headers: headers for a proxy that reads the request.
     """
 
     def __init__(self, url: str, *, proxy: str | None = None, ca_file: str | None = None) -> None:
@@ -37,7 +37,7 @@ class Dialer:
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no http(s) URL")
+            raise ValueError(f"the URL must be http(s)://host[:port], got {url!r}")
         secure = parts.scheme == "https"
         self._host = parts.hostname
         self._port = parts.port or (443 if secure else 80)
@@ -54,7 +54,7 @@ class Dialer:
         self.hop_headers = list(self._proxy.headers.items()) if self._proxy is not None and plainly_proxied else []
 
     async def connect(self) -> Connection:
-        """A connection that is ready for a request.
+        """Open a connection.
 
         Raises:
             ConnectionLost: the server or the proxy cannot be reached, is not trusted, or refuses.
@@ -66,11 +66,13 @@ class Dialer:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 return await (self._direct() if self._proxy is None else self._proxied(self._proxy))
         except TimeoutError:
-            raise ConnectionLost(f"{where} did not accept a connection in time", unsent=True) from None
+            raise ConnectionLost(
+                f"{where} did not accept a connection within {_CONNECT_TIMEOUT_S:g} s", unsent=True
+            ) from None
         except ssl.SSLCertVerificationError as error:
             raise ConnectionLost(
                 f"the certificate of {where} is not trusted ({error.verify_message}): "
-                "name the CA bundle that vouches for it in AWS_CA_BUNDLE",
+                "set AWS_CA_BUNDLE to the CA bundle that its issuer is in",
                 unsent=True,
             ) from None
         except OSError as error:
@@ -87,11 +89,11 @@ class Dialer:
         if self._tls is None:
             await loop.create_connection(lambda: connection, proxy.host, proxy.port, ssl=self._proxy_tls)
             return connection
-        transport, asked = await loop.create_connection(_Tunnel, proxy.host, proxy.port, ssl=self._proxy_tls)
+        transport, tunnel = await loop.create_connection(_Tunnel, proxy.host, proxy.port, ssl=self._proxy_tls)
         try:
             headers = "".join([f"{name}: {value}\r\n" for name, value in proxy.headers.items()])
             transport.write(f"CONNECT {self._authority} HTTP/1.1\r\nhost: {self._authority}\r\n{headers}\r\n".encode())
-            await asked.opened
+            await tunnel.opened
             secured = await loop.start_tls(transport, connection, self._tls, server_hostname=self._host)
         except BaseException:
             transport.abort()
@@ -102,7 +104,7 @@ class Dialer:
 
 
 class _Tunnel(asyncio.Protocol):
-    """Reads a proxy's answer to CONNECT; `opened` ends when bytes may go through it."""
+    """Reads a proxy's response to CONNECT; `opened` is done once the tunnel carries bytes."""
 
     def __init__(self) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -116,8 +118,8 @@ class _Tunnel(asyncio.Protocol):
         words = head.split(None, 2)
         status = words[1] if len(words) > 1 and words[0].startswith(b"HTTP/1.") else b""
         if status == b"407":
-            self._refuse("the proxy asks who you are: HTTPS_PROXY=http://user:password@host:port")
-        elif not (end and status.startswith(b"2")) or rest:  # a TLS server says nothing before it is asked
+            self._refuse("the proxy requires a user and password: set HTTPS_PROXY=http://user:password@host:port")
+        elif not (end and status.startswith(b"2")) or rest:  # a TLS server never speaks first
             self._refuse(f"the proxy refused: {head.split(bytes([13]), 1)[0][:100].decode('latin-1')!r}")
         else:
             self.opened.set_result(None)

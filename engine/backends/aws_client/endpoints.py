@@ -1,8 +1,8 @@
-"""Where a service of AWS is and how it is reached, as botocore works it out: endpoint, proxy, certificates.
+"""Resolves how an AWS service is reached, by botocore's own rules: endpoint, proxy, certificates.
 
-All the ways to say it stay botocore's own: profiles, `AWS_ENDPOINT_URL[_LAMBDA]` and the config file's services section,
-FIPS and dual-stack, `HTTPS_PROXY` and `NO_PROXY`, `AWS_CA_BUNDLE` and `ca_bundle`. A client of botocore makes a real request
-here, unsigned, and is stopped just before it would send it: its URL is what the thin client then uses. No network.
+All ways to configure it stay botocore's: profiles, `AWS_ENDPOINT_URL[_LAMBDA]` and the config file's services section,
+FIPS and dual-stack, `HTTPS_PROXY` and `NO_PROXY`, `AWS_CA_BUNDLE` and `ca_bundle`. A botocore client builds a real, unsigned
+request here and is stopped just before it sends it: the thin client then uses its URL. No network.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from lbench.errors import InputError
 
 __all__ = ["Resolved", "chain_region", "resolve", "resolve_url"]
 
-# An operation without parameters, and its path, which is taken off the URL again.
-_ASKED = {
+# Each service's operation without parameters, and its path, which is removed from the URL.
+_OPERATIONS = {
     "lambda": ("list_functions", "/2015-03-31/functions"),
     "s3": ("list_buckets", ""),
     "sts": ("get_caller_identity", ""),
@@ -42,7 +42,7 @@ class Resolved(msgspec.Struct, frozen=True):
 
 
 class _Stop(Exception):
-    """Ends a request before it is sent."""
+    """Stops a request before it is sent."""
 
 
 def chain_region() -> str:
@@ -61,7 +61,7 @@ def chain_region() -> str:
 
 
 def resolve(service: str, region: str | None = None, *, profile: str | None = None) -> Resolved:
-    """Ask botocore; 0.3 to 0.6 s of CPU the first time, so it belongs before the clock and in a thread.
+    """Resolve a service by botocore. The first call costs 0.3 to 0.6 s of CPU: make it in a thread, before the clock starts.
 
     Args:
         service: "lambda", "s3", "sts" or "cloudformation".
@@ -77,7 +77,7 @@ def resolve(service: str, region: str | None = None, *, profile: str | None = No
     from botocore.exceptions import BotoCoreError
     from botocore.httpsession import get_cert_path
 
-    operation, path = _ASKED[service]
+    operation, path = _OPERATIONS[service]
     try:
         session = botocore.session.Session(profile=profile)
         region = region or session.get_config_variable("region") or "us-east-1"
@@ -87,18 +87,18 @@ def resolve(service: str, region: str | None = None, *, profile: str | None = No
         region = str(client.meta.region_name)  # "fips-us-west-2" is an old name of us-west-2 with FIPS
         url = _url_of(client, service, operation)
         bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
-    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint URL that is none
+    except (BotoCoreError, ValueError) as error:  # ValueError: an invalid endpoint URL
         raise _unusable(error) from None
     endpoint = url.partition("?")[0].rstrip("/").removesuffix(path).rstrip("/")
     proxy = _proxy_of(endpoint)
     ca_file = get_cert_path(bundle)
     if endpoint.startswith("https:") and not os.path.exists(ca_file):  # noqa: PTH110 - a file or a folder, by name
-        raise InputError(f"the CA bundle {ca_file} is not there: correct AWS_CA_BUNDLE or ca_bundle in the profile")
+        raise InputError(f"the CA bundle {ca_file} does not exist: correct AWS_CA_BUNDLE, or ca_bundle in the profile")
     return Resolved(endpoint, region, proxy, ca_file)
 
 
 def resolve_url(url: str, like: Resolved) -> Resolved:
-    """A service at a URL of its own (an HTTP API), with the region and certificates of `like`, and the proxy for it."""
+    """Resolve a service of known URL (an HTTP API): region and certificates as in `like`, and the proxy for this URL."""
     return Resolved(url.rstrip("/"), like.region, _proxy_of(url), like.ca_file)
 
 
@@ -133,4 +133,4 @@ def _unusable(error: Exception) -> InputError:
 
     if isinstance(error, ProfileNotFound):
         return aws_error(error, "reading the AWS configuration")  # with the remedy
-    return InputError(f"the AWS configuration cannot be used: {without_secrets(str(error))}")
+    return InputError(f"invalid AWS configuration: {without_secrets(str(error))}")

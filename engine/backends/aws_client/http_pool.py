@@ -1,13 +1,12 @@
 """A small HTTP/1.1 client for one server: kept-alive connections, one request at a time on each.
 
-Made for Invoke's hot path: aiohttp costs 140 to 170 µs of CPU a call, this a third of it, and the driver's cost is what
-bounds how many environments one machine can keep busy.
+Made for Invoke's hot path: a call costs a third of aiohttp's 140 to 170 µs of CPU, and the driver's CPU bounds how many
+environments one machine can keep busy.
 
-A request is sent twice in one case only: the connection had been idle for a second or more, and ended without a byte
-of response before the request was written or at once after it (`ConnectionLost.unheard`). That is a server's idle
-time-out crossing our request, which then was read by nobody. botocore sends an Invoke again after any closed
-connection; here, where each invocation is counted and billed, all other losses are the runner's to see: the function
-may have run.
+A request is sent twice in one case only: its connection had been idle for a second or more, and was closed without a
+byte of response before the request was written or right after it (`ConnectionLost.stale`). Then the server's idle timeout
+crossed our request, and nobody read it. botocore sends an Invoke again after any closed connection. Here each invocation
+is counted and billed, so every other loss goes to the runner: the function may have run.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ _OPENED_AT_ONCE = 64  # stays below common listen backlogs
 
 
 class HttpPool:
-    """Connections to one server; the one used last is used next, so that few stay warm under low load.
+    """Connections to one server; the last one used is used next, so that few stay warm under low load.
 
-    There is no limit here: the runner's concurrency is the limit. `resent` counts requests that went out twice.
+    There is no limit here: the runner's concurrency is the limit. `resent` counts requests that were sent twice.
     """
 
     def __init__(self, dialer: Dialer) -> None:
@@ -51,12 +50,12 @@ class HttpPool:
             self._idle.extend(made)
 
     async def request(self, head: bytes, body: bytes, timeout_s: float) -> Response:
-        """Send one request, whole as it goes on the wire, and wait for its response.
+        """Send one complete request and wait for its response.
 
-        Cancelling closes the connection that it was sent on.
+        Cancelling closes its connection.
 
         Raises:
-            ConnectionLost: no whole response came within `timeout_s`.
+            ConnectionLost: no complete response came within `timeout_s`.
         """
         connection, connect_ms = self._take(), None
         while True:
@@ -70,9 +69,9 @@ class HttpPool:
                 break
             except ConnectionLost as error:
                 self._all.discard(connection)
-                if not error.unheard or connect_ms is not None:
+                if not error.stale or connect_ms is not None:
                     raise
-                connection = None  # idle for as long, others may be closed as well: a new one
+                connection = None  # other idle connections may be closed too: open a new one
                 self.resent += 1
             except BaseException:
                 connection.abort()

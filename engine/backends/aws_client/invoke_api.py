@@ -13,7 +13,7 @@ Kind = Literal["RequestResponse", "Event"]
 
 
 class Reply(msgspec.Struct):
-    """What Invoke answered, before anything in it was decoded."""
+    """Invoke's response, undecoded."""
 
     status: int
     body: bytes
@@ -21,18 +21,18 @@ class Reply(msgspec.Struct):
     request_id: str | None = None
     function_error: str | None = None  # "Handled" or "Unhandled"; None: the function returned
     log_result: bytes | str | None = None  # base64 of the log's last 4 KB
-    ended: str | None = None  # the environment that has ended with the call; only the emulator tells
+    ended: str | None = None  # the environment that ended with the call; only the emulator reports it
     error_type: str | None = None  # AWS's name of the error where status is not 200
     retry_after_s: float | None = None
     connect_ms: float | None = None
-    drop: Callable[[], None] | None = None  # ends its connection: the reply turned out to be another call's
+    drop: Callable[[], None] | None = None  # closes its connection, where the reply belongs to another call
 
 
 class InvokeClient(Protocol):
     """Calls functions at one endpoint."""
 
     async def open(self, connections: int) -> None:
-        """Get ready, with connections open where that can be had.
+        """Prepare for calls; opens connections where the client can do that ahead.
 
         Raises:
             BackendError: the endpoint cannot be reached.
@@ -40,10 +40,10 @@ class InvokeClient(Protocol):
         ...
 
     async def invoke(self, function: str, payload: bytes, timeout_s: float, kind: Kind = "RequestResponse") -> Reply:
-        """Call a function synchronously, asking for its log's tail; or (`Event`) have the call queued.
+        """Call a function and wait for its result and the tail of its log; the kind `Event` only queues the call.
 
         Raises:
-            ConnectionLost: no whole answer came.
+            ConnectionLost: no complete response came.
         """
         ...
 
@@ -53,7 +53,7 @@ class InvokeClient(Protocol):
 
 
 def seconds(text: str | None) -> float | None:
-    """A header's number of seconds; None: it is none."""
+    """Parse a header of seconds; None: it is absent, or not a number."""
     try:
         return None if text is None else float(text)
     except ValueError:  # a date: not what Lambda sends

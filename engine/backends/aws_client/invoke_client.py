@@ -1,7 +1,7 @@
-"""Invoke: the call that everything here comes down to, by a thin client of our own or by aioboto3's (`sdk_client`).
+"""Calls Lambda's Invoke, by a thin client of our own or by aioboto3's (`sdk_client`).
 
-`fast` signs with a cached key and speaks HTTP through `http1`; `aioboto3` is there so that anyone can see the
-difference. Neither tries a call again that may have run: retries are the runner's.
+`fast` signs with a cached key and speaks HTTP through `http_pool`; `aioboto3` is there for comparison. Neither repeats a
+call that may have run: retries belong to the runner.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["FastClient", "make_client", "reply_of"]
 
 
 class FastClient(SignedClient):
-    """The thin client."""
+    """Calls Invoke over kept-alive connections, signed with a cached key."""
 
     def __init__(self, place: Resolved, credentials: Callable[[], Credentials]) -> None:
         """Nothing is opened yet.
@@ -37,10 +37,10 @@ class FastClient(SignedClient):
         }
 
     async def invoke(self, function: str, payload: bytes, timeout_s: float, kind: Kind = "RequestResponse") -> Reply:
-        """Call a function (a name, an ARN, either with `:qualifier`) and wait for its answer, or that it is queued.
+        """Call a function (a name, an ARN, either with `:qualifier`) and wait for its result, or until it is queued.
 
         Raises:
-            ConnectionLost: no whole answer came.
+            ConnectionLost: no complete response came.
         """
         path, query, target = self._targets.get(function) or self._target(function)
         return reply_of(await self.post(path, query, target, self._headers[kind], payload, timeout_s))
@@ -60,7 +60,7 @@ class FastClient(SignedClient):
 
 
 def reply_of(response: Response) -> Reply:
-    """A response of Invoke's."""
+    """Read a response of Invoke."""
     headers = response.headers
     reply = Reply(
         response.status,
@@ -83,9 +83,9 @@ def reply_of(response: Response) -> Reply:
 def make_client(
     kind: Literal["fast", "aioboto3"], place: Resolved, credentials: Callable[[], Credentials]
 ) -> InvokeClient:
-    """The client of that name, not yet open.
+    """Make the client of that name, not yet open.
 
-    Where `credentials` has `renew` (`credentials.ChainCredentials`), the thin client asks it once they have expired.
+    The thin client calls `credentials.renew` once they have expired, where there is one (`ChainCredentials`).
 
     Raises:
         BackendError: the endpoint, the proxy or the CA bundle cannot be used.

@@ -1,4 +1,4 @@
-"""Invoke by aioboto3: the SDK's way, to see the difference. Its retries are off; importing it costs 0.65 s."""
+"""Calls Invoke by aioboto3, for comparison with the thin client. Its retries are off; importing it costs 0.65 s."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lbench.workloads.sigv4 import Credentials
 
 __all__ = ["Aioboto3Client", "isolated_session"]
 
-_READ_LIMIT_S = 7200.0  # above every deadline, which `invoke` keeps itself
+_READ_LIMIT_S = 7200.0  # above every deadline: `invoke` has its own limit
 
-# botocore's variables that would bring in the user's profiles, files and endpoints: none of them is asked.
+# Session variables that keep botocore from reading the user's profiles, files and endpoints.
 _ISOLATED: dict[str, tuple[Any, Any, Any, Any]] = {
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
@@ -30,10 +30,10 @@ _ISOLATED: dict[str, tuple[Any, Any, Any, Any]] = {
 
 
 def _source(credentials: Callable[[], Credentials]) -> Any:
-    """Where aiobotocore finds its credentials: at every request it gets the present ones."""
+    """A credential source for aiobotocore that returns the current credentials at every request."""
     from aiobotocore.credentials import AioCredentials, ReadOnlyCredentials
 
-    class Present(AioCredentials):  # type: ignore[misc]
+    class Current(AioCredentials):  # type: ignore[misc]
         async def load_credentials(self) -> Any:
             return self
 
@@ -42,11 +42,11 @@ def _source(credentials: Callable[[], Credentials]) -> Any:
             return ReadOnlyCredentials(now.access_key, now.secret_key, now.token)
 
     first = credentials()
-    return Present(first.access_key, first.secret_key, first.token)
+    return Current(first.access_key, first.secret_key, first.token)
 
 
 def isolated_session(credentials: Callable[[], Credentials], region: str) -> Any:
-    """An aioboto3 session of these credentials: the user's profiles, files and endpoints are not asked."""
+    """An aioboto3 session with these credentials; it reads none of the user's profiles, files or endpoints."""
     import aioboto3
     from aiobotocore.session import AioSession
 
@@ -56,7 +56,7 @@ def isolated_session(credentials: Callable[[], Credentials], region: str) -> Any
 
 
 class Aioboto3Client:
-    """aioboto3's Lambda client with its retries off: the thin client's measure."""
+    """aioboto3's Lambda client without retries."""
 
     def __init__(self, place: Resolved, credentials: Callable[[], Credentials]) -> None:
         self._place = place
@@ -65,7 +65,7 @@ class Aioboto3Client:
         self._client: Any = None
 
     async def open(self, connections: int) -> None:
-        """Make the client; aioboto3 opens its connections as they are needed."""
+        """Make the client; aioboto3 opens connections on demand."""
         from aiobotocore.config import AioConfig
 
         session = isolated_session(self._credentials, self._place.region)
@@ -80,10 +80,10 @@ class Aioboto3Client:
         )
 
     async def invoke(self, function: str, payload: bytes, timeout_s: float, kind: Kind = "RequestResponse") -> Reply:
-        """Call a function and wait for its answer, or that it is queued.
+        """Call a function and wait for its result, or until it is queued.
 
         Raises:
-            ConnectionLost: no whole answer came.
+            ConnectionLost: no complete response came.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -102,8 +102,8 @@ class Aioboto3Client:
         except ClientError as error:
             return _refusal(error.response, loop.time())
         except (BotoCoreError, OSError) as error:
-            told = f"{type(error).__name__}: {without_secrets(str(error))}"
-            raise ConnectionLost(told, unsent=_unsent(error)) from None
+            message = f"{type(error).__name__}: {without_secrets(str(error))}"
+            raise ConnectionLost(message, unsent=_unsent(error)) from None
         return Reply(
             answer["StatusCode"],
             body,
@@ -120,19 +120,19 @@ class Aioboto3Client:
 
 
 def _unsent(error: Exception) -> bool:
-    """Whether aiohttp had no connection to send anything on; botocore's own names do not tell that."""
+    """Whether aiohttp could not open a connection; botocore's own error classes do not distinguish that."""
     from aiohttp import ClientConnectorError
 
     return isinstance(getattr(error, "kwargs", {}).get("error"), ClientConnectorError)
 
 
 def _refusal(response: dict[str, Any], arrived_s: float) -> Reply:
-    about, error = response["ResponseMetadata"], response["Error"]
+    metadata, error = response["ResponseMetadata"], response["Error"]
     return Reply(
-        about["HTTPStatusCode"],
+        metadata["HTTPStatusCode"],
         msgspec.json.encode({"message": error.get("Message", ""), "Reason": response.get("Reason")}),
         arrived_s,
-        request_id=about.get("RequestId"),
+        request_id=metadata.get("RequestId"),
         error_type=error.get("Code"),
-        retry_after_s=seconds(about.get("HTTPHeaders", {}).get("retry-after")),
+        retry_after_s=seconds(metadata.get("HTTPHeaders", {}).get("retry-after")),
     )

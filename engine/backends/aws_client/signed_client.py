@@ -1,8 +1,8 @@
-"""POST requests to one endpoint of AWS, signed with a cached key, over `http1`: what Invoke and the HTTP API's front share.
+"""Sends POST requests to one AWS endpoint, signed with a cached key: what Invoke and the HTTP API's front share.
 
-`credentials` is asked at every request, so that renewed ones are used at once. A refusal that is about the signature alone
-(this machine's clock is off; the credentials have expired and others are to be had) is mended and the request sent again:
-one that was refused for its signature ran nothing.
+`credentials` is called at every request, so that renewed ones are used at once. A refusal of the signature alone (this
+machine's clock is off, or the credentials expired and newer ones exist) is corrected, and the request is sent again: a
+request with a refused signature ran nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException", "UnrecognizedClie
 
 
 class SignedClient:
-    """One endpoint, one service."""
+    """A client of one service at one endpoint."""
 
     def __init__(
         self, place: Resolved, credentials: Callable[[], Credentials], *, service: str, what: str = "endpoint"
@@ -49,26 +49,26 @@ class SignedClient:
 
     @property
     def host(self) -> str:
-        """As the Host header tells it."""
+        """The Host header's value."""
         return self._pool.host
 
     @property
     def target_prefix(self) -> str:
-        """What comes before a path in the request line (a proxy's business)."""
+        """Precedes the path in the request line, where a proxy needs the full URL."""
         return self._pool.target_prefix
 
     @property
     def resent(self) -> int:
-        """How many requests went out twice because an idle connection had been closed."""
+        """How many requests were sent twice because an idle connection had been closed."""
         return self._pool.resent
 
     @property
     def clock_offset_s(self) -> float:
-        """AWS's clock minus this machine's, where a refused signature has told it; else 0."""
+        """AWS's clock minus this machine's, where a refused signature has shown it; else 0."""
         return self._signer.offset_s
 
     async def open(self, connections: int) -> None:
-        """Open so many connections.
+        """Open this many connections.
 
         Raises:
             BackendError: the endpoint cannot be reached.
@@ -81,10 +81,10 @@ class SignedClient:
     async def post(
         self, path: str, query: str, target: str, headers: Mapping[str, str], body: bytes, timeout_s: float
     ) -> Response:
-        """One request; `path` and `query` as they are signed, `target` as it stands in the request line.
+        """Send one request; `path` and `query` as they are signed, `target` as in the request line.
 
         Raises:
-            ConnectionLost: no whole answer came.
+            ConnectionLost: no complete response came.
         """
         digest = hashlib.sha256(body).hexdigest()
         for last in (False, False, True):  # at most once for the clock and once for the credentials
@@ -96,12 +96,12 @@ class SignedClient:
             signed["content-length"] = str(len(body))
             head = request_head("POST", target, signed.items(), self._pool.hop_headers)
             response = await self._pool.request(head, body, timeout_s)
-            if response.status not in (400, 403) or last or not await self._mended(response, credentials, offset_s):
+            if response.status not in (400, 403) or last or not await self._corrected(response, credentials, offset_s):
                 return response
         raise AssertionError("unreachable")
 
-    async def _mended(self, response: Response, used: Credentials, offset_s: float) -> bool:
-        """Whether the signature was refused for what is now different."""
+    async def _corrected(self, response: Response, used: Credentials, offset_s: float) -> bool:
+        """Correct the signature's clock or credentials after a refusal; returns whether anything changed."""
         error_type = error_type_of(response)
         offset = clock_offset(error_type, text_of(response.headers, b"date"), offset_s)
         if offset is not None:
@@ -118,12 +118,12 @@ class SignedClient:
 
 
 def text_of(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
-    """A header as text; None: it is not there."""
+    """A header as text; None: it is absent."""
     value = headers.get(name)
     return None if value is None else value.decode("latin-1")
 
 
 def error_type_of(response: Response) -> str | None:
-    """AWS's name of the error."""
+    """AWS's name for the error."""
     named = text_of(response.headers, b"x-amzn-errortype")
     return named.partition(":")[0] if named else None

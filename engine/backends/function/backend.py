@@ -1,6 +1,6 @@
-"""Somebody's own function as a backend: what a task carries is sent as it is, and the platform's report is the measure.
+"""A deployed function as a backend: a task's payload is sent unchanged, and the platform's REPORT line is the measurement.
 
-Where the function is (on AWS, or its code in the emulator) is `function_places`'; its cold starts are `cold_forcing`'s.
+`locations` reaches the function (on AWS, or its code in the emulator); `cold_starts` forces its cold starts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lbench.engine.backends.function.cold_starts import ColdForcing
 from lbench.engine.backends.function.configuration import FunctionFacts, parse_name
 from lbench.engine.backends.function.locations import Reached, reach_aws, reach_emulated
 from lbench.engine.backends.function.outcomes import read_call
-from lbench.engine.backends.lambda_.emulated import carried
+from lbench.engine.backends.lambda_.emulated import supported_environments
 from lbench.engine.backends.lambda_.environments import Environments
 from lbench.engine.backends.lambda_.outcomes import lost
 from lbench.engine.backends.placement import architecture_of
@@ -29,17 +29,17 @@ from lbench.workloads.function import FunctionParams
 if TYPE_CHECKING:
     from lbench.workloads.objects import Place
 
-__all__ = ["FunctionBackend", "open_function", "too_many"]
+__all__ = ["FunctionBackend", "concurrency_refusal", "open_function"]
 
-DEFAULT_CONCURRENCY = 10  # on AWS: it may be a function that others depend on
-_INIT_ALLOWANCE_S = 20.0  # an init that fails is begun once more
+DEFAULT_CONCURRENCY = 10  # on AWS: others may depend on the function
+_INIT_ALLOWANCE_S = 20.0  # a failed init is repeated once
 _READ_MARGIN_S = 5.0
-_UPDATE_ALLOWANCE_S = 180.0  # a call of a batch waits until the function has been changed
+_UPDATE_ALLOWANCE_S = 180.0  # a call of a batch waits until the function was updated
 _SAMPLE, _NO_SAMPLE = encode(True), encode(False)
 
 
 def open_function(settings: LambdaSettings, params: FunctionParams, *, timeout_s: float) -> FunctionBackend:
-    """The backend, not yet entered.
+    """Make the backend, not yet entered.
 
     Args:
         settings: of `lambda`, or of `emulated` with a handler and a folder.
@@ -47,15 +47,15 @@ def open_function(settings: LambdaSettings, params: FunctionParams, *, timeout_s
         timeout_s: of the code here; on AWS the function has its own.
 
     Raises:
-        InputError: the parameters and settings do not go together.
+        InputError: the parameters do not fit the settings.
     """
     if not isinstance(settings, AwsSettings | EmulatedSettings):
-        raise InputError("function runs on lambda, or on emulated with handler= and code=")
+        raise InputError("the workload function runs on lambda, or on emulated with handler= and code=")
     return FunctionBackend(settings, params, timeout_s=timeout_s)
 
 
 class FunctionBackend:
-    """Calls one function. Its own timeout is a call's deadline: nobody ends its environment from here."""
+    """Calls one function. Its own timeout is a call's deadline: the driver cannot end its environment."""
 
     on_cancel: Literal["stop", "detach"] = "detach"
 
@@ -63,7 +63,11 @@ class FunctionBackend:
         emulated = isinstance(settings, EmulatedSettings)
         self.name = parse_name(params.name or ("function" if emulated else None))
         self.origin: Literal["measured", "emulated", "simulated"] = "emulated" if emulated else "measured"
-        most = carried(settings.memory, machine.usable_cores(), machine.memory_bytes()) if emulated else None
+        most = (
+            supported_environments(settings.memory, machine.usable_cores(), machine.memory_bytes())
+            if emulated
+            else None
+        )
         self.capacity = settings.concurrency or (DEFAULT_CONCURRENCY if most is None else max(1, most))
         self.oversubscribed = most is not None and self.capacity > most
         self.settings: dict[str, str | int | float | bool | None] = {
@@ -77,7 +81,7 @@ class FunctionBackend:
         self.notes: list[str] = []
         self.package_digest: str | None = None
         self.own_s3: dict[str, int] = {}
-        self.start_allowance_s = 0.0  # known when the function is
+        self.start_allowance_s = 0.0  # set once the function is known
         self._chosen = settings
         self._params = params
         self._timeout_s = timeout_s
@@ -88,10 +92,10 @@ class FunctionBackend:
         self._environments = Environments(settings.memory)
 
     async def __aenter__(self) -> Self:
-        """Find the function, open connections, and with force_cold take note of what will have to be put back.
+        """Find the function, open connections, and with force_cold prepare to restore the function.
 
         Raises:
-            InputError: it is not there, may not be called, or is not what the settings say.
+            InputError: it does not exist, may not be called, or differs from the settings.
             BackendError: it cannot be reached.
         """
         try:
@@ -109,18 +113,18 @@ class FunctionBackend:
             reach = reach_emulated(chosen, self.name, capacity=self.capacity, timeout_s=self._timeout_s)
         reached = self._reached = await self._stack.enter_async_context(reach)
         facts = reached.facts
-        self._agree(facts)
+        self._check_settings(facts)
         if facts.most is not None and facts.most < self.capacity:
             if chosen.concurrency is not None:
-                raise InputError(too_many(chosen.concurrency, facts.most))
-            self.notes.append(f"{facts.most} calls at once: more are not left for the function by its quota")
+                raise InputError(concurrency_refusal(chosen.concurrency, facts.most))
+            self.notes.append(f"{facts.most} calls at once: the quota leaves no more for this function")
             self.capacity = facts.most
             self.settings["concurrency"] = facts.most
         self.settings["region"] = reached.region
         self._environments.cpu_share_method = reached.cpu_share_method
         self._wait_s = facts.timeout_s + _INIT_ALLOWANCE_S + _READ_MARGIN_S
         self.start_allowance_s = self._wait_s + _UPDATE_ALLOWANCE_S
-        self.notes += [facts.told, *reached.notes]
+        self.notes += [facts.summary, *reached.notes]
         self.notes.append(
             "its environments are known only where its log names their stream; a call is cold where REPORT has an Init "
             "Duration; start and end are placed in the middle of the round trip"
@@ -132,23 +136,23 @@ class FunctionBackend:
             self.notes.append("cold starts are forced: an environment variable is changed before each batch")
         await reached.client.open(self.capacity)
 
-    def _agree(self, facts: FunctionFacts) -> None:
-        """The prices were chosen by the settings: they must be the function's own."""
+    def _check_settings(self, facts: FunctionFacts) -> None:
+        """Refuse settings that differ from the function: prices are chosen by the settings."""
         for name, own in (("memory", facts.memory_mb), ("arch", facts.arch)):
             if self.settings[name] != own:
                 raise InputError(
-                    f"the function has {name}={own}, and the settings say {self.settings[name]}: say {name}={own}"
+                    f"the function has {name}={own}, the settings have {name}={self.settings[name]}: set {name}={own}"
                 )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put back what was changed; close everything."""
+        """Restore the function; close everything."""
         self._reached = self._forcing = None
         await self._stack.aclose()
 
     async def publish(self, data: Published | None) -> None:
-        """There is no data."""
+        """Do nothing: there is no data."""
 
     async def invoke(self, call: Call) -> Outcome:
         """Call the function once with the task's payload.
@@ -169,8 +173,8 @@ class FunctionBackend:
             if (why := reached.broken()) is not None:
                 raise BackendError(why) from None
             outcome = lost(error)
-            if error.timed_out:  # it ran for longer than it may: again would be no different
-                text = f"no answer within {self._wait_s:g} s, which is more than the function may take"
+            if error.timed_out:  # it ran longer than its timeout: a retry would not differ
+                text = f"no response within {self._wait_s:g} s, longer than the function's timeout allows"
                 outcome = Outcome(result=_SAMPLE, failure=Failure("timeout", "ReadTimeout", text, retriable=False))
         else:
             outcome = read_call(reply, sent_s, _SAMPLE)
@@ -182,20 +186,20 @@ class FunctionBackend:
         return outcome
 
     def environments(self) -> list[EnvironmentInfo]:
-        """Those whose names the function's log has told."""
+        """The environments whose names the function's log has shown."""
         return self._environments.all()
 
     def temporary(self, run: str) -> Place | None:
-        """Nothing is kept for tasks."""
+        """None: tasks exchange no objects."""
         return None
 
     async def clear(self, place: Any) -> None:
-        """There is nothing."""
+        """Do nothing: there are no objects."""
 
 
-def too_many(concurrency: int, most: int) -> str:
-    """Why an explicit concurrency is refused."""
+def concurrency_refusal(concurrency: int, most: int) -> str:
+    """The message that refuses an explicit concurrency."""
     return (
-        f"--concurrency {concurrency}: the account leaves {most} at once for this function: "
-        "ask for more under Service Quotas, or leave --concurrency out"
+        f"--concurrency must be at most {most}, got {concurrency}: the account leaves no more for this function. "
+        "Raise the limit under Service Quotas, or omit --concurrency"
     )

@@ -1,4 +1,4 @@
-"""Which functions on AWS have been changed for a while, written down where `lbench gc` finds it."""
+"""Records on disk of the functions on AWS that a run changes temporarily, for `lbench gc`."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ __all__ = ["Forced", "forget", "is_held", "records", "remember"]
 
 
 class Forced(msgspec.Struct, frozen=True):
-    """One function whose variable was set. Nothing secret: no value, and none of the function's other variables."""
+    """A function whose variable was set. Nothing secret: no value, and none of the function's other variables."""
 
-    function: str  # its ARN without a qualifier: under another account's credentials one of that name is another one
+    function: str  # its ARN without a qualifier: another account may have a function of the same name
     region: str
     variable: str
-    process: int = 0  # that did so, and when that began (the kernel's count), so that its number is not mistaken
+    process: int = 0  # that set it; `began` is its start time in kernel ticks, since process ids are reused
     began: int | None = None
     format: int = 1
 
     @property
     def name(self) -> str:
-        """The function's."""
+        """The function's name."""
         return self.function.rpartition(":")[2]
 
     @property
     def account(self) -> str:
-        """Whose it is; empty where that is not known."""
+        """The function's account; empty where it is not known."""
         return self.function.split(":")[4] if self.function.startswith("arn:") else ""
 
 
 def is_held(record: Forced) -> bool:
-    """Whether the process that changed it still lives, and will put it back itself."""
+    """Whether the process that changed the function still runs, and will restore it itself."""
     if not record.began:  # there is no /proc
         return is_there(record.process)
     return start_ticks(record.process) == record.began
 
 
 def remember(record: Forced) -> None:
-    """Write it down, so that it lasts, before anything is changed.
+    """Write the record durably, before anything is changed.
 
     Raises:
         LbenchError: it cannot be written; then nothing may be changed.
@@ -64,23 +64,23 @@ def remember(record: Forced) -> None:
         new.replace(path)
     except OSError as error:
         raise LbenchError(
-            f"--force-cold must write down what it changes, and cannot ({error.strerror}: {path}): nothing was changed"
+            f"--force-cold cannot write its record {path} ({error.strerror}): nothing was changed. Make the folder writable"
         ) from None
 
 
 def forget(record: Forced) -> None:
-    """It has been put back."""
+    """Delete the record of a function that was restored."""
     _path(record).unlink(missing_ok=True)
 
 
 def records() -> list[Forced]:
-    """All that are written down and can be read."""
+    """All records that can be read."""
     found = []
     for path in sorted(_folder().glob("*.json")):
         try:
             found.append(msgspec.json.decode(path.read_bytes(), type=Forced))
         except (OSError, msgspec.MsgspecError):
-            continue  # half of one: it was never acted on
+            continue  # half written: nothing was changed
     return found
 
 
@@ -90,7 +90,7 @@ def _path(record: Forced) -> Path:
 
 
 def _folder() -> Path:
-    """Where they lie.
+    """The folder of the records.
 
     Raises:
         InputError: the folder cannot be made.

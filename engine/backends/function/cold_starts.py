@@ -1,8 +1,8 @@
-"""Makes a function's next calls cold starts, by changing an environment variable of it, and puts that back.
+"""Forces cold starts of a function by changing one of its environment variables, and restores the function.
 
-What is changed is written down before it is changed (`records`), so that `lbench gc` can put it back where this process was
-killed. Only the variable is remembered, never the function's others: those may be secrets, and are nobody's business.
-Somebody else's change in between is not overwritten: each update names the revision that it was made from.
+The change is recorded before it is made (`change_log`), so that `lbench gc` can undo it where this process was killed. Only
+the variable's name is recorded, never the function's other variables: those may be secrets. Somebody else's change in
+between is not overwritten: each update names the revision that it was made from.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from lbench.errors import InputError, LbenchError
 __all__ = ["VARIABLE", "ColdForcing", "check_forcing", "put_back"]
 
 VARIABLE = "LBENCH_FORCE_COLD"
-_ASKED_EVERY_S = 0.5  # the control plane takes 15 requests a second in all
-_PATIENCE_S = 120.0  # for an update to be carried out
-_TRIES = 5  # against somebody who changes it at the same time
+_POLL_S = 0.5  # the control plane takes 15 requests a second in all
+_PATIENCE_S = 120.0  # for an update to complete
+_TRIES = 5  # against concurrent changes by others
 
 T = TypeVar("T")
 Control = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 def check_forcing(name: FunctionName, *, allowed: bool) -> None:
-    """Whether this function may be changed.
+    """Refuse to change a function without permission.
 
     Raises:
-        InputError: nobody said so, or it is a version or an alias, which takes traffic.
+        InputError: --allow-update is missing, or the name is a version or an alias, which takes traffic.
     """
     if not name.is_latest:
         raise InputError(
-            f"--force-cold changes a function's $LATEST, and {name.text} names {name.qualifier}: "
-            "a version cannot be changed and an alias takes traffic; measure it without --force-cold"
+            f"--force-cold changes a function's $LATEST, but {name.text} names {name.qualifier}: "
+            "a version cannot be changed, and an alias takes traffic. Measure it without --force-cold"
         )
     if not allowed:
         raise InputError(
-            f"--force-cold changes an environment variable of {name.name} for a while, which restarts it for everybody who "
-            "calls it: say --allow-update if that may be"
+            f"--force-cold temporarily changes an environment variable of {name.name}, which restarts it for "
+            "all its callers: pass --allow-update to accept that"
         )
 
 
 class ColdForcing:
-    """`async with`: the function may be changed; `fresh` changes it once for each batch; at the end it is as it was."""
+    """`async with` checks that the function can be changed, and restores it at the end; `fresh` changes it once a batch."""
 
     def __init__(self, control: Control, name: FunctionName, *, region: str, lasting: bool = True) -> None:
-        """`lasting`: the function outlives this process, so that what is changed is written down first."""
+        """`lasting`: the function outlives this process, so a change is recorded first."""
         self.updates = 0
         self._control = control
         self._name = name
@@ -66,14 +66,14 @@ class ColdForcing:
         self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        """See whether the function can be changed.
+        """Check that the function can be changed.
 
         Raises:
-            AwsError: it may not be looked at, or its variables cannot be read and so not be put back.
+            AwsError: its configuration or its variables cannot be read, so they could not be restored.
         """
         self._client = await self._stack.enter_async_context(self._control())
         try:
-            now = await _asked(self._client.get_function_configuration(FunctionName=self._name.text))
+            now = await _request(self._client.get_function_configuration(FunctionName=self._name.text))
             _variables(now)
         except BaseException:
             await self._stack.aclose()
@@ -85,21 +85,21 @@ class ColdForcing:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put it back, whatever has happened; a cancel waits for that.
+        """Restore the function, whatever has happened; a cancel waits for that.
 
         Raises:
-            AwsError: it cannot be; the message says how to do so later.
+            AwsError: that failed; the message says how to do it later.
         """
         try:
-            await _to_its_end(self._put_back())
+            await _finish(self._put_back())
         finally:
             await self._stack.aclose()
 
     async def fresh(self, batch: Any) -> None:
-        """Change the function, once for this batch: the calls after that are cold starts.
+        """Change the function, once for this batch: the next calls are cold starts.
 
         Raises:
-            AwsError: that is refused, or takes too long.
+            AwsError: the change is refused, or takes too long.
         """
         async with self._turn:
             if batch == self._batch:
@@ -120,23 +120,23 @@ class ColdForcing:
         except LbenchError as error:
             raise AwsError(
                 f"{self._name.name} still has the variable {VARIABLE}, which does no harm ({error}): "
-                "run `lbench gc` to take it off"
+                "run `lbench gc` to remove it"
             ) from None
         if self._lasting:
             forget(self._record)
 
 
 async def put_back(client: Any, record: Forced) -> bool:
-    """Take the variable off; returns whether it was there.
+    """Remove the variable; returns whether it was set.
 
     Raises:
-        AwsError: that is refused, or takes too long.
+        AwsError: the change is refused, or takes too long.
     """
     return await _change(client, record.function, None)
 
 
 async def _change(client: Any, function: str, value: str | None) -> bool:
-    """Set the variable, or take it off, and wait until that is so. The others stay as they are at this moment."""
+    """Set the variable, or remove it, and wait until the update is complete. The function's other variables stay."""
     for left in reversed(range(_TRIES)):
         now = await _settled(client, function)
         variables = _variables(now)
@@ -146,7 +146,7 @@ async def _change(client: Any, function: str, value: str | None) -> bool:
         if wanted == variables:
             return False
         try:
-            await _asked(
+            await _request(
                 client.update_function_configuration(
                     FunctionName=function, Environment={"Variables": wanted}, RevisionId=now["RevisionId"]
                 )
@@ -161,45 +161,45 @@ async def _change(client: Any, function: str, value: str | None) -> bool:
 
 
 async def _settled(client: Any, function: str) -> dict[str, Any]:
-    """The configuration once no update is under way."""
+    """Wait until no update is in progress; returns the configuration."""
     try:
         async with asyncio.timeout(_PATIENCE_S):
             while True:
-                now: dict[str, Any] = await _asked(client.get_function_configuration(FunctionName=function))
+                now: dict[str, Any] = await _request(client.get_function_configuration(FunctionName=function))
                 status = now.get("LastUpdateStatus", "Successful")
                 if status == "Failed":
                     why = now.get("LastUpdateStatusReason") or "see the console"
-                    raise AwsError(f"the last change to {function} has failed ({why}): deploy it again")
+                    raise AwsError(f"the last update of {function} failed ({why}): deploy it again")
                 if status != "InProgress" and now.get("State") != "Pending":
                     return now
-                await asyncio.sleep(_ASKED_EVERY_S)
+                await asyncio.sleep(_POLL_S)
     except TimeoutError:
-        raise AwsError(f"a change to {function} is not carried out within {_PATIENCE_S:g} s: try again later") from None
+        raise AwsError(f"the update of {function} did not complete within {_PATIENCE_S:g} s: try again later") from None
 
 
 def _variables(configuration: dict[str, Any]) -> dict[str, str]:
-    """The function's variables, which an update has to repeat: without them it would wipe them."""
+    """The function's variables, which an update must repeat: it deletes those that it omits."""
     environment = configuration.get("Environment") or {}
     if environment.get("Error"):
         code = environment["Error"].get("ErrorCode", "unknown")
         raise AwsError(
-            f"the variables of {configuration['FunctionName']} cannot be read ({code}), so they could not be put back: "
+            f"the variables of {configuration['FunctionName']} cannot be read ({code}), so they could not be restored: "
             "--force-cold needs kms:Decrypt on the function's key"
         )
     return dict(environment.get("Variables") or {})
 
 
-async def _asked(request: Awaitable[T]) -> T:
+async def _request(operation: Awaitable[T]) -> T:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return await request
+        return await operation
     except (BotoCoreError, ClientError) as error:
         raise aws_error(error, "changing the function") from None
 
 
-async def _to_its_end(work: Any) -> None:
-    """Await it; a cancel that comes meanwhile is kept until it is over."""
+async def _finish(work: Any) -> None:
+    """Await the work to its end; a cancel meanwhile takes effect afterwards."""
     task = asyncio.ensure_future(work)
     cancelled = False
     while not task.done():

@@ -1,4 +1,4 @@
-"""Which function is meant, and what Lambda says of it: its memory, processor, timeout; where calls to it may go."""
+"""Parses a function's name or ARN, and reads its configuration from Lambda: memory, processor, timeout, region."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _LATEST = "$LATEST"
 
 
 class FunctionName(msgspec.Struct, frozen=True):
-    """A function as somebody wrote it."""
+    """A function as the user names it."""
 
-    text: str  # as it was given: what is called
+    text: str  # as given: used in calls
     name: str
     qualifier: str | None = None  # a version or an alias
     region: str | None = None  # an ARN's
 
     @property
     def is_latest(self) -> bool:
-        """Whether it is the function itself, which can be changed, and not a version or an alias of it."""
+        """Whether it is $LATEST, which can be changed, and not a version or an alias."""
         return self.qualifier in (None, _LATEST)
 
 
 class FunctionFacts(msgspec.Struct, frozen=True):
-    """What GetFunctionConfiguration says of it."""
+    """A function's configuration, from GetFunctionConfiguration."""
 
     arn: str
     memory_mb: int
@@ -48,42 +48,42 @@ class FunctionFacts(msgspec.Struct, frozen=True):
     runtime: str  # "container image" where there is none
     version: str
     ephemeral_mb: int = limits().ephemeral_min_mb
-    most: int | None = None  # calls at once that the account, or what is reserved for it, leaves; None: not known
+    most: int | None = None  # calls at once that the account or the function's reservation allows; None: not known
 
     @property
-    def told(self) -> str:
-        """One line."""
+    def summary(self) -> str:
+        """The configuration in one line."""
         name = self.arn.rpartition("function:")[2]
-        return f"{name}: {self.runtime}, {self.arch}, {self.memory_mb} MB, ends a call after {self.timeout_s:g} s"
+        return f"{name}: {self.runtime}, {self.arch}, {self.memory_mb} MB, timeout {self.timeout_s:g} s"
 
 
 def parse_name(text: str | None) -> FunctionName:
-    """The function that is meant.
+    """Parse a function's name or ARN.
 
     Raises:
         InputError: it is neither a name nor an ARN.
     """
     if not text:
-        raise InputError("which function? name it with -p name=NAME_OR_ARN")
+        raise InputError("the function's name is missing: pass -p name=NAME_OR_ARN")
     found = _NAME.fullmatch(text)
     if found is None or len(text) > 170:
-        raise InputError(f"parameter name={text[:60]}: it is neither a Lambda function's name nor its ARN")
+        raise InputError(f"parameter name must be a Lambda function's name or ARN, got {text[:60]}")
     return FunctionName(text, found["name"], found["qualifier"], found["region"])
 
 
 async def look_up(text: str | None, region: str | None) -> tuple[FunctionFacts, str]:
-    """What AWS says of the function, and the region it is in. A few requests, which cost nothing.
+    """Read the function's configuration and region from AWS. The few requests cost nothing.
 
     Args:
         text: its name or ARN.
         region: None: the ARN's, else the chain's.
 
     Raises:
-        InputError: no such name, two regions, no credentials, no such function, or it may not be looked at.
+        InputError: an invalid name, two regions, no credentials, no such function, or no permission to read it.
     """
     name = parse_name(text)
     if name.region is not None and region not in (None, name.region):
-        raise InputError(f"the function is in {name.region}, and --region says {region}: leave one of them out")
+        raise InputError(f"the function is in {name.region}, but --region is {region}: omit --region")
     session = aws_session(name.region or region)
     async with aws_client(session, "lambda") as client:
         facts = facts_of(await client.get_function_configuration(FunctionName=name.text))
@@ -91,21 +91,23 @@ async def look_up(text: str | None, region: str | None) -> tuple[FunctionFacts, 
         return msgspec.structs.replace(facts, most=(await read_quota(client, name.name)).most), str(session.region_name)
 
 
-def facts_of(told: dict[str, Any]) -> FunctionFacts:
-    """From the answer of GetFunctionConfiguration.
+def facts_of(configuration: dict[str, Any]) -> FunctionFacts:
+    """Read the response of GetFunctionConfiguration.
 
     Raises:
         InputError: the function cannot be called at the moment.
     """
-    if told.get("State") not in (None, "Active", "Inactive"):
-        reason = told.get("StateReason") or "see the console"
-        raise AwsError(f"the function {told['FunctionName']} is {told['State']} and cannot be called ({reason})")
+    if configuration.get("State") not in (None, "Active", "Inactive"):
+        reason = configuration.get("StateReason") or "see the console"
+        raise AwsError(
+            f"the function {configuration['FunctionName']} is {configuration['State']} and cannot be called ({reason})"
+        )
     return FunctionFacts(
-        arn=told["FunctionArn"],
-        memory_mb=told["MemorySize"],
-        arch=(told.get("Architectures") or ["x86_64"])[0],
-        timeout_s=told["Timeout"],
-        runtime=told.get("Runtime") or "container image",
-        version=told.get("Version") or _LATEST,
-        ephemeral_mb=told.get("EphemeralStorage", {}).get("Size", limits().ephemeral_min_mb),
+        arn=configuration["FunctionArn"],
+        memory_mb=configuration["MemorySize"],
+        arch=(configuration.get("Architectures") or ["x86_64"])[0],
+        timeout_s=configuration["Timeout"],
+        runtime=configuration.get("Runtime") or "container image",
+        version=configuration.get("Version") or _LATEST,
+        ephemeral_mb=configuration.get("EphemeralStorage", {}).get("Size", limits().ephemeral_min_mb),
     )

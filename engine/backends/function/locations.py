@@ -1,4 +1,4 @@
-"""Where somebody's own function is: on AWS, or its code in an emulator of its own. Both are called in the same way."""
+"""Reaches a user's function: on AWS, or its code in an emulator of its own. Both are called in the same way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lbench.errors import InputError
 __all__ = ["Reached", "check_code", "reach_aws", "reach_emulated"]
 
 
-def _whole() -> str | None:
+def _not_broken() -> str | None:
     return None
 
 
@@ -34,21 +34,21 @@ class Reached:
     """A function that can be called."""
 
     client: InvokeClient  # not yet open
-    target: str  # what is called
+    target: str  # the name or ARN to call
     facts: FunctionFacts
     region: str
-    control: Callable[[], AbstractAsyncContextManager[Any]]  # an SDK's client, for what changes the function
+    control: Callable[[], AbstractAsyncContextManager[Any]]  # an SDK client, to change the function
     notes: list[str] = field(default_factory=list)
     cpu_share_method: str | None = None
-    broken: Callable[[], str | None] = _whole  # why nothing can be called any more, where that is certain
+    broken: Callable[[], str | None] = _not_broken  # why nothing can be called any more, where that is certain
 
 
 @contextlib.asynccontextmanager
 async def reach_aws(settings: AwsSettings, name: FunctionName) -> AsyncIterator[Reached]:
-    """The function on AWS.
+    """Find the function on AWS.
 
     Raises:
-        InputError: no credentials, no such function, or it may not be looked at.
+        InputError: no credentials, no such function, or no permission to read it.
         BackendError: the endpoint cannot be used.
     """
     facts, region = await look_up(name.text, settings.region)
@@ -66,7 +66,7 @@ async def reach_aws(settings: AwsSettings, name: FunctionName) -> AsyncIterator[
 async def reach_emulated(
     settings: EmulatedSettings, name: FunctionName, *, capacity: int, timeout_s: float
 ) -> AsyncIterator[Reached]:
-    """The code in a folder, in an emulator that ends with the block.
+    """Run the code of a folder in an emulator that ends with the block.
 
     Raises:
         BackendError: the emulator does not start.
@@ -102,7 +102,7 @@ async def reach_emulated(
                 function.name,
                 facts,
                 place.region,
-                lambda: _emulators_client(place),
+                lambda: _emulator_client(place),
                 notes,
                 host.cpu_share_method,
                 host.broken,
@@ -114,29 +114,31 @@ async def reach_emulated(
 
 
 def check_code(settings: EmulatedSettings) -> None:
-    """Whether there is something to run.
+    """Check that there is code to run.
 
     Raises:
         InputError: a handler or a folder is missing; the message says how to name them.
     """
     if settings.handler is None or settings.code is None:
-        raise InputError("function on emulated needs its code: -b emulated:handler=app.handler,code=FOLDER")
+        raise InputError(
+            "the workload function on emulated requires its code: -b emulated:handler=app.handler,code=FOLDER"
+        )
     module, dot, function = settings.handler.rpartition(".")
     if not dot or not module or not function:
-        raise InputError(f"handler={settings.handler}: write MODULE.FUNCTION, as in the function's configuration")
+        raise InputError(f"handler must be MODULE.FUNCTION, as in the function's configuration, got {settings.handler}")
     folder = typed_path(settings.code)
     if folder.suffix == ".zip" and folder.is_file():
         return
     if not folder.is_dir():
-        raise InputError(f"code={settings.code}: there is no such folder (nor a .zip of that name)")
+        raise InputError(f"code={settings.code}: there is no such folder or .zip file")
     file = folder / f"{module.replace('.', '/')}.py"
     if not file.is_file() and not (file.with_suffix("") / "__init__.py").is_file():
         raise InputError(f"handler={settings.handler}: there is no {module.replace('.', '/')}.py in {settings.code}")
 
 
 @contextlib.asynccontextmanager
-async def _emulators_client(place: Resolved) -> AsyncIterator[Any]:
-    """The SDK pointed at the emulator: the user's profiles and files are not asked."""
+async def _emulator_client(place: Resolved) -> AsyncIterator[Any]:
+    """An SDK client of the emulator; it reads none of the user's profiles and files."""
     from lbench.engine.backends.aws_client.sdk_client import isolated_session
 
     session = isolated_session(lambda: DUMMY_CREDENTIALS, place.region)

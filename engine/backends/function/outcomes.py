@@ -1,8 +1,8 @@
-"""From what Invoke answered of somebody's own function to an `Outcome`: by the platform's REPORT line alone.
+"""Reads Invoke's reply for a user's function as an `Outcome`, by the platform's REPORT line alone.
 
-What the function returned is counted, not read. An error of the function is what was to be measured: it is recorded, and is
-the call's result. Where the service refused the call, or no answer came, there is nothing to measure: that is a failure like
-any other, and tried again where that can help.
+The function's return value is counted, not read. An error of the function is a measurement too: it is recorded as the
+call's result. Where the service refused the call, or no reply came, nothing was measured: that is a failure like any other,
+retried where that can help.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lbench.engine.backends.lambda_.report_line import Report, parse_line
 
 __all__ = ["read_call"]
 
-# What Lambda's runtimes report where an environment's init has failed (AWS documentation, "Lambda execution environment
+# What Lambda's runtimes report where an environment's init failed (AWS documentation, "Lambda execution environment
 # lifecycle"; the runtimes' own sources): the call was a cold start, and its REPORT has no Init Duration.
 _INIT_ERRORS = frozenset(
     f"Runtime.{name}"
@@ -41,10 +41,10 @@ _function_error = msgspec.json.Decoder(FunctionError)
 
 
 def read_call(reply: Reply, sent_s: float, result: bytes) -> Outcome:
-    """How a call went; `result` is what stands for its result.
+    """Read a call's outcome; `result` stands for its result.
 
-    The moments of its start and end are placed into the round trip: what of it is neither init nor the function's own
-    duration is taken to be half before and half after.
+    Its start and end are placed inside the round trip: the time that is neither init nor the function's own duration is
+    split evenly before and after.
     """
     outcome, tail, report = read_platform(reply)
     if outcome.failure is not None:
@@ -61,7 +61,7 @@ def read_call(reply: Reply, sent_s: float, result: bytes) -> Outcome:
         outcome.failure = _failed(reply.body, tail, report)
         if outcome.failure.type in _INIT_ERRORS:
             outcome.cold = True
-    if b"INIT_REPORT" in tail or b"platform.initReport" in tail:  # an init that failed, or was begun once more
+    if b"INIT_REPORT" in tail or b"platform.initReport" in tail:  # an init that failed, or was repeated
         outcome.cold = outcome.cold or any(_is_init(line) for line in tail.split(b"\n"))
     return outcome
 

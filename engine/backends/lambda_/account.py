@@ -1,7 +1,7 @@
-"""How many calls at once an AWS account carries, and how fast that may grow (`config/limits.toml` has the sources).
+"""How many concurrent calls an AWS account allows, and how fast they may grow (`config/limits.toml` has the sources).
 
 The account's limit is one pool for all functions in a region; a function with reserved concurrency has its own share. A
-tenth of the pool is left to whatever else the account runs, unless `--concurrency` says otherwise.
+tenth of the pool is left to the account's other work, unless `--concurrency` says otherwise.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from lbench.errors import InputError
 
 __all__ = ["Chosen", "Quota", "Ramp", "check_permission", "choose_concurrency", "read_quota"]
 
-_UNKNOWN = ("AccessDeniedException", "AccessDenied", "ResourceNotFoundException")  # it is told as not known
+_UNKNOWN = ("AccessDeniedException", "AccessDenied", "ResourceNotFoundException")  # the limit is then not known
 _SHARE = 0.9  # of what is not reserved
 
 
 class Quota(msgspec.Struct, frozen=True):
-    """What may run at once in one region of an account. None: AWS did not tell."""
+    """The concurrency limits in one region of an account. None: not known."""
 
     account: int | None
     unreserved: int | None
-    reserved: int | None = None  # the function's own; it is then the only one that counts
+    reserved: int | None = None  # the function's own; then only this limit counts
 
     @property
     def most(self) -> int | None:
-        """The most that this function can have."""
+        """The limit of this function."""
         return self.unreserved if self.reserved is None else self.reserved
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """How many environments a run takes, and what is to be told of it."""
+    """How many environments a run uses, and the note that explains it."""
 
     concurrency: int
     note: str
@@ -86,25 +86,25 @@ def choose_concurrency(quota: Quota, asked: int | None, tasks: int | None, regio
     Args:
         quota: the account's and the function's.
         asked: `--concurrency`.
-        tasks: the most that the job can yield at once, where that is known.
+        tasks: the most tasks that the job can have ready at once, where that is known.
         region: for the message.
-        sharers: backends that run on the limit at the same time: each that asks for nothing gets an equal part.
+        sharers: backends that share the limit at the same time: each without an own `--concurrency` gets an equal part.
 
     Raises:
         InputError: more was asked for than the limit.
     """
     most, whose = quota.most, f"the account's limit in {region}"
     if quota.reserved is not None:
-        whose = "what is reserved for the function"
+        whose = "the function's reserved concurrency"
     if most == 0:
-        raise InputError(f"{whose} is 0 environments: raise it in the AWS console, or run `lbench deploy` again")
+        raise InputError(f"{whose} is 0: raise it in the AWS console, or run `lbench deploy` again")
     if asked is not None:
         if most is not None and asked > most:
             raise InputError(
-                f"--concurrency {asked}: {whose} is {most} environments: ask for at most that, "
-                "or have it raised under Service Quotas in the AWS console"
+                f"--concurrency must be at most {most}, got {asked}: that is {whose}. "
+                "Raise it under Service Quotas in the AWS console"
             )
-        return Chosen(asked, f"at most {asked} environments at once, as asked for")
+        return Chosen(asked, f"at most {asked} environments at once (--concurrency)")
     if most is None:
         within, why = limits().concurrency, f"{whose} is not known (lambda:GetAccountSettings is not allowed)"
     else:
@@ -113,15 +113,15 @@ def choose_concurrency(quota: Quota, asked: int | None, tasks: int | None, regio
         why += f" by each of {sharers} backends at once" if sharers > 1 else ""
     wanted = within if tasks is None else max(1, tasks)
     if wanted <= within and tasks is not None:
-        return Chosen(wanted, f"{wanted} environments at once, one a task")
+        return Chosen(wanted, f"{wanted} environments at once, one per task")
     return Chosen(within, f"{within} environments at once: {why}")
 
 
 class Ramp:
-    """Lets a function's environments grow no faster than Lambda does: 1,000 at once, and 100 more each second.
+    """Limits the growth of a function's environments to Lambda's own rate: 1,000 at once, and 100 more each second.
 
-    What is above that would be throttled. Only calls that need a new environment wait; it counts those that were ever under
-    way at the same time.
+    Calls above that rate would be throttled. Only calls that need a new environment wait: those above the highest number of
+    concurrent calls so far.
     """
 
     def __init__(self, burst: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`lambda`: the Lambda backend on AWS, with what `lbench deploy` has put there and the credentials of botocore's chain."""
+"""`lambda`: the Lambda backend on AWS, with the stack of `lbench deploy` and the credentials of botocore's chain."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = ["AwsBackend"]
 
 
 class AwsBackend(LambdaBackend):
-    """Calls the deployed function of the wanted size. What it stores lies under a prefix of its own, and goes at the end."""
+    """Calls the deployed function of the chosen size. Its S3 objects share a prefix, which is deleted at the end."""
 
     origin: Literal["measured", "emulated", "simulated"] = "measured"
 
     def __init__(self, settings: AwsSettings, found: Survey) -> None:
-        """`found` is what was surveyed before (`survey`)."""
+        """`found` is the result of `preflight.survey`."""
         super().__init__(settings, capacity=found.chosen.concurrency)
         self._found = found
         self._function = found.function
@@ -48,10 +48,10 @@ class AwsBackend(LambdaBackend):
         self.settings["stack"] = found.deployment.stack
         self.settings["ephemeral_mb"] = found.deployment.ephemeral_mb
         self._prefix = f"{TEMPORARY}{secrets.token_hex(8)}"
-        self.settings["temporary"] = self._prefix  # what `lbench gc` removes where this process was killed
-        self.settings["mark"] = self._mark  # what tells this run's lines in the log from another's
+        self.settings["temporary"] = self._prefix  # `lbench gc` removes it where this process was killed
+        self.settings["mark"] = self._mark  # distinguishes this run's lines in the log from another's
         self.settings["log_group"] = found.deployment.log_group
-        # Above the burst of a ramp a call waits here for its turn.
+        # Calls above the burst of a ramp wait here for their turn.
         growing_s = (
             max(0, self.capacity - limits().ramp_environments_per_10_s) * 10 / limits().ramp_environments_per_10_s
         )
@@ -77,7 +77,7 @@ class AwsBackend(LambdaBackend):
         return place, self._credentials, self._store
 
     async def invoke(self, call: Call) -> Outcome:
-        """Run one call, not before the ramp lets its environment start."""
+        """Run one call once the ramp lets its environment start."""
         assert self._ramp is not None
         async with self._ramp:
             return await super().invoke(call)
@@ -87,12 +87,14 @@ class AwsBackend(LambdaBackend):
             if self._store is not None:
                 await self._store.clear()
         except ObjectStoreError as error:
-            logging.getLogger(__name__).warning("S3 keeps something for a day, as the bucket's rule says: %s", error)
+            logging.getLogger(__name__).warning(
+                "temporary objects stay in S3 until the bucket's rule deletes them after a day: %s", error
+            )
         finally:
             await self._credentials.__aexit__(None, None, None)
 
 
 def _named(endpoint: str, region: str) -> str | None:
-    """The S3 endpoint, if it is not the region's own, which needs no name."""
+    """The S3 endpoint; None: the region's default one."""
     host = urlsplit(endpoint).hostname or ""
     return None if host in ("s3.amazonaws.com", f"s3.{region}.amazonaws.com") else endpoint

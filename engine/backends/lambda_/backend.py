@@ -1,7 +1,7 @@
-"""Lambda as a backend: one function of the asked-for memory size at one endpoint, by one of three transports.
+"""Lambda as a backend: one function of the chosen memory size at one endpoint, by one of three transports.
 
-`emulated` is this, pointed at the emulator (`emulated.py`); AWS differs only in where endpoint, credentials and bucket
-come from. What is too large for Invoke goes through S3 by itself.
+`emulated` is this backend with the emulator's endpoint (`emulated.py`); AWS differs only in the source of endpoint,
+credentials and bucket. Tasks and results too large for Invoke go through S3.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class LambdaBackend:
-    """Calls one function. A subclass says in `_start` where it is, and in `_stop` what to take down again."""
+    """Calls one function. A subclass provides it in `_start`, and removes in `_stop` what `_start` made."""
 
     origin: Literal["measured", "emulated", "simulated"] = "measured"
     on_cancel: Literal["stop", "detach"] = "detach"
@@ -72,9 +72,9 @@ class LambdaBackend:
         self._chosen = settings
         self._function = f"lbench-{settings.memory}"
         self._transport: Transport | None = None
-        self._front: tuple[Resolved, float] | None = None  # the HTTP API, and when it gives up
-        self._route: str | None = None  # of the function in the front; None: its name
-        self._marked = False  # whether the log tells which call each request was
+        self._front: tuple[Resolved, float] | None = None  # the HTTP API and its timeout
+        self._route: str | None = None  # the function's route in the HTTP API; None: its name
+        self._marked = False  # whether each request's call is marked in the log
         self._store: ObjectStore | None = None
         self._data: Object | None = None
         self._numbers = itertools.count()
@@ -82,11 +82,11 @@ class LambdaBackend:
         self._environments = Environments(settings.memory)
 
     async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
-        """Make it ready: where Lambda is, who calls it, and where large things go."""
+        """Prepare Lambda: returns its endpoint, the credentials and the store for large objects."""
         raise NotImplementedError
 
     async def _stop(self) -> None:
-        """Take down what `_start` has made, as far as it came."""
+        """Remove what `_start` has made, complete or not."""
         raise NotImplementedError
 
     def _make_transport(self, place: Resolved, credentials: Callable[[], Credentials], store: ObjectStore) -> Transport:
@@ -107,7 +107,7 @@ class LambdaBackend:
         _add(made, self.own_s3)
 
     def _broken(self) -> str | None:
-        """Why nothing can be invoked any more, where that is certain."""
+        """Why nothing can be invoked any more; None: it can, as far as is known."""
         return None
 
     async def __aenter__(self) -> Self:
@@ -129,7 +129,7 @@ class LambdaBackend:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close connections; delete what was stored."""
+        """Close connections and delete the stored objects."""
         await self._close()
 
     async def _close(self) -> None:
@@ -188,7 +188,7 @@ class LambdaBackend:
             except ObjectStoreError as error:
                 self._refuse_if_broken()
                 failure = _store_failure(error)
-                failure.unrun = True  # it was never called
+                failure.unrun = True  # the function was never called
                 return Outcome(failure=failure, via_s3=True, s3_requests=made)
             reschedule(call.limit, call.deadline_s + self.start_allowance_s)
         payload = _encode(event)
@@ -220,16 +220,16 @@ class LambdaBackend:
         return outcome
 
     def environments(self) -> list[EnvironmentInfo]:
-        """All environments that have answered, or are known to have ended without an answer."""
+        """All environments that have replied, or are known to have ended without a reply."""
         return self._environments.all()
 
     def temporary(self, run: str) -> Place | None:
-        """Under the backend's own prefix in S3."""
+        """A place under the backend's own prefix in S3."""
         assert self._store is not None
         return self._store.temporary(run)
 
     async def clear(self, place: Place) -> None:
-        """Delete what the run's tasks have stored.
+        """Delete the objects of the run's tasks.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
@@ -248,9 +248,9 @@ class LambdaBackend:
     async def _collect(
         self, call: Call, place: Object, outcome: Outcome, store: ObjectStore, made: dict[str, int]
     ) -> None:
-        """Fetch a result that lies in S3, if there is money for it; it has returned when it is here."""
+        """Fetch a result from S3, if the budget allows; the call returns when it has arrived."""
         if not call.may_fetch(place.bytes or 0):
-            why = f"its result of {place.bytes} bytes is left in S3: fetching it would pass --max-usd"
+            why = f"its result of {place.bytes} bytes stays in S3: fetching it would exceed --max-usd"
             outcome.failure = Failure("error", OVER_BUDGET, why, retriable=False)
             return
         loop = asyncio.get_running_loop()
@@ -267,7 +267,7 @@ class LambdaBackend:
 
 
 def _allow_files(connections: int) -> None:
-    """Raise the soft limit on open files, where the hard one lets us: a connection an invocation, and some more."""
+    """Raise the soft limit on open files as far as the hard one allows: a connection per invocation, and some more."""
     try:
         import resource
     except ImportError:  # not on this system
@@ -281,7 +281,7 @@ def _allow_files(connections: int) -> None:
 
 
 def _arrived(call: Call) -> None:
-    """The function has ended: the deadline is no longer about what is still to be done."""
+    """Lift the deadline: the function has ended, only its result remains to be fetched."""
     reschedule(call.limit, None)
     call.arrived()
 

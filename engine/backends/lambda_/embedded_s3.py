@@ -1,8 +1,8 @@
-"""The embedded S3: moto's server in a process of its own, started by whoever first connects to it.
+"""The embedded S3: moto's server in a process of its own, started by the first connection.
 
-Its socket listens from the beginning, so that its address can be told to environments before anybody knows whether
-S3 will be needed; only when a connection arrives is the process started, which takes over the socket with that
-connection waiting in it. A run that never needs S3 never pays for it.
+Its socket listens from the beginning, so that environments get its address before anybody knows whether S3 will be needed.
+The first connection starts the process, which takes over the socket with that connection waiting in it. A run that never
+needs S3 never pays for it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _BACKLOG = 1024
 
 
 class EmbeddedS3:
-    """The server's socket and, once it was needed, its process. Objects are gone when it is closed.
+    """The server's socket and, once it was needed, its process. Closing it deletes all objects.
 
-    `on_death` is called when the process ends by itself: whoever waits for S3 would find out much later.
+    `on_death` is called when the process ends by itself: pending requests would notice that much later.
     """
 
     def __init__(self, bucket: str, on_death: Callable[[], None] | None = None) -> None:
@@ -39,7 +39,7 @@ class EmbeddedS3:
         self.endpoint = ""
 
     def open(self) -> str:
-        """Listen on a free port of 127.0.0.1; returns the endpoint. Must be called on the loop."""
+        """Listen on a free port of 127.0.0.1; returns the endpoint. Call it on the loop."""
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
         self._socket.setblocking(False)
         self.endpoint = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -47,7 +47,7 @@ class EmbeddedS3:
         return self.endpoint
 
     def _needed(self) -> None:
-        """Somebody has connected: hand the socket to the server."""
+        """Start the server and hand it the socket: a client has connected."""
         assert self._socket is not None
         number = self._socket.fileno()
         asyncio.get_running_loop().remove_reader(number)
@@ -57,7 +57,7 @@ class EmbeddedS3:
             pass_fds=(number,),
         )
         self.child.on_exit(self._ended)
-        self._socket.close()  # only the server holds it now: when it dies, connecting fails at once
+        self._socket.close()  # only the server holds it now: once it dies, connecting fails at once
 
     def _ended(self, code: int) -> None:
         if not self._closing:
@@ -66,7 +66,7 @@ class EmbeddedS3:
                 self._on_death()
 
     async def close(self) -> None:
-        """End the server, and with it everything that was stored."""
+        """End the server; its objects are gone."""
         self._closing = True
         if self._socket is not None and self.child is None:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
@@ -77,7 +77,7 @@ class EmbeddedS3:
 
 
 def _environment() -> dict[str, str]:
-    """The server's own: nothing of the user's credentials or profiles reaches it."""
+    """The server's environment variables, without the user's credentials and profiles."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
     return kept | {
         "AWS_ACCESS_KEY_ID": "lbench",
@@ -90,7 +90,7 @@ def _environment() -> dict[str, str]:
 
 
 def main(argv: list[str]) -> int:
-    """The child: serve S3 on an inherited, listening socket, with the bucket made before anyone is answered."""
+    """Serve S3 on an inherited, listening socket (the child process); the bucket is made before the first response."""
     die_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     import logging
@@ -109,7 +109,7 @@ def main(argv: list[str]) -> int:
     application = DomainDispatcherApplication(create_backend_app)
     made = Client(application).put(f"/{bucket}", base_url=f"http://{host}:{port}", headers=_AUTHORIZATION)
     if made.status_code != 200:
-        sys.stderr.write(f"lbench: the embedded S3 could not make its bucket: {made.status}\n")
+        sys.stderr.write(f"lbench: the embedded S3 cannot make its bucket: {made.status}\n")
         return 1
     os.set_blocking(number, True)
     server = make_server(host, port, application, threaded=True, request_handler=MotoRequestHandler, fd=number)
@@ -118,7 +118,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-# moto tells the service that is meant from the credential's scope
+# moto reads the service's name from the credential's scope
 _AUTHORIZATION = {"Authorization": "AWS4-HMAC-SHA256 Credential=lbench/20260101/us-east-1/s3/aws4_request"}
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`emulated`: the Lambda backend pointed at the emulator and at an S3 on this machine. No AWS account is touched.
 
-Credentials are dummies of its own: botocore's chain is never asked. An S3 that the user names may want real ones: they come
-from variables of lbench's own. Either kind travels to the environments as the role's would.
+Its credentials are dummies: botocore's chain is never asked. An S3 endpoint that the user names may require real ones; they
+come from lbench's own variables. Either kind reaches the environments as the role's credentials would.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lbench.workloads.own.describe import files_of
 from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.sigv4 import Credentials
 
-__all__ = ["EmulatedBackend", "carried", "open_emulated", "s3_credentials_in"]
+__all__ = ["EmulatedBackend", "open_emulated", "s3_credentials_in", "supported_environments"]
 
 HANDLER = "lbench.lambda_src.handler.handle"
 _OWN_LIBRARIES = "libraries come from this interpreter's site-packages"
@@ -39,23 +39,23 @@ _S3_ACCESS, _S3_SECRET, _S3_TOKEN = "LBENCH_S3_ACCESS_KEY", "LBENCH_S3_SECRET_KE
 _START_S_PER_CORE = 5.0  # a cold start with scikit-learn takes 1 to 2 s of one core, more on a busy machine
 
 
-def carried(memory_mb: int, usable_cores: float, memory_bytes: int) -> int:
-    """How many environments this machine can carry at their full share of CPU and memory; may be 0."""
+def supported_environments(memory_mb: int, usable_cores: float, memory_bytes: int) -> int:
+    """How many environments this machine can run at their full share of CPU and memory; may be 0."""
     by_cores = int(usable_cores / (memory_mb / limits().memory_mb_per_vcpu) + 1e-9)
     return min(by_cores, memory_bytes // (memory_mb * 2**20))
 
 
 def s3_credentials_in(environ: Mapping[str, str]) -> Credentials | None:
-    """For an S3 that was named (`--s3-endpoint`) and wants real ones; None: there are none, so dummies are sent.
+    """Credentials for an S3 endpoint that requires real ones (`--s3-endpoint`); None: not set, so dummies are sent.
 
     Raises:
-        InputError: half of them.
+        InputError: only one of the two variables is set.
     """
     access, secret = environ.get(_S3_ACCESS), environ.get(_S3_SECRET)
     if not access and not secret:
         return None
     if not access or not secret:
-        raise InputError(f"{_S3_ACCESS} and {_S3_SECRET} go together: set both, or neither")
+        raise InputError(f"{_S3_ACCESS} and {_S3_SECRET} must be set together: set both, or neither")
     return Credentials(access, secret, environ.get(_S3_TOKEN) or None)
 
 
@@ -66,7 +66,7 @@ def open_emulated(
     memory_bytes: int,
     preload: str | None = None,
 ) -> EmulatedBackend:
-    """The backend, not yet entered.
+    """Make the backend, not yet entered.
 
     Args:
         settings: as the user gave them.
@@ -77,7 +77,7 @@ def open_emulated(
     Raises:
         InputError: `settings.s3_endpoint` is named, and half of its credentials.
     """
-    most = carried(settings.memory, usable_cores, memory_bytes)
+    most = supported_environments(settings.memory, usable_cores, memory_bytes)
     capacity = settings.concurrency or max(1, most)
     return EmulatedBackend(
         settings,
@@ -117,16 +117,16 @@ class EmulatedBackend(LambdaBackend):
             self.notes.append("injected: " + ", ".join(f"{name}={value:g}" for name, value in injected.items()))
         if oversubscribed:
             self.notes.append(
-                f"oversubscribed: {capacity} environments of {settings.memory} MB are more than this machine can carry"
+                f"oversubscribed: {capacity} environments of {settings.memory} MB exceed what this machine can run"
             )
         described = None if preload is None else registry.describe(preload)
         self._own = None if described is None else described.code
-        # "module:job" of a user's own: the handler finds it beside itself
+        # for a user's workload "module:job": the handler finds it beside itself
         self._preload = preload if self._own is None or described is None else described.implementation
         self._s3_credentials = s3_credentials or DUMMY_CREDENTIALS
         self._embedded: EmbeddedS3 | None = None
-        self._ending: asyncio.Task[None] | None = None  # of the transport, when S3 has died
-        self._named_store: ObjectStore | None = None  # at an endpoint that outlives us: to be cleared
+        self._ending: asyncio.Task[None] | None = None  # closes the transport, once S3 has died
+        self._named_store: ObjectStore | None = None  # at the user's endpoint: its objects must be deleted
 
     async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
         bucket = f"lbench-{secrets.token_hex(6)}"
@@ -152,7 +152,7 @@ class EmulatedBackend(LambdaBackend):
         return place, lambda: DUMMY_CREDENTIALS, store
 
     def _describe_function(self) -> FunctionSpec:
-        """What runs: this Python with its libraries, or the package that was named."""
+        """The function to run: this Python with its libraries, or the named package."""
         function = FunctionSpec(
             name=self._function,
             code="",
@@ -190,20 +190,20 @@ class EmulatedBackend(LambdaBackend):
         return names
 
     def _s3_died(self) -> None:
-        """End all that is under way, now: each call would find out by itself, trying again and again for 15 s."""
+        """End all calls now: each would notice by itself only after retrying for 15 s."""
         if self._store is not None:
             self._store.close()
         if self._transport is not None:
             self._ending = asyncio.get_running_loop().create_task(self._transport.close())
 
     async def clear(self, place: Place) -> None:
-        """As for Lambda; with a server that has died everything is gone already."""
+        """Delete the objects; with a dead server they are gone already."""
         if self._embedded is None or not self._embedded.dead:
             await super().clear(place)
 
     def _broken(self) -> str | None:
         if self._embedded is not None and self._embedded.dead:
-            return "the embedded S3 server has ended in the middle of the run (engine.log may tell why): run it again"
+            return "the embedded S3 server has ended during the run (engine.log may say why): run it again"
         return self._host.broken()
 
     async def _stop(self) -> None:
@@ -221,18 +221,18 @@ class EmulatedBackend(LambdaBackend):
 
 
 def _remedy(error: ObjectStoreError) -> str:
-    """AWS's chain is not asked here, so a server that wants to know who calls must be told otherwise."""
+    """How to name credentials for a server that refused the dummies: AWS's chain is not asked here."""
     if not any(f"failed: {status} " in str(error) for status in (400, 401, 403)):
         return ""
-    return f"; name real ones with {_S3_ACCESS} and {_S3_SECRET}"
+    return f"; set real credentials in {_S3_ACCESS} and {_S3_SECRET}"
 
 
 async def _clear(store: ObjectStore) -> None:
-    """Leave nothing at an S3 that is the user's; what cannot be deleted is said, not raised: the run is over."""
+    """Delete everything at the user's S3 endpoint; a failure is logged, not raised: the run is over."""
     try:
         await store.clear()
         await store.delete_bucket()
     except ObjectStoreError as error:
         import logging
 
-        logging.getLogger(__name__).warning("something may be left in S3: %s", error)
+        logging.getLogger(__name__).warning("objects may be left in S3: %s", error)

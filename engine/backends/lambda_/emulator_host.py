@@ -1,4 +1,4 @@
-"""An emulator of one backend's own: started with its function, asked what it does, ended with the backend."""
+"""The emulator of one backend: its process, its injected conditions, its methods of sharing CPU and memory."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class EmulatorHost:
         if self._emulator is None or self._emulator.child.returncode is None:
             return None
         reason = self._emulator.last_error() or f"exit code {self._emulator.child.returncode}"
-        return f"the emulator has ended in the middle of the run ({reason}): run it again"
+        return f"the emulator has ended during the run ({reason}): run it again"
 
     async def stop(self) -> None:
         """End the emulator and everything that it has started; may be called again."""

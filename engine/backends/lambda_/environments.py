@@ -1,4 +1,4 @@
-"""What the calls tell of the environments that they ran in: their clocks, starts, ends, libraries."""
+"""Learns about environments from their calls: their clocks, starts, ends, libraries."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Environments:
     """The environments of one backend, as its outcomes show them."""
 
     def __init__(self, memory_mb: int) -> None:
-        self.cpu_share_method: str | None = None  # of those that are seen from now on
+        self.cpu_share_method: str | None = None  # of environments that appear from now on
         self.versions: dict[str, dict[str, Any]] = {}  # an environment's Python, libraries, architecture
         self._memory_mb = memory_mb
         self._known: dict[str, tuple[EnvironmentInfo, RemoteClock]] = {}
 
     def all(self) -> list[EnvironmentInfo]:
-        """All of them, with what is known of their clocks by now."""
+        """All environments so far, with the current estimate of their clocks."""
         for info, clock in self._known.values():
             info.clock_offset_s, info.clock_bound_s = clock.offset_s, clock.bound_s
         return [info for info, _ in self._known.values()]
@@ -40,7 +40,7 @@ class Environments:
             self._of(outcome.environment, outcome)[0].ended_s = outcome.returned_s
 
     def learn(self, answer: Answer, outcome: Outcome, sent_s: float) -> None:
-        """What the handler's clocks say: of this call (into `outcome`), and of its environment."""
+        """Take the handler's times: of this call (into `outcome`), and of its environment."""
         outcome.environment, outcome.cold = answer.environment, answer.cold
         outcome.fetch_ms, outcome.compute_ms = answer.fetch_ms, answer.compute_ms
         arrived_s = outcome.returned_s
@@ -57,7 +57,7 @@ class Environments:
         clock.observe(sent_s, answer.received, answer.sent, arrived_s, init_s)
         started_s, finished_s = clock.local(answer.received), clock.local(answer.sent)
         if started_s is not None and finished_s is not None:
-            # Inside this call's own interval, whatever the estimate: a call is never drawn before it was sent.
+            # Clamped to this call's own interval: a call is never drawn before it was sent.
             outcome.started_s = min(max(started_s, sent_s), arrived_s)
             outcome.finished_s = min(max(finished_s, outcome.started_s), arrived_s)
         _note_start(info, outcome)

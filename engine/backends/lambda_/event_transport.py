@@ -1,11 +1,11 @@
-"""`event`: the call is queued (Invoke's type Event, up to 256 KB), and its answer is a letter in S3.
+"""`event`: the call is queued (Invoke's type Event, up to 256 KB), and its answer is an object in S3, a letter.
 
-One LIST of the letters' prefix finds all that have come, however many are awaited, and a letter that was read is
-deleted, which is free: so the listing stays short. The interval adapts between 50 ms and 1 s; each LIST costs what a PUT
-does, and is counted. An environment that ends without a word (its deadline, a crash) leaves no letter: the driver gives
-up when the deadline and what a start may take have passed. An on-failure destination would tell it sooner, but S3's has a
-fixed prefix (aws/lambda/async/), and Lambda takes it only if the function's role may write the whole bucket, packages too,
-and list it. That is too much for a role whose tasks are anybody's code.
+One LIST of the letters' prefix finds all that have arrived, however many are awaited. A letter that was read is deleted,
+which is free, so the listing stays short. The interval adapts between 50 ms and 1 s; each LIST costs as much as a PUT, and
+is counted. An environment that ends early (its deadline, a crash) leaves no letter: the driver gives up once the deadline
+and the longest start have passed. An on-failure destination would report it sooner, but S3's has a fixed prefix
+(aws/lambda/async/), and Lambda accepts it only if the function's role may write and list the whole bucket, packages too.
+That is too much for a role that runs anybody's code.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ __all__ = ["EVENT_BYTES", "Letterbox", "Queued"]
 EVENT_BYTES = 256_000  # AWS takes 1 MiB, but above 256 KB each 64 KB are charged as another request
 _FOLDER = "letters"
 _SHORTEST_S, _LONGEST_S = 0.05, 1.0
-_PATIENCE = 5  # listings that fail one after the other (each tried five times) before the calls are given up
+_PATIENCE = 5  # failed listings in a row (each tried five times), before the calls fail
 _ACCEPT_S = 30.0  # for the queue to take an event
-_SENT_AT_ONCE = 64  # a connection is busy for the moment only that the queue takes to accept
+_SENT_AT_ONCE = 64  # a connection is busy only until the queue has accepted the event
 
 
 class Letterbox:
-    """Waits for letters. It looks only while one is awaited; `counted({"put": n})` is told what a LIST has taken."""
+    """Waits for letters. It lists only while one is awaited; `counted({"put": n})` is called with each LIST's requests."""
 
     def __init__(self, store: ObjectStore, counted: Callable[[dict[str, int]], None]) -> None:
         self._store = store
         self._counted = counted
-        self._expected: set[str] = set()  # letters of calls that have not ended, also before they are awaited
+        self._expected: set[str] = set()  # letters of calls that have not ended, awaited or not
         self._awaited: dict[str, tuple[asyncio.Future[bytes | memoryview], Callable[[], None]]] = {}
         self._in_hand: set[str] = set()  # being read or deleted
         self._looking: asyncio.Task[None] | None = None
         self._fetching: set[asyncio.Task[None]] = set()
 
     def place(self) -> Object:
-        """Where a new letter is to lie. It is kept for its call until `forget`."""
+        """The place of a new letter. A letter there is kept for its call until `forget`."""
         place = self._store.place("letter", folder=_FOLDER)
         self._expected.add(place.key)
         return place
 
     def forget(self, place: Object) -> None:
-        """The letter's call has ended: should it come now, it is deleted."""
+        """Delete the letter if it still arrives: its call has ended."""
         self._expected.discard(place.key)
 
     async def wait(self, place: Object, found: Callable[[], None]) -> bytes | memoryview:
-        """The letter's bytes, once it has come; `found` is told when it is there and only to be fetched.
+        """Wait for the letter's bytes; `found` is called once it is in S3 and only has to be fetched.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
@@ -73,12 +73,12 @@ class Letterbox:
             self._awaited.pop(place.key, None)
 
     async def close(self) -> None:
-        """Look no more; who waits is told so."""
+        """Stop listing; calls that still wait fail."""
         tasks = [task for task in (self._looking, *self._fetching) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._give_up(ObjectStoreError("S3: nobody looks for letters any more"))
+        self._give_up(ObjectStoreError("S3: the transport was closed"))
 
     async def _look(self) -> None:
         wait_s, failed = _SHORTEST_S, 0
@@ -105,7 +105,7 @@ class Letterbox:
                     arrived, found = self._awaited.pop(key)
                     found()
                     self._start(key, self._fetch(key, arrived))
-                elif key not in self._expected:  # it came too late, or for the second time: its call has ended already
+                elif key not in self._expected:  # late, or a duplicate: its call has ended already
                     self._start(key, self._delete(key))
             wait_s = max(_SHORTEST_S, wait_s / 2) if some else min(_LONGEST_S, wait_s * 1.5)
 
@@ -132,7 +132,7 @@ class Letterbox:
         await self._delete(key)
 
     async def _delete(self, key: str) -> None:
-        with contextlib.suppress(ObjectStoreError):  # what stays is cleared with the rest
+        with contextlib.suppress(ObjectStoreError):  # an object that stays is deleted at the end
             await self._store.delete(key)
 
     def _give_up(self, error: ObjectStoreError) -> None:
@@ -142,7 +142,7 @@ class Letterbox:
 
 
 class Queued:
-    """Invoke, asynchronously."""
+    """Invokes asynchronously and waits for the letter."""
 
     event_bytes = EVENT_BYTES
 
@@ -153,18 +153,18 @@ class Queued:
         self._sending = asyncio.Semaphore(_SENT_AT_ONCE)
 
     async def open(self, connections: int) -> None:
-        """A few connections do for any number of calls."""
+        """Open connections; a few serve any number of calls."""
         await self._client.open(min(connections, _SENT_AT_ONCE))
 
     def prepare(self, event: Event) -> None:
-        """The answer goes to S3."""
+        """Have the answer put into S3."""
         event.result_limit = INLINE_BYTES
         event.answer_to = self._letters.place()
 
     async def carry(
         self, event: Event, payload: bytes, deadline_s: float, allowance_s: float, arriving: Callable[[], None]
     ) -> tuple[Outcome, Answer | None]:
-        """Queue it, and wait for its letter."""
+        """Queue the event, and wait for its letter."""
         place = event.answer_to
         assert place is not None
         loop = asyncio.get_running_loop()
@@ -185,7 +185,7 @@ class Queued:
             async with asyncio.timeout(deadline_s + allowance_s) as limit:
                 letter = await self._letters.wait(place, found)
         except TimeoutError:
-            message = f"no answer in S3 within {deadline_s + allowance_s:g} s"
+            message = f"no response in S3 within {deadline_s + allowance_s:g} s"
             raise ConnectionLost(message, timed_out=True) from None
         finally:
             self._letters.forget(place)
@@ -197,6 +197,6 @@ class Queued:
         return outcome, answer
 
     async def close(self) -> None:
-        """Look for no letter any more; close all connections."""
+        """Stop waiting for letters; close all connections."""
         await self._letters.close()
         await self._client.close()

@@ -1,7 +1,7 @@
 """`http-api`: through an HTTP API of API Gateway, signed for `execute-api`, payload format 2.0.
 
-The front gives up after 30 s, fixed, and tells nothing of what went wrong behind it. The handler puts its answer, errors
-too, into the body; Lambda's 6 MB hold although the front itself would take 10.
+The front (the HTTP API) times out after 30 s, fixed, and reports nothing about failures behind it. The handler puts its
+answer, errors too, into the body; Lambda's limit of 6 MB holds although the front itself accepts 10 MB.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Fronted(Waiting):
     def __init__(
         self, place: Resolved, credentials: Callable[[], Credentials], route: str, timeout_s: float = FRONT_TIMEOUT_S
     ) -> None:
-        """Nothing is opened yet. `place` is the front's; `timeout_s` is when it gives up, to explain that.
+        """Nothing is opened yet. `place` is the front's; `timeout_s` is its timeout, for messages.
 
         Raises:
             BackendError: the front's URL cannot be used.
@@ -44,7 +44,7 @@ class Fronted(Waiting):
     async def carry(
         self, event: Event, payload: bytes, deadline_s: float, allowance_s: float, arriving: Callable[[], None]
     ) -> tuple[Outcome, Answer | None]:
-        """Post it and wait."""
+        """Post the event and wait."""
         sent_s = asyncio.get_running_loop().time()
         response = await self._client.post(
             self._path, "", self._target, self._headers, payload, deadline_s + allowance_s

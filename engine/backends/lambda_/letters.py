@@ -1,4 +1,4 @@
-"""From a letter of the handler's, or the few words of an HTTP API, to an `Outcome`: what has none of Invoke's headers."""
+"""Reads a letter of the handler, or an HTTP API's response, as an `Outcome`: both lack Invoke's headers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lbench.workloads.wire import Answer, Letter
 
 __all__ = ["read_front", "read_letter"]
 
-_NEARLY = 0.95  # of the front's patience: its clock starts a little after ours
+_NEARLY = 0.95  # of the front's timeout: its clock starts a little after ours
 _FRONT_REMEDIES = {
-    403: "the credentials may not call it (execute-api:Invoke)",
-    404: "it has no such route: deploy again with `lbench deploy --http-api`",
-    413: "the arguments are too large to travel inline",
+    403: "the credentials lack the permission execute-api:Invoke",
+    404: "it has no such route; run `lbench deploy --http-api` again",
+    413: "the arguments are too large for one request",
 }
 
 _letter = msgspec.json.Decoder(Letter)
@@ -24,33 +24,33 @@ _letter = msgspec.json.Decoder(Letter)
 def read_letter(
     letter: bytes | memoryview, arrived_s: float, connect_ms: float | None
 ) -> tuple[Outcome, Answer | None]:
-    """As `read_reply`, of an answer that came as a letter. What was billed is not in it."""
+    """Like `read_reply`, for an answer in a letter. It does not contain the billed time."""
     outcome = Outcome(returned_s=arrived_s, connect_ms=connect_ms, response_bytes=len(letter))
     try:
-        told = _letter.decode(letter)
+        parsed = _letter.decode(letter)
     except msgspec.MsgspecError as error:
         outcome.failure = not_ours(error)
         return outcome, None
-    outcome.request_id = told.request_id
-    if told.error is None:
-        take_result(told.answer, outcome)
+    outcome.request_id = parsed.request_id
+    if parsed.error is None:
+        take_result(parsed.answer, outcome)
     else:
-        outcome.failure = raised(told.error)
-    return outcome, told.answer
+        outcome.failure = raised(parsed.error)
+    return outcome, parsed.answer
 
 
 def read_front(
     response: Response, elapsed_s: float, timeout_s: float, deadline_s: float
 ) -> tuple[Outcome, Answer | None]:
-    """As `read_reply`, of what came through an HTTP API: it tells a status, and of a failure nothing else.
+    """Like `read_reply`, for a response of an HTTP API, which reports only a status for a failure.
 
-    API Gateway's own words are the same for its time-out and for a throttle (503), so the time tells them apart.
+    API Gateway answers its timeout and a throttle alike (503), so the elapsed time distinguishes them.
 
     Args:
-        response: the front's.
-        elapsed_s: since it was sent.
-        timeout_s: when the front gives up.
-        deadline_s: the task's.
+        response: the response of the front (the HTTP API).
+        elapsed_s: seconds since the request was sent.
+        timeout_s: the front's timeout.
+        deadline_s: the task's deadline.
     """
     if response.status == 200:
         return read_letter(response.body, response.arrived_s, response.connect_ms)
@@ -58,24 +58,22 @@ def read_front(
     status = response.status
     if status == 503 and elapsed_s >= timeout_s * _NEARLY:
         text = (
-            f"the HTTP API front gives up after {timeout_s:g} s, while the function runs on unheard: "
+            f"the HTTP API timed out after {timeout_s:g} s, while the function continues: "
             "use --transport direct or event"
         )
         outcome.failure = Failure("timeout", "FrontTimeout", text, retriable=False)
     elif status in (429, 503):
         outcome.failure = Failure(
-            "throttled", f"Front{status}", "the HTTP API front or the function is full", retriable=True, unrun=True
+            "throttled", f"Front{status}", "the HTTP API or the function is throttled", retriable=True, unrun=True
         )
     elif status == 500 and elapsed_s >= deadline_s:
         text = f"no result within the deadline of {deadline_s:g} s"
         outcome.failure = Failure("timeout", DEADLINE, text, retriable=True)
     elif status >= 500:
-        text = (
-            f"the function failed, and the HTTP API front does not tell how ({status}): use --transport direct to see"
-        )
+        text = f"the function failed, and the HTTP API does not report why ({status}): use --transport direct to see it"
         outcome.failure = Failure("error", f"Front{status}", text, retriable=True)
     else:
-        remedy = _FRONT_REMEDIES.get(status, "is it lbench's?")
-        text = f"the HTTP API front refused the call ({status}): {remedy}"
+        remedy = _FRONT_REMEDIES.get(status, "is it lbench's own?")
+        text = f"the HTTP API refused the call ({status}): {remedy}"
         outcome.failure = Failure("error", f"Front{status}", text, retriable=False, unrun=True)
     return outcome, None

@@ -1,7 +1,7 @@
-"""The driver's side of S3: where a job's data, large arguments and large results lie while a backend is open.
+"""The driver's side of S3: it holds a job's data, large arguments and large results while a backend is open.
 
-The same client as the handler's, in a few threads: digests and copies of large objects stay off the event loop, and
-no SDK is loaded for it (aioboto3: 0.65 s of CPU before the first request, and over 1 ms for each).
+It uses the handler's client in a few threads: digests and copies of large objects stay off the event loop, and no SDK is
+loaded (aioboto3: 0.65 s of CPU before the first request, and over 1 ms for each).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = ["ObjectStore"]
 
 T = TypeVar("T")
 
-_THREADS = 8  # more get in each other's way (measured); a connection to S3 gives some 85 MB/s
+_THREADS = 8  # more slow each other down (measured); a connection to S3 gives some 85 MB/s
 
 
 class ObjectStore:
-    """One bucket, with everything of this backend under one prefix."""
+    """One bucket; all objects of this backend lie under one prefix."""
 
     def __init__(
         self,
@@ -54,17 +54,17 @@ class ObjectStore:
         self._clients: list[S3Client] = []
 
     def place(self, kind: str, folder: str = "") -> Object:
-        """A new object's place under the prefix, in a folder of its own where one is named."""
+        """The place of a new object under the prefix, in the named folder if there is one."""
         return self.at(f"{self._prefix}/{folder and folder + '/'}{next(self._numbers)}.{kind}")
 
     def at(self, key: str) -> Object:
-        """The place of that key."""
+        """The place of a key."""
         return Object(self._bucket, key, self._region, self._endpoint)
 
     async def keys(self, folder: str, made: dict[str, int] | None = None) -> list[str]:
-        """The keys in a folder under the prefix, at most 1,000. It costs what a PUT does.
+        """The keys in a folder under the prefix, at most 1,000. It costs as much as a PUT.
 
-        `made`, here and below: where the requests are counted that this took, also those that failed.
+        `made`, here and below: counts the requests that this took, failed ones too.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
@@ -72,7 +72,7 @@ class ObjectStore:
         return await self._run(lambda client: client.keys(self._bucket, f"{self._prefix}/{folder}/"), made)
 
     async def delete(self, key: str) -> None:
-        """Delete an object; what is not there is fine.
+        """Delete an object; a missing one is fine.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
@@ -80,7 +80,7 @@ class ObjectStore:
         await self._run(lambda client: client.delete(self._bucket, key))
 
     async def create_bucket(self) -> None:
-        """Make the bucket, where that is ours to do.
+        """Make the bucket.
 
         Raises:
             ObjectStoreError: it cannot be made.
@@ -101,7 +101,7 @@ class ObjectStore:
         return await self._run(lambda client: client.put(place, body), made)
 
     async def put_file(self, kind: str, path: Path, digest: str, made: dict[str, int] | None = None) -> Object:
-        """Store a file of that SHA-256.
+        """Store a file whose SHA-256 is known.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
@@ -118,12 +118,12 @@ class ObjectStore:
         return await self._run(lambda client: client.get(place), made)
 
     def temporary(self, name: str) -> Place:
-        """A place of its own under the prefix, for tasks that exchange objects."""
+        """A new place under the prefix, for tasks that exchange objects."""
         key = f"{self._prefix}/{next(self._numbers)}.{name}"
         return Place(prefix=Object(self._bucket, key, self._region, self._endpoint))
 
     async def clear(self, place: Place | None = None, made: dict[str, int] | None = None) -> None:
-        """Delete everything under the prefix, also what an abandoned call has written; or at one temporary place.
+        """Delete everything under the prefix, also the objects of abandoned calls; or only at one temporary place.
 
         Raises:
             ObjectStoreError: S3 refused or cannot be reached.
@@ -132,7 +132,7 @@ class ObjectStore:
         await self._run(lambda client: client.delete_under(self._bucket, f"{prefix}/"), made)
 
     def close(self) -> None:
-        """Stop; what is under way in a thread ends at its next step, and what waits to try again at once."""
+        """Stop; a request in a thread ends at its next step, a pending retry at once."""
         self._closed.set()
         for client in self._clients:
             client.close()

@@ -1,4 +1,4 @@
-"""From what Invoke answered to an `Outcome`: results, the task's own errors, and everything that AWS can say instead.
+"""Reads Invoke's reply as an `Outcome`: results, the task's own errors, and every other response of AWS.
 
 Sources: botocore's model of Invoke (its error shapes), AWS's documentation on function errors, and the log lines in
 `report`'s tests.
@@ -37,21 +37,25 @@ __all__ = [
     "take_result",
 ]
 
-DEADLINE = "DeadlineExceeded"  # Failure.type of a task whose time was up
-_WATCHDOG = ("exit status 124", "signal: alarm clock", "signal: SIGALRM")  # the handler's own, by either way
-_PAUSE_S = 1.0  # an outage, be it the network's or the service's, is seldom over in a tenth of a second
+DEADLINE = "DeadlineExceeded"  # Failure.type of a task that reached its deadline
+_WATCHDOG = (
+    "exit status 124",
+    "signal: alarm clock",
+    "signal: SIGALRM",
+)  # the handler's watchdog, in both of its forms
+_PAUSE_S = 1.0  # an outage of network or service seldom ends within a tenth of a second
 NO_ERROR_TEXT = "the function failed without an error message"
-_TAIL_KEPT = 2000  # characters of a log or a stack trace that are worth keeping
+_TAIL_KEPT = 2000  # characters of a log or a stack trace that are kept
 
 _FATAL_RUNTIME = {
-    "Runtime.ImportModuleError": "the package lacks a module or was made for another platform",
+    "Runtime.ImportModuleError": "the package lacks a module, or was made for another platform",
     "Runtime.HandlerNotFound": "the package is not lbench's",
     "Runtime.MalformedHandlerName": "the function's handler setting is wrong",
     "Runtime.UserCodeSyntaxError": "the package is broken",
-    "Runtime.MarshalError": "the handler's answer is no JSON",
+    "Runtime.MarshalError": "the handler's result is not JSON",
     "Function.ResponseSizeTooLarge": "the result is too large to come back inline",
 }
-# Errors of statuses that are else worth another try, and that another try does not mend.
+# Errors that a retry does not fix, although their status is usually worth one.
 _FATAL_REFUSALS = frozenset(
     (
         "CodeArtifactUserDeletedException",
@@ -70,15 +74,15 @@ _FATAL_REFUSALS = frozenset(
     )
 )
 _REMEDIES = {
-    400: "the request is not one that this endpoint understands",
-    403: "the credentials may not invoke this function",
-    404: "the function is not there: is it deployed, with this memory size, in this region?",
-    413: "the arguments are too large to travel inline",
+    400: "this endpoint does not understand the request",
+    403: "the credentials lack the permission lambda:InvokeFunction for it",
+    404: "the function does not exist: is it deployed, with this memory size, in this region?",
+    413: "the arguments are too large for one request",
 }
 _SIGN_IN = "the credentials have expired, or are not valid here: sign in again (`aws sso login`), or get new keys"
 _NAMED_REMEDIES = (
     {
-        name: "let the caller and the function's role use the key, enable it, or take it off the function"
+        name: "let the caller and the function's role use the key, enable it, or remove it from the function"
         for name in (
             "KMSAccessDeniedException",
             "KMSDisabledException",
@@ -124,12 +128,12 @@ class _Refusal(msgspec.Struct):
     retry_after: str | float | None = msgspec.field(default=None, name="retryAfterSeconds")
 
 
-class _Told(msgspec.Struct):
+class _FailedLine(msgspec.Struct):
     lbench_failed: str | None
     answer: Answer
 
 
-class _Marked(msgspec.Struct):
+class _MarkLine(msgspec.Struct):
     lbench_mark: str
     request: str | None
     environment: str | None = None
@@ -138,12 +142,12 @@ class _Marked(msgspec.Struct):
 _answer = msgspec.json.Decoder(Answer)
 _function_error = msgspec.json.Decoder(_PythonError)
 _refusal = msgspec.json.Decoder(_Refusal)
-_told = msgspec.json.Decoder(_Told)
-_marked = msgspec.json.Decoder(_Marked)
+_failed_line = msgspec.json.Decoder(_FailedLine)
+_mark_line = msgspec.json.Decoder(_MarkLine)
 
 
 def lost(error: ConnectionLost) -> Outcome:
-    """The outcome where no whole answer came: unless nothing was sent, whether the function ran is unknown."""
+    """The outcome without a complete response. Whether the function ran is unknown, unless nothing was sent."""
     message = str(error)
     if error.unsent:
         return Outcome(failure=Failure("error", UNREACHED, message, retriable=True, unrun=True, pause_s=_PAUSE_S))
@@ -153,10 +157,10 @@ def lost(error: ConnectionLost) -> Outcome:
 
 
 def mixed_up(arrived_s: float, drop: Callable[[], None] | None) -> Outcome:
-    """The outcome where the answer is another call's: its connection is a response behind and is given up."""
+    """The outcome where the response belongs to another call; its connection is out of step and is closed."""
     if drop is not None:
         drop()
-    message = "the answer of another call came on this connection"
+    message = "the response of another call came on this connection"
     return Outcome(returned_s=arrived_s, failure=Failure("error", "MixedAnswer", message, retriable=True))
 
 
@@ -186,17 +190,20 @@ def read_platform(reply: Reply) -> tuple[Outcome, bytes, Report | None]:
 
 
 def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]:
-    """The outcome (without times, and without a result that lies in S3) and the handler's own answer.
+    """The outcome (without times, and without a result in S3) and the handler's own answer.
 
-    An inline result is decoded from base64 here, at about 1 GB/s; what is inside it is the runner's to decode.
+    An inline result is decoded from base64 here, at about 1 GB/s; the runner decodes its content.
     """
     outcome, tail, report = read_platform(reply)
     if outcome.failure is not None:
         return outcome, None
     if reply.function_error:
         outcome.failure = _failed(reply, tail, report, deadline_s)
-        outcome.environment, outcome.ended = reply.ended or _marked_in(tail, reply.request_id), reply.ended is not None
-        return outcome, _told_in(tail, reply.request_id)
+        outcome.environment, outcome.ended = (
+            reply.ended or _environment_in(tail, reply.request_id),
+            reply.ended is not None,
+        )
+        return outcome, _answer_in(tail, reply.request_id)
     try:
         answer = _answer.decode(reply.body)
     except msgspec.MsgspecError as error:
@@ -207,7 +214,7 @@ def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]
 
 
 def read_queued(reply: Reply) -> Outcome | None:
-    """The outcome where Lambda's queue did not take an event; None: it did."""
+    """The outcome of an event that Lambda's queue refused; None: it was accepted."""
     if reply.status == 202:
         return None
     outcome = Outcome(returned_s=reply.arrived_s, connect_ms=reply.connect_ms, request_id=reply.request_id)
@@ -216,62 +223,62 @@ def read_queued(reply: Reply) -> Outcome | None:
 
 
 def not_ours(error: Exception) -> Failure:
-    """The failure where what came is no answer of the handler's."""
-    return Failure("error", "BadAnswer", f"the answer is not lbench's: {error}", retriable=True)
+    """The failure where a response is not the handler's."""
+    return Failure("error", "BadAnswer", f"the function's result is not lbench's: {error}", retriable=True)
 
 
 def raised(error: _PythonError | TaskError) -> Failure:
-    """What the task's own code raised."""
+    """The failure for an exception of the task's own code."""
     kind, text = error.error_type or "FunctionError", " ".join((error.error_message or "").split())
     trace = trimmed("".join(_own_frames(error.stack_trace or []))) + f"{kind}: {text}"
     return Failure("error", kind, text, retriable=kind == "ObjectStoreError", log_tail=trace[-_TAIL_KEPT:])
 
 
 def take_result(answer: Answer, outcome: Outcome) -> None:
-    """Put an inline result into the outcome; one in S3 is fetched later."""
+    """Put an inline result into the outcome; a result in S3 is fetched later."""
     if answer.result is not None:
         outcome.result = answer.result
     elif answer.result_at is None:
-        message = "the answer has no result: is the function lbench's, and of this version?"
+        message = "the function's response has no result: is it lbench's, and of this version?"
         outcome.failure = Failure("error", "BadAnswer", message, retriable=False)
 
 
-def _told_in(tail: bytes, request_id: str | None) -> Answer | None:
-    """What the handler printed when the task raised: which environment it was, and its times."""
+def _answer_in(tail: bytes, request_id: str | None) -> Answer | None:
+    """The answer that the handler printed when the task raised: its environment and times."""
     for line in reversed(tail.split(b"\n")):
         if line.startswith(b'{"lbench_failed":'):
             try:
-                told = _told.decode(line)
+                failed = _failed_line.decode(line)
             except msgspec.MsgspecError:
                 continue
-            if told.lbench_failed in (None, request_id):
-                return told.answer
+            if failed.lbench_failed in (None, request_id):
+                return failed.answer
     return None
 
 
-def _marked_in(tail: bytes, request_id: str | None) -> str | None:
-    """The environment of a call that ended without a word: the handler's mark, if it is still in the log's tail.
+def _environment_in(tail: bytes, request_id: str | None) -> str | None:
+    """The environment of a call without a response, by the handler's mark, if that is still in the log's tail.
 
-    The first one counts: the handler prints before the task, which may imitate it.
+    The first mark counts: the handler prints it before the task runs, which may imitate it.
     """
     for line in tail.split(b"\n"):
         if line.startswith(b'{"lbench_mark":'):
             with contextlib.suppress(msgspec.MsgspecError):
-                marked = _marked.decode(line)
-                if marked.request == request_id:
-                    return marked.environment
+                mark = _mark_line.decode(line)
+                if mark.request == request_id:
+                    return mark.environment
     return None
 
 
 def _failed(reply: Reply, tail: bytes, report: Report | None, deadline_s: float) -> Failure:
-    """A function error. `Handled` and `Unhandled` tell nothing: AWS says `Unhandled` of a Python exception too."""
+    """The failure of a function error. AWS reports `Unhandled` for a Python exception too, so that is not used."""
     try:
         error = _function_error.decode(reply.body)
     except msgspec.MsgspecError:
         error = _PythonError(error_message=NO_ERROR_TEXT)
     kind, text = error.error_type or "FunctionError", " ".join((error.error_message or "").split())
     log = log_text(tail)
-    if error.stack_trace:  # only code that ran in the interpreter has one
+    if error.stack_trace:  # only an exception of Python code has one
         return raised(error)
     if is_timeout(kind, text, report):
         return Failure("timeout", kind, text or "the function timed out", retriable=True, log_tail=log)
@@ -283,7 +290,7 @@ def _failed(reply: Reply, tail: bytes, report: Report | None, deadline_s: float)
     if kind in _FATAL_RUNTIME:
         return Failure("error", kind, f"{text} ({_FATAL_RUNTIME[kind]})", retriable=False, log_tail=log)
     if kind == "Runtime.OutOfMemory" or text.endswith("signal: killed"):
-        text = f"{text or 'out of memory'}: give it more with --memory"
+        text = f"{text or 'out of memory'}: raise --memory"
         return Failure("error", kind, text, retriable=True, log_tail=log)
     ours = kind.startswith(("Runtime.", "Sandbox.", "Extension."))
     return Failure("error", kind, text or kind, retriable=ours or kind == "ObjectStoreError", log_tail=log)
@@ -302,29 +309,29 @@ def log_text(tail: bytes) -> str | None:
 
 
 def _own_frames(stack: list[str]) -> list[str]:
-    """The frames of the task's own code: what comes after the handler's."""
+    """The frames of the task's own code: those after the handler's."""
     ours = [n for n, frame in enumerate(stack) if 'workloads/functions.py"' in frame]
     return [line if line.endswith("\n") else line + "\n" for line in stack[ours[-1] + 1 if ours else 0 :]]
 
 
 def refused(reply: Reply) -> Failure:
-    """Why the service did not run the call."""
+    """The failure of a call that the service refused."""
     try:
-        said = _refusal.decode(reply.body)
+        refusal = _refusal.decode(reply.body)
     except msgspec.MsgspecError:
-        said = _Refusal()
+        refusal = _Refusal()
     kind = reply.error_type or f"HTTP {reply.status}"
-    text = refusal_text(kind, said.message or said.Message or f"the endpoint answered {reply.status}")
+    text = refusal_text(kind, refusal.message or refusal.Message or f"the endpoint responded {reply.status}")
     if reply.status == 429:
         after = reply.retry_after_s
-        if after is None and said.retry_after is not None:
-            after = _number(said.retry_after)
-        message = f"{text} ({said.Reason})" if said.Reason else text
+        if after is None and refusal.retry_after is not None:
+            after = _number(refusal.retry_after)
+        message = f"{text} ({refusal.Reason})" if refusal.Reason else text
         return Failure("throttled", kind, message, retriable=True, retry_after_s=after, unrun=True)
     retriable = (reply.status >= 500 or reply.status in (408, 409, 410)) and kind not in _FATAL_REFUSALS
     if not retriable and (remedy := _NAMED_REMEDIES.get(kind) or _REMEDIES.get(reply.status)):
         text = f"{text}: {remedy}"
-    # A 5xx without AWS's name for it may be somebody's on the way, behind whom the function runs.
+    # A 5xx without an AWS error name may come from a proxy, and the function may run behind it.
     unrun = reply.error_type is not None or reply.status < 500
     return Failure("error", kind, text, retriable=retriable, unrun=unrun, pause_s=_PAUSE_S)
 

@@ -1,4 +1,4 @@
-"""A deployment package as what the emulator's environments run: the very zip, its own libraries, its own Python."""
+"""A deployment package for the emulator's environments: the very zip, its own libraries, its own Python."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from lbench.workloads.dataset import file_digest
 
 __all__ = ["Packaged", "look_at_package", "open_package", "why_not_here"]
 
-# What Lambda's Python has besides the code: the runtime's client and what that imports, and none of this Python's rest.
+# Lambda's Python offers only this besides the code: the runtime's client and its imports, nothing of this Python.
 _RUNTIME = ("awslambdaric", "snapshot-restore-py", "simplejson")
 
 
 class Packaged(msgspec.Struct, frozen=True):
-    """A package that can be run here."""
+    """A package that this machine can run."""
 
     path: Path
     digest: str  # SHA-256 of the zip, hex
     manifest: Manifest
     python: str  # the interpreter
-    libraries: tuple[str, ...]  # folders that are on the path besides the code
+    libraries: tuple[str, ...]  # folders on the path besides the code
 
     @property
     def note(self) -> str:
@@ -40,25 +40,25 @@ class Packaged(msgspec.Struct, frozen=True):
 
 
 def why_not_here(manifest: Manifest) -> str | None:
-    """Why a package cannot be run on this machine; None: it can."""
+    """Why this machine cannot run a package; None: it can."""
     if sys.platform != "linux":
         return "its libraries are made for Linux, and this machine runs another system"
     if manifest.arch != host_architecture():
-        return f"it is for {manifest.arch}, and this machine is {host_architecture() or 'neither x86_64 nor arm64'}"
+        return f"it is for {manifest.arch}, but this machine is {host_architecture() or 'neither x86_64 nor arm64'}"
     if find_python(manifest.python) is None:
         return f"it is for Python {manifest.python}, which is not installed here"
     return None
 
 
 def look_at_package(path: str, workload: str | None) -> Manifest:
-    """What the package says of itself, if it can be run here and has what the workload needs.
+    """Read the manifest of a package, and check that it runs here and has what the workload needs.
 
     Raises:
         InputError: it cannot; the message says what to do.
     """
     file = Path(path)
     if file.suffix != ".zip":
-        raise InputError(f"package={path}: name a file that ends in .zip, as `lbench package -o` makes it")
+        raise InputError(f"package must be a .zip of `lbench package -o`, got {path}")
     manifest = read_manifest(file)
     reason = why_not_here(manifest)
     if reason is not None:
@@ -80,10 +80,10 @@ def look_at_package(path: str, workload: str | None) -> Manifest:
 
 
 def open_package(path: str) -> Packaged:
-    """The package with what it takes to run it.
+    """Prepare a package to be run.
 
     Raises:
-        BackendError: it cannot be run here, or the runtime's client cannot be put beside it.
+        BackendError: it cannot run here, or the runtime's client cannot be copied.
     """
     try:
         manifest = look_at_package(path, None)
@@ -95,14 +95,14 @@ def open_package(path: str) -> Packaged:
         file = Path(path).resolve()
         return Packaged(file, file_digest(file), manifest, python.executable, (str(_runtime_folder(manifest.python)),))
     except OSError as error:
-        raise BackendError(f"{path} cannot be prepared ({error.strerror}): is there room in the cache?") from None
+        raise BackendError(f"cannot prepare {path} ({error.strerror}): is there space in the cache folder?") from None
 
 
 def _runtime_folder(minor: str) -> Path:
     """The runtime's client in a folder of its own; made once per version.
 
-    It is this Python's, copied: its modules work with every Python of Lambda's, and where its C++ part does not load,
-    the emulator's own client takes that part's place.
+    It is copied from this Python: its modules work with all Pythons of Lambda, and where its C++ part does not load, the
+    emulator's own client replaces that part.
     """
     found = []
     for name in _RUNTIME:
@@ -127,7 +127,7 @@ def _runtime_folder(minor: str) -> Path:
         try:
             made.rename(folder)
         except OSError:
-            if not folder.is_dir():  # another process has just made it
+            if not folder.is_dir():  # another process has made it meanwhile
                 raise
         return folder
     finally:

@@ -1,4 +1,4 @@
-"""Before anything is measured: what is deployed on AWS, and whether this run can use it; each problem with its remedy."""
+"""Checks before a run what is deployed on AWS, and whether the run can use it; each problem with its remedy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Survey", "find_deployment", "survey"]
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """What a run will use."""
+    """The deployment, function and concurrency that a run uses."""
 
     deployment: Deployment
     function: str
@@ -30,7 +30,7 @@ async def find_deployment(session: Any, stack: str, region: str) -> Deployment:
     """The stack's outputs.
 
     Raises:
-        InputError: there is no such stack, it is being changed, or it is not this version's.
+        InputError: there is no such stack, it is being changed, or another version made it.
         AwsError: AWS cannot be asked.
     """
     from botocore.exceptions import ClientError
@@ -51,11 +51,11 @@ async def find_deployment(session: Any, stack: str, region: str) -> Deployment:
     outputs = outputs_of(found[0])
     if status.endswith("_IN_PROGRESS"):
         raise InputError(
-            f"the stack {stack} in {region} is being changed ({status}): wait until `lbench status` is quiet"
+            f"the stack {stack} in {region} is being changed ({status}): wait until `lbench status` shows no change"
         )
     if "Format" not in outputs or status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
         raise InputError(
-            f"the stack {stack} in {region} is not whole ({status}): run {lbench_command('deploy', stack, region)}"
+            f"the stack {stack} in {region} is incomplete ({status}): run {lbench_command('deploy', stack, region)}"
         )
     return read_outputs(stack, region, outputs)
 
@@ -63,7 +63,7 @@ async def find_deployment(session: Any, stack: str, region: str) -> Deployment:
 async def survey(
     settings: AwsSettings, *, workload: str, timeout_s: float, tasks: int | None, sharers: int = 1
 ) -> Survey:
-    """Find what the run needs, and refuse what cannot work.
+    """Find what the run needs, and refuse a run that cannot work.
 
     Args:
         settings: as the user gave them.
@@ -83,7 +83,7 @@ async def survey(
     where = f"the stack {stack} in {region}"
     if deployment.lbench_version != __version__:
         raise InputError(
-            f"{where} was deployed by lbench {deployment.lbench_version}, and this is {__version__}: "
+            f"{where} was deployed by lbench {deployment.lbench_version}, but this is {__version__}: "
             f"run {lbench_command('deploy', stack, region)}"
         )
     described = registry.describe(workload)
@@ -91,18 +91,18 @@ async def survey(
         there = ", ".join(deployment.workloads) or "none"
         other = any(name.partition("@")[0] == described.name for name in deployment.workloads)
         what = f"another version of {described.name}" if other else there
-        # By its short name: what runs is a copy in the cache, whose path is nobody's business.
+        # By its short name: the copy in the cache that runs has a private path.
         again = lbench_command("deploy", stack, region, f"--workload {described.name}")
         raise InputError(f"the package in {where} was made for {what}: run {again}")
     if timeout_s > deployment.timeout_s:
         raise InputError(
-            f"--timeout {timeout_s:g}: the functions of {stack} end after {deployment.timeout_s} s: ask for at most that"
+            f"--timeout must be at most {deployment.timeout_s}, the timeout of the functions of {stack}, got {timeout_s:g}"
         )
     if settings.transport == "http-api" and deployment.http_api is None:
         again = lbench_command("deploy", stack, region, "--http-api")
         raise InputError(f"{where} has no HTTP API: run {again}, or use --transport direct")
     async with aws_client(session, "lambda", region=region) as client:
-        if settings.transport != "http-api":  # its front invokes with a permission of its own
+        if settings.transport != "http-api":  # the HTTP API invokes with a permission of its own
             await check_permission(client, function)
         quota = await read_quota(client, function)
     return Survey(deployment, function, choose_concurrency(quota, settings.concurrency, tasks, region, sharers))

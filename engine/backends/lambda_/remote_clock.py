@@ -1,6 +1,6 @@
 """An environment's wall clock, mapped onto the driver's monotonic one.
 
-Each invocation says: the handler began after the request was sent, and ended before the response arrived. With
+In each invocation the handler began after the request was sent, and ended before the response arrived. With
 `offset = remote - local` that is `ended - arrived <= offset <= began - sent`. The offset lies in the intersection of
 these intervals over an environment's invocations; its middle is the estimate, half its width the bound.
 """
@@ -29,16 +29,16 @@ class RemoteClock:
             began: when the handler began, on the environment's.
             ended: when the handler ended, on the environment's.
             arrived_s: when the response had arrived, on the driver's clock.
-            init_s: what a cold start took before the handler began. It is used only where it fits between sending
+            init_s: the init before the handler began, in a cold start. It is used only where it fits between sending
                 and arriving: an environment that Lambda made ahead of time had its init before the request.
         """
         low, high = ended - arrived_s, began - sent_s
         if low <= high - init_s:
             high -= init_s
-        if low - high > _ROUNDING_S:  # shorter here than there: one of the clocks stepped in the middle of it
+        if low - high > _ROUNDING_S:  # shorter here than there: one of the clocks stepped meanwhile
             return
         low = min(low, high)
-        if low > self.high or high < self.low:  # a clock stepped since: what was known no longer holds
+        if low > self.high or high < self.low:  # a clock stepped since: the old interval no longer holds
             self.low, self.high = low, high
             return
         self.low, self.high = max(self.low, low), min(self.high, high)
@@ -50,7 +50,7 @@ class RemoteClock:
 
     @property
     def bound_s(self) -> float | None:
-        """How far the true offset may be from it."""
+        """The largest possible error of `offset_s`; None: nothing observed."""
         return None if self.high == float("inf") else (self.high - self.low) / 2
 
     def local(self, remote: float) -> float | None:

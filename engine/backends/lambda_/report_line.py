@@ -1,9 +1,9 @@
-"""What Lambda's log says of an invocation: REPORT and INIT_REPORT lines, in text and in JSON form.
+"""Parses the REPORT and INIT_REPORT lines of Lambda's log, in text and in JSON form.
 
 The tail that Invoke returns is the last 4 KB of the log, the application's own output among it, which may imitate a
 REPORT line. The platform writes its line after the function has ended, so the last one with the right request id is
-the true one. What the application left without an end of line stands before it on the same line: a text REPORT has its END
-line in between, a JSON one is looked for inside the line.
+the true one. Output of the application without a line end precedes it on the same line: a text REPORT has its END line in
+between, a JSON one is searched for inside the line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Report", "last_report", "parse_line"]
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One line. What it does not say is None. `request_id` is None for INIT_REPORT, which names no request."""
+    """One line; absent fields are None. `request_id` is None for INIT_REPORT, which names no request."""
 
     request_id: str | None
     duration_ms: float | None = None
@@ -74,7 +74,7 @@ _json = msgspec.json.Decoder(_Line)
 
 
 def parse_line(line: bytes) -> Report | None:
-    """The report in one line of a log, or None if it is none."""
+    """Parse one line of a log; None: it is not a report."""
     line = line.strip()
     if line.endswith(b"}"):
         return _parse_json(line)

@@ -1,8 +1,8 @@
-"""How an event gets to the function and its answer back: one small interface, three ways (`--transport`).
+"""Carries an event to the function and its answer back: one small interface, three transports (`--transport`).
 
-`direct` waits on the connection, to 900 s. `event` queues the call and finds the answer in S3 (`event_transport`), for
-what outlives a connection. `http-api` goes through API Gateway (`http_api`), whose patience ends after 30 s: the way of
-the original study, here to show what it costs.
+`direct` waits on the connection, to 900 s. `event` queues the call and finds the answer in S3
+(`event_transport`), for calls that outlive a connection. `http-api` goes through API Gateway (`http_api_transport`), which
+times out after 30 s: the original study used it, and it is here to show its cost.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ INLINE_BYTES = 6_000_000  # JSON each way; AWS's own limit is 6,291,556
 
 
 class Transport(Protocol):
-    """One function, reached in one way."""
+    """One function, reached by one transport."""
 
     event_bytes: int  # the largest event as JSON; what is larger goes through S3
 
     async def open(self, connections: int) -> None:
-        """Get ready for so many calls at once.
+        """Prepare for so many concurrent calls.
 
         Raises:
             BackendError: the endpoint cannot be reached.
@@ -34,23 +34,23 @@ class Transport(Protocol):
         ...
 
     def prepare(self, event: Event) -> None:
-        """Say in the event where its answer goes."""
+        """Set in the event where its answer goes."""
         ...
 
     async def carry(
         self, event: Event, payload: bytes, deadline_s: float, allowance_s: float, arriving: Callable[[], None]
     ) -> tuple[Outcome, Answer | None]:
-        """Send the event (`payload` is its JSON) and wait for what becomes of it.
+        """Send the event (`payload` is its JSON) and wait for its outcome.
 
         Args:
             event: as it was prepared.
             payload: the same as JSON.
-            deadline_s: what the task may take once it has begun.
-            allowance_s: what may come on top: an environment's start, the way there and back.
-            arriving: told when the function has ended and its answer is only to be fetched, where that is a step of its own.
+            deadline_s: the task's limit once it has begun.
+            allowance_s: added to it: an environment's start, the round trip.
+            arriving: called once the function has ended and its answer remains to be fetched, where that is a separate step.
 
         Raises:
-            ConnectionLost: no whole answer came, and nothing is known of why.
+            ConnectionLost: no complete response came.
         """
         ...
 
@@ -65,7 +65,7 @@ class _Connections(Protocol):
 
 
 class Waiting:
-    """A way on which the answer comes back on the connection that the call went out on."""
+    """A transport whose answer comes back on the connection of its call."""
 
     event_bytes = INLINE_BYTES
 
@@ -73,11 +73,11 @@ class Waiting:
         self._connections = connections
 
     async def open(self, connections: int) -> None:
-        """Open so many connections."""
+        """Open this many connections."""
         await self._connections.open(connections)
 
     def prepare(self, event: Event) -> None:
-        """What it brings back must fit."""
+        """Limit the answer to what fits into a response."""
         event.result_limit = INLINE_BYTES
 
     async def close(self) -> None:
@@ -88,7 +88,7 @@ class Waiting:
 def of_this_call(
     event: Event, outcome: Outcome, answer: Answer | None, drop: Callable[[], None] | None
 ) -> tuple[Outcome, Answer | None]:
-    """What came, if it is this call's; else its connection is a response behind, and is dropped."""
+    """Check that a response belongs to this call; else its connection is out of step, and is closed."""
     if answer is None or answer.call in (None, event.call):
         return outcome, answer
     assert outcome.returned_s is not None

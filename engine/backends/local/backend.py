@@ -4,9 +4,8 @@
     threads     1 process  x N threads
     processes   N processes x 1 thread
 
-The engine never computes a task. A running Python function can be stopped in no other way than with its
-process, so a cancel and a deadline replace the worker; on `threads` the calls beside it are lost too
-(`SIBLING_LOST`).
+The engine never computes a task. Only ending its process stops a running Python function for certain, so a cancel and a
+deadline replace the worker; on `threads` the other calls of that process are lost too (`SIBLING_LOST`).
 
 Replacing takes 0.1 s with numpy, 1 to 2 s with scikit-learn: too long for a person who waits for the next picture. So
 the cancel of an interactive call first asks the worker to stop its tasks (`worker.STOP`), on `threads` all of them. It
@@ -25,7 +24,7 @@ from lbench.engine.backends.base import SIBLING_LOST, Call, EnvironmentInfo, Fai
 from lbench.engine.backends.local import frames
 from lbench.engine.backends.local.pool import Pool
 from lbench.engine.backends.local.worker import STOP
-from lbench.engine.backends.local.worker_process import START_LIMIT_S, Answer, Lane, WorkerProcess, told_exit
+from lbench.engine.backends.local.worker_process import START_LIMIT_S, Answer, Lane, WorkerProcess, describe_exit
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.workloads.encoding import decode
 from lbench.workloads.objects import Place
@@ -35,7 +34,7 @@ __all__ = ["DEADLINE_EXCEEDED", "WORKER_DIED", "LocalBackend", "open_local"]
 DEADLINE_EXCEEDED = "DeadlineExceeded"  # Failure.type: the task took longer than it may
 WORKER_DIED = "WorkerDied"  # Failure.type: the process ended under the call
 
-_GRACE_S = 0.1  # at least, for a worker to stop
+_GRACE_S = 0.1  # the shortest time that a worker gets to stop
 _AGAIN_S = 0.003
 _BLAS_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -48,11 +47,11 @@ _BLAS_VARIABLES = (
 
 
 class LocalBackend:
-    """Runs calls in warm worker processes; `lbench.engine.backends.base.Backend` says what is promised.
+    """Runs calls in warm worker processes, as `lbench.engine.backends.base.Backend` requires.
 
     `preload` names the workload whose task functions are imported before `__aenter__` returns. `cold` is None
-    in the outcomes: no first call waits for a start. What a worker's start took is in its `EnvironmentInfo`;
-    the data are mapped before any call too, which is told (`fetch_ms`) with the worker's first call after it.
+    in the outcomes: no first call waits for a start. A worker's start time is in its `EnvironmentInfo`;
+    the data are mapped before any call too, and that time is in `fetch_ms` of the worker's first call after it.
     """
 
     origin: Literal["measured", "emulated", "simulated"] = "measured"
@@ -159,14 +158,14 @@ class LocalBackend:
         )
 
     async def _stop(self, lane: Lane) -> None:
-        """Have the lane's task stop; it is free again when its worker answers, which nobody reads."""
+        """Stop the lane's task. The lane is free again when its worker replies; nobody reads that reply."""
         worker = lane.worker
         lane.reply = stopped = asyncio.get_running_loop().create_future()
         stopped.add_done_callback(lambda future: future.cancelled() or future.exception())
         grace_s = max(_GRACE_S, (lane.info.init_ms or 0.0) / 1000)
         wait_s = _AGAIN_S
         try:
-            # Again and again: a signal that finds the call still on its way, not begun, stops nothing.
+            # Repeated: a signal that arrives before the task has begun stops nothing.
             while not stopped.done() and grace_s > 0 and worker.child.returncode is None:
                 os.kill(worker.child.pid, STOP)
                 await asyncio.wait({stopped}, timeout=min(wait_s, grace_s))
@@ -180,11 +179,11 @@ class LocalBackend:
         return list(self._pool.environments)
 
     def temporary(self, run: str) -> Place | None:
-        """A folder will do."""
+        """None: a folder of this machine is enough."""
         return None
 
     async def clear(self, place: Place) -> None:
-        """There is nothing but that folder."""
+        """Do nothing: there is only that folder."""
 
     def _overdue(self, lane: Lane, future: asyncio.Future[Answer]) -> None:
         if lane.reply is future and not future.done():
@@ -201,8 +200,8 @@ def _lost(worker: WorkerProcess, lane: Lane, code: int) -> Failure:
     if worker.replaced:
         message = f"{lane.id} was ended with its process, in which another call was cancelled"
         return Failure("error", SIBLING_LOST, message, retriable=True)
-    hint = " (the system does that when memory runs out)" if code == -signal.SIGKILL else ""
-    message = f"the worker process of {lane.id} {told_exit(code)}{hint} while it ran the task"
+    hint = " (the kernel does that when memory runs out)" if code == -signal.SIGKILL else ""
+    message = f"the worker process of {lane.id} {describe_exit(code)}{hint} while it ran the task"
     return Failure("error", WORKER_DIED, message, retriable=True, log_tail=worker.tail() or None)
 
 
@@ -213,7 +212,7 @@ def open_local(
     *,
     preload: str | None = None,
 ) -> LocalBackend:
-    """The backend of that name (`sequential`, `threads` or `processes`), not yet entered.
+    """Make the backend of that name (`sequential`, `threads` or `processes`), not yet entered.
 
     `preload` is the name of the workload that it will run.
     """

@@ -28,8 +28,8 @@ __all__ = [
 REQUEST = struct.Struct("<BQ")  # kind, bytes that follow
 REPLY = struct.Struct("<BQdd")  # kind, bytes that follow, started s, finished s
 
-SETUP, CALL = 0, 1  # requests: encode([workload to import | None, data set's path | None]); Call.task
-RESULT, FAILURE = 0, 1  # replies: the value, encoded; encode([type, message, log tail])
+SETUP, CALL = 0, 1  # kinds of request: encode([workload to import | None, data set's path | None]); Call.task
+RESULT, FAILURE = 0, 1  # kinds of reply: the value, encoded; encode([type, message, log tail])
 
 PIECE_BYTES = 65536  # a frame up to this is one system call
 
@@ -44,7 +44,7 @@ class Reply(NamedTuple):
 
 
 class ReplyReader:
-    """Puts a reply together from what a non-blocking socket has, one `recv` at a time.
+    """Assembles a reply from a non-blocking socket, one `recv` at a time.
 
     One `recv` a wake-up keeps the loop free while a large result comes in.
     """

@@ -1,7 +1,7 @@
-"""A pool of worker processes kept at its size: whoever asks gets the next idle environment.
+"""A pool of worker processes of constant size; a call takes the next idle environment.
 
-A worker that dies, or is ended because its call was cancelled, is replaced at once by a new generation. What its tasks
-have started ends with it, also what left its process group: the pool's guardian looks for that.
+A worker that dies, or is ended because its call was cancelled, is replaced at once by a new generation. Processes that its
+tasks have started end with it, even outside its process group: the pool's guardian finds them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Mapping
 
 from lbench.engine.backends.base import EnvironmentInfo, Published
-from lbench.engine.backends.local.worker_process import Lane, WorkerProcess, told_exit
+from lbench.engine.backends.local.worker_process import Lane, WorkerProcess, describe_exit
 from lbench.engine.processes.guardian_client import Guard
 from lbench.errors import BackendError
 
 __all__ = ["Pool"]
 
-_STARTS = 3  # a worker that fails so often in a row to start will not
+_STARTS = 3  # failed starts in a row, before the pool gives up
 
 
 class Pool:
@@ -43,7 +43,7 @@ class Pool:
         self._slots: list[WorkerProcess | None] = [None] * processes
         self._generations = [0] * processes
         self._failed_starts = [0] * processes
-        self._living: dict[WorkerProcess, int] = {}  # their processes have not ended yet; their numbers
+        self._living: dict[WorkerProcess, int] = {}  # workers whose process has not ended, with their numbers
         self._numbers = itertools.count()
         self._guard: Guard | None = None
         self._idle: deque[Lane] = deque()
@@ -63,7 +63,7 @@ class Pool:
         try:
             self._guard = Guard("workers")
         except OSError as error:
-            raise BackendError(f"no process can be started for {self._name}: {error.strerror}") from None
+            raise BackendError(f"cannot start a process for {self._name}: {error.strerror}") from None
         try:
             for slot in range(len(self._slots)):
                 self._start(slot)
@@ -73,7 +73,7 @@ class Pool:
             raise
 
     async def close(self) -> None:
-        """End all workers and wait until they have ended; calls in them fail, nobody gets a lane any more."""
+        """End all workers and wait until they have ended; their calls fail, and no lane is handed out any more."""
         self._break(f"the backend {self._name} was closed")
         self._idle.clear()
         for worker in self._living:
@@ -89,7 +89,7 @@ class Pool:
         """Wait until every worker is ready (one may be in the middle of being replaced).
 
         Raises:
-            BackendError: that will not happen.
+            BackendError: the pool is broken.
         """
         while True:
             if self._broken is not None:
@@ -109,7 +109,7 @@ class Pool:
         if data == self._data:
             return
         if len(self._idle) != len(self._slots) * self._threads:
-            raise BackendError("data cannot be published while calls are running: wait for them or cancel them")
+            raise BackendError("cannot publish data while calls are running: wait for them or cancel them")
         self._data = data
         self._idle.clear()
         for worker in self._slots:
@@ -118,14 +118,14 @@ class Pool:
         await self.all_ready()
 
     def take_now(self) -> Lane | None:
-        """The lane that has been idle longest, if there is one and nobody waits for it."""
+        """The lane that has been idle longest, if there is one and no call waits for it."""
         return self._idle.popleft() if self._idle and not self._waiting else None
 
     async def take(self) -> Lane:
-        """The next lane to be free. It is given back by itself when its call is answered.
+        """Wait for the next free lane. It returns to the pool by itself when its call is answered.
 
         Raises:
-            BackendError: there will be none.
+            BackendError: the pool is broken.
         """
         while True:
             if self._broken is not None:
@@ -136,7 +136,7 @@ class Pool:
                 lane = await waiting
             except asyncio.CancelledError:
                 if waiting.done() and not waiting.cancelled() and waiting.exception() is None:
-                    self._free(waiting.result())  # it came in the very turn in which it was no longer wanted
+                    self._free(waiting.result())  # the lane came in the same turn of the loop as the cancel
                 raise
             if not lane.worker.ended:
                 return lane
@@ -177,7 +177,7 @@ class Pool:
             )
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            self._break(f"a worker process of {self._name} cannot be started ({why}): lower its concurrency")
+            self._break(f"cannot start a worker process of {self._name} ({why}): lower its concurrency")
             return
         self._slots[slot] = worker
         self._living[worker] = number
@@ -190,7 +190,7 @@ class Pool:
 
     def _is_ready(self, worker: WorkerProcess, why_not: str | None) -> None:
         if why_not is not None:
-            self._break(f"a worker of {self._name} cannot be set up: {why_not}")
+            self._break(f"cannot set up a worker of {self._name}: {why_not}")
             return
         self._failed_starts[self._slots.index(worker)] = 0
         for lane in worker.lanes:
@@ -215,7 +215,7 @@ class Pool:
             self._start(slot)
             return
         lines = [line.strip() for line in worker.tail().splitlines() if line.strip()]
-        why = lines[-1] if lines else f"it {told_exit(worker.child.returncode)}"
+        why = lines[-1] if lines else f"it {describe_exit(worker.child.returncode)}"
         self._break(f"a worker of {self._name} failed {_STARTS} times to start: {why}")
 
     def _break(self, why: str) -> None:

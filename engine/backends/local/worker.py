@@ -1,11 +1,10 @@
 """The worker process of the local backends: `python -m lbench.engine.backends.local.worker FD ...`.
 
-Each socket is an environment: it waits for a call, runs it, answers, and waits again; with several sockets,
-each has a thread. Little is imported: what a task needs comes with its workload's `tasks` module, while the
-worker is set up.
+Each socket is an environment: it waits for a call, runs it, replies, and waits again; with several sockets, each has a
+thread. Little is imported: what a task needs comes with its workload's `tasks` module, while the worker is set up.
 
-SIGUSR1 stops the tasks that run now: `TaskStopped` is raised in them, and the worker stays. It is sent only while a
-reply is waited for, so it cannot meet a later task: a signal sent before a request is handled before its task begins.
+SIGUSR1 stops the running tasks: `TaskStopped` is raised in them, and the worker stays. It is sent only while a reply is
+awaited, so it cannot hit a later task: a signal sent before a request is handled before its task begins.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ _MESSAGE_CHARACTERS = 500
 
 
 class TaskStopped(BaseException):
-    """Raised in a task that nobody waits for any more; no `except Exception` of the task's own catches it."""
+    """Raised in a task whose result is no longer wanted; `except Exception` does not catch it."""
 
 
 class _Worker:
-    """What the environments of this process share: the functions found so far and the data set."""
+    """The state that the environments of this process share: the functions found so far and the data set."""
 
     def __init__(self) -> None:
         self._running: set[int] = set()  # threads (`threading.get_ident`) that are inside a task now
@@ -56,7 +55,7 @@ class _Worker:
             while True:
                 kind, body = frames.receive_request(sock)
                 head, answer = self._run(body) if kind == frames.CALL else self._set_up(body)
-                del body  # nothing of a task is kept while waiting for the next one
+                del body  # a task's memory is freed while waiting for the next one
                 frames.send_blocking(sock, head, answer)
                 del answer
         except (EOFError, OSError):
@@ -83,15 +82,15 @@ class _Worker:
             self._running.discard(thread)
             finished = time.monotonic()
             answer = encode(value)
-        except BaseException as error:  # the border of the task's code: whatever it raises is its result, sys.exit too
+        except BaseException as error:  # any exception of the task's code is its result, sys.exit too
             self._running.discard(thread)
             finished = finished or time.monotonic()
-            answer = encode(_told(error))
+            answer = encode(_describe(error))
             return frames.REPLY.pack(frames.FAILURE, len(answer), started, finished), answer
         return frames.REPLY.pack(frames.RESULT, len(answer), started, finished), answer
 
     def stop_tasks(self, *_: object) -> None:
-        """Raise `TaskStopped` in every task that runs, once (the handler of `STOP`, in the main thread)."""
+        """Raise `TaskStopped` once in every running task (the handler of `STOP`, in the main thread)."""
         running, here = list(self._running), threading.get_ident()
         self._running.clear()
         if others := [thread for thread in running if thread != here]:
@@ -115,17 +114,17 @@ class _Worker:
 
                 self._data = open_dataset(Path(path))
         except BaseException as error:  # the workload's own module is being imported: it may raise anything
-            kind, answer = frames.FAILURE, encode(_told(error))
+            kind, answer = frames.FAILURE, encode(_describe(error))
         else:
             kind, answer = (
                 frames.RESULT,
                 encode((time.monotonic() - mapping) * 1000 if path is not None else None),
             )
-        gc.freeze()  # what is imported stays: collections needn't look through it again
+        gc.freeze()  # imported objects stay: garbage collections need not traverse them
         return frames.REPLY.pack(kind, len(answer), started, time.monotonic()), answer
 
 
-def _told(error: BaseException) -> list[str]:
+def _describe(error: BaseException) -> list[str]:
     """Type, one-line message, and the traceback from the task's first frame on."""
     try:
         message = " ".join(str(error).split())
@@ -143,7 +142,7 @@ def _told(error: BaseException) -> list[str]:
 def main(descriptors: Sequence[str]) -> None:
     """Serve the inherited sockets until the engine closes them or goes away."""
     die_with_parent()
-    take_group_along()  # what its tasks have started
+    take_group_along()  # the processes that its tasks have started
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     sys.stdin = io.StringIO()  # the real one is the lifeline: a task that reads must find nothing

@@ -19,16 +19,16 @@ from lbench.engine.backends.local import frames
 from lbench.engine.processes import child as children
 from lbench.workloads.encoding import decode, encode
 
-__all__ = ["START_LIMIT_S", "Answer", "Lane", "WorkerProcess", "told_exit"]
+__all__ = ["START_LIMIT_S", "Answer", "Lane", "WorkerProcess", "describe_exit"]
 
 Answer = tuple[frames.Reply, float]  # a reply, and when it had arrived whole, on the loop's clock
 
 _TAIL_BYTES = 4096
-START_LIMIT_S = 120.0  # importing scikit-learn from a cold disk takes seconds; longer than this, it hangs
+START_LIMIT_S = 120.0  # importing scikit-learn from a cold disk takes seconds; a slower start hangs
 
 
 class Lane:
-    """One environment: a socket that carries one request at a time, and the reply that is waited for."""
+    """One environment: a socket that carries one request at a time, and the awaited reply."""
 
     __slots__ = ("_loop", "_out", "_reader", "id", "info", "reply", "sock", "worker")
 
@@ -52,13 +52,13 @@ class Lane:
         try:
             if len(body) < frames.PIECE_BYTES:
                 frame += body
-            else:  # not copied to be joined; the head fits by itself: the socket is empty
+            else:  # not joined, to save a copy; the head fits: the socket is empty
                 self.sock.send(frame)
                 frame = body
             sent = self.sock.send(frame)
         except BlockingIOError:
             sent = 0
-        except OSError:  # the process is ending: its exit callback tells
+        except OSError:  # the process is ending: its exit callback follows
             return reply
         if sent < len(frame):
             self._out = memoryview(frame)[sent:]
@@ -84,7 +84,7 @@ class Lane:
             return
         except (EOFError, OSError):
             self._loop.remove_reader(self.sock.fileno())
-            self.worker.child.kill()  # where it is ending anyway this changes nothing, not even its exit code
+            self.worker.child.kill()  # no effect where it is ending anyway, not even on its exit code
             return
         if reply is None:
             return
@@ -95,7 +95,7 @@ class Lane:
         self.worker.on_reply(self)
 
     def close(self) -> None:
-        """Take what has arrived already, then fail what is still waited for."""
+        """Read a reply that has arrived already; fail one that has not."""
         while self.reply is not None and not self.reply.done():
             try:
                 reply = self._reader.read(self.sock)
@@ -138,8 +138,8 @@ class WorkerProcess:
         self.ready = False
         self.was_ready = False
         self.ended = False
-        self.replaced = False  # a call of it was cancelled: it was ended on purpose
-        self.fetch_ms: float | None = None  # told with the first call after the data were mapped
+        self.replaced = False  # ended on purpose: one of its calls was cancelled
+        self.fetch_ms: float | None = None  # reported with the first call after the data were mapped
         with contextlib.ExitStack() as ours_if_it_fails, contextlib.ExitStack() as theirs_always:
             ours, theirs = [], []
             for _ in names:
@@ -162,7 +162,7 @@ class WorkerProcess:
         self.child.on_exit(self._exited)
 
     def set_up(self, preload: str | None, data: str | None, done: Callable[[WorkerProcess, str | None], None]) -> None:
-        """Have it import the workload and map the data; `done(self, why not)` follows, if it lives."""
+        """Have it import the workload and map the data; then `done(self, error)` is called, if the process lives."""
         self.ready = False
         self._on_ready = done
         self._limit = self._loop.call_later(START_LIMIT_S, self._hangs)
@@ -172,7 +172,7 @@ class WorkerProcess:
     def _is_set_up(self, future: asyncio.Future[Answer]) -> None:
         self._stop_limit()
         if future.cancelled() or future.exception() is not None or self._on_ready is None:
-            return  # it has ended: `on_end` tells
+            return  # it has ended: `on_end` is called
         reply, arrived = future.result()
         if reply.kind == frames.FAILURE:
             name, message, _ = decode(reply.body)
@@ -213,7 +213,7 @@ class WorkerProcess:
             self._loop.remove_reader(self._output.fileno())
             self._output.close()
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.child.pid, signal.SIGKILL)  # what its tasks had started
+            os.killpg(self.child.pid, signal.SIGKILL)  # the processes that its tasks had started
         self.detach()
         self._on_end(self)
 
@@ -227,7 +227,7 @@ class WorkerProcess:
                 lane.close()
 
 
-def told_exit(code: int | None) -> str:
+def describe_exit(code: int | None) -> str:
     """An exit code in words."""
     if code is None:
         return "is ending"

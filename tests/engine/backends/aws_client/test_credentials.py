@@ -78,7 +78,7 @@ async def test_a_process_gives_them(process: Callable[[str], None]) -> None:
 async def test_those_that_expire_are_renewed_in_mid_run_while_the_loop_goes_on(
     process: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_ASKED_OFTEN_S", 0.01)
+    monkeypatch.setattr(module, "_REFRESH_OFTEN_S", 0.01)
     process(printed(60))  # botocore renews what lasts for less than ten minutes whenever it is asked
     async with ChainCredentials() as found:
         first, turns = found(), 0
@@ -92,7 +92,7 @@ async def test_those_that_expire_are_renewed_in_mid_run_while_the_loop_goes_on(
 async def test_old_ones_serve_on_where_new_ones_cannot_be_had(
     process: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_ASKED_OFTEN_S", 0.0)
+    monkeypatch.setattr(module, "_REFRESH_OFTEN_S", 0.0)
     asked = asyncio.Event()
     real = module._off_loop
 

@@ -71,7 +71,7 @@ def test_the_ca_bundle_is_the_users(config: Path, monkeypatch: pytest.MonkeyPatc
     config.write_text(f"[default]\nca_bundle = {authority.ca_file}\n")
     assert resolve("lambda", "eu-west-1").ca_file == authority.ca_file
     monkeypatch.setenv("AWS_CA_BUNDLE", "/not/there.pem")
-    with pytest.raises(InputError, match=r"/not/there\.pem is not there: correct AWS_CA_BUNDLE"):
+    with pytest.raises(InputError, match=r"/not/there\.pem does not exist: correct AWS_CA_BUNDLE"):
         resolve("lambda", "eu-west-1")
 
 

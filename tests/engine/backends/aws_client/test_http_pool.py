@@ -131,7 +131,7 @@ async def test_a_body_may_end_with_its_connection() -> None:
         (b"", "closed before"),
         (OK[:-1], "cut short"),
         (OK[:20], "closed before"),
-        (b"nonsense\r\n\r\n", "no HTTP"),
+        (b"nonsense\r\n\r\n", "not HTTP"),
     ],
 )
 async def test_a_broken_answer_is_told_and_the_pool_goes_on(chunk: bytes, said: str) -> None:

@@ -137,7 +137,7 @@ async def test_a_connection_that_was_in_use_just_now_was_not_idle_so_the_functio
         assert await ask(pool) == b"ok"
         with pytest.raises(ConnectionLost) as caught:
             await ask(pool)
-        assert not caught.value.unheard and pool.resent == 0
+        assert not caught.value.stale and pool.resent == 0
 
 
 @pytest.mark.usefixtures("idle")

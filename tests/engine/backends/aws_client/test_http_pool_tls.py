@@ -222,7 +222,7 @@ async def test_an_http_server_is_named_whole_to_the_proxy(authority: SimpleNames
 
 
 @pytest.mark.parametrize(
-    ("user", "host", "said"), [("u:p", "localhost", "asks who you are"), (None, "refused", "403 Forbidden")]
+    ("user", "host", "said"), [("u:p", "localhost", "requires a user and password"), (None, "refused", "403 Forbidden")]
 )
 async def test_a_proxy_that_refuses_is_told_without_its_password(
     authority: SimpleNamespace, user: str | None, host: str, said: str

@@ -180,7 +180,7 @@ async def test_variables_that_cannot_be_read_are_not_overwritten() -> None:
             error = {"ErrorCode": "AccessDeniedException", "Message": "Lambda was unable to decrypt"}
             return {"FunctionName": FunctionName, "Environment": {"Error": error}}
 
-    with pytest.raises(AwsError, match=r"could not be put back.*kms:Decrypt"):
+    with pytest.raises(AwsError, match=r"could not be restored.*kms:Decrypt"):
         async with forcing(Hidden()):
             pass
 
@@ -193,9 +193,9 @@ async def test_an_update_that_fails_or_takes_for_ever_is_told(monkeypatch: pytes
             return {"FunctionName": FunctionName, "LastUpdateStatus": self.status, "RevisionId": "1"}
 
     monkeypatch.setattr(cold_forcing, "_PATIENCE_S", 0.01)
-    monkeypatch.setattr(cold_forcing, "_ASKED_EVERY_S", 0.001)
+    monkeypatch.setattr(cold_forcing, "_POLL_S", 0.001)
     stuck = Stuck()
-    with pytest.raises(AwsError, match="not carried out within"):
+    with pytest.raises(AwsError, match="did not complete within"):
         await cold_forcing._settled(stuck, "f")
     stuck.status = "Failed"
     with pytest.raises(AwsError, match="deploy it again"):
@@ -209,6 +209,6 @@ def test_a_version_or_an_alias_is_never_changed(name: str) -> None:
 
 
 def test_nothing_is_changed_unless_that_was_allowed() -> None:
-    with pytest.raises(InputError, match="say --allow-update"):
+    with pytest.raises(InputError, match="pass --allow-update"):
         check_forcing(parse_name("f"), allowed=False)
     check_forcing(parse_name("f:$LATEST"), allowed=True)

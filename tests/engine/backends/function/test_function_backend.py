@@ -76,7 +76,7 @@ async def test_its_memory_must_be_the_settings_so_that_the_price_is_right(theirs
 
 
 async def test_more_at_once_than_the_account_leaves_is_told(theirs: Any) -> None:
-    with pytest.raises(InputError, match=r"--concurrency 2000: the account leaves 1000 .* Service Quotas"):
+    with pytest.raises(InputError, match=r"--concurrency must be at most 1000, got 2000: .* Service Quotas"):
         async with on_aws(concurrency=2000):
             pass
 
@@ -96,7 +96,7 @@ async def test_the_same_code_runs_here_beside_it(theirs: Any, tmp_path: Path) ->
     shutil.copy(theirs.code / "app.py", tmp_path)
     settings = EmulatedSettings(handler="app.handler", code=str(tmp_path), memory=256, concurrency=2)
     async with open_function(settings, FunctionParams(), timeout_s=0.5) as backend:
-        assert "ends a call after 0.5 s" in " ".join(backend.notes)
+        assert "timeout 0.5 s" in " ".join(backend.notes)
         outcomes = await asyncio.gather(*(backend.invoke(call({"n": n})) for n in range(2)))
         failed = await backend.invoke(call({"fail": 1}))
     assert backend.origin == "emulated" and all(outcome.cold for outcome in outcomes)

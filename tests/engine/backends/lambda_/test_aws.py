@@ -80,11 +80,11 @@ async def test_two_backends_share_their_region_s_quota_only_when_they_run_at_onc
         ),
         ({"region": "eu-west-1"}, {}, "nothing is deployed as lbench in eu-west-1"),
         ({}, {"Version": "0.0.1"}, "was deployed by lbench 0.0.1"),
-        ({}, {"Format": ""}, "is not whole"),
+        ({}, {"Format": ""}, "is incomplete"),
         ({}, {"Format": "99"}, "was not deployed by this version of lbench"),
         ({}, {"Workloads": "kmeans,"}, "run `lbench deploy --workload probe --region us-east-1`"),
         ({}, {"Workloads": "probe@0123456789ab,"}, "was made for another version of probe"),
-        ({}, {"Timeout": "60"}, "--timeout 300: the functions of lbench end after 60 s: ask for at most that"),
+        ({}, {"Timeout": "60"}, "--timeout must be at most 60, the timeout of the functions of lbench, got 300"),
         ({"transport": "http-api"}, {}, "has no HTTP API: run `lbench deploy --http-api --region us-east-1`"),
     ],
 )
@@ -105,12 +105,14 @@ async def test_a_run_stays_inside_the_account_s_limit_and_says_so(aws_lambda: An
     backend = await opened(tasks=100)
     assert backend.capacity == 9
     assert "9 environments at once: the account's limit in us-east-1 is 10, of which 9 are used" in backend.notes
-    with pytest.raises(InputError, match="--concurrency 11: the account's limit in us-east-1 is 10 environments"):
+    with pytest.raises(
+        InputError, match="--concurrency must be at most 10, got 11: that is the account's limit in us-east-1"
+    ):
         await opened(concurrency=11)
     assert (await opened(concurrency=10)).capacity == 10
     aws_lambda.reserved = 5
     assert (await opened(tasks=100)).capacity == 5
-    with pytest.raises(InputError, match="what is reserved for the function is 5 environments"):
+    with pytest.raises(InputError, match="at most 5, got 6: that is the function's reserved concurrency"):
         await opened(concurrency=6)
 
 

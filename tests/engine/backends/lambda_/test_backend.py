@@ -14,7 +14,7 @@ import pytest
 
 from lbench.engine.backends.base import Call, Outcome, Published
 from lbench.engine.backends.lambda_.embedded_s3 import EmbeddedS3
-from lbench.engine.backends.lambda_.emulated import EmulatedBackend, carried, open_emulated
+from lbench.engine.backends.lambda_.emulated import EmulatedBackend, open_emulated, supported_environments
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.settings import EmulatedSettings
 from lbench.engine.emulator.resources.cpu import METHODS
@@ -275,7 +275,7 @@ async def test_an_s3_endpoint_that_is_none_is_told_in_one_line() -> None:
     ],
 )
 def test_what_a_machine_can_carry(memory: int, cores: float, memory_bytes: int, expected: int) -> None:
-    assert carried(memory, cores, memory_bytes) == expected
+    assert supported_environments(memory, cores, memory_bytes) == expected
 
 
 def test_more_than_it_can_carry_is_allowed_and_marked() -> None:

@@ -184,4 +184,4 @@ def test_a_lost_answer_may_be_tried_again() -> None:
 
 def test_a_call_that_was_never_sent_never_ran() -> None:
     unsent = lost(ConnectionLost("did not accept a connection in time", unsent=True)).failure
-    assert unsent is not None and unsent.unrun and unsent.untaken and unsent.retriable
+    assert unsent is not None and unsent.unrun and unsent.not_accepted and unsent.retriable

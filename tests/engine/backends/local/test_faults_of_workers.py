@@ -257,7 +257,7 @@ async def test_a_worker_that_cannot_start_breaks_the_backend_with_its_last_words
 
 
 async def test_a_workload_that_cannot_be_imported_is_told_in_one_line(opened) -> None:
-    with pytest.raises(BackendError, match=r"cannot be set up: ModuleNotFoundError: No module named"):
+    with pytest.raises(BackendError, match=r"cannot set up a worker of .*: ModuleNotFoundError: No module named"):
         async with opened("threads", preload="nothing_of_that_name"):
             pass
 
