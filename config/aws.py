@@ -1,4 +1,4 @@
-"""How AWS is reached by the SDK; what goes wrong is told by `aws_errors`, which is the one place for that.
+"""Sessions and clients of the AWS SDK; `aws_errors` turns their exceptions into messages.
 
 The hot path (Invoke, S3) has clients of its own; everything else (CloudFormation, IAM, quotas, prices, logs) goes through
 aioboto3, here. Credentials, endpoint, proxy and CA are botocore's chain's; a source that would have to prompt is refused.
@@ -89,7 +89,7 @@ def aws_session(region: str | None = None) -> Any:
     import aioboto3
     from botocore.exceptions import BotoCoreError
 
-    # What it logs is raised as well, and told in one line; without a handler Python writes it to stderr, traceback and all.
+    # What it logs is raised as well; without a handler Python would write it to stderr, traceback and all.
     logging.getLogger("aiobotocore").addHandler(_SILENT)
     try:
         session = aioboto3.Session(region_name=region)
@@ -120,7 +120,7 @@ async def find_credentials(session: Any, *, patience_s: float = _PATIENCE_S) -> 
     """The session's credentials, found and read (botocore's `ReadOnlyCredentials`); None: there are none.
 
     Raises:
-        AwsError: they cannot be had, or would need a person; without anything that their source has said.
+        AwsError: there are no usable credentials, or a person would be needed; without any output of their source.
     """
     try:
         async with asyncio.timeout(patience_s):
@@ -131,7 +131,7 @@ async def find_credentials(session: Any, *, patience_s: float = _PATIENCE_S) -> 
             f"the source of the AWS credentials did not answer in {patience_s:g} s: does it wait for input? "
             "Log in first, or use another profile"
         ) from None
-    except Exception as error:  # whatever a source raises: told without its text where that may hold a secret
+    except Exception as error:  # whatever a source raises: reported without its text, which may hold a secret
         raise aws_error(error, "looking for AWS credentials") from None
     if keys is not None:
         check_keys(keys)
@@ -142,7 +142,7 @@ async def find_credentials(session: Any, *, patience_s: float = _PATIENCE_S) -> 
 async def aws_client(
     session: Any, service: str, *, region: str | None = None, attempts: int | None = None
 ) -> AsyncIterator[Any]:
-    """A client with bounded patience; what goes wrong in the block is told as a remedy.
+    """A client with bounded patience; exceptions in the block become messages with a remedy.
 
     `attempts`: of each request, the first among them; None: as many as usual.
 

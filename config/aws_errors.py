@@ -138,7 +138,7 @@ def resource_failure_text(text: str) -> str:
 
 
 def refusal_text(code: str, text: str) -> str:
-    """What a service said, without secrets: the refusal of a signature repeats the request that it did not like."""
+    """A service's error text without secrets: the refusal of a signature repeats the signed request."""
     bare = code.rpartition(".")[2].removesuffix("Exception")
     return "the signature is wrong" if bare in _SIGNATURE else without_secrets(text)
 
@@ -230,10 +230,10 @@ def _enable(region: str | None) -> str:
 
 
 def _on_the_way(error: BaseException, region: str | None) -> str | None:
-    """What came between here and AWS; None: it is not that."""
+    """The message of a failure on the way to AWS; None: the error is something else."""
     from botocore import exceptions
 
-    # AWS's endpoint is told by its host alone: a URL's query may be signed.
+    # AWS's endpoint is named by its host alone: a URL's query may be signed.
     url = str(getattr(error, "kwargs", {}).get("endpoint_url") or "")
     host = urlsplit(url).hostname or "AWS"
     if isinstance(error, exceptions.ProxyConnectionError):
@@ -258,7 +258,7 @@ def _on_the_way(error: BaseException, region: str | None) -> str | None:
 
 
 def _credentials(error: BaseException) -> str:
-    """Why credentials cannot be had. Only texts that botocore itself has made are repeated."""
+    """Why there are no usable credentials. Only texts that botocore itself has made are repeated."""
     from botocore import exceptions
 
     text = without_secrets(str(error))

@@ -1,4 +1,4 @@
-"""What the side that deploys and the side that runs both know of a deployment: its names, its tags, its outputs.
+"""A deployment's names, tags and outputs, shared by the code that deploys and the code that runs.
 
 A deployment is one CloudFormation stack for one architecture in one region. It has a function for each memory size, all of
 the same package. Whoever wants to run on it reads the stack's outputs, and nothing else.

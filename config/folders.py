@@ -65,12 +65,12 @@ def sessions_folder() -> Path:
 
 
 def sessions_place() -> Path:
-    """The same for who only looks, whether it is there or not."""
+    """The same folder for readers, whether it exists or not."""
     return _home(*_DATA) / "sessions"
 
 
 def data_folder(name: str) -> Path:
-    """A folder of what must outlast a process.
+    """A folder for data that must outlast a process.
 
     Raises:
         InputError: it cannot be made.
@@ -79,7 +79,7 @@ def data_folder(name: str) -> Path:
 
 
 def cache_folder(name: str) -> Path:
-    """A folder of things that can be made again.
+    """A folder for data that can be made again.
 
     Raises:
         InputError: it cannot be made.

@@ -1,7 +1,7 @@
-"""What a deployment package says of itself: a small JSON file at the root of the zip.
+"""The manifest of a deployment package: a small JSON file at the root of the zip.
 
 It is written by the packager and read by whoever runs the zip: for which Python and processor it was made, and what is
-in it, so that a mismatch is told before anything is started or uploaded.
+in it, so that a mismatch is reported before anything is started or uploaded.
 """
 
 from __future__ import annotations

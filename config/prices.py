@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 ARCHITECTURES = ("x86_64", "arm64")
-STALE_DAYS = 90  # AWS has changed Lambda's prices less than once a year; older ones are told as such
+STALE_DAYS = 90  # AWS has changed Lambda's prices less than once a year; older ones are marked as stale
 
 _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d\Z")
 _USD = Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)?$")]  # text, so that no float comes near it
@@ -86,7 +86,7 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Price(msgspec.Struct, frozen=True):
-    """One row as a person sees it."""
+    """One row as shown to a person."""
 
     name: str  # as in prices.toml, which has the unit in it
     usd: str
@@ -102,7 +102,7 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class SnapshotRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A price as the Price List API told it."""
+    """A price from the Price List API."""
 
     usd: _USD
     source: str

@@ -27,7 +27,7 @@ _ASK_LIMIT_S = 10.0
 
 
 class Python(msgspec.Struct, frozen=True):
-    """An interpreter that has answered."""
+    """A Python interpreter of this machine."""
 
     executable: str
     version: str  # "3.13.0"
@@ -83,7 +83,7 @@ def _candidates(minor: str, path: str, home: Path) -> Iterator[str]:
 
 
 def _ask(executable: str) -> Python | None:
-    """What an interpreter says of itself; None where it is none (a version manager's empty shim among them)."""
+    """An interpreter's version and platform; None if it does not run (a version manager's empty shim, for example)."""
     if not os.access(executable, os.X_OK):
         return None
     try:

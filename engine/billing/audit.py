@@ -1,7 +1,7 @@
-"""`--audit`: what AWS has billed, read from the log group afterwards, in place of the estimates.
+"""`--audit`: billed times read from AWS's log group after the run; they replace the estimates.
 
 A REPORT line names its request; the handler's own mark names the request of a call whose caller heard nothing (cancelled,
-timed out, lost). Text and JSON formats; FilterLogEvents costs nothing. Logs arrive some seconds late, so it is asked again
+timed out, lost). Text and JSON formats; FilterLogEvents costs nothing. Logs arrive seconds late, so the query is repeated
 while lines are missing, for a minute, or until the last call that nobody waited for must have ended: what is not found then
 stays an estimate.
 """
@@ -40,7 +40,7 @@ Wanted = dict[str, tuple[str, int]]  # by a request's id or a mark: the run and 
 
 
 class AuditResult(msgspec.Struct, frozen=True):
-    """How many invocations had no report of AWS's, and how many of them the log told."""
+    """How many invocations had no report from AWS, and how many of them the log had."""
 
     wanted: int
     found: int

@@ -1,4 +1,4 @@
-"""What a run costs, as far as the journal has told it."""
+"""A run's bill, from its journal so far."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _elapsed_ms(run: RunView, mask: Any, now_s: float | None) -> Any:
 
 
 def _last_s(run: RunView) -> float:
-    """The last moment that the journal tells of a run."""
+    """The last moment of a run in its journal, in seconds since its start."""
     columns = run.columns
     moments = np.concatenate([columns["dispatched_s"], columns["returned_s"]])
     moments = moments[~np.isnan(moments)]
@@ -43,7 +43,7 @@ def _last_s(run: RunView) -> float:
 
 
 def _ran(run: RunView) -> Any:
-    """Which rows are billed: what has ended, but for what certainly never ran."""
+    """Which rows are billed: those that have ended, without those that certainly never ran."""
     ran = np.isin(run.columns["status"], _RAN)
     ran[run.columns.unrun] = False
     return ran
@@ -69,7 +69,7 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
     columns = run.columns
     status, billed = columns["status"], columns["billed_ms"]
     ran = _ran(run)
-    ran = ran | (status == _CANCELLED)  # an audit may have told what that was billed
+    ran = ran | (status == _CANCELLED)  # an audit may have found its billed time
     known = ran & (billed >= 0)
     open_ended = ran & (billed < 0)
     if now_s is not None:
@@ -110,12 +110,12 @@ def s3_usage(run: RunView) -> S3Usage | None:
 
 
 def _written(log_tails: dict[int, str]) -> int:
-    """What functions are known to have written to the log, in bytes: only of failed ones anything is known."""
+    """Bytes that functions have written to the log, as far as known: log tails of failed invocations only."""
     return sum(len(text.encode()) for text in log_tails.values())
 
 
 def run_cost_of(run: RunView) -> Cost | None:
-    """A run's cost as the session document tells it."""
+    """A run's cost as in the session document."""
     if run.started is None:
         return None
     bill = run_bill(run)

@@ -32,7 +32,7 @@ class Budget:
 
     def __init__(self, limit_usd: Decimal) -> None:
         self.limit_usd = limit_usd
-        self.spent_usd = _ZERO  # known, or at its worst case for good
+        self.spent_usd = _ZERO  # known, or the worst case where the cost is never known
         self.kept_usd = _ZERO  # the worst case of what is in flight
         self.in_flight = 0
         self.limit_reported = False
@@ -52,7 +52,7 @@ class Budget:
         return True
 
     def release(self, kept_usd: Decimal, spent_usd: Decimal) -> None:
-        """An attempt is over: this was kept back for it, and so much was spent."""
+        """End an attempt: free what was kept back for it, and add what it cost."""
         self.kept_usd = _less(self.kept_usd, kept_usd)
         self.spent_usd = _sum(self.spent_usd, spent_usd)
         self.in_flight -= 1
@@ -61,18 +61,18 @@ class Budget:
             asyncio.get_running_loop().call_soon(callback)
 
     def spend(self, usd: Decimal) -> None:
-        """What was spent beside the attempts."""
+        """Add a cost outside the attempts."""
         self.spent_usd = _sum(self.spent_usd, usd)
 
     def wait(self, purse: Purse, callback: Callable[[], None] | None) -> None:
-        """Have it called, once, when something has been released; None: no more."""
+        """Call `callback` once when something has been released; None: cancel the call."""
         self._waiting.pop(purse, None)
         if callback is not None:
             self._waiting[purse] = callback
 
 
 class Hold:
-    """What is kept back for one attempt. It ends with `settle` or `give_back`."""
+    """The amount kept back for one attempt, until `settle` or `give_back`."""
 
     __slots__ = ("_budget", "_kept_usd", "_pricing", "_since_s")
 
@@ -116,7 +116,7 @@ class Hold:
 
 
 class Purse:
-    """One run's way to the budget, by the run's own prices."""
+    """One run's access to the budget, at the run's own prices."""
 
     def __init__(self, budget: Budget, pricing: Pricing, s3_each: dict[str, int]) -> None:
         """`s3_each`: the S3 requests that an attempt can make at most, {"put": n, "get": n}."""
@@ -156,11 +156,11 @@ class Purse:
             self._budget.spend(usd)
 
     def wait(self, callback: Callable[[], None] | None) -> None:
-        """Have it called when something in flight has given back what it did not need; None: no more."""
+        """Call `callback` when an attempt in flight has released money; None: cancel the call."""
         self._budget.wait(self, callback)
 
     def limited(self, in_flight: int, capacity: int) -> str | None:
-        """What to tell, once, when the budget and not the backend limits how many run at once."""
+        """A message, once, when the budget rather than the backend limits concurrency."""
         if self._budget.limit_reported or in_flight >= capacity:
             return None
         self._budget.limit_reported = True
@@ -171,7 +171,7 @@ class Purse:
         )
 
     def why_it_stopped(self) -> str:
-        """One line, with the way out."""
+        """The reason in one line, with the remedy."""
         budget = self._budget
         return (
             f"stopped by --max-usd {usd_short(budget.limit_usd)}: {usd_short(budget.spent_usd)} is spent "

@@ -1,4 +1,4 @@
-"""What a plan is expected to cost, beside what it can cost at most (`engine.quote`).
+"""The expected cost of a plan; its upper bound is in `pricing.bound_of`.
 
 An expectation comes from runs that were recorded on this machine, of the same workload with the same parameters: best from
 AWS itself, else from the time that the tasks took emulated or on local workers here. Where there is none it is unknown.
@@ -39,7 +39,7 @@ _RANKS: dict[Basis, int] = {"measured": 0, "emulated": 1, "estimated": 2}
 
 
 def quotes(plan: Plan, limits: Limits) -> list[Quote]:
-    """One for each backend that AWS would charge for. Reads recorded sessions: not for a loop that has other work.
+    """A quote for each backend that AWS would charge for. Reads recorded sessions: not for a loop that has other work.
 
     Raises:
         InputError: a parameter or a region that cannot be used.

@@ -1,4 +1,4 @@
-"""Which prices a run will be charged by, and the most that it can cost: known before it starts."""
+"""The prices of a run and its upper bound, before it starts."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def bound_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: in
 
 
 def rates_of(settings: LambdaSettings) -> Rates:
-    """What is charged with these settings. A request through the HTTP API costs API Gateway's price as well, where known.
+    """The prices for these settings. A request through the HTTP API costs API Gateway's price as well, where known.
 
     Raises:
         InputError: a region without prices.

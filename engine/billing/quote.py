@@ -1,4 +1,4 @@
-"""A quote: what a backend of a plan is expected to cost beside what it can be at most; and when to ask a person first."""
+"""A quote: a backend's expected cost and its upper bound; and when to ask a person first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Basis = Literal["measured", "emulated", "estimated"]  # on AWS; emulated here; f
 
 
 class Expectation(msgspec.Struct, frozen=True):
-    """What one run will cost, if it goes as those before."""
+    """The expected cost of one run, from runs before it."""
 
     usd: Decimal
     basis: Basis
@@ -24,7 +24,7 @@ class Expectation(msgspec.Struct, frozen=True):
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """What a backend of a plan will cost; money is spent by `lambda` only."""
+    """The cost of a backend of a plan; only `lambda` spends money."""
 
     label: str
     spends: bool
@@ -35,19 +35,19 @@ class Quote(msgspec.Struct, frozen=True):
 
     @property
     def bound_all_usd(self) -> Decimal | None:
-        """At most, of all its runs."""
+        """The upper bound of all runs."""
         return None if self.bound_usd is None else self.bound_usd * self.runs
 
     @property
     def expected_all_usd(self) -> Decimal | None:
-        """Expected, of all its runs."""
+        """The expected cost of all runs."""
         return None if self.expected is None else self.expected.usd * self.runs
 
 
 def question(quotes: list[Quote], ask_above_usd: float, max_usd: float | None) -> str | None:
-    """Why a person should be asked before this is started; None: there is no need.
+    """Why a person should be asked before the start; None: no need.
 
-    What is expected counts; where that is unknown, the most that it can cost.
+    The expected cost decides; where it is unknown, the upper bound does.
     """
     spending = [quote for quote in quotes if quote.spends]
     threshold = Decimal(str(ask_above_usd))

@@ -1,6 +1,6 @@
 """What runs cost on AWS Lambda: exact decimal arithmetic over list prices (first tier, no free tier).
 
-Nothing here rounds but the price of byte-hours in S3. Python's decimals keep 28 digits unless told otherwise, and a
+Nothing here rounds but the price of byte-hours in S3. Python's decimals keep 28 digits by default, and a
 large bill has more: add amounts with `total_usd`, not with `+`.
 """
 
@@ -75,7 +75,7 @@ class CostItems(msgspec.Struct, frozen=True, kw_only=True):
     transfer: Decimal | None = None
     s3: Decimal | None = None
     logs: Decimal | None = None
-    machine_rent: Decimal | None = None  # of a machine equal to this one: told apart, in no sum
+    machine_rent: Decimal | None = None  # of a machine equal to this one: shown apart, in no sum
 
     @property
     def usd(self) -> Decimal | None:

@@ -1,4 +1,4 @@
-"""What a machine equal to this one would cost by the hour: what a local run is charged, beside its bill."""
+"""The hourly price of a rented machine equal to this one: the rent of a local run, shown beside its bill."""
 
 from __future__ import annotations
 

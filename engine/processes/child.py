@@ -1,7 +1,7 @@
 """Starts the processes that live beside an engine, by the rule that every one of them ends with its parent.
 
 A child is the leader of a process group of its own, so that a terminal's Ctrl-C reaches only who is meant, and a
-kill reaches what it has started too. How it ends with its parent is told in `lifeline`.
+kill reaches what it has started too. `lifeline` describes how it ends with its parent.
 """
 
 from __future__ import annotations

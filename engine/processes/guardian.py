@@ -126,7 +126,7 @@ def _below(path: str) -> list[str]:
 
 
 class _State:
-    """What the ward has told of."""
+    """The ward's notes so far."""
 
     def __init__(self) -> None:
         self.mark = ""

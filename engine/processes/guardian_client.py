@@ -35,7 +35,7 @@ class Guard:
         self._loop = asyncio.get_running_loop()
         self.id = f"{os.getpid()}-{start_ticks(os.getpid())}-{secrets.token_hex(4)}"
         self._groups: dict[int, int] = {}
-        self._kept = [f"mark {self.id}"]  # what a new guardian is told again
+        self._kept = [f"mark {self.id}"]  # notes that a new guardian gets again
         self._pending = bytearray()
         self._writing: int | None = None  # the pipe that the loop waits for
         self._closing = False
@@ -139,7 +139,7 @@ class Guard:
                 self._writing = self._child.stdin.fileno()
                 self._loop.add_writer(self._writing, self._flush)
             return
-        except (OSError, ValueError):  # it has ended; the next one is told all there is
+        except (OSError, ValueError):  # it has ended; the next one gets every note again
             self._pending.clear()
         self._no_longer_writing()
 

@@ -1,4 +1,4 @@
-"""A child process is found, told of, ended with all that it has started, and never outlives its parent."""
+"""A child process is found, reported, ended with all that it has started, and never outlives its parent."""
 
 from __future__ import annotations
 
