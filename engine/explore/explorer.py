@@ -186,11 +186,11 @@ class Explorer:
             detached=detached,
         )
         recorded = RecordedRun(
-            run,
-            job,
-            backend,
-            self._journal,
-            runner,
+            run=run,
+            job=job,
+            backend=backend,
+            journal=self._journal,
+            runner=runner,
             started=datetime.now(UTC) - timedelta(seconds=self._loop.time() - update.at_s),
             setup_s=setup_s,
             pricing=pricing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -34,6 +35,7 @@ def open_purse(
     return Purse(budget, pricing, s3_each(choice, plan, limits))
 
 
+@dataclass(slots=True, kw_only=True)
 class RecordedRun:
     """Records that a run started when it is entered, and how it ended when it is left, whatever ended it.
 
@@ -41,74 +43,42 @@ class RecordedRun:
     last event.
     """
 
-    def __init__(
-        self,
-        run: str,
-        job: Prepared,
-        backend: Backend,
-        journal: Journal,
-        runner: Runner,
-        *,
-        started: datetime,
-        setup_s: float | None,
-        pricing: Pricing,
-        notes: list[str],
-        purse: Purse | None = None,
-        lag: LagMeter | None = None,
-        only_reached: bool = False,
-    ) -> None:
-        """Watch the backend's S3 requests for the purse.
-
-        Args:
-            run: its id.
-            job: the job that `drive` will run.
-            backend: the open backend.
-            journal: gets the events.
-            runner: the run's runner.
-            started: the date of the run.
-            setup_s: the time that opening the backend took; None: it was open.
-            pricing: the prices that apply.
-            notes: conditions to show with the results.
-            purse: the run's share of the budget.
-            lag: measures the delays of the driver's loop.
-            only_reached: record the environments that this run reached, not all of the backend.
-        """
-        self.zero_s = 0.0  # on the loop's clock
-        self.elapsed_s = 0.0
-        self.error: BaseException | None = None  # what ended the run without an answer
-        self.overlaps: list[str] = []  # ids of the runs that were under way at some time of this one
-        self._run = run
-        self._job = job
-        self._backend = backend
-        self._journal = journal
-        self._runner = runner
-        self._started = started
-        self._setup_s = setup_s
-        self._pricing = pricing
-        self._notes = notes
-        self._purse = purse
-        self._lag = lag
-        self._only_reached = only_reached
-        self._driven = False
-        self._cpu_s = 0.0
-        if purse is not None:
-            purse.watch(backend.own_s3)
+    run: str  # its id
+    job: Prepared
+    backend: Backend  # open
+    journal: Journal
+    runner: Runner
+    started: datetime
+    setup_s: float | None  # the time that opening the backend took; None: it was open
+    pricing: Pricing
+    notes: list[str]  # conditions to show with the results
+    purse: Purse | None = None
+    lag: LagMeter | None = None  # measures the delays of the driver's loop
+    only_reached: bool = False  # record the environments that this run reached, not all of the backend
+    overlaps: list[str] = field(default_factory=list)  # ids of the runs that were under way at some time of this one
+    error: BaseException | None = None  # what ended the run without an answer
+    zero_s: float = 0.0  # on the loop's clock
+    elapsed_s: float = 0.0
+    cpu_s: float = 0.0  # of this process within the clock
+    driven: bool = False
 
     def __enter__(self) -> Self:
-        backend = self._backend
-        self._journal.write(
+        backend = self.backend
+        if self.purse is not None:
+            self.purse.watch(backend.own_s3)
+        self.journal.write(
             RunStarted(
-                run=self._run,
-                started=self._started.isoformat(timespec="milliseconds"),
-                setup_s=None if self._setup_s is None else round(self._setup_s, 6),
+                run=self.run,
+                started=self.started.isoformat(timespec="milliseconds"),
+                setup_s=None if self.setup_s is None else round(self.setup_s, 6),
                 settings=dict(backend.settings),
                 transport=backend.transport,
                 oversubscribed=backend.oversubscribed,
-                code_digest=code_digest(self._job.description.code),
+                code_digest=code_digest(self.job.description.code),
                 package_digest=backend.package_digest,
-                pricing=self._pricing,
-                notes=self._notes,
-                data=self._job.info,
+                pricing=self.pricing,
+                notes=self.notes,
+                data=self.job.info,
                 capacity=backend.capacity,
             )
         )
@@ -117,11 +87,11 @@ class RecordedRun:
     async def drive(self, steps: Job, at_s: float | None = None) -> Any:
         """Run the job; returns its answer, or None after an error that ends a run. `at_s`: the clock's zero, if not now."""
         cpu_s = time.process_time()
-        if self._lag is not None:
-            self._lag.start()
-        self.zero_s = self._runner.start_clock(at_s)
+        if self.lag is not None:
+            self.lag.start()
+        self.zero_s = self.runner.start_clock(at_s)
         try:
-            return await self._runner.run(steps)
+            return await self.runner.run(steps)
         except LbenchError as error:
             self.error = error
             return None
@@ -129,31 +99,31 @@ class RecordedRun:
             self.error = error
             raise
         finally:
-            self._driven = True
-            self.elapsed_s = self._runner.elapsed_s
-            self._cpu_s = time.process_time() - cpu_s
-            if self._lag is not None:
-                self._lag.stop()
+            self.driven = True
+            self.elapsed_s = self.runner.elapsed_s
+            self.cpu_s = time.process_time() - cpu_s
+            if self.lag is not None:
+                self.lag.stop()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Record the environments and the end, with the S3 requests that the backend has counted beside its calls."""
-        reached = self._runner.attempts.environments
-        for info in self._backend.environments():
-            if not self._only_reached or info.id in reached:
-                self._journal.write(EnvironmentSeen(self._run, _relative(info, self.zero_s)))
-        if self._purse is not None:
-            self._purse.count_own()
-        steps, lag, s3 = self._runner.steps, self._lag, self._backend.own_s3
-        status, why = _status(self.error if self._driven else error)
-        self._journal.write(
+        reached = self.runner.attempts.environments
+        for info in self.backend.environments():
+            if not self.only_reached or info.id in reached:
+                self.journal.write(EnvironmentSeen(self.run, _relative(info, self.zero_s)))
+        if self.purse is not None:
+            self.purse.count_own()
+        steps, lag, s3 = self.runner.steps, self.lag, self.backend.own_s3
+        status, why = _status(self.error if self.driven else error)
+        self.journal.write(
             RunEnded(
-                run=self._run,
+                run=self.run,
                 status=status,
                 makespan_s=self.elapsed_s if status == "ok" else None,
                 driver=Driver(
-                    cpu_s=round(self._cpu_s, 6),
+                    cpu_s=round(self.cpu_s, 6),
                     encode_s=round(steps.encode_s, 6),
                     decode_s=round(steps.decode_s, 6),
                     merge_s=round(steps.merge_s, 6),

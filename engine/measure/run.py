@@ -98,11 +98,11 @@ class Measurer:
             runner.pause()
         self._journal.write(Phase(""))
         recorded = RecordedRun(
-            run.id,
-            job,
-            backend,
-            self._journal,
-            runner,
+            run=run.id,
+            job=job,
+            backend=backend,
+            journal=self._journal,
+            runner=runner,
             started=datetime.now(UTC),
             setup_s=setup_s,
             pricing=pricing,
