@@ -1,4 +1,4 @@
-"""A package's folder, filled from wheels and modules, and the zip of it, byte for byte the same from the same content."""
+"""Fills a package's folder from wheels and modules, and zips it: the same content gives the same bytes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lbench.lambda_src.prune import keep
 __all__ = ["add_files", "add_wheel", "write_zip"]
 
 _LEVEL = 6  # of deflate: 9 takes three times as long for one per cent
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can tell
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 _ELF_MACHINES: dict[Architecture, int] = {"x86_64": 62, "arm64": 183}
 
 
 def add_wheel(wheel: Path, root: Path, arch: Architecture) -> list[str]:
-    """Put what is needed of a wheel below `root`; the paths, relative to it.
+    """Unpack the needed files of a wheel below `root`; returns their paths, relative to it.
 
     Raises:
         InputError: it is damaged, holds code for another processor, or a file that is there already.
@@ -42,7 +42,7 @@ def add_wheel(wheel: Path, root: Path, arch: Architecture) -> list[str]:
 
 
 def add_files(files: Mapping[str, bytes], root: Path) -> list[str]:
-    """Put files below `root`; their paths.
+    """Write files below `root`; returns their paths.
 
     Raises:
         InputError: one is there already.
@@ -53,7 +53,7 @@ def add_files(files: Mapping[str, bytes], root: Path) -> list[str]:
 
 
 def _placed(name: str, wheel: Path) -> str:
-    """Where an installer would put it: a wheel's `*.data/purelib` lies beside the rest."""
+    """The path where an installer would put it: a wheel's `*.data/purelib` lies beside the rest."""
     parts = PurePosixPath(name).parts
     if parts[0].endswith(".data"):
         parts = parts[2:]

@@ -1,4 +1,4 @@
-"""The stack's bucket: the package is put there, what has had its day goes, and at the end everything does."""
+"""The stack's bucket: uploads the package, removes old packages, and empties the bucket at the end."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["CODE", "BucketGone", "empty_bucket", "package_key", "prune_packages"
 CODE = "code/"  # keys of packages begin so
 _PART_BYTES = 8 * 1024 * 1024
 _LINES = 4  # parts under way at once
-_FRESH = datetime.timedelta(hours=12)  # a package that young is not removed by anybody meanwhile, see `prune_packages`
+_FRESH = datetime.timedelta(hours=12)  # nobody removes a package that young, see `prune_packages`
 _OLD = datetime.timedelta(days=1)
 _AT_ONCE = 1000  # objects that one request deletes, at most
 
 
 class BucketGone(Exception):
-    """There is no such bucket (any more)."""
+    """The bucket does not exist (any more)."""
 
 
 def package_key(digest: str) -> str:
-    """Where a package lies: by its content, so that a function changes exactly when its package does."""
+    """The key of a package, by its content: a function changes exactly when its package does."""
     return f"{CODE}{digest}.zip"
 
 
@@ -47,7 +47,7 @@ async def put_package(
     deployed: bool = False,
     upload: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Put a package into the bucket, unless it is there.
+    """Upload a package into the bucket, unless it is there.
 
     Args:
         session: see `config.aws.aws_session`.
@@ -55,8 +55,8 @@ async def put_package(
         path: the zip.
         digest: its SHA-256, hex.
         owner: the account that the bucket must belong to: a name that was given up can be taken by anybody.
-        deployed: functions run it already: then nobody removes it meanwhile, however old it is.
-        upload: called when it has to be uploaded, before that.
+        deployed: functions use it already: then nobody removes it meanwhile, however old it is.
+        upload: called before an upload.
 
     Returns:
         whether it was uploaded.
@@ -83,7 +83,7 @@ async def put_package(
 
 
 async def _in_parts(s3: Any, what: dict[str, str], path: Path, size: int) -> None:
-    """A part that fails is sent again by itself; if all is broken off, the bucket's rule clears the parts away."""
+    """Upload in parts; a failed part is retried alone, and the bucket's rule deletes the parts of an aborted upload."""
     begun = await s3.create_multipart_upload(**what, ChecksumAlgorithm="SHA256")
     upload = begun["UploadId"]
     room = asyncio.Semaphore(_LINES)
@@ -119,8 +119,8 @@ async def _unwrapped() -> AsyncIterator[None]:
 
 
 async def prune_packages(session: Any, bucket: str, keep: str) -> None:
-    """Remove the packages that no function has any more. One that is less than a day old stays: another machine may
-    be about to deploy it.
+    """Remove the packages that no function uses any more. One less than a day old stays: another machine may be about
+    to deploy it.
     """
     async with _s3(session) as s3:
         old = [
@@ -133,7 +133,7 @@ async def prune_packages(session: Any, bucket: str, keep: str) -> None:
 
 
 async def stored_bytes(session: Any, bucket: str) -> int:
-    """What lies in the bucket.
+    """The total size of the bucket's objects.
 
     Raises:
         BucketGone: there is no such bucket.
@@ -149,7 +149,7 @@ async def stored_bytes(session: Any, bucket: str) -> int:
 
 
 async def empty_bucket(session: Any, bucket: str) -> None:
-    """Remove everything: objects, all their versions and what marks them as deleted, uploads that were begun.
+    """Remove everything: objects, all their versions and delete markers, unfinished uploads.
 
     Raises:
         BucketGone: there is no such bucket.
@@ -179,7 +179,7 @@ async def _delete(s3: Any, bucket: str, items: list[dict[str, str]]) -> None:
 
 
 async def _head(s3: Any, bucket: str, key: str, owner: str) -> _Stored | None:
-    """Listed, not asked for by HEAD, whose refusals have no text: a missing key and a missing bucket are then the same."""
+    """Find an object by listing: a HEAD's refusal has no text, so it cannot tell a missing key from a missing bucket."""
     listed = await s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1, ExpectedBucketOwner=owner)
     for item in listed.get("Contents", ()):
         if item["Key"] == key:

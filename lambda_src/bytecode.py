@@ -1,6 +1,6 @@
 """Compile a package's modules for its Python, so that no cold start has to.
 
-Only an interpreter of the same minor version can. The files say that they are never to be compared with their source
+Only an interpreter of the same minor version can. The files are marked never to be compared with their source
 (PEP 552, unchecked hash): the times in a zip mean nothing, and a function's folder cannot be written.
 """
 
@@ -17,7 +17,7 @@ from lbench.errors import LbenchError
 
 __all__ = ["compile_modules"]
 
-_AT_LAMBDA = "/var/task/"  # where the code lies there: what tracebacks name
+_AT_LAMBDA = "/var/task/"  # the code's folder on Lambda, as tracebacks name it
 _SCRIPT = f"""
 import importlib.util, py_compile, sys
 for name in sys.stdin.buffer.read().decode("utf-8", "surrogateescape").split("\\0"):
@@ -35,11 +35,11 @@ _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 def compile_modules(root: Path, parts: Mapping[str, Iterable[str]], python: Python) -> None:
     """Write the `__pycache__` files of the modules below `root`, given by part (the paths relative to `root`).
 
-    A process a part, in its sorted order: what one module leaves in the interpreter can show in the next one's bytes
-    (which strings were seen before), so the grouping must not depend on the machine.
+    One process per part, in sorted order: one module's state in the interpreter can change the next one's bytes (which
+    strings were seen before), so the grouping must not depend on the machine.
 
     Raises:
-        LbenchError: the interpreter does not do it.
+        LbenchError: the interpreter fails.
     """
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | {"PYTHONHASHSEED": "0"}
 

@@ -1,8 +1,7 @@
-"""Deploy: from whatever is in the account to the stack that is wanted, by looking and doing the next step.
+"""Deploys: reads the stack's state and does the next step, until the stack is as wanted.
 
-Two steps make a stack: the bucket (with log group and role), then, when the package is in it, the functions. Each step
-leaves a state from which the next command goes on, wherever this one is broken off, and two machines that deploy at once
-take turns.
+Two steps make a stack: the bucket (with log group and role), then, once the package is in it, the functions. Wherever a
+command is interrupted, the next one continues from the state that is left. Two machines that deploy at once take turns.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from lbench.lambda_src.template import body, render
 __all__ = ["MOST_SIZES", "Chosen", "Deployed", "Package", "Wanted", "account_of", "choose", "deploy", "parameters"]
 
 MOST_SIZES = 20  # as many as fit into a template's 51,200 bytes
-_TURNS = 6  # looks at the stack, before it is given up that others leave it alone
+_TURNS = 6  # reads of the stack, before it gives up on concurrent changes by others
 _DEFAULT_RETENTION_DAYS = 7
 _NOTHING_LEFT = "nothing of it is left"
 
@@ -42,7 +41,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be there. None: as it is deployed, else the default."""
+    """The wanted deployment. None: as it is deployed, else the default."""
 
     stack: str
     region: str
@@ -54,7 +53,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """The same with every choice made."""
+    """The wanted deployment with every choice made."""
 
     memory_mb: tuple[int, ...]
     retention_days: int
@@ -63,10 +62,10 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deployed(msgspec.Struct, frozen=True, kw_only=True):
-    """What has come of it."""
+    """The result of a deployment."""
 
     deployment: Deployment
-    changed: bool  # else everything was there already
+    changed: bool  # False: everything was as wanted already
     uploaded: bool
 
 
@@ -77,10 +76,10 @@ async def account_of(session: Any) -> str:
 
 
 def choose(wanted: Wanted, stack: Stack | None) -> Chosen:
-    """What is wanted where it is said, else what is there, else the default.
+    """Choose each value: the wanted one, else the deployed one, else the default.
 
     Raises:
-        InputError: a value that Lambda or the logs do not have.
+        InputError: a value that Lambda or CloudWatch Logs does not allow.
     """
     outputs = stack.outputs if stack is not None else {}
     there = stack.parameters if stack is not None and stack.has_functions else {}
@@ -138,7 +137,7 @@ def parameters(chosen: Chosen, package: Package, *, uploaded: bool) -> dict[str,
 
 
 async def _nothing() -> None:
-    """Nothing has to be looked at first."""
+    """The default of `before`: do nothing."""
 
 
 async def deploy(
@@ -151,14 +150,14 @@ async def deploy(
     say: Say = silent,
     pause: Pause = asyncio.sleep,
 ) -> Deployed:
-    """Make the stack what is wanted, from whatever it is.
+    """Bring the stack from any state to the wanted one.
 
     Args:
         session: see `config.aws.aws_session`, of the wanted region.
-        wanted: what is to be there.
-        package: what the functions run.
+        wanted: the wanted deployment.
+        package: the package that the functions run.
         owner: the account (`account_of`): no bucket of another's is written to.
-        before: awaited once before anything is made or uploaded, if this package is not the deployed one: try it there.
+        before: awaited once before anything is made or uploaded, if this package is not the deployed one: to try it.
         say: called with a line before a slow step.
         pause: waits for so many seconds.
 
@@ -197,7 +196,7 @@ def _listed(memory_mb: tuple[int, ...]) -> str:
 
 
 class _Turn:
-    """The two steps. Each returns None where somebody else has come in between: then look again."""
+    """The two steps. Each returns None after a concurrent change by another machine: then read the stack again."""
 
     def __init__(self, session: Any, stacks: Stacks, wanted: Wanted, package: Package, owner: str, say: Say) -> None:
         self._session = session
@@ -209,7 +208,7 @@ class _Turn:
         self._changed = False
 
     async def foundation(self, stack: Stack | None) -> Stack | None:
-        """A stack with a bucket, that can be updated."""
+        """Make a stack with a bucket that can be updated."""
         name, region = self._wanted.stack, self._wanted.region
         if stack is None:
             self._say(f"making the stack {name} in {region}: bucket, log group, role")
@@ -239,7 +238,7 @@ class _Turn:
         return stack
 
     async def functions(self, stack: Stack) -> Deployed | None:
-        """The package in the bucket, and the functions of it."""
+        """Upload the package and update the functions."""
         bucket = await self._stacks.bucket(stack)
         if bucket is None:
             raise self._bucket_gone(stack)
@@ -287,7 +286,7 @@ class _Turn:
         raise self._failed(why, left)
 
     async def _clear_away(self, stack: Stack) -> str:
-        """Remove what came of an attempt, unless another machine's is a success meanwhile; what is left, in words."""
+        """Remove a failed attempt, unless another machine has deployed meanwhile; returns what is left, in words."""
         gone = await remove_stack(self._session, self._stacks, stack, unless=lambda found: found.works)
         return _NOTHING_LEFT if gone else "what another machine has deployed meanwhile is there"
 

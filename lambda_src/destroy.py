@@ -1,4 +1,4 @@
-"""Destroy: stacks with what is in their buckets, then whatever still carries their tag.
+"""Destroys stacks with the content of their buckets, then resources that still carry their tag.
 
 A bucket is emptied first: CloudFormation does not remove one that holds anything.
 """
@@ -17,11 +17,11 @@ from lbench.lambda_src.stack import Pause, Say, Stack, Stacks, refuse_foreign, r
 
 __all__ = ["find_stacks", "find_stray", "remove_stack", "remove_stacks", "remove_stray"]
 
-_TURNS = 4  # a run that has not ended may put something into the bucket in between
+_TURNS = 4  # a run that has not ended may put objects into the bucket meanwhile
 
 
 async def find_stacks(session: Any, region: str, names: Sequence[str]) -> list[Stack]:
-    """Those of the names that there is a stack of.
+    """The stacks that exist among these names.
 
     Raises:
         InputError: one of them is not lbench's.
@@ -37,7 +37,7 @@ async def find_stacks(session: Any, region: str, names: Sequence[str]) -> list[S
 
 
 async def find_stray(session: Any, region: str, names: Sequence[str]) -> list[str]:
-    """The ARNs of what carries the tag of these names without a stack: what a living one has made is no leftover."""
+    """The ARNs of tagged resources whose stack is gone; resources of an existing stack are no leftovers."""
     async with aws_client(session, "cloudformation") as client:
         stacks = Stacks(client, region)
         gone = [name for name in names if await stacks.find(name) is None]
@@ -47,7 +47,7 @@ async def find_stray(session: Any, region: str, names: Sequence[str]) -> list[st
 async def remove_stacks(
     session: Any, region: str, names: Sequence[str], *, say: Say = silent, pause: Pause = asyncio.sleep
 ) -> list[str]:
-    """Remove the stacks of these names, as far as there are any.
+    """Remove the stacks of these names, where they exist.
 
     Returns:
         the names of those that were there.
@@ -74,16 +74,16 @@ def _never(stack: Stack) -> bool:
 
 
 async def remove_stack(session: Any, stacks: Stacks, stack: Stack, *, unless: Callable[[Stack], bool] = _never) -> bool:
-    """Remove the stack and all that is in its bucket.
+    """Remove the stack and the content of its bucket.
 
     Args:
         session: see `config.aws.aws_session`.
         stacks: of its region.
         stack: as it was found.
-        unless: asked again and again whether it may still go: another machine may be making something of it.
+        unless: called before each step; True keeps the stack: another machine may be deploying it.
 
     Returns:
-        whether it has gone; else it is left for what `unless` says.
+        whether it was removed; else `unless` kept it.
 
     Raises:
         AwsError: something of it cannot be removed; the message names it.
@@ -114,7 +114,7 @@ async def remove_stack(session: Any, stacks: Stacks, stack: Stack, *, unless: Ca
 
 
 async def remove_stray(session: Any, arns: Sequence[str]) -> list[str]:
-    """Remove these.
+    """Remove leftover resources.
 
     Returns:
         the ARNs of those that are left: of a kind that lbench does not deploy.

@@ -1,7 +1,7 @@
 """The Lambda function: one task a call. It imports workloads only, and no SDK, which would slow every cold start.
 
 What the task's own code raises goes through, so that the runtime reports a function error; a line of JSON on standard
-output (it comes back in the log's tail) then tells the driver which environment that was.
+output (it comes back in the log's tail) then names the environment for the driver.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from lbench.workloads.wire import Answer, Event, Letter, Object, TaskError
 
 __all__ = ["EXIT_AT_DEADLINE", "handle"]
 
-EXIT_AT_DEADLINE = 124  # as of timeout(1): tells the driver that it was the watchdog
+EXIT_AT_DEADLINE = 124  # as timeout(1) exits: the driver knows the watchdog by it
 _ENVELOPE = 2048  # bytes of an answer besides its result, at most
 _HTTP = "requestContext"  # in an event of API Gateway (payload format 2.0), and never in one of ours
 
 
 class _Environment:
-    """What one environment keeps between calls: the last data set, a connection to S3, what it has told of itself."""
+    """What one environment keeps between calls: the last data set, a connection to S3, whether it has described itself."""
 
     def __init__(self) -> None:
         self.id = os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME") or f"local-{uuid.uuid4().hex[:12]}"
@@ -105,12 +105,12 @@ def _starts_again() -> bool:
 
 
 # While the environment starts (AWS gives that phase two full cores), not in the first task's time. But in a second start
-# the task itself imports what it needs, within its deadline: so what is billed stays below what was said to be the most.
+# the task itself imports what it needs, within its deadline: so the bill stays below the announced bound.
 _again = _starts_again()
 if (_preload := os.environ.get("LBENCH_PRELOAD")) and not _again:
     try:
         functions.preload(_preload)
-    except BaseException as error:  # a user's own module may raise anything: its task will, and that is told
+    except BaseException as error:  # a user's own module may raise anything: its task raises it again and reports it
         print(f"lbench: {_preload} does not import here: {type(error).__name__}", flush=True)
 
 
@@ -142,7 +142,7 @@ def handle(event: dict[str, Any], context: Any = None) -> Any:
         return answer
 
     def post(error: BaseException | None) -> Any:
-        # Nobody waits, or only the front, which would tell nothing of an error: all of it goes into the letter.
+        # Nobody waits, or only the front, which would hide an error: everything goes into the letter.
         letter = msgspec.json.encode(Letter(close(), request_id, None if error is None else _task_error(error)))
         if fronted:
             return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": letter.decode()}
@@ -174,7 +174,7 @@ def _event_in(request: dict[str, Any]) -> Event:
 
 
 def _task_error(error: BaseException) -> TaskError:
-    """As the runtime tells it."""
+    """The error as the runtime reports it."""
     return TaskError(str(error), type(error).__name__, traceback.format_list(traceback.extract_tb(error.__traceback__)))
 
 
@@ -248,7 +248,7 @@ def _cpu_model() -> str | None:
 
 
 def _since_start_ms() -> float | None:
-    """How long this process has been there, to 10 ms; None where that is not told."""
+    """The age of this process, to 10 ms; None where it is not known."""
     try:
         ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b") ")[2].split()[19])
         return round((time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")) * 1000, 3)

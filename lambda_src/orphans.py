@@ -1,8 +1,8 @@
-"""What carries a deployment's tag although its stack has gone. Nothing is taken for ours by its name alone.
+"""Finds and removes resources with a deployment's tag whose stack is gone. No resource counts as ours by its name alone.
 
-The tagging API also tells of what was tagged once and is gone ("tagged or previously tagged", its reference says). So each
-is asked for by itself. Log groups named /aws/lambda/FUNCTION are never a deployment's: its functions write to a group of
-the stack's own, and their role cannot make another.
+The tagging API also lists deleted resources ("tagged or previously tagged", its reference says), so each is looked up. Log
+groups named /aws/lambda/FUNCTION are never a deployment's: its functions write to the stack's own group, and their role
+cannot make another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["find_leftovers", "remove_leftover"]
 
 
 async def find_leftovers(session: Any, stack: str) -> list[str]:
-    """The ARNs of what is left of a stack of that name."""
+    """The ARNs of the leftovers of a stack of that name."""
     found = []
     async with aws_client(session, "resourcegroupstaggingapi") as tagging:
         filters = [{"Key": TAG, "Values": [stack]}]
@@ -59,7 +59,7 @@ async def remove_leftover(session: Any, arn: str) -> bool:
 
 
 async def _exists(session: Any, arn: str) -> bool:
-    """Whether it is there; what lbench does not deploy is taken to be."""
+    """Whether the resource exists; a kind that lbench does not deploy counts as existing."""
     from botocore.exceptions import ClientError
 
     service, name = _parts(arn)
@@ -94,7 +94,7 @@ async def _log_groups(logs: Any, prefix: str) -> AsyncIterator[dict[str, Any]]:
 
 
 def _parts(arn: str) -> tuple[str, str]:
-    """Its service, and what names it there."""
+    """The ARN's service and resource."""
     parts = arn.split(":", 5)
     return parts[2], parts[5]
 

@@ -92,7 +92,7 @@ def _allow(sid: str, service: str, actions: list[str], resources: list[str]) -> 
 
 
 def _partition(region: str) -> str:
-    """The part of an ARN that tells AWS's separate clouds apart, by the region's name."""
+    """The partition in an ARN (AWS's separate clouds), by the region's name."""
     if region.startswith("cn-"):
         return "aws-cn"
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"

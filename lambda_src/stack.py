@@ -1,7 +1,7 @@
-"""CloudFormation's stacks as deploy, status and destroy use them: looked at, waited for, changed, and why one failed.
+"""CloudFormation's stacks for deploy, status and destroy: reads, waits, changes, and the reason of a failure.
 
-Whatever is begun here goes on in the account when this process ends. So nothing is remembered between commands: what is
-there is read each time, and the next step follows from it alone.
+An operation begun here continues in the account after this process ends. So nothing is remembered between commands: the
+state is read each time, and the next step follows from it alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NO_REASON = "no reason was given; its events are in the CloudFormation console"
 
 
 def silent(line: str) -> None:
-    """Nobody listens."""
+    """The default of `say`: print nothing."""
 
 
 class Stack(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def moving(self) -> bool:
-        """Whether something is being done to it. In review nothing is: that is a change set which nobody executed."""
+        """Whether an operation is in progress. REVIEW_IN_PROGRESS is none: a change set that nobody executed."""
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
 
     @property
@@ -68,7 +68,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def works(self) -> bool:
-        """Whether somebody's deployment stands there: nobody but `destroy` takes that away."""
+        """Whether a complete deployment is there: only `destroy` removes that."""
         return self.has_functions and self.status in MADE
 
 
@@ -89,7 +89,7 @@ class Stacks:
         self._pause = pause
 
     async def find(self, name_or_id: str) -> Stack | None:
-        """The stack as it is now; None: there is none, or no more."""
+        """The stack as it is now; None: it does not exist (any more)."""
         from botocore.exceptions import ClientError
 
         try:
@@ -102,14 +102,14 @@ class Stacks:
         return None if stack.status == "DELETE_COMPLETE" else stack
 
     async def settled(self, name_or_id: str, waiting: str | None = None) -> Stack | None:
-        """The same, once nothing is being done to it any more.
+        """The stack, once no operation is in progress.
 
         Args:
             name_or_id: the stack's.
             waiting: the line to say if that takes time; None: the state, as of something that others have begun.
 
         Raises:
-            AwsError: it takes for ever.
+            AwsError: the operation takes more than half an hour.
         """
         waited_s, looks = 0.0, 0
         while True:
@@ -131,7 +131,7 @@ class Stacks:
             waited_s += each_s
 
     async def create(self, name: str, template: str, parameters: Mapping[str, str]) -> str | None:
-        """Begin to make a stack, which goes away by itself if that fails.
+        """Begin to make a stack, which is removed by itself if that fails.
 
         Returns:
             its ID; None: there is one of that name by now.
@@ -174,7 +174,7 @@ class Stacks:
         return token
 
     async def resume_rollback(self, stack: Stack) -> None:
-        """Begin to bring a stack back whose roll-back has failed."""
+        """Continue a failed roll-back of a stack."""
         from botocore.exceptions import ClientError
 
         try:
@@ -273,7 +273,7 @@ def _token() -> str:
 
 
 def _says(error: Any, text: str) -> bool:
-    """CloudFormation tells its cases apart by texts alone: the code is always ValidationError."""
+    """CloudFormation distinguishes its cases by text alone: the code is always ValidationError."""
     return text in str(error.response.get("Error", {}).get("Message", ""))
 
 

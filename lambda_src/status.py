@@ -1,4 +1,4 @@
-"""Status: what is deployed, how old it is, what it holds, and what that costs while nobody uses it."""
+"""Reads the status of a deployment: its age, its content, and its cost at rest."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def look(session: Any, region: str, names: Sequence[str]) -> list[Status]:
-    """Those of the names that there is a stack of."""
+    """The status of the stacks that exist among these names."""
     found = []
     async with aws_client(session, "cloudformation") as client:
         stacks = Stacks(client, region)

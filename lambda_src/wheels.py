@@ -1,7 +1,7 @@
 """The target's wheels, downloaded by pip with the user's own settings for it, and kept.
 
 Each one's tags are checked again afterwards: a wheel of this machine's never gets into a package by accident. Versions
-are the driver's; where the target has no wheel of such a one, another is taken and that is said.
+are the driver's; where the target has no wheel of such a version, another is taken, with a warning.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _download(wanted: list[str], pins: dict[str, str], target: Target, folder: P
 
 
 def _pip(wanted: list[str], pins: Mapping[str, str], target: Target, folder: Path) -> str | None:
-    """Run it once; what it said when it failed."""
+    """Run pip once; returns its errors where it failed."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt", prefix="lbench-pins-", encoding="utf-8") as constraints:
         constraints.write("".join(f"{name}=={version}\n" for name, version in pins.items()))
         constraints.flush()
