@@ -315,7 +315,7 @@ async def test_a_place_that_cannot_be_looked_into_is_told_plainly(
     app = app_of()
     async with app.run_test(size=(200, 60)) as pilot:
         await open_sessions(pilot)
-        assert "✘ cannot look into" in screen_text(app)
+        assert "✘ cannot read the folder" in screen_text(app)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
