@@ -65,9 +65,9 @@ def wanted(**changes: Any) -> Wanted:
 
 
 async def deploy_it(
-    package: Package, *, said: list[str] | None = None, pause: Pause = no_pause, **changes: Any
+    package: Package, *, lines: list[str] | None = None, pause: Pause = no_pause, **changes: Any
 ) -> Deployed:
-    say = (said if said is not None else []).append
+    say = (lines if lines is not None else []).append
     return await deploy(aws_session(REGION), wanted(**changes), package, owner=ACCOUNT, say=say, pause=pause)
 
 
@@ -119,7 +119,7 @@ def _outputs() -> dict[str, str]:
 
 async def test_deploying_the_same_again_changes_and_uploads_nothing(aws: Any, package: Callable[..., Package]) -> None:
     first = await deploy_it(package(), memory_mb=(1769, 3008), retention_days=30, ephemeral_mb=1024)
-    again = await deploy_it(package())  # what is not said stays as it is
+    again = await deploy_it(package())  # omitted values stay as they are
     assert again == Deployed(deployment=first.deployment, changed=False, uploaded=False)
     assert client("logs").describe_log_groups()["logGroups"][0]["retentionInDays"] == 30
 
@@ -191,10 +191,10 @@ async def test_what_an_earlier_attempt_left_is_removed_first(
     await deploy_it(package("a"))
     aws.stack("lbench").status = state
     before = aws.stack("lbench").stack_id
-    said: list[str] = []
-    assert (await deploy_it(package("b"), said=said)).changed
+    lines: list[str] = []
+    assert (await deploy_it(package("b"), lines=lines)).changed
     assert aws.stack("lbench").stack_id != before
-    assert any(f"removing what an earlier attempt has left of the stack lbench ({state})" in line for line in said)
+    assert any(f"removing what an earlier attempt has left of the stack lbench ({state})" in line for line in lines)
     await destroy_it()
     assert aws.contents() == EMPTY
 
@@ -218,10 +218,10 @@ async def test_a_roll_back_that_failed_is_resumed(
 
 async def test_states_that_pass_are_waited_for(aws: Any, package: Callable[..., Package]) -> None:
     aws.looks = 3
-    said: list[str] = []
-    made = await deploy_it(package(), said=said)
+    lines: list[str] = []
+    made = await deploy_it(package(), lines=lines)
     assert made.deployment.memory_mb == (1769,)
-    assert "waiting for the stack lbench" in said and "deploying the functions of 1,769 MB" in said
+    assert "waiting for the stack lbench" in lines and "deploying the functions of 1,769 MB" in lines
     assert await destroy_it() == ["lbench"]
     assert aws.contents() == EMPTY
 
@@ -251,7 +251,7 @@ async def test_a_first_deployment_that_fails_leaves_what_another_machine_has_dep
     assert aws.contents()["functions"] == ["lbench-1769"]
 
 
-async def test_another_machines_success_is_not_told_as_ones_own(aws: Any, package: Callable[..., Package]) -> None:
+async def test_another_machines_success_is_not_reported_as_ones_own(aws: Any, package: Callable[..., Package]) -> None:
     await deploy_it(package("first"), memory_mb=(512,))
     aws.looks = 1
 
@@ -265,7 +265,7 @@ async def test_another_machines_success_is_not_told_as_ones_own(aws: Any, packag
     assert read_outputs("lbench", REGION, _outputs()) == made.deployment
 
 
-async def test_another_machines_failure_is_not_told_as_ones_own(aws: Any, package: Callable[..., Package]) -> None:
+async def test_another_machines_failure_is_not_reported_as_ones_own(aws: Any, package: Callable[..., Package]) -> None:
     await deploy_it(package("first"), memory_mb=(512,))
     aws.looks = 1
 
@@ -291,7 +291,7 @@ async def test_a_protected_stack_keeps_what_is_in_its_bucket(aws: Any, package: 
     assert _keys(bucket) == {f"code/{package().sha256}.zip"}
 
 
-async def test_what_cannot_be_deleted_for_another_reason_than_a_change_is_told(
+async def test_a_deletion_that_fails_for_another_reason_than_a_change_is_an_error(
     aws: Any, aws_server: ModuleType, package: Callable[..., Package]
 ) -> None:
     await deploy_it(package())
@@ -315,9 +315,9 @@ async def test_a_creation_that_fails_tells_the_first_reason_and_leaves_nothing(
 ) -> None:
     why = "User: arn:aws:iam::1:user/u is not authorized to perform: iam:CreateRole on resource: arn:aws:iam::1:role/r"
     aws.roll_back_creation("Role", "AWS::IAM::Role", why)
-    with pytest.raises(AwsError) as told:
+    with pytest.raises(AwsError) as caught:
         await deploy_it(package())
-    line = str(told.value)
+    line = str(caught.value)
     assert line.startswith("lbench could not be deployed in us-east-1: Role (AWS::IAM::Role): ")
     assert "iam:CreateRole" in line and line.endswith("nothing of it is left") and "\n" not in line
     assert aws.contents() == EMPTY
@@ -347,7 +347,7 @@ async def test_a_stack_of_somebody_else_is_left_alone(aws: Any, package: Callabl
     assert aws.contents() == EMPTY | {"stacks": ["lbench"]}
 
 
-async def test_a_bucket_removed_by_hand_is_told_of(aws: Any, package: Callable[..., Package]) -> None:
+async def test_a_bucket_removed_by_hand_is_an_error(aws: Any, package: Callable[..., Package]) -> None:
     there = (await deploy_it(package("a"))).deployment
     client("s3").delete_object(Bucket=there.bucket, Key=f"code/{package('a').sha256}.zip")
     client("s3").delete_bucket(Bucket=there.bucket)
@@ -394,7 +394,7 @@ async def test_a_package_is_tried_before_anything_is_made_and_only_if_it_is_new(
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"memory_mb": (64,)}, "--memory 64: Lambda has 128 to 10240 MB"),
         ({"memory_mb": tuple(range(128, 149))}, "21 sizes are more than the 20"),
@@ -403,8 +403,8 @@ async def test_a_package_is_tried_before_anything_is_made_and_only_if_it_is_new(
     ],
 )
 async def test_what_cannot_be_is_refused_before_anything_is_made(
-    aws: Any, package: Callable[..., Package], changes: dict[str, Any], told: str
+    aws: Any, package: Callable[..., Package], changes: dict[str, Any], expected: str
 ) -> None:
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=expected):
         await deploy_it(package(), **changes)
     assert aws.contents() == EMPTY

@@ -137,22 +137,22 @@ async def test_what_the_tagging_api_still_tells_of_though_it_is_gone_is_no_lefto
         "arn:aws:apigateway:us-east-1::/apis/abc123/stages/$default",
         "arn:aws:cloudformation:us-east-1:123456789012:stack/lbench/0b1c",
     ]
-    told = [{"ResourceARN": arn, "Tags": TAGS} for arn in arns]
+    listed = [{"ResourceARN": arn, "Tags": TAGS} for arn in arns]
     aws.fail(
         "tagging",
         "GetResources",
-        aws_server.recorded("resourcegroupstaggingapi", "GetResources", {"ResourceTagMappingList": told}),
+        aws_server.recorded("resourcegroupstaggingapi", "GetResources", {"ResourceTagMappingList": listed}),
     )
     assert await destroy_it() == Destroyed([], [], [])
 
 
-async def test_what_lbench_does_not_deploy_is_told_of_and_left(aws: Any) -> None:
+async def test_resources_that_lbench_does_not_deploy_are_reported_and_kept(aws: Any) -> None:
     client("sqs").create_queue(QueueName="theirs", tags={TAG: "lbench"})
     arn = client("sns").create_topic(Name="theirs", Tags=TAGS)["TopicArn"]
     assert arn in (await destroy_it()).left
 
 
-async def test_a_stack_that_never_settles_is_told_of(aws: Any, bucket: str) -> None:
+async def test_a_stack_that_never_settles_is_an_error(aws: Any, bucket: str) -> None:
     aws.stack("lbench").status = "UPDATE_IN_PROGRESS"
     from lbench.config.aws import aws_client
 

@@ -140,9 +140,9 @@ def test_what_the_task_raises_goes_through_and_the_log_says_where(
     )
     with pytest.raises(ValueError, match="no"):
         handler.handle(sent, Context())
-    told = json.loads(capsys.readouterr().out)
-    assert told["lbench_failed"] == "r-1"
-    assert told["answer"]["environment"] == handler._environment.id and "result" not in told["answer"]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["lbench_failed"] == "r-1"
+    assert printed["answer"]["environment"] == handler._environment.id and "result" not in printed["answer"]
 
 
 CHILD = """
@@ -204,7 +204,9 @@ def test_an_answer_that_nobody_waits_for_is_a_letter_in_s3(bucket: Bucket) -> No
     assert letter.answer.init_ms is not None and letter.answer.init_ms > 0  # cold: it tells how long the start took
 
     event.task = encode(["probe.fail", {"number": 1, "message": "of course"}])
-    assert handler.handle(msgspec.to_builtins(event)) is None  # not raised: it would be tried again, and told to nobody
+    assert (
+        handler.handle(msgspec.to_builtins(event)) is None
+    )  # not raised: it would be retried, and nobody would see it
     letter = msgspec.json.decode(bucket.objects["tmp/1.letter"], type=Letter)
     assert letter.error is not None and letter.answer.result is None
     assert (letter.error.error_type, letter.error.error_message) == ("ValueError", "of course")
@@ -214,11 +216,11 @@ def test_an_answer_that_nobody_waits_for_is_a_letter_in_s3(bucket: Bucket) -> No
 
 def test_behind_an_http_api_the_answer_is_the_body_of_the_response(bucket: Bucket) -> None:
     body = msgspec.json.encode(Event(1000, 10_000, task=encode(["probe.noop", {"number": 4}])))
-    for told in (
+    for printed in (
         {"body": body.decode(), "isBase64Encoded": False},
         {"body": base64.b64encode(body).decode(), "isBase64Encoded": True},
     ):
-        response = handler.handle({"version": "2.0", "requestContext": {"http": {"method": "POST"}}, **told})
+        response = handler.handle({"version": "2.0", "requestContext": {"http": {"method": "POST"}}, **printed})
         assert (response["statusCode"], response["headers"]) == (200, {"content-type": "application/json"})
         letter = msgspec.json.decode(response["body"], type=Letter)
         assert letter.answer.result is not None and decode(letter.answer.result) == 4
@@ -231,9 +233,9 @@ def test_a_marked_call_says_in_the_log_which_request_it_was(bucket: Bucket, caps
 
     event = Event(1000, 10_000, task=encode(["probe.noop", {"number": 3}]), mark="0a1b2c3d/r1/17")
     handler.handle(msgspec.to_builtins(event), Context())
-    told = json.loads(capsys.readouterr().out)
-    assert (told["lbench_mark"], told["request"]) == ("0a1b2c3d/r1/17", Context.aws_request_id)
-    assert told["environment"] == handler._environment.id
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["lbench_mark"], printed["request"]) == ("0a1b2c3d/r1/17", Context.aws_request_id)
+    assert printed["environment"] == handler._environment.id
 
 
 _START = """

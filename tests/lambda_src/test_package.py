@@ -50,9 +50,9 @@ def test_made_again_it_is_the_same_byte_for_byte(tmp_path: Path, monkeypatch: py
 def test_the_second_time_it_is_looked_up_and_nothing_is_downloaded(index: Path) -> None:
     first = build(X86, ["mandelbrot"])
     shutil.rmtree(index)
-    said: list[str] = []
-    second = build(X86, ["mandelbrot"], say=said.append)
-    assert second.cached and not said
+    lines: list[str] = []
+    second = build(X86, ["mandelbrot"], say=lines.append)
+    assert second.cached and not lines
     assert (second.path, second.sha256, second.parts) == (first.path, first.sha256, first.parts)
 
 
@@ -101,10 +101,10 @@ def test_the_smallest_set_of_libraries_is_packed(make_wheel: MakeWheel) -> None:
 @pytest.mark.usefixtures("libraries")
 def test_it_says_of_itself_what_it_is() -> None:
     built = build(Target("3.13", "arm64"), ["mandelbrot", "probe"])
-    told = read_manifest(built.path)
-    assert told == built.manifest
-    assert (told.python, told.arch, told.workloads) == ("3.13", "arm64", ("mandelbrot", "probe"))
-    assert told.packages["numpy"] == importlib.metadata.version("numpy")
+    manifest = read_manifest(built.path)
+    assert manifest == built.manifest
+    assert (manifest.python, manifest.arch, manifest.workloads) == ("3.13", "arm64", ("mandelbrot", "probe"))
+    assert manifest.packages["numpy"] == importlib.metadata.version("numpy")
 
 
 @pytest.mark.usefixtures("libraries")
@@ -180,7 +180,7 @@ def test_another_version_than_the_drivers_is_packed_with_a_warning(make_wheel: M
         "cp313-cp313-macosx_11_0_arm64",
     ],
 )
-def test_what_has_no_wheel_for_the_target_is_told_in_one_line(make_wheel: MakeWheel, tags: str) -> None:
+def test_a_package_without_a_wheel_for_the_target_is_one_line(make_wheel: MakeWheel, tags: str) -> None:
     make_wheel("numpy", tags=tags)
     make_wheel("msgspec")
     with pytest.raises(InputError, match=r"^numpy has no wheel for Python 3\.13 on x86_64"):
@@ -209,13 +209,13 @@ def test_a_requirement_that_pip_would_take_for_something_else_is_refused(require
         build(X86, ["probe"], requirements=[requirement])
 
 
-def test_a_workload_that_is_not_there_is_told_before_anything_is_downloaded() -> None:
+def test_an_unknown_workload_is_refused_before_anything_is_downloaded() -> None:
     with pytest.raises(UnknownNameError, match="mandelbrot"):
         build(X86, ["mandelbrt"])
 
 
 @pytest.mark.usefixtures("libraries")
-def test_a_cache_that_cannot_be_written_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "full"
     (cache / "lbench").mkdir(parents=True)
     (cache / "lbench/packages").write_text("")

@@ -59,7 +59,7 @@ def test_its_files_and_libraries_are_in_the_package(mine: Path, make_wheel: Call
 
 
 @pytest.mark.usefixtures("libraries")
-def test_a_requirement_that_the_target_lacks_is_told(mine: Path) -> None:
+def test_a_requirement_that_the_target_lacks_is_an_error(mine: Path) -> None:
     with pytest.raises(InputError, match="tiny-thing"):
         build(X86, [f"{mine}:job"])
 
@@ -89,16 +89,16 @@ def test_a_package_with_another_version_or_without_it_is_refused(mine: Path, tmp
 
     whole = {"tiny-thing": "1.0"}
     look_at_package(packed([description.packed], whole), f"{mine}:job")
-    for names, libraries, told in (
+    for names, libraries, expected in (
         (["mine.py:job@0123456789ab"], whole, "another version of mine.py:job"),
         ([], whole, "no mine.py:job in it"),
         ([description.packed], {}, "has no tiny_thing, which mine.py:job needs"),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=expected):
             look_at_package(packed(names, libraries), f"{mine}:job")
 
 
-def test_one_that_cannot_begin_by_itself_is_said_to(mine: Path) -> None:
+def test_a_workload_that_needs_parameters_is_reported_as_not_tried(mine: Path) -> None:
     mine.write_text("def job():\n    yield []\n    return 1\n")
     with pytest.raises(WorkloadError, match="has no task"):
         _first_task(f"{mine}:job")

@@ -50,10 +50,10 @@ async def test_one_task_of_each_workload_runs_in_a_clean_environment(built: Buil
 async def test_its_environments_use_its_python_and_its_libraries(built: Built, tmp_path: Path) -> None:
     package = tmp_path / "package.zip"
     shutil.copyfile(built.path, package)
-    told = "import sys, numpy\nwhere = numpy.__file__, '%d.%d' % sys.version_info[:2], sys.path\n"
+    source = "import sys, numpy\nwhere = numpy.__file__, '%d.%d' % sys.version_info[:2], sys.path\n"
     tasks = (
         "from lbench.workloads.functions import task_function\n"
-        f"{told}@task_function('asked.where')\ndef asked(): return [where[0], where[1], list(where[2])]\n"
+        f"{source}@task_function('asked.where')\ndef asked(): return [where[0], where[1], list(where[2])]\n"
     )
     with zipfile.ZipFile(package, "a") as archive:
         archive.writestr("lbench/workloads/asked/__init__.py", "")

@@ -127,7 +127,7 @@ async def test_none_at_all_is_one_line_with_the_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "expected"),
     [
         (
             "[default]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = base\nregion = us-east-1\n"
@@ -150,15 +150,15 @@ async def test_none_at_all_is_one_line_with_the_remedy() -> None:
     ],
     ids=["MFA", "SSO session", "SSO", "no source", "half"],
 )
-async def test_a_source_that_would_prompt_or_is_broken_is_one_line(tmp_path: Path, config: str, said: str) -> None:
+async def test_a_source_that_would_prompt_or_is_broken_is_one_line(tmp_path: Path, config: str, expected: str) -> None:
     (tmp_path / "config").write_text(config)
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=expected) as caught:
         async with ChainCredentials():
             pass
     assert SECRET not in str(caught.value) and "\n" not in str(caught.value)
 
 
-async def test_a_profile_that_is_not_there_is_told() -> None:
+async def test_a_missing_profile_is_named_in_the_error() -> None:
     with pytest.raises(InputError, match=r"nobody.*correct AWS_PROFILE"):
         async with ChainCredentials("nobody"):
             pass
@@ -175,7 +175,7 @@ async def test_a_profile_that_is_not_there_is_told() -> None:
     ],
     ids=["fails", "no JSON", "lacks a key", "asks", "asks the terminal"],
 )
-async def test_a_process_that_fails_is_told_without_what_it_said(
+async def test_a_failed_credential_process_is_reported_without_its_output(
     process: Callable[[str], None], code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

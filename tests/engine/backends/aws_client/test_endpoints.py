@@ -75,7 +75,7 @@ def test_the_ca_bundle_is_the_users(config: Path, monkeypatch: pytest.MonkeyPatc
         resolve("lambda", "eu-west-1")
 
 
-def test_a_configuration_that_cannot_be_used_is_told_in_one_line(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_configuration_is_one_line(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="nobody"):
         resolve("lambda", profile="nobody")
     with pytest.raises(InputError, match="region"):

@@ -126,7 +126,7 @@ async def test_a_body_may_end_with_its_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chunk", "said"),
+    ("chunk", "expected"),
     [
         (b"", "closed before"),
         (OK[:-1], "cut short"),
@@ -134,14 +134,14 @@ async def test_a_body_may_end_with_its_connection() -> None:
         (b"nonsense\r\n\r\n", "not HTTP"),
     ],
 )
-async def test_a_broken_answer_is_told_and_the_pool_goes_on(chunk: bytes, said: str) -> None:
+async def test_a_broken_response_is_an_error_and_the_pool_goes_on(chunk: bytes, expected: str) -> None:
     answers = [sending(chunk, close=True), sending(OK)]
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await answers.pop(0)(reader, writer)
 
     async with serving(answer) as (pool, _):
-        with pytest.raises(ConnectionLost, match=said):
+        with pytest.raises(ConnectionLost, match=expected):
             await ask(pool)
         assert await ask(pool) == (200, b"ok")
 
@@ -184,7 +184,7 @@ async def test_closing_ends_what_is_under_way() -> None:
             await task
 
 
-async def test_nobody_there_is_told() -> None:
+async def test_a_server_that_is_not_there_is_an_error() -> None:
     async with serving(sending(OK)) as (pool, _):
         pass
     with pytest.raises(ConnectionLost, match="cannot be reached"):

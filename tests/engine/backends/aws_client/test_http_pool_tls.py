@@ -181,7 +181,7 @@ async def test_a_server_of_another_name_is_refused(authority: SimpleNamespace) -
             await ask(pool)
 
 
-async def test_a_body_cut_short_is_told_over_tls_too(authority: SimpleNamespace) -> None:
+async def test_a_truncated_body_is_an_error_over_tls_too(authority: SimpleNamespace) -> None:
     async with serving(authority.server) as server, pooled(f"https://localhost:{server.port}", authority) as pool:
         server.cut = True
         with pytest.raises(ConnectionLost, match="cut short"):
@@ -222,21 +222,22 @@ async def test_an_http_server_is_named_whole_to_the_proxy(authority: SimpleNames
 
 
 @pytest.mark.parametrize(
-    ("user", "host", "said"), [("u:p", "localhost", "requires a user and password"), (None, "refused", "403 Forbidden")]
+    ("user", "host", "expected"),
+    [("u:p", "localhost", "requires a user and password"), (None, "refused", "403 Forbidden")],
 )
-async def test_a_proxy_that_refuses_is_told_without_its_password(
-    authority: SimpleNamespace, user: str | None, host: str, said: str
+async def test_a_refusing_proxy_is_reported_without_its_password(
+    authority: SimpleNamespace, user: str | None, host: str, expected: str
 ) -> None:
     async with (
         proxying(user) as proxy,
         pooled(f"https://{host}:1", authority, f"http://me:hush@127.0.0.1:{proxy.port}") as pool,
     ):
-        with pytest.raises(ConnectionLost, match=said) as caught:
+        with pytest.raises(ConnectionLost, match=expected) as caught:
             await ask(pool)
         assert "hush" not in str(caught.value)
 
 
-async def test_a_proxy_that_is_not_there_is_told(authority: SimpleNamespace) -> None:
+async def test_an_unreachable_proxy_is_named_in_the_error(authority: SimpleNamespace) -> None:
     async with proxying() as proxy:
         pass
     async with pooled("https://localhost:1", authority, f"http://me:hush@127.0.0.1:{proxy.port}") as pool:
@@ -245,7 +246,7 @@ async def test_a_proxy_that_is_not_there_is_told(authority: SimpleNamespace) -> 
         assert "hush" not in str(caught.value)
 
 
-def test_a_proxy_that_is_none_is_told() -> None:
+def test_an_invalid_proxy_url_is_refused() -> None:
     with pytest.raises(ValueError, match="user:password"):
         Dialer("https://localhost", proxy="socks5://127.0.0.1:1")
 

@@ -123,7 +123,7 @@ async def test_a_refusal_is_a_reply_and_is_not_tried_again(kind: Kind) -> None:
 
 
 @CLIENTS
-async def test_a_connection_that_breaks_is_told(kind: Kind) -> None:
+async def test_a_broken_connection_is_a_connection_lost(kind: Kind) -> None:
     def handler(request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.abort()

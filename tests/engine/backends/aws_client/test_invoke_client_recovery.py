@@ -111,7 +111,7 @@ def refusing(error: str, **headers: str) -> Handler:
     ],
     ids=["a wrong key", "no permission", "no date"],
 )
-async def test_what_is_not_about_the_clock_is_told_at_once(handler: Handler) -> None:
+async def test_a_refusal_for_another_reason_than_the_clock_is_returned_at_once(handler: Handler) -> None:
     async with client_of(handler) as (client, seen):
         assert (await client.invoke("f", b"{}", 10)).status == 403
         assert len(seen) == 1 and client.clock_offset_s == 0
@@ -162,7 +162,7 @@ async def test_expired_credentials_are_renewed_and_the_call_goes_through() -> No
         assert len(seen) <= 20
 
 
-async def test_where_no_others_are_to_be_had_the_refusal_is_told() -> None:
+async def test_a_refusal_is_returned_where_there_are_no_newer_credentials() -> None:
     async with client_of(expired_but_for("NEW"), Renewed()) as (client, seen):
         reply = await client.invoke("f", b"{}", 10)
         assert (reply.status, reply.error_type) == (403, "ExpiredTokenException") and len(seen) == 1

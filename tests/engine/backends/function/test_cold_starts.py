@@ -185,7 +185,7 @@ async def test_variables_that_cannot_be_read_are_not_overwritten() -> None:
             pass
 
 
-async def test_an_update_that_fails_or_takes_for_ever_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_update_that_fails_or_never_completes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stuck:
         status = "InProgress"
 

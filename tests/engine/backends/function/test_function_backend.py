@@ -75,7 +75,7 @@ async def test_its_memory_must_be_the_settings_so_that_the_price_is_right(theirs
             pass
 
 
-async def test_more_at_once_than_the_account_leaves_is_told(theirs: Any) -> None:
+async def test_a_concurrency_above_the_accounts_limit_is_refused(theirs: Any) -> None:
     with pytest.raises(InputError, match=r"--concurrency must be at most 1000, got 2000: .* Service Quotas"):
         async with on_aws(concurrency=2000):
             pass
@@ -86,7 +86,7 @@ async def test_without_a_wish_few_are_called_at_once(theirs: Any) -> None:
         assert backend.capacity == 10
 
 
-async def test_a_function_that_is_not_there_is_told_with_the_remedy(theirs: Any) -> None:
+async def test_a_missing_function_is_an_error_with_a_remedy(theirs: Any) -> None:
     with pytest.raises(InputError, match=r"nobody.*is it deployed in us-east-1"):
         async with open_function(AwsSettings(), FunctionParams(name="nobody"), timeout_s=1.0):
             pass
@@ -125,7 +125,7 @@ REPORT = (
     ],
     ids=["warm", "cold", "SnapStart", "no tail", "another's"],
 )
-def test_cold_and_warm_are_told_apart_by_report(
+def test_report_distinguishes_cold_from_warm(
     tail: str, cold: bool | None, init_ms: float | None, billed_ms: int | None
 ) -> None:
     outcome = read_call(with_tail(tail), 9.0, b"r")
@@ -221,7 +221,7 @@ def test_a_function_is_named_as_lambda_names_it(
 
 
 @pytest.mark.parametrize("text", [None, "", "no spaces", "arn:aws:s3:::bucket", "f" * 200])
-def test_what_names_no_function_is_told(text: str | None) -> None:
+def test_an_invalid_function_name_is_refused(text: str | None) -> None:
     with pytest.raises(InputError, match=r"which function|neither"):
         parse_name(text)
 
@@ -230,7 +230,7 @@ def recorded(**more: Any) -> dict[str, Any]:
     """An answer of GetFunctionConfiguration that botocore takes."""
     import botocore.session
 
-    told = {
+    configuration = {
         "FunctionName": "f",
         "FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:f",
         "MemorySize": 512,
@@ -239,8 +239,8 @@ def recorded(**more: Any) -> dict[str, Any]:
         **more,
     }
     model = botocore.session.get_session().get_service_model("lambda").operation_model("GetFunctionConfiguration")
-    validate_parameters(told, model.output_shape)
-    return told
+    validate_parameters(configuration, model.output_shape)
+    return configuration
 
 
 def test_a_function_of_an_image_has_no_runtime_and_an_old_one_no_architecture() -> None:
@@ -249,6 +249,6 @@ def test_a_function_of_an_image_has_no_runtime_and_an_old_one_no_architecture() 
     assert facts_of(recorded(Architectures=["arm64"], Runtime="nodejs22.x")).arch == "arm64"
 
 
-def test_a_function_that_cannot_be_called_is_told() -> None:
+def test_a_function_in_a_failed_state_is_refused() -> None:
     with pytest.raises(LbenchError, match="Failed and cannot be called"):
         facts_of(recorded(State="Failed", StateReason="the image is gone"))

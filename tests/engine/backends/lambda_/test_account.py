@@ -74,7 +74,7 @@ async def test_what_may_not_be_asked_or_is_another_account_s_is_not_known(refusa
         await read_quota(Client("ServiceException"), "mine")
 
 
-def test_a_function_that_may_not_run_at_all_is_told() -> None:
+def test_a_reserved_concurrency_of_0_is_refused() -> None:
     with pytest.raises(InputError, match="is 0: raise it"):
         choose_concurrency(Quota(1000, 900, 0), None, 10, "us-east-1")
 

@@ -69,7 +69,7 @@ async def test_two_backends_share_their_region_s_quota_only_when_they_run_at_onc
 
 
 @pytest.mark.parametrize(
-    ("settings", "deployed", "told"),
+    ("settings", "deployed", "expected"),
     [
         ({"memory": 3008}, {}, "run `lbench deploy --memory 1769,3008 --region us-east-1`"),
         ({"stack": "elsewhere"}, {}, "nothing is deployed as elsewhere in us-east-1"),
@@ -88,13 +88,13 @@ async def test_two_backends_share_their_region_s_quota_only_when_they_run_at_onc
         ({"transport": "http-api"}, {}, "has no HTTP API: run `lbench deploy --http-api --region us-east-1`"),
     ],
 )
-async def test_what_cannot_be_used_is_told_in_a_line_before_anything_runs(
-    aws_lambda: Any, settings: dict[str, Any], deployed: dict[str, str], told: str
+async def test_an_unusable_deployment_is_one_line_before_anything_runs(
+    aws_lambda: Any, settings: dict[str, Any], deployed: dict[str, str], expected: str
 ) -> None:
     aws_lambda.deploy(**deployed)
     with pytest.raises(InputError) as refused:
         await opened(**settings)
-    assert told in str(refused.value)
+    assert expected in str(refused.value)
     assert "\n" not in str(refused.value)
     assert aws_lambda.invoked == []
 

@@ -256,7 +256,7 @@ async def test_an_s3_endpoint_that_wants_real_credentials_gets_those_of_lbench_s
         opened(s3_endpoint=endpoint)
 
 
-async def test_an_s3_endpoint_that_is_none_is_told_in_one_line() -> None:
+async def test_an_invalid_s3_endpoint_is_one_line() -> None:
     backend = opened(concurrency=1, s3_endpoint="http://127.0.0.1:1")
     with pytest.raises(BackendError, match="--s3-endpoint cannot be used"):
         async with backend:

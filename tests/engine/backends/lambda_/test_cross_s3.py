@@ -127,7 +127,7 @@ async def test_odd_names_are_signed_as_the_server_reads_them(store: ObjectStore)
         client.close()
 
 
-async def test_what_is_not_there_is_told(store: ObjectStore) -> None:
+async def test_a_missing_object_is_an_error(store: ObjectStore) -> None:
     place = await store.put("x", b"1")
     with pytest.raises(ObjectStoreError, match="404 NoSuchKey"):
         await store.get(Object(BUCKET, "run/nothing", place.region, place.endpoint))

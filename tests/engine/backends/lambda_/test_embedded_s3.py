@@ -67,7 +67,7 @@ async def test_objects_come_back_and_can_all_be_deleted(server: EmbeddedS3, stor
     assert child.returncode is not None
 
 
-async def test_a_server_that_has_gone_is_told_in_one_line(server: EmbeddedS3, store: ObjectStore) -> None:
+async def test_a_dead_server_is_one_line(server: EmbeddedS3, store: ObjectStore) -> None:
     await store.put("x", b"1")
     assert server.child is not None
     server.child.kill()

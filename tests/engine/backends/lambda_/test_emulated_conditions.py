@@ -1,4 +1,4 @@
-"""Injected conditions come from the backend's settings and are told with every result."""
+"""Injected conditions come from the backend's settings and are noted with every result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lbench.errors import InputError
 from lbench.workloads.parameters import parse
 
 
-def test_at_rest_nothing_is_told() -> None:
+def test_no_condition_is_recorded_at_rest() -> None:
     backend = open_emulated(EmulatedSettings(), usable_cores=2, memory_bytes=2**33)
     assert "latency_ms" not in backend.settings
     assert not any("injected" in note for note in backend.notes)

@@ -133,11 +133,11 @@ def test_a_letter_that_is_there_is_fetched_however_long_that_takes() -> None:
         event = Event(deadline_ms=1000, result_limit=0)
         transport.prepare(event)
         assert event.answer_to is not None
-        told: list[float] = []
+        arrivals: list[float] = []
         loop = asyncio.get_running_loop()
         payload = event.answer_to.key.encode()
-        outcome, answer = await transport.carry(event, payload, 60.0, 10.0, lambda: told.append(loop.time()))
+        outcome, answer = await transport.carry(event, payload, 60.0, 10.0, lambda: arrivals.append(loop.time()))
         assert answer is not None
-        assert len(told) == 1 and told[0] < 10 and 999 < outcome.collected_s < 1001
+        assert len(arrivals) == 1 and arrivals[0] < 10 and 999 < outcome.collected_s < 1001
 
     run_virtual(main())

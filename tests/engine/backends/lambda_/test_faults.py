@@ -73,10 +73,10 @@ def tail(request_id: str) -> str:
 
 def answer(event: Event, number: int, *headers: str, call: int | None = None) -> bytes:
     now, request_id = time.time(), str(uuid.uuid4())
-    said = Answer("e1", False, now, now, call=event.call if call is None else call, result=encode(number))
+    expected = Answer("e1", False, now, now, call=event.call if call is None else call, result=encode(number))
     return http(
         200,
-        msgspec.json.encode(said),
+        msgspec.json.encode(expected),
         f"x-amzn-RequestId: {request_id}",
         f"X-Amz-Log-Result: {tail(request_id)}",
         *headers,
@@ -332,7 +332,7 @@ async def test_a_thousand_faults_of_all_kinds_lose_no_task_and_count_none_twice(
 
 
 @pytest.mark.parametrize(
-    ("deed", "said"),
+    ("deed", "expected"),
     [
         (refusal(404, "ResourceNotFoundException"), "is it deployed"),
         (refusal(403, "AccessDeniedException"), "may not invoke"),
@@ -342,7 +342,7 @@ async def test_a_thousand_faults_of_all_kinds_lose_no_task_and_count_none_twice(
     ],
     ids=["404", "403", "413", "502", "import"],
 )
-async def test_what_no_retry_can_mend_ends_the_run_at_once(fakes: SimpleNamespace, deed: bytes, said: str) -> None:
+async def test_what_no_retry_can_mend_ends_the_run_at_once(fakes: SimpleNamespace, deed: bytes, expected: str) -> None:
     server, sink = FaultServer({}), fakes.Sink()
 
     async def fatal(wire: Wire) -> bool:
@@ -351,7 +351,7 @@ async def test_what_no_retry_can_mend_ends_the_run_at_once(fakes: SimpleNamespac
 
     server.one = fatal  # type: ignore[method-assign]
     async with FaultyBackend(server, capacity=2) as backend:
-        with pytest.raises(RunFailed, match=said):
+        with pytest.raises(RunFailed, match=expected):
             await Runner("r1", backend, sink, Policy()).run(numbers())
     sink.assert_whole()
     assert server.requests <= 2

@@ -1,4 +1,4 @@
-"""What AWS can answer, and what the runner is told of it."""
+"""Every response of AWS, and the outcome that the runner gets."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_what_the_task_raised_is_its_error_and_is_not_tried_again() -> None:
         '  File "/x/lbench/workloads/functions.py", line 50, in call\n    return function()\n',
         '  File "/x/mine.py", line 3, in work\n    raise ValueError("no")\n',
     ]
-    told = {"lbench_failed": ID, "answer": {"environment": "e", "cold": False, "received": 1.0, "sent": 2.0}}
-    tail = f"START\n{json.dumps(told, separators=(',', ':'))}\nEND\n{REPORT % '6.10'}"
+    printed = {"lbench_failed": ID, "answer": {"environment": "e", "cold": False, "received": 1.0, "sent": 2.0}}
+    tail = f"START\n{json.dumps(printed, separators=(',', ':'))}\nEND\n{REPORT % '6.10'}"
     body = {"errorMessage": "no", "errorType": "ValueError", "stackTrace": stack}
     outcome, answer = read_reply(reply(body, error="Unhandled", tail=tail), deadline_s=2.0)
     failed = outcome.failure
@@ -118,7 +118,7 @@ def mark(request: str, environment: str) -> str:
         (["printed much, and so pushed it out of the tail"], None),
     ],
 )
-def test_where_a_call_ended_without_a_word_is_told_by_its_mark_or_not_at_all(
+def test_the_environment_of_a_call_without_a_response_is_known_by_its_mark_alone(
     lines: list[str], environment: str | None
 ) -> None:
     body = {"errorType": "Runtime.ExitError", "errorMessage": f"RequestId: {ID} Error: Runtime exited"}
@@ -160,7 +160,7 @@ def test_a_throttle_says_when_to_come_back() -> None:
         (413, "RequestTooLargeException", False),
     ],
 )
-def test_refusals_are_told_apart(status: int, kind: str | None, retriable: bool) -> None:
+def test_refusals_are_retriable_or_fatal_by_status_and_name(status: int, kind: str | None, retriable: bool) -> None:
     outcome, _ = read_reply(Reply(status, b'{"Message":"why"}', 1.0, error_type=kind), 2.0)
     failed = outcome.failure
     assert failed is not None and failed.kind == "error"

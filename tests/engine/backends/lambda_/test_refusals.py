@@ -77,7 +77,7 @@ def test_the_table_has_every_error_of_the_model() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(RETRIABLE | FATAL | THROTTLED | FRONT))
-def test_retriable_and_fatal_errors_are_told_apart(name: str) -> None:
+def test_every_error_is_retriable_or_fatal(name: str) -> None:
     outcome, answer = read_reply(refused(name), deadline_s=2.0)
     assert answer is None and outcome.failure is not None
     assert outcome.failure.type == name
@@ -89,7 +89,7 @@ def test_retriable_and_fatal_errors_are_told_apart(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name in FATAL if name.startswith("KMS") or "Artifact" in name))
-def test_what_a_person_can_mend_is_told_with_its_remedy(name: str) -> None:
+def test_an_error_that_a_person_can_fix_has_a_remedy(name: str) -> None:
     outcome, _ = read_reply(refused(name), deadline_s=2.0)
     assert outcome.failure is not None and ": " in outcome.failure.message
 
@@ -107,14 +107,14 @@ def test_a_5xx_that_aws_does_not_name_may_be_from_somebody_on_the_way_and_the_fu
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("ExpiredTokenException", "aws sso login"),
         ("UnrecognizedClientException", "aws sso login"),
         ("InvalidSignatureException", "clock or the secret key is wrong"),
     ],
 )
-def test_credentials_that_aws_does_not_take_are_told_what_to_do_about_them(name: str, told: str) -> None:
+def test_refused_credentials_have_a_remedy(name: str, expected: str) -> None:
     reply = Reply(403, b'{"message": "The security token included in the request is expired"}', 1.0, error_type=name)
     outcome, _ = read_reply(reply, deadline_s=1.0)
-    assert outcome.failure is not None and not outcome.failure.retriable and told in outcome.failure.message
+    assert outcome.failure is not None and not outcome.failure.retriable and expected in outcome.failure.message

@@ -1,4 +1,4 @@
-"""The offset of a remote clock always lies within the bound that is told."""
+"""The offset of a remote clock always lies within the reported bound."""
 
 from __future__ import annotations
 

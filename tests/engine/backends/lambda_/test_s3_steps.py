@@ -89,7 +89,7 @@ def test_a_call_whose_arguments_could_not_be_stored_never_ran() -> None:
 
 
 def run(fakes: Any, transport: Transport, policy: Policy, tasks: int = 40) -> tuple[Any, Any]:
-    """A run of so many tasks at once behind the thin line; its answer and what it told."""
+    """A run of so many tasks at once behind the thin line; its answer and its events."""
     sink = fakes.Sink()
 
     async def main() -> Any:

@@ -96,7 +96,7 @@ async def test_cancelling_an_event_stops_the_waiting_for_its_letter() -> None:
         assert value(await backend.invoke(call("probe.noop", number=2))) == 2
 
 
-async def test_throttled_calls_are_told_apart_by_every_transport_that_can() -> None:
+async def test_transports_recognize_throttled_calls() -> None:
     for transport in ("event", "http-api"):
         async with opened(transport, concurrency=1, throttle_rate=1.0, cpu_share="none") as backend:
             outcome = await backend.invoke(call("probe.noop", number=1))

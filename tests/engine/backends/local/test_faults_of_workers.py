@@ -45,7 +45,7 @@ async def works(backend, call) -> None:
 
 
 @pytest.mark.parametrize("name", ["threads", "processes"])
-async def test_what_a_task_raises_is_told_in_one_line_with_its_own_frames(opened, call, name) -> None:
+async def test_a_tasks_exception_is_one_line_with_its_own_frames(opened, call, name) -> None:
     async with opened(name) as backend:
         outcome = await backend.invoke(call("probe.fail", number=1, message="no such\nthing"))
         await works(backend, call)
@@ -116,7 +116,7 @@ async def test_a_killed_worker_fails_its_call_retriably_and_is_replaced(opened, 
         ("closed", "ended with exit code 0", None),
     ],
 )
-async def test_a_worker_that_ends_itself_is_told_by_how_it_ended(opened, call, how, says, tail) -> None:
+async def test_a_worker_that_ends_itself_is_reported_with_its_exit(opened, call, how, says, tail) -> None:
     async with opened("processes", 2) as backend:
         outcome = await backend.invoke(call("faults.crash", how=how))
         assert outcome.failure.type == WORKER_DIED
@@ -204,7 +204,7 @@ async def test_a_call_beyond_its_deadline_times_out_and_can_be_tried_again(opene
         await works(backend, call)
 
 
-async def test_siblings_of_a_cancelled_thread_are_told_as_lost_not_as_failed(opened, call, hold) -> None:
+async def test_siblings_of_a_cancelled_thread_are_lost_not_failed(opened, call, hold) -> None:
     async with opened("threads", 3) as backend:
         held = [await hold(backend) for _ in range(3)]
         held[1].task.cancel()
@@ -256,7 +256,7 @@ async def test_a_worker_that_cannot_start_breaks_the_backend_with_its_last_words
     assert {child.pid for child in psutil.Process().children()} <= before
 
 
-async def test_a_workload_that_cannot_be_imported_is_told_in_one_line(opened) -> None:
+async def test_a_workload_that_cannot_be_imported_is_one_line(opened) -> None:
     with pytest.raises(BackendError, match=r"cannot set up a worker of .*: ModuleNotFoundError: No module named"):
         async with opened("threads", preload="nothing_of_that_name"):
             pass

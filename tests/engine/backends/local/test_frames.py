@@ -64,7 +64,7 @@ def test_a_large_request_is_received_into_one_buffer() -> None:
     assert received == body
 
 
-def test_a_closed_end_is_told_as_the_end() -> None:
+def test_a_closed_socket_ends_the_frames() -> None:
     ours, theirs = socket.socketpair()
     with ours:
         theirs.close()

@@ -79,11 +79,11 @@ async def test_calls_really_run_side_by_side(opened, call, tmp_path, name, proce
     assert len({tuple(place) for place in places}) == 2
 
 
-async def test_the_environment_is_told_as_soon_as_the_call_is_placed(opened, call) -> None:
-    told: list[str] = []
+async def test_placed_gets_the_environment_when_the_call_goes_out(opened, call) -> None:
+    placed_in: list[str] = []
     async with opened("processes") as backend:
-        outcome = await backend.invoke(call("probe.noop", number=1, placed=told.append))
-    assert told == [outcome.environment] == ["w0"]
+        outcome = await backend.invoke(call("probe.noop", number=1, placed=placed_in.append))
+    assert placed_in == [outcome.environment] == ["w0"]
 
 
 async def test_an_environment_knows_when_it_was_made_and_what_its_start_took(opened) -> None:
@@ -113,7 +113,7 @@ def published(folder: Path, name: str, values: list[int]) -> Published:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_published_data_are_mapped_read_only_and_told_once_per_worker(opened, call, tmp_path, name) -> None:
+async def test_published_data_are_mapped_read_only_and_timed_once_per_worker(opened, call, tmp_path, name) -> None:
     async with opened(name, 2) as backend:
         await backend.publish(None)
         assert decode((await backend.invoke(call("faults.total"))).result) is None
