@@ -139,8 +139,10 @@ Job = Generator[list[Task], list[Any], Any]
 class Workload(Generic[P]):
     """A kind of problem. Subclasses live in `<workload>/job.py`; a user's generator function is wrapped in one."""
 
-    def load(self, params: P, path: Path | None) -> Any:
+    def load(self, params: P, path: Path | None, encoding: str | None = None) -> Any:
         """The job's data as a `Dataset`, or None for a workload that needs none.
+
+        `encoding`: of the file's text; None: UTF-8, or UTF-16 by its byte order mark.
 
         Raises:
             DataFileError: the file at `path` cannot be used.

@@ -11,18 +11,23 @@ __all__ = ["command"]
 
 @click.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
-def command(path: Path | None) -> None:
+@click.option(
+    "--encoding", metavar="NAME", help="Text encoding of the file (default: UTF-8, or by its byte order mark)."
+)
+def command(path: Path | None, encoding: str | None) -> None:
     """Explain how to get the Lending Club loans; with PATH, show what `lbench run --data PATH` uses of it."""
-    from lbench.workloads.random_forest import loans
+    from lbench.workloads.data_file import describe_file
 
     if path is None:
+        from lbench.workloads.random_forest import loans
+
         click.echo(loans.explain().rstrip())
         return
     if not path.is_file():
         from lbench.errors import InputError
 
         raise InputError(f"{path}: no such file")
-    found = loans.inspect(path)
+    found = describe_file(path, encoding)
     click.echo(f"{found.source}: {found.rows:,} rows, {found.columns} columns")
     for note in found.notes:
         click.echo(f"  {note}")

@@ -39,6 +39,9 @@ _FILE = click.Path(path_type=Path)
 @click.option("--tasks", metavar="N|auto", help="Tasks of the first stage (default auto: the workload chooses).")
 @setting_options("repeats", "warmup", "schedule", "seed")
 @click.option("--data", metavar="PATH", type=_FILE, help="Data file for the workload: see `lbench data`.")
+@click.option(
+    "--encoding", metavar="NAME", help="Text encoding of the data file (default: UTF-8, or by its byte order mark)."
+)
 @setting_options("timeout", "retries")
 @click.option("--keep-going", is_flag=True, help="After a task has failed, still run the others of its stage.")
 @click.option("--force-cold", is_flag=True, help="function: make every call a cold start (changes one variable of it).")
@@ -61,6 +64,7 @@ def command(
     transport: str | None,
     tasks: str | None,
     data: Path | None,
+    encoding: str | None,
     picture: Path | None,
     out: Path | None,
     as_json: bool,
@@ -107,7 +111,7 @@ def command(
         workload, backends, params, {"transport": transport, "stack": stack}, _tasks(tasks), data, picture, chosen
     )
     given = function_run.forced(plan.params, workload, force_cold=force_cold, allow_update=allow_update)
-    plan = msgspec.structs.replace(plan, keep_going=keep_going, audit=audit, params=given)
+    plan = msgspec.structs.replace(plan, encoding=encoding, keep_going=keep_going, audit=audit, params=given)
     plan = msgspec.structs.replace(plan, hedge=_number("--hedge", hedge), max_usd=_number("--max-usd", max_usd))
     if workload == "function":
         plan = function_run.prepare(plan, backends, loaded)

@@ -102,12 +102,12 @@ class WarmPool:
         workload: Workload[Any] = await asyncio.to_thread(registry.load, description)
         if description.data is None:
             return Prepared(description, workload, params, None, None, None)
-        key = msgspec.json.encode([plan.workload, plan.data, workload.data_key(params)])
+        key = msgspec.json.encode([plan.workload, plan.data, plan.encoding, workload.data_key(params)])
         if key in self._data:
             self._data.move_to_end(key)
         else:
             path = None if plan.data is None else Path(plan.data)
-            loaded = await asyncio.to_thread(workload.load, params, path)
+            loaded = await asyncio.to_thread(workload.load, params, path, plan.encoding)
             if loaded is None:
                 return Prepared(description, workload, params, None, None, None)
             file = self._folder / f"data-{next(self._numbers)}.lbds"

@@ -67,7 +67,7 @@ async def prepare(plan: Plan, folder: Path, journal: Journal) -> Common:
 
     def load() -> tuple[Workload[Any], Any]:
         workload = registry.load(description)
-        return workload, workload.load(params, path)
+        return workload, workload.load(params, path, plan.encoding)
 
     workload, data = await asyncio.to_thread(load)
     info = published = None

@@ -40,6 +40,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_usd: float | None = None  # limit for the cost of all runs together; None: no limit
     audit: bool = False  # afterwards, replace estimated billed times by those in AWS's log
     data: str | None = None
+    encoding: str | None = None  # of the data file's text; None: UTF-8, or UTF-16 by its byte order mark
     picture: str | None = None
     preview: bool = False  # record a growing preview for a screen; costs the driver some CPU
 

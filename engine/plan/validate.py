@@ -15,6 +15,7 @@ from lbench.engine.plan import function as function_plan
 from lbench.engine.plan.plan import Plan, resolve_params
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
+from lbench.workloads.textfile import checked_encoding
 
 __all__ = ["check_files", "validate"]
 
@@ -69,7 +70,7 @@ def check_files(plan: Plan) -> None:
     """Refuse a data file or a picture that the workload has no use for.
 
     Raises:
-        InputError: it reads no data, it has no picture, or there is no such file.
+        InputError: it reads no data, it has no picture, or there is no such file or encoding.
     """
     description = registry.describe(plan.workload)
     if plan.data is not None:
@@ -78,6 +79,10 @@ def check_files(plan: Plan) -> None:
         if not Path(plan.data).is_file():
             what = "that is a folder: name a file in it" if Path(plan.data).is_dir() else "there is no such file"
             raise InputError(f"--data {plan.data}: {what}")
+    if plan.encoding is not None:
+        if plan.data is None:
+            raise InputError("--encoding is of a data file: give the file with --data")
+        checked_encoding(plan.encoding)
     if plan.picture is not None and not description.picture:
         raise InputError(f"{description.name} has no picture: leave out --picture")
 

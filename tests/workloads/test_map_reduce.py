@@ -330,7 +330,7 @@ def test_words_are_of_any_alphabet_and_case_makes_no_difference(tmp_path: Path) 
 def test_a_text_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> None:
     latin = ("good\n" * 200 + "caf\u00e9\n").encode("latin-1")
     message = refused(tmp_path, latin, job="word_count", by=None, column=None)
-    assert message.endswith("is not UTF-8 (line 201 has the byte 0xe9): save it as UTF-8")
+    assert "line 201, byte 4: 0xe9 is not UTF-8: save it as UTF-8, or name its encoding" in message
     assert "is not a text file" in refused(tmp_path, bytes(range(1, 32)) * 50, job="word_count", by=None, column=None)
 
 

@@ -1,6 +1,6 @@
-"""Census-Income (KDD) and Adult files as rows of numbers: which columns, how missing values count, what is left out.
+"""Census-Income (KDD) and Adult files as rows of numbers: the columns, missing values, and what is left out.
 
-Both files have no header and are known by their form (`census_forms`). The label and the sampling weight say nothing of a
+Both are known by their form (`census_forms`). The label and the sampling weight say nothing of a
 person and are never used. Columns of numbers are standardised (mean 0, standard deviation 1), a missing one becomes the
 mean. A column of texts becomes a column of 0 and 1 for each text, and `?` (missing) is a text of its own. A column that is
 everywhere equal, or empty, is left out.
@@ -9,10 +9,10 @@ everywhere equal, or empty, is left out.
 from __future__ import annotations
 
 import contextlib
-import csv
 import math
 from array import array
 from collections.abc import Iterator
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.errors import DataFileError
-from lbench.workloads.census_forms import Form, form_of
+from lbench.workloads.census_forms import Form, formed_file
+from lbench.workloads.csv_rows import CsvRow, CsvRows
 from lbench.workloads.kmeans import KMeansParams
 from lbench.workloads.textfile import TextFile
 
 __all__ = ["read_census"]
 
-_BAD_ROWS_LIMIT = 0.05  # of all rows; more means that the file is not what it seems
+_BAD_LIMIT = 0.05  # of all rows, or of a column's cells; more means that it is not what it seems
+_BAD = math.inf
 _MISSING = frozenset(("", "?", "na", "n/a", "nan", "null", "none"))
 _MOST_TEXTS = 100_000  # of a column; more are not kept apart, the column is left out anyhow
 _LARGEST = 1e15
 
 
 class _Cells(dict[str, float]):
-    """One column's texts and their numbers: most cells are a look-up. NaN: missing."""
+    """One column's texts and their numbers: most cells are a look-up. NaN: missing; `_BAD`: not understood."""
 
     def __init__(self, column: str, is_number: bool) -> None:
         self.column = column
         self.is_number = is_number
         self.names: list[str] = []
+        self.first_bad = ""
 
     def __missing__(self, text: str) -> float:
         clean = text.strip()
@@ -52,11 +55,12 @@ class _Cells(dict[str, float]):
             value = math.nan
         else:
             try:
-                value = float(clean)
+                value = _BAD if "_" in clean else float(clean)
             except ValueError:
-                value = math.inf
+                value = _BAD
             if not abs(value) <= _LARGEST:
-                raise ValueError(f"{self.column} is {clean[:40]!r}")
+                value = _BAD
+                self.first_bad = self.first_bad or clean[:40]
         if len(self) < _MOST_TEXTS:
             self[text] = value
         return value
@@ -70,79 +74,114 @@ class _Column(msgspec.Struct, frozen=True):
     code: int | None = None
 
 
-def read_census(path: Path, params: KMeansParams) -> tuple[NDArray[Any], list[str], str, list[str]]:
+def read_census(
+    path: Path, params: KMeansParams, encoding: str | None = None
+) -> tuple[NDArray[Any], list[str], str, list[str]]:
     """X (rows, columns) in the dtype asked for, the columns' names, the source and the notes.
 
     Raises:
         DataFileError: the file is of neither form, damaged, has too many bad rows, or nothing to tell rows by.
     """
-    file = TextFile(path)
-    try:
-        with contextlib.closing(iter(file)) as lines:
-            form, values, cells, bad, stopped = _read(path, csv.reader(lines, skipinitialspace=True), params)
-    except csv.Error as error:
-        raise DataFileError(f"{path} is not a CSV file that can be read: {error}") from None
-    columns, notes = _columns(form, values, cells, params)
+    file = TextFile(path, encoding=encoding)
+    with contextlib.closing(iter(file)) as lines:
+        rows = CsvRows(path, lines)
+        table = _Table(path, iter(rows))
+        table.read(params.rows)
+    values, cells, notes = table.settled()
+    columns, column_notes = _columns(table.file.form, values, cells, params)
     if not columns:
         raise DataFileError(f"{path}: every column is empty or everywhere equal: nothing tells its rows apart")
     X = np.empty((len(values), len(columns)), dtype=params.dtype)
     for at, column in enumerate(columns):
         X[:, at] = column.values if column.code is None else column.values == column.code
-    told = f"{len(X):,} rows of {form.name} used" + (" (the rest was not read, as `rows` asks)" if stopped else "")
-    notes = [told, *bad, *notes]
-    source = f"{path.name}, " + (f"first {len(X):,} rows" if stopped else f"SHA-256 {file.digest()}")
+    used = f"{len(X):,} of {table.seen:,} rows of {table.file.form.name} used"
+    used += " (the rest was not read, as `rows` asks)" if table.stopped else ""
+    source = f"{file.origin}, " + (f"first {len(X):,} rows" if table.stopped else f"SHA-256 {file.digest()}")
+    notes = [used, *notes, *rows.notes, *file.notes, *column_notes]
     return X, [column.feature for column in columns], source, notes
 
 
-def _read(
-    path: Path, lines: Iterator[list[str]], params: KMeansParams
-) -> tuple[Form, NDArray[np.float64], list[_Cells], list[str], bool]:
-    form: Form | None = None
-    values = array("d")
-    cells: list[_Cells] = []
-    seen = bad = 0
-    first_bad = ""
-    most = math.inf if params.rows is None else params.rows
-    for number, row in enumerate(lines, start=1):
-        if not row or (number == 1 and row[0].startswith("|")):  # adult.test begins with a remark
-            continue
-        if form is None:
-            form = _form_of(path, row)
-            used = [name for name in form.columns if name not in form.unused]
-            cells = [_Cells(name, name in form.numbers) for name in used]
-            pick = itemgetter(*(form.columns.index(name) for name in used))
-        seen += 1
-        try:
-            if len(row) != len(form.columns):
-                raise ValueError(f"{len(row)} fields in place of {len(form.columns)}")
-            values.extend([known[cell] for known, cell in zip(cells, pick(row), strict=True)])
-        except ValueError as error:
-            bad += 1
-            first_bad = first_bad or f"line {number:,}: {error}"
-            continue
-        if seen - bad >= most:
-            break
-    if form is None:
-        raise DataFileError(f"{path} has no rows: name a Census-Income (KDD) or an Adult file")
-    if bad > _BAD_ROWS_LIMIT * seen:
-        raise DataFileError(
-            f"{path} has {bad:,} bad rows of {seen:,}, more than {_BAD_ROWS_LIMIT:.0%} (first: {first_bad}): "
-            "is it damaged?"
-        )
-    notes = [f"{bad:,} bad row{'s' * (bad != 1)} skipped (first: {first_bad})"] if bad else []
-    table = np.frombuffer(values, dtype=np.float64).reshape(-1, len(cells))
-    return form, table, cells, notes, seen - bad >= most
+class _Table:
+    """A census file while it is read. A cell that is not understood is `_BAD`; see `settled`."""
 
+    def __init__(self, path: Path, rows: Iterator[CsvRow]) -> None:
+        self.path = path
+        first = next(rows, None)
+        if first is None:
+            raise DataFileError(f"{path} has no rows: name a Census-Income (KDD) or an Adult file")
+        second = next(rows, None)
+        found = formed_file(first.cells, [] if second is None else second.cells)
+        if found is None:
+            raise DataFileError(
+                f"{path} is neither Census-Income (KDD), 42 fields that end in '- 50000.' or '50000+.', nor Adult, 15 "
+                f"that end in '<=50K' or '>50K', with or without a header (its first row has {len(first.cells)}, the "
+                f"last {first.cells[-1].strip()[:20] if first.cells else ''!r}): name one of these, or leave out --data"
+            )
+        self.file = found
+        begun = [row for row in (None if found.header else first, second) if row is not None]
+        self.rows = chain(begun, rows)
+        self.cells = [_Cells(name, name in found.form.numbers) for name in found.used]
+        self.values = array("d")
+        self.seen = self.bad = 0
+        self.first_bad = ""
+        self.stopped = False
 
-def _form_of(path: Path, row: list[str]) -> Form:
-    form = form_of(row)
-    if form is None:
-        raise DataFileError(
-            f"{path} is neither Census-Income (KDD), 42 fields that end in '- 50000.' or '50000+.', nor Adult, 15 that "
-            f"end in '<=50K' or '>50K' (its first row has {len(row)}, the last {row[-1].strip()[:20]!r}): "
-            "name one of these, or leave out --data"
-        )
-    return form
+    def read(self, most: int | None) -> None:
+        """Take the rows, at most so many."""
+        width = len(self.file.columns)
+        pick = itemgetter(*(self.file.columns.index(name) for name in self.file.used))
+        kept = 0
+        for row in self.rows:
+            self.seen += 1
+            cells = row.cells
+            if len(cells) > width and not any(cells[width:]):
+                cells = cells[:width]
+            if len(cells) != width:
+                self.bad += 1
+                why = row.problem or f"{len(cells)} fields in place of {width}"
+                self.first_bad = self.first_bad or f"line {row.line:,}: {why}"
+                continue
+            self.values.extend([known[cell] for known, cell in zip(self.cells, pick(cells), strict=True)])
+            kept += 1
+            if most is not None and kept >= most:
+                self.stopped = True
+                break
+
+    def settled(self) -> tuple[NDArray[np.float64], list[_Cells], list[str]]:
+        """The rows' numbers, the columns that they are of, and notes.
+
+        Many cells of a column that are not understood drop the column, a few drop their rows.
+
+        Raises:
+            DataFileError: too many rows are bad.
+        """
+        table = np.frombuffer(self.values, dtype=np.float64).reshape(-1, len(self.cells))
+        wrong = np.isposinf(table)
+        dropped = wrong.sum(axis=0) > _BAD_LIMIT * np.maximum((~np.isnan(table)).sum(axis=0), 1)
+        while wrong[:, ~dropped].any(axis=1).sum() > _BAD_LIMIT * len(table):  # columns never condemn the rows
+            dropped[np.argmax(np.where(dropped, 0, wrong.sum(axis=0)))] = True
+        wrong[:, dropped] = False
+        bad_rows = wrong.any(axis=1)
+        if bad_rows.any():
+            known = self.cells[int(np.argmax(wrong[int(np.argmax(bad_rows))]))]
+            self.bad += int(bad_rows.sum())
+            self.first_bad = self.first_bad or f"{known.column} is {known.first_bad!r}"
+        if self.bad > _BAD_LIMIT * self.seen or not self.seen:
+            raise DataFileError(
+                f"{self.path} has {self.bad:,} bad rows of {self.seen:,}, more than {_BAD_LIMIT:.0%} "
+                f"(first: {self.first_bad}): is it damaged?"
+            )
+        notes = [f"{self.bad:,} bad row{'s' * (self.bad != 1)} skipped (first: {self.first_bad})"] if self.bad else []
+        if misread := [
+            f"{one.column} ({one.first_bad!r})" for one, drop in zip(self.cells, dropped, strict=True) if drop
+        ]:
+            notes.append(f"{_count(misread)} dropped, not understood (first cell): {', '.join(misread)}")
+        if absent := self.file.absent:
+            notes.append(f"{_count(absent)} not in the file: {', '.join(absent)}")
+        if others := self.file.others:
+            notes.append(f"{_count(others)} not used, as the form has none such: {', '.join(others)}")
+        keep = np.flatnonzero(~dropped)
+        return table[~bad_rows][:, keep], [self.cells[at] for at in keep], notes
 
 
 def _columns(
@@ -183,13 +222,13 @@ def _columns(
         ones = len(columns) - len(numbers)
         notes.append(f"{_count(texts)} of texts made {ones} of 0 and 1, '?' a text of its own: {', '.join(texts)}")
     if crowded:
-        why = f"more than {params.max_categories} texts" if params.categories == "one_hot" else "texts"
-        notes.append(f"{_count(crowded)} left out, {why}: {', '.join(crowded)}")
+        reason = f"more than {params.max_categories} texts" if params.categories == "one_hot" else "texts"
+        notes.append(f"{_count(crowded)} left out, {reason}: {', '.join(crowded)}")
     if constant:
         notes.append(f"{_count(constant)} left out, empty or everywhere equal: {', '.join(constant)}")
     if filled:
-        told = ", ".join(f"{name} {count:,}" for name, count in filled.items())
-        notes.append(f"missing numbers became their column's mean: {told}")
+        filled_text = ", ".join(f"{name} {count:,}" for name, count in filled.items())
+        notes.append(f"missing numbers became their column's mean: {filled_text}")
     notes.append(f"never used: {', '.join(sorted(form.unused))}")
     return columns, notes
 

@@ -35,9 +35,9 @@ class KMeansWorkload(Workload[KMeansParams]):
     the most clusters that stood empty at once (each keeps its centroid until rows come near it); `rows`, `columns`.
     """
 
-    def load(self, params: KMeansParams, path: Path | None) -> Dataset:
+    def load(self, params: KMeansParams, path: Path | None, encoding: str | None = None) -> Dataset:
         """The rows, centred, and the k-means++ start: made once, before any clock, the same for all backends."""
-        return load_rows(params, path)
+        return load_rows(params, path, encoding)
 
     def data_key(self, params: KMeansParams) -> dict[str, Any]:
         """All but how long it iterates, and the number of tasks (which only makes a note)."""

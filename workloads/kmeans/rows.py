@@ -31,7 +31,7 @@ _HAIR = 1e-4  # of the columns' standard deviation
 _PIECE = 1 << 16  # rows at a time, where a float64 copy of all of them would be large
 
 
-def load_rows(params: KMeansParams, path: Path | None) -> Dataset:
+def load_rows(params: KMeansParams, path: Path | None, encoding: str | None = None) -> Dataset:
     """The data set of these parameters.
 
     Raises:
@@ -43,7 +43,7 @@ def load_rows(params: KMeansParams, path: Path | None) -> Dataset:
     if path is None:
         X, features, source, notes = _blobs(params)
     else:
-        X, features, source, notes = read_census(path, params)
+        X, features, source, notes = read_census(path, params, encoding)
     rows, columns = X.shape
     if params.k > rows:
         raise InputError(f"k={params.k:,} clusters of {rows:,} rows cannot be: ask for at most one a row")

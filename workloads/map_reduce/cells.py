@@ -1,4 +1,4 @@
-"""What is in a cell: a number, nothing, or something else; the same for the mappers, the loader and the reference."""
+"""A cell's content: a number, nothing, or something else; the same for the mappers, the loader and the reference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from lbench.workloads.map_reduce.sums import LARGEST
 
-__all__ = ["Codes", "Numbers", "is_blank", "number"]
+__all__ = ["Codes", "Numbers", "is_blank", "key_of", "number"]
 
 _BLANK = frozenset((b"", b"?", b"na", b"n/a", b"nan", b"null", b"none"))
 _MOST_KEPT = 100_000  # cells remembered
@@ -15,6 +15,11 @@ _MOST_KEPT = 100_000  # cells remembered
 def is_blank(cell: bytes) -> bool:
     """Whether a cell says that there is no value."""
     return cell.strip().lower() in _BLANK
+
+
+def key_of(cell: bytes) -> str:
+    """A cell's text as a key: ASCII spaces around it make no difference."""
+    return cell.strip().decode()
 
 
 def number(cell: bytes) -> float:
@@ -48,6 +53,6 @@ class Codes(dict[bytes, int]):
         code = self._clean.get(clean)
         if code is None:
             code = self._clean[clean] = len(self.keys_seen)
-            self.keys_seen.append(clean.decode())
+            self.keys_seen.append(key_of(clean))
         self[cell] = code
         return code

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.workloads.map_reduce import shuffle
-from lbench.workloads.map_reduce.cells import number
+from lbench.workloads.map_reduce.cells import key_of, number
 from lbench.workloads.map_reduce.sums import exact_sums, rounded
 from lbench.workloads.map_reduce.table import Layout, columns_of, rows_of
 
@@ -92,7 +92,7 @@ def reference(text: NDArray[np.uint8], layout: Layout) -> dict[str, Any]:
     """The same by a plain loop: the standard library's CSV reader, a dict of lists, `math.fsum`."""
     groups: dict[str, list[float]] = {}
     for row in rows_of(text, layout):
-        groups.setdefault(row[layout.by].strip(), []).append(number(row[layout.column].encode()))
+        groups.setdefault(key_of(row[layout.by].encode()), []).append(number(row[layout.column].encode()))
     keys = sorted(groups)
     there = [[value for value in groups[key] if not math.isnan(value)] for key in keys]
     count = np.array([len(values) for values in there], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What is mapped, as a data set: a file's rows or lines, or generated ones; and where it may be cut.
+"""The input as a data set: a file's rows or lines, or generated ones; and where it may be cut.
 
 Arrays: `input`, the text (uint8) or the records (uint8, 100 a row); `marks` int64, places in `input` at which a split may
 begin, and its length at the end. A piece between two marks is whole rows, whole lines, whole records.
@@ -8,9 +8,9 @@ begin, and its length at the end. A piece between two marks is whole rows, whole
 from __future__ import annotations
 
 import contextlib
-import csv
 import math
-from collections.abc import Generator, Iterable, Iterator
+import os
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.errors import DataFileError, InputError, UnknownNameError
-from lbench.workloads.census_forms import ADULT, KDD, form_of
+from lbench.workloads.census_forms import ADULT, KDD, FormedFile, formed_file
+from lbench.workloads.csv_rows import CsvRow, CsvRows, canonical
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.map_reduce import MapReduceParams
 from lbench.workloads.map_reduce.cells import Numbers, is_blank
@@ -33,11 +34,12 @@ MAPPERS = 16  # where no number was asked for
 _MARKS = 1_000_000  # at most
 _BAD_LIMIT = 0.05  # of all rows, or of a column's cells; more means that it is not what it seems
 _NAMED = 12  # columns that a message names
-_DELIMITERS = ",;\t|"
+_LEAST_ROOM = 1 << 30  # bytes of text that are read on any machine
+_LINE_BYTES = 40  # of memory beside a line's own
 _DEFAULTS = {KDD.name: ("education", "weeks_worked"), ADULT.name: ("education", "hours_per_week")}
 
 
-def load_input(params: MapReduceParams, path: Path | None) -> Dataset:
+def load_input(params: MapReduceParams, path: Path | None, encoding: str | None = None) -> Dataset:
     """The data set of these parameters.
 
     Raises:
@@ -55,7 +57,7 @@ def load_input(params: MapReduceParams, path: Path | None) -> Dataset:
     elif params.job == "sort":
         raise InputError("job=sort reads no file, its records are generated: leave out --data")
     else:
-        data = _table(path, params) if params.job == "group_by" else _text(path)
+        data = _table(path, params, encoding) if params.job == "group_by" else _text(path, encoding)
     data.meta["job"] = params.job
     units = len(data["marks"]) - 1
     if params.tasks is not None and params.tasks > units:
@@ -76,11 +78,32 @@ def deal(marks: NDArray[np.int64], mappers: int) -> list[tuple[int, int]]:
 # -- a text's lines
 
 
-def _text(path: Path) -> Dataset:
-    file = TextFile(path, kind="text", strict=True)
+def _text(path: Path, encoding: str | None) -> Dataset:
+    file = TextFile(path, kind="text", encoding=encoding)
     with contextlib.closing(iter(file)) as lines:
-        pieces = [line.encode() for line in lines]
-    return _of_lines(pieces, source=f"{path.name}, SHA-256 {file.digest()}", columns=1, notes=[])
+        pieces = _Pieces(path)
+        for line in lines:
+            pieces.add(line.rstrip("\r\n") + "\n" if line.endswith(("\n", "\r")) else line)
+    return _of_lines(pieces.lines, source=f"{file.origin}, SHA-256 {file.digest()}", columns=1, notes=file.notes)
+
+
+class _Pieces:
+    """The text's lines as UTF-8, as long as the machine's memory can hold them."""
+
+    def __init__(self, path: Path) -> None:
+        self.lines: list[bytes] = []
+        self._path = path
+        self._left = max(_LEAST_ROOM, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
+        self._most = self._left
+
+    def add(self, text: str) -> None:
+        line = text.encode()
+        self._left -= len(line) + _LINE_BYTES
+        if self._left < 0:
+            raise DataFileError(
+                f"{self._path} needs more than {self._most / 1e9:.1f} GB, a quarter of this machine's memory: split it"
+            )
+        self.lines.append(line)
 
 
 def _of_lines(pieces: list[bytes], *, source: str, columns: int, notes: list[str]) -> Dataset:
@@ -93,128 +116,111 @@ def _of_lines(pieces: list[bytes], *, source: str, columns: int, notes: list[str
 # -- a table's rows
 
 
-class _Table(msgspec.Struct):
-    """A table as it is being read: the rows' own text, as it stood in the file."""
+class _Table:
+    """A table as it is being read: its rows' text, one or more lines each, in a form that the tasks read alike."""
 
-    name: str
-    columns: list[str]
-    by: int
-    column: int
-    rows: list[bytes]
-    blank: int = 0
-    text_cells: int = 0  # neither numbers nor blank
-    first_text: str = ""
-    bad: int = 0
-    first_bad: str = ""
-    quoted: bool = False
+    def __init__(self, path: Path, columns: Sequence[str], formed: FormedFile | None, params: MapReduceParams) -> None:
+        self.name = "a table" if formed is None else formed.form.name
+        self.columns = columns
+        by, column = params.by, params.column
+        if formed is not None:
+            by, column = by or _DEFAULTS[formed.form.name][0], column or _DEFAULTS[formed.form.name][1]
+        if by is None or column is None:
+            more = f" and {len(columns) - _NAMED} more" if len(columns) > _NAMED else ""
+            raise InputError(
+                "name the groups' column with -p by= and the numbers' with -p column=: there are "
+                f"{', '.join(name[:40] for name in columns[:_NAMED])}{more}"
+            )
+        for what, name in (("by", by), ("column", column)):
+            if name not in columns:
+                raise UnknownNameError(f"column {what}=", name, columns)
+            if columns.count(name) > 1:
+                raise InputError(f"{what}={name}: {columns.count(name)} columns of {path} have this name: rename one")
+        self.by, self.column = columns.index(by), columns.index(column)
+        self.pieces = _Pieces(path)
+        self.blank = 0
+        self.text_cells = 0  # neither numbers nor blank
+        self.first_text = ""
+        self.bad = 0
+        self.first_bad = ""
+        self.quoted = False
+        self._numbers = Numbers()
+
+    def take(self, row: CsvRow, delimiter: str) -> None:
+        """Count a row in."""
+        width, cells, text = len(self.columns), row.cells, row.text
+        if len(cells) > width and not any(cells[width:]):
+            cells = cells[:width]
+            text = canonical(cells, delimiter)
+        if len(cells) != width:
+            self.bad += 1
+            self.first_bad = self.first_bad or f"line {row.line:,}: " + (
+                row.problem or f"{len(cells)} fields in place of {width}"
+            )
+            return
+        if '"' in text or "\\" in text:
+            text = canonical(cells, delimiter)
+            self.quoted = self.quoted or '"' in text
+        cell = cells[self.column].encode()
+        if math.isnan(self._numbers[cell]):
+            if is_blank(cell):
+                self.blank += 1
+            else:
+                self.text_cells += 1
+                self.first_text = self.first_text or repr(cells[self.column].strip()[:40])
+        self.pieces.add(text.rstrip("\r\n") + "\n")
 
 
-def _table(path: Path, params: MapReduceParams) -> Dataset:
-    file = TextFile(path)
-    try:
-        with contextlib.closing(iter(file)) as lines:
-            delimiter, table = _read(path, lines, params)
-    except csv.Error as error:
-        raise DataFileError(f"{path} is not a CSV file that can be read: {error}") from None
+def _table(path: Path, params: MapReduceParams, encoding: str | None) -> Dataset:
+    file = TextFile(path, encoding=encoding)
+    with contextlib.closing(iter(file)) as lines:
+        rows = CsvRows(path, lines)
+        table = _read(path, rows, params)
     by, column = table.columns[table.by], table.columns[table.column]
-    if not table.rows:
+    count = len(table.pieces.lines)
+    if not count and not table.bad:
         raise DataFileError(f"{path} has no rows below its header: name a file that has")
-    if table.bad > _BAD_LIMIT * (len(table.rows) + table.bad):
+    if table.bad > _BAD_LIMIT * (count + table.bad):
         raise DataFileError(
-            f"{path} has {table.bad:,} bad rows of {len(table.rows) + table.bad:,}, more than {_BAD_LIMIT:.0%} "
+            f"{path} has {table.bad:,} bad rows of {count + table.bad:,}, more than {_BAD_LIMIT:.0%} "
             f"(first: {table.first_bad}): is it damaged?"
         )
-    there = len(table.rows) - table.blank
+    there = count - table.blank
     if not there or table.text_cells > _BAD_LIMIT * there:
         what = "has no number at all" if not table.first_text else f"is not of numbers (first: {table.first_text})"
         raise InputError(f"column={column} {what}: name another with -p column=")
-    notes = [f"{len(table.rows):,} rows of {table.name}: {column} by {by}"]
+    notes = [f"{count:,} of {count + table.bad:,} rows of {table.name} used: {column} by {by}"]
     if table.bad:
         notes.append(f"{table.bad:,} bad row{'s' * (table.bad != 1)} skipped (first: {table.first_bad})")
     if table.blank:
-        notes.append(f"{table.blank:,} blank cells of {column}: told apart, in no count, sum or mean")
+        notes.append(f"{table.blank:,} blank cells of {column}: counted apart, in no count, sum or mean")
     if table.text_cells:
         notes.append(f"{table.text_cells:,} cells of {column} are no numbers and count as blank ({table.first_text})")
     data = _of_lines(
-        table.rows, source=f"{path.name}, SHA-256 {file.digest()}", columns=len(table.columns), notes=notes
+        table.pieces.lines,
+        source=f"{file.origin}, SHA-256 {file.digest()}",
+        columns=len(table.columns),
+        notes=[*notes, *rows.notes, *file.notes],
     )
-    layout = Layout(table.by, table.column, len(table.columns), delimiter, table.quoted)
+    layout = Layout(table.by, table.column, len(table.columns), rows.delimiter, table.quoted)
     data.meta["layout"] = msgspec.to_builtins(layout)
     return data
 
 
-def _read(path: Path, lines: Iterable[str], params: MapReduceParams) -> tuple[str, _Table]:
-    raw: list[str] = []
-    delimiter = ""
-
-    def told() -> Generator[str, None, None]:
-        for line in lines:
-            raw.append(line)
-            yield line
-
-    source = told()
-    first = next(source, "")
-    while first.startswith("|") or not first.strip():  # adult.test begins with a remark
-        raw.clear()
-        first = next(source, "")
-        if not first:
-            raise DataFileError(f"{path} has no rows: name a CSV file with a header, a Census-Income or an Adult file")
-    delimiter = max(_DELIMITERS, key=first.count)
-    number = 0
-    table: _Table | None = None
-    numbers = Numbers()
-    for number, row in enumerate(csv.reader(_again(first, source), delimiter=delimiter, skipinitialspace=True), 1):
-        text, own = "".join(raw), len(raw)
-        raw.clear()
-        if not row:
-            continue
-        if table is None:
-            table, is_row = _begun(row, params)
-            if not is_row:
-                continue
-        if len(row) != len(table.columns):
-            table.bad += 1
-            table.first_bad = (
-                table.first_bad or f"row {number:,} has {len(row)} fields in place of {len(table.columns)}"
-            )
-            continue
-        _take(table, row, text, own, numbers)
-    assert table is not None
-    return delimiter, table
-
-
-def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
-
-
-def _take(table: _Table, row: list[str], text: str, lines: int, numbers: Numbers) -> None:
-    table.quoted = table.quoted or lines > 1 or '"' in text
-    cell = row[table.column].encode()
-    if math.isnan(numbers[cell]):
-        table.blank += 1
-        if not is_blank(cell):
-            table.blank -= 1
-            table.text_cells += 1
-            table.first_text = table.first_text or repr(row[table.column].strip()[:40])
-    table.rows.append((text.rstrip("\r\n") + "\n").encode())
-
-
-def _begun(row: list[str], params: MapReduceParams) -> tuple[_Table, bool]:
-    """The table that a file's first row begins, and whether that row is one of its own."""
-    form = form_of(row)
-    columns = [cell.strip() for cell in row] if form is None else list(form.columns)
-    by, column = params.by, params.column
-    if form is not None:
-        by, column = by or _DEFAULTS[form.name][0], column or _DEFAULTS[form.name][1]
-    if by is None or column is None:
-        more = f" and {len(columns) - _NAMED} more" if len(columns) > _NAMED else ""
-        raise InputError(
-            "name the groups' column with -p by= and the numbers' with -p column=: there are "
-            f"{', '.join(name[:40] for name in columns[:_NAMED])}{more}"
-        )
-    for what, name in (("by", by), ("column", column)):
-        if name not in columns:
-            raise UnknownNameError(f"column {what}=", name, columns)
-    name = "a table" if form is None else form.name
-    return _Table(name, columns, columns.index(by), columns.index(column), []), form is not None
+def _read(path: Path, rows: CsvRows, params: MapReduceParams) -> _Table:
+    source = iter(rows)
+    first = next(source, None)
+    if first is None:
+        raise DataFileError(f"{path} has no rows: name a CSV file with a header, a Census-Income or an Adult file")
+    if first.problem:
+        raise DataFileError(f"{path}, line {first.line:,}: {first.problem}: it must be the header")
+    formed = formed_file(first.cells)
+    if formed is None or formed.header:
+        columns = [cell.strip() for cell in first.cells]
+        table = _Table(path, columns, None, params)
+    else:
+        table = _Table(path, list(formed.columns), formed, params)
+        table.take(first, rows.delimiter)
+    for row in source:
+        table.take(row, rows.delimiter)
+    return table

@@ -28,9 +28,9 @@ class MapReduceWorkload(Workload[MapReduceParams]):
     Beside it: `mappers`, `reducers`, and of each reducer's input `rows` and `bytes` (int64, before they are compressed).
     """
 
-    def load(self, params: MapReduceParams, path: Path | None) -> Dataset:
+    def load(self, params: MapReduceParams, path: Path | None, encoding: str | None = None) -> Dataset:
         """The input and where it may be cut, made once, before any clock."""
-        return load_input(params, path)
+        return load_input(params, path, encoding)
 
     def job(self, params: MapReduceParams, data: Dataset) -> Job:
         """Map, shuffle, reduce, merge."""

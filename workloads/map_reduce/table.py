@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator
 
@@ -10,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lbench.workloads.csv_rows import parse_rows
 from lbench.workloads.map_reduce.cells import Codes, Numbers
 
 __all__ = ["Layout", "columns_of", "rows_of"]
@@ -38,8 +38,7 @@ def columns_of(text: NDArray[np.uint8], layout: Layout) -> tuple[list[str], NDAr
 
 def rows_of(text: NDArray[np.uint8], layout: Layout) -> Iterator[list[str]]:
     """All rows as texts, by the standard library."""
-    lines = io.StringIO(text.tobytes().decode(), newline="")
-    return csv.reader(lines, delimiter=layout.delimiter, skipinitialspace=True)
+    return parse_rows(io.StringIO(text.tobytes().decode(), newline=""), layout.delimiter)
 
 
 def _plain_cells(text: NDArray[np.uint8], layout: Layout) -> tuple[list[bytes], list[bytes]]:

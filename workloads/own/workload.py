@@ -84,12 +84,12 @@ class OwnWorkload(Workload[Params]):
 
     # -- Workload
 
-    def load(self, params: Params, path: Path | None) -> Any:
+    def load(self, params: Params, path: Path | None, encoding: str | None = None) -> Any:
         """What the module's `load` returns: a dict of arrays, or a `Dataset`."""
         self.limits(params)  # computed here, in a thread: it may be slow
         if self._own("load") is None:
-            return super().load(params, path)
-        data = self._call("load", params, path=None if path is None else str(path))
+            return super().load(params, path, encoding)
+        data = self._call("load", params, path=None if path is None else str(path), encoding=encoding)
         if data is None or isinstance(data, Dataset):
             return data
         if not isinstance(data, dict) or not all(isinstance(name, str) for name in data):

@@ -1,15 +1,15 @@
 """Lending Club's columns: which are used, how a cell becomes a number, and which would be cheating.
 
-A column is used only if it is known on the day when the loan is offered to lenders. What the file learned
-later (payments, recoveries, the last credit check) tells the outcome itself; such columns are named here, so
-that a reader and a test can see that none is used.
+A column is used only if it is known on the day when the loan is offered to lenders. Columns that were filled in
+later (payments, recoveries, the last credit check) give the outcome away; they are named here, so that a reader
+and a test can see that none is used.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 __all__ = [
     "ALIASES",
@@ -17,6 +17,7 @@ __all__ = [
     "FEATURES",
     "MISSING",
     "MISSING_TEXTS",
+    "day_may_come_first",
     "known_only_after",
     "outcome",
 ]
@@ -24,24 +25,40 @@ __all__ = [
 MISSING = -1.0  # what a missing value becomes: below every real one, so that one split sets them apart
 MISSING_TEXTS = frozenset({"", "n/a", "na", "nan", "null", "none", "-"})
 _LARGEST = 1e15  # a larger number is a damaged cell, not money
-
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NEWEST = 25  # of two-digit years: 00 to this are of this century
+_MONEY = re.compile(
+    r"(?P<sign>[+-]?)(?:\$|usd)? ?(?P<digits>\d{1,3}(?:,\d{3})+|\d*)(?P<rest>(?:\.\d*)?(?:e[+-]?\d+)?)", re.I | re.A
+)
+_TIME = re.compile(r"[ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[ap]m)?(z|[+-]\d{2}:?\d{2})?$", re.I | re.A)
+_NAMED_MONTH = re.compile(
+    r"(?:(?P<day>\d{1,2})[- /.])?(?P<month>[a-z]{3,9})[- /.,]{1,2}(?P<year>\d{4}|\d{2})", re.I | re.A
+)
+_YEAR_FIRST = re.compile(r"(?P<year>\d{4}|\d{1,2})[- /.](?P<month>[a-z]{3,9})(?:[- /.]\d{1,2})?", re.I | re.A)
+_ISO = re.compile(r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})(?:[-/.]\d{1,2})?", re.A)
+_SLASHES = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-]\d{2}", re.A)
+_AMERICAN = re.compile(r"(?P<month>\d{1,2})[/.-](?:\d{1,2}[/.-])?(?P<year>\d{4}|\d{2})", re.A)
 
 
 def _number(text: str) -> float:
-    value = float(text.removesuffix("%"))
-    if not abs(value) <= _LARGEST:  # also catches nan
+    """'13.5', '13.5%', '$21,200' or '21,200.50'."""
+    found = _MONEY.fullmatch(text.removesuffix("%").rstrip())
+    if found is None:
+        raise ValueError(text)
+    value = float(found["sign"] + found["digits"].replace(",", "") + found["rest"])
+    if not abs(value) <= _LARGEST:
         raise ValueError(text)
     return value
 
 
 def _term(text: str) -> float:
     """' 36 months', '36.0' or '36': months."""
-    return _number(text.removesuffix("months").removesuffix("month").rstrip())
+    return _number(re.sub(r"\s*(months?|mos?\.?)$", "", text, flags=re.IGNORECASE))
 
 
 def _grade(text: str) -> float:
     """'A' to 'G': 1 to 7."""
+    text = text.upper()
     if len(text) != 1 or not "A" <= text <= "G":
         raise ValueError(text)
     return float(ord(text) - ord("A") + 1)
@@ -58,21 +75,40 @@ def _years(text: str) -> float:
     """'< 1 year', '1 year', '10+ years' or '7.0': whole years of employment."""
     if text.startswith("<"):
         return 0.0
-    return _number(re.sub(r"\s*years?$", "", text).rstrip("+"))
+    return _number(re.sub(r"\s*(years?|yrs?)$", "", text).rstrip("+"))
 
 
 def _zip(text: str) -> float:
     """'860xx' or '86001': the first three digits."""
+    if not text[:3].isascii() or not text[:3].isdigit():
+        raise ValueError(text)
     return float(int(text[:3]))
 
 
 def _month(text: str) -> float:
-    """'Aug-1985', '1985-08' or '1985.0': months since the year 0."""
-    if match := re.fullmatch(r"([A-Za-z]{3})-(\d{4})", text):
-        return int(match[2]) * 12.0 + _MONTHS.index(match[1].lower())
-    if match := re.fullmatch(r"(\d{4})-(\d{2})(-\d{2})?", text):
-        return int(match[1]) * 12.0 + int(match[2]) - 1
-    return math.floor(_number(text)) * 12.0
+    """Months since the year 0, of a date as copies of the files have it, with or without a time of day.
+
+    'Aug-1985', 'Aug-85', '1-Aug-85', '85-Aug' (also '5-Aug', the year 2005 as a spreadsheet writes it), '1985-08',
+    '1985-08-01', '8/1/1985' (month first) and '1985.0'.
+    """
+    text = _TIME.sub("", text)
+    for form in (_NAMED_MONTH, _YEAR_FIRST):
+        if (match := form.fullmatch(text)) and match["month"][:3].lower() in _MONTHS:
+            return _year(match["year"]) * 12.0 + _MONTHS.index(match["month"][:3].lower())
+    for form in (_ISO, _AMERICAN):
+        if (match := form.fullmatch(text)) and 1 <= int(match["month"]) <= 12:
+            return _year(match["year"]) * 12.0 + int(match["month"]) - 1
+    year = _number(text)
+    if not 1900 <= year < 2100:
+        raise ValueError(text)
+    return math.floor(year) * 12.0
+
+
+def _year(digits: str) -> int:
+    year = int(digits)
+    if len(digits) == 4:
+        return year
+    return year + (2000 if year <= _NEWEST else 1900)
 
 
 # In the order of X's columns. None: a category, numbered in alphabetical order of what the file holds.
@@ -169,6 +205,12 @@ _AFTER_STARTS = (
 
 _POLICY = "does not meet the credit policy. status:"
 _OUTCOMES = {"fully paid": 0, "charged off": 1}
+
+
+def day_may_come_first(texts: Iterable[str]) -> bool:
+    """Whether a column's dates like 1/4/1985 are all of the first month if the month comes first: then it is the day."""
+    dates = [match for text in texts if (match := _SLASHES.match(text.strip()))]
+    return len({match[2] for match in dates}) > 1 and all(int(match[1]) == 1 for match in dates)
 
 
 def known_only_after(column: str) -> bool:

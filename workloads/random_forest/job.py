@@ -45,13 +45,13 @@ class RandomForest(Workload[RandomForestParams]):
     `accuracy` of these, the `base_rate` of always guessing the commoner outcome, `built_with`.
     """
 
-    def load(self, params: RandomForestParams, path: Path | None) -> Dataset:
+    def load(self, params: RandomForestParams, path: Path | None, encoding: str | None = None) -> Dataset:
         """The loans of a file, or generated ones."""
         _check_seed(params)
         if path is None:
             data = generate_loans(params.rows or DEFAULT_ROWS, params.seed)
         else:
-            data = read_loans(path, params.rows)
+            data = read_loans(path, params.rows, encoding)
         if params.max_features > data.columns:
             data.notes.append(
                 f"max_features={params.max_features} is more than the {data.columns} columns: all are tried"

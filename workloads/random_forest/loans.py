@@ -1,11 +1,11 @@
-"""Lending Club's loan files as a data set: what is used of a file, and a note for everything that is not.
+"""Lending Club's loan files as a data set, with a note for everything that is not used.
 
 `X` is float32 (rows, columns) in C order, `y` uint8 (rows,): 1 charged off, 0 fully paid.
 """
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import textwrap
 from pathlib import Path
 
@@ -13,17 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.errors import DataFileError
+from lbench.workloads.csv_rows import CsvRows
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.random_forest.columns import CATEGORIES, FEATURES, MISSING, known_only_after
-from lbench.workloads.random_forest.table import FEWEST_COLUMNS, Table
+from lbench.workloads.random_forest.table import BAD_LIMIT, FEWEST_COLUMNS, Table
 from lbench.workloads.textfile import TextFile
 
-__all__ = ["CLASSES", "explain", "inspect", "read_loans"]
+__all__ = ["CLASSES", "explain", "read_loans"]
 
 CLASSES = ["fully paid", "charged off"]  # what 0 and 1 mean in y
-BAD_ROWS_LIMIT = 0.05  # of all rows; more means that the file is not what it seems
 FEWEST_OF_A_CLASS = 20
-_OTHERS_TOLD = 12
+FEWEST_UNDERSTOOD = 3  # columns
+_OTHERS_SHOWN = 12
 
 _EXPLANATION = """\
 The workload random_forest learns from Lending Club loans which are paid back and which are charged off.
@@ -40,9 +41,10 @@ use, then
     lbench data PATH                        tells what would be used of it, and why
     lbench run random_forest --data PATH    runs on it (-p rows=40000: on its first 40,000 finished loans)
 
-Read are CSV files: plain, .gz or .zst (unpack a .zip first), with or without the line of legal text at
-the top and the totals at the end. A file needs its header line, the column loan_status (or is_bad: 0 or
-1), and at least {fewest} of these columns; those that it has are used:
+Read are CSV files: plain, .gz or .zst (unpack a .zip first), with commas, semicolons or tabs, in UTF-8 (or
+--encoding NAME), with or without the line of legal text at the top and the totals at the end. A file needs
+its header line, the column loan_status (or is_bad: 0 or 1), and at least {fewest} of these columns; those that
+it has are used:
 
 {columns}
 
@@ -50,39 +52,29 @@ The label is loan_status: Fully Paid against Charged Off. Loans that are not fin
 Grace Period, Default) are left out and counted. What became known only after a loan was made (payments,
 recoveries, the last credit check) is never used: it would give the answer away. A missing value becomes
 {missing:g}, below every real one; categories are numbered in alphabetical order. Bad rows are skipped and
-counted, up to {limit:.0%} of all.
+counted, up to {limit:.0%} of all; a column with more cells than that which are not understood is dropped.
 """
 
 
 def explain() -> str:
-    """What the loans are, where real ones come from, which files can be read: a text of some paragraphs."""
+    """The loans, where real ones come from and which files can be read: a text of some paragraphs."""
     columns = textwrap.fill(" ".join(FEATURES), 106, initial_indent="    ", subsequent_indent="    ")
-    return _EXPLANATION.format(columns=columns, fewest=FEWEST_COLUMNS, missing=MISSING, limit=BAD_ROWS_LIMIT)
+    return _EXPLANATION.format(columns=columns, fewest=FEWEST_COLUMNS, missing=MISSING, limit=BAD_LIMIT)
 
 
-def inspect(path: Path) -> Dataset:
-    """The data set that a run would use of this file; its `source` and `notes` are what there is to tell.
-
-    Raises:
-        DataFileError: the file cannot be used.
-    """
-    return read_loans(path)
-
-
-def read_loans(path: Path, rows: int | None = None) -> Dataset:
+def read_loans(path: Path, rows: int | None = None, encoding: str | None = None) -> Dataset:
     """Read a loan file; with `rows`, at most the first so many finished loans of it.
 
     Raises:
         DataFileError: the file is not text, damaged, of wrong columns, mostly bad rows, or too few outcomes.
     """
-    file = TextFile(path)
-    try:
-        table = Table(path, csv.reader(file))
+    file = TextFile(path, encoding=encoding)
+    with contextlib.closing(iter(file)) as lines:
+        cells = CsvRows(path, lines)
+        table = Table(path, iter(cells))
         table.read(rows)
-    except csv.Error as error:
-        raise DataFileError(f"{path} is not a CSV file that can be read: {error}") from None
     _refuse(table)
-    X = np.frombuffer(table.values, dtype=np.float32).reshape(len(table.labels), len(table.features))
+    X = table.matrix()
     categories = _sort_categories(table, X)
     holes = np.isnan(X)
     missing = dict(zip(table.features, holes.sum(axis=0).tolist(), strict=True))
@@ -92,10 +84,10 @@ def read_loans(path: Path, rows: int | None = None) -> Dataset:
         X = np.ascontiguousarray(X[:, [name in used for name in table.features]])
     return Dataset(
         {"X": X, "y": np.frombuffer(table.labels, dtype=np.uint8)},
-        source=f"{path.name}, " + (f"first {len(X):,} loans" if table.stopped else f"SHA-256 {file.digest()}"),
+        source=f"{file.origin}, " + (f"first {len(X):,} loans" if table.stopped else f"SHA-256 {file.digest()}"),
         rows=len(X),
         columns=len(used),
-        notes=_row_notes(table) + _column_notes(table, missing),
+        notes=_row_notes(table) + cells.notes + file.notes + _column_notes(table, missing),
         meta={"features": used, "categories": categories, "classes": CLASSES},
     )
 
@@ -104,10 +96,15 @@ def _refuse(table: Table) -> None:
     path = table.path
     if not table.seen:
         raise DataFileError(f"{path} has a header and no loans: name a file with rows")
-    if table.bad > BAD_ROWS_LIMIT * table.seen:
+    if table.bad > BAD_LIMIT * table.seen:
         raise DataFileError(
-            f"{path} has {table.bad:,} bad rows of {table.seen:,}, more than {BAD_ROWS_LIMIT:.0%} "
+            f"{path} has {table.bad:,} bad rows of {table.seen:,}, more than {BAD_LIMIT:.0%} "
             f"(first: {table.first_bad}): is it damaged?"
+        )
+    if len(table.features) < FEWEST_UNDERSTOOD:
+        raise DataFileError(
+            f"{path} has too few columns that are understood ({len(table.features)}, {FEWEST_UNDERSTOOD} are needed; not "
+            f"understood: {', '.join(table.misread)}): see `lbench data`"
         )
     charged_off = sum(table.labels)
     if min(charged_off, len(table.labels) - charged_off) < FEWEST_OF_A_CLASS:
@@ -140,12 +137,12 @@ def _row_notes(table: Table) -> list[str]:
         + (" (the rest of the file was not read, as `rows` asks)" if table.stopped else "")
     ]
     if table.unfinished:
-        told = ", ".join(f"{count:,} {status}" for status, count in table.unfinished.most_common(8))
-        notes.append(f"{sum(table.unfinished.values()):,} loans left out, not finished: {told}")
+        counts = ", ".join(f"{count:,} {status}" for status, count in table.unfinished.most_common(8))
+        notes.append(f"{sum(table.unfinished.values()):,} loans left out, not finished: {counts}")
     if table.bad:
-        notes.append(f"{table.bad:,} bad rows skipped (first: {table.first_bad})")
+        notes.append(f"{table.bad:,} bad row{'s' * (table.bad != 1)} skipped (first: {table.first_bad})")
     if table.remarks:
-        notes.append(f"{table.remarks:,} lines left out that are no loans (totals, headings)")
+        notes.append(f"{table.remarks:,} row{'s' * (table.remarks != 1)} left out that are no loans (totals, headings)")
     return notes
 
 
@@ -158,17 +155,26 @@ def _column_notes(table: Table, missing: dict[str, int]) -> list[str]:
     if "credit_length" in table.header and "earliest_cr_line" in absent:
         absent.remove("earliest_cr_line")
     after = [name for name in table.header if known_only_after(name) and name != table.label]
-    others = [name for name in table.header if name not in FEATURES and name not in after and name != table.label]
+    others = [
+        name or "(without a name)"
+        for name in table.header
+        if name not in FEATURES and name not in after and name != table.label
+    ]
     notes = [f"{_columns(used)} used: {', '.join(used)}"]
     if absent:
         notes.append(f"{_columns(absent)} not in the file: {', '.join(absent)}")
     if empty:
         notes.append(f"{_columns(empty)} dropped, without a value in any row: {', '.join(empty)}")
+    if table.misread:
+        notes.append(f"{_columns(table.misread)} dropped, not understood (first cell): {', '.join(table.misread)}")
+    twice = sorted({name for name in table.features if table.header.count(name) > 1})
+    if twice:
+        notes.append(f"{_columns(twice)} several times in the header, the first is used: {', '.join(twice)}")
     if after:
         notes.append(f"{_columns(after)} dropped, known only after the loan was made: {', '.join(after)}")
     if others:
-        told = ", ".join(others[:_OTHERS_TOLD]) + (", ..." if len(others) > _OTHERS_TOLD else "")
-        notes.append(f"{_columns(others)} dropped, not of the kind that the original study used: {told}")
+        names = ", ".join(others[:_OTHERS_SHOWN]) + (", ..." if len(others) > _OTHERS_SHOWN else "")
+        notes.append(f"{_columns(others)} dropped, not of the kind that the original study used: {names}")
     holes = [f"{name} {count:,}" for name, count in missing.items() if 0 < count < rows]
     if holes:
         notes.append(f"missing values became {MISSING:g}, below every real one: {', '.join(holes)}")

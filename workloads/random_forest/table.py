@@ -1,34 +1,46 @@
-"""A loan file while it is read: its header understood, its rows counted, its cells turned into numbers."""
+"""A loan file while it is read: its header understood, its rows counted, its cells turned into numbers.
+
+A cell that is not understood is the column's fault where it has many of them, and the row's where they are few: see
+`Table.settle`.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lbench.errors import DataFileError
-from lbench.workloads.random_forest.columns import ALIASES, FEATURES, MISSING_TEXTS, outcome
+from lbench.workloads.csv_rows import CsvRow
+from lbench.workloads.random_forest.columns import ALIASES, FEATURES, MISSING_TEXTS, day_may_come_first, outcome
 
-__all__ = ["FEWEST_COLUMNS", "Table"]
+__all__ = ["BAD_LIMIT", "FEWEST_COLUMNS", "Table"]
 
+BAD_LIMIT = 0.05  # of all rows, or of a column's cells; more means that it is not what it seems
 FEWEST_COLUMNS = 5
 _HEADER_WITHIN = 10  # rows; full LoanStats files have a line of legal text before the header
 _CACHED_TEXTS = 20_000  # a column, so that a long file of distinct numbers stays small in memory
-_STATUSES_TOLD = 50
+_STATUSES_SHOWN = 50
 _MOST_CATEGORIES = 1000
+_HOPELESS = 200  # bad cells of a column, and more than half of all: its cells no longer make a row bad
+_BAD = math.inf  # in `values`: a cell that is not understood
 
 
 class _Texts(dict[str, float]):
-    """One column's texts and their numbers: most cells are a look-up."""
+    """One column's texts and their numbers: most cells are a look-up. NaN: missing; `_BAD`: not understood."""
 
-    def __init__(self, path: Path, column: str) -> None:
-        self.path = path
+    def __init__(self, column: str) -> None:
         self.column = column
         self.read = FEATURES[column]
         self.names: list[str] = []  # a category's values, in the order in which they came
+        self.first_bad = ""
 
     def __missing__(self, text: str) -> float:
         clean = text.strip()
@@ -39,14 +51,13 @@ class _Texts(dict[str, float]):
             try:
                 value = self.read(clean)
             except ValueError:
-                raise ValueError(f"{self.column} is {clean[:40]!r}") from None
+                self.first_bad = self.first_bad or clean[:40]
+                value = _BAD
         elif clean in self.names:
             value = float(self.names.index(clean))
         elif len(self.names) >= _MOST_CATEGORIES:
-            raise DataFileError(
-                f"{self.path}: column {self.column} has more than {_MOST_CATEGORIES:,} different texts, "
-                "too many for categories: is it another column's content?"
-            )
+            self.first_bad = f"more than {_MOST_CATEGORIES:,} different texts"
+            value = _BAD
         else:
             self.names.append(clean)
             value = float(len(self.names) - 1)
@@ -62,9 +73,9 @@ class Table:
         DataFileError: there is no header of a loan file, or too few of its columns.
     """
 
-    def __init__(self, path: Path, cells: Iterator[list[str]]) -> None:
+    def __init__(self, path: Path, rows: Iterator[CsvRow]) -> None:
         self.path = path
-        self.cells = cells
+        self.rows = rows
         self.header = self._find_header()
         self.label = "loan_status" if "loan_status" in self.header else "is_bad"
         self.features = [name for name in FEATURES if name in self.header]
@@ -74,17 +85,20 @@ class Table:
                 f"{path} has too few of Lending Club's columns ({found} of {len(FEATURES)} known ones, "
                 f"{FEWEST_COLUMNS} are needed): see `lbench data`"
             )
-        self.texts = [_Texts(path, name) for name in self.features]
+        self.texts = [_Texts(name) for name in self.features]
         self.values = array("f")
         self.labels = bytearray()
+        self.lines = array("q")  # on which each of the rows in `values` begins
         self.unfinished: Counter[str] = Counter()
+        self.misread: list[str] = []  # columns that are not understood, each with a cell of it
         self.seen = self.bad = self.remarks = 0
         self.first_bad = ""
+        self._first_bad_line = 0
         self.stopped = False
 
     def _find_header(self) -> list[str]:
-        for number, row in enumerate(self.cells):
-            names = [cell.strip().lower() for cell in row]
+        for number, row in enumerate(self.rows):
+            names = [re.sub(r"[\s.\-]+", "_", cell.strip().lower()) for cell in row.cells]
             names = [ALIASES.get(name, name) for name in names]
             if "loan_status" in names or "is_bad" in names:
                 return names
@@ -101,59 +115,103 @@ class Table:
         pick = itemgetter(*(self.header.index(name) for name in self.features))
         most = math.inf if rows is None else rows
         outcomes: dict[str, int | None] = {}
-        for number, row in enumerate(self.cells, start=1):
-            if len(row) != width:
-                row = self._mended(row, number)
-                if not row:
+        kept = 0
+        for row in self.rows:
+            cells = row.cells
+            if len(cells) != width:
+                cells = self._of_width(row)
+                if not cells:
                     continue
-            status = row[label_at]
+            status = cells[label_at]
             if status not in outcomes:
                 outcomes[status] = self._outcome(status)
             finished = outcomes[status]
             if finished is None:
-                self._left_out(row, status, number)
+                self._leave_out(cells, status, row.line)
                 continue
             self.seen += 1
-            try:
-                self.values.extend([texts[cell] for texts, cell in zip(self.texts, pick(row), strict=True)])
-            except ValueError as error:
-                self._count_bad(number, str(error))
-                continue
+            numbers = [texts[cell] for texts, cell in zip(self.texts, pick(cells), strict=True)]
+            self.values.extend(numbers)
             self.labels.append(finished)
-            if len(self.labels) >= most:
+            self.lines.append(row.line)
+            kept += _BAD not in numbers or self._hopeless(numbers)
+            if kept >= most:
                 self.stopped = True
                 break
+        self.settle()
+
+    def _hopeless(self, numbers: list[float]) -> bool:
+        """Whether the row's cells that are not understood are all of columns that are given up."""
+        if len(self.labels) < _HOPELESS:
+            return False
+        bad = [at for at, value in enumerate(numbers) if value == _BAD]
+        width = len(self.features)
+        last = np.frombuffer(self.values[-_HOPELESS * width :], dtype=np.float32).reshape(-1, width)
+        return bool((np.isposinf(last[:, bad]).mean(axis=0) > 0.5).all())
+
+    def settle(self) -> None:
+        """Decide on the cells that are not understood: many in a column drop the column, a few drop their rows."""
+        width = len(self.features)
+        table = np.frombuffer(self.values, dtype=np.float32).reshape(-1, width).copy()
+        bad = np.isposinf(table)
+        there = np.maximum((~np.isnan(table)).sum(axis=0), 1)
+        dropped = bad.sum(axis=0) > BAD_LIMIT * there
+        while bad[:, ~dropped].any(axis=1).sum() > BAD_LIMIT * len(bad):  # columns never condemn the rows
+            dropped[np.argmax(np.where(dropped, 0, bad.sum(axis=0)))] = True
+        for at, texts in enumerate(self.texts):
+            if texts.column == "earliest_cr_line" and not dropped[at] and day_may_come_first(texts):
+                dropped[at] = True
+                texts.first_bad = f"{next(iter(texts)).strip()[:40]}, with the day first?"
+        self.misread = [
+            f"{texts.column} ({texts.first_bad!r})" for texts, drop in zip(self.texts, dropped, strict=True) if drop
+        ]
+        bad[:, dropped] = False
+        rows = bad.any(axis=1)
+        if rows.any():
+            first = int(np.argmax(rows))
+            texts = self.texts[int(np.argmax(bad[first]))]
+            self._count_bad(self.lines[first], f"{texts.column} is {texts.first_bad!r}", int(rows.sum()))
+        keep = [at for at in range(width) if not dropped[at]]
+        self.features = [self.features[at] for at in keep]
+        self.texts = [self.texts[at] for at in keep]
+        self.values = array("f", table[~rows][:, keep].tobytes())
+        self.labels = bytearray(np.frombuffer(self.labels, dtype=np.uint8)[~rows].tobytes())
+
+    def matrix(self) -> NDArray[np.float32]:
+        """The values (rows, features)."""
+        return np.frombuffer(self.values, dtype=np.float32).reshape(len(self.labels), len(self.features))
 
     def _outcome(self, status: str) -> int | None:
         if self.label == "is_bad":
             return {"0": 0, "1": 1, "0.0": 0, "1.0": 1}.get(status.strip())
         return outcome(status)
 
-    def _mended(self, row: list[str], number: int) -> list[str]:
-        """The row at its right width; empty if it is no loan."""
-        width = len(self.header)
-        if len(row) > width and not any(row[width:]):
-            return row[:width]
-        if sum(1 for cell in row if cell.strip()) > 1:
+    def _of_width(self, row: CsvRow) -> list[str]:
+        """The row's cells at the header's width; empty if it is no loan."""
+        width, cells = len(self.header), row.cells
+        if len(cells) > width and not any(cells[width:]):
+            return cells[:width]
+        if row.problem or sum(1 for cell in cells if cell.strip()) > 1:
             self.seen += 1
-            self._count_bad(number, f"{len(row)} fields in place of {width}")
-        elif row:
+            self._count_bad(row.line, row.problem or f"{len(cells)} fields in place of {width}")
+        else:
             self.remarks += 1  # 'Total amount funded in policy code 1: ...', 'Loans that do not meet ...'
         return []
 
-    def _left_out(self, row: list[str], status: str, number: int) -> None:
+    def _leave_out(self, cells: list[str], status: str, line: int) -> None:
         name = status.strip()
-        if sum(1 for cell in row if cell.strip()) <= 1 or ALIASES.get(name.lower(), name.lower()) == self.label:
+        if sum(1 for cell in cells if cell.strip()) <= 1 or ALIASES.get(name.lower(), name.lower()) == self.label:
             self.remarks += 1  # totals padded with commas; the header once more, where files were joined
             return
         self.seen += 1
         if not name or self.label == "is_bad":
-            self._count_bad(number, f"{self.label} is {name[:40]!r}")
-        elif name in self.unfinished or len(self.unfinished) < _STATUSES_TOLD:
+            self._count_bad(line, f"{self.label} is {name[:40]!r}")
+        elif name in self.unfinished or len(self.unfinished) < _STATUSES_SHOWN:
             self.unfinished[name] += 1
         else:
             self.unfinished["others"] += 1
 
-    def _count_bad(self, number: int, why: str) -> None:
-        self.bad += 1
-        self.first_bad = self.first_bad or f"row {number:,} after the header: {why}"
+    def _count_bad(self, line: int, why: str, count: int = 1) -> None:
+        self.bad += count
+        if not self.first_bad or line < self._first_bad_line:
+            self.first_bad, self._first_bad_line = f"line {line:,}: {why}", line

@@ -1,0 +1,195 @@
+"""The rows of a CSV file, its dialect found by evidence over its first rows.
+
+Every line is accounted for: it is (part of) a row, blank, or part of a row that cannot be read, with its line. A quotation
+mark that is never closed would make one field of all that follows: it is an error.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+
+import msgspec
+
+from lbench.errors import DataFileError
+from lbench.workloads.textfile import LONGEST_LINE
+
+__all__ = ["CsvRow", "CsvRows", "canonical", "parse_rows"]
+
+csv.field_size_limit(LONGEST_LINE)
+
+_DELIMITERS = "\t;|,"  # in a tie the first one: commas stand in numbers and texts more often
+_SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 1 << 20
+_SEPARATOR = re.compile(r'\s*"?sep=(?P<delimiter>[^"\r\n]?)"?[\s;,]*', re.IGNORECASE)
+_SPACE_AFTER_QUOTE = re.compile(r'"[ \t]+(?=[\r\n]|$|(?P<next>.))')
+
+
+class CsvRow(msgspec.Struct, frozen=True, gc=False):
+    """A row and the line on which it begins. `problem`: why it cannot be read; then it has no cells."""
+
+    line: int
+    cells: list[str]
+    text: str
+    problem: str = ""
+
+
+class CsvRows:
+    """Iterates over a file's rows but the blank ones. `delimiter` and `escape` are known before the first row.
+
+    Raises:
+        DataFileError: a quotation mark is not closed where its field ends.
+    """
+
+    def __init__(self, path: Path, lines: Iterable[str]) -> None:
+        self.path = path
+        self.blank = 0  # lines
+        self.spanned = 0  # rows over several lines
+        source = iter(lines)
+        sample = _sample(source)
+        self._skipped = 0
+        if sample and sample[0].startswith("|") and sample[0].count("|") == 1:  # adult.test begins with a remark
+            sample = sample[1:]
+            self._skipped = 1
+        named = _SEPARATOR.fullmatch(sample[0]) if sample else None
+        if named is not None:  # Excel's own line
+            sample = sample[1:]
+            self._skipped += 1
+        self.delimiter = (named["delimiter"] if named else "") or _delimiter_of(sample)
+        if not self.delimiter.isascii():
+            raise DataFileError(
+                f"{path}, line {self._skipped}: sep= must name one ASCII character, got {self.delimiter!r}"
+            )
+        self.escape = _escape_of(sample, self.delimiter)
+        self._source = chain(sample, source)
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines that are no rows of their own."""
+        notes = []
+        if self.blank:
+            notes.append(f"{self.blank:,} blank line{'s' * (self.blank != 1)} left out")
+        if self.spanned:
+            notes.append(f"{self.spanned:,} row{'s' * (self.spanned != 1)} of several lines, within quotation marks")
+        return notes
+
+    def __iter__(self) -> Iterator[CsvRow]:
+        raw: list[str] = []
+
+        def feed() -> Iterator[str]:
+            for line in self._source:
+                raw.append(line)
+                yield line
+
+        reader = csv.reader(
+            feed(), delimiter=self.delimiter, skipinitialspace=True, strict=True, escapechar=self.escape
+        )
+        before = self._skipped
+        width = 0
+        while True:
+            first = before + 1
+            problem = ""
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                cells, problem = self._mended(first, raw, str(error))
+            before += len(raw)
+            text = raw[0] if len(raw) == 1 else "".join(raw)
+            if len(raw) > 1 and not problem:
+                self._check_span(first, raw, width)
+                self.spanned += 1
+            raw.clear()
+            if not problem and (not cells or (len(cells) == 1 and not cells[0].strip())):
+                self.blank += 1
+                continue
+            width = width or len(cells)
+            yield CsvRow(first, cells, text, problem)
+
+    def _mended(self, first: int, raw: Sequence[str], error: str) -> tuple[list[str], str]:
+        """A row with spaces behind a closing quotation mark is read without them; another one is a bad row."""
+        if len(raw) > 1 or "unexpected end" in error or "field larger" in error:
+            last = first + len(raw) - 1
+            until = f"the field goes on to line {last:,}" if last > first else "the file ends"
+            raise DataFileError(
+                f"{self.path}, line {first:,}: a quotation mark opens a field and is not closed at its end ({until}): "
+                "close it, or remove it"
+            )
+        text = _SPACE_AFTER_QUOTE.sub(
+            lambda found: '"' if found["next"] in (None, self.delimiter) else found[0], raw[0]
+        )
+        try:
+            return next(parse_rows([text], self.delimiter, self.escape), []), ""
+        except csv.Error:
+            return [], "a quotation mark stands within a quoted field"
+
+    def _check_span(self, first: int, raw: Sequence[str], width: int) -> None:
+        """Lines within quotation marks that each look like a row: the mark was meant for something else, or never closed."""
+        if width < 2:
+            return
+        alone = [line.replace('"', "").count(self.delimiter) + 1 == width for line in raw[1:]]
+        if all(alone) and (width > 2 or len(alone) > 2):
+            raise DataFileError(
+                f"{self.path}, line {first:,}: a quotation mark opens a field that is closed only on line "
+                f"{first + len(raw) - 1:,}, and the lines between look like rows: close it, or remove it"
+            )
+
+
+def parse_rows(lines: Iterable[str], delimiter: str, escape: str | None = None) -> Iterator[list[str]]:
+    """All rows as texts, by the standard library; a quotation mark that is not closed is a `csv.Error`."""
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True, escapechar=escape)
+
+
+def canonical(cells: Sequence[str], delimiter: str) -> str:
+    """A row's text with an LF at its end, quoted where it must be: `parse_rows` gives the same cells again."""
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter, lineterminator="\r\n").writerow(cells)  # both are then quoted within cells
+    return out.getvalue()[:-2] + "\n"
+
+
+def _sample(source: Iterator[str]) -> list[str]:
+    sample: list[str] = []
+    size = 0
+    for line in islice(source, _SAMPLE_LINES):
+        sample.append(line)
+        size += len(line)
+        if size > _SAMPLE_CHARACTERS:
+            break
+    return sample
+
+
+def _delimiter_of(sample: Sequence[str]) -> str:
+    """The candidate by which most rows have the same number of fields, more than one; a comma where none does so."""
+    best, found = 0.0, ","
+    for candidate in _DELIMITERS:
+        widths = Counter(len(row) for row in csv.reader(sample, delimiter=candidate, skipinitialspace=True) if row)
+        rows = widths.total()
+        if widths.pop(1, 0) == rows:
+            continue
+        share = max(widths.values()) / rows
+        if share > best:
+            best, found = share, candidate
+    return found
+
+
+def _escape_of(sample: Sequence[str], delimiter: str) -> str | None:
+    r"""A backslash where quotation marks are written as \" and rows are readable only so."""
+    marked = [line for line in sample if '\\"' in line]
+    if not marked or _unreadable(marked, delimiter, "\\") >= _unreadable(marked, delimiter, None):
+        return None
+    return "\\"
+
+
+def _unreadable(lines: Sequence[str], delimiter: str, escape: str | None) -> int:
+    count = 0
+    for line in lines:
+        try:
+            next(parse_rows([line], delimiter, escape), None)
+        except csv.Error:
+            count += 1
+    return count

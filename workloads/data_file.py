@@ -1,0 +1,83 @@
+"""What a data file is, and what a run would use of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from lbench.errors import DataFileError
+from lbench.workloads.census_forms import formed_file
+from lbench.workloads.csv_rows import CsvRow, CsvRows
+from lbench.workloads.textfile import TextFile
+
+__all__ = ["DataFile", "describe_file"]
+
+_FIRST = 12  # rows that decide what a file is
+_NAMED = 12  # columns that a note names
+
+
+class DataFile(msgspec.Struct, frozen=True):
+    """A file's description: one line a note."""
+
+    source: str
+    rows: int
+    columns: int
+    notes: list[str]
+
+
+def describe_file(path: Path, encoding: str | None = None) -> DataFile:
+    """Lending Club's loans as random_forest reads them, the census files as kmeans does, other tables for map_reduce.
+
+    Raises:
+        DataFileError: the file cannot be used.
+        InputError: the encoding is unknown.
+    """
+    with contextlib.closing(iter(TextFile(path, encoding=encoding))) as lines:
+        first = list(islice(iter(CsvRows(path, lines)), _FIRST))
+    names = {cell.strip().lower() for row in first for cell in row.cells}
+    cells_of = [row.cells for row in first]
+    if names & {"loan_status", "is_bad"} or all(len(cells) < 2 for cells in cells_of):
+        from lbench.workloads.random_forest.loans import read_loans
+
+        loans = read_loans(path, encoding=encoding)
+        return DataFile(loans.source, loans.rows, loans.columns, loans.notes)
+    if cells_of and formed_file(cells_of[0], cells_of[1] if len(cells_of) > 1 else ()) is not None:
+        from lbench.workloads.kmeans import KMeansParams
+        from lbench.workloads.kmeans.census import read_census
+
+        X, _, source, notes = read_census(path, KMeansParams(), encoding)
+        return DataFile(source, len(X), X.shape[1], notes)
+    return _table(path, encoding)
+
+
+def _table(path: Path, encoding: str | None) -> DataFile:
+    file = TextFile(path, encoding=encoding)
+    header: CsvRow | None = None
+    widths: Counter[int] = Counter()
+    odd: CsvRow | None = None
+    with contextlib.closing(iter(file)) as lines:
+        rows = CsvRows(path, lines)
+        for row in rows:
+            if header is None:
+                header = row
+                continue
+            widths[len(row.cells)] += 1
+            if odd is None and len(row.cells) != len(header.cells):
+                odd = row
+    if header is None or not widths:
+        raise DataFileError(f"{path} has no rows below its header: name a file that has")
+    columns = [cell.strip()[:40] or "(without a name)" for cell in header.cells]
+    more = f" and {len(columns) - _NAMED} more" if len(columns) > _NAMED else ""
+    count = widths.total()
+    notes = [f"a table with the columns {', '.join(columns[:_NAMED])}{more}"]
+    if odd is not None:
+        bad = count - widths[len(columns)]
+        why = odd.problem or f"{len(odd.cells)} fields in place of {len(columns)}"
+        notes.append(f"{bad:,} bad row{'s' * (bad != 1)} (first: line {odd.line:,}: {why})")
+    notes += [*rows.notes, *file.notes]
+    notes.append("for example: lbench run map_reduce --data FILE -p by=COLUMN -p column=COLUMN_OF_NUMBERS")
+    return DataFile(f"{file.origin}, SHA-256 {file.digest()}", count, len(columns), notes)
