@@ -1,0 +1,74 @@
+"""The distributions that parameters of the model can have, each drawn from a numpy generator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Constant", "Distribution", "Lognormal", "Quantiles"]
+
+Floats = NDArray[np.float64]
+
+
+class Constant(msgspec.Struct, frozen=True):
+    """A parameter without spread."""
+
+    value: float
+    source: str = ""
+    date: Any = None
+
+    @property
+    def median(self) -> float:
+        """The value."""
+        return self.value
+
+    def draw(self, rng: np.random.Generator, shape: int | tuple[int, ...]) -> Floats:
+        """An array of that shape, all of the value."""
+        return np.full(shape, self.value)
+
+
+class Lognormal(msgspec.Struct, frozen=True):
+    """exp(N(log median, sigma)): times and ratios, which are positive and skewed."""
+
+    median: float
+    sigma: float
+    source: str = ""
+    date: Any = None
+
+    def draw(self, rng: np.random.Generator, shape: int | tuple[int, ...]) -> Floats:
+        """Independent draws."""
+        return self.median * np.exp(rng.normal(0.0, self.sigma, shape)) if self.sigma else np.full(shape, self.median)
+
+    def quantile(self, probability: float) -> float:
+        """The value below which that share of draws lies."""
+        from statistics import NormalDist
+
+        return float(self.median * np.exp(self.sigma * NormalDist().inv_cdf(probability)))
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """A measured distribution by its quantiles; between two of them the logarithm is interpolated."""
+
+    probabilities: tuple[float, ...]
+    values: tuple[float, ...]
+    source: str = ""
+    date: Any = None
+
+    @property
+    def median(self) -> float:
+        """The value at one half."""
+        return float(self.at(np.array([0.5]))[0])
+
+    def at(self, probabilities: Floats) -> Floats:
+        """The values at these probabilities."""
+        return np.exp(np.interp(probabilities, self.probabilities, np.log(self.values)))
+
+    def draw(self, rng: np.random.Generator, shape: int | tuple[int, ...]) -> Floats:
+        """Independent draws by inversion."""
+        return self.at(rng.random(shape))
+
+
+Distribution = Constant | Lognormal | Quantiles
