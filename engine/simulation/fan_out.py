@@ -81,12 +81,13 @@ def simulate_stage(
     replications: int = 200,
     arch: str = "x86_64",
     python: str = "3.13",
-    driver: Driver = Driver(),  # noqa: B008 (frozen)
+    driver: Driver = Driver(),
     together: bool | None = None,
 ) -> FanOut:
     """Simulate a stage on at most so many environments, `warm` of which are there already.
 
-    `together` says whether the calls arrive as a burst (the delay of many calls at once) or singly; by default from 8 tasks on.
+    `together` says whether the calls arrive as a burst (the delay of many calls at once) or singly; by default from 8
+    tasks on.
 
     Raises:
         InputError: no tasks, or no environments.

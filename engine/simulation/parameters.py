@@ -1,4 +1,4 @@
-"""The parameters of the model, read from `config/lambda_model.toml`: each has a value or a distribution, a source and a date."""
+"""The parameters of the model, from `config/lambda_model.toml`: each has a value or a distribution, a source, a date."""
 
 from __future__ import annotations
 
@@ -95,11 +95,10 @@ def with_values(model: LambdaModel, changes: Mapping[str, float]) -> LambdaModel
         if not value > 0 and not (value == 0 and name.endswith(("_s", "_sigma", "_s_per_mb"))):
             raise InputError(f"the model's parameter {name} must be above 0, got {value:g}")
         old = getattr(model, name)
-        about = {"source": "given by hand", "date": date.today()}
         if isinstance(old, Lognormal) and value > 0:
-            replaced[name] = Lognormal(value, old.sigma, **about)
+            replaced[name] = Lognormal(value, old.sigma, "given by hand", date.today())
         else:
-            replaced[name] = Constant(value, **about)
+            replaced[name] = Constant(value, "given by hand", date.today())
     return dataclasses.replace(model, **replaced)
 
 
