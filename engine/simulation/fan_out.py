@@ -28,8 +28,8 @@ _HANDSHAKES = 3.0  # round trips of a new connection: TCP, and TLS 1.2; ours are
 class Driver:
     """How the calls leave and how their results are noticed.
 
-    None stands for the model's own parameter. `poll_s` is for clients that look for results at intervals (Lithops); ours waits on
-    the connection. `rate_per_s` and `front_concurrency` are limits of a front before Lambda, as in the original study.
+    None stands for the model's own parameter. `poll_s` is for clients that look for results at intervals (Lithops); ours
+    waits on the connection. `rate_per_s` is the limit of a front before Lambda, as in the original study.
     """
 
     dispatch_s: float | None = None
