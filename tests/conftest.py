@@ -27,9 +27,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# A terminal's size that is in the environment stands above the terminal's own; pytest-xdist tells its workers one.
-for told in ("COLUMNS", "LINES"):
-    os.environ.pop(told, None)
+# A terminal's size that is in the environment stands above the terminal's own; pytest-xdist sets one for its workers.
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+
+# Python would wait for commands when the tests have ended, and lose their exit code. `./dev hostile` asks for it in what
+# the tests start.
+_INSPECT = "LBENCH_TEST_INSPECT" in os.environ
+os.environ.pop("PYTHONINSPECT", None)
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +46,8 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     for name in [name for name in os.environ if name.startswith(("AWS_", "LBENCH_")) and name != "LBENCH_TEST_DATA"]:
         monkeypatch.delenv(name)
+    if _INSPECT:
+        monkeypatch.setenv("PYTHONINSPECT", "1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")

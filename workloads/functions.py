@@ -8,11 +8,11 @@ A task function is pure: it gets its arguments by name and, if it has a paramete
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from lbench.errors import UnknownNameError
+from lbench.workloads.signatures import parameters_of
 
 __all__ = ["call", "find", "preload", "reads_parts", "task_function"]
 
@@ -30,7 +30,7 @@ def task_function(name: str, *, parts: bool = False) -> Callable[[F], F]:
     """
 
     def register(function: F) -> F:
-        _functions[name] = (function, "data" in inspect.signature(function).parameters)
+        _functions[name] = (function, "data" in parameters_of(function))
         if parts:
             _by_parts.add(name)
         return function

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from lbench.workloads.signatures import parameters_of
 
 __all__ = ["call_with", "offered_to"]
 
 
 def call_with(function: Callable[..., Any], offered: Mapping[str, Any]) -> Any:
     """Call a user's function with those of the offered arguments that it names."""
-    parameters = inspect.signature(function).parameters.values()
+    parameters = parameters_of(function).values()
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return function(**offered)
     return function(**{one.name: offered[one.name] for one in parameters if one.name in offered})
@@ -22,7 +23,7 @@ def offered_to(job: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, 
     values = dict(params)
     if values.get("tasks") is None:
         values.pop("tasks", None)
-        own = inspect.signature(job).parameters.get("tasks")
+        own = parameters_of(job).get("tasks")
         if own is not None and own.default is not own.empty:
             values["tasks"] = own.default
     return values

@@ -7,7 +7,6 @@ is loaded in each cold start.
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
@@ -18,6 +17,7 @@ from typing import Any
 import msgspec
 
 from lbench.errors import InputError
+from lbench.workloads.signatures import parameters_of
 
 __all__ = ["MARKER", "Marker", "enter", "find_own", "leave", "own_names", "pinned_parts"]
 
@@ -141,5 +141,5 @@ def find_own(name: str) -> tuple[Callable[..., Any], bool]:
     theirs = getattr(found, "__module__", None) == dotted and getattr(found, "__qualname__", None) == qualified
     if not callable(found) or isinstance(found, type) or not theirs:
         raise InputError(f"{dotted} has no function {qualified} of its own: define it at the module's top level")
-    _found[name] = found, marker.data and "data" in inspect.signature(found).parameters
+    _found[name] = found, marker.data and "data" in parameters_of(found)
     return _found[name]

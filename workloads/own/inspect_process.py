@@ -24,6 +24,7 @@ from lbench.workloads.own.calling import call_with, offered_to
 from lbench.workloads.own.importer import enter
 from lbench.workloads.own.tracebacks import one_line
 from lbench.workloads.own.type_spec import FieldSpec, spec_of
+from lbench.workloads.signatures import parameters_of
 
 __all__ = ["LIMIT_S", "RUNS_OWN", "Inspection", "main"]
 
@@ -78,7 +79,7 @@ def _first_line(text: Any) -> str:
 def _fields(job: Callable[..., Any], function: str) -> list[FieldSpec]:
     hints = typing.get_type_hints(job, include_extras=True)
     fields = []
-    for name, parameter in inspect.signature(job).parameters.items():
+    for name, parameter in parameters_of(job).items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise _Wrong(f"{function}'s parameter {name}: give each parameter a name of its own, without * or /")
         if name in RUNS_OWN:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Generator
 from typing import Any
 
 from lbench.errors import WorkloadError
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.model import Task
+from lbench.workloads.signatures import parameters_of
 
 __all__ = ["run_here"]
 
@@ -40,6 +40,6 @@ def _run(task: Task, data: Any) -> Any:
     for part in name.split("."):
         found = getattr(found, part)
     arguments = decode(encode(task.arguments))
-    if data is not None and "data" in inspect.signature(found).parameters:
+    if data is not None and "data" in parameters_of(found):
         arguments.setdefault("data", data)
     return decode(encode(found(**arguments)))

@@ -7,7 +7,6 @@ code can fail a run, and nothing else.
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from lbench.workloads.own.calling import call_with, offered_to
 from lbench.workloads.own.describe import limits_of
 from lbench.workloads.own.importer import enter, find_own
 from lbench.workloads.own.tracebacks import one_line, user_traceback
+from lbench.workloads.signatures import parameters_of
 
 __all__ = ["OwnWorkload", "load_own"]
 
@@ -205,7 +205,7 @@ class OwnWorkload(Workload[Params]):
 
     def notes(self, params: Params) -> list[str]:
         """Whether --tasks is ignored."""
-        if params.tasks is None or "tasks" in inspect.signature(self._job).parameters:
+        if params.tasks is None or "tasks" in parameters_of(self._job):
             return []
         return [f"--tasks {params.tasks} is ignored: {self._name}() has no parameter named tasks"]
 
