@@ -7,17 +7,12 @@ output (it comes back in the log's tail) then names the environment for the driv
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
 import platform
-import signal
 import sys
 import tempfile
-import threading
 import time
-import traceback
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +20,14 @@ import msgspec
 
 from lbench.workloads import functions, objects
 from lbench.workloads.dataset import Dataset, RemoteDataset, file_digest, open_dataset
+from lbench.workloads.deadline import ended_at
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.s3 import S3Client, credentials_from_environment
+from lbench.workloads.task_errors import error_texts, sendable
 from lbench.workloads.wire import Answer, Event, Letter, Object, TaskError
 
-__all__ = ["EXIT_AT_DEADLINE", "handle"]
+__all__ = ["handle"]
 
-EXIT_AT_DEADLINE = 124  # as timeout(1) exits: the driver knows the watchdog by it
 _ENVELOPE = 2048  # bytes of an answer besides its result, at most
 _HTTP = "requestContext"  # in an event of API Gateway (payload format 2.0), and never in one of ours
 
@@ -44,7 +40,7 @@ class _Environment:
         self.calls = 0
         self.introduced = False
         self._data: tuple[str, Path, Dataset] | None = None
-        self._remote: tuple[str, RemoteDataset] | None = None
+        self._remote: tuple[Object, RemoteDataset] | None = None
         self._clients: dict[tuple[str, str | None], S3Client] = {}
 
     def s3(self, place: Object) -> S3Client:
@@ -64,9 +60,9 @@ class _Environment:
     def parts(self, place: Object) -> RemoteDataset:
         """The data set for a task that reads parts of it: nothing is fetched yet."""
         assert place.sha256 is not None
-        if self._remote is None or self._remote[0] != place.sha256:
+        if self._remote is None or self._remote[0] != place:  # equal data of another run lie elsewhere
             client = self.s3(place)
-            self._remote = place.sha256, RemoteDataset(lambda first, end: client.get_range(place, first, end))
+            self._remote = place, RemoteDataset(lambda first, end: client.get_range(place, first, end))
         return self._remote[1]
 
     def dataset(self, place: Object) -> Dataset:
@@ -152,16 +148,19 @@ def handle(event: dict[str, Any], context: Any = None) -> Any:
 
     posted = fronted or asked.answer_to is not None
     late_ms = (_init_ms or 0.0) if _again and here.calls == 1 else 0.0  # a second start is in this call's time
-    with _watchdog(max(1.0, asked.deadline_ms - late_ms)):
+    with ended_at(max(1.0, asked.deadline_ms - late_ms)):
         try:
             _run(asked, answer, here)
         except BaseException as error:
             answer.result = answer.result_at = None
-            if posted and isinstance(error, Exception):
+            if posted:
                 return post(error)
             failed = {"lbench_failed": request_id, "answer": close()}
             print(msgspec.json.encode(failed).decode(), flush=True)
-            raise
+            raised = sendable(error)
+            if raised is error:
+                raise
+            raise raised from None
         if posted:
             return post(None)
     return msgspec.to_builtins(close())
@@ -175,7 +174,8 @@ def _event_in(request: dict[str, Any]) -> Event:
 
 def _task_error(error: BaseException) -> TaskError:
     """The error as the runtime reports it."""
-    return TaskError(str(error), type(error).__name__, traceback.format_list(traceback.extract_tb(error.__traceback__)))
+    texts = error_texts(error)
+    return TaskError(texts.message, texts.kind, texts.frames)
 
 
 def _run(asked: Event, answer: Answer, here: _Environment) -> None:
@@ -208,31 +208,6 @@ def _run(asked: Event, answer: Answer, here: _Environment) -> None:
 
 def _ms_since(began: float) -> float:
     return round((time.perf_counter() - began) * 1000, 3)
-
-
-@contextlib.contextmanager
-def _watchdog(deadline_ms: float) -> Iterator[None]:
-    """End the environment at the deadline, whatever the task does, so that billed time is bounded by it.
-
-    In the main thread (Lambda's) by SIGALRM's default action: the kernel does it, also while C code holds the
-    interpreter's lock. Elsewhere by a thread.
-    """
-    if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
-        previous = signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, deadline_ms / 1000)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, previous)
-        return
-    timer = threading.Timer(deadline_ms / 1000, os._exit, (EXIT_AT_DEADLINE,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _cpu_model() -> str | None:

@@ -80,7 +80,7 @@ def test_descriptions_load_neither_numpy_nor_botocore(home: Path, args: list[str
 def test_data_tells_where_loans_come_from_and_what_is_used_of_a_file(home: Path) -> None:
     assert "Lending Club" in stdout("data")
     path = home / "notes.csv"
-    path.write_text("a,b\n1,2\n")
+    path.write_text("a b\n1 2\n")
     result = CliRunner().invoke(command, ["data", str(path)])
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
 

@@ -74,7 +74,7 @@ def test_what_cannot_be_done_is_told_in_one_line_with_exit_code_2(lbench: Lbench
     (home / "latin.txt").write_bytes(b"good\n" * 100 + b"caf\xe9\n")
     (home / "table.csv").write_text("city,price\nRome,1\n")
     for more, expected in (
-        (("-p", "job=word_count", "--data", "latin.txt"), "is not UTF-8 (line 101"),
+        (("-p", "job=word_count", "--data", "latin.txt"), "line 101, byte 4: 0xe9 is not UTF-8"),
         (("--data", "table.csv", "-p", "by=town", "-p", "column=price"), "unknown column by= 'town'"),
         (("--data", "table.csv"), "-p by="),
         (("-p", "job=sort", "--data", "table.csv"), "reads no file"),

@@ -270,3 +270,16 @@ def test_a_second_start_in_the_same_environment_imports_nothing_ahead_and_is_in_
 def test_elsewhere_a_start_leaves_no_note(tmp_path: Path) -> None:
     assert start(tmp_path, "0").stdout.split() == ["True", "True"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_data_of_another_run_are_read_from_their_own_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    read: list[str] = []
+    monkeypatch.setattr(handler.S3Client, "get_range", lambda client, place, first, end: read.append(place.key) or b"")
+    environment = handler._Environment()
+    for key in ("first/data", "first/data", "second/data"):
+        parts = environment.parts(handler.Object("bucket", key, sha256="0" * 64))
+        parts._read(0, 1)
+    assert read == ["first/data", "first/data", "second/data"]
+    assert parts is environment.parts(handler.Object("bucket", "second/data", sha256="0" * 64))

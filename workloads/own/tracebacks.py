@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lbench.workloads.own.importer import own_names
+from lbench.workloads.task_errors import error_texts
 
 __all__ = ["call_text", "one_line", "place_in", "trimmed", "user_traceback"]
 
@@ -38,7 +39,12 @@ def _is_own(file: str) -> bool:
 
 def user_traceback(error: BaseException) -> str:
     """The error's traceback, from the first frame in a user's file on."""
-    lines = [trimmed(line) for line in traceback.format_exception(error)]
+    try:
+        lines = [trimmed(line) for line in traceback.format_exception(error)]
+    except BaseException:  # the user's own class may raise anything
+        texts = error_texts(error)
+        head, last = "Traceback (most recent call last):\n", f"{texts.kind}: {texts.message}\n"
+        lines = [head, *map(trimmed, texts.frames), last]
     frames = [number for number, line in enumerate(lines) if line.startswith("  File ")]
     own = next((number for number in frames if (frame := _OWN_FRAME.search(lines[number])) and _is_own(frame[1])), None)
     if own is not None and frames:
@@ -48,11 +54,8 @@ def user_traceback(error: BaseException) -> str:
 
 def one_line(error: BaseException) -> str:
     """The error and its place: "ValueError: too small (mine.py, line 12 in simulate)"."""
-    try:
-        message = " ".join(str(error).split())[:_MESSAGE]
-    except Exception:  # the user's own __str__, which may raise anything
-        message = "(its message cannot be read)"
-    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    kind, message, _ = error_texts(error)
+    text = f"{kind}: {message[:_MESSAGE]}" if message else kind
     place = place_in(user_traceback(error))
     return f"{text} ({place})" if place else text
 

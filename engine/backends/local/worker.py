@@ -18,7 +18,6 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from lbench.engine.processes.lifeline import die_with_parent, take_group_along
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.functions import find
 from lbench.workloads.functions import preload as load_tasks
+from lbench.workloads.task_errors import error_texts
 
 __all__ = ["STOP", "TaskStopped", "main"]
 
@@ -126,17 +126,12 @@ class _Worker:
 
 def _describe(error: BaseException) -> list[str]:
     """Type, one-line message, and the traceback from the task's first frame on."""
-    try:
-        message = " ".join(str(error).split())
-    except Exception:  # the task's own __str__, which may raise anything
-        message = "(its message cannot be read)"
-    trace = error.__traceback__.tb_next if error.__traceback__ else None  # without this module's frame
+    texts = error_texts(error)
     from lbench.workloads.own.tracebacks import trimmed
 
-    lines = traceback.format_exception(type(error), error, trace)
-    tail = trimmed("".join(lines))[-_TAIL_CHARACTERS:]
-    texts = [type(error).__name__, message[:_MESSAGE_CHARACTERS] or type(error).__name__, tail]
-    return [text.encode("utf-8", "replace").decode() for text in texts]  # lone surrogates don't travel
+    trace = "Traceback (most recent call last):\n" + "".join(texts.frames[1:])  # without this module's frame
+    tail = trimmed(f"{trace}{texts.kind}: {texts.message}\n")[-_TAIL_CHARACTERS:]
+    return [texts.kind, texts.message[:_MESSAGE_CHARACTERS] or texts.kind, tail]
 
 
 def main(descriptors: Sequence[str]) -> None:
