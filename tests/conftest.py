@@ -46,6 +46,8 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     for name in [name for name in os.environ if name.startswith(("AWS_", "LBENCH_")) and name != "LBENCH_TEST_DATA"]:
         monkeypatch.delenv(name)
+    for name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")]:
+        monkeypatch.delenv(name)  # what stands for AWS listens on 127.0.0.1
     if _INSPECT:
         monkeypatch.setenv("PYTHONINSPECT", "1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
