@@ -6,6 +6,7 @@ One blocking client with a kept connection serves all sides; a batch's figure is
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -24,6 +25,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from pairs import alternate, figure, peer_venv  # noqa: E402
+
+from lbench.workloads.sigv4 import Credentials, Signer  # noqa: E402
+
+KEYS = Credentials("benchmark", "benchmark")
 
 BATCH = 20
 MINISTACK = "ministack==1.5.33"
@@ -99,8 +104,23 @@ def read_message(connection: socket.socket) -> bytes:
     return head + b"\r\n\r\n" + body
 
 
+def signed(method: str, path: str, body: bytes) -> dict[str, str]:
+    """The headers of a signed request, valid for five minutes."""
+    signer = Signer(KEYS, "us-east-1", "lambda")
+    return signer.sign(method, path, "", {"host": "127.0.0.1"}, hashlib.sha256(body).hexdigest())
+
+
+def write_config(path: Path, functions: list[dict[str, Any]]) -> None:
+    """Write an emulator's configuration with the benchmarks' credentials."""
+    path.touch(0o600)
+    keys = {"access_key": KEYS.access_key, "secret_key": KEYS.secret_key}
+    path.write_text(json.dumps({"functions": functions, **keys}))
+
+
 def invoke(name: str) -> bytes:
-    head = f"POST /2015-03-31/functions/{name}/invocations HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    path = f"/2015-03-31/functions/{name}/invocations"
+    lines = "".join(f"{header}: {value}\r\n" for header, value in signed("POST", path, EVENT).items())
+    head = f"POST {path} HTTP/1.1\r\n{lines}"
     return head.encode() + b"Content-Length: %d\r\n\r\n" % len(EVENT) + EVENT
 
 
@@ -123,7 +143,7 @@ def emulator(folder: Path, functions: list[str]) -> Iterator[Client]:
     (folder / "app.py").write_text(HANDLER)
     specs = [{"name": name, "code": str(folder), "handler": "app.handle"} for name in functions]
     config = folder / "emulator.json"
-    config.write_text(json.dumps({"functions": specs}))
+    write_config(config, specs)
     argv = [sys.executable, "-m", "lbench.engine.emulator", "--config", str(config)]
     with process(argv) as endpoint, contextlib.closing(Client(int(endpoint.rsplit(":", 1)[1]))) as client:
         yield client

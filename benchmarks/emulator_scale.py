@@ -19,7 +19,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from emulator_latency import EVENT, HANDLER, invoke, ministack, process  # noqa: E402
+from emulator_latency import EVENT, HANDLER, invoke, ministack, process, signed, write_config  # noqa: E402
 from pairs import PairedRatios, alternate, figure  # noqa: E402
 
 MANY = 200
@@ -42,7 +42,7 @@ def emulator(folder: Path, functions: list[str]) -> Iterator[tuple[int, int]]:
     (folder / "app.py").write_text(HANDLER)
     specs = [{"name": name, "code": str(folder), "handler": "app.handle"} for name in functions]
     config = folder / "scale.json"
-    config.write_text(json.dumps({"functions": specs}))
+    write_config(config, specs)
     argv = [sys.executable, "-m", "lbench.engine.emulator", "--config", str(config)]
     with process(argv) as endpoint:
         port = int(endpoint.rsplit(":", 1)[1])
@@ -198,7 +198,9 @@ def weigh_environments(folder: Path) -> float:
         asyncio.run(call_all(port, [[invoke(names[0])]]))
         before = _pss_mb([pid])
         asyncio.run(call_all(port, [[invoke(name)] for name in names[1:]]))
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_lbench/environments") as answer:
+        path = "/_lbench/environments"
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=signed("GET", path, b""))
+        with urllib.request.urlopen(request) as answer:
             pids = [told["pid"] for told in json.load(answer)["environments"]]
         return _pss_mb(pids) / len(pids) + (_pss_mb([pid]) - before) / WEIGHED
 

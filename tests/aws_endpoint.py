@@ -222,7 +222,7 @@ class LambdaAtAws:
             )
         )
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lbench.engine.emulator", "--config", str(config)],
+            [sys.executable, "-m", "lbench.engine.emulator", "--no-auth", "--config", str(config)],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "AWS_EC2_METADATA_DISABLED": "true"},

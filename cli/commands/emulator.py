@@ -15,13 +15,15 @@ __all__ = ["command"]
 @click.command()
 @click.option("--port", type=int, default=0, metavar="N", help="Port of 127.0.0.1 (default: a free one).")
 @click.option("--config", metavar="FILE.json", help="Functions, limits, conditions: see docs/emulator.md.")
-@click.option("--check-signatures", is_flag=True, help="Reject requests without a valid signature.")
+@click.option(
+    "--no-auth", is_flag=True, envvar="LBENCH_EMULATOR_NO_AUTH", help="Accept unsigned requests, from any user."
+)
 @click.option("--s3-endpoint", metavar="URL", help="S3 server for on-failure destinations of events.")
-def command(port: int, config: str | None, check_signatures: bool, s3_endpoint: str | None) -> None:
+def command(port: int, config: str | None, no_auth: bool, s3_endpoint: str | None) -> None:
     """Serve Lambda's API until stopped with Ctrl-C. The first line printed is the endpoint.
 
-    For boto3: boto3.client("lambda", endpoint_url=..., region_name="us-east-1", aws_access_key_id="x",
-    aws_secret_access_key="x").
+    The lines below it are random credentials, made for this emulator: paste them into a shell for boto3 and the AWS
+    CLI. Requests that are not signed with them get 403.
     """
     if not 0 <= port <= 65535:
         raise InputError(f"--port must be from 1 to 65535, or 0 for a free port, got {port}")
@@ -30,8 +32,8 @@ def command(port: int, config: str | None, check_signatures: bool, s3_endpoint: 
     arguments = ["--port", str(port)]
     if config is not None:
         arguments += ["--config", config]
-    if check_signatures:
-        arguments.append("--check-signatures")
+    if no_auth:
+        arguments.append("--no-auth")
     if s3_endpoint is not None:
         arguments += ["--s3-endpoint", s3_endpoint]
     os.execv(sys.executable, [sys.executable, "-P", "-m", "lbench.engine.emulator", *arguments])

@@ -1,6 +1,7 @@
 """`python -m lbench.engine.emulator`: AWS Lambda on this machine, until it is stopped.
 
-The first line of its standard output is its endpoint. It ends on SIGTERM or SIGINT, and with --lifeline when
+The first line of its standard output is its endpoint; the lines below are its credentials, to be pasted into a shell.
+It ends on SIGTERM or SIGINT, and with --lifeline when
 its standard input closes because the launching process has exited.
 """
 
@@ -23,7 +24,9 @@ from lbench.engine.emulator.api.app import Emulator
 from lbench.engine.emulator.core.errors import ERRORS
 from lbench.engine.emulator.core.spec import EmulatorConfig, lbench_function
 from lbench.errors import InputError, LbenchError, UnknownNameError
+from lbench.workloads.sigv4 import Credentials
 
+_OPEN = "lbench: signatures are not checked: any user of this machine can run code as you through this port"
 _STOP_LIMIT_S = 2  # an orderly end takes milliseconds; after this the kernel ends it, and so the environments
 
 
@@ -37,6 +40,8 @@ def _config(source: str | None, lifeline: bool) -> EmulatorConfig:
             else:
                 text = Path(source).read_bytes()
             config = msgspec.json.decode(text, type=EmulatorConfig)
+            if config.secret_key and source != "-" and Path(source).stat().st_mode & 0o077:
+                raise InputError(f"{source} holds a secret key that others can read: chmod 600 {source}")
         except OSError as problem:
             raise InputError(
                 f"cannot read {source}: {problem.strerror}. Name a readable file, or - for standard input"
@@ -87,10 +92,23 @@ async def _serve(config: EmulatorConfig, port: int, lifeline: bool) -> None:
         _watch_lifeline(loop, stop)
     async with Emulator(config, port) as emulator:
         with contextlib.suppress(BrokenPipeError):
-            print(emulator.endpoint, flush=True)
+            lines = [emulator.endpoint]
+            if emulator.credentials is not None and not lifeline:  # with a lifeline, its launcher has made them
+                lines += _exports(emulator.credentials, emulator.endpoint, config.region)
+            print("\n".join(lines), flush=True)
         gc.freeze()  # loaded modules stay: the collector skips them
         await stop.wait()
         signal.alarm(_STOP_LIMIT_S)
+
+
+def _exports(credentials: Credentials, endpoint: str, region: str) -> list[str]:
+    """Shell lines after which boto3 and the AWS CLI use this emulator."""
+    return [
+        f"export AWS_ACCESS_KEY_ID={credentials.access_key}",
+        f"export AWS_SECRET_ACCESS_KEY={credentials.secret_key}",
+        f"export AWS_DEFAULT_REGION={region}",
+        f"export AWS_ENDPOINT_URL_LAMBDA={endpoint}",
+    ]
 
 
 def _allow_many_files() -> None:
@@ -107,7 +125,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lbench.engine.emulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port of 127.0.0.1 (default: a free one)")
     parser.add_argument("--config", metavar="FILE", help="functions and limits as JSON (-: standard input)")
-    parser.add_argument("--check-signatures", action="store_true", help="refuse requests without a valid signature")
+    parser.add_argument("--no-auth", action="store_true", help="accept requests without a valid signature")
     parser.add_argument("--s3-endpoint", metavar="URL", help="store for the records of failed events")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
     given = parser.parse_args()
@@ -115,8 +133,10 @@ def main() -> int:
     _allow_many_files()
     try:
         config = _config(given.config, given.lifeline)
-        if given.check_signatures:
-            config = msgspec.structs.replace(config, check_signatures=True)
+        if given.no_auth:
+            config = msgspec.structs.replace(config, auth=False)
+        if not config.auth:
+            print(_OPEN, file=sys.stderr, flush=True)
         if given.s3_endpoint is not None:
             config = msgspec.structs.replace(config, s3_endpoint=given.s3_endpoint)
         asyncio.run(_serve(config, given.port, given.lifeline))

@@ -16,6 +16,7 @@ import msgspec
 from lbench.engine.emulator.core.spec import EmulatorConfig, FunctionSpec
 from lbench.engine.processes import child as children
 from lbench.errors import BackendError
+from lbench.workloads.sigv4 import EMPTY_SHA256, Credentials, Signer
 
 __all__ = ["RunningEmulator", "launch"]
 
@@ -54,9 +55,13 @@ class _Errors:
 class RunningEmulator:
     """An emulator process: `endpoint` is its URL, `child` its process. Also an async context manager."""
 
-    def __init__(self, child: children.Child, endpoint: str, errors: _Errors) -> None:
+    def __init__(
+        self, child: children.Child, endpoint: str, errors: _Errors, credentials: Credentials, region: str
+    ) -> None:
         self.child = child
         self.endpoint = endpoint
+        self.credentials = credentials
+        self._region = region
         self._errors = errors
         self._stopped = False
 
@@ -76,8 +81,12 @@ class RunningEmulator:
         """
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", int(self.endpoint.rpartition(":")[2]))
+            path = "/_lbench/methods"
+            signer = Signer(self.credentials, self._region, "lambda")
+            headers = signer.sign("GET", path, "", {"host": "127.0.0.1"}, EMPTY_SHA256) | {"connection": "close"}
+            head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             try:
-                writer.write(b"GET /_lbench/methods HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+                writer.write(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
                 body = (await reader.read()).partition(b"\r\n\r\n")[2]
             finally:
                 writer.close()
@@ -141,7 +150,7 @@ async def launch(
         BackendError: it did not start (a port in use, a missing code folder); the message has the reason.
     """
     config = msgspec.structs.replace(
-        config or EmulatorConfig(),
+        (config or EmulatorConfig()).with_credentials(),
         functions=list(functions),
         concurrency=concurrency,
         freeze=freeze,
@@ -166,7 +175,7 @@ async def launch(
         raise BackendError(f"the emulator cannot be started: {error.strerror}") from None
     finally:
         os.close(errors.write)
-    running = RunningEmulator(child, "", errors)
+    running = RunningEmulator(child, "", errors, config.credentials, region)
     try:
         await asyncio.get_running_loop().run_in_executor(None, _send, child, msgspec.json.encode(config) + b"\n")
         async with asyncio.timeout(_START_LIMIT_S):

@@ -16,11 +16,12 @@ from lbench.engine.backends.aws_client.endpoints import Resolved, resolve
 from lbench.engine.backends.aws_client.invoke_api import InvokeClient
 from lbench.engine.backends.aws_client.invoke_client import make_client
 from lbench.engine.backends.function.configuration import FunctionFacts, FunctionName, look_up
-from lbench.engine.backends.lambda_.emulator_host import DUMMY_CREDENTIALS, EmulatorHost
+from lbench.engine.backends.lambda_.emulator_host import EmulatorHost
 from lbench.engine.backends.placement import host_architecture
 from lbench.engine.backends.settings import AwsSettings, EmulatedSettings
 from lbench.engine.emulator.core.spec import FunctionSpec
 from lbench.errors import InputError
+from lbench.workloads.sigv4 import Credentials
 
 __all__ = ["Reached", "check_code", "reach_aws", "reach_emulated"]
 
@@ -83,7 +84,8 @@ async def reach_emulated(
     )
     try:
         place = await host.start(function)
-        client = make_client(settings.client, place, lambda: DUMMY_CREDENTIALS)
+        keys = host.credentials
+        client = make_client(settings.client, place, lambda: keys)
         facts = FunctionFacts(
             arn=f"function:{function.name}",
             memory_mb=settings.memory,
@@ -102,7 +104,7 @@ async def reach_emulated(
                 function.name,
                 facts,
                 place.region,
-                lambda: _emulator_client(place),
+                lambda: _emulator_client(place, keys),
                 notes,
                 host.cpu_share_method,
                 host.broken,
@@ -137,10 +139,10 @@ def check_code(settings: EmulatedSettings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _emulator_client(place: Resolved) -> AsyncIterator[Any]:
+async def _emulator_client(place: Resolved, keys: Credentials) -> AsyncIterator[Any]:
     """An SDK client of the emulator; it reads none of the user's profiles and files."""
     from lbench.engine.backends.aws_client.sdk_client import isolated_session
 
-    session = isolated_session(lambda: DUMMY_CREDENTIALS, place.region)
+    session = isolated_session(lambda: keys, place.region)
     async with session.client("lambda", endpoint_url=place.endpoint) as client:
         yield client

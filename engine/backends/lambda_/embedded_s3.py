@@ -13,14 +13,23 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
+from lbench.engine.emulator.api.signatures import Verifier
+from lbench.engine.emulator.core.errors import Refusal
+from lbench.engine.emulator.http.door import is_foreign
 from lbench.engine.processes.child import Child, start
 from lbench.engine.processes.lifeline import die_with_parent
+from lbench.workloads.sigv4 import Credentials
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["EmbeddedS3", "main"]
 
 _BACKLOG = 1024
+_MOTO_S_OWN = "/moto-api"  # its control, which nobody here needs
 
 
 class EmbeddedS3:
@@ -29,8 +38,9 @@ class EmbeddedS3:
     `on_death` is called when the process ends by itself: pending requests would notice that much later.
     """
 
-    def __init__(self, bucket: str, on_death: Callable[[], None] | None = None) -> None:
+    def __init__(self, bucket: str, credentials: Credentials, on_death: Callable[[], None] | None = None) -> None:
         self._bucket = bucket
+        self._credentials = credentials  # all requests must be signed with them
         self._on_death = on_death
         self._closing = False
         self.dead = False
@@ -53,7 +63,7 @@ class EmbeddedS3:
         asyncio.get_running_loop().remove_reader(number)
         self.child = start(
             [sys.executable, "-m", "lbench.engine.backends.lambda_.embedded_s3", str(number), self._bucket],
-            env=_environment(),
+            env=_environment(self._credentials),
             pass_fds=(number,),
         )
         self.child.on_exit(self._ended)
@@ -76,12 +86,12 @@ class EmbeddedS3:
             await self.child.stop()
 
 
-def _environment() -> dict[str, str]:
-    """The server's environment variables, without the user's credentials and profiles."""
+def _environment(credentials: Credentials) -> dict[str, str]:
+    """The server's environment variables, with its own credentials and without the user's credentials and profiles."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
     return kept | {
-        "AWS_ACCESS_KEY_ID": "lbench",
-        "AWS_SECRET_ACCESS_KEY": "lbench",
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull,
@@ -112,10 +122,44 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"lbench: the embedded S3 cannot make its bucket: {made.status}\n")
         return 1
     os.set_blocking(number, True)
-    server = make_server(host, port, application, threaded=True, request_handler=MotoRequestHandler, fd=number)
+    keys = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    server = make_server(
+        host, port, _Guarded(application, keys), threaded=True, request_handler=MotoRequestHandler, fd=number
+    )
     with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
     return 0
+
+
+class _Guarded:
+    """The application behind a check of each request: signed with the server's credentials, and not from a web page."""
+
+    def __init__(self, application: WSGIApplication, credentials: Credentials) -> None:
+        self._application = application
+        self._credentials = credentials
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not self._allows(environ):
+            start_response("403 Forbidden", [("Content-Type", "application/xml"), ("Connection", "close")])
+            return [b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"]
+        return self._application(environ, start_response)
+
+    def _allows(self, environ: WSGIEnvironment) -> bool:
+        headers = {
+            name.removeprefix("HTTP_").replace("_", "-").lower().encode(): str(value).encode("latin-1", "replace")
+            for name, value in environ.items()
+            if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+        }
+        target = str(environ.get("RAW_URI", ""))  # as it was sent
+        if is_foreign(headers) or not target.startswith("/") or target.startswith(_MOTO_S_OWN):
+            return False
+        digest = headers.get(b"x-amz-content-sha256", b"").decode("latin-1")
+        try:
+            # One for each request: they come in threads, and a Verifier remembers its last one.
+            Verifier(self._credentials, None, "s3").check(str(environ["REQUEST_METHOD"]), target, headers, digest)
+        except Refusal:
+            return False
+        return True
 
 
 # moto reads the service's name from the credential's scope

@@ -1,7 +1,7 @@
 """`emulated`: the Lambda backend pointed at the emulator and at an S3 on this machine. No AWS account is touched.
 
-Its credentials are dummies: botocore's chain is never asked. An S3 endpoint that the user names may require real ones; they
-come from lbench's own variables. Either kind reaches the environments as the role's credentials would.
+Its credentials are random, made for this run: botocore's chain is never asked. An S3 endpoint that the user names may
+require real ones; they come from lbench's own variables. Either kind reaches the environments as a role's credentials do.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.package import open_package
 from lbench.engine.backends.settings import EmulatedSettings
 from lbench.engine.emulator.core.code_folder import code_folder
-from lbench.engine.emulator.core.spec import FunctionSpec
+from lbench.engine.emulator.core.spec import FunctionSpec, random_credentials
 from lbench.errors import BackendError, InputError
 from lbench.workloads import registry
 from lbench.workloads.objects import Place
@@ -123,7 +123,8 @@ class EmulatedBackend(LambdaBackend):
         self._own = None if described is None else described.code
         # for a user's workload "module:job": the handler finds it beside itself
         self._preload = preload if self._own is None or described is None else described.implementation
-        self._s3_credentials = s3_credentials or DUMMY_CREDENTIALS
+        # A server of the user's that asks for none gets dummies; the embedded one has random ones of its own.
+        self._s3_credentials = s3_credentials or (DUMMY_CREDENTIALS if settings.s3_endpoint else random_credentials())
         self._embedded: EmbeddedS3 | None = None
         self._ending: asyncio.Task[None] | None = None  # closes the transport, once S3 has died
         self._named_store: ObjectStore | None = None  # at the user's endpoint: its objects must be deleted
@@ -131,7 +132,7 @@ class EmulatedBackend(LambdaBackend):
     async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
         bucket = f"lbench-{secrets.token_hex(6)}"
         if self._chosen.s3_endpoint is None:
-            self._embedded = EmbeddedS3(bucket, self._s3_died)
+            self._embedded = EmbeddedS3(bucket, self._s3_credentials, self._s3_died)
             store = self._open_store(self._embedded.open(), bucket)
         else:
             store = self._open_store(self._chosen.s3_endpoint, bucket)
@@ -149,7 +150,8 @@ class EmulatedBackend(LambdaBackend):
         self._front = Resolved(f"{place.endpoint}/_lbench/http-api", self.region), self._front_timeout_s
         self._environments.cpu_share_method = self._host.cpu_share_method
         self.notes.insert(0, self._host.note)
-        return place, lambda: DUMMY_CREDENTIALS, store
+        keys = self._host.credentials
+        return place, lambda: keys, store
 
     def _describe_function(self) -> FunctionSpec:
         """The function to run: this Python with its libraries, or the named package."""

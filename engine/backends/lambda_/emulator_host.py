@@ -31,6 +31,12 @@ class EmulatorHost:
         self._emulator: RunningEmulator | None = None
 
     @property
+    def credentials(self) -> Credentials:
+        """The emulator's, which it has made at random; it runs."""
+        assert self._emulator is not None
+        return self._emulator.credentials
+
+    @property
     def injected(self) -> dict[str, float]:
         """The conditions that are not at rest, by the names of their settings."""
         conditions = self.conditions

@@ -24,6 +24,7 @@ from lbench.engine.emulator.core.faults import Weather
 from lbench.engine.emulator.core.invocation import REQUEST_LIMIT, reply_json
 from lbench.engine.emulator.core.spec import Conditions, EmulatorConfig
 from lbench.engine.emulator.core.throttles import Limits
+from lbench.engine.emulator.http.door import is_foreign
 from lbench.engine.emulator.http.server import Exchange, Server
 from lbench.engine.emulator.resources.confinement import Confinement
 from lbench.engine.emulator.resources.scratch import Scratch
@@ -46,6 +47,13 @@ def _limit_of(exchange: Exchange) -> int:
     return REQUEST_LIMIT if b"/invocations" in exchange.path else _UPLOAD_LIMIT
 
 
+def _verify(verifier: Verifier, exchange: Exchange) -> None:
+    body = (
+        None if exchange.too_large else exchange.body
+    )  # a body that was dropped cannot be verified, nor will it be used
+    verifier.check(exchange.method.decode(), exchange.path.decode("latin-1"), exchange.headers, body)
+
+
 class Emulator:
     """`async with Emulator(config, port)`: it serves at `endpoint`, and leaves nothing behind at its end.
 
@@ -60,11 +68,13 @@ class Emulator:
         self._functions: dict[str, Function] = {}
         self._server = Server(self._answer, body_limit=REQUEST_LIMIT, limit_of=_limit_of)
         self._verifier = self._front_verifier = None
-        if config.check_signatures:
-            self._verifier = Verifier(config.access_key, config.secret_key, config.region)
-            self._front_verifier = Verifier(config.access_key, config.secret_key, config.region, "execute-api")
+        if config.auth:
+            config = self._config = config.with_credentials()
+            self._verifier = Verifier(config.credentials, config.region)
+            self._front_verifier = Verifier(config.credentials, config.region, "execute-api")
         self._guard: Guard | None = None
         self._shared: Shared | None = None
+        self.credentials = config.credentials if config.auth else None  # None: nothing is checked
         self.endpoint = ""
 
     async def __aenter__(self) -> Self:
@@ -147,16 +157,17 @@ class Emulator:
         return [(method, re.compile(path), status, operation) for method, path, status, operation in routes]
 
     def _answer(self, exchange: Exchange) -> None:
+        if is_foreign(exchange.headers):
+            exchange.reply(403, b'{"message":"Forbidden"}')
+            return
         request_id = naming.new_id()
         path, _, query = exchange.path.decode("latin-1").partition("?")
         try:
             if path.startswith(FRONT_PATH):
                 self._in_front(exchange, request_id, path, query)
                 return
-            if self._verifier is not None and not exchange.too_large and not path.startswith("/_lbench/"):
-                self._verifier.check(
-                    exchange.method.decode(), exchange.path.decode("latin-1"), exchange.headers, exchange.body
-                )
+            if self._verifier is not None:
+                _verify(self._verifier, exchange)
             if path.endswith(_INVOCATIONS) and path.startswith(_FUNCTIONS) and exchange.method == b"POST":
                 name = path[len(_FUNCTIONS) + 1 : -len(_INVOCATIONS)]
                 self._invoker.invoke(exchange, request_id, name, query)
@@ -168,11 +179,9 @@ class Emulator:
             refusal.reply(exchange, request_id)
 
     def _in_front(self, exchange: Exchange, request_id: str, path: str, query: str) -> None:
-        if self._front_verifier is not None and not exchange.too_large:
+        if self._front_verifier is not None:
             try:
-                self._front_verifier.check(
-                    exchange.method.decode(), exchange.path.decode("latin-1"), exchange.headers, exchange.body
-                )
+                _verify(self._front_verifier, exchange)
             except Refusal:
                 reply_json(exchange, request_id, {"message": "Forbidden"}, 403)
                 return

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from lbench.engine.emulator.core.spec import EmulatorConfig
 from lbench.workloads.s3 import ObjectStoreError, S3Client
-from lbench.workloads.sigv4 import Credentials
 from lbench.workloads.wire import Object
 
 __all__ = ["Destinations", "bucket_of", "object_key"]
@@ -37,7 +36,7 @@ class Destinations:
         self._region = config.region
         self._client = None
         if config.s3_endpoint is not None:
-            credentials = Credentials(config.access_key, config.secret_key)
+            credentials = config.with_credentials().credentials
             self._client = S3Client(
                 credentials, region=config.region, endpoint=config.s3_endpoint, timeout_s=10.0, attempts=3
             )

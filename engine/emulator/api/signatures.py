@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 
 from lbench.engine.emulator.core.errors import Refusal
-from lbench.workloads.sigv4 import canonical_path, canonical_query
+from lbench.workloads.sigv4 import Credentials, canonical_path, canonical_query
 
 __all__ = ["Verifier"]
 
@@ -28,14 +28,23 @@ _MISMATCH = (
 class Verifier:
     """Checks requests to one service in one region against one set of credentials."""
 
-    def __init__(self, access_key: str, secret_key: str, region: str, service: str = "lambda") -> None:
-        self._access_key = access_key
-        self._secret_key = secret_key
+    def __init__(self, credentials: Credentials, region: str | None, service: str = "lambda") -> None:
+        """`region` None: any."""
+        self._credentials = credentials
         self._region = region
         self._service = service
+        self._scope: list[str] = []  # the last one, and its signing key
+        self._key = b""
+        self._stamp = ""  # the last one, and its time
+        self._sent_s = 0
 
     def check(
-        self, method: str, target: str, headers: Mapping[bytes, bytes], body: bytes | bytearray, at: float | None = None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[bytes, bytes],
+        body: bytes | bytearray | str | None,
+        at: float | None = None,
     ) -> None:
         """Accept or refuse a request.
 
@@ -43,7 +52,8 @@ class Verifier:
             method: in capitals.
             target: path and query as they were sent.
             headers: names in lower case.
-            body: as it was sent.
+            body: as it was sent; its SHA-256 in hex, or the text that S3 allows in its place; None: it was not
+                received, so that everything but the signature itself is checked.
             at: seconds since the epoch; None: now.
 
         Raises:
@@ -61,9 +71,9 @@ class Verifier:
             raise Refusal(
                 "InvalidSignatureException", f"Credential should be scoped to a valid date, not '{scope[0]}'."
             )
-        if found["key"] != self._access_key:
+        if not hmac.compare_digest(found["key"].encode(), self._credentials.access_key.encode()):
             raise Refusal("UnrecognizedClientException", "The security token included in the request is invalid.")
-        if scope[1] != self._region:
+        if self._region not in (None, scope[1]):
             raise Refusal(
                 "InvalidSignatureException", f"Credential should be scoped to a valid region, not '{scope[1]}'. "
             )
@@ -75,19 +85,21 @@ class Verifier:
         names = found["names"].split(";")
         if "host" not in names:
             raise Refusal("InvalidSignatureException", "'Host' must be a 'SignedHeader' in the AWS Authorization.")
-        if not hmac.compare_digest(
+        if body is not None and not hmac.compare_digest(
             self._signature(method, target, headers, names, stamp, scope, body), found["signature"]
         ):
             raise Refusal("InvalidSignatureException", _MISMATCH)
 
     def _check_clock(self, stamp: str, now: float) -> None:
         try:
-            sent = calendar.timegm(time.strptime(stamp, "%Y%m%dT%H%M%SZ"))
+            if stamp != self._stamp:
+                self._sent_s, self._stamp = calendar.timegm(time.strptime(stamp, "%Y%m%dT%H%M%SZ")), stamp
         except ValueError:
             raise Refusal(
                 "IncompleteSignatureException",
                 f"Date must be in ISO-8601 'basic format'. Got '{stamp}'. See http://en.wikipedia.org/wiki/ISO_8601",
             ) from None
+        sent = self._sent_s
         if sent < now - SKEW_S:
             text = f"Signature expired: {stamp} is now earlier than {_basic(now - SKEW_S)} ({_basic(now)} - 5 min.)"
             raise Refusal("InvalidSignatureException", text)
@@ -104,22 +116,24 @@ class Verifier:
         names: list[str],
         stamp: str,
         scope: list[str],
-        body: bytes | bytearray,
+        body: bytes | bytearray | str,
     ) -> str:
         path, _, query = target.partition("?")
         values = [(name, headers.get(name.encode("latin-1"), b"").decode("utf-8", "replace")) for name in names]
         lines = "\n".join(f"{name}:{' '.join(value.split())}" for name, value in values)
-        payload = hashlib.sha256(body).hexdigest()
+        payload = body if isinstance(body, str) else hashlib.sha256(body).hexdigest()
         request = (
             f"{method}\n{canonical_path(path, self._service)}\n{canonical_query(query)}\n"
             f"{lines}\n\n{';'.join(names)}\n{payload}"
         )
         hashed = hashlib.sha256(request.encode()).hexdigest()
         to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{'/'.join(scope)}\n{hashed}"
-        key = f"AWS4{self._secret_key}".encode()
-        for part in scope:
-            key = hmac.digest(key, part.encode(), "sha256")
-        return hmac.digest(key, to_sign.encode(), "sha256").hex()
+        if scope != self._scope:
+            key = f"AWS4{self._credentials.secret_key}".encode()
+            for part in scope:
+                key = hmac.digest(key, part.encode(), "sha256")
+            self._scope, self._key = scope, key
+        return hmac.digest(self._key, to_sign.encode(), "sha256").hex()
 
 
 def _basic(at: float) -> str:

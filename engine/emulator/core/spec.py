@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import string
 from typing import Annotated, Literal
 
 import msgspec
@@ -9,8 +11,9 @@ from msgspec import Meta
 
 from lbench.config.limits import MemoryMb, TimeoutS, limits
 from lbench.engine.emulator.resources.cpu import Method
+from lbench.workloads.sigv4 import Credentials
 
-__all__ = ["Conditions", "EmulatorConfig", "FunctionSpec", "Logging", "lbench_function"]
+__all__ = ["Conditions", "EmulatorConfig", "FunctionSpec", "Logging", "lbench_function", "random_credentials"]
 
 RuntimeClient = Literal["awslambdaric", "python", "plain"]
 Rate = Annotated[float, Meta(ge=0, le=1)]
@@ -104,13 +107,32 @@ class EmulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     control_requests_per_s: Annotated[int, Meta(ge=1)] | None = None  # AWS: 15; None: no limit
     event_time_scale: Annotated[float, Meta(gt=0, le=1)] = 1.0  # factor of all waits and ages of Event invocations
     front_timeout_s: Annotated[float, Meta(gt=0)] = 30.0  # of the HTTP API in front; API Gateway's, which is fixed
-    check_signatures: bool = False
-    access_key: str = "lbench-emulated"  # of callers, where signatures are checked
-    secret_key: str = "lbench-emulated"
+    auth: bool = True  # refuse requests without a valid signature
+    access_key: str | None = None  # of callers; None: drawn at random, with its secret key
+    secret_key: str | None = None
     s3_endpoint: str | None = None  # store of failed events' records; same credentials
     cpu_share: Method | None = None  # None: the best that works here
     private_tmp: bool = True  # a private /tmp for each environment, where namespaces allow it
     conditions: Conditions = Conditions()
+
+    def with_credentials(self) -> EmulatorConfig:
+        """The same, with random credentials where none are given: nobody else on this machine can know them."""
+        if self.access_key and self.secret_key:
+            return self
+        drawn = random_credentials()
+        return msgspec.structs.replace(self, access_key=drawn.access_key, secret_key=drawn.secret_key)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Those of its callers."""
+        assert self.access_key and self.secret_key, "with_credentials first"
+        return Credentials(self.access_key, self.secret_key)
+
+
+def random_credentials() -> Credentials:
+    """Credentials that nobody can guess, in the form of AWS's."""
+    letters = string.ascii_uppercase + string.digits
+    return Credentials("LB" + "".join(secrets.choice(letters) for _ in range(18)), secrets.token_urlsafe(30))
 
 
 def lbench_function(memory_mb: int = limits().memory_mb_per_vcpu, *, concurrency: int | None = None) -> FunctionSpec:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -20,24 +22,54 @@ import botocore.config
 import botocore.exceptions
 import pytest
 
+from lbench.workloads.sigv4 import Credentials, Signer
+
 
 def zipped(**files: str) -> bytes:
     """A zip with `name.py` for each name."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         for name, text in files.items():
-            file.writestr(f"{name}.py", textwrap.dedent(text))
+            entry = zipfile.ZipInfo(f"{name}.py")
+            entry.external_attr = 0o100644 << 16  # readable by Lambda's user
+            file.writestr(entry, textwrap.dedent(text))
     return archive.getvalue()
 
 
 class Running:
-    """A running emulator."""
+    """A running emulator, and the credentials that it has printed (None: it checks none)."""
 
-    def __init__(self, process: subprocess.Popen[str], endpoint: str, folder: Path) -> None:
-        self.process, self.endpoint, self.folder = process, endpoint, folder
+    def __init__(self, process: subprocess.Popen[str], folder: Path, *, auth: bool = True) -> None:
+        assert process.stdout is not None
+        self.process, self.folder = process, folder
+        self.endpoint = process.stdout.readline().strip()
+        printed = [process.stdout.readline() for _ in range(4 if auth else 0)]
+        self.exports = dict(re.findall(r"^export (\w+)=(\S+)$", "".join(printed), re.MULTILINE))
+        self.credentials = Credentials(
+            self.exports.get("AWS_ACCESS_KEY_ID", "any"), self.exports.get("AWS_SECRET_ACCESS_KEY", "any")
+        )
         self.client = self.boto3()
 
-    def boto3(self, key: str = "lbench-emulated", secret: str = "lbench-emulated", **more: Any) -> Any:
+    def open(
+        self,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        *,
+        method: str | None = None,
+        service: str = "lambda",
+    ) -> Any:
+        """The open reply to a signed request by urllib."""
+        method = method or ("GET" if body is None else "POST")
+        target, _, query = path.partition("?")
+        signer = Signer(self.credentials, "us-east-1", service)
+        host = {"host": self.endpoint.removeprefix("http://")}
+        signed = signer.sign(method, target, query, host, hashlib.sha256(body or b"").hexdigest())
+        request = urllib.request.Request(self.endpoint + path, body, {**(headers or {}), **signed}, method=method)
+        return urllib.request.urlopen(request)
+
+    def boto3(self, key: str | None = None, secret: str | None = None, **more: Any) -> Any:
+        key, secret = key or self.credentials.access_key, secret or self.credentials.secret_key
         return boto3.client(
             "lambda",
             endpoint_url=self.endpoint,
@@ -65,7 +97,7 @@ class Running:
 
     def status(self, what: str) -> dict[str, Any]:
         """The emulator's own endpoint `/_lbench/<what>`."""
-        with urllib.request.urlopen(f"{self.endpoint}/_lbench/{what}") as answer:
+        with self.open(f"/_lbench/{what}") as answer:
             found: dict[str, Any] = json.load(answer)
         return found
 
@@ -74,10 +106,7 @@ class Running:
         return listed
 
     def disturb(self, **conditions: Any) -> None:
-        request = urllib.request.Request(
-            f"{self.endpoint}/_lbench/conditions", json.dumps(conditions).encode(), method="PUT"
-        )
-        urllib.request.urlopen(request).close()
+        self.open("/_lbench/conditions", json.dumps(conditions).encode(), method="PUT").close()
 
     def create(self, name: str, *, code: str, **more: Any) -> dict[str, Any]:
         created: dict[str, Any] = self.client.create_function(
@@ -115,8 +144,7 @@ def starter(folder: Path, stack: list[subprocess.Popen[str]]) -> Start:
             env={**os.environ, "AWS_EC2_METADATA_DISABLED": "true"},
         )
         stack.append(process)
-        assert process.stdout is not None
-        return Running(process, process.stdout.readline().strip(), folder)
+        return Running(process, folder, auth=config.get("auth", True))
 
     return start
 

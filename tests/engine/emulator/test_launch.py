@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import socket
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 
 from lbench.engine.emulator.core.spec import FunctionSpec
-from lbench.engine.emulator.launch import launch
+from lbench.engine.emulator.launch import RunningEmulator, launch
 from lbench.errors import BackendError
+from lbench.workloads.sigv4 import Signer
 
 
 @pytest.fixture
@@ -23,18 +25,21 @@ def function(tmp_path: Path) -> FunctionSpec:
     return FunctionSpec(name="echo", code=str(tmp_path), handler="app.handle", environment={"TEXT": "a\nž"})
 
 
-def fetch(url: str, body: bytes | None = None) -> Any:
-    with urllib.request.urlopen(urllib.request.Request(url, body)) as answer:
+def fetch(emulator: RunningEmulator, path: str, body: bytes | None = None) -> Any:
+    signer = Signer(emulator.credentials, "us-east-1", "lambda")
+    method, host = ("GET" if body is None else "POST"), emulator.endpoint.removeprefix("http://")
+    headers = signer.sign(method, path, "", {"host": host}, hashlib.sha256(body or b"").hexdigest())
+    with urllib.request.urlopen(urllib.request.Request(emulator.endpoint + path, body, headers)) as answer:
         return json.load(answer)
 
 
 async def test_the_emulator_serves_its_functions_and_ends(function: FunctionSpec) -> None:
     async with await launch([function], concurrency=5) as emulator:
-        url = f"{emulator.endpoint}/2015-03-31/functions"
-        (listed,) = (await asyncio.to_thread(fetch, f"{url}/"))["Functions"]
+        path = "/2015-03-31/functions"
+        (listed,) = (await asyncio.to_thread(fetch, emulator, f"{path}/"))["Functions"]
         assert listed["FunctionName"] == "echo"
         assert listed["Environment"]["Variables"] == {"TEXT": "a\nž"}
-        assert await asyncio.to_thread(fetch, f"{url}/echo/invocations", b"[1]") == [1]
+        assert await asyncio.to_thread(fetch, emulator, f"{path}/echo/invocations", b"[1]") == [1]
     assert emulator.child.returncode == 0
     await emulator.stop()
 

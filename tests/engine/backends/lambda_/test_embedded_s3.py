@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import urllib.parse
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,15 +14,15 @@ from lbench.engine.backends.lambda_.embedded_s3 import EmbeddedS3
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.workloads.dataset import file_digest
 from lbench.workloads.s3 import ObjectStoreError
-from lbench.workloads.sigv4 import Credentials
+from lbench.workloads.sigv4 import EMPTY_SHA256, Credentials, Signer
 from lbench.workloads.wire import Object
 
-KEYS = Credentials("lbench", "lbench")
+KEYS = Credentials("its-key", "its-secret")
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[EmbeddedS3]:
-    server = EmbeddedS3("bucket-of-mine")
+    server = EmbeddedS3("bucket-of-mine", KEYS)
     server.open()
     yield server
     await server.close()
@@ -34,7 +36,7 @@ async def store(server: EmbeddedS3) -> AsyncIterator[ObjectStore]:
 
 
 async def test_without_a_connection_no_process_is_started() -> None:
-    server = EmbeddedS3("b")
+    server = EmbeddedS3("b", KEYS)
     assert server.open().startswith("http://127.0.0.1:")
     await server.close()
     assert server.child is None
@@ -74,3 +76,44 @@ async def test_a_dead_server_is_one_line(server: EmbeddedS3, store: ObjectStore)
     await server.child.wait()
     with pytest.raises(ObjectStoreError, match=r"is the S3 endpoint .* up"):
         await store.put("x", b"2")
+
+
+PAGE = {"Host": "evil.example.com", "Origin": "https://evil.example.com", "Sec-Fetch-Site": "cross-site"}
+
+
+async def test_a_stranger_is_refused_whatever_it_asks(server: EmbeddedS3, store: ObjectStore) -> None:
+    place = await store.put("result", b"secret")
+    url = urllib.parse.urlsplit(server.endpoint)
+    signer = Signer(Credentials(KEYS.access_key, "guessed"), "us-east-1", "s3")
+
+    def status(method: str, path: str, headers: dict[str, str]) -> int:
+        connection = http.client.HTTPConnection(url.netloc)
+        connection.request(method, path, None, headers)
+        reply = connection.getresponse()
+        connection.close()
+        return reply.status
+
+    paths = [
+        "/",
+        "/bucket-of-mine",
+        f"/bucket-of-mine/{place.key}",
+        "/moto-api/data.json",
+        "/bucket-of-mine?list-type=2",
+    ]
+    for path in paths:
+        target, _, query = path.partition("?")
+        guessed = signer.sign("GET", target, query, {"host": url.netloc}, EMPTY_SHA256)
+        for headers in ({}, PAGE, guessed):
+            assert await asyncio.to_thread(status, "GET", path, headers) == 403
+    own = Signer(KEYS, "us-east-1", "s3").sign("POST", "/moto-api/reset", "", {"host": url.netloc}, EMPTY_SHA256)
+    for headers in ({}, PAGE, own):
+        assert await asyncio.to_thread(status, "POST", "/moto-api/reset", headers) == 403
+    assert await store.get(place) == b"secret"
+
+
+async def test_no_secret_is_in_the_server_s_arguments(server: EmbeddedS3, store: ObjectStore) -> None:
+    await store.put("result", b"1")
+    assert server.child is not None
+    import psutil
+
+    assert not any(KEYS.secret_key in argument for argument in psutil.Process(server.child.pid).cmdline())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from lbench.workloads.sigv4 import Signer
 
 CODE = """
 import base64, os, time
@@ -39,13 +42,16 @@ NAMES = ("echo", "proxy", "binary", "fail", "crash", "late", "odd")
 
 
 class Caller:
-    def __init__(self, endpoint: str) -> None:
-        host, _, port = endpoint.removeprefix("http://").partition(":")
-        self.connection = http.client.HTTPConnection(host, int(port))
+    def __init__(self, service: Any) -> None:
+        self.host = service.endpoint.removeprefix("http://")
+        self.signer = Signer(service.credentials, "us-east-1", "execute-api")
+        self.connection = http.client.HTTPConnection(self.host)
 
     def __call__(self, name: str, body: Any = None, **headers: str) -> tuple[int, Any, dict[str, str]]:
         sent = {"content-type": "application/json"} | {key.replace("_", "-"): value for key, value in headers.items()}
-        self.connection.request("POST", f"/_lbench/http-api/{name}?a=1&b=2", body, sent)
+        path, query, content = f"/_lbench/http-api/{name}", "a=1&b=2", body.encode() if isinstance(body, str) else body
+        sent |= self.signer.sign("POST", path, query, {"host": self.host}, hashlib.sha256(content or b"").hexdigest())
+        self.connection.request("POST", f"{path}?{query}", content, sent)
         answer = self.connection.getresponse()
         content = answer.read()
         with contextlib.suppress(ValueError):
@@ -55,7 +61,7 @@ class Caller:
 
 @pytest.fixture(scope="module")
 def call(start_shared: Callable[..., Any]) -> Iterator[Caller]:
-    caller = Caller(start_shared(CODE, {name: {} for name in NAMES}, front_timeout_s=0.4).endpoint)
+    caller = Caller(start_shared(CODE, {name: {} for name in NAMES}, front_timeout_s=0.4))
     yield caller
     caller.connection.close()
 
@@ -99,22 +105,23 @@ def test_a_missing_function_and_a_large_body_are_refused(call: Caller) -> None:
 
 
 def test_a_throttle_is_a_503_like_the_timeout(start: Callable[..., Any]) -> None:
-    caller = Caller(start(CODE, {"echo": {"concurrency": 0}}).endpoint)
+    caller = Caller(start(CODE, {"echo": {"concurrency": 0}}))
     assert caller("echo")[:2] == (503, {"message": "Service Unavailable"})
     caller.connection.close()
 
 
-def test_where_signatures_are_checked_the_front_requires_execute_api(start: Callable[..., Any]) -> None:
+def test_the_front_requires_a_signature_for_execute_api(start: Callable[..., Any]) -> None:
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    endpoint = start(CODE, {"echo": {}}, check_signatures=True).endpoint
+    running = start(CODE, {"echo": {}})
+    endpoint, keys = running.endpoint, running.credentials
     url = f"{endpoint}/_lbench/http-api/echo"
     answers = []
     for service in ("execute-api", "lambda"):
         request = AWSRequest("POST", url, data=b"{}", headers={"content-type": "application/json"})
-        SigV4Auth(Credentials("lbench-emulated", "lbench-emulated"), service, "us-east-1").add_auth(request)
+        SigV4Auth(Credentials(keys.access_key, keys.secret_key), service, "us-east-1").add_auth(request)
         connection = http.client.HTTPConnection(*endpoint.removeprefix("http://").split(":"))
         connection.request("POST", "/_lbench/http-api/echo", b"{}", dict(request.headers.items()))
         answer = connection.getresponse()

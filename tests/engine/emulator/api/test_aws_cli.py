@@ -29,15 +29,13 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     except subprocess.CalledProcessError as problem:
         pytest.skip(f"the AWS CLI cannot be installed here: {problem.stderr.decode().strip().splitlines()[-1:]}")
 
-    def run(endpoint: str, *arguments: str) -> Any:
+    def run(service: Any, *arguments: str) -> Any:
         done = subprocess.run(
-            [str(python), str(venv / "bin" / "aws"), "--endpoint-url", endpoint, "lambda", *arguments],
+            [str(python), str(venv / "bin" / "aws"), "lambda", *arguments],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(venv),
-                "AWS_ACCESS_KEY_ID": "lbench-emulated",
-                "AWS_SECRET_ACCESS_KEY": "lbench-emulated",
-                "AWS_DEFAULT_REGION": "us-east-1",
+                **service.exports,
                 "AWS_EC2_METADATA_DISABLED": "true",
             },
             capture_output=True,
@@ -54,26 +52,26 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
 def test_a_function_is_created_invoked_changed_and_deleted(
     start: Any, aws: Callable[..., Any], make_zip: Any, tmp_path: Path
 ) -> None:
-    service = start(check_signatures=True)
+    service = start()
     package, out = tmp_path / "code.zip", tmp_path / "out"
     package.write_bytes(make_zip(app="def handle(event, context):\n    return event\n"))
     role = "arn:aws:iam::000000000000:role/any"
     output = aws(
-        service.endpoint, "create-function", "--function-name", "mine", "--runtime", "python3.12", "--role", role,
+        service, "create-function", "--function-name", "mine", "--runtime", "python3.12", "--role", role,
         "--handler", "app.handle", "--zip-file", f"fileb://{package}",
     )  # fmt: skip
     assert output["FunctionName"] == "mine"
-    assert aws(service.endpoint, "wait", "function-active-v2", "--function-name", "mine") is None
+    assert aws(service, "wait", "function-active-v2", "--function-name", "mine") is None
     payload = tmp_path / "payload"
     payload.write_text('{"a": "ž"}')
     output = aws(
-        service.endpoint, "invoke", "--function-name", "mine", "--payload", f"fileb://{payload}", "--log-type", "Tail",
+        service, "invoke", "--function-name", "mine", "--payload", f"fileb://{payload}", "--log-type", "Tail",
         str(out),
     )  # fmt: skip
     assert (output["StatusCode"], output["ExecutedVersion"]) == (200, "$LATEST")
     assert json.loads(out.read_text()) == {"a": "ž"}
-    output = aws(service.endpoint, "update-function-configuration", "--function-name", "mine", "--memory-size", "256")
+    output = aws(service, "update-function-configuration", "--function-name", "mine", "--memory-size", "256")
     assert output["MemorySize"] == 256
-    assert len(aws(service.endpoint, "list-functions")["Functions"]) == 2
-    assert aws(service.endpoint, "delete-function", "--function-name", "mine") in (None, {"StatusCode": 204})
-    assert "ResourceNotFoundException" in aws(service.endpoint, "get-function", "--function-name", "mine")
+    assert len(aws(service, "list-functions")["Functions"]) == 2
+    assert aws(service, "delete-function", "--function-name", "mine") in (None, {"StatusCode": 204})
+    assert "ResourceNotFoundException" in aws(service, "get-function", "--function-name", "mine")

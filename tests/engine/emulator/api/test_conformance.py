@@ -32,7 +32,7 @@ SECTIONS = (
     "Errors that occur",
     "Errors that are only injected",
     "Reasons of a 429",
-    "In front of all operations, with `--check-signatures`",
+    "In front of all operations",
 )
 
 

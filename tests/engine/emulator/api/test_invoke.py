@@ -150,7 +150,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         ]
         functions.append(function(f"broken-{client}", "broken.handle", runtime_client=client))
     config = folder / "config.json"
-    config.write_text(json.dumps({"functions": functions, "concurrency": 7}))
+    config.write_text(json.dumps({"functions": functions, "concurrency": 7, "auth": False}))
     process = subprocess.Popen(
         [sys.executable, "-m", "lbench.engine.emulator", "--config", str(config)],
         stdout=subprocess.PIPE,

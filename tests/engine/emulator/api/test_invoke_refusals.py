@@ -18,10 +18,9 @@ def service(start_shared: Any) -> Any:
 
 def send(service: Any, headers: dict[str, str], *, name: str = "echo", body: bytes = b"{}") -> tuple[int, str, str]:
     """Status, error type, message."""
-    url = f"{service.endpoint}/2015-03-31/functions/{name}/invocations"
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json", **headers})
+    path = f"/2015-03-31/functions/{name}/invocations"
     try:
-        with urllib.request.urlopen(request) as answer:
+        with service.open(path, body, {"Content-Type": "application/json", **headers}) as answer:
             return answer.status, "", answer.read().decode()
     except urllib.error.HTTPError as problem:
         with problem:

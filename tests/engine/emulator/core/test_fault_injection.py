@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import time
@@ -16,6 +17,7 @@ import pytest
 from lbench.engine.emulator.core.errors import ERRORS
 from lbench.engine.emulator.core.faults import Weather
 from lbench.engine.emulator.core.spec import Conditions
+from lbench.workloads.sigv4 import Signer
 
 CODE = """
 import time
@@ -127,8 +129,11 @@ def test_a_duplicate_runs_twice_and_is_answered_twice(service: Any, tmp_path: Pa
     service.disturb(duplicate_rate=1)
     body = json.dumps(str(log)).encode()
     with socket.create_connection(("127.0.0.1", int(service.endpoint.rsplit(":", 1)[1]))) as client:
-        head = b"POST /2015-03-31/functions/count/invocations HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
-        client.sendall(head % len(body) + body)
+        path = "/2015-03-31/functions/count/invocations"
+        signer = Signer(service.credentials, "us-east-1", "lambda")
+        headers = signer.sign("POST", path, "", {"host": "127.0.0.1"}, hashlib.sha256(body).hexdigest())
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        client.sendall(f"POST {path} HTTP/1.1\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         got = b""
         while got.count(b"HTTP/1.1 200 OK") < 2 or not got.endswith(b"null"):
             got += client.recv(65_536)

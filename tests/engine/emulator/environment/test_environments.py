@@ -8,7 +8,6 @@ import re
 import sys
 import tempfile
 import textwrap
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -226,12 +225,8 @@ def test_tenant_and_trace_reach_the_function(start: Any) -> None:
     code = "import os\ndef tell(e, c):\n    return [c.tenant_id, os.environ['_X_AMZN_TRACE_ID']]\n"
     service = start(code, {"tell": {}})
     trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
-    request = urllib.request.Request(
-        f"{service.endpoint}/2015-03-31/functions/tell/invocations",
-        b"{}",
-        {"X-Amz-Tenant-Id": "blue", "X-Amzn-Trace-Id": trace, "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request) as answer:
+    headers = {"X-Amz-Tenant-Id": "blue", "X-Amzn-Trace-Id": trace, "Content-Type": "application/json"}
+    with service.open("/2015-03-31/functions/tell/invocations", b"{}", headers) as answer:
         assert json.load(answer) == ["blue", trace]
         assert answer.headers["X-Amzn-Trace-Id"] == trace
     tenant, made = service.invoke("tell")["value"]

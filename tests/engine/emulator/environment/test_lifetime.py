@@ -61,7 +61,7 @@ def config(tmp_path: Path) -> Path:
         for name in ("where", "starts", "waits", "dies_after")
     ]
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({"functions": functions}))
+    path.write_text(json.dumps({"functions": functions, "auth": False}))
     return path
 
 
@@ -301,7 +301,7 @@ def test_a_zip_file_is_accepted_as_code(tmp_path: Path, temporary: Path) -> None
         file.writestr("app.py", "def handle(e, c): return e")
     config = tmp_path / "config.json"
     function = {"name": "zipped", "handler": "app.handle", "code": str(tmp_path / "code.zip")}
-    config.write_text(json.dumps({"functions": [function]}))
+    config.write_text(json.dumps({"functions": [function], "auth": False}))
     with emulator(config, temporary) as (process, endpoint):
         assert invoke(endpoint, "zipped", [1]) == [1]
         process.terminate()
@@ -315,7 +315,7 @@ def test_a_missing_configuration_is_one_line_and_exit_2(tmp_path: Path) -> None:
 
 def test_without_a_configuration_lbench_s_own_function_is_served(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "lbench.engine.emulator"],
+        [sys.executable, "-m", "lbench.engine.emulator", "--no-auth"],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
