@@ -12,8 +12,8 @@ from lbench.analysis.layout import fitting_columns
 from lbench.engine.cost.format import usd_short
 from lbench.engine.plan.plan import BackendChoice
 from lbench.tui.draw.ink import Piece, heading, line, put, right_of
+from lbench.tui.explore.messages import ms, spread
 from lbench.tui.explore.metrics import Tally
-from lbench.tui.explore.words import ms, spread
 from lbench.tui.theme import EMULATED, role_of
 from lbench.tui.widgets.lines import Lines
 

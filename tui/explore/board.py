@@ -8,11 +8,10 @@ from lbench.analysis.format import count_text
 from lbench.engine.session.view import RunView
 from lbench.tui.draw.ink import Piece
 from lbench.tui.draw.picture import Window
-from lbench.tui.explore.messages import invitation, notes, picture_title, problem, progress
+from lbench.tui.explore.messages import comparison_pieces, invitation, notes, picture_title, problem, progress
 from lbench.tui.explore.metrics import Figures, Tally
 from lbench.tui.explore.scene import Scene, scene_of
 from lbench.tui.explore.state import ExploreState
-from lbench.tui.explore.words import comparison_pieces
 from lbench.tui.feeds.feed import Feed, Frame
 from lbench.tui.feeds.previews import PreviewReader
 from lbench.tui.theme import role_of
