@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import signal
@@ -9,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import msgspec
+from textual import events
 from textual.binding import Binding
 from textual.timer import Timer
 
@@ -20,7 +22,9 @@ from lbench.tui.bench.layout import LEAST
 from lbench.tui.commands import COMMAND_BINDINGS, Commands
 from lbench.tui.feeds.feed import EngineControls, Feed, Frame, NoFeed, is_engine
 from lbench.tui.host import LbenchScreen
+from lbench.tui.input_queue import InputQueue
 from lbench.tui.screens.bench import BenchScreen
+from lbench.tui.screens.too_small import SmallScreen
 from lbench.tui.terminal.capabilities import Terminal, look
 from lbench.tui.terminal.driver import LbenchDriver
 from lbench.tui.terminal.frame_rate import Pace
@@ -75,10 +79,12 @@ class LbenchApp(Commands):
         self.feed: Feed = feed or NoFeed()
         self.plan = plan or default_plan()
         self.problem: str | None = None
+        self._switching = asyncio.Lock()
         self._on_hangup = on_hangup
         self._timer: Timer | None = None
         self._pace = Pace(self.terminal.fps, sent=self._sent_bytes if self.terminal.remote else None)
         self._interrupted = False  # by Ctrl-C, and something still runs
+        self._inputs = InputQueue(self)
         self._read_ahead = False
         self._catching_up = False
         for palette in (DARK, LIGHT):
@@ -101,16 +107,23 @@ class LbenchApp(Commands):
             self.animation_level = "none"
         self._timer = self.set_timer(self._pace.interval_s, self._beat)
 
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and event.key == "ctrl+j":  # Enter, pressed before the terminal was ours
+            event = events.Key("enter", "\r")
+        going = self._exit or not self.screen_stack
+        if going and isinstance(event, events.InputEvent | events.Paste):
+            return  # left already
+        if self._inputs.admit(event):
+            await super().on_event(event)
+
     def _sent_bytes(self) -> int:
         return self._driver.sent_bytes if isinstance(self._driver, LbenchDriver) else 0
 
     def _mind_size(self) -> None:
         """Cover a screen with a message while the terminal is too small. Bench shows its own."""
         small = self.size.width < LEAST[0] or self.size.height < LEAST[1]
-        above = self.screen.id == "too-small"
+        above = isinstance(self.screen, SmallScreen)
         if small and not above and self.screen is not self.bench:
-            from lbench.tui.screens.too_small import SmallScreen
-
             self.push_screen(SmallScreen())
         elif above and not small:
             self.pop_screen()
@@ -181,7 +194,7 @@ class LbenchApp(Commands):
         if frame.runs[-1].planned.interaction is not None:
             self._led_to = self.feed
             self.exploring.close()
-            self.action_go("explore")
+            self.call_later(self.action_go, "explore")
 
     def tick(self) -> None:
         if not self.screen_stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ class Commands(App[int]):
     problem: str | None
     set_aside: EngineControls | None = None  # an engine of ours that is at work while a record is shown
     bench: BenchScreen
+    _switching: asyncio.Lock
 
     @property
     def shown(self) -> Feed:
@@ -74,7 +76,7 @@ class Commands(App[int]):
             self.show_feed(aside)
         else:
             self.show_feed(attached(folder) if is_live(folder) else RecordedFeed.of(folder))
-        self.action_go("bench")
+        self.call_later(self.action_go, "bench")
 
     def show_feed(self, feed: Feed) -> None:
         """Replace the feed. An engine at work is set aside."""
@@ -104,7 +106,8 @@ class Commands(App[int]):
                 feed.step(far if what.endswith("on") else -far)
         self.tick()
         if not (getattr(self.focused, "id", None) or "").startswith("timeline"):  # there, the arrows choose a task
-            self.screen.query_one(ReplayBar).focus()
+            for bar in self.screen.query(ReplayBar):
+                bar.focus()
 
     def action_replay_to(self, at_s: float) -> None:
         if is_record(self.feed):
@@ -118,13 +121,13 @@ class Commands(App[int]):
             return True
         bench = screen is self.bench
         if action in ("replay", "replay_to"):
-            return is_record(self.feed) and (bench or (screen.id == "explore" and self.shown is self.feed))
+            return is_record(self.feed) and (bench or (screen.name == "explore" and self.shown is self.feed))
         if action in ("pause", "cancel"):
             return is_engine(self.feed) and self.feed.running
         if action == "go":
-            return bool(screen.id != (parameters or ("",))[0])
+            return bool(screen.name != (parameters or ("",))[0])
         if action == "help":
-            return bool(screen.id != "help")
+            return bool(screen.name != "help")
         if action == "set_up":
             return bench
         if action == "export" and bench:
@@ -183,17 +186,19 @@ class Commands(App[int]):
 
     # -- screens and colours
 
-    def action_go(self, screen: str) -> None:
-        from lbench.tui.screens.sessions import SessionsScreen
+    async def action_go(self, screen: str) -> None:
+        """Switch to another screen: one switch at a time."""
+        async with self._switching:
+            while self.screen is not self.bench and len(self.screen_stack) > 1:
+                await self.pop_screen()
+            if screen == "sessions":
+                from lbench.tui.screens.sessions import SessionsScreen
 
-        while self.screen is not self.bench and len(self.screen_stack) > 1:
-            self.pop_screen()
-        if screen == "sessions":
-            self.push_screen(SessionsScreen())
-        elif screen == "explore":
-            from lbench.tui.screens.explore import ExploreScreen
+                await self.push_screen(SessionsScreen())
+            elif screen == "explore":
+                from lbench.tui.screens.explore import ExploreScreen
 
-            self.push_screen(ExploreScreen(self.exploring))
+                await self.push_screen(ExploreScreen(self.exploring))
 
     def action_help(self) -> None:
         """Open the list of keys."""

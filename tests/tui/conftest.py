@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 
 
 def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("lbench_tests_tui_making", path)
+    spec = importlib.util.spec_from_file_location(f"lbench_tests_tui_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -47,6 +47,13 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def making() -> ModuleType:
     """The module that makes journals up."""
     return _load(HERE / "making.py")
+
+
+@pytest.fixture(scope="session")
+def explored_session(making: ModuleType) -> Callable[[Path], Path]:
+    """Writes a recorded exploring session into a folder."""
+    write = _load(HERE / "explored.py").write_explored
+    return lambda folder: Path(write(making, folder))
 
 
 @pytest.fixture

@@ -222,13 +222,13 @@ async def test_at_80_columns_what_matters_is_there_uncut_and_without_room_each_s
         await ready(pilot, ("ctrl+p",) if palette else PLACES[place][1])
         if not palette and not place.startswith("a question"):  # below these is the line of the screen beneath
             footer = screen_text(app).splitlines()[-1]
-            footer = app.screen.query_one(Keys)
-            entries = [f"{key} {meaning}" for key, meaning in footer.entries()]
+            keys = app.screen.query_one(Keys)
+            entries = [f"{key} {meaning}" for key, meaning in keys.entries()]
             shown = re.split(r"  +", footer.strip())
             assert set(shown) <= set(entries)
             assert len(footer) <= 80
             meanings = {entry.partition(" ")[2] for entry in shown}
-            offered = {meaning for _, meaning in footer.entries()}
+            offered = {meaning for _, meaning in keys.entries()}
             assert {"help", "quit", "back", "start", "run", "inspect", "cancel"} & offered <= meanings
         before = [type(screen) for screen in app.screen_stack]
         for size in ((20, 5), (1, 1), (45, 8), (20, 5)):

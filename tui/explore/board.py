@@ -20,6 +20,9 @@ from lbench.tui.widgets.title import described
 __all__ = ["ExploreBoard", "ExploreBoardBuilder", "Room", "warnings_in"]
 
 
+_KEPT = 4  # ended updates that stay in memory
+
+
 class Room(msgspec.Struct, frozen=True):
     """The room that the screen has."""
 
@@ -82,11 +85,9 @@ class ExploreBoardBuilder:
     @property
     def scene(self) -> Scene:
         """What is on the screen."""
-        own = self.exploring.scene
         if not self.live:
-            return self.recorded_scene or own
-        scripted = scene_of(self.run.planned) if self.run is not None and self._in_script else None
-        return own if scripted is None else Scene(scripted.workload, {**own.values, **scripted.computed})
+            return self.recorded_scene or self.exploring.scene
+        return self.exploring.scripted(self.run) or self.exploring.scene
 
     @property
     def figures(self) -> Figures:
@@ -101,10 +102,10 @@ class ExploreBoardBuilder:
     @property
     def _in_script(self) -> bool:
         """Whether the newest run is a step of the current scripted sequence."""
+        if self.live:
+            return self.exploring.scripted(self.run) is not None
         interaction = None if self.run is None else self.run.planned.interaction
-        if interaction is None or interaction.step is None:
-            return False
-        return not self.live or (interaction.generation == self.exploring.generation and not self.exploring.wants)
+        return interaction is not None and interaction.step is not None
 
     def take(self, frame: Frame, feed: Feed) -> bool:
         """Follow to this frame. Returns whether there is anything new to show. `feed`: the record's."""
@@ -130,6 +131,8 @@ class ExploreBoardBuilder:
             self._figures_of = (frame.epoch, feed)
             self._recorded = Figures()
         self.figures.take(runs.values())
+        if self.exploring.feed is not None:
+            self.exploring.feed.forget_ended(_KEPT)
         return True
 
     # -- what is shown

@@ -11,6 +11,7 @@ import numpy as np
 
 from lbench.analysis.statistics import Estimate, median_estimate, quantile
 from lbench.engine.billing.bill import run_bill
+from lbench.engine.journal.events import RunPlanned
 from lbench.engine.model import Origin
 from lbench.engine.session.view import RunView
 
@@ -40,7 +41,9 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 class _Update(msgspec.Struct, frozen=True):
-    run: RunView
+    planned: RunPlanned
+    status: str | None
+    usd: Decimal | None
     script: int | None  # generation of the scripted sequence
     latency_ms: float | None
     first_ms: float | None
@@ -77,7 +80,11 @@ class Figures:
             script = None if interaction.step is None else interaction.generation
             latency = None if run.makespan_s is None else run.makespan_s * 1000
             first = first_picture_s(run)
-            self._updates.append(_Update(run, script, latency, None if first is None else first * 1000))
+            self._updates.append(
+                _Update(
+                    run.planned, run.status, run_bill(run).usd, script, latency, None if first is None else first * 1000
+                )
+            )
 
     @property
     def last_script(self) -> int | None:
@@ -87,11 +94,9 @@ class Figures:
     def recent(self, count: int, workload: str) -> list[tuple[str, str, float]]:
         """(backend, label, milliseconds) of the last updates of a workload."""
         latencies = [
-            (update.run.planned.backend, update.run.planned.label, update.latency_ms)
+            (update.planned.backend, update.planned.label, update.latency_ms)
             for update in self._updates
-            if update.latency_ms is not None
-            and update.run.planned.workload == workload
-            and not update.run.planned.warmup
+            if update.latency_ms is not None and update.planned.workload == workload and not update.planned.warmup
         ]
         return latencies[-count:]
 
@@ -99,18 +104,18 @@ class Figures:
         """By label: the updates of one scripted sequence, or (None) those made by hand."""
         groups: dict[str, list[_Update]] = {}
         for update in self._updates:
-            if update.run.planned.workload == workload and update.script == script:
-                groups.setdefault(update.run.planned.label, []).append(update)
+            if update.planned.workload == workload and update.script == script:
+                groups.setdefault(update.planned.label, []).append(update)
         return {label: _tally(label, group, script is not None) for label, group in groups.items()}
 
 
 def _tally(label: str, group: list[_Update], scripted: bool) -> Tally:
-    planned = group[0].run.planned
-    counted = [update for update in group[1 if scripted else 0 :] if not update.run.planned.warmup]
+    planned = group[0].planned
+    counted = [update for update in group[1 if scripted else 0 :] if not update.planned.warmup]
     done = [update for update in counted if update.latency_ms is not None]
     latencies = tuple(update.latency_ms for update in done if update.latency_ms is not None)
     firsts = [update.first_ms for update in done if update.first_ms is not None]
-    bills = [usd for update in counted if (usd := run_bill(update.run).usd) is not None]
+    bills = [update.usd for update in counted if update.usd is not None]
     return Tally(
         label=label,
         backend=planned.backend,
@@ -122,6 +127,6 @@ def _tally(label: str, group: list[_Update], scripted: bool) -> Tally:
         first_ms=statistics.median(firsts) if firsts else None,
         usd=sum(bills, Decimal(0)) / len(bills) if bills else None,
         total_usd=sum(bills, Decimal(0)) if bills else None,
-        cancelled=sum(update.run.status == "cancelled" for update in group),
-        failed=sum(update.run.status == "failed" for update in group),
+        cancelled=sum(update.status == "cancelled" for update in group),
+        failed=sum(update.status == "failed" for update in group),
     )

@@ -95,11 +95,6 @@ class Scene(msgspec.Struct, frozen=True):
         """Whether it is a plane that is panned and zoomed."""
         return self.workload == "mandelbrot"
 
-    @property
-    def computed(self) -> dict[str, Any]:
-        """The values that a run records; the others are how it was asked for."""
-        return {name: value for name, value in self.values.items() if name not in ("detail", "tasks", "data")}
-
     def slider(self, name: str) -> Slider:
         return next(slider for slider in self.sliders if slider.name == name)
 
@@ -122,12 +117,16 @@ class Scene(msgspec.Struct, frozen=True):
         return next(slider.name for slider in self.sliders if slider.keys == "[ ]")
 
     def panned(self, right: float, up: float) -> Scene:
+        if not self.plane:
+            return self
         step = self.values["span"] * _PAN
         x, y = self.values["x"] + right * step, self.values["y"] + up * step
         return Scene(self.workload, {**self.values, "x": _within(x), "y": _within(y)})
 
     def zoomed(self, by: int) -> Scene:
         """Zoom in by steps (below 0: out)."""
+        if not self.plane:
+            return self
         span = self.values["span"] / _ZOOM**by
         return self.with_value("span", min(_MOST_SPAN, max(_LEAST_SPAN, span)))
 
@@ -271,5 +270,10 @@ def scene_of(planned: RunPlanned) -> Scene | None:
             return None
         values |= {"x": (x_min + x_max) / 2, "y": (y_min + y_max) / 2, "span": y_max - y_min}
     else:
-        values |= {name: params[name] for name in values if name in params}
+        form = registry.describe(planned.workload).params
+        try:
+            parsed = parameters.parse(form, {name: params[name] for name in values if name in params})
+        except InputError:
+            return None
+        values |= {name: getattr(parsed, name) for name in values if name in params}
     return Scene(planned.workload, values)

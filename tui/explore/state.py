@@ -44,6 +44,7 @@ class ExploreState:
         self.added_ms: list[float] = []  # what the screen added to each update, from the key to the drawn picture
         self._wanted: Plan | None = None
         self._script: list[Plan] | None = None
+        self._steps: list[Scene] = []  # the scenes of the scripted sequence that was sent last
         self._pressed_s: float | None = None
         self.warned = 0  # warnings that the session had when something was last sent
         self.script_length = 0
@@ -69,6 +70,7 @@ class ExploreState:
         """Show the next workload as it was left."""
         self._kept[self.scene.workload] = self.scene
         names = list(self._kept)
+        self._steps = []
         self.scene = self._kept[names[(names.index(self.scene.workload) + 1) % len(names)]]
 
     def limited(self, plan: Plan) -> Plan:
@@ -89,6 +91,7 @@ class ExploreState:
     def refuse(self) -> None:
         """Spend nothing: drop the request, and take backends that cost money out."""
         self._wanted = self._script = None
+        self._steps = []
         self.backends = [
             Chosen(one.choice, one.compared and one.choice.name not in _COSTS_MONEY) for one in self.backends
         ]
@@ -104,12 +107,12 @@ class ExploreState:
 
     def want(self, plan: Plan) -> None:
         """Request a plan in place of all before."""
-        self._wanted, self._script = plan, None
+        self._wanted, self._script, self._steps = plan, None, []
         self._pressed_s = time.monotonic()
 
-    def want_script(self, plans: list[Plan]) -> None:
-        """Request plans to run one after the other."""
-        self._wanted, self._script = None, plans
+    def want_script(self, scenes: list[Scene], plans: list[Plan]) -> None:
+        """Request plans to run one after the other; each shows its scene."""
+        self._wanted, self._script, self._steps = None, plans, scenes
         self._pressed_s = None
 
     def send(self, warnings: int) -> bool:
@@ -122,6 +125,13 @@ class ExploreState:
         self.feed.explore([self._wanted] if self._wanted is not None else self._script or [], self.generation)
         self._wanted = self._script = None
         return True
+
+    def scripted(self, run: RunView | None) -> Scene | None:
+        """The scene of a step of the scripted sequence, while nothing has overtaken it."""
+        interaction = None if run is None else run.planned.interaction
+        if interaction is None or interaction.step is None or self.wants or interaction.generation != self.generation:
+            return None
+        return self._steps[interaction.step] if interaction.step < len(self._steps) else None
 
     def waits(self, run: RunView | None, warnings: int) -> bool:
         """Whether an update is awaited."""

@@ -28,12 +28,15 @@ class Fold:
         self._changed = True
         self._pictured = False
         self._planning = False
+        self._forgotten: set[str] = set()
 
     def reset(self) -> None:
         """Start over, for a seek back or another session."""
         self.__init__()  # type: ignore[misc]
 
     def take(self, event: Event) -> None:
+        if self._forgotten and getattr(event, "run", None) in self._forgotten:
+            return
         self.view.apply(event)
         if isinstance(event, Dispatched | Returned):
             self._touched.setdefault(event.run, []).append(event.n)
@@ -79,6 +82,15 @@ class Fold:
         self._touched = {}
         self._changed = self._pictured = False
         return frame
+
+    def forget_ended(self, keep: int) -> None:
+        """Forget the ended interactions but the newest `keep`."""
+        runs = self.view.runs
+        ended = [run.id for run in runs.values() if run.ended is not None and run.planned.interaction is not None]
+        for run in ended[: len(ended) - keep]:
+            del runs[run]
+            self._forgotten.add(run)
+        self.newest = [run for run in self.newest if run in runs]
 
     def note_change(self) -> None:
         """A state outside the journal changed: draw the next frame whole."""

@@ -98,6 +98,10 @@ class EngineFeed:
         else:
             self._give(lambda follower: follower.command("explore", plans=parsed_plans, generation=generation))
 
+    def forget_ended(self, keep: int) -> None:
+        """Forget the ended interactions but the newest: exploring for an hour makes thousands."""
+        self._fold.forget_ended(keep)
+
     @property
     def listening(self) -> bool:
         """Whether the engine is connected."""

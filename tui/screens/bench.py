@@ -46,7 +46,7 @@ class BenchScreen(LbenchScreen[None]):
     ]
 
     def __init__(self) -> None:
-        super().__init__(id="bench")
+        super().__init__(name="bench")
         self._frames = 0
         self._epoch = -1
         self._arranged_for: object = None

@@ -52,7 +52,7 @@ class CardScreen(LbenchScreen[None]):
 
     def __init__(self, run: RunView, row: int, step: Callable[[int], int | None] | None) -> None:
         """`step` None: there is no timeline to step through."""
-        super().__init__(id="card")
+        super().__init__(name="card")
         self._card = _Card(run, row)
         self._step = step
 

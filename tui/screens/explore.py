@@ -51,7 +51,7 @@ class ExploreScreen(LbenchScreen[None]):
     ]
 
     def __init__(self, exploring: ExploreState) -> None:
-        super().__init__(id="explore")
+        super().__init__(name="explore")
         self.exploring = exploring
         self.maker = ExploreBoardBuilder(exploring)
         self._ready = False  # the parts are there
@@ -150,7 +150,7 @@ class ExploreScreen(LbenchScreen[None]):
         choice = self.exploring.choice
         if label is not None:
             choice = next(one.choice for one in self.exploring.backends if one.choice.label == label)
-        plan = (scene or self.scene).plan(choice, *self.query_one(ExplorePicture).points)
+        plan = (scene or self.exploring.scene).plan(choice, *self.query_one(ExplorePicture).points)
         return self.exploring.limited(plan)
 
     def _changed(self, scene: Scene) -> None:
@@ -256,27 +256,30 @@ class ExploreScreen(LbenchScreen[None]):
         return True
 
     def action_pan(self, right: float, up: float) -> None:
-        self._changed(self.scene.panned(right, up))
+        self._changed(self.exploring.scene.panned(right, up))
 
     def action_zoom(self, by: int) -> None:
-        self._changed(self.scene.zoomed(by))
+        self._changed(self.exploring.scene.zoomed(by))
 
     def action_less(self, by: int) -> None:
         """Change iterations, clusters or trees."""
-        self._changed(self.scene.stepped(self.scene.main_slider(), by))
+        scene = self.exploring.scene
+        self._changed(scene.stepped(scene.main_slider(), by))
 
     def action_step(self, name: str, by: int) -> None:
-        self._changed(self.scene.stepped(name, by))
+        if name in self.exploring.scene.values:  # the panel may still show another workload
+            self._changed(self.exploring.scene.stepped(name, by))
 
     def action_home(self) -> None:
         """Reset the scene."""
-        self._changed(self.scene.home())
+        self._changed(self.exploring.scene.home())
 
     def action_workload(self) -> None:
         self.exploring.next_workload()
         self._arrange()
+        self._show(None)
         self.refresh_bindings()
-        self.query_one(ExplorePicture if self.scene.plane else Sliders).focus()
+        self.query_one(ExplorePicture if self.exploring.scene.plane else Sliders).focus()
         self.call_after_refresh(self._update)
 
     def action_backend(self, by: int) -> None:
@@ -292,9 +295,9 @@ class ExploreScreen(LbenchScreen[None]):
     def action_compare(self) -> None:
         """Run the same interactions on each ticked backend."""
         labels = [choice.label for choice in self.exploring.compared]
-        plans = [self._plan(scene, label) for scene, label in interleaved(sequence(self.scene), labels)]
+        steps = interleaved(sequence(self.exploring.scene), labels)
         self.maker.blocks = None
-        self.exploring.want_script(plans)
+        self.exploring.want_script([scene for scene, _ in steps], [self._plan(scene, label) for scene, label in steps])
         self._send()
 
     def action_stop_update(self) -> None:
@@ -310,7 +313,9 @@ class ExploreScreen(LbenchScreen[None]):
     def action_type_value(self, name: str) -> None:
         from lbench.tui.screens.ask import AskText
 
-        scene = self.scene
+        scene = self.exploring.scene
+        if name not in scene.values:
+            return
 
         def take(text: str | None) -> None:
             if text is not None:

@@ -162,7 +162,7 @@ class HelpScreen(Screen[None]):
     ]
 
     def __init__(self, before: Screen[Any]) -> None:
-        super().__init__(id="help")
+        super().__init__(name="help")
         self._before = before
 
     def compose(self) -> ComposeResult:

@@ -49,7 +49,7 @@ class SessionsScreen(LbenchScreen[None]):
     AUTO_FOCUS = "SessionTable"
 
     def __init__(self) -> None:
-        super().__init__(id="sessions")
+        super().__init__(name="sessions")
         self._entries: dict[str, Entry] = {}
         self._loading = False
         self._loaded = 0
@@ -175,11 +175,11 @@ class SessionsScreen(LbenchScreen[None]):
             return
         self.host.open_session(self._chosen.folder)
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         """Clear the filter; without one, go back to the Bench screen."""
         field = self.query_one("#filter", Input)
         if not field.display:
-            self.host.action_go("bench")
+            await self.host.action_go("bench")
             return
         field.value = ""
         field.display = False

@@ -42,7 +42,7 @@ class SetupScreen(Screen[Plan | None]):
 
     def __init__(self, plan: Plan, focus: str = "") -> None:
         """`focus`: "workload" or "backends", the part to focus first."""
-        super().__init__(id="setup")
+        super().__init__(name="setup")
         self.form = SetupForm(plan)
         self._first = focus
         self._errors: dict[str, str] = {}
@@ -66,7 +66,7 @@ class SetupScreen(Screen[Plan | None]):
     def on_mount(self) -> None:
         """Focus the first part and forecast the plan."""
         self._lay_out()
-        self.call_after_refresh(self.action_jump, self._first or "workload")
+        self.action_jump(self._first or "workload")
         self._look()
 
     def on_resize(self) -> None:
@@ -166,10 +166,11 @@ class SetupScreen(Screen[Plan | None]):
     def action_leave(self) -> None:
         self.dismiss(None)
 
-    def action_start(self) -> None:
+    async def action_start(self) -> None:
         """Start the plan; if it has errors, go to the first."""
+        self.form.collect()
         self._check()
         if not self._errors:
             self._start_or_ask(self.draft.plan())
             return
-        self.form.go_to(next(iter(self._errors)))
+        await self.form.go_to(next(iter(self._errors)))

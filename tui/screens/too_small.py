@@ -14,7 +14,7 @@ class SmallScreen(Screen[None]):
     """A message. The screen beneath comes back when there is room."""
 
     def __init__(self) -> None:
-        super().__init__(id="too-small")
+        super().__init__(name="too-small")
 
     def compose(self) -> ComposeResult:
         yield TooSmall()

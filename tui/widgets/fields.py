@@ -6,6 +6,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
+from textual.widget import Widget
 from textual.widgets import Input
 
 from lbench.tui.draw.ink import Piece, heading, line, put, shorter, width_of
@@ -24,8 +25,8 @@ _GAP = 2
 class Changed(Message):
     """A field's value changed."""
 
-    def __init__(self, place: str, value: str) -> None:
-        self.place, self.value = place, value
+    def __init__(self, place: str, value: str, editor: Widget) -> None:
+        self.place, self.value, self.editor = place, value, editor
         super().__init__()
 
 
@@ -85,7 +86,7 @@ class Choice(Lines, can_focus=True):
         if value != self.value:
             self.value = value
             self.redraw()
-            self.post_message(Changed(self.place, value))
+            self.post_message(Changed(self.place, value, self))
 
     def on_click(self, event: object) -> None:
         """The one under the pointer."""
@@ -209,6 +210,13 @@ class FieldRow(Lines):
             empty = "none" if self._field.optional else ""
             yield Input(self._value, placeholder=empty, compact=True, select_on_focus=True, id=at)
 
+    @property
+    def value(self) -> str:
+        """The text of the editor."""
+        editor = self.children[0]
+        assert isinstance(editor, Input | Choice)
+        return editor.value
+
     def _options(self) -> tuple[str, ...]:
         if self._field.type == "yes or no":
             return ("yes", "no")
@@ -242,4 +250,4 @@ class FieldRow(Lines):
 
     def on_input_changed(self, message: Input.Changed) -> None:
         message.stop()
-        self.post_message(Changed(self.place, message.value))
+        self.post_message(Changed(self.place, message.value, self))

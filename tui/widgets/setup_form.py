@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from textual import work
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
@@ -36,7 +35,6 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         self.draft = Draft(plan)
         self._opened: set[int] = set()  # backends whose settings are in sight
         self._errors: Mapping[str, str] = {}
-        self._to_backends = False  # as soon as they are there
 
     # -- parts
 
@@ -75,12 +73,12 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
                 rows.append(Vertical(*self._rows(f"backend.{index}", fields, form.settings), classes="settings"))
         return rows
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """On a high screen, open the settings of the chosen backends."""
         if self.app.size.height >= _HIGH:
             self._opened = {index for index, form in enumerate(self.draft.backends) if form.chosen}
             if self._opened:
-                self._rebuild_backends(None)
+                await self._rebuild_backends(None)
 
     # -- what is shown
 
@@ -118,26 +116,27 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
 
     # -- changes
 
-    def on_changed(self, message: Changed) -> None:
+    async def on_changed(self, message: Changed) -> None:
         """A field's text changed."""
         message.stop()
-        part, _, name = message.place.partition(".")
-        if part == "workload":
-            self.draft.workload = message.value
-            self._rebuild_params()
+        if not message.editor.is_attached:  # its row went meanwhile, and its place may be another's now
             return
-        if part == "params":
-            texts = self.draft.params[self.draft.workload]
-        elif part == "run":
-            texts = self.draft.run
-        else:
-            index, _, name = name.partition(".")
-            texts = self.draft.backends[int(index)].settings
+        if message.place == "workload":
+            self.draft.workload = message.value
+            await self._rebuild_params()
+            return
+        texts, name = self._texts_of(message.place), message.place.rpartition(".")[2]
         if texts.get(name) != message.value:  # a field also tells the text that it begins with
             texts[name] = message.value
             self.post_message(self.Edited())
 
-    @work(exclusive=True, group="rebuild")
+    def _texts_of(self, place: str) -> dict[str, str]:
+        """The draft's texts that a field at a place edits."""
+        part, _, rest = place.partition(".")
+        if part == "params":
+            return self.draft.params[self.draft.workload]
+        return self.draft.run if part == "run" else self.draft.backends[int(rest.partition(".")[0])].settings
+
     async def _rebuild_params(self) -> None:
         self.fit()
         params, runs = self.query_one("#params"), self.query_one("#runs")
@@ -148,7 +147,6 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
             await runs.mount_all(self._run_rows())
         self.post_message(self.Edited())
 
-    @work(exclusive=True, group="rebuild")
     async def _rebuild_backends(self, focus: int | None) -> None:
         backends = self.query_one("#backends")
         async with self.batch():
@@ -156,9 +154,6 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
             await backends.mount_all(self._backend_rows())
         if focus is not None:
             self.query_one(f"#backend-{focus}").focus()
-        if self._to_backends:
-            self._to_backends = False
-            self.jump("backends")
         self.post_message(self.Edited())
 
     def on_ticks_ticked(self, message: Ticks.Ticked) -> None:
@@ -167,22 +162,27 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         form.chosen = not form.chosen
         self.post_message(self.Edited())
 
-    def on_ticks_opened(self, message: Ticks.Opened) -> None:
+    async def on_ticks_opened(self, message: Ticks.Opened) -> None:
         """Open or close its settings."""
         if (message.index in self._opened) != message.opened:
             self._opened ^= {message.index}
-            self._rebuild_backends(message.index)
+            await self._rebuild_backends(message.index)
 
-    def on_ticks_counted(self, message: Ticks.Counted) -> None:
+    async def on_ticks_counted(self, message: Ticks.Counted) -> None:
         """Add or remove a backend of its kind."""
         index = message.index
         if message.more:
             self.draft.another(index)
             self._opened = {one + (one > index) for one in self._opened} | {index + 1}
-            self._rebuild_backends(index + 1)
+            await self._rebuild_backends(index + 1)
         elif self.draft.without(index):
             self._opened = {one - (one > index) for one in self._opened if one != index}
-            self._rebuild_backends(min(index, len(self.draft.backends) - 1))
+            await self._rebuild_backends(min(index, len(self.draft.backends) - 1))
+
+    def collect(self) -> None:
+        """Take the texts from the editors: a change may still be on its way here."""
+        for row in self.query(FieldRow):
+            self._texts_of(row.place)[row.place.rpartition(".")[2]] = row.value
 
     # -- where to go
 
@@ -192,20 +192,16 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
             self.query_one("#at-workload").focus(scroll_visible=False)
             self.scroll_home(animate=False)
             return
-        ticks = list(self.query(Ticks))
-        if not ticks:  # they are being mounted anew, and then it is gone to
-            self._to_backends = True
-            return
-        ticks[0].focus(scroll_visible=False)
+        self.query(Ticks).first().focus(scroll_visible=False)
         self.scroll_to_widget(self.query_one("#backends-heading"), animate=False, top=True)
 
-    def go_to(self, place: str) -> None:
+    async def go_to(self, place: str) -> None:
         """Focus the field of an error."""
         part, _, rest = place.partition(".")
         if part == "backends":
             self.jump("backends")
         elif part == "backend" and (index := int(rest.partition(".")[0])) not in self._opened:
             self._opened.add(index)
-            self._rebuild_backends(index)
+            await self._rebuild_backends(index)
         elif place:
             self.query_one("#at-" + place.replace(".", "-")).focus()

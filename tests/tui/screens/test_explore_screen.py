@@ -5,31 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from lbench.config.prices import rates
 from lbench.engine.export.document import document, encode_document
-from lbench.engine.journal.events import (
-    JOURNAL_VERSION,
-    Dispatched,
-    Event,
-    Previewed,
-    Returned,
-    RunEnded,
-    RunPlanned,
-    RunStarted,
-    SessionEnded,
-    SessionStarted,
-    StageEnded,
-    StageStarted,
-    encode_lines,
-)
-from lbench.engine.model import Interaction, Pricing
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan
 from lbench.engine.session.view import load_folder
@@ -44,144 +25,18 @@ from lbench.tui.feeds.replay import RecordedFeed
 from lbench.tui.screens.ask import AskYes
 from lbench.tui.screens.explore import ExploreScreen
 from lbench.tui.widgets.title import Keys
-from lbench.workloads.encoding import encode
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
-SPEEDS = {"sequential": 0.081, "processes": 0.043, "emulated": 0.064}  # seconds that an update takes
+SPEEDS = ("sequential", "processes", "emulated")
 
 App = Callable[..., LbenchApp]
 Text = Callable[[LbenchApp], str]
 
 
-class Record:
-    """Makes an explored session up: by hand on processes, then the same script on each backend."""
-
-    def __init__(self, making: Any, folder: Path) -> None:
-        self._making = making
-        self._now = making.START
-        self._previews = bytearray()
-        self._number = 0
-        self.events: list[tuple[Any, Event]] = []
-        self.folder = folder
-        self._tell(
-            SessionStarted(
-                id=folder.name,
-                name="looking around",
-                created=making.START.isoformat(timespec="milliseconds"),
-                lbench_version="0.1.0",
-                environment=making.MACHINE,
-                format="lbench.journal",
-                version=JOURNAL_VERSION,
-            )
-        )
-
-    def _tell(self, event: Event, at_s: float = 0.0) -> None:
-        self.events.append((self._now + timedelta(seconds=at_s), event))
-
-    def update(
-        self, backend: str, generation: int, step: int | None = None, *, warmup: bool = False, cancelled: bool = False
-    ) -> None:
-        """One interaction: a coarse task, and two of fine rows."""
-        self._number += 1
-        run = f"x{self._number}"
-        took_s = SPEEDS[backend] * (1 + 0.1 * ((self._number * 7) % 5)) * (9 if warmup else 1)
-        remote = backend == "emulated"
-        params = self._making.MANDELBROT | {
-            "width": 120, "height": 90, "window": [-1.5 + 0.02 * generation, 0.7 + 0.02 * generation, -0.8, 0.85],
-        }  # fmt: skip
-        self._tell(
-            RunPlanned(
-                run=run,
-                workload="mandelbrot",
-                params=params,
-                seed=1,
-                backend=backend,
-                label=backend,
-                origin="emulated" if remote else "measured",
-                repeat=self._number,
-                warmup=warmup,
-                schedule="isolated",
-                tasks=2,
-                interaction=Interaction(generation, step, 1),
-            )
-        )
-        self._tell(
-            RunStarted(
-                run=run,
-                started=self._now.isoformat(timespec="milliseconds"),
-                setup_s=None,
-                settings={},
-                transport=None,
-                oversubscribed=False,
-                code_digest="c0de",
-                package_digest=None,
-                pricing=Pricing(rates=rates("us-east-1", "x86_64"), memory_mb=1769) if remote else Pricing(),
-                notes=["explored: the answer was not checked"],
-                capacity=2,
-            )
-        )
-        self._tell(StageStarted(run=run, index=0, tasks=3, at_s=0.001), 0.001)
-        for task in range(3):
-            self._tell(Dispatched(run=run, n=task, stage=0, task=task, attempt=0, queued_s=0.001, dispatched_s=0.001))
-        for task in range(3):
-            at_s = 0.006 if task == 0 else took_s - 0.001
-            status = "cancelled" if cancelled and task else "ok"
-            self._tell(
-                Returned(
-                    run=run,
-                    n=task,
-                    status=status,  # type: ignore[arg-type]
-                    returned_s=at_s,
-                    environment=f"w{task % 2}",
-                    compute_ms=at_s * 900,
-                    billed_ms=round(at_s * 1000) if remote else None,
-                    memory_mb=1769 if remote else None,
-                ),
-                at_s,
-            )
-            if status == "ok":
-                self._tell(self._block(run, task), at_s)
-        if not cancelled:
-            self._tell(StageEnded(run=run, index=0, at_s=took_s), took_s)
-        self._now += timedelta(seconds=took_s + 0.01)
-        ended = RunEnded(
-            run=run, status="cancelled" if cancelled else "ok", makespan_s=None if cancelled else took_s, driver=None
-        )
-        self._tell(ended)
-
-    def _block(self, run: str, task: int) -> Previewed:
-        picture = self._making._counts(120)[15:105]
-        first, step = (0, 1) if task == 0 else (task - 1, 2)
-        values = picture[::4, ::4] if task == 0 else picture[first::step]
-        height, width = (23, 30) if task == 0 else (90, 120)
-        block = {"kind": "rows", "width": width, "height": height, "first": first, "step": step}
-        data = encode({**block, "values": np.ascontiguousarray(values)})
-        event = Previewed(run, 0, task, len(self._previews), len(data))
-        self._previews += data
-        return event
-
-    def write(self) -> Path:
-        """The session's folder."""
-        self._tell(SessionEnded(complete=True))
-        self.folder.mkdir(parents=True)
-        (self.folder / "events.jsonl").write_bytes(encode_lines([event for _, event in self.events]))
-        (self.folder / "previews.bin").write_bytes(self._previews)
-        return self.folder
-
-
 @pytest.fixture
-def explored(making: Any, tmp_path: Path) -> Path:
+def explored(explored_session: Callable[[Path], Path], tmp_path: Path) -> Path:
     """A record: a warm-up, six updates by hand of which two were overtaken, and a script of eight on each backend."""
-    record = Record(making, tmp_path / "data/lbench/sessions/20261122-120000-e0e0")
-    record.update("processes", 1, warmup=True)
-    for generation in range(2, 8):
-        record.update("processes", generation, cancelled=generation in (3, 5))
-    step = 0
-    for number in range(9):
-        for backend in ("sequential", "processes", "emulated"):
-            record.update(backend, 8, step, warmup=not number and backend != "processes")
-            step += 1
-    return record.write()
+    return explored_session(tmp_path / "data/lbench/sessions/20261122-120000-e0e0")
 
 
 async def _settled(app: LbenchApp, pilot: Any) -> None:
@@ -411,7 +266,7 @@ def test_what_costs_money_has_a_limit_also_where_nobody_set_one_and_waits_for_a_
     free, paid = (Plan("mandelbrot", backends=[parse_backend(name, {})]) for name in ("processes", "lambda"))
     assert exploring.label == "processes"
     assert (exploring.limited(free).max_usd, exploring.limited(paid).max_usd) == (None, 1.0)
-    for want, ask in ((lambda: exploring.want(free), False), (lambda: exploring.want_script([free, paid]), True)):
+    for want, ask in ((lambda: exploring.want(free), False), (lambda: exploring.want_script([], [free, paid]), True)):
         want()
         assert exploring.must_ask is ask
     exploring.may_spend = True

@@ -1,0 +1,279 @@
+"""Random keys, bursts, pastes, clicks and resizes over all screens crash nothing, and what was typed is what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from textual import events
+
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
+from lbench.engine.service.client import Engine
+from lbench.engine.session.labels import read_meta
+from lbench.tui import launch
+from lbench.tui.app import LbenchApp
+from lbench.tui.feeds.replay import RecordedFeed
+from lbench.tui.screens.sessions import SessionsScreen
+from lbench.tui.terminal.capabilities import Terminal
+from lbench.tui.widgets import plan_forecast
+from lbench.tui.widgets.session_table import SessionTable
+
+TINY = Plan(
+    workload="mandelbrot",
+    params={"size": 32, "max_iterations": 20},
+    tasks=4,
+    repeats=1,
+    backends=[parse_backend("threads:concurrency=2", {}), parse_backend("sequential", {})],
+)
+NAMED = {"/": "slash", "+": "plus", "-": "minus", "[": "left_square_bracket", "]": "right_square_bracket"}
+NAMED |= {"?": "question_mark", "<": "less_than_sign", ">": "greater_than_sign", " ": "space", ".": "full_stop"}
+NAMED |= {"_": "underscore", ",": "comma", ":": "colon", "#": "number_sign", "=": "equals_sign", "~": "tilde"}
+LETTERS = "1345rpcwbxvtendhjklfsmuyz0+-[]<>?/, "
+SPECIAL = ["enter", "escape", "tab", "shift+tab", "up", "down", "left", "right", "pageup", "pagedown", "home", "end"]
+SPECIAL += ["backspace", "delete", "ctrl+t", "ctrl+p", "f5", "ctrl+j", "shift+left", "shift+right"]
+SIZES = [(80, 24), (100, 30), (120, 40), (200, 60), (40, 12), (20, 5), (99, 23), (171, 41), (1, 1)]
+
+key = st.one_of(st.sampled_from(LETTERS), st.sampled_from(SPECIAL))
+text = st.text(alphabet="0123456789abcdefxyz.-_/e+ ", min_size=1, max_size=12)
+step = st.one_of(
+    st.tuples(st.just("keys"), st.lists(key, min_size=1, max_size=8)),
+    st.tuples(st.just("keys"), st.lists(key, min_size=1, max_size=8)),
+    st.tuples(st.just("keys"), text.map(lambda typed: [*typed, "enter"])),
+    st.tuples(st.just("paste"), st.text(max_size=30)),
+    st.tuples(st.just("size"), st.sampled_from(SIZES)),
+    st.tuples(st.just("click"), st.tuples(st.integers(0, 199), st.integers(0, 59))),
+    st.tuples(st.just("pause"), st.sampled_from([0.0, 0.0, 0.01, 0.05])),
+)
+
+
+def key_event(name: str) -> events.Key:
+    """A key as the terminal's parser gives it."""
+    if len(name) == 1:
+        return events.Key(NAMED.get(name, name), name)
+    return events.Key(name, {"enter": "\r", "tab": "\t", "escape": "\x1b", "backspace": "\x7f"}.get(name))
+
+
+def send(app: LbenchApp, names: list[str]) -> None:
+    """Keys in one burst: nothing is waited for between them."""
+    for name in names:
+        app.post_message(key_event(name))
+
+
+async def settled(app: LbenchApp, pilot: Any) -> None:
+    """Until every input was handled."""
+    for _ in range(2000):
+        await pilot.pause()
+        if app._exit or (app._inputs.empty and not app._inputs._waiting):
+            return
+    raise AssertionError("the inputs are never handled")
+
+
+async def play(app: LbenchApp, pilot: Any, steps: list[Any]) -> None:
+    """Carry steps out; ends when the app was left."""
+    for kind, value in steps:
+        if app._exit:
+            return
+        if kind == "keys":
+            send(app, value)
+        elif kind == "paste":
+            app.post_message(events.Paste(value))
+        elif kind == "size":
+            await pilot.resize_terminal(*value)
+        elif kind == "click":
+            x, y = value
+            if x < app.size.width and y < app.size.height:
+                await pilot.click(offset=(x, y))
+        else:
+            await asyncio.sleep(value)
+        app.tick()
+    await settled(app, pilot)
+
+
+class Shelf:
+    """A folder of sessions for each run, and an app on one of them or on an engine of its own."""
+
+    def __init__(self, making: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch, explored: Path) -> None:
+        self._making, self._root, self._patch, self._explored = making, root, monkeypatch, explored
+        self._count = 0
+        self._engines: list[Engine] = []
+        engines = self._engines
+
+        class Counted(Engine):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                super().__init__(*arguments, **options)
+                engines.append(self)
+
+        monkeypatch.setattr(launch, "Engine", Counted)
+
+    def tidy(self) -> None:
+        """Wait for the engines of the app that was left."""
+        for thread in threading.enumerate():
+            if thread.name == "opening":
+                thread.join(30)
+        for engine in self._engines:
+            engine.let_go()
+            assert engine.wait(30) is not None
+        self._engines.clear()
+
+    def app(self, kind: str) -> LbenchApp:
+        """An app: before its first run with a real engine to start, on a record, or on an explored one."""
+        self._count += 1
+        here = self._root / f"run{self._count}"
+        (here / "cwd").mkdir(parents=True)
+        self._patch.setenv("XDG_DATA_HOME", str(here / "data"))
+        self._patch.setenv("XDG_CACHE_HOME", str(here / "cache"))
+        self._patch.chdir(here / "cwd")
+        sessions = here / "data/lbench/sessions"
+        for number in range(2):
+            identity = f"2026110{number + 1}-000000-000{number}"
+            self._making.write_session(sessions / identity, self._making.events(identity=identity, repeats=1))
+        feed = None
+        if kind == "record":
+            feed = RecordedFeed.of(sessions / "20261101-000000-0000")
+        elif kind == "explored":
+            feed = RecordedFeed.of_folder(self._explored)
+        app = LbenchApp(feed, plan=TINY, terminal=Terminal(fps=30), on_hangup="stop")
+        app.animation_level = "none"
+        return app
+
+
+@pytest.fixture
+def shelf(
+    making: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, explored_session: Callable[[Path], Path]
+) -> Shelf:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nothing may leave this machine
+    monkeypatch.setattr(plan_forecast, "busy_notice", lambda: None)
+    explored = explored_session(tmp_path / "explored/20261122-120000-e0e0")
+    return Shelf(making, tmp_path, monkeypatch, explored)
+
+
+KINDS = ["record", "explored", "engine"]
+QUICK = settings(
+    max_examples=18,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+    phases=[Phase.explicit, Phase.generate],
+    derandomize=True,
+    database=None,
+)
+
+
+async def one_run(shelf: Shelf, kind: str, steps: list[Any]) -> None:
+    """One app from its start to its end."""
+    app = shelf.app(kind)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await play(app, pilot, steps)
+        if not app._exit:
+            app.action_leave()
+            await pilot.pause()
+    shelf.tidy()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_sequence_of_inputs_crashes(kind: str, shelf: Shelf) -> None:
+    @QUICK
+    @given(steps=st.lists(step, min_size=25, max_size=25))
+    def check(steps: list[Any]) -> None:
+        asyncio.run(one_run(shelf, kind, steps))
+
+    check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_sequence_of_many_inputs_crashes(kind: str, shelf: Shelf) -> None:
+    @settings(QUICK, max_examples=130)
+    @given(steps=st.lists(step, min_size=75, max_size=75))
+    def check(steps: list[Any]) -> None:
+        asyncio.run(one_run(shelf, kind, steps))
+
+    check()
+
+
+# -- what was typed is what is stored, however fast it was typed
+
+digits = st.integers(1, 10_000).map(str)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """The plans that were started, in place of engines."""
+    plans: list[Plan] = []
+    monkeypatch.setattr(LbenchApp, "start", lambda app, plan: plans.append(plan))
+    return plans
+
+
+@settings(QUICK, max_examples=6)
+@given(tasks=digits, repeats=digits, usd=st.decimals("0.01", "99", places=2).map(str))
+def test_enter_never_overtakes_characters_in_the_set_up(
+    tasks: str, repeats: str, usd: str, shelf: Shelf, started: list[Plan]
+) -> None:
+    async def check() -> None:
+        app = shelf.app("engine")
+        async with app.run_test(size=(120, 40)) as pilot:
+            send(app, ["r"])
+            await settled(app, pilot)
+            app.screen.query_one("#at-run-max_usd").focus()
+            send(app, list(usd))
+            await settled(app, pilot)
+            app.screen.query_one("#at-run-tasks").focus()
+            send(app, [*tasks, "down", *repeats, "enter"])
+            await settled(app, pilot)
+        plan = started.pop()
+        assert (plan.tasks, plan.repeats, plan.max_usd) == (int(tasks), int(repeats), float(usd))
+
+    asyncio.run(check())
+
+
+@settings(QUICK, max_examples=6)
+@given(
+    name=st.text(alphabet="abc-xyz019_", min_size=1, max_size=20), tag=st.text(alphabet="abxz", min_size=1, max_size=8)
+)
+def test_enter_never_overtakes_characters_in_a_prompt(name: str, tag: str, shelf: Shelf) -> None:
+    async def check() -> None:
+        app = shelf.app("engine")
+        async with app.run_test(size=(120, 40)) as pilot:
+            send(app, ["4"])
+            await settled(app, pilot)
+            screen = app.screen
+            assert isinstance(screen, SessionsScreen)
+            while screen._loading:
+                await pilot.pause(0.01)
+            folder = screen.query_one(SessionTable).chosen.folder
+            send(app, ["n", *name, "enter", "t", *tag, "enter", "x", "ctrl+u", *f"{tag}.json", "enter"])
+            await settled(app, pilot)
+            await app.workers.wait_for_complete()
+        meta = read_meta(folder)
+        assert (meta.name, meta.tags) == (name, [tag])
+
+    asyncio.run(check())
+    assert Path(f"{tag}.json").is_file()
+
+
+def test_keys_that_open_and_start_arrive_in_one_burst(shelf: Shelf, started: list[Plan]) -> None:
+    async def check() -> None:
+        app = shelf.app("engine")
+        async with app.run_test(size=(120, 40)) as pilot:
+            send(app, ["r", "enter"])
+            await settled(app, pilot)
+        assert [plan.workload for plan in started] == ["mandelbrot"]
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(
+    "keys", [["3", "?", "3", "?", "3", "1", "3", "4", "3"], ["3", "t", "w", "w", "t", "w", "right", "enter"]]
+)
+def test_screens_and_workloads_change_in_quick_succession(keys: list[str], shelf: Shelf) -> None:
+    asyncio.run(one_run(shelf, "engine", [("keys", keys), ("pause", 0.3), ("keys", keys)]))

@@ -1,0 +1,98 @@
+"""Hands inputs to the screens one at a time, in the order in which they were made.
+
+Textual forwards a key to the part that has the focus at that moment, without waiting for what the key before does: it may
+open a screen, move the focus, or still lie in a queue as text. In a burst (SSH, a paste, a busy machine) Enter then runs a
+form without the digits before it, and letters reach the wrong field. Here the next input waits until every part that the
+last one could reach has handled it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+
+from textual import events
+from textual.app import App
+from textual.message_pump import MessagePump
+
+__all__ = ["InputQueue"]
+
+_AT_ONCE = ("ctrl+c", "ctrl+z")  # never wait: they are for a program that hangs
+_INPUTS = (events.Key, events.Paste, events.MouseDown, events.MouseUp, events.MouseScrollDown, events.MouseScrollUp)
+_LOST_S = 0.2  # between two looks whether a part was removed: then it handles nothing more
+_MOST_ROUNDS = 8
+
+
+class InputQueue:
+    """The inputs of an app that are not handled yet."""
+
+    def __init__(self, app: App[int]) -> None:
+        self._app = app
+        self._waiting: deque[events.Event] = deque()
+        self._admitted: events.Event | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether every input has been handled."""
+        return self._task is None or self._task.done()
+
+    def admit(self, event: events.Event) -> bool:
+        """Whether an event shall be dispatched now; if not, it comes again once it is its turn."""
+        if not isinstance(event, _INPUTS) or event is self._admitted:
+            return True
+        if event.is_forwarded or getattr(event, "key", "") in _AT_ONCE:
+            return True
+        if not self.empty:
+            self._waiting.append(event)
+            return False
+        self._admitted = event
+        self._task = asyncio.create_task(self._drain())
+        self._task.add_done_callback(self._ended)
+        return True
+
+    async def _drain(self) -> None:
+        """Wait until the admitted input is handled, then admit the next."""
+        while self._app.is_running:
+            await self._settle()
+            if not self._waiting:
+                return
+            self._admitted = self._waiting.popleft()
+            self._app.post_message(self._admitted)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            assert isinstance(error, Exception)
+            self._app._handle_exception(error)
+
+    async def _settle(self) -> None:
+        """Wait until the focused part, its parents, the screen and the app have handled everything.
+
+        A message travels from a part to its parents; what they answer travels again. So the rounds go from the part
+        upwards, until a round leaves nothing behind.
+        """
+        reached: dict[MessagePump, None] = {}
+        for _ in range(_MOST_ROUNDS):
+            reached |= dict.fromkeys(self._reachable())
+            for node in list(reached):
+                await self._handled(node)
+            reached |= dict.fromkeys(self._reachable())
+            if not any(node.message_queue_size for node in reached if not node._closing):
+                return
+
+    async def _handled(self, node: MessagePump) -> None:
+        """Wait until a node has handled what lies in its queue now."""
+        handled = asyncio.Event()
+        if not node.call_later(handled.set):
+            return
+        while not handled.is_set() and self._app.is_running and not (node._closing or node._closed):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(handled.wait(), _LOST_S)
+
+    def _reachable(self) -> list[MessagePump]:
+        if not self._app.screen_stack:
+            return [self._app]
+        focused = self._app.focused
+        chain = [] if focused is None else list(focused.ancestors_with_self)
+        return [*chain, self._app.screen, self._app]
