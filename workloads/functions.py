@@ -78,6 +78,7 @@ def preload(workload: str) -> None:
     if "/" in workload:
         folder, module, _ = importer.pinned_parts(workload)
         importer.enter(folder)
+        importer.share(folder)
     importlib.import_module(module)
 
 

@@ -198,3 +198,7 @@ class Backend(Protocol):
             BackendError: something is left.
         """
         ...
+
+    async def left(self) -> list[str]:
+        """What the tasks of the run that has ended have left where a later run could find it, one line each."""
+        ...

@@ -26,7 +26,7 @@ from lbench.engine.measure.setup import Common, PlannedRun
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.job_steps import RunFailed, offload_to_thread
 from lbench.engine.runner.runner import Runner
-from lbench.errors import BackendError
+from lbench.errors import BackendError, LbenchError
 from lbench.workloads.model import Task
 
 __all__ = ["Measurer"]
@@ -117,6 +117,9 @@ class Measurer:
             if isinstance(recorded.error, RunFailed | BackendError | OverBudget):
                 self.broken.add(run.choice.label)
             self._runners.pop(run.id)
+            with contextlib.suppress(LbenchError):
+                for text in await backend.left():
+                    self._journal.write(Warned("left", f"{run.choice.label}: {text}", run.id))
             await self._journal.sync()
 
     async def _drive(self, recorded: RecordedRun, runner: Runner, steps: Any, run_id: str, store: RunStore) -> Any:

@@ -15,7 +15,7 @@ from lbench.workloads.model import Description, Limits, OwnCode, Params
 from lbench.workloads.own.importer import pinned_parts
 from lbench.workloads.own.inspect_process import LIMIT_S, Inspection
 from lbench.workloads.own.locate import Located, is_path, locate, locate_entry
-from lbench.workloads.own.snapshot import gather, read_snapshot, snapshot, snapshots_folder
+from lbench.workloads.own.snapshot import gather, inspection_file, read_snapshot, snapshot, snapshots_folder
 from lbench.workloads.own.type_spec import params_struct
 
 __all__ = ["describe_entry", "describe_path", "files_of", "limits_of"]
@@ -56,7 +56,7 @@ def describe_entry(name: str, value: str) -> Description:
 def _located(located: Located) -> Description:
     gathered = gather(located)
     folder = snapshot(gathered)
-    kept = _kept_file(folder, located.module, located.function)
+    kept = inspection_file(folder, located.module, located.function)
     if not kept.is_file():
         inspection = _ask(folder, located.module, located.function)
         if inspection.error is not None:
@@ -84,14 +84,10 @@ def _with_hint(error: str, located: Located) -> str:
     return error
 
 
-def _kept_file(folder: Path, dotted: str, function: str) -> Path:
-    return folder / f".{dotted}-{function}.inspection.json"  # hidden: it is not sent
-
-
 @functools.cache
 def _described(folder: str, dotted: str, function: str) -> Description:
     try:
-        kept = msgspec.json.decode(_kept_file(Path(folder), dotted, function).read_bytes(), type=_Kept)
+        kept = msgspec.json.decode(inspection_file(Path(folder), dotted, function).read_bytes(), type=_Kept)
     except (OSError, msgspec.MsgspecError):
         raise InputError(f"the copy of your workload in {folder} is gone: run it again from its file") from None
     inspection = kept.inspection
@@ -123,7 +119,7 @@ def limits_of(description: Description, params: Params) -> Limits:
     """
     code = description.code
     assert code is not None
-    kept = msgspec.json.decode(_kept_file(Path(code.folder), code.module, code.function).read_bytes(), type=_Kept)
+    kept = msgspec.json.decode(inspection_file(Path(code.folder), code.module, code.function).read_bytes(), type=_Kept)
     if not kept.inspection.limits:
         return Limits(tasks=None, s3_requests=0)
     inspection = _ask(Path(code.folder), code.module, code.function, msgspec.json.encode(params))

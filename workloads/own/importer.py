@@ -7,6 +7,7 @@ is loaded in each cold start.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
@@ -19,7 +20,7 @@ import msgspec
 from lbench.errors import InputError
 from lbench.workloads.signatures import parameters_of
 
-__all__ = ["MARKER", "Marker", "enter", "find_own", "leave", "own_names", "pinned_parts"]
+__all__ = ["MARKER", "Marker", "enter", "find_own", "is_pinned", "leave", "own_names", "pinned_parts", "share"]
 
 MARKER = "lbench-own.json"  # in a snapshot's root and in a package's
 
@@ -50,7 +51,13 @@ class _Finder:
 
 
 _finder: _Finder | None = None
+_shared: tuple[str, str | None] | None = None  # the folder that started processes know, PYTHONPATH before
 _found: dict[str, tuple[Callable[..., Any], bool]] = {}  # functions of the snapshot in use
+
+
+def is_pinned(name: str) -> bool:
+    """Whether a workload's name is that of a snapshot (`Description.pinned`)."""
+    return "/" in name and ":" in name
 
 
 def pinned_parts(name: str) -> tuple[Path, str, str]:
@@ -82,16 +89,43 @@ def enter(folder: Path) -> None:
     except (OSError, msgspec.MsgspecError):
         raise InputError(f"the copy of your workload in {folder} is gone: run it again from its file") from None
     leave()
+    sys.dont_write_bytecode = True  # the folder is read-only
     _finder = _Finder(folder, marker)
     _forget(_finder.names)
     importlib.invalidate_caches()
     sys.meta_path.insert(0, _finder)
 
 
+def share(folder: Path) -> None:
+    """Let processes that a task starts (a pool's, joblib's) import the modules of this snapshot too."""
+    global _shared
+    if _shared is not None:
+        return
+    before = os.environ.get("PYTHONPATH")
+    _shared = str(folder), before
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *([before] if before else [])])
+    sys.path.insert(0, str(folder))  # which a spawned process is given
+
+
+def _unshare() -> None:
+    global _shared
+    if _shared is None:
+        return
+    folder, before = _shared
+    _shared = None
+    if folder in sys.path:
+        sys.path.remove(folder)
+    if before is None:
+        os.environ.pop("PYTHONPATH", None)
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
 def leave() -> None:
     """Make the user's modules unimportable again."""
     global _finder
     _found.clear()
+    _unshare()
     if _finder is not None:
         sys.meta_path.remove(_finder)
         _forget(_finder.names)

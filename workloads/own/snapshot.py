@@ -2,12 +2,14 @@
 
 The module alone, or the package that it belongs to; with a list `include` in the module, those files and folders. Every
 process of a run imports the snapshot and no other file of the user's: what would be missing on Lambda is missing here too,
-at once, and an edit during a session changes nothing.
+at once, and an edit during a session changes nothing. It is read-only, and verified before each run: what a task has
+changed in it (root may) is undone.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import os
 import shutil
@@ -22,7 +24,16 @@ from lbench.errors import InputError
 from lbench.workloads.own.importer import MARKER, Marker
 from lbench.workloads.own.locate import Located, module_problem
 
-__all__ = ["Gathered", "gather", "pinned_name", "read_snapshot", "snapshot", "snapshots_folder"]
+__all__ = [
+    "Gathered",
+    "gather",
+    "inspection_file",
+    "pinned_name",
+    "read_snapshot",
+    "restore",
+    "snapshot",
+    "snapshots_folder",
+]
 
 _FILES_LIMIT = 2000
 _BYTES_LIMIT = 20_000_000
@@ -218,27 +229,85 @@ def snapshot(gathered: Gathered) -> Path:
 
 def _intact(folder: Path, files: Mapping[str, bytes]) -> bool:
     try:
-        return all((folder / name).read_bytes() == content for name, content in files.items())
+        return _contents(folder) == files == _contents(_pristine(folder))
     except OSError:
         return False
 
 
+def _contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, hidden ones too, but for Python's compiled ones."""
+    found = {}
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in names:
+            path = Path(place) / name
+            if path.is_file():
+                found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found
+
+
+def _pristine(folder: Path) -> Path:
+    """A second copy, from which a snapshot that a task has changed is restored."""
+    return folder.with_name(f".{folder.name}-pristine")
+
+
+def inspection_file(folder: Path, dotted: str, function: str) -> Path:
+    """Where the inspection of a job in a snapshot is kept: beside it, as it can be read only."""
+    return folder.with_name(f".{folder.name}-{dotted}-{function}.json")
+
+
+def restore(folder: Path) -> list[str]:
+    """Undo what tasks have changed in a snapshot: its files by their digest, nothing beside them. The names of these files.
+
+    Raises:
+        InputError: it is no longer there, or cannot be restored.
+    """
+    try:
+        files = _contents(_pristine(folder))
+        if not files or _digest(dict(sorted(files.items())))[: len(folder.name)] != folder.name:
+            raise InputError(f"the copy of your workload in {folder} is gone: run it again from its file")
+        found = _contents(folder)
+        changed = sorted(name for name in found.keys() | files.keys() if found.get(name) != files.get(name))
+        if changed:
+            _make(folder.parent, folder, files)
+    except OSError as error:
+        raise InputError(f"the copy of your workload in {folder} cannot be verified: {error.strerror}") from None
+    return changed
+
+
 def _make(home: Path, folder: Path, files: Mapping[str, bytes]) -> None:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
-    try:
-        for name, content in files.items():
-            path = made / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+    for target in (_pristine(folder), folder):
+        made = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
         try:
-            made.rename(folder)
-        except OSError:
-            if not _intact(folder, files):  # another process has just made it
-                raise
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+            for name, content in files.items():
+                path = made / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            _remove(target)  # a damaged one
+            try:
+                made.rename(target)
+            except OSError:
+                if not target.is_dir():  # else another process has just made it
+                    raise
+            _protect(target)
+        finally:
+            _remove(made)
+
+
+def _protect(folder: Path) -> None:
+    """Make a folder and all in it read-only."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            (Path(place) / name).chmod(0o444)
+        Path(place).chmod(0o555)
+
+
+def _remove(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        for place, _, _ in os.walk(folder):
+            Path(place).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tidy(home: Path) -> None:
@@ -247,7 +316,10 @@ def _tidy(home: Path) -> None:
     )
     for used_s, path in there[_KEPT:]:
         if time.time() - used_s > _KEPT_S:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
+            _remove(_pristine(path))
+            for kept in home.glob(f".{path.name}-*.json"):
+                kept.unlink(missing_ok=True)
 
 
 def read_snapshot(folder: Path) -> dict[str, bytes]:

@@ -196,6 +196,10 @@ class FunctionBackend:
     async def clear(self, place: Any) -> None:
         """Do nothing: there are no objects."""
 
+    async def left(self) -> list[str]:
+        """Nothing: an environment writes only into its own /tmp."""
+        return []
+
 
 def concurrency_refusal(concurrency: int, most: int) -> str:
     """The message that refuses an explicit concurrency."""

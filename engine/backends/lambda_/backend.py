@@ -241,6 +241,10 @@ class LambdaBackend:
         finally:
             _add(made, self.own_s3)
 
+    async def left(self) -> list[str]:
+        """Nothing: an environment writes only into its own /tmp."""
+        return []
+
     def _refuse_if_broken(self) -> None:
         if (why := self._broken()) is not None:
             raise BackendError(why) from None

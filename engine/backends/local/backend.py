@@ -25,9 +25,11 @@ from lbench.engine.backends.local import frames
 from lbench.engine.backends.local.pool import Pool
 from lbench.engine.backends.local.worker import STOP
 from lbench.engine.backends.local.worker_process import START_LIMIT_S, Answer, Lane, WorkerProcess, describe_exit
+from lbench.engine.backends.local.workspace import Workspace, sweep
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.workloads.encoding import decode
 from lbench.workloads.objects import Place
+from lbench.workloads.own.importer import is_pinned
 
 __all__ = ["DEADLINE_EXCEEDED", "WORKER_DIED", "LocalBackend", "open_local"]
 
@@ -85,6 +87,8 @@ class LocalBackend:
         env = dict(os.environ) | dict.fromkeys(_BLAS_VARIABLES, str(blas_threads))
         letter = "t" if threads > 1 or name == "threads" else "w"
         self._pool = Pool(name, letter, processes, threads, env, preload)
+        own = preload is not None and is_pinned(preload)
+        self._workspace = Workspace(preload) if own and preload is not None else None
 
     async def __aenter__(self) -> Self:
         """Start the workers and wait until each has imported what it needs.
@@ -92,6 +96,8 @@ class LocalBackend:
         Raises:
             BackendError: a worker cannot be started.
         """
+        if self._workspace is not None:
+            await asyncio.to_thread(sweep)
         await self._pool.open()
         return self
 
@@ -100,16 +106,21 @@ class LocalBackend:
     ) -> None:
         """End the workers and whatever their tasks have started; calls still running fail."""
         await self._pool.close()
+        if self._workspace is not None:
+            await asyncio.to_thread(self._workspace.close)
 
     async def publish(self, data: Published | None) -> None:
         """Have every worker, and each that replaces one, map the data; returns when all are ready for calls.
 
-        Called before each run it also waits for workers that are being replaced.
+        Called before each run it also waits for workers that are being replaced, and gives a user's tasks a new working
+        folder.
 
         Raises:
             BackendError: the file cannot be mapped, or calls are still running.
         """
-        await self._pool.set_data(data)
+        await self._pool.all_ready()
+        folder = None if self._workspace is None else await asyncio.to_thread(self._workspace.begin)
+        await self._pool.set_data(data, folder)
 
     async def invoke(self, call: Call) -> Outcome:
         """Run one call in the environment that has been idle longest, or the next to be free.
@@ -184,6 +195,10 @@ class LocalBackend:
 
     async def clear(self, place: Place) -> None:
         """Do nothing: there is only that folder."""
+
+    async def left(self) -> list[str]:
+        """What a user's tasks have left where a later run could find it (`workspace`)."""
+        return [] if self._workspace is None else await asyncio.to_thread(self._workspace.left)
 
     def _overdue(self, lane: Lane, future: asyncio.Future[Answer]) -> None:
         if lane.reply is future and not future.done():

@@ -28,7 +28,10 @@ __all__ = [
 REQUEST = struct.Struct("<BQ")  # kind, bytes that follow
 REPLY = struct.Struct("<BQdd")  # kind, bytes that follow, started s, finished s
 
-SETUP, CALL = 0, 1  # kinds of request: encode([workload to import | None, data set's path | None]); Call.task
+SETUP, CALL = (
+    0,
+    1,
+)  # kinds of request: encode([workload to import, data set's path, run's folder]), None: none; Call.task
 RESULT, FAILURE = 0, 1  # kinds of reply: the value, encoded; encode([type, message, log tail])
 
 PIECE_BYTES = 65536  # a frame up to this is one system call

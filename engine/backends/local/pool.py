@@ -10,6 +10,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 
 from lbench.engine.backends.base import EnvironmentInfo, Published
 from lbench.engine.backends.local.worker_process import Lane, WorkerProcess, describe_exit
@@ -40,6 +41,7 @@ class Pool:
         self._env = env
         self._preload = preload
         self._data: Published | None = None
+        self._folder: Path | None = None  # of the run
         self._slots: list[WorkerProcess | None] = [None] * processes
         self._generations = [0] * processes
         self._failed_starts = [0] * processes
@@ -99,18 +101,18 @@ class Pool:
             self._changed.clear()
             await self._changed.wait()
 
-    async def set_data(self, data: Published | None) -> None:
-        """Have every worker, and each that replaces one, map the data; returns when all have.
+    async def set_data(self, data: Published | None, folder: Path | None = None) -> None:
+        """Have every worker, and each that replaces one, map the data and work in the run's folder; returns when all do.
 
         Raises:
             BackendError: it cannot be mapped, or a call is running.
         """
         await self.all_ready()
-        if data == self._data:
+        if data == self._data and folder == self._folder:
             return
         if len(self._idle) != len(self._slots) * self._threads:
             raise BackendError("cannot publish data while calls are running: wait for them or cancel them")
-        self._data = data
+        self._data, self._folder = data, folder
         self._idle.clear()
         for worker in self._slots:
             assert worker is not None
@@ -186,7 +188,9 @@ class Pool:
         self._set_up(worker)
 
     def _set_up(self, worker: WorkerProcess) -> None:
-        worker.set_up(self._preload, str(self._data.path) if self._data is not None else None, self._is_ready)
+        data = str(self._data.path) if self._data is not None else None
+        folder = str(self._folder) if self._folder is not None else None
+        worker.set_up(self._preload, data, folder, self._is_ready)
 
     def _is_ready(self, worker: WorkerProcess, why_not: str | None) -> None:
         if why_not is not None:

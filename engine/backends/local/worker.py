@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from lbench.engine.backends.local import frames
+from lbench.engine.backends.local.folders import NOTICED, TEMPORARY, WORKING
 from lbench.engine.processes.lifeline import die_with_parent, take_group_along
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.functions import find
@@ -34,6 +35,9 @@ __all__ = ["STOP", "TaskStopped", "main"]
 STOP = signal.SIGUSR1
 _TAIL_CHARACTERS = 4000
 _MESSAGE_CHARACTERS = 500
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
+_MAKES = {"os.mkdir": 0, "os.rename": 1, "os.link": 1, "os.symlink": 1, "sqlite3.connect": 0}  # argument: what is made
+_MOST_NOTED = 1000
 
 
 class TaskStopped(BaseException):
@@ -45,9 +49,12 @@ class _Worker:
 
     def __init__(self) -> None:
         self._running: set[int] = set()  # threads (`threading.get_ident`) that are inside a task now
+        self._loaded: set[str] = set()
         self._found: dict[str, tuple[Callable[..., Any], bool]] = {}
         self._finding = threading.Lock()
         self._data: Any = None
+        self._path: str | None = None  # of the data
+        self._writes: _Writes | None = None
 
     def serve(self, sock: socket.socket) -> None:
         """Answer requests until the engine closes its end (then the whole process ends)."""
@@ -102,26 +109,81 @@ class _Worker:
             raise TaskStopped
 
     def _set_up(self, body: memoryview) -> tuple[bytes, bytes]:
-        preload, path = decode(body)
+        preload, path, folder = decode(body)
         started = time.monotonic()
+        mapped = path is not None and path != self._path
         try:
-            if preload is not None:
+            if folder is not None:
+                self._enter(folder)
+            if preload is not None and preload not in self._loaded:
                 load_tasks(preload)
+                self._loaded.add(preload)
             mapping = time.monotonic()
-            self._data = None
-            if path is not None:
+            if path != self._path:
+                self._data = self._path = None
+            if mapped:
                 from lbench.workloads.dataset import open_dataset
 
-                self._data = open_dataset(Path(path))
+                self._data, self._path = open_dataset(Path(path)), path
         except BaseException as error:  # the workload's own module is being imported: it may raise anything
             kind, answer = frames.FAILURE, encode(_describe(error))
         else:
             kind, answer = (
                 frames.RESULT,
-                encode((time.monotonic() - mapping) * 1000 if path is not None else None),
+                encode((time.monotonic() - mapping) * 1000 if mapped else None),
             )
         gc.freeze()  # imported objects stay: garbage collections need not traverse them
         return frames.REPLY.pack(kind, len(answer), started, time.monotonic()), answer
+
+    def _enter(self, folder: str) -> None:
+        """Work in a run's own folder (`workspace`), and note what tasks write elsewhere."""
+        work, temporary = f"{folder}/{WORKING}", f"{folder}/{TEMPORARY}"
+        os.chdir(work)
+        os.environ["TMPDIR"] = os.environ["TMP"] = os.environ["TEMP"] = temporary
+        if "tempfile" in sys.modules:
+            import tempfile
+
+            tempfile.tempdir = None  # so that it looks again
+        if self._writes is None:
+            self._writes = _Writes()
+            sys.addaudithook(self._writes)
+        self._writes.begin(folder)
+
+
+class _Writes:
+    """An audit hook that notes the files which are opened for writing outside the run's folder."""
+
+    def __init__(self) -> None:
+        self._out = -1
+        self._seen: set[str] = set()
+        self._allowed: tuple[str, ...] = ()
+
+    def begin(self, folder: str) -> None:
+        """Note what is outside this folder from here on."""
+        if self._out >= 0:
+            os.close(self._out)
+        self._allowed = (f"{folder}/", "/dev/", "/proc/", "/sys/")
+        self._seen.clear()
+        self._out = os.open(f"{folder}/{NOTICED}", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Called by the interpreter for each of its events: most have nothing to do with files."""
+        if event == "open":
+            path, _, flags = arguments
+            if isinstance(flags, int) and flags & _WRITES and not isinstance(path, int):
+                self._note(path)
+        elif event in _MAKES:
+            self._note(arguments[_MAKES[event]])
+
+    def _note(self, path: Any) -> None:
+        try:
+            full = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - as the task wrote it
+            if full in self._seen or full.startswith(self._allowed) or len(self._seen) >= _MOST_NOTED:
+                return
+            self._seen.add(full)
+            os.write(self._out, os.fsencode(full) + b"\0")
+        except (OSError, TypeError, ValueError):
+            pass  # a path that is none: the task's own call fails too
 
 
 def _describe(error: BaseException) -> list[str]:

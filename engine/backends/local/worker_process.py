@@ -161,12 +161,21 @@ class WorkerProcess:
         self._loop.add_reader(self._output.fileno(), self._printed)
         self.child.on_exit(self._exited)
 
-    def set_up(self, preload: str | None, data: str | None, done: Callable[[WorkerProcess, str | None], None]) -> None:
-        """Have it import the workload and map the data; then `done(self, error)` is called, if the process lives."""
+    def set_up(
+        self,
+        preload: str | None,
+        data: str | None,
+        folder: str | None,
+        done: Callable[[WorkerProcess, str | None], None],
+    ) -> None:
+        """Have it import the workload, map the data and work in the run's folder.
+
+        Then `done(self, error)` is called, if the process lives.
+        """
         self.ready = False
         self._on_ready = done
         self._limit = self._loop.call_later(START_LIMIT_S, self._hangs)
-        self._set_up = self.lanes[0].send(frames.SETUP, encode([preload, data]))
+        self._set_up = self.lanes[0].send(frames.SETUP, encode([preload, data, folder]))
         self._set_up.add_done_callback(self._is_set_up)
 
     def _is_set_up(self, future: asyncio.Future[Answer]) -> None:
@@ -181,7 +190,8 @@ class WorkerProcess:
         if not self.was_ready:
             for lane in self.lanes:
                 lane.info.init_ms = (arrived - self._started_s) * 1000
-        self.fetch_ms = decode(reply.body)
+        if (fetch_ms := decode(reply.body)) is not None:
+            self.fetch_ms = fetch_ms
         self.ready = self.was_ready = True
         self._on_ready(self, None)
 

@@ -35,6 +35,9 @@ class Elsewhere:
     def temporary(self, run: str) -> Place:
         return Place(prefix=Object("b", f"run/{run}"))
 
+    async def left(self) -> list[str]:
+        return []
+
     async def clear(self, place: Place) -> None:
         self.cleared.append(place)
         if self.trouble is not None:

@@ -1,0 +1,136 @@
+"""Users' tasks: what one run writes is not seen by the next, and pools that tasks start find the user's module."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbench.engine.backends.base import Call, Outcome
+from lbench.engine.backends.local.backend import LocalBackend, open_local
+from lbench.engine.backends.local.workspace import sweep
+from lbench.engine.backends.settings import LocalSettings
+from lbench.workloads import registry
+from lbench.workloads.encoding import decode, encode
+
+_MODULE = '''
+import multiprocessing, os, subprocess, sys, tempfile
+from pathlib import Path
+from lbench import Task
+
+def beside(name):
+    """Append to a file beside the code; how often that was done before."""
+    path = Path(__file__).parent / name
+    before = len(path.read_text()) if path.exists() else 0
+    os.chmod(path.parent, 0o755)
+    with path.open("a") as file:
+        file.write("x")
+    return before
+
+def change_code():
+    os.chmod(__file__, 0o644)
+    Path(__file__).write_text("broken")
+
+def write(name):
+    path = Path(name.replace("TMP", tempfile.gettempdir()))
+    before = path.exists()
+    path.write_text("x")
+    return [before, os.getcwd(), tempfile.gettempdir()]
+
+def square(x):
+    return x * x
+
+def pool(method):
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        return sum(pool.map(square, range(4)))
+
+def script():
+    code = "import mine; print(mine.square(3))"
+    return int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+
+def job(n: int = 1):
+    yield [Task(square, x=1)]
+'''
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+async def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "mine.py").write_text(_MODULE)
+    description = registry.describe(f"{tmp_path / 'mine.py'}:job")
+    async with open_local("processes", LocalSettings(concurrency=1), 1, preload=description.pinned) as opened:
+        await opened.publish(None)
+        yield opened
+
+
+async def run(backend: LocalBackend, function: str, **arguments: Any) -> Outcome:
+    call = Call(encode([f"mine:{function}", arguments]), stage=0, index=0, attempt=0, deadline_s=60.0)
+    return await backend.invoke(call)
+
+
+async def result(backend: LocalBackend, function: str, **arguments: Any) -> Any:
+    outcome = await run(backend, function, **arguments)
+    assert outcome.failure is None, outcome.failure
+    return decode(outcome.result)  # type: ignore[arg-type]
+
+
+async def test_what_a_run_writes_beside_its_code_is_undone_and_named(backend: LocalBackend) -> None:
+    for _ in range(2):
+        assert await result(backend, "beside", name="cache.json") == 0
+        assert await result(backend, "beside", name="cache.json") == 1
+        (line,) = await backend.left()
+        assert "beside their own code (cache.json)" in line
+        await backend.publish(None)
+    assert await backend.left() == []
+
+
+async def test_code_that_a_task_has_changed_is_restored(backend: LocalBackend) -> None:
+    await result(backend, "change_code")
+    assert "(mine.py)" in (await backend.left())[0]
+    await backend.publish(None)
+    outcome = await run(backend, "script")
+    assert outcome.failure is None
+
+
+async def test_each_run_has_folders_of_its_own(backend: LocalBackend) -> None:
+    first = await result(backend, "write", name="kept.txt")
+    assert not first[0] and (await result(backend, "write", name="kept.txt"))[0]
+    await result(backend, "write", name="TMP/kept.txt")
+    assert await backend.left() == []
+    await backend.publish(None)
+    second = await result(backend, "write", name="kept.txt")
+    assert not second[0] and not (await result(backend, "write", name="TMP/kept.txt"))[0]
+    assert second[1] != first[1] and second[2] != first[2]
+    assert not await asyncio.to_thread(os.path.lexists, first[1])
+
+
+async def test_what_a_task_leaves_elsewhere_is_named(backend: LocalBackend, tmp_path: Path) -> None:
+    await result(backend, "write", name=str(tmp_path / "left.txt"))
+    (line,) = await backend.left()
+    assert f"tasks left files that later runs can see ({tmp_path / 'left.txt'})" in line
+    (tmp_path / "left.txt").unlink()
+    assert await backend.left() == []
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+async def test_a_pool_inside_a_task_finds_the_users_module(backend: LocalBackend, method: str) -> None:
+    assert await result(backend, "pool", method=method) == 14
+
+
+async def test_a_script_that_a_task_starts_finds_the_users_module(backend: LocalBackend) -> None:
+    assert await result(backend, "script") == 9
+
+
+def test_folders_of_killed_engines_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    gone, here = tmp_path / "lbench-run-99999999-x", tmp_path / f"lbench-run-{os.getpid()}-x"
+    for folder in (gone, here):
+        (folder / "work").mkdir(parents=True)
+    sweep()
+    assert not gone.exists() and here.exists()
