@@ -22,11 +22,20 @@ def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[...,
             text = setting.meaning[:1].upper() + setting.meaning[1:].replace("(none:", "(default:")
             if setting.default is not None:
                 text += f" (default {setting.default if isinstance(setting.default, str) else f'{setting.default:g}'})"
-            metavar = setting.expected.replace(" or ", "|") if " or " in setting.expected else _METAVARS.get(name, "N")
+            metavar = _METAVARS.get(name) or (
+                setting.expected.replace(" or ", "|") if " or " in setting.expected else "N"
+            )
             command = click.option(f"--{name.replace('_', '-')}", name, metavar=metavar, help=f"{text}.")(command)
         return command
 
     return decorate
 
 
-_METAVARS = {"memory": "MB", "region": "R", "s3_endpoint": "URL", "timeout": "S"}
+_METAVARS = {
+    "memory": "MB",
+    "region": "R",
+    "s3_endpoint": "URL",
+    "timeout": "S",
+    "repeats": "N|auto",
+    "for": "SECONDS",
+}

@@ -24,10 +24,22 @@ __all__ = ["Loaded", "Setting", "Settings", "known_settings", "load", "on_hangup
 _PREFIX = "LBENCH_"
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "memory", "timeout_s": "timeout"}):
+_NAMES = {"memory_mb": "memory", "timeout_s": "timeout", "for_s": "for"}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_NAMES):
     """What can be chosen once for all runs. A setting has the name of its option; None: see its meaning."""
 
-    repeats: Annotated[int, Meta(ge=1, le=10_000, description="runs of each backend")] = 3
+    repeats: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)] | Literal["auto"],
+        Meta(
+            description="runs of each backend; auto: at least 6, until every speedup is known to 5 %, and 3 where a backend "
+            "is paid"
+        ),
+    ] = "auto"
+    for_s: Annotated[
+        float, Meta(gt=0, le=1e6, description="seconds after which repeats=auto begins no other round")
+    ] = 60.0
     warmup: Annotated[int, Meta(ge=0, le=1_000, description="warm-up runs before those, excluded from statistics")] = 0
     concurrency: (
         Annotated[int, Meta(ge=1, le=10_000, description="workers or environments at once (none: the backend's)")]
@@ -50,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename={"memory_mb": "
     ] = "fast"
     schedule: Annotated[
         Literal["isolated", "alternating", "concurrent"] | None,
-        Meta(description="order of backends and repeats (none: isolated, and AWS beside the rest)"),
+        Meta(description="order of backends and repeats (none: alternating on this machine, and AWS beside that)"),
     ] = None
     timeout_s: Annotated[TimeoutS, Meta(description="deadline of a task in seconds")] = 300.0
     retries: Annotated[
@@ -196,7 +208,10 @@ def _meaning(kind: msgspec.inspect.Type) -> str:
 
 def _expected(kind: msgspec.inspect.Type) -> str:
     inspect = msgspec.inspect
-    kind = _plain(kind)
+    if isinstance(kind, inspect.Metadata):
+        return _expected(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return " or ".join(_expected(part) for part in kind.types if not isinstance(part, inspect.NoneType))
     if isinstance(kind, inspect.LiteralType):
         return " or ".join(str(value) for value in kind.values)
     if isinstance(kind, inspect.IntType):

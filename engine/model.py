@@ -21,6 +21,7 @@ __all__ = [
     "Answer",
     "BilledSource",
     "Comparison",
+    "ComparisonEnd",
     "Cost",
     "CostTexts",
     "DataInfo",
@@ -60,6 +61,8 @@ Usd = Annotated[str, msgspec.Meta(pattern=r"^-?\d+(\.\d+)?$", description="US do
 # What a damaged record can tell beyond these (three centuries) no figure and no bill can hold.
 Seconds = Annotated[float, msgspec.Meta(ge=-1e10, le=1e10)]
 Milliseconds = Annotated[float, msgspec.Meta(ge=-1e13, le=1e13)]
+# What ended the repeats of a comparison: their number, the precision of every speedup, the limit, a person, a failure.
+ComparisonEnd = Literal["count", "precision", "time", "cancelled", "failed"]
 BilledSource = Literal["report", "audit", "estimated", "model"]
 
 
@@ -333,6 +336,9 @@ class Comparison(msgspec.Struct, frozen=True):
 
     id: str
     runs: list[str]
+    ended_by: ComparisonEnd | None = None  # null: it was interrupted
+    rounds: int | None = None  # repeats of each backend that was not given up
+    text: str | None = None  # what ended it, in one sentence
 
 
 class Prediction(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -32,12 +32,16 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     tasks: (
         Annotated[int, Meta(ge=1, description="tasks of the first stage; none: the workload's own number")] | None
     ) = None
-    repeats: Annotated[int, Meta(ge=1, le=10_000, description="runs of each backend")] = 3
+    repeats: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)] | Literal["auto"],
+        Meta(description="runs of each backend; auto: until every speedup is known to 5 %"),
+    ] = "auto"
+    limit: Annotated[float, Meta(gt=0, le=1e6, description="seconds, after which auto begins no other round")] = 60.0
     warmup: Annotated[int, Meta(ge=0, le=1_000, description="runs before those, left out of statistics")] = 0
     schedule: Annotated[
         Schedule | None,
         Meta(
-            description="isolated: one backend after the other; alternating: repeats take turns; none: isolated, AWS beside"
+            description="isolated: one backend after the other; alternating: they take turns; none: alternating, AWS beside"
         ),
     ] = None
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of everything that is drawn at random")] = 1
@@ -120,6 +124,7 @@ class Draft:
         self.run = {
             "tasks": text_of(plan.tasks),
             "repeats": text_of(plan.repeats),
+            "limit": text_of(plan.for_s),
             "warmup": text_of(plan.warmup),
             "schedule": text_of(plan.schedule),
             "seed": text_of(plan.seed),
@@ -273,6 +278,7 @@ class Draft:
             tasks=run.tasks,
             backends=[self._choice(form) for form in self.backends if form.chosen],
             repeats=run.repeats,
+            for_s=run.limit,
             warmup=run.warmup,
             schedule=run.schedule,
             timeout_s=run.timeout,

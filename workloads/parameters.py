@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ class Field(msgspec.Struct, frozen=True):
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()  # accepted in place of a number, such as "auto"
     optional: bool = False
 
 
@@ -53,7 +55,9 @@ def _describe_type(kind: msgspec.inspect.Type) -> dict[str, Any]:
         return described
     if isinstance(kind, inspect.UnionType):
         inner = [t for t in kind.types if not isinstance(t, inspect.NoneType)]
-        return _describe_type(inner[0]) | {"optional": len(inner) < len(kind.types)}
+        described = _describe_type(inner[0]) | {"optional": len(inner) < len(kind.types)}
+        words = [_describe_type(other).get("choices", ()) for other in inner[1:]]
+        return described | {"words": tuple(itertools.chain.from_iterable(words))}
     if isinstance(kind, inspect.BoolType):
         return {"type": "yes or no"}
     if isinstance(kind, inspect.IntType | inspect.FloatType):
@@ -101,6 +105,8 @@ def _number(text: str) -> int | float:
 def _read(field: Field, text: str, what: str) -> Any:
     if field.optional and text.lower() in ("", "none", "null"):
         return None
+    if text in field.words:
+        return text
     try:
         if field.type == "int":
             return int(text)
@@ -109,7 +115,8 @@ def _read(field: Field, text: str, what: str) -> Any:
         if field.type == "numbers":
             return [_number(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"{what} {field.name}={_shown(text)}: {_KINDS[field.type]}") from None
+        kind = " or ".join((_KINDS[field.type], *field.words))
+        raise InputError(f"{what} {field.name}={_shown(text)}: {kind}") from None
     if field.type == "yes or no":
         if text.lower() in ("yes", "true", "1", "on"):
             return True

@@ -37,7 +37,11 @@ _FILE = click.Path(path_type=Path)
 @click.option("--audit", is_flag=True, help="Afterwards read billed times from the logs on AWS, in place of estimates.")
 @setting_options("client", "s3_endpoint")
 @click.option("--tasks", metavar="N|auto", help="Tasks of the first stage (default auto: the workload chooses).")
-@setting_options("repeats", "warmup", "schedule", "seed")
+@setting_options("repeats", "for", "warmup")
+@click.option(
+    "--cold-repeats", metavar="N", help="Runs before all others, each in new environments or workers (default 0)."
+)
+@setting_options("schedule", "seed")
 @click.option("--data", metavar="PATH", type=_FILE, help="Data file for the workload: see `lbench data`.")
 @click.option(
     "--encoding", metavar="NAME", help="Text encoding of the data file (default: UTF-8, or by its byte order mark)."
@@ -63,6 +67,7 @@ def command(
     params: tuple[str, ...],
     transport: str | None,
     tasks: str | None,
+    cold_repeats: str | None,
     data: Path | None,
     encoding: str | None,
     picture: Path | None,
@@ -113,6 +118,7 @@ def command(
     given = function_run.forced(plan.params, workload, force_cold=force_cold, allow_update=allow_update)
     plan = msgspec.structs.replace(plan, encoding=encoding, keep_going=keep_going, audit=audit, params=given)
     plan = msgspec.structs.replace(plan, hedge=_number("--hedge", hedge), max_usd=_number("--max-usd", max_usd))
+    plan = msgspec.structs.replace(plan, cold_repeats=_whole("--cold-repeats", cold_repeats or "0"))
     if workload == "function":
         plan = function_run.prepare(plan, backends, loaded)
     validate(plan)
@@ -182,13 +188,19 @@ def _tasks(text: str | None) -> int | None:
 
     if text is None or text == "auto":
         return None
-    try:
-        count = int(text)
-    except ValueError:
-        raise InputError(f"--tasks must be a whole number or auto, got {text}") from None
+    count = _whole("--tasks", text, " or auto")
     if count < 1:
         raise InputError(f"--tasks must be at least 1, got {text}")
     return count
+
+
+def _whole(option: str, text: str, otherwise: str = "") -> int:
+    from lbench.errors import InputError
+
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"{option} must be a whole number{otherwise}, got {text}") from None
 
 
 def _need_modules(label: str, settings: dict[str, Any]) -> None:

@@ -175,6 +175,14 @@ class Backend(Protocol):
         """Put a job's data where the environments reach it, once, before the clock starts."""
         ...
 
+    async def renew(self) -> None:
+        """End all environments while nothing runs: the next calls start new ones, within the clock.
+
+        Raises:
+            BackendError: that is not possible; the message says why.
+        """
+        ...
+
     async def invoke(self, call: Call) -> Outcome:
         """Run one call. Never raises for what went wrong with it: that is an `Outcome` with a `Failure`.
 

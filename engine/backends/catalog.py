@@ -7,7 +7,7 @@ import msgspec
 from lbench.engine.backends.settings import AwsSettings, EmulatedSettings, LocalSettings, SequentialSettings
 from lbench.errors import UnknownNameError
 
-__all__ = ["names", "settings_type", "shares_machine", "summary"]
+__all__ = ["is_paid", "names", "settings_type", "shares_machine", "starts_cold", "summary"]
 
 _BACKENDS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "sequential": (SequentialSettings, "one warm worker process: the job as a plain loop would run it"),
@@ -40,6 +40,16 @@ def settings_type(name: str) -> type[msgspec.Struct]:
 def shares_machine(name: str) -> bool:
     """Whether the backend's tasks use this machine's cores."""
     return name != "lambda"
+
+
+def is_paid(name: str) -> bool:
+    """Whether each run costs money."""
+    return name == "lambda"
+
+
+def starts_cold(name: str) -> bool:
+    """Whether its first run finds no environment: calls start them, within the run's clock."""
+    return name in ("emulated", "lambda")
 
 
 def summary(name: str) -> str:

@@ -19,7 +19,7 @@ from lbench.engine.cost import charges as cost
 from lbench.engine.journal.events import RunPlanned, decode_event
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.machine.code_digest import code_digest
-from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params, settings_of
+from lbench.engine.plan.plan import BackendChoice, Plan, planned_runs, resolve_params, settings_of
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.index import session_folders
 from lbench.engine.session.view import RunView, load_folder
@@ -55,7 +55,7 @@ def quotes(plan: Plan, limits: Limits) -> list[Quote]:
             Quote(
                 label=choice.label,
                 spends=choice.name == "lambda",
-                runs=plan.repeats + plan.warmup,
+                runs=planned_runs(plan),
                 bound_usd=bound.usd,
                 left_out=bound.left_out,
                 expected=_expected(choice, plan, past),

@@ -12,7 +12,17 @@ from lbench.engine.billing.bill import run_cost_of, s3_usage
 from lbench.engine.cost.charges import invocation_usd
 from lbench.engine.cost.format import usd_text
 from lbench.engine.journal.reader import Head
-from lbench.engine.model import VERSION, Document, Invocation, Pricing, PricingTexts, Run, Warning_, check_times
+from lbench.engine.model import (
+    VERSION,
+    Comparison,
+    Document,
+    Invocation,
+    Pricing,
+    PricingTexts,
+    Run,
+    Warning_,
+    check_times,
+)
 from lbench.engine.session.labels import Meta
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import SessionFileError
@@ -72,7 +82,7 @@ def _run(run: RunView) -> Run:
         invocations=list(invocations(run)),
         notes=started.notes,
         interaction=planned.interaction,
-        cold=planned.cold,
+        cold=run.cold,
         round=planned.round,
         pricing=_pricing_texts(started.pricing),
         s3=s3_usage(run),
@@ -119,6 +129,8 @@ def document(view: SessionView, more_warnings: Iterable[Warning_] = (), meta: Me
             *(Warning_("failed", text) for text in _unopened(view)),
             *more_warnings,
         ],
+        comparisons=[Comparison(one.id, one.runs, one.ended_by, one.rounds, one.text) for one in view.comparisons]
+        or None,
     )
 
 

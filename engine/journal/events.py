@@ -13,6 +13,7 @@ import msgspec
 from lbench.engine.machine.fingerprint import Environment, MachineSample
 from lbench.engine.model import (
     Answer,
+    ComparisonEnd,
     DataInfo,
     Driver,
     ErrorInfo,
@@ -34,6 +35,7 @@ __all__ = [
     "PREVIEWS_NAME",
     "Answered",
     "Audited",
+    "ComparisonEnded",
     "Dispatched",
     "EnvironmentSeen",
     "Event",
@@ -211,6 +213,17 @@ class RunEnded(_Event, tag="ended"):
     s3_get: int = 0
     s3_bytes: int = 0  # put there
     overlaps: list[str] = []
+    cold: bool | None = None  # whether all the environments that it reached were new; null: it does not apply
+
+
+class ComparisonEnded(_Event, tag="comparison"):
+    """All runs of a plan have ended: which belong together, and what ended their repeats."""
+
+    id: str
+    runs: list[str]
+    ended_by: ComparisonEnd
+    rounds: int  # repeats of each backend that was not given up
+    text: str  # the same in one sentence
 
 
 class Answered(_Event, tag="answer"):
@@ -260,6 +273,7 @@ Event = (
     | Previewed
     | Sampled
     | RunEnded
+    | ComparisonEnded
     | Answered
     | Phase
     | Paused

@@ -17,8 +17,8 @@ import msgspec
 from lbench.config.aws import aws_client, aws_session
 from lbench.config.aws_errors import AwsError
 from lbench.config.deployment import TEMPORARY, outputs_of, read_outputs
-from lbench.engine.backends.function.change_log import Forced, forget, is_held, records
-from lbench.engine.backends.function.cold_starts import put_back
+from lbench.engine.backends.lambda_.change_log import Forced, forget, is_held, records
+from lbench.engine.backends.lambda_.cold_starts import put_back
 from lbench.engine.journal.lock import is_live
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.index import session_folders

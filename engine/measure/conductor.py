@@ -8,33 +8,56 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import random
 import time
-from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from lbench.engine.backends import catalog
 from lbench.engine.backends.base import Backend
 from lbench.engine.billing.budget import Budget, Purse
 from lbench.engine.billing.pricing import pricing_of
-from lbench.engine.journal.events import Paused, Phase, RunEnded, Warned
+from lbench.engine.journal.events import ComparisonEnded, Paused, Phase, RunEnded, Warned
 from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME, Journal
 from lbench.engine.measure.judge import Judge
 from lbench.engine.measure.recorded_run import open_purse
-from lbench.engine.measure.run import Measurer
-from lbench.engine.measure.setup import DATA_NAME, Common, PlannedRun, apart, plan_runs, prepare
-from lbench.engine.model import RunStatus
+from lbench.engine.measure.run import Measured, Measurer
+from lbench.engine.measure.setup import DATA_NAME, Common, PlannedRun, PlannedRuns, prepare
+from lbench.engine.measure.stop_rule import SeriesEnd, StopRule, baselines
+from lbench.engine.model import ComparisonEnd, RunStatus
 from lbench.engine.plan.open_backend import open_backend, survey_choice
-from lbench.engine.plan.plan import BackendChoice, Plan, schedule_of
+from lbench.engine.plan.plan import BackendChoice, Plan, fixed_repeats, schedule_of
 from lbench.engine.session.view import fold
 from lbench.errors import LbenchError
 
 __all__ = ["Conductor"]
 
-_Entry = tuple[PlannedRun, Backend, float | None]  # a run, its open backend, and for the first run the time to open it
+_GRAVEST: tuple[ComparisonEnd, ...] = ("cancelled", "failed", "time", "precision", "count")
+
+
+@dataclass(slots=True, frozen=True)
+class _Entry:
+    """A run of a round, and where it runs."""
+
+    run: PlannedRun
+    number: int  # of the round
+    backend: Backend
+    setup_s: float | None  # the time that opening the backend took; None: it was open already
+
+
+@dataclass(slots=True, frozen=True)
+class _Opened:
+    choice: BackendChoice
+    backend: Backend
+    setup_s: float
+
+    def entry(self, runs: PlannedRuns, number: int) -> _Entry:
+        """The backend's run of a round."""
+        run = runs.by_label[self.choice.label][number]
+        return _Entry(run, number, self.backend, None if number else self.setup_s)
 
 
 class Conductor:
@@ -44,6 +67,7 @@ class Conductor:
         self._folder = folder
         self._journal = journal
         self._numbers = itertools.count(1)
+        self._comparisons = itertools.count(1)
         self._cancelled = False
         self._budget: Budget | None = None
         self._recorded: set[str] = set()  # runs of the plan whose end is, or will be, in the journal
@@ -72,24 +96,26 @@ class Conductor:
         self._judge.begin()
         self._measurer.broken.clear()
         self._budget = None if plan.max_usd is None else Budget(Decimal(str(plan.max_usd)))
-        groups: list[list[PlannedRun]] = []
+        runs: PlannedRuns | None = None
         try:
             job = await prepare(plan, self._folder, self._journal)
             await self._survey(plan, job)
-            groups = plan_runs(plan, job, self._numbers, self._journal)
+            runs = PlannedRuns(plan, job, self._numbers, self._journal)
             if schedule_of(plan) == "isolated":
-                for group in groups:
-                    await self._series(job, [group])
-            elif plan.schedule is None:
-                await self._beside(job, groups)
+                each_s = plan.for_s / len(plan.backends)
+                ends = [await self._series(job, runs, [choice], each_s) for choice in plan.backends]
             else:
-                await self._series(job, groups)
+                ends = [await self._series(job, runs, plan.backends, plan.for_s)]
+            self._record_skipped(runs)
+            self._record_comparison(runs, ends)
             if plan.audit:
                 await self._audit()
             return not self._cancelled
         finally:
             self._measurer.close()
-            self._record_skipped(groups)
+            if runs is not None:
+                self._record_skipped(runs)
+            self._recorded.clear()
             self._cancelled = False  # here, not at the start: a cancel may come before the plan's first step
             self._journal.write(Phase(""))
             (self._folder / DATA_NAME).unlink(missing_ok=True)
@@ -106,58 +132,81 @@ class Conductor:
 
     # -- the runs
 
-    async def _beside(self, job: Common, groups: list[list[PlannedRun]]) -> None:
-        """Run the local backends one after the other, and those on AWS beside the first of them, run beside run."""
-        here, away = apart(groups)
+    async def _series(self, job: Common, runs: PlannedRuns, choices: list[BackendChoice], limit_s: float) -> SeriesEnd:
+        """Open these backends and run them round by round; returns what ended that."""
+        automatic = fixed_repeats(job.plan) is None
+        rule = StopRule([choice.label for choice in baselines(choices)], limit_s)
         async with contextlib.AsyncExitStack() as stack:
-            beside = deque(await self._open_all(job, away, stack))
-            for group in here:
-                async with contextlib.AsyncExitStack() as own:
-                    for turn in await self._open_all(job, [group], own):
-                        await self._at_once(job, turn + (beside.popleft() if beside else []))
-            for turn in beside:
-                await self._at_once(job, turn)
+            opened = await self._open_all(job, runs, choices, stack)
+            began_s, number = time.monotonic(), 0
+            ended_by: ComparisonEnd | None = None
+            while ended_by is None:
+                living = [one for one in opened if one.choice.label not in self._measurer.broken]
+                if self._cancelled:
+                    ended_by = "cancelled"
+                elif not living:
+                    ended_by = "failed"
+                elif number == len(runs.by_label[living[0].choice.label]):
+                    labels = [one.choice.label for one in living]
+                    ended_by = rule.ended_by(labels, time.monotonic() - began_s) if automatic else "count"
+                    if ended_by is None:
+                        for one in living:
+                            runs.add(one.choice)
+                if ended_by is None:
+                    await self._round(job, [one.entry(runs, number) for one in living], number, rule)
+                    number += 1
+            return SeriesEnd(
+                ended_by, number, time.monotonic() - began_s, rule.widths([one.choice.label for one in living])
+            )
 
-    async def _series(self, job: Common, groups: list[list[PlannedRun]]) -> None:
-        """Open the backends of these groups and run them turn by turn, or at once if the schedule is concurrent."""
-        async with contextlib.AsyncExitStack() as stack:
-            for turn in await self._open_all(job, groups, stack):
-                if job.plan.schedule == "concurrent":
-                    await self._at_once(job, turn)
-                else:
-                    for entry in turn:
-                        await self._judge.judge(job, entry[0], await self._one(job, *entry))
+    async def _round(self, job: Common, entries: list[_Entry], number: int, rule: StopRule) -> None:
+        """Run each of these backends once, in an order drawn by the seed, or at once as the schedule says."""
+        plan = job.plan
+        order = list(entries)
+        random.Random(f"{plan.seed}/{number}").shuffle(order)
+        beside = []
+        if plan.schedule == "concurrent":
+            order, beside = [], entries
+        elif schedule_of(plan) == "concurrent":  # AWS beside the first run on this machine
+            here = [entry for entry in order if catalog.shares_machine(entry.run.choice.name)]
+            away = [entry for entry in order if entry not in here]
+            order, beside = here[1:], here[:1] + away
+        if beside:
+            await self._at_once(job, beside, rule)
+        for entry in order:
+            await self._at_once(job, [entry], rule)
 
     async def _open_all(
-        self, job: Common, groups: list[list[PlannedRun]], stack: contextlib.AsyncExitStack
-    ) -> list[list[_Entry]]:
-        """Open the backends of these groups; returns their runs, turn by turn."""
-        opened: list[tuple[list[PlannedRun], Backend, float]] = []
-        for group in groups:
+        self, job: Common, runs: PlannedRuns, choices: list[BackendChoice], stack: contextlib.AsyncExitStack
+    ) -> list[_Opened]:
+        """Open these backends; those that cannot be opened are left out."""
+        opened: list[_Opened] = []
+        for choice in choices:
             if self._cancelled:
                 return []
-            label = group[0].choice.label
-            purse = self._purse(job, group[0].choice)
+            group = runs.by_label[choice.label]
+            purse = self._purse(job, choice)
             if purse is not None and not purse.affords_one:
                 self._record_unstarted(group, purse.why_it_stopped(), "over_budget")
                 continue
             try:
-                backend, setup_s = await stack.enter_async_context(self._opened(job, group[0].choice))
+                backend, setup_s = await stack.enter_async_context(self._opened(job, choice))
             except (LbenchError, OSError) as error:
-                self._record_unstarted(group, f"{label} could not be opened: {error}")
+                self._record_unstarted(group, f"{choice.label} could not be opened: {error}")
                 continue
-            opened.append((group, backend, setup_s))
-        turns = max((len(group) for group, _, _ in opened), default=0)
-        return [
-            [(group[turn], backend, setup_s if turn == 0 else None) for group, backend, setup_s in opened]
-            for turn in range(turns)
-        ]
+            opened.append(_Opened(choice, backend, setup_s))
+        return opened
 
-    async def _at_once(self, job: Common, turn: list[_Entry]) -> None:
+    async def _at_once(self, job: Common, entries: list[_Entry], rule: StopRule) -> None:
         """Run these at the same time and check them afterwards, so that nothing computes beside a run."""
-        answers = await asyncio.gather(*(self._one(job, *entry) for entry in turn))
-        for (run, _, _), answer in zip(turn, answers, strict=True):
-            await self._judge.judge(job, run, answer)
+        measured = await asyncio.gather(*(self._one(job, entry) for entry in entries))
+        for entry, found in zip(entries, measured, strict=True):
+            if found is None:
+                continue
+            run = entry.run
+            if found.makespan_s is not None and not run.warmup and not run.cold and found.cold is not True:
+                rule.add(run.choice.label, entry.number, found.makespan_s)
+            await self._judge.judge(job, run, found.answer)
 
     @contextlib.asynccontextmanager
     async def _opened(self, job: Common, choice: BackendChoice) -> AsyncIterator[tuple[Backend, float]]:
@@ -178,26 +227,45 @@ class Conductor:
             self._recorded.add(run.id)
             self._journal.write(RunEnded(run=run.id, status=status, makespan_s=None, driver=None, error=why))
 
-    async def _one(self, job: Common, run: PlannedRun, backend: Backend, setup_s: float | None) -> Any:
+    async def _one(self, job: Common, entry: _Entry) -> Measured | None:
+        """Measure a run; None: it does not begin."""
+        run, backend = entry.run, entry.backend
         if self._skips(run):
             return None
         try:
             # The data are there already; this waits for workers that are being replaced.
             await backend.publish(job.published)
+            if run.cold:
+                self._journal.write(Phase(f"ending the environments of {run.choice.label}"))
+                await backend.renew()
         except (LbenchError, OSError) as error:
             self._record_unstarted([run], f"{run.choice.label} has broken down: {error}")
             return None
         if self._skips(run):  # a cancel may have come meanwhile
             return None
         self._recorded.add(run.id)
-        return await self._measurer.measure(job, run, backend, setup_s, self._purse(job, run.choice))
+        return await self._measurer.measure(job, run, backend, entry.setup_s, self._purse(job, run.choice))
 
-    def _record_skipped(self, groups: list[list[PlannedRun]]) -> None:
+    def _record_skipped(self, runs: PlannedRuns) -> None:
         """Record an end for the planned runs that will not begin: followers of the journal wait for one."""
-        for run in itertools.chain.from_iterable(groups):
+        for run in itertools.chain.from_iterable(runs.by_label.values()):
             if run.id not in self._recorded:
+                self._recorded.add(run.id)
                 self._journal.write(RunEnded(run=run.id, status="cancelled", makespan_s=None, driver=None))
-        self._recorded.clear()
+
+    def _record_comparison(self, runs: PlannedRuns, ends: list[SeriesEnd]) -> None:
+        """Record which runs belong together, and what ended them."""
+        every = [run.id for group in runs.by_label.values() for run in group]
+        end = min(ends, key=lambda one: _GRAVEST.index(one.ended_by))
+        self._journal.write(
+            ComparisonEnded(
+                id=f"c{next(self._comparisons)}",
+                runs=every,
+                ended_by=end.ended_by,
+                rounds=max(one.rounds for one in ends),
+                text=end.text,
+            )
+        )
 
     def _skips(self, run: PlannedRun) -> bool:
         return self._cancelled or run.choice.label in self._measurer.broken

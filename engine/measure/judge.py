@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from lbench.engine.journal.events import Answered, Phase, Warned
 from lbench.engine.journal.writer import Journal
 from lbench.engine.machine.code_digest import code_digest
 from lbench.engine.measure.setup import Common, PlannedRun
+from lbench.engine.model import Answer
 from lbench.engine.verify import reference_client as checking
 from lbench.engine.verify.reference_process import Request, Verdict
 from lbench.errors import LbenchError
@@ -29,10 +31,12 @@ class Judge:
         self._journal = journal
         self._stopped = stopped
         self._pictured = False
+        self._verdicts: dict[str, Answer] = {}  # of the plan, by the digest of an answer
 
     def begin(self) -> None:
         """Begin a plan: its first answer is the one that is drawn."""
         self._pictured = False
+        self._verdicts.clear()
 
     async def judge(self, job: Common, run: PlannedRun, answer: Any) -> None:
         """Check an answer, if there is one; the reason why it could not be checked is recorded as a warning."""
@@ -41,7 +45,7 @@ class Judge:
         try:
             encoded = await asyncio.to_thread(encode, answer)
             del answer
-            verdict = await self._check(job, run, encoded)
+            verdict = await self._known_or_check(job, run, encoded)
         except LbenchError as error:
             verdict = Verdict(None, str(error))
         if verdict.answer is not None:
@@ -50,6 +54,16 @@ class Judge:
             why = f"the answer of {run.choice.label} could not be checked: {verdict.error}"
             self._journal.write(Warned("unchecked", why, run.id))
         await self._journal.sync()
+
+    async def _known_or_check(self, job: Common, run: PlannedRun, encoded: bytes) -> Verdict:
+        """Check an answer, unless the plan had the same one, to the last bit."""
+        digest = (await asyncio.to_thread(hashlib.sha256, encoded)).hexdigest()
+        if digest in self._verdicts:
+            return Verdict(self._verdicts[digest])
+        verdict = await self._check(job, run, encoded)
+        if verdict.answer is not None:
+            self._verdicts[digest] = verdict.answer
+        return verdict
 
     async def _check(self, job: Common, run: PlannedRun, encoded: bytes) -> Verdict:
         self._journal.write(Phase(f"checking the answer of {run.choice.label}"))

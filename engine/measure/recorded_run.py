@@ -135,6 +135,7 @@ class RecordedRun:
                 s3_get=s3.pop("get", 0),
                 s3_bytes=s3.pop("bytes", 0),
                 overlaps=self.overlaps,
+                cold=self.runner.attempts.cold,
             )
         )
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,17 @@ from lbench.engine.runner.runner import Runner
 from lbench.errors import BackendError, LbenchError
 from lbench.workloads.model import Task
 
-__all__ = ["Measurer"]
+__all__ = ["Measured", "Measurer"]
+
+
+@dataclass(slots=True, frozen=True)
+class Measured:
+    """What a run came to."""
+
+    answer: Any  # None: it has none
+    makespan_s: float | None  # None: it failed
+    cold: bool | None  # whether all environments that it reached were new; None: it does not apply
+
 
 _SAMPLE_S = 1.0
 _PREVIEWS_S = 0.5  # for the last results of a run to be drawn
@@ -69,8 +80,8 @@ class Measurer:
 
     async def measure(
         self, job: Common, run: PlannedRun, backend: Backend, setup_s: float | None, purse: Purse | None
-    ) -> Any:
-        """Measure a run; returns its answer, or None where it has none."""
+    ) -> Measured:
+        """Measure a run."""
         plan = job.plan
         notes = [*backend.notes, *job.workload.notes(job.params)]
         hedge = plan.hedge
@@ -112,7 +123,9 @@ class Measurer:
         )
         try:
             with recorded:
-                return await self._drive(recorded, runner, steps, run.id, store)
+                answer = await self._drive(recorded, runner, steps, run.id, store)
+            makespan_s = recorded.elapsed_s if recorded.error is None else None
+            return Measured(answer, makespan_s, runner.attempts.cold)
         finally:
             if isinstance(recorded.error, RunFailed | BackendError | OverBudget):
                 self.broken.add(run.choice.label)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +14,13 @@ from lbench.engine.backends import catalog
 from lbench.engine.backends.lambda_.preflight import Survey
 from lbench.engine.journal.events import Phase, RunPlanned
 from lbench.engine.journal.writer import Journal
-from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params, schedule_of
+from lbench.engine.plan.plan import BackendChoice, Plan, planned_runs, resolve_params, schedule_of
 from lbench.engine.plan.prepared_job import Prepared, keep
 from lbench.workloads import registry
 from lbench.workloads.model import Limits, Workload
 from lbench.workloads.parameters import settable
 
-__all__ = ["DATA_NAME", "Common", "PlannedRun", "apart", "plan_runs", "prepare"]
+__all__ = ["DATA_NAME", "Common", "PlannedRun", "PlannedRuns", "prepare"]
 
 DATA_NAME = "data.lbds"  # the data set's file in the session's folder
 
@@ -52,6 +51,8 @@ class PlannedRun:
     choice: BackendChoice
     repeat: int
     warmup: bool
+    cold: bool = False  # in new environments, whatever ran before
+    round: int | None = None
 
 
 async def prepare(plan: Plan, folder: Path, journal: Journal) -> Common:
@@ -78,38 +79,53 @@ async def prepare(plan: Plan, folder: Path, journal: Journal) -> Common:
     return Common(description, workload, params, data, info, published, pinned)
 
 
-def plan_runs(plan: Plan, job: Common, numbers: Iterator[int], journal: Journal) -> list[list[PlannedRun]]:
-    """Number and record all runs; returns a group for each backend."""
-    groups: list[list[PlannedRun]] = []
-    for choice in plan.backends:
-        group = []
-        for number in range(-plan.warmup, plan.repeats):
-            warmup = number < 0
-            repeat = number + plan.warmup if warmup else number
-            group.append(PlannedRun(f"r{next(numbers)}", choice, repeat, warmup))
-        groups.append(group)
-    schedule = schedule_of(plan)
-    limits = job.limits
-    for run in itertools.chain.from_iterable(groups):
-        journal.write(
+class PlannedRuns:
+    """The runs of a plan by backend. Each is recorded as planned before any of its round begins."""
+
+    def __init__(self, plan: Plan, job: Common, numbers: Iterator[int], journal: Journal) -> None:
+        """Plan all runs whose number is known; `--repeats auto` adds further rounds."""
+        self.by_label: dict[str, list[PlannedRun]] = {choice.label: [] for choice in plan.backends}
+        self._plan = plan
+        self._job = job
+        self._numbers = numbers
+        self._journal = journal
+        for choice in plan.backends:
+            for _ in range(planned_runs(plan)):
+                self.add(choice)
+
+    def add(self, choice: BackendChoice) -> None:
+        """Plan another run of this backend: first its cold repeats, then warm-up runs, then the others."""
+        plan, group = self._plan, self.by_label[choice.label]
+        number = len(group)
+        warmup = 0 <= number - plan.cold_repeats < plan.warmup
+        repeat = number - plan.cold_repeats if warmup else sum(not run.warmup for run in group)
+        schedule = schedule_of(plan)
+        if plan.schedule is None and catalog.shares_machine(choice.name):
+            schedule = "alternating"  # beside AWS
+        run = PlannedRun(
+            id=f"r{next(self._numbers)}",
+            choice=choice,
+            repeat=repeat,
+            warmup=warmup,
+            cold=number < plan.cold_repeats,
+            round=None if schedule == "isolated" else number,
+        )
+        group.append(run)
+        limits = self._job.limits
+        self._journal.write(
             RunPlanned(
                 run=run.id,
-                workload=job.description.name,
-                params=settable(job.params),
+                workload=self._job.description.name,
+                params=settable(self._job.params),
                 seed=plan.seed,
-                backend=run.choice.name,
-                label=run.choice.label,
-                origin="emulated" if run.choice.name == "emulated" else "measured",
+                backend=choice.name,
+                label=choice.label,
+                origin="emulated" if choice.name == "emulated" else "measured",
                 repeat=run.repeat,
                 warmup=run.warmup,
                 schedule=schedule,
                 tasks=limits.tasks if limits.sure else None,
+                cold=True if run.cold else None,
+                round=run.round,
             )
         )
-    return groups
-
-
-def apart(groups: list[list[PlannedRun]]) -> tuple[list[list[PlannedRun]], list[list[PlannedRun]]]:
-    """The groups that share this machine's cores, and the others."""
-    here = [group for group in groups if catalog.shares_machine(group[0].choice.name)]
-    return here, [group for group in groups if group not in here]

@@ -41,8 +41,7 @@ def check(plan: Plan) -> None:
     Raises:
         InputError: the first fault, and how to mend it.
     """
-    from lbench.engine.backends.function.cold_starts import check_forcing
-    from lbench.engine.backends.function.configuration import parse_name
+    from lbench.engine.backends.function.configuration import check_forcing, parse_name
     from lbench.engine.backends.function.locations import check_code
 
     params = function_params(plan)
@@ -50,6 +49,8 @@ def check(plan: Plan) -> None:
         raise InputError("--tasks does not apply to function: set the number of calls with -p invocations=N")
     if plan.hedge is not None:
         raise InputError("--hedge does not apply to function: it is called again only when no answer came")
+    if plan.cold_repeats:
+        raise InputError("--cold-repeats does not apply to function: its cold starts are forced with --force-cold")
     if plan.audit:
         raise InputError(
             "--audit does not apply to function: its calls already have their billed time from the REPORT line"

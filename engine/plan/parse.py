@@ -82,6 +82,7 @@ def plan_of_settings(
         seed=chosen.seed,
         backends=[parse_backend(text, given) for text in backends],
         repeats=chosen.repeats,
+        for_s=chosen.for_s,
         warmup=chosen.warmup,
         schedule=chosen.schedule,
         timeout_s=chosen.timeout_s,

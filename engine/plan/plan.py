@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -11,7 +11,19 @@ from lbench.engine.model import Schedule
 from lbench.workloads import parameters, registry
 from lbench.workloads.model import Params
 
-__all__ = ["BackendChoice", "Plan", "resolve_params", "schedule_of", "settings_of"]
+__all__ = [
+    "LEAST_ROUNDS",
+    "BackendChoice",
+    "Plan",
+    "fixed_repeats",
+    "planned_runs",
+    "resolve_params",
+    "schedule_of",
+    "settings_of",
+]
+
+LEAST_ROUNDS = 6  # of `--repeats auto`: fewer pairs have no 95 % interval
+PAID_REPEATS = 3  # in place of auto where runs cost money
 
 
 class BackendChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,9 +42,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 1
     tasks: int | None = None
     backends: list[BackendChoice] = []
-    repeats: int = 3
+    repeats: int | Literal["auto"] = 3
+    for_s: float = 60.0  # after so many seconds "auto" begins no other round
     warmup: int = 0
-    schedule: Schedule | None = None  # None: `schedule_of` decides; local backends are isolated even then
+    cold_repeats: int = 0  # runs before all others, each in new environments
+    schedule: Schedule | None = None  # None: `schedule_of` decides
     timeout_s: float = 300.0
     retries: int = 2
     keep_going: bool = False  # after a task has failed for good, run the other tasks of its stage before the run fails
@@ -55,10 +69,29 @@ def settings_of(choice: BackendChoice) -> msgspec.Struct:
 
 
 def schedule_of(plan: Plan) -> Schedule:
-    """The plan's own schedule; else concurrent where AWS and this machine both take part, isolated otherwise."""
+    """The plan's own schedule; else concurrent where AWS and this machine both take part, alternating otherwise.
+
+    "Concurrent" by default means that AWS runs beside this machine, whose backends alternate.
+    """
     if plan.schedule is not None:
         return plan.schedule
-    return "concurrent" if len({catalog.shares_machine(choice.name) for choice in plan.backends}) > 1 else "isolated"
+    return "concurrent" if len({catalog.shares_machine(choice.name) for choice in plan.backends}) > 1 else "alternating"
+
+
+def fixed_repeats(plan: Plan) -> int | None:
+    """The number of repeats where it is known before they run; None: a stop rule ends them (`measure.stop_rule`)."""
+    if plan.repeats != "auto":
+        return plan.repeats
+    return PAID_REPEATS if any(catalog.is_paid(choice.name) for choice in plan.backends) else None
+
+
+def planned_runs(plan: Plan) -> int:
+    """Runs of each backend, at the least."""
+    before = plan.cold_repeats + plan.warmup
+    if (repeats := fixed_repeats(plan)) is not None:
+        return before + repeats
+    first_is_cold = not before and any(catalog.starts_cold(choice.name) for choice in plan.backends)
+    return before + LEAST_ROUNDS + first_is_cold
 
 
 def resolve_params(plan: Plan) -> Params:

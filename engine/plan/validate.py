@@ -31,8 +31,12 @@ def validate(plan: Plan) -> None:
     resolve_params(plan)
     if function_plan.is_function(plan):
         function_plan.check(plan)
-    _at_least("--repeats", plan.repeats, 1)
+    if plan.repeats != "auto":
+        _at_least("--repeats", plan.repeats, 1)
+    if not 0 < plan.for_s <= 1e6:
+        raise InputError(f"--for must be above 0 and at most 1,000,000 seconds, got {plan.for_s:g}")
     _at_least("--warmup", plan.warmup, 0)
+    _at_least("--cold-repeats", plan.cold_repeats, 0)
     _at_least("--retries", plan.retries, 0)
     longest_s = limits().timeout_max_s
     if not 0 < plan.timeout_s <= longest_s:

@@ -30,6 +30,7 @@ class Attempts:
     ) -> None:
         """`detached` holds the calls that run on after a cancel, until they end; None: every cancel stops its call."""
         self.environments: set[str] = set()
+        self._new: set[str] | None = None  # those whose first call was one of these; None: no outcome tells
         self._detached = detached
         self._run_id = run_id
         self._backend = backend
@@ -39,6 +40,11 @@ class Attempts:
         self._loop = asyncio.get_running_loop()
         self._zero_s = self._loop.time()
         self._next_n = 0
+
+    @property
+    def cold(self) -> bool | None:
+        """Whether all environments that were reached were new; None: the backend does not tell."""
+        return None if self._new is None else self._new == self.environments
 
     @property
     def elapsed_s(self) -> float:
@@ -165,6 +171,10 @@ class Attempts:
         put, get = outcome.s3_requests.get("put", 0), outcome.s3_requests.get("get", 0)
         if outcome.environment is not None:
             self.environments.add(outcome.environment)
+            if outcome.cold is not None:
+                self._new = self._new or set()
+                if outcome.cold:
+                    self._new.add(outcome.environment)
         zero_s = self._zero_s
         self._sink.write(
             Returned(

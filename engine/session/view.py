@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from lbench.engine.journal.events import (
     Answered,
     Audited,
+    ComparisonEnded,
     Dispatched,
     EnvironmentSeen,
     Event,
@@ -87,6 +88,11 @@ class RunView:
     def makespan_s(self) -> float | None:
         """The run's wall time, None until it has an answer."""
         return self.ended.makespan_s if self.ended is not None and self.ended.status == "ok" else None
+
+    @property
+    def cold(self) -> bool | None:
+        """Whether all environments that it reached were new; None: it does not apply, or is not known yet."""
+        return self.planned.cold if self.ended is None or self.ended.cold is None else self.ended.cold
 
     @property
     def known_tasks(self) -> int:
@@ -172,6 +178,7 @@ class SessionView:
         self.header: SessionStarted | None = None
         self.runs: dict[str, RunView] = {}
         self.warnings: list[Warned] = []
+        self.comparisons: list[ComparisonEnded] = []
         self.phase: str | None = None  # what the engine does outside any run's clock
         self.paused = False
         self.end: SessionEnded | None = None
@@ -193,6 +200,8 @@ class SessionView:
                 self.paused = event.paused
             case Warned():
                 self.warnings.append(event)
+            case ComparisonEnded():
+                self.comparisons.append(event)
             case SessionEnded():
                 self.end = event
             case _:

@@ -27,7 +27,7 @@ def test_without_any_source_the_defaults_hold(tmp_path: Path) -> None:
     assert loaded.values == Settings()
     assert set(loaded.origins.values()) == {"default"}
     values = loaded.values
-    assert (values.repeats, values.warmup, values.memory_mb, values.timeout_s) == (3, 0, 1769, 300)
+    assert (values.repeats, values.warmup, values.memory_mb, values.timeout_s) == ("auto", 0, 1769, 300)
     assert (values.retries, values.seed, values.client, values.schedule) == (2, 1, "fast", None)
 
 
@@ -88,7 +88,7 @@ def test_a_bad_value_in_the_file_is_named(tmp_path: Path, toml: str, named: str)
 
 def test_a_bad_value_elsewhere_is_named(tmp_path: Path) -> None:
     assert _refused(tmp_path, environ={"LBENCH_REPEATS": "many"}).startswith(
-        "LBENCH_REPEATS must be a whole number from 1 to 10000, got many"
+        "LBENCH_REPEATS must be a whole number from 1 to 10000 or auto, got many"
     )
     assert _refused(tmp_path, warmup="-1").startswith("--warmup must be a whole number from 0 to 1000, got -1")
 
@@ -110,7 +110,7 @@ def test_a_tui_finishes_and_run_stops_unless_set() -> None:
 
 def test_every_setting_can_be_explained() -> None:
     names = [setting.name for setting in known_settings()]
-    assert names[:4] == ["repeats", "warmup", "concurrency", "memory"]
+    assert names[:4] == ["repeats", "for", "warmup", "concurrency"]
     for setting in known_settings():
         assert setting.meaning and setting.expected
         assert setting.variable == f"LBENCH_{setting.name.upper()}"
@@ -118,5 +118,5 @@ def test_every_setting_can_be_explained() -> None:
 
 def test_a_variable_that_is_empty_counts_as_unset(tmp_path: Path) -> None:
     loaded = load(environ={"LBENCH_REGION": "", "LBENCH_REPEATS": ""}, file=tmp_path / "none.toml")
-    assert (loaded.values.region, loaded.values.repeats) == (None, 3)
+    assert (loaded.values.region, loaded.values.repeats) == (None, "auto")
     assert loaded.origins["region"] == "default"

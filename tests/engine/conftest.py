@@ -73,6 +73,7 @@ class FakeBackend:
         self.notes: list[str] = []
         self.running = 0
         self.most = 0
+        self.renewed = 0
         self.calls: list[tuple[float, Call]] = []
         self.cancelled = 0
         self._script = script or {}
@@ -87,6 +88,9 @@ class FakeBackend:
 
     async def publish(self, data: Published | None) -> None:
         pass
+
+    async def renew(self) -> None:
+        self.renewed += 1
 
     def environments(self) -> list[EnvironmentInfo]:
         return [EnvironmentInfo(f"e{number}") for number in range(self.most)]

@@ -12,7 +12,7 @@ from lbench.engine.billing.estimate import quotes
 from lbench.engine.billing.quote import question
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.machine.monitor import busy, machine_notices
-from lbench.engine.plan.plan import Plan, resolve_params
+from lbench.engine.plan.plan import Plan, planned_runs, resolve_params
 from lbench.tui.draw.ink import Piece, shorter
 from lbench.workloads import registry
 
@@ -57,7 +57,7 @@ def forecast(plan: Plan) -> Forecast:
     """
     params = resolve_params(plan)
     limits = registry.limits(registry.describe(plan.workload), params)
-    runs = plan.repeats + plan.warmup
+    runs = planned_runs(plan)
     made = quotes(plan, limits)
     left_out: list[str] = []
     for quote in made:

@@ -272,6 +272,7 @@ def _ended(run: FileRun) -> RunEnded:
         s3_get=s3.get,
         s3_bytes=s3.bytes,
         overlaps=run.overlaps,
+        cold=run.cold,
     )
 
 

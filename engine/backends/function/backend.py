@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.base import Call, EnvironmentInfo, Failure, Outcome, Published
-from lbench.engine.backends.function.cold_starts import ColdForcing
 from lbench.engine.backends.function.configuration import FunctionFacts, parse_name
 from lbench.engine.backends.function.locations import Reached, reach_aws, reach_emulated
 from lbench.engine.backends.function.outcomes import read_call
+from lbench.engine.backends.lambda_.cold_starts import ColdForcing
 from lbench.engine.backends.lambda_.emulated import supported_environments
 from lbench.engine.backends.lambda_.environments import Environments
 from lbench.engine.backends.lambda_.outcomes import lost
@@ -131,7 +131,7 @@ class FunctionBackend:
         )
         if self._params.force_cold:
             self._forcing = await self._stack.enter_async_context(
-                ColdForcing(reached.control, self.name, region=reached.region, lasting=self.origin == "measured")
+                ColdForcing(reached.control, self.name.text, region=reached.region, lasting=self.origin == "measured")
             )
             self.notes.append("cold starts are forced: an environment variable is changed before each batch")
         await reached.client.open(self.capacity)
@@ -153,6 +153,14 @@ class FunctionBackend:
 
     async def publish(self, data: Published | None) -> None:
         """Do nothing: there is no data."""
+
+    async def renew(self) -> None:
+        """Refuse: --force-cold does that, once it is allowed.
+
+        Raises:
+            BackendError: always.
+        """
+        raise BackendError("--cold-repeats does not apply to function: use --force-cold")
 
     async def invoke(self, call: Call) -> Outcome:
         """Call the function once with the task's payload.

@@ -14,7 +14,7 @@ from lbench.config.manifest import Architecture
 from lbench.engine.backends.lambda_.account import check_permission, read_quota
 from lbench.errors import InputError
 
-__all__ = ["FunctionFacts", "FunctionName", "facts_of", "look_up", "parse_name"]
+__all__ = ["FunctionFacts", "FunctionName", "check_forcing", "facts_of", "look_up", "parse_name"]
 
 # Lambda's own pattern (`NamespacedFunctionName`).
 _NAME = re.compile(
@@ -36,6 +36,24 @@ class FunctionName(msgspec.Struct, frozen=True):
     def is_latest(self) -> bool:
         """Whether it is $LATEST, which can be changed, and not a version or an alias."""
         return self.qualifier in (None, _LATEST)
+
+
+def check_forcing(name: FunctionName, *, allowed: bool) -> None:
+    """Refuse to change a function without permission.
+
+    Raises:
+        InputError: --allow-update is missing, or the name is a version or an alias, which takes traffic.
+    """
+    if not name.is_latest:
+        raise InputError(
+            f"--force-cold changes a function's $LATEST, but {name.text} names {name.qualifier}: "
+            "a version cannot be changed, and an alias takes traffic. Measure it without --force-cold"
+        )
+    if not allowed:
+        raise InputError(
+            f"--force-cold temporarily changes an environment variable of {name.name}, which restarts it for "
+            "all its callers: pass --allow-update to accept that"
+        )
 
 
 class FunctionFacts(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Any
 from lbench.config.aws import aws_client, aws_session
 from lbench.config.folders import typed_path
 from lbench.engine.backends.aws_client.credentials import ChainCredentials
-from lbench.engine.backends.aws_client.endpoints import Resolved, resolve
+from lbench.engine.backends.aws_client.endpoints import resolve
 from lbench.engine.backends.aws_client.invoke_api import InvokeClient
 from lbench.engine.backends.aws_client.invoke_client import make_client
 from lbench.engine.backends.function.configuration import FunctionFacts, FunctionName, look_up
@@ -21,7 +21,6 @@ from lbench.engine.backends.placement import host_architecture
 from lbench.engine.backends.settings import AwsSettings, EmulatedSettings
 from lbench.engine.emulator.core.spec import FunctionSpec
 from lbench.errors import InputError
-from lbench.workloads.sigv4 import Credentials
 
 __all__ = ["Reached", "check_code", "reach_aws", "reach_emulated"]
 
@@ -104,7 +103,7 @@ async def reach_emulated(
                 function.name,
                 facts,
                 place.region,
-                lambda: _emulator_client(place, keys),
+                host.control,
                 notes,
                 host.cpu_share_method,
                 host.broken,
@@ -136,13 +135,3 @@ def check_code(settings: EmulatedSettings) -> None:
     file = folder / f"{module.replace('.', '/')}.py"
     if not file.is_file() and not (file.with_suffix("") / "__init__.py").is_file():
         raise InputError(f"handler={settings.handler}: there is no {module.replace('.', '/')}.py in {settings.code}")
-
-
-@contextlib.asynccontextmanager
-async def _emulator_client(place: Resolved, keys: Credentials) -> AsyncIterator[Any]:
-    """An SDK client of the emulator; it reads none of the user's profiles and files."""
-    from lbench.engine.backends.aws_client.sdk_client import isolated_session
-
-    session = isolated_session(lambda: keys, place.region)
-    async with session.client("lambda", endpoint_url=place.endpoint) as client:
-        yield client

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Literal
 from urllib.parse import urlsplit
 
+from lbench.config.aws import aws_client, aws_session
 from lbench.config.deployment import TEMPORARY
 from lbench.config.limits import limits
 from lbench.engine.backends.aws_client.credentials import ChainCredentials
@@ -17,6 +18,7 @@ from lbench.engine.backends.aws_client.endpoints import Resolved, resolve, resol
 from lbench.engine.backends.base import Call, Outcome
 from lbench.engine.backends.lambda_.account import Ramp
 from lbench.engine.backends.lambda_.backend import LambdaBackend
+from lbench.engine.backends.lambda_.cold_starts import ColdForcing
 from lbench.engine.backends.lambda_.http_api_transport import FRONT_TIMEOUT_S
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.preflight import Survey
@@ -75,6 +77,10 @@ class AwsBackend(LambdaBackend):
             ca_file=s3.ca_file,
         )
         return place, self._credentials, self._store
+
+    def _make_forcing(self) -> ColdForcing:
+        session = aws_session(self.region)
+        return ColdForcing(lambda: aws_client(session, "lambda"), self._function, region=self.region)
 
     async def invoke(self, call: Call) -> Outcome:
         """Run one call once the ramp lets its environment start."""

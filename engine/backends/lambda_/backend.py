@@ -23,6 +23,7 @@ from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.aws_client.endpoints import Resolved
 from lbench.engine.backends.aws_client.invoke_client import make_client
 from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published, reschedule
+from lbench.engine.backends.lambda_.cold_starts import ColdForcing
 from lbench.engine.backends.lambda_.environments import Environments
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.outcomes import lost
@@ -80,9 +81,14 @@ class LambdaBackend:
         self._numbers = itertools.count()
         self._mark = secrets.token_hex(4)
         self._environments = Environments(settings.memory)
+        self._forcing: ColdForcing | None = None  # once an environment was ended on purpose
 
     async def _start(self) -> tuple[Resolved, Callable[[], Credentials], ObjectStore]:
         """Prepare Lambda: returns its endpoint, the credentials and the store for large objects."""
+        raise NotImplementedError
+
+    def _make_forcing(self) -> ColdForcing:
+        """A way to end the function's environments."""
         raise NotImplementedError
 
     async def _stop(self) -> None:
@@ -134,9 +140,12 @@ class LambdaBackend:
 
     async def _close(self) -> None:
         transport, self._transport = self._transport, None
+        forcing, self._forcing = self._forcing, None
         try:
             if transport is not None:
                 await transport.close()
+            if forcing is not None:
+                await forcing.__aexit__(None, None, None)
         finally:
             await self._stop()
             if self._store is not None:
@@ -158,6 +167,16 @@ class LambdaBackend:
             finally:
                 _add(made, self.own_s3)
             _add({"bytes": data.bytes}, self.own_s3)
+
+    async def renew(self) -> None:
+        """Change the function's configuration, as any update does that: the next calls start new environments.
+
+        Raises:
+            AwsError: the change is refused, or takes too long.
+        """
+        if self._forcing is None:
+            self._forcing = await self._make_forcing().__aenter__()
+        await self._forcing.fresh(object())
 
     async def invoke(self, call: Call) -> Outcome:
         """Run one call on Lambda. Cancelling closes its connection; the function runs on to its deadline at most.

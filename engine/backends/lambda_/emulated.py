@@ -17,6 +17,7 @@ import msgspec
 from lbench.config.limits import limits
 from lbench.engine.backends.aws_client.endpoints import Resolved
 from lbench.engine.backends.lambda_.backend import FUNCTION_TIMEOUT_S, LambdaBackend
+from lbench.engine.backends.lambda_.cold_starts import ColdForcing
 from lbench.engine.backends.lambda_.embedded_s3 import EmbeddedS3
 from lbench.engine.backends.lambda_.emulator_host import DUMMY_CREDENTIALS, EmulatorHost
 from lbench.engine.backends.lambda_.object_store import ObjectStore
@@ -152,6 +153,9 @@ class EmulatedBackend(LambdaBackend):
         self.notes.insert(0, self._host.note)
         keys = self._host.credentials
         return place, lambda: keys, store
+
+    def _make_forcing(self) -> ColdForcing:
+        return ColdForcing(self._host.control, self._function, region=self.region, lasting=False)
 
     def _describe_function(self) -> FunctionSpec:
         """The function to run: this Python with its libraries, or the named package."""

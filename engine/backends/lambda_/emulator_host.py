@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
 from lbench.engine.backends.aws_client.endpoints import Resolved
 from lbench.engine.backends.settings import EmulatedSettings
 from lbench.engine.emulator.core.spec import Conditions, EmulatorConfig, FunctionSpec
@@ -74,6 +78,16 @@ class EmulatorHost:
         self.cpu_share_method, memory_method = await self._emulator.methods()
         self.note = f"CPU share by {self.cpu_share_method}, memory limit by {memory_method}"
         return Resolved(self._emulator.endpoint, settings.region)
+
+    @contextlib.asynccontextmanager
+    async def control(self) -> AsyncIterator[Any]:
+        """An SDK client of the emulator; it reads none of the user's profiles and files."""
+        from lbench.engine.backends.aws_client.sdk_client import isolated_session
+
+        assert self._emulator is not None
+        session = isolated_session(lambda: self.credentials, self._settings.region)
+        async with session.client("lambda", endpoint_url=self._emulator.endpoint) as client:
+            yield client
 
     def broken(self) -> str | None:
         """Why nothing can be invoked any more; None: it runs, or was not started."""

@@ -52,8 +52,9 @@ class LocalBackend:
     """Runs calls in warm worker processes, as `lbench.engine.backends.base.Backend` requires.
 
     `preload` names the workload whose task functions are imported before `__aenter__` returns. `cold` is None
-    in the outcomes: no first call waits for a start. A worker's start time is in its `EnvironmentInfo`;
-    the data are mapped before any call too, and that time is in `fetch_ms` of the worker's first call after it.
+    in the outcomes of its workers: no first call waits for a start. It is told of those that calls start, after `renew`.
+    A worker's start time is in its `EnvironmentInfo`; the data are mapped before any call too, and that time is in
+    `fetch_ms` of the worker's first call after it.
     """
 
     origin: Literal["measured", "emulated", "simulated"] = "measured"
@@ -122,6 +123,14 @@ class LocalBackend:
         folder = None if self._workspace is None else await asyncio.to_thread(self._workspace.begin)
         await self._pool.set_data(data, folder)
 
+    async def renew(self) -> None:
+        """End all workers. Calls start the next ones, as `concurrent.futures` does; `publish` starts those still missing.
+
+        Raises:
+            BackendError: workers can no longer be started.
+        """
+        await self._pool.renew()
+
     async def invoke(self, call: Call) -> Outcome:
         """Run one call in the environment that has been idle longest, or the next to be free.
 
@@ -154,11 +163,16 @@ class LocalBackend:
             if lane.reply is future:  # cancelled while the task runs
                 self._pool.replace(worker)
         fetch_ms, worker.fetch_ms = worker.fetch_ms, None
+        cold = lane.cold
+        if cold:
+            lane.cold = False
         failed = reply.kind == frames.FAILURE
         return Outcome(
             result=None if failed else reply.body,
             failure=_raised(reply.body) if failed else None,
             environment=lane.id,
+            cold=cold,
+            init_ms=lane.info.init_ms if cold else None,
             started_s=reply.started_s,
             finished_s=reply.finished_s,
             returned_s=arrived,

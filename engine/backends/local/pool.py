@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,6 +94,8 @@ class Pool:
         Raises:
             BackendError: the pool is broken.
         """
+        if self._broken is None:
+            self._start_missing(len(self._slots))
         while True:
             if self._broken is not None:
                 raise self._broken
@@ -119,6 +122,27 @@ class Pool:
             self._set_up(worker)
         await self.all_ready()
 
+    async def renew(self) -> None:
+        """End all workers and wait until they have ended. `take` starts the next ones as they are needed.
+
+        Raises:
+            BackendError: the pool is broken.
+        """
+        await self.all_ready()
+        ending = set(self._living)
+        self._idle.clear()
+        self._slots = [None] * len(self._slots)
+        for worker in ending:
+            worker.child.kill()
+        while ending & self._living.keys():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _start_missing(self, most: int, cold: bool | None = None) -> None:
+        """Start workers in slots that have none, at most so many."""
+        for slot in [slot for slot, worker in enumerate(self._slots) if worker is None][: max(0, most)]:
+            self._start(slot, cold)
+
     def take_now(self) -> Lane | None:
         """The lane that has been idle longest, if there is one and no call waits for it."""
         return self._idle.popleft() if self._idle and not self._waiting else None
@@ -134,6 +158,8 @@ class Pool:
                 raise self._broken
             waiting: asyncio.Future[Lane] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
+            if None in self._slots:
+                self._start_missing(math.ceil(len(self._waiting) / self._threads) - self._starting, cold=True)
             try:
                 lane = await waiting
             except asyncio.CancelledError:
@@ -152,6 +178,10 @@ class Pool:
         worker.detach()
         self._renew(worker)
 
+    @property
+    def _starting(self) -> int:
+        return sum(worker is not None and not worker.was_ready for worker in self._slots)
+
     # -- lanes come free
 
     def _free(self, lane: Lane) -> None:
@@ -166,7 +196,7 @@ class Pool:
 
     # -- workers come and go
 
-    def _start(self, slot: int) -> None:
+    def _start(self, slot: int, cold: bool | None = None) -> None:
         generation = self._generations[slot]
         self._generations[slot] += 1
         suffix = f".{generation}" if generation else ""
@@ -181,6 +211,8 @@ class Pool:
             why = (error.strerror or str(error)).lower()
             self._break(f"cannot start a worker process of {self._name} ({why}): lower its concurrency")
             return
+        for lane in worker.lanes:
+            lane.cold = cold
         self._slots[slot] = worker
         self._living[worker] = number
         guard.watch(worker.child.pid)
@@ -216,7 +248,7 @@ class Pool:
         self._idle = deque(lane for lane in self._idle if lane.worker is not worker)
         slot = self._slots.index(worker)
         if self._failed_starts[slot] < _STARTS:
-            self._start(slot)
+            self._start(slot, None if worker.lanes[0].cold is None else True)
             return
         lines = [line.strip() for line in worker.tail().splitlines() if line.strip()]
         why = lines[-1] if lines else f"it {describe_exit(worker.child.returncode)}"

@@ -30,7 +30,7 @@ START_LIMIT_S = 120.0  # importing scikit-learn from a cold disk takes seconds; 
 class Lane:
     """One environment: a socket that carries one request at a time, and the awaited reply."""
 
-    __slots__ = ("_loop", "_out", "_reader", "id", "info", "reply", "sock", "worker")
+    __slots__ = ("_loop", "_out", "_reader", "cold", "id", "info", "reply", "sock", "worker")
 
     def __init__(self, worker: WorkerProcess, name: str, sock: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
@@ -41,6 +41,7 @@ class Lane:
         self.info = EnvironmentInfo(id=name, created_s=self._loop.time())
         self.sock = sock
         self.reply: asyncio.Future[Answer] | None = None
+        self.cold: bool | None = None  # where a call has started it: whether the next call is its first
         sock.setblocking(False)
         self._loop.add_reader(sock.fileno(), self._readable)
 

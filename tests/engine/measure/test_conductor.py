@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from pathlib import Path
 
 import pytest
 
+from lbench.engine.backends.base import Outcome
 from lbench.engine.export.document import document
 from lbench.engine.journal.events import (
     Answered,
+    ComparisonEnded,
     Phase,
     RunEnded,
     RunPlanned,
@@ -22,6 +25,7 @@ from lbench.engine.journal.events import (
 from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME, Journal
 from lbench.engine.measure import conductor as conducting
+from lbench.engine.measure import stop_rule
 from lbench.engine.measure.conductor import Conductor
 from lbench.engine.model import Answer
 from lbench.engine.plan.plan import BackendChoice, Plan
@@ -112,8 +116,8 @@ def stage(monkeypatch, fakes, number):
 
 
 async def test_an_isolated_schedule_finishes_one_backend_before_it_opens_the_next(stage):
-    assert await stage.carry_out(stage.plan("a", "b", repeats=2))
-    assert stage.order == ["a", "check", "check", "b", "check", "check"]
+    assert await stage.carry_out(stage.plan("a", "b", repeats=2, schedule="isolated"))
+    assert stage.order == ["a", "check", "b"]
     assert [(event.run, event.label, event.repeat) for event in stage.of(RunPlanned)] == [
         ("r1", "a", 0), ("r2", "a", 1), ("r3", "b", 0), ("r4", "b", 1),
     ]  # fmt: skip
@@ -122,10 +126,108 @@ async def test_an_isolated_schedule_finishes_one_backend_before_it_opens_the_nex
     assert {run.status for run in stage.view.runs.values()} == {"ok"}
 
 
-async def test_alternating_runs_take_turns(stage):
-    await stage.carry_out(stage.plan("a", "b", repeats=2, schedule="alternating"))
-    assert [event.run for event in stage.of(RunStarted)] == ["r1", "r3", "r2", "r4"]
+async def test_backends_of_this_machine_take_turns_in_an_order_that_the_seed_draws_for_each_round(stage):
+    await stage.carry_out(stage.plan("a", "b", "c", repeats=8))
+    planned = {event.run: event for event in stage.of(RunPlanned)}
+    assert {event.schedule for event in planned.values()} == {"alternating"}
+    started = [planned[event.run] for event in stage.of(RunStarted)]
+    assert [event.round for event in started] == [number for number in range(8) for _ in range(3)]
+    orders = ["".join(event.label for event in started[3 * n : 3 * n + 3]) for n in range(8)]
+    assert {"".join(sorted(order)) for order in orders} == {"abc"} and len(set(orders)) > 2
     assert all(event.overlaps == [] for event in stage.of(RunEnded))
+
+
+async def test_another_seed_draws_another_order_and_the_same_seed_the_same(fakes, number, monkeypatch):
+    orders = []
+    for seed in (1, 1, 2):
+        stage = Stage(new_session_folder(), monkeypatch, fakes, number)
+        await stage.carry_out(stage.plan("a", "b", "c", repeats=6, seed=seed))
+        orders.append([event.run for event in stage.of(RunStarted)])
+    assert orders[0] == orders[1] != orders[2]
+
+
+@pytest.fixture
+def coarse(monkeypatch):
+    """Intervals of half the median are narrow enough: a busy machine delays sleeps, too."""
+    monkeypatch.setattr(stop_rule, "PRECISION", 0.5)
+
+
+async def test_repeats_auto_end_once_every_speedup_is_known_well_enough(stage, fakes, number, coarse):
+    stage.backends = {"a": fakes.Backend(number(0.05)), "b": fakes.Backend(number(0.02))}
+    assert await stage.carry_out(stage.plan("a", "b", tasks=1, repeats="auto"))
+    (end,) = stage.of(ComparisonEnded)
+    assert end.ended_by == "precision" and end.rounds >= 6
+    assert sorted(end.runs) == sorted(stage.view.runs) and len(end.runs) == 2 * end.rounds
+    assert f"{end.rounds} rounds until every interval was narrower than 50%: the widest interval, of b" in end.text
+    (comparison,) = document(stage.view).comparisons
+    assert (comparison.ended_by, comparison.rounds, comparison.text) == (end.ended_by, end.rounds, end.text)
+
+
+async def test_repeats_auto_end_at_the_time_limit_but_not_before_six_rounds(stage, fakes, number):
+    times = itertools.cycle([0.01, 0.03, 0.02, 0.05])
+    stage.backends = {"a": fakes.Backend(lambda call: number(next(times))(call)), "b": fakes.Backend(number(0.01))}
+    assert await stage.carry_out(stage.plan("a", "b", tasks=1, repeats="auto", for_s=0.001))
+    (end,) = stage.of(ComparisonEnded)
+    assert (end.ended_by, end.rounds) == ("time", 6)
+    assert "the time limit (--for) ended them" in end.text
+
+
+async def test_auto_is_three_repeats_where_a_backend_is_paid(stage, monkeypatch):
+    async def survey_choice(choice, plan, at_once):
+        return None
+
+    monkeypatch.setattr(conducting, "survey_choice", survey_choice)
+    plan = stage.plan("near", repeats="auto")
+    plan.backends.append(BackendChoice("lambda", "far"))
+    assert await stage.carry_out(plan)
+    (end,) = stage.of(ComparisonEnded)
+    assert (end.ended_by, end.rounds, len(end.runs)) == ("count", 3, 6)
+
+
+async def test_a_backend_that_fails_does_not_keep_the_others_from_ending(stage, fakes, number, coarse):
+    stage.backends = {
+        "a": fakes.Backend(number(0.02)),
+        "b": fakes.Backend(lambda call: (0.0, fakes.failed(type_="ValueError", retriable=False))),
+    }
+    assert await stage.carry_out(stage.plan("a", "b", tasks=1, repeats="auto"))
+    (end,) = stage.of(ComparisonEnded)
+    assert end.ended_by in ("precision", "time") and "of a," in end.text
+
+
+async def test_cold_repeats_come_first_each_in_new_environments(stage, fakes, number):
+    backend = stage.backends["a"] = fakes.Backend(number())
+    await stage.carry_out(stage.plan("a", cold_repeats=2, warmup=1, repeats=2))
+    assert [(event.cold, event.warmup, event.repeat) for event in stage.of(RunPlanned)] == [
+        (True, False, 0), (True, False, 1), (None, True, 0), (None, False, 2), (None, False, 3),
+    ]  # fmt: skip
+    assert backend.renewed == 2
+
+
+async def test_a_run_is_cold_if_all_environments_that_it_reached_were_new(stage, fakes):
+    starts = iter([True, True, False, True, False, False])
+
+    def deed(call):
+        environment = f"e{call.index if call.run != 'r2' else 2 + call.index}"
+        return 0.0, Outcome(result=encode(call.index), environment=environment, cold=next(starts))
+
+    stage.backends["a"] = fakes.Backend(deed, capacity=1)
+    await stage.carry_out(stage.plan("a", tasks=2, repeats=3))
+    assert [run.cold for run in document(stage.view).runs] == [True, False, False]
+
+
+async def test_a_cold_run_is_no_pair_of_a_warm_one(stage, fakes, coarse):
+    calls = itertools.count()
+
+    def deed(call):
+        cold = not next(calls)
+        return 0.5 if cold else 0.02, Outcome(result=encode(call.index), environment="e0", cold=cold)
+
+    stage.backends = {"a": fakes.Backend(deed, capacity=1)}
+    plan = stage.plan("a", tasks=1, repeats="auto")
+    plan.backends[:] = [BackendChoice("emulated", "a")]
+    assert await stage.carry_out(plan)
+    (end,) = stage.of(ComparisonEnded)
+    assert end.ended_by == "precision" and end.rounds >= 7
 
 
 async def test_by_default_aws_runs_beside_the_first_local_backend(stage, fakes, number, monkeypatch):
@@ -137,10 +239,15 @@ async def test_by_default_aws_runs_beside_the_first_local_backend(stage, fakes, 
     plan = stage.plan("near", "next", repeats=2)
     plan.backends.append(BackendChoice("lambda", "far"))
     assert await stage.carry_out(plan)
-    assert {event.schedule for event in stage.of(RunPlanned)} == {"concurrent"}
+    planned = {event.run: event for event in stage.of(RunPlanned)}
+    schedules = {event.label: event.schedule for event in planned.values()}
+    assert schedules == {"near": "alternating", "next": "alternating", "far": "concurrent"}
     overlaps = {event.run: event.overlaps for event in stage.of(RunEnded)}
-    assert overlaps == {"r1": ["r5"], "r5": ["r1"], "r2": ["r6"], "r6": ["r2"], "r3": [], "r4": []}
-    assert stage.order == ["far", "near", "check", "check", "check", "check", "next", "check", "check"]
+    for far in ("r5", "r6"):
+        (other,) = overlaps[far]
+        assert overlaps[other] == [far] and planned[other].round == planned[far].round
+    assert sum(not beside for beside in overlaps.values()) == 2
+    assert stage.order == ["near", "next", "far", "check"]
 
 
 async def test_backends_on_aws_alone_run_one_after_the_other(stage, fakes, number, monkeypatch):
@@ -152,7 +259,7 @@ async def test_backends_on_aws_alone_run_one_after_the_other(stage, fakes, numbe
     plan = stage.plan(repeats=2)
     plan.backends[:] = [BackendChoice("lambda", label) for label in stage.backends]
     assert await stage.carry_out(plan)
-    assert {event.schedule for event in stage.of(RunPlanned)} == {"isolated"}
+    assert {event.schedule for event in stage.of(RunPlanned)} == {"alternating"}
     assert all(event.overlaps == [] for event in stage.of(RunEnded))
 
 
@@ -191,7 +298,7 @@ async def test_a_cancel_ends_the_audit_at_once_and_the_estimates_stay(stage, mon
 async def test_concurrent_runs_record_their_overlap_and_are_checked_afterwards(stage, fakes, number):
     stage.backends = {"a": fakes.Backend(number(0.05)), "b": fakes.Backend(number(0.1))}
     await stage.carry_out(stage.plan("a", "b", repeats=2, schedule="concurrent"))
-    assert stage.order == ["a", "b", "check", "check", "check", "check"]
+    assert stage.order == ["a", "b", "check"]
     overlaps = {event.run: event.overlaps for event in stage.of(RunEnded)}
     assert overlaps == {"r1": ["r3"], "r3": ["r1"], "r2": ["r4"], "r4": ["r2"]}
     kinds = [type(event).__name__ for event in stage.events if isinstance(event, RunEnded | Answered)]
@@ -211,8 +318,10 @@ async def test_each_answer_is_checked_from_its_own_file(stage, fakes):
         return TRUE
 
     stage.judge = judge
-    await stage.carry_out(stage.plan("a", "b", schedule="concurrent", repeats=1))
-    assert seen == [[0, 1, 2, 3], [0, 1, 2, 3]]
+    stage.backends["b"] = stage.fakes.Backend(lambda call: (0.0, Outcome(result=encode(7))))
+    await stage.carry_out(stage.plan("a", "b", schedule="concurrent", repeats=2))
+    assert seen == [[0, 1, 2, 3], [7, 7, 7, 7]]  # an equal answer is known already
+    assert len(stage.of(Answered)) == 4
     assert [path.name for path in stage.folder.iterdir()] == [JOURNAL_NAME]
 
 
@@ -254,11 +363,12 @@ async def test_a_run_that_failed_is_not_repeated_and_the_others_go_on(stage, fak
     stage.backends["a"] = fakes.Backend(lambda call: (0.0, fakes.failed(type_="ValueError", retriable=False)))
     assert await stage.carry_out(stage.plan("a", "b", repeats=3))
     ended = stage.of(RunEnded)
-    assert [(event.run, event.status) for event in ended] == [
+    assert {(event.run, event.status) for event in ended} == {
         ("r1", "failed"), ("r4", "ok"), ("r5", "ok"), ("r6", "ok"), ("r2", "cancelled"), ("r3", "cancelled"),
-    ]  # fmt: skip
-    assert [event.run for event in stage.of(RunStarted)] == ["r1", "r4", "r5", "r6"]
-    assert "ValueError" in ended[0].error and ended[0].makespan_s is None
+    }  # fmt: skip
+    assert sorted(event.run for event in stage.of(RunStarted)) == ["r1", "r4", "r5", "r6"]
+    (failed,) = [event for event in ended if event.status == "failed"]
+    assert "ValueError" in failed.error and failed.makespan_s is None
 
 
 async def test_a_wrong_answer_is_a_failed_run_whatever_its_time(stage):
@@ -287,17 +397,17 @@ async def test_a_folder_for_references_that_cannot_be_made_is_a_warning_too(stag
 
 
 async def test_a_cancel_ends_the_run_and_starts_no_other(stage, fakes, number):
-    stage.backends["a"] = fakes.Backend(number(30.0))
+    stage.backends = {label: fakes.Backend(number(30.0)) for label in ("a", "b")}
 
     def during(conductor, lines):
         if b'"dispatched"' in lines:
             conductor.cancel()
 
     assert not await stage.carry_out(stage.plan("a", "b", repeats=3), during)
-    assert [(event.run, event.status) for event in stage.of(RunEnded)] == [(f"r{n}", "cancelled") for n in range(1, 7)]
-    assert [event.run for event in stage.of(RunStarted)] == ["r1"]
-    assert stage.view.runs["r1"].in_flight == 0
-    assert stage.order == ["a"]
+    assert {(event.run, event.status) for event in stage.of(RunEnded)} == {(f"r{n}", "cancelled") for n in range(1, 7)}
+    (started,) = stage.of(RunStarted)
+    assert stage.view.runs[started.run].in_flight == 0
+    assert stage.of(Answered) == []
 
 
 @pytest.mark.parametrize("moment", [b'"started"', b'"planned"', b'"phase"', b'"stage"'])

@@ -16,11 +16,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from lbench.config.aws_errors import AwsError, aws_error
-from lbench.engine.backends.function.change_log import Forced, forget, remember
-from lbench.engine.backends.function.configuration import FunctionName
-from lbench.errors import InputError, LbenchError
+from lbench.engine.backends.lambda_.change_log import Forced, forget, remember
+from lbench.errors import LbenchError
 
-__all__ = ["VARIABLE", "ColdForcing", "check_forcing", "put_back"]
+__all__ = ["VARIABLE", "ColdForcing", "put_back"]
 
 VARIABLE = "LBENCH_FORCE_COLD"
 _POLL_S = 0.5  # the control plane takes 15 requests a second in all
@@ -31,32 +30,14 @@ T = TypeVar("T")
 Control = Callable[[], AbstractAsyncContextManager[Any]]
 
 
-def check_forcing(name: FunctionName, *, allowed: bool) -> None:
-    """Refuse to change a function without permission.
-
-    Raises:
-        InputError: --allow-update is missing, or the name is a version or an alias, which takes traffic.
-    """
-    if not name.is_latest:
-        raise InputError(
-            f"--force-cold changes a function's $LATEST, but {name.text} names {name.qualifier}: "
-            "a version cannot be changed, and an alias takes traffic. Measure it without --force-cold"
-        )
-    if not allowed:
-        raise InputError(
-            f"--force-cold temporarily changes an environment variable of {name.name}, which restarts it for "
-            "all its callers: pass --allow-update to accept that"
-        )
-
-
 class ColdForcing:
     """`async with` checks that the function can be changed, and restores it at the end; `fresh` changes it once a batch."""
 
-    def __init__(self, control: Control, name: FunctionName, *, region: str, lasting: bool = True) -> None:
-        """`lasting`: the function outlives this process, so a change is recorded first."""
+    def __init__(self, control: Control, function: str, *, region: str, lasting: bool = True) -> None:
+        """`function`: its name or ARN. `lasting`: it outlives this process, so a change is recorded first."""
         self.updates = 0
         self._control = control
-        self._name = name
+        self._function = function
         self._region = region
         self._record: Forced | None = None
         self._lasting = lasting
@@ -73,7 +54,7 @@ class ColdForcing:
         """
         self._client = await self._stack.enter_async_context(self._control())
         try:
-            now = await _request(self._client.get_function_configuration(FunctionName=self._name.text))
+            now = await _request(self._client.get_function_configuration(FunctionName=self._function))
             _variables(now)
         except BaseException:
             await self._stack.aclose()
@@ -108,7 +89,7 @@ class ColdForcing:
             if not self.updates and self._lasting:
                 remember(self._record)
             self.updates += 1
-            await _change(self._client, self._name.text, secrets.token_hex(8))
+            await _change(self._client, self._function, secrets.token_hex(8))
             self._batch = batch
 
     async def _put_back(self) -> None:
@@ -119,7 +100,7 @@ class ColdForcing:
             await put_back(self._client, self._record)
         except LbenchError as error:
             raise AwsError(
-                f"{self._name.name} still has the variable {VARIABLE}, which does no harm ({error}): "
+                f"{self._function} still has the variable {VARIABLE}, which does no harm ({error}): "
                 "run `lbench gc` to remove it"
             ) from None
         if self._lasting:
@@ -184,7 +165,7 @@ def _variables(configuration: dict[str, Any]) -> dict[str, str]:
         code = environment["Error"].get("ErrorCode", "unknown")
         raise AwsError(
             f"the variables of {configuration['FunctionName']} cannot be read ({code}), so they could not be restored: "
-            "--force-cold needs kms:Decrypt on the function's key"
+            "forcing cold starts needs kms:Decrypt on the function's key"
         )
     return dict(environment.get("Variables") or {})
 

@@ -1,0 +1,112 @@
+"""When `--repeats auto` ends: once every speedup is known well enough, or at the time limit. Arithmetic only, no clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from lbench.engine.model import ComparisonEnd
+from lbench.engine.plan.plan import LEAST_ROUNDS, BackendChoice
+
+__all__ = ["PRECISION", "SeriesEnd", "StopRule", "baselines", "order_interval"]
+
+PRECISION = 0.05  # width of an interval as a share of its median
+_CONFIDENCE = 0.95
+
+
+def order_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % interval of the median by order statistics; None below `LEAST_ROUNDS` values, which cannot hold it so often.
+
+    Exact for any continuous distribution: Hahn & Meeker, Statistical Intervals (1991), section 5.2.
+    """
+    count = len(values)
+    if count < LEAST_ROUNDS:
+        return None
+    cut, outside = 0, 2 / 2**count
+    while (more := outside + 2 * math.comb(count, cut + 1) / 2**count) <= 1 - _CONFIDENCE:
+        cut, outside = cut + 1, more
+    ranked = sorted(values)
+    return ranked[cut], ranked[-1 - cut]
+
+
+@dataclass(slots=True, frozen=True)
+class SeriesEnd:
+    """What ended the rounds of backends that were compared, and how well their speedups are known."""
+
+    ended_by: ComparisonEnd
+    rounds: int
+    elapsed_s: float
+    widths: Mapping[str, float | None]  # as `StopRule.widths` returns them
+
+    @property
+    def text(self) -> str:
+        """The end in one sentence."""
+        count = f"{self.rounds} {'round' if self.rounds == 1 else 'rounds'}"
+        known = {label: width for label, width in self.widths.items() if width is not None}
+        widest = max(known, key=lambda label: known[label], default=None)
+        how_well = "" if widest is None else f": the widest interval, of {widest}, spans {known[widest]:.1%}"
+        match self.ended_by:
+            case "precision":
+                return f"{count} until every interval was narrower than {PRECISION:.0%}{how_well}"
+            case "time":
+                return f"{count} in {self.elapsed_s:.0f} s, when the time limit (--for) ended them{how_well}"
+            case "count":
+                return f"{count}, as planned"
+            case "cancelled":
+                return f"cancelled after {count}"
+            case "failed":
+                return f"{count}, until no backend was left"
+
+
+def baselines(choices: Sequence[BackendChoice]) -> list[BackendChoice]:
+    """The backends in the order in which they may serve as the baseline of speedups."""
+    ranks = {"loop": 0, "sequential": 1}
+    return sorted(choices, key=lambda choice: ranks.get(choice.name, len(ranks)))
+
+
+class StopRule:
+    """The makespans of the rounds so far. A cold run is no pair of a warm one: it is not added."""
+
+    def __init__(self, baselines: Sequence[str], limit_s: float) -> None:
+        """`baselines`: labels in the order of preference; speedups are against the first that has makespans."""
+        self._baselines = baselines
+        self._limit_s = limit_s
+        self._times: dict[str, dict[int, float]] = {}
+
+    def add(self, label: str, round_: int, makespan_s: float) -> None:
+        """Add a warm run."""
+        self._times.setdefault(label, {})[round_] = makespan_s
+
+    def ended_by(self, labels: Iterable[str], elapsed_s: float) -> ComparisonEnd | None:
+        """What ends the repeats of these backends now; None: another round is needed, or none of them has a makespan."""
+        widths = list(self.widths(labels).values())
+        if not widths or None in widths:
+            return None
+        if all(width is not None and width < PRECISION for width in widths):
+            return "precision"
+        return "time" if elapsed_s >= self._limit_s else None
+
+    def widths(self, labels: Iterable[str]) -> dict[str, float | None]:
+        """The width of each speedup's interval as a share of the speedup; None: too few pairs.
+
+        Of a single backend it is that of its makespan.
+        """
+        chosen = list(labels)
+        baseline = next((label for label in self._baselines if label in chosen and label in self._times), None)
+        if baseline is None:
+            return dict.fromkeys(chosen)
+        base = self._times[baseline]
+        if chosen == [baseline]:
+            return {baseline: _width(list(base.values()))}
+        return {label: _width(_ratios(base, self._times.get(label, {}))) for label in chosen if label != baseline}
+
+
+def _ratios(over: Mapping[int, float], under: Mapping[int, float]) -> list[float]:
+    return [over[key] / under[key] for key in over.keys() & under.keys() if under[key] > 0]
+
+
+def _width(values: Sequence[float]) -> float | None:
+    found = order_interval(values)
+    return None if found is None else (found[1] - found[0]) / median(values)
