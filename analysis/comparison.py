@@ -53,6 +53,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     cold_starts: int | None  # over all repeats; None: does not apply
     init_p50_ms: float | None
     usd: Decimal | None  # a run's bill, the median over the repeats
+    assumed: tuple[str, ...] = ()  # what of it is counted at another region's price (`RunCost.assumed`)
+    bound_assumed: bool = False  # whether the bound counts anything so
     bound_usd: Decimal | None  # of a run
     rent_usd: Decimal | None  # of an equal machine for a run, the median; local backends only
     rent_basis: str | None
@@ -140,7 +142,9 @@ def summarise(group: list[RunView], bill: Bill, speedup: Estimate | None = None)
         cold_starts=sum(colds) if colds else None,
         init_p50_ms=quantile(_joined([_inits(run) for run in good]), 0.5) if colds else None,
         usd=_median([cost.usd for cost in bills]),
+        assumed=tuple(dict.fromkeys(text for cost in bills for text in cost.assumed)),
         bound_usd=Decimal(pricing.bound_usd) if pricing is not None and pricing.bound_usd else None,
+        bound_assumed=rates is not None and bool(rates.assumed),
         rent_usd=_median([cost.items.machine_rent for cost in bills]),
         rent_basis=pricing.rent_basis if pricing is not None else None,
         region=rates.region if rates else None,

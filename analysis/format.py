@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lbench.engine.cost.format import usd_short
+from lbench.engine.cost.format import ASSUMED, usd_short
 
 if TYPE_CHECKING:
     from lbench.analysis.statistics import Estimate
     from lbench.engine.billing.quote import Quote
 
 __all__ = [
+    "assumed_text",
     "basis_text",
     "count_text",
     "interval_text",
@@ -88,15 +90,31 @@ def listed(names: list[str]) -> str:
 def quote_text(quote: Quote) -> str:
     """The expected and the highest cost on one backend, of a run and of all runs."""
     would = "AWS charges" if quote.spends else "AWS would charge"
-    most = None if quote.bound_usd is None else usd_short(quote.bound_usd, up=True)
-    most_all = None if quote.bound_usd is None else usd_short(quote.bound_usd * quote.runs, up=True)
+    most = most_all = None
+    if quote.bound_usd is not None:
+        assumed = bool(quote.assumed)
+        most = usd_short(quote.bound_usd, up=True, assumed=assumed)
+        most_all = usd_short(quote.bound_usd * quote.runs, up=True, assumed=assumed)
     if quote.expected is None:
         amount = f"{would} at most {most} a run, {most_all} in all" if most else f"{would} an unlimited amount"
         return f"{quote.label}: {amount}; expected: not known yet"
-    each, whole = usd_short(quote.expected.usd), usd_short(quote.expected.usd * quote.runs)
+    assumed = bool(quote.expected.assumed)
+    each = usd_short(quote.expected.usd, assumed=assumed)
+    whole = usd_short(quote.expected.usd * quote.runs, assumed=assumed)
     if most is None:
         return f"{quote.label}: {would} about {each} a run, {whole} in all; there is no bound"
     return f"{quote.label}: {would} about {each} a run, at most {most}; in all about {whole}, at most {most_all}"
+
+
+def assumed_text(assumed: Iterable[str]) -> str | None:
+    """The note to amounts that are marked as assumed, for items as `RunCost.assumed` has them; None: there are none."""
+    items: dict[str, list[str]] = {}
+    for text in dict.fromkeys(assumed):
+        item, _, why = text.partition(": ")
+        why, _, region = why.rpartition(" (")
+        items.setdefault(why, []).append(f"{item} ({region}")
+    notes = [f"{why}: {', '.join(names)}" for why, names in items.items()]
+    return f"{ASSUMED} {'; '.join(notes)}" if notes else None
 
 
 def basis_text(quote: Quote) -> str | None:

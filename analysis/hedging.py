@@ -29,13 +29,14 @@ class Hedges(msgspec.Struct, frozen=True):
     saved_s: float  # total time by which these first attempts ended later
     usd: Decimal | None  # cost of the attempts that lost, known or estimated; None: free
     running: int = 0  # losing attempts that were abandoned: they may run on, and cost more
+    assumed: bool = False  # whether the cost counts anything at another region's price
 
 
 def hedges_of(runs: Iterable[RunView]) -> Hedges | None:
     """Hedging in these runs; None where no task had a duplicate."""
     tasks = won = compared = running = 0
     saved_s = 0.0
-    amounts: list[Decimal | None] = []
+    bills: list[cost.RunCost] = []
     for run in runs:
         columns = run.columns
         if not columns.hedge_of:
@@ -53,12 +54,16 @@ def hedges_of(runs: Iterable[RunView]) -> Hedges | None:
         saved_s += float((returned[firsts] - returned[doubles])[known].sum())
         both = np.concatenate([doubles, firsts])
         running += int(((status[both] == _SUPERSEDED) & (billed[both] < 0)).sum())
-        amounts.append(_lost_usd(run, both))
-    return Hedges(tasks, won, compared, max(0.0, saved_s), cost.total_usd(amounts), running) if tasks else None
+        if (bill := _lost_bill(run, both)) is not None:
+            bills.append(bill)
+    if not tasks:
+        return None
+    usd = cost.total_usd(bill.usd for bill in bills)
+    return Hedges(tasks, won, compared, max(0.0, saved_s), usd, running, any(bill.assumed for bill in bills))
 
 
-def _lost_usd(run: RunView, rows: NDArray[np.int64]) -> Decimal | None:
-    """Cost of the superseded attempts among these rows."""
+def _lost_bill(run: RunView, rows: NDArray[np.int64]) -> cost.RunCost | None:
+    """The bill of the superseded attempts among these rows."""
     assert run.started is not None
     pricing, columns = run.started.pricing, run.columns
     if pricing.rates is None or pricing.memory_mb is None:
@@ -67,7 +72,7 @@ def _lost_usd(run: RunView, rows: NDArray[np.int64]) -> Decimal | None:
     billed = columns["billed_ms"][lost].astype(np.int64)
     elapsed = np.ceil((columns["returned_s"][lost] - columns["dispatched_s"][lost]) * 1000).astype(np.int64)
     ms = np.where(billed >= 0, billed, np.clip(elapsed, 0, cost.worst_ms(pricing.deadline_s)))
-    return cost.run_cost(pricing.rates, ms, memory_mb=pricing.memory_mb, ephemeral_mb=pricing.ephemeral_mb).usd
+    return cost.run_cost(pricing.rates, ms, memory_mb=pricing.memory_mb, ephemeral_mb=pricing.ephemeral_mb)
 
 
 def hedges_sentence(label: str, hedges: Hedges, all_tasks: int) -> str:
@@ -81,5 +86,6 @@ def hedges_sentence(label: str, hedges: Hedges, all_tasks: int) -> str:
     if (left := hedges.won - hedges.compared) > 0:
         parts.append(f"time saved for the other {left} is unknown: their first attempts were abandoned")
     if hedges.usd is not None:
-        parts.append(f"the losing attempts cost {usd_short(hedges.usd)}{' so far' * (hedges.running > 0)}")
+        usd = usd_short(hedges.usd, assumed=hedges.assumed)
+        parts.append(f"the losing attempts cost {usd}{' so far' * (hedges.running > 0)}")
     return "; ".join(parts)

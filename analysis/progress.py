@@ -38,6 +38,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float | None  # of the current run
     left_s: float | None  # until the backend is done, estimated; None: no estimate
     usd: Decimal | None  # so far, over all runs, with invocations in flight; None: a local backend
+    assumed: bool  # whether part of it is counted at another region's price
     failed_attempts: int
 
 
@@ -55,7 +56,7 @@ def _outlook(group: list[RunView], now_s: Mapping[str, float], bill: Bill) -> Ou
     makespans = [run.makespan_s for run in done if run.makespan_s is not None and not run.planned.warmup]
     tasks = None if shown is None else max(shown.known_tasks, shown.planned.tasks or 0) or None
     total = None if shown is None else _total(shown, done)
-    bills = [bill(run, now_s.get(run.id)).usd for run in group if run.started is not None]
+    bills = [bill(run, now_s.get(run.id)) for run in group if run.started is not None]
     return Outlook(
         label=planned.label,
         backend=planned.backend,
@@ -71,7 +72,8 @@ def _outlook(group: list[RunView], now_s: Mapping[str, float], bill: Bill) -> Ou
         makespan_s=statistics.median(makespans) if makespans else None,
         elapsed_s=elapsed_s,
         left_s=_left_s(group, running, done, elapsed_s, total),
-        usd=total_usd(bills),
+        usd=total_usd(one.usd for one in bills),
+        assumed=any(one.assumed for one in bills),
         failed_attempts=sum(run.failed_attempts for run in group),
     )
 

@@ -59,8 +59,8 @@ def cost_clause(summary: Summary) -> str | None:
     if summary.usd is None:
         return None
     if summary.origin == "measured":
-        return f"costs {usd_short(summary.usd)} a run"
-    return f"would cost {usd_short(summary.usd)} a run on AWS{aside}"
+        return f"costs {usd_short(summary.usd, assumed=bool(summary.assumed))} a run"
+    return f"would cost {usd_short(summary.usd, assumed=bool(summary.assumed))} a run on AWS{aside}"
 
 
 def _conditions(summary: Summary) -> list[str]:

@@ -129,4 +129,6 @@ def _cost(one: Outlook) -> Text:
     if one.usd is None:
         return Text("")
     # An emulated amount is what AWS would charge: nothing is spent here.
-    return Text.assemble(usd_short(one.usd), (" " + one.origin if one.origin != "measured" else "", QUIET))
+    return Text.assemble(
+        usd_short(one.usd, assumed=one.assumed), (" " + one.origin if one.origin != "measured" else "", QUIET)
+    )

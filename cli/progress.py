@@ -130,7 +130,7 @@ def _outlook_text(outlook: Outlook) -> str:
         parts.append(f"about {seconds_text(outlook.left_s)} left")
     if outlook.usd is not None:
         where = "" if outlook.origin == "measured" else f" on AWS ({outlook.origin} here)"
-        parts.append(f"{usd_short(outlook.usd)} so far{where}")
+        parts.append(f"{usd_short(outlook.usd, assumed=outlook.assumed)} so far{where}")
     if outlook.failed_attempts:
         parts.append(f"{count_text(outlook.failed_attempts, 'attempt')} failed")
     return ", ".join(parts)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from lbench.analysis.comparison import Comparison, Summary, compare
 from lbench.analysis.format import (
+    assumed_text,
     basis_text,
     count_text,
     interval_text,
@@ -64,13 +65,17 @@ def bound_lines(plan: Plan) -> list[str]:
     tasks = "" if limits.tasks is None else f" · {most}{count_text(limits.tasks, 'task')}"
     given = " ".join(f"{name}={value}" for name, value in settable(params).items() if name in plan.params)
     lines = [f"{description.name}{' ' + given if given else ''}{tasks} · seed {plan.seed}"]
-    for quote in quotes(plan, limits):
+    made = quotes(plan, limits)
+    for quote in made:
         here = "" if quote.spends else "emulated here: nothing is spent"
         out = f"excluding {'; '.join(quote.left_out)}" if quote.left_out else ""
         aside = "; ".join(filter(None, (here, out)))
         lines.append(f"{quote_text(quote)}{f' ({aside})' if aside else ''}")
         if (basis := basis_text(quote)) is not None:
             lines.append(basis)
+    assumed = [text for quote in made for text in (*quote.assumed, *(quote.expected.assumed if quote.expected else ()))]
+    if (note := assumed_text(assumed)) is not None:
+        lines.append(note)
     if plan.max_usd is not None:
         lines.append(
             f"stops before all runs together cost more than {usd_short(Decimal(str(plan.max_usd)))} (--max-usd)"
@@ -162,7 +167,7 @@ def _cells(one: Summary) -> dict[str, str | Text]:
         "cv": "–" if one.duration_cv is None else percent_text(one.duration_cv),
         "cold": "–" if one.cold_starts is None else str(one.cold_starts),
         "init": _ms(one.init_p50_ms),
-        "cost": "–" if one.usd is None else usd_short(one.usd),
+        "cost": "–" if one.usd is None else usd_short(one.usd, assumed=bool(one.assumed)),
         "answer": Text(answer, style=answer_style),
     }
 
@@ -252,6 +257,8 @@ def _conditions(comparison: Comparison) -> list[str]:
                 f"COST of {one.label}: what AWS would charge for a run in {one.region} ({one.architecture}, "
                 f"{one.memory_mb} MB, list prices of {one.price_date}, no free tier); {one.origin} here, nothing spent"
             )
+    if (note := assumed_text(text for one in comparison.summaries for text in one.assumed)) is not None:
+        lines.append(note)
     rents: dict[str, list[str]] = {}
     for one in comparison.summaries:
         if one.rent_basis is not None and one.rent_usd is not None:

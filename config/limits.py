@@ -36,6 +36,7 @@ class LambdaLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     log_retention_days: tuple[int, ...]  # that a log group can have
     throttle_reasons: tuple[str, ...]
     regions_enabled_by_default: tuple[str, ...]  # any other has to be enabled for the account first
+    regions_with_lambda: tuple[str, ...]  # that charge in US dollars
 
 
 @functools.cache

@@ -2,6 +2,9 @@
 
 `lbench prices --refresh` (`price_list`) keeps a region's prices in the cache; each row that is newer than the shipped one
 takes its place. The file's rows have the same names and units as prices.toml, so there is one way to read both.
+
+A region of Lambda's may lack a row. Its place is taken by the dearest row on record, so that no bound and no budget leaves
+the item out; `Rates.assumed` and `Price.assumed_from` name the region that the price belongs to.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from lbench.config.folders import cache_folder
+from lbench.config.limits import limits
 from lbench.errors import InputError
 
 __all__ = [
@@ -47,7 +51,7 @@ _USD = Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)?$")]  # text, so that n
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
     """What one region charges for one architecture: first tier, no free tier, US dollars.
 
-    None is a price without a verified row: what it would have priced stays unpriced, and is named.
+    None is a price that was not known when an older version recorded a run: what it would have priced stays unpriced.
     """
 
     region: str
@@ -70,6 +74,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
     price_date: str  # of the duration row, ISO 8601
     price_source: str  # of the duration row
+    assumed: dict[str, str] = {}  # each price above that is another region's, the dearest known: field and region
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -94,6 +99,7 @@ class Price(msgspec.Struct, frozen=True):
     date: str  # ISO 8601
     age_days: int
     refreshed: bool  # it is from the cache
+    assumed_from: str | None = None  # the region it belongs to, where this one has no known price
 
     @property
     def stale(self) -> bool:
@@ -122,6 +128,7 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True):
     source: str
     date: datetime.date
     refreshed: bool = False
+    assumed_from: str | None = None
 
 
 class _Region(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -212,13 +219,39 @@ def _region(region: str) -> _Region | None:
         return shipped
 
 
+def _filled(region: str) -> _Region | None:
+    """A region's rows, each missing one replaced by the dearest on record; None: AWS sells no Lambda there.
+
+    Only arm64's may stay missing: a region that has a price for x86_64 alone has no arm64.
+    """
+    found = _region(region)
+    if found is None and region not in limits().regions_with_lambda:
+        return None
+    rows = {} if found is None else {name: getattr(found, name) for name in _Region.__struct_fields__}
+    for name in _Region.__struct_fields__:
+        if rows.get(name) is None and not (name == "duration_arm64_per_gb_s" and found is not None):
+            rows[name] = _dearest(name)
+    return _Region(**rows)
+
+
+@functools.cache
+def _dearest(name: str) -> _Row:
+    """The dearest shipped row of this name; it names its region."""
+    rows: dict[str, _Row] = {
+        region: row for region, found in _file().regions.items() if (row := getattr(found, name)) is not None
+    }
+    region = max(rows, key=lambda region: Decimal(rows[region].usd))
+    return msgspec.structs.replace(rows[region], assumed_from=region)
+
+
 def regions() -> list[str]:
-    """The regions with verified prices, shipped or refreshed, in the alphabet's order."""
+    """The regions with Lambda, and those with refreshed prices, in the alphabet's order."""
     try:
         cached = {path.stem for path in cache_folder("prices").glob("*.json")}
     except InputError:
         cached = set()
-    return sorted(set(_file().regions) | {region for region in cached if _region(region) is not None})
+    known = {*_file().regions, *limits().regions_with_lambda}
+    return sorted(known | {region for region in cached if _region(region) is not None})
 
 
 def age_days(date: str) -> int:
@@ -241,6 +274,7 @@ def prices(region: str) -> list[Price]:
             date=row.date.isoformat(),
             age_days=age_days(row.date.isoformat()),
             refreshed=row.refreshed,
+            assumed_from=row.assumed_from,
         )
         for name in _Region.__struct_fields__
         if (row := getattr(found, name)) is not None
@@ -254,7 +288,7 @@ def shipped_price(region: str, name: str) -> Decimal | None:
 
 
 def _found(region: str) -> _Region:
-    found = _region(region)
+    found = _filled(region)
     if found is None:
         raise InputError(
             f"no verified prices for region {region!r}: fetch them with `lbench prices --refresh --region {region}`, or "
@@ -271,7 +305,7 @@ def rates(region: str, architecture: str) -> Rates:
     """The prices of a region for `x86_64` or `arm64`.
 
     Raises:
-        InputError: there are no verified prices for the region; the message names those there are.
+        InputError: AWS sells no Lambda there, or not for this architecture; the message names the regions.
     """
     if architecture not in ARCHITECTURES:
         raise InputError(f"the architecture must be {' or '.join(ARCHITECTURES)}, got {architecture!r}")
@@ -293,6 +327,21 @@ def rates(region: str, architecture: str) -> Rates:
         http_api_request_usd=_each(found.http_api_per_million, -6),
         price_date=duration.date.isoformat(),
         price_source=_source(duration),
+        assumed={
+            field: row.assumed_from
+            for field, row in {
+                "duration_gb_s_usd": duration,
+                "request_usd": found.request,
+                "storage_gb_s_usd": found.storage_per_gb_s,
+                "s3_put_usd": found.s3_put_per_1000,
+                "s3_get_usd": found.s3_get_per_1000,
+                "s3_storage_gb_month_usd": found.s3_storage_per_gb_month,
+                "logs_gb_usd": found.logs_per_gb,
+                "transfer_gb_usd": found.transfer_out_per_gb,
+                "http_api_request_usd": found.http_api_per_million,
+            }.items()
+            if row is not None and row.assumed_from is not None
+        },
     )
 
 

@@ -158,6 +158,7 @@ class Measures(msgspec.Struct, kw_only=True):
     via_s3: bool | None = None
     peak_rss_mb: int | None = None  # of the process that ran the task
     batch: int | None = None  # tasks handed over in this invocation
+    printed_bytes: int | None = None  # of log, by what the task's code printed, with CloudWatch's 26 bytes a line
 
     def measures(self) -> dict[str, Any]:
         """These fields alone, by their names."""
@@ -199,6 +200,7 @@ class Pricing(msgspec.Struct, frozen=True, omit_defaults=True):
     unpriced: list[str] = []
     deadline_s: Seconds = 300.0
     marked: bool = False  # whether each call's mark is written to the log
+    print_limit_bytes: int | None = None  # of log that a task can fill; null: nothing limits it
     rent_usd_per_hour: Usd | None = None  # of an equal EC2 machine, for local backends
     rent_basis: str | None = None
 
@@ -219,6 +221,7 @@ class RateTexts(msgspec.Struct, frozen=True, kw_only=True):
     http_api_request_usd: Usd | None = None
     price_date: str
     price_source: str
+    assumed: dict[str, str] = {}  # each price that is another region's, the dearest known: field and region
 
 
 class PricingTexts(Pricing, frozen=True, omit_defaults=False):
@@ -264,6 +267,9 @@ class Cost(msgspec.Struct, frozen=True):
     unpriced: list[str] = []
     machine_rent_basis: str | None = None
     estimated: list[str] = []
+    assumed: list[
+        str
+    ] = []  # the items counted at the dearest known price of another region, none being known for this one
 
 
 class Sweep(msgspec.Struct, frozen=True):

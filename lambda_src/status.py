@@ -17,7 +17,7 @@ from lbench.errors import InputError
 from lbench.lambda_src.bucket import BucketGone, stored_bytes
 from lbench.lambda_src.stack import Stack, Stacks
 
-__all__ = ["Status", "idle_usd_month", "look"]
+__all__ = ["Status", "idle_usd_month", "is_assumed", "look"]
 
 _GB = 1024**3  # as S3 charges them
 _HOURS_A_MONTH = Decimal(730)
@@ -36,7 +36,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None  # what is to be done about it
     bucket_bytes: int | None
     log_bytes: int | None
-    idle_usd_month: Decimal | None  # what the bucket's content costs; None: there is no verified price for the region
+    idle_usd_month: Decimal | None  # what the bucket's content costs; None: it is not known, or AWS has no such region
+    assumed: bool  # whether that is counted at another region's price, the dearest known
     idle_usd_so_far: Decimal | None  # the same since it was created, as if it had held as much all the time
 
 
@@ -77,6 +78,7 @@ async def _status(session: Any, region: str, stack: Stack) -> Status:
         bucket_bytes=held,
         log_bytes=logged,
         idle_usd_month=cost,
+        assumed=cost is not None and is_assumed(region),
         idle_usd_so_far=None if cost is None else (cost * hours / _HOURS_A_MONTH).quantize(_SHOWN),
     )
 
@@ -102,7 +104,7 @@ def _deployment(region: str, stack: Stack) -> tuple[Deployment | None, str | Non
 
 
 def idle_usd_month(region: str, held_bytes: int) -> Decimal | None:
-    """What the bucket costs in a month that nobody runs anything in; None: there is no verified price for the region.
+    """What the bucket costs in a month that nobody runs anything in; None: AWS sells no Lambda in the region.
 
     Functions, role, an empty log group and the HTTP API cost nothing at rest; what logs hold is not in it.
     """
@@ -111,6 +113,11 @@ def idle_usd_month(region: str, held_bytes: int) -> Decimal | None:
     except InputError:
         return None
     return None if price is None else (price * held_bytes / _GB).quantize(_SHOWN)
+
+
+def is_assumed(region: str) -> bool:
+    """Whether no price of S3's storage is known for a region with Lambda: the dearest known one is taken."""
+    return "s3_storage_gb_month_usd" in rates(region, "x86_64").assumed
 
 
 async def _log_bytes(session: Any, name: str) -> int | None:

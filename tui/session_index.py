@@ -27,7 +27,7 @@ from lbench.errors import LbenchError
 
 __all__ = ["Backend", "Entry", "entries", "verdict_of"]
 
-_VERSION = 3
+_VERSION = 4
 
 
 class Backend(msgspec.Struct, frozen=True):
@@ -46,6 +46,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     recorded: Recorded
     usd: str | None = None  # what AWS charged or would charge, all runs
+    assumed: bool = False  # some of it at another region's price
     charged: bool = False  # some of that by AWS itself; else it is emulated
     verdict: list[Backend] = []  # of its last comparison
     invocations: int = 0
@@ -126,12 +127,13 @@ def _worked_out(entry: Entry) -> Entry:
     except OSError as error:
         return Entry(msgspec.structs.replace(entry.recorded, error=f"it cannot be read: {error.strerror}"))
     runs = list(view.runs.values())
-    bills = [(run, run_bill(run).usd) for run in runs if run.started is not None]
-    usd = total_usd(bill for _, bill in bills)
+    bills = [(run, run_bill(run)) for run in runs if run.started is not None]
+    usd = total_usd(bill.usd for _, bill in bills)
     done = msgspec.structs.replace(
         entry,
         usd=None if usd is None else usd_text(Decimal(usd)),
-        charged=any(bill is not None and run.planned.origin == "measured" for run, bill in bills),
+        charged=any(bill.usd is not None and run.planned.origin == "measured" for run, bill in bills),
+        assumed=any(bill.assumed for _, bill in bills),
         verdict=verdict_of(_last_comparison(runs)),
         invocations=sum(len(run.columns) for run in runs),
         explored=sum(run.planned.interaction is not None for run in runs),

@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Answer", "Event", "Letter", "Object", "TaskError"]
+__all__ = ["LINE_BYTES", "Answer", "Event", "Letter", "Object", "TaskError"]
+
+LINE_BYTES = 26  # CloudWatch charges for these on top of each log event (its PutLogEvents documentation)
 
 
 class Object(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,6 +39,7 @@ class Event(msgspec.Struct, omit_defaults=True):
     result_to: Object | None = None  # where a result goes that is too large to come back inline
     answer_to: Object | None = None  # where the answer goes as a `Letter`, because nobody waits for it
     mark: str | None = None  # printed into the log with the request's id, for who reads the log afterwards
+    print_limit: int | None = None  # bytes of log (counted as in `Answer.printed`) after which prints are dropped
 
 
 class Answer(msgspec.Struct, omit_defaults=True):
@@ -54,6 +57,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
     compute_ms: float | None = None  # the task's own code
     store_ms: float | None = None  # the result to S3
     init_ms: float | None = None  # with a cold call: from the process's start until the handler was loaded, about
+    printed: int | None = None  # bytes that prints of the task's code added to the log, with `LINE_BYTES` for each line
     s3: dict[str, int] = {}  # requests made, and bytes that the task has stored: {"get": n, "put": n, "bytes": n}
     cpu_model: str | None = None  # with an environment's first answer only
     versions: dict[str, Any] | None = None  # likewise

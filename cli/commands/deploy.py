@@ -232,12 +232,15 @@ def _print(done: Deployed, package: Package) -> None:
 
 
 def _at_rest(region: str, zipped_bytes: int) -> str:
-    from lbench.lambda_src.status import idle_usd_month
+    from lbench.lambda_src.status import idle_usd_month, is_assumed
 
     cost = idle_usd_month(region, zipped_bytes)
     if cost is None:
         return f"at rest: {zipped_bytes / 2**20:.1f} MiB in the bucket (no verified price for {region}), and logs"
-    return f"at rest: ${cost:.4f} a month for {zipped_bytes / 2**20:.1f} MiB in the bucket, and logs"
+    mark, note = (
+        ("*", f" (* at the dearest known price: none is known for {region})") if is_assumed(region) else ("", "")
+    )
+    return f"at rest: ${cost:.4f}{mark} a month for {zipped_bytes / 2**20:.1f} MiB in the bucket, and logs{note}"
 
 
 def _print_plan(base: str, wanted: Wanted, stack: Stack | None, unknown: str | None, package: Package) -> None:

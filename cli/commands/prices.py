@@ -68,6 +68,7 @@ def _print(region: str, rows: list[Price]) -> None:
     from lbench.cli.console import QUIET, WARN, console
     from lbench.cli.tables import Column, print_table
     from lbench.config.prices import STALE_DAYS
+    from lbench.engine.cost.format import ASSUMED
 
     out = console()
     columns = {
@@ -81,16 +82,22 @@ def _print(region: str, rows: list[Price]) -> None:
     for row in rows:
         item, unit = _ITEMS[row.name]
         columns["item"].add(item)
-        columns["usd"].add(row.usd)
+        columns["usd"].add(row.usd + ASSUMED * (row.assumed_from is not None))
         columns["unit"].add(unit)
         columns["age"].add(Text(f"{'! ' if row.stale else ''}{row.age_days} d", style=WARN if row.stale else ""))
         columns["date"].add(row.date)
-        columns["source"].add(Text(row.source, style=QUIET))
+        whose = f"{row.assumed_from}: " if row.assumed_from is not None else ""
+        columns["source"].add(Text(f"{whose}{row.source}", style=QUIET))
     print_table(out, list(columns.values()))
-    missing = [text for name, (text, _) in _ITEMS.items() if name not in {row.name for row in rows}]
     lines = [f"{region}: first tier, no free tier"]
+    if any(row.assumed_from is not None for row in rows):
+        lines.append(
+            f"{ASSUMED} not known for {region}: the dearest known price is taken, and costs with it are marked; "
+            f"`lbench prices --refresh --region {region}` asks AWS"
+        )
+    missing = [text for name, (text, _) in _ITEMS.items() if name not in {row.name for row in rows}]
     if missing:
-        lines.append(f"without a verified price, and in no cost: {'; '.join(missing)}")
+        lines.append(f"not sold in {region}: {'; '.join(missing)}")
     if any(row.stale for row in rows):
         lines.append(f"! older than {STALE_DAYS} days: `lbench prices --refresh --region {region}` updates them")
     for line in lines:

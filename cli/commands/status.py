@@ -43,6 +43,7 @@ def _print(found: list[Status]) -> None:
     from lbench.cli.console import BRIGHT, console
     from lbench.cli.deployments import age
     from lbench.cli.tables import Column, print_table
+    from lbench.engine.cost.format import ASSUMED
 
     now = datetime.datetime.now(datetime.UTC)
     names, states, ages = Column("stack"), Column("state", rank=1), Column("age")
@@ -60,10 +61,13 @@ def _print(found: list[Status]) -> None:
         packages.add("–" if there is None else there.lbench_version)
         held.add("–" if one.bucket_bytes is None else f"{one.bucket_bytes / 2**20:.1f} MiB")
         logged.add("–" if one.log_bytes is None else f"{one.log_bytes / 2**20:.1f} MiB")
-        rest.add("–" if one.idle_usd_month is None else f"{one.idle_usd_month:.4f}")
-        so_far.add("–" if one.idle_usd_so_far is None else f"{one.idle_usd_so_far:.4f}")
+        mark = ASSUMED * one.assumed
+        rest.add("–" if one.idle_usd_month is None else f"{one.idle_usd_month:.4f}{mark}")
+        so_far.add("–" if one.idle_usd_so_far is None else f"{one.idle_usd_so_far:.4f}{mark}")
     print_table(console(sys.stdout), [names, states, ages, sizes, runtimes, packages, held, logged, rest, so_far])
     for one in found:
         if one.note is not None:
             click.echo(f"! {one.stack}: {one.note}")
     click.echo(f"in {found[0].region}; $ is the storage of the bucket; logs and runs cost extra")
+    if any(one.assumed for one in found):
+        click.echo(f"{ASSUMED} at the dearest known price: none is known for {found[0].region}")

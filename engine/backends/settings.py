@@ -57,6 +57,14 @@ class LambdaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     client: Annotated[
         Literal["fast", "aioboto3"], Meta(description="fast: lbench's own; aioboto3: the SDK, to see the difference")
     ] = "fast"
+    print_limit: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 30,
+            description="bytes of log that a task's prints may fill: AWS charges for them; what is beyond is dropped",
+        ),
+    ] = 1 << 18
     s3_endpoint: Annotated[
         str | None, Meta(description="an S3 endpoint to use; default: an embedded one, when needed")
     ] = None

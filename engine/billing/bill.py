@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lbench.config.limits import limits
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_short, usd_text
 from lbench.engine.cost.rent import rent_usd
@@ -15,10 +16,11 @@ from lbench.engine.model import Cost, CostTexts, S3Usage
 from lbench.engine.session.columns import BILLED_SOURCES, STATUSES
 from lbench.engine.session.view import RunView
 
-__all__ = ["run_bill", "run_cost_of", "s3_usage"]
+__all__ = ["lost_deadlines", "printed_bytes", "run_bill", "run_cost_of", "s3_usage"]
 
 _RAN = [STATUSES.index(name) for name in ("ok", "error", "timeout", "superseded")]
 _CANCELLED, _SUPERSEDED = STATUSES.index("cancelled"), STATUSES.index("superseded")
+_TIMEOUT = STATUSES.index("timeout")
 _ESTIMATED = BILLED_SOURCES.index("estimated")
 
 
@@ -30,8 +32,32 @@ def _elapsed_ms(run: RunView, mask: Any, now_s: float | None) -> Any:
     if now_s is not None:
         ends = np.where(np.isnan(ends), now_s, ends)
     elapsed = ends - columns["dispatched_s"][mask]
-    elapsed = np.ceil(np.maximum(elapsed[~np.isnan(elapsed)], 0) * 1000)
-    return np.minimum(elapsed, cost.worst_ms(run.started.pricing.deadline_s)).astype(np.int64)
+    known = ~np.isnan(elapsed)
+    elapsed = np.ceil(np.maximum(elapsed[known], 0) * 1000)
+    elapsed = np.minimum(elapsed, cost.worst_ms(run.started.pricing.deadline_s))
+    return np.where(_unended(run)[mask][known], cost.lost_deadline_ms(), elapsed).astype(np.int64)
+
+
+def _unended(run: RunView) -> Any:
+    """Which rows gave no reply for so long that nothing seems to have ended them at their deadline.
+
+    An event may wait in Lambda's queue, and a user's own function has no deadline of ours: neither is judged.
+    """
+    assert run.started is not None
+    columns, pricing = run.columns, run.started.pricing
+    if run.started.transport == "event" or pricing.print_limit_bytes is None:
+        return np.zeros(len(columns), dtype=bool)
+    waited_ms = (columns["returned_s"] - columns["dispatched_s"]) * 1000
+    late = waited_ms > cost.worst_ms(pricing.deadline_s)
+    return (columns["status"] == _TIMEOUT) & (columns["billed_ms"] < 0) & late
+
+
+def lost_deadlines(run: RunView) -> int:
+    """How many invocations outlived their deadline: AWS billed more than it allows, or no reply came for longer."""
+    if run.started is None or run.started.pricing.rates is None:
+        return 0
+    billed = run.columns["billed_ms"] > cost.worst_ms(run.started.pricing.deadline_s)
+    return int((billed | _unended(run)).sum()) if run.started.pricing.print_limit_bytes is not None else 0
 
 
 def _last_s(run: RunView) -> float:
@@ -87,7 +113,7 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
         s3_byte_s=run.s3_bytes * _length_s(run, now_s),
         transfer_bytes=int(received[received > 0].sum(dtype=np.int64)),
         log_bytes=cost.log_bytes(
-            calls, int((ran & (columns["cold"] == 1)).sum()), _written(columns.log_tails), marked=pricing.marked
+            calls, int((ran & (columns["cold"] == 1)).sum()), printed_bytes(run), marked=pricing.marked
         ),
     )
 
@@ -109,9 +135,11 @@ def s3_usage(run: RunView) -> S3Usage | None:
     return S3Usage(run.s3_put, run.s3_get, run.s3_bytes, _length_s(run, now_s) / 3600)
 
 
-def _written(log_tails: dict[int, str]) -> int:
-    """Bytes that functions have written to the log, as far as known: log tails of failed invocations only."""
-    return sum(len(text.encode()) for text in log_tails.values())
+def printed_bytes(run: RunView) -> int:
+    """Bytes that tasks have written to the log: prints as the handler counted them, and what is known of tracebacks."""
+    printed = run.columns["printed_bytes"]
+    tails = sum(len(text.encode()) for text in run.columns.log_tails.values())
+    return int(printed[printed >= 0].sum(dtype=np.int64)) + tails
 
 
 def run_cost_of(run: RunView) -> Cost | None:
@@ -131,6 +159,7 @@ def run_cost_of(run: RunView) -> Cost | None:
         price_date=known.price_date if known else None,
         price_source=known.price_source if known else None,
         unpriced=list(bill.left_out),
+        assumed=list(bill.assumed),
         machine_rent_basis=pricing.rent_basis,
         estimated=estimated,
     )
@@ -152,15 +181,35 @@ def _estimated(run: RunView) -> list[str]:
             f"duration: {count} invocation{'s' * (count > 1)} under way when the engine ended, counted to the last that "
             f"was recorded; on AWS each runs on to its end, at most to its deadline{_more(run, status < 0)}"
         )
-    ran = _ran(run) & (status != _SUPERSEDED)
+    if count := int(_unended(run).sum()):
+        texts.append(
+            f"duration: {count} invocation{'s' * (count > 1)} without a reply long after the deadline, counted to the "
+            f"function's timeout of {limits().timeout_max_s} s"
+        )
+    ran = _ran(run) & (status != _SUPERSEDED) & ~_unended(run)
     if count := int((ran & ((billed < 0) | (source == _ESTIMATED))).sum()):
         more = _more(run, ran & (billed < 0))
         texts.append(
             f"duration: {count} invocation{'s' * (count > 1)} without AWS's report, by this machine's clock{more}"
         )
     if len(columns):
-        texts.append("logs: by the length of AWS's own lines; what tasks print is not counted")
+        texts.append(f"logs: by the length of AWS's own lines{_uncounted_prints(run)}")
     return texts
+
+
+def _uncounted_prints(run: RunView) -> str:
+    """How many invocations printed an unknown amount, and how much more that can cost."""
+    assert run.started is not None
+    pricing = run.started.pricing
+    assert pricing.rates is not None
+    count = int((_ran(run) & (run.columns["printed_bytes"] < 0)).sum())
+    if not count:
+        return ""
+    whose = f"; what {count} invocation{'s' * (count > 1)} printed was not counted"
+    if pricing.print_limit_bytes is None or pricing.rates.logs_gb_usd is None:
+        return whose
+    most = cost.logs_usd(pricing.rates, count * pricing.print_limit_bytes)
+    return f"{whose}: at most {usd_short(most, up=True)} more" if most else whose
 
 
 def _more(run: RunView, mask: Any) -> str:

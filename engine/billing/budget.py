@@ -18,7 +18,7 @@ from lbench.engine.cost.format import usd_short
 from lbench.engine.model import Pricing
 from lbench.errors import LbenchError
 
-__all__ = ["Budget", "Hold", "OverBudget", "Purse", "attempt_usd", "worst_attempt_usd"]
+__all__ = ["Budget", "Hold", "OverBudget", "Purse", "attempt_usd", "beyond_deadline_usd", "worst_attempt_usd"]
 
 _ZERO = Decimal(0)
 
@@ -102,7 +102,16 @@ class Hold:
     def settle(self, outcome: Outcome | None) -> None:
         """The attempt is over; None: it was abandoned, and may cost anything up to its worst case."""
         known = None if outcome is None else attempt_usd(self._pricing, outcome, self._billed_ms(outcome))
+        if known is None and outcome is not None and self._has_lost_its_deadline(outcome):
+            known = _sum(self._kept_usd, beyond_deadline_usd(self._pricing))
         self._budget.release(self._kept_usd, self._kept_usd if known is None else known)
+
+    def _has_lost_its_deadline(self, outcome: Outcome) -> bool:
+        """Whether an attempt gave no reply for so long that nothing seems to have ended it at its deadline."""
+        if outcome.failure is None or outcome.failure.kind != "timeout" or self._pricing.print_limit_bytes is None:
+            return False
+        took_s = asyncio.get_running_loop().time() - self._since_s
+        return took_s * 1000 > cost.worst_ms(self._pricing.deadline_s)
 
     def _billed_ms(self, outcome: Outcome) -> int | None:
         """What was billed at most: where that is an estimate, which is low by what the handler cannot see, all the time
@@ -192,8 +201,12 @@ def attempt_usd(pricing: Pricing, outcome: Outcome, billed_ms: int | None = None
         billed_ms = outcome.billed_ms
     if billed_ms is None and not unrun:
         return None
-    tail = None if failure is None else failure.log_tail
     calls = 0 if unrun else 1
+    printed = outcome.printed_bytes
+    if printed is None:  # nothing counted it: it may be all that is allowed
+        printed = (pricing.print_limit_bytes or 0) * calls
+    tail = None if failure is None else failure.log_tail
+    printed += len((tail or "").encode())
     bill = cost.run_cost(
         pricing.rates,
         (billed_ms or 0) * calls,
@@ -202,11 +215,17 @@ def attempt_usd(pricing: Pricing, outcome: Outcome, billed_ms: int | None = None
         requests=calls,
         s3_requests=outcome.s3_requests,
         transfer_bytes=outcome.response_bytes or 0,
-        log_bytes=cost.log_bytes(
-            calls, calls if outcome.cold else 0, len((tail or "").encode()), marked=pricing.marked
-        ),
+        log_bytes=cost.log_bytes(calls, calls if outcome.cold else 0, printed, marked=pricing.marked),
     )
     return bill.usd
+
+
+def beyond_deadline_usd(pricing: Pricing) -> Decimal:
+    """What an attempt costs beyond its worst case if it outlives its deadline, up to the function's timeout."""
+    assert pricing.rates is not None and pricing.memory_mb is not None
+    more_ms = max(0, cost.lost_deadline_ms() - cost.worst_ms(pricing.deadline_s))
+    more = cost.invocation_usd(pricing.rates, more_ms, pricing.memory_mb, pricing.ephemeral_mb)
+    return _sum(more.duration, more.storage)
 
 
 def worst_attempt_usd(pricing: Pricing, s3_each: Mapping[str, int]) -> Decimal:
@@ -225,8 +244,10 @@ def worst_attempt_usd(pricing: Pricing, s3_each: Mapping[str, int]) -> Decimal:
         ephemeral_mb=pricing.ephemeral_mb,
         requests=1,
         s3_requests=s3_each,
-        transfer_bytes=lambda_limits.payload_max_bytes,
-        log_bytes=cost.log_bytes(1, 1, lambda_limits.log_tail_max_bytes, marked=pricing.marked),
+        transfer_bytes=lambda_limits.response_max_bytes,
+        log_bytes=cost.log_bytes(
+            1, 1, lambda_limits.log_tail_max_bytes + (pricing.print_limit_bytes or 0), marked=pricing.marked
+        ),
     )
     assert bill.usd is not None
     return bill.usd

@@ -2,17 +2,21 @@
 
 An expectation comes from runs that were recorded on this machine, of the same workload with the same parameters: best from
 AWS itself, else from the time that the tasks took emulated or on local workers here. Where there is none it is unknown.
+A run of another memory size, processor or transport is converted, and the text names the conversion.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from lbench.config.limits import limits as lambda_limits
+from lbench.engine.backends.placement import architecture_of
 from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.billing.bill import printed_bytes
 from lbench.engine.billing.pricing import bound_of, is_marked, rates_of
 from lbench.engine.billing.quote import Basis, Expectation, Quote
 from lbench.engine.cost import charges as cost
@@ -45,7 +49,7 @@ def quotes(plan: Plan, limits: Limits) -> list[Quote]:
         InputError: a parameter or a region that cannot be used.
     """
     found = []
-    past: list[tuple[Basis, RunView, str]] | None = None
+    past: list[_Past] | None = None
     for choice in plan.backends:
         bound = bound_of(choice, plan, limits)
         if bound is None:
@@ -58,6 +62,7 @@ def quotes(plan: Plan, limits: Limits) -> list[Quote]:
                 runs=planned_runs(plan),
                 bound_usd=bound.usd,
                 left_out=bound.left_out,
+                assumed=bound.assumed,
                 expected=_expected(choice, plan, past),
             )
         )
@@ -67,18 +72,33 @@ def quotes(plan: Plan, limits: Limits) -> list[Quote]:
 # -- what was recorded
 
 
-def _past(plan: Plan, tasks: int | None) -> list[tuple[Basis, RunView, str]]:
-    """The newest run of the same work of each basis, with its session's name; the best basis first."""
+class _Kind(NamedTuple):
+    """How a run was made, as far as it decides what the same work costs."""
+
+    memory_mb: int | None  # None: on local workers
+    arch: str | None
+    transport: str | None
+
+
+class _Past(NamedTuple):
+    """A recorded run of the same work."""
+
+    basis: Basis
+    kind: _Kind
+    run: RunView
+    session: str
+
+
+def _past(plan: Plan, tasks: int | None) -> list[_Past]:
+    """The newest run of the same work of each basis and kind."""
     try:
         folders = session_folders()
     except InputError:
         return []
     described = registry.describe(plan.workload)
     params = settable(resolve_params(plan))
-    found: dict[Basis, tuple[Basis, RunView, str]] = {}
+    found: dict[tuple[Basis, _Kind], _Past] = {}
     for folder in folders[:_SESSIONS]:
-        if "measured" in found:
-            break
         if not _may_have(folder / JOURNAL_NAME, described.name, params):
             continue
         try:
@@ -86,10 +106,11 @@ def _past(plan: Plan, tasks: int | None) -> list[tuple[Basis, RunView, str]]:
         except (SessionFileError, OSError):
             continue
         for run in view.started_runs:
-            basis = _basis(run)
-            if basis not in found and _same(run, plan, described, params, tasks) and run.status == "ok":
-                found[basis] = basis, run, folder.name
-    return sorted(found.values(), key=lambda one: _RANKS[one[0]])
+            past = _Past(_basis(run), _kind(run), run, folder.name)
+            key = past.basis, past.kind
+            if key not in found and _same(run, plan, described, params, tasks) and run.status == "ok":
+                found[key] = past
+    return list(found.values())
 
 
 def _may_have(journal: Path, workload: str, params: dict[str, object]) -> bool:
@@ -136,32 +157,61 @@ def _basis(run: RunView) -> Basis:
 # -- what follows from it
 
 
-def _expected(choice: BackendChoice, plan: Plan, past: list[tuple[Basis, RunView, str]]) -> Expectation | None:
+def _kind(run: RunView) -> _Kind:
+    assert run.started is not None
+    pricing = run.started.pricing
+    arch = pricing.rates.architecture if pricing.rates is not None else None
+    return _Kind(pricing.memory_mb, arch, run.started.transport if pricing.rates is not None else None)
+
+
+def _expected(choice: BackendChoice, plan: Plan, past: list[_Past]) -> Expectation | None:
     settings = settings_of(choice)
     assert isinstance(settings, LambdaSettings)
-    for basis, run, session in past:
-        columns = run.columns
-        if basis == "estimated":
-            time = _local_ms(run, settings)
-        else:
-            time = _billed_ms(run, settings)
+    wanted = _Kind(settings.memory, architecture_of(settings), settings.transport)
+
+    def distance(one: _Past) -> tuple[int, int]:
+        other = [a is not None and a != b for a, b in zip(one.kind, wanted, strict=True)]
+        return _RANKS[one.basis], sum(other)
+
+    for one in sorted(past, key=distance):
+        run, columns = one.run, one.run.columns
+        time = _local_ms(run, settings) if one.basis == "estimated" else _billed_ms(run, settings)
         if time is None:
             continue
         total_ms, cold = time
         calls = len(columns)
         received = columns["response_bytes"]
+        letters = calls * ((wanted.transport == "event") - (one.kind.transport == "event"))
         bill = cost.run_cost(
             rates_of(settings),
             total_ms,
             memory_mb=settings.memory,
             requests=calls,
-            s3_requests={"put": run.s3_put, "get": run.s3_get},
+            s3_requests={"put": max(0, run.s3_put + letters), "get": max(0, run.s3_get + letters)},
             transfer_bytes=int(received[received > 0].sum(dtype=np.int64)),
-            log_bytes=cost.log_bytes(calls, cold, marked=is_marked(settings, plan)),
+            log_bytes=cost.log_bytes(calls, cold, printed_bytes(run), marked=is_marked(settings, plan)),
         )
         assert bill.usd is not None
-        return Expectation(bill.usd, basis, f"{_TEXTS[basis].format(label=run.planned.label)} (session {session})")
+        where = "; ".join([f"session {one.session}", *_conversions(one, wanted)])
+        text = f"{_TEXTS[one.basis].format(label=run.planned.label)} ({where})"
+        return Expectation(bill.usd, one.basis, text, bill.assumed)
     return None
+
+
+def _conversions(one: _Past, wanted: _Kind) -> list[str]:
+    """What was converted from a run of another kind, each in a few words."""
+    had = one.kind
+    if had.memory_mb is None:
+        share = _share(wanted.memory_mb or 0)
+        return [f"as if a vCPU were as fast as a core here, {share:.2f} of it at {wanted.memory_mb:,} MB"]
+    texts = []
+    if had.memory_mb != wanted.memory_mb:
+        texts.append(f"times converted from {had.memory_mb:,} MB to {wanted.memory_mb:,} MB")
+    if had.arch != wanted.arch:
+        texts.append(f"as if {wanted.arch} were as fast as {had.arch}, at its own price")
+    if had.transport not in (None, wanted.transport):
+        texts.append(f"requests converted from transport {had.transport} to {wanted.transport}")
+    return texts
 
 
 _TEXTS: dict[Basis, str] = {
@@ -186,7 +236,9 @@ def _billed_ms(run: RunView, settings: LambdaSettings) -> tuple[int, int] | None
     if memory is None or not (billed >= 0).any():
         return None
     total_ms = int(billed[billed >= 0].sum(dtype=np.int64)) * len(columns) / int((billed >= 0).sum())
-    return round(total_ms * _share(memory) / _share(settings.memory)), int((columns["cold"] == 1).sum())
+    unlimited = any(environment.cpu_share_method == "none" for environment in run.environments.values())
+    had = 1.0 if unlimited else _share(memory)  # emulated without a share of CPU, each had a core of its own
+    return round(total_ms * had / _share(settings.memory)), int((columns["cold"] == 1).sum())
 
 
 def _local_ms(run: RunView, settings: LambdaSettings) -> tuple[int, int] | None:

@@ -60,8 +60,10 @@ def bound_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: in
         ephemeral_mb=ephemeral_mb,
         s3_requests=s3,
         hedges=hedges,
+        printed_bytes=lambda_limits().log_tail_max_bytes + (_print_limit(settings, plan) or 0),
+        marked=is_marked(settings, plan),
     )
-    return cost.Bound(bound.usd, (*bound.left_out, *_not_in_it(settings, ephemeral_mb)))
+    return msgspec.structs.replace(bound, left_out=(*bound.left_out, *_not_in_it(settings, plan, ephemeral_mb)))
 
 
 def rates_of(settings: LambdaSettings) -> Rates:
@@ -71,10 +73,13 @@ def rates_of(settings: LambdaSettings) -> Rates:
         InputError: a region without prices.
     """
     found = rates(region_of(settings), architecture_of(settings))
-    front = found.http_api_request_usd
+    front, assumed = found.http_api_request_usd, found.assumed
     if settings.transport != "http-api" or front is None:
-        return found
-    return msgspec.structs.replace(found, request_usd=found.request_usd + front)
+        unused = {name: region for name, region in assumed.items() if name != "http_api_request_usd"}
+        return msgspec.structs.replace(found, assumed=unused)
+    if "http_api_request_usd" in assumed:
+        assumed = {"request_usd": assumed["http_api_request_usd"], **assumed}
+    return msgspec.structs.replace(found, request_usd=found.request_usd + front, assumed=assumed)
 
 
 def s3_each(choice: BackendChoice, plan: Plan, limits: Limits) -> dict[str, int]:
@@ -98,8 +103,15 @@ def _requests_each(settings: msgspec.Struct, plan: Plan) -> tuple[int, int]:
     return _PUT_EACH + 1 + 10 + math.ceil(plan.timeout_s) + _START_S, _GET_EACH + 1
 
 
-def _not_in_it(settings: LambdaSettings, ephemeral_mb: int | None) -> list[str]:
+def _print_limit(settings: LambdaSettings, plan: Plan) -> int | None:
+    """The bytes of log that a task can fill; None: nothing limits what a function of the user's prints."""
+    return None if is_function(plan) else settings.print_limit
+
+
+def _not_in_it(settings: LambdaSettings, plan: Plan, ephemeral_mb: int | None) -> list[str]:
     gaps = []
+    if is_function(plan):
+        gaps.append("logs: what the function prints")
     if isinstance(settings, AwsSettings):
         gaps.append("s3: requests sent again after a lost connection")  # those that S3 itself fails are free
         if ephemeral_mb is None:
@@ -108,10 +120,7 @@ def _not_in_it(settings: LambdaSettings, ephemeral_mb: int | None) -> list[str]:
         gaps.append("s3: the listings that look for answers (up to 20 a second, each at a PUT's price)")
         gaps.append("duration: an event that Lambda itself delivers twice")  # "at least once", its documentation says
     elif settings.transport == "http-api":
-        if rates_of(settings).http_api_request_usd is None:
-            gaps.append(f"requests: no price of API Gateway's for {region_of(settings)}")
-        else:
-            gaps.append("requests: API Gateway counts a payload above 512 KB as several requests; here it is one")
+        gaps.append("requests: API Gateway counts a payload above 512 KB as several requests; here it is one")
     return gaps
 
 
@@ -133,4 +142,5 @@ def pricing_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: 
         ephemeral_mb=lambda_limits().ephemeral_min_mb if ephemeral_mb is None else ephemeral_mb,
         deadline_s=plan.timeout_s,
         marked=is_marked(settings, plan),
+        print_limit_bytes=_print_limit(settings, plan),
     )

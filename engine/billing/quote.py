@@ -21,6 +21,7 @@ class Expectation(msgspec.Struct, frozen=True):
     usd: Decimal
     basis: Basis
     text: str  # where it comes from, for a person
+    assumed: tuple[str, ...] = ()  # items at another region's price
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -32,6 +33,7 @@ class Quote(msgspec.Struct, frozen=True):
     bound_usd: Decimal | None  # of one run; None: no bound
     left_out: tuple[str, ...]
     expected: Expectation | None
+    assumed: tuple[str, ...] = ()  # items of the bound at another region's price (`cost.charges.assumed_items`)
 
     @property
     def bound_all_usd(self) -> Decimal | None:
@@ -62,14 +64,16 @@ def question(quotes: list[Quote], ask_above_usd: float, max_usd: float | None) -
     if count is not None and count <= threshold:
         return None
     labels = ", ".join(quote.label for quote in spending)
-    at_most = "with no upper bound" if most is None else f"at most {usd_short(most, up=True)}"
+    assumed = any(quote.assumed for quote in spending)
+    at_most = "with no upper bound" if most is None else f"at most {usd_short(most, up=True, assumed=assumed)}"
     above = f"more than ask_above_usd = {usd_short(threshold)}"
     if expected is None:
         costs = "Its cost has no upper bound" if most is None else f"It costs {at_most}"
         return (
             f"cannot estimate the cost on {labels}: this job has not run yet (a local run is enough). {costs}, {above}"
         )
-    return f"{labels} is expected to cost {usd_short(expected)}, {at_most}: {above}"
+    assumed = any(quote.expected is not None and quote.expected.assumed for quote in spending)
+    return f"{labels} is expected to cost {usd_short(expected, assumed=assumed)}, {at_most}: {above}"
 
 
 def _all(amounts: list[Decimal | None]) -> Decimal | None:

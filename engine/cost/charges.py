@@ -19,6 +19,7 @@ import msgspec
 from lbench.config.limits import limits
 from lbench.config.prices import Rates
 from lbench.engine.cost.format import usd_text
+from lbench.workloads.wire import LINE_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,10 +29,13 @@ __all__ = [
     "CostItems",
     "InvocationCost",
     "RunCost",
+    "assumed_items",
     "billed_ms",
     "bound_usd",
     "invocation_usd",
     "log_bytes",
+    "logs_usd",
+    "lost_deadline_ms",
     "run_cost",
     "s3_usd",
     "total_usd",
@@ -46,10 +50,18 @@ _EXACT = decimal.Context(
 _PER_1024 = Decimal("0.0009765625")  # 1/1024, exactly
 _ZERO = Decimal(0)
 _GB_BYTES = 1024**3
+_PRICES_OF = {  # each item: the fields of `Rates` that it is computed with
+    "requests": ("request_usd",),
+    "duration": ("duration_gb_s_usd",),
+    "storage": ("storage_gb_s_usd",),
+    "transfer": ("transfer_gb_usd",),
+    "s3": ("s3_put_usd", "s3_get_usd", "s3_storage_gb_month_usd"),
+    "logs": ("logs_gb_usd",),
+}
 _MONTH_S = 30 * 86_400
-_LOG_BYTES = 270 + 3 * 26
-_LOG_COLD_BYTES = 215 + 26
-_LOG_MARK_BYTES = 170 + 26
+_LOG_BYTES = 270 + 3 * LINE_BYTES
+_LOG_COLD_BYTES = 215 + LINE_BYTES
+_LOG_MARK_BYTES = 170 + LINE_BYTES
 _MARGIN_MS = 1000  # from a task's deadline to the watchdog's end of its environment, at most
 
 
@@ -89,10 +101,11 @@ class CostItems(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunCost(msgspec.Struct, frozen=True):
-    """A run's bill, and what is not in it."""
+    """A run's bill, what is not in it, and what it counts at another region's price."""
 
     items: CostItems
-    left_out: tuple[str, ...] = ()  # each item without an amount, and why: "s3: no price for eu-west-1"
+    left_out: tuple[str, ...] = ()  # each item without an amount, and why: "s3: requests not counted"
+    assumed: tuple[str, ...] = ()  # as `assumed_items`
 
     @property
     def usd(self) -> Decimal | None:
@@ -105,6 +118,7 @@ class Bound(msgspec.Struct, frozen=True):
 
     usd: Decimal | None  # None: no bound
     left_out: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()  # as `assumed_items`
 
 
 def billed_ms(duration_ms: float, init_ms: float | None = None) -> int:
@@ -177,7 +191,20 @@ def run_cost(
         s3=s3,
         logs=logs,
     )
-    return RunCost(items, tuple(left_out))
+    return RunCost(items, tuple(left_out), assumed_items(rates, items))
+
+
+def assumed_items(rates: Rates, items: CostItems) -> tuple[str, ...]:
+    """The items that cost something and are counted at another region's price, the dearest known, each with that region."""
+    assumed = []
+    for name, fields in _PRICES_OF.items():
+        if getattr(items, name) and (
+            others := sorted({rates.assumed[field] for field in fields if field in rates.assumed})
+        ):
+            assumed.append(
+                f"{name}: no price is known for {rates.region}; the dearest known is taken ({', '.join(others)})"
+            )
+    return tuple(assumed)
 
 
 def s3_usd(rates: Rates, requests: Mapping[str, int]) -> Decimal | None:
@@ -190,22 +217,31 @@ def transfer_usd(rates: Rates, size_bytes: int) -> Decimal | None:
     return _bytes_usd("transfer", rates.transfer_gb_usd, size_bytes, rates.region)[0]
 
 
+def logs_usd(rates: Rates, size_bytes: int) -> Decimal | None:
+    """What so many bytes of log cost; None without a price."""
+    return _bytes_usd("logs", rates.logs_gb_usd, size_bytes, rates.region)[0]
+
+
 def log_bytes(calls: int, cold: int, output_bytes: int = 0, *, marked: bool = False) -> int:
     """An estimate of what invocations write to the log: AWS's own lines, and what is known of the function's output.
 
     START, END and REPORT are about 270 bytes with a request id each, INIT_START and the init duration of a cold start 215;
-    the handler's mark (`marked`: each call carries one) 170; CloudWatch adds 26 bytes to each event (its PutLogEvents
-    documentation).
+    the handler's mark (`marked`: each call carries one) 170; CloudWatch adds 26 bytes to each event.
     """
     return calls * (_LOG_BYTES + marked * _LOG_MARK_BYTES) + cold * _LOG_COLD_BYTES + output_bytes
 
 
 def worst_ms(deadline_s: float) -> int:
-    """The most milliseconds billed for one attempt: init limit + deadline + 1 s.
+    """The most milliseconds billed for one attempt whose deadline holds: init limit + deadline + 1 s.
 
     Lambda repeats an init that took more than 10 s, in the time of the invocation: the handler takes that off the deadline.
     """
     return limits().init_max_s * 1000 + math.ceil(Decimal(str(deadline_s)) * 1000) + _MARGIN_MS
+
+
+def lost_deadline_ms() -> int:
+    """The most milliseconds billed for one attempt that outlives its deadline: init limit + the function's timeout."""
+    return (limits().init_max_s + limits().timeout_max_s) * 1000
 
 
 def bound_usd(
@@ -218,20 +254,32 @@ def bound_usd(
     ephemeral_mb: int | None = None,
     s3_requests: Mapping[str, int] | None = None,
     hedges: int = 0,
+    printed_bytes: int = 0,
+    marked: bool = False,
 ) -> Bound:
-    """The most that a run can cost.
+    """The most that a run can cost, but for results that travel through S3, whose size is not known.
 
-    (tasks x attempts + hedges) x (init limit + deadline + 1 s) x GB x price + requests + S3. No bound where the
-    number of tasks is not known, or that of S3 requests while they have a price. Transfer and logs are never in it.
+    (tasks x attempts + hedges) x ((init limit + deadline + 1 s) x GB x price + request + the log's lines with
+    `printed_bytes` of the task's own + a reply of 6 MB) + S3. No bound where the number of tasks is not known, or that of
+    S3 requests while they have a price.
     """
-    s3, left_out = _s3_usd(rates, s3_requests)
-    out = (*left_out, "transfer and logs: their bytes are not known before the run")
     s3_priced = rates.s3_put_usd is not None and rates.s3_get_usd is not None
+    out = ["transfer: results that travel through S3, whose size is not known before the run"]
     if tasks is None or (s3_priced and s3_requests is None):
-        return Bound(None, out)
+        _, why = _s3_usd(rates, s3_requests)
+        return Bound(None, (*why, *out))
     calls = tasks * attempts + hedges
-    worst = _invocations_usd(rates, calls * worst_ms(deadline_s), calls, memory_mb, ephemeral_mb)
-    return Bound(total_usd((worst.usd, s3)), out)
+    worst = run_cost(
+        rates,
+        calls * worst_ms(deadline_s),
+        memory_mb=memory_mb,
+        ephemeral_mb=ephemeral_mb,
+        requests=calls,
+        s3_requests=s3_requests,
+        transfer_bytes=calls * limits().response_max_bytes,
+        log_bytes=log_bytes(calls, calls, calls * printed_bytes, marked=marked),
+    )
+    return Bound(worst.usd, (*worst.left_out, *out), worst.assumed)
 
 
 def total_usd(amounts: Iterable[Decimal | None]) -> Decimal | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import decimal
 from decimal import Decimal
 
-__all__ = ["usd_short", "usd_text"]
+__all__ = ["ASSUMED", "usd_short", "usd_text"]
 
 
 def usd_text(usd: Decimal) -> str:
@@ -14,10 +14,16 @@ def usd_text(usd: Decimal) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
 
-def usd_short(usd: Decimal, *, up: bool = False) -> str:
+ASSUMED = "*"  # beside an amount that counts something at another region's price
+
+
+def usd_short(usd: Decimal, *, up: bool = False, assumed: bool = False) -> str:
     """For people: cents, or two digits where it is less than a dollar ("$1,234.50", "$0.25", "$0.00016").
 
-    `up` rounds up, for a bound: what is shown must not be less than it.
+    Args:
+        usd: the amount.
+        up: round up, for a bound: what is shown must not be less than it.
+        assumed: mark it as counted, in part, at the dearest known price of another region.
     """
     if not usd:
         return "$0"
@@ -26,4 +32,4 @@ def usd_short(usd: Decimal, *, up: bool = False) -> str:
     with decimal.localcontext(decimal.Context(prec=200)):
         text = f"{usd.quantize(Decimal(1).scaleb(exponent), rounding=rounding):,f}"
     whole, _, decimals = text.partition(".")
-    return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
+    return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}{ASSUMED * assumed}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.engine.billing.bill import run_cost_of, s3_usage
+from lbench.engine.billing.bill import lost_deadlines, run_cost_of, s3_usage
 from lbench.engine.cost.charges import invocation_usd
 from lbench.engine.cost.format import usd_text
 from lbench.engine.journal.reader import Head
@@ -127,6 +127,7 @@ def document(view: SessionView, more_warnings: Iterable[Warning_] = (), meta: Me
         warnings=[
             *(Warning_(w.code, w.text, w.run) for w in view.warnings),
             *(Warning_("failed", text) for text in _unopened(view)),
+            *_lost_deadlines(view),
             *more_warnings,
         ],
         comparisons=[Comparison(one.id, one.runs, one.ended_by, one.rounds, one.text) for one in view.comparisons]
@@ -138,6 +139,17 @@ def _unopened(view: SessionView) -> Iterable[str]:
     """The errors of runs that failed before they started: without clock and settings they are no runs of the document."""
     ends = [run.ended for run in view.runs.values() if run.started is None and run.ended is not None]
     return dict.fromkeys(end.error for end in ends if end.error is not None)
+
+
+def _lost_deadlines(view: SessionView) -> Iterable[Warning_]:
+    """A warning for each run with invocations that outlived their deadline."""
+    for run in view.started_runs:
+        if count := lost_deadlines(run):
+            text = (
+                f"{run.planned.label}: {count} invocation{'s' * (count > 1)} ran on after the deadline: does the task take "
+                "SIGALRM, or leave a process behind? Cost is counted, no bound of --timeout holds for it"
+            )
+            yield Warning_("deadline_lost", text, run.id)
 
 
 def encode_document(document: Document) -> bytes:

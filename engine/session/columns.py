@@ -33,7 +33,7 @@ _DTYPES: dict[str, tuple[str, Any]] = {  # with the empty value
     **{name: ("f8", np.nan) for name in ("queued_s", "dispatched_s", "started_s", "finished_s", "returned_s")},
     **{name: ("f4", np.nan) for name in ("connect_ms", "init_ms", "fetch_ms", "compute_ms")},
     **{name: ("i4", -1) for name in ("billed_ms", "memory_mb", "max_memory_mb", "peak_rss_mb", "batch")},
-    **{name: ("i8", -1) for name in ("request_bytes", "response_bytes")},
+    **{name: ("i8", -1) for name in ("request_bytes", "response_bytes", "printed_bytes")},
     "request_id": ("V16", b""),  # a UUID's bytes, as AWS's are; others are kept aside
 }
 _PLAIN = [name for name in _DTYPES if name not in (*_KEYS, "environment", "request_id")]
@@ -46,7 +46,7 @@ _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Columns:
-    """The invocations of one run; about 140 bytes each. `columns["compute_ms"]` is the column as it stands."""
+    """The invocations of one run; about 150 bytes each. `columns["compute_ms"]` is the column as it stands."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -67,12 +67,12 @@ def test_the_budget_stops_a_run_with_exit_code_3_and_saves_what_was_measured(lbe
             "--timeout",
             "1",
         ),
-        *("-b", "emulated:arch=x86_64", "-b", "sequential", "--max-usd", "0.0009", "-o", "out.json"),
+        *("-b", "emulated:arch=x86_64", "-b", "sequential", "--max-usd", "0.0012", "-o", "out.json"),
     )
     assert done.returncode == 3, done.stderr
     document = json.loads((home / "out.json").read_bytes())
     first = document["runs"][0]
-    assert first["status"] == "over_budget" and "stopped by --max-usd $0.0009" in first["error"]
+    assert first["status"] == "over_budget" and "stopped by --max-usd $0.0012" in first["error"]
     assert any(one["status"] == "ok" for one in first["invocations"])
     assert 0 < Decimal(first["cost"]["usd"]) <= Decimal("0.0009")
     assert [run["status"] for run in document["runs"][1:]] == ["ok", "ok"]  # local runs cost nothing
@@ -113,6 +113,23 @@ def test_what_was_measured_before_is_expected_beside_what_it_can_be_at_most(lben
     assert "from the time emulated on this machine (session " in again
 
 
+def test_a_region_with_unknown_prices_is_charged_the_dearest_known_and_marked(lbench, home):
+    done = lbench(
+        *("run", "probe", "--tasks", "3", "--repeats", "1", "--max-usd", "1"),
+        *("-b", "emulated:region=eu-west-1", "-o", "out.json"),
+    )
+    assert done.returncode == 0
+    note = "* no price is known for eu-west-1; the dearest known is taken: "
+    (before,) = [line for line in done.stderr.splitlines() if line.startswith(note)]
+    assert "s3 (sa-east-1)" in before and "logs (ap-northeast-1)" in before and "transfer (sa-east-1)" in before
+    assert any("at most $" in line and "* a run" in line for line in done.stderr.splitlines())
+    (after,) = [line for line in done.stdout.splitlines() if line.startswith(note)]
+    assert "logs (ap-northeast-1)" in after and "* a run on AWS" in done.stdout
+    cost = json.loads((home / "out.json").read_bytes())["runs"][0]["cost"]
+    assert cost["items"]["logs"] and cost["unpriced"] == []
+    assert any(text.startswith("logs: no price is known for eu-west-1") for text in cost["assumed"])
+
+
 # -- lbench prices
 
 
@@ -139,7 +156,7 @@ def test_old_prices_are_marked_in_the_list_and_before_a_run(lbench, home):
     save_snapshot(Snapshot("me-south-1", old, {name: SnapshotRow(usd, "AWSLambda") for name, usd in rows.items()}))
     done = lbench("prices", "--region", "me-south-1")
     assert "! " in done.stdout and f"older than {STALE_DAYS} days" in done.stdout
-    assert "no verified price here" in done.stdout
+    assert "0.76*" in done.stdout and "* not known for me-south-1: the dearest known price is taken" in done.stdout
     ran = lbench("run", "probe", "--tasks", "2", "--repeats", "1", "-b", "emulated:region=me-south-1,arch=x86_64")
     assert ran.returncode == 0 and "! the prices of me-south-1 are" in ran.stderr
     assert "list prices of 2001-01-01" in ran.stdout

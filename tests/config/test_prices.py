@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import lbench.config.prices
-from lbench.config.prices import ARCHITECTURES, machines, rates, regions
+from lbench.config.limits import limits
+from lbench.config.prices import ARCHITECTURES, machines, prices, rates, regions
 from lbench.errors import InputError
 
 FILE = Path(lbench.config.prices.__file__).with_name("prices.toml")
@@ -49,24 +50,36 @@ def test_a_region_has_prices_of_its_own(region: str, x86: str, arm: str, request
     assert rates(region, "x86_64").storage_gb_s_usd == Decimal(storage)
 
 
-def test_all_regions_with_verified_rows_are_there() -> None:
-    assert len(regions()) == 23
+def test_every_region_with_lambda_has_a_price_for_every_item() -> None:
+    assert len(ROWS["regions"]) == 23 and set(ROWS["regions"]) < set(regions()) == set(limits().regions_with_lambda)
     for region in regions():
         for architecture in ARCHITECTURES:
             found = rates(region, architecture)
             assert Decimal("0.00001") < found.duration_gb_s_usd < Decimal("0.00003")
             assert found.price_date and found.price_source
+            assert all(getattr(found, field) is not None for field in found.__struct_fields__)
 
 
-def test_a_price_without_a_row_is_none() -> None:
-    assert rates("eu-west-1", "x86_64").s3_put_usd is None
-    assert rates("eu-west-1", "x86_64").transfer_gb_usd is None
-    assert rates("sa-east-1", "arm64").logs_gb_usd is None
-    assert rates("ap-northeast-2", "arm64").transfer_gb_usd is None
-    assert rates("ap-northeast-2", "arm64").logs_gb_usd == Decimal("0.76")
+def test_a_price_that_is_not_known_is_the_dearest_known_and_names_its_region() -> None:
+    dublin = rates("eu-west-1", "x86_64")
+    assert dublin.s3_put_usd == Decimal("0.007") / 1000 and dublin.transfer_gb_usd == Decimal("0.15")  # Sao Paulo's
+    assert dublin.logs_gb_usd == Decimal("0.76")
+    assert dublin.assumed["s3_put_usd"] == dublin.assumed["transfer_gb_usd"] == "sa-east-1"
+    assert "duration_gb_s_usd" not in dublin.assumed and "request_usd" not in dublin.assumed
+    assert rates("us-east-1", "arm64").assumed == {}
+    seoul = rates("ap-northeast-2", "arm64")
+    assert seoul.logs_gb_usd == Decimal("0.76") and set(seoul.assumed) == {"transfer_gb_usd"}
 
 
-@pytest.mark.parametrize("region", ["me-south-1", "me-central-1", "mars-north-1", ""])
+@pytest.mark.parametrize("region", ["ap-south-2", "me-south-1", "us-gov-west-1"])
+def test_a_region_without_any_known_price_is_charged_the_dearest_of_each(region: str) -> None:
+    found = rates(region, "arm64")
+    assert found.duration_gb_s_usd == Decimal("0.0000183") and found.request_usd == Decimal("0.00000028")  # Hong Kong's
+    assert found.storage_gb_s_usd == Decimal("0.0000000586") and len(found.assumed) == 9
+    assert all(row.assumed_from for row in prices(region))
+
+
+@pytest.mark.parametrize("region", ["cn-north-1", "mars-north-1", ""])
 def test_another_region_is_told_in_one_line_which_there_are(region: str) -> None:
     with pytest.raises(InputError) as caught:
         rates(region, "x86_64")

@@ -43,7 +43,7 @@ def test_bound_and_expectation_stand_side_by_side() -> None:
 
 def test_only_what_aws_is_paid_for_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
     assert money_question(plan("emulated")) is None
-    assert "not known before the job has run once" in str(money_question(plan()))
+    assert "this job has not run yet" in str(money_question(plan()))
     assert money_question(plan(max_usd=0.2)) is None
     monkeypatch.setenv("LBENCH_ASK_ABOVE_USD", "1000")
     assert money_question(plan()) is None

@@ -53,6 +53,8 @@ class Board(msgspec.Struct, frozen=True):
     left_s: float | None  # until everything is done
     elapsed_s: float | None
     budget_usd: Decimal | None = None  # what all runs may cost together, where a budget was set
+    assumed: tuple[str, ...] = ()  # what is counted at another region's price (`RunCost.assumed`)
+    bound_assumed: bool = False  # whether the bound counts anything so
 
     def row(self, label: str | None) -> Row | None:
         """A backend by its label."""
@@ -98,8 +100,9 @@ def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> li
         else:
             rest = f" {base}" if short else f" as fast as {base}"
             clause = [(f"{row.label} is{sofar} ", "text"), speed, (rest, "text")]
-        if cost and row.summary.usd is not None:
-            clause.append((f", {usd_short(row.summary.usd)}" + ("" if short else " a run on AWS"), "text"))
+        if cost and summary.usd is not None:
+            usd = usd_short(summary.usd, assumed=bool(summary.assumed))
+            clause.append((f", {usd}" + ("" if short else " a run on AWS"), "text"))
         if summary.origin != "measured":
             places = (
                 "" if summary.capacity is None else f", {summary.capacity} environment{'s' * (summary.capacity != 1)}"

@@ -69,6 +69,8 @@ class BoardBuilder:
             left_s=None if any(left is None for left in lefts) else sum(left or 0.0 for left in lefts),
             elapsed_s=_elapsed_s(frame),
             budget_usd=_budget(runs),
+            assumed=tuple(dict.fromkeys(text for bill in bills for text in bill.assumed)),
+            bound_assumed=any(row.summary.bound_assumed for row in rows),
         )
 
     def _bill(self, run: RunView, now_s: float | None) -> RunCost:

@@ -41,7 +41,7 @@ _COLUMNS = (
     _Column("P50", 6, 0, lambda tally: ms(None if tally.p50 is None else tally.p50.value), "bright!"),
     _Column("95 %", 10, 3, lambda tally: spread(tally.p50), "quiet"),
     _Column("P95", 6, 0, lambda tally: ms(tally.p95_ms)),
-    _Column("$ EACH", 10, 2, lambda tally: "–" if tally.usd is None else usd_short(tally.usd)),
+    _Column("$ EACH", 10, 2, lambda tally: "–" if tally.usd is None else usd_short(tally.usd, assumed=tally.assumed)),
 )
 _LABEL = 11
 

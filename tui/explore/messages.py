@@ -61,7 +61,8 @@ def notes(
     parts = [f"{overtaken:,} overtaken" + ("" if short else " by a newer one")] if overtaken else []
     spent = [tally.total_usd for tally in every if tally.total_usd is not None]
     if spent:
-        parts.append(f"{usd_short(sum(spent, start=Decimal(0)))} in all")
+        assumed = any(tally.assumed for tally in every)
+        parts.append(f"{usd_short(sum(spent, start=Decimal(0)), assumed=assumed)} in all")
     if parts:
         lines.append([(" · ".join(parts), "quiet")])
     if any(tally.origin != "measured" for tally in every):
@@ -135,7 +136,7 @@ def comparison_pieces(tallies: dict[str, Tally], *, short: bool) -> list[Piece] 
         pieces.append((f"{ms(tally.p50.value)} ms", role_of(tally.backend, tally.label) + "!"))
         pieces.append((f" ({spread(tally.p50)})", "quiet"))
         if tally.usd is not None and not short:
-            pieces.append((f", {usd_short(tally.usd)} each", "text"))
+            pieces.append((f", {usd_short(tally.usd, assumed=tally.assumed)} each", "text"))
     origins = dict.fromkeys(f"{tally.origin} here" for tally in elastic if tally.origin != "measured")
     pieces.append((f" · n {min(tally.count for tally in named)}", "quiet"))
     if not short:

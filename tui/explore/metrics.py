@@ -33,6 +33,7 @@ class Tally(msgspec.Struct, frozen=True):
     total_usd: Decimal | None
     cancelled: int  # by a newer one
     failed: int
+    assumed: bool = False  # whether the cost counts anything at another region's price
 
     @property
     def count(self) -> int:
@@ -44,6 +45,7 @@ class _Update(msgspec.Struct, frozen=True):
     planned: RunPlanned
     status: str | None
     usd: Decimal | None
+    assumed: bool  # whether that counts anything at another region's price
     script: int | None  # generation of the scripted sequence
     latency_ms: float | None
     first_ms: float | None
@@ -80,10 +82,10 @@ class Figures:
             script = None if interaction.step is None else interaction.generation
             latency = None if run.makespan_s is None else run.makespan_s * 1000
             first = first_picture_s(run)
+            first_ms = None if first is None else first * 1000
+            bill = run_bill(run)
             self._updates.append(
-                _Update(
-                    run.planned, run.status, run_bill(run).usd, script, latency, None if first is None else first * 1000
-                )
+                _Update(run.planned, run.status, bill.usd, bool(bill.assumed), script, latency, first_ms)
             )
 
     @property
@@ -127,6 +129,7 @@ def _tally(label: str, group: list[_Update], scripted: bool) -> Tally:
         first_ms=statistics.median(firsts) if firsts else None,
         usd=sum(bills, Decimal(0)) / len(bills) if bills else None,
         total_usd=sum(bills, Decimal(0)) if bills else None,
+        assumed=any(update.assumed for update in counted),
         cancelled=sum(update.status == "cancelled" for update in group),
         failed=sum(update.status == "failed" for update in group),
     )

@@ -282,7 +282,7 @@ def _about(entry: Entry) -> list[list[Piece]]:
     count = f" · {count_text(entry.invocations, 'invocation')}" if entry.worked_out else ""
     cost = ""
     if entry.usd is not None:
-        usd = usd_short(Decimal(entry.usd))
+        usd = usd_short(Decimal(entry.usd), assumed=entry.assumed)
         cost = f" · {usd} on AWS" if entry.charged else f" · AWS would charge {usd} (emulated)"
     return [
         [("   ", "text"), (", ".join(recorded.workloads), "text"), (f" on {', '.join(recorded.backends)}", "quiet")],

@@ -93,7 +93,8 @@ def phase_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
     pricing = run.started.pricing if run.started is not None else None
     if values["billed_ms"] is not None and pricing is not None and pricing.rates is not None and pricing.memory_mb:
         usd = invocation_usd(pricing.rates, values["billed_ms"], pricing.memory_mb, pricing.ephemeral_mb).usd
-        text = f"{values['billed_ms']:,} ms × {pricing.memory_mb:,} MB = {usd_short(usd)}"
+        assumed = not {"duration_gb_s_usd", "request_usd"}.isdisjoint(pricing.rates.assumed)
+        text = f"{values['billed_ms']:,} ms × {pricing.memory_mb:,} MB = {usd_short(usd, assumed=assumed)}"
         lines.append([(f"{'billed':<9}", "quiet"), (text, "text")])
     return lines
 

@@ -120,7 +120,10 @@ def _cost(entry: Entry) -> list[Piece]:
         return [("…" if entry.recorded.error is None else "–", "quiet")]
     if entry.usd is None:
         return [("–", "quiet")]
-    return [(usd_short(Decimal(entry.usd)), "text"), (" " if entry.charged else EMULATED, "quiet")]
+    return [
+        (usd_short(Decimal(entry.usd), assumed=entry.assumed), "text"),
+        (" " if entry.charged else EMULATED, "quiet"),
+    ]
 
 
 def _verdict(entry: Entry) -> list[Piece]:

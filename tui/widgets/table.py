@@ -122,7 +122,8 @@ def _cold(row: Row, width: int) -> list[Piece]:
 
 def _cost(row: Row, width: int) -> list[Piece]:
     usd = row.summary.usd if row.summary.usd is not None else row.outlook.usd
-    return [("–", "quiet")] if usd is None else [(usd_short(usd), "text")]
+    assumed = bool(row.summary.assumed) or row.outlook.assumed
+    return [("–", "quiet")] if usd is None else [(usd_short(usd, assumed=assumed), "text")]
 
 
 def _answer(row: Row, width: int) -> list[Piece]:

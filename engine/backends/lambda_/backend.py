@@ -195,6 +195,7 @@ class LambdaBackend:
             data=self._data,
             result_to=store.place("result"),
             mark=f"{self._mark}/{call.run}/{call.number}" if self._marked else None,
+            print_limit=self._chosen.print_limit,
         )
         transport.prepare(event)
         made: dict[str, int] = {}
@@ -227,6 +228,7 @@ class LambdaBackend:
         self._environments.note_end(outcome)
         if answer is not None:
             self._environments.learn(answer, outcome, sent_s)
+            outcome.printed_bytes = answer.printed
             _add({name: count for name, count in answer.s3.items() if name != "bytes"}, made)
             outcome.s3_bytes = answer.s3.get("bytes", 0) + (
                 0 if answer.result_at is None else answer.result_at.bytes or 0

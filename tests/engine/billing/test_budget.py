@@ -6,12 +6,13 @@ import asyncio
 import random
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbench.config.prices import rates
-from lbench.engine.backends.base import OVER_BUDGET, Outcome
+from lbench.engine.backends.base import OVER_BUDGET, Failure, Outcome
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.billing.budget import Budget, OverBudget, Purse, attempt_usd, worst_attempt_usd
 from lbench.engine.cost import charges as cost
@@ -303,16 +304,44 @@ def test_what_never_ran_costs_nothing_but_its_requests_to_s3_and_gives_its_money
 
 @pytest.mark.parametrize("memory", [128, 1769, 10_240])
 def test_the_worst_attempt_is_worse_than_any(fakes, memory):
-    pricing = Pricing(rates=PRICING.rates, memory_mb=memory, deadline_s=30.0)
+    pricing = Pricing(rates=PRICING.rates, memory_mb=memory, deadline_s=30.0, print_limit_bytes=10_000)
     outcome = Outcome(
         failure=fakes.failed().failure,
         billed_ms=cost.worst_ms(30.0),
         cold=True,
-        response_bytes=6_291_456,
+        response_bytes=6_291_556,
         s3_requests=EACH,
+        printed_bytes=10_000,
     )
     outcome.failure.log_tail = "x" * 4096
     assert attempt_usd(pricing, outcome) == worst_attempt_usd(pricing, EACH)
+
+
+def test_what_an_attempt_printed_is_paid_for_and_where_nobody_counted_it_all_that_it_may_print():
+    pricing = msgspec.structs.replace(PRICING, print_limit_bytes=1 << 20)
+    usd = {
+        printed: attempt_usd(pricing, Outcome(result=b"", billed_ms=5, billed_source="report", printed_bytes=printed))
+        for printed in (None, 0, 1 << 20)
+    }
+    assert usd[1 << 20] - usd[0] == PRICING.rates.logs_gb_usd / 1024
+    assert usd[None] == usd[1 << 20]
+
+
+def test_an_attempt_without_a_reply_long_after_its_deadline_counts_up_to_the_functions_timeout(fakes):
+    pricing = msgspec.structs.replace(PRICING, print_limit_bytes=0)
+    spent = {}
+    for seconds in (40.0, 55.0):  # a deadline of 30 s is over after 41 s at the latest
+        budget = Budget(Decimal(1))
+        silent = Outcome(failure=Failure("timeout", "ReadTimeout", "no reply", retriable=False))
+        backend = fakes.Backend({0: [(seconds, silent)]})
+        drive(
+            [(backend, fakes.Sink(), fakes.one_stage(1), Purse(budget, pricing, EACH))],
+            Policy(timeout_s=100.0, retries=0),
+        )
+        spent[seconds] = budget.spent_usd
+    more_ms = (10 + 900) * 1000 - cost.worst_ms(30.0)
+    assert spent[40.0] == worst_attempt_usd(pricing, EACH)
+    assert spent[55.0] - spent[40.0] == cost.invocation_usd(pricing.rates, more_ms, 1769).duration
 
 
 def test_requests_beside_the_attempts_are_spent_as_they_are_made(fakes):

@@ -43,12 +43,24 @@ def plan(**fields):
 
 
 def record(
-    name, backend, made=None, *, status="ok", memory_mb=1769, compute_ms=400.0, billed_ms=500, cold=0, digest="d"
+    name,
+    backend,
+    made=None,
+    *,
+    status="ok",
+    memory_mb=1769,
+    compute_ms=400.0,
+    billed_ms=500,
+    cold=0,
+    digest="d",
+    arch="x86_64",
+    transport="direct",
+    printed=None,
 ):
     """A session on the shelf with one run of the plan's work."""
     made = made or plan()
     local = backend not in ("lambda", "emulated")
-    pricing = Pricing() if local else Pricing(rates=EAST, memory_mb=memory_mb)
+    pricing = Pricing() if local else Pricing(rates=rates("us-east-1", arch), memory_mb=memory_mb)
     rows = range(10)
     events = [
         SessionStarted(name, name, "2026-11-22T10:00:00Z", "0", Environment(), "lbench.journal", JOURNAL_VERSION),
@@ -65,7 +77,9 @@ def record(
             "isolated",
             tasks=10,
         ),
-        RunStarted("r1", "2026-11-22T00:00:00.000+00:00", 0.5, {}, None, False, digest, None, pricing),
+        RunStarted(
+            "r1", "2026-11-22T00:00:00.000+00:00", 0.5, {}, None if local else transport, False, digest, None, pricing
+        ),
         StageStarted("r1", 0, 10, 0.0),
         *(Dispatched("r1", n, 0, n, 0, 0.0, float(n)) for n in rows),
         *(
@@ -77,6 +91,7 @@ def record(
                 compute_ms=compute_ms,
                 billed_ms=None if local else billed_ms,
                 cold=None if local else n < cold,
+                printed_bytes=printed,
             )
             for n in rows
         ),
@@ -124,6 +139,30 @@ def test_a_function_with_less_memory_is_expected_to_take_longer_by_its_share_of_
     half = parse_backend("lambda:region=us-east-1,arch=x86_64,memory=884", {})
     assert expected(plan(backends=[half])).usd == usd(round(5000 * 1769 / 884), 884)
     assert expected().usd == usd(5000)  # one thread is no faster above a vCPU
+    assert "times converted from 3,538 MB to 1,769 MB" in expected().text
+
+
+def test_a_run_of_the_same_memory_processor_and_transport_counts_before_a_newer_one_of_another():
+    record("20261122-100000-aaaa", "lambda", billed_ms=700)
+    record("20261122-110000-aaaa", "lambda", billed_ms=600, memory_mb=512)
+    record("20261122-120000-aaaa", "lambda", billed_ms=500, arch="arm64")
+    record("20261122-130000-aaaa", "lambda", billed_ms=400, transport="event")
+    assert expected().usd == usd(7000)
+    assert expected().text == "as measured on AWS (session 20261122-100000-aaaa)"
+
+
+def test_a_run_of_another_processor_or_transport_is_converted_and_the_text_names_it():
+    record("20261122-100000-aaaa", "lambda")
+    arm = expected(plan(backends=[parse_backend("lambda:region=us-east-1,arch=arm64", {})]))
+    assert arm.usd < usd(5000) and "as if arm64 were as fast as x86_64, at its own price" in arm.text
+    event = expected(plan(backends=[parse_backend("lambda:region=us-east-1,arch=x86_64,transport=event", {})]))
+    assert event.usd - usd(5000) == 10 * (EAST.s3_put_usd + EAST.s3_get_usd)  # a letter each
+    assert "requests converted from transport direct to event" in event.text
+
+
+def test_what_the_tasks_printed_is_expected_again():
+    record("20261122-100000-aaaa", "lambda", printed=1 << 20)
+    assert expected().usd - usd(5000) == 10 * EAST.logs_gb_usd / 1024
 
 
 def test_what_computed_here_is_expected_to_compute_as_long_there_and_to_start_cold():

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from lbench.config.prices import rates
-from lbench.engine.billing.bill import run_bill, run_cost_of
+from lbench.config.prices import rates, regions
+from lbench.engine.billing.bill import lost_deadlines, run_bill, run_cost_of
 from lbench.engine.billing.pricing import bound_of, pricing_of
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_short
@@ -158,9 +159,63 @@ def test_the_bound_is_tasks_times_attempts_times_the_worst_call():
     bound = bound_of(choice, plan, Limits(tasks=10, s3_requests=0))
     assert cost.worst_ms(60.0) == 71_000  # 10 s to start, the deadline, 1 s for the watchdog
     calls = 10 * 3
-    lambda_usd = cost.run_cost(RATES, calls * 71_000, memory_mb=512, requests=calls).items
-    s3 = 61 * RATES.s3_put_usd + 90 * RATES.s3_get_usd  # an attempt: 2 PUT, 3 GET; the data set: 1 PUT
-    assert bound.usd == cost.total_usd([lambda_usd.requests, lambda_usd.duration, s3])
+    s3 = {"put": 61, "get": 90}  # an attempt: 2 PUT, 3 GET; the data set: 1 PUT
+    log = calls * (348 + 241 + 4096 + (1 << 18))  # AWS's lines, a traceback, what a task may print
+    worst = cost.run_cost(
+        RATES,
+        calls * 71_000,
+        memory_mb=512,
+        requests=calls,
+        s3_requests=s3,
+        transfer_bytes=calls * 6_291_556,
+        log_bytes=log,
+    )
+    assert bound.usd == worst.usd and None not in (worst.items.s3, worst.items.transfer, worst.items.logs)
+
+
+@pytest.mark.parametrize("region", regions())
+def test_the_bound_of_every_region_includes_every_item_and_names_those_at_another_regions_price(region):
+    choice = parse_backend(f"lambda:region={region}", {})
+    made = bound_of(choice, Plan("probe", backends=[choice], max_usd=1.0), Limits(tasks=10, s3_requests=0))
+    found = rates(region, "x86_64")
+    assert not any("no price" in text for text in made.left_out)
+    assert any(text.startswith("s3:") for text in made.assumed) == ("s3_put_usd" in found.assumed)
+    assert any(text.startswith("logs:") for text in made.assumed) == ("logs_gb_usd" in found.assumed)
+    assert any(text.startswith("transfer:") for text in made.assumed) == ("transfer_gb_usd" in found.assumed)
+
+
+def test_the_document_names_the_items_at_another_regions_price():
+    there = Pricing(rates=rates("eu-west-1", "x86_64"), memory_mb=1769)
+    (run,) = document(view([{"status": "ok", "billed_ms": 5, "response_bytes": 10}], pricing=there)).runs
+    assert run.cost.items.logs is not None and run.cost.items.transfer is not None and run.cost.unpriced == []
+    assert [text.partition(":")[0] for text in run.cost.assumed] == ["transfer", "logs"]
+    assert run.pricing.rates.assumed["logs_gb_usd"] == "ap-northeast-1"
+
+
+def test_what_tasks_printed_is_in_the_bill_by_the_handlers_count():
+    quiet, loud = (bill([{"status": "ok", "billed_ms": 5, "printed_bytes": size}] * 2) for size in (0, 1 << 20))
+    assert loud.items.logs - quiet.items.logs == 2 * RATES.logs_gb_usd / 1024
+
+
+def test_what_was_printed_uncounted_is_named_with_the_most_that_it_can_cost():
+    there = Pricing(rates=RATES, memory_mb=1769, print_limit_bytes=1 << 20)
+    returned = [{"status": "ok", "billed_ms": 5, "printed_bytes": 7}, {"status": "timeout", "billed_ms": 5}]
+    (text,) = [one for one in run_cost_of(view(returned, pricing=there).runs["r1"]).estimated if one[:5] == "logs:"]
+    assert text.endswith("; what 1 invocation printed was not counted: at most $0.00049 more")
+
+
+def test_a_lost_deadline_is_noticed_and_counted_to_the_functions_timeout():
+    there = Pricing(rates=RATES, memory_mb=1769, deadline_s=0.5, print_limit_bytes=0)
+    silent, late = {"status": "timeout"}, {"status": "ok", "billed_ms": 60_000}
+    run = view([silent, late], pricing=there).runs["r1"]  # each returned after 2 s: within 10 s of init
+    assert lost_deadlines(run) == 1  # AWS billed a minute
+    there = msgspec.structs.replace(there, deadline_s=-10.0)  # as if 1 s were all that an attempt could take
+    run = view([silent], pricing=there).runs["r1"]
+    assert lost_deadlines(run) == 1
+    assert run_bill(run).items.duration == cost.invocation_usd(RATES, 910_000, 1769).duration
+    assert any("function's timeout of 900 s" in text for text in run_cost_of(run).estimated)
+    (warning,) = [one for one in document(view([late], pricing=there)).warnings if one.code == "deadline_lost"]
+    assert "SIGALRM" in warning.text
 
 
 def test_no_run_within_its_deadlines_costs_more_than_its_bound():

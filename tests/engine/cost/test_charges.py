@@ -4,12 +4,13 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbench.config.prices import rates, regions
+from lbench.config.prices import Rates, rates, regions
 from lbench.engine.cost.charges import (
     CostItems,
     billed_ms,
@@ -104,8 +105,35 @@ def test_s3_transfer_and_logs_in_us_east_1_cost_what_their_bill_says() -> None:
     assert cost.left_out == ()
 
 
-def test_what_has_no_price_is_null_named_and_in_no_sum() -> None:
+def test_an_item_without_a_known_price_costs_the_dearest_known_and_is_named() -> None:
+    # Dublin's S3, transfer and logs are not known. Dearest: 5 PUT x $0.007 + 5 GET x $0.00056 a thousand = $0.0000378,
+    # transfer $0.15, logs $0.76
     dublin = rates("eu-west-1", "x86_64")
+    cost = run_cost(dublin, [1000], memory_mb=1024, s3_requests={"put": 5, "get": 5}, transfer_bytes=GIB, log_bytes=GIB)
+    assert (cost.items.s3, cost.items.transfer, cost.items.logs) == (
+        Decimal("0.0000378"),
+        Decimal("0.15"),
+        Decimal("0.76"),
+    )
+    assert cost.usd == Decimal("0.0000168667") + Decimal("0.9100378") and cost.left_out == ()
+    assert [text.partition(":")[0] for text in cost.assumed] == ["transfer", "s3", "logs"]
+    assert all("no price is known for eu-west-1" in text for text in cost.assumed)
+    assert "sa-east-1" in cost.assumed[0]
+
+
+def test_an_item_that_costs_nothing_is_not_named_as_assumed() -> None:
+    cost = run_cost(rates("eu-west-1", "x86_64"), [1000], memory_mb=1024, s3_requests={}, transfer_bytes=0, log_bytes=0)
+    assert cost.assumed == ()
+
+
+def _unknown(region: str) -> Rates:
+    """Prices as an older version recorded them."""
+    gone = dict.fromkeys(("s3_put_usd", "s3_get_usd", "transfer_gb_usd", "logs_gb_usd"))
+    return msgspec.structs.replace(rates(region, "x86_64"), assumed={}, **gone)
+
+
+def test_what_has_no_price_is_null_named_and_in_no_sum() -> None:
+    dublin = _unknown("eu-west-1")
     cost = run_cost(dublin, [1000], memory_mb=1024, s3_requests={"put": 5, "get": 5}, transfer_bytes=GIB, log_bytes=GIB)
     assert (cost.items.s3, cost.items.transfer, cost.items.logs) == (None, None, None)
     assert cost.left_out == (
@@ -126,6 +154,7 @@ def test_the_bound_is_what_the_worst_run_costs() -> None:
     # 100 tasks x 3 attempts x (10 + 300 + 1) s = 93,300 s; x 2,048/1,024 GB = 186,600 GB-s
     # x $0.0000166667 = $3.11000622; 300 requests x $0.0000002 = $0.00006
     # S3: 10 PUT x $0.000005 + 300 GET x $0.0000004 = $0.00017
+    # replies: 300 x 6,291,556 bytes / 2^30 x $0.09; log: 300 x (348 + 241 + 1,000) bytes / 2^30 x $0.50
     bound = bound_usd(
         US,
         tasks=100,
@@ -133,16 +162,23 @@ def test_the_bound_is_what_the_worst_run_costs() -> None:
         deadline_s=300,
         memory_mb=2048,
         s3_requests={"put": 10, "get": 300},
+        printed_bytes=1000,
     )
-    assert bound.usd == Decimal("3.11023622")
-    assert bound.left_out == ("transfer and logs: their bytes are not known before the run",)
+    bytes_usd = Fraction(300 * 6_291_556 * 9, GIB * 100) + Fraction(300 * 1589, GIB * 2)
+    assert _exact(bound.usd) == Fraction("3.11023622") + bytes_usd
+    assert bound.left_out == ("transfer: results that travel through S3, whose size is not known before the run",)
 
 
 def test_the_bound_of_one_task_with_a_large_tmp() -> None:
     # (10 + 2.5 + 1) s at 1,024 MB = 13.5 GB-s x $0.0000166667 = $0.00022500045; 1 request: $0.0000002
     # /tmp of 10,240 MB: 9.5 GB x 13.5 s = 128.25 GB-s x $0.0000000309 = $0.000003962925
     bound = bound_usd(US, tasks=1, attempts=1, deadline_s=2.5, memory_mb=1024, ephemeral_mb=10_240, s3_requests={})
-    assert bound.usd == Decimal("0.000229163375")
+    assert _exact(bound.usd) == Fraction("0.000229163375") + _reply_and_log()
+
+
+def _reply_and_log(transfer_usd: str = "0.09", logs_usd: str = "0.5") -> Fraction:
+    """What the reply and the log of one attempt that prints nothing cost at most: 6 MB and 589 bytes."""
+    return (6_291_556 * Fraction(transfer_usd) + 589 * Fraction(logs_usd)) / GIB
 
 
 def test_there_is_no_bound_where_the_tasks_or_the_s3_requests_are_not_known() -> None:
@@ -154,7 +190,7 @@ def test_there_is_no_bound_where_the_tasks_or_the_s3_requests_are_not_known() ->
 def test_a_bound_without_a_price_for_s3_names_that_and_holds_for_the_rest() -> None:
     # (10 + 1 + 1) s at 1,024 MB = 12 GB-s x $0.0000166667 + $0.0000002 = $0.0002002004
     bound = bound_usd(
-        rates("eu-west-1", "x86_64"),
+        _unknown("eu-west-1"),
         tasks=1,
         attempts=1,
         deadline_s=1,
@@ -302,5 +338,5 @@ def test_bytes_in_s3_are_charged_for_the_time_they_lie_there() -> None:
     assert s3(0) == Decimal("0.000005")
     assert s3(2**30 * month_s) == Decimal("0.000005") + Decimal("0.023")
     assert s3(1) == Decimal("0.000005") + Decimal("0.000000000000000009")  # 8.3e-18, rounded up
-    left = run_cost(rates("af-south-1", "x86_64"), [], memory_mb=128, s3_requests={}, s3_byte_s=1).left_out
+    left = run_cost(_unknown("af-south-1"), [], memory_mb=128, s3_requests={}, s3_byte_s=1).left_out
     assert "s3: no price for af-south-1" in left
