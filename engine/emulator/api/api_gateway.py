@@ -14,8 +14,9 @@ import time
 from typing import Any
 from urllib.parse import unquote
 
+from lbench.engine.emulator.api.functions import LATEST
 from lbench.engine.emulator.api.invoke import Invoker, too_large
-from lbench.engine.emulator.core.arn import ACCOUNT, trace_id
+from lbench.engine.emulator.core.arn import ACCOUNT, arn, trace_id
 from lbench.engine.emulator.core.errors import Refusal
 from lbench.engine.emulator.core.invocation import REQUEST_LIMIT, Invocation, Log
 from lbench.engine.emulator.http.server import Exchange
@@ -37,8 +38,9 @@ _HOP = frozenset(("content-length", "content-type", "connection", "transfer-enco
 class Front:
     """Handles requests to the HTTP API."""
 
-    def __init__(self, invoker: Invoker, timeout_s: float) -> None:
+    def __init__(self, invoker: Invoker, region: str, timeout_s: float) -> None:
         self._invoker = invoker
+        self._region = region
         self._timeout_s = timeout_s
 
     def answer(self, exchange: Exchange, request_id: str, path: str, query: str) -> None:
@@ -61,7 +63,7 @@ class Front:
             invocation = _ProxyInvocation(
                 exchange,
                 request_id,
-                self._invoker.arn(function, version),
+                arn(self._region, function.name, "" if version == LATEST else version),
                 event,
                 version=version,
                 trace_id=trace_id(request_id),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -14,9 +14,10 @@ from lbench.engine.emulator.api.async_queue import EventQueue
 from lbench.engine.emulator.api.destinations import Destinations
 from lbench.engine.emulator.api.event_invoke_config import EventConfigs
 from lbench.engine.emulator.api.functions import Function
-from lbench.engine.emulator.api.functions_api import Control
+from lbench.engine.emulator.api.functions_api import CODE_PATH, Control
 from lbench.engine.emulator.api.invoke import Invoker
 from lbench.engine.emulator.api.signatures import Verifier
+from lbench.engine.emulator.api.tags import Tags
 from lbench.engine.emulator.core import arn as naming
 from lbench.engine.emulator.core.context import Shared
 from lbench.engine.emulator.core.errors import Refusal
@@ -37,8 +38,18 @@ _INVOCATIONS = "/invocations"
 _UPLOAD_LIMIT = 70_167_211  # bytes: AWS names this number for a request with a zip in it
 
 Body = bytes | bytearray
-# Takes (name, query, body) and returns the reply; None: an empty reply with 204
+# Takes (name, query, body) and returns the reply; None: an empty reply
 Operation = Callable[[str, str, Body], dict[str, Any] | None]
+
+
+class _Route(NamedTuple):
+    """One of AWS's operations besides Invoke: where it is, and what does it."""
+
+    method: str
+    path: re.Pattern[str]
+    status: int
+    name: str
+    operation: Operation
 
 
 def _limit_of(exchange: Exchange) -> int:
@@ -94,7 +105,7 @@ class Emulator:
         self._events = EventQueue(config, self._functions, self._destinations)
         self._control = Control(self._shared, self._functions, self._events)
         self._invoker = Invoker(self._shared, self._functions, self._events)
-        self._front = Front(self._invoker, config.front_timeout_s)
+        self._front = Front(self._invoker, config.region, config.front_timeout_s)
         self._operations = self._routes()
         try:
             for spec in config.functions:
@@ -103,7 +114,7 @@ class Emulator:
             await self.__aexit__(None, None, None)
             raise
         await self._server.serve()
-        self.endpoint = f"http://127.0.0.1:{port}"
+        self.endpoint = self._control.endpoint = f"http://127.0.0.1:{port}"
         return self
 
     async def __aexit__(
@@ -128,33 +139,69 @@ class Emulator:
         self._shared.weather = None if conditions.at_rest else Weather(conditions)
 
     # -- routes
-    def _routes(self) -> list[tuple[str, re.Pattern[str], int, Operation]]:
-        """Method, path, status, operation."""
+    def _routes(self) -> list[_Route]:
         control = self._control
-        configs = EventConfigs(self._config.region, self._functions, self._events, self._destinations)
+        region = self._config.region
+        configs = EventConfigs(region, self._functions, self._events, self._destinations)
+        tags = Tags(region, self._functions)
         one = f"{_FUNCTIONS}/([^/]+)"
         concurrency = "/functions/([^/]+)/concurrency"
         events = "/2019-09-25/functions/([^/]+)/event-invoke-config"
-        routes: list[tuple[str, str, int, Operation]] = [
-            ("GET", f"{_FUNCTIONS}/?()", 200, lambda name, query, body: control.list_functions(query)),
-            ("POST", f"{_FUNCTIONS}/?()", 201, lambda name, query, body: control.create(body)),
-            ("GET", one, 200, lambda name, query, body: control.get(name, query)),
-            ("DELETE", one, 204, lambda name, query, body: control.delete(name, query)),
-            ("GET", f"{one}/configuration", 200, lambda name, query, body: control.get_configuration(name, query)),
-            ("PUT", f"{one}/configuration", 200, lambda name, query, body: control.update_configuration(name, body)),
-            ("PUT", f"{one}/code", 200, lambda name, query, body: control.update_code(name, body)),
-            ("GET", f"{one}/versions", 200, lambda name, query, body: control.list_versions(name, query)),
-            ("POST", f"{one}/versions", 201, lambda name, query, body: control.publish(name, body)),
-            ("PUT", f"/2017-10-31{concurrency}", 200, lambda name, query, body: control.put_concurrency(name, body)),
-            ("DELETE", f"/2017-10-31{concurrency}", 204, lambda name, query, body: control.delete_concurrency(name)),
-            ("GET", f"/2019-09-30{concurrency}", 200, lambda name, query, body: control.get_concurrency(name)),
-            ("GET", "/2016-08-19/account-settings/?()", 200, lambda name, query, body: control.account()),
-            ("PUT", events, 200, configs.put),
-            ("POST", events, 200, configs.update),
-            ("GET", events, 200, lambda name, query, body: configs.get(name, query)),
-            ("DELETE", events, 204, lambda name, query, body: configs.delete(name, query)),
+        tagged = "/2017-03-31/tags/([^/]+)"
+        routes: list[tuple[str, str, int, str, Operation]] = [  # n: name, q: query, b: body
+            ("GET", f"{_FUNCTIONS}/?()", 200, "ListFunctions", lambda n, q, b: control.list_functions(q)),
+            ("POST", f"{_FUNCTIONS}/?()", 201, "CreateFunction", lambda n, q, b: control.create(b)),
+            ("GET", one, 200, "GetFunction", lambda n, q, b: control.get(n, q)),
+            ("DELETE", one, 204, "DeleteFunction", lambda n, q, b: control.delete(n, q)),
+            (
+                "GET",
+                f"{one}/configuration",
+                200,
+                "GetFunctionConfiguration",
+                lambda n, q, b: control.get_configuration(n, q),
+            ),
+            (
+                "PUT",
+                f"{one}/configuration",
+                200,
+                "UpdateFunctionConfiguration",
+                lambda n, q, b: control.update_configuration(n, b),
+            ),
+            ("PUT", f"{one}/code", 200, "UpdateFunctionCode", lambda n, q, b: control.update_code(n, b)),
+            ("GET", f"{one}/versions", 200, "ListVersionsByFunction", lambda n, q, b: control.list_versions(n, q)),
+            ("POST", f"{one}/versions", 201, "PublishVersion", lambda n, q, b: control.publish(n, b)),
+            (
+                "PUT",
+                f"/2017-10-31{concurrency}",
+                200,
+                "PutFunctionConcurrency",
+                lambda n, q, b: control.put_concurrency(n, b),
+            ),
+            (
+                "DELETE",
+                f"/2017-10-31{concurrency}",
+                204,
+                "DeleteFunctionConcurrency",
+                lambda n, q, b: control.delete_concurrency(n),
+            ),
+            (
+                "GET",
+                f"/2019-09-30{concurrency}",
+                200,
+                "GetFunctionConcurrency",
+                lambda n, q, b: control.get_concurrency(n),
+            ),
+            ("GET", "/2016-08-19/account-settings/?()", 200, "GetAccountSettings", lambda n, q, b: control.account()),
+            ("PUT", events, 200, "PutFunctionEventInvokeConfig", configs.put),
+            ("POST", events, 200, "UpdateFunctionEventInvokeConfig", configs.update),
+            ("GET", events, 200, "GetFunctionEventInvokeConfig", lambda n, q, b: configs.get(n, q)),
+            ("DELETE", events, 204, "DeleteFunctionEventInvokeConfig", lambda n, q, b: configs.delete(n, q)),
+            ("GET", f"{events}/list", 200, "ListFunctionEventInvokeConfigs", lambda n, q, b: configs.list_all(n, q)),
+            ("POST", tagged, 204, "TagResource", lambda n, q, b: tags.add(n, b)),
+            ("DELETE", tagged, 204, "UntagResource", lambda n, q, b: tags.remove(n, q)),
+            ("GET", tagged, 200, "ListTags", lambda n, q, b: tags.all(n)),
         ]
-        return [(method, re.compile(path), status, operation) for method, path, status, operation in routes]
+        return [_Route(method, re.compile(path), status, name, run) for method, path, status, name, run in routes]
 
     def _answer(self, exchange: Exchange) -> None:
         if is_foreign(exchange.headers):
@@ -165,6 +212,10 @@ class Emulator:
         try:
             if path.startswith(FRONT_PATH):
                 self._in_front(exchange, request_id, path, query)
+                return
+            if path.startswith(CODE_PATH):  # its secret name is its signature
+                archive = self._control.download(path[len(CODE_PATH) :])
+                exchange.reply(404 if archive is None else 200, archive or b"")
                 return
             if self._verifier is not None:
                 _verify(self._verifier, exchange)
@@ -191,17 +242,17 @@ class Emulator:
         assert self._shared is not None
         self._shared.limits.control()
         method = exchange.method.decode()
-        for wanted, pattern, status, operation in self._operations:
-            found = pattern.fullmatch(path) if wanted == method else None
+        for route in self._operations:
+            found = route.path.fullmatch(path) if route.method == method else None
             if found is not None:
                 if exchange.too_large:
-                    text = f"Request must be smaller than {_UPLOAD_LIMIT} bytes"
-                    raise Refusal("RequestTooLargeException", text)
-                answer = operation(found[1], query, exchange.body)
+                    text = f"Request must be smaller than {_UPLOAD_LIMIT} bytes for the {route.name} operation"
+                    raise Refusal("RequestEntityTooLargeException", text)
+                answer = route.operation(found[1], query, exchange.body)
                 if answer is None:
-                    exchange.reply(status, b"", f"x-amzn-RequestId: {request_id}\r\n")
+                    exchange.reply(route.status, b"", f"x-amzn-RequestId: {request_id}\r\n")
                 else:
-                    reply_json(exchange, request_id, answer, status)
+                    reply_json(exchange, request_id, answer, route.status)
                 return
         text = f"{method} {path} is not emulated: see docs/emulator.md"
         raise Refusal("UnknownOperationException", text)

@@ -33,8 +33,8 @@ LONGEST_AGE_S = 21_600
 class EventConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of PutFunctionEventInvokeConfig, of one version."""
 
-    retries: int = 2
-    age_s: int = LONGEST_AGE_S
+    retries: int | None = None  # None: 2
+    age_s: int | None = None  # None: 6 hours
     on_failure: str | None = None  # an S3 bucket's ARN
     modified: float = 0.0  # seconds since the epoch
 
@@ -148,7 +148,7 @@ class EventQueue:
         error = failed or "Unhandled"
         if refusal is not None:
             payload = refusal.body()
-        if event.invoked > config.retries:
+        if event.invoked > (len(ERROR_WAITS_S) if config.retries is None else config.retries):
             self._give_up(event, "RetriesExhausted", error, payload, "failed")
         else:
             self._again(event, config, ERROR_WAITS_S[event.invoked - 1], error, payload)
@@ -156,7 +156,7 @@ class EventQueue:
     def _again(self, event: _Event, config: EventConfig, wait_s: float, failed: str | None, payload: bytes) -> None:
         """Run it again after a wait, unless it is too old by then."""
         wait_s *= self._scale
-        if self._loop.time() + wait_s - event.queued_s > config.age_s * self._scale:
+        if self._loop.time() + wait_s - event.queued_s > (config.age_s or LONGEST_AGE_S) * self._scale:
             self._give_up(event, "EventAgeExceeded", failed, payload, "expired")
         else:
             event.timer = self._loop.call_later(wait_s, self._run, event)

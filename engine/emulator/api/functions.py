@@ -25,13 +25,14 @@ class Pool:
     As on Lambda, no invocation waits for an environment: it gets an idle one, or a new one, or 429.
     """
 
-    def __init__(self, function: Function, spec: FunctionSpec) -> None:
+    def __init__(self, function: Function, spec: FunctionSpec, pending_s: float = 0.0) -> None:
         self.spec = spec
+        self.active_s = pending_s and function.loop.time() + pending_s  # invocations wait until then; 0: active
         self.idle: list[Environment] = []
         self._tmp_folders: list[Path] = []  # of environments that ended by themselves, for the next ones
         self._function = function
         self._shared = function.shared
-        self._loop = asyncio.get_running_loop()
+        self._loop = function.loop
         self._expiring: asyncio.TimerHandle | None = None
         self._retired = False
 
@@ -125,14 +126,18 @@ class Pool:
 class Function:
     """One function: its versions (`$LATEST` and the published ones), and their common limits."""
 
-    def __init__(self, spec: FunctionSpec, shared: Shared) -> None:
+    def __init__(self, spec: FunctionSpec, shared: Shared, pending_s: float = 0.0) -> None:
         self.name = spec.name
         self.shared = shared
+        self.loop = asyncio.get_running_loop()
+        self.tags: dict[str, str] = {}
+        self.changed = True  # `$LATEST`, since a version of it was published last
         self.reserved: int | None = None
         self.environments: dict[str, Environment] = {}
         self.ended: deque[dict[str, Any]] = deque(maxlen=1000)  # descriptions of the last ones
         self.stopping = False
-        self.pools: dict[str, Pool] = {LATEST: Pool(self, spec)}
+        self.pools: dict[str, Pool] = {LATEST: Pool(self, spec, pending_s)}
+        self._update: tuple[FunctionSpec, asyncio.TimerHandle] | None = None  # of `$LATEST`, under way
         self.last_version = 0
         self._in_flight = 0
         self._rate: Bucket | None = None  # of requests, with reserved concurrency
@@ -142,8 +147,8 @@ class Function:
 
     @property
     def spec(self) -> FunctionSpec:
-        """The settings of `$LATEST`."""
-        return self.pools[LATEST].spec
+        """The settings of `$LATEST`, also those of an update that is under way."""
+        return self.pools[LATEST].spec if self._update is None else self._update[0]
 
     def reserve(self, count: int | None) -> None:
         """Set the reserved concurrency; None: none is reserved."""
@@ -151,18 +156,34 @@ class Function:
         self._rate = None if not count else Bucket(10 * count, 10 * count)
         self.shared.limits.reserve(self.name, count)
 
-    def replace(self, spec: FunctionSpec) -> None:
-        """Replace `$LATEST`; environments with the old code end after their invocation."""
+    def replace(self, spec: FunctionSpec, after_s: float = 0.0) -> None:
+        """Replace `$LATEST`, after a time in which the old one serves; its environments end after their invocation."""
+        if after_s:
+            self._update = (spec, self.loop.call_later(after_s, self.replace, spec))
+            return
+        self._end_update()
         self.pools[LATEST].retire()
         self.pools[LATEST] = Pool(self, spec)
 
-    def publish(self, spec: FunctionSpec) -> None:
+    def _end_update(self) -> None:
+        if self._update is not None:
+            self._update[1].cancel()
+            self._update = None
+
+    def publish(self, spec: FunctionSpec, pending_s: float = 0.0) -> None:
         """Add the version `spec.version`."""
+        self.changed = False
         self.last_version = int(spec.version)
-        self.pools[spec.version] = Pool(self, spec)
+        self.pools[spec.version] = Pool(self, spec, pending_s)
 
     def invoke(self, pool: Pool, invocation: Invocation) -> None:
-        """Run it, or refuse it."""
+        """Run it, or refuse it. While its version is being created, it waits."""
+        if pool.active_s:
+            left_s = pool.active_s - self.loop.time()
+            if left_s > 0:
+                self.loop.call_later(left_s, self.invoke, pool, invocation)
+                return
+            pool.active_s = 0.0
         reserved, limits = self.reserved, self.shared.limits
         if reserved is not None:
             if self._in_flight >= reserved:
@@ -205,6 +226,7 @@ class Function:
 
     def remove(self) -> None:
         """End its environments after their invocations: the function is deleted."""
+        self._end_update()
         for pool in self.pools.values():
             pool.retire()
         self.shared.limits.reserve(self.name, None)
@@ -212,6 +234,7 @@ class Function:
     async def stop(self) -> None:
         """End all environments and wait for their end."""
         self.stopping = True
+        self._end_update()
         environments = list(self.environments.values())
         for environment in environments:
             environment.stop()

@@ -6,13 +6,14 @@ import asyncio
 import base64
 import binascii
 import json
-import urllib.parse
 from collections.abc import Mapping
 
 import msgspec
 
 from lbench.engine.emulator.api.async_queue import EventQueue
 from lbench.engine.emulator.api.functions import LATEST, Function, Pool
+from lbench.engine.emulator.api.lookup import find, named
+from lbench.engine.emulator.api.malformed import invalid_utf8, parse_error
 from lbench.engine.emulator.core import arn as naming
 from lbench.engine.emulator.core.context import Shared
 from lbench.engine.emulator.core.errors import ERRORS, Refusal
@@ -21,33 +22,11 @@ from lbench.engine.emulator.core.invocation import EVENT_LIMIT, REQUEST_LIMIT, I
 from lbench.engine.emulator.core.throttles import throttle
 from lbench.engine.emulator.http.server import Exchange
 
-__all__ = ["Invoker", "find", "too_large"]
+__all__ = ["Invoker", "too_large"]
 
 _CONTEXT_LIMIT = 3583  # bytes of base64
 _NO_JSON = (b"text/", b"image/", b"audio/", b"video/", b"multipart/", b"application/xml", b"application/zip")
 _KINDS = (b"RequestResponse", b"Event", b"DryRun")
-
-
-def find(functions: Mapping[str, Function], region: str, text: str, query: str) -> tuple[Function, Pool]:
-    """The function and the version of a request; `text` as in the path, `query` as sent.
-
-    Raises:
-        Refusal: no such function or version.
-    """
-    name, qualifier = naming.parse(urllib.parse.unquote(text) if "%" in text else text)
-    if query:
-        asked = dict(urllib.parse.parse_qsl(query)).get("Qualifier", qualifier)
-        if qualifier and asked != qualifier:
-            raise Refusal(
-                "InvalidParameterValueException",
-                "The derived qualifier from the function name does not match the specified qualifier.",
-            )
-        qualifier = asked
-    function = functions.get(name)
-    pool = None if function is None else function.pools.get(qualifier or LATEST)
-    if function is None or pool is None:
-        raise Refusal("ResourceNotFoundException", f"Function not found: {naming.arn(region, name, qualifier)}")
-    return function, pool
 
 
 class Invoker:
@@ -66,7 +45,7 @@ class Invoker:
             Refusal: it is not run.
         """
         function, pool = self.find(name, query)
-        invocation, kind = self._read(exchange, request_id, function, pool)
+        invocation, kind = self._read(exchange, request_id, function, pool, name, query)
         self.start(function, pool, invocation, kind)
 
     def find(self, name: str, query: str) -> tuple[Function, Pool]:
@@ -76,7 +55,7 @@ class Invoker:
             Refusal: too many requests a second, or no such function or version.
         """
         self._shared.limits.request()
-        return find(self._functions, self._region, name, query)
+        return find(self._functions, self._region, name, query, operation="Invoke", shown=LATEST)
 
     def start(self, function: Function, pool: Pool, invocation: Invocation, kind: bytes = b"RequestResponse") -> None:
         """Run it by its invocation type, with injected faults if there are any."""
@@ -101,7 +80,9 @@ class Invoker:
         self._events.put(function, pool, invocation)
         invocation.exchange.reply(202, b"", headers)
 
-    def _read(self, exchange: Exchange, request_id: str, function: Function, pool: Pool) -> tuple[Invocation, bytes]:
+    def _read(
+        self, exchange: Exchange, request_id: str, function: Function, pool: Pool, name: str, query: str
+    ) -> tuple[Invocation, bytes]:
         headers = exchange.headers
         get = headers.get
         kind = get(b"x-amz-invocation-type", b"RequestResponse")
@@ -124,18 +105,22 @@ class Invoker:
         try:
             if body:
                 msgspec.json.decode(body, type=msgspec.Raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-            text = f"Could not parse request body into json: Could not parse payload into json: {problem}"
-            raise Refusal("InvalidRequestContentException", text) from None
+                if not body.isascii():
+                    body.decode()
+        except UnicodeDecodeError as problem:
+            raise _malformed(invalid_utf8(bytes(body), problem)) from None
+        except msgspec.DecodeError as problem:
+            raise _malformed(parse_error(bytes(body), problem)) from None
         if kind == b"Event" and len(body) > EVENT_LIMIT:
             raise too_large(EVENT_LIMIT)
         trace = get(b"x-amzn-trace-id")
         tenant = get(b"x-amz-tenant-id")
         version = pool.spec.version
+        qualifier = named(self._region, name, query)[1] if query or ":" in name or "%" in name else ""
         return Invocation(
             exchange,
             request_id,
-            self.arn(function, version),
+            naming.arn(self._region, function.name, qualifier),
             body or b"{}",
             version=version,
             wants_tail=log_type == b"Tail" and kind == b"RequestResponse",
@@ -143,10 +128,6 @@ class Invoker:
             trace_id=naming.trace_id(request_id) if trace is None else trace.decode("latin-1"),
             tenant_id=None if tenant is None else tenant.decode("latin-1"),
         ), kind
-
-    def arn(self, function: Function, version: str) -> str:
-        """The ARN that the function sees: with its version where it was published."""
-        return naming.arn(self._region, function.name, "" if version == LATEST else version)
 
     # -- injected faults
     def _run_disturbed(self, function: Function, pool: Pool, invocation: Invocation, kind: bytes, fate: Fate) -> None:
@@ -182,6 +163,11 @@ def _client_context(header: bytes | None) -> str | None:
         raise Refusal("InvalidRequestContentException", text) from None
 
 
+def _malformed(problem: str) -> Refusal:
+    text = f"Could not parse request body into json: Could not parse payload into json: {problem}"
+    return Refusal("InvalidRequestContentException", text)
+
+
 def too_large(limit: int) -> Refusal:
     """The refusal of a request that has more bytes than `limit`."""
     text = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
@@ -189,8 +175,5 @@ def too_large(limit: int) -> Refusal:
 
 
 def _not_one_of(field: str, value: bytes, known: str) -> Refusal:
-    return Refusal(
-        "InvalidParameterValueException",
-        f"1 validation error detected: Value '{value.decode('latin-1')}' at '{field}' failed to satisfy constraint: "
-        f"Member must satisfy enum value set: [{known}]",
-    )
+    text = f"Member must satisfy enum value set: [{known}]"
+    return Refusal.invalid([naming.invalid_member(field, value.decode("latin-1"), text)])

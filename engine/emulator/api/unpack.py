@@ -8,6 +8,7 @@ import hashlib
 import io
 import lzma
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -17,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from lbench.config.limits import limits
 
-__all__ = ["UNZIPPED_LIMIT", "ZIPPED_LIMIT", "BadPackage", "Package", "unpack"]
+__all__ = ["UNZIPPED_LIMIT", "ZIPPED_LIMIT", "BadPackage", "Package", "archive_of", "unpack"]
 
 ZIPPED_LIMIT = limits().package_zipped_max_bytes
 UNZIPPED_LIMIT = limits().package_unzipped_max_bytes
@@ -58,11 +59,28 @@ def unpack(archive: bytes, home: Path) -> Package:
         try:
             _extract(archive, made)
             made.chmod(0o755)
+            _archive(folder).write_bytes(archive)
             with contextlib.suppress(FileExistsError):
                 made.rename(folder)
         finally:
             shutil.rmtree(made, ignore_errors=True)
     return Package(folder, digest, len(archive))
+
+
+def _archive(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.zip")
+
+
+def archive_of(folder: Path) -> bytes:
+    """The zip that a folder of code was unpacked from; one made of it where it came as a folder."""
+    if re.fullmatch("[0-9a-f]{64}", folder.name):
+        with contextlib.suppress(OSError):
+            return _archive(folder).read_bytes()
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+            file.write(path, path.relative_to(folder).as_posix())
+    return made.getvalue()
 
 
 def _extract(archive: bytes, folder: Path) -> None:

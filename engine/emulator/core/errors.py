@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from lbench.engine.emulator.http.server import Exchange
 
@@ -53,26 +54,41 @@ ERRORS: dict[str, tuple[int, str]] = {
     "TooManyRequestsException": (429, "message"),
     "UnsupportedMediaTypeException": (415, "message"),
     # other operations, and checks before all operations
+    "AccessDeniedException": (403, "Message"),
     "CodeStorageExceededException": (400, "message"),
     "IncompleteSignatureException": (403, "message"),
     "InvalidSignatureException": (403, "message"),
     "MissingAuthenticationTokenException": (403, "message"),
     "PreconditionFailedException": (412, "message"),
+    "RequestEntityTooLargeException": (413, "message"),
+    "SerializationException": (400, "message"),
     "UnknownOperationException": (404, "message"),
     "UnrecognizedClientException": (403, "message"),
     "ValidationException": (400, "message"),
 }
 
 
+_UNTYPED = ("AccessDeniedException", "RequestEntityTooLargeException", "ValidationException")  # without Type on AWS
+
+
 class Refusal(Exception):
     """An error reply to a request, in AWS's words."""
 
-    def __init__(self, name: str, message: str, *, retry_after_s: int | None = None, reason: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, name: str, message: str | None, *, retry_after_s: int | None = None, reason: str | None = None
+    ) -> None:
+        super().__init__(message or "")
         self.name = name
+        self._text = message
         self.status, self._key = ERRORS[name]
         self.retry_after_s = retry_after_s
         self.reason = reason
+
+    @classmethod
+    def invalid(cls, problems: Sequence[str]) -> Refusal:
+        """The refusal of members that do not satisfy AWS's constraints, each with its sentence."""
+        noun = "error" if len(problems) == 1 else "errors"
+        return cls("ValidationException", f"{len(problems)} validation {noun} detected: {'; '.join(problems)}")
 
     @property
     def message(self) -> str:
@@ -81,7 +97,9 @@ class Refusal(Exception):
 
     def body(self) -> bytes:
         """The body of the reply, as JSON."""
-        fields = {"Type": "User" if self.status < 500 else "Service", self._key: self.message}
+        fields: dict[str, str | None] = {self._key: self._text}
+        if self.name not in _UNTYPED:
+            fields["Type"] = "User" if self.status < 500 else "Service"
         if self.reason is not None:
             fields["Reason"] = self.reason
         return json.dumps(fields).encode()

@@ -107,6 +107,7 @@ class EmulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     control_requests_per_s: Annotated[int, Meta(ge=1)] | None = None  # AWS: 15; None: no limit
     event_time_scale: Annotated[float, Meta(gt=0, le=1)] = 1.0  # factor of all waits and ages of Event invocations
     front_timeout_s: Annotated[float, Meta(gt=0)] = 30.0  # of the HTTP API in front; API Gateway's, which is fixed
+    activation_s: Annotated[float, Meta(ge=0, le=60)] = 0.2  # how long a new function is Pending, an update InProgress
     auth: bool = True  # refuse requests without a valid signature
     access_key: str | None = None  # of callers; None: drawn at random, with its secret key
     secret_key: str | None = None

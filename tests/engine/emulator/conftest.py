@@ -136,7 +136,7 @@ def starter(folder: Path, stack: list[subprocess.Popen[str]]) -> Start:
         if not specs:
             specs = [{"name": "none", "code": str(folder), "handler": "app.none"}]
         path = folder / f"config-{len(stack)}.json"
-        path.write_text(json.dumps({"functions": specs, **config}))
+        path.write_text(json.dumps({"functions": specs, "activation_s": 0, **config}))
         process = subprocess.Popen(
             [sys.executable, "-m", "lbench.engine.emulator", "--config", str(path)],
             stdout=subprocess.PIPE,

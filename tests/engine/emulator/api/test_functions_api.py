@@ -6,6 +6,7 @@ import base64
 import hashlib
 from typing import Any
 
+import botocore.exceptions
 import pytest
 
 ECHO = "def handle(event, context):\n    return event\n"
@@ -19,7 +20,7 @@ def service(start_shared: Any) -> Any:
 
 def test_a_function_is_created_from_a_zip_and_runs(service: Any, make_zip: Any) -> None:
     reply = service.create(
-        "made", code=ECHO, MemorySize=256, Timeout=7, Description="mine", Environment={"Variables": {"A": "b"}}
+        "made", code=ECHO, MemorySize=256, Timeout=7, Description="mine", Environment={"Variables": {"AB": "c"}}
     )
     assert reply["ResponseMetadata"]["HTTPStatusCode"] == 201
     assert (reply["MemorySize"], reply["Timeout"], reply["Description"]) == (256, 7, "mine")
@@ -127,7 +128,7 @@ def test_event_settings_are_put_updated_read_and_deleted(service: Any) -> None:
         in (service.refused("get_function_event_invoke_config", **name)["Error"]["Message"])
     )
     put = client.put_function_event_invoke_config(**name, MaximumRetryAttempts=1)
-    assert (put["MaximumRetryAttempts"], put["MaximumEventAgeInSeconds"]) == (1, 21_600)
+    assert (put["MaximumRetryAttempts"], "MaximumEventAgeInSeconds" in put) == (1, False)
     client.update_function_event_invoke_config(**name, MaximumEventAgeInSeconds=60)
     reply = client.get_function_event_invoke_config(**name)
     assert (reply["MaximumRetryAttempts"], reply["MaximumEventAgeInSeconds"]) == (1, 60)
@@ -136,18 +137,23 @@ def test_event_settings_are_put_updated_read_and_deleted(service: Any) -> None:
     assert service.refused("get_function_event_invoke_config", **name)["Error"]["Code"] == "ResourceNotFoundException"
     place = {"OnFailure": {"Destination": "arn:aws:s3:::bucket"}}
     refused = service.refused("put_function_event_invoke_config", **name, DestinationConfig=place)
-    assert "s3_endpoint" in refused["Error"]["Message"]
+    assert "--s3-endpoint" in refused["Error"]["Message"]
 
 
 @pytest.mark.parametrize(
     ("change", "code", "status", "part"),
     [
         ({"Code": {"ZipFile": b"no zip"}}, "InvalidParameterValueException", 400, "Could not unzip uploaded file"),
-        ({"Code": {"S3Bucket": "bucket", "S3Key": "k"}}, "InvalidParameterValueException", 400, "send a ZipFile"),
-        ({"Runtime": "nodejs22.x"}, "InvalidParameterValueException", 400, "only Python"),
+        (
+            {"Code": {"S3Bucket": "bucket", "S3Key": "k"}},
+            "InvalidParameterValueException",
+            400,
+            "send the code as a ZipFile",
+        ),
+        ({"Runtime": "nodejs22.x"}, "InvalidParameterValueException", 400, "use Python"),
         ({"Layers": ["arn:aws:lambda:us-east-1:0:layer:x:1"]}, "InvalidParameterValueException", 400, "not emulated"),
         ({"FunctionName": "none"}, "ResourceConflictException", 409, "Function already exist: none"),
-        ({"Environment": {"Variables": {"A": "x" * 5000}}}, "InvalidParameterValueException", 400, "4KB"),
+        ({"Environment": {"Variables": {"AB": "x" * 5000}}}, "InvalidParameterValueException", 400, "4KB"),
     ],
 )
 def test_an_invalid_function_is_refused(
@@ -179,8 +185,9 @@ def test_memory_and_timeout_out_of_range_are_refused(
 ) -> None:
     client = service.boto3()
     client.meta.events.register("before-call.lambda.UpdateFunctionConfiguration", _put(field, value))
-    with pytest.raises(client.exceptions.InvalidParameterValueException) as caught:
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
         client.update_function_configuration(FunctionName="none")
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
     assert f"Value '{value}' at '{name}' failed to satisfy constraint: Member must have value {bound}" in str(
         caught.value
     )

@@ -42,9 +42,9 @@ def test_a_body_of_a_json_or_general_type_is_accepted(service: Any, kind: str) -
     ("header", "value", "part"),
     [("X-Amz-Invocation-Type", "Later", "invocationType"), ("X-Amz-Log-Type", "All", "logType")],
 )
-def test_an_unknown_type_is_an_invalid_parameter(service: Any, header: str, value: str, part: str) -> None:
+def test_an_unknown_type_is_a_validation_error(service: Any, header: str, value: str, part: str) -> None:
     status, name, message = send(service, {header: value})
-    assert (status, name) == (400, "InvalidParameterValueException")
+    assert (status, name) == (400, "ValidationException")
     assert f"Value '{value}' at '{part}' failed to satisfy constraint" in message
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lbench.engine.emulator.api import unpack as package
-from lbench.engine.emulator.api.unpack import BadPackage, unpack
+from lbench.engine.emulator.api.unpack import BadPackage, archive_of, unpack
 
 
 def archive(*entries: tuple[str, bytes], mode: int = 0, method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -30,7 +30,8 @@ def test_a_package_is_unpacked_once_under_its_digest(tmp_path: Path) -> None:
     assert first.folder == second.folder == tmp_path / "home" / first.digest
     assert (first.folder / "deep/er/data").read_bytes() == b"y"
     assert first.size == len(whole)
-    assert [path.name for path in (tmp_path / "home").iterdir()] == [first.digest]
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == [first.digest, f"{first.digest}.zip"]
+    assert archive_of(first.folder) == whole
 
 
 @pytest.mark.parametrize("name", ["../out", "/etc/out", "a/../../out", "..\\out", "C:\\out", "a/.."])
