@@ -19,7 +19,12 @@ __all__ = ["command"]
     "--no-auth", is_flag=True, envvar="LBENCH_EMULATOR_NO_AUTH", help="Accept unsigned requests, from any user."
 )
 @click.option("--s3-endpoint", metavar="URL", help="S3 server for on-failure destinations of events.")
-def command(port: int, config: str | None, no_auth: bool, s3_endpoint: str | None) -> None:
+@click.option(
+    "--activation",
+    metavar="SECONDS",
+    help="How long a new function is Pending and an update InProgress, for example 0.2s (default: 0.2s).",
+)
+def command(port: int, config: str | None, no_auth: bool, s3_endpoint: str | None, activation: str | None) -> None:
     """Serve Lambda's API until stopped with Ctrl-C. The first line printed is the endpoint.
 
     The lines below it are random credentials, made for this emulator: paste them into a shell for boto3 and the AWS
@@ -36,4 +41,6 @@ def command(port: int, config: str | None, no_auth: bool, s3_endpoint: str | Non
         arguments.append("--no-auth")
     if s3_endpoint is not None:
         arguments += ["--s3-endpoint", s3_endpoint]
+    if activation is not None:
+        arguments += ["--activation", activation]
     os.execv(sys.executable, [sys.executable, "-P", "-m", "lbench.engine.emulator", *arguments])

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import re
 import resource
 import signal
 import sys
@@ -27,6 +28,7 @@ from lbench.errors import InputError, LbenchError, UnknownNameError
 from lbench.workloads.sigv4 import Credentials
 
 _OPEN = "lbench: signatures are not checked: any user of this machine can run code as you through this port"
+_MOST_ACTIVATION_S = 60
 _STOP_LIMIT_S = 2  # an orderly end takes milliseconds; after this the kernel ends it, and so the environments
 
 
@@ -72,6 +74,14 @@ def _check_code(code: Path, name: str) -> None:
         raise InputError(f"function {name}: code must be a folder or a .zip file, got {code}")
     elif not code.is_dir():
         raise InputError(f"function {name}: code folder {code} not found")
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|)", text)
+    seconds = -1.0 if found is None else float(found[1]) / (1000 if found[2] == "ms" else 1)
+    if not 0 <= seconds <= _MOST_ACTIVATION_S:
+        raise InputError(f"--activation must be from 0s to {_MOST_ACTIVATION_S}s, got {text}")
+    return seconds
 
 
 def _watch_lifeline(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -127,6 +137,7 @@ def main() -> int:
     parser.add_argument("--config", metavar="FILE", help="functions and limits as JSON (-: standard input)")
     parser.add_argument("--no-auth", action="store_true", help="accept requests without a valid signature")
     parser.add_argument("--s3-endpoint", metavar="URL", help="store for the records of failed events")
+    parser.add_argument("--activation", metavar="SECONDS", help="time of Pending and InProgress, as in 0.2s")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
     given = parser.parse_args()
     os.environ.pop("LBENCH_PARENT_PID", None)  # its lifeline is enough: it ends in order and removes its folders
@@ -139,6 +150,8 @@ def main() -> int:
             print(_OPEN, file=sys.stderr, flush=True)
         if given.s3_endpoint is not None:
             config = msgspec.structs.replace(config, s3_endpoint=given.s3_endpoint)
+        if given.activation is not None:
+            config = msgspec.structs.replace(config, activation_s=_seconds(given.activation))
         asyncio.run(_serve(config, given.port, given.lifeline))
     except LbenchError as problem:
         print(f"lbench: {problem}", file=sys.stderr)

@@ -57,7 +57,9 @@ def recordings() -> list[Any]:
 def zip_of(source: str) -> bytes:
     archive = BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("handler.py", source)
+        entry = zipfile.ZipInfo("handler.py")
+        entry.external_attr = 0o100644 << 16
+        file.writestr(entry, source)
     return archive.getvalue()
 
 

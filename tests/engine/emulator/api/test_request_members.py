@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import urllib.error
-import urllib.request
 from typing import Any
 
 import botocore.session
@@ -62,11 +61,8 @@ def send(service: Any, operation: str, name: str, body: dict[str, Any]) -> tuple
     """A request past the SDK's own checks."""
     path = HTTP[operation]["requestUri"].replace("{FunctionName}", name)
     path = path.replace("{Resource}", f"arn:aws:lambda:us-east-1:000000000000:function:{name}")
-    request = urllib.request.Request(
-        f"{service.endpoint}{path}", json.dumps(body).encode(), method=HTTP[operation]["method"]
-    )
     try:
-        with urllib.request.urlopen(request) as answer:
+        with service.open(path, json.dumps(body).encode(), method=HTTP[operation]["method"]) as answer:
             return answer.status, json.loads(answer.read() or b"{}")
     except urllib.error.HTTPError as problem:
         with problem:
@@ -222,9 +218,8 @@ def test_a_value_that_is_impossible_is_refused(service: Any, change: dict[str, A
 
 @pytest.mark.parametrize("body", [b"{", b'{"FunctionName": "caf\xe9"}', b"[]", b"7", b'"text"', b'{"Role": "\\ud800"}'])
 def test_a_body_that_is_not_the_operation_s_is_a_400(service: Any, body: bytes) -> None:
-    request = urllib.request.Request(f"{service.endpoint}/2015-03-31/functions", body, method="POST")
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request)
+        service.open("/2015-03-31/functions", body)
     with caught.value as answer:
         assert answer.code == 400
         assert answer.headers["x-amzn-ErrorType"] in ("SerializationException", "ValidationException")

@@ -282,6 +282,10 @@ def test_an_invalid_configuration_is_one_line_and_exit_2(text: str, part: str) -
     assert part in failing("--config", "-", stdin=text)
 
 
+def test_an_activation_that_is_no_time_is_one_line_and_exit_2() -> None:
+    assert "--activation must be from 0s to 60s, got soon" in failing("--activation", "soon")
+
+
 def test_code_that_is_not_a_zip_is_one_line_and_exit_2(tmp_path: Path) -> None:
     code = tmp_path / "code.zip"
     code.write_bytes(b"no zip")
