@@ -29,7 +29,9 @@ class Pool:
         self.spec = spec
         self.active_s = pending_s and function.loop.time() + pending_s  # invocations wait until then; 0: active
         self.idle: list[Environment] = []
-        self._tmp_folders: list[Path] = []  # of environments that ended by themselves, for the next ones
+        # Lambda resets an environment that has failed an invocation, and keeps its /tmp. Here the next one gets it:
+        self._tmp_folders: list[Path] = []  # of those that have ended
+        self._ending: dict[str, Invocation | None] = {}  # those that are about to end, and what waits for that
         self._function = function
         self._shared = function.shared
         self._loop = function.loop
@@ -40,6 +42,10 @@ class Pool:
         """Assign it to an idle environment, or to a new one."""
         if self.idle:
             self.idle.pop().assign(invocation)
+            return
+        ending = next((one for one, waiting in self._ending.items() if waiting is None), None)
+        if ending is not None:
+            self._ending[ending] = invocation
             return
         weather = self._shared.weather
         if weather is not None and weather.conditions.cold_delay_ms:
@@ -56,7 +62,7 @@ class Pool:
             text = f"Lambda was not able to unzip the file: its folder {self.spec.code} was removed"
             invocation.refuse(Refusal("InvalidZipFileException", text))
             return
-        if self._tmp_folders:  # as on Lambda, which resets the environment and keeps its /tmp
+        if self._tmp_folders:
             folder = self._tmp_folders.pop()
         else:
             folder = scratch.folder(f"{self.spec.name}-{next(self._shared.numbers)}-{invocation.request_id}")
@@ -68,6 +74,7 @@ class Pool:
                 released=self.idle.append,
                 ended=self._gone,
                 finished=function.finished,
+                ending=self._note_ending,
                 trace_id=invocation.trace_id,
             )
         except OSError as problem:
@@ -95,6 +102,9 @@ class Pool:
             oldest_s = min((one.idle_since_s for one in self.idle), default=now_s)
             self._expiring = self._loop.call_at(oldest_s + idle_s, self._expire)
 
+    def _note_ending(self, environment: Environment) -> None:
+        self._ending[environment.id] = None
+
     def _gone(self, environment: Environment, unseen: Invocation | None) -> None:
         if environment in self.idle:
             self.idle.remove(environment)
@@ -103,8 +113,10 @@ class Pool:
             self._tmp_folders.append(environment.folder)
         else:
             self._function.wipe(environment.folder)
-        if unseen is not None and not self._function.stopping:
-            self.dispatch(unseen)
+        waiting = self._ending.pop(environment.id, None)
+        for invocation in (unseen, waiting):
+            if invocation is not None and not self._function.stopping:
+                self.dispatch(invocation)
 
     def retire(self) -> None:
         """End the version's idle environments now, and the others after their invocation."""

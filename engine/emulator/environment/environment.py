@@ -39,7 +39,8 @@ class Environment:
     """Creation starts it; `assign` gives it work; `stop` ends it.
 
     `released` is called when it can take the next invocation; `ended` (once) after its process has ended, with
-    the invocation that its runtime never received, if there is one.
+    the invocation that its runtime never received, if there is one. `ending` is called when it has failed an
+    invocation and its process is about to end.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Environment:
         released: Callable[[Environment], None],
         ended: Callable[[Environment, Invocation | None], None],
         finished: Callable[[Invocation], None],
+        ending: Callable[[Environment], None],
         trace_id: str | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -68,7 +70,7 @@ class Environment:
         self.slowness = 1.0 if shared.weather is None else shared.weather.slowness()
         self._shared = shared
         self._freeze = shared.config.freeze
-        self._released, self._ended, self._finished = released, ended, finished
+        self._released, self._ended, self._finished, self._ending = released, ended, finished, ending
         self._current: Invocation | None = None
         self._answered = True  # whether the current invocation has its answer
         self._last_id = ""  # of the invocation that was answered last
@@ -161,6 +163,8 @@ class Environment:
         if ending is not None:
             invocation.ended_in = self.id
             self.reset = True
+            if self._over:
+                self._ending(self)
         invocation.answer(payload, failed=failed, log=log)
 
     def _end(self, ending: Ending, duration_s: float | None = None) -> None:
