@@ -174,13 +174,13 @@ def test_what_may_not_be_done_is_named(aws: Any, simulated: Any) -> None:
     assert "iam:CreateRole, lambda:InvokeFunction" in finding.found and "--dry-run" in finding.remedy
 
 
-def test_what_cannot_be_simulated_is_said_plainly(aws: Any, aws_server: ModuleType) -> None:
+def test_permissions_that_iam_cannot_simulate_are_a_note(aws: Any, aws_server: ModuleType) -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:user/anna"
     identity(aws, aws_server, arn)
     denied = f"User: {arn} is not authorized to perform: iam:SimulatePrincipalPolicy on resource: {arn}"
     aws.fail("iam", "SimulatePrincipalPolicy", aws_server.refusal("AccessDenied", denied, 403))
     finding = look()["permissions"]
-    assert (finding.verdict, finding.found) == ("note", "cannot be simulated (may not be asked for)")
+    assert (finding.verdict, finding.found) == ("note", "unknown: IAM cannot simulate them (access denied)")
     assert "iam:SimulatePrincipalPolicy" in finding.remedy
 
 

@@ -59,13 +59,13 @@ def test_it_writes_the_zip_and_tells_sizes_against_the_limits(lbench: Lbench, ho
         (("--python", "3.11"), "--python 3.11: Lambda has 3.12, 3.13, 3.14"),
         (("--arch", "sparc"), "--arch sparc: Lambda has x86_64 and arm64"),
         (("-o", "no/such/folder/x.zip"), "no/such/folder does not exist"),
-        (("-o", "x.tar"), "name a file that ends in .zip"),
-        (("-o", "index/"), "name a file that ends in .zip"),
+        (("-o", "x.tar"), "-o must be a file name that ends in .zip"),
+        (("-o", "index/"), "-o must be a file name that ends in .zip"),
         (("--python", "3.12"), "has no wheel for Python 3.12 on x86_64"),
         (("--arch", "arm64"), "has no wheel for Python 3.13 on arm64"),
     ],
 )
-def test_what_cannot_be_packed_is_told_in_one_line(lbench: Lbench, options: tuple[str, ...], expected: str) -> None:
+def test_what_cannot_be_packed_gets_one_line(lbench: Lbench, options: tuple[str, ...], expected: str) -> None:
     done = lbench(*PACK, *options)
     assert done.returncode == 2
     line = done.stderr.splitlines()[-1]
