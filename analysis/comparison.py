@@ -1,4 +1,4 @@
-"""Comparison of backends: makespan, speedup and cost of each over its repeats.
+"""Comparison of backends: makespan, speedup and cost of each over its repeats, cold and warm apart.
 
 The caller passes the arithmetic of a bill (`Bill`), because this package knows sessions only.
 """
@@ -13,24 +13,66 @@ import msgspec
 import numpy as np
 
 from lbench.analysis.statistics import (
+    CONFIDENCE,
+    LEAST_CLAIM,
     Estimate,
     coefficient_of_variation,
+    holm,
     median_estimate,
+    paired_p,
+    paired_ratio_estimate,
     quantile,
+    quantile_estimates,
     ratio_estimate,
+    unpaired_p,
 )
 from lbench.engine.cost.charges import RunCost
 from lbench.engine.model import Origin
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
 
-__all__ = ["AnswerState", "Bill", "Comparison", "Summary", "by_label", "compare", "makespans", "summarise"]
+__all__ = [
+    "AnswerState",
+    "Bill",
+    "Claim",
+    "Comparison",
+    "Line",
+    "Summary",
+    "Temperature",
+    "by_label",
+    "compare",
+    "is_cold",
+    "makespans",
+    "summarise",
+    "warm_quantiles",
+]
 
 Bill = Callable[[RunView, float | None], RunCost]  # (run, seconds since its start or None) -> its bill so far
 # equal, differ: without a reference, all runs of all backends gave the same answer, or they did not
 AnswerState = Literal["same", "wrong", "equal", "differ", "unchecked", "none"]
+Temperature = Literal["cold", "warm"]
+# open: the interval contains 1; unsettled: too few values for a claim. Only the first two claim a difference.
+Claim = Literal["faster", "slower", "open", "unsettled"]
 
 _OK = STATUSES.index("ok")
+_BASELINES = ("loop", "sequential")  # the first of these that has a makespan; else the plan's first backend
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the comparison: the repeats of a backend, or its cold or its warm ones, without warm-up runs."""
+
+    temperature: Temperature | None  # None: the backend has no cold starts
+    repeats: int
+    repeats_ok: int  # whose answer is right or was not checked
+    makespan_s: Estimate | None  # of the repeats that were ok
+    speedup: Estimate | None = None  # against the baseline's main line
+    paired: bool = False  # the speedup is of runs of the same round
+    claim: Claim | None = None  # None: the baseline itself, or nothing to compare
+    comparisons: int = 0  # for which the claim is corrected
+    cold_starts: int | None  # over all repeats; None: does not apply
+    init_p50_ms: float | None
+    usd: Decimal | None  # a run's bill, the median over the repeats
+    rent_usd: Decimal | None  # of an equal machine for a run, the median; local backends only
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,21 +84,16 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int | None  # environments or workers
     oversubscribed: bool
     cpu_share_method: str | None
+    lines: tuple[Line, ...]  # one, or cold before warm
     repeats: int  # planned, without warm-up
-    repeats_ok: int  # whose answer is right or was not checked
-    makespan_s: Estimate | None  # of the repeats that were ok
-    speedup: Estimate | None  # against the baseline
+    repeats_ok: int
     durations: int  # warm invocations behind the next three
     duration_p50_ms: float | None
-    duration_p99_ms: float | None
+    duration_p99_ms: float | None  # None below 300 invocations
     duration_cv: float | None
-    cold_starts: int | None  # over all repeats; None: does not apply
-    init_p50_ms: float | None
-    usd: Decimal | None  # a run's bill, the median over the repeats
-    assumed: tuple[str, ...] = ()  # what of it is counted at another region's price (`RunCost.assumed`)
+    assumed: tuple[str, ...] = ()  # what of a run's bill is counted at another region's price (`RunCost.assumed`)
     bound_assumed: bool = False  # whether the bound counts anything so
     bound_usd: Decimal | None  # of a run
-    rent_usd: Decimal | None  # of an equal machine for a run, the median; local backends only
     rent_basis: str | None
     region: str | None
     architecture: str | None
@@ -65,6 +102,42 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     failed_attempts: int
     answer: AnswerState
     error: str | None  # of the first run that failed
+
+    @property
+    def main(self) -> Line:
+        """The line that stands for the backend where there is room for one: warm, if it was measured warm."""
+        return next((line for line in reversed(self.lines) if line.makespan_s is not None), self.lines[-1])
+
+    @property
+    def makespan_s(self) -> Estimate | None:
+        """The makespan of the main line."""
+        return self.main.makespan_s
+
+    @property
+    def speedup(self) -> Estimate | None:
+        """The speedup of the main line."""
+        return self.main.speedup
+
+    @property
+    def usd(self) -> Decimal | None:
+        """The cost of a run of the main line."""
+        return self.main.usd
+
+    @property
+    def rent_usd(self) -> Decimal | None:
+        """The rent of a run of the main line."""
+        return self.main.rent_usd
+
+    @property
+    def cold_starts(self) -> int | None:
+        """Cold starts over all repeats."""
+        known = [line.cold_starts for line in self.lines if line.cold_starts is not None]
+        return sum(known) if known else None
+
+    @property
+    def init_p50_ms(self) -> float | None:
+        """The median init duration of the first line that has one."""
+        return next((line.init_p50_ms for line in self.lines if line.init_p50_ms is not None), None)
 
     @property
     def local(self) -> bool:
@@ -81,6 +154,11 @@ class Comparison(msgspec.Struct, frozen=True):
     def __getitem__(self, label: str) -> Summary:
         return next(summary for summary in self.summaries if summary.label == label)
 
+    @property
+    def rows(self) -> list[tuple[Summary, Line]]:
+        """The table: each line with its backend."""
+        return [(summary, line) for summary in self.summaries for line in summary.lines]
+
 
 def by_label(runs: Iterable[RunView]) -> dict[str, list[RunView]]:
     """Runs grouped by backend, in the order in which they were planned."""
@@ -90,38 +168,110 @@ def by_label(runs: Iterable[RunView]) -> dict[str, list[RunView]]:
     return groups
 
 
+def is_cold(run: RunView) -> bool | None:
+    """Whether all environments of a run were new; None where the backend has no cold starts."""
+    if run.planned.cold is not None:
+        return run.planned.cold
+    columns = run.columns
+    known = columns["cold"] >= 0
+    if not known.any():
+        return None
+    used = columns["environment"][known]
+    return bool(np.isin(used, used[columns["cold"][known] == 1]).all())
+
+
 def compare(runs: Iterable[RunView], bill: Bill) -> Comparison:
-    """Compare the backends of one plan's runs. The baseline is `sequential` where it has an answer, else the first."""
+    """Compare the backends of one plan's runs with a baseline: the plain loop, else `sequential`, else the first."""
     groups = by_label(runs)
     among = _among_themselves([run for group in groups.values() for run in group])
-    times = {label: makespans(group) for label, group in groups.items()}
-    with_times = [label for label in groups if times[label]]
-    sequential = [label for label in with_times if groups[label][0].planned.backend == "sequential"]
-    baseline = next(iter(sequential + with_times), None)
-    summaries = []
-    for label, group in groups.items():
-        speedup = None if baseline is None else ratio_estimate(times[baseline], times[label])
-        if label == baseline:
-            speedup = Estimate(1.0, count=len(times[label]))
-        summary = summarise(group, bill, speedup)
+    with_times = [label for label, group in groups.items() if makespans(group)]
+    names = [groups[label][0].planned.backend for label in with_times]
+    usual = [with_times[names.index(name)] for name in _BASELINES if name in names]
+    baseline = next(iter(usual + with_times), None)
+    summaries = {label: summarise(group, bill) for label, group in groups.items()}
+    if baseline is not None:
+        _put_speedups(summaries, groups, baseline)
+    for label, summary in summaries.items():
         if summary.answer == "unchecked" and among is not None:
-            summary = msgspec.structs.replace(summary, answer=among)
-        summaries.append(summary)
-    return Comparison(summaries, baseline)
+            summaries[label] = msgspec.structs.replace(summary, answer=among)
+    return Comparison(list(summaries.values()), baseline)
 
 
-def summarise(group: list[RunView], bill: Bill, speedup: Estimate | None = None) -> Summary:
-    """The summary of one backend's runs (at least one)."""
+def _put_speedups(summaries: dict[str, Summary], groups: dict[str, list[RunView]], baseline: str) -> None:
+    """Speedups of all lines against the baseline's main line, and what they claim together."""
+    base = summaries[baseline].main
+    against = _of_line(groups[baseline], base)
+    found: dict[tuple[str, int], Line] = {}
+    tested: dict[tuple[str, int], Callable[[int], float]] = {}
+    for label, summary in summaries.items():
+        for index, line in enumerate(summary.lines):
+            if line is base:
+                found[label, index] = msgspec.structs.replace(line, speedup=Estimate(1.0, count=line.repeats_ok))
+            elif line.makespan_s is not None:
+                found[label, index], tested[label, index] = _speedup(line, against, _of_line(groups[label], line))
+    count = sum(_can_claim(found[place]) for place in tested)
+    places = [place for place in tested if _can_claim(found[place])]
+    corrected = dict(zip(places, holm([tested[place](count) for place in places]), strict=True))
+    for place in tested:
+        claim = _claim(found[place].speedup, corrected.get(place, 1.0))
+        found[place] = msgspec.structs.replace(found[place], claim=claim, comparisons=count)
+    for label, summary in summaries.items():
+        lines = tuple(found.get((label, index), line) for index, line in enumerate(summary.lines))
+        summaries[label] = msgspec.structs.replace(summary, lines=lines)
+
+
+def _speedup(line: Line, against: list[RunView], runs: list[RunView]) -> tuple[Line, Callable[[int], float]]:
+    """A line with its speedup, and its test as a function of the number of comparisons."""
+    rounds = {key: run for run in against if (key := _round(run)) is not None}
+    pairs = [(rounds[key], run) for run in runs if (key := _round(run)) in rounds]
+    if len(pairs) > 1:
+        over, under = makespans([one for one, _ in pairs]), makespans([other for _, other in pairs])
+        return (
+            msgspec.structs.replace(line, speedup=paired_ratio_estimate(over, under), paired=True),
+            lambda count: paired_p(over, under, count),
+        )
+    over, under = makespans(against), makespans(runs)
+    return (
+        msgspec.structs.replace(line, speedup=ratio_estimate(over, under)),
+        lambda count: unpaired_p(over, under, count),
+    )
+
+
+def _round(run: RunView) -> int | None:
+    """The round of an alternating session that a run belongs to: its partners ran just before or after it."""
+    if run.planned.schedule != "alternating":
+        return None
+    return run.planned.repeat if run.planned.round is None else run.planned.round
+
+
+def _can_claim(line: Line) -> bool:
+    return line.speedup is not None and line.speedup.interval is not None and line.speedup.count >= LEAST_CLAIM
+
+
+def _claim(speedup: Estimate | None, p: float) -> Claim | None:
+    """What a speedup says of the backend, p corrected for the number of comparisons."""
+    if speedup is None:
+        return None
+    if speedup.low is None or speedup.high is None or speedup.count < LEAST_CLAIM:
+        return "unsettled"
+    if speedup.low <= 1 <= speedup.high:
+        return "open"
+    if p > 1 - CONFIDENCE:
+        return "unsettled"
+    return "faster" if speedup.low > 1 else "slower"
+
+
+def summarise(group: list[RunView], bill: Bill) -> Summary:
+    """The summary of one backend's runs (at least one), without speedups."""
     planned = group[0].planned
     repeats = [run for run in group if not run.planned.warmup]
     good = [run for run in repeats if run.status == "ok"]
     started = next((run.started for run in group if run.started is not None), None)
     pricing = started.pricing if started is not None else None
     rates = pricing.rates if pricing is not None else None
-    times = makespans(group)
+    bills = {run.id: bill(run, None) for run in good}
     warm = _joined([run.warm_compute_ms() for run in good])
-    colds = [count for run in good if (count := run.cold_starts()) is not None]
-    bills = [bill(run, None) for run in good]
+    p50, p99 = (None if found is None else found.value for found in quantile_estimates([warm], (0.5, 0.99)))
     share = [environment.cpu_share_method for run in group for environment in run.environments.values()]
     errors = [run.ended.error for run in group if run.ended is not None and run.ended.error]
     return Summary(
@@ -131,21 +281,16 @@ def summarise(group: list[RunView], bill: Bill, speedup: Estimate | None = None)
         capacity=started.capacity if started is not None else None,
         oversubscribed=any(run.started is not None and run.started.oversubscribed for run in group),
         cpu_share_method=next((method for method in share if method is not None), None),
+        lines=_lines(repeats, bills),
         repeats=len(repeats),
         repeats_ok=len(good),
-        makespan_s=median_estimate(times),
-        speedup=speedup,
         durations=len(warm),
-        duration_p50_ms=quantile(warm, 0.5),
-        duration_p99_ms=quantile(warm, 0.99),
+        duration_p50_ms=p50,
+        duration_p99_ms=p99,
         duration_cv=coefficient_of_variation(warm),
-        cold_starts=sum(colds) if colds else None,
-        init_p50_ms=quantile(_joined([_inits(run) for run in good]), 0.5) if colds else None,
-        usd=_median([cost.usd for cost in bills]),
-        assumed=tuple(dict.fromkeys(text for cost in bills for text in cost.assumed)),
+        assumed=tuple(dict.fromkeys(text for cost in bills.values() for text in cost.assumed)),
         bound_usd=Decimal(pricing.bound_usd) if pricing is not None and pricing.bound_usd else None,
         bound_assumed=rates is not None and bool(rates.assumed),
-        rent_usd=_median([cost.items.machine_rent for cost in bills]),
         rent_basis=pricing.rent_basis if pricing is not None else None,
         region=rates.region if rates else None,
         architecture=rates.architecture if rates else None,
@@ -157,6 +302,55 @@ def summarise(group: list[RunView], bill: Bill, speedup: Estimate | None = None)
     )
 
 
+def warm_quantiles(group: list[RunView], quantiles: tuple[float, ...]) -> list[Estimate | None]:
+    """Quantiles (ms) of the warm invocations of a backend's repeats, with intervals over both levels."""
+    return quantile_estimates([run.warm_compute_ms() for run in group if _counts(run)], quantiles)
+
+
+def makespans(group: list[RunView]) -> list[float]:
+    """Makespans of the repeats that ended well, in their order, without warm-up runs."""
+    return [run.makespan_s for run in group if _counts(run) and run.makespan_s is not None]
+
+
+def _counts(run: RunView) -> bool:
+    return not run.planned.warmup and run.status == "ok"
+
+
+def _lines(repeats: list[RunView], bills: dict[str, RunCost]) -> tuple[Line, ...]:
+    """One line, or one of the cold and one of the warm repeats. A repeat that never began counts with the last."""
+    known = [is_cold(run) for run in repeats]
+    if True not in known and False not in known:
+        return (_line(None, repeats, bills),)
+    cold = [run for run, is_new in zip(repeats, known, strict=True) if is_new]
+    warm = [run for run in repeats if run not in cold]
+    temperatures: tuple[tuple[Temperature, list[RunView]], ...] = (("cold", cold), ("warm", warm))
+    return tuple(_line(temperature, runs, bills) for temperature, runs in temperatures if runs)
+
+
+def _line(temperature: Temperature | None, repeats: list[RunView], bills: dict[str, RunCost]) -> Line:
+    good = [run for run in repeats if run.status == "ok"]
+    colds = [count for run in good if (count := run.cold_starts()) is not None]
+    costs = [bills[run.id] for run in good]
+    return Line(
+        temperature=temperature,
+        repeats=len(repeats),
+        repeats_ok=len(good),
+        makespan_s=median_estimate(makespans(good)),
+        cold_starts=sum(colds) if colds else None,
+        init_p50_ms=quantile(_joined([_inits(run) for run in good]), 0.5) if colds else None,
+        usd=_median([cost.usd for cost in costs]),
+        rent_usd=_median([cost.items.machine_rent for cost in costs]),
+    )
+
+
+def _of_line(group: list[RunView], line: Line) -> list[RunView]:
+    """The repeats with a makespan that belong to a line."""
+    good = [run for run in group if _counts(run)]
+    if line.temperature is None:
+        return good
+    return [run for run in good if (is_cold(run) is True) == (line.temperature == "cold")]
+
+
 def _among_themselves(runs: list[RunView]) -> AnswerState | None:
     """How answers without a reference compare; None: fewer than two, or some have a reference."""
     ended = [run for run in runs if run.ended is not None and run.ended.status == "ok"]
@@ -164,13 +358,6 @@ def _among_themselves(runs: list[RunView]) -> AnswerState | None:
         return None
     digests = {run.answer.digest for run in ended if run.answer is not None}
     return "equal" if len(digests) == 1 else "differ"
-
-
-def makespans(group: list[RunView]) -> list[float]:
-    """Makespans of the repeats that ended well, in their order, without warm-up runs."""
-    return [
-        run.makespan_s for run in group if not run.planned.warmup and run.status == "ok" and run.makespan_s is not None
-    ]
 
 
 def _inits(run: RunView) -> Any:

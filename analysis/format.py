@@ -16,11 +16,16 @@ __all__ = [
     "basis_text",
     "count_text",
     "interval_text",
+    "interval_title",
     "listed",
+    "ms_spread_text",
     "ms_text",
     "percent_text",
     "quote_text",
     "seconds_text",
+    "spread_text",
+    "times_interval_text",
+    "times_spread_text",
     "times_text",
 ]
 
@@ -65,6 +70,40 @@ def interval_text(estimate: Estimate, *, unit: bool = False) -> str:
     low, high = estimate.low * scale, estimate.high * scale
     ends = (f"{low:.2f}", f"{high:.2f}") if scale > 1 and high < 9.995 else (_digits(low), _digits(high))
     return "–".join(ends) + (name if unit else "")
+
+
+def spread_text(estimate: Estimate) -> str:
+    """What the interval of a time is, with its unit: "95 %: 6.37–6.45 s", "range of 3: 6.37–6.45 s"; "" for none."""
+    return "" if estimate.interval is None else f"{_kind_text(estimate)}: {interval_text(estimate, unit=True)}"
+
+
+def times_interval_text(estimate: Estimate | None) -> str:
+    """The interval of a ratio: "1.90–1.97"; "–" for none."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return "–"
+    return f"{times_text(estimate.low)}–{times_text(estimate.high)}".replace("×", "")
+
+
+def times_spread_text(estimate: Estimate) -> str:
+    """What the interval of a ratio is: "95 %: 1.90–1.97", "range of 3: 1.90–1.97"; "" for none."""
+    return "" if estimate.interval is None else f"{_kind_text(estimate)}: {times_interval_text(estimate)}"
+
+
+def ms_spread_text(estimate: Estimate) -> str:
+    """What the interval of a duration in milliseconds is: "95 %: 60.1–68.0 ms"; "" for none."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"{_kind_text(estimate)}: {ms_text(estimate.low)}–{ms_text(estimate.high)}"
+
+
+def _kind_text(estimate: Estimate) -> str:
+    return estimate.kind if estimate.kind == "95 %" else f"range of {estimate.count}"
+
+
+def interval_title(estimates: Iterable[Estimate | None]) -> str:
+    """The title of a column of intervals: "95 %", "RANGE", or "95 % OR RANGE" where it holds both."""
+    kinds = {one.kind for one in estimates if one is not None and one.interval is not None}
+    return "95 % OR RANGE" if len(kinds) > 1 else "RANGE" if kinds == {"range"} else "95 %"
 
 
 def times_text(ratio: float) -> str:

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
+from statistics import median
 
-from lbench.analysis.comparison import by_label, makespans
+import numpy as np
+
+from lbench.analysis.comparison import by_label, is_cold, makespans
 from lbench.analysis.format import count_text, listed, percent_text
-from lbench.analysis.statistics import coefficient_of_variation, trend
+from lbench.analysis.statistics import (
+    FULL_INTERVAL,
+    LEAST_TREND,
+    Change,
+    change_point,
+    coefficient_of_variation,
+    trend,
+)
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.machine.monitor import machine_notices, sample_notices
 from lbench.engine.model import Warning_
 from lbench.engine.session.view import RunView, SessionView
 
-__all__ = ["stability_warnings"]
+__all__ = ["idle_share", "stability_warnings"]
 
-FEWEST_REPEATS = 3
 MOST_CV = 0.10
 DRIFT_P = 0.05
-DRIFT_SHARE = 0.03
+DRIFT_SHARE = 0.03  # of the median, from first to last
+CHANGE_P = 0.01
+CHANGE_SHARE = 0.05
+FIRST_SHARE = 0.10  # of the others' median, beyond all of them
+LEAST_FIRST = 4  # repeats, from which the first is compared with the others
 MOST_LOOP_LAG_MS = 20.0
 MOST_DRIVER_SHARE = 0.25
+MOST_IDLE_SHARE = 0.25
 MOST_LOAD_SHARE = 0.5  # of the usable cores, before anything was measured
 
 _Group = list[RunView]
@@ -64,26 +78,71 @@ def _load(environment: Environment, runs: list[RunView]) -> str | None:
     return None
 
 
+def _warm(group: _Group) -> list[float]:
+    """Makespans of the repeats that can be compared in time: without cold ones, unless all are cold."""
+    warm = makespans([run for run in group if not is_cold(run)])
+    return warm or makespans(group)
+
+
 def _few_repeats(group: _Group) -> str | None:
-    count = len(makespans(group))
-    if not 0 < count < FEWEST_REPEATS or not group[0].has_answer:  # calls are counted there, not makespans
+    count = len(_warm(group))
+    if not 0 < count < FULL_INTERVAL or not group[0].has_answer:  # calls are counted there, not makespans
         return None
+    lacking = "no interval" if count == 1 else "a range in place of an interval"
+    drift = " and cannot show a drift" if count < LEAST_TREND else ""
+    warm = " warm" if any(is_cold(run) for run in group) else ""
+    have = "has" if count == 1 else "have"
     return (
-        f"{count_text(count, 'repeat')} say{'s' if count == 1 else ''} little about the spread; "
-        f"use --repeats {FEWEST_REPEATS} or more"
+        f"{count_text(count, f'{warm} repeat'.strip())} {have} {lacking}{drift}; use --repeats {FULL_INTERVAL} or more"
     )
 
 
 def _unsteady(group: _Group) -> str | None:
-    cv = coefficient_of_variation(makespans(group))
+    cv = coefficient_of_variation(_warm(group))
     if cv is None or cv <= MOST_CV:
         return None
     return f"its repeats differ by {percent_text(cv)} (CV): use more repeats or a larger job"
 
 
+def _first_repeat(group: _Group) -> str | None:
+    """A first repeat that lies outside the range of the others."""
+    times = _warm(group)
+    if len(times) < LEAST_FIRST:
+        return None
+    first, others = times[0], times[1:]
+    margin = FIRST_SHARE * median(others)
+    if min(others) - margin <= first <= max(others) + margin:
+        return None
+    share = first / median(others) - 1
+    way = "longer" if share > 0 else "less"
+    return f"its first repeat took {percent_text(abs(share))} {way} than the others; add a warm-up run (--warmup 1)"
+
+
+def _step(times: list[float]) -> Change | None:
+    """A sudden change of level that is sure, large, and explains the times better than a steady drift does."""
+    found = change_point(times)
+    if found is None or found.p > CHANGE_P or abs(found.change) < CHANGE_SHARE:
+        return None
+    places = np.arange(len(times))
+    straight = np.polyval(np.polyfit(places, times, 1), places)
+    steps = np.where(places < found.at, np.mean(times[: found.at]), np.mean(times[found.at :]))
+    return found if np.square(times - steps).sum() < np.square(times - straight).sum() else None
+
+
+def _change_point(group: _Group) -> str | None:
+    found = _step(_warm(group))
+    if found is None:
+        return None
+    way = "slower" if found.change > 0 else "faster"
+    return (
+        f"its repeats became {way} at once, by {percent_text(abs(found.change))} from repeat {found.at + 1} on: "
+        "something changed on this machine; measure again"
+    )
+
+
 def _drift(group: _Group) -> str | None:
-    found = trend(makespans(group))
-    if found is None or found.p > DRIFT_P or abs(found.change) < DRIFT_SHARE:
+    found = trend(_warm(group))
+    if found is None or found.p > DRIFT_P or abs(found.change) < DRIFT_SHARE or _step(_warm(group)) is not None:
         return None
     way = "slower" if found.change > 0 else "faster"
     return (
@@ -122,6 +181,49 @@ def _driver_share(group: _Group) -> str | None:
     )
 
 
+def _idle_lanes(group: _Group) -> str | None:
+    """Lanes (workers, environments) without a task although tasks wait."""
+    shares = [share for run in group if (share := idle_share(run)) is not None]
+    if not shares or max(shares) <= MOST_IDLE_SHARE:
+        return None
+    return (
+        f"workers or environments were idle for {percent_text(max(shares))} of the makespan while tasks waited "
+        "(worst run): handing over a task takes as long as the task; use fewer or larger tasks"
+    )
+
+
+def idle_share(run: RunView) -> float | None:
+    """The share of a run's lane-seconds in which a lane had no task although one waited; None: not measured.
+
+    A lane is busy from a task's start to its end (as the driver knows them: without either, from dispatch to answer).
+    """
+    if run.started is None or not run.makespan_s:
+        return None
+    columns, lanes = run.columns, run.started.capacity
+    begin = np.where(np.isnan(columns["started_s"]), columns["dispatched_s"], columns["started_s"])
+    end = np.where(np.isnan(columns["finished_s"]), columns["returned_s"], columns["finished_s"])
+    known = ~(np.isnan(begin) | np.isnan(end) | np.isnan(columns["queued_s"]))
+    queued, begin, end = columns["queued_s"][known], begin[known], end[known]
+    ones = np.ones(len(queued))
+    times = np.concatenate([queued, begin, end])
+    order = np.argsort(times, kind="stable")
+    waiting = np.cumsum(np.concatenate([ones, -ones, 0 * ones])[order])
+    working = np.cumsum(np.concatenate([0 * ones, ones, -ones])[order])
+    idle = np.clip(np.minimum(waiting, lanes - working), 0, None)[:-1]
+    return float((idle * np.diff(times[order])).sum() / (lanes * run.makespan_s)) if len(times) else None
+
+
+def _some_cold(group: _Group) -> str | None:
+    """Warm repeats with some new environments: their times are neither cold nor warm."""
+    mixed = [run for run in group if is_cold(run) is False and run.status == "ok" and run.cold_starts()]
+    if not mixed or not group[0].has_answer:
+        return None
+    return (
+        f"{count_text(len(mixed), 'warm repeat')} had cold starts too: "
+        "times lie between cold and warm; use more repeats or --warmup 1"
+    )
+
+
 def _overlap(group: _Group) -> str | None:
     others = {other for run in group if run.ended is not None for other in run.ended.overlaps}
     if not others:
@@ -152,9 +254,13 @@ def _retried(group: _Group) -> str | None:
 _OF_A_BACKEND: dict[str, Callable[[_Group], str | None]] = {
     "few_repeats": _few_repeats,
     "unsteady": _unsteady,
+    "first_repeat": _first_repeat,
+    "change_point": _change_point,
     "drift": _drift,
+    "some_cold": _some_cold,
     "loop_lag": _loop_lag,
     "driver_share": _driver_share,
+    "idle_lanes": _idle_lanes,
     "overlap": _overlap,
     "oversubscribed": _oversubscribed,
     "retried": _retried,

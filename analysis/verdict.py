@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from lbench.analysis.comparison import Comparison, Summary
-from lbench.analysis.format import count_text, interval_text, listed, seconds_text, times_text
-from lbench.analysis.statistics import Estimate
+from lbench.analysis.comparison import Comparison, Line, Summary
+from lbench.analysis.format import count_text, listed, seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.statistics import LEAST_CLAIM, Estimate
 from lbench.engine.cost.format import usd_short
 
-__all__ = ["answer_sentence", "cost_clause", "name_of", "speedup_clause"]
+__all__ = ["answer_sentence", "cost_clause", "doubt_text", "name_of", "speedup_clause"]
 
 
 def answer_sentence(comparison: Comparison) -> str:
@@ -44,28 +44,39 @@ def name_of(summary: Summary) -> str:
     return f"{kind}{places}" if summary.label == summary.backend else f"{summary.label} ({kind}{places})"
 
 
-def speedup_clause(speedup: Estimate) -> str:
-    """A speedup with its interval: "1.94× (95 %: 1.90–1.97)"."""
-    if speedup.low is None or speedup.high is None:
-        return times_text(speedup.value)
-    ends = f"{times_text(speedup.low)}–{times_text(speedup.high)}".replace("×", "")
-    return f"{times_text(speedup.value)} (95 %: {ends})"
+def speedup_clause(speedup: Estimate, doubt: str = "") -> str:
+    """A speedup with its interval and a doubt: "1.94× (95 %: 1.90–1.97)", "0.93× (once each: not settled)"."""
+    aside = "; ".join(filter(None, [times_spread_text(speedup), doubt]))
+    return f"{times_text(speedup.value)} ({aside})" if aside else times_text(speedup.value)
 
 
-def cost_clause(summary: Summary) -> str | None:
+def doubt_text(line: Line, against: Line) -> str:
+    """Why a speedup is not settled; "" where it is, or where the interval says so."""
+    if line.claim != "unsettled" or line.makespan_s is None or against.makespan_s is None:
+        return ""
+    own, other = line.makespan_s.count, against.makespan_s.count
+    if own == other == 1:
+        return "once each: not settled"
+    if 1 in (own, other):
+        return f"{'measured' if own == 1 else 'baseline measured'} once: not settled"
+    count = line.speedup.count if line.speedup is not None else 0
+    if count < LEAST_CLAIM or line.comparisons < 2:
+        return f"{count_text(count, 'repeat')}: not settled"
+    return f"not settled with {count_text(count, 'repeat')} and {line.comparisons} comparisons"
+
+
+def cost_clause(summary: Summary, line: Line | None = None) -> str | None:
     """The cost of a run with its origin: "would cost $0.0008 a run on AWS (emulated here; ...)"."""
-    conditions = _conditions(summary)
-    aside = f" ({'; '.join(conditions)})" if conditions else ""
-    if summary.usd is None:
+    usd = (line or summary.main).usd
+    if usd is None:
         return None
     if summary.origin == "measured":
-        return f"costs {usd_short(summary.usd, assumed=bool(summary.assumed))} a run"
-    return f"would cost {usd_short(summary.usd, assumed=bool(summary.assumed))} a run on AWS{aside}"
+        return f"costs {usd_short(usd, assumed=bool(summary.assumed))} a run"
+    conditions = _conditions(summary)
+    return f"would cost {usd_short(usd, assumed=bool(summary.assumed))} a run on AWS ({'; '.join(conditions)})"
 
 
 def _conditions(summary: Summary) -> list[str]:
-    if summary.origin == "measured":
-        return []
     conditions = ["emulated here" if summary.origin == "emulated" else "simulated"]
     if summary.origin == "emulated" and summary.cpu_share_method == "none":
         conditions.append("CPU share not enforced")
@@ -74,21 +85,53 @@ def _conditions(summary: Summary) -> list[str]:
     return conditions
 
 
+def _shown(summary: Summary) -> list[Line]:
+    """The lines with a makespan, the main one first."""
+    main = summary.main
+    return [main, *(line for line in summary.lines if line is not main and line.makespan_s is not None)]
+
+
+def _named(summary: Summary, line: Line) -> str:
+    return name_of(summary) if line.temperature is None else f"{name_of(summary)}, {_when(line)},"
+
+
+def _when(line: Line) -> str:
+    return "cold (all environments new)" if line.temperature == "cold" else "warm"
+
+
 def _against(other: Summary, base: Summary, *, first: bool) -> str:
-    assert other.speedup is not None
-    ratio = other.speedup
-    if ratio.low is not None and ratio.high is not None and ratio.low <= 1 <= ratio.high:
-        clause = f"{name_of(other)} cannot be distinguished from {name_of(base)}: {speedup_clause(ratio)} as fast"
-    else:
-        clause = f"{name_of(other)} is {speedup_clause(ratio)} as fast{f' as {name_of(base)}' if first else ''}"
-    cost = cost_clause(other)
-    return clause if cost is None else f"{clause}, and {cost}"
+    clauses: list[str] = []
+    for line in _shown(other):
+        assert line.speedup is not None
+        ratio = speedup_clause(line.speedup, doubt_text(line, base.main))
+        if clauses:
+            clause = f"{_when(line)} it is {ratio} as fast"
+        elif line.claim == "open":
+            base_name = _named(base, base.main).removesuffix(",")
+            clause = f"{_named(other, line)} cannot be distinguished from {base_name}: {ratio} as fast"
+        else:
+            against = f" as {_named(base, base.main).removesuffix(',')}" if first else ""
+            clause = f"{_named(other, line)} is {ratio} as fast{against}"
+        if clauses and line.claim == "open":
+            clause += ", which cannot be distinguished"
+        clauses.append(_with_cost(clause, other, line, short=bool(clauses)))
+    return "; ".join(clauses)
 
 
 def _alone(base: Summary) -> str:
-    assert base.makespan_s is not None
-    spread = "" if base.makespan_s.low is None else f" (95 %: {interval_text(base.makespan_s, unit=True)})"
-    runs = f", the median of {base.makespan_s.count} runs" if base.makespan_s.count > 1 else ""
-    clause = f"{name_of(base)} takes {seconds_text(base.makespan_s.value)}{spread}{runs}"
-    cost = cost_clause(base)
+    clauses: list[str] = []
+    for line in _shown(base):
+        assert line.makespan_s is not None
+        spread = spread_text(line.makespan_s)
+        runs = f", the median of {line.makespan_s.count} runs" if line.makespan_s.count > 1 else ""
+        subject = f"{_when(line)} it takes" if clauses else f"{_named(base, line)} takes"
+        clause = f"{subject} {seconds_text(line.makespan_s.value)}{f' ({spread})' if spread else ''}{runs}"
+        clauses.append(_with_cost(clause, base, line, short=bool(clauses)))
+    return "; ".join(clauses)
+
+
+def _with_cost(clause: str, summary: Summary, line: Line, *, short: bool) -> str:
+    if short and line.usd is not None:
+        return f"{clause}, for {usd_short(line.usd, assumed=bool(summary.assumed))} a run"
+    cost = cost_clause(summary, line)
     return clause if cost is None else f"{clause}, and {cost}"

@@ -60,7 +60,7 @@ def _line(calls: Calls) -> str:
     if calls.throttled:
         parts.append(f"{calls.throttled:,} throttled and retried")
     if calls.discarded:
-        parts.append(f"{count_text(calls.discarded, 'sample')} discarded because they were warm")
+        parts.append(f"{count_text(calls.discarded, 'sample')} discarded (warm)")
     if calls.missing:
         parts.append(f"{count_text(calls.missing, 'sample')} missing: too many calls were warm")
     if calls.unknown:

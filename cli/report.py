@@ -8,17 +8,20 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
-from lbench.analysis.comparison import Comparison, Summary, compare
+from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare, warm_quantiles
 from lbench.analysis.format import (
     assumed_text,
     basis_text,
     count_text,
     interval_text,
+    interval_title,
     listed,
+    ms_spread_text,
     ms_text,
     percent_text,
     quote_text,
     seconds_text,
+    times_interval_text,
     times_text,
 )
 from lbench.analysis.hedging import hedges_of, hedges_sentence
@@ -36,7 +39,7 @@ from lbench.engine.billing.pricing import rates_of
 from lbench.engine.cost.format import usd_short
 from lbench.engine.model import Document
 from lbench.engine.plan.plan import Plan, resolve_params, settings_of
-from lbench.engine.session.view import SessionView
+from lbench.engine.session.view import RunView, SessionView
 from lbench.workloads import registry
 from lbench.workloads.parameters import settable
 
@@ -120,20 +123,27 @@ def print_report(view: SessionView, document: Document, saved: str) -> None:
     for warning in document.warnings:
         if warning.code != "failed":
             _paragraph(out, Text(f"! {warning.text}", style=WARN))
-    for line in [*_hedging(view), *_conditions(comparison), *_estimated(document), *_notes(view)]:
+    for line in [
+        *_hedging(view),
+        *_quantiles(run for run in view.started_runs if run.has_answer),
+        *_conditions(comparison),
+        *_estimated(document),
+        *_notes(view),
+    ]:
         _paragraph(out, Text(line, style=QUIET))
     out.print(Text(saved, style=QUIET), soft_wrap=True)
 
 
 def result_columns(comparison: Comparison) -> list[Column]:
-    """A row for each backend; on a narrow terminal the columns of the highest rank are left out."""
+    """A row for each line; on a narrow terminal the columns of the highest rank are left out."""
+    lines = [line for _, line in comparison.rows]
     columns = {
         "backend": Column("BACKEND"),
         "runs": Column("RUNS", justify="right"),
         "makespan": Column("MAKESPAN", justify="right"),
-        "interval": Column("95 %", rank=2, justify="right"),
+        "interval": Column(interval_title(line.makespan_s for line in lines), rank=2, justify="right"),
         "speedup": Column("SPEEDUP", justify="right"),
-        "speedup_interval": Column("95 %", rank=5, justify="right"),
+        "speedup_interval": Column(interval_title(line.speedup for line in lines), rank=5, justify="right"),
         "p50": Column("p50", rank=4, justify="right"),
         "p99": Column("p99", rank=3, justify="right"),
         "cv": Column("CV", rank=6, justify="right"),
@@ -142,44 +152,39 @@ def result_columns(comparison: Comparison) -> list[Column]:
         "cost": Column("COST", justify="right"),
         "answer": Column("ANSWER"),
     }
-    for one in comparison.summaries:
-        for name, cell in _cells(one).items():
+    for summary, line in comparison.rows:
+        for name, cell in _cells(summary, line).items():
             columns[name].add(cell)
     return list(columns.values())
 
 
-def _cells(one: Summary) -> dict[str, str | Text]:
-    right = one.repeats_ok == one.repeats
+def _cells(one: Summary, line: Line) -> dict[str, str | Text]:
+    right = line.repeats_ok == line.repeats
     mark, style = ("✔", RIGHT) if right else ("✘", WRONG)
     colour = accent(one.backend)
     origin = f" {one.origin}" if one.origin != "measured" and one.origin not in one.label else ""
+    temperature = "" if line.temperature is None else f" {line.temperature}"
     answer, answer_style = _ANSWERS[one.answer]
-    speedup = one.speedup
+    warm = line.temperature != "cold"  # the quantiles are of warm invocations
     return {
-        "backend": Text.assemble(("▌", colour), (one.label, f"bold {colour}"), (origin, QUIET)),
-        "runs": Text.assemble((mark, style), f" {one.repeats_ok}/{one.repeats}"),
-        "makespan": "–" if one.makespan_s is None else seconds_text(one.makespan_s.value),
-        "interval": Text("–" if one.makespan_s is None else interval_text(one.makespan_s), style=QUIET),
-        "speedup": Text("–" if speedup is None else times_text(speedup.value), style=BRIGHT),
-        "speedup_interval": Text(_ratio_interval(one), style=QUIET),
-        "p50": _ms(one.duration_p50_ms),
-        "p99": _ms(one.duration_p99_ms),
-        "cv": "–" if one.duration_cv is None else percent_text(one.duration_cv),
-        "cold": "–" if one.cold_starts is None else str(one.cold_starts),
-        "init": _ms(one.init_p50_ms),
-        "cost": "–" if one.usd is None else usd_short(one.usd, assumed=bool(one.assumed)),
+        "backend": Text.assemble(("▌", colour), (one.label, f"bold {colour}"), (temperature + origin, QUIET)),
+        "runs": Text.assemble((mark, style), f" {line.repeats_ok}/{line.repeats}"),
+        "makespan": "–" if line.makespan_s is None else seconds_text(line.makespan_s.value),
+        "interval": Text("–" if line.makespan_s is None else interval_text(line.makespan_s), style=QUIET),
+        "speedup": Text("–" if line.speedup is None else times_text(line.speedup.value), style=BRIGHT),
+        "speedup_interval": Text(times_interval_text(line.speedup), style=QUIET),
+        "p50": _ms(one.duration_p50_ms if warm else None),
+        "p99": _ms(one.duration_p99_ms if warm else None),
+        "cv": "–" if one.duration_cv is None or not warm else percent_text(one.duration_cv),
+        "cold": "–" if line.cold_starts is None else str(line.cold_starts),
+        "init": _ms(line.init_p50_ms),
+        "cost": "–" if line.usd is None else usd_short(line.usd, assumed=bool(one.assumed)),
         "answer": Text(answer, style=answer_style),
     }
 
 
 def _ms(value: float | None) -> str:
     return "–" if value is None else ms_text(value)
-
-
-def _ratio_interval(one: Summary) -> str:
-    if one.speedup is None or one.speedup.low is None or one.speedup.high is None:
-        return "–"
-    return f"{times_text(one.speedup.low)}–{times_text(one.speedup.high)}".replace("×", "")
 
 
 def _unfinished(view: SessionView) -> list[str]:
@@ -244,13 +249,7 @@ def _estimated(document: Document) -> Iterable[str]:
 
 def _conditions(comparison: Comparison) -> list[str]:
     """Conditions of the figures: their origin, the prices, the intervals."""
-    lines = []
-    counts = [one.makespan_s.count for one in comparison.summaries if one.makespan_s is not None]
-    if counts and 1 < min(counts) < FULL_INTERVAL:
-        lines.append(
-            f"95 %: interval of the median by bootstrap; of fewer than {FULL_INTERVAL} repeats it is about their whole "
-            "range, and less sure than that"
-        )
+    lines = list(_intervals(comparison))
     for one in comparison.summaries:
         if one.usd is not None and one.origin != "measured":
             lines.append(
@@ -265,6 +264,32 @@ def _conditions(comparison: Comparison) -> list[str]:
             rents.setdefault(one.rent_basis, []).append(f"{one.label} {usd_short(one.rent_usd)}")
     lines += [f"not in COST, for each run: {listed(amounts)}: {basis}" for basis, amounts in rents.items()]
     return lines
+
+
+def _intervals(comparison: Comparison) -> Iterable[str]:
+    """What the intervals are, and how speedups were compared."""
+    estimates = [line.makespan_s for _, line in comparison.rows if line.makespan_s is not None]
+    kinds = {one.kind for one in estimates if one.interval is not None}
+    if "range" in kinds:
+        yield f"range: least to greatest; fewer than {FULL_INTERVAL} repeats have no 95 % interval (docs/statistics.md)"
+    if any(line.paired for _, line in comparison.rows):
+        yield "speedups are medians of ratios within a round, in which each backend ran once"
+    compared = max((line.comparisons for _, line in comparison.rows), default=0)
+    if compared > 1:
+        yield f"what is called faster or slower stays so after Holm's correction for {compared} comparisons"
+
+
+def _quantiles(runs: Iterable[RunView]) -> Iterable[str]:
+    """Quantiles of warm invocations with their intervals, for each backend with several repeats."""
+    for label, group in by_label(runs).items():
+        found = warm_quantiles(group, (0.5, 0.99, 0.999))
+        parts = [
+            f"{name} {ms_text(one.value)} ({ms_spread_text(one)})"
+            for name, one in zip(("p50", "p99", "p99.9"), found, strict=True)
+            if one is not None and one.interval is not None
+        ]
+        if parts:
+            yield f"warm invocations of {label}: {', '.join(parts)}"
 
 
 def _notes(view: SessionView) -> Iterable[str]:

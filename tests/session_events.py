@@ -13,12 +13,13 @@ from lbench.engine.journal.events import (
     RunEnded,
     RunPlanned,
     RunStarted,
+    Sampled,
     SessionEnded,
     SessionStarted,
     StageStarted,
 )
-from lbench.engine.machine.fingerprint import Environment
-from lbench.engine.model import Answer, Driver
+from lbench.engine.machine.fingerprint import Environment, MachineSample
+from lbench.engine.model import Answer, Driver, Schedule
 from lbench.engine.model import Pricing as RunPricing
 
 
@@ -32,8 +33,14 @@ def session_events(
     started: dict[str, Any] | None = None,
     ended: dict[str, Any] | None = None,
     invocations: Sequence[dict[str, Any]] = ({},),
+    schedule: Schedule = "isolated",
+    cold: dict[str, Sequence[bool | None]] | None = None,
+    samples: Sequence[MachineSample] = (),
 ) -> list[Event]:
-    """One session: each backend's makespans; the first `warmup` of each are warm-up runs."""
+    """One session: each backend's makespans; the first `warmup` of each are warm-up runs.
+
+    Where runs alternate, a backend's n-th run is in round n. `cold` says of each run whether its environments were new.
+    """
     events: list[Event] = [
         SessionStarted(
             id="s",
@@ -61,8 +68,10 @@ def session_events(
                     origin="emulated" if label == "emulated" else "measured",
                     repeat=index if index < warmup else index - warmup,
                     warmup=index < warmup,
-                    schedule="isolated",
+                    schedule=schedule,
                     tasks=len(invocations),
+                    round=index if schedule == "alternating" else None,
+                    cold=cold[label][index] if cold is not None and label in cold else None,
                 ),
                 RunStarted(
                     **{  # type: ignore[arg-type]
@@ -84,6 +93,7 @@ def session_events(
             for n, own in enumerate(invocations):
                 events.append(Dispatched(run, n, 0, n, 0, 0.0, 0.0))
                 events.append(Returned(run, n, **{"status": "ok", "returned_s": seconds, "compute_ms": 1.0, **own}))
+            events += [Sampled(run, sample) for sample in samples]
             driver = Driver(0.0, 0.0, 0.0, 0.0, 1.0, 2.0)
             events.append(
                 RunEnded(**{"run": run, "status": "ok", "makespan_s": seconds, "driver": driver, **(ended or {})})

@@ -23,6 +23,7 @@ __all__ = [
     "MachineSample",
     "cgroup_cores",
     "cgroup_memory_bytes",
+    "cgroups",
     "fingerprint",
     "memory_bytes",
     "physical_cores",
@@ -84,6 +85,8 @@ class MachineSample(msgspec.Struct, frozen=True):
     steal: float | None = None  # share of CPU time that the hypervisor gave to others, since the sample before
     mhz: float | None = None  # of one core
     temperature_c: float | None = None
+    throttled_periods: int | None = None  # in which a CPU quota stopped this process's cgroup, since the sample before
+    swapped_bytes: int | None = None  # to and from the disk, by anyone, since the sample before
 
 
 def fingerprint(blas_threads: int | None = None) -> Environment:
@@ -163,7 +166,7 @@ def cpu_model(root: Path = _ROOT) -> str | None:
 def cgroup_cores(root: Path = _ROOT) -> float | None:
     """The cgroup's CPU quota in cores, the tightest from this process's group up; None: there is none."""
     quotas = []
-    for folder, version in _cgroups(root, "cpu"):
+    for folder, version in cgroups(root, "cpu"):
         files = ("cpu.max",) if version == 2 else ("cpu.cfs_quota_us", "cpu.cfs_period_us")
         fields = " ".join(_text(folder / name) or "" for name in files).split()
         with contextlib.suppress(ValueError, ZeroDivisionError):  # "max", or a file that is not there
@@ -176,7 +179,7 @@ def cgroup_cores(root: Path = _ROOT) -> float | None:
 def cgroup_memory_bytes(root: Path = _ROOT) -> int | None:
     """The cgroup's memory limit in bytes, the tightest from this process's group up; None: there is none."""
     limits = []
-    for folder, version in _cgroups(root, "memory"):
+    for folder, version in cgroups(root, "memory"):
         text = _text(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes"))
         with contextlib.suppress(ValueError):  # "max"
             if text is not None and 0 < int(text) < 2**60:  # version 1 says "no limit" by a huge number
@@ -184,7 +187,7 @@ def cgroup_memory_bytes(root: Path = _ROOT) -> int | None:
     return min(limits, default=None)
 
 
-def _cgroups(root: Path, controller: str) -> Iterator[tuple[Path, int]]:
+def cgroups(root: Path, controller: str) -> Iterator[tuple[Path, int]]:
     """Yield this process's control group and all above it, each with its version (1 or 2).
 
     Where the hierarchy is mounted is read from mountinfo: a container often sees its own group as

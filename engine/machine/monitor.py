@@ -12,7 +12,7 @@ from typing import Self
 
 import msgspec
 
-from lbench.engine.machine.fingerprint import Environment, MachineSample, load_1m
+from lbench.engine.machine.fingerprint import Environment, MachineSample, cgroups, load_1m
 
 __all__ = ["Notice", "Sampler", "Usage", "busy", "machine_notices", "sample_notices"]
 
@@ -21,6 +21,7 @@ _SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "x86_pkg_temp", "c
 _BUSY = 0.10  # share of the machine's CPU: above it, others change what is measured
 _STEAL = 0.02
 _HOT_C = 90.0
+_SWAP_BYTES = 2**20
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -43,7 +44,12 @@ class Sampler:
         self._khz = _open(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
         self._cpuinfo = _open(root / "proc/cpuinfo") if self._khz is None else None
         self._temperature = _open(_sensor(root))
+        self._vmstat = _open(root / "proc/vmstat")
+        files = [_open(folder / "cpu.stat") for folder, _ in cgroups(root, "cpu")]
+        self._quotas = [file for file in files if file is not None]
         self._before = self._times()
+        self._throttled_before = self._throttled()
+        self._swapped_before = self._swapped()
 
     def __enter__(self) -> Self:
         return self
@@ -55,21 +61,41 @@ class Sampler:
 
     def close(self) -> None:
         """Close its files."""
-        for name in ("_stat", "_load", "_khz", "_cpuinfo", "_temperature"):
+        for name in ("_stat", "_load", "_khz", "_cpuinfo", "_temperature", "_vmstat"):
             file = getattr(self, name)
             setattr(self, name, None)
             if file is not None:
                 os.close(file)
+        while self._quotas:
+            os.close(self._quotas.pop())
 
     def read(self, now_s: float) -> MachineSample:
-        """A sample marked `now_s`; steal is the share since the sample before, or since this was opened."""
+        """A sample marked `now_s`; steal, throttling and swap are those since the last sample, or since this was opened."""
+        throttled, swapped = self._throttled(), self._swapped()
+        before, self._throttled_before = self._throttled_before, throttled
+        swapped_before, self._swapped_before = self._swapped_before, swapped
         return MachineSample(
             t_s=now_s,
             load=self._read_load(),
             steal=self._read_steal(),
             mhz=self._read_mhz(),
             temperature_c=self._read_temperature(),
+            throttled_periods=None if throttled is None or before is None else throttled - before,
+            swapped_bytes=None if swapped is None or swapped_before is None else swapped - swapped_before,
         )
+
+    def _throttled(self) -> int | None:
+        """Periods in which a quota stopped this process's cgroup or one above it; None: no quota is counted."""
+        known = [count for file in self._quotas if (count := _field(_read(file, 512), b"nr_throttled")) is not None]
+        return sum(known) if known else None
+
+    def _swapped(self) -> int | None:
+        """Bytes that the machine has moved between memory and swap."""
+        if self._vmstat is None:
+            return None
+        text = _read(self._vmstat, 16_384)
+        pages = [_field(text, name) for name in (b"pswpin", b"pswpout")]
+        return None if None in pages else sum(filter(None, pages)) * os.sysconf("SC_PAGE_SIZE")
 
     def _times(self) -> tuple[int, int] | None:
         """(stolen, all) CPU time of the machine in ticks."""
@@ -153,7 +179,7 @@ def machine_notices(environment: Environment, busy: float | None = None) -> list
 
 
 def sample_notices(samples: Iterable[MachineSample]) -> list[Notice]:
-    """What about the machine to tell after a run: CPU time stolen from it, and heat."""
+    """Notices after a run: CPU time stolen by a hypervisor, throttling by a CPU quota, swap, heat."""
     samples = list(samples)
     notices = []
     steals = [sample.steal for sample in samples if sample.steal is not None]
@@ -163,6 +189,22 @@ def sample_notices(samples: Iterable[MachineSample]) -> list[Notice]:
                 "steal",
                 f"the hypervisor gave {mean:.1%} of the CPU to other machines: times are longer than "
                 "necessary; repeat, or use a dedicated machine",
+            )
+        )
+    if throttled := sum(sample.throttled_periods or 0 for sample in samples):
+        notices.append(
+            Notice(
+                "cpu_throttled",
+                f"a CPU quota throttled the work in {throttled:,} period{'s' * (throttled > 1)}: times are longer "
+                "than on whole cores; raise the quota or use fewer workers",
+            )
+        )
+    if (swapped := sum(sample.swapped_bytes or 0 for sample in samples)) >= _SWAP_BYTES:
+        notices.append(
+            Notice(
+                "swap",
+                f"the machine swapped {swapped / 1e6:,.0f} MB while measuring: times include the disk; "
+                "use fewer workers or a smaller job",
             )
         )
     hottest = max((s.temperature_c for s in samples if s.temperature_c is not None), default=None)
@@ -190,6 +232,14 @@ def _read(file: int | None, size: int) -> bytes:
         with contextlib.suppress(OSError):  # a sensor may go away
             return os.pread(file, size, 0)
     return b""
+
+
+def _field(text: bytes, name: bytes) -> int | None:
+    """The number after a name at the beginning of a line."""
+    _, found, rest = (b"\n" + text).partition(b"\n" + name + b" ")
+    with contextlib.suppress(ValueError):
+        return int(rest.partition(b"\n")[0]) if found else None
+    return None
 
 
 def _cpu_ticks(stat: bytes) -> list[int] | None:

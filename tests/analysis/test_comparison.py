@@ -1,94 +1,287 @@
-"""Comparison of backends: speedups, intervals, costs and the sentence about them."""
+"""Comparison of backends: speedups, intervals, claims, costs, cold and warm lines."""
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
-import msgspec
+import numpy as np
 import pytest
 
-from lbench.analysis.comparison import Bill, compare
-from lbench.analysis.verdict import answer_sentence, cost_clause
-from lbench.engine.model import Pricing
-from lbench.engine.session.view import SessionView
+from lbench.analysis.comparison import Bill, Comparison, by_label, compare, is_cold, makespans, warm_quantiles
+from lbench.engine.cost.charges import CostItems, RunCost
+from lbench.engine.journal.events import Answered
+from lbench.engine.model import Answer, Pricing
+from lbench.engine.session.view import RunView, SessionView, fold
 
 Make = Callable[..., SessionView]
+COLD = [{"cold": True, "init_ms": 80.0, "environment": "a"}, {"cold": False, "environment": "a"}]
+WARM = [{"cold": False, "environment": "a"}, {"cold": False, "environment": "a"}]
+ALTERNATING: dict[str, Any] = {"schedule": "alternating"}
 
 
-def test_speedups_are_against_sequential_at_any_place_in_the_plan(make_session: Make, flat_bill: Bill) -> None:
-    view = make_session({"processes": [2.0, 2.1, 1.9], "sequential": [4.0, 4.1, 3.9]})
-    found = compare(view.runs.values(), flat_bill)
-    assert found.baseline == "sequential"
-    speedup = found["processes"].speedup
-    assert speedup is not None and speedup.value == pytest.approx(2.0)
-    assert speedup.interval is not None and speedup.interval[0] > 1
-    assert found["sequential"].speedup.value == 1.0  # type: ignore[union-attr]
+@pytest.fixture
+def compared(make_session: Make, flat_bill: Bill) -> Callable[..., Comparison]:
+    return lambda *args, **kwargs: compare(make_session(*args, **kwargs).runs.values(), flat_bill)
 
 
-def test_warm_up_runs_count_in_no_figure(make_session: Make, flat_bill: Bill) -> None:
-    view = make_session({"sequential": [100.0, 4.0, 4.0]}, warmup=1)
-    found = compare(view.runs.values(), flat_bill)["sequential"]
-    assert found.makespan_s is not None and found.makespan_s.value == 4.0
-    assert (found.repeats, found.repeats_ok) == (2, 2)
-    assert found.durations == 2
+Compared = Callable[..., Comparison]
 
 
-def test_a_run_with_a_wrong_answer_has_no_makespan(make_session: Make, flat_bill: Bill) -> None:
-    found = compare(make_session({"sequential": [4.0]}, ok=False).runs.values(), flat_bill)
-    assert found.baseline is None
-    assert found["sequential"].makespan_s is None
-    assert found["sequential"].answer == "wrong"
-    assert "wrong answers: sequential" in answer_sentence(found)
-
-
-def test_cold_invocations_are_not_in_the_quantiles_of_warm_ones(make_session: Make, flat_bill: Bill) -> None:
-    rows = [{"cold": True, "init_ms": 80.0, "compute_ms": 500.0}, {"cold": False}, {"cold": False}]
-    found = compare(make_session({"emulated": [1.0]}, invocations=rows).runs.values(), flat_bill)["emulated"]
-    assert (found.cold_starts, found.init_p50_ms) == (1, 80.0)
-    assert (found.durations, found.duration_p99_ms) == (2, 1.0)
-
-
-def test_only_what_aws_would_charge_is_a_cost(make_session: Make, flat_bill: Bill) -> None:
-    found = compare(make_session({"sequential": [1.0], "emulated": [1.0]}).runs.values(), flat_bill)
-    assert found["emulated"].usd == Decimal(1)
-    assert found["sequential"].usd is None
-    assert found["sequential"].rent_usd == Decimal("0.01")
-
-
-def test_the_sentence_names_the_origin_of_a_figure(make_session: Make, flat_bill: Bill) -> None:
-    view = make_session({"sequential": [4.0, 4.1, 3.9], "emulated": [2.0, 2.1, 1.9]})
-    assert answer_sentence(compare(view.runs.values(), flat_bill)) == (
-        "emulated Lambda with 2 environments is 2.00× (95 %: 1.86–2.16) as fast as sequential, and would cost $1.00 "
-        "a run on AWS (emulated here)."
-    )
-
-
-@pytest.mark.parametrize("method", [None, "cgroup-v1", "none"])
-def test_the_sentence_says_where_a_cpu_share_is_not_enforced(
-    make_session: Make, flat_bill: Bill, method: str | None
+@pytest.mark.parametrize(
+    ("backends", "baseline"),
+    [
+        (("processes", "sequential"), "sequential"),
+        (("processes", "sequential", "loop"), "loop"),
+        (("processes", "threads"), "processes"),
+    ],
+)
+def test_the_baseline_is_the_plain_loop_else_sequential_else_the_first(
+    compared: Compared, backends: tuple[str, ...], baseline: str
 ) -> None:
-    found = compare(make_session({"emulated": [1.0]}).runs.values(), flat_bill)["emulated"]
-    clause = cost_clause(msgspec.structs.replace(found, cpu_share_method=method)) or ""
-    assert ("CPU share not enforced" in clause) == (method == "none")
+    found = compared({name: [2.0, 2.1, 1.9] for name in backends})
+    assert found.baseline == baseline
+    assert found[baseline].speedup is not None and found[baseline].speedup.value == 1.0
+    assert found[baseline].main.claim is None
 
 
-def test_the_sentence_does_not_call_noise_a_difference(make_session: Make, flat_bill: Bill) -> None:
-    view = make_session({"sequential": [4.0, 3.0, 5.0], "processes": [3.9, 3.0, 5.0]})
-    assert "processes cannot be distinguished from sequential" in answer_sentence(
-        compare(view.runs.values(), flat_bill)
+def test_speedups_are_the_baseline_over_the_other(compared: Compared) -> None:
+    found = compared({"processes": [2.0, 2.1, 1.9], "sequential": [4.0, 4.1, 3.9]})["processes"]
+    assert found.speedup is not None and found.speedup.value == pytest.approx(2.0)
+    assert found.speedup.interval == (pytest.approx(3.9 / 2.1), pytest.approx(4.1 / 1.9))
+    assert (found.speedup.kind, found.main.claim, found.main.paired) == ("range", "faster", False)
+
+
+def test_runs_that_alternate_are_compared_by_rounds(compared: Compared) -> None:
+    base, other = [4.0, 8.0, 16.0, 4.4, 8.8, 17.0], [2.0, 4.0, 8.0, 2.2, 4.4, 8.5]
+    found = compared({"sequential": base, "processes": other}, **ALTERNATING)["processes"]
+    assert found.speedup is not None and found.speedup.interval == (pytest.approx(2.0), pytest.approx(2.0))
+    assert (found.speedup.kind, found.speedup.count, found.main.paired) == ("95 %", 6, True)
+    isolated = compared({"sequential": base, "processes": other})["processes"]
+    assert isolated.speedup is not None and isolated.speedup.interval != found.speedup.interval
+
+
+def test_warm_up_runs_are_in_no_figure(compared: Compared) -> None:
+    times = {"sequential": [100.0, 50.0, 4.0, 5.0, 6.0], "processes": [90.0, 80.0, 2.0, 2.5, 3.0]}
+    found = compared(times, warmup=2)
+    makespan = found["sequential"].makespan_s
+    assert makespan is not None and (makespan.value, makespan.interval, makespan.count) == (5.0, (4.0, 6.0), 3)
+    assert (found["sequential"].repeats, found["sequential"].repeats_ok) == (3, 3)
+    assert found["sequential"].durations == 3
+    assert found["processes"].speedup is not None and found["processes"].speedup.value == 2.0
+
+
+def test_a_wrong_answer_has_no_makespan(compared: Compared) -> None:
+    found = compared({"sequential": [4.0]}, ok=False)
+    assert found.baseline is None
+    assert found["sequential"].makespan_s is None and found["sequential"].speedup is None
+    assert (found["sequential"].answer, found["sequential"].repeats_ok) == ("wrong", 0)
+
+
+# claims
+
+
+def test_one_run_on_either_side_has_no_interval_and_no_claim(compared: Compared) -> None:
+    for base, other in (([4.0], [2.0]), ([4.0, 4.1, 3.9], [2.0]), ([4.0], [2.0, 2.1, 1.9])):
+        found = compared({"sequential": base, "processes": other})["processes"]
+        assert found.speedup is not None and found.speedup.interval is None
+        assert found.main.claim == "unsettled"
+
+
+def test_two_repeats_settle_nothing(compared: Compared) -> None:
+    found = compared({"sequential": [4.0, 4.1], "processes": [2.0, 2.1]})["processes"]
+    assert found.speedup is not None and found.speedup.kind == "range"
+    assert found.main.claim == "unsettled"
+
+
+@pytest.mark.parametrize(
+    ("factor", "claim"), [(0.5, "faster"), (2.0, "slower"), (1.0, "open")], ids=["half", "twice", "equal"]
+)
+@pytest.mark.parametrize("schedule", ["isolated", "alternating"])
+@pytest.mark.parametrize("count", [3, 6, 12, 24])
+def test_a_claim_has_the_direction_of_the_ratio(
+    compared: Compared, factor: float, claim: str, schedule: str, count: int
+) -> None:
+    generator = np.random.default_rng(count)
+    base, other = generator.normal(4.0, 0.05, (2, count))
+    found = compared({"sequential": list(base), "processes": list(other * factor)}, schedule=schedule)
+    assert found["processes"].main.claim == claim
+
+
+def test_claims_are_corrected_for_their_number(compared: Compared) -> None:
+    base = [4.0, 4.02, 3.99, 4.01, 4.0, 4.03]
+    near = [value * factor for value, factor in zip(base, (0.99, 0.98, 0.985, 0.999, 0.95, 0.99), strict=True)]
+    one = compared({"sequential": base, "a": near}, **ALTERNATING)
+    assert (one["a"].main.claim, one["a"].main.comparisons) == ("faster", 1)
+    three = compared({"sequential": base, "a": near, "b": base, "c": base}, **ALTERNATING)
+    assert (three["a"].main.claim, three["a"].main.comparisons) == ("unsettled", 3)
+    assert three["a"].speedup == one["a"].speedup
+
+
+# cold and warm
+
+
+@pytest.mark.parametrize(
+    ("rows", "cold"),
+    [
+        (COLD, True),
+        (WARM, False),
+        ([*COLD, {"cold": False, "environment": "b"}], False),
+        ([{}], None),
+    ],
+    ids=["all new", "none new", "some new", "no environments"],
+)
+def test_a_run_is_cold_when_all_its_environments_are_new(make_session: Make, rows: Any, cold: bool | None) -> None:
+    (run,) = make_session({"emulated": [1.0]}, invocations=rows).runs.values()
+    assert is_cold(run) is cold
+
+
+def test_the_plan_knows_best_whether_a_run_is_cold(make_session: Make) -> None:
+    (run,) = make_session({"processes": [1.0]}, cold={"processes": [True]}).runs.values()
+    assert is_cold(run) is True
+
+
+def test_cold_and_warm_repeats_are_lines_of_their_own(make_session: Make) -> None:
+    def bill(run: RunView, now_s: float | None) -> RunCost:
+        return RunCost(CostItems(duration=Decimal(str(run.makespan_s))))
+
+    view = make_session(
+        {"sequential": [4.0, 4.0, 4.0, 4.0], "emulated": [20.0, 1.0, 2.0, 3.0]},
+        cold={"emulated": [True, False, False, False]},
     )
+    found = compare(view.runs.values(), bill)
+    cold, warm = found["emulated"].lines
+    assert (cold.temperature, cold.repeats, warm.temperature, warm.repeats) == ("cold", 1, "warm", 3)
+    assert cold.makespan_s is not None and (cold.makespan_s.value, cold.makespan_s.interval) == (20.0, None)
+    assert warm.makespan_s is not None and (warm.makespan_s.value, warm.makespan_s.interval) == (2.0, (1.0, 3.0))
+    assert cold.speedup is not None and (cold.speedup.value, cold.claim) == (0.2, "unsettled")
+    assert warm.speedup is not None and warm.speedup.value == 2.0
+    assert (cold.usd, warm.usd) == (Decimal("20.0"), Decimal("2.0"))
+    assert found["emulated"].main is warm
+    assert (found["emulated"].usd, found["emulated"].makespan_s) == (warm.usd, warm.makespan_s)
+    assert [(summary.label, line.temperature) for summary, line in found.rows] == [
+        ("sequential", None),
+        ("emulated", "cold"),
+        ("emulated", "warm"),
+    ]
 
 
-def test_one_backend_alone_is_described_in_seconds(make_session: Make, flat_bill: Bill) -> None:
-    view = make_session({"processes": [4.0, 4.0, 4.0]})
-    sentence = answer_sentence(compare(view.runs.values(), flat_bill))
-    assert sentence == "processes takes 4.00 s (95 %: 4.00–4.00 s), the median of 3 runs."
+def test_a_backend_that_only_ran_cold_has_one_line(compared: Compared) -> None:
+    found = compared({"sequential": [4.0], "emulated": [20.0]}, cold={"emulated": [True]})["emulated"]
+    assert [line.temperature for line in found.lines] == ["cold"]
+    assert found.main.makespan_s is not None and found.main.makespan_s.value == 20.0
 
 
-def test_a_bound_and_prices_come_from_the_journal(make_session: Make, flat_bill: Bill) -> None:
-    view = make_session({"emulated": [1.0]}, started={"pricing": Pricing(memory_mb=1769, bound_usd="2.5")})
-    found = compare(view.runs.values(), flat_bill)["emulated"]
+def test_warm_repeats_alone_are_not_called_cold(compared: Compared) -> None:
+    found = compared({"emulated": [2.0, 2.0]}, cold={"emulated": [False, False]})["emulated"]
+    assert [line.temperature for line in found.lines] == ["warm"]
+
+
+def test_speedups_are_against_the_baselines_warm_line(compared: Compared) -> None:
+    found = compared({"emulated": [20.0, 2.0, 2.0], "other": [4.0, 4.0, 4.0]}, cold={"emulated": [True, False, False]})
+    assert found.baseline == "emulated"
+    cold, warm = found["emulated"].lines
+    assert warm.speedup is not None and warm.speedup.value == 1.0 and warm.claim is None
+    assert cold.speedup is not None and cold.speedup.value == pytest.approx(0.1)
+    assert found["other"].speedup is not None and found["other"].speedup.value == 0.5
+
+
+def test_cold_repeats_of_their_own_have_an_interval(compared: Compared) -> None:
+    cold = compared(
+        {"sequential": [4.0] * 6, "emulated": [20.0, 21.0, 22.0, 2.0, 2.1, 2.2]},
+        cold={"emulated": [True, True, True, False, False, False]},
+        **ALTERNATING,
+    )["emulated"].lines[0]
+    assert cold.makespan_s is not None and cold.makespan_s.interval == (20.0, 22.0)
+    assert cold.speedup is not None and (cold.speedup.count, cold.paired) == (3, True)
+    assert cold.claim == "slower"
+
+
+# figures of invocations, cost, answers
+
+
+def test_quantiles_are_of_warm_invocations(compared: Compared) -> None:
+    rows = [{"cold": True, "init_ms": 80.0, "compute_ms": 500.0}, {"cold": False}, {"cold": False}]
+    found = compared({"emulated": [1.0]}, invocations=rows)["emulated"]
+    assert (found.cold_starts, found.init_p50_ms) == (1, 80.0)
+    assert (found.durations, found.duration_p50_ms) == (2, 1.0)
+
+
+def test_the_init_duration_is_that_of_cold_starts_that_ended_well(compared: Compared) -> None:
+    rows = [
+        {"cold": True, "init_ms": 80.0},
+        {"cold": True, "init_ms": 100.0},
+        {"cold": True, "init_ms": 900.0, "status": "error"},
+        {"cold": False, "init_ms": 700.0},
+    ]
+    found = compared({"emulated": [1.0]}, invocations=rows)["emulated"]
+    assert found.init_p50_ms == 90.0
+
+
+@pytest.mark.parametrize(("count", "known"), [(299, False), (300, True)])
+def test_p99_needs_300_invocations(compared: Compared, count: int, known: bool) -> None:
+    found = compared({"processes": [1.0]}, invocations=[{}] * count)["processes"]
+    assert (found.duration_p99_ms is not None) is known and found.duration_p50_ms == 1.0
+
+
+def test_quantiles_over_several_repeats_have_an_interval(make_session: Make) -> None:
+    view = make_session({"processes": [1.0] * 7}, invocations=[{"compute_ms": 1.0}, {"compute_ms": 3.0}], warmup=1)
+    p50, p99 = warm_quantiles(list(view.runs.values()), (0.5, 0.99))
+    assert p99 is None
+    assert p50 is not None and (p50.value, p50.count, p50.interval is not None) == (2.0, 6, True)
+
+
+def test_only_what_aws_would_charge_is_a_cost(compared: Compared) -> None:
+    found = compared({"sequential": [1.0], "emulated": [1.0]})
+    assert (found["emulated"].usd, found["emulated"].rent_usd) == (Decimal(1), None)
+    assert (found["sequential"].usd, found["sequential"].rent_usd) == (None, Decimal("0.01"))
+    assert (found["sequential"].local, found["emulated"].local) == (True, False)
+
+
+def test_the_cost_of_a_run_is_an_amount_that_was_charged(make_session: Make) -> None:
+    amounts = iter(map(Decimal, ("4", "1", "3", "2")))
+    view = make_session({"emulated": [1.0] * 4})
+    found = compare(view.runs.values(), lambda run, now_s: RunCost(CostItems(duration=next(amounts))))
+    assert found["emulated"].usd == Decimal(2)
+
+
+def test_a_bound_and_prices_come_from_the_journal(compared: Compared) -> None:
+    found = compared({"emulated": [1.0]}, started={"pricing": Pricing(memory_mb=1769, bound_usd="2.5")})["emulated"]
     assert (found.bound_usd, found.memory_mb) == (Decimal("2.5"), 1769)
 
 
-def test_the_sentence_of_no_runs(flat_bill: Bill) -> None:
-    assert answer_sentence(compare([], flat_bill)) == "nothing to compare: no run has a right answer."
+@pytest.mark.parametrize(("unchecked", "answer"), [(0, "same"), (1, "unchecked"), (2, "unchecked")])
+def test_answers_are_the_same_only_if_each_was_checked(
+    make_events: Callable[..., list[Any]], flat_bill: Bill, unchecked: int, answer: str
+) -> None:
+    answered = 0
+    events = []
+    for event in make_events({"sequential": [1.0, 1.0]}):
+        if isinstance(event, Answered):
+            answered += 1
+            if answered <= unchecked:
+                continue
+        events.append(event)
+    assert compare(fold(events).runs.values(), flat_bill)["sequential"].answer == answer
+
+
+@pytest.mark.parametrize(
+    ("digests", "answer"), [({}, "equal"), ({"processes": "other"}, "differ")], ids=["one answer", "two"]
+)
+def test_answers_without_a_reference_are_compared_with_each_other(
+    make_events: Callable[..., list[Any]], flat_bill: Bill, digests: dict[str, str], answer: str
+) -> None:
+    events = [
+        Answered(event.run, Answer(ok=None, check="", digest=event.answer.digest))
+        if isinstance(event, Answered)
+        else event
+        for event in make_events({"sequential": [1.0], "processes": [1.0]}, digests=digests)
+    ]
+    assert compare(fold(events).runs.values(), flat_bill)["processes"].answer == answer
+
+
+def test_runs_are_grouped_in_the_order_of_the_plan(make_session: Make) -> None:
+    view = make_session({"b": [1.0, 2.0], "a": [3.0]})
+    assert {label: makespans(group) for label, group in by_label(view.runs.values()).items()} == {
+        "b": [1.0, 2.0],
+        "a": [3.0],
+    }

@@ -73,7 +73,7 @@ def test_missing_samples_of_a_complete_run_are_counted() -> None:
     assert calls_of([view]).missing == 0  # it is still running
     view.apply(RunEnded(run="r1", status="ok", makespan_s=1.0, driver=None, error=None))
     assert calls_of([view]).missing == 2
-    assert "2 samples fewer than asked for" in call_lines([view])[0]
+    assert "2 samples missing: too many calls were warm" in call_lines([view])[0]
 
 
 def test_no_calls_have_no_figures() -> None:

@@ -1,78 +1,303 @@
-"""Warnings about results: each kind once, none about a steady session."""
+"""Warnings about results: thresholds on both sides, wording, and none about a steady session."""
 
 from collections.abc import Callable
+from typing import Any
 
+import msgspec
 import pytest
 
-from lbench.analysis.stability import stability_warnings
-from lbench.engine.journal.events import RunStarted, Sampled
+from lbench.analysis.stability import idle_share, stability_warnings
+from lbench.engine.journal.events import Dispatched, RunEnded
 from lbench.engine.machine.fingerprint import Environment, MachineSample
 from lbench.engine.model import Driver
 from lbench.engine.session.view import SessionView, fold
 
 Make = Callable[..., SessionView]
-STEADY = [4.0, 4.01, 3.99, 4.0, 4.01]
+STEADY = [4.0, 4.01, 3.99, 4.0, 4.01, 3.99]
 
 
-def codes(view: SessionView) -> list[str]:
-    return [warning.code for warning in stability_warnings(view)]
+def warned(view: SessionView) -> dict[str, str]:
+    """The warnings' texts by their codes."""
+    warnings = stability_warnings(view)
+    assert len({warning.code for warning in warnings}) == len(warnings)
+    return {warning.code: warning.text for warning in warnings}
+
+
+@pytest.fixture
+def of_times(make_session: Make) -> Callable[..., dict[str, str]]:
+    return lambda times, **kwargs: warned(make_session({"sequential": times}, **kwargs))
+
+
+Of = Callable[..., dict[str, str]]
 
 
 def test_a_steady_session_has_no_warnings(make_session: Make) -> None:
-    assert codes(make_session({"sequential": STEADY, "processes": STEADY})) == []
+    assert warned(make_session({"sequential": STEADY, "processes": STEADY})) == {}
 
 
 @pytest.mark.parametrize(
-    ("times", "code"),
+    ("count", "text"),
     [
-        ([4.0, 4.0], "few_repeats"),
-        ([4.0, 5.0, 3.0], "unsteady"),
-        ([4.0, 4.1, 4.2, 4.3, 4.4, 4.5], "drift"),
+        (1, "1 repeat has no interval and cannot show a drift"),
+        (2, "2 repeats have a range in place of an interval and cannot show a drift"),
+        (4, "4 repeats have a range in place of an interval and cannot show a drift"),
+        (5, "5 repeats have a range in place of an interval"),
     ],
 )
-def test_unreliable_times_are_warned_about(make_session: Make, times: list[float], code: str) -> None:
-    assert codes(make_session({"sequential": times})) == [code]
+def test_few_repeats_are_named_with_what_they_cannot_show(of_times: Of, count: int, text: str) -> None:
+    assert of_times([4.0] * count) == {"few_repeats": f"sequential: {text}; use --repeats 6 or more"}
 
 
-def test_two_backends_share_one_warning(make_session: Make) -> None:
-    warnings = stability_warnings(make_session({"sequential": [4.0], "processes": [2.0]}))
-    assert [warning.text.partition(":")[0] for warning in warnings] == ["sequential and processes"]
+def test_six_repeats_are_enough(of_times: Of) -> None:
+    assert of_times([4.0] * 6) == {}
+
+
+def test_cold_repeats_do_not_count_as_warm_ones(make_session: Make) -> None:
+    view = make_session({"emulated": [20.0, *STEADY]}, cold={"emulated": [True, *[False] * 6]})
+    assert warned(view) == {}
+    view = make_session({"emulated": [20.0, 4.0, 4.0]}, cold={"emulated": [True, False, False]})
+    assert warned(view)["few_repeats"].startswith("emulated: 2 warm repeats have a range")
+    view = make_session({"emulated": [20.0]}, cold={"emulated": [True]})
+    assert warned(view)["few_repeats"].startswith("emulated: 1 warm repeat has no interval")
+
+
+def test_a_function_that_is_only_called_has_no_repeats_to_count(make_events: Callable[..., Any]) -> None:
+    view = fold(make_events({"lambda": [4.0]}))
+    view.runs["r1"].has_answer = False
+    assert warned(view) == {}
 
 
 @pytest.mark.parametrize(
-    ("ended", "code"),
+    ("times", "text"),
     [
-        ({"driver": Driver(0.1, 0, 0, 0, 25.0, 30.0)}, "loop_lag"),
-        ({"driver": Driver(2.0, 0, 0, 0, 1.0, 2.0)}, "driver_share"),
-        ({"overlaps": ["r9"]}, "overlap"),
+        ([3.6, 4.4, 3.6, 4.4, 3.6, 4.4], "sequential: its repeats differ by 11 % (CV): use more repeats or a larger job"),
+        ([3.7, 4.3, 3.7, 4.3, 3.7, 4.3], None),  # 8 %
+    ],
+)  # fmt: skip
+def test_repeats_that_differ_by_more_than_10_percent_are_unsteady(
+    of_times: Of, times: list[float], text: str | None
+) -> None:
+    assert of_times(times).get("unsteady") == text
+
+
+@pytest.mark.parametrize(
+    ("first", "text"),
+    [
+        (4.42, "sequential: its first repeat took 10 % longer than the others; add a warm-up run (--warmup 1)"),
+        (4.40, None),
+        (3.58, "sequential: its first repeat took 10 % less than the others; add a warm-up run (--warmup 1)"),
+        (3.60, None),
     ],
 )
-def test_a_busy_driver_is_warned_about(make_session: Make, ended: dict[str, object], code: str) -> None:
-    assert codes(make_session({"sequential": STEADY}, ended=ended)) == [code]
+def test_a_first_repeat_outside_the_others_by_a_tenth_is_named(of_times: Of, first: float, text: str | None) -> None:
+    assert of_times([first, 4.0, 4.01, 3.99, 4.0, 4.01]).get("first_repeat") == text
+
+
+def test_the_first_repeat_needs_three_others(of_times: Of) -> None:
+    assert "first_repeat" not in of_times([8.0, 4.0, 4.0])
+    assert "first_repeat" in of_times([8.0, 4.0, 4.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("times", "text"),
+    [
+        ([4.0, 4.1, 4.2, 4.3, 4.4], "slower, by 10 % from first to last"),
+        ([4.4, 4.3, 4.2, 4.1, 4.0], "faster, by 10 % from first to last"),
+        ([4.0, 4.031, 4.062, 4.093, 4.124], "slower, by 3 % from first to last"),
+        ([4.0, 4.02, 4.04, 4.06, 4.08], None),  # 2 %
+        ([4.0, 4.1, 4.2, 4.4, 4.3], None),  # 1 chance in 12
+        ([4.0, 4.1, 4.2, 4.3], None),  # of 4 every order may be chance
+    ],
+)
+def test_a_drift_is_named_with_its_direction_and_size(of_times: Of, times: list[float], text: str | None) -> None:
+    remedy = "; add a warm-up run (--warmup 1) or use --schedule alternating"
+    assert of_times(times).get("drift") == (None if text is None else f"sequential: its repeats became {text}{remedy}")
+
+
+@pytest.mark.parametrize(
+    ("level", "text"),
+    [
+        (4.4, "slower at once, by 10 % from repeat 7 on"),
+        (3.6, "faster at once, by 10 % from repeat 7 on"),
+        (4.16, None),  # 4 %
+    ],
+)
+def test_a_sudden_change_of_level_is_named_with_its_place(of_times: Of, level: float, text: str | None) -> None:
+    found = of_times([4.0, 4.01, 3.99, 4.0, 4.01, 3.99, level, level + 0.01, level - 0.01, level, level + 0.01, level])
+    remedy = ": something changed on this machine; measure again"
+    assert found.get("change_point") == (None if text is None else f"sequential: its repeats became {text}{remedy}")
+    assert ("drift" in found) is (text is None)
+
+
+def test_a_steady_drift_is_no_sudden_change(of_times: Of) -> None:
+    found = of_times([4.0 + 0.1 * place for place in range(12)])
+    assert "drift" in found and "change_point" not in found
+
+
+def test_some_cold_starts_in_warm_repeats_are_named(of_times: Of, make_session: Make) -> None:
+    rows = [{"cold": True, "environment": "a"}, {"cold": False, "environment": "b"}]
+    view = make_session({"emulated": STEADY}, invocations=rows, cold={"emulated": [False] * 6})
+    assert warned(view) == {
+        "some_cold": "emulated: 6 warm repeats had cold starts too: times lie between cold and warm; "
+        "use more repeats or --warmup 1"
+    }
+
+
+@pytest.mark.parametrize(
+    ("lag_ms", "text"),
+    [
+        (20.0, None),
+        (
+            20.6,
+            "sequential: the driver was up to 21 ms late (p99 of the worst run) because it shares the cores with the "
+            "work; times of single invocations are uncertain by as much",
+        ),
+    ],
+)
+def test_a_late_driver_is_warned_about(of_times: Of, lag_ms: float, text: str | None) -> None:
+    assert of_times(STEADY, ended={"driver": Driver(0.1, 0, 0, 0, lag_ms, 90.0)}).get("loop_lag") == text
+
+
+def test_the_worst_run_decides_about_the_driver(make_events: Callable[..., Any]) -> None:
+    events = make_events({"sequential": STEADY})
+    ends = [at for at, event in enumerate(events) if isinstance(event, RunEnded)]
+    events[ends[2]] = msgspec.structs.replace(events[ends[2]], driver=Driver(2.0, 0, 0, 0, 50.0, 90.0))
+    found = warned(fold(events))
+    assert "up to 50 ms late" in found["loop_lag"]
+    assert "used 50 % of the makespan" in found["driver_share"]
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "text"),
+    [
+        (0.99, None),
+        (
+            1.2,
+            "sequential: the driver used 30 % of the makespan as CPU time: the tasks are too small to "
+            "measure the backend; use fewer or larger tasks",
+        ),
+    ],
+)
+def test_a_driver_that_computes_is_warned_about(of_times: Of, cpu_s: float, text: str | None) -> None:
+    found = of_times([4.0] * 6, ended={"driver": Driver(cpu_s, 0, 0, 0, 1.0, 2.0)})
+    assert found.get("driver_share") == text
+
+
+def row(queued_s: float, begin_s: float, end_s: float) -> dict[str, Any]:
+    return {
+        "queued_s": queued_s,
+        "dispatched_s": begin_s,
+        "started_s": begin_s,
+        "finished_s": end_s,
+        "returned_s": end_s,
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "lanes", "share"),
+    [
+        ([row(0, 0, 2), row(0, 3, 4)], 1, 0.25),  # a second of waiting with an idle lane
+        ([row(0, 0, 2), row(0, 2, 4)], 1, 0.0),
+        ([row(0, 0, 2), row(3, 3, 4)], 1, 0.0),  # nothing waited
+        ([row(0, 0, 2), row(0, 2, 4)], 2, 0.25),  # one of two lanes idle for two of four seconds
+        ([row(0, 0, 2), row(0, 2, 4)], 4, 0.125),  # one task waits: one lane too many is idle, not three
+    ],
+)
+def test_a_lane_is_idle_while_a_task_waits(make_events: Any, rows: Any, lanes: int, share: float) -> None:
+    view = session_of(make_events, rows, lanes)
+    assert idle_share(next(iter(view.runs.values()))) == pytest.approx(share)
+
+
+def session_of(make_events: Any, rows: list[dict[str, Any]], lanes: int) -> SessionView:
+    own = ("queued_s", "dispatched_s")
+    invocations = [{name: value for name, value in one.items() if name not in own} for one in rows]
+    events = [
+        msgspec.structs.replace(event, queued_s=rows[event.n]["queued_s"], dispatched_s=rows[event.n]["dispatched_s"])
+        if isinstance(event, Dispatched)
+        else event
+        for event in make_events({"processes": [4.0] * 6}, invocations=invocations, started={"capacity": lanes})
+    ]
+    return fold(events)
+
+
+@pytest.mark.parametrize(("gap_s", "warns"), [(1.0, False), (1.04, True)])
+def test_idle_lanes_are_warned_about_above_a_quarter(make_events: Any, gap_s: float, warns: bool) -> None:
+    found = warned(session_of(make_events, [row(0, 0, 2), row(0, 2 + gap_s, 4)], 1))
+    text = (
+        "processes: workers or environments were idle for 26 % of the makespan while tasks waited "
+        "(worst run): handing over a task takes as long as the task; use fewer or larger tasks"
+    )
+    assert found == ({"idle_lanes": text} if warns else {})
+
+
+def test_overlapping_runs_are_warned_about(of_times: Of) -> None:
+    assert of_times(STEADY, ended={"overlaps": ["r9", "r8"]}) == {
+        "overlap": "sequential: its runs overlapped with 2 other runs on this machine: their times are longer than alone"
+    }
 
 
 def test_more_environments_than_cores_are_warned_about(make_session: Make) -> None:
-    assert codes(make_session({"emulated": STEADY}, started={"oversubscribed": True})) == ["oversubscribed"]
+    assert warned(make_session({"emulated": STEADY}, started={"oversubscribed": True})) == {
+        "oversubscribed": "emulated: 2 environments are too many for this machine: times are longer than on AWS"
+    }
 
 
-def test_retried_attempts_are_warned_about(make_session: Make) -> None:
-    rows = [{"status": "error"}, {}]
-    assert codes(make_session({"sequential": STEADY}, invocations=rows)) == ["retried"]
+def test_retried_attempts_are_warned_about(of_times: Of) -> None:
+    assert of_times(STEADY, invocations=[{"status": "error"}, {}]) == {
+        "retried": "sequential: 6 attempts failed and were retried: its times include them"
+    }
 
 
 def test_right_answers_that_differ_are_warned_about(make_session: Make) -> None:
-    view = make_session({"sequential": STEADY, "processes": STEADY}, digests={"processes": "other"})
-    assert codes(view) == ["answers_differ"]
+    times = {"sequential": STEADY, "processes": STEADY, "threads": STEADY}
+    assert warned(make_session(times, digests={"processes": "other"})) == {
+        "answers_differ": "the answers are not bit-identical; identical among: sequential and threads; processes"
+    }
+    assert "answers_differ" not in warned(make_session(times, digests={"processes": "other"}, ok=False))
 
 
-def test_a_machine_in_use_by_others_is_warned_about(make_session: Make) -> None:
-    view = make_session({"sequential": STEADY}, environment=Environment(usable_cores=2.0, load_1m=3.0))
-    assert codes(view) == ["load"]
+def test_two_backends_share_one_warning(make_session: Make) -> None:
+    (warning,) = stability_warnings(make_session({"sequential": [4.0], "processes": [2.0]}))
+    assert warning.text.startswith("sequential and processes: 1 repeat has no interval")
 
 
-def test_heat_steal_and_load_during_a_run_are_warned_about(make_events: Callable[..., list[object]]) -> None:
-    events = make_events({"sequential": STEADY})
-    at = next(number for number, event in enumerate(events) if isinstance(event, RunStarted))
-    sample = MachineSample(1.0, load=9.0, steal=0.2, temperature_c=97.0)
-    events.insert(at + 1, Sampled("r1", sample))
-    assert codes(fold(events)) == ["load", "steal", "temperature"]  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("load", "text"),
+    [
+        (1.0, None),
+        (
+            1.1,
+            "the load average was 1.1 on 2 cores when the session started: another process was running; "
+            "measure again when the machine is idle",
+        ),
+    ],
+)
+def test_a_loaded_machine_is_warned_about(of_times: Of, load: float, text: str | None) -> None:
+    assert of_times(STEADY, environment=Environment(usable_cores=2.0, load_1m=load)).get("load") == text
+
+
+@pytest.mark.parametrize(
+    ("sample", "codes"),
+    [
+        (MachineSample(1.0, load=4.0), []),
+        (MachineSample(1.0, load=4.1), ["load"]),
+        (MachineSample(1.0, steal=0.02, temperature_c=89.9, throttled_periods=0, swapped_bytes=0), []),
+        (MachineSample(1.0, steal=0.03), ["steal"]),
+        (MachineSample(1.0, temperature_c=90.0), ["temperature"]),
+        (MachineSample(1.0, throttled_periods=1), ["cpu_throttled"]),
+        (MachineSample(1.0, swapped_bytes=2**20), ["swap"]),
+    ],
+)
+def test_the_machine_is_watched_during_runs(of_times: Of, sample: MachineSample, codes: list[str]) -> None:
+    assert list(of_times(STEADY, samples=[sample])) == codes
+
+
+def test_a_load_that_the_work_does_not_explain_is_named(of_times: Of) -> None:
+    found = of_times(STEADY, samples=[MachineSample(1.0, load=9.0)])
+    assert found["load"].startswith("the load average reached 9, more than the measured work explains: another process")
+
+
+def test_a_governor_that_changes_the_clock_is_named(of_times: Of) -> None:
+    assert list(of_times(STEADY, environment=Environment(usable_cores=2.0, load_1m=0.0, cpu_governor="powersave"))) == [
+        "cpu_governor"
+    ]

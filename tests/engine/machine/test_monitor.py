@@ -33,6 +33,22 @@ def test_a_sample_reads_what_the_machine_tells(tmp_path: Path) -> None:
         assert sampler.read(1.5) == MachineSample(1.5, load=1.25, steal=0.05, mhz=2400, temperature_c=61.5)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_throttling_and_swap_are_those_since_the_sample_before(tmp_path: Path, version: int) -> None:
+    kind, name = ("cgroup", "cpu,cpuacct") if version == 1 else ("cgroup2", "")
+    _write(tmp_path, "proc/self/cgroup", f"{2 if name else 0}:{name}:/job\n")
+    _write(tmp_path, "proc/self/mountinfo", f"30 20 0:1 / /sys/fs/cgroup rw - {kind} {kind} rw,{name}\n")
+    _write(tmp_path, "sys/fs/cgroup/job/cpu.stat", "nr_periods 9\nnr_throttled 2\nthrottled_usec 5\n")
+    _write(tmp_path, "sys/fs/cgroup/cpu.stat", "nr_periods 9\nnr_throttled 1\n")
+    _write(tmp_path, "proc/vmstat", "pgpgin 77\npswpin 10\npswpout 5\n")
+    with Sampler(tmp_path) as sampler:
+        _write(tmp_path, "sys/fs/cgroup/job/cpu.stat", "nr_periods 19\nnr_throttled 6\nthrottled_usec 5\n")
+        _write(tmp_path, "proc/vmstat", "pgpgin 77\npswpin 11\npswpout 7\n")
+        first, second = sampler.read(1), sampler.read(2)
+    assert (first.throttled_periods, first.swapped_bytes) == (4, 3 * os.sysconf("SC_PAGE_SIZE"))
+    assert (second.throttled_periods, second.swapped_bytes) == (0, 0)
+
+
 def test_other_sources_of_clock_and_temperature_serve(tmp_path: Path) -> None:
     _write(tmp_path, "proc/cpuinfo", "processor\t: 0\ncpu MHz\t\t: 2596.132\ncache size\t: 1 KB\n")
     _write(tmp_path, "sys/class/thermal/thermal_zone0/type", "x86_pkg_temp\n")
@@ -46,6 +62,7 @@ def test_a_machine_that_tells_nothing_gives_nulls(tmp_path: Path) -> None:
     with Sampler(tmp_path) as sampler:
         sample = sampler.read(3)
     assert (sample.t_s, sample.steal, sample.mhz, sample.temperature_c) == (3, None, None, None)
+    assert (sample.throttled_periods, sample.swapped_bytes) == (None, None)
 
 
 def test_a_closed_sampler_leaves_no_file_open(tmp_path: Path) -> None:
@@ -74,13 +91,19 @@ def test_a_calm_machine_has_no_notices() -> None:
     assert machine_notices(Environment(cpu_governor="performance"), 0.02) == []
     assert machine_notices(Environment()) == []
     assert sample_notices([]) == []
-    assert sample_notices([MachineSample(0), MachineSample(1, steal=0.0, temperature_c=55)]) == []
+    calm = MachineSample(1, steal=0.02, temperature_c=89.9, throttled_periods=0, swapped_bytes=2**20 - 1)
+    assert sample_notices([MachineSample(0), calm]) == []
 
 
 def test_what_makes_results_unsteady_is_told_in_one_line_with_a_remedy() -> None:
     notices = machine_notices(Environment(cpu_governor="powersave"), 0.4)
     notices += sample_notices([MachineSample(0, steal=0.1), MachineSample(1, steal=0.0, temperature_c=97.2)])
-    assert [notice.code for notice in notices] == ["cpu_governor", "machine_busy", "steal", "temperature"]
+    notices += sample_notices([MachineSample(0, throttled_periods=1), MachineSample(1, swapped_bytes=2**20)])
+    assert [notice.code for notice in notices] == [
+        "cpu_governor", "machine_busy", "steal", "temperature", "cpu_throttled", "swap",
+    ]  # fmt: skip
+    assert "throttled the work in 1 period:" in notices[4].text
+    assert "swapped 1 MB" in notices[5].text
     assert all("\n" not in notice.text for notice in notices)
     assert "'powersave'" in notices[0].text
     assert "40%" in notices[1].text
