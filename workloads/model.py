@@ -89,6 +89,7 @@ class Limits(msgspec.Struct, frozen=True):
     s3_each: int | None = None  # of these by one task; None: maybe all
     sure: bool = True  # whether it is so many tasks; else it may well end sooner, and nobody should wait for the last
     widest: int | None = None  # the most tasks of one stage; None: it may have them all
+    largest_bytes: int | None = None  # of an argument or a result, encoded; None: not known
 
     @property
     def at_once(self) -> int | None:

@@ -15,7 +15,8 @@ from lbench.engine.backends.settings import (
 )
 from lbench.engine.machine import fingerprint as machine
 from lbench.engine.plan.function import function_params, is_function
-from lbench.engine.plan.plan import BackendChoice, Plan, schedule_of, settings_of
+from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params, schedule_of, settings_of
+from lbench.workloads import registry
 
 if TYPE_CHECKING:
     from lbench.engine.backends.base import Backend
@@ -67,8 +68,25 @@ def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None)
     if isinstance(settings, EmulatedSettings):
         from lbench.engine.backends.lambda_.emulated import open_emulated
 
-        return open_emulated(settings, usable_cores=cores, memory_bytes=machine.memory_bytes(), preload=plan.workload)
+        return open_emulated(
+            settings,
+            usable_cores=cores,
+            memory_bytes=machine.memory_bytes(),
+            preload=plan.workload,
+            objects=_may_need_objects(plan),
+        )
     from lbench.engine.backends.local.backend import open_local
 
     assert isinstance(settings, LocalSettings | SequentialSettings)
     return open_local(choice.name, settings, max(1, math.floor(cores)), preload=plan.workload)
+
+
+def _may_need_objects(plan: Plan) -> bool:
+    """Whether an argument or a result may be too large to travel with its call."""
+    from lbench.engine.backends.lambda_.transport import fits_inline
+
+    described = registry.describe(plan.workload)
+    if described.code is not None or described.data is not None:
+        return True
+    largest_bytes = registry.limits(described, resolve_params(plan)).largest_bytes
+    return largest_bytes is None or not fits_inline(largest_bytes)

@@ -22,6 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("LBENCH_REPEATS", "3")  # the default, auto, takes as many as the machine is unsteady
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,9 @@ class Mandelbrot(Workload[MandelbrotParams]):
 
     def limits(self, params: MandelbrotParams) -> Limits:
         """One stage, no S3 of its own."""
-        return Limits(tasks=self._tasks(params))
+        height, width = params.shape
+        tasks = self._tasks(params)
+        return Limits(tasks=tasks, largest_bytes=math.ceil(height / tasks) * (4 * width + 64) + 4096)
 
     def notes(self, params: MandelbrotParams) -> list[str]:
         """Whether there are fewer tasks than asked for, or than usual."""

@@ -38,7 +38,8 @@ class Probe(Workload[ProbeParams]):
 
     def limits(self, params: ProbeParams) -> Limits:
         """One stage."""
-        return Limits(tasks=params.tasks or 100)
+        carried = params.size_bytes if params.kind == "carry" else 0
+        return Limits(tasks=params.tasks or 100, largest_bytes=carried + 1024)
 
 
 WORKLOAD = Probe()

@@ -27,7 +27,7 @@ from lbench.engine.backends.lambda_.cold_starts import ColdForcing
 from lbench.engine.backends.lambda_.environments import Environments
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.outcomes import lost
-from lbench.engine.backends.lambda_.transport import INLINE_BYTES, Direct, Transport
+from lbench.engine.backends.lambda_.transport import INLINE_BYTES, Direct, Transport, fits_inline
 from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.errors import BackendError
@@ -40,7 +40,6 @@ __all__ = ["FUNCTION_TIMEOUT_S", "INIT_LIMIT_S", "INLINE_BYTES", "LambdaBackend"
 
 FUNCTION_TIMEOUT_S = float(limits().timeout_max_s)
 INIT_LIMIT_S = float(limits().init_max_s)  # an on-demand environment's, after which Lambda starts it once more
-_ENVELOPE_BYTES = 2048  # an event without its task, at most
 _READ_MARGIN_S = 5.0
 _OTHER_FILES = 256
 
@@ -199,7 +198,7 @@ class LambdaBackend:
         )
         transport.prepare(event)
         made: dict[str, int] = {}
-        if len(call.task) * 4 // 3 + _ENVELOPE_BYTES <= transport.event_bytes:
+        if fits_inline(len(call.task), transport.event_bytes):
             event.task = call.task
         else:
             reschedule(call.limit, None)

@@ -66,6 +66,7 @@ def open_emulated(
     usable_cores: float,
     memory_bytes: int,
     preload: str | None = None,
+    objects: bool = False,
 ) -> EmulatedBackend:
     """Make the backend, not yet entered.
 
@@ -74,6 +75,7 @@ def open_emulated(
         usable_cores: of this machine, by affinity and cgroup quota.
         memory_bytes: of this machine.
         preload: a workload whose task functions each environment imports while it starts.
+        objects: whether S3 may be needed: it is then ready before the first call.
 
     Raises:
         InputError: `settings.s3_endpoint` is named, and half of its credentials.
@@ -86,6 +88,7 @@ def open_emulated(
         oversubscribed=capacity > most,
         start_allowance_s=15.0 + _START_S_PER_CORE * capacity / max(1.0, usable_cores),
         preload=preload,
+        objects=objects or settings.transport == "event",
         s3_credentials=None if settings.s3_endpoint is None else s3_credentials_in(os.environ),
     )
 
@@ -103,6 +106,7 @@ class EmulatedBackend(LambdaBackend):
         oversubscribed: bool,
         start_allowance_s: float,
         preload: str | None = None,
+        objects: bool = False,
         s3_credentials: Credentials | None = None,
     ) -> None:
         super().__init__(settings, capacity=capacity, oversubscribed=oversubscribed)
@@ -126,6 +130,7 @@ class EmulatedBackend(LambdaBackend):
         self._preload = preload if self._own is None or described is None else described.implementation
         # A server of the user's that asks for none gets dummies; the embedded one has random ones of its own.
         self._s3_credentials = s3_credentials or (DUMMY_CREDENTIALS if settings.s3_endpoint else random_credentials())
+        self._objects = objects
         self._embedded: EmbeddedS3 | None = None
         self._ending: asyncio.Task[None] | None = None  # closes the transport, once S3 has died
         self._named_store: ObjectStore | None = None  # at the user's endpoint: its objects must be deleted
@@ -145,9 +150,10 @@ class EmulatedBackend(LambdaBackend):
             self._named_store = store
         function = await asyncio.to_thread(self._describe_function)
         self.package_digest = function.code_sha256
-        place = await self._host.start(function)
-        if self._chosen.transport == "event":
-            await store.keys("letters")  # the embedded S3 starts now, not inside the first run
+        if self._objects and self._embedded is not None:
+            place, _ = await asyncio.gather(self._host.start(function), store.warm())
+        else:
+            place = await self._host.start(function)
         self._front = Resolved(f"{place.endpoint}/_lbench/http-api", self.region), self._front_timeout_s
         self._environments.cpu_share_method = self._host.cpu_share_method
         self.notes.insert(0, self._host.note)

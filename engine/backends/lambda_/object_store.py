@@ -7,6 +7,7 @@ loaded (aioboto3: 0.65 s of CPU before the first request, and over 1 ms for each
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
 from collections.abc import Callable
@@ -23,6 +24,7 @@ __all__ = ["ObjectStore"]
 
 T = TypeVar("T")
 
+_TOGETHER_S = 5.0
 _THREADS = 8  # more slow each other down (measured); a connection to S3 gives some 85 MB/s
 
 
@@ -70,6 +72,24 @@ class ObjectStore:
             ObjectStoreError: S3 refused or cannot be reached.
         """
         return await self._run(lambda client: client.keys(self._bucket, f"{self._prefix}/{folder}/"), made)
+
+    async def warm(self) -> None:
+        """Make each kind of request, and a connection in each thread: what is slow the first time is slow now.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached.
+        """
+        together = threading.Barrier(_THREADS)
+        place = await self.put("warm", b"-")
+
+        def get(client: S3Client) -> None:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(_TOGETHER_S)  # each in a thread of its own
+            client.get(place)
+
+        await asyncio.gather(*(self._run(get) for _ in range(_THREADS)))
+        await self.keys("warm")
+        await self.delete(place.key)
 
     async def delete(self, key: str) -> None:
         """Delete an object; a missing one is fine.

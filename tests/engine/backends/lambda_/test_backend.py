@@ -18,6 +18,9 @@ from lbench.engine.backends.lambda_.emulated import EmulatedBackend, open_emulat
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.settings import EmulatedSettings
 from lbench.engine.emulator.resources.cpu import METHODS
+from lbench.engine.plan.open_backend import open_backend
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
 from lbench.errors import BackendError, InputError
 from lbench.workloads.dataset import Dataset, write_dataset
 from lbench.workloads.encoding import decode, encode
@@ -70,6 +73,40 @@ async def test_a_call_is_measured_in_all_its_phases(backend: EmulatedBackend) ->
     assert environment.created_s is not None and environment.created_s < cold.started_s
     assert backend._environments.versions[environment.id]["numpy"] == np.__version__
     assert backend._embedded is not None and backend._embedded.child is None  # S3 was never needed
+
+
+async def test_s3_is_ready_before_the_first_call_where_objects_may_be_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Started by a call, its server's own start (0.5 to 2.5 s) would be in the call's billed time."""
+    started: list[str] = []
+    needed = EmbeddedS3._needed
+
+    def note(server: EmbeddedS3) -> None:
+        started.append("S3")
+        needed(server)
+
+    monkeypatch.setattr(EmbeddedS3, "_needed", note)
+    plan = Plan("kmeans", backends=[parse_backend("emulated:concurrency=1", {})])
+    async with open_backend(plan.backends[0], plan):
+        assert started == ["S3"]
+
+
+@pytest.mark.slow
+async def test_the_first_call_of_a_warm_environment_costs_what_the_tenth_does(tmp_path: Path) -> None:
+    """With an argument and a result by S3, a data set, parts of it, and the run's store: nothing of ours starts late."""
+    file = tmp_path / "d"
+    digest = write_dataset(Dataset({"x": np.arange(1000.0)}, source="s", rows=1000, columns=1), file)
+    settings = EmulatedSettings(concurrency=1)
+    backend = open_emulated(settings, usable_cores=2, memory_bytes=8 * GIB, preload="probe", objects=True)
+    async with backend:
+        await backend.publish(Published(file, digest, file.stat().st_size))
+        await backend.invoke(call("probe.noop", number=0))  # the environment is warm, and nothing else was used
+        blob = os.urandom(6_000_000)
+        billed: list[float] = []
+        for _ in range(10):
+            outcome = await backend.invoke(call("probe.carry", number=0, blob=blob))
+            assert value(outcome) == blob and outcome.billed_ms is not None and outcome.cold is False
+            billed.append(outcome.billed_ms)
+    assert billed[0] <= 1.5 * sorted(billed[1:])[4] + 100, billed  # a late start takes 450 ms and more
 
 
 async def test_what_is_too_large_goes_through_s3_by_itself(backend: EmulatedBackend) -> None:
