@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -100,6 +101,7 @@ class LazyGroup(click.Group):
         if not standalone_mode:
             return run()
         with uninspected(), _guarded():
+            _refuse_undecodable(sys.argv[1:] if args is None else args)
             returned = run()
             sys.exit(end_output(returned if isinstance(returned, int) else 0))
 
@@ -141,12 +143,46 @@ def _guarded() -> Iterator[None]:
     except (KeyboardInterrupt, click.Abort):
         sys.exit(SIGNAL_EXIT_CODES[signal.SIGINT])
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and _working_folder() is None:
+            _fail("the working folder no longer exists: change to one that does", EXIT_INPUT)
         if error.errno not in _NO_ROOM:
             raise
         place = "" if error.filename is None else f" for {error.filename}"
         _fail(f"no room on the disk{place} ({error.strerror}): free some, then run it again", EXIT_FAILED)
     except MemoryError:
         _fail("not enough memory: choose a smaller job or fewer workers", EXIT_FAILED)
+
+
+def _refuse_undecodable(arguments: Sequence[str]) -> None:
+    """Refuse names and values that are not text: they could be shown, recorded and sent to other processes nowhere.
+
+    Raises:
+        InputError: an argument, or the working folder's name, is not valid UTF-8.
+    """
+    for text in arguments:
+        if not _is_text(text):
+            shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            raise InputError(f"the argument {shown} is not valid UTF-8: use another name, or a link to the file")
+    folder = _working_folder()
+    if folder is not None and not _is_text(folder):
+        shown = folder.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        raise InputError(f"the working folder's name {shown} is not valid UTF-8: change to another folder")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _working_folder() -> str | None:
+    """The working folder; None: it no longer exists."""
+    try:
+        return os.getcwd()  # noqa: PTH109 - pathlib would load more
+    except FileNotFoundError:
+        return None
 
 
 def _clicks(text: str) -> str:

@@ -23,11 +23,18 @@ from lbench.workloads.model import StageResults, Task
         ("events.json", '{"a": 1}\n{"a": 2}\n', [b'{"a": 1}', b'{"a": 2}']),
         ("one.jsonl", "{}", [b"{}"]),
         ("number.json", "1", [b"1"]),
+        ("mark.json", "\ufeff{}", [b"{}"]),
+        ("mark.jsonl", "\ufeff{}\r\n[]\r\n", [b"{}", b"[]"]),
     ],
 )
 def test_a_file_is_one_event_or_one_event_a_line(name: str, content: str, events: list[bytes], tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)
     assert read_payloads(f"@{tmp_path / name}") == events
+
+
+def test_a_file_in_utf16_is_sent_in_utf8(tmp_path: Path) -> None:
+    (tmp_path / "event.json").write_bytes('{"ä": 1}'.encode("utf-16"))
+    assert read_payloads(f"@{tmp_path / 'event.json'}") == ['{"ä": 1}'.encode()]
 
 
 def test_a_text_is_the_event_itself() -> None:
@@ -39,12 +46,20 @@ def test_a_text_is_the_event_itself() -> None:
     [
         (b"", "holds no event"),
         (b" \n\n", "holds no event"),
-        (b"{", "no JSON"),
-        (b"{}\n{\n", "line 2: it is no JSON"),
-        (b'"' + b"x" * LARGEST_BYTES + b'"', "more than the 6,291,456 that Lambda takes"),
-        (b"\xff\xfe", "no JSON"),
+        (b"{", "standard input, line 1, column 2: invalid JSON"),
+        (b"{}\n{\n", "line 2, column 2: invalid JSON"),
+        (b'"' + b"x" * LARGEST_BYTES + b'"', "must be at most 6,291,456 bytes for Lambda"),
+        (b"\xff\xfe", "holds no event"),
+        (b'{"s": "caf\xe9"}', "line 1, column 11: byte 0xe9 is not UTF-8"),
+        (b'{\n  "records": [\n    {"id": 1},\n  ]\n}\n', "line 4, column 3: invalid JSON: trailing comma in array"),
+        (b'{"a": 1}\r\n{"s": "\xff"}\r\n', "line 2, column 8: byte 0xff is not UTF-8"),
+        (b"{'a': 1}", "line 1, column 2: invalid JSON: object keys must be strings"),
+        (b'{"a": NaN}', "line 1, column 7: invalid JSON"),
+        (b"// a remark\n{}", "line 1, column 1: invalid JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"\xff\xfe\xff", "is not UTF-16, as its byte order mark says"),
     ],
-    ids=["empty", "blank", "half", "a line", "large", "no text"],
+    ids=range(14),
 )
 def test_an_invalid_event_is_reported_with_its_place(content: bytes, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:

@@ -7,6 +7,7 @@ import importlib.metadata
 import math
 import os
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -512,3 +513,50 @@ def test_the_handler_finds_marker_and_pinned_names(write: Write) -> None:
     with pytest.raises(InputError, match="run it again from its file"):
         importer.pinned_parts("/nowhere/mine.py:job")
     assert encode(["mine:f", {}])
+
+
+POOLS = {
+    "spawn": "import multiprocessing\nmultiprocessing.get_context('spawn').Pool(2).map(f, range(4))",
+    "fork": "from concurrent.futures import ProcessPoolExecutor\nlist(ProcessPoolExecutor(2).map(f, range(4)))",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
+@pytest.mark.parametrize("kind", POOLS)
+def test_an_import_that_waits_for_processes_is_reported_within_seconds(
+    write: Write, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("pools.py", PLAIN + POOLS[kind])
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    began = time.monotonic()
+    with pytest.raises(InputError, match="starts processes while it is imported, and waits for them"):
+        registry.describe(f"{path}:job")
+    assert time.monotonic() - began < 60  # and not the 120 s after which any import is given up
+
+
+def test_a_process_that_the_import_leaves_running_does_not_hold_the_answer(write: Write) -> None:
+    path = write("leaves.py", PLAIN + "import os, time\nif os.fork() == 0:\n    time.sleep(100)\n    os._exit(0)\n")
+    began = time.monotonic()
+    assert registry.describe(f"{path}:job").name == "leaves.py:job"
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("change", ["edit", "add", "remove", "hide"])
+def test_a_snapshot_is_restored_by_its_digest(write: Write, change: str) -> None:
+    description = registry.describe(f"{write('mine.py')}:job")
+    assert description.code is not None
+    folder = Path(description.code.folder)
+    assert folder.stat().st_mode & 0o222 == 0 and (folder / "mine.py").stat().st_mode & 0o222 == 0
+    folder.chmod(0o755)
+    match change:
+        case "edit":
+            (folder / "mine.py").chmod(0o644)
+            (folder / "mine.py").write_text("broken")
+        case "add":
+            (folder / "cache.json").write_text("{}")
+        case "remove":
+            (folder / "mine.py").unlink()
+        case "hide":
+            (folder / ".cache").write_text("{}")
+    assert len(snapshot.restore(folder)) == 1 and snapshot.restore(folder) == []
+    assert (folder / "mine.py").read_text() == PLAIN and len(list(folder.iterdir())) == 2

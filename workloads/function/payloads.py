@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -13,59 +14,97 @@ __all__ = ["LARGEST_BYTES", "STANDARD_INPUT", "check_payloads", "read_payloads"]
 LARGEST_BYTES = 6 * 1024 * 1024  # of a synchronous invocation (AWS documentation, Lambda quotas)
 STANDARD_INPUT = "@-"
 _LINES = (".jsonl", ".ndjson")
+_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_BYTE_AT = re.compile(r" \(byte (\d+)\)$")
 
 
 def read_payloads(payload: str) -> list[bytes]:
-    """The events, at least one, each a JSON text.
+    """The events, at least one, each a JSON text in UTF-8.
 
-    A file is one event if all of it is JSON, else an event a line; a name that ends in .jsonl always is the latter.
+    A file is one event if all of it is JSON or its first line is none, else an event a line; a name that ends in .jsonl
+    always is the latter.
 
     Raises:
-        InputError: the file cannot be read, something is no JSON, or too large for Lambda.
+        InputError: the file cannot be read, an event is invalid JSON, or too large for Lambda.
     """
     if not payload.startswith("@"):
-        return [_checked(payload.encode(), f"payload={payload[:60]}")]
+        return [_checked(payload.encode("utf-8", "surrogateescape"), f"payload={payload[:60]}")]
     if payload == STANDARD_INPUT:
         raise InputError("payload=@-: standard input is read by `lbench run` only: name a file")
     path = Path(payload[1:])
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"payload={payload}: the file cannot be read ({error.strerror})") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"payload={payload}: the file cannot be read ({why})") from None
     return check_payloads(content, str(path), lines=path.suffix in _LINES)
 
 
 def check_payloads(content: bytes, where: str, *, lines: bool = False) -> list[bytes]:
-    """The events in what was read from `where`; `lines`: one a line, whatever it looks like.
+    """The events in the content of `where`; `lines`: one a line, whatever it looks like.
 
     Raises:
-        InputError: there is none, or one that is no JSON or too large.
+        InputError: there is none, or one that is invalid JSON or too large.
     """
+    content = _utf8(content, where)
+    rows = content.splitlines()
     if not lines:
-        try:
-            msgspec.json.decode(content, type=msgspec.Raw)
-        except msgspec.DecodeError:
-            lines = b"\n" in content.strip()
-        if not lines:
+        first = next((row for row in rows if row.strip()), b"")
+        if _is_json(content) or not _is_json(first):
             return [_checked(content, where)]
-    events = [
-        _checked(line, f"{where}, line {number}") for number, line in enumerate(content.splitlines(), 1) if line.strip()
-    ]
+    events = [_checked(row, where, line) for line, row in enumerate(rows, 1) if row.strip()]
     if not events:
         raise InputError(f"{where} holds no event: write JSON into it, an event a line")
     return events
 
 
-def _checked(text: bytes, where: str) -> bytes:
-    text = text.strip()
-    if not text:
-        raise InputError(f"{where} holds no event: write JSON into it")
-    if len(text) > LARGEST_BYTES:
-        raise InputError(
-            f"{where}: an event of {len(text):,} bytes is more than the {LARGEST_BYTES:,} that Lambda takes"
-        )
+def _utf8(content: bytes, where: str) -> bytes:
+    """The content as UTF-8 without a byte order mark, which JSON does not have and editors write."""
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            try:
+                return content.decode(encoding).encode()
+            except UnicodeError:
+                raise InputError(f"{where} is not {encoding.upper()}, as its byte order mark says") from None
+    return content.removeprefix(b"\xef\xbb\xbf")
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        text.decode()
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def _checked(text: bytes, where: str, line: int | None = None) -> bytes:
+    """The event in this text, which begins on this line of `where` (None: the text is all of it)."""
+    place = where if line is None else f"{where}, line {line:,}"
+    event = text.strip()
+    if not event:
+        raise InputError(f"{place} holds no event: write JSON into it")
+    if len(event) > LARGEST_BYTES:
+        raise InputError(f"{place}: an event must be at most {LARGEST_BYTES:,} bytes for Lambda, got {len(event):,}")
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{text[error.start]:02x} is not UTF-8: save it as UTF-8"
+        raise InputError(f"{where}, {_place(text, error.start, line)}: {byte}") from None
     try:
         msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise InputError(f"{where}: it is no JSON ({error})") from None
-    return text
+        found = _BYTE_AT.search(str(error))
+        why = _BYTE_AT.sub("", str(error)).removeprefix("JSON is malformed: ")
+        at = len(text.rstrip()) if found is None else int(found[1])
+        raise InputError(f"{where}, {_place(text, at, line)}: invalid JSON: {why}") from None
+    except RecursionError:
+        raise InputError(f"{place}: invalid JSON: it is nested too deeply") from None
+    return event
+
+
+def _place(text: bytes, at: int, line: int | None) -> str:
+    """The line and column of a byte in the text."""
+    before = text[:at]
+    column = at - (max(before.rfind(b"\n"), before.rfind(b"\r")) + 1) + 1
+    return f"line {len((before + b'.').splitlines()) - 1 + (line or 1):,}, column {column:,}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -141,9 +144,7 @@ def _ask(folder: Path, dotted: str, function: str, question: bytes = b"") -> Ins
     argv = [sys.executable, "-P", "-m", "lbench.workloads.own.inspect_process", str(folder), dotted, function]
     file = f"{dotted.replace('.', '/')}.py"
     try:
-        done = subprocess.run(
-            argv, input=question, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=LIMIT_S + 5, check=False
-        )
+        done = _run(argv, question)
     except subprocess.TimeoutExpired:
         return Inspection(error=f"{file} cannot be imported: it did not end within {LIMIT_S} s")
     except OSError as error:
@@ -157,3 +158,21 @@ def _ask(folder: Path, dotted: str, function: str, question: bytes = b"") -> Ins
         return Inspection(error=f"{file} cannot be imported: it ended its process (exit code {done.returncode})")
     assert isinstance(answer, Inspection)
     return answer
+
+
+def _run(argv: list[str], question: bytes) -> subprocess.CompletedProcess[bytes]:
+    """The process's output; what it has started ends with it."""
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        output, _ = process.communicate(question, timeout=LIMIT_S + 5)
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+    return subprocess.CompletedProcess(argv, process.returncode, output)

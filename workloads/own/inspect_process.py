@@ -7,11 +7,13 @@ standard input it answers with the job's limits.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import os
 import signal
 import sys
+import threading
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,8 @@ from lbench.workloads.signatures import parameters_of
 __all__ = ["LIMIT_S", "RUNS_OWN", "Inspection", "main"]
 
 LIMIT_S = 120  # for an import; longer than this, it hangs
+_POOLS_S = 6.0  # for an import that has started processes of Python's: a pool that waits for them waits for ever
+_POOL_WORDS = (b"multiprocessing", b"loky", b"forkserver", b"resource_tracker")
 RUNS_OWN = ("tasks", "seed", "data")  # parameters of a job that are no settings of its own
 
 
@@ -150,11 +154,49 @@ def main() -> None:
     os.dup2(2, 1)  # nothing that the module prints may get into the answer
     question = sys.stdin.buffer.read()
     folder, dotted, function = sys.argv[1:]
+    done = threading.Event()
+    threading.Thread(target=_watch, args=(out, f"{dotted.replace('.', '/')}.py", done), daemon=True).start()
     inspection = _ask(Path(folder), dotted, function, question)
+    if not done.is_set():
+        done.set()
+        _answer(out, inspection)
+
+
+def _answer(out: int, inspection: Inspection) -> None:
     with os.fdopen(out, "wb") as stream:
         stream.write(msgspec.json.encode(inspection))
-    sys.stdout.flush()
+    if os.getpgrp() == os.getpid():  # processes that the module has started hold the pipe open
+        os.killpg(0, signal.SIGKILL)
     os._exit(0)  # what the module has started (a thread, an atexit) is not waited for
+
+
+def _watch(out: int, file: str, done: threading.Event) -> None:
+    """Answer in place of an import that waits for processes which it has started."""
+    if done.wait(_POOLS_S) or not _python_children():
+        return
+    if done.wait(_POOLS_S / 2) or not _python_children():  # they come and go where each fails as it imports the module
+        return
+    done.set()
+    _answer(
+        out,
+        Inspection(
+            error=f"{file} cannot be imported: it starts processes while it is imported, and waits for them: put that "
+            "into a function, or under if __name__ == '__main__'"
+        ),
+    )
+
+
+def _python_children() -> bool:
+    """Whether this process has children that are pools' or its own copies (where there is /proc)."""
+    with contextlib.suppress(OSError):
+        mine = Path("/proc/self/cmdline").read_bytes()
+        for task in Path("/proc/self/task").iterdir():
+            for child in (task / "children").read_text().split():
+                with contextlib.suppress(OSError):
+                    words = Path(f"/proc/{child}/cmdline").read_bytes()
+                    if words == mine or any(name in words for name in _POOL_WORDS):
+                        return True
+    return False
 
 
 if __name__ == "__main__":
