@@ -43,7 +43,7 @@ def configuration(
         "MemorySize": spec.memory_mb,
         "CodeSha256": code_sha256(spec),
         "Version": spec.version,
-        "TracingConfig": {"Mode": "PassThrough"},
+        "TracingConfig": {"Mode": spec.tracing},
         "PackageType": "Zip",
         "Architectures": [architecture()],
         "EphemeralStorage": {"Size": spec.ephemeral_mb},

@@ -125,7 +125,11 @@ class Invoker:
             version=version,
             wants_tail=log_type == b"Tail" and kind == b"RequestResponse",
             client_context=_client_context(get(b"x-amz-client-context")) if kind != b"Event" else None,
-            trace_id=naming.trace_id(request_id) if trace is None else trace.decode("latin-1"),
+            trace_id=(
+                naming.trace_id(request_id, sampled=pool.spec.tracing == "Active")
+                if trace is None
+                else trace.decode("latin-1")
+            ),
             tenant_id=None if tenant is None else tenant.decode("latin-1"),
         ), kind
 

@@ -194,8 +194,8 @@ def with_settings(spec: FunctionSpec, asked: Settings) -> FunctionSpec:
         change["ephemeral_mb"] = asked.ephemeral_storage.size
     if asked.logging_config is not None:
         change["logging"] = _logging(spec, asked.logging_config)
-    if asked.tracing_config is not None and asked.tracing_config.mode == "Active":
-        raise invalid("TracingConfig Mode Active is not emulated: use PassThrough")
+    if asked.tracing_config is not None and asked.tracing_config.mode is not None:
+        change["tracing"] = asked.tracing_config.mode
     if asked.snap_start is not None and asked.snap_start.apply_on == "PublishedVersions":
         raise invalid("SnapStart ApplyOn PublishedVersions is not emulated: use None")
     change["description"] = asked.description if asked.description is not None else spec.description or ""

@@ -109,9 +109,10 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
 
 
-def trace_id(request_id: str) -> str:
-    """An X-Ray id for a request without one, not sampled."""
-    return f"Root=1-{int(time.time()):08x}-{request_id[-12:]}{request_id[:8]}{request_id[9:13]};Sampled=0"
+def trace_id(request_id: str, *, sampled: bool = False) -> str:
+    """An X-Ray id for a request without one."""
+    root = f"Root=1-{int(time.time()):08x}-{request_id[-12:]}{request_id[:8]}{request_id[9:13]}"
+    return f"{root};Parent={request_id[-12:]}{request_id[:4]};Sampled=1" if sampled else f"{root};Sampled=0"
 
 
 def is_uuid(text: str) -> bool:

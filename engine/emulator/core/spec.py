@@ -54,6 +54,7 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ephemeral_mb: Annotated[int, Meta(ge=limits().ephemeral_min_mb, le=limits().ephemeral_max_mb)] = (
         limits().ephemeral_min_mb
     )  # of /tmp
+    tracing: Literal["PassThrough", "Active"] = "PassThrough"  # Active: requests without a trace id are sampled
     logging: Logging | None = None  # None: text, in the function's own group
 
     @property

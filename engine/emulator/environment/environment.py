@@ -226,8 +226,9 @@ class Environment:
         return not self._answered and self._current is not None and request_id == self._current.request_id
 
     def answered(self, request_id: str) -> bool:
-        """Whether that invocation was the last one, and has its answer."""
-        return self._answered and request_id == self._last_id
+        """Whether that invocation was the runtime's last one, and has its answer."""
+        next_one = None if self._answered else self._current
+        return request_id == self._last_id and (next_one is None or next_one.delivered_s is None)
 
     def initialised(self) -> bool:
         """Whether the init is over."""

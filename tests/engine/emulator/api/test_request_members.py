@@ -26,7 +26,7 @@ EFFECTS: dict[str, tuple[Any, Any]] = {
     "MemorySize": (256, ("MemorySize", 256)),
     "Environment.Variables": ({"AB": "c"}, ("Environment", {"Variables": {"AB": "c"}})),
     "EphemeralStorage.Size": (1024, ("EphemeralStorage", {"Size": 1024})),
-    "TracingConfig.Mode": ("PassThrough", ("TracingConfig", {"Mode": "PassThrough"})),
+    "TracingConfig.Mode": ("Active", ("TracingConfig", {"Mode": "Active"})),
     "SnapStart.ApplyOn": ("None", ("SnapStart", {"ApplyOn": "None", "OptimizationStatus": "Off"})),
     "LoggingConfig.LogGroup": ("mine", ("LoggingConfig", {"LogFormat": "Text", "LogGroup": "mine"})),
     "Publish": (True, ("Version", "1")),
@@ -181,7 +181,7 @@ def test_a_member_that_nobody_knows_is_refused_by_name(service: Any, operation: 
     ("change", "text"),
     [
         ({"SnapStart": {"ApplyOn": "PublishedVersions"}}, "SnapStart ApplyOn PublishedVersions is not emulated"),
-        ({"TracingConfig": {"Mode": "Active"}}, "TracingConfig Mode Active is not emulated"),
+        ({"TracingConfig": {"Mode": "Off"}}, "Member must satisfy enum value set: [Active, PassThrough]"),
         ({"PackageType": "Image"}, "PackageType Image is not emulated"),
         ({"LoggingConfig": {"SystemLogLevel": "WARN"}}, "only available with LogFormat JSON"),
         ({"Environment": {"Variables": {"AWS_REGION": "x"}}}, "Reserved keys used in this request: AWS_REGION"),
