@@ -22,6 +22,7 @@ from lbench.workloads import functions, objects
 from lbench.workloads.dataset import Dataset, RemoteDataset, file_digest, open_dataset
 from lbench.workloads.deadline import ended_at
 from lbench.workloads.encoding import decode, encode
+from lbench.workloads.prints import Meter, counted, install
 from lbench.workloads.s3 import S3Client, credentials_from_environment
 from lbench.workloads.task_errors import error_texts, sendable
 from lbench.workloads.wire import Answer, Event, Letter, Object, TaskError
@@ -100,6 +101,10 @@ def _starts_again() -> bool:
     return False
 
 
+_prints = Meter()
+if "AWS_LAMBDA_RUNTIME_API" in os.environ:  # before a user's module keeps a stream
+    install(_prints)
+
 # While the environment starts (AWS gives that phase two full cores), not in the first task's time. But in a second start
 # the task itself imports what it needs, within its deadline: so the bill stays below the announced bound.
 _again = _starts_again()
@@ -150,7 +155,11 @@ def handle(event: dict[str, Any], context: Any = None) -> Any:
     late_ms = (_init_ms or 0.0) if _again and here.calls == 1 else 0.0  # a second start is in this call's time
     with ended_at(max(1.0, asked.deadline_ms - late_ms)):
         try:
-            _run(asked, answer, here)
+            try:
+                with counted(_prints, asked.print_limit):
+                    _run(asked, answer, here)
+            finally:
+                answer.printed = _prints.printed
         except BaseException as error:
             answer.result = answer.result_at = None
             if posted:

@@ -186,6 +186,10 @@ class Workload(Generic[P]):
         """Whether `answer` is right. Either value has been through the encoding (tuples are lists)."""
         raise NotImplementedError
 
+    def result(self, answer: Any) -> Any:
+        """The part of an answer that is the result and not how it was computed: the recorded digest is of it."""
+        return answer
+
     def summary(self, params: P, answer: Any) -> dict[str, Any]:
         """A few facts of the answer for the report (an accuracy, a count); JSON scalars."""
         return {}

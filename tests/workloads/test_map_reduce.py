@@ -352,3 +352,19 @@ def test_the_census_file_has_the_sequential_answer(tmp_path: Path, data_file: An
     data = mapped(WORKLOAD.load(one, data_file("census-income.data.zst")), tmp_path)
     answer = Shuffled(tmp_path).answer(one, data)
     assert checked(one, data, answer).ok and int(answer["result"]["count"].sum()) == 199_523
+
+
+@pytest.mark.parametrize("job", ["group_by", "word_count", "sort"])
+def test_the_result_of_which_the_digest_is_recorded_does_not_depend_on_the_tasks(tmp_path: Path, job: str) -> None:
+    results = set()
+    for number, (tasks, reducers) in enumerate(((1, 1), (3, 4), (17, 2))):
+        given = params(job=job, tasks=tasks, reducers=reducers, rows=500, keys=20)
+        data = mapped(WORKLOAD.load(given, None), tmp_path)
+        answer = Shuffled(tmp_path / str(number)).answer(given, data)
+        results.add(encode(WORKLOAD.result(answer)))
+    assert len(results) == 1
+
+
+def test_keys_with_spaces_beyond_ascii_equal_the_reference(tmp_path: Path) -> None:
+    found = result(tmp_path, "city,price\nRome\u00a0,1\nRome,2\n\u3000Rome,4\n Rome ,8\n")
+    assert sorted(found["keys"]) == sorted(["Rome\u00a0", "Rome", "\u3000Rome"])
