@@ -26,6 +26,11 @@ _SHARES = {
     "none": "emulated environments get unlimited CPU for any memory size; every result says so",
 }
 _LIMITS = {"polled": "the memory of an environment is polled many times a second"}
+_ISOLATION = {
+    "mounts": "environments have this user's rights, in a file system of their own",
+    "user": "namespaces are not available: environments see this machine's files, /tmp and /dev/shm",
+    "none": "namespaces are not available: environments see and may change all that this user may",
+}
 _PACKAGES = ("numpy", "scikit-learn", "msgspec", "httptools", "aioboto3", "moto", "rich", "click")
 
 
@@ -154,17 +159,19 @@ def _emulation() -> Iterator[Finding]:
     from lbench.engine.emulator.launch import launch
     from lbench.errors import BackendError
 
-    async def ask() -> tuple[str, str]:
+    async def ask() -> tuple[str, str, str]:
         async with await launch([]) as emulator:
             return await emulator.methods()
 
     try:
-        cpu, memory = asyncio.run(ask())
+        cpu, memory, isolation = asyncio.run(ask())
     except (BackendError, OSError) as error:
         yield Finding("bad", "emulator", "does not start", str(error))
         return
     yield Finding("good" if cpu != "none" else "weak", "cpu_share_method", cpu, _SHARES.get(cpu, ""))
     yield Finding("good" if memory != "none" else "weak", "memory limit", memory, _LIMITS.get(memory, ""))
+    verdict: Verdict = "good" if isolation.startswith("mounts") else "weak"
+    yield Finding(verdict, "isolation_method", isolation, _ISOLATION.get(isolation, ""))
 
 
 def _places() -> Iterator[Finding]:

@@ -106,6 +106,8 @@ async def _serve(config: EmulatorConfig, port: int, lifeline: bool) -> None:
             if emulator.credentials is not None and not lifeline:  # with a lifeline, its launcher has made them
                 lines += _exports(emulator.credentials, emulator.endpoint, config.region)
             print("\n".join(lines), flush=True)
+            if not config.auth:
+                print(_OPEN, file=sys.stderr, flush=True)
         gc.freeze()  # loaded modules stay: the collector skips them
         await stop.wait()
         signal.alarm(_STOP_LIMIT_S)
@@ -146,8 +148,6 @@ def main() -> int:
         config = _config(given.config, given.lifeline)
         if given.no_auth:
             config = msgspec.structs.replace(config, auth=False)
-        if not config.auth:
-            print(_OPEN, file=sys.stderr, flush=True)
         if given.s3_endpoint is not None:
             config = msgspec.structs.replace(config, s3_endpoint=given.s3_endpoint)
         if given.activation is not None:

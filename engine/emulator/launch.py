@@ -73,8 +73,8 @@ class RunningEmulator:
     ) -> None:
         await self.stop()
 
-    async def methods(self) -> tuple[str, str]:
-        """Its methods for an environment's CPU share and memory limit.
+    async def methods(self) -> tuple[str, str, str]:
+        """Its methods for an environment's CPU share, memory limit, and isolation.
 
         Raises:
             BackendError: the emulator does not answer.
@@ -91,7 +91,7 @@ class RunningEmulator:
             finally:
                 writer.close()
             found = msgspec.json.decode(body, type=dict[str, str])
-            return found["cpu_share_method"], found["memory_method"]
+            return found["cpu_share_method"], found["memory_method"], found["isolation_method"]
         except (OSError, msgspec.MsgspecError, KeyError):
             raise BackendError("the emulator does not answer: is the machine busy? run it again") from None
 

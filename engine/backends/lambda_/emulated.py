@@ -24,7 +24,7 @@ from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.package import open_package
 from lbench.engine.backends.settings import EmulatedSettings
 from lbench.engine.emulator.core.code_folder import code_folder
-from lbench.engine.emulator.core.spec import FunctionSpec, random_credentials
+from lbench.engine.emulator.core.spec import BLAS_THREADS, FunctionSpec, random_credentials
 from lbench.errors import BackendError, InputError
 from lbench.workloads import registry
 from lbench.workloads.objects import Place
@@ -192,6 +192,7 @@ class EmulatedBackend(LambdaBackend):
 
     def _environment(self) -> dict[str, str]:
         names = {
+            **BLAS_THREADS,
             "AWS_ACCESS_KEY_ID": self._s3_credentials.access_key,
             "AWS_SECRET_ACCESS_KEY": self._s3_credentials.secret_key,
         }

@@ -75,8 +75,8 @@ class EmulatorHost:
                 front_timeout_s=settings.front_timeout,
             ),
         )
-        self.cpu_share_method, memory_method = await self._emulator.methods()
-        self.note = f"CPU share by {self.cpu_share_method}, memory limit by {memory_method}"
+        self.cpu_share_method, memory, isolation = await self._emulator.methods()
+        self.note = f"CPU share by {self.cpu_share_method}, memory limit by {memory}, isolation by {isolation}"
         return Resolved(self._emulator.endpoint, settings.region)
 
     @contextlib.asynccontextmanager

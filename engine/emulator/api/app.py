@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -23,8 +25,11 @@ from lbench.engine.emulator.core.context import Shared
 from lbench.engine.emulator.core.errors import Refusal
 from lbench.engine.emulator.core.faults import Weather
 from lbench.engine.emulator.core.invocation import REQUEST_LIMIT, reply_json
+from lbench.engine.emulator.core.sandbox import Sandbox
 from lbench.engine.emulator.core.spec import Conditions, EmulatorConfig
 from lbench.engine.emulator.core.throttles import Limits
+from lbench.engine.emulator.environment.isolation import can_unshare
+from lbench.engine.emulator.environment.process import needed_paths
 from lbench.engine.emulator.http.door import is_foreign
 from lbench.engine.emulator.http.server import Exchange, Server
 from lbench.engine.emulator.resources.confinement import Confinement
@@ -65,6 +70,11 @@ def _verify(verifier: Verifier, exchange: Exchange) -> None:
     verifier.check(exchange.method.decode(), exchange.path.decode("latin-1"), exchange.headers, body)
 
 
+def _sandbox(scratch: Path, *, isolate: bool) -> Sandbox:
+    linux = sys.platform == "linux"
+    return Sandbox(scratch, needed_paths(), mounts=isolate and linux and can_unshare(), users=isolate and linux)
+
+
 class Emulator:
     """`async with Emulator(config, port)`: it serves at `endpoint`, and leaves nothing behind at its end.
 
@@ -99,6 +109,7 @@ class Emulator:
             Limits(config.concurrency, config.requests_per_s, config.control_requests_per_s),
             self._scratch,
             Confinement.choose(self._guard, method=config.cpu_share),
+            _sandbox(self._scratch.path, isolate=config.isolation),
         )
         self._set_conditions(config.conditions)
         self._destinations = Destinations(config)
@@ -129,6 +140,7 @@ class Emulator:
             await self._events.closed()
             self._destinations.close()
             self._shared.confinement.close()
+            self._shared.sandbox.close()
             await self._guard.close()
         finally:
             self._scratch.__exit__(kind, problem, trace)
@@ -267,7 +279,11 @@ class Emulator:
             gone = [entry for function in functions for entry in function.ended]
             reply_json(exchange, request_id, {"environments": gone + there})
         elif exchange.method == b"GET" and path == "/_lbench/methods":
-            methods = {"cpu_share_method": confinement.cpu.method, "memory_method": confinement.memory.method}
+            methods = {
+                "cpu_share_method": confinement.cpu.method,
+                "memory_method": confinement.memory.method,
+                "isolation_method": self._shared.sandbox.method,
+            }
             reply_json(exchange, request_id, methods)
         elif exchange.method == b"GET" and path == "/_lbench/events":
             reply_json(exchange, request_id, {"waiting": self._events.waiting, **self._events.counts})

@@ -229,7 +229,8 @@ class Function:
         self.ended.append(environment.describe())
 
     def wipe(self, folder: Path) -> None:
-        """Remove the folder of an ended environment."""
+        """Remove the folder of an ended environment, and what was kept for the next one."""
+        self.shared.sandbox.leave(folder)
         if self.stopping:
             return  # the emulator's folder is removed as a whole
         wiping = asyncio.get_running_loop().run_in_executor(None, self.shared.scratch.wipe, folder)

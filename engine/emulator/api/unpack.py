@@ -118,6 +118,8 @@ def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, left: in
         raise BadPackage(f"the zip holds a path that leads out of it: {entry.filename!r}")
     target = folder.joinpath(*name.parts)
     mode = entry.external_attr >> 16
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise NotImplementedError  # also of those which unpack a few bytes into gigabytes at once
     if not entry.is_dir() and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise BadPackage(f"the zip holds something that is no file: {entry.filename!r}")  # a link could lead out
     written = 0
@@ -134,6 +136,10 @@ def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, left: in
                 sink.write(chunk)
     except (FileExistsError, IsADirectoryError, NotADirectoryError):
         raise BadPackage(f"the zip holds {entry.filename!r} as a file and as a folder") from None
-    if mode & 0o111:
-        os.chmod(target, 0o755)  # noqa: PTH101
+    os.chmod(target, _mode_for_others(mode))  # noqa: PTH101
     return written
+
+
+def _mode_for_others(mode: int) -> int:
+    """What a mode leaves to Lambda's user, who is not the files' owner; files without a mode can be read."""
+    return (mode & 0o005) * 0o111 if mode & 0o777 else 0o444

@@ -13,9 +13,21 @@ from lbench.config.limits import MemoryMb, TimeoutS, limits
 from lbench.engine.emulator.resources.cpu import Method
 from lbench.workloads.sigv4 import Credentials
 
-__all__ = ["Conditions", "EmulatorConfig", "FunctionSpec", "Logging", "lbench_function", "random_credentials"]
+__all__ = [
+    "BLAS_THREADS",
+    "Conditions",
+    "EmulatorConfig",
+    "FunctionSpec",
+    "Logging",
+    "lbench_function",
+    "random_credentials",
+]
 
 RuntimeClient = Literal["awslambdaric", "python", "plain"]
+# Of lbench's own function: a task is the unit of parallelism, so that its libraries start no threads.
+BLAS_THREADS = {
+    f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM")
+}
 Rate = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[float, Meta(ge=0, le=900_000)]
 
@@ -114,7 +126,7 @@ class EmulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     secret_key: str | None = None
     s3_endpoint: str | None = None  # store of failed events' records; same credentials
     cpu_share: Method | None = None  # None: the best that works here
-    private_tmp: bool = True  # a private /tmp for each environment, where namespaces allow it
+    isolation: bool = True  # hide this machine's files from environments, by the best method that works here
     conditions: Conditions = Conditions()
 
     def with_credentials(self) -> EmulatorConfig:
@@ -147,6 +159,7 @@ def lbench_function(memory_mb: int = limits().memory_mb_per_vcpu, *, concurrency
         handler="lbench.lambda_src.handler.handle",
         code=str(folder),
         memory_mb=memory_mb,
+        environment=dict(BLAS_THREADS),
         timeout_s=float(limits().timeout_max_s),
         concurrency=concurrency,
         code_sha256=digest,

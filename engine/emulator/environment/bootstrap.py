@@ -6,10 +6,14 @@ heavy: every millisecond here is part of each cold start.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
+import json
 import os
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def _end_with_emulator() -> None:
@@ -54,71 +58,48 @@ def _end_with_emulator() -> None:
     os.close(null)
 
 
-def _own_tmp(folder: str) -> None:
-    """Mount the environment's folder at /tmp, for this process and its children alone.
-
-    The calls go through the C module under ctypes, whose own import would take twice as long. Where the system
-    refuses, only TMPDIR names the folder.
-    """
-    import _ctypes
-
-    class Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
-        _type_ = "i"
-
-    class Function(_ctypes.CFuncPtr):
-        _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
-        _restype_ = Int
-
-    library = _ctypes.dlopen(None, 2)  # type: ignore[arg-type]  # RTLD_NOW; None is this process itself
-
-    def call(name: str, *arguments: object) -> bool:
-        return Function(_ctypes.dlsym(library, name))(*arguments) == 0  # type: ignore[no-any-return]
-
-    uid, gid = os.getuid(), os.getgid()
-    namespace, user = 0x20000, 0x10000000  # CLONE_NEWNS, CLONE_NEWUSER
-    if not (uid == 0 and call("unshare", namespace)):
-        if not call("unshare", namespace | user):
-            return
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-            with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
-                file.write(text)
-        call("prctl", 4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: cleared by new credentials, and the guardian reads /proc
-    private = 0x4000 | 0x40000  # MS_REC, MS_PRIVATE: our mounts stay here
-    if call("mount", b"none\0", b"/\0", None, private, None) and call(
-        "mount",
-        folder.encode() + b"\0",
-        b"/tmp\0",
-        None,
-        0x1000,
-        None,  # MS_BIND
-    ):
-        for name in ("TMPDIR", "HOME"):  # as on Lambda
-            os.environ.pop(name, None)
-    if uid != 0:  # in a user namespace of its own, the limit on processes is its own too
-        import resource
-
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NPROC, (742, 742))
-
-
-def _load_sibling(name: str) -> None:
+def _load_sibling(name: str) -> Any:
     """Load a module beside this file under its bare name (this folder must not be on the path)."""
-    import importlib.util
+    from _frozen_importlib_external import SourceFileLoader
 
-    spec = importlib.util.spec_from_file_location(name, os.path.join(os.path.dirname(__file__), f"{name}.py"))  # noqa: PTH118, PTH120
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    loader = SourceFileLoader(name, os.path.join(os.path.dirname(__file__), f"{name}.py"))  # noqa: PTH118, PTH120
+    module: Any = type(sys)(name)
+    module.__file__ = loader.path
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    code: Any = loader.get_code(name)
+    exec(code, module.__dict__)
+    return module
+
+
+def _enter_room(plan: dict[str, Any]) -> None:
+    """Confine this process to what an environment on Lambda sees, and end it where that fails."""
+    isolation = _load_sibling("isolation")
+    try:
+        isolation.enter(plan)
+    except OSError as error:
+        os.write(2, f"lbench: this environment cannot be isolated: {error}\n".encode())
+        os._exit(1)
+    for path in [path for path, finder in sys.path_importer_cache.items() if finder is None]:
+        del sys.path_importer_cache[path]  # it was not there before
+    if not plan["semaphores"]:
+        isolation.refuse_semaphores()
 
 
 def main() -> None:
     """Run the function's runtime until it ends."""
-    _end_with_emulator()
-    folder = os.environ.pop("LBENCH_OWN_TMP", "")
-    if folder:
-        with contextlib.suppress(OSError, ImportError, AttributeError):
-            _own_tmp(folder)
+    wrapper = sys.argv[3:]
+    if not wrapper:
+        _end_with_emulator()
+    room = os.environ.pop("LBENCH_ROOM", "")
+    if room and sys.platform == "linux":
+        plan = json.loads(room)
+        _enter_room(plan)
+    if wrapper:  # the function's own command, which starts this script again
+        if room:
+            os.environ["LBENCH_ROOM"] = json.dumps(plan | {"namespaces": [], "covers": [], "user": None})
+        os.execv(wrapper[0], [*wrapper, *sys.orig_argv[: -len(wrapper)]])
+    # The guardian's mark stays in the process's own list, which its children inherit.
+    os.environ._data.pop(b"LBENCH_GUARDED", None)  # type: ignore[attr-defined]
     os.environ["_LAMBDA_TELEMETRY_LOG_FD"] = str(os.dup(1))  # records come framed, in the order of all output
     handler, client = sys.argv[1:3]
     sys.argv = ["bootstrap", handler]

@@ -83,9 +83,16 @@ class Environment:
         self._over = False
         self._api = RuntimeApi(self)
         port = self._api.bind()
+        self._room = shared.sandbox.open(spec, folder, next(shared.numbers))
         self._environ = variables(
-            spec, region=shared.config.region, api=f"127.0.0.1:{port}", stream=self.id, folder=folder, trace_id=trace_id
-        ) | shared.more_variables(spec, folder)
+            spec,
+            region=shared.config.region,
+            api=f"127.0.0.1:{port}",
+            stream=self.id,
+            code=self._room.code,
+            folder=self._room.tmp,
+            trace_id=trace_id,
+        )
         try:
             self.process = self._begin()
         except OSError:
@@ -100,7 +107,7 @@ class Environment:
         return self._init.duration_ms
 
     def _begin(self) -> Process:
-        return Process(self.spec, self._environ, self._exited, self._shared)
+        return Process(self.spec, self._environ, self._exited, self._shared, self._room)
 
     # -- work
     def assign(self, invocation: Invocation) -> None:
@@ -173,6 +180,7 @@ class Environment:
     # -- its time
     def _late(self) -> None:
         """Handle a deadline that has passed."""
+        self._room.hold(self.process.pid)
         if self.init_ms is None and not self._init.again:
             self._note_init("timeout", None)
             self._deadline.clear()
@@ -216,6 +224,7 @@ class Environment:
 
     def _initialised(self) -> None:
         self._init.done(self._loop.time(), self.process.output.take())
+        self._room.hold(self.process.pid)
         self._deadline.clear()
         self.process.initialised()
         self.process.max_memory_mb()  # known from now on, in case it crashes
@@ -323,6 +332,8 @@ class Environment:
     def on_init_error(self, exchange: Exchange) -> None:
         """Record the reason; the process ends by itself."""
         self._init.report_failure(exchange.body)
+        self._room.hold(self.process.pid)
+        self.process.max_memory_mb()  # while it is there
         exchange.reply(202, OK)
 
     # -- the end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import platform
 import site
@@ -14,10 +15,11 @@ from pathlib import Path
 
 from lbench.engine.emulator.core.context import Shared
 from lbench.engine.emulator.core.log import ended
+from lbench.engine.emulator.core.sandbox import Room
 from lbench.engine.emulator.core.spec import FunctionSpec
 from lbench.engine.processes import child as children
 
-__all__ = ["Output", "Process", "libraries", "variables"]
+__all__ = ["Output", "Process", "libraries", "needed_paths", "variables"]
 
 _KEPT_OUTPUT_BYTES = 16_384  # more than the tail of a log
 _FRAME = b"\xa5\x5a\x00"  # begins a log record of the runtime; the type's last byte holds format and level
@@ -28,7 +30,6 @@ _FILES = 1024
 _LOCKED_BYTES = 65_536
 _STACK_BYTES = 8_388_608
 _PROCESSES = 742
-_THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM")
 
 
 def libraries() -> list[str]:
@@ -39,10 +40,27 @@ def libraries() -> list[str]:
     return [folder for folder in folders if Path(folder).is_dir()]
 
 
+def needed_paths() -> list[str]:
+    """What every environment reads of this machine, besides its interpreter and its code."""
+    linked = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    return [sys.prefix, sys.base_prefix, *libraries(), str(Path(__file__).parent), *filter(None, linked)]
+
+
 def variables(
-    spec: FunctionSpec, *, region: str, api: str, stream: str, folder: Path, trace_id: str | None = None
+    spec: FunctionSpec,
+    *,
+    region: str,
+    api: str,
+    stream: str,
+    code: str | None = None,
+    folder: Path | None,
+    trace_id: str | None = None,
 ) -> dict[str, str]:
-    """The environment's variables; none of the user's (credentials, proxies, settings) is inherited."""
+    """The environment's variables; none of the user's (credentials, proxies, settings) is inherited.
+
+    `code`: where the function finds its code; None: in its folder. `folder`: what stands for /tmp; None: it is its own.
+    """
+    code = code or spec.code
     execution = spec.runtime or f"python{sys.version_info.major}.{sys.version_info.minor}"
     given = {
         "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
@@ -50,14 +68,13 @@ def variables(
         "TZ": ":UTC",
         "AWS_ACCESS_KEY_ID": "lbench",
         "AWS_SECRET_ACCESS_KEY": "lbench",
-        **{f"{library}_NUM_THREADS": "1" for library in _THREADS},
         **(spec.environment or {}),
     }
     if given["AWS_ACCESS_KEY_ID"] == "lbench":
         given["AWS_SESSION_TOKEN"] = "lbench"
     libraries_path = [
-        f"{spec.code}",
-        f"{spec.code}/lib",
+        code,
+        f"{code}/lib",
         given.get("LD_LIBRARY_PATH", ""),
         os.environ.get("LD_LIBRARY_PATH", ""),
     ]
@@ -70,7 +87,7 @@ def variables(
         given["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
         given["AWS_LAMBDA_LOG_LEVEL"] = spec.logging.application_level or "INFO"
     more = libraries() if spec.libraries is None else spec.libraries
-    path = [spec.code, *([given["PYTHONPATH"]] if "PYTHONPATH" in given else []), *more]
+    path = [code, *([given["PYTHONPATH"]] if "PYTHONPATH" in given else []), *more]
     return given | {
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
@@ -88,31 +105,30 @@ def variables(
         "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
         "_AWS_XRAY_DAEMON_PORT": "2000",
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
-        "LAMBDA_TASK_ROOT": spec.code,
-        "PWD": spec.code,
+        "LAMBDA_TASK_ROOT": code,
+        "PWD": code,
         "SHLVL": "0",
         "_HANDLER": spec.handler,
         "PYTHONPATH": os.pathsep.join(path),
-        "TMPDIR": str(folder),  # these two go where /tmp is the environment's own
-        "HOME": str(folder),
+        **({} if folder is None else {"TMPDIR": str(folder), "HOME": str(folder)}),
     }
 
 
-def wrapper(spec: FunctionSpec) -> list[str]:
+def wrapper(spec: FunctionSpec, code: str) -> list[str]:
     """The command that starts the runtime in place of the platform, from AWS_LAMBDA_EXEC_WRAPPER.
 
     It is run by a shell, which exits with 127 where it is missing, as on Lambda. /var/task is the code's folder.
     """
     path = (spec.environment or {}).get("AWS_LAMBDA_EXEC_WRAPPER", "")
     if path.startswith("/var/task/"):
-        path = spec.code + path[len("/var/task") :]
+        path = code + path[len("/var/task") :]
     return ["/bin/sh", "-c", 'exec "$0" "$@"', path] if path else []
 
 
-def _set_limits(pid: int) -> None:
+def _set_limits(pid: int, *, own_user: bool) -> None:
     """Set Lambda's limits, on systems that can set another process's (Linux).
 
-    The limit on processes is counted over all processes of a user: it is set where that is no other's.
+    The limit on processes is counted over all processes of a user: it is set where that is the environment's own.
     """
     if platform.system() != "Linux":
         return
@@ -124,7 +140,7 @@ def _set_limits(pid: int) -> None:
         resource.RLIMIT_MEMLOCK: (_LOCKED_BYTES, _LOCKED_BYTES),
         resource.RLIMIT_STACK: (_STACK_BYTES, unlimited),
     }
-    if os.getuid() == 0:  # which it does not bind
+    if own_user:
         limits[resource.RLIMIT_NPROC] = (_PROCESSES, _PROCESSES)
     for name, pair in limits.items():
         with contextlib.suppress(OSError, ValueError):
@@ -209,21 +225,24 @@ class Process:
     """
 
     def __init__(
-        self, spec: FunctionSpec, environ: dict[str, str], on_exit: Callable[[int], None], shared: Shared
+        self, spec: FunctionSpec, environ: dict[str, str], on_exit: Callable[[int], None], shared: Shared, room: Room
     ) -> None:
         self.output = Output()
         number = next(shared.numbers)
         guard = shared.confinement.guard
         if guard is not None:
             environ = environ | guard.variables(number)
+        environ = environ | {"LBENCH_ROOM": json.dumps(room.plan)}
         python = spec.python or sys.executable
+        runtime = [python, "-S", "-P", _BOOTSTRAP, spec.handler, spec.runtime_client]
         try:
             self._child = children.start(
-                [*wrapper(spec), python, "-S", "-P", _BOOTSTRAP, spec.handler, spec.runtime_client],
+                [*runtime, *wrapper(spec, room.code)],
                 env=environ,
                 cwd=spec.code,
                 stdout=self.output.write,
                 stderr=self.output.write,
+                pass_fds=room.descriptors,
             )
         except OSError:
             self.output.close()
@@ -235,7 +254,7 @@ class Process:
         self._looked_s = -1.0
         self._max_memory_mb = 0
         try:
-            _set_limits(self._child.pid)
+            _set_limits(self._child.pid, own_user=room.user is not None)
             self._held = shared.confinement.attach(self._child.pid, number, spec.memory_mb, self._child.kill)
         except OSError:
             self._child.kill()

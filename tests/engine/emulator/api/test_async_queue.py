@@ -71,7 +71,7 @@ def record(s3: Any, function: str) -> tuple[str, dict[str, Any]]:
 
 
 def test_an_event_runs_later_under_its_request_s_id(start: Any, log: Path) -> None:
-    service = start(CODE, {"count": {}})
+    service = start(CODE, {"count": {}}, isolation=False)
     request_id = put(service, "count", {"log": str(log)})
     until(service, succeeded=1)
     assert log.read_text().split() == [request_id]
@@ -79,7 +79,7 @@ def test_an_event_runs_later_under_its_request_s_id(start: Any, log: Path) -> No
 
 def test_a_function_s_error_is_retried_twice_and_then_recorded_in_s3(start: Any, log: Path, s3: Any) -> None:
     endpoint = s3.meta.endpoint_url
-    service = start(CODE, {"count": {}}, event_time_scale=SCALE, s3_endpoint=endpoint)
+    service = start(CODE, {"count": {}}, event_time_scale=SCALE, s3_endpoint=endpoint, isolation=False)
     place = {"OnFailure": {"Destination": "arn:aws:s3:::failures"}}
     reply = service.client.put_function_event_invoke_config(FunctionName="count", DestinationConfig=place)
     assert reply["DestinationConfig"]["OnFailure"] == place["OnFailure"]
@@ -107,7 +107,7 @@ def test_a_function_s_error_is_retried_twice_and_then_recorded_in_s3(start: Any,
 
 
 def test_the_number_of_retries_is_the_setting(start: Any, log: Path) -> None:
-    service = start(CODE, {"count": {}}, event_time_scale=SCALE)
+    service = start(CODE, {"count": {}}, event_time_scale=SCALE, isolation=False)
     service.client.put_function_event_invoke_config(FunctionName="count", MaximumRetryAttempts=0)
     put(service, "count", {"log": str(log), "fails": True})
     assert until(service, failed=1)["waiting"] == 0
@@ -115,7 +115,13 @@ def test_the_number_of_retries_is_the_setting(start: Any, log: Path) -> None:
 
 
 def test_an_event_above_its_maximum_age_is_dropped(start: Any, log: Path, s3: Any) -> None:
-    service = start(CODE, {"aged": {"handler": "app.count"}}, event_time_scale=SCALE, s3_endpoint=s3.meta.endpoint_url)
+    service = start(
+        CODE,
+        {"aged": {"handler": "app.count"}},
+        event_time_scale=SCALE,
+        s3_endpoint=s3.meta.endpoint_url,
+        isolation=False,
+    )
     place = {"OnFailure": {"Destination": "arn:aws:s3:::failures"}}
     service.client.put_function_event_invoke_config(
         FunctionName="aged", MaximumEventAgeInSeconds=60, DestinationConfig=place
@@ -129,7 +135,7 @@ def test_an_event_above_its_maximum_age_is_dropped(start: Any, log: Path, s3: An
 def test_a_throttled_event_is_retried_until_it_runs(start: Any, log: Path, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    service = start(CODE, {"wait": {}, "count": {}}, concurrency=1, event_time_scale=SCALE)
+    service = start(CODE, {"wait": {}, "count": {}}, concurrency=1, event_time_scale=SCALE, isolation=False)
     put(service, "wait", {"fifo": str(fifo)})
     with fifo.open("w"):
         assert service.refused(FunctionName="count")["Reason"] == "ConcurrentInvocationLimitExceeded"
@@ -140,7 +146,9 @@ def test_a_throttled_event_is_retried_until_it_runs(start: Any, log: Path, tmp_p
 
 
 def test_with_zero_reserved_concurrency_an_event_is_recorded_and_not_run(start: Any, log: Path, s3: Any) -> None:
-    service = start(CODE, {"zero": {"handler": "app.count", "concurrency": 0}}, s3_endpoint=s3.meta.endpoint_url)
+    service = start(
+        CODE, {"zero": {"handler": "app.count", "concurrency": 0}}, s3_endpoint=s3.meta.endpoint_url, isolation=False
+    )
     place = {"OnFailure": {"Destination": "arn:aws:s3:::failures"}}
     service.client.put_function_event_invoke_config(FunctionName="zero", DestinationConfig=place)
     put(service, "zero", {"log": str(log)})
@@ -150,7 +158,7 @@ def test_with_zero_reserved_concurrency_an_event_is_recorded_and_not_run(start: 
 
 
 def test_a_record_that_cannot_be_stored_is_counted(start: Any, log: Path) -> None:
-    service = start(CODE, {"count": {"concurrency": 0}}, s3_endpoint="http://127.0.0.1:1")
+    service = start(CODE, {"count": {"concurrency": 0}}, s3_endpoint="http://127.0.0.1:1", isolation=False)
     place = {"OnFailure": {"Destination": "arn:aws:s3:::failures"}}
     service.client.put_function_event_invoke_config(FunctionName="count", DestinationConfig=place)
     put(service, "count", {"log": str(log)})
@@ -158,7 +166,7 @@ def test_a_record_that_cannot_be_stored_is_counted(start: Any, log: Path) -> Non
 
 
 def test_an_event_above_1_mb_is_refused(start: Any) -> None:
-    service = start(CODE, {"count": {}})
+    service = start(CODE, {"count": {}}, isolation=False)
     call = {"FunctionName": "count", "InvocationType": "Event"}
     refused = service.refused(**call, Payload=json.dumps("x" * 1_048_576))
     assert refused["Error"]["Code"] == "RequestTooLargeException"

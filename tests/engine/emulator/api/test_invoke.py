@@ -150,7 +150,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         ]
         functions.append(function(f"broken-{client}", "broken.handle", runtime_client=client))
     config = folder / "config.json"
-    config.write_text(json.dumps({"functions": functions, "concurrency": 7, "auth": False}))
+    config.write_text(json.dumps({"functions": functions, "concurrency": 7, "auth": False, "isolation": False}))
     process = subprocess.Popen(
         [sys.executable, "-m", "lbench.engine.emulator", "--config", str(config)],
         stdout=subprocess.PIPE,
@@ -325,7 +325,7 @@ def test_environment_variables_are_lambdas_and_nothing_of_the_users(service: Ser
     assert got["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "1769"
     assert got["AWS_REGION"] == "us-east-1"
     assert got["AWS_EC2_METADATA_DISABLED"] == "true"
-    assert got["OMP_NUM_THREADS"] == got["OPENBLAS_NUM_THREADS"] == "1"
+    assert not [name for name in got if name.endswith("_NUM_THREADS") or "LBENCH" in name]
     assert got["TMPDIR"] == got["HOME"]
     assert Path(got["TMPDIR"]).is_dir()
     assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", got["AWS_LAMBDA_LOG_STREAM_NAME"])

@@ -13,7 +13,7 @@ from lbench.engine.emulator.api import unpack as package
 from lbench.engine.emulator.api.unpack import BadPackage, archive_of, unpack
 
 
-def archive(*entries: tuple[str, bytes], mode: int = 0, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+def archive(*entries: tuple[str, bytes], mode: int = 0o644, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", method) as file:
         for name, content in entries:
@@ -50,6 +50,19 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
 def test_executable_files_stay_executable(tmp_path: Path) -> None:
     made = unpack(archive(("run", b"#!"), mode=stat.S_IFREG | 0o755), tmp_path)
     assert (made.folder / "run").stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize(("mode", "left"), [(0o600, 0), (0o644, 0o444), (0o755, 0o555), (0o640, 0), (0o777, 0o555)])
+def test_a_file_has_the_rights_that_lambda_s_user_has(tmp_path: Path, mode: int, left: int) -> None:
+    whole = archive(("app.py", b"x = 1"), mode=mode)
+    made = unpack(whole, tmp_path)
+    assert stat.S_IMODE((made.folder / "app.py").stat().st_mode) == left
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_that_unpack_gigabytes_at_once_are_refused(tmp_path: Path, method: int) -> None:
+    with pytest.raises(BadPackage, match="Could not unzip"):
+        unpack(archive(("app.py", b"x" * 1000), method=method), tmp_path)
 
 
 @pytest.mark.parametrize("whole", [b"", b"no zip", b"PK\x05\x06" + b"\0" * 4])

@@ -34,7 +34,7 @@ MODEL = botocore.session.get_session().get_service_model("lambda").operation_mod
 
 @pytest.fixture(scope="module")
 def running(start_shared: Any) -> Any:
-    return start_shared(CODE, {"echo": {}, "count": {}})
+    return start_shared(CODE, {"echo": {}, "count": {}}, isolation=False)  # it writes into the test's folder
 
 
 @pytest.fixture

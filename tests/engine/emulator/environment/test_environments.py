@@ -6,8 +6,6 @@ import json
 import os
 import re
 import sys
-import tempfile
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -67,7 +65,7 @@ def test_a_failed_init_is_repeated_within_the_invocation_s_time(
     start: Any, tmp_path: Path, how: str, line: str
 ) -> None:
     spec = module(tmp_path, "once", ONCE.format(mark=str(tmp_path / "mark"), how=how))
-    service = start(CODE, {"once": spec}, init_limit_s=0.4 if "wait" in how else 10)
+    service = start(CODE, {"once": spec}, init_limit_s=0.4 if "wait" in how else 10, isolation=False)
     answer = service.invoke("once", {"a": 1})
     assert answer["value"] == {"a": 1}
     assert re.search(line, answer["log"])
@@ -130,26 +128,6 @@ def test_exceeding_the_memory_setting_kills_the_environment_and_is_reported(star
 
 
 @linux
-def test_each_environment_has_a_private_tmp_where_namespaces_allow_it(start: Any) -> None:
-    code = """
-    import os, tempfile
-    def tmp(event, context):
-        before = sorted(os.listdir("/tmp"))
-        if tempfile.gettempdir() == "/tmp":  # else it would be everybody's
-            open("/tmp/lbench-test-mine", "w").close()
-        return [tempfile.gettempdir(), before, os.environ.get("TMPDIR", os.environ.get("HOME")), os.getuid()]
-    """
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as elsewhere:  # under /tmp it would be hidden with it
-        Path(elsewhere, "app.py").write_text(textwrap.dedent(code))
-        service = start(CODE, {"tmp": {"code": elsewhere}})
-        folder, before, variable, uid = service.invoke("tmp")["value"]
-    if folder != "/tmp":
-        pytest.skip("no namespaces here: TMPDIR has to do")
-    assert (before, variable, uid) == ([], None, os.getuid())
-    assert not Path("/tmp/lbench-test-mine").exists()
-
-
-@linux
 def test_open_files_are_limited_as_on_lambda(start: Any) -> None:
     assert start(CODE, {"files": {}}).invoke("files")["value"] == [1024, 1024]
 
@@ -165,7 +143,7 @@ def test_an_idle_environment_ends(start: Any) -> None:
 def test_a_function_grows_no_faster_than_its_ramp(start: Any, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    service = start(CODE, {"wait": {}, "echo": {}}, ramp_per_10_s=1)
+    service = start(CODE, {"wait": {}, "echo": {}}, ramp_per_10_s=1, isolation=False)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(service.invoke, "wait", {"fifo": str(fifo)})
         with fifo.open("w"):

@@ -61,7 +61,7 @@ def config(tmp_path: Path) -> Path:
         for name in ("where", "starts", "waits", "dies_after")
     ]
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({"functions": functions, "auth": False}))
+    path.write_text(json.dumps({"functions": functions, "auth": False, "isolation": False}))
     return path
 
 
@@ -302,7 +302,9 @@ def test_code_that_is_not_a_zip_is_one_line_and_exit_2(tmp_path: Path) -> None:
 
 def test_a_zip_file_is_accepted_as_code(tmp_path: Path, temporary: Path) -> None:
     with zipfile.ZipFile(tmp_path / "code.zip", "w") as file:
-        file.writestr("app.py", "def handle(e, c): return e")
+        entry = zipfile.ZipInfo("app.py")
+        entry.external_attr = 0o100644 << 16
+        file.writestr(entry, "def handle(e, c): return e")
     config = tmp_path / "config.json"
     function = {"name": "zipped", "handler": "app.handle", "code": str(tmp_path / "code.zip")}
     config.write_text(json.dumps({"functions": [function], "auth": False}))
