@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -23,7 +24,7 @@ from lbench.errors import InputError
 from lbench.workloads import parameters, registry
 from lbench.workloads.parameters import Field
 
-__all__ = ["BackendForm", "Draft", "RunSettings", "form_fields", "range_text", "text_of"]
+__all__ = ["BackendForm", "Draft", "RunSettings", "form_fields", "plain_number", "range_text", "text_of"]
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +87,17 @@ def text_of(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(text_of(part) for part in value)
     return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def plain_number(text: str) -> str:
+    """A number without thousands separators or an exponent: "1,000" and "1e3" are "1000"; other text as it is."""
+    grouped = re.fullmatch(r"([+-]?\d{1,3})((?:[,_ ]\d{3})+)(\.\d+)?", text)
+    if grouped:
+        return re.sub(r"[,_ ]", "", text)
+    if re.fullmatch(r"[+-]?\d+(\.\d+)?[eE]\+?\d{1,2}", text):
+        value = Decimal(text)
+        return str(int(value)) if value == value.to_integral_value() else format(value, "f")
+    return text
 
 
 def range_text(field: Field) -> str:
@@ -237,6 +249,8 @@ class Draft:
     def _typed(form: type[msgspec.Struct], name: str, text: str) -> Any:
         field = next(field for field in form_fields(form) if field.name == name)
         text = text.strip()
+        if field.type in ("int", "float"):
+            text = plain_number(text)
         return None if field.optional and not text else text
 
     def _place(self, error: InputError) -> str:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lbench.analysis.format import seconds_text, times_text
+from lbench.analysis.format import count_text, seconds_text, times_text
+from lbench.analysis.verdict import speedup_clause
 from lbench.engine.cost.format import usd_short
 from lbench.tui.draw.ink import Piece
 from lbench.tui.theme import role_of
 
 if TYPE_CHECKING:
     from lbench.analysis.comparison import Comparison, Summary
+    from lbench.analysis.decision import Decision
     from lbench.analysis.progress import Outlook
     from lbench.engine.session.view import RunView
 
@@ -55,6 +57,10 @@ class Board(msgspec.Struct, frozen=True):
     budget_usd: Decimal | None = None  # what all runs may cost together, where a budget was set
     assumed: tuple[str, ...] = ()  # what is counted at another region's price (`RunCost.assumed`)
     bound_assumed: bool = False  # whether the bound counts anything so
+    warnings: tuple[str, ...] = ()  # what makes the results weak
+    decision: Decision | None = None
+    note: str | None = None  # what this machine cannot show
+    data: str = ""  # name and size of the data set
 
     def row(self, label: str | None) -> Row | None:
         """A backend by its label."""
@@ -91,22 +97,21 @@ def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> li
         accent = role_of(summary.backend, row.label)
         sofar = "" if summary.speedup is not None else " so far"
         speed = (times_text(ratio) if not sofar else f"{ratio:.1f}×", accent + "!")
+        sure: Piece = (_spread(summary, short), "quiet")
         clause: list[Piece]
         if _undecided(summary):
-            apart = f" ≈ {base} (" if short else f" can't be pieces from {base} ("
-            clause = [(f"{row.label}{apart}", "text"), speed, (")", "text")]
+            verb = "no difference to" if short else "cannot be distinguished from"
+            clause = [(f"{row.label}: {verb} {base}, ", "text"), speed, sure]
         elif pieces:
-            clause = [(f"{row.label}{sofar} ", "text"), speed]
+            clause = [(f"{row.label}{sofar} ", "text"), speed, sure]
         else:
             rest = f" {base}" if short else f" as fast as {base}"
-            clause = [(f"{row.label} is{sofar} ", "text"), speed, (rest, "text")]
+            clause = [(f"{row.label} is{sofar} ", "text"), speed, sure, (rest, "text")]
         if cost and summary.usd is not None:
             usd = usd_short(summary.usd, assumed=bool(summary.assumed))
             clause.append((f", {usd}" + ("" if short else " a run on AWS"), "text"))
         if summary.origin != "measured":
-            places = (
-                "" if summary.capacity is None else f", {summary.capacity} environment{'s' * (summary.capacity != 1)}"
-            )
+            places = "" if summary.capacity is None else f", {count_text(summary.capacity, 'environment')}"
             origins.append(f"{summary.origin} here" + ("" if short else places))
         _clause(pieces, clause)
     if not pieces:
@@ -125,6 +130,16 @@ def _undecided(summary: Summary) -> bool:
     if speedup is None or speedup.low is None or speedup.high is None:
         return False
     return speedup.low <= 1 <= speedup.high
+
+
+def _spread(summary: Summary, short: bool) -> str:
+    """The interval of a speedup in brackets, after a space; "" while there is none."""
+    if summary.speedup is None:
+        return ""
+    aside = speedup_clause(summary.speedup).partition(" ")[2].replace("95 %", "95\u00a0%")  # never broken between
+    if short:
+        aside = aside.replace("95\u00a0%: ", "")
+    return f" {aside}" if aside else ""
 
 
 def _clause(pieces: list[Piece], clause: list[Piece]) -> None:

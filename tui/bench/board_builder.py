@@ -6,6 +6,7 @@ its counts and its clock.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -13,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from lbench.analysis.comparison import Comparison, by_label, compare
+from lbench.analysis.decision import decide, shared_cores_note
+from lbench.analysis.format import count_text
 from lbench.analysis.progress import Outlook, outlooks
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.charges import RunCost, total_usd
 from lbench.engine.session.view import RunView
 from lbench.tui.bench.board import EMPTY, Board, Row
+from lbench.tui.bench.weaknesses import weaknesses
 from lbench.tui.feeds.feed import Frame, epoch_s
 
 __all__ = ["BoardBuilder"]
@@ -30,6 +34,8 @@ class BoardBuilder:
         self._key: tuple[Any, ...] | None = None
         self._comparison: Comparison | None = None
         self._bills: dict[str, RunCost] = {}
+        self._warnings: tuple[str, ...] = ()
+        self._longest_s: tuple[object, float] = (None, 0.0)  # the clock of a comparison, which never goes back
 
     def make(self, frame: Frame) -> Board:
         """The board of a frame."""
@@ -45,6 +51,7 @@ class BoardBuilder:
             self._key = key
             self._bills = {run.id: run_bill(run) for run in runs if run.ended is not None and run.started is not None}
             self._comparison = compare(runs, self._bill)
+            self._warnings = weaknesses(frame)
         assert self._comparison is not None
         looks = outlooks(runs, frame.now_s, self._bill)
         groups = by_label(runs)
@@ -67,15 +74,48 @@ class BoardBuilder:
             bound_usd=_bound(rows),
             items=_items(bills),
             left_s=None if any(left is None for left in lefts) else sum(left or 0.0 for left in lefts),
-            elapsed_s=_elapsed_s(frame),
+            elapsed_s=self._elapsed_s(frame),
             budget_usd=_budget(runs),
             assumed=tuple(dict.fromkeys(text for bill in bills for text in bill.assumed)),
             bound_assumed=any(row.summary.bound_assumed for row in rows),
+            warnings=self._warnings,
+            decision=decide(self._comparison, _hourly(runs)),
+            note=_note(frame, rows),
+            data=_data(runs),
         )
 
     def _bill(self, run: RunView, now_s: float | None) -> RunCost:
         known = self._bills.get(run.id)
         return known if known is not None else run_bill(run, now_s)
+
+    def _elapsed_s(self, frame: Frame) -> float | None:
+        elapsed_s, key = _elapsed_s(frame), (frame.epoch, frame.runs[0].id)
+        if elapsed_s is None:
+            return None
+        before_s = self._longest_s[1] if self._longest_s[0] == key else 0.0
+        self._longest_s = (key, max(before_s, elapsed_s))
+        return self._longest_s[1]
+
+
+def _hourly(runs: list[RunView]) -> Decimal | None:
+    prices = [run.started.pricing.rent_usd_per_hour for run in runs if run.started is not None]
+    return next((Decimal(usd) for usd in prices if usd is not None), None)
+
+
+def _note(frame: Frame, rows: list[Row]) -> str | None:
+    """What this machine cannot show of the backends that ran."""
+    header = None if frame.view is None else frame.view.header
+    cores = None if header is None else header.environment.usable_cores
+    return next((note for row in rows if (note := shared_cores_note(row.summary, cores)) is not None), None)
+
+
+def _data(runs: list[RunView]) -> str:
+    """Name and size of the data file that the runs read; "" where the data are generated."""
+    read = next((run.started.data for run in runs if run.started is not None and run.started.data is not None), None)
+    if read is None or read.source.startswith("generated"):
+        return ""
+    name = re.split(r"[,(]", read.source)[0].strip().partition(".")[0]
+    return f"{name}, {count_text(read.rows, 'row')}"
 
 
 def _elapsed_s(frame: Frame) -> float | None:
@@ -83,12 +123,18 @@ def _elapsed_s(frame: Frame) -> float | None:
     ends = []
     for run in frame.runs:
         if run.started is not None:
-            took = frame.now_s.get(run.id, run.makespan_s)
+            took = frame.now_s.get(run.id, run.makespan_s if run.makespan_s is not None else _last_s(run))
             ends.append((epoch_s(run.started.started), took or 0.0))
     if not ends:
         return None
     first = min(start for start, _ in ends)
     return max(start + took for start, took in ends) - first
+
+
+def _last_s(run: RunView) -> float:
+    """When the last invocation of a run without an answer returned."""
+    returned = run.columns["returned_s"]
+    return float(np.nanmax(returned)) if len(returned) and not np.isnan(returned).all() else 0.0
 
 
 def _row(look: Outlook, comparison: Comparison, group: list[RunView]) -> Row:

@@ -31,6 +31,7 @@ class Wanted(msgspec.Struct, frozen=True):
     cold: bool = False  # a backend that has cold starts
     favourite: int = 0  # the timeline that is shown where there is room for one
     only_picture: bool = False  # the person wants the picture where there is room for one thing
+    warnings: int = 0  # what makes the results weak
     replay: bool = False  # a record: its bar stands above the footer
 
 
@@ -54,7 +55,13 @@ def arrange(width: int, height: int, wanted: Wanted) -> Arrangement:
     top = 2 + airy
     rows = min(1 + max(1, wanted.backends), max(2, height // 3))
     places["table"] = Region(0, top, width, rows)
-    top += rows + airy
+    top += rows
+    if wanted.warnings:
+        block = min(wanted.warnings, 5 if height >= 50 else 2) + 1
+        deep = block + airy if height >= 36 else 1
+        places["weak"] = Region(0, top + deep - (block if height >= 36 else 1), width, block if height >= 36 else 1)
+        top += deep
+    top += airy
     end = height - 1 - (height >= 28)
     if width >= _WIDE and height >= 40:
         body = Region(0, top, width, end - top)
@@ -82,7 +89,7 @@ def _bottom(places: dict[str, Region], width: int, y: int, height: int, wanted: 
     """Histograms and cost, side by side."""
     if width < COMPACT:
         half = (width - _GAP) // 2
-        places["cold" if wanted.cold else "warm"] = Region(0, y, half, height)
+        places["warm"] = Region(0, y, half, height)  # cold starts need a wider terminal
         places["cost"] = Region(half + _GAP, y, width - half - _GAP, height)
         return
     third = (width - 2 * _GAP) // 3

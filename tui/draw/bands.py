@@ -13,6 +13,7 @@ from lbench.tui.theme import Palette
 
 __all__ = ["bands"]
 
+_WIDE = 70  # cells from which a heading says both the repeat and the count of its bands
 _NUMBER = 6  # cells of a number beside its band
 
 
@@ -20,6 +21,9 @@ def bands(palette: Palette, title: list[Piece], every: list[Series], width: int,
     """The heading, a band for each series that finds room, the axis. There must be a series with a value."""
     series = every[: max(1, (height - 2) // 2)] if height > 3 else every[:1]
     low, high = histogram.range_of([one.values for one in series]) or (0.0, 1.0)
+    if len(series) < len(every):
+        left_out: Piece = (f" · {len(series)} of {len(every)} backends", "quiet")
+        title = [*title, left_out] if width >= _WIDE else [title[0], left_out]
     measure: list[Piece] = [(right_of("p50", _NUMBER) + right_of("p99", _NUMBER), "quiet")]
     strips = [line(palette, heading(title, measure, width), width)]
     cells = max(1, width - 4 - 2 * _NUMBER)

@@ -16,6 +16,7 @@ __all__ = [
     "Piece",
     "between",
     "blank",
+    "fits",
     "heading",
     "line",
     "put",
@@ -74,6 +75,12 @@ def wrapped(pieces: Iterable[Piece], width: int, rows: int) -> list[list[Piece]]
             lines[-1].append((word, role))
             left -= size
     return lines
+
+
+def fits(pieces: Iterable[Piece], width: int, rows: int) -> bool:
+    """Whether the pieces fit on so many lines, broken at spaces."""
+    lines = wrapped(pieces, width, rows)
+    return len(lines) <= rows and all(width_of(line) <= width for line in lines)
 
 
 def shorter(text: str, width: int) -> str:

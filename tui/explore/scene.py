@@ -11,7 +11,7 @@ from lbench.config.folders import typed_path
 from lbench.engine.journal.events import RunPlanned
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.errors import InputError
-from lbench.tui.run_form import range_text, text_of
+from lbench.tui.run_form import plain_number, range_text, text_of
 from lbench.workloads import parameters, registry
 
 __all__ = ["SCENES", "Scene", "Slider", "scene_of", "shown", "slider_share"]
@@ -148,6 +148,7 @@ class Scene(msgspec.Struct, frozen=True):
         text = text.strip()
         if name == "data":
             return self.with_value(name, str(typed_path(text).absolute()) if text else "")
+        text = plain_number(text)
         known = {field.name: field for field in parameters.fields(registry.describe(self.workload).params)}
         if (field := _FIELDS.get(name, name)) in known:
             parsed = parameters.parse(registry.describe(self.workload).params, {field: text})

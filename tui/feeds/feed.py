@@ -55,6 +55,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     now_s: Mapping[str, float]  # seconds since the start of each run that is under way
     behind: bool = False  # more is known than was folded
     pictured: bool = False  # a block of a preview came
+    awaited_s: float | None = None  # seconds since a plan was sent that has no runs yet
     problem: str | None = None  # what went wrong, and what to do
     folder: Path | None = None
     replay_s: float | None = None  # where a replay is, in seconds since the session's first run

@@ -70,7 +70,7 @@ class Fold:
         runs = self.view.runs
         frame = Frame(
             view=self.view,
-            runs=[runs[run] for run in self.newest],
+            runs=[] if more.get("awaited_s") is not None else [runs[run] for run in self.newest],
             touched=self._touched,
             changed=self._changed,
             pictured=self._pictured,

@@ -46,6 +46,7 @@ class EngineFeed:
         self._ended = False
         self._closed = False
         self.left_running = False  # a run was under way when we left
+        self._sent_s = 0.0  # when the newest plan was sent
         self._awaited = 0  # runs that the journal tells once the newest plan was taken up
         self._failed_before = 0  # plans that could not be begun, before the newest
         self._rest: Iterator[Event] = iter(())
@@ -81,6 +82,8 @@ class EngineFeed:
         with self._lock:
             self._problem = self._refusal = None
         self._awaited = len(self._fold.view.runs) + 1
+        self._sent_s = time.monotonic()
+        self._fold.note_change()
         self._failed_before = len(self._failures())
         self._give(lambda follower: follower.start(plan, last=False))
 
@@ -180,6 +183,7 @@ class EngineFeed:
             state,
             now_of(view, time.time()),
             behind=behind,
+            awaited_s=time.monotonic() - self._sent_s if len(view.runs) < self._awaited and not over else None,
             problem=self._problem or self._still_refused or disk_trouble(view) or never_begun(view),
             folder=self._folder,
         )

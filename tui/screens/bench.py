@@ -11,7 +11,7 @@ from lbench.engine.backends import catalog
 from lbench.engine.plan.plan import resolve_params
 from lbench.tui.bench.board import EMPTY, Board, answer_pieces
 from lbench.tui.bench.layout import COMPACT, Arrangement, Wanted, arrange
-from lbench.tui.draw.ink import Piece, width_of
+from lbench.tui.draw.ink import Piece, fits, width_of
 from lbench.tui.feeds.feed import Frame, is_record
 from lbench.tui.host import LbenchScreen
 from lbench.tui.widgets.cost import Cost
@@ -20,6 +20,7 @@ from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.replay import ReplayBar
 from lbench.tui.widgets.table import BackendTable, Waiting
 from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, clock_text, described, left_text
+from lbench.tui.widgets.weaknesses import Weaknesses
 from lbench.workloads.parameters import settable
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class BenchScreen(LbenchScreen[None]):
         Binding("b", "app.set_up('backends')", "backends"),
         Binding("x", "app.export", "export"),
         Binding("v", "picture", "picture"),
+        Binding("left_parenthesis", "repeat(-1)", "repeat", key_display="( )", tooltip="another repeat"),
+        Binding("right_parenthesis", "repeat(1)", "repeat", key_display="( )", tooltip="another repeat"),
+        Binding("exclamation_mark", "weaknesses", "weak", key_display="!", tooltip="what makes this weak"),
     ]
 
     def __init__(self) -> None:
@@ -51,6 +55,7 @@ class BenchScreen(LbenchScreen[None]):
         self._epoch = -1
         self._arranged_for: object = None
         self._only_picture = False
+        self._repeat_changed = False
         self._offered: tuple[bool, ...] = ()  # which keys depend on what there is, and do something
         self.measured: BenchPanels | None = None  # since there is something to measure
         self.arrangement = Arrangement({}, ())
@@ -69,6 +74,7 @@ class BenchScreen(LbenchScreen[None]):
         yield Title()
         yield Answer()
         yield BackendTable()
+        yield Weaknesses()
         yield Histograms("cold starts", "none yet", "cold")
         yield Histograms("warm durations", "none yet", "warm")
         yield Cost()
@@ -108,6 +114,7 @@ class BenchScreen(LbenchScreen[None]):
             cold=any(row.summary.region is not None for row in self.board.rows),
             favourite=0 if had is None else had.favourite,
             only_picture=self._only_picture,
+            warnings=len(self.board.warnings),
             replay=is_record(self.host.feed),
         )
         key = (self.size, wanted)
@@ -129,6 +136,10 @@ class BenchScreen(LbenchScreen[None]):
             return self.size.width < COMPACT and self.measured is not None and self.measured.preview is not None
         if action == "inspect":
             return self.measured is not None and self.measured.inspected() is not None
+        if action == "weaknesses":
+            return bool(self.board.warnings)
+        if action == "repeat":
+            return self.measured is not None and len(self.measured.repeats) > 1
         return True
 
     # -- frames
@@ -139,7 +150,8 @@ class BenchScreen(LbenchScreen[None]):
         anew = frame.epoch != self._epoch
         self._epoch = frame.epoch
         measured = self.measured if frame.view is None else self.furnish()
-        if anew or frame.changed or self._frames % self.host.reading_every == 0:
+        if anew or frame.changed or self._repeat_changed or self._frames % self.host.reading_every == 0:
+            self._repeat_changed = False
             self._show_slow(frame)
         elif frame.pictured and measured is not None:
             measured.show_picture(frame)
@@ -161,11 +173,14 @@ class BenchScreen(LbenchScreen[None]):
         problem = frame.problem or host.problem
         self.query_one(Answer).show([(problem, "wrong")] if problem else self._answer(frame))
         for histograms in self.query(Histograms):
-            histograms.show(frame.runs)
+            histograms.show(frame.runs, None if self.measured is None else self.measured.repeat)
         self.query_one(Cost).show(board)
+        self.query_one(Weaknesses).show(board.warnings)
         if self.measured is not None:
             self.measured.show_inspect()
-        offered = tuple(bool(self.check_action(action, ())) for action in ("picture", "inspect"))
+        offered = tuple(
+            bool(self.check_action(action, ())) for action in ("picture", "inspect", "weaknesses", "repeat")
+        )
         offered += tuple(bool(host.check_action(action, ())) for action in ("pause", "export"))
         if offered != self._offered:
             self._offered = offered
@@ -185,15 +200,22 @@ class BenchScreen(LbenchScreen[None]):
             right.append((f" · {clock_text(board.elapsed_s)}", "quiet"))
         if board.left_s and frame.now_s:
             right.append((f" · {left_text(board.left_s)} left".rjust(_LEFT), "text"))
-        text = described(board.workload, board.params, board.tasks, width - width_of(right))
+        text = described(board.workload, board.params, board.tasks, width - width_of(right), board.data)
         return [(text, "text")], right
 
     def _answer(self, frame: Frame) -> list[Piece]:
+        if frame.awaited_s is not None:
+            phase = (
+                "starting the engine" if frame.state == "starting" else (frame.view and frame.view.phase) or "preparing"
+            )
+            workload = described(self.host.plan.workload, {}, None)
+            return [(f"{phase} · ", "quiet"), (workload, "text"), (f" · {frame.awaited_s:.0f} s", "quiet")]
         if frame.state == "starting":
             return [("starting the engine", "quiet")]
+        rows = max(1, self.query_one(Answer).size.height)
         forms = (answer_pieces(self.board, short=short, cost=cost) for short, cost in ((False, True), (True, True)))
         last = answer_pieces(self.board, short=True, cost=False)
-        pieces = next((form for form in forms if width_of(form) < self.size.width), last)
+        pieces = next((form for form in forms if fits(form, self.size.width - 2, rows)), last)
         if frame.view is not None and frame.view.phase and frame.state == "live":
             pieces = [*pieces, (f" · {frame.view.phase}", "quiet")]
         return pieces
@@ -217,6 +239,18 @@ class BenchScreen(LbenchScreen[None]):
         card = None if self.measured is None else self.measured.card()
         if card is not None:
             self.app.push_screen(card)
+
+    def action_repeat(self, by: int) -> None:
+        """Show another repeat in the timelines and histograms."""
+        if self.measured is not None:
+            self.measured.change_repeat(by)
+            self._frames = -1
+            self._repeat_changed = True
+
+    def action_weaknesses(self) -> None:
+        from lbench.tui.screens.weaknesses import WeaknessesScreen
+
+        self.app.push_screen(WeaknessesScreen(self.board.warnings))
 
     def action_picture(self) -> None:
         """Swap picture and timeline where there is room for one."""

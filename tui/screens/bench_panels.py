@@ -34,6 +34,7 @@ class BenchPanels:
         self.inspect = Inspect()
         self.board: Board = EMPTY
         self.chosen_label: str | None = None  # the backend that was chosen in the table
+        self.repeat: int | None = None  # the repeat shown of each backend; None: the newest
         self.selected: tuple[RunView, int] | None = None  # the invocation that was chosen in a timeline
         self._maker = BoardBuilder()
         self._reader: PreviewReader | None = None
@@ -45,8 +46,25 @@ class BenchPanels:
 
     @property
     def runs(self) -> list[RunView]:
-        """The newest run of each backend that has begun, in the table's order."""
-        return [row.run for row in self.board.rows if row.run is not None]
+        """The run shown of each backend that has begun, in the table's order."""
+        return [run for row in self.board.rows if (run := self._run_of(row)) is not None]
+
+    def _run_of(self, row: Row) -> RunView | None:
+        """The chosen repeat of a backend, else its newest run."""
+        chosen = (run for run in row.runs if run.planned.repeat == self.repeat and not run.planned.warmup)
+        return next((run for run in chosen if run.started is not None), row.run)
+
+    @property
+    def repeats(self) -> list[int]:
+        """The repeats that have begun."""
+        runs = [run for row in self.board.rows for run in row.runs if run.started is not None]
+        return sorted({run.planned.repeat for run in runs if not run.planned.warmup})
+
+    def change_repeat(self, by: int) -> None:
+        """Show another repeat; beyond the ends, the newest of each backend."""
+        choices = [None, *self.repeats]
+        at = choices.index(self.repeat) if self.repeat in choices else 0
+        self.repeat = choices[(at + by) % len(choices)]
 
     @property
     def lanes(self) -> tuple[int, ...]:
@@ -143,7 +161,7 @@ class BenchPanels:
         chosen = [row for row in with_runs if row.label == self.chosen_label]
         running = [row for row in with_runs if row.outlook.state == "running"]
         rows = chosen or running or with_runs
-        return rows[-1].run if rows else None
+        return self._run_of(rows[-1]) if rows else None
 
     def place_of(self, run: RunView, row: int) -> str:
         """The name of the lane that an invocation is in."""

@@ -40,6 +40,7 @@ _NAMES = {  # how a class is called in the help
     "AskText": "a question for a text",
     "AskYes": "a question",
     "CardScreen": "an invocation's card",
+    "WeaknessesScreen": "what makes a result weak",
     "HelpScreen": "help",
 }
 

@@ -46,6 +46,7 @@ class SetupScreen(Screen[Plan | None]):
         self.form = SetupForm(plan)
         self._first = focus
         self._errors: dict[str, str] = {}
+        self._start_due = False  # Enter was pressed before the figures were those of the plan
         self._forecast = PlanForecast()
 
     @property
@@ -134,6 +135,7 @@ class SetupScreen(Screen[Plan | None]):
 
     def _look(self) -> None:
         """Check the form and forecast its plan."""
+        self._start_due = False
         self._check()
         self._forecast.look(None if self._errors else self.draft.plan)
 
@@ -141,6 +143,12 @@ class SetupScreen(Screen[Plan | None]):
         self._errors = self.draft.errors()
         self.form.show_errors(self._errors)
         self._show_answer()
+
+    async def on_plan_forecast_made(self) -> None:
+        """Start what was waiting for its figures."""
+        if self._start_due:
+            self._start_due = False
+            await self.action_start()
 
     def on_setup_form_edited(self) -> None:
         """A text or the fields changed."""
@@ -170,6 +178,10 @@ class SetupScreen(Screen[Plan | None]):
         """Start the plan; if it has errors, go to the first."""
         self.form.collect()
         self._check()
+        if not self._errors and self._forecast.stale:
+            self._start_due = True
+            self.query_one(Answer).show([("working out what it costs, then it starts", "quiet")])
+            return
         if not self._errors:
             self._start_or_ask(self.draft.plan())
             return

@@ -1,6 +1,8 @@
-"""The cost panel: so far, expected, upper bound."""
+"""The cost panel: what the runs cost so far, and what that means for a decision."""
 
 from __future__ import annotations
+
+import textwrap
 
 from textual.strip import Strip
 
@@ -13,7 +15,7 @@ __all__ = ["Cost"]
 
 
 class Cost(Lines):
-    """The cost so far and its upper bound."""
+    """The cost so far with its upper bound, then the decision."""
 
     def __init__(self) -> None:
         super().__init__(id="cost")
@@ -24,50 +26,72 @@ class Cost(Lines):
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """The heading, three amounts, their items."""
-        board = self._board
+        """The heading, the amounts, the decision; what finds no room is left out from the end."""
         palette = self.palette
-        charged = [row for row in board.rows if row.summary.region is not None]
-        measure: list[Piece] = []
-        if board.bound_usd is not None:
-            measure = [(f"at most {usd_short(board.bound_usd, up=True, assumed=board.bound_assumed)}", "quiet")]
-        strips = [line(palette, heading([("cost", "quiet!")], measure, width), width)]
-        texts: list[list[Piece]] = []
-        if board.usd is None:
-            texts.append([("$0", "bright!"), (" this machine's own cores", "quiet")])
-        else:
-            origin = next((row.summary.origin for row in charged), "measured")
-            marked = bool(board.assumed)
-            sofar = "so far" + ("" if origin == "measured" else f", {origin}")
-            amounts = [(usd_short(board.usd, assumed=marked), "bright!", sofar)]
-            if board.expected_usd is not None:
-                amounts.append((usd_short(board.expected_usd, assumed=marked), "text", "expected for all runs"))
-            budget, bound = board.budget_usd, board.bound_usd
-            if budget is not None and (bound is None or budget < bound):
-                amounts.append((usd_short(budget), "text", "budget: it stops before"))
-            elif bound is not None:
-                amounts.append((usd_short(bound, up=True, assumed=board.bound_assumed), "text", "can't be passed"))
-            else:
-                amounts.append(("no bound", "text", ""))
-            size = max(9, *(len(amount) for amount, _, _ in amounts))  # what grows by a digit moves nothing
-            texts += [[(amount.ljust(size), role), (f" {what}", "quiet")] for amount, role, what in amounts]
-            if board.items:
-                others = {text.partition(":")[0] for text in board.assumed}
-                parts = [
-                    f"{name} {usd_short(usd, assumed=name in others).removeprefix('$0')}"
-                    for name, usd in board.items.items()
-                ]
-                texts += [[(text, "quiet")] for text in _packed(parts, width - 3)]
-        if charged:
-            one = charged[0].summary
-            texts.append([(f"{one.region} · {one.architecture} · prices {(one.price_date or '')[:7]}", "quiet")])
-        if board.assumed or board.bound_assumed:
+        strips = [line(palette, heading([("cost", "quiet!")], self._bound(), width), width)]
+        texts = [*self._so_far(), *self._decision(width - 3)]
+        if self._board.assumed or self._board.bound_assumed:
             texts.append([(f"{ASSUMED} at the dearest known price of a region", "quiet")])
-        rent = next((row.summary for row in board.rows if row.summary.rent_usd is not None), None)
-        if rent is not None and rent.rent_usd is not None and len(texts) < height - 1:
-            texts.append([(f"{usd_short(rent.rent_usd)} rent of an equal machine", "quiet")])
-        strips += [line(palette, [("  ", "text"), *pieces], width) for pieces in texts]
+        if len(texts) < height - 1:
+            texts += self._items(width - 3)
+        if len(texts) < height - 1 and (region := self._region()):
+            texts.append([(region, "quiet")])
+        strips += [line(palette, [("  ", "text"), *pieces], width) for pieces in texts[: height - 1]]
         return strips
+
+    def _bound(self) -> list[Piece]:
+        budget, bound = self._board.budget_usd, self._board.bound_usd
+        if budget is not None and (bound is None or budget < bound):
+            return [(f"stops before {usd_short(budget)}", "quiet")]
+        if bound is None:
+            return []
+        return [(f"at most {usd_short(bound, up=True, assumed=self._board.bound_assumed)}", "quiet")]
+
+    def _so_far(self) -> list[list[Piece]]:
+        board = self._board
+        if board.usd is None:
+            return [[("$0", "bright!"), (" on this machine's own cores", "quiet")]]
+        origin = next((row.summary.origin for row in board.rows if row.summary.region is not None), "measured")
+        what = " so far" if origin == "measured" else f" so far, {origin}"
+        marked = bool(board.assumed)
+        pieces: list[Piece] = [(usd_short(board.usd, assumed=marked), "bright!"), (what, "quiet")]
+        if board.expected_usd is not None:
+            pieces.append((f" · expected {usd_short(board.expected_usd, assumed=marked)}", "text"))
+        return [pieces]
+
+    def _decision(self, width: int) -> list[list[Piece]]:
+        decision, lines = self._board.decision, []
+        if decision is not None:
+            each, many = usd_short(decision.run_usd), usd_short(decision.thousand_usd)
+            lines.append([(each, "bright"), (" a run · ", "quiet"), (many, "bright"), (" for 1,000 runs", "quiet")])
+            if decision.machine_usd_per_hour is not None:
+                hourly = usd_short(decision.machine_usd_per_hour)
+                lines.append([(hourly, "bright"), (" an hour of an equal machine", "quiet")])
+                lines.append([(_break_even(decision.break_even_runs), "quiet")])
+        rent = next((one.summary.rent_usd for one in self._board.rows if one.summary.rent_usd is not None), None)
+        if decision is None and rent is not None:
+            lines.append([(usd_short(rent), "text"), (" a run on an equal rented machine", "quiet")])
+        if self._board.note:
+            lines += [[(part, "text")] for part in textwrap.wrap(self._board.note, width)]
+        return lines
+
+    def _items(self, width: int) -> list[list[Piece]]:
+        others = {text.partition(":")[0] for text in self._board.assumed}
+        items = self._board.items.items()
+        parts = [f"{name} {usd_short(usd, assumed=name in others).removeprefix('$0')}" for name, usd in items]
+        return [[(text, "quiet")] for text in _packed(parts, width)]
+
+    def _region(self) -> str:
+        charged = next((row.summary for row in self._board.rows if row.summary.region is not None), None)
+        if charged is None:
+            return ""
+        return f"{charged.region} · {charged.architecture} · prices {(charged.price_date or '')[:7]}"
+
+
+def _break_even(runs: int | None) -> str:
+    if runs is None:
+        return "never cheaper: it is too slow for that"
+    return f"cheaper from {runs:,} runs an hour"
 
 
 def _packed(parts: list[str], width: int) -> list[str]:

@@ -25,9 +25,15 @@ class Histograms(Lines):
         self._empty = empty
         self._kind = kind
         self._series: list[Series] = []
+        self._repeat = ""
 
-    def show(self, runs: list[RunView]) -> None:
-        """The runs of a comparison."""
+    def show(self, runs: list[RunView], repeat: int | None) -> None:
+        """The runs of a comparison. `repeat`: only this one of each backend; None: all."""
+        self._repeat = "all repeats" if repeat is None else f"repeat {repeat + 1}"
+        several = len({run.planned.repeat for run in runs}) > 1
+        self._repeat = f" · {self._repeat}" if several else ""
+        if repeat is not None:
+            runs = [run for run in runs if run.planned.repeat == repeat]
         if runs:
             from lbench.tui.draw.series import VALUES, gather  # heavy, and nothing for the first frame
 
@@ -38,7 +44,7 @@ class Histograms(Lines):
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """The heading, a band for each backend, the axis."""
-        title: list[Piece] = [(self._title, "quiet!")]
+        title: list[Piece] = [(self._title, "quiet!"), (self._repeat, "quiet")]
         if not self._series:
             strips = [line(self.palette, heading(title, [], width), width)]
             strips.append(line(self.palette, [("  " + self._empty, "quiet")], width))

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable
 
 from textual import work
+from textual.message import Message
 from textual.timer import Timer
 from textual.worker import Worker, get_current_worker
 
@@ -28,8 +29,17 @@ class PlanForecast(Text):
     def __init__(self) -> None:
         super().__init__(id="forecast")
         self._forecast: Forecast | None = None
+        self._stale = False  # the figures are of another plan than the form's
         self._busy: str | None = None
         self._waiting: Timer | None = None
+
+    class Made(Message):
+        """The figures are those of the form's plan."""
+
+    @property
+    def stale(self) -> bool:
+        """Whether the figures shown are of another plan."""
+        return self._stale and self._forecast is not None
 
     def on_mount(self) -> None:
         """Watch the machine's load."""
@@ -41,17 +51,23 @@ class PlanForecast(Text):
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
+        self._stale = plan is not None
+        self.fit()
         if plan is not None:
             self._waiting = self.set_timer(_QUIET_S, lambda: self._look_ahead(plan))
 
     def take(self, made: Forecast) -> None:
-        self._forecast = made
+        self._forecast, self._stale = made, False
         self.fit()
+        self.post_message(self.Made())
 
     def fit(self) -> None:
         width = max(20, self.app.size.width - 4)
         low = self.app.size.height < _LOW
         lines = [] if self._forecast is None else self._forecast.lines(width, 4 if low else 9)
+        if self._stale:
+            lines = [[(text, "hairline") for text, _ in pieces] for pieces in lines]
+            lines = lines or [[("working it out", "quiet")]]
         if self._busy:
             notice = f"! {self._busy}"
             busy = [shorter(notice, width)] if low else textwrap.wrap(notice, width, subsequent_indent="  ")

@@ -9,7 +9,7 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
-from lbench.analysis.format import percent_text, seconds_text, times_text
+from lbench.analysis.format import interval_text, percent_text, seconds_text, times_text
 from lbench.analysis.layout import fitting_columns
 from lbench.engine.cost.format import usd_short
 from lbench.tui.bench.board import EMPTY, Board, Row
@@ -67,19 +67,28 @@ def _tasks(row: Row, width: int) -> list[Piece]:
 def _makespan(row: Row, width: int) -> list[Piece]:
     makespan = row.summary.makespan_s
     if makespan is not None:
-        text = seconds_text(makespan.value)
-        if makespan.low is not None and makespan.high is not None and width >= 13:
-            number, _, unit = text.rpartition(" ")
-            scaled = (makespan.high - makespan.low) / 2 * (1000 if unit == "ms" else 1)
-            decimals = len(number.partition(".")[2])
-            if scaled < 0.5 * 10**-decimals:  # "±0" would say that it is exact
-                decimals += 1
-            text = f"{number} ±{scaled:.{decimals}f} {unit}" if unit in ("s", "ms") else text
-        return [(text, "text")]
+        return [(seconds_text(makespan.value), "text")]
     if row.outlook.elapsed_s is not None:
         elapsed_s = row.outlook.elapsed_s
         return [((f"{elapsed_s:.1f} s" if elapsed_s < 60 else seconds_text(elapsed_s)) + " …", "text")]
     return [("–", "quiet")]
+
+
+def _makespan_range(row: Row, width: int) -> list[Piece]:
+    makespan = row.summary.makespan_s
+    return [("" if makespan is None else interval_text(makespan), "quiet")]
+
+
+def _speedup_range(row: Row, width: int) -> list[Piece]:
+    speedup = row.summary.speedup
+    if speedup is None or speedup.low is None or speedup.high is None:
+        return [("–", "quiet")]
+    return [(f"{times_text(speedup.low)}–{times_text(speedup.high)}".replace("×", ""), "quiet")]
+
+
+def _retried(row: Row, width: int) -> list[Piece]:
+    count = max(row.summary.failed_attempts, row.outlook.failed_attempts)
+    return [(f"{count:,}", "key")] if count else [("–", "quiet")]
 
 
 def _speedup(row: Row, width: int) -> list[Piece]:
@@ -137,20 +146,23 @@ def _answer(row: Row, width: int) -> list[Piece]:
     if row.summary.error is not None:
         return [("✘ failed", "wrong")]
     if row.outlook.state == "stopped":
-        return [("stopped", "quiet")]
+        return [("not run" if row.run is None else "stopped", "quiet")]
     return [("unchecked", "quiet")] if state == "unchecked" and row.outlook.state == "ok" else [("", "quiet")]
 
 
 _COLUMNS = (  # title, least width, at the right end?, rank, cell
     _Column("RUN", 6, False, 1, _runs),
-    _Column("TASKS", 15, False, 4, _tasks),
-    _Column("MAKESPAN", 13, True, 0, _makespan),
-    _Column("SPEEDUP", 8, True, 0, _speedup),
+    _Column("TASKS", 15, False, 3, _tasks),
+    _Column("MAKESPAN", 8, True, 0, _makespan),
+    _Column("LOW–HIGH", 11, True, 5, _makespan_range),
+    _Column("SPEEDUP", 7, True, 0, _speedup),
+    _Column("LOW–HIGH", 9, True, 10, _speedup_range),
     _Column("P50", 6, True, 6, _p50),
     _Column("P99", 6, True, 7, _p99),
     _Column("CV", 4, True, 8, _cv),
-    _Column("COLD", 5, True, 5, _cold),
-    _Column("COST", 9, True, 3, _cost),
+    _Column("COLD", 5, True, 4, _cold),
+    _Column("RETRIED", 7, True, 1, _retried),
+    _Column("COST", 9, True, 2, _cost),
     _Column("ANSWER", 7, True, 2, _answer),
 )
 _GAP = 1
@@ -236,6 +248,10 @@ def _fit(width: int, labels: list[str], rows: list[Row]) -> tuple[list[_Column],
     label = min(label, max(_LABEL, width // 4))
     chosen = []
     for column in _COLUMNS:
+        if column.cell is _retried and not any(
+            row.summary.failed_attempts or row.outlook.failed_attempts for row in rows
+        ):
+            continue
         if column.cell in (_runs, _answer):  # words and counts of runs are never cut
             needed = max((width_of(column.cell(row, 0)) for row in rows), default=0)
             column = msgspec.structs.replace(column, width=max(column.width, needed))

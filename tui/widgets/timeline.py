@@ -278,9 +278,12 @@ class Timeline(Lines, can_focus=True):
     def _heading(self, role: str, shown: int, width: int) -> list[Piece]:
         assert self._run is not None
         planned = self._run.planned
-        titles = [lanes_text(planned.backend, len(self._lanes), (self._top, shown))]
+        lanes = lanes_text(planned.backend, len(self._lanes), (self._top, shown))
+        titles = [lanes if planned.warmup else f"repeat {planned.repeat + 1} · {lanes}", lanes]
+        if planned.warmup:
+            titles[0] = f"warm-up · {lanes}"
         if self.by_duration:
-            titles = [f"{titles[0]}, {LONGEST_FIRST}", LONGEST_FIRST]
+            titles = [f"{titles[0]}, {LONGEST_FIRST}", f"{lanes}, {LONGEST_FIRST}", LONGEST_FIRST]
         mark = "▸ " if self.has_focus else ""
         measure: list[Piece] = [(span_text(*self.window.span), "quiet")]
         for text in titles:  # the stretch of time is what must be seen

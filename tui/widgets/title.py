@@ -13,6 +13,7 @@ from lbench.tui.widgets.lines import Lines
 __all__ = ["Answer", "Keys", "Title", "TooSmall", "clock_text", "described", "left_text"]
 
 _SHOWN_PARAMS = 3
+_GENERATED = ("n_samples", "n_features", "spread", "rows", "skew")  # of generated data: not where a file is read
 # What stays in the footer where there is not room for all, and what goes first; the help tells every key.
 _RANKS = {
     **dict.fromkeys(("help", "quit", "back"), 0),
@@ -43,7 +44,7 @@ def left_text(seconds: float) -> str:
     return f"{math.ceil(seconds / 3600)} h"
 
 
-def described(workload: str, params: dict[str, Any], tasks: int | None, room: int = 1000) -> str:
+def described(workload: str, params: dict[str, Any], tasks: int | None, room: int = 1000, data: str = "") -> str:
     """Like "mandelbrot 1000×1000 · 500 iterations · 100 tasks, interleaved"; shorter if `room` is less."""
     count = "" if tasks is None else f" · {tasks:,} task{'s' * (tasks != 1)}"
     width, height = (params.get(name) or params.get("size") for name in ("width", "height"))
@@ -52,8 +53,14 @@ def described(workload: str, params: dict[str, Any], tasks: int | None, room: in
         parts = [f"{width}×{height}", f"· {iterations:,} iterations"]
         forms = [f"{workload} {' '.join(parts)}{count}, {assignment}", f"{workload} {' '.join(parts)}{count}"]
         return next((form for form in forms if len(form) <= room), f"{workload} {parts[0]}{count}")
-    parts = [f"{name} {_value(value)}" for name, value in params.items() if value not in (None, 0, "", [])]
-    forms = [" · ".join([workload, *parts[:shown]]) + count for shown in range(_SHOWN_PARAMS, -1, -1)]
+    generated = _GENERATED if data else ()
+    parts = [
+        f"{name} {_value(value)}"
+        for name, value in params.items()
+        if value not in (None, 0, "", []) and name not in generated
+    ]
+    head = f"{workload} on {data}" if data else workload
+    forms = [" · ".join([head, *parts[:shown]]) + count for shown in range(_SHOWN_PARAMS, -1, -1)]
     return next((form for form in forms if len(form) <= room), forms[-1])
 
 

@@ -134,6 +134,14 @@ def test_what_ran_on_aws_is_expected_to_cost_as_much_again():
     assert expectation.text == "as measured on AWS (session 20261122-100000-aaaa)"
 
 
+def test_past_runs_of_every_workload_are_found_by_their_parameters():
+    """Mandelbrot's window is a tuple; a journal holds it as a list."""
+    made = plan(workload="mandelbrot", params={"size": 64})
+    digest = code_digest(registry.describe("mandelbrot").code) if registry.describe("mandelbrot").code else "d"
+    record("20261122-100000-aaaa", "lambda", made, digest=digest)
+    assert expected(made).basis == "measured"
+
+
 def test_a_function_with_less_memory_is_expected_to_take_longer_by_its_share_of_a_vcpu():
     record("20261122-100000-aaaa", "lambda", memory_mb=3538)
     half = parse_backend("lambda:region=us-east-1,arch=x86_64,memory=884", {})

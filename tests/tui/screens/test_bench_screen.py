@@ -76,9 +76,40 @@ async def test_the_sentence_says_how_much_faster_and_where_that_was_found(
     app = app_of(still(None))
     async with app.run_test(size=(120, 40)) as pilot:
         await _settled(app, pilot)
-        line = screen_text(app).splitlines()[1]
+        line = " ".join(screen_text(app).splitlines()[1:3])
         assert "processes is 1.9" in line and "as fast as sequential" in line
         assert "a run on AWS" in line and "emulated here" in line
+
+
+async def test_what_makes_a_result_weak_is_counted_and_a_key_shows_all_of_it(
+    app_of: App, still: Any, screen_text: Text
+) -> None:
+    for size in ((80, 24), (120, 40), (200, 60)):
+        app = app_of(still(None, picture=False))
+        async with app.run_test(size=size) as pilot:
+            await _settled(app, pilot)
+            count = len(app.bench.board.warnings)
+            text = screen_text(app)
+            assert count and (f"{count} things make this weak" in text or f"what makes this weak · {count}" in text)
+            await pilot.press("exclamation_mark")
+            await pilot.pause()
+            shown = " ".join(screen_text(app).split())
+            assert all(" ".join(warning.split()) in shown for warning in app.bench.board.warnings)
+
+
+async def test_a_key_shows_another_repeat_in_timelines_and_histograms(
+    app_of: App, still: Any, screen_text: Text
+) -> None:
+    app = app_of(still(None, picture=False))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        assert "repeat 3" in screen_text(app) and "all repeats" in screen_text(app)
+        for number in (1, 2):
+            await pilot.press("right_parenthesis")
+            await _settled(app, pilot)
+            text = screen_text(app)
+            assert f"processes · repeat {number}" in text and f"warm durations · repeat {number}" in text
+            assert "all repeats" not in text
 
 
 async def test_a_frame_without_news_repaints_nothing(app_of: App, still: Any) -> None:

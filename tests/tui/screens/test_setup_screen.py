@@ -16,10 +16,10 @@ from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.validate import validate
 from lbench.errors import InputError
 from lbench.tui.app import LbenchApp, default_plan
-from lbench.tui.bench.forecast import forecast
+from lbench.tui.bench.forecast import Forecast, forecast
 from lbench.tui.explore.scene import SCENES
 from lbench.tui.export import check_target
-from lbench.tui.run_form import Draft, RunSettings, form_fields
+from lbench.tui.run_form import Draft, RunSettings, form_fields, plain_number
 from lbench.tui.screens.setup import SetupScreen
 from lbench.tui.widgets import plan_forecast as ahead
 from lbench.workloads import registry
@@ -282,3 +282,35 @@ async def test_it_looks_as_it_did(
         app.tick()
         await pilot.pause()
         same_as(f"setup-{size[0]}x{size[1]}", screen_text(app))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1,000", "1000"), ("1e3", "1000"), ("2.5e-1", "2.5e-1"), ("1_000_000", "1000000"), ("1,00", "1,00")],
+)
+def test_numbers_may_have_separators_and_exponents(text: str, number: str) -> None:
+    assert plain_number(text) == number
+
+
+async def test_figures_of_another_plan_are_dimmed_and_enter_waits_for_the_new_ones(
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Plan] = []
+    monkeypatch.setattr(LbenchApp, "start", lambda app, plan: started.append(plan))
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("r")
+        await pilot.pause()
+        screen = app.screen
+        screen._forecast.take(Forecast(tasks=100))
+        monkeypatch.setattr(screen._forecast, "_make_forecast", lambda plan: None)  # it takes its time
+        await pilot.press("right")
+        await pilot.pause()
+        assert screen._forecast.stale
+        assert all(role == "hairline" for line in screen._forecast.pieces[1:] for _, role in line[1:])
+        await pilot.press("enter")
+        await pilot.pause()
+        assert not started
+        screen._forecast.take(Forecast(tasks=7))
+        await pilot.pause()
+        assert [plan.workload for plan in started] == [screen.draft.workload] != ["mandelbrot"]
