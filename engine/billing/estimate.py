@@ -96,7 +96,7 @@ def _past(plan: Plan, tasks: int | None) -> list[_Past]:
     except InputError:
         return []
     described = registry.describe(plan.workload)
-    params = msgspec.to_builtins(settable(resolve_params(plan)))  # as a journal holds them: lists, not tuples
+    params = msgspec.json.decode(msgspec.json.encode(settable(resolve_params(plan))))  # as a journal holds them
     found: dict[tuple[Basis, _Kind], _Past] = {}
     for folder in folders[:_SESSIONS]:
         if not _may_have(folder / JOURNAL_NAME, described.name, params):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lbench.analysis.format import count_text, seconds_text, times_text
-from lbench.analysis.verdict import speedup_clause
 from lbench.engine.cost.format import usd_short
 from lbench.tui.draw.ink import Piece
 from lbench.tui.theme import role_of
 
 if TYPE_CHECKING:
-    from lbench.analysis.comparison import Comparison, Summary
+    from lbench.analysis.comparison import Comparison, Line, Summary
     from lbench.analysis.decision import Decision
     from lbench.analysis.progress import Outlook
     from lbench.engine.session.view import RunView
@@ -97,9 +97,9 @@ def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> li
         accent = role_of(summary.backend, row.label)
         sofar = "" if summary.speedup is not None else " so far"
         speed = (times_text(ratio) if not sofar else f"{ratio:.1f}×", accent + "!")
-        sure: Piece = (_spread(summary, short), "quiet")
+        sure: Piece = (_spread(summary, comparison[base].main, short), "quiet")
         clause: list[Piece]
-        if _undecided(summary):
+        if summary.main.claim == "open":
             verb = "no difference to" if short else "cannot be distinguished from"
             clause = [(f"{row.label}: {verb} {base}, ", "text"), speed, sure]
         elif pieces:
@@ -110,6 +110,7 @@ def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> li
         if cost and summary.usd is not None:
             usd = usd_short(summary.usd, assumed=bool(summary.assumed))
             clause.append((f", {usd}" + ("" if short else " a run on AWS"), "text"))
+        clause += _other_lines(summary, comparison[base].main, short)
         if summary.origin != "measured":
             places = "" if summary.capacity is None else f", {count_text(summary.capacity, 'environment')}"
             origins.append(f"{summary.origin} here" + ("" if short else places))
@@ -124,21 +125,27 @@ def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> li
     return pieces
 
 
-def _undecided(summary: Summary) -> bool:
-    """Whether the interval of a speedup holds 1: then it is no difference."""
-    speedup = summary.speedup
-    if speedup is None or speedup.low is None or speedup.high is None:
-        return False
-    return speedup.low <= 1 <= speedup.high
+def _other_lines(summary: Summary, base: Line, short: bool) -> list[Piece]:
+    """The speedup of a backend's cold repeats, beside that of its warm ones."""
+    others = [one for one in summary.lines if one is not summary.main and one.speedup is not None]
+    return [] if short else [(f", {one.temperature} {_ratio_text(one, base)}", "text") for one in others]
 
 
-def _spread(summary: Summary, short: bool) -> str:
-    """The interval of a speedup in brackets, after a space; "" while there is none."""
+def _ratio_text(line: Line, base: Line) -> str:
+    """A speedup with its interval and its doubt; never broken within "95 %"."""
+    from lbench.analysis.verdict import doubt_text, speedup_clause  # loads numpy: not for the first frame
+
+    assert line.speedup is not None
+    return speedup_clause(line.speedup, doubt_text(line, base)).replace("95 %", "95\u00a0%")
+
+
+def _spread(summary: Summary, base: Line, short: bool) -> str:
+    """The interval of a speedup and its doubt in brackets, after a space; "" while there is none."""
     if summary.speedup is None:
         return ""
-    aside = speedup_clause(summary.speedup).partition(" ")[2].replace("95 %", "95\u00a0%")  # never broken between
+    aside = _ratio_text(summary.main, base).partition(" ")[2]
     if short:
-        aside = aside.replace("95\u00a0%: ", "")
+        aside = re.sub(r"\((95.%|range of \d+): ", "(", aside)
     return f" {aside}" if aside else ""
 
 

@@ -18,7 +18,7 @@ from lbench.tui.widgets.cost import Cost
 from lbench.tui.widgets.histograms import Histograms
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.replay import ReplayBar
-from lbench.tui.widgets.table import BackendTable, Waiting
+from lbench.tui.widgets.table import BackendTable, Waiting, other_lines
 from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, clock_text, described, left_text
 from lbench.tui.widgets.weaknesses import Weaknesses
 from lbench.workloads.parameters import settable
@@ -108,7 +108,7 @@ class BenchScreen(LbenchScreen[None]):
         """Place every panel, if anything moved."""
         had = self.measured
         wanted = Wanted(
-            backends=len(self.board.rows) or len(self.host.plan.backends),
+            backends=sum(1 + len(other_lines(row)) for row in self.board.rows) or len(self.host.plan.backends),
             lanes=() if had is None else had.lanes,
             picture=had is not None and had.preview is not None,
             cold=any(row.summary.region is not None for row in self.board.rows),

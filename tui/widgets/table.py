@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
-from lbench.analysis.format import interval_text, percent_text, seconds_text, times_text
+from lbench.analysis.format import interval_text, percent_text, seconds_text, times_interval_text, times_text
 from lbench.analysis.layout import fitting_columns
 from lbench.engine.cost.format import usd_short
 from lbench.tui.bench.board import EMPTY, Board, Row
@@ -18,7 +19,10 @@ from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, shorter, wi
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 
-__all__ = ["BackendTable", "Waiting"]
+if TYPE_CHECKING:
+    from lbench.analysis.comparison import Line
+
+__all__ = ["BackendTable", "Waiting", "other_lines"]
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -80,10 +84,7 @@ def _makespan_range(row: Row, width: int) -> list[Piece]:
 
 
 def _speedup_range(row: Row, width: int) -> list[Piece]:
-    speedup = row.summary.speedup
-    if speedup is None or speedup.low is None or speedup.high is None:
-        return [("–", "quiet")]
-    return [(f"{times_text(speedup.low)}–{times_text(speedup.high)}".replace("×", ""), "quiet")]
+    return [(times_interval_text(row.summary.speedup), "quiet")]
 
 
 def _retried(row: Row, width: int) -> list[Piece]:
@@ -123,7 +124,7 @@ def _cv(row: Row, width: int) -> list[Piece]:
 
 
 def _cold(row: Row, width: int) -> list[Piece]:
-    count = row.summary.cold_starts
+    count = row.summary.main.cold_starts
     if count is None and row.run is not None:
         count = row.run.cold_starts()
     return [("–", "quiet")] if count is None else [(f"{count:,}", "text")]
@@ -165,10 +166,16 @@ _COLUMNS = (  # title, least width, at the right end?, rank, cell
     _Column("COST", 9, True, 2, _cost),
     _Column("ANSWER", 7, True, 2, _answer),
 )
+_OF_A_LINE = (_makespan, _makespan_range, _speedup, _speedup_range, _cold, _cost)
 _GAP = 1
 _COUNT = 7  # cells of "100/100"
 _LEAST_BAR = 4
 _LABEL = 11
+
+
+def other_lines(row: Row) -> list[Line]:
+    """The lines of a backend below its main one: its cold repeats."""
+    return [one for one in row.summary.lines if one is not row.summary.main and one.makespan_s is not None]
 
 
 class BackendTable(Lines, can_focus=True):
@@ -219,6 +226,7 @@ class BackendTable(Lines, can_focus=True):
         lines = [line(self.palette, head, width)]
         for number, row in enumerate(self._board.rows):
             lines.append(self._line(number, row, chosen, widths, width))
+            lines += [self._other_line(row, other, chosen, widths, width) for other in other_lines(row)]
         if not self._board.rows:
             for number, one in enumerate(self._waiting):
                 pieces = self._head(number, one.backend, one.label, label_width)
@@ -231,6 +239,18 @@ class BackendTable(Lines, can_focus=True):
         role = role_of(backend, label)
         here = self.has_focus and number == self.cursor
         return [("▐" if here else "▍", role), (" ", "text"), (put(label, width), role + "!")]
+
+    def _other_line(self, row: Row, other: Line, chosen: list[_Column], widths: list[int], width: int) -> Strip:
+        """The cold repeats of a backend, below its warm ones."""
+        row = msgspec.structs.replace(row, summary=msgspec.structs.replace(row.summary, lines=(other,)))
+        role = role_of(row.summary.backend, row.label)
+        pieces: list[Piece] = [("▍", role), (" ", "text"), (put(f"  {other.temperature}", widths[0]), role)]
+        for column, size in zip(chosen, widths[1:], strict=True):
+            cell = clipped(column.cell(row, size), size) if column.cell in _OF_A_LINE else []
+            pad = (" " * max(0, size - width_of(cell)), "text")
+            pieces.append((" " * _GAP, "text"))
+            pieces += [pad, *cell] if column.right else [*cell, pad]
+        return line(self.palette, pieces, width)
 
     def _line(self, number: int, row: Row, chosen: list[_Column], widths: list[int], width: int) -> Strip:
         pieces = self._head(number, row.summary.backend, row.label, widths[0])

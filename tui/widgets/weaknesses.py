@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from textual.strip import Strip
 
 from lbench.analysis.format import count_text
-from lbench.tui.draw.ink import Piece, heading, line, shorter
+from lbench.tui.draw.ink import Piece, heading, line
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["TITLE", "Weaknesses"]
 
 TITLE = "what makes this weak"
+
+
+def _cut(text: str, width: int) -> str:
+    """The text cut between words, with an ellipsis, if it is too long."""
+    return text if len(text) <= width else textwrap.shorten(text, max(8, width), placeholder=" …")
 
 
 class Weaknesses(Lines):
@@ -35,9 +42,9 @@ class Weaknesses(Lines):
             head = f" ! {count_text(count, 'thing')} make{'s' * (count == 1)} this weak: "
             room = width - len(head) - 14
             return [
-                line(palette, [(head, "key"), (shorter(self._warnings[0], room), "text"), ("  ", "text"), *key], width)
+                line(palette, [(head, "key"), (_cut(self._warnings[0], room), "text"), ("  ", "text"), *key], width)
             ]
         strips = [line(palette, heading([(f"{TITLE} · {count}", "quiet!")], key, width), width)]
         for text in self._warnings[: height - 1]:
-            strips.append(line(palette, [("  ! ", "key"), (shorter(text, width - 5), "text")], width))
+            strips.append(line(palette, [("  ! ", "key"), (_cut(text, width - 5), "text")], width))
         return strips
