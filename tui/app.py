@@ -264,7 +264,15 @@ class LbenchApp(Commands):
             if plan is not None:
                 self.start(plan)
 
-        self.push_screen(SetupScreen(self.plan, focus), done)
+        self.push_screen(SetupScreen(self._offered(), focus), done)
+
+    def _offered(self) -> Plan:
+        """The plan that the set-up begins with: of the comparison on the screen, else the last one."""
+        if not isinstance(self.feed, NoFeed) and not (is_engine(self.feed) and self.feed.launched_here):
+            from lbench.tui.bench.offered_plan import offered_plan
+
+            return offered_plan(self.bench.shown_runs) or self.plan
+        return self.plan
 
     def action_pause(self) -> None:
         """Pause or resume dispatching."""

@@ -59,8 +59,8 @@ class Commands(App[int]):
 
     # -- sessions
 
-    def open_session(self, folder: Path) -> None:
-        """Show a session on the Bench screen: follow an engine at work, else show the whole record."""
+    def open_session(self, folder: Path, part: int | None = None) -> None:
+        """Show a session on the Bench screen: follow an engine at work, else show one comparison of the record."""
         from lbench.engine.journal.lock import is_live
         from lbench.tui.feeds.replay import RecordedFeed
         from lbench.tui.launch import attached
@@ -70,12 +70,12 @@ class Commands(App[int]):
         if own and is_engine(self.feed) and self.feed.running:
             pass
         elif own:  # it is idle, and is left: what it has measured can be replayed
-            self.show_feed(RecordedFeed.of(folder))
+            self.show_feed(RecordedFeed.of(folder, part=part))
         elif aside is not None and aside.folder == folder and not aside.over:
             self.set_aside = None
             self.show_feed(aside)
         else:
-            self.show_feed(attached(folder) if is_live(folder) else RecordedFeed.of(folder))
+            self.show_feed(attached(folder) if is_live(folder) else RecordedFeed.of(folder, part=part))
         self.call_later(self.action_go, "bench")
 
     def show_feed(self, feed: Feed) -> None:

@@ -51,7 +51,7 @@ class Host(Protocol):
 
     async def action_go(self, screen: str) -> None: ...
 
-    def open_session(self, folder: Path) -> None:
+    def open_session(self, folder: Path, part: int | None = None) -> None:
         """Show a session on the Bench screen."""
         ...
 

@@ -19,15 +19,18 @@ from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.charges import total_usd
 from lbench.engine.cost.format import usd_text
 from lbench.engine.journal.lock import is_live
+from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.index import Recorded, recorded, session_folders
 from lbench.engine.session.labels import read_meta
-from lbench.engine.session.view import RunView, load_folder
+from lbench.engine.session.view import RunView
 from lbench.errors import LbenchError
+from lbench.tui.bench.board_builder import data_text
+from lbench.tui.feeds.fold import Fold
 
 __all__ = ["Backend", "Entry", "entries", "verdict_of"]
 
-_VERSION = 4
+_VERSION = 5
 
 
 class Backend(msgspec.Struct, frozen=True):
@@ -42,9 +45,11 @@ class Backend(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A session in the list."""
+    """A comparison in the list; a session that was explored is one entry."""
 
-    recorded: Recorded
+    recorded: Recorded  # the session, with the workload, backends and runs of this comparison alone
+    part: int | None = None  # which of the session's comparisons; None: its only one, or not read yet
+    data: str = ""  # name and size of the data file
     usd: str | None = None  # what AWS charged or would charge, all runs
     assumed: bool = False  # some of it at another region's price
     charged: bool = False  # some of that by AWS itself; else it is emulated
@@ -56,6 +61,11 @@ class Entry(msgspec.Struct, frozen=True):
     @property
     def folder(self) -> Path:
         return Path(self.recorded.path)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells it from all others."""
+        return self.recorded.path, self.part or 0
 
     @property
     def state(self) -> str:
@@ -71,7 +81,7 @@ class _Kept(msgspec.Struct):
     version: int
     size: int
     mtime_ns: int
-    entry: Entry
+    entries: list[Entry]
 
 
 def entries() -> Iterator[Entry]:
@@ -82,12 +92,11 @@ def entries() -> Iterator[Entry]:
     """
     todo: list[Entry] = []
     for folder in session_folders():
-        entry = _kept(folder) or Entry(recorded(folder))
-        if not entry.worked_out and entry.recorded.error is None:
-            todo.append(entry)
-        yield entry
+        known = _kept(folder) or [Entry(recorded(folder))]
+        yield from known
+        todo += [entry for entry in known if not entry.worked_out and entry.recorded.error is None]
     for entry in todo:
-        yield _worked_out(entry)
+        yield from _worked_out(entry)
 
 
 def _stamp(folder: Path) -> tuple[int, int]:
@@ -99,68 +108,87 @@ def _cache_file(folder: Path) -> Path:
     return cache_folder("sessions") / f"{folder.name}.json"
 
 
-def _kept(folder: Path) -> Entry | None:
-    """The cached entry, if it still holds. Name and tags are read anew."""
+def _kept(folder: Path) -> list[Entry] | None:
+    """The cached entries, if they still hold. Name and tags are read anew."""
     try:
         kept = msgspec.json.decode(_cache_file(folder).read_bytes(), type=_Kept)
-        if (kept.version, kept.entry.recorded.path) != (_VERSION, str(folder)) or (kept.size, kept.mtime_ns) != _stamp(
-            folder
-        ):
+        if kept.version != _VERSION or (kept.size, kept.mtime_ns) != _stamp(folder) or is_live(folder):
             return None
-        if is_live(folder):
+        if not kept.entries or kept.entries[0].recorded.path != str(folder):
             return None
     except (OSError, LbenchError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     meta = read_meta(folder)
-    record = kept.entry.recorded
-    name = meta.name if meta.name is not None else record.name
-    return msgspec.structs.replace(kept.entry, recorded=msgspec.structs.replace(record, name=name, tags=meta.tags))
+    return [_labelled(entry, meta.name, meta.tags) for entry in kept.entries]
 
 
-def _worked_out(entry: Entry) -> Entry:
+def _labelled(entry: Entry, name: str | None, tags: list[str]) -> Entry:
+    record = entry.recorded
+    record = msgspec.structs.replace(record, name=name if name is not None else record.name, tags=tags)
+    return msgspec.structs.replace(entry, recorded=record)
+
+
+def _worked_out(entry: Entry) -> list[Entry]:
+    """The comparisons of a session, the first one first."""
     folder = entry.folder
     try:
         stamp = _stamp(folder)
-        view = load_folder(folder)
+        fold = Fold()
+        for event in read_events(folder / JOURNAL_NAME):
+            fold.take(event)
     except LbenchError as error:
-        return Entry(msgspec.structs.replace(entry.recorded, error=str(error)))
+        return [Entry(msgspec.structs.replace(entry.recorded, error=str(error)))]
     except OSError as error:
-        return Entry(msgspec.structs.replace(entry.recorded, error=f"it cannot be read: {error.strerror}"))
-    runs = list(view.runs.values())
-    bills = [(run, run_bill(run)) for run in runs if run.started is not None]
-    usd = total_usd(bill.usd for _, bill in bills)
-    done = msgspec.structs.replace(
-        entry,
-        usd=None if usd is None else usd_text(Decimal(usd)),
-        charged=any(bill.usd is not None and run.planned.origin == "measured" for run, bill in bills),
-        assumed=any(bill.assumed for _, bill in bills),
-        verdict=verdict_of(_last_comparison(runs)),
-        invocations=sum(len(run.columns) for run in runs),
-        explored=sum(run.planned.interaction is not None for run in runs),
-        worked_out=True,
-    )
+        return [Entry(msgspec.structs.replace(entry.recorded, error=f"it cannot be read: {error.strerror}"))]
+    view = fold.view
+    if not entry.recorded.running:
+        view.engine_gone()
+    groups = [[view.runs[one.run] for one in plan] for plan in fold.plans]
+    if any(run.planned.interaction is not None for run in view.runs.values()):
+        groups = [list(view.runs.values())]
+    several = len(groups) > 1
+    done = [_comparison(entry, runs, part if several else None) for part, runs in enumerate(groups or [[]])]
     if not entry.recorded.running:
         # The name is a person's, and read anew each time: what is kept is the journal's.
         head = view.header.name if view.header is not None else None
-        bare = msgspec.structs.replace(done, recorded=msgspec.structs.replace(done.recorded, name=head, tags=[]))
+        bare = [
+            msgspec.structs.replace(one, recorded=msgspec.structs.replace(one.recorded, name=head, tags=[]))
+            for one in done
+        ]
         with contextlib.suppress(OSError, LbenchError):  # a full or read-only disk only costs time
             _cache_file(folder).write_bytes(msgspec.json.encode(_Kept(_VERSION, *stamp, bare)))
     return done
 
 
-def _last_comparison(runs: list[RunView]) -> list[RunView]:
-    """The runs of the newest plan. A repeat that was there before begins another plan."""
-    last: list[RunView] = []
-    seen: set[tuple[str, int, bool]] = set()
-    for run in runs:
-        planned = run.planned
-        key = (planned.label, planned.repeat, planned.warmup)
-        other = last and (last[0].planned.workload, last[0].planned.params) != (planned.workload, planned.params)
-        if key in seen or other:
-            last, seen = [], set()
-        last.append(run)
-        seen.add(key)
-    return last
+def _comparison(entry: Entry, runs: list[RunView], part: int | None) -> Entry:
+    """One comparison of a session."""
+    record = entry.recorded
+    started = [run for run in runs if run.started is not None]
+    if part is not None:
+        record = msgspec.structs.replace(
+            record,
+            created=started[0].started.started if started and started[0].started is not None else record.created,
+            workloads=list(dict.fromkeys(run.planned.workload for run in runs)),
+            backends=list(dict.fromkeys(run.planned.label for run in runs)),
+            runs=len(runs),
+            runs_ended=sum(run.ended is not None for run in runs),
+            complete=all(run.ended is not None for run in runs),
+        )
+    bills = [(run, run_bill(run)) for run in started]
+    usd = total_usd(bill.usd for _, bill in bills)
+    return msgspec.structs.replace(
+        entry,
+        recorded=record,
+        part=part,
+        data=data_text(started),
+        usd=None if usd is None else usd_text(Decimal(usd)),
+        charged=any(bill.usd is not None and run.planned.origin == "measured" for run, bill in bills),
+        assumed=any(bill.assumed for _, bill in bills),
+        verdict=verdict_of(runs),
+        invocations=sum(len(run.columns) for run in runs),
+        explored=sum(run.planned.interaction is not None for run in runs),
+        worked_out=True,
+    )
 
 
 def verdict_of(runs: list[RunView]) -> list[Backend]:

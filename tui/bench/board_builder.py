@@ -24,7 +24,7 @@ from lbench.tui.bench.board import EMPTY, Board, Row
 from lbench.tui.bench.weaknesses import weaknesses
 from lbench.tui.feeds.feed import Frame, epoch_s
 
-__all__ = ["BoardBuilder"]
+__all__ = ["BoardBuilder", "data_text"]
 
 
 class BoardBuilder:
@@ -81,7 +81,7 @@ class BoardBuilder:
             warnings=self._warnings,
             decision=decide(self._comparison, _hourly(runs)),
             note=_note(frame, rows),
-            data=_data(runs),
+            data=data_text(runs),
         )
 
     def _bill(self, run: RunView, now_s: float | None) -> RunCost:
@@ -109,7 +109,7 @@ def _note(frame: Frame, rows: list[Row]) -> str | None:
     return next((note for row in rows if (note := shared_cores_note(row.summary, cores)) is not None), None)
 
 
-def _data(runs: list[RunView]) -> str:
+def data_text(runs: list[RunView]) -> str:
     """Name and size of the data file that the runs read; "" where the data are generated."""
     read = next((run.started.data for run in runs if run.started is not None and run.started.data is not None), None)
     if read is None or read.source.startswith("generated"):

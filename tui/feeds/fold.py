@@ -20,10 +20,12 @@ _epochs = itertools.count(1)  # one for each session that is shown, so that noth
 class Fold:
     """A session's view, with what changed since the last frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, part: int | None = None) -> None:
+        """`part`: the number of the comparison that frames show; None: the newest."""
         self.view = SessionView()
         self.epoch = next(_epochs)
-        self.newest: list[str] = []  # ids of the runs that were planned together last
+        self.plans: list[list[RunPlanned]] = []  # the runs of each comparison
+        self._part = part
         self._touched: dict[str, list[int]] = {}
         self._changed = True
         self._pictured = False
@@ -32,7 +34,7 @@ class Fold:
 
     def reset(self) -> None:
         """Start over, for a seek back or another session."""
-        self.__init__()  # type: ignore[misc]
+        self.__init__(self._part)  # type: ignore[misc]
 
     def take(self, event: Event) -> None:
         if self._forgotten and getattr(event, "run", None) in self._forgotten:
@@ -48,12 +50,30 @@ class Fold:
             return
         self._changed = True
         if isinstance(event, RunPlanned):
-            if not self._planning:
-                self.newest = []
-            self.newest.append(event.run)
+            if not (self._planning or self._continues(event)):
+                self.plans.append([])
+            self.plans[-1].append(event)
             self._planning = True
         else:
             self._planning = False
+
+    def _continues(self, planned: RunPlanned) -> bool:
+        """Whether a run is a further repeat of the newest comparison, planned while it ran."""
+        plan = self.plans[-1] if self.plans else []
+        alike = [one for one in plan if one.label == planned.label and one.interaction is None]
+        return bool(alike) and all(
+            (one.workload, one.params, one.seed) == (planned.workload, planned.params, planned.seed)
+            and (one.repeat, one.warmup) != (planned.repeat, planned.warmup)
+            for one in alike
+        )
+
+    @property
+    def _shown(self) -> list[str]:
+        """The ids of the comparison that frames show."""
+        if not self.plans:
+            return []
+        at = -1 if self._part is None or self._part >= len(self.plans) else self._part
+        return [planned.run for planned in self.plans[at]]
 
     def take_for(self, events: Iterator[Event], budget_s: float) -> bool:
         """Fold events until they run out (True) or the time is up (False)."""
@@ -70,7 +90,7 @@ class Fold:
         runs = self.view.runs
         frame = Frame(
             view=self.view,
-            runs=[] if more.get("awaited_s") is not None else [runs[run] for run in self.newest],
+            runs=[] if more.get("awaited_s") is not None else [runs[run] for run in self._shown if run in runs],
             touched=self._touched,
             changed=self._changed,
             pictured=self._pictured,
@@ -90,7 +110,7 @@ class Fold:
         for run in ended[: len(ended) - keep]:
             del runs[run]
             self._forgotten.add(run)
-        self.newest = [run for run in self.newest if run in runs]
+        self.plans = self.plans[-1:]
 
     def note_change(self) -> None:
         """A state outside the journal changed: draw the next frame whole."""

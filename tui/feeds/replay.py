@@ -34,12 +34,13 @@ class RecordedFeed:
         *,
         folder: Path | None = None,
         speed: float | None = None,
+        part: int | None = None,
     ) -> None:
-        """`source`: a record, or a function that gives its events from the beginning."""
+        """`source`: a record, or a function that gives its events from the beginning. `part`: as of `Fold`."""
         self._source = source if isinstance(source, Source) else Source(None, source)
         self._folder = folder
         self._looked_s = time.monotonic()
-        self._fold = Fold()
+        self._fold = Fold(part)
         self._problem: str | None = None
         self._speed = speed
         self._paused = False
@@ -51,7 +52,7 @@ class RecordedFeed:
         return cls(Source.of(folder), folder=folder, speed=speed)
 
     @classmethod
-    def of(cls, path: Path, *, speed: float | None = None) -> RecordedFeed:
+    def of(cls, path: Path, *, speed: float | None = None, part: int | None = None) -> RecordedFeed:
         """A session's folder, its journal, or an exported document.
 
         Raises:
@@ -60,7 +61,7 @@ class RecordedFeed:
         if speed is not None and not 0 < speed <= 1e6:
             raise InputError(f"--speed {speed:g}: it is more than 0, as 0.5 or 10")
         folder = path if path.is_dir() else path.parent if path.name == JOURNAL_NAME else None
-        return cls(Source.of(path), folder=folder, speed=speed)
+        return cls(Source.of(path), folder=folder, speed=speed, part=part)
 
     @property
     def source(self) -> Path | None:

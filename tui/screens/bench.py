@@ -24,6 +24,7 @@ from lbench.tui.widgets.weaknesses import Weaknesses
 from lbench.workloads.parameters import settable
 
 if TYPE_CHECKING:
+    from lbench.engine.session.view import RunView
     from lbench.tui.screens.bench_panels import BenchPanels
     from lbench.tui.widgets.timeline import Timeline
 
@@ -68,6 +69,11 @@ class BenchScreen(LbenchScreen[None]):
     @property
     def board(self) -> Board:
         return EMPTY if self.measured is None else self.measured.board
+
+    @property
+    def shown_runs(self) -> list[RunView]:
+        """The runs of the comparison on the screen."""
+        return [run for row in self.board.rows for run in row.runs]
 
     def compose(self) -> ComposeResult:
         """The panels, in the order of the focus. `arrange` places them."""

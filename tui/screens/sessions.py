@@ -50,7 +50,8 @@ class SessionsScreen(LbenchScreen[None]):
 
     def __init__(self) -> None:
         super().__init__(name="sessions")
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[tuple[str, int], Entry] = {}
+        self._deleted: set[str] = set()  # paths: a list that was being read may still hold them
         self._loading = False
         self._loaded = 0
         self._outcome: list[Piece] | None = None  # of the last command, until the cursor moves
@@ -84,12 +85,12 @@ class SessionsScreen(LbenchScreen[None]):
 
     @work(thread=True, group="load", exit_on_error=False)
     def _load(self) -> None:
-        found: dict[str, Entry] = {}
+        found: dict[tuple[str, int], Entry] = {}
         problem: str | None = None
         shown_s = time.monotonic()
         try:
             for entry in entries():
-                found[entry.recorded.path] = entry
+                found[entry.key] = entry
                 if time.monotonic() - shown_s > _SHOW_EVERY_S:
                     shown_s = time.monotonic()
                     self.app.call_from_thread(self._take, dict(found), None, False)
@@ -97,9 +98,10 @@ class SessionsScreen(LbenchScreen[None]):
             problem = str(error)
         self.app.call_from_thread(self._take, found, problem, True)
 
-    def _take(self, found: dict[str, Entry], problem: str | None, last: bool) -> None:
+    def _take(self, found: dict[tuple[str, int], Entry], problem: str | None, last: bool) -> None:
         if not self.is_attached:
             return
+        found = {key: entry for key, entry in found.items() if key[0] not in self._deleted}
         self._entries = found if last else self._entries | found
         self._loading = not last
         if last:
@@ -124,7 +126,7 @@ class SessionsScreen(LbenchScreen[None]):
         self.refresh_bindings()
 
     def _show_counts(self, shown: int, known: int) -> None:
-        count = count_text(known, "session") if shown == known else f"{shown:,} of {count_text(known, 'session')}"
+        count = count_text(known, "comparison") if shown == known else f"{shown:,} of {count_text(known, 'comparison')}"
         pieces: list[Piece] = [(count, "text"), (" on this machine" + (", looking" if self._loading else ""), "quiet")]
         running = sum(
             one.recorded.running and one.recorded.runs_ended < one.recorded.runs for one in self._entries.values()
@@ -173,7 +175,8 @@ class SessionsScreen(LbenchScreen[None]):
         if isinstance(self.focused, Input):
             self.query_one(SessionTable).focus()
             return
-        self.host.open_session(self._chosen.folder)
+        entry = self._chosen
+        self.host.open_session(entry.folder, entry.part)
 
     async def action_back(self) -> None:
         """Clear the filter; without one, go back to the Bench screen."""
@@ -232,7 +235,10 @@ class SessionsScreen(LbenchScreen[None]):
             return
         shown = meta.name if meta.name is not None else entry.recorded.id
         recorded = msgspec.structs.replace(entry.recorded, name=shown, tags=meta.tags)
-        self._entries[recorded.path] = msgspec.structs.replace(entry, recorded=recorded)
+        for key, one in list(self._entries.items()):
+            if key[0] == recorded.path:
+                labelled = msgspec.structs.replace(one.recorded, name=shown, tags=meta.tags)
+                self._entries[key] = msgspec.structs.replace(one, recorded=labelled)
         self._show()
         self.action_load()
 
@@ -243,7 +249,10 @@ class SessionsScreen(LbenchScreen[None]):
     def action_delete(self) -> None:
         """Delete the session, once confirmed."""
         entry = self._chosen
-        detail = f"{local_time(entry)} {', '.join(entry.recorded.workloads)}: {entry.recorded.path} is removed for good"
+        parts = sum(key[0] == entry.recorded.path for key in self._entries)
+        beside = f", with the {count_text(parts - 1, 'other comparison')} of its session" if parts > 1 else ""
+        what = f"{local_time(entry)} {', '.join(entry.recorded.workloads)}"
+        detail = f"{what}: {entry.recorded.path} is removed for good{beside}"
 
         def done(yes: bool | None) -> None:
             if yes:
@@ -262,11 +271,12 @@ class SessionsScreen(LbenchScreen[None]):
             outcome = (f"✘ cannot delete {folder.name}: {error.strerror}", "wrong")
         except InputError as error:
             outcome = (f"✘ {error}", "wrong")
-        self.app.call_from_thread(self._deleted, folder, outcome)
+        self.app.call_from_thread(self._show_deleted, folder, outcome)
 
-    def _deleted(self, folder: Path, outcome: tuple[str, str]) -> None:
+    def _show_deleted(self, folder: Path, outcome: tuple[str, str]) -> None:
         if not folder.exists():
-            self._entries.pop(str(folder), None)
+            self._deleted.add(str(folder))
+            self._entries = {key: one for key, one in self._entries.items() if key[0] != str(folder)}
         self._outcome = [outcome]
         self._show()
 

@@ -132,10 +132,15 @@ def _verdict(entry: Entry) -> list[Piece]:
     return outcome_pieces(entry) or [("no answer", "quiet")]
 
 
+def _work(entry: Entry) -> list[Piece]:
+    pieces: list[Piece] = [(", ".join(entry.recorded.workloads) or "–", "text")]
+    return [*pieces, (f" {entry.data}", "quiet")] if entry.data else pieces
+
+
 _COLUMNS = (
     _Column("DATE", 16, 16, 0, False, lambda one: [(local_time(one), "text")]),
-    _Column("NAME", 4, 28, 3, False, lambda one: [(title_of(one) or "–", "bright" if title_of(one) else "quiet")]),
-    _Column("WORKLOAD", 10, 26, 0, False, lambda one: [(", ".join(one.recorded.workloads) or "–", "text")]),
+    _Column("NAME", 10, 28, 0, False, lambda one: [(title_of(one) or "–", "bright" if title_of(one) else "quiet")]),
+    _Column("WORKLOAD", 10, 40, 0, False, _work),
     _Column("RUNS", 4, 7, 2, True, lambda one: [(f"{one.recorded.runs_ended}/{one.recorded.runs}", "text")]),
     _Column("COST", 8, 10, 1, True, _cost),
     _Column("VERDICT", 20, 54, 0, False, _verdict),
@@ -172,7 +177,7 @@ class SessionTable(Lines, can_focus=True):
         here = self.chosen
         self.entries, self._empty = entries, empty
         if here is not None and self._chosen_by_hand:
-            where = next((at for at, one in enumerate(entries) if one.recorded.path == here.recorded.path), None)
+            where = next((at for at, one in enumerate(entries) if one.key == here.key), None)
             self.cursor = self.cursor if where is None else where
         self.cursor = max(0, min(self.cursor, len(entries) - 1))
         self.redraw()
@@ -246,7 +251,7 @@ class SessionTable(Lines, can_focus=True):
         chosen = fitting_columns(
             chosen, lambda one: max(0, one.rank - 1), need, width
         )  # COST stays where texts give way
-        for title in ("VERDICT", "WORKLOAD"):
+        for title in ("VERDICT", "WORKLOAD", "NAME"):
             column = next(one for one in _COLUMNS if one.title == title)
             sizes[title] = max(column.least, sizes[title] - max(0, need(chosen) - width))
         chosen = fitting_columns(chosen, lambda one: one.rank, need, width)

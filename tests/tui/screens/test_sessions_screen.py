@@ -88,8 +88,8 @@ def test_what_was_worked_out_is_kept_until_the_journal_grows(recorded: Path, mon
     assert first[-1].usd is not None
     assert [one.label for one in first[-1].verdict] == ["sequential", "processes", "emulated"]
     read: list[Path] = []
-    real = shelf.load_folder
-    monkeypatch.setattr(shelf, "load_folder", lambda folder: (read.append(folder), real(folder))[1])
+    real = shelf.read_events
+    monkeypatch.setattr(shelf, "read_events", lambda path: (read.append(path.parent), real(path))[1])
     assert list(entries()) == [first[-1]]
     assert read == []
     with (recorded / "events.jsonl").open("ab") as file:
@@ -327,3 +327,31 @@ async def test_it_looks_as_it_did(
         await open_sessions(pilot)
         text = re.sub(r"(?m)^   /.*$", "   (where it is)", screen_text(app))
         same_as(f"sessions-{size[0]}x{size[1]}", text)
+
+
+async def test_each_comparison_of_a_launch_is_an_entry_and_opens_alone(
+    recorded: Path, making: Any, app_of: AppOf, screen_text: ScreenText
+) -> None:
+    """Two comparisons of one engine: the first is listed, opened and offered again as itself."""
+    journal = recorded / "events.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    again = [
+        line.replace(b'"run":"r', b'"run":"s').replace(b'"size":1000', b'"size":512')
+        for line in lines
+        if b'"event":"session"' not in line and b'"event":"end"' not in line
+    ]
+    journal.write_bytes(b"".join([*lines[:-1], *again, lines[-1]]))
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        table = await open_sessions(pilot)
+        assert [entry.part for entry in table.entries] == [1, 0] or [entry.part for entry in table.entries] == [0, 1]
+        table.action_move([entry.part for entry in table.entries].index(0))
+        await pilot.press("enter")
+        for _ in range(5):
+            await pilot.pause()
+            app.tick()
+        assert "1000×1000" in screen_text(app).splitlines()[0]
+        await pilot.press("r")
+        await pilot.pause()
+        assert app.screen.draft.params["mandelbrot"]["size"] == "1000"
+        assert app.screen.draft.run["repeats"] == "3"
