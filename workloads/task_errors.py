@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 __all__ = ["ErrorTexts", "error_texts", "sendable"]
 
-_MESSAGE = 4000  # characters
+_MESSAGE = 1000  # characters
 _FRAMES = 100
 
 

@@ -133,7 +133,7 @@ class _Table:
             )
         for what, name in (("by", by), ("column", column)):
             if name not in columns:
-                raise UnknownNameError(f"column {what}=", name, columns)
+                raise UnknownNameError(f"column {what}=", name, [known[:40] for known in columns])
             if columns.count(name) > 1:
                 raise InputError(f"{what}={name}: {columns.count(name)} columns of {path} have this name: rename one")
         self.by, self.column = columns.index(by), columns.index(column)

@@ -21,6 +21,7 @@ from lbench.workloads.objects import Store, each
 
 __all__ = ["owners", "read", "shares", "written"]
 
+_LARGEST = 1 << 31  # bytes of a share
 _LEVEL = 1  # of zlib: the higher ones cost more time than their bytes save
 
 
@@ -75,7 +76,15 @@ def read(store: Store, digests: NDArray[np.uint8]) -> list[Any]:
     names = [digest.tobytes().hex() for digest in digests]
     for name, packed in zip(names, each(store, lambda here, name: here.get(name, name), names), strict=True):
         try:
-            values.append(decode(zlib.decompress(packed)))
+            values.append(decode(_unpacked(packed)))
         except zlib.error as error:
             raise EncodingError(f"object {name} cannot be unpacked: {error}") from None
     return values
+
+
+def _unpacked(packed: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    body = unpacker.decompress(packed, _LARGEST)
+    if not unpacker.eof:
+        raise zlib.error(f"it ends too early, or unpacks to more than {_LARGEST:,} bytes")
+    return body
