@@ -29,7 +29,9 @@ from lbench.workloads.sigv4 import Credentials
 
 _OPEN = "lbench: signatures are not checked: any user of this machine can run code as you through this port"
 _MOST_ACTIVATION_S = 60
-_STOP_LIMIT_S = 2  # an orderly end takes milliseconds; after this the kernel ends it, and so the environments
+_STOP_LIMIT_S = (
+    10  # the end takes milliseconds, and longer with large code folders; then the kernel ends it with all environments
+)
 
 
 def _config(source: str | None, lifeline: bool) -> EmulatorConfig:

@@ -52,7 +52,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
 def test_a_function_is_created_invoked_changed_and_deleted(
     start: Any, aws: Callable[..., Any], make_zip: Any, tmp_path: Path
 ) -> None:
-    service = start()
+    service = start(activation_s=0.5)
     package, out = tmp_path / "code.zip", tmp_path / "out"
     package.write_bytes(make_zip(app="def handle(event, context):\n    return event\n"))
     role = "arn:aws:iam::000000000000:role/any"
@@ -71,7 +71,15 @@ def test_a_function_is_created_invoked_changed_and_deleted(
     assert (output["StatusCode"], output["ExecutedVersion"]) == (200, "$LATEST")
     assert json.loads(out.read_text()) == {"a": "ž"}
     output = aws(service, "update-function-configuration", "--function-name", "mine", "--memory-size", "256")
-    assert output["MemorySize"] == 256
+    assert (output["MemorySize"], output["LastUpdateStatus"]) == (256, "InProgress")
+    assert aws(service, "wait", "function-updated-v2", "--function-name", "mine") is None
+    output = aws(service, "publish-version", "--function-name", "mine")
+    assert (output["Version"], output["State"]) == ("1", "Active")
+    arn = output["FunctionArn"].removesuffix(":1")
+    assert aws(service, "tag-resource", "--resource", arn, "--tags", "a=b") is None
+    assert aws(service, "list-tags", "--resource", arn) == {"Tags": {"a": "b"}}
+    other = arn.replace("us-east-1", "us-west-2")
+    assert "not reachable in this region" in aws(service, "delete-function", "--function-name", other)
     assert len(aws(service, "list-functions")["Functions"]) == 2
     assert aws(service, "delete-function", "--function-name", "mine") in (None, {"StatusCode": 204})
     assert "ResourceNotFoundException" in aws(service, "get-function", "--function-name", "mine")

@@ -9,6 +9,7 @@ import botocore.session
 import pytest
 
 from lbench.engine.emulator.core.errors import ERRORS
+from tests.engine.emulator.test_recorded import NOT_EQUAL
 
 HERE = Path(__file__).parents[1]
 DOCUMENT = HERE.parents[2] / "docs" / "emulator.md"
@@ -71,6 +72,21 @@ def test_errors_have_the_model_s_names_and_statuses() -> None:
         status, key = ERRORS[shape.name]
         assert status == shape.metadata["error"]["httpStatusCode"]
         assert key in shape.members
+
+
+def test_every_operation_has_its_row() -> None:
+    source = (HERE.parents[2] / "engine" / "emulator" / "api" / "app.py").read_text()
+    routes = set(re.findall(r'"([A-Z][A-Za-z]+)",\s*(?:lambda|configs)', source))
+    text = DOCUMENT.read_text().partition("## Operations\n")[2].partition("\nOf its own")[0]
+    table = dict(re.findall(r"^\| ([A-Z]\w+) \|.*\| ([^|]+) \|$", text, re.MULTILINE))
+    assert table.keys() == routes | {"Invoke"}
+    assert routes <= set(MODEL.operation_names)
+    assert all(re.match(r"20\d\d-\d\d", compared) for compared in table.values())
+
+
+def test_every_answer_that_is_not_the_recorded_one_is_explained() -> None:
+    text = DOCUMENT.read_text().partition("### What differs from the recordings\n")[2].partition("\n#")[0]
+    assert set(re.findall(r"^- `([\w-]+)`:", text, re.MULTILINE)) == set(NOT_EQUAL)
 
 
 def test_there_is_no_snapstart() -> None:
