@@ -42,7 +42,7 @@ class FunctionWorkload(Workload[FunctionParams]):
         return None
 
     def check(self, params: FunctionParams, answer: Any, reference: Any) -> Check:
-        """Never asked: there is no answer."""
+        """Never called: there is no answer."""
         return Check(ok=True, how="nothing to compare")
 
     def limits(self, params: FunctionParams) -> Limits:
