@@ -74,7 +74,6 @@ async def _all(region: str | None, stack: str) -> list[Finding]:
 
 async def _ask(region: str | None, stack: str) -> AsyncIterator[Finding]:
     from lbench.config.aws import aws_session, find_credentials
-    from lbench.config.aws_errors import NO_CREDENTIALS
     from lbench.config.settings import load
 
     try:
@@ -84,12 +83,9 @@ async def _ask(region: str | None, stack: str) -> AsyncIterator[Finding]:
         return
     try:
         session = aws_session(loaded.values.region)
-        keys = await find_credentials(session, patience_s=_PATIENCE_S)
+        await find_credentials(session, patience_s=_PATIENCE_S)
     except LbenchError as error:
         yield Finding("bad", "credentials", str(error))
-        return
-    if keys is None:
-        yield Finding("bad", "credentials", NO_CREDENTIALS)
         return
     yield _source(await session._session.get_credentials())
     yield _region(session, loaded)
@@ -100,7 +96,9 @@ async def _ask(region: str | None, stack: str) -> AsyncIterator[Finding]:
         return
     yield Finding("good", "identity", identity["Arn"])
     yield _clock(identity)
-    others = await asyncio.gather(_permissions(session, identity, stack), _quota(session), _deployments(session, stack))
+    others = await asyncio.gather(
+        _permissions(session, identity, stack), _quota(session, stack), _deployments(session, stack)
+    )
     for findings in others:
         for finding in findings:
             yield finding
@@ -124,19 +122,26 @@ def _region(session: Any, loaded: Loaded) -> Finding:
 
     region, origin = str(session.region_name), loaded.origins["region"]
     if loaded.values.region is None:
-        origin = "AWS's configuration" if _names_region(session) else "by default"
+        origin = _region_origin(session)
     elif origin == "command line":
         origin = "--region"
     try:
-        rates(region, "x86_64")
+        assumed = rates(region, "x86_64").assumed
     except InputError:
-        remedy = "no verified prices for this region: choose another with --region"
+        remedy = "AWS sells no Lambda there in US dollars: choose another with --region"
         return Finding("bad", "region", f"{region} ({origin})", remedy)
+    if assumed:
+        refresh = f"`lbench prices --refresh --region {region}`"
+        remedy = f"some of its prices are not known, the dearest known are taken: {refresh}"
+        return Finding("note", "region", f"{region} ({origin})", remedy)
     return Finding("good", "region", f"{region} ({origin})")
 
 
-def _names_region(session: Any) -> bool:
-    return bool(os.environ.get("AWS_DEFAULT_REGION") or session._session.get_scoped_config().get("region"))
+def _region_origin(session: Any) -> str:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):  # the order of the AWS CLI
+        if os.environ.get(name):
+            return name
+    return "AWS's configuration" if session._session.get_scoped_config().get("region") else "by default"
 
 
 async def _identity(session: Any) -> dict[str, Any]:
@@ -230,20 +235,24 @@ async def _denied(client: Any, source: str, actions: list[str], statement: dict[
     return sorted({one["EvalActionName"] for one in simulated["EvaluationResults"] if one["EvalDecision"] != "allowed"})
 
 
-async def _quota(session: Any) -> list[Finding]:
+async def _quota(session: Any, stack: str) -> list[Finding]:
+    from lbench.config.account_memory import memory_limit, memory_limit_text
     from lbench.config.aws import aws_client
 
     try:
         async with aws_client(session, "lambda", attempts=_ATTEMPTS) as client:
             account = (await client.get_account_settings())["AccountLimit"]
+            most_mb = await memory_limit(client, stack)
     except LbenchError as error:
         return [Finding("weak", "quota", "unknown", str(error))]
     most, left = account["ConcurrentExecutions"], account.get("UnreservedConcurrentExecutions")
     found = f"{most:,} environments at once" + (f", {left:,} of them unreserved" if left not in (None, most) else "")
-    if most < _FEW:
-        remedy = "request more under Service Quotas (free)"
-        return [Finding("weak", "quota", found, remedy)]
-    return [Finding("good", "quota", found)]
+    few = most < _FEW
+    findings = [Finding("weak" if few else "good", "quota", found, "request more under Service Quotas (free)" * few)]
+    if most_mb is not None:
+        found = f"functions of at most {most_mb:,} MB"
+        findings.append(Finding("weak", "memory quota", found, memory_limit_text(most_mb)))
+    return findings
 
 
 async def _deployments(session: Any, base: str) -> list[Finding]:

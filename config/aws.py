@@ -10,12 +10,16 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 import re
+import ssl
 import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
-from lbench.config.aws_errors import NO_CREDENTIALS, AwsError, Prompted, aws_error, without_secrets
+from lbench.config.aws_errors import AwsError, CliFailed, Prompted, aws_error, without_secrets
+from lbench.config.cli_credentials import add_cli_source, no_credentials_text
 from lbench.errors import LbenchError
 
 __all__ = [
@@ -25,9 +29,11 @@ __all__ = [
     "aws_client",
     "aws_error",
     "aws_session",
+    "chain_region",
+    "check_ca_bundle",
     "check_keys",
     "find_credentials",
-    "refuse_prompts",
+    "prepare_chain",
 ]
 
 DEFAULT_REGION = "us-east-1"
@@ -38,9 +44,18 @@ _SILENT = logging.NullHandler()
 _PATIENCE_S = 60.0  # a source of credentials that takes longer waits for something: most likely for a person
 
 
-def refuse_prompts(chain: Any) -> None:
-    """Make botocore's (or aiobotocore's) chain of credential providers fail where it would ask somebody."""
-    for provider in chain.providers:
+def chain_region(session: Any) -> str:
+    """The region that the AWS CLI would use, for a botocore or aiobotocore session; else us-east-1.
+
+    botocore reads AWS_DEFAULT_REGION alone; the CLI and the other SDKs read AWS_REGION, which comes first.
+    """
+    return os.environ.get("AWS_REGION") or session.get_config_variable("region") or DEFAULT_REGION
+
+
+def prepare_chain(session: Any) -> None:
+    """Let a botocore or aiobotocore session fail where a source of credentials would ask somebody, and ask the CLI last."""
+    add_cli_source(session)
+    for provider in session.get_component("credential_provider").providers:
         if provider.METHOD == "assume-role":
             provider._prompter = _prompt  # it would read a code of an MFA device from the terminal
         elif provider.METHOD == "custom-process":
@@ -92,10 +107,8 @@ def aws_session(region: str | None = None) -> Any:
     # What it logs is raised as well; without a handler Python would write it to stderr, traceback and all.
     logging.getLogger("aiobotocore").addHandler(_SILENT)
     try:
-        session = aioboto3.Session(region_name=region)
-        if session.region_name is None:
-            session = aioboto3.Session(region_name=DEFAULT_REGION)
-        refuse_prompts(session._session.get_component("credential_provider"))
+        session = aioboto3.Session(region_name=region or chain_region(aioboto3.Session()._session))
+        prepare_chain(session._session)
     except BotoCoreError as error:
         raise aws_error(error, "reading the AWS configuration") from None
     return session
@@ -117,7 +130,7 @@ def check_keys(keys: Any) -> None:
 
 
 async def find_credentials(session: Any, *, patience_s: float = _PATIENCE_S) -> Any:
-    """The session's credentials, found and read (botocore's `ReadOnlyCredentials`); None: there are none.
+    """The session's credentials, found and read (botocore's `ReadOnlyCredentials`).
 
     Raises:
         AwsError: there are no usable credentials, or a person would be needed; without any output of their source.
@@ -133,18 +146,53 @@ async def find_credentials(session: Any, *, patience_s: float = _PATIENCE_S) -> 
         ) from None
     except Exception as error:  # whatever a source raises: reported without its text, which may hold a secret
         raise aws_error(error, "looking for AWS credentials") from None
-    if keys is not None:
-        check_keys(keys)
+    if keys is None:
+        raise AwsError(no_credentials_text(session._session))
+    check_keys(keys)
     return keys
+
+
+def check_ca_bundle(session: Any) -> None:
+    """Check the CA bundle that AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or the profile's ca_bundle names, if any.
+
+    Raises:
+        AwsError: it does not exist, cannot be read, or holds no certificate.
+    """
+    bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    if not bundle:
+        return
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
+    except OSError as error:  # ssl.SSLError is one
+        missing = not Path(bundle).exists()
+        why = (
+            "does not exist"
+            if missing
+            else "holds no certificate"
+            if isinstance(error, ssl.SSLError)
+            else error.strerror
+        )
+        raise AwsError(f"the CA bundle {bundle} {why}: correct AWS_CA_BUNDLE, or ca_bundle in the profile") from None
 
 
 @contextlib.asynccontextmanager
 async def aws_client(
-    session: Any, service: str, *, region: str | None = None, attempts: int | None = None
+    session: Any,
+    service: str,
+    *,
+    region: str | None = None,
+    attempts: int | None = None,
+    policy: str | None = None,
 ) -> AsyncIterator[Any]:
     """A client with bounded patience; exceptions in the block become messages with a remedy.
 
-    `attempts`: of each request, the first among them; None: as many as usual.
+    Args:
+        session: see `aws_session`.
+        service: botocore's name of it.
+        region: None: the session's.
+        attempts: of each request, the first among them; None: as many as usual.
+        policy: what a person without permission has to have attached (`aws_errors.aws_error`).
 
     Raises:
         AwsError: see `aws_error`.
@@ -161,14 +209,14 @@ async def aws_client(
     )
     region = region or session.region_name
     try:
-        if await find_credentials(session) is None:
-            raise AwsError(NO_CREDENTIALS)
+        check_ca_bundle(session._session)
+        await find_credentials(session)
         async with session.client(service, region_name=region, config=config) as client:
             yield client
     except LbenchError:
         raise
-    except (BotoCoreError, ClientError, Prompted) as error:
-        raise aws_error(error, f"asking {service}", region=region) from None
+    except (BotoCoreError, ClientError, CliFailed, Prompted) as error:
+        raise aws_error(error, f"asking {service}", region=region, policy=policy) from None
     except ResponseParserError:
         raise AwsError(
             f"asking {service}: the reply is not from AWS: is a proxy or a sign-on page in between? "

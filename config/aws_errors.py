@@ -7,18 +7,24 @@ of a signature repeats the request's headers, the security token among them, and
 
 from __future__ import annotations
 
+import datetime
 import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from lbench.config.account_memory import memory_limit_in, memory_limit_text
 from lbench.config.limits import limits
 from lbench.errors import InputError
 
 __all__ = [
+    "CLOCK_TEXT",
     "NO_CREDENTIALS",
     "AwsError",
+    "CliFailed",
     "Prompted",
     "aws_error",
+    "certificate_text",
+    "has_proxy",
     "masked",
     "refusal_text",
     "resource_failure_text",
@@ -26,9 +32,12 @@ __all__ = [
 ]
 
 NO_CREDENTIALS = (
-    "no AWS credentials: set AWS_PROFILE, or run `aws configure` or `aws sso login`, "
+    "no AWS credentials: set AWS_PROFILE, or run `aws configure`, `aws login` or `aws sso login`, "
     "or use the backend emulated, which needs none"
 )
+DEPLOY_POLICY = "have the policy attached that `lbench deploy --dry-run` prints"
+SET_CLOCK = "set the clock (`timedatectl set-ntp true`)"
+CLOCK_TEXT = f"this machine's clock is too far off for AWS: {SET_CLOCK}, see `lbench doctor`"
 _LONGEST = 300  # characters of AWS's own text that are worth repeating
 
 # Access keys' IDs (IAM documentation, "Unique identifiers"), secret keys (40 characters of base64), tokens and the text
@@ -87,6 +96,10 @@ class AwsError(InputError):
         self.code = code  # AWS's own, as in "AccessDenied"
 
 
+class CliFailed(Exception):
+    """The AWS CLI has a login for this profile, and did not give its credentials: most likely it has ended."""
+
+
 class Prompted(Exception):
     """A source of credentials asked for a person."""
 
@@ -97,15 +110,17 @@ class _Refusal(NamedTuple):
     operation: str  # as in "CreateStack"
     status: int
     region: str | None
+    policy: str  # what allows the operation
 
 
-def aws_error(error: BaseException, doing: str, *, region: str | None = None) -> AwsError:
+def aws_error(error: BaseException, doing: str, *, region: str | None = None, policy: str | None = None) -> AwsError:
     """One line that says what happened and what to do; never a text that may hold a secret.
 
     Args:
         error: botocore's, `Prompted`, or whatever a source of credentials has raised.
         doing: what was asked, as in "asking lambda"; the line begins with it unless it is about the credentials.
         region: where, if that is known.
+        policy: what to do for the permission, as in "have a policy attached that allows ..."; None: that of a deployment.
     """
     from botocore import exceptions
 
@@ -117,6 +132,7 @@ def aws_error(error: BaseException, doing: str, *, region: str | None = None) ->
             error.operation_name,
             int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0),
             region,
+            policy or DEPLOY_POLICY,
         )
         return AwsError(f"{doing}: {_refused(refusal)}", refusal.code)
     on_the_way = _on_the_way(error, region)
@@ -129,7 +145,9 @@ def resource_failure_text(text: str) -> str:
     """A reason that CloudFormation gives for a resource, made short, with the remedy where one is known."""
     text = without_secrets(text)
     if (action := _ACTION.search(text)) is not None:
-        return _denied(text, action[1])
+        return _denied(text, action[1], DEPLOY_POLICY)
+    if (most := memory_limit_in(text)) is not None:
+        return memory_limit_text(most)
     if re.search(r"limit exceeded|quota|maximum number of", text, re.I):
         return f"{text.rstrip('.')}: free something, or ask for more under Service Quotas in the AWS console"
     if "already exists" in text:
@@ -140,6 +158,8 @@ def resource_failure_text(text: str) -> str:
 def refusal_text(code: str, text: str) -> str:
     """A service's error text without secrets: the refusal of a signature repeats the signed request."""
     bare = code.rpartition(".")[2].removesuffix("Exception")
+    if bare in _SKEWED or ((bare in _SIGNATURE or bare == "RequestExpired") and _CLOCK.search(text)):
+        return CLOCK_TEXT
     return "the signature is wrong" if bare in _SIGNATURE else without_secrets(text)
 
 
@@ -161,7 +181,7 @@ def _refused(refusal: _Refusal) -> str:
     where = f" in {region}" if region else ""
     action = _ACTION.search(text)
     if bare in _SKEWED or ((bare in _SIGNATURE or bare == "RequestExpired") and _CLOCK.search(text)):
-        return "this machine's clock is too far off for AWS: set it (`timedatectl set-ntp true`), see `lbench doctor`"
+        return CLOCK_TEXT
     if bare in _EXPIRED:
         return "the AWS credentials have expired: run `aws sso login` or get new temporary ones, then run this again"
     if bare in _SIGNATURE:  # its text repeats the request's headers
@@ -176,7 +196,7 @@ def _refused(refusal: _Refusal) -> str:
             "(kms:Decrypt, kms:GenerateDataKey), enable it, or remove it"
         )
     if bare in _DENIED or action is not None:
-        return _denied(text, action[1] if action else refusal.operation)
+        return _denied(text, action[1] if action else refusal.operation, refusal.policy)
     if bare in _THROTTLED:
         return f"AWS throttles these requests ({code}): wait a minute and run it again; it continues where it stopped"
     if bare in _QUOTA:
@@ -205,14 +225,14 @@ def _or(text: str, code: str) -> str:
     return text.rstrip(".") or code
 
 
-def _denied(text: str, action: str) -> str:
+def _denied(text: str, action: str, policy: str) -> str:
     who = _WHO.search(text)
     person = f"{who[1]} may not do" if who else "these credentials may not do"
     if action.startswith("sts:AssumeRole") or action == "AssumeRole":
         return f"{person} {action}: correct role_arn in the profile, or have the role trust its source"
     if "explicit deny" in text:
         return f"{person} {action}: a policy denies it explicitly (a boundary, or the organization's): ask its administrator"
-    return f"{person} {action}: have the policy attached that `lbench deploy --dry-run` prints"
+    return f"{person} {action}: {policy}"
 
 
 def _unknown(region: str | None) -> str:
@@ -237,14 +257,16 @@ def _on_the_way(error: BaseException, region: str | None) -> str | None:
     url = str(getattr(error, "kwargs", {}).get("endpoint_url") or "")
     host = urlsplit(url).hostname or "AWS"
     if isinstance(error, exceptions.ProxyConnectionError):
-        return "the proxy cannot be reached: see HTTPS_PROXY and NO_PROXY"
+        return _proxy_text(getattr(error.kwargs.get("error"), "status", None))
     if isinstance(error, exceptions.SSLError):
-        return f"the certificate of {host} is not trusted: set AWS_CA_BUNDLE to your network's; is the clock right?"
+        return certificate_text(host, str(error.kwargs.get("error") or error))
     if isinstance(error, exceptions.EndpointConnectionError | exceptions.ConnectTimeoutError):
         known = region is None or region in limits().regions_enabled_by_default
         hint = "" if known else f" Is {region} one of AWS's regions?"
         return f"{host} cannot be reached: is there a network, or a proxy to name with HTTPS_PROXY?{hint}"
     if isinstance(error, exceptions.ReadTimeoutError | exceptions.ConnectionClosedError | exceptions.HTTPClientError):
+        if has_proxy(url):
+            return f"no reply from {host} through the proxy: does it allow this host? see HTTPS_PROXY and NO_PROXY"
         return f"no reply from {host}: is the network stable? run it again"
     if isinstance(error, exceptions.InvalidRegionError | exceptions.NoRegionError | exceptions.UnknownEndpointError):
         return (
@@ -255,6 +277,33 @@ def _on_the_way(error: BaseException, region: str | None) -> str | None:
     if isinstance(error, exceptions.ParamValidationError | exceptions.WaiterError):
         return without_secrets(str(error))
     return None
+
+
+def has_proxy(url: str) -> bool:
+    """Whether this URL is reached through a proxy that the environment names."""
+    from botocore.utils import get_environ_proxies
+
+    return bool(url) and bool(get_environ_proxies(url).get(urlsplit(url).scheme))
+
+
+def _proxy_text(status: int | None) -> str:
+    """Why a proxy is of no use; `status`: what it answered to CONNECT, if anything."""
+    if status is None:
+        return "the proxy cannot be reached: see HTTPS_PROXY and NO_PROXY"
+    if status == 407:
+        return "the proxy requires a user and password: set HTTPS_PROXY=http://user:password@host:port"
+    return f"the proxy refused ({status}): have it allow AWS's hosts, or name another with HTTPS_PROXY or NO_PROXY"
+
+
+def certificate_text(host: str, reason: str) -> str:
+    """Why a certificate was refused, by OpenSSL's own words, and what to do."""
+    if "not yet valid" in reason or "has expired" in reason:
+        today = datetime.datetime.now(datetime.UTC)
+        return (
+            f"the certificate of {host} is not valid at this machine's time ({today:%Y-%m-%d %H:%M} UTC): "
+            f"{SET_CLOCK} if that is wrong"
+        )
+    return f"the certificate of {host} is not trusted: set AWS_CA_BUNDLE to the CA bundle that its issuer is in"
 
 
 def _credentials(error: BaseException) -> str:
@@ -268,6 +317,11 @@ def _credentials(error: BaseException) -> str:
         return (
             "the AWS profile requires a code of an MFA device, which lbench cannot ask for: get temporary credentials first "
             "(`aws sts get-session-token --serial-number ... --token-code ...`) and export them"
+        )
+    if isinstance(error, CliFailed):
+        return (
+            "the AWS CLI did not give the credentials of this profile: run `aws login` again with the same profile, "
+            "and update the CLI where it does not know `aws configure export-credentials`"
         )
     if isinstance(error, exceptions.SSOError | exceptions.TokenRetrievalError | exceptions.NoAuthTokenError):
         return f"the AWS sign-on has ended ({text}): run `aws sso login` with the same profile"

@@ -18,6 +18,7 @@ class LambdaLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     memory_min_mb: int
     memory_max_mb: int
     memory_mb_per_vcpu: int
+    new_account_memory_mb: int  # the most of a function, until AWS raises it
     timeout_max_s: int
     init_max_s: int
     payload_max_bytes: int  # of a synchronous request

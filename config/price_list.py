@@ -26,6 +26,7 @@ __all__ = ["WANTED", "Wanted", "fetch", "refresh", "rows_of"]
 
 _ENDPOINT_REGION = "us-east-1"  # the API is in few regions, and tells of all
 _REFERENCE = "us-east-1"
+_POLICY = 'have a policy attached that allows pricing:GetProducts on "*"'
 _FACTOR = 5  # no region is so much dearer or cheaper: the dearest on record is 3 times us-east-1
 
 
@@ -225,7 +226,7 @@ async def fetch(region: str) -> dict[str, SnapshotRow]:
     """
     session = aws_session(_ENDPOINT_REGION)
     rows: dict[str, SnapshotRow] = {}
-    async with aws_client(session, "pricing", region=_ENDPOINT_REGION) as client:
+    async with aws_client(session, "pricing", region=_ENDPOINT_REGION, policy=_POLICY) as client:
         for wanted in WANTED:
             row = rows_of(await _products(client, wanted, region), wanted, region)
             if row is not None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from lbench.config.account_memory import memory_limit, memory_limit_text
 from lbench.config.aws import AwsError, aws_client
 from lbench.config.deployment import Deployment, lbench_command, read_outputs
 from lbench.config.limits import limits
@@ -173,7 +174,9 @@ async def deploy(
             stack = await stacks.settled(wanted.stack)
             if stack is not None:
                 refuse_foreign(stack, wanted.region)
-            choose(wanted, stack)  # refuses what cannot be, before anything is done
+            chosen = choose(wanted, stack)  # refuses what cannot be, before anything is done
+            if not tried:
+                await _check_memory(session, chosen, wanted)
             if not tried and not _runs(stack, package):
                 await before()
                 tried = True
@@ -184,6 +187,20 @@ async def deploy(
     raise AwsError(
         f"the stack {wanted.stack} in {wanted.region} is being changed from elsewhere again and again: run this later"
     )
+
+
+async def _check_memory(session: Any, chosen: Chosen, wanted: Wanted) -> None:
+    """Refuse sizes that the account may not have yet, before anything is made.
+
+    Raises:
+        InputError: a new account's functions are limited, and one of the sizes is larger.
+    """
+    if chosen.memory_mb[-1] <= limits().new_account_memory_mb:
+        return
+    async with aws_client(session, "lambda", region=wanted.region) as client:
+        most = await memory_limit(client, wanted.stack)
+    if most is not None and chosen.memory_mb[-1] > most:
+        raise InputError(f"--memory must be at most {most}, got {chosen.memory_mb[-1]}: {memory_limit_text(most)}")
 
 
 def _runs(stack: Stack | None, package: Package) -> bool:
@@ -253,6 +270,19 @@ class _Turn:
                 deployed=_runs(stack, package),
                 upload=lambda: self._say(f"uploading the package ({package.zipped_bytes / 2**20:.1f} MiB)"),
             )
+        except AwsError as error:
+            name, region = stack.name, self._wanted.region
+            left = (
+                "its functions are as they were before"
+                if stack.has_functions
+                else "its bucket, log group and role are there, and no function yet"
+            )
+            deploy, destroy = (lbench_command(verb, name, region) for verb in ("deploy", "destroy"))
+            raise AwsError(
+                f"the package was not uploaded: {error}. The stack {name} in {region} stays ({left}): "
+                f"run {deploy} to continue, or {destroy}",
+                error.code,
+            ) from None
         except BucketGone:
             again = await self._stacks.settled(stack.id)
             if again is not None and await self._stacks.bucket(again) == bucket:

@@ -28,7 +28,15 @@ _BUCKET += ["GetBucketObjectLockConfiguration", "GetBucketWebsite", "GetIntellig
 _BUCKET += ["GetInventoryConfiguration", "GetMetricsConfiguration", "GetReplicationConfiguration"]
 _OBJECTS = ["AbortMultipartUpload", "DeleteObject", "DeleteObjectVersion", "GetObject", "PutObject"]
 _ROLE = ["CreateRole", "DeleteRole", "DeleteRolePolicy", "GetRole", "GetRolePolicy", "ListAttachedRolePolicies"]
-_ROLE += ["ListRolePolicies", "PutRolePolicy", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole"]
+_ROLE += [
+    "ListRolePolicies",
+    "ListRoleTags",
+    "PutRolePolicy",
+    "TagRole",
+    "UntagRole",
+    "UpdateAssumeRolePolicy",
+    "UpdateRole",
+]
 _FUNCTION = ["CreateFunction", "DeleteFunction", "DeleteFunctionEventInvokeConfig", "GetFunction"]
 _FUNCTION += ["GetFunctionCodeSigningConfig", "GetFunctionConcurrency", "GetFunctionConfiguration"]
 _FUNCTION += ["GetFunctionEventInvokeConfig", "GetFunctionRecursionConfig", "GetFunctionScalingConfig"]
@@ -76,7 +84,7 @@ def caller_policy(base: str, region: str, *, account: str = "*", http_api: bool 
     ]
     if http_api:
         apis = [f"arn:{partition}:apigateway:{region}::/{path}" for path in ("apis", "apis/*", "tags/*")]
-        verbs = ["DELETE", "GET", "PATCH", "POST", "PUT"]  # tags too
+        verbs = ["DELETE", "GET", "PATCH", "POST", "PUT", "TagResource", "UntagResource"]
         statements.append(_allow("Front", "apigateway", verbs, apis))
         statements.append(_allow("RunByFront", "execute-api", ["Invoke"], [f"arn:{partition}:execute-api:{here}:*"]))
     # These know no resources to be bounded by; they read, and change nothing.

@@ -6,8 +6,10 @@ The refusals are AWS's answers as they come over the wire, served on this machin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.server
 import json
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -430,3 +432,87 @@ def test_ids_and_digests_are_left_in() -> None:
     text = "request 6f3c1a52-7d0e-4a55-9d3f-1a2b3c4d5e6f of arn:aws:lambda:us-east-1:123456789012:function:my-function"
     digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
     assert without_secrets(f"{text}\n {digest}") == f"{text} {digest}"
+
+
+class Refusing:
+    """A proxy that answers each CONNECT so, or closes the connection without a word."""
+
+    def __init__(self, status: str | None) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        head = b"" if status is None else f"HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n".encode()
+        threading.Thread(target=self._serve, args=(head,), daemon=True).start()
+
+    def _serve(self, head: bytes) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                with connection:
+                    connection.recv(1 << 16)
+                    connection.sendall(head)
+
+    def close(self) -> None:
+        self._server.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("403 Forbidden", "the proxy refused (403): have it allow AWS's hosts, or name another with HTTPS_PROXY"),
+        ("407 Proxy Authentication Required", "the proxy requires a user and password: set HTTPS_PROXY=http://user"),
+        (None, "no reply from sts.us-east-1.amazonaws.com through the proxy: does it allow this host?"),
+    ],
+)
+def test_a_proxy_that_refuses_has_its_own_line(
+    status: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = Refusing(status)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setattr(aws, "_ATTEMPTS", 1)
+
+    async def ask() -> None:
+        async with aws_client(aws_session("us-east-1"), "sts") as client:
+            await client.get_caller_identity()
+
+    with pytest.raises(AwsError) as caught:
+        asyncio.run(ask())
+    proxy.close()
+    assert expected in str(caught.value) and "stable" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [(None, "does not exist"), ("no certificate", "holds no certificate")]
+)
+def test_a_bad_ca_bundle_has_its_own_line(
+    content: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lbench.engine.backends.aws_client.endpoints import resolve
+
+    bundle = tmp_path / "bundle.pem"
+    if content is not None:
+        bundle.write_text(content)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+
+    async def ask() -> None:
+        async with aws_client(aws_session("us-east-1"), "sts"):
+            raise AssertionError("a client was made")
+
+    for look in (lambda: asyncio.run(ask()), lambda: resolve("lambda", "us-east-1")):
+        with pytest.raises(InputError, match=f"the CA bundle .*bundle.pem {expected}: correct AWS_CA_BUNDLE"):
+            look()
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("certificate verify failed: certificate is not yet valid", "not valid at this machine's time (20"),
+        ("certificate verify failed: certificate has expired", "set the clock (`timedatectl set-ntp true`)"),
+        ("certificate verify failed: self-signed certificate", "is not trusted: set AWS_CA_BUNDLE"),
+    ],
+)
+def test_a_certificate_that_is_refused_names_the_clock_or_the_bundle(reason: str, expected: str) -> None:
+    raised = exceptions.SSLError(endpoint_url="https://lambda.us-east-1.amazonaws.com/", error=ValueError(reason))
+    text = str(aws_error(raised, "asking lambda"))
+    assert expected in text and "lambda.us-east-1.amazonaws.com" in text and ("clock" in text) == ("AWS_CA" not in text)

@@ -408,3 +408,38 @@ async def test_what_cannot_be_is_refused_before_anything_is_made(
     with pytest.raises(InputError, match=expected):
         await deploy_it(package(), **changes)
     assert aws.contents() == EMPTY
+
+
+@pytest.mark.parametrize("size", [4096, 10_240])
+async def test_a_new_accounts_memory_limit_is_known_before_anything_is_made(
+    aws: Any, aws_server: ModuleType, package: Callable[..., Package], size: int
+) -> None:
+    why = (
+        f"1 validation error detected: Value '{size}' at 'memorySize' failed to satisfy constraint: "
+        "Member must have value less than or equal to 3008"
+    )
+    refusal = aws_server.Answer(400, json.dumps({"message": why}).encode(), "application/json")
+    aws.fail("lambda", "PUT /2015-03-31/functions/lbench-memory-limit/configuration", refusal)
+    with pytest.raises(InputError, match=r"must be at most 3008, got .*new.* account to 3,008 MB.*Support Center"):
+        await deploy_it(package(), memory_mb=(1769, size))
+    assert aws.contents() == EMPTY
+    assert (await deploy_it(package(), memory_mb=(1769, 3008))).changed
+
+
+async def test_without_such_a_limit_the_largest_size_is_deployed(aws: Any, package: Callable[..., Package]) -> None:
+    assert (await deploy_it(package(), memory_mb=(10_240,))).changed
+
+
+async def test_a_denied_upload_says_what_stays_and_how_to_continue(
+    aws: Any, aws_server: ModuleType, package: Callable[..., Package]
+) -> None:
+    aws.fail("s3", "PUT .*", aws_server.s3_refusal("AccessDenied", "Access Denied"))
+    with pytest.raises(AwsError) as caught:
+        await deploy_it(package())
+    text = str(caught.value)
+    assert text.startswith("the package was not uploaded: ") and "s3" in text and "\n" not in text
+    assert "The stack lbench in us-east-1 stays (its bucket, log group and role are there, and no function yet)" in text
+    assert "run `lbench deploy --region us-east-1` to continue, or `lbench destroy --region us-east-1`" in text
+    assert caught.value.code == "AccessDenied" and aws.contents()["stacks"] == ["lbench"]
+    aws.forget_rules()
+    assert (await deploy_it(package())).uploaded

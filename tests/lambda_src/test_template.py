@@ -121,12 +121,12 @@ def test_the_callers_policy_names_actions_that_exist() -> None:
     wrapped = {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": policy}}
     misspelt = json.dumps({"Resources": {"Policy": wrapped}}).replace('s3:ListBucket"', 's3:ListBuket"')
     assert any("listbuket" in found for found in _lint(misspelt))
-    assert _lint(json.dumps({"Resources": {"Policy": wrapped}}, indent=1)) == []
+    found = _lint(json.dumps({"Resources": {"Policy": wrapped}}, indent=1))
+    assert [one for one in found if not UNLISTED.search(one)] == []
 
 
 # What CloudFormation's handlers can do besides, for what the template does not ask for.
 UNUSED = {
-    "AWS::ApiGatewayV2::Stage": r"apigateway:TagResource",  # the service's own word for it is POST on /tags
     "AWS::IAM::Role": r"iam:(Attach|Detach)RolePolicy",  # managed policies
     "AWS::Lambda::Function": r"(ec2|elasticfilesystem|kms|s3files):\w+"  # networks, file systems, keys of one's own
     r"|lambda:(AssociateRuntimeAlias|GetCodeSigningConfig|GetLayerVersion|PassCapacityProvider)"
@@ -137,8 +137,13 @@ UNUSED = {
     "AWS::S3::Bucket": r"s3tables:\w+|s3:Put(BucketAbac|ObjectAcl|ObjectLockConfiguration|ReplicationConfiguration)"
     r"|s3:CreateBucketMetadataTableConfiguration"
     r"|s3:PutBucket(CORS|Logging|Notification|ObjectLockConfiguration|Replication|Versioning|Website)"
-    r"|s3:Put(Accelerate|Analytics|IntelligentTiering|Inventory|Metrics)Configuration",
+    r"|s3:Put(Accelerate|Analytics|IntelligentTiering|Inventory|Metrics)Configuration"
+    r"|s3:DeleteBucketTagging",  # IAM's action for it is PutBucketTagging
 }
+
+
+# What the handlers of resources ask for, and IAM's own list of actions (of the linter) does not know.
+UNLISTED = re.compile(r"\('(un)?tagresource' is not one of \['addcertificatetodomain'")  # apigateway's
 
 
 @pytest.mark.parametrize("verb", ["create", "read", "delete"])
@@ -147,7 +152,8 @@ def test_the_callers_policy_has_what_the_handlers_of_the_registry_ask_for(templa
     allowed = {action.lower() for statement in policy["Statement"] for action in statement["Action"]}
     for kind in {resource["Type"] for resource in template["Resources"].values()}:
         schema: Any = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
-        asked = {action for action in schema["handlers"][verb]["permissions"] if action.lower() not in allowed}
+        named = [*schema["handlers"][verb]["permissions"], *schema.get("tagging", {}).get("permissions", [])]
+        asked = {action for action in named if action.lower() not in allowed}
         assert {action for action in asked if not re.fullmatch(UNUSED.get(kind, ""), action)} == set(), kind
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from lbench.config.aws import check_keys, refuse_prompts
-from lbench.config.aws_errors import NO_CREDENTIALS, AwsError, aws_error
+from lbench.config.aws import check_keys, prepare_chain
+from lbench.config.aws_errors import AwsError, aws_error
+from lbench.config.cli_credentials import no_credentials_text
 from lbench.errors import BackendError, InputError, LbenchError
 from lbench.workloads.sigv4 import Credentials
 
@@ -113,11 +114,11 @@ def _find(profile: str | None) -> Any:
     """Botocore's credentials object. Blocks."""
     import botocore.session
 
-    chain = botocore.session.Session(profile=profile).get_component("credential_provider")
-    refuse_prompts(chain)
-    found = chain.load_credentials()
+    session = botocore.session.Session(profile=profile)
+    prepare_chain(session)
+    found = session.get_component("credential_provider").load_credentials()
     if found is None:
-        raise AwsError(NO_CREDENTIALS)
+        raise AwsError(no_credentials_text(session))
     return found
 
 

@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from urllib.parse import urlsplit
 
+from lbench.config.aws_errors import certificate_text
 from lbench.engine.backends.aws_client.connection import Connection, ConnectionLost
 from lbench.workloads.s3_connection import Proxy, ssl_context
 
@@ -70,11 +71,7 @@ class Dialer:
                 f"{where} did not accept a connection within {_CONNECT_TIMEOUT_S:g} s", unsent=True
             ) from None
         except ssl.SSLCertVerificationError as error:
-            raise ConnectionLost(
-                f"the certificate of {where} is not trusted ({error.verify_message}): "
-                "set AWS_CA_BUNDLE to the CA bundle that its issuer is in",
-                unsent=True,
-            ) from None
+            raise ConnectionLost(certificate_text(where, error.verify_message), unsent=True) from None
         except OSError as error:
             raise ConnectionLost(f"{where} cannot be reached: {error}", unsent=True) from None
 

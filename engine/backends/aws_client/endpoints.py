@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from lbench.config import aws
 from lbench.config.aws_errors import aws_error, masked, without_secrets
 from lbench.errors import InputError
 
@@ -55,7 +56,7 @@ def chain_region() -> str:
     from botocore.exceptions import BotoCoreError
 
     try:
-        return botocore.session.Session().get_config_variable("region") or "us-east-1"
+        return aws.chain_region(botocore.session.Session())
     except BotoCoreError as error:
         raise _unusable(error) from None
 
@@ -80,7 +81,7 @@ def resolve(service: str, region: str | None = None, *, profile: str | None = No
     operation, path = _OPERATIONS[service]
     try:
         session = botocore.session.Session(profile=profile)
-        region = region or session.get_config_variable("region") or "us-east-1"
+        region = region or aws.chain_region(session)
         # `auto` would ask the machine's metadata service where it is
         config = Config(signature_version=UNSIGNED, defaults_mode="standard", retries={"total_max_attempts": 1})
         client = session.create_client(service, region_name=region, config=config)
@@ -92,8 +93,8 @@ def resolve(service: str, region: str | None = None, *, profile: str | None = No
     endpoint = url.partition("?")[0].rstrip("/").removesuffix(path).rstrip("/")
     proxy = _proxy_of(endpoint)
     ca_file = get_cert_path(bundle)
-    if endpoint.startswith("https:") and not os.path.exists(ca_file):  # noqa: PTH110 - a file or a folder, by name
-        raise InputError(f"the CA bundle {ca_file} does not exist: correct AWS_CA_BUNDLE, or ca_bundle in the profile")
+    if endpoint.startswith("https:"):
+        aws.check_ca_bundle(session)
     return Resolved(endpoint, region, proxy, ca_file)
 
 

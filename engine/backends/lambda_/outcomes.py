@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from lbench.config.aws_errors import refusal_text
+from lbench.config.aws_errors import CLOCK_TEXT, refusal_text
 from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.aws_client.invoke_api import Reply
 from lbench.engine.backends.base import UNREACHED, Failure, Outcome
@@ -105,7 +105,7 @@ _NAMED_REMEDIES = (
         "ExpiredToken": _SIGN_IN,
         "UnrecognizedClientException": _SIGN_IN,
         "InvalidClientTokenId": _SIGN_IN,
-        "InvalidSignatureException": "this machine's clock or the secret key is wrong: `lbench doctor` looks at both",
+        "InvalidSignatureException": "does the secret key belong to the access key? run `aws configure`",
     }
 )
 
@@ -329,7 +329,7 @@ def refused(reply: Reply) -> Failure:
         message = f"{text} ({refusal.Reason})" if refusal.Reason else text
         return Failure("throttled", kind, message, retriable=True, retry_after_s=after, unrun=True)
     retriable = (reply.status >= 500 or reply.status in (408, 409, 410)) and kind not in _FATAL_REFUSALS
-    if not retriable and (remedy := _NAMED_REMEDIES.get(kind) or _REMEDIES.get(reply.status)):
+    if text != CLOCK_TEXT and not retriable and (remedy := _NAMED_REMEDIES.get(kind) or _REMEDIES.get(reply.status)):
         text = f"{text}: {remedy}"
     # A 5xx without an AWS error name may come from a proxy, and the function may run behind it.
     unrun = reply.error_type is not None or reply.status < 500

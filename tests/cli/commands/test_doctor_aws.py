@@ -113,7 +113,7 @@ def test_all_is_well(aws_lambda: Any, simulated: Any) -> None:
     found = look()
     assert list(found) == ["credentials", "region", "identity", "clock", "permissions", "quota", "deployment"]
     assert found["credentials"].found.startswith("from env")
-    assert found["region"].found == "us-east-1 (AWS's configuration)"
+    assert found["region"].found == "us-east-1 (AWS_DEFAULT_REGION)"
     assert found["identity"].found.startswith("arn:aws:sts::")
     assert found["clock"].verdict == "good" and found["quota"].verdict == "good"
     assert found["permissions"].verdict == "good" and "simulated" in found["permissions"].found
@@ -210,7 +210,20 @@ def test_a_small_quota_is_weak(aws_lambda: Any, simulated: Any) -> None:
 
 
 def test_a_region_without_prices_is_bad(aws: Any, simulated: Any) -> None:
-    assert look(region="me-south-1")["region"].verdict == "bad"
+    assert look(region="cn-north-1")["region"].verdict == "bad"
+    assumed = look(region="eu-west-1")["region"]
+    assert assumed.verdict == "note" and "the dearest known are taken" in assumed.remedy
+
+
+def test_a_new_accounts_memory_limit_is_weak_with_the_remedy(
+    aws: Any, aws_lambda: Any, aws_server: ModuleType, simulated: Any
+) -> None:
+    why = "'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to 3008"
+    aws.fail("lambda", "PUT .*/configuration", aws_server.json_refusal("InvalidParameterValueException", why))
+    found = look()
+    assert found["quota"].verdict == "good"
+    assert (found["memory quota"].verdict, found["memory quota"].found) == ("weak", "functions of at most 3,008 MB")
+    assert "Support Center" in found["memory quota"].remedy
 
 
 def test_the_region_is_the_settings_as_for_every_other_command(

@@ -7,6 +7,7 @@ import json
 import botocore.session
 import pytest
 
+from lbench.config.aws_errors import CLOCK_TEXT
 from lbench.engine.backends.aws_client.invoke_api import Reply
 from lbench.engine.backends.lambda_.outcomes import read_queued, read_reply
 from lbench.engine.emulator.core.errors import ERRORS, Refusal
@@ -106,12 +107,19 @@ def test_a_5xx_that_aws_does_not_name_may_be_from_somebody_on_the_way_and_the_fu
     assert outcome.failure is not None and outcome.failure.retriable and not outcome.failure.unrun
 
 
+def test_a_wrong_clock_is_named_alone() -> None:
+    text = b'{"message": "Signature expired: 20261122T100000Z is now earlier than 20261122T101000Z"}'
+    outcome, _ = read_reply(Reply(403, text, 1.0, error_type="InvalidSignatureException"), deadline_s=1.0)
+    assert outcome.failure is not None and not outcome.failure.retriable
+    assert outcome.failure.message == CLOCK_TEXT and "secret key" not in CLOCK_TEXT
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("ExpiredTokenException", "aws sso login"),
         ("UnrecognizedClientException", "aws sso login"),
-        ("InvalidSignatureException", "clock or the secret key is wrong"),
+        ("InvalidSignatureException", "does the secret key belong to the access key"),
     ],
 )
 def test_refused_credentials_have_a_remedy(name: str, expected: str) -> None:
