@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -38,7 +39,8 @@ def _encode_array(array: NDArray[Any]) -> msgspec.msgpack.Ext:
         array = array.astype(f"{array.dtype.kind}1")  # nothing but empty texts, of 0 bytes each
     if not _DTYPE.fullmatch(array.dtype.str):
         raise EncodingError(f"an array of dtype {array.dtype} cannot travel: use numbers, bytes or fixed text")
-    if isinstance(array, np.ma.MaskedArray):
+    # An array is masked only where numpy.ma was imported; looking there would import it, in the first task's time.
+    if "numpy.ma" in sys.modules and isinstance(array, np.ma.MaskedArray):
         raise EncodingError("a masked array cannot travel: send the data and the mask as two arrays")
     header = msgspec.msgpack.encode([array.dtype.str, array.shape])
     return msgspec.msgpack.Ext(_ARRAY, b"".join((len(header).to_bytes(2, "little"), header, array.tobytes())))

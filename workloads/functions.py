@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 from lbench.errors import UnknownNameError
 from lbench.workloads.signatures import parameters_of
 
-__all__ = ["call", "find", "preload", "reads_parts", "task_function"]
+__all__ = ["WHOLE", "call", "find", "preload", "reads_parts", "task_function"]
+
+WHOLE = "whole "
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,11 +66,17 @@ def find(name: str) -> tuple[Callable[..., Any], bool]:
 
 def preload(workload: str) -> None:
     """Import what a workload's tasks need. The workload: lbench's by its name, a user's own by `Description.pinned`, or by
-    "module:job" where its files lie beside lbench's (on Lambda).
+    "module:job" where its files lie beside lbench's (on Lambda). `WHOLE` before it: what its answer in one piece needs.
 
     Raises:
         Exception: whatever the import raises.
     """
+    if workload.startswith(WHOLE):
+        from lbench.workloads import registry
+
+        importlib.import_module("lbench.workloads.whole.tasks")
+        workload = workload.removeprefix(WHOLE)
+        registry.load(registry.describe(workload))
     if ":" not in workload:
         importlib.import_module(f"lbench.workloads.{workload}.tasks")
         return

@@ -176,6 +176,15 @@ class Workload(Generic[P]):
         """The answer by the obvious sequential way; None: there is none, answers are compared with each other."""
         return None
 
+    @property
+    def has_loop(self) -> bool:
+        """Whether `loop` gives an answer."""
+        return True
+
+    def loop(self, params: P, data: Any) -> Any:
+        """The answer in one piece and one process, as a person would write it without this program."""
+        return self.reference(params, data)
+
     def reference_key(self, params: P) -> dict[str, Any]:
         """The parameters that the reference depends on: all but the number of tasks, unless overridden."""
         values: dict[str, Any] = msgspec.to_builtins(params)

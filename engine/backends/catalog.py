@@ -10,7 +10,8 @@ from lbench.errors import UnknownNameError
 __all__ = ["is_paid", "names", "settings_type", "shares_machine", "starts_cold", "summary"]
 
 _BACKENDS: dict[str, tuple[type[msgspec.Struct], str]] = {
-    "sequential": (SequentialSettings, "one warm worker process: the job as a plain loop would run it"),
+    "sequential": (SequentialSettings, "one warm worker process: the job's tasks one after the other"),
+    "loop": (SequentialSettings, "one warm worker process: the answer in one piece, as a person would write it"),
     "threads": (LocalSettings, "one worker process with a thread a core"),
     "processes": (LocalSettings, "a warm worker process a core"),
     "emulated": (

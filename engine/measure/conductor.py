@@ -31,7 +31,7 @@ from lbench.engine.model import ComparisonEnd, RunStatus
 from lbench.engine.plan.open_backend import open_backend, survey_choice
 from lbench.engine.plan.plan import BackendChoice, Plan, fixed_repeats, schedule_of
 from lbench.engine.session.view import fold
-from lbench.errors import LbenchError
+from lbench.errors import InputError, LbenchError
 
 __all__ = ["Conductor"]
 
@@ -126,6 +126,11 @@ class Conductor:
         """Check the backends that are not on this machine before any run begins, when nothing has been spent."""
         at_once = job.limits.at_once
         for choice in plan.backends:
+            if choice.name == "loop" and not job.workload.has_loop:
+                raise InputError(
+                    f"loop needs the answer in one piece: add a function reference() to {job.description.name}, or leave "
+                    f"-b {choice.label} out"
+                )
             if not catalog.shares_machine(choice.name):
                 self._journal.write(Phase(f"looking for {choice.label} on AWS"))
             job.found[choice.label] = await survey_choice(choice, plan, at_once)

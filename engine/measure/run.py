@@ -29,6 +29,7 @@ from lbench.engine.runner.job_steps import RunFailed, offload_to_thread
 from lbench.engine.runner.runner import Runner
 from lbench.errors import BackendError, LbenchError
 from lbench.workloads.model import Task
+from lbench.workloads.whole.tasks import whole_job
 
 __all__ = ["Measured", "Measurer"]
 
@@ -43,6 +44,7 @@ class Measured:
 
 
 _SAMPLE_S = 1.0
+_LONGEST_S = 86_400.0  # of a whole job in one piece
 _PREVIEWS_S = 0.5  # for the last results of a run to be drawn
 
 
@@ -88,8 +90,13 @@ class Measurer:
         if hedge is not None and catalog.shares_machine(run.choice.name):
             hedge = None
             notes.append("hedging is off on this backend: duplicates would compete for this machine's cores")
+        whole = run.choice.name == "loop"  # its one task is the entire job
         policy = Policy(
-            timeout_s=plan.timeout_s, retries=plan.retries, seed=plan.seed, keep_going=plan.keep_going, hedge=hedge
+            timeout_s=_LONGEST_S if whole else plan.timeout_s,
+            retries=plan.retries,
+            seed=plan.seed,
+            keep_going=plan.keep_going,
+            hedge=hedge,
         )
         store = RunStore(backend, self._folder, run.id)
         runner = Runner(
@@ -98,12 +105,15 @@ class Measurer:
             self._journal,
             policy,
             offload=offload_to_thread,
-            on_result=self._begin_previews(job, run.id),
+            on_result=None if whole else self._begin_previews(job, run.id),
             store=store.place,
             purse=purse,
         )
         pricing = pricing_of(run.choice, plan, job.limits, job.ephemeral_mb(run.choice.label))
-        steps = job.workload.job(job.params, job.data)
+        if whole:
+            steps = whole_job(job.plan.workload, job.params)
+        else:
+            steps = job.workload.job(job.params, job.data)
         self._runners[run.id] = runner  # from here on a cancel reaches it, although its clock has not started
         if self._paused:
             runner.pause()

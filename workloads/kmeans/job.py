@@ -117,6 +117,23 @@ class KMeansWorkload(Workload[KMeansParams]):
             "by": by,
         }
 
+    def loop(self, params: KMeansParams, data: Dataset) -> Any:
+        """Lloyd's iterations by a serial numpy loop, and a last pass that counts the rows of each cluster."""
+        X, start = data["X"], np.array(data["start"])
+        threshold = params.tolerance * data.meta["mean_variance"]
+        centroids, iterations, empty = lloyd.serial(X, start, threshold, params.max_iterations)
+        sizes, inertia = lloyd.counted(X, centroids)
+        return {
+            "centroids": centroids + data["means"],
+            "sizes": sizes,
+            "inertia": inertia,
+            "iterations": iterations,
+            "converged": iterations < params.max_iterations,
+            "empty": int(empty),
+            "rows": X.shape[0],
+            "columns": X.shape[1],
+        }
+
     def reference_key(self, params: KMeansParams) -> dict[str, Any]:
         """The rows and the start are in the data's digest."""
         return {"tolerance": params.tolerance, "max_iterations": params.max_iterations}

@@ -47,11 +47,18 @@ def serial(
     return centroids, iterations, empty
 
 
+def counted(X: NDArray[Any], centroids: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
+    """How many rows are nearest to each centroid, and the sum of the squared distances, by subtraction."""
+    total = 0.0
+    counts = np.zeros(len(centroids), np.int64)
+    for at in range(0, len(X), _ROWS):
+        x = X[at : at + _ROWS].astype(np.float64)
+        labels = ((centroids**2).sum(axis=1) - 2 * (x @ centroids.T)).argmin(axis=1)
+        counts += np.bincount(labels, minlength=len(centroids))
+        total += float(((x - centroids[labels]) ** 2).sum())
+    return counts, total
+
+
 def inertia(X: NDArray[Any], centroids: NDArray[np.float64]) -> float:
     """The sum of the squared distances to the nearest centroids, by subtraction."""
-    total = 0.0
-    for at in range(0, len(X), _ROWS):
-        x = X[at : at + _ROWS]
-        labels = ((centroids**2).sum(axis=1) - 2 * (x @ centroids.T)).argmin(axis=1)
-        total += float(((x - centroids[labels]) ** 2).sum())
-    return total
+    return counted(X, centroids)[1]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lbench.workloads.mandelbrot import MandelbrotParams, plane
 from lbench.workloads.mandelbrot.colour import colour, fit
-from lbench.workloads.mandelbrot.kernel import count_numpy, counts_dtype
+from lbench.workloads.mandelbrot.kernel import KERNELS, count_numpy, counts_dtype
 from lbench.workloads.model import Check, Job, Limits, Task, Workload
 
 __all__ = ["WORKLOAD", "rows_of"]
@@ -96,6 +96,12 @@ class Mandelbrot(Workload[MandelbrotParams]):
         height, width = params.shape
         across, down = plane.columns(width, params.window), plane.rows(height, params.window)
         return count_numpy(across, down, params.max_iterations)
+
+    def loop(self, params: MandelbrotParams, data: Any) -> NDArray[Any]:
+        """The whole picture in one go by the tasks' own kernel."""
+        height, width = params.shape
+        across, down = plane.columns(width, params.window), plane.rows(height, params.window)
+        return KERNELS[params.kernel](across, down, params.max_iterations)
 
     def reference_key(self, params: MandelbrotParams) -> dict[str, Any]:
         """The picture only: kernels, assignments and seeds share one reference."""

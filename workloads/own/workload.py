@@ -151,6 +151,11 @@ class OwnWorkload(Workload[Params]):
         """What the module's `reference` returns; None: answers are compared with each other."""
         return None if self._own("reference") is None else self._call("reference", params, data=data)
 
+    @property
+    def has_loop(self) -> bool:
+        """Whether the module has a `reference`."""
+        return self._own("reference") is not None
+
     def reference_key(self, params: Params) -> dict[str, Any]:
         """All parameters."""
         values: dict[str, Any] = msgspec.to_builtins(params)

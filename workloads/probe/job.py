@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lbench.workloads import functions
 from lbench.workloads.model import Check, Job, Limits, Task, Workload
 from lbench.workloads.probe import ProbeParams
 
@@ -27,6 +28,10 @@ class Probe(Workload[ProbeParams]):
         """What the tasks must return."""
         count = self.limits(params).tasks or 0
         return [bytes(params.size_bytes)] * count if params.kind == "carry" else list(range(count))
+
+    def loop(self, params: ProbeParams, data: Any) -> list[Any]:
+        """A plain loop over the tasks' functions."""
+        return [functions.call(task.function, task.arguments) for task in next(self.job(params, data))]
 
     def reference_key(self, params: ProbeParams) -> dict[str, Any]:
         """All parameters: the answer is as long as there are tasks."""

@@ -79,6 +79,13 @@ class RandomForest(Workload[RandomForestParams]):
 
     def reference(self, params: RandomForestParams, data: Dataset) -> Any:
         """scikit-learn's forest itself, in the answer's form. Its threads change its time only."""
+        return self._forest(params, data, threads=-1)
+
+    def loop(self, params: RandomForestParams, data: Dataset) -> Any:
+        """scikit-learn's forest itself, on one core."""
+        return self._forest(params, data, threads=1)
+
+    def _forest(self, params: RandomForestParams, data: Dataset, *, threads: int) -> Any:
         classifier = RandomForestClassifier(
             n_estimators=params.n_trees,
             max_depth=params.max_depth,
@@ -86,7 +93,7 @@ class RandomForest(Workload[RandomForestParams]):
             bootstrap=True,
             oob_score=True,
             random_state=params.seed,
-            n_jobs=-1,
+            n_jobs=threads,
         )
         with warnings.catch_warnings():
             # Few trees leave rows without a vote; the answer says which.

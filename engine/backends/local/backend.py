@@ -1,6 +1,7 @@
 """The local backends: warm worker processes on this machine, one environment each (`threads`: several).
 
     sequential  1 process  x 1 thread
+    loop        1 process  x 1 thread, and the whole job as one task
     threads     1 process  x N threads
     processes   N processes x 1 thread
 
@@ -28,6 +29,7 @@ from lbench.engine.backends.local.worker_process import START_LIMIT_S, Answer, L
 from lbench.engine.backends.local.workspace import Workspace, sweep
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.workloads.encoding import decode
+from lbench.workloads.functions import WHOLE
 from lbench.workloads.objects import Place
 from lbench.workloads.own.importer import is_pinned
 
@@ -241,12 +243,13 @@ def open_local(
     *,
     preload: str | None = None,
 ) -> LocalBackend:
-    """Make the backend of that name (`sequential`, `threads` or `processes`), not yet entered.
+    """Make the backend of that name (`sequential`, `loop`, `threads` or `processes`), not yet entered.
 
     `preload` is the name of the workload that it will run.
     """
-    concurrency = None if isinstance(settings, SequentialSettings) else settings.concurrency
-    count = 1 if name == "sequential" else concurrency or usable_cores
+    count = 1 if isinstance(settings, SequentialSettings) else settings.concurrency or usable_cores
+    if name == "loop" and preload is not None:
+        preload = WHOLE + preload
     processes, threads = (1, count) if name == "threads" else (count, 1)
     return LocalBackend(
         name,

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import threading
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -36,7 +37,7 @@ from lbench.engine.service.server import Service
 from lbench.engine.session.view import fold, load_folder
 from lbench.engine.verify import reference_client as checking
 from lbench.engine.verify.reference_process import Verdict
-from lbench.errors import BackendError, DataFileError
+from lbench.errors import BackendError, DataFileError, InputError
 from lbench.workloads import registry
 from lbench.workloads.encoding import decode, encode
 
@@ -192,6 +193,33 @@ async def test_a_backend_that_fails_does_not_keep_the_others_from_ending(stage, 
     assert await stage.carry_out(stage.plan("a", "b", tasks=1, repeats="auto"))
     (end,) = stage.of(ComparisonEnded)
     assert end.ended_by in ("precision", "time") and "of a," in end.text
+
+
+async def test_loop_runs_the_answer_in_one_piece_as_one_task(stage, fakes):
+    calls = []
+
+    def deed(call):
+        calls.append((decode(call.task), call.deadline_s))
+        return 0.0, Outcome(result=encode([0, 1, 2, 3]))
+
+    stage.backends["loop"] = fakes.Backend(deed)
+    plan = stage.plan("loop", repeats=1)
+    plan.backends[:] = [BackendChoice("loop", "loop")]
+    assert await stage.carry_out(plan)
+    ((task, deadline_s),) = calls
+    assert task == ["whole.run", {"workload": "probe", "params": ANY, "tasks": 4, "seed": 1}]
+    assert deadline_s > 3600  # a task's deadline is not the whole job's
+    assert [event.tasks for event in stage.of(RunPlanned)] == [1]
+
+
+async def test_loop_is_refused_where_the_workload_has_no_answer_in_one_piece(stage, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from lbench import Task\ndef double(x): return 2 * x\ndef job(): return (yield [Task(double, x=1)])\n"
+    )
+    plan = Plan(f"{file}:job", backends=[BackendChoice("loop", "loop")], repeats=1)
+    with pytest.raises(InputError, match=r"add a function reference\(\) to .*mine.*, or leave -b loop out"):
+        await stage.carry_out(plan)
 
 
 async def test_cold_repeats_come_first_each_in_new_environments(stage, fakes, number):
