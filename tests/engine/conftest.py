@@ -89,6 +89,9 @@ class FakeBackend:
     async def publish(self, data: Published | None) -> None:
         pass
 
+    async def left(self) -> list[str]:
+        return []
+
     async def renew(self) -> None:
         self.renewed += 1
 
