@@ -182,8 +182,8 @@ def _driver_share(group: _Group) -> str | None:
 
 
 def _idle_lanes(group: _Group) -> str | None:
-    """Lanes (workers, environments) without a task although tasks wait."""
-    shares = [share for run in group if (share := idle_share(run)) is not None]
+    """Lanes (workers, environments) without a task although tasks wait; while environments start, that is no fault."""
+    shares = [share for run in group if not is_cold(run) and (share := idle_share(run)) is not None]
     if not shares or max(shares) <= MOST_IDLE_SHARE:
         return None
     return (

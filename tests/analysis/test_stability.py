@@ -230,6 +230,12 @@ def test_idle_lanes_are_warned_about_above_a_quarter(make_events: Any, gap_s: fl
     assert found == ({"idle_lanes": text} if warns else {})
 
 
+def test_environments_that_start_are_no_idle_lanes(make_events: Any) -> None:
+    rows = [{**row(0, 3, 4), "cold": True, "environment": "a"}]
+    assert "idle_lanes" not in warned(session_of(make_events, rows, 1))
+    assert "idle_lanes" in warned(session_of(make_events, [{**rows[0], "cold": False}], 1))
+
+
 def test_overlapping_runs_are_warned_about(of_times: Of) -> None:
     assert of_times(STEADY, ended={"overlaps": ["r9", "r8"]}) == {
         "overlap": "sequential: its runs overlapped with 2 other runs on this machine: their times are longer than alone"
