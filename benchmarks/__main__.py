@@ -36,8 +36,8 @@ MODULES = (
 def _row(figure: dict[str, Any]) -> str:
     mark = "✔" if figure["met"] else "✘"
     interval = f"{figure['low']:.3g} to {figure['high']:.3g}"
-    told = f"{mark} {figure['figure']:<62} {figure['ratio']:>8.3g}  {interval:<18}"
-    return f"{told} {figure['goal']} ({figure['pairs']} pairs)"
+    text = f"{mark} {figure['figure']:<62} {figure['ratio']:>8.3g}  {interval:<18}"
+    return f"{text} {figure['goal']} ({figure['pairs']} pairs)"
 
 
 def main() -> None:

@@ -139,7 +139,7 @@ class ByHand:
                 self._hear(key.fileobj)  # type: ignore[arg-type]
 
     def _hear(self, connection: socket.socket) -> int:
-        """Take what a process says: whether it was an answer."""
+        """Read a process's message; True if it was an answer."""
         data = connection.recv(65_536)
         answered = data.startswith(b"POST")
         if answered:
@@ -201,7 +201,7 @@ def weigh_environments(folder: Path) -> float:
         path = "/_lbench/environments"
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=signed("GET", path, b""))
         with urllib.request.urlopen(request) as answer:
-            pids = [told["pid"] for told in json.load(answer)["environments"]]
+            pids = [environment["pid"] for environment in json.load(answer)["environments"]]
         return _pss_mb(pids) / len(pids) + (_pss_mb([pid]) - before) / WEIGHED
 
 

@@ -1,6 +1,6 @@
 """One job through the engine's own path (runner, journal, backend), without the command line around it.
 
-The records are written as in any session: what a figure says of lbench includes them. The backend stays open
+The records are written as in any session: the figures of lbench include them. The backend stays open
 between the runs, as a peer's pool does.
 
     with EngineRun("probe", ProbeParams(tasks=1000), "processes") as engine:

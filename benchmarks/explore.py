@@ -59,7 +59,7 @@ def _rounds(count: int) -> list[tuple[float, float]]:
     engine = Engine(folder, on_hangup="stop")
     follower = Follower(folder, engine.socket)
     view = SessionView()
-    told = []
+    latencies = []
     try:
         follower.follow()
         generation = 0
@@ -70,13 +70,13 @@ def _rounds(count: int) -> list[tuple[float, float]]:
                 follower.command("explore", plan=msgspec.to_builtins(_plan(pan)), generation=generation)
                 runs.append(_ended(follower, view, generation))
             if number:
-                told.append(_p95(runs))
+                latencies.append(_p95(runs))
     finally:
         follower.command("stop")
         follower.close()
         engine.let_go()
         engine.wait(30)
-    return told
+    return latencies
 
 
 def _plan(pan: int) -> Plan:

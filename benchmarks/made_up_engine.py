@@ -1,8 +1,8 @@
-"""An engine that measures nothing: it tells a made-up run at a given rate, through the real journal and socket.
+"""An engine that measures nothing: it writes a made-up run at a given rate, through the real journal and socket.
 
 python benchmarks/made_up_engine.py FOLDER ENVIRONMENTS EVENTS_PER_S SECONDS
 
-It prints a line when it can be reached, waits for one on its standard input, then tells the run in real time (or, with
+It prints a line when it can be reached, waits for one on its standard input, then writes the run in real time (or, with
 EVENTS_PER_S 0, SECONDS * 1,000 invocations at once), prints another line, and waits until its input is closed.
 """
 
@@ -59,11 +59,11 @@ class Run:
 
     def until(self, now_s: float) -> list[Event]:
         """What has happened since the last call; times in seconds since the run's start."""
-        told: list[Event] = []
+        events: list[Event] = []
         rest = []
         for end in self._ends:
             if end[0] <= now_s:
-                told.append(self._returned(*end))
+                events.append(self._returned(*end))
                 self._free.append((end[0], end[2]))
             else:
                 rest.append(end)
@@ -75,12 +75,12 @@ class Run:
                 continue
             n = self._started
             self._started += 1
-            told.append(Dispatched("r1", n, stage=0, task=n, attempt=0, queued_s=0.0, dispatched_s=round(free_s, 6)))
+            events.append(Dispatched("r1", n, stage=0, task=n, attempt=0, queued_s=0.0, dispatched_s=round(free_s, 6)))
             init_s = _INIT_S if environment in self._cold else 0.0
             took_s = init_s + self._task_s * self._random.uniform(0.8, 1.2)
             self._ends.append((free_s + took_s, n, environment, free_s))
         self._free = waiting
-        return told
+        return events
 
     def _returned(self, end_s: float, n: int, environment: int, begun_s: float) -> Event:
         cold = environment in self._cold
@@ -129,8 +129,8 @@ async def main(folder: Path, environments: int, per_s: float, seconds: float) ->
     where = runtime_folder() / f"made-up-{os.getpid()}.sock"
     control = ControlServer(where, journal, refuse)
     await control.start()
-    told = {"pid": os.getpid(), "host": socket.gethostname(), "socket": str(where)}
-    (folder / "engine.json").write_bytes(msgspec.json.encode(told))
+    record = {"pid": os.getpid(), "host": socket.gethostname(), "socket": str(where)}
+    (folder / "engine.json").write_bytes(msgspec.json.encode(record))
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str] = asyncio.Queue()
 
@@ -169,15 +169,15 @@ async def main(folder: Path, environments: int, per_s: float, seconds: float) ->
                     journal.write(event)
                 await asyncio.sleep(_STEP_S)
         else:
-            now_s = told_events = 0.0
-            while told_events < 2 * count:
+            now_s = written = 0.0
+            while written < 2 * count:
                 now_s += _STEP_S
                 for event in run.until(now_s):
                     journal.write(event)
-                    told_events += 1
+                    written += 1
                 await asyncio.sleep(0)
         await journal.settled()
-        print("told", flush=True)
+        print("ended", flush=True)
         await lines.get()
     await control.close()
     journal.close()

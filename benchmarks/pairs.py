@@ -35,7 +35,7 @@ _PEERS = _HERE.parent / "build" / "peers"
 
 
 class PeerError(RuntimeError):
-    """A peer could not be installed or started, or failed at a request; the message says which and why."""
+    """A peer could not be installed or started, or failed at a request; the message names it and the reason."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ def figure(
 ) -> dict[str, Any]:
     """One row of the benchmarks' table and JSON: figure, goal, ratio (median), low, high, pairs, met.
 
-    Exactly one bound is given. A goal is met when the median is within it; how far that can be trusted, the
-    interval tells. The two medians (s) stand beside.
+    Exactly one bound is given. A goal is met when the median is within it; the interval shows how certain that is. The
+    two medians (s) are added.
     """
     if (at_most is None) == (at_least is None):
         raise ValueError("give at_most or at_least")

@@ -23,20 +23,20 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 def from_tests(name: str) -> ModuleType:
     """A module that the screens' tests share: `ptys` (terminals) or `making` (made-up sessions)."""
-    told = f"lbench_tests_tui_{name}"
-    if told not in sys.modules:
-        spec = importlib.util.spec_from_file_location(told, _HERE.parent / "tests" / "tui" / f"{name}.py")
+    full_name = f"lbench_tests_tui_{name}"
+    if full_name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(full_name, _HERE.parent / "tests" / "tui" / f"{name}.py")
         assert spec is not None and spec.loader is not None
-        sys.modules[told] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[told])
-    return sys.modules[told]
+        sys.modules[full_name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[full_name])
+    return sys.modules[full_name]
 
 
 @contextlib.contextmanager
 def own_folders() -> Iterator[Path]:
     """Folders for sessions and sockets that nobody else uses, while this lasts."""
-    with tempfile.TemporaryDirectory(prefix="lb-", dir="/tmp") as told:
-        home = Path(told)
+    with tempfile.TemporaryDirectory(prefix="lb-", dir="/tmp") as folder:
+        home = Path(folder)
         names = {
             "XDG_DATA_HOME": "data",
             "XDG_CACHE_HOME": "cache",
@@ -69,8 +69,8 @@ class Screens:
             environ.pop(name, None)
         if ssh:
             environ["SSH_CONNECTION"] = "10.0.0.1 1 10.0.0.2 22"
-        told = ["-c", script] if script else ["-m", "lbench", *(arguments or ("attach",))]
-        self.terminal: Any = from_tests("ptys").Terminal([sys.executable, *told], environ=environ, size=size)
+        command = ["-c", script] if script else ["-m", "lbench", *(arguments or ("attach",))]
+        self.terminal: Any = from_tests("ptys").Terminal([sys.executable, *command], environ=environ, size=size)
         self._reader: threading.Thread | None = None
         self._stop = threading.Event()
 
@@ -97,8 +97,8 @@ class Screens:
     @property
     def cpu_s(self) -> float:
         """CPU time that its process has used."""
-        told = Path(f"/proc/{self.terminal.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(told[11]) + int(told[12])) / _TICKS
+        fields = Path(f"/proc/{self.terminal.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
 
     @property
     def memory_bytes(self) -> int:
@@ -106,7 +106,7 @@ class Screens:
         for line in Path(f"/proc/{self.terminal.pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Private_Dirty"):
                 return int(line.split()[1]) * 1024
-        raise RuntimeError("the kernel does not tell of private memory")
+        raise RuntimeError("the kernel does not report private memory")
 
     def kill(self) -> None:
         """End it at once."""
@@ -124,7 +124,7 @@ class Screens:
 
 
 class _Engine:
-    """A made-up engine; `begin` starts its run, `told` waits for its end."""
+    """A made-up engine; `begin` starts its run, `wait_for_end` waits for its end."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -134,14 +134,14 @@ class _Engine:
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
 
-    def told(self) -> None:
+    def wait_for_end(self) -> None:
         assert self._process.stdout is not None
         self._process.stdout.readline()
 
 
 @contextlib.contextmanager
 def made_up_engine(home: Path, environments: int, per_s: float, seconds: float) -> Iterator[Any]:
-    """An engine that tells so many events a second (0: all at once, 1,000 invocations a second of `seconds`)."""
+    """An engine that writes so many events a second (0: all at once, 1,000 invocations a second of `seconds`)."""
     folder = home / "data" / "lbench" / "sessions" / f"20260101-000000-{time.monotonic_ns() & 0xFFFF:04x}"
     folder.mkdir(parents=True)
     argv = [sys.executable, str(_HERE / "made_up_engine.py"), str(folder), str(environments), str(per_s), str(seconds)]

@@ -119,7 +119,7 @@ def _load(home: Any, environments: int, per_s: float, pairs: int) -> list[dict[s
                 engine.begin()
                 time.sleep(_SETTLE_S)
                 begun_s, cpu_s, written = time.perf_counter(), screens.cpu_s, screens.bytes_written
-                engine.told()
+                engine.wait_for_end()
                 took_s = time.perf_counter() - begun_s
                 if ssh:
                     sent.append((screens.bytes_written - written) / 1024 / 8 / took_s)
@@ -148,7 +148,7 @@ def _memory(home: Any, pairs: int) -> dict[str, Any]:
                 screens.wait_for("quit")
                 engine.begin()
                 screens.watch()
-                engine.told()
+                engine.wait_for_end()
                 before = -1.0
                 while screens.cpu_s - before > 0.2:  # still folding
                     before = screens.cpu_s

@@ -36,11 +36,11 @@ class LbenchError(Exception):
 
 
 class InputError(LbenchError):
-    """What the user gave cannot be used; the message says what to do instead."""
+    """Unusable input; the message says what to do instead."""
 
 
 class UnknownNameError(InputError):
-    """A name that does not exist, told with the nearest one that does."""
+    """A name that does not exist; the message suggests the nearest that does."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)

@@ -1,7 +1,7 @@
 """One endpoint for all of AWS: Invoke goes to our emulator, everything else to moto's server (`aws_server`).
 
 GetAccountSettings and GetFunctionConcurrency are recorded answers, checked by botocore's model. What the functions log is
-put into moto's CloudWatch Logs, as Lambda does: for synchronous calls, whose tail tells it.
+put into moto's CloudWatch Logs, as Lambda does: for synchronous calls, whose log tail returns it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class LambdaAtAws:
 
     def deploy(self, stack: str = "lbench", memory: tuple[int, ...] = (1769,), **outputs: str) -> str:
         """A stack with a bucket, a log group and the outputs of a deployment; returns the bucket."""
-        told = {
+        outputs = {
             "Format": "1",
             "Version": __version__,
             "Architecture": "x86_64",
@@ -93,13 +93,13 @@ class LambdaAtAws:
             "LogGroup": LOG_GROUP,
             **outputs,
         }
-        values: dict[str, Any] = {name: {"Value": value} for name, value in told.items() if value}
+        values: dict[str, Any] = {name: {"Value": value} for name, value in outputs.items() if value}
         values["Bucket"] = {"Value": {"Ref": "Bucket"}}
         template = {
             "AWSTemplateFormatVersion": "2010-09-09",
             "Resources": {
                 "Bucket": {"Type": "AWS::S3::Bucket"},
-                "LogGroup": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": told["LogGroup"]}},
+                "LogGroup": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": outputs["LogGroup"]}},
             },
             "Outputs": values,
         }
@@ -149,8 +149,9 @@ class LambdaAtAws:
         dry = environ.get("HTTP_X_AMZ_INVOCATION_TYPE") == "DryRun"
         refusal = self.refusal if not dry else None
         if found is not None and not self.may_invoke:
-            told = f"User: arn:aws:iam::{ACCOUNT}:user/me is not authorized to perform: lambda:InvokeFunction on resource: x"
-            refusal = 403, "AccessDeniedException", told
+            user = f"arn:aws:iam::{ACCOUNT}:user/me"
+            message = f"User: {user} is not authorized to perform: lambda:InvokeFunction on resource: x"
+            refusal = 403, "AccessDeniedException", message
         if refusal is not None or dry:
             status, code, text = refusal or (204, "", "")
             content = json.dumps({"Message": text}).encode() if refusal else b""
@@ -169,14 +170,14 @@ class LambdaAtAws:
             connection.request("POST", target, body, headers)
             answer = connection.getresponse()
             content = answer.read()
-            told = {name.lower(): value for name, value in answer.getheaders()}
+            headers = {name.lower(): value for name, value in answer.getheaders()}
         finally:
             connection.close()
         self.invoked.append((function, headers.get("x-amz-invocation-type", "http-api"), answer.status))
-        self._take_log(told)
+        self._take_log(headers)
         for name in ("content-length", "connection", "date", "server"):
-            told.pop(name, None)
-        start_response(f"{answer.status} -", [*told.items(), ("Content-Length", str(len(content)))])
+            headers.pop(name, None)
+        start_response(f"{answer.status} -", [*headers.items(), ("Content-Length", str(len(content)))])
         return [content]
 
     def _take_log(self, headers: dict[str, str]) -> None:
@@ -191,18 +192,20 @@ class LambdaAtAws:
         if request.service != "lambda" or not request.operation.startswith("GET "):
             return None
         if "/account-settings" in request.operation:
-            told = {"AccountLimit": {"ConcurrentExecutions": self.quota, "UnreservedConcurrentExecutions": self.quota}}
-            return self._recorded("GetAccountSettings", told)
+            settings = {
+                "AccountLimit": {"ConcurrentExecutions": self.quota, "UnreservedConcurrentExecutions": self.quota}
+            }
+            return self._recorded("GetAccountSettings", settings)
         if request.operation.endswith("/concurrency"):
             held = {} if self.reserved is None else {"ReservedConcurrentExecutions": self.reserved}
             return self._recorded("GetFunctionConcurrency", held)
         return None
 
     @staticmethod
-    def _recorded(operation: str, told: dict[str, Any]) -> Any:
+    def _recorded(operation: str, fields: dict[str, Any]) -> Any:
         model = botocore.session.get_session().get_service_model("lambda").operation_model(operation)
-        validate_parameters(told, model.output_shape)
-        return sys.modules["lbench_tests.aws_server"].Answer(200, json.dumps(told).encode(), "application/json")
+        validate_parameters(fields, model.output_shape)
+        return sys.modules["lbench_tests.aws_server"].Answer(200, json.dumps(fields).encode(), "application/json")
 
     def _running(self) -> str:
         with self.aws._lock:

@@ -264,15 +264,15 @@ class AwsServer:
         return None
 
     def _forward(self, request: Request, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        told: list[Any] = []
+        started: list[Any] = []
         if request.operation == "DeleteStack":
             for one in cloudformation_backends[ACCOUNT][REGION].stacks.values():
                 _ = one.outputs  # moto keeps them; read later, it would make the resources again
         app = self._app.get_application(environ)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Unable to delete .*, as it was never created")  # by its condition
-            body = b"".join(app(environ, lambda *args: told.append(args)))
-        status = int(told[0][0].split()[0])
+            body = b"".join(app(environ, lambda *args: started.append(args)))
+        status = int(started[0][0].split()[0])
         changes = {
             "CreateStack": "CREATE_IN_PROGRESS",
             "UpdateStack": "UPDATE_IN_PROGRESS",
@@ -293,7 +293,7 @@ class AwsServer:
             if status < 400 and stack is not None and self.looks:
                 self._passing[stack.stack_id] = [self.looks, stack.status]
                 stack.status = changes[request.operation]
-        start_response(*told[0])
+        start_response(*started[0])
         return [body]
 
 
@@ -420,8 +420,8 @@ class AsyncSettings(_Made, CloudFormationModel):
     @classmethod
     def make(cls, name: str, properties: dict[str, Any], region: str) -> str:
         backend = lambda_backends[ACCOUNT][region]
-        told = {key: value for key, value in properties.items() if key.startswith("Maximum")}
-        backend.put_function_event_invoke_config(properties["FunctionName"], told)
+        settings = {key: value for key, value in properties.items() if key.startswith("Maximum")}
+        backend.put_function_event_invoke_config(properties["FunctionName"], settings)
         return name
 
 

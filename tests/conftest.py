@@ -199,8 +199,8 @@ class Theirs:
     @property
     def now(self) -> dict[str, str]:
         """Its environment variables."""
-        told = self.client.get_function_configuration(FunctionName="theirs")
-        found: dict[str, str] = told.get("Environment", {}).get("Variables", {})
+        configuration = self.client.get_function_configuration(FunctionName="theirs")
+        found: dict[str, str] = configuration.get("Environment", {}).get("Variables", {})
         return found
 
 
@@ -223,8 +223,8 @@ def _running_theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs
 @pytest.fixture
 def theirs(_running_theirs: Theirs, _apart: None, small_bundle: None, monkeypatch: pytest.MonkeyPatch) -> Theirs:
     """Somebody's function on what this process and those that it starts take for AWS."""
-    told = {"Environment": {"Variables": Theirs.variables}, "FunctionName": "theirs"}
-    _running_theirs.client.update_function_configuration(**told)
+    configuration = {"Environment": {"Variables": Theirs.variables}, "FunctionName": "theirs"}
+    _running_theirs.client.update_function_configuration(**configuration)
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", _running_theirs.endpoint)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return _running_theirs

@@ -1,4 +1,4 @@
-"""A session written by hand: events as an engine would tell them."""
+"""A session written by hand: events as an engine would write them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def session_events(
 ) -> list[Event]:
     """One session: each backend's makespans; the first `warmup` of each are warm-up runs.
 
-    Where runs alternate, a backend's n-th run is in round n. `cold` says of each run whether its environments were new.
+    Where runs alternate, a backend's n-th run is in round n. `cold`: for each run, whether its environments were new.
     """
     events: list[Event] = [
         SessionStarted(

@@ -1,4 +1,4 @@
-"""Every module's `__all__` tells the truth: what it names is there."""
+"""Every name in a module's `__all__` exists."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _modules() -> list[str]:
 
 
 @pytest.mark.parametrize("name", _modules())
-def test_all_tells_the_truth(name: str) -> None:
+def test_every_name_in_all_exists(name: str) -> None:
     module = importlib.import_module(name)
     named = getattr(module, "__all__", [])  # a module without one is not public
     assert sorted(set(named)) == sorted(named), "a name is there twice"
@@ -32,6 +32,6 @@ def test_all_tells_the_truth(name: str) -> None:
     assert [key for key in named if key.startswith("_") and not key.startswith("__")] == []
 
 
-def test_the_package_itself_names_what_is_there_and_nothing_else() -> None:
+def test_the_package_lists_its_public_names_and_no_others() -> None:
     assert dir(lbench) == sorted(lbench.__all__)
     assert [name for name in lbench.__all__ if not hasattr(lbench, name)] == []

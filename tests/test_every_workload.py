@@ -30,14 +30,14 @@ SMALL: dict[str, tuple[str, ...]] = {
 QUICK = ("mandelbrot", "group_by", "own")
 
 
-def test_none_is_left_out() -> None:
+def test_every_workload_is_listed() -> None:
     assert {line[0] for line in SMALL.values()} >= set(registry.names())
 
 
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
 )
-def test_its_answer_is_right_and_the_same_on_every_backend(aws_lambda: Any, name: str) -> None:
+def test_a_workload_gives_the_same_right_answer_on_every_backend(aws_lambda: Any, name: str) -> None:
     workload, *params = SMALL[name]
     described = registry.describe(workload)
     if described.code is not None:

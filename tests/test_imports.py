@@ -1,4 +1,4 @@
-"""What is quick to start stays so: nothing heavy is loaded before it is needed."""
+"""Quick starts: no heavy package is imported before it is needed."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ def loaded(code: str) -> set[str]:
     ],
     ids=lambda value: value.strip().splitlines()[-1].removeprefix("import ")[:40] if isinstance(value, str) else "",
 )
-def test_nothing_heavy_is_loaded_by(code: str, unwanted: set[str]) -> None:
+def test_an_import_loads_no_heavy_package(code: str, unwanted: set[str]) -> None:
     assert loaded(code) & unwanted == set()
 
 
-def test_the_engine_never_loads_what_draws_nor_the_lambda_side() -> None:
+def test_the_engine_loads_neither_screens_nor_the_lambda_side() -> None:
     code = """
 import importlib, pkgutil, sys
 import lbench.engine

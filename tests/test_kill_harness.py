@@ -146,18 +146,18 @@ class Round:
 
     def temporary(self) -> list[str]:
         """Temporary folders and files, sockets, and what points to an engine."""
-        told = [path for path in (self.home / "t").rglob("*") if path.name != ".lock"]
-        told = [path for path in told if path != self.home / "t" / f"lbench-emulator-{os.getuid()}"]
-        told += (self.home / "r").glob("lbench/*")
+        left = [path for path in (self.home / "t").rglob("*") if path.name != ".lock"]
+        left = [path for path in left if path != self.home / "t" / f"lbench-emulator-{os.getuid()}"]
+        left += (self.home / "r").glob("lbench/*")
         for folder in self.sessions():
-            told += [*folder.glob("check-*"), *folder.glob("engine.json")]
-        return [str(path) for path in told]
+            left += [*folder.glob("check-*"), *folder.glob("engine.json")]
+        return [str(path) for path in left]
 
     def sessions(self) -> list[Path]:
         folder = self.home / "d" / "lbench" / "sessions"
         return list(folder.iterdir()) if folder.is_dir() else []
 
-    def told(self) -> str:
+    def output(self) -> str:
         """What the command has written to its standard error."""
         return (self.home / "err").read_text(errors="replace")
 
@@ -284,18 +284,18 @@ def play(number: int, cache: Path) -> str:
                 nothing_left(one, killed_s + WITHIN_S)
         code = one.process.wait(END_LIMIT_S)
         nothing_left(one, time.monotonic() + WITHIN_S)
-        view, told = opened(one), one.told()
-        assert "Traceback" not in told, told
+        view, output = opened(one), one.output()
+        assert "Traceback" not in output, output
         statuses = {} if view is None else {run.planned.run: run.status for run in view.runs.values()}
-        what = f"{' '.join(arguments)}: killed {kind}: exit {code}, {statuses}: {told.strip().splitlines()[-1:]}"
+        what = f"{' '.join(arguments)}: killed {kind}: exit {code}, {statuses}: {output.strip().splitlines()[-1:]}"
         if kind == "launcher":
             assert code == -signal.SIGKILL, what
         elif kind in SURVIVED or kind == "nobody":
-            assert code == 0, f"{what}\n{told}"
+            assert code == 0, f"{what}\n{output}"
             assert set(statuses.values()) == {"ok"}, what
         else:  # it may have been killed after its work was done
-            assert code in (0, 1), f"{what}\n{told}"
-            assert code == 0 or any(word in told for word in ("lbench: ", "✘ failed: ", "warning: ")), told
+            assert code in (0, 1), f"{what}\n{output}"
+            assert code == 0 or any(word in output for word in ("lbench: ", "✘ failed: ", "warning: ")), output
         return what
 
 
@@ -310,7 +310,7 @@ def test_whoever_is_killed_at_yet_other_moments_nothing_is_left(number: int, cac
     print(play(number, cache))
 
 
-# Plays the two keys, and says on its own standard output when tasks return; it is the one that is killed.
+# Plays the two keys, and prints when tasks return; it is the one that is killed.
 SCREENS = """
 import os, pty, sys
 from lbench.engine.plan.parse import parse_backend
@@ -325,12 +325,12 @@ run(plan=plan, on_hangup="stop")
 
 def keys_pressed(master: int, one: Round) -> None:
     """Have a terminal's program start its plan, reading all that it draws, until a task has returned."""
-    seen, told = b"", [(b"quit", b"r"), (b"start", b"\r")]
+    seen, keys = b"", [(b"quit", b"r"), (b"start", b"\r")]
     while one.process.poll() is None:
         if select.select([master], [], [], 0.05)[0]:
             seen += os.read(master, 1 << 16)
-        if told and told[0][0] in seen:
-            os.write(master, told.pop(0)[1])
+        if keys and keys[0][0] in seen:
+            os.write(master, keys.pop(0)[1])
             seen = b""
         if any(b'"returned"' in path.read_bytes() for path in (one.home / "d").rglob(JOURNAL_NAME)):
             return

@@ -1,4 +1,4 @@
-"""An Invoke server over TLS that answers nobody until a given number of requests has come, and says when that was.
+"""An Invoke server over TLS that answers nobody until a given number of requests has arrived, and prints when that was.
 
 Arguments: certificate file, number of requests. Prints its port, then for each batch the time of its last request
 (CLOCK_MONOTONIC, which all processes of a machine share). Ends with its input.
