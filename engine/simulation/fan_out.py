@@ -43,7 +43,8 @@ class Driver:
 class Stage:
     """Tasks that may all run at once.
 
-    `work_s` are durations on one full vCPU, of one thread, in the order of dispatch; `wait_s` what memory does not shorten.
+    `work_s` are durations on one full vCPU, of one thread, in the order of dispatch: shape (tasks,), or (replications,
+    tasks) where they are uncertain themselves. `wait_s` is what memory does not shorten.
     """
 
     work_s: Floats
@@ -92,7 +93,7 @@ def simulate_stage(
     Raises:
         InputError: no tasks, or no environments.
     """
-    tasks = len(stage.work_s)
+    tasks = stage.work_s.shape[-1]
     if tasks < 1 or environments < 1:
         raise InputError(f"a simulated stage needs tasks and environments, got {tasks} and {environments}")
     shape = (replications, tasks)
@@ -123,7 +124,7 @@ def simulate_stage(
     lane_new_s[:, :warm] = 0.0
     lane_speed = np.exp(rng.normal(0.0, model.environment_sigma.median, (replications, lanes)))
     task_spread = np.exp(rng.normal(0.0, model.task_sigma.median, shape))
-    run_s = (np.asarray(stage.work_s) / factor)[None, :] * task_spread
+    run_s = stage.work_s / factor * task_spread
     first_s = np.zeros((replications, lanes))
     if stage.fetch_mb:
         first_s = model.s3_get_s.draw(rng, (replications, lanes)) + transfer_s(model, stage.fetch_mb) / min(

@@ -1,0 +1,269 @@
+"""What a measured run would take and cost on AWS Lambda: the same tasks on as many environments as there are tasks.
+
+A prediction, never a measurement: the model of `engine.simulation` with the durations that were measured here. It hangs on
+how many Lambda vCPUs a core of this machine is worth, which is known as a distribution only; its spread is in the interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lbench.config.limits import limits
+from lbench.config.prices import rates
+from lbench.engine.cost.charges import log_bytes, run_cost
+from lbench.engine.session.columns import STATUSES
+from lbench.engine.session.view import RunView
+from lbench.engine.simulation.distributions import Lognormal
+from lbench.engine.simulation.fan_out import Stage, simulate_stage
+from lbench.engine.simulation.parameters import LambdaModel, lambda_model
+
+__all__ = ["CONFIDENCE", "Predicted", "PredictedLine", "predict_lambda"]
+
+Floats = NDArray[np.float64]
+
+CONFIDENCE = 0.90
+_OK = STATUSES.index("ok")
+_SEED = 1
+_DRAWS = 2_000_000  # tasks times replications at the most: a prediction takes a second or two
+_INTERPRETER_S = 0.03  # of a worker's start, what is no import
+
+
+class Predicted(msgspec.Struct, frozen=True):
+    """A makespan and a cost: the median of the simulated runs, and the interval that holds 90 % of them."""
+
+    makespan_s: float
+    low_s: float
+    high_s: float
+    usd: Decimal
+    low_usd: Decimal
+    high_usd: Decimal
+
+
+class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The line "lambda (predicted)" of a comparison."""
+
+    worked_out_from: str  # the label of the measured backend whose tasks these are
+    environments: int
+    memory_mb: int
+    region: str
+    architecture: str
+    cold: Predicted  # all environments new
+    warm: Predicted  # all there already
+    core_ratio: tuple[float, float, float]  # median, and the ends of its 90 %: a core of this machine in Lambda vCPUs
+    baseline_s: float | None = None  # the median makespan of the comparison's baseline
+    payload_bytes: int = 0  # the largest request or result of a task
+
+    @property
+    def hangs_on(self) -> str:
+        """The assumption that matters most, in words."""
+        middle, low, high = self.core_ratio
+        return f"one core here = {middle:.2g} ({low:.2g}–{high:.2g}) Lambda vCPUs"
+
+    def speedup(self, of: Predicted) -> tuple[float, float, float] | None:
+        """(median, low, high) of the baseline's makespan over a predicted one; None without a baseline."""
+        if self.baseline_s is None:
+            return None
+        return self.baseline_s / of.makespan_s, self.baseline_s / of.high_s, self.baseline_s / of.low_s
+
+
+class _StageSample(msgspec.Struct, frozen=True):
+    """What one stage of the job was like here."""
+
+    work_s: list[Floats]  # one array for each repeat: seconds of each task on a core of this machine
+    request_mb: float
+    response_mb: float
+    between_s: float  # the job's own code after the stage, in the driver
+
+
+def predict_lambda(
+    runs: Iterable[RunView],
+    *,
+    baseline_s: float | None = None,
+    memory_mb: int | None = None,
+    region: str = "us-east-1",
+    architecture: str = "x86_64",
+    python: str = "3.13",
+    environments: int | None = None,
+    model: LambdaModel | None = None,
+) -> PredictedLine | None:
+    """Predict the job of these runs on Lambda; None where no local run of it ended well.
+
+    Args:
+        runs: of one job; the tasks are taken from `sequential`, else `loop`'s neighbours with the fewest workers, since a
+            task that shares its core takes longer than alone.
+        baseline_s: the makespan to which the speedup is told.
+        memory_mb: of the function; default: one vCPU.
+        region: whose prices are charged.
+        architecture: of the function.
+        python: of the function.
+        environments: at most so many at once; default: the account's usual limit.
+        model: other parameters than the data file's.
+
+    Raises:
+        InputError: there are no prices for the region.
+    """
+    source = _source(runs)
+    if not source:
+        return None
+    used = model or lambda_model()
+    memory = memory_mb or limits().memory_mb_per_vcpu
+    stages = _stages(source)
+    if not stages:
+        return None
+    most = min(int(used.concurrency.median), environments or 10**9)
+    widest = max(len(stage.work_s[0]) for stage in stages)
+    replications = max(40, min(400, _DRAWS // max(1, sum(len(stage.work_s[0]) for stage in stages))))
+    ratio = used.core_ratio.draw(np.random.default_rng(_SEED), (replications, 1))
+    data = source[0].started.data if source[0].started is not None else None
+    fetch_mb = data.bytes / 1e6 if data is not None else 0.0
+    import_s = _import_s(source) * used.core_ratio.median
+
+    def of(cold: bool) -> Predicted:
+        rng = np.random.default_rng(_SEED + 1)
+        warm = 0 if cold else most
+        total_s = np.zeros(replications)
+        billed_s = np.zeros(replications)
+        for stage in stages:
+            picks = rng.integers(0, len(stage.work_s), replications)
+            work = np.stack([stage.work_s[pick] for pick in picks]) * ratio
+            run = simulate_stage(
+                used,
+                Stage(
+                    work_s=work,
+                    request_mb=stage.request_mb,
+                    response_mb=stage.response_mb,
+                    fetch_mb=fetch_mb if warm < work.shape[1] else 0.0,
+                    import_s=import_s,
+                ),
+                memory_mb=memory,
+                environments=most,
+                warm=warm,
+                rng=rng,
+                replications=replications,
+                arch=architecture,
+                python=python,
+            )
+            total_s += run.makespan_s + stage.between_s
+            billed_s += np.ceil(run.billed_s * 1000).sum(axis=1) / 1000
+            warm = max(warm, min(most, work.shape[1]))
+        low, middle, high = np.quantile(total_s, ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
+        amounts = np.quantile(billed_s, ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
+        usd = [
+            _usd(float(seconds), stages, min(most, widest) if cold else 0, memory, region, architecture)
+            for seconds in amounts
+        ]
+        return Predicted(float(middle), float(low), float(high), usd[1], usd[0], usd[2])
+
+    return PredictedLine(
+        worked_out_from=source[0].planned.label,
+        environments=min(most, widest),
+        memory_mb=memory,
+        region=region,
+        architecture=architecture,
+        cold=of(cold=True),
+        warm=of(cold=False),
+        core_ratio=_ends(used),
+        baseline_s=baseline_s,
+        payload_bytes=int(1e6 * max(max(stage.request_mb, stage.response_mb) for stage in stages)),
+    )
+
+
+def _ends(model: LambdaModel) -> tuple[float, float, float]:
+    ratio = model.core_ratio
+    if isinstance(ratio, Lognormal):
+        return ratio.median, ratio.quantile((1 - CONFIDENCE) / 2), ratio.quantile((1 + CONFIDENCE) / 2)
+    return (ratio.median,) * 3
+
+
+def _usd(
+    billed_s: float, stages: Sequence[_StageSample], cold: int, memory_mb: int, region: str, architecture: str
+) -> Decimal:
+    calls = sum(len(stage.work_s[0]) for stage in stages)
+    cost = run_cost(
+        rates(region, architecture),
+        math.ceil(billed_s * 1000),
+        requests=calls,
+        memory_mb=memory_mb,
+        transfer_bytes=int(sum(len(stage.work_s[0]) * stage.response_mb * 1e6 for stage in stages)),
+        log_bytes=log_bytes(calls, cold),
+    )
+    assert cost.usd is not None
+    return cost.usd
+
+
+def _source(runs: Iterable[RunView]) -> list[RunView]:
+    """The good repeats of the local backend on which a task runs most alone."""
+    groups: dict[str, list[RunView]] = {}
+    for run in runs:
+        ended_well = run.status == "ok" and not run.planned.warmup and run.started is not None
+        if (
+            ended_well
+            and run.planned.origin == "measured"
+            and run.planned.backend in ("sequential", "processes", "threads")
+        ):
+            groups.setdefault(run.planned.label, []).append(run)
+
+    def alone(group: list[RunView]) -> tuple[int, int]:
+        started = group[0].started
+        return ("sequential", "processes", "threads").index(
+            group[0].planned.backend
+        ), 1 if started is None else started.capacity
+
+    return min(groups.values(), key=alone, default=[])
+
+
+def _stages(source: list[RunView]) -> list[_StageSample]:
+    """The stages that all repeats have in common, with each task's seconds in each repeat."""
+    samples = []
+    for number, stage in enumerate(source[0].stages):
+        works, sent, received, between = [], [], [], []
+        for run in source:
+            columns = run.columns
+            rows = (columns["stage"] == number) & (columns["status"] == _OK)
+            order = np.argsort(columns["task"][rows], kind="stable")
+            seconds = columns["compute_ms"][rows][order].astype(np.float64) / 1000
+            if len(seconds) != stage.tasks or np.isnan(seconds).any():
+                continue
+            works.append(seconds)
+            sent.append(_mean(columns["request_bytes"][rows]))
+            received.append(_mean(columns["response_bytes"][rows]))
+            between.append(_between_s(run, number))
+        if not works:
+            return []
+        samples.append(
+            _StageSample(
+                works, float(np.median(sent)) / 1e6, float(np.median(received)) / 1e6, float(np.median(between))
+            )
+        )
+    return samples
+
+
+def _mean(sizes: NDArray[np.int64]) -> float:
+    known = sizes[sizes >= 0]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def _between_s(run: RunView, number: int) -> float:
+    """Seconds from the end of a stage to the next one's start, or to the answer."""
+    ended = run.stages[number].finished_s
+    if ended is None:
+        return 0.0
+    after = run.stages[number + 1].started_s if number + 1 < len(run.stages) else run.makespan_s
+    return max(0.0, (after or ended) - ended)
+
+
+def _import_s(source: list[RunView]) -> float:
+    """What a worker's start took here, less the interpreter's own: the imports that a new environment does too."""
+    starts = [
+        environment.init_ms / 1000
+        for run in source
+        for environment in run.environments.values()
+        if environment.init_ms is not None
+    ]
+    return max(0.0, float(np.median(starts)) - _INTERPRETER_S) if starts else 0.0
