@@ -9,37 +9,51 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lbench.analysis.comparison import Comparison, by_label
+from lbench.analysis.format import count_text, seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.statistics import Estimate
 from lbench.config.limits import limits
 from lbench.config.prices import rates
 from lbench.engine.cost.charges import log_bytes, run_cost
+from lbench.engine.cost.format import usd_short, usd_text
+from lbench.engine.model import Prediction
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
 from lbench.engine.simulation.distributions import Lognormal
 from lbench.engine.simulation.fan_out import Stage, simulate_stage
 from lbench.engine.simulation.parameters import LambdaModel, lambda_model
 
-__all__ = ["CONFIDENCE", "Predicted", "PredictedLine", "predict_lambda"]
+__all__ = [
+    "LABEL",
+    "Predicted",
+    "PredictedLine",
+    "predict_comparison",
+    "predict_lambda",
+    "predicted_sentence",
+    "predictions",
+]
 
 Floats = NDArray[np.float64]
 
-CONFIDENCE = 0.90
+CONFIDENCE = 0.95  # as every other interval of a comparison
+LABEL = "lambda (predicted)"
 _OK = STATUSES.index("ok")
+_ALONE = ("sequential", "processes", "threads")  # the first measured: there a task shares its core least
 _SEED = 1
 _DRAWS = 2_000_000  # tasks times replications at the most: a prediction takes a second or two
 _INTERPRETER_S = 0.03  # of a worker's start, what is no import
 
 
 class Predicted(msgspec.Struct, frozen=True):
-    """A makespan and a cost: the median of the simulated runs, and the interval that holds 90 % of them."""
+    """A makespan and a cost: the median of the simulated runs, and the interval that holds 95 % of them."""
 
-    makespan_s: float
-    low_s: float
-    high_s: float
+    makespan_s: Estimate
     usd: Decimal
     low_usd: Decimal
     high_usd: Decimal
@@ -55,7 +69,7 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str
     cold: Predicted  # all environments new
     warm: Predicted  # all there already
-    core_ratio: tuple[float, float, float]  # median, and the ends of its 90 %: a core of this machine in Lambda vCPUs
+    core_ratio: tuple[float, float, float]  # median, and the ends of its 95 %: a core of this machine in Lambda vCPUs
     baseline_s: float | None = None  # the median makespan of the comparison's baseline
     payload_bytes: int = 0  # the largest request or result of a task
 
@@ -65,11 +79,17 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
         middle, low, high = self.core_ratio
         return f"one core here = {middle:.2g} ({low:.2g}–{high:.2g}) Lambda vCPUs"
 
-    def speedup(self, of: Predicted) -> tuple[float, float, float] | None:
-        """(median, low, high) of the baseline's makespan over a predicted one; None without a baseline."""
-        if self.baseline_s is None:
+    @property
+    def lines(self) -> tuple[tuple[Literal["cold", "warm"], Predicted], ...]:
+        """Both predictions, cold first."""
+        return ("cold", self.cold), ("warm", self.warm)
+
+    def speedup(self, of: Predicted) -> Estimate | None:
+        """The baseline's makespan over a predicted one; None without a baseline."""
+        one = of.makespan_s
+        if self.baseline_s is None or one.low is None or one.high is None:
             return None
-        return self.baseline_s / of.makespan_s, self.baseline_s / of.high_s, self.baseline_s / of.low_s
+        return Estimate(self.baseline_s / one.value, self.baseline_s / one.high, self.baseline_s / one.low, one.count)
 
 
 class _StageSample(msgspec.Struct, frozen=True):
@@ -122,7 +142,7 @@ def predict_lambda(
     ratio = used.core_ratio.draw(np.random.default_rng(_SEED), (replications, 1))
     data = source[0].started.data if source[0].started is not None else None
     fetch_mb = data.bytes / 1e6 if data is not None else 0.0
-    import_s = _import_s(source) * used.core_ratio.median
+    import_s = _import_s(source) * ratio
 
     def of(cold: bool) -> Predicted:
         rng = np.random.default_rng(_SEED + 1)
@@ -158,7 +178,7 @@ def predict_lambda(
             _usd(float(seconds), stages, min(most, widest) if cold else 0, memory, region, architecture)
             for seconds in amounts
         ]
-        return Predicted(float(middle), float(low), float(high), usd[1], usd[0], usd[2])
+        return Predicted(Estimate(float(middle), float(low), float(high), replications), usd[1], usd[0], usd[2])
 
     return PredictedLine(
         worked_out_from=source[0].planned.label,
@@ -172,6 +192,61 @@ def predict_lambda(
         baseline_s=baseline_s,
         payload_bytes=int(1e6 * max(max(stage.request_mb, stage.response_mb) for stage in stages)),
     )
+
+
+def predict_comparison(comparison: Comparison, runs: Iterable[RunView]) -> PredictedLine | None:
+    """The prediction that stands beside a comparison, in the region and size of its Lambda-like backend."""
+    base = None if comparison.baseline is None else comparison[comparison.baseline].makespan_s
+    like = next((one for one in comparison.summaries if one.region is not None), None)
+    return predict_lambda(
+        runs,
+        baseline_s=None if base is None else base.value,
+        memory_mb=None if like is None else like.memory_mb,
+        region="us-east-1" if like is None or like.region is None else like.region,
+        architecture="x86_64" if like is None or like.architecture is None else like.architecture,
+    )
+
+
+def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:
+    """The prediction in words, with what it hangs on."""
+    places = count_text(line.environments, "environment")
+    clauses: list[str] = []
+    for name, one in reversed(line.lines):
+        ratio = line.speedup(one)
+        if ratio is None or baseline is None:
+            figure = f"to take {seconds_text(one.makespan_s.value)} ({spread_text(one.makespan_s)})"
+        else:
+            as_what = "" if clauses else f" as {baseline}"
+            figure = (
+                f"{'' if clauses else 'to be '}{times_text(ratio.value)} ({times_spread_text(ratio)}) as fast{as_what}"
+            )
+        clauses.append(f"{figure} {name}, for {usd_short(one.usd)}")
+    return f"AWS Lambda with {places} of its own is predicted {'; '.join(clauses)}. It hangs on: {line.hangs_on}."
+
+
+def predictions(line: PredictedLine, comparison: str) -> list[Prediction]:
+    """The prediction as a document holds it, cold and warm."""
+    return [
+        Prediction(
+            comparison=comparison,
+            label=f"{LABEL} {name}",
+            makespan_s=one.makespan_s.value,
+            low_s=one.makespan_s.low,
+            high_s=one.makespan_s.high,
+            usd=usd_text(one.usd),
+            model="lbench.engine.simulation",
+            parameters={
+                "environments": line.environments,
+                "memory_mb": line.memory_mb,
+                "region": line.region,
+                "architecture": line.architecture,
+                "core_ratio": list(line.core_ratio),
+                "worked_out_from": line.worked_out_from,
+            },
+            date=str(lambda_model().core_ratio.date),
+        )
+        for name, one in line.lines
+    ]
 
 
 def _ends(model: LambdaModel) -> tuple[float, float, float]:
@@ -199,23 +274,17 @@ def _usd(
 
 def _source(runs: Iterable[RunView]) -> list[RunView]:
     """The good repeats of the local backend on which a task runs most alone."""
-    groups: dict[str, list[RunView]] = {}
+    good = []
     for run in runs:
-        ended_well = run.status == "ok" and not run.planned.warmup and run.started is not None
-        if (
-            ended_well
-            and run.planned.origin == "measured"
-            and run.planned.backend in ("sequential", "processes", "threads")
-        ):
-            groups.setdefault(run.planned.label, []).append(run)
+        ended_well = run.status == "ok" and not run.planned.warmup and run.started is not None and run.has_answer
+        if ended_well and run.planned.origin == "measured" and run.planned.backend in _ALONE:
+            good.append(run)
 
     def alone(group: list[RunView]) -> tuple[int, int]:
         started = group[0].started
-        return ("sequential", "processes", "threads").index(
-            group[0].planned.backend
-        ), 1 if started is None else started.capacity
+        return _ALONE.index(group[0].planned.backend), 1 if started is None else started.capacity
 
-    return min(groups.values(), key=alone, default=[])
+    return min(by_label(good).values(), key=alone, default=[])
 
 
 def _stages(source: list[RunView]) -> list[_StageSample]:

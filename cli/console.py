@@ -24,6 +24,7 @@ _ACCENTS = {
     "emulated": "#ffc266",
     "lambda": "#ff9e64",
     "simulated": "#c59bff",
+    "predicted": "#e58fb1",
 }
 _FILE_WIDTH = 200  # without a terminal no column is dropped
 

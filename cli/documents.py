@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
+from lbench.analysis.comparison import compare
+from lbench.analysis.prediction import predict_comparison, predictions
 from lbench.analysis.stability import stability_warnings
+from lbench.engine.billing.bill import run_bill
 from lbench.engine.export.document import document, read_document
 from lbench.engine.journal.writer import JOURNAL_NAME
-from lbench.engine.model import Document
+from lbench.engine.model import Document, Prediction
 from lbench.engine.session.index import find_session
 from lbench.engine.session.labels import Meta, read_meta
 from lbench.engine.session.view import SessionView, load_folder, load_journal
@@ -34,9 +39,21 @@ def load_document(text: str) -> Document:
     return read_document(path)
 
 
-def document_of(view: SessionView, meta: Meta | None = None) -> Document:
-    """The document of a session as it is now, with its warnings, name and tags."""
-    return document(view, stability_warnings(view), meta)
+def document_of(view: SessionView, meta: Meta | None = None, *, predict: bool = True) -> Document:
+    """The document of a session as it is now, with its warnings, name, tags and predictions."""
+    made = document(view, stability_warnings(view), meta)
+    found = _predictions(view, made) if predict else []
+    return msgspec.structs.replace(made, predictions=found) if found else made
+
+
+def _predictions(view: SessionView, made: Document) -> list[Prediction]:
+    """What Lambda would take for each comparison of the session."""
+    groups = {one.id: [view.runs[run] for run in one.runs if run in view.runs] for one in made.comparisons or []}
+    found: list[Prediction] = []
+    for name, runs in (groups or {"": list(view.runs.values())}).items():
+        line = predict_comparison(compare(runs, run_bill), runs) if runs else None
+        found += predictions(line, name) if line is not None else []
+    return found
 
 
 def _beginning(path: Path) -> bytes:

@@ -123,7 +123,7 @@ def open_progress(*, quiet: bool) -> Progress:
     return LiveProgress() if is_live_terminal(sys.stderr) else PlainProgress()
 
 
-def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quiet: bool) -> int:
+def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quiet: bool, predict: bool = True) -> int:
     """Measure a valid plan; returns the exit code.
 
     Raises:
@@ -148,7 +148,7 @@ def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quie
         if measurement.left_alone(signals):
             _say(f"the engine continues without a terminal; the session is in {folder}")
             return SIGNAL_EXIT_CODES[signal.SIGHUP]
-        return _conclude(measurement, signals, folder, out=out, as_json=as_json, quiet=quiet)
+        return _conclude(measurement, signals, folder, out=out, as_json=as_json, quiet=quiet, predict=predict)
 
 
 def _conclude(
@@ -159,6 +159,7 @@ def _conclude(
     out: Path | None,
     as_json: bool,
     quiet: bool,
+    predict: bool,
 ) -> int:
     view = measurement.view
     interrupted = signals.exit_code
@@ -169,7 +170,7 @@ def _conclude(
     if view.header is None:
         _say(f"nothing was measured; see {folder}")
         return EXIT_FAILED if interrupted is None else interrupted
-    document = document_of(view)
+    document = document_of(view, predict=predict)
     content = encode(document, "json")
     unwritten: LbenchError | None = None
     if out is not None:
@@ -186,7 +187,7 @@ def _conclude(
     if as_json:
         sys.stdout.buffer.write(content)
     else:
-        print_report(view, document, saved)
+        print_report(view, document, saved, predict=predict)
     if measurement.lost:
         _say(f"the engine has died: its runs are marked interrupted, the results so far are in {folder}")
     elif output_error() is not None or (as_json and (not quiet or interrupted is not None)):

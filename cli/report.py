@@ -25,6 +25,7 @@ from lbench.analysis.format import (
     times_text,
 )
 from lbench.analysis.hedging import hedges_of, hedges_sentence
+from lbench.analysis.prediction import LABEL, Predicted, PredictedLine, predict_comparison, predicted_sentence
 from lbench.analysis.statistics import FULL_INTERVAL
 from lbench.analysis.verdict import answer_sentence
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
@@ -99,15 +100,18 @@ def stale_lines(plan: Plan) -> list[str]:
     return list(lines.values())
 
 
-def print_report(view: SessionView, document: Document, saved: str) -> None:
-    """Print the report on standard output."""
+def print_report(view: SessionView, document: Document, saved: str, *, predict: bool = True) -> None:
+    """Print the report on standard output; `predict` adds the line of what Lambda would do."""
     out = console()
     comparison = compare(view.runs.values(), run_bill)
+    predicted = predict_comparison(comparison, view.runs.values()) if predict else None
     if any(summary.makespan_s is not None for summary in comparison.summaries):
         out.print()
-        print_table(out, result_columns(comparison))
+        print_table(out, result_columns(comparison, predicted))
         out.print()
         _paragraph(out, Text(answer_sentence(comparison), style=BRIGHT))
+        if predicted is not None:
+            _paragraph(out, Text(predicted_sentence(predicted, comparison.baseline), style=accent("predicted")))
     if called := [run for run in view.started_runs if not run.has_answer]:
         out.print()
         print_table(out, call_columns(called))
@@ -127,6 +131,7 @@ def print_report(view: SessionView, document: Document, saved: str) -> None:
         *_hedging(view),
         *_quantiles(run for run in view.started_runs if run.has_answer),
         *_conditions(comparison),
+        *_predicted_conditions(predicted),
         *_estimated(document),
         *_notes(view),
     ]:
@@ -134,7 +139,7 @@ def print_report(view: SessionView, document: Document, saved: str) -> None:
     out.print(Text(saved, style=QUIET), soft_wrap=True)
 
 
-def result_columns(comparison: Comparison) -> list[Column]:
+def result_columns(comparison: Comparison, predicted: PredictedLine | None = None) -> list[Column]:
     """A row for each line; on a narrow terminal the columns of the highest rank are left out."""
     lines = [line for _, line in comparison.rows]
     columns = {
@@ -155,7 +160,35 @@ def result_columns(comparison: Comparison) -> list[Column]:
     for summary, line in comparison.rows:
         for name, cell in _cells(summary, line).items():
             columns[name].add(cell)
+    if predicted is not None:
+        for temperature, one in predicted.lines:
+            for name, cell in _predicted_cells(temperature, one, predicted).items():
+                columns[name].add(cell)
     return list(columns.values())
+
+
+def _predicted_cells(temperature: str, one: Predicted, line: PredictedLine) -> dict[str, str | Text]:
+    """A predicted row: what only a measurement has is empty."""
+    colour = accent("predicted")
+    speedup = line.speedup(one)
+    cells: dict[str, str | Text] = dict.fromkeys(("runs", "p50", "p99", "cv", "init", "answer"), Text("–", style=QUIET))
+    return cells | {
+        "backend": Text.assemble(("▌", colour), (LABEL, f"bold {colour}"), (f" {temperature}", QUIET)),
+        "makespan": Text(seconds_text(one.makespan_s.value), style=colour),
+        "interval": Text(interval_text(one.makespan_s), style=QUIET),
+        "speedup": Text("–" if speedup is None else times_text(speedup.value), style=colour),
+        "speedup_interval": Text(times_interval_text(speedup), style=QUIET),
+        "cold": Text(str(line.environments) if temperature == "cold" else "0", style=QUIET),
+        "cost": Text(usd_short(one.usd), style=colour),
+    }
+
+
+def _predicted_conditions(line: PredictedLine | None) -> Iterable[str]:
+    if line is not None:
+        yield (
+            f"{LABEL}: the model with the tasks of {line.worked_out_from} on {count_text(line.environments, 'environment')}"
+            f" of {line.memory_mb:,} MB in {line.region} ({line.architecture}); nothing was run there (docs/model.md)"
+        )
 
 
 def _cells(one: Summary, line: Line) -> dict[str, str | Text]:

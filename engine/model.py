@@ -352,11 +352,13 @@ class Prediction(msgspec.Struct, frozen=True):
 
     comparison: str
     label: str
-    makespan_s: Seconds | None
+    makespan_s: Seconds | None  # the median of the simulated runs
     usd: Usd | None
     model: str
     parameters: dict[str, Any]
     date: str  # of the parameters, ISO 8601
+    low_s: Seconds | None = None  # 95 % of the simulated runs lie between these
+    high_s: Seconds | None = None
 
 
 class Document(msgspec.Struct, frozen=True):

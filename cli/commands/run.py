@@ -57,6 +57,7 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--max-usd", metavar="X", help="Stop before all runs together cost more (exit code 3).")
 @click.option("--yes", is_flag=True, help="Start without asking about the cost.")
+@click.option("--no-predict", is_flag=True, help="Leave out the line of what AWS Lambda would take and cost.")
 @click.option("--picture", metavar="FILE.png", type=_FILE, help="Write the answer as a picture.")
 @click.option("-o", "--out", metavar="FILE", type=_FILE, help="Write the session as FILE.json or FILE.csv.")
 @click.option("--json", "as_json", is_flag=True, help="Print only the session document on stdout.")
@@ -74,6 +75,7 @@ def command(
     out: Path | None,
     as_json: bool,
     quiet: bool,
+    no_predict: bool,
     keep_going: bool,
     hedge: str | None,
     max_usd: str | None,
@@ -130,7 +132,7 @@ def command(
             raise InputError(f"--picture must be a file name that ends in .png, got {picture}")
         check_writable(picture, "--picture")
     ask(plan, chosen.ask_above_usd, yes=yes)
-    code = measure(plan, on_hangup(chosen, "run"), out=out, as_json=as_json, quiet=quiet)
+    code = measure(plan, on_hangup(chosen, "run"), out=out, as_json=as_json, quiet=quiet, predict=not no_predict)
     click.get_current_context().exit(code)
 
 

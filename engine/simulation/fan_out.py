@@ -53,7 +53,7 @@ class Stage:
     request_mb: float = 0.0
     response_mb: float = 0.0
     fetch_mb: float = 0.0  # data that a new environment reads from S3
-    import_s: float = 0.0  # of the code in a new environment, on a full vCPU
+    import_s: float | Floats = 0.0  # of the code in a new environment, on a full vCPU; or of shape (replications, 1)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,97 @@
+"""The line "lambda (predicted)": worked out from what was measured, marked, and hanging on a stated assumption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from lbench.analysis.comparison import compare
+from lbench.analysis.prediction import predict_comparison, predict_lambda, predicted_sentence, predictions
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.session.view import RunView, fold
+from lbench.engine.simulation.parameters import lambda_model, with_values
+
+
+@pytest.fixture
+def runs(make_events: Callable[..., list[Any]]) -> Callable[..., list[RunView]]:
+    """Runs of `tasks` tasks of `task_s` each."""
+
+    def make(tasks: int = 40, task_s: float = 0.5, backends: tuple[str, ...] = ("sequential",)) -> list[RunView]:
+        calls = [{"compute_ms": task_s * 1000, "request_bytes": 200, "response_bytes": 4000} for _ in range(tasks)]
+        makespans = {name: [tasks * task_s] * 3 for name in backends}
+        return list(fold(make_events(makespans, invocations=calls)).runs.values())
+
+    return make
+
+
+def test_as_many_environments_as_tasks_shorten_a_job_to_little_more_than_its_longest_task(
+    runs: Callable[..., list[RunView]],
+) -> None:
+    line = predict_lambda(runs(task_s=5))
+    assert line is not None
+    assert line.environments == 40
+    assert line.warm.makespan_s.value == pytest.approx(5 * 1.35, rel=0.15)
+    assert line.warm.makespan_s.value < line.cold.makespan_s.value
+    for one in (line.cold, line.warm):
+        assert one.makespan_s.low is not None and one.makespan_s.high is not None
+        assert one.makespan_s.low < one.makespan_s.value < one.makespan_s.high
+
+
+def test_the_cost_is_that_of_the_billed_time(runs: Callable[..., list[RunView]]) -> None:
+    line = predict_lambda(runs(), model=with_values(lambda_model(), {"core_ratio": 1.0}))
+    assert line is not None
+    seconds = float(line.warm.usd) / (0.0000166667 * 1769 / 1024)
+    assert seconds == pytest.approx(40 * 0.5, rel=0.2)
+    assert line.warm.low_usd <= line.warm.usd <= line.warm.high_usd
+    assert line.cold.usd > line.warm.usd > Decimal(0)
+
+
+def test_more_tasks_than_the_account_allows_run_in_waves(runs: Callable[..., list[RunView]]) -> None:
+    few = predict_lambda(runs(task_s=5), environments=10)
+    many = predict_lambda(runs(task_s=5))
+    assert few is not None and many is not None
+    assert few.environments == 10
+    assert few.warm.makespan_s.value > 3 * many.warm.makespan_s.value
+
+
+def test_half_a_vcpu_takes_twice_as_long(runs: Callable[..., list[RunView]]) -> None:
+    whole = predict_lambda(runs(task_s=10))
+    half = predict_lambda(runs(task_s=10), memory_mb=885)
+    assert whole is not None and half is not None
+    assert half.warm.makespan_s.value / whole.warm.makespan_s.value == pytest.approx(2, rel=0.05)
+
+
+def test_the_same_session_gives_the_same_prediction(runs: Callable[..., list[RunView]]) -> None:
+    assert predict_lambda(runs()) == predict_lambda(runs())
+
+
+def test_nothing_is_predicted_without_a_local_run_that_ended_well(make_events: Callable[..., list[Any]]) -> None:
+    view = fold(make_events({"sequential": [1.0]}, ok=False))
+    assert predict_lambda(view.runs.values()) is None
+    emulated = fold(make_events({"emulated": [1.0]}))
+    assert predict_lambda(emulated.runs.values()) is None
+
+
+def test_the_sentence_names_what_it_hangs_on_and_never_claims_a_measurement(runs: Callable[..., list[RunView]]) -> None:
+    made = runs(backends=("sequential", "processes"))
+    comparison = compare(made, run_bill)
+    line = predict_comparison(comparison, made)
+    assert line is not None
+    sentence = predicted_sentence(line, comparison.baseline)
+    assert sentence.startswith("AWS Lambda with 40 environments of its own is predicted to be ")
+    assert "as fast as sequential warm, for $" in sentence
+    assert sentence.endswith("It hangs on: one core here = 1.4 (0.84–2.2) Lambda vCPUs.")
+    assert line.worked_out_from == "sequential"
+
+
+def test_a_document_holds_cold_and_warm_with_their_parameters(runs: Callable[..., list[RunView]]) -> None:
+    line = predict_lambda(runs())
+    assert line is not None
+    cold, warm = predictions(line, "c1")
+    assert (cold.label, warm.label) == ("lambda (predicted) cold", "lambda (predicted) warm")
+    assert cold.comparison == "c1"
+    assert cold.low_s is not None and cold.makespan_s is not None and cold.low_s < cold.makespan_s
+    assert cold.parameters["memory_mb"] == 1769
