@@ -53,6 +53,11 @@ class Room:
         return tuple(self._namespaces)
 
     @property
+    def in_memory_mb(self) -> int:
+        """What its /tmp may hold, which lies in memory and is not the function's; 0: it lies on a disk."""
+        return int(self._plan["tmp_mb"]) if self._plan["covers"] else 0
+
+    @property
     def user(self) -> int | None:
         """The user of its processes; None: the emulator's."""
         user: int | None = self._plan["user"]

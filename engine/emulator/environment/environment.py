@@ -243,6 +243,10 @@ class Environment:
         """Whether the init is over."""
         return self.init_ms is not None
 
+    def is_own_connection(self, peer_port: int, our_port: int) -> bool:
+        """Whether one of its processes has made that connection."""
+        return self.process.has_connection(peer_port, our_port)
+
     def on_next(self, exchange: Exchange) -> None:
         """Handle the runtime's request for work, which ends the init or follows an answer."""
         if self.init_ms is None:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import site
 import sys
 import time
@@ -17,6 +18,7 @@ from lbench.engine.emulator.core.context import Shared
 from lbench.engine.emulator.core.log import ended
 from lbench.engine.emulator.core.sandbox import Room
 from lbench.engine.emulator.core.spec import FunctionSpec
+from lbench.engine.emulator.resources.peer import is_connection_of
 from lbench.engine.processes import child as children
 
 __all__ = ["Output", "Process", "libraries", "needed_paths", "variables"]
@@ -255,7 +257,9 @@ class Process:
         self._max_memory_mb = 0
         try:
             _set_limits(self._child.pid, own_user=room.user is not None)
-            self._held = shared.confinement.attach(self._child.pid, number, spec.memory_mb, self._child.kill)
+            self._held = shared.confinement.attach(
+                self._child.pid, number, spec.memory_mb, self._kill, in_memory_mb=room.in_memory_mb
+            )
         except OSError:
             self._child.kill()
             self.output.close()
@@ -277,6 +281,12 @@ class Process:
         """A future of the exit code."""
         return self._child.exited
 
+    def has_connection(self, peer_port: int, our_port: int) -> bool:
+        """Whether the process or one of its descendants has made that connection."""
+        if is_connection_of([self.pid], peer_port, our_port):
+            return True
+        return is_connection_of(self._held.descendants(), peer_port, our_port)
+
     def initialised(self) -> None:
         """End the init: the CPU share holds from now on."""
         self._held.initialised()
@@ -295,12 +305,19 @@ class Process:
         return self._held.out_of_memory()
 
     def kill(self) -> None:
-        """Kill the whole group."""
+        """Kill all of its processes."""
         self.max_memory_mb()
+        self._kill()
+
+    def _kill(self) -> None:
+        strays = [] if self._closed else self._held.strays()
         self._child.kill()
+        for pid in strays:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
 
     def max_memory_mb(self, *, within_s: float = 0.0) -> int:
-        """The peak resident memory in MB, rounded up; the last known figure after the end.
+        """The peak resident memory of all processes in MB, rounded up; the last known figure after the end.
 
         `within_s`: a figure of that age is enough (asking the kernel takes longer than a trivial invocation).
         """
@@ -309,6 +326,7 @@ class Process:
             return self._max_memory_mb
         self._looked_s = now
         peak = self._peak_linux() if platform.system() == "Linux" else self._current_elsewhere()
+        peak = max(peak, self._held.peak_bytes())
         self._max_memory_mb = max(self._max_memory_mb, -(-peak // 1_048_576))
         return self._max_memory_mb
 

@@ -36,6 +36,9 @@ class Served(Protocol):
     def initialised(self) -> bool:
         """Whether the init is over."""
 
+    def is_own_connection(self, peer_port: int, our_port: int) -> bool:
+        """Whether one of the environment's processes has made that connection."""
+
     def on_next(self, exchange: Exchange) -> None:
         """Handle the runtime's request for work."""
 
@@ -69,7 +72,13 @@ class RuntimeApi(Server):
     """The Runtime API on a port of 127.0.0.1, for one environment's process."""
 
     def __init__(self, served: Served) -> None:
-        super().__init__(self._route, body_limit=RESPONSE_LIMIT, head_limit=_HEAD_LIMIT, keep_headers=False)
+        super().__init__(
+            self._route,
+            body_limit=RESPONSE_LIMIT,
+            head_limit=_HEAD_LIMIT,
+            keep_headers=False,
+            admits=served.is_own_connection,
+        )
         self._served = served
 
     def _route(self, exchange: Exchange) -> None:

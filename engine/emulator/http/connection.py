@@ -28,6 +28,7 @@ class Owner(Protocol):
     limit_of: Callable[[Exchange], int] | None
     connections: set[Connection]
     closing: bool
+    admits: Callable[[int, int], bool] | None
 
 
 # Received data is parsed before the loop serves the next connection, so all connections share one buffer. Without it,
@@ -58,6 +59,12 @@ class Connection(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport  # asyncio has set TCP_NODELAY
         self._server.connections.add(self)
+        admits = self._server.admits
+        if admits is not None:
+            peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+            if not peer or not own or not admits(peer[1], own[1]):
+                self._refuse(403)
+                self.lost = True
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: D102
         self.lost = True

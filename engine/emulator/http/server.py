@@ -28,11 +28,13 @@ class Server:
         head_limit: int = 1_048_576,
         limit_of: Callable[[Exchange], int] | None = None,
         keep_headers: bool = True,
+        admits: Callable[[int, int], bool] | None = None,
     ) -> None:
         self.handler = handler
         self.body_limit = body_limit  # bytes; a larger body comes as an exchange with `too_large` set
         self.limit_of = limit_of  # for limits that depend on the request's line and headers
         self.head_limit = head_limit  # bytes of request line and headers; more gets 431
+        self.admits = admits  # of a connection's two ports, the peer's first; others get 403. None: all
         self._connection = Connection if keep_headers else PlainConnection
         self.connections: set[Connection] = set()
         self.closing = False

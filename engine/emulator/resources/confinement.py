@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Self
 
 from lbench.engine.emulator.resources import systemd
+from lbench.engine.emulator.resources.affinity import CpuChoice
 from lbench.engine.emulator.resources.cgroups import Home, find, open_home
-from lbench.engine.emulator.resources.cpu import CpuShare, Method, NoShare, duty_cycle_works, vcpus
+from lbench.engine.emulator.resources.cpu import CpuShare, Method, NoShare, duty_cycle_works, vcpus, visible_cpus
 from lbench.engine.emulator.resources.duty_cycle import DutyCycle
 from lbench.engine.emulator.resources.memory import CgroupMemory, MemoryLimit, MemoryMethod, PolledMemory
 from lbench.engine.emulator.resources.process_tree import Tree
@@ -32,18 +33,29 @@ class Confined:
     """One environment's process group, from its start to its end."""
 
     def __init__(
-        self, pid: int, number: int, memory_mb: int, kill: Callable[[], None], confinement: Confinement
+        self,
+        pid: int,
+        number: int,
+        memory_mb: int,
+        kill: Callable[[], None],
+        confinement: Confinement,
+        in_memory_mb: int = 0,
     ) -> None:
         self._pid, self._number = pid, number
         self._guard = confinement.guard
         self._tree = Tree(pid)
-        self._memory = confinement.memory.attach(self._tree, memory_mb, kill)
+        self._memory = confinement.memory.attach(self._tree, memory_mb, kill, in_memory_mb)
+        self._cpus = confinement.cpus
+        self._own_cpus = self._cpus.take(visible_cpus(memory_mb), vcpus(memory_mb))
         try:
+            self._cpus.bind(pid, self._own_cpus)
             self._cpu = confinement.cpu.attach(self._tree, vcpus(memory_mb))
         except OSError:
             self._memory.detach()
             self._tree.close()
+            self._cpus.give_back(self._own_cpus, vcpus(memory_mb))
             raise
+        self._share = vcpus(memory_mb)
         if self._guard is not None:
             self._guard.watch(pid)
         self._over = False
@@ -71,6 +83,20 @@ class Confined:
         """Whether it has exceeded its memory limit. Ask before an answer is passed on, and after the process has ended."""
         return self._memory.exceeded()
 
+    def descendants(self) -> set[int]:
+        """The processes that its first one has started, as far as they are known now."""
+        self._tree.refresh()
+        return set(self._tree.members)
+
+    def strays(self) -> set[int]:
+        """Those of them that have left its process group."""
+        self._tree.refresh()
+        return set(self._tree.strays)
+
+    def peak_bytes(self) -> int:
+        """The most memory that all of its processes together were seen to hold."""
+        return self._memory.peak_bytes()
+
     def detach(self) -> None:
         """Kill what an ended process has left behind, and release everything."""
         if self._over:
@@ -78,6 +104,7 @@ class Confined:
         self._over = True
         self._memory.detach()  # first: its counters go with the cgroup
         self._cpu.detach()
+        self._cpus.give_back(self._own_cpus, self._share)
         self._tree.close()
         if self._guard is not None:
             self._guard.let_go(self._pid, self._number)
@@ -96,6 +123,7 @@ class Confinement:
         homes: tuple[Home, ...] = (),
     ) -> None:
         self.cpu, self.memory, self.guard = cpu, memory, guard
+        self.cpus = CpuChoice()
         self._agenda = agenda
         self._homes = homes
 
@@ -122,18 +150,21 @@ class Confinement:
         memory: MemoryLimit = PolledMemory(agenda)
         if memory_home is not None:
             kind: MemoryMethod = "cgroup-v1" if memory_home.version == 1 else "cgroup-v2"
-            memory = CgroupMemory(memory_home, "systemd" if name == "systemd" else kind)
+            memory = CgroupMemory(memory_home, "systemd" if name == "systemd" else kind, PolledMemory(agenda))
         return cls(cpu, memory, agenda, guard=guard, homes=homes)
 
-    def attach(self, pid: int, number: int, memory_mb: int, kill: Callable[[], None]) -> Confined:
+    def attach(
+        self, pid: int, number: int, memory_mb: int, kill: Callable[[], None], *, in_memory_mb: int = 0
+    ) -> Confined:
         """Confine environment `number`, whose process group `pid` has just been started.
 
-        `kill` is called when it exceeds its memory, unless the kernel kills it.
+        `kill` is called when it exceeds its memory, unless the kernel kills it. `in_memory_mb`: of files in memory, which
+        are not the function's.
 
         Raises:
             OSError: the machine refuses; the process is unchanged.
         """
-        return Confined(pid, number, memory_mb, kill, self)
+        return Confined(pid, number, memory_mb, kill, self, in_memory_mb)
 
     def close(self) -> None:
         """Remove all cgroups. The guard belongs to the caller, who closes it afterwards."""

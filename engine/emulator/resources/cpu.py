@@ -16,7 +16,6 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterable
 from typing import Literal, Protocol, get_args
 
 from lbench.config.limits import limits
@@ -40,6 +39,7 @@ Method = Literal["cgroup-v2", "cgroup-v1", "systemd", "duty-cycle", "none"]
 METHODS: tuple[Method, ...] = get_args(Method)
 MB_PER_VCPU = limits().memory_mb_per_vcpu
 INIT_VCPUS = 2.0
+_ROUNDS = 5  # a process that starts others in other groups faster than this is not caught whole
 _CPU_STEPS_MB = (3008, 5307, 7076, 8845)
 
 
@@ -94,17 +94,19 @@ class CpuShare(Protocol):
 
 
 class Signalled:
-    """A process group that is paused by signals; the base of all methods."""
+    """A tree of processes that is paused by signals; the base of all methods."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
+    def __init__(self, tree: Tree) -> None:
+        self.pid = tree.root
+        self._tree = tree
         self.frozen = False
         self._over = False
 
-    def _signal(self, number: signal.Signals, strays: Iterable[int] = ()) -> None:
+    def _signal(self, number: signal.Signals) -> None:
         """Signal the group, and the environment's processes that have left it."""
         if self._over:
             return
+        strays = self._tree.strays
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
         for pid in strays:
@@ -115,16 +117,30 @@ class Signalled:
         """Change nothing."""
 
     def resume(self) -> None:
-        """Continue the group."""
+        """Continue the tree."""
         if self.frozen:
             self.frozen = False
             self._signal(signal.SIGCONT)
 
     def pause(self) -> None:
-        """Stop the group."""
+        """Stop the tree."""
         if not self.frozen:
             self.frozen = True
-            self._signal(signal.SIGSTOP)
+            self._stop()
+
+    def _stop(self) -> None:
+        """Stop the group, then what has left it, until nothing new is found there."""
+        self._signal(signal.SIGSTOP)
+        stopped: set[int] = set()
+        for _ in range(_ROUNDS):
+            self._tree.refresh()
+            new = self._tree.strays - stopped
+            if not new or self._over:
+                return
+            for pid in new:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGSTOP)
+            stopped |= new
 
     def detach(self) -> None:
         """Send no more signals."""
@@ -138,7 +154,7 @@ class NoShare:
 
     def attach(self, tree: Tree, share: float) -> Signalled:
         """Pause and resume the group only."""
-        return Signalled(tree.root)
+        return Signalled(tree)
 
     def close(self) -> None:
         """Remove nothing."""

@@ -88,10 +88,9 @@ class _Cycled(Signalled):
     """One process group under the duty cycle."""
 
     def __init__(self, tree: Tree, share: float, cycle: DutyCycle) -> None:
-        super().__init__(tree.root)
+        super().__init__(tree)
         self._share = share
         self._cycle = cycle
-        self._tree = tree
         self._budget: Budget | None = None  # none before its init is over
         self._stopped = False  # by the duty cycle
         self._entry = Entry(self._look)
@@ -111,7 +110,7 @@ class _Cycled(Signalled):
             return
         self.frozen = False
         if self._budget is None:
-            self._signal(signal.SIGCONT, self._tree.strays)
+            self._signal(signal.SIGCONT)
             return
         now_s, used_s = self._measure()
         self._budget.account(now_s, used_s, ran=False)
@@ -121,7 +120,7 @@ class _Cycled(Signalled):
             self._cycle.agenda.at(now_s + self._budget.wait_s, self._entry)
         else:
             self._stopped = False
-            self._signal(signal.SIGCONT, self._tree.strays)
+            self._signal(signal.SIGCONT)
             self._look_later()
 
     def pause(self) -> None:
@@ -131,7 +130,7 @@ class _Cycled(Signalled):
         self.frozen = True
         self._cycle.agenda.cancel(self._entry)
         if not self._stopped:
-            self._signal(signal.SIGSTOP, self._tree.strays)
+            self._stop()
 
     def detach(self) -> None:
         """Send no more signals."""
@@ -165,12 +164,12 @@ class _Cycled(Signalled):
         budget.account(now_s, used_s, ran=not self._stopped)
         if self._stopped:
             self._stopped = False
-            self._signal(signal.SIGCONT, self._tree.strays)
+            self._signal(signal.SIGCONT)
             self._look_later()
         elif budget.spent:
             self._stopped = True
             self.stops += 1
-            self._signal(signal.SIGSTOP, self._tree.strays)
+            self._signal(signal.SIGSTOP)
             self._cycle.agenda.at(now_s + budget.wait_s, self._entry)
         else:
             self._look_later()

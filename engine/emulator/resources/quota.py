@@ -15,7 +15,7 @@ class _Quota(Signalled):
     """One process group in a cgroup of its own."""
 
     def __init__(self, tree: Tree, share: float, home: Home) -> None:
-        super().__init__(tree.root)
+        super().__init__(tree)
         self._share = share
         self._home = home
         self._folder = home.make(f"e{self.pid}")

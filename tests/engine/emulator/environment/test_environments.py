@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -210,3 +211,77 @@ def test_tenant_and_trace_reach_the_function(start: Any) -> None:
     tenant, made = service.invoke("tell")["value"]
     assert tenant is None
     assert re.fullmatch(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Sampled=0", made)
+
+
+STRAYS = """
+import os, subprocess, sys, time
+
+SLEEPS = "import time\\nwhile True: time.sleep(0.001)"
+
+def stray(event, context):
+    if event == "again":
+        return None
+    child = subprocess.Popen([sys.executable, "-S", "-c", SLEEPS], start_new_session=True)
+    reader, writer = os.pipe()
+    if os.fork() == 0:  # a daemon: its parent ends at once
+        os.setsid()
+        if os.fork() == 0:
+            os.write(writer, str(os.getpid()).encode())
+            while True:
+                time.sleep(0.001)
+        os._exit(0)
+    return [child.pid, int(os.read(reader, 20))]
+
+def parent(event, context):
+    subprocess.run([sys.executable, "-S", "-c", "x = b'x' * 150_000_000; import time; time.sleep(0.5)"], check=True)
+
+def greedy(event, context):
+    subprocess.run([sys.executable, "-S", "-c", "x = b'x' * 300_000_000; import time; time.sleep(5)"], check=True)
+"""
+
+
+@linux
+def test_processes_that_have_left_the_group_are_frozen_and_end_with_their_environment(start: Any) -> None:
+    import psutil
+
+    service = start(STRAYS, {"stray": {}})
+    pids = service.invoke("stray")["value"]
+    processes = [psutil.Process(pid) for pid in pids]
+    while service.environments()[0]["state"] != "frozen":
+        pass
+    assert [process.status() for process in processes] == ["stopped"] * 2
+    service.invoke("stray", "again")
+    assert all(process.is_running() for process in processes)
+    (entry,) = service.environments()
+    os.kill(entry["pid"], 9)
+    psutil.wait_procs(processes, timeout=10)
+    assert not any(process.is_running() for process in processes)
+
+
+@linux
+def test_memory_is_that_of_all_processes(start: Any) -> None:
+    service = start(STRAYS, {"parent": {"memory_mb": 512}, "greedy": {"memory_mb": 256}})
+    used = re.search(r"Max Memory Used: (\d+) MB", service.invoke("parent")["log"])
+    assert used and 150 < int(used[1]) < 300
+    assert service.invoke("greedy")["value"]["errorType"] == "Runtime.OutOfMemory"
+
+
+@pytest.mark.parametrize("how", ["import no_such_thing", "import os, time; time.sleep(0.2); os._exit(1)"])
+def test_a_failed_init_reports_its_memory(start: Any, tmp_path: Path, how: str) -> None:
+    service = start(CODE, {"bad": module(tmp_path, "bad", how)})
+    used = re.search(r"Max Memory Used: (\d+) MB", service.invoke("bad")["log"])
+    assert used and int(used[1]) > 5
+
+
+@linux
+def test_the_runtime_api_answers_its_own_environment_only(start: Any) -> None:
+    code = "import os\ndef where(event, context):\n    return [os.environ['AWS_LAMBDA_RUNTIME_API'], os.getpid()]\n"
+    service = start(code, {"where": {}})
+    address, _ = service.invoke("where")["value"]
+    for method, path in (("GET", "/2018-06-01/runtime/invocation/next"), ("POST", "/2018-06-01/runtime/init/error")):
+        connection = http.client.HTTPConnection(address)
+        connection.request(method, path)
+        reply = connection.getresponse()
+        assert (reply.status, reply.read()) == (403, b"")
+        connection.close()
+    assert service.invoke("where")["value"][0] == address

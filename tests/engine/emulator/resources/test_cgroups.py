@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -193,6 +194,37 @@ def test_the_leftovers_of_a_dead_emulator_are_removed_by_the_next(machine: Path)
     home.close()
 
 
+class Unpolled:
+    """Polling that sees nothing; it also stands for what it attaches."""
+
+    limit_mb = 0
+
+    def attach(self, tree: Tree, limit_mb: int, kill: object) -> Any:
+        self.limit_mb = limit_mb
+        return self
+
+    def resume(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def detach(self) -> None: ...
+
+    def exceeded(self) -> bool:
+        return False
+
+
+def test_files_in_memory_are_allowed_on_top_of_the_limit_which_polling_then_holds(machine: Path) -> None:
+    cpu, _ = version_1(machine)
+    home = open_home(Place(str(cpu), 1, True), ("memory",))
+    assert home is not None
+    polled: Any = Unpolled()
+    held = CgroupMemory(home, "cgroup-v1", polled).attach(Tree(GONE), 128, lambda: None, 512)
+    assert int((home.folder / f"e{GONE}/memory.limit_in_bytes").read_text()) == 640 * 1_048_576
+    assert polled.limit_mb == 128
+    held.detach()
+    home.close()
+
+
 def test_an_environment_has_two_cpus_in_its_init_and_its_share_then(machine: Path) -> None:
     cpu, _ = version_1(machine)
     home = open_home(Place(str(cpu), 1, True), ("cpu", "memory"))
@@ -220,7 +252,7 @@ def test_a_refused_environment_leaves_no_cgroup(machine: Path, monkeypatch: pyte
     with pytest.raises(PermissionError):
         QuotaShare(home, "cgroup-v1").attach(Tree(GONE), 0.5)
     with pytest.raises(PermissionError):
-        CgroupMemory(home, "cgroup-v1").attach(Tree(GONE), 128, lambda: None)
+        CgroupMemory(home, "cgroup-v1", cast(Any, Unpolled())).attach(Tree(GONE), 128, lambda: None)
     assert [folder for folder in home.folder.iterdir() if folder.is_dir()] == []
     home.close()
 
@@ -229,7 +261,7 @@ def test_a_kill_for_lack_of_memory_is_known_after_the_end(machine: Path) -> None
     cpu, _ = version_1(machine)
     home = open_home(Place(str(cpu), 1, True), ("memory",))
     assert home is not None
-    held = CgroupMemory(home, "cgroup-v1").attach(Tree(GONE), 128, lambda: None)
+    held = CgroupMemory(home, "cgroup-v1", cast(Any, Unpolled())).attach(Tree(GONE), 128, lambda: None)
     held.resume()
     held.pause()
     assert not held.exceeded()

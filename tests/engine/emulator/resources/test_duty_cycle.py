@@ -46,6 +46,9 @@ class Group:
         if pid == self.root:
             self._running = number == signal.SIGCONT
 
+    def refresh(self, after_s: float = 0.0) -> None:
+        """Find nobody new."""
+
     def cpu_s(self, refresh_after_s: float = 0.0) -> float:
         now_s = self._agenda.time()
         if self._running:
