@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import os
 import signal
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["LbenchApp", "default_plan"]
 
 _NEXT = ("lbench.tui.screens.setup", "lbench.tui.launch", "lbench.tui.screens.bench_panels")  # needed by the first keys
+_ASK_AFTER_S = 10.0  # a comparison that is older is not cancelled by one key
 _BREATH_S = 0.02  # between two stretches of folding, for keys
 _HANDOVER_S = 3.0  # for an engine that is only starting to take up the plan that it was given; it needs half a second
 
@@ -152,9 +154,24 @@ class LbenchApp(Commands):
         self.tick_if_taken()
         if not self._read_ahead:  # the first frame is drawn: what `r` and Enter need is loaded before they are pressed
             self._read_ahead = True
-            threading.Thread(target=lambda: [importlib.import_module(name) for name in _NEXT], name="ahead").start()
+            threading.Thread(target=self._load_ahead, name="ahead", daemon=True).start()
         self._pace.frame()
         self._timer = self.set_timer(self._pace.interval_s, self._beat)
+
+    def _load_ahead(self) -> None:
+        """Import what the first keys need, then look for the last result. Runs in a thread."""
+        for name in _NEXT:
+            importlib.import_module(name)
+        from lbench.tui.session_index import last_result
+        from lbench.tui.widgets.session_table import local_time, outcome_pieces
+
+        entry = last_result()
+        if entry is None or not self.is_running:
+            return
+        what = " ".join([", ".join(entry.recorded.workloads), entry.data]).strip()
+        pieces = [(f"{local_time(entry)}  {what}  ", "text"), *outcome_pieces(entry)]
+        with contextlib.suppress(RuntimeError):  # left meanwhile
+            self.call_from_thread(self.bench.show_last, pieces)
 
     @property
     def reading_every(self) -> int:
@@ -166,6 +183,14 @@ class LbenchApp(Commands):
         driver = self._driver
         if not (isinstance(driver, LbenchDriver) and driver.behind):
             self.tick()
+
+    @property
+    def quadrants(self) -> bool:
+        return self.terminal.quadrants
+
+    @property
+    def paused(self) -> bool:
+        return is_engine(self.feed) and self.feed.paused
 
     @property
     def exploring(self) -> ExploreState:
@@ -280,9 +305,21 @@ class LbenchApp(Commands):
             self.feed.command("resume" if self.feed.paused else "pause")
 
     def action_cancel(self) -> None:
-        """Cancel the runs. Results so far are kept."""
-        if is_engine(self.feed):
-            self.feed.command("cancel")
+        """Cancel the runs, once asked if they have taken long or cost money. Results so far are kept."""
+        feed, board = self.feed, self.bench.board
+        if not is_engine(feed):
+            return
+        spent = any(row.summary.origin == "measured" and row.outlook.usd for row in board.rows)
+        if not spent and (board.elapsed_s or 0.0) < _ASK_AFTER_S:
+            feed.command("cancel")
+            return
+        from lbench.tui.screens.ask import AskYes
+
+        def answered(yes: bool | None) -> None:
+            if yes and is_engine(feed):
+                feed.command("cancel")
+
+        self.push_screen(AskYes("cancel the runs?", "what was measured is kept; what runs now is lost"), answered)
 
     def action_leave(self, code: int = 0) -> None:
         """Leave at once. The engine follows `on_hangup`."""

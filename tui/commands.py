@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,8 @@ class Commands(App[int]):
             return bool(screen.name != (parameters or ("",))[0])
         if action == "help":
             return bool(screen.name != "help")
+        if action == "focus_next" and bench:
+            return len(screen.focus_chain) > 1
         if action == "set_up":
             return bench
         if action == "export" and bench:
@@ -183,6 +186,20 @@ class Commands(App[int]):
         except LbenchError as error:
             outcome, role = f"✘ {error}", "wrong"
         self.call_from_thread(say, outcome, role)
+
+    # -- copies
+
+    def copy_out(self, text: str, what: str) -> None:
+        """Copy by OSC 52. Not every terminal takes it, so the text is kept in a file, too, which the note names."""
+        from lbench.config.folders import cache_folder
+
+        self.copy_to_clipboard(text)
+        note = f"the {what} was copied"
+        with contextlib.suppress(OSError, LbenchError):
+            path = cache_folder("copied") / f"{what}.txt"
+            path.write_text(text, encoding="utf-8")
+            note += f"; if your terminal ignores OSC 52: {path}"
+        self.notify(note)
 
     # -- screens and colours
 

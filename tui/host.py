@@ -41,6 +41,16 @@ class Host(Protocol):
         """Frames between two updates of what a person reads."""
         ...
 
+    @property
+    def quadrants(self) -> bool:
+        """Whether pictures are drawn in quadrants."""
+        ...
+
+    @property
+    def paused(self) -> bool:
+        """Whether the engine on the screen is paused."""
+        ...
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Whether a key of the app does anything now."""
         ...
@@ -53,6 +63,10 @@ class Host(Protocol):
 
     def open_session(self, folder: Path, part: int | None = None) -> None:
         """Show a session on the Bench screen."""
+        ...
+
+    def copy_out(self, text: str, what: str) -> None:
+        """Copy a text to the terminal's clipboard, and keep it in a file."""
         ...
 
     def export(self, source: Path, say: Say) -> None:

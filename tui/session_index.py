@@ -28,9 +28,11 @@ from lbench.errors import LbenchError
 from lbench.tui.bench.board_builder import data_text
 from lbench.tui.feeds.fold import Fold
 
-__all__ = ["Backend", "Entry", "entries", "verdict_of"]
+__all__ = ["Backend", "Entry", "entries", "last_result", "verdict_of"]
 
 _VERSION = 5
+_LOOKED_AT = 3  # sessions, for the last result
+_SMALL_BYTES = 2_000_000  # of a journal that is read for it
 
 
 class Backend(msgspec.Struct, frozen=True):
@@ -97,6 +99,29 @@ def entries() -> Iterator[Entry]:
         todo += [entry for entry in known if not entry.worked_out and entry.recorded.error is None]
     for entry in todo:
         yield from _worked_out(entry)
+
+
+def last_result() -> Entry | None:
+    """The newest comparison with a result, if it is known or quick to read."""
+    try:
+        folders = session_folders()
+    except LbenchError:
+        return None
+    for folder in folders[:_LOOKED_AT]:
+        known = _kept(folder)
+        if known is None and not is_live(folder) and _is_small(folder):
+            known = _worked_out(Entry(recorded(folder)))
+        found = [entry for entry in known or [] if entry.verdict]
+        if found:
+            return found[-1]
+    return None
+
+
+def _is_small(folder: Path) -> bool:
+    try:
+        return _stamp(folder)[0] < _SMALL_BYTES
+    except OSError:
+        return False
 
 
 def _stamp(folder: Path) -> tuple[int, int]:

@@ -31,6 +31,7 @@ class Wanted(msgspec.Struct, frozen=True):
     cold: bool = False  # a backend that has cold starts
     favourite: int = 0  # the timeline that is shown where there is room for one
     only_picture: bool = False  # the person wants the picture where there is room for one thing
+    fresh: bool = False  # nothing has run: there is room for what to do first
     warnings: int = 0  # what makes the results weak
     replay: bool = False  # a record: its bar stands above the footer
 
@@ -63,6 +64,9 @@ def arrange(width: int, height: int, wanted: Wanted) -> Arrangement:
         top += deep
     top += airy
     end = height - 1 - (height >= 28)
+    if wanted.fresh:
+        places["welcome"] = Region(0, top, width, max(0, end - top))
+        return Arrangement({name: place for name, place in places.items() if place.area}, ())
     if width >= _WIDE and height >= 40:
         body = Region(0, top, width, end - top)
         few = len(wanted.lanes) <= _MOST and sum(2 + one for one in wanted.lanes) <= body.height - _BESIDE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,23 @@ from rich.style import Style
 
 from lbench.tui.theme import Palette
 
-__all__ = ["MISSING", "Ramp", "Window", "fit", "half_blocks", "moved", "nearest", "pooled", "resample", "stretched"]
+__all__ = [
+    "MISSING",
+    "Ramp",
+    "Window",
+    "fit",
+    "half_blocks",
+    "moved",
+    "nearest",
+    "pooled",
+    "quadrants",
+    "resample",
+    "stretched",
+]
 
 MISSING = -1
+_BITS = np.array([1, 2, 4, 8])  # upper left, upper right, lower left, lower right
+_QUADRANTS = " ▘▝▀▖▌▞▛▗▚▐▜▄▙▟ "  # by those bits; a full cell is ground alone
 Window = tuple[float, float, float, float]  # of the plane: x_min, x_max, y_min, y_max
 
 
@@ -104,6 +119,37 @@ def half_blocks(levels: NDArray[Any], ramp: Ramp) -> list[list[Segment]]:
             ]
         )
     return rows
+
+
+def quadrants(levels: NDArray[Any], ramp: Ramp) -> list[list[Segment]]:
+    """A picture of (2n, 2m) levels as n rows of m cells: two points by two, in the two colours that fit them best."""
+    rows, columns = levels.shape[0] // 2, levels.shape[1] // 2
+    cells = quantise(levels).reshape(rows, 2, columns, 2).transpose(0, 2, 1, 3).reshape(rows, columns, 4)
+    low, high = cells.min(axis=2, keepdims=True), cells.max(axis=2, keepdims=True)
+    # The inside and what is missing are colours of their own: never mixed with others.
+    upper = np.where(high == 255, cells == 255, np.where(low < 0, cells >= 0, cells > (low + high) // 2))
+    front, back = _mean(cells, upper), _mean(cells, ~upper)
+    masks = (upper * _BITS).sum(axis=2)
+    return [_cells(*row, ramp) for row in zip(masks.tolist(), front.tolist(), back.tolist(), strict=True)]
+
+
+def _mean(cells: NDArray[Any], chosen: NDArray[Any]) -> NDArray[Any]:
+    """The mean level of the chosen points of each cell, in the steps of `quantise`."""
+    count = np.maximum(chosen.sum(axis=2), 1)
+    return quantise(np.where(chosen, cells, 0).sum(axis=2) // count)
+
+
+def _cells(masks: list[int], front: list[int], back: list[int], ramp: Ramp) -> list[Segment]:
+    segments: list[Segment] = []
+    for (top, bottom), group in itertools.groupby(zip(masks, front, back, strict=True), lambda one: _colours(*one)):
+        text = "".join(_QUADRANTS[mask] for mask, _, _ in group)
+        segments.append(Segment(text, ramp.style(top, bottom)))
+    return segments
+
+
+def _colours(mask: int, front: int, back: int) -> tuple[int, int]:
+    """The colours of a cell; one that is all of one colour has no other."""
+    return (front, front) if mask == 15 else (back, back) if mask == 0 else (front, back)
 
 
 def nearest(levels: NDArray[np.int16], rows: int, columns: int) -> NDArray[np.int16]:

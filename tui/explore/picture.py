@@ -12,10 +12,11 @@ from lbench.analysis.format import percent_text
 from lbench.tui.draw.curve import curve
 from lbench.tui.draw.histogram import axis
 from lbench.tui.draw.ink import Piece, heading, line, right_of
-from lbench.tui.draw.picture import MISSING, Ramp, Window, fit, half_blocks, moved, stretched
+from lbench.tui.draw.picture import MISSING, Ramp, Window, fit, half_blocks, moved, quadrants, stretched
 from lbench.tui.draw.scale import tick_text
 from lbench.tui.explore.trails import scatter_pieces
 from lbench.tui.feeds.previews import Curve, PreviewReader, Scatter
+from lbench.tui.host import host_of
 from lbench.tui.theme import Palette
 from lbench.tui.widgets.lines import Lines
 
@@ -93,16 +94,21 @@ class ExplorePicture(Lines, can_focus=True):
         rows, columns = 2 * height, width
         if self._shape is not None:
             rows, columns = fit(*self._shape, width, height)
-        levels = None if self._blocks is None else self._blocks.picture(rows, columns)
+        fine = host_of(self.app).quadrants
+        across = 2 * columns if fine else columns
+        levels = None if self._blocks is None else self._blocks.picture(rows, across)
         if levels is not None:
             self._last = (levels, window)
-        elif self._last is not None and self._last[0].shape == (rows, columns):
+        elif self._last is not None and self._last[0].shape == (rows, across):
             levels = moved(*self._last, window)
         if levels is None:
-            levels = np.full((rows, columns), MISSING, dtype=np.int16)
+            levels = np.full((rows, across), MISSING, dtype=np.int16)
         left = (width - columns) // 2
         pad, rest = (Segment(" " * cells, palette.style("text")) for cells in (left, width - columns - left))
-        return [Strip([pad, *row, rest], width) for row in half_blocks(stretched(levels), self._ramp[1])]
+        return [
+            Strip([pad, *row, rest], width)
+            for row in (quadrants if fine else half_blocks)(stretched(levels), self._ramp[1])
+        ]
 
     def _scatter(self, drawn: Scatter, width: int, height: int) -> list[Strip]:
         palette = self.palette

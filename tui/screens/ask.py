@@ -15,7 +15,7 @@ from lbench.tui.widgets.fields import Heading
 from lbench.tui.widgets.prose import Prose
 from lbench.tui.widgets.title import Keys
 
-__all__ = ["AskText", "AskYes"]
+__all__ = ["AskCopy", "AskText", "AskYes"]
 
 
 class AskText(ModalScreen[str | None]):
@@ -83,3 +83,33 @@ class AskYes(ModalScreen[bool]):
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)
+
+
+class AskCopy(ModalScreen[str | None]):
+    """Asks what to copy. Dismissed with "sentence", "table" or "command", or with None."""
+
+    BINDINGS = [
+        Binding("s", "answer('sentence')", "sentence", tooltip="copy the sentence"),
+        Binding("t", "answer('table')", "table", tooltip="copy the table as Markdown"),
+        Binding("c", "answer('command')", "command", tooltip="copy the lbench run command"),
+        Binding("escape", "leave", "back", key_display="esc"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(classes="ask")
+
+    def compose(self) -> ComposeResult:
+        """The question and the keys."""
+        with Vertical():
+            yield Heading("copy")
+            yield Prose("s the sentence · t the table as Markdown · c the command that measures this again")
+            yield Keys()
+
+    def on_resize(self) -> None:
+        self.query_one(Prose).fit()
+
+    def action_answer(self, what: str) -> None:
+        self.dismiss(what)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)

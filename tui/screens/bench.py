@@ -21,6 +21,7 @@ from lbench.tui.widgets.replay import ReplayBar
 from lbench.tui.widgets.table import BackendTable, Waiting, other_lines
 from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, clock_text, described, left_text
 from lbench.tui.widgets.weaknesses import Weaknesses
+from lbench.tui.widgets.welcome import Welcome
 from lbench.workloads.parameters import settable
 
 if TYPE_CHECKING:
@@ -39,14 +40,16 @@ class BenchScreen(LbenchScreen[None]):
     BINDINGS = [
         Binding("r", "app.set_up", "run"),
         Binding("p", "app.pause", "pause"),
-        Binding("c", "app.cancel", "cancel"),
+        Binding("c", "app.cancel", "cancel", tooltip="cancel the runs, once asked"),
         Binding("enter", "inspect", "inspect", key_display="↵"),
         Binding("w", "app.set_up('workload')", "workload"),
         Binding("b", "app.set_up('backends')", "backends"),
         Binding("x", "app.export", "export"),
+        Binding("y", "copy", "copy", tooltip="copy the sentence, the table or the command"),
         Binding("v", "picture", "picture"),
         Binding("left_parenthesis", "repeat(-1)", "repeat", key_display="( )", tooltip="another repeat"),
         Binding("right_parenthesis", "repeat(1)", "repeat", key_display="( )", tooltip="another repeat"),
+        Binding("tab", "app.focus_next", "part", tooltip="to the next part"),
         Binding("exclamation_mark", "weaknesses", "weak", key_display="!", tooltip="what makes this weak"),
     ]
 
@@ -81,6 +84,7 @@ class BenchScreen(LbenchScreen[None]):
         yield Answer()
         yield BackendTable()
         yield Weaknesses()
+        yield Welcome()
         yield Histograms("cold starts", "none yet", "cold")
         yield Histograms("warm durations", "none yet", "warm")
         yield Cost()
@@ -103,6 +107,11 @@ class BenchScreen(LbenchScreen[None]):
             self._arranged_for = None
         return self.measured
 
+    def show_last(self, pieces: list[Piece]) -> None:
+        """Show the last result, while nothing has run."""
+        for welcome in self.query(Welcome):
+            welcome.show_last(pieces)
+
     def on_resize(self) -> None:
         """Lay out anew; the next frame's texts fit the size."""
         self._frames = -1
@@ -120,6 +129,7 @@ class BenchScreen(LbenchScreen[None]):
             cold=any(row.summary.region is not None for row in self.board.rows),
             favourite=0 if had is None else had.favourite,
             only_picture=self._only_picture,
+            fresh=self.measured is None,
             warnings=len(self.board.warnings),
             replay=is_record(self.host.feed),
         )
@@ -144,6 +154,8 @@ class BenchScreen(LbenchScreen[None]):
             return self.measured is not None and self.measured.inspected() is not None
         if action == "weaknesses":
             return bool(self.board.warnings)
+        if action == "copy":
+            return bool(self.board.rows)
         if action == "repeat":
             return self.measured is not None and len(self.measured.repeats) > 1
         return True
@@ -199,7 +211,9 @@ class BenchScreen(LbenchScreen[None]):
             params = settable(resolve_params(plan))
             return [(described(plan.workload, params, plan.tasks, width), "text")], []
         right: list[Piece] = []
-        if frame.state == "paused":
+        if is_record(self.host.feed):
+            right.append(("RECORD  " if frame.speed is None else "REPLAY  ", "key!"))
+        elif frame.state == "paused":
             right.append(("paused  ", "key!"))
         right.append((f"seed {board.seed}", "quiet"))
         if board.elapsed_s is not None:
@@ -257,6 +271,31 @@ class BenchScreen(LbenchScreen[None]):
         from lbench.tui.screens.weaknesses import WeaknessesScreen
 
         self.app.push_screen(WeaknessesScreen(self.board.warnings))
+
+    def action_copy(self) -> None:
+        """Ask what to copy, and copy it."""
+        from lbench.tui.screens.ask import AskCopy
+
+        def answered(what: str | None) -> None:
+            if what is not None and (text := self._copied(what)):
+                self.host.copy_out(text, what)
+
+        self.app.push_screen(AskCopy(), answered)
+
+    def _copied(self, what: str) -> str:
+        from lbench.analysis.verdict import answer_sentence
+        from lbench.tui.bench.copied_text import command_line, markdown_table
+        from lbench.tui.bench.offered_plan import offered_plan
+
+        comparison = self.board.comparison
+        if comparison is None:
+            return ""
+        if what == "sentence":
+            return answer_sentence(comparison)
+        if what == "table":
+            return markdown_table(comparison)
+        plan = offered_plan(self.shown_runs)
+        return command_line(plan or self.host.plan)
 
     def action_picture(self) -> None:
         """Swap picture and timeline where there is room for one."""

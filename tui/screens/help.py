@@ -39,6 +39,7 @@ _NAMES = {  # how a class is called in the help
     "SessionTable": "sessions: the list",
     "AskText": "a question for a text",
     "AskYes": "a question",
+    "AskCopy": "what to copy",
     "CardScreen": "an invocation's card",
     "WeaknessesScreen": "what makes a result weak",
     "HelpScreen": "help",

@@ -22,11 +22,17 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
     no_color: bool = False
     colours: int = 16_777_216  # truecolor, 256, 16 or 2
     fps: float = FPS_LOCAL
+    console: bool = False  # Linux's own, whose font has half blocks but no quadrants
 
     @property
     def remote(self) -> bool:
         """Whether bytes are expensive: fewer frames, no animation."""
         return self.ssh or self.tmux
+
+    @property
+    def quadrants(self) -> bool:
+        """Whether pictures are drawn in quadrants: twice the points of half blocks, and more bytes."""
+        return not self.console and not self.remote and self.colours > 16
 
     @property
     def note(self) -> str:
@@ -47,6 +53,7 @@ def look(environ: Mapping[str, str] | None = None, *, fps: float | None = None) 
         dumb=term in ("", "dumb", "unknown"),
         no_color=bool(env.get("NO_COLOR")),
         colours=_colours(term, env.get("COLORTERM", "").lower(), env.get("TEXTUAL_COLOR_SYSTEM", "auto")),
+        console=term == "linux",
         fps=fps or (FPS_REMOTE if ssh or tmux else FPS_LOCAL),
     )
 

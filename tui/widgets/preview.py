@@ -8,10 +8,11 @@ from textual.strip import Strip
 from lbench.tui.draw.curve import curve
 from lbench.tui.draw.histogram import axis
 from lbench.tui.draw.ink import Piece, heading, line, right_of
-from lbench.tui.draw.picture import Ramp, fit, half_blocks, resample, stretched
+from lbench.tui.draw.picture import Ramp, fit, half_blocks, quadrants, resample, stretched
 from lbench.tui.draw.scale import tick_text
 from lbench.tui.draw.scatter import CENTRE, NOBODY, Cells, scatter
 from lbench.tui.feeds.previews import Curve, Drawn, Picture, Scatter
+from lbench.tui.host import host_of
 from lbench.tui.theme import Palette, role_of
 from lbench.tui.widgets.lines import Lines
 
@@ -80,7 +81,10 @@ class Preview(Lines):
         left = (width - columns) // 2
         pad = Segment(" " * left, palette.style("text"))
         rest = Segment(" " * (width - columns - left), palette.style("text"))
-        made = half_blocks(stretched(resample(drawn.levels, rows, columns)), self._ramp[1])
+        if host_of(self.app).quadrants:
+            made = quadrants(stretched(resample(drawn.levels, rows, 2 * columns)), self._ramp[1])
+        else:
+            made = half_blocks(stretched(resample(drawn.levels, rows, columns)), self._ramp[1])
         return [Strip([pad, *row, rest], width) for row in made]
 
     def _curve(self, points: list[tuple[float, float]], width: int, height: int) -> list[Strip]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from textual import events
 from textual.strip import Strip
 
-from lbench.tui.draw.ink import Piece, between, line, wrapped
+from lbench.tui.draw.ink import Piece, between, line, width_of, wrapped
+from lbench.tui.host import host_of
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["Answer", "Keys", "Title", "TooSmall", "clock_text", "described", "left_text"]
@@ -17,12 +19,13 @@ _GENERATED = ("n_samples", "n_features", "spread", "rows", "skew")  # of generat
 # What stays in the footer where there is not room for all, and what goes first; the help tells every key.
 _RANKS = {
     **dict.fromkeys(("help", "quit", "back"), 0),
-    **dict.fromkeys(("start", "run", "inspect", "pause", "cancel", "play", "open"), 1),
+    **dict.fromkeys(("start", "run", "inspect", "pause", "resume", "cancel", "play", "open", "delete"), 1),
     **dict.fromkeys(
         ("picture", "next error", "slowest", "task", "zoom", "field", "choose", "neighbour", "move", "compare ✓"), 2
     ),
     **dict.fromkeys(("pan", "follow"), 2),  # offered only where they do something
-    **dict.fromkeys(("lane", "export", "bench", "scaling", "explore", "sessions", "compare"), 4),
+    **dict.fromkeys(("lane", "export", "bench", "scaling", "explore", "sessions", "compare", "weak"), 4),
+    **dict.fromkeys(("part", "copy"), 5),
 }
 _USUAL = 3
 _NARROW = 100  # columns under which the note has two words
@@ -127,6 +130,8 @@ class Keys(Lines):
     def __init__(self) -> None:
         super().__init__(id="keys")
         self._note = ""
+        self._keys: dict[str, str] = {}  # by meaning
+        self._places: list[tuple[int, int, str]] = []  # first cell, the one behind the last, meaning
 
     def on_mount(self) -> None:
         """Follow the active bindings."""
@@ -138,13 +143,23 @@ class Keys(Lines):
             self._note = text
             self.redraw()
 
+    def on_click(self, event: events.Click) -> None:
+        """Press the key that was clicked."""
+        for first, last, meaning in self._places:
+            if first <= event.x < last:
+                key = self._keys[meaning]
+                self.app.post_message(events.Key(key, key if len(key) == 1 else None))
+
     def entries(self) -> list[tuple[str, str]]:
         """Key and meaning of each shown binding, in their order."""
         shown: dict[str, tuple[str, str]] = {}
-        for active in self.screen.active_bindings.values():
+        paused = host_of(self.app).paused
+        for key, active in self.screen.active_bindings.items():
             binding = active.binding
             if binding.show and binding.description and active.enabled:
-                shown.setdefault(binding.description, (self.app.get_key_display(binding), binding.description))
+                meaning = "resume" if binding.action == "app.pause" and paused else binding.description
+                shown.setdefault(meaning, (self.app.get_key_display(binding), meaning))
+                self._keys.setdefault(meaning, key)
         return list(shown.values())
 
     def draw(self, width: int, height: int) -> list[Strip]:
@@ -159,9 +174,12 @@ class Keys(Lines):
                 room -= _size(entry)
                 kept.append(entry)
         pieces: list[Piece] = [(" ", "text")]
+        self._places = []
         last = [entry for entry in entries if _RANKS.get(entry[1]) == 0]
         for key, meaning in [*(entry for entry in entries if entry not in last), *last]:
             if (key, meaning) in kept:
+                first = width_of(pieces)
                 pieces += [(key, "key!"), (f" {meaning}  ", "text")]
+                self._places.append((first, width_of(pieces), meaning))
         pieces[-1] = (pieces[-1][0].rstrip(), pieces[-1][1])
         return [line(self.palette, between(pieces, right, width), width, ground="bar")]

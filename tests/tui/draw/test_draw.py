@@ -10,7 +10,7 @@ from lbench.tui.draw.dots import dots
 from lbench.tui.draw.histogram import axis, bins, columns, counts, range_of
 from lbench.tui.draw.ink import between, clipped, heading, line, shorter, width_of, wrapped
 from lbench.tui.draw.lanes import paint, paint_marks, spans
-from lbench.tui.draw.picture import Ramp, fit, half_blocks, resample, stretched
+from lbench.tui.draw.picture import Ramp, fit, half_blocks, quadrants, resample, stretched
 from lbench.tui.draw.scale import nice_ceiling, nice_range, ticks, window_s
 from lbench.tui.theme import DARK
 
@@ -169,3 +169,13 @@ def test_a_few_values_are_dots_with_their_numbers_and_pile_up() -> None:
 def test_what_is_counted_has_an_axis_of_whole_numbers() -> None:
     assert axis(0.0, 3.0, 80, whole=True).split() == ["0", "1", "2", "3"]
     assert axis(0.0, 31.0, 40, whole=True).split() == ["0", "10", "20", "30"]
+
+
+def test_quadrants_show_each_point_in_the_nearer_of_two_colours() -> None:
+    levels = np.array([[0, 200, 255, 16], [0, 200, 255, 255], [-1, 8, 40, 40], [-1, -1, 40, 40]], dtype=np.int16)
+    ramp = Ramp(DARK)
+    rows = quadrants(levels, ramp)
+    assert ["".join(segment.text for segment in row) for row in rows] == ["▐▙", "▝ "]
+    first, second = rows[0]
+    assert (first.style, second.style) == (ramp.style(200, 0), ramp.style(255, 16))
+    assert rows[1][0].style == ramp.style(8, -1)

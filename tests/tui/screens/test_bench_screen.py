@@ -59,7 +59,7 @@ async def test_before_the_first_run_the_default_backends_are_listed(app_of: App,
         await _settled(app, pilot)
         text = screen_text(app)
         assert all(name in text for name in ("sequential", "processes", "emulated"))
-        assert "$0" in text
+        assert "start with" in text and "and then" in text
 
 
 async def test_a_running_invocation_has_its_bar_before_it_ends(app_of: App, still: Any, screen_text: Text) -> None:
@@ -286,3 +286,28 @@ async def test_what_happens_while_another_screen_is_looked_at_is_in_the_timeline
         timeline = _timeline(app, "emulated")
         assert timeline.run is not None and timeline.run.status == "running"
         assert [row for row in range(len(timeline.run.columns)) if timeline.name_of(timeline.run, row) is None] == []
+
+
+async def test_a_key_copies_the_sentence_the_table_or_the_command(app_of: App, still: Any) -> None:
+    app = app_of(still(None, picture=False))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        copied = {}
+        for key in "stc":
+            await pilot.press("y", key)
+            await pilot.pause()
+            copied[key] = app.clipboard
+    assert copied["s"].startswith("processes is 1.98×")
+    assert copied["t"].splitlines()[0].startswith("| backend | makespan |") and "| processes |" in copied["t"]
+    assert copied["c"].startswith("lbench run mandelbrot -b sequential -b processes:concurrency=2 -b emulated:")
+    assert copied["c"].endswith("--tasks 100 --repeats 3 --schedule isolated")
+
+
+async def test_a_click_on_the_footer_presses_its_key(app_of: App, still: Any) -> None:
+    app = app_of(still(None, picture=False))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        first, _, _ = next(place for place in app.screen.query_one(Keys)._places if place[2] == "help")
+        await pilot.click(offset=(first + 1, 39))
+        await pilot.pause()
+        assert app.screen.name == "help"

@@ -1,0 +1,70 @@
+"""What a key copies of a comparison: the sentence, the table as Markdown, the command that measures it again."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from lbench.analysis.comparison import Comparison, Line, Summary
+from lbench.analysis.format import interval_text, seconds_text, times_interval_text, times_text
+from lbench.engine.backends import catalog
+from lbench.engine.cost.format import usd_short
+from lbench.engine.plan.plan import BackendChoice, Plan
+from lbench.tui.run_form import form_fields, text_of
+from lbench.workloads import registry
+
+__all__ = ["command_line", "markdown_table"]
+
+_TITLES = ("backend", "makespan", "low–high", "speedup", "low–high", "cost of a run", "answer")
+
+
+def markdown_table(comparison: Comparison) -> str:
+    """A row for each backend; cold and warm repeats have rows of their own."""
+    rows = [_TITLES, ("---",) * len(_TITLES)]
+    rows += [_row(summary, line) for summary in comparison.summaries for line in summary.lines]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _row(summary: Summary, line: Line) -> tuple[str, ...]:
+    name = summary.label if line.temperature is None else f"{summary.label}, {line.temperature}"
+    origin = "" if summary.origin == "measured" else f" ({summary.origin} here)"
+    makespan, speedup = line.makespan_s, line.speedup
+    return (
+        name + origin,
+        "–" if makespan is None else seconds_text(makespan.value),
+        "–" if makespan is None else interval_text(makespan, unit=True),
+        "–" if speedup is None else times_text(speedup.value),
+        times_interval_text(speedup),
+        "–" if line.usd is None else usd_short(line.usd, assumed=bool(summary.assumed)),
+        summary.answer,
+    )
+
+
+def command_line(plan: Plan) -> str:
+    """The `lbench run` command of a plan; what is as usual is left out."""
+    usual = {field.name: field.default for field in form_fields(registry.describe(plan.workload).params)}
+    params = [(name, value) for name, value in plan.params.items() if text_of(value) != text_of(usual.get(name))]
+    parts = ["lbench", "run", plan.workload]
+    for choice in plan.backends:
+        parts += ["-b", _backend(choice)]
+    for name, value in params:
+        parts += ["-p", f"{name}={text_of(value)}"]
+    if plan.data is not None:
+        parts += ["--data", plan.data]
+    options: dict[str, Any] = {"tasks": plan.tasks, "repeats": plan.repeats, "warmup": plan.warmup or None}
+    options |= {"schedule": plan.schedule, "seed": None if plan.seed == 1 else plan.seed, "max-usd": plan.max_usd}
+    for name, value in options.items():
+        if value is not None:
+            parts += [f"--{name}", text_of(value)]
+    return shlex.join(parts)
+
+
+def _backend(choice: BackendChoice) -> str:
+    usual = {field.name: field.default for field in form_fields(catalog.settings_type(choice.name))}
+    changed = [
+        f"{name}={text_of(value)}"
+        for name, value in choice.settings.items()
+        if name in usual and value is not None and text_of(value) != text_of(usual[name])
+    ]
+    settings = f":{','.join(changed)}" if changed else ""
+    return f"{choice.name}{settings}" + ("" if choice.label == choice.name else f"@{choice.label}")
