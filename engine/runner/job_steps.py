@@ -9,6 +9,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lbench.errors import LbenchError, WorkloadError
@@ -16,7 +17,7 @@ from lbench.workloads.encoding import decode, encode
 from lbench.workloads.model import Job, StageResults, Task
 from lbench.workloads.objects import RUN_STORE, Place
 
-__all__ = ["JobSteps", "Offload", "RunFailed", "inline", "offload_to_thread", "stage_results"]
+__all__ = ["Answer", "EndedStage", "JobSteps", "Offload", "RunFailed", "inline", "offload_to_thread", "stage_results"]
 
 T = TypeVar("T")
 Offload = Callable[..., Awaitable[Any]]
@@ -36,6 +37,23 @@ async def offload_to_thread(function: Callable[..., T], *arguments: Any) -> T:
     return await asyncio.to_thread(function, *arguments)
 
 
+@dataclass(slots=True, frozen=True)
+class EndedStage:
+    """A stage whose tasks have all returned."""
+
+    results: list[Any]  # encoded
+    costs_s: list[tuple[float, float]]  # of each task: computing, and the rest of its round trip
+    elapsed_s: float
+    places: int  # tasks that could run at once
+
+
+@dataclass(slots=True, frozen=True)
+class Answer:
+    """What the job has returned."""
+
+    value: Any
+
+
 class JobSteps:
     """Runs a job step by step, and adds up the seconds of each kind of step."""
 
@@ -47,32 +65,26 @@ class JobSteps:
         self._offload = offload
         self._store = store
 
-    async def advance(self, job: Job, results: list[Any] | None) -> tuple[list[Task] | None, Any]:
-        """Run the job to its next stage: returns the tasks and None, or None and the answer.
+    async def advance(self, job: Job, ended: EndedStage | None) -> tuple[list[Task], list[bytes]] | Answer:
+        """Run the job to its next stage, in one step outside the loop: decode the results, merge them, encode the tasks.
+
+        Returns the tasks with their encoded form, or the answer. `ended`: the stage before; None: there was none.
 
         Raises:
-            RunFailed: the job raised an exception, or yielded something other than a list of tasks.
+            RunFailed: a result cannot be decoded, an argument cannot be encoded, or the job raised an exception or yielded
+                something other than a list of tasks.
         """
-        found: tuple[list[Task] | None, Any] = await self._offload(self._advance, job, results)
+        found: tuple[list[Task], list[bytes]] | Answer = await self._offload(self._step, job, ended)
         return found
 
-    async def encode(self, tasks: list[Task]) -> list[bytes]:
-        """Encode tasks to be sent.
-
-        Raises:
-            RunFailed: an argument cannot be encoded.
-        """
-        encoded: list[bytes] = await self._offload(self._encode, tasks)
-        return encoded
-
-    async def decode(self, raw: list[Any]) -> list[Any]:
-        """Decode results for the job.
-
-        Raises:
-            RunFailed: a result cannot be decoded.
-        """
-        decoded: list[Any] = await self._offload(self._decode, raw)
-        return decoded
+    def _step(self, job: Job, ended: EndedStage | None) -> tuple[list[Task], list[bytes]] | Answer:
+        results = None
+        if ended is not None:
+            results = stage_results(
+                self._decode(ended.results), ended.costs_s, elapsed_s=ended.elapsed_s, places=ended.places
+            )
+        tasks, answer = self._advance(job, results)
+        return Answer(answer) if tasks is None else (tasks, self._encode(tasks))
 
     def _advance(self, job: Job, results: list[Any] | None) -> tuple[list[Task] | None, Any]:
         started = time.perf_counter()

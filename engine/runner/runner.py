@@ -20,10 +20,10 @@ from lbench.engine.journal.writer import Sink
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.attempt import Attempts
 from lbench.engine.runner.hedging import Stragglers
-from lbench.engine.runner.job_steps import JobSteps, Offload, inline, stage_results
+from lbench.engine.runner.job_steps import Answer, EndedStage, JobSteps, Offload, inline
 from lbench.engine.runner.stage import RunContext, Stage
 from lbench.errors import LbenchError
-from lbench.workloads.model import Job, StageResults, Task
+from lbench.workloads.model import Job, Task
 from lbench.workloads.objects import Place
 
 __all__ = ["RunCancelled", "Runner"]
@@ -104,24 +104,24 @@ class Runner:
             RunCancelled: `cancel` was called.
             OverBudget: the rest of the budget is not enough for another attempt.
         """
-        results: StageResults | None = None
+        ended: EndedStage | None = None
         while True:
-            if self._cancelled:
-                raise RunCancelled("the run was cancelled")
-            tasks, answer = await self.steps.advance(job, results)
-            if tasks is None:
-                return answer
-            results = await self._run_stage(tasks)
+            self._stop_if_cancelled()
+            step = await self.steps.advance(job, ended)
+            if isinstance(step, Answer):
+                return step.value
+            ended = await self._run_stage(*step)
 
-    async def _run_stage(self, tasks: list[Task]) -> StageResults:
-        encoded = await self.steps.encode(tasks)
-        run, number, began_s = self._context, next(self._numbers), self.elapsed_s
-        run.sink.write(StageStarted(run=run.run_id, index=number, tasks=len(tasks), at_s=began_s))
+    def _stop_if_cancelled(self) -> None:
         if self._cancelled:
             raise RunCancelled("the run was cancelled")
+
+    async def _run_stage(self, tasks: list[Task], encoded: list[bytes]) -> EndedStage:
+        run, number, began_s = self._context, next(self._numbers), self.elapsed_s
+        run.sink.write(StageStarted(run=run.run_id, index=number, tasks=len(tasks), at_s=began_s))
+        self._stop_if_cancelled()
         self._stage = stage = Stage(run, number, tasks, encoded)
         await stage.drive()
         ended_s = self.elapsed_s
         run.sink.write(StageEnded(run=run.run_id, index=number, at_s=ended_s))
-        decoded = await self.steps.decode(stage.results)
-        return stage_results(decoded, stage.costs_s, elapsed_s=ended_s - began_s, places=run.capacity)
+        return EndedStage(stage.results, stage.costs_s, ended_s - began_s, run.capacity)

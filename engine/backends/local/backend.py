@@ -247,7 +247,8 @@ def open_local(
 
     `preload` is the name of the workload that it will run.
     """
-    count = 1 if isinstance(settings, SequentialSettings) else settings.concurrency or usable_cores
+    concurrency = None if isinstance(settings, SequentialSettings) else settings.concurrency
+    count = 1 if name in ("sequential", "loop") else concurrency or usable_cores
     if name == "loop" and preload is not None:
         preload = WHOLE + preload
     processes, threads = (1, count) if name == "threads" else (count, 1)
