@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from functools import partial
 
 from lbench.engine.backends.base import Backend, Call, Failure, Outcome
@@ -56,13 +58,16 @@ class Attempts:
         self._zero_s = self._loop.time() if at_s is None else at_s
         return self._zero_s
 
-    async def make(self, pending: Pending, stage: int, stragglers: Stragglers | None) -> tuple[Outcome, float]:
+    async def make(
+        self, pending: Pending, stage: int, stragglers: Stragglers | None, freed: Callable[[], None] | None = None
+    ) -> tuple[Outcome, float]:
         """Make one attempt; returns its outcome and its duration in seconds. `pending.hold` is settled with its cost.
 
         Args:
             pending: the task.
             stage: the stage's number.
             stragglers: watches the attempts under way.
+            freed: called once there is a result, before it is recorded: the next call goes out while this one is recorded.
 
         Raises:
             Exception: whatever a backend raises that has broken down.
@@ -109,6 +114,10 @@ class Attempts:
         paid: Outcome | None = None  # the outcome that tells the cost; None: the worst case counts
         try:
             outcome = paid = await self._invoke(call)
+            if freed is not None and outcome.failure is None:
+                freed()
+                with contextlib.suppress(asyncio.CancelledError):  # too late: it has its result
+                    await asyncio.sleep(0)
             if outcome.failure is not None and (text := user_call(pending.task)) is not None:
                 outcome.failure.log_tail = f"{text}\n{outcome.failure.log_tail or ''}"
         except asyncio.CancelledError:

@@ -58,6 +58,7 @@ class Stage:
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._accepted_s = self._loop.time()  # when the service last accepted a call
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._recording: set[asyncio.Task[None]] = set()  # those in flight whose call is over
         self._unbegun: dict[asyncio.Task[None], Pending] = {}  # those in flight that have not begun to run
         self._timers: dict[int, asyncio.TimerHandle] = {}  # by task index: the tasks that wait for their retry
         self._kept_places = 0  # by throttled tasks that wait for their retry
@@ -117,7 +118,7 @@ class Stage:
         while (
             not self._done.done()
             and not self._run.paused
-            and len(self._in_flight) + self._kept_places < self._run.capacity
+            and len(self._in_flight) - len(self._recording) + self._kept_places < self._run.capacity
             and (pending := self._next()) is not None
         ):
             task = self._loop.create_task(self._attempt(pending))
@@ -163,11 +164,21 @@ class Stage:
     async def _attempt(self, pending: Pending) -> None:
         if pending.hold is not None:
             del self._unbegun[asyncio.current_task()]  # type: ignore[arg-type]
-        outcome, took_s = await self._run.attempts.make(pending, self._number, self._stragglers)
+        task = asyncio.current_task()
+        assert task is not None
+
+        def freed() -> None:
+            self._recording.add(task)
+            self.fill()
+
+        # With a budget the next attempt waits for this one's bill, and a duplicate for its own task's result.
+        early = freed if self._purse is None and self._stragglers is None else None
+        outcome, took_s = await self._run.attempts.make(pending, self._number, self._stragglers, early)
         self._settle(pending, outcome, took_s)
 
     def _attempt_over(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
+        self._recording.discard(task)
         unbegun = self._unbegun.pop(task, None) if self._unbegun else None
         if unbegun is not None and unbegun.hold is not None:  # cancelled before it began
             unbegun.hold.give_back()

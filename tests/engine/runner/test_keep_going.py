@@ -36,7 +36,7 @@ def outcome_of(backend: Any, sink: Any, job: Any, **policy: Any) -> str:
 def test_a_run_stops_at_its_first_failure_unless_it_keeps_going(fakes: Any) -> None:
     first, second = fakes.Sink(), fakes.Sink()
     assert outcome_of(failing(fakes, 1), first, fakes.one_stage(6)) == "task 1 failed: Boom: it went error"
-    assert len(first.statuses()) == 2
+    assert sorted(first.statuses()) == ["cancelled", "error", "ok"]  # the third took the place of the one that was ok
     message = outcome_of(failing(fakes, 1), second, fakes.one_stage(6), keep_going=True)
     assert message == "1 of 6 tasks failed: task 1 failed: Boom: it went error"
     assert sorted(second.statuses()) == ["error"] + ["ok"] * 5
