@@ -16,7 +16,7 @@ from lbench import Meta, Task
 
 FOLDS = 5
 
-# With scikit-learn in the tasks, say what travels with them:
+# With scikit-learn in the tasks, name what is sent with them:
 # requirements = ["scikit-learn"]
 
 

@@ -78,7 +78,7 @@ def write_dataset(dataset: Dataset, path: Path) -> str:
     """Write the file and return its SHA-256 in hex. Equal data sets give equal bytes.
 
     Raises:
-        EncodingError: an array holds Python objects, which cannot travel.
+        EncodingError: an array holds Python objects, which cannot be sent.
         OSError: the file cannot be written.
     """
     entries: dict[str, _Entry] = {}

@@ -1,7 +1,7 @@
 """The one binary encoding of arguments and results: MessagePack with an extension for arrays.
 
-What may travel: None, bool, int (64 bits), float, str, bytes, numpy arrays and scalars, and lists, dicts and
-msgspec Structs of these. A Struct or a tuple arrives as a dict or a list. A set does not travel: it would arrive as a list
+What can be sent: None, bool, int (64 bits), float, str, bytes, numpy arrays and scalars, and lists, dicts and
+msgspec Structs of these. A Struct or a tuple arrives as a dict or a list. A set is refused: it would arrive as a list
 in an order that differs from process to process, and so would the answer. Nothing in the bytes names code, so decoding
 what a stranger sent can do no more than fail.
 
@@ -26,7 +26,7 @@ from lbench.errors import EncodingError
 __all__ = ["decode", "encode"]
 
 _ARRAY = 1
-# The dtypes that travel, by `dtype.str`: plain bytes of the same meaning on every machine. So no objects, no
+# The dtypes that can be sent, by `dtype.str`: plain bytes of the same meaning on every machine. So no objects, no
 # records, and no long double (80 bits in 16 bytes on x86-64, 128 bits on arm64).
 _DTYPE = re.compile(
     r"\|b1|[<>|][iu][1248]|[<>]f[248]|[<>]c(8|16)|[<>]U[1-9]\d*|\|S[1-9]\d*|[<>][mM]8\[([1-9]\d*)?[A-Za-z]+\]"
@@ -38,10 +38,10 @@ def _encode_array(array: NDArray[Any]) -> msgspec.msgpack.Ext:
     if array.dtype.kind in "SU" and not array.dtype.itemsize:
         array = array.astype(f"{array.dtype.kind}1")  # nothing but empty texts, of 0 bytes each
     if not _DTYPE.fullmatch(array.dtype.str):
-        raise EncodingError(f"an array of dtype {array.dtype} cannot travel: use numbers, bytes or fixed text")
+        raise EncodingError(f"an array of dtype {array.dtype} cannot be sent: use numbers, bytes or fixed text")
     # An array is masked only where numpy.ma was imported; looking there would import it, in the first task's time.
     if "numpy.ma" in sys.modules and isinstance(array, np.ma.MaskedArray):
-        raise EncodingError("a masked array cannot travel: send the data and the mask as two arrays")
+        raise EncodingError("a masked array cannot be sent: send the data and the mask as two arrays")
     header = msgspec.msgpack.encode([array.dtype.str, array.shape])
     return msgspec.msgpack.Ext(_ARRAY, b"".join((len(header).to_bytes(2, "little"), header, array.tobytes())))
 
@@ -53,7 +53,7 @@ def _enc_hook(value: Any) -> Any:
         return value.item()
     kind = type(value).__name__
     article = "an" if kind[0].lower() in "aeiou" else "a"
-    raise EncodingError(f"{article} {kind} cannot travel: return numbers, text, bytes, arrays, lists or dicts")
+    raise EncodingError(f"{article} {kind} cannot be sent: return numbers, text, bytes, arrays, lists or dicts")
 
 
 def _ext_hook(code: int, data: memoryview) -> Any:
@@ -62,7 +62,7 @@ def _ext_hook(code: int, data: memoryview) -> Any:
     end = 2 + int.from_bytes(data[:2], "little")
     dtype_name, shape = msgspec.msgpack.decode(data[2:end], type=_Header)
     if not _DTYPE.fullmatch(dtype_name):
-        raise EncodingError("the bytes are not an lbench value: an array of a dtype that does not travel")
+        raise EncodingError("the bytes are not an lbench value: an array of a dtype that is not supported")
     dtype = np.dtype(dtype_name)
     if math.prod(shape) * dtype.itemsize != len(data) - end:
         raise EncodingError("the bytes are not an lbench value: an array's size does not fit its header")
@@ -108,15 +108,15 @@ def encode(value: Any) -> bytes:
     """Encode a value.
 
     Raises:
-        EncodingError: the value, or something inside it, is of a type that cannot travel.
+        EncodingError: the value, or something inside it, is of a type that cannot be sent.
     """
     try:
         encoded = _encoder.encode(value)
         unordered = type(value) not in _PLAIN and _has_set((value,))
     except (msgspec.MsgspecError, BufferError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise EncodingError(f"a value cannot travel: {error}") from error
+        raise EncodingError(f"a value cannot be sent: {error}") from error
     if unordered:
-        raise EncodingError("a set cannot travel, as its order differs between processes: send sorted(...) of it")
+        raise EncodingError("a set cannot be sent, as its order differs between processes: send sorted(...) of it")
     return encoded
 
 

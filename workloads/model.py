@@ -29,7 +29,7 @@ __all__ = [
 class Task:
     """One unit of work: a function and its arguments. It is a pure function of both.
 
-    The function travels by name: a registered one's ("mandelbrot.rows"), or a plain function of a user's own module,
+    The function is sent by name: a registered one's ("mandelbrot.rows"), or a plain function of a user's own module,
     which is found under the same name wherever the module is.
     """
 
@@ -227,7 +227,7 @@ class OwnCode(msgspec.Struct, frozen=True):
     file: str  # the module's file below it
     module: str  # dotted
     function: str  # the job
-    digest: str  # SHA-256 (hex) of all files that travel
+    digest: str  # SHA-256 (hex) of all files that are sent
 
     @property
     def pinned(self) -> str:

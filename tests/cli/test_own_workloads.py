@@ -140,9 +140,9 @@ def job(differ: bool = False): return (yield [Task(f, differ=differ) for _ in ra
     ("text", "expected", "code"),
     [
         ("def job(): return (yield [Task(f, j=1)])", "unexpected keyword argument 'j'", 1),
-        ("def job(): return (yield [Task(g)])", "a complex cannot travel", 1),
-        ("def job(): yield [Task(f, i=object())]", "a task's arguments cannot be sent: an object cannot travel", 1),
-        ("def job(): yield [Task(f, i=1)]; return object()", "could not be checked: an object cannot travel", 1),
+        ("def job(): return (yield [Task(g)])", "a complex cannot be sent", 1),
+        ("def job(): yield [Task(f, i=object())]", "a task's arguments cannot be sent: an object cannot be sent", 1),
+        ("def job(): yield [Task(f, i=1)]; return object()", "could not be checked: an object cannot be sent", 1),
         ("def job(): yield [Task(h)]", "SystemExit: bye (mine.py, line 5 in h)", 1),
         ("import os\ndef job(): yield [Task(f, i=1)]; os._exit(3)", "the engine has died", 1),
         ("def job(): yield [Task(os.getcwd)]", "(mine.py, line 6 in job)", 1),

@@ -13,6 +13,7 @@ __all__ = ["LARGEST_BYTES", "STANDARD_INPUT", "check_payloads", "read_payloads"]
 
 LARGEST_BYTES = 6 * 1024 * 1024  # of a synchronous invocation (AWS documentation, Lambda quotas)
 STANDARD_INPUT = "@-"
+_LARGEST_FILE = 1 << 30
 _LINES = (".jsonl", ".ndjson")
 _MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _BYTE_AT = re.compile(r" \(byte (\d+)\)$")
@@ -33,7 +34,12 @@ def read_payloads(payload: str) -> list[bytes]:
         raise InputError("payload=@-: standard input is read by `lbench run` only: name a file")
     path = Path(payload[1:])
     try:
-        content = path.read_bytes()
+        if path.is_char_device():
+            raise InputError(f"payload={payload}: it is a device: name a file")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise InputError(f"payload={payload}: the file must be at most {_LARGEST_FILE:,} bytes")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"payload={payload}: the file cannot be read ({why})") from None

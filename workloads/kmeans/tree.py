@@ -41,7 +41,7 @@ class Tree:
         return value
 
     def encodable(self) -> dict[str, Any]:
-        """What travels: `nodes` int64 (nodes, 2), `sums` float64 (nodes, ...)."""
+        """The encodable form: `nodes` int64 (nodes, 2), `sums` float64 (nodes, ...)."""
         return {
             "nodes": np.array([node for node, _ in self.nodes], dtype=np.int64),
             "sums": np.stack([value for _, value in self.nodes]),

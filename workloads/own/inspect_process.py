@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import math
 import os
 import signal
 import sys
@@ -100,6 +101,8 @@ def _fields(job: Callable[..., Any], function: str) -> list[FieldSpec]:
             spec = spec_of(annotation)
         except LbenchError as error:
             raise _Wrong(f"{function}'s parameter {name}: {error}") from None
+        if isinstance(parameter.default, float) and not math.isfinite(parameter.default):
+            raise _Wrong(f"the default of {function}'s parameter {name} must be finite, got {parameter.default}")
         default = None if required else msgspec.to_builtins(parameter.default)
         fields.append(FieldSpec(name, spec, default, required))
     return fields
@@ -163,8 +166,12 @@ def main() -> None:
 
 
 def _answer(out: int, inspection: Inspection) -> None:
+    try:
+        content = msgspec.json.encode(inspection)
+    except (UnicodeError, TypeError, ValueError) as error:  # a docstring, a default or a choice of the module's
+        content = msgspec.json.encode(Inspection(error=f"its texts and defaults must be plain values: {error}"))
     with os.fdopen(out, "wb") as stream:
-        stream.write(msgspec.json.encode(inspection))
+        stream.write(content)
     if os.getpgrp() == os.getpid():  # processes that the module has started hold the pipe open
         os.killpg(0, signal.SIGKILL)
     os._exit(0)  # what the module has started (a thread, an atexit) is not waited for

@@ -20,7 +20,7 @@ def run_here(job: Generator[list[Task], list[Any], Any], *, data: Any = None) ->
     `data` goes to tasks with a parameter of that name, unless their Task gives one. A task's exception is raised as it is.
 
     Raises:
-        EncodingError: an argument or a result cannot travel.
+        EncodingError: an argument or a result cannot be sent.
         WorkloadError: the job yields something else than lists of tasks.
     """
     results: list[Any] | None = None

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 MISSING = -1.0  # what a missing value becomes: below every real one, so that one split sets them apart
-MISSING_TEXTS = frozenset({"", "n/a", "na", "nan", "null", "none", "-"})
+MISSING_TEXTS = frozenset({"", "n/a", "na", "nan", "null", "none", "-", "n.a.", "#n/a", "<na>", "nat"})
 _LARGEST = 1e15  # a larger number is a damaged cell, not money
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NEWEST = 25  # of two-digit years: 00 to this are of this century
@@ -75,7 +75,7 @@ def _years(text: str) -> float:
     """'< 1 year', '1 year', '10+ years' or '7.0': whole years of employment."""
     if text.startswith("<"):
         return 0.0
-    return _number(re.sub(r"\s*(years?|yrs?)$", "", text).rstrip("+"))
+    return _number(re.sub(r"\s*(years?|yrs?)$", "", text, flags=re.IGNORECASE).rstrip("+"))
 
 
 def _zip(text: str) -> float:

@@ -61,7 +61,7 @@ async def test_a_tasks_exception_is_one_line_with_its_own_frames(opened, call, n
 @pytest.mark.parametrize(
     ("function", "arguments", "kind", "says"),
     [
-        ("faults.odd", {}, "EncodingError", "an object cannot travel"),
+        ("faults.odd", {}, "EncodingError", "an object cannot be sent"),
         ("faults.leave", {}, "SystemExit", "4"),
         ("faults.shy", {}, "Shy", "cannot be read"),
         ("faults.several_lines", {}, "ValueError", "first line second ? line"),
