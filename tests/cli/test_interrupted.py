@@ -1,4 +1,4 @@
-"""Stopped in mid-run, by whatever signal: what was measured is saved and told, and nothing is left running."""
+"""Signals and closed terminals in mid-run: the results so far are saved, and no process stays."""
 
 import fcntl
 import json

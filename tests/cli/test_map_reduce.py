@@ -70,7 +70,7 @@ def test_what_a_killed_engine_leaves_the_next_one_removes(
     assert left(home) == []
 
 
-def test_what_cannot_be_done_is_told_in_one_line_with_exit_code_2(lbench: Lbench, home: Path) -> None:
+def test_impossible_settings_get_one_line_and_exit_code_2(lbench: Lbench, home: Path) -> None:
     (home / "latin.txt").write_bytes(b"good\n" * 100 + b"caf\xe9\n")
     (home / "table.csv").write_text("city,price\nRome,1\n")
     for more, expected in (

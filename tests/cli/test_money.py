@@ -98,7 +98,7 @@ def test_hedging_is_off_where_it_would_take_cores_and_that_is_said(lbench):
     ("option", "value"),
     [("--hedge", "1"), ("--hedge", "x"), ("--max-usd", "0"), ("--max-usd", "nan"), ("--max-usd", "x")],
 )
-def test_nonsense_is_told_in_one_line(lbench, option, value):
+def test_nonsense_gets_one_line(lbench, option, value):
     done = lbench("run", "probe", "-b", "sequential", option, value)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

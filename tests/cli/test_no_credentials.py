@@ -24,7 +24,7 @@ MFA = (
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
-def test_a_key_with_the_end_of_a_line_in_it_is_told_and_not_repeated(
+def test_a_key_with_a_line_feed_is_refused_and_not_repeated(
     lbench: Lbench, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "hush\r")
@@ -34,7 +34,7 @@ def test_a_key_with_the_end_of_a_line_in_it_is_told_and_not_repeated(
         assert "contains a space, a line end" in done.stderr
 
 
-def test_a_profile_that_is_not_there_is_told_with_the_remedy(lbench: Lbench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_profile_has_a_remedy(lbench: Lbench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     for command in ("status", "run probe -b lambda"):
         done = lbench(*command.split())

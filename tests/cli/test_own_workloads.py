@@ -1,4 +1,4 @@
-"""A user's own workload by the real command: every backend runs the same, and what its code does wrong is told."""
+"""A user's own workload by the real command: the same on every backend, with its errors in the report."""
 
 from __future__ import annotations
 

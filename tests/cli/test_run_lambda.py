@@ -94,8 +94,8 @@ def test_the_same_job_fails_behind_the_front_and_succeeds_without_it() -> None:
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "✔ same" in done.stdout
-    told = "front: task 0 failed: FrontTimeout: the HTTP API timed out after 0.8 s, while the function continues"
-    assert told in " ".join(done.stdout.split())
+    line = "front: task 0 failed: FrontTimeout: the HTTP API timed out after 0.8 s, while the function continues"
+    assert line in " ".join(done.stdout.split())
     assert "use --transport direct or event" in " ".join(done.stdout.split())
     assert "failed: front." in " ".join(done.stdout.split())
 

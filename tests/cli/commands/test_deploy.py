@@ -148,7 +148,7 @@ def test_a_stack_of_another_version_says_so(run: Callable[..., Result], aws: Any
     assert "it was made by another version of lbench: run `lbench deploy --region us-east-1`" in run("status").stdout
 
 
-def test_the_bare_bucket_of_a_deployment_that_was_broken_off_is_told_of(run: Callable[..., Result], aws: Any) -> None:
+def test_the_bucket_of_an_interrupted_deployment_is_named(run: Callable[..., Result], aws: Any) -> None:
     run(*DEPLOY)
     del aws.stack("lbench").output_map._output_json_map["Format"]
     assert (
@@ -258,15 +258,13 @@ def test_a_workload_of_a_file_is_never_replaced_by_saying_nothing_of_it(
         (("--region", ""), "--region must be an AWS region"),
     ],
 )
-def test_bad_input_is_told_in_one_line(
-    run: Callable[..., Result], home: Path, options: tuple[str, ...], line: str
-) -> None:
+def test_bad_input_gets_one_line(run: Callable[..., Result], home: Path, options: tuple[str, ...], line: str) -> None:
     make_package(home / "old.zip", lbench_version="0.0.1")
     make_package(home / "ancient.zip", python="3.9")
     assert line in error_line(run(*DEPLOY, *options))
 
 
-def test_the_wrong_name_of_a_workload_is_told(run: Callable[..., Result]) -> None:
+def test_an_unknown_workload_gets_a_suggestion(run: Callable[..., Result]) -> None:
     assert "unknown workload 'mandelbrt': did you mean 'mandelbrot'?" in error_line(
         run("deploy", "--workload", "mandelbrt")
     )
@@ -292,13 +290,13 @@ def test_without_a_network_it_says_so(run: Callable[..., Result], monkeypatch: p
     assert "cannot be reached: is there a network" in error_line(run("status"))
 
 
-def test_a_sign_on_page_in_between_is_told_of(run: Callable[..., Result], aws: Any, aws_server: ModuleType) -> None:
+def test_a_sign_on_page_in_between_is_recognised(run: Callable[..., Result], aws: Any, aws_server: ModuleType) -> None:
     page = aws_server.Answer(502, b"<!doctype html><title>Welcome to our hotel<p>", "text/html")
     aws.fail("cloudformation", "DescribeStacks", page)
     assert "the reply is not from AWS: is a proxy or a sign-on page in between?" in error_line(run("status"))
 
 
-def test_refusals_are_told_with_the_remedy(run: Callable[..., Result], aws: Any, aws_server: ModuleType) -> None:
+def test_rejections_have_a_remedy(run: Callable[..., Result], aws: Any, aws_server: ModuleType) -> None:
     refusal = aws_server.refusal
     for service, operation, code, text, remedy in (
         (

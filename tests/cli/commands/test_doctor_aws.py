@@ -99,7 +99,7 @@ def test_asked_for_without_credentials_it_is_bad_with_the_remedy(bare: Path) -> 
     assert finding.verdict == "bad" and finding.found.startswith("no AWS credentials: set AWS_PROFILE")
 
 
-def test_a_sign_on_that_has_ended_is_told_and_nothing_else_asked(bare: Path) -> None:
+def test_an_expired_sign_on_ends_the_questions(bare: Path) -> None:
     bare.write_text(
         "[default]\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n"
         "[sso-session s]\nsso_region = us-east-1\nsso_start_url = https://x.test/start\n"
@@ -237,7 +237,7 @@ def test_the_region_is_the_settings_as_for_every_other_command(
     assert look(region="eu-central-1")["region"].found == "eu-central-1 (--region)"
 
 
-def test_no_network_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_is_one_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     found = look()
     assert list(found) == ["credentials", "region", "identity"]

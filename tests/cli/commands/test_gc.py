@@ -123,7 +123,9 @@ def test_what_is_in_use_is_left_alone(_own_tmp: Path) -> None:
     assert not (session / "data.lbds").exists() or "data set" in collect("--dry-run").output
 
 
-def test_what_cannot_be_removed_is_told_and_fails(left: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leftovers_that_cannot_be_removed_are_named_and_exit_1(
+    left: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(self: Path, missing_ok: bool = False) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -148,9 +150,7 @@ def test_objects_of_a_killed_run_are_found_by_its_journal_and_go(aws_lambda: Any
     assert aws_lambda.keys(bucket) == ["code/x.zip", "tmp/another/0.data"]
 
 
-def test_a_deployment_that_cannot_be_looked_at_is_told_and_the_rest_goes_on(
-    aws: Any, aws_server: Any, left: list[Path]
-) -> None:
+def test_a_deployment_that_cannot_be_read_does_not_stop_the_rest(aws: Any, aws_server: Any, left: list[Path]) -> None:
     aws.rule(lambda request: aws_server.refusal("AccessDenied", "no", 403))
     journal(left[0].parent, {"stack": "lbench", "region": "us-east-1", "temporary": "tmp/0123456789abcdef"})
     done = collect("--yes")

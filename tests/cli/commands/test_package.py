@@ -86,7 +86,7 @@ def test_what_cannot_be_packed_gets_one_line(lbench: Lbench, options: tuple[str,
         ("small.zip", "has no scikit-learn, which random_forest needs"),
     ],
 )
-def test_a_package_that_cannot_run_here_is_told_in_one_line(
+def test_a_package_that_cannot_run_here_gets_one_line(
     lbench: Lbench, home: Path, monkeypatch: pytest.MonkeyPatch, package: str, expected: str
 ) -> None:
     import msgspec
