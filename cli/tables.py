@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lbench.analysis.layout import fitting_columns
 from lbench.cli.console import QUIET
+from lbench.errors import visible
 
 __all__ = ["Column", "fitting", "print_table", "table_lines"]
 
@@ -30,7 +31,7 @@ class Column:
 
     def add(self, text: str | Text, style: str = "") -> None:
         """One more cell."""
-        self.cells.append(text if isinstance(text, Text) else Text(text, style=style))
+        self.cells.append(text if isinstance(text, Text) else Text(visible(text), style=style))
 
     @property
     def width(self) -> int:

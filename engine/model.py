@@ -38,6 +38,7 @@ __all__ = [
     "Prediction",
     "Pricing",
     "PricingTexts",
+    "Quantities",
     "RateTexts",
     "Run",
     "RunStatus",
@@ -251,6 +252,25 @@ class CostTexts(msgspec.Struct, frozen=True, kw_only=True):
     machine_rent: Usd | None = None
 
 
+class Quantities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bill counts: with the run's prices (`pricing.rates`) each of its amounts can be computed again.
+
+    requests x request + billed_ms / 1000 x memory_mb / 1024 x duration + billed_ms / 1000 x storage_mb / 1024 x storage +
+    s3_put x PUT + s3_get x GET + s3_byte_s / 2^30 / 2,592,000 x S3's GB-month + transfer_bytes / 2^30 x transfer +
+    log_bytes / 2^30 x logs.
+    """
+
+    requests: int
+    billed_ms: int
+    memory_mb: int
+    storage_mb: int  # of /tmp, beyond what is free
+    s3_put: int  # PUT, COPY, POST and LIST
+    s3_get: int
+    s3_byte_s: int  # bytes in S3 times the seconds for which they are charged
+    transfer_bytes: int
+    log_bytes: int
+
+
 class Cost(msgspec.Struct, frozen=True):
     """What a run cost by list prices of the first tier, without the free tier.
 
@@ -267,6 +287,7 @@ class Cost(msgspec.Struct, frozen=True):
     unpriced: list[str] = []
     machine_rent_basis: str | None = None
     estimated: list[str] = []
+    quantities: Quantities | None = None  # null: nothing is charged
     assumed: list[
         str
     ] = []  # the items counted at the dearest known price of another region, none being known for this one

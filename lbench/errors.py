@@ -10,12 +10,15 @@
     ├── BackendError          a backend that could not be opened or has broken down: the run fails, exit code 1
     └── EngineLostError       the engine process has gone away
 
-This module is the ground floor: every folder may import it, and it imports nothing.
+This module is the ground floor: every folder may import it, and it imports nothing. So texts from outside, which errors
+quote and every view shows, are made harmless for a terminal here too: a file, a remote log or a name may hold escapes that
+set the terminal's title or the clipboard, eight-bit controls, and marks that reorder text.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 __all__ = [
@@ -28,11 +31,63 @@ __all__ = [
     "SessionFileError",
     "UnknownNameError",
     "WorkloadError",
+    "visible",
+    "visible_json",
 ]
+
+# What a terminal obeys or reorders text by, but line feed and tab: C0, DEL, C1, marks of bidirectional text, separators of
+# lines; and lone surrogates, which no stream can write.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# The same as they stand in JSON: escaped, or as UTF-8. `\\\\` is matched to keep escapes in step.
+_JSON_CONTROL = re.compile(
+    rb"\\\\"
+    rb"|\\r\\n|\\u000[dD]\\n"
+    rb"|\\[bfr]"
+    rb"|\\u00(?:0[0-8b-fB-F]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F])"
+    rb"|\\u(?:061[cC]|20(?:0[eEfF]|2[89a-eA-E]|6[6-9]))"
+    rb"|\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
+)
+_SHORT = {b"\\b": b"\\\\x08", b"\\f": b"\\\\x0c"}
+_LINE_ENDS = (b"\\r", b"\\r\\n")
+
+
+def visible(text: str) -> str:
+    """The text with its control characters spelled out, as in `\\x1b`; line ends become line feeds."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _CONTROL.sub(_spelled, text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _spelled(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def visible_json(content: bytes | memoryview) -> bytes:
+    """JSON from outside (a session file, a live feed) with the control characters of its texts spelled out likewise."""
+    content = bytes(content)
+    if content.isascii() and b"\\" not in content and b"\x7f" not in content:  # nearly every line
+        return content
+    return _JSON_CONTROL.sub(_spelled_json, content)
+
+
+def _spelled_json(match: re.Match[bytes]) -> bytes:
+    found = match[0]
+    if found == b"\\\\":
+        return found
+    if found in _LINE_ENDS or found[:6].lower() == b"\\u000d":
+        return b"\\n"
+    if found in _SHORT:
+        return _SHORT[found]
+    text = chr(int(found[2:], 16)) if found.startswith(b"\\u") else found.decode()
+    return visible(text).replace("\\", "\\\\").encode()
 
 
 class LbenchError(Exception):
-    """Whatever lbench raises on purpose."""
+    """Whatever lbench raises on purpose. Its text is harmless for a terminal, whatever names and texts it quotes."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class InputError(LbenchError):

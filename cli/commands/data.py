@@ -16,6 +16,7 @@ __all__ = ["command"]
 )
 def command(path: Path | None, encoding: str | None) -> None:
     """Explain how to get the Lending Club loans; with PATH, show what `lbench run --data PATH` uses of it."""
+    from lbench.errors import visible
     from lbench.workloads.data_file import describe_file
 
     if path is None:
@@ -28,6 +29,6 @@ def command(path: Path | None, encoding: str | None) -> None:
 
         raise InputError(f"{path}: no such file")
     found = describe_file(path, encoding)
-    click.echo(f"{found.source}: {found.rows:,} rows, {found.columns} columns")
+    click.echo(visible(f"{found.source}: {found.rows:,} rows, {found.columns} columns"))
     for note in found.notes:
-        click.echo(f"  {note}")
+        click.echo(visible(f"  {note}"))

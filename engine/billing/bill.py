@@ -12,11 +12,11 @@ from lbench.config.limits import limits
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_short, usd_text
 from lbench.engine.cost.rent import rent_usd
-from lbench.engine.model import Cost, CostTexts, S3Usage
+from lbench.engine.model import Cost, CostTexts, Quantities, S3Usage
 from lbench.engine.session.columns import BILLED_SOURCES, STATUSES
 from lbench.engine.session.view import RunView
 
-__all__ = ["lost_deadlines", "printed_bytes", "run_bill", "run_cost_of", "s3_usage"]
+__all__ = ["lost_deadlines", "printed_bytes", "quantities", "run_bill", "run_cost_of", "s3_usage"]
 
 _RAN = [STATUSES.index(name) for name in ("ok", "error", "timeout", "superseded")]
 _CANCELLED, _SUPERSEDED = STATUSES.index("cancelled"), STATUSES.index("superseded")
@@ -89,6 +89,26 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
         if pricing.rent_usd_per_hour is not None and seconds is not None:
             rent = rent_usd(Decimal(pricing.rent_usd_per_hour), seconds)
         return cost.RunCost(cost.CostItems(machine_rent=rent))
+    counted = quantities(run, now_s)
+    assert counted is not None
+    return cost.run_cost(
+        pricing.rates,
+        counted.billed_ms,
+        memory_mb=counted.memory_mb,
+        ephemeral_mb=pricing.ephemeral_mb,
+        requests=counted.requests,
+        s3_requests={"put": counted.s3_put, "get": counted.s3_get},
+        s3_byte_s=counted.s3_byte_s,
+        transfer_bytes=counted.transfer_bytes,
+        log_bytes=counted.log_bytes,
+    )
+
+
+def quantities(run: RunView, now_s: float | None = None) -> Quantities | None:
+    """What the bill of a run counts (`run_bill`); None where nothing is charged."""
+    if run.started is None or run.started.pricing.rates is None:
+        return None
+    pricing = run.started.pricing
     assert pricing.memory_mb is not None
     if run.status == "interrupted" and now_s is None:
         now_s = _last_s(run)
@@ -103,18 +123,17 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
     received = columns["response_bytes"]
     estimated = _elapsed_ms(run, open_ended, now_s)
     calls = int(known.sum()) + len(estimated)
-    return cost.run_cost(
-        pricing.rates,
-        int(billed[known].sum(dtype=np.int64)) + int(estimated.sum()),
-        memory_mb=pricing.memory_mb,
-        ephemeral_mb=pricing.ephemeral_mb,
+    cold = int((ran & (columns["cold"] == 1)).sum())
+    return Quantities(
         requests=calls,
-        s3_requests={"put": run.s3_put, "get": run.s3_get},
+        billed_ms=int(billed[known].sum(dtype=np.int64)) + int(estimated.sum()),
+        memory_mb=pricing.memory_mb,
+        storage_mb=max(0, pricing.ephemeral_mb - limits().ephemeral_min_mb),
+        s3_put=run.s3_put,
+        s3_get=run.s3_get,
         s3_byte_s=run.s3_bytes * _length_s(run, now_s),
         transfer_bytes=int(received[received > 0].sum(dtype=np.int64)),
-        log_bytes=cost.log_bytes(
-            calls, int((ran & (columns["cold"] == 1)).sum()), printed_bytes(run), marked=pricing.marked
-        ),
+        log_bytes=cost.log_bytes(calls, cold, printed_bytes(run), marked=pricing.marked),
     )
 
 
@@ -159,6 +178,7 @@ def run_cost_of(run: RunView) -> Cost | None:
         price_date=known.price_date if known else None,
         price_source=known.price_source if known else None,
         unpriced=list(bill.left_out),
+        quantities=quantities(run),
         assumed=list(bill.assumed),
         machine_rent_basis=pricing.rent_basis,
         estimated=estimated,

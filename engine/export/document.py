@@ -25,7 +25,7 @@ from lbench.engine.model import (
 )
 from lbench.engine.session.labels import Meta
 from lbench.engine.session.view import RunView, SessionView
-from lbench.errors import SessionFileError
+from lbench.errors import SessionFileError, visible_json
 
 __all__ = ["check_head", "document", "encode_document", "invocations", "read_document", "recorded_pricing"]
 
@@ -185,7 +185,7 @@ def read_document(path: Path) -> Document:
         raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
     check_head(path, content)
     try:
-        found = msgspec.json.decode(content, type=Document)
+        found = msgspec.json.decode(visible_json(content), type=Document)
         check_times([found.created, *(run.started for run in found.runs)])
         return found
     except msgspec.ValidationError as error:

@@ -94,6 +94,7 @@ def encode(document: Document, format: str) -> bytes:
     return encode_document(document) if format == "json" else csv_text(document).encode()
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _RUN_COLUMNS = ("run", "workload", "backend", "label", "origin", "repeat", "warmup")
 
 
@@ -121,7 +122,10 @@ def _rows(document: Document) -> Iterator[dict[str, Any]]:
 
 
 def csv_text(document: Document) -> str:
-    """One row an invocation: its run's id and place, then its fields; what was not measured is empty."""
+    """One row an invocation: its run's id and place, then its fields; what was not measured is empty.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it; numbers never have.
+    """
     names = [name for name in Invocation.__struct_fields__ if name != "error"]
     columns = [*_RUN_COLUMNS, *names, "error_type", "error_message", "error_retriable"]
     text = io.StringIO()
@@ -133,6 +137,8 @@ def csv_text(document: Document) -> str:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"  # else a spreadsheet would run it: an apostrophe makes it a text there
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else value

@@ -29,6 +29,7 @@ from lbench.engine.model import (
     Seconds,
     check_times,
 )
+from lbench.errors import visible_json
 
 __all__ = [
     "JOURNAL_VERSION",
@@ -311,7 +312,7 @@ def decode_event(line: bytes | memoryview) -> Event:
     Raises:
         msgspec.MsgspecError: the line is no event of this version, or has an invalid time.
     """
-    event = _decoder.decode(line)
+    event = _decoder.decode(visible_json(line))
     if isinstance(event, SessionStarted | RunStarted):
         check_times([event.created if isinstance(event, SessionStarted) else event.started])
     return event

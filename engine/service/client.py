@@ -24,7 +24,7 @@ from lbench.engine.journal.reader import split_lines
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.plan.plan import Plan
 from lbench.engine.service.discovery import ENGINE_FILE, socket_path
-from lbench.errors import EngineLostError, InputError, SessionFileError
+from lbench.errors import EngineLostError, InputError, SessionFileError, visible_json
 
 __all__ = ["Engine", "Follower", "new_session_folder"]
 
@@ -201,7 +201,7 @@ class Follower:
                 yield self._decoded(whole)
 
     def _control(self, line: bytes) -> Iterator[Event]:
-        message = msgspec.json.decode(line)
+        message = msgspec.json.decode(visible_json(line))
         if message["control"] == "follow":
             yield from self._from_file(message["read_to"])
             # The live feed goes on at byte `read_to` of the journal. When the disk is full, that may be within a line

@@ -15,7 +15,7 @@ from lbench.engine.journal.lock import is_live
 from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.labels import read_meta
-from lbench.errors import InputError, SessionFileError, UnknownNameError
+from lbench.errors import InputError, SessionFileError, UnknownNameError, visible
 
 __all__ = ["Recorded", "find_session", "list_sessions", "recorded", "session_folders", "when"]
 
@@ -68,7 +68,8 @@ def session_folders() -> list[Path]:
     """
     folder = sessions_place()
     try:
-        return sorted((entry for entry in folder.iterdir() if entry.is_dir()), reverse=True)
+        named = (entry for entry in folder.iterdir() if visible(entry.name) == entry.name)  # lbench makes no others
+        return sorted((entry for entry in named if entry.is_dir()), reverse=True)
     except FileNotFoundError:
         return []  # nothing was recorded yet; a list creates no folder
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.errors import InputError
+from lbench.errors import InputError, visible_json
 
 __all__ = ["META_NAME", "Meta", "read_meta", "tags_of", "write_meta"]
 
@@ -27,7 +27,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
 def read_meta(folder: Path) -> Meta:
     """The labels of the session in `folder`; empty if the file is missing or damaged."""
     try:
-        return msgspec.json.decode((folder / META_NAME).read_bytes(), type=Meta)
+        return msgspec.json.decode(visible_json((folder / META_NAME).read_bytes()), type=Meta)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return Meta()
 

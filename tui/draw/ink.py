@@ -9,6 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual.strip import Strip
 
+from lbench.errors import visible
 from lbench.tui.theme import Palette
 
 __all__ = [
@@ -32,6 +33,8 @@ Piece = tuple[str, str]  # text and role; a role may end in "!" for bold: ("1.94
 
 def _segment(palette: Palette, piece: Piece, ground: str) -> Segment:
     text, role = piece
+    if not text.isprintable():  # a parameter's or a file's own text: nothing in it may reach the terminal as a command
+        text = visible(text)
     bold = role.endswith("!")
     return Segment(text, palette.style(role.rstrip("!"), bold=bold, ground=ground))
 

@@ -28,15 +28,22 @@ def without_later_fields(content):
     for run in content["runs"]:
         for name in ("cold", "round", "pricing", "s3"):
             del run[name]
+        for name in ("quantities", "assumed"):
+            del run["cost"][name]
+        for sample in run["machine_samples"]:
+            assert sample.pop("swapped_bytes") is None and sample.pop("throttled_periods") is None
         for invocation in run["invocations"]:
             assert invocation.pop("peak_rss_mb") is None and invocation.pop("batch") is None
+            assert invocation.pop("printed_bytes") is None
     return content
 
 
 def test_an_old_journal_gives_the_document_that_it_gave_then():
-    content = as_json(document(load_journal(JOURNAL)))
+    content = without_later_fields(as_json(document(load_journal(JOURNAL))))
     then = json.loads(DOCUMENT.read_bytes())
-    assert without_later_fields(content) | {"warnings": then["warnings"]} == then  # the analysis adds its own
+    for run in (*content["runs"], *then["runs"]):  # today's text says of how many invocations the prints are not known
+        run["cost"]["estimated"] = [text for text in run["cost"]["estimated"] if not text.startswith("logs:")]
+    assert content | {"warnings": then["warnings"]} == then  # the analysis adds its own
 
 
 def test_an_old_document_is_read_whole_and_fits_the_schema():
