@@ -1,9 +1,31 @@
 """Figures as text: three digits and a unit."""
 
+from decimal import Decimal
+from typing import Any
+
+import msgspec
 import pytest
 
-from lbench.analysis.format import interval_text, listed, ms_text, percent_text, seconds_text, times_text
+from lbench.analysis.format import (
+    assumed_text,
+    basis_text,
+    count_text,
+    interval_text,
+    interval_title,
+    listed,
+    ms_spread_text,
+    ms_text,
+    percent_text,
+    quote_text,
+    seconds_text,
+    spread_text,
+    times_interval_text,
+    times_spread_text,
+    times_text,
+)
 from lbench.analysis.statistics import Estimate
+from lbench.engine.billing.quote import Expectation, Quote
+from lbench.engine.cost.format import ASSUMED
 
 
 @pytest.mark.parametrize(
@@ -34,3 +56,88 @@ def test_ratios_shares_and_lists() -> None:
     assert [percent_text(value) for value in (0.004, 0.034, 1.2)] == ["0.4 %", "3 %", "120 %"]
     assert [listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
     assert ms_text(12400) == "12.4 s"
+
+
+def test_an_interval_says_what_it_is() -> None:
+    full, few, one = Estimate(6.41, 6.37, 6.45, 6), Estimate(0.6, 0.45, 1.19, 3, "range"), Estimate(1.0, count=1)
+    assert [spread_text(each) for each in (full, few, one)] == ["95 %: 6.37–6.45 s", "range of 3: 450–1,190 ms", ""]
+    assert [times_spread_text(each) for each in (full, few, one)] == ["95 %: 6.37–6.45", "range of 3: 0.45–1.19", ""]
+    assert [times_interval_text(each) for each in (full, one, None)] == ["6.37–6.45", "–", "–"]
+    assert ms_spread_text(Estimate(64.0, 60.1, 12400.0, 6)) == "95 %: 60.1 ms–12.4 s"
+    assert ms_spread_text(one) == ""
+
+
+@pytest.mark.parametrize(
+    ("counts", "title"), [((6, 20), "95 %"), ((3, 5), "RANGE"), ((3, 6), "95 % OR RANGE"), ((), "95 %")]
+)
+def test_a_column_of_intervals_is_titled_by_what_it_holds(counts: tuple[int, ...], title: str) -> None:
+    estimates = [Estimate(1.0, 0.9, 1.1, count, "range" if count < 6 else "95 %") for count in counts]
+    assert interval_title([None, Estimate(1.0, count=1), *estimates]) == title
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"), [(9.994, "9.99 ms"), (9.996, "10.0 ms"), (99.96, "100 ms"), (9999.6, "10.0 s")]
+)
+def test_a_duration_changes_its_digits_at_powers_of_ten(ms: float, text: str) -> None:
+    assert ms_text(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.9994, "999 ms"), (99.94, "99.9 s"), (99.96, "1 min 40 s"), (3599.4, "59 min 59 s"), (3599.6, "1 h 00 min")],
+)
+def test_a_time_changes_its_unit_where_it_would_round_up(seconds: float, text: str) -> None:
+    assert seconds_text(seconds) == text
+
+
+def test_small_and_large_figures_keep_their_digits() -> None:
+    assert interval_text(Estimate(1.0, 0.0001, 1234.5)) == "0.0001–1,234"
+    assert interval_text(Estimate(1.0, 0.0, 9.996)) == "0.000–10.0"
+    assert interval_text(Estimate(0.005, 0.001, 0.00999), unit=True) == "1.00–9.99 ms"
+    assert [times_text(value) for value in (9.994, 9.996)] == ["9.99×", "10.0×"]
+    assert [percent_text(value) for value in (0.0099, 0.01, 0.0)] == ["1.0 %", "1 %", "0.0 %"]
+
+
+def test_a_count_has_its_noun() -> None:
+    assert [count_text(*each) for each in ((1, "run"), (0, "run"), (12_000, "task"), (2, "entry", "entries"))] == [
+        "1 run", "0 runs", "12,000 tasks", "2 entries",
+    ]  # fmt: skip
+
+
+def quote(**changes: Any) -> Quote:
+    usual = Quote("lambda", True, 3, Decimal("0.5"), (), Expectation(Decimal("0.01"), "measured", "as measured on AWS"))
+    return msgspec.structs.replace(usual, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "lambda: AWS charges about $0.01 a run, at most $0.50; in all about $0.03, at most $1.50"),
+        (
+            {"spends": False},
+            "lambda: AWS would charge about $0.01 a run, at most $0.50; in all about $0.03, at most $1.50",
+        ),
+        ({"expected": None}, "lambda: AWS charges at most $0.50 a run, $1.50 in all; expected: not known yet"),
+        ({"expected": None, "bound_usd": None}, "lambda: AWS charges an unlimited amount; expected: not known yet"),
+        ({"bound_usd": None}, "lambda: AWS charges about $0.01 a run, $0.03 in all; there is no bound"),
+    ],
+)
+def test_a_quote_has_the_expected_cost_beside_the_highest(changes: dict[str, Any], text: str) -> None:
+    assert quote_text(quote(**changes)) == text
+
+
+def test_assumed_amounts_are_marked() -> None:
+    assert ASSUMED in quote_text(quote(expected=None, assumed=("transfer: no price here (us-east-1)",)))
+    assert ASSUMED not in quote_text(quote(expected=None))
+    notes = [
+        "transfer: no price here (us-east-1)",
+        "logs: no price here (us-east-1)",
+        "logs: no price here (us-east-1)",
+    ]
+    assert assumed_text(notes) == f"{ASSUMED} no price here: transfer (us-east-1), logs (us-east-1)"
+    assert assumed_text([]) is None
+
+
+def test_the_basis_of_an_expectation_is_named() -> None:
+    assert basis_text(quote()) == "lambda: about, as measured on AWS"
+    assert basis_text(quote(expected=None)) is None

@@ -26,6 +26,7 @@ from lbench.analysis.statistics import (
     trend,
     unpaired_p,
 )
+from lbench.engine.measure.stop_rule import order_interval
 
 times = st.lists(st.floats(1e-3, 1e4), min_size=1, max_size=25)
 quick = settings(max_examples=30, deadline=None)
@@ -96,6 +97,12 @@ def test_intervals_of_order_statistics_are_the_narrowest_of_95_percent(count: in
     cut = int(known(median_estimate(range(count))).low or 0)
     outside = scipy.stats.binom.cdf(cut, count, 0.5)
     assert 2 * outside <= 0.05 < 2 * scipy.stats.binom.cdf(cut + 1, count, 0.5)
+
+
+@pytest.mark.parametrize("count", range(6, 20))
+def test_rounds_stop_by_the_interval_that_the_report_shows(count: int) -> None:
+    values = list(np.random.default_rng(count).normal(10, 1, count))
+    assert order_interval(values) == known(median_estimate(values)).interval
 
 
 def test_from_20_values_on_the_interval_is_a_bootstrap() -> None:

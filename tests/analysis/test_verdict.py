@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lbench.analysis.comparison import Bill, compare
-from lbench.analysis.verdict import answer_sentence, cost_clause, name_of
+from lbench.analysis.statistics import Estimate
+from lbench.analysis.verdict import answer_sentence, cost_clause, name_of, speedup_clause
 from lbench.engine.session.view import SessionView
 
 Make = Callable[..., SessionView]
@@ -59,6 +60,11 @@ def test_what_too_few_repeats_cannot_settle_is_called_so(
     sentence: Sentence, base: list[float], other: list[float], text: str
 ) -> None:
     assert sentence({"sequential": base, "processes": other}) == text
+
+
+def test_a_speedup_stands_alone_or_with_its_interval() -> None:
+    assert speedup_clause(Estimate(1.94, count=1)) == "1.94×"
+    assert speedup_clause(Estimate(1.94, 1.9, 1.97, 6)) == "1.94× (95 %: 1.90–1.97)"
 
 
 def test_an_interval_around_1_is_no_difference_and_is_shown(sentence: Sentence) -> None:
