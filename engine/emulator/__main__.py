@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from lbench.config.limits import limits
 from lbench.engine.emulator.api.app import Emulator
 from lbench.engine.emulator.core.errors import ERRORS
 from lbench.engine.emulator.core.spec import EmulatorConfig, lbench_function
@@ -70,6 +71,10 @@ def _config(source: str | None, lifeline: bool) -> EmulatorConfig:
 
 def _check_code(code: Path, name: str) -> None:
     if code.suffix == ".zip" and code.exists():
+        if code.stat().st_size > limits().package_unzipped_max_bytes:
+            raise InputError(
+                f"function {name}: {code} is larger than Lambda's {limits().package_unzipped_max_bytes} bytes"
+            )
         if not zipfile.is_zipfile(code):
             raise InputError(f"function {name}: {code} is not a zip file: build it again")
     elif code.exists() and not code.is_dir():

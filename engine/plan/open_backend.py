@@ -78,7 +78,11 @@ def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None)
     from lbench.engine.backends.local.backend import open_local
 
     assert isinstance(settings, LocalSettings | SequentialSettings)
-    return open_local(choice.name, settings, max(1, math.floor(cores)), preload=plan.workload)
+    backend = open_local(choice.name, settings, math.ceil(cores), preload=plan.workload)
+    if cores != math.ceil(cores) and backend.capacity == math.ceil(cores) > 1:
+        # One worker fewer would leave a part of the quota unused.
+        backend.notes.append(f"{backend.capacity} workers share a quota of {cores:g} cores")
+    return backend
 
 
 def _may_need_objects(plan: Plan) -> bool:

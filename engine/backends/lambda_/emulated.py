@@ -82,7 +82,7 @@ def open_emulated(
     """
     most = supported_environments(settings.memory, usable_cores, memory_bytes)
     capacity = settings.concurrency or max(1, most)
-    return EmulatedBackend(
+    backend = EmulatedBackend(
         settings,
         capacity=capacity,
         oversubscribed=capacity > most,
@@ -91,6 +91,12 @@ def open_emulated(
         objects=objects or settings.transport == "event",
         s3_credentials=None if settings.s3_endpoint is None else s3_credentials_in(os.environ),
     )
+    if settings.concurrency is None and capacity == most and usable_cores % 1:
+        backend.notes.append(
+            f"environments: a quota of {usable_cores:g} cores is enough for {most} of {settings.memory} MB at the full "
+            "share of CPU, one more would slow all (concurrency= sets another number)"
+        )
+    return backend
 
 
 class EmulatedBackend(LambdaBackend):

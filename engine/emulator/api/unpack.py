@@ -58,7 +58,8 @@ def unpack(archive: bytes, home: Path) -> Package:
         made = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=home))
         try:
             _extract(archive, made)
-            made.chmod(0o755)
+            for folder_path, _, _ in os.walk(made):  # whatever the umask
+                os.chmod(folder_path, 0o755)  # noqa: PTH101
             _archive(folder).write_bytes(archive)
             with contextlib.suppress(FileExistsError):
                 made.rename(folder)

@@ -73,7 +73,8 @@ def _build(folder: Path, sources: dict[str, bytes]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         _compile(made, sources)
-        made.chmod(0o755)
+        for path in (made, *made.rglob("*")):  # whatever the umask: environments may have a user of their own
+            path.chmod(0o755 if path.is_dir() else 0o644)
         for _ in range(2):
             try:
                 made.rename(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import zipfile
 from pathlib import Path
@@ -57,6 +58,16 @@ def test_a_file_has_the_rights_that_lambda_s_user_has(tmp_path: Path, mode: int,
     whole = archive(("app.py", b"x = 1"), mode=mode)
     made = unpack(whole, tmp_path)
     assert stat.S_IMODE((made.folder / "app.py").stat().st_mode) == left
+
+
+def test_folders_can_be_entered_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        made = unpack(archive(("deep/er/data", b"y")), tmp_path / "home")
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (made.folder, made.folder / "deep", made.folder / "deep/er")]
+    assert modes == [0o755] * 3
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
