@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 from lbench.errors import UnknownNameError
 from lbench.workloads.signatures import parameters_of
 
-__all__ = ["WHOLE", "call", "find", "preload", "reads_parts", "task_function"]
+__all__ = ["BATCH", "STORE_MARK", "WHOLE", "call", "find", "preload", "reads_parts", "task_function"]
 
 WHOLE = "whole "
+BATCH = "batch.run"
+STORE_MARK = {"lbench": "the run's store"}  # in a batch, in place of the store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,3 +101,18 @@ def call(name: str, arguments: dict[str, Any], data: Any = None) -> Any:
     """Run one task in this process."""
     function, wants_data = find(name)
     return function(data=data, **arguments) if wants_data else function(**arguments)
+
+
+@task_function(BATCH)
+def run_batch(calls: list[Any], store: Any, data: Any = None) -> list[Any]:
+    """Run tasks one after the other; returns their results in order."""
+    results = []
+    for name, arguments in calls:
+        if store is not None:
+            arguments = {key: store if _is_mark(value) else value for key, value in arguments.items()}
+        results.append(call(name, arguments, data))
+    return results
+
+
+def _is_mark(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == STORE_MARK.keys() and value == STORE_MARK

@@ -37,6 +37,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--audit", is_flag=True, help="Afterwards read billed times from the logs on AWS, in place of estimates.")
 @setting_options("client", "s3_endpoint")
 @click.option("--tasks", metavar="N|auto", help="Tasks of the first stage (default auto: the workload chooses).")
+@click.option("--batch", metavar="N|auto", help="Tasks handed over together; auto: by their time (default 1).")
 @setting_options("repeats", "for", "warmup")
 @click.option(
     "--cold-repeats", metavar="N", help="Runs before all others, each in new environments or workers (default 0)."
@@ -68,6 +69,7 @@ def command(
     params: tuple[str, ...],
     transport: str | None,
     tasks: str | None,
+    batch: str | None,
     cold_repeats: str | None,
     data: Path | None,
     encoding: str | None,
@@ -120,6 +122,8 @@ def command(
     given = function_run.forced(plan.params, workload, force_cold=force_cold, allow_update=allow_update)
     plan = msgspec.structs.replace(plan, encoding=encoding, keep_going=keep_going, audit=audit, params=given)
     plan = msgspec.structs.replace(plan, hedge=_number("--hedge", hedge), max_usd=_number("--max-usd", max_usd))
+    if batch is not None:
+        plan = msgspec.structs.replace(plan, batch="auto" if batch == "auto" else _whole("--batch", batch, " or auto"))
     plan = msgspec.structs.replace(plan, cold_repeats=_whole("--cold-repeats", cold_repeats or "0"))
     if workload == "function":
         plan = function_run.prepare(plan, backends, loaded)

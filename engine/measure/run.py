@@ -25,6 +25,7 @@ from lbench.engine.measure.recorded_run import RecordedRun
 from lbench.engine.measure.run_store import RunStore
 from lbench.engine.measure.setup import Common, PlannedRun
 from lbench.engine.plan.policy import Policy
+from lbench.engine.runner.batches import batched
 from lbench.engine.runner.job_steps import RunFailed, offload_to_thread
 from lbench.engine.runner.runner import Runner
 from lbench.errors import BackendError, LbenchError
@@ -105,7 +106,7 @@ class Measurer:
             self._journal,
             policy,
             offload=offload_to_thread,
-            on_result=None if whole else self._begin_previews(job, run.id),
+            on_result=None if whole or plan.batch else self._begin_previews(job, run.id),
             store=store.place,
             purse=purse,
         )
@@ -114,6 +115,8 @@ class Measurer:
             steps = whole_job(job.plan.workload, job.params)
         else:
             steps = job.workload.job(job.params, job.data)
+            if plan.batch not in (None, 1):
+                steps = batched(steps, plan.batch)
         self._runners[run.id] = runner  # from here on a cancel reaches it, although its clock has not started
         if self._paused:
             runner.pause()

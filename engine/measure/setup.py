@@ -124,7 +124,7 @@ class PlannedRuns:
                 repeat=run.repeat,
                 warmup=run.warmup,
                 schedule=schedule,
-                tasks=1 if choice.name == "loop" else limits.tasks if limits.sure else None,
+                tasks=1 if choice.name == "loop" else limits.tasks if limits.sure and not plan.batch else None,
                 cold=True if run.cold else None,
                 round=run.round,
             )

@@ -49,6 +49,8 @@ def check(plan: Plan) -> None:
         raise InputError("--tasks does not apply to function: set the number of calls with -p invocations=N")
     if plan.hedge is not None:
         raise InputError("--hedge does not apply to function: it is called again only when no answer came")
+    if plan.batch is not None:
+        raise InputError("--batch does not apply to function: each of its calls is measured alone")
     if plan.cold_repeats:
         raise InputError("--cold-repeats does not apply to function: its cold starts are forced with --force-cold")
     if plan.audit:

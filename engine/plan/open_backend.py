@@ -90,6 +90,8 @@ def _may_need_objects(plan: Plan) -> bool:
     from lbench.engine.backends.lambda_.transport import fits_inline
 
     described = registry.describe(plan.workload)
+    if plan.batch is not None:
+        return True
     if described.code is not None or described.data is not None:
         return True
     largest_bytes = registry.limits(described, resolve_params(plan)).largest_bytes

@@ -53,6 +53,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hedge: float | None = None  # quantile of a stage's durations above which a task gets a duplicate
     max_usd: float | None = None  # limit for the cost of all runs together; None: no limit
     audit: bool = False  # afterwards, replace estimated billed times by those in AWS's log
+    batch: int | Literal["auto"] | None = None  # tasks that are handed over together
     data: str | None = None
     encoding: str | None = None  # of the data file's text; None: UTF-8, or UTF-16 by its byte order mark
     picture: str | None = None

@@ -19,6 +19,8 @@ from lbench.workloads.textfile import checked_encoding
 
 __all__ = ["check_files", "validate"]
 
+MOST_BATCHED = 100_000
+
 
 def validate(plan: Plan) -> None:
     """Refuse a plan that cannot be measured.
@@ -37,6 +39,8 @@ def validate(plan: Plan) -> None:
         raise InputError(f"--for must be above 0 and at most 1,000,000 seconds, got {plan.for_s:g}")
     _at_least("--warmup", plan.warmup, 0)
     _at_least("--cold-repeats", plan.cold_repeats, 0)
+    if isinstance(plan.batch, int) and not 1 <= plan.batch <= MOST_BATCHED:
+        raise InputError(f"--batch must be auto or from 1 to {MOST_BATCHED:,}, got {plan.batch:,}")
     _at_least("--retries", plan.retries, 0)
     longest_s = limits().timeout_max_s
     if not 0 < plan.timeout_s <= longest_s:

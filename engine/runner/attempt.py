@@ -12,6 +12,7 @@ from lbench.engine.journal.events import Dispatched, Returned
 from lbench.engine.journal.writer import Sink
 from lbench.engine.model import ErrorInfo, InvocationStatus
 from lbench.engine.plan.policy import Policy
+from lbench.engine.runner.batches import tasks_in
 from lbench.engine.runner.failure_text import user_call
 from lbench.engine.runner.hedging import Stragglers
 from lbench.engine.runner.task_state import Pending
@@ -114,6 +115,7 @@ class Attempts:
         paid: Outcome | None = None  # the outcome that tells the cost; None: the worst case counts
         try:
             outcome = paid = await self._invoke(call)
+            outcome.batch = tasks_in(pending.task)
             if freed is not None and outcome.failure is None:
                 freed()
                 with contextlib.suppress(asyncio.CancelledError):  # too late: it has its result
