@@ -7,6 +7,7 @@ prints, or once more while Python ends (exit code 120). Here the first error is 
 from __future__ import annotations
 
 import atexit
+import codecs
 import errno
 import io
 import os
@@ -15,7 +16,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from lbench.config.signs import is_ascii_only, spelled
+
 __all__ = ["end_output", "open_streams", "output_error", "uninspected"]
+
+
+_SIGNS = "lbench.signs"
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return spelled(error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_SIGNS, _spell)
 
 
 class _Descriptor(io.FileIO):
@@ -51,11 +65,11 @@ def _safe(stream: TextIO) -> TextIO:
         return stream
     assert isinstance(stream, io.TextIOWrapper)
     stream.flush()
-    # A terminal without our glyphs is no reason to fail: it gets question marks.
+    # A locale without our signs is no reason to fail: it gets words and ASCII signs.
     return io.TextIOWrapper(
         io.BufferedWriter(_Descriptor(number)),
-        encoding=stream.encoding,
-        errors="replace",
+        encoding="ascii" if is_ascii_only(stream.encoding) else stream.encoding,
+        errors=_SIGNS,
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )

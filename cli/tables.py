@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from lbench.analysis.layout import fitting_columns
 from lbench.cli.console import QUIET
+from lbench.config.signs import is_ascii_only, spelled
 from lbench.errors import visible
 
 __all__ = ["Column", "fitting", "print_table", "table_lines"]
@@ -31,7 +33,8 @@ class Column:
 
     def add(self, text: str | Text, style: str = "") -> None:
         """One more cell."""
-        self.cells.append(text if isinstance(text, Text) else Text(visible(text), style=style))
+        cell = text if isinstance(text, Text) else Text(visible(text), style=style)
+        self.cells.append(_spelled(cell) if is_ascii_only(sys.stdout.encoding) else cell)
 
     @property
     def width(self) -> int:
@@ -42,6 +45,16 @@ class Column:
     def empty(self) -> bool:
         """Whether there is nothing in it."""
         return all(cell.plain in ("", "–") for cell in self.cells)
+
+
+def _spelled(cell: Text) -> Text:
+    """The cell with words and ASCII signs, before it is measured: a word is wider than its sign."""
+    if cell.plain.isascii():
+        return cell
+    parts = cell.divide(range(1, len(cell)))
+    return Text.assemble(
+        *((spelled(part.plain), part.spans[0].style if part.spans else "") for part in parts), style=cell.style
+    )
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:

@@ -6,12 +6,14 @@ import asyncio
 import os
 import select
 import signal
+import sys
 from typing import Any
 
 from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
 from textual.geometry import Size
 
+from lbench.config.signs import is_ascii_only, one_cell_each
 from lbench.tui.terminal.sgr import Slimmer
 
 __all__ = ["LbenchDriver"]
@@ -40,6 +42,7 @@ class LbenchDriver(LinuxDriver):
         self._ears: tuple[int, int] | None = None  # a pipe that tells of signals: its ends
         self._resizing: asyncio.TimerHandle | None = None
         self._slimmer = Slimmer()
+        self._ascii = is_ascii_only(getattr(sys.__stderr__, "encoding", None))
         self.sent_bytes = 0
         super().__init__(*args, **more)
 
@@ -63,6 +66,8 @@ class LbenchDriver(LinuxDriver):
         """Write to the terminal while it is ours."""
         if not self._out:
             slim = self._slimmer.slim(data)
+            if self._ascii:
+                slim = one_cell_each(slim)
             self.sent_bytes += len(slim)  # in characters: the few that take more bytes don't matter here
             super().write(slim)
 
