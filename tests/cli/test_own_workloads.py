@@ -197,7 +197,7 @@ def test_a_new_workload_runs_and_passes_its_test_and_is_never_overwritten(lbench
     assert run.returncode == 0 and run.stdout.count("✔ same") == 2, run.stderr
     before = (home / "darts.py").read_text()
     again = lbench("new", "workload", "darts")
-    assert again.returncode == 2 and "is there already" in again.stderr
+    assert again.returncode == 2 and "exists already" in again.stderr
     assert (home / "darts.py").read_text() == before
 
 

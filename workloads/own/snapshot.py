@@ -323,11 +323,12 @@ def _tidy(home: Path) -> None:
 
 
 def read_snapshot(folder: Path) -> dict[str, bytes]:
-    """The files of a snapshot, with its marker.
+    """The files of a snapshot, with its marker, verified.
 
     Raises:
         InputError: it is no longer there.
     """
     if not (folder / MARKER).is_file():
         raise InputError(f"the copy of your workload in {folder} is gone: run it again from its file")
+    restore(folder)
     return {path.relative_to(folder).as_posix(): _read(path, path.name) for path in _walk(folder)}
