@@ -64,11 +64,13 @@ class Room:
         return user
 
     def hold(self, pid: int) -> None:
-        """Keep the namespaces of its process, which still runs."""
+        """Keep the namespaces of its process, which still runs; not those of one that has not made all of them yet."""
         if self._namespaces or not self._plan["covers"]:
             return
         names = ("mnt",) if os.getuid() == 0 else ("user", "mnt")
         with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{pid}/cwd") != self.code:  # noqa: PTH115 - it goes there when all is mounted
+                return
             for name in names:
                 self._namespaces.append(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
             return

@@ -85,8 +85,8 @@ def semaphores(event, context):
     return [results, parent.recv()]
 
 def cpus(event, context):
-    told = subprocess.run([sys.executable, "-c", "import os; print(os.cpu_count())"], capture_output=True, text=True)
-    return [os.cpu_count(), int(told.stdout), len(os.sched_getaffinity(0))]
+    child = subprocess.run([sys.executable, "-c", "import os; print(os.cpu_count())"], capture_output=True, text=True)
+    return [os.cpu_count(), int(child.stdout), len(os.sched_getaffinity(0))]
 
 def crash(event, context):
     files = sorted(os.listdir("/tmp"))
@@ -207,3 +207,11 @@ def test_a_python_in_a_folder_that_is_hidden_stays_visible(tmp_path: Path) -> No
     assert "/tmp" in plan["covers"]
     assert str(tmp_path / "venv") in targets or not str(tmp_path).startswith("/tmp/")
     assert [str(code), "/var/task"] in plan["keeps"]
+
+
+def test_the_namespaces_of_a_process_that_has_not_entered_its_own_are_not_kept(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path, [sys.prefix], mounts=True, users=False)
+    spec = FunctionSpec(name="f", handler="app.f", code=str(tmp_path))
+    room = sandbox.open(spec, tmp_path / "room", 0)
+    room.hold(os.getpid())  # this machine's own
+    assert room.descriptors == ()
