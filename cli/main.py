@@ -145,6 +145,10 @@ def _guarded() -> Iterator[None]:
     except OSError as error:
         if isinstance(error, FileNotFoundError) and _working_folder() is None:
             _fail("the working folder no longer exists: change to one that does", EXIT_INPUT)
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            from lbench.config.limits import TOO_MANY_FILES
+
+            _fail(TOO_MANY_FILES, EXIT_INPUT)
         if error.errno not in _NO_ROOM:
             raise
         place = "" if error.filename is None else f" for {error.filename}"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-__all__ = ["LambdaLimits", "MemoryMb", "TimeoutS", "limits"]
+__all__ = ["TOO_MANY_FILES", "LambdaLimits", "MemoryMb", "TimeoutS", "limits"]
 
 
 class LambdaLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +38,9 @@ class LambdaLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     throttle_reasons: tuple[str, ...]
     regions_enabled_by_default: tuple[str, ...]  # any other has to be enabled for the account first
     regions_with_lambda: tuple[str, ...]  # that charge in US dollars
+
+
+TOO_MANY_FILES = "too many open files: raise the limit with `ulimit -n 4096`, or lower --concurrency"
 
 
 @functools.cache

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from typing import Self
 
 import msgspec
 
+from lbench.config.limits import TOO_MANY_FILES
 from lbench.engine.emulator.core.spec import EmulatorConfig, FunctionSpec
 from lbench.engine.processes import child as children
 from lbench.errors import BackendError
@@ -93,7 +96,7 @@ class RunningEmulator:
             found = msgspec.json.decode(body, type=dict[str, str])
             return found["cpu_share_method"], found["memory_method"], found["isolation_method"]
         except (OSError, msgspec.MsgspecError, KeyError):
-            raise BackendError("the emulator does not answer: is the machine busy? run it again") from None
+            raise BackendError(_silence()) from None
 
     def last_error(self) -> str:
         """The last line of its standard error: the reason where it ended by itself."""
@@ -198,3 +201,18 @@ def _send(child: children.Child, line: bytes) -> None:
     with contextlib.suppress(BrokenPipeError):
         child.stdin.write(line)
         child.stdin.flush()
+
+
+def _silence() -> str:
+    """Why the emulator does not answer, as far as this machine shows it."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname()[:2], timeout=2).close()
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return TOO_MANY_FILES
+        return (
+            "127.0.0.1 cannot be reached, which emulated Lambda needs: is the loopback interface down? "
+            "Start it with `ip link set lo up`"
+        )
+    return "the emulator does not answer: is the machine busy? run it again"

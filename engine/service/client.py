@@ -115,7 +115,10 @@ class Engine:
         return code
 
     def _tidy(self) -> None:
-        """Remove what a killed engine leaves behind: its socket, its address, an answer that was being checked."""
+        """Close the lifeline, and remove what a killed engine leaves behind: socket, address, a half-checked answer."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
         with contextlib.suppress(OSError, InputError):
             socket_path(self.folder, self.process.pid).unlink(missing_ok=True)
         with contextlib.suppress(OSError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import sys
 from pathlib import Path
 
 import msgspec
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 ENGINE_FILE = "engine.json"
+_LONGEST_BYTES = 103 if sys.platform == "darwin" else 107  # of a socket's path (sun_path), without its end
 
 
 class EngineFile(msgspec.Struct):
@@ -39,9 +42,15 @@ def socket_path(folder: Path, pid: int) -> Path:
     """The socket of engine `pid` of a session.
 
     Raises:
-        InputError: there is no folder for sockets.
+        InputError: there is no folder for sockets, or its path is too long for one.
     """
-    return runtime_folder() / f"{folder.name[-12:]}-{pid}.sock"
+    path = runtime_folder() / f"{folder.name[-12:]}-{pid}.sock"
+    if (size := len(os.fsencode(path))) > _LONGEST_BYTES:
+        raise InputError(
+            f"XDG_RUNTIME_DIR is too long for a socket: the path in {path.parent} must be at most {_LONGEST_BYTES} bytes, "
+            f"got {size}; set XDG_RUNTIME_DIR to a shorter folder, or unset it"
+        )
+    return path
 
 
 def sweep_sockets() -> None:

@@ -7,10 +7,12 @@ http one by its full URL in each request (RFC 9112, 3.2.2).
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from urllib.parse import urlsplit
 
 from lbench.config.aws_errors import certificate_text
+from lbench.config.limits import TOO_MANY_FILES
 from lbench.engine.backends.aws_client.connection import Connection, ConnectionLost
 from lbench.workloads.s3_connection import Proxy, ssl_context
 
@@ -73,7 +75,9 @@ class Dialer:
         except ssl.SSLCertVerificationError as error:
             raise ConnectionLost(certificate_text(where, error.verify_message), unsent=True) from None
         except OSError as error:
-            raise ConnectionLost(f"{where} cannot be reached: {error}", unsent=True) from None
+            many = error.errno in (errno.EMFILE, errno.ENFILE)
+            text = TOO_MANY_FILES if many else f"{where} cannot be reached: {error}"
+            raise ConnectionLost(text, unsent=True) from None
 
     async def _direct(self) -> Connection:
         loop = asyncio.get_running_loop()

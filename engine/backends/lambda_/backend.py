@@ -30,7 +30,7 @@ from lbench.engine.backends.lambda_.outcomes import lost
 from lbench.engine.backends.lambda_.transport import INLINE_BYTES, Direct, Transport, fits_inline
 from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.settings import LambdaSettings
-from lbench.errors import BackendError
+from lbench.errors import BackendError, InputError
 from lbench.workloads.objects import Place
 from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.sigv4 import Credentials
@@ -42,6 +42,7 @@ FUNCTION_TIMEOUT_S = float(limits().timeout_max_s)
 INIT_LIMIT_S = float(limits().init_max_s)  # an on-demand environment's, after which Lambda starts it once more
 _READ_MARGIN_S = 5.0
 _OTHER_FILES = 256
+_LEAST_FILES = 96  # of an engine and of an emulator, besides connections
 
 _encode = msgspec.json.Encoder().encode
 
@@ -291,7 +292,11 @@ class LambdaBackend:
 
 
 def _allow_files(connections: int) -> None:
-    """Raise the soft limit on open files as far as the hard one allows: a connection per invocation, and some more."""
+    """Raise the soft limit on open files as far as the hard one allows: a connection per invocation, and some more.
+
+    Raises:
+        InputError: the hard limit leaves no room for the connections.
+    """
     try:
         import resource
     except ImportError:  # not on this system
@@ -302,6 +307,12 @@ def _allow_files(connections: int) -> None:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    least = connections + _LEAST_FILES
+    if hard != resource.RLIM_INFINITY and hard < least:
+        raise InputError(
+            f"{connections} environments at once need at least {least} open files, but the limit is {hard}: "
+            f"raise it with `ulimit -n {wanted}`, or lower --concurrency"
+        )
 
 
 def _arrived(call: Call) -> None:

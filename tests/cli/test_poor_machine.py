@@ -1,0 +1,69 @@
+"""A machine that lacks something has one line with the remedy: a short socket path, files, the loopback interface."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RUN = ["run", "probe", "--tasks", "2", "--repeats", "1", "--quiet"]
+
+
+def lbench_on(
+    home: Path, *args: str, prepare: Callable[[], None] | None = None, prefix: tuple[str, ...] = (), **env: str
+) -> subprocess.CompletedProcess[str]:
+    argv = [*prefix, sys.executable, "-m", "lbench", *args]
+    return subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        cwd=home,
+        env=os.environ | env,
+        check=False,
+        preexec_fn=prepare,
+    )
+
+
+def test_a_folder_that_is_too_long_for_sockets_is_one_line(home: Path, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir(mode=0o700)
+    done = lbench_on(home, *RUN, "-b", "sequential", XDG_RUNTIME_DIR=str(long))
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and "XDG_RUNTIME_DIR is too long for a socket" in line and "to a shorter folder" in line
+
+
+def test_few_open_files_are_one_line_with_the_number_that_is_needed(home: Path) -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+    assert lbench_on(home, *RUN, "-b", "sequential", prepare=few).returncode == 0
+    done = lbench_on(home, *RUN, "-b", "emulated:concurrency=2", prepare=few)
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if "open files" in line]
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    assert lines and all(
+        "2 environments at once need at least 98 open files, but the limit is 64" in one for one in lines
+    )
+    assert "raise it with `ulimit -n 260`, or lower --concurrency" in lines[0]
+
+
+def test_a_loopback_interface_that_is_down_is_one_line(home: Path) -> None:
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "-rn", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no network namespace can be made here")
+    done = lbench_on(home, *RUN, "-b", "emulated", prefix=(unshare, "-rn"))
+    text = done.stdout + done.stderr
+    assert done.returncode in (1, 2) and "Traceback" not in text
+    assert "127.0.0.1 cannot be reached" in text and "`ip link set lo up`" in text
+
+
+def test_no_file_is_left_unclosed(home: Path) -> None:
+    argv = [sys.executable, "-X", "dev", "-W", "error", "-m", "lbench", *RUN, "-b", "sequential", "-b", "processes"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=180, cwd=home, check=False)
+    assert done.returncode == 0 and "ResourceWarning" not in done.stderr and "Traceback" not in done.stderr
