@@ -149,6 +149,7 @@ LEAVING = (
     "delete",
     "choose",
     "follow",
+    "repeat",
     "next error",
 )  # it is another place
 

@@ -97,7 +97,7 @@ def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> li
         accent = role_of(summary.backend, row.label)
         sofar = "" if summary.speedup is not None else " so far"
         speed = (times_text(ratio) if not sofar else f"{ratio:.1f}×", accent + "!")
-        sure: Piece = (_spread(summary, comparison[base].main, short), "quiet")
+        sure: Piece = (_spread(summary, comparison[base].main, short, cost), "quiet")
         clause: list[Piece]
         if summary.main.claim == "open":
             verb = "no difference to" if short else "cannot be distinguished from"
@@ -139,13 +139,15 @@ def _ratio_text(line: Line, base: Line) -> str:
     return speedup_clause(line.speedup, doubt_text(line, base)).replace("95 %", "95\u00a0%")
 
 
-def _spread(summary: Summary, base: Line, short: bool) -> str:
-    """The interval of a speedup and its doubt in brackets, after a space; "" while there is none."""
+def _spread(summary: Summary, base: Line, short: bool, doubts: bool) -> str:
+    """The interval of a speedup in brackets, after a space; `doubts`: and why it is not settled."""
     if summary.speedup is None:
         return ""
     aside = _ratio_text(summary.main, base).partition(" ")[2]
     if short:
         aside = re.sub(r"\((95.%|range of \d+): ", "(", aside)
+    if not doubts:  # the block of what is weak says it, too
+        aside = re.sub(r"; .*\)$|: not settled", lambda found: ")" if found[0].endswith(")") else "", aside)
     return f" {aside}" if aside else ""
 
 

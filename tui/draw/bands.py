@@ -22,7 +22,7 @@ def bands(palette: Palette, title: list[Piece], every: list[Series], width: int,
     series = every[: max(1, (height - 2) // 2)] if height > 3 else every[:1]
     low, high = histogram.range_of([one.values for one in series]) or (0.0, 1.0)
     if len(series) < len(every):
-        left_out: Piece = (f" · {len(series)} of {len(every)} backends", "quiet")
+        left_out: Piece = (f" · {len(series)} of {len(every)}", "quiet")
         title = [*title, left_out] if width >= _WIDE else [title[0], left_out]
     measure: list[Piece] = [(right_of("p50", _NUMBER) + right_of("p99", _NUMBER), "quiet")]
     strips = [line(palette, heading(title, measure, width), width)]

@@ -100,6 +100,17 @@ class ExploreBoardBuilder:
         return self.live and self.exploring.waits(self.run, self.warnings)
 
     @property
+    def _warms_up(self) -> bool:
+        """Whether the update that is awaited is the first of its workload on its backend."""
+        run = self.run
+        if not self.live or not self.exploring.waits(run, self.warnings):
+            return False
+        newest = run is not None and run.planned.interaction is not None and run.ended is None
+        if newest and run is not None:
+            return run.planned.warmup
+        return not self.figures.version
+
+    @property
     def _in_script(self) -> bool:
         """Whether the newest run is a step of the current scripted sequence."""
         if self.live:
@@ -198,10 +209,14 @@ class ExploreBoardBuilder:
         wrong = problem(frame, self.run, warned=self.live and self.warnings > self.exploring.warned)
         if wrong:
             return [(wrong, "wrong")]
-        if frame.state == "starting":
-            return [("starting the engine", "quiet")]
-        if frame.view is not None and frame.view.phase and frame.state == "live":
-            return [(frame.view.phase, "quiet")]
+        phase = (
+            "starting the engine" if frame.state == "starting" else "" if frame.view is None else frame.view.phase or ""
+        )
+        if self._warms_up:
+            waits = phase or f"{self.exploring.label} to start its workers"
+            return [("the first update warms up and is not counted: ", "quiet"), (waits, "text")]
+        if phase and frame.state in ("starting", "live"):
+            return [(phase, "quiet")]
         key = (self._tallied[0], short)
         if key != self._sentence[0]:  # an interval draws resamples
             self._sentence = (key, comparison_pieces(scripted, short=short))

@@ -94,7 +94,9 @@ class BenchScreen(LbenchScreen[None]):
 
     def on_mount(self) -> None:
         """Focus the table."""
-        self.query_one(BackendTable).focus()
+        table = self.query_one(BackendTable)
+        table.show(EMPTY, self._waiting)
+        table.focus()
         self._arrange()
 
     def furnish(self) -> BenchPanels:

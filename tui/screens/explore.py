@@ -30,7 +30,7 @@ __all__ = ["ExploreScreen"]
 
 _WAITING_FPS = 60.0  # while an update is under way
 _SHORT = 110  # columns under which a line has to say less
-_BUSY = "a comparison is running: exploring beside it would disturb what is measured"
+_BUSY = "a comparison is running: exploring beside it would disturb it; e explores once it is over"
 
 
 class ExploreScreen(LbenchScreen[None]):
@@ -107,10 +107,15 @@ class ExploreScreen(LbenchScreen[None]):
     def _looking_at_record(self) -> bool:
         return not self.live and self.host.looks_at_explored
 
+    @property
+    def _blocked(self) -> bool:
+        """Whether a comparison runs beside which nothing shall be explored."""
+        host = self.host
+        return not self.live and any(is_engine(feed) and feed.running for feed in (host.feed, host.set_aside))
+
     def _begin(self) -> None:
         """Start an engine and compute the scene."""
-        host = self.host
-        if any(is_engine(feed) and feed.running for feed in (host.feed, host.set_aside)):
+        if self._blocked:
             self.query_one(Answer).show([(_BUSY, "wrong")])
             return
         if self.exploring.feed is None or self.exploring.feed.over:
@@ -234,7 +239,9 @@ class ExploreScreen(LbenchScreen[None]):
         self.query_one(ExploreBackends).show(self.exploring.backends, board.label, board.tallies, board.basis)
         strip.show(board.updates, board.notes)
         self.query_one(Title).show(board.title, board.place)
-        if board.answer is not None:
+        if self._blocked:
+            self.query_one(Answer).show([(_BUSY, "wrong")])
+        elif board.answer is not None:
             self.query_one(Answer).show(board.answer)
 
     # -- keys

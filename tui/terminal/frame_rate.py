@@ -52,7 +52,9 @@ class Pace:
     @property
     def note(self) -> str:
         """The footer's note while the rate is below the maximum; else ""."""
-        return "" if self.fps == self._most else f"{self._reason} {self.fps:g} fps"
+        if self.fps == self._most:
+            return ""
+        return f"{self._reason} {self.fps:g} fps".strip()
 
     def frame(self) -> None:
         now_s = self._clock()
@@ -75,7 +77,7 @@ class Pace:
         cpu_over, bytes_over = share / (SHARE_BUSY if self.busy else SHARE), bytes_per_s / BYTES_REMOTE
         over = max(cpu_over, bytes_over)  # 1: just what is allowed
         if over > 1:
-            self._reason = "sparing bytes" if bytes_over > cpu_over else "cores busy" if self.busy else "slow"
+            self._reason = "" if bytes_over > cpu_over else "cores busy" if self.busy else "slow"
             least = min(FPS_LEAST, self._most)
             while over > 1 and self.fps > least:
                 self.fps, over = max(self.fps / 2, least), over / 2

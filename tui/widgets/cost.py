@@ -8,7 +8,7 @@ from textual.strip import Strip
 
 from lbench.engine.cost.format import ASSUMED, usd_short
 from lbench.tui.bench.board import EMPTY, Board
-from lbench.tui.draw.ink import Piece, heading, line
+from lbench.tui.draw.ink import Piece, heading, line, width_of
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["Cost"]
@@ -52,7 +52,8 @@ class Cost(Lines):
         if board.usd is None:
             return [[("$0", "bright!"), (" on this machine's own cores", "quiet")]]
         origin = next((row.summary.origin for row in board.rows if row.summary.region is not None), "measured")
-        what = " so far" if origin == "measured" else f" so far, {origin}"
+        plain = origin == "measured" or board.expected_usd is not None  # what is emulated is said on line 2, too
+        what = " so far" if plain else f" so far, {origin}"
         marked = bool(board.assumed)
         pieces: list[Piece] = [(usd_short(board.usd, assumed=marked), "bright!"), (what, "quiet")]
         if board.expected_usd is not None:
@@ -63,14 +64,19 @@ class Cost(Lines):
         decision, lines = self._board.decision, []
         if decision is not None:
             each, many = usd_short(decision.run_usd), usd_short(decision.thousand_usd)
-            lines.append([(each, "bright"), (" a run · ", "quiet"), (many, "bright"), (" for 1,000 runs", "quiet")])
+            run: list[Piece] = [(each, "bright"), (" a run", "quiet")]
+            thousand: list[Piece] = [(many, "bright"), (" for 1,000 runs", "quiet")]
+            if width_of([*run, *thousand]) + 3 <= width:
+                lines.append([*run, (" · ", "quiet"), *thousand])
+            else:
+                lines += [run, thousand]
             if decision.machine_usd_per_hour is not None:
                 hourly = usd_short(decision.machine_usd_per_hour)
-                lines.append([(hourly, "bright"), (" an hour of an equal machine", "quiet")])
+                lines.append([(hourly, "bright"), (" an hour, equal machine", "quiet")])
                 lines.append([(_break_even(decision.break_even_runs), "quiet")])
         rent = next((one.summary.rent_usd for one in self._board.rows if one.summary.rent_usd is not None), None)
         if decision is None and rent is not None:
-            lines.append([(usd_short(rent), "text"), (" a run on an equal rented machine", "quiet")])
+            lines.append([(usd_short(rent), "text"), (" a run on a rented equal", "quiet")])
         if self._board.note:
             lines += [[(part, "text")] for part in textwrap.wrap(self._board.note, width)]
         return lines

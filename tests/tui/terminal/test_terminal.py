@@ -102,7 +102,7 @@ def test_the_first_look_on_busy_cores_finds_the_right_rate() -> None:
 def test_frames_that_send_too_much_come_less_often() -> None:
     machine = Machine(fps=4.0)
     machine.frames(6, 0.001, sent=2300)
-    assert machine.pace.fps == 2 and machine.pace.note == "sparing bytes 2 fps"
+    assert machine.pace.fps == 2 and machine.pace.note == "2 fps"
     machine.frames(20, 0.001, sent=300)
     assert machine.pace.fps == 4 and machine.pace.note == ""
 
