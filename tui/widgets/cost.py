@@ -13,6 +13,8 @@ from lbench.tui.widgets.lines import Lines
 
 __all__ = ["Cost"]
 
+_HOUR = " an hour, equal machine"
+
 
 class Cost(Lines):
     """The cost so far with its upper bound, then the decision."""
@@ -30,6 +32,8 @@ class Cost(Lines):
         palette = self.palette
         strips = [line(palette, heading([("cost", "quiet!")], self._bound(), width), width)]
         texts = [*self._so_far(), *self._decision(width - 3)]
+        if len(texts) > height - 1:  # the break-even says as much
+            texts = [pieces for pieces in texts if pieces[-1][0] != _HOUR]
         if self._board.assumed or self._board.bound_assumed:
             texts.append([(f"{ASSUMED} at the dearest known price of a region", "quiet")])
         if len(texts) < height - 1:
@@ -72,7 +76,7 @@ class Cost(Lines):
                 lines += [run, thousand]
             if decision.machine_usd_per_hour is not None:
                 hourly = usd_short(decision.machine_usd_per_hour)
-                lines.append([(hourly, "bright"), (" an hour, equal machine", "quiet")])
+                lines.append([(hourly, "bright"), (_HOUR, "quiet")])
                 lines.append([(_break_even(decision.break_even_runs), "quiet")])
         rent = next((one.summary.rent_usd for one in self._board.rows if one.summary.rent_usd is not None), None)
         if decision is None and rent is not None:

@@ -230,7 +230,8 @@ async def test_sliders_type_values_and_refuse_nonsense_and_backends_are_chosen_a
         assert "must be a whole number" in screen_text(live)
         await pilot.press("escape", "right_square_bracket")
         assert live.exploring.scene.values["iterations"] == 1000
-        await pilot.press("tab", "up", "up")
+        labels = [one.choice.label for one in live.exploring.backends]
+        await pilot.press("tab", *["up"] * labels.index(live.exploring.label))
         assert live.screen.query_one(ExploreBackends).has_focus and live.exploring.label == "sequential"
         await pilot.press("space")
         assert [choice.label for choice in live.exploring.compared] == ["processes"]
