@@ -133,7 +133,8 @@ class CsvRows:
         if width < 2:
             return
         alone = [line.replace('"', "").count(self.delimiter) + 1 == width for line in raw[1:]]
-        if all(alone) and (width > 2 or len(alone) > 2):
+        at_end = raw[-1].rstrip().endswith('"')
+        if all(alone) and (width > 2 or len(alone) > (2 if at_end else 5)):  # of two fields, prose has as many commas
             raise DataFileError(
                 f"{self.path}, line {first:,}: a quotation mark opens a field that is closed only on line "
                 f"{first + len(raw) - 1:,}, and the lines between look like rows: close it, or remove it"

@@ -131,6 +131,11 @@ def test_rows_of_several_lines_are_read_and_counted(path: Path) -> None:
     assert rows.notes == ["1 blank line left out", "2 rows of several lines, within quotation marks"]
 
 
+def test_prose_with_commas_in_a_quoted_field_is_no_unclosed_mark(path: Path) -> None:
+    text = 'text,n\n"one, two\nthree, four\nfive, six\nseven",5\n"eight",6\n'
+    assert cells(path, text)[1:] == [["one, two\nthree, four\nfive, six\nseven", "5"], ["eight", "6"]]
+
+
 def test_a_mark_within_a_field_is_a_bad_row_and_the_next_one_is_read(path: Path) -> None:
     path.write_text('a,b\n"5" pipe",1\n6" pipe,2\n"x" ,3\n')
     found = list(CsvRows(path, TextFile(path)))

@@ -22,6 +22,7 @@ __all__ = ["Workspace", "sweep"]
 
 _PREFIX = "lbench-run-"
 _NAMED = 3
+_LONG = 30
 
 
 class Workspace:
@@ -41,14 +42,12 @@ class Workspace:
         self.close()
         restore(self._snapshot)
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_home()))
             for name in (WORKING, TEMPORARY):
                 (self._folder / name).mkdir()
             (self._folder / NOTICED).touch()
         except OSError as error:
-            raise InputError(
-                f"cannot make a working folder in {tempfile.gettempdir()} ({error.strerror}): set TMPDIR"
-            ) from None
+            raise InputError(f"cannot make a working folder in {_home()} ({error.strerror}): set TMPDIR") from None
         return self._folder
 
     def left(self) -> list[str]:
@@ -83,11 +82,17 @@ class Workspace:
 def sweep() -> None:
     """Remove the folders that killed engines have left behind."""
     with contextlib.suppress(OSError):
-        for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        for folder in Path(_home()).glob(f"{_PREFIX}*-*"):
             process = folder.name.removeprefix(_PREFIX).partition("-")[0]
             ours = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
             if ours and process.isdigit() and not is_there(int(process)):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _home() -> str:
+    """The temporary folder; /tmp where its path is long: sockets that a task's pools make there have 104 bytes at most."""
+    folder = tempfile.gettempdir()
+    return "/tmp" if len(folder) > _LONG and os.access("/tmp", os.W_OK) else folder
 
 
 def _some(names: list[str]) -> str:

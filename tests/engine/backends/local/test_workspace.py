@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lbench.engine.backends.base import Call, Outcome
+from lbench.engine.backends.local import workspace
 from lbench.engine.backends.local.backend import LocalBackend, open_local
 from lbench.engine.backends.local.workspace import sweep
 from lbench.engine.backends.settings import LocalSettings
@@ -128,9 +129,14 @@ async def test_a_script_that_a_task_starts_finds_the_users_module(backend: Local
 
 
 def test_folders_of_killed_engines_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(workspace, "_home", lambda: str(tmp_path))
     gone, here = tmp_path / "lbench-run-99999999-x", tmp_path / f"lbench-run-{os.getpid()}-x"
     for folder in (gone, here):
         (folder / "work").mkdir(parents=True)
     sweep()
     assert not gone.exists() and here.exists()
+
+
+def test_a_long_temporary_folder_is_not_used_for_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("x" * 80)))
+    assert workspace._home() == "/tmp"
