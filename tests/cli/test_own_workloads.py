@@ -241,3 +241,21 @@ def test_the_examples_give_the_same_right_answer_everywhere(
     runs = document(done)["runs"]
     assert [run["answer"]["ok"] for run in runs] == [True] * 3
     assert len({run["answer"]["digest"] for run in runs}) == 1
+
+
+def test_the_reference_is_measured_in_one_piece_where_there_is_one(lbench: Lbench, home: Path) -> None:
+    source = """
+from lbench import Task
+def f(i): return i * i
+def job(n: int = 3): return (yield [Task(f, i=i) for i in range(n)])
+"""
+    write(home, "mine.py", source + "def reference(n): return [i * i for i in range(n)]\n")
+    done = lbench(
+        "run", "mine.py", "-p", "n=5", "-b", "loop", "-b", "sequential", "--repeats", "1", "--json", "--quiet"
+    )
+    loop, sequential = document(done)["runs"]
+    assert (loop["backend"], loop["tasks"], sequential["tasks"]) == ("loop", 1, 5)
+    assert loop["answer"]["ok"] and loop["answer"]["digest"] == sequential["answer"]["digest"]
+    write(home, "bare.py", source)
+    refused = lbench("run", "bare.py", "-b", "loop", "--quiet")
+    assert refused.returncode == 2 and "add a function reference() to" in refused.stderr

@@ -89,7 +89,8 @@ class LocalBackend:
             self.notes.append(f"oversubscribed: {busy} busy threads on {usable_cores} usable cores")
         env = dict(os.environ) | dict.fromkeys(_BLAS_VARIABLES, str(blas_threads))
         letter = "t" if threads > 1 or name == "threads" else "w"
-        self._pool = Pool(name, letter, processes, threads, env, preload)
+        imports = WHOLE + preload if name == "loop" and preload is not None else preload
+        self._pool = Pool(name, letter, processes, threads, env, imports)
         own = preload is not None and is_pinned(preload)
         self._workspace = Workspace(preload) if own and preload is not None else None
 
@@ -249,8 +250,6 @@ def open_local(
     """
     concurrency = None if isinstance(settings, SequentialSettings) else settings.concurrency
     count = 1 if name in ("sequential", "loop") else concurrency or usable_cores
-    if name == "loop" and preload is not None:
-        preload = WHOLE + preload
     processes, threads = (1, count) if name == "threads" else (count, 1)
     return LocalBackend(
         name,
