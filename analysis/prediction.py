@@ -20,7 +20,7 @@ from lbench.analysis.format import count_text, seconds_text, spread_text, times_
 from lbench.analysis.statistics import Estimate
 from lbench.config.limits import limits
 from lbench.config.prices import rates
-from lbench.engine.cost.charges import log_bytes, run_cost
+from lbench.engine.cost.charges import RunCost, log_bytes, run_cost
 from lbench.engine.cost.format import usd_short, usd_text
 from lbench.engine.model import Prediction
 from lbench.engine.session.columns import STATUSES
@@ -57,6 +57,7 @@ class Predicted(msgspec.Struct, frozen=True):
     usd: Decimal
     low_usd: Decimal
     high_usd: Decimal
+    assumed: tuple[str, ...] = ()  # what of it is counted at another region's price (`RunCost.assumed`)
 
 
 class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,11 +175,13 @@ def predict_lambda(
             warm = max(warm, min(most, work.shape[1]))
         low, middle, high = np.quantile(total_s, ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
         amounts = np.quantile(billed_s, ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
-        usd = [
-            _usd(float(seconds), stages, min(most, widest) if cold else 0, memory, region, architecture)
+        bills = [
+            _bill(float(seconds), stages, min(most, widest) if cold else 0, memory, region, architecture)
             for seconds in amounts
         ]
-        return Predicted(Estimate(float(middle), float(low), float(high), replications), usd[1], usd[0], usd[2])
+        low_usd, usd, high_usd = (bill.usd or Decimal(0) for bill in bills)
+        makespan_s = Estimate(float(middle), float(low), float(high), replications)
+        return Predicted(makespan_s, usd, low_usd, high_usd, bills[1].assumed)
 
     return PredictedLine(
         worked_out_from=source[0].planned.label,
@@ -220,7 +223,7 @@ def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:
             figure = (
                 f"{'' if clauses else 'to be '}{times_text(ratio.value)} ({times_spread_text(ratio)}) as fast{as_what}"
             )
-        clauses.append(f"{figure} {name}, for {usd_short(one.usd)}")
+        clauses.append(f"{figure} {name}, for {usd_short(one.usd, assumed=bool(one.assumed))}")
     return f"AWS Lambda with {places} of its own is predicted {'; '.join(clauses)}. It hangs on: {line.hangs_on}."
 
 
@@ -256,11 +259,11 @@ def _ends(model: LambdaModel) -> tuple[float, float, float]:
     return (ratio.median,) * 3
 
 
-def _usd(
+def _bill(
     billed_s: float, stages: Sequence[_StageSample], cold: int, memory_mb: int, region: str, architecture: str
-) -> Decimal:
+) -> RunCost:
     calls = sum(len(stage.work_s[0]) for stage in stages)
-    cost = run_cost(
+    return run_cost(
         rates(region, architecture),
         math.ceil(billed_s * 1000),
         requests=calls,
@@ -268,8 +271,6 @@ def _usd(
         transfer_bytes=int(sum(len(stage.work_s[0]) * stage.response_mb * 1e6 for stage in stages)),
         log_bytes=log_bytes(calls, cold),
     )
-    assert cost.usd is not None
-    return cost.usd
 
 
 def _source(runs: Iterable[RunView]) -> list[RunView]:

@@ -179,7 +179,7 @@ def _predicted_cells(temperature: str, one: Predicted, line: PredictedLine) -> d
         "speedup": Text("–" if speedup is None else times_text(speedup.value), style=colour),
         "speedup_interval": Text(times_interval_text(speedup), style=QUIET),
         "cold": Text(str(line.environments) if temperature == "cold" else "0", style=QUIET),
-        "cost": Text(usd_short(one.usd), style=colour),
+        "cost": Text(usd_short(one.usd, assumed=bool(one.assumed)), style=colour),
     }
 
 

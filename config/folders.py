@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from lbench.errors import InputError
@@ -16,6 +18,7 @@ __all__ = [
     "sessions_folder",
     "sessions_place",
     "typed_path",
+    "write_whole",
 ]
 
 _DATA = ("XDG_DATA_HOME", ".local/share")
@@ -48,6 +51,24 @@ def typed_path(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         return Path(text)
+
+
+def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write a file in one step: a reader finds its old content or its new one, never a part.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of the attempt.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            Path(file.name).replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                Path(file.name).unlink()
+            raise
 
 
 def config_file() -> Path:

@@ -1,7 +1,8 @@
-"""Prices as AWS's Price List API tells them: asked for one region, checked row by row, and kept in the cache.
+"""Reads a region's prices from AWS's Price List API, checks each row, and keeps them in the cache.
 
-A product is taken by its group or usage type exactly, its unit must be the one that is expected, and a price that is far
-from what is shipped for us-east-1 is refused: a mistake of a thousand (a request or a thousand of them) cannot come in.
+A product is matched by its exact group or usage type; its unit must be the expected one. A price more than five times
+us-east-1's shipped one, or less than a fifth, is refused: a mistake of a thousand (a request or a thousand of them) cannot
+come in.
 
 Source of groups, usage types and units: AWS Price List (offers AWSLambda, AmazonS3, AmazonCloudWatch, AWSDataTransfer,
 AmazonApiGateway) as quoted in public files; the free tiers are products of the location "Any" or "Global", or a first
@@ -24,14 +25,14 @@ from lbench.errors import DataFileError
 
 __all__ = ["WANTED", "Wanted", "fetch", "refresh", "rows_of"]
 
-_ENDPOINT_REGION = "us-east-1"  # the API is in few regions, and tells of all
+_ENDPOINT_REGION = "us-east-1"  # the API is in few regions, and has the prices of all
 _REFERENCE = "us-east-1"
 _POLICY = 'have a policy attached that allows pricing:GetProducts on "*"'
 _FACTOR = 5  # no region is so much dearer or cheaper: the dearest on record is 3 times us-east-1
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which product gives a row of our prices."""
+    """The product of the Price List that gives a row of our prices."""
 
     row: str  # as in prices.toml
     service: str

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import os
 import re
 import tomllib
 from decimal import Decimal
@@ -20,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from lbench.config.folders import cache_folder
+from lbench.config.folders import cache_folder, write_whole
 from lbench.config.limits import limits
 from lbench.errors import InputError
 
@@ -179,10 +178,8 @@ def save_snapshot(snapshot: Snapshot) -> Path:
         InputError: it cannot be written.
     """
     path = _snapshot_file(snapshot.region)
-    part = path.with_suffix(f".{os.getpid()}")
     try:
-        part.write_bytes(msgspec.json.encode(snapshot))
-        part.replace(path)
+        write_whole(path, msgspec.json.encode(snapshot))
     except OSError as error:
         raise InputError(f"cannot keep the prices in {path}: {error.strerror}") from None
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import os
@@ -13,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from lbench.config.folders import write_whole
 from lbench.engine.export.document import encode_document
 from lbench.engine.model import Document, Invocation
 from lbench.errors import InputError, LbenchError
@@ -69,16 +69,7 @@ def write(path: Path, content: bytes) -> None:
             return
         target = path.resolve()  # through a link, not over it
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                Path(file.name).replace(target)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    Path(file.name).unlink()
-                raise
+        write_whole(target, content, mode=mode)
     except OSError as error:
         raise LbenchError(f"{path} cannot be written: {error.strerror}: name another file") from None
 

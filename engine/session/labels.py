@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 import msgspec
 
+from lbench.config.folders import write_whole
 from lbench.errors import InputError, visible_json
 
 __all__ = ["META_NAME", "Meta", "read_meta", "tags_of", "write_meta"]
@@ -44,16 +42,7 @@ def write_meta(folder: Path, meta: Meta) -> None:
                 f"a name or a tag must have at most {_LONGEST} characters, got {len(text)}: {text[:20]}..."
             )
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{META_NAME}.", delete=False) as file:
-            try:
-                file.write(msgspec.json.encode(meta) + b"\n")
-                file.flush()
-                os.fchmod(file.fileno(), 0o600)
-                Path(file.name).replace(folder / META_NAME)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    Path(file.name).unlink()
-                raise
+        write_whole(folder / META_NAME, msgspec.json.encode(meta) + b"\n")
     except OSError as error:
         raise InputError(f"cannot write in {folder}: {error.strerror}") from None
 
