@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from lbench.analysis.statistics import (
-    CONFIDENCE,
+    CLAIM_LEVEL,
     LEAST_CLAIM,
     Estimate,
     coefficient_of_variation,
@@ -256,7 +256,7 @@ def _claim(speedup: Estimate | None, p: float) -> Claim | None:
         return "unsettled"
     if speedup.low <= 1 <= speedup.high:
         return "open"
-    if p > 1 - CONFIDENCE:
+    if p > CLAIM_LEVEL:
         return "unsettled"
     return "faster" if speedup.low > 1 else "slower"
 

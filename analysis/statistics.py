@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "BOOTSTRAP",
+    "CLAIM_LEVEL",
     "FULL_INTERVAL",
     "LEAST_CHANGE",
     "LEAST_CLAIM",
@@ -50,9 +51,12 @@ RESAMPLES = 4000
 QUANTILE_RESAMPLES = 1000
 _MOST_RESAMPLED = 10_000  # values on two levels: more are thinned out
 LEAST_CLAIM = 3  # values; fewer settle nothing
+CLAIM_LEVEL = 0.035  # of p: so that fewer than 5 % of sessions of equal backends claim a difference, with room
 LEAST_TREND = 5  # values; of fewer no order has a probability below 5 %
 LEAST_CHANGE = 8
-_STUDENT_PENALTY = 5.0  # below the exact test's reach: Student's test, whose normality nobody can check, at 1 %
+_STUDENT_PENALTY = (
+    5.0  # below the exact test's reach: Student's test, whose normality nobody can check, at a fifth of that
+)
 _EXACT_RANKS = 60  # values; above, the normal approximation
 _SEED = 1
 _BLOCK = 4_000_000  # resampled values in memory at once
@@ -240,14 +244,14 @@ def _student_quantile(degrees: int) -> float:
 def paired_p(over: Sequence[float], under: Sequence[float], comparisons: int = 1) -> float:
     """Probability, by chance, of pairs that differ as much as these, where both backends are equal.
 
-    Wilcoxon's signed-rank test of the logarithms, exact; where so few pairs cannot reach 5 % for this number of
-    comparisons, Student's test at a fifth of the level. 1 below `LEAST_CLAIM` pairs.
+    Wilcoxon's signed-rank test of the logarithms, exact; where so few pairs cannot reach `CLAIM_LEVEL` for
+    this number of comparisons, Student's test at a fifth of that level. 1 below `LEAST_CLAIM` pairs.
     """
     differences = np.log(np.asarray(over, dtype=np.float64)) - np.log(np.asarray(under, dtype=np.float64))
     count = len(differences)
     if count < LEAST_CLAIM:
         return 1.0
-    if comparisons * 2 / 2.0**count <= 1 - CONFIDENCE:
+    if comparisons * 2 / 2.0**count <= CLAIM_LEVEL:
         return _signed_rank_p(differences)
     deviation = float(differences.std(ddof=1))
     return _penalised(float(differences.mean()), deviation / math.sqrt(count), count - 1)
@@ -261,7 +265,7 @@ def unpaired_p(over: Sequence[float], under: Sequence[float], comparisons: int =
     top, bottom = (np.log(np.asarray(values, dtype=np.float64)) for values in (over, under))
     if min(len(top), len(bottom)) < LEAST_CLAIM:
         return 1.0
-    if comparisons * 2 / math.comb(len(top) + len(bottom), len(top)) <= 1 - CONFIDENCE:
+    if comparisons * 2 / math.comb(len(top) + len(bottom), len(top)) <= CLAIM_LEVEL:
         return _rank_sum_p(top, bottom)
     error = math.sqrt(top.var(ddof=1) / len(top) + bottom.var(ddof=1) / len(bottom))
     return _penalised(float(top.mean() - bottom.mean()), error, min(len(top), len(bottom)) - 1)
@@ -319,7 +323,7 @@ def _tail(ways: _Floats, distance: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (Scand. J. Statist. 6 (1979) 65): p-values that may each be compared with 5 %."""
+    """Holm's step-down correction (Scand. J. Statist. 6 (1979) 65): p-values that may each be compared with the level."""
     adjusted = [1.0] * len(p_values)
     worst = 0.0
     for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
