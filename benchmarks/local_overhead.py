@@ -24,13 +24,21 @@ __all__ = ["run"]
 
 _PEERS = Path(__file__).parent / "peers"
 _NOOPS, _SPINS, _SPIN_S, _TREES = 1000, 32, 0.25, 64
+_SMALL, _SMALL_S = 400, 0.002
 _JOBLIB, _LITHOPS = "joblib==1.6.0", "lithops==3.8.0"
 _QUIET = {"AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def run(pairs: int = 15) -> list[dict[str, Any]]:
-    """Four figures, a dict each (see `pairs.figure`); the longest, Lithops, is the last."""
-    return [_noops(pairs), _spins(pairs), _forest(pairs), _lithops(pairs)]
+    """Six figures, a dict each (see `pairs.figure`); the longest, Lithops, is the last."""
+    return [
+        _noops(pairs),
+        _small(pairs, "sequential", "plain_loop.py", "a plain loop's time"),
+        _small(pairs, "processes", "process_pool.py", "ProcessPoolExecutor.map(chunksize=1)'s time"),
+        _spins(pairs),
+        _forest(pairs),
+        _lithops(pairs),
+    ]
 
 
 def _seconds(engine: EngineRun) -> Callable[[], float]:
@@ -55,9 +63,16 @@ def _noops(pairs: int) -> dict[str, Any]:
     return figure(
         f"{_NOOPS:,} no-op tasks on warm processes, with full records",
         ratios,
-        at_most=1.5,
+        at_most=0.6,
         of="ProcessPoolExecutor.map(chunksize=1)'s time",
     )
+
+
+def _small(pairs: int, backend: str, peer_file: str, of: str) -> dict[str, Any]:
+    params = ProbeParams(kind="spin", seconds=_SMALL_S, tasks=_SMALL)
+    with EngineRun("probe", params, backend) as engine, Peer(Path(sys.executable), _PEERS / peer_file) as peer:
+        ratios = alternate(_seconds(engine), lambda: float(peer.call(tasks=_SMALL, seconds=_SMALL_S)["seconds"]), pairs)
+    return figure(f"{_SMALL} tasks of {_SMALL_S * 1000:g} ms on {backend}", ratios, at_most=1.1, of=of)
 
 
 def _spins(pairs: int) -> dict[str, Any]:
