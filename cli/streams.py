@@ -52,9 +52,10 @@ def open_streams() -> None:
     """Replace `sys.stdout` and `sys.stderr`; a stream that was closed (`<&-`, `>&-`) becomes the null device."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            null = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123 - for as long as the process lives
-            os.set_inheritable(null.fileno(), True)
-            setattr(sys, name, null)
+            number = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)
+            # `_safe` drops this object; the descriptor must stay open for as long as the process lives.
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
     sys.stdout, sys.stderr = _safe(sys.stdout), _safe(sys.stderr)
 
 

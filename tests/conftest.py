@@ -203,6 +203,11 @@ class Theirs:
         found: dict[str, str] = configuration.get("Environment", {}).get("Variables", {})
         return found
 
+    def wait_for_update(self) -> None:
+        """As on AWS, a second change is refused until the first is over."""
+        waiter = self.client.get_waiter("function_updated_v2")
+        waiter.wait(FunctionName="theirs", WaiterConfig={"Delay": 0.05, "MaxAttempts": 600})
+
 
 @pytest.fixture(scope="session")
 def _running_theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
@@ -223,8 +228,11 @@ def _running_theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs
 @pytest.fixture
 def theirs(_running_theirs: Theirs, _apart: None, small_bundle: None, monkeypatch: pytest.MonkeyPatch) -> Theirs:
     """Somebody's function on what this process and those that it starts take for AWS."""
-    configuration = {"Environment": {"Variables": Theirs.variables}, "FunctionName": "theirs"}
-    _running_theirs.client.update_function_configuration(**configuration)
+    _running_theirs.wait_for_update()  # of the test before
+    if _running_theirs.now != Theirs.variables:
+        configuration = {"Environment": {"Variables": Theirs.variables}, "FunctionName": "theirs"}
+        _running_theirs.client.update_function_configuration(**configuration)
+        _running_theirs.wait_for_update()
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", _running_theirs.endpoint)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return _running_theirs

@@ -27,9 +27,9 @@ from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.workloads.sigv4 import Credentials
 
 async def main():
-    server = EmbeddedS3("some-bucket")
+    keys = Credentials("some-key", "some-secret")
+    server = EmbeddedS3("some-bucket", keys)
     server.open()
-    keys = Credentials("lbench", "lbench")
     store = ObjectStore(keys, region="us-east-1", endpoint=server.endpoint, bucket="some-bucket", prefix="run")
     place = await store.put("result", b"x" * 8_000_000)
     assert await store.get(place) == b"x" * 8_000_000

@@ -22,6 +22,12 @@ def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def _no_chosen_repeats(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function has one repeat unless a setting asks for more."""
+    monkeypatch.delenv("LBENCH_REPEATS", raising=False)
+
+
 def test_it_is_called_with_the_events_in_turn_and_has_no_answer(theirs: Any, lbench: Lbench, home: Path) -> None:
     (home / "events.jsonl").write_text('{"a": 1}\n\n{"fail": 1}\n')
     arguments = ("-p", "name=theirs", "-p", "payload=@events.jsonl", "-p", "invocations=20")
@@ -120,7 +126,7 @@ BAD = {
     ),
     "data, before AWS is asked": (("-p", "name=nobody", "--data", "a.csv"), "function reads no data"),
     "a picture, before AWS is asked": (("-p", "name=nobody", "--picture", "a.png"), "function has no picture"),
-    "hedges, before AWS is asked": (("-p", "name=nobody", "--hedge", "0.9"), "only where no answer came"),
+    "hedges, before AWS is asked": (("-p", "name=nobody", "--hedge", "0.9"), "only when no answer came"),
     "not there": (("-p", "name=nobody", "-b", "lambda"), "is it deployed in us-east-1?"),
     "another region": (
         ("-p", "name=arn:aws:lambda:eu-west-1:123456789012:function:f", "--region", "us-east-1", "-b", "lambda"),
@@ -132,7 +138,7 @@ BAD = {
     "no module": (("-b", "emulated:handler=app.handler,code=."), "there is no app.py"),
     "no handler": (("-b", "emulated:handler=app,code=."), "handler must be MODULE.FUNCTION"),
     "no file": (("-p", "name=theirs", "-p", "payload=@nowhere.json", "-b", "lambda"), "the file cannot be read"),
-    "no JSON": (("-p", "name=theirs", "-p", "payload={", "-b", "lambda"), "it is no JSON"),
+    "no JSON": (("-p", "name=theirs", "-p", "payload={", "-b", "lambda"), "invalid JSON"),
     "tasks": (("-p", "name=theirs", "--tasks", "4", "-b", "lambda"), "-p invocations=N"),
     "other memory": (
         ("-p", "name=theirs", "-b", "lambda:memory=512"),
@@ -180,7 +186,7 @@ def test_forcing_is_for_this_workload_only(lbench: Lbench) -> None:
     done = lbench("run", "probe", "--force-cold")
     assert done.returncode == 2 and "--force-cold works with `lbench run function` only" in done.stderr
     done = lbench("run", "probe", "-b", "emulated:handler=a.b,code=.")
-    assert done.returncode == 2 and "works with `lbench run function`" in done.stderr
+    assert done.returncode == 2 and "are for `lbench run function`" in done.stderr
 
 
 def test_without_credentials_it_is_one_line_and_exit_2(lbench: Lbench, monkeypatch: pytest.MonkeyPatch) -> None:

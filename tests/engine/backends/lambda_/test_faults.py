@@ -335,7 +335,7 @@ async def test_a_thousand_faults_of_all_kinds_lose_no_task_and_count_none_twice(
     ("deed", "expected"),
     [
         (refusal(404, "ResourceNotFoundException"), "is it deployed"),
-        (refusal(403, "AccessDeniedException"), "may not invoke"),
+        (refusal(403, "AccessDeniedException"), "lack the permission lambda:InvokeFunction"),
         (refusal(413, "RequestTooLargeException"), "too large"),
         (refusal(502, "InvalidZipFileException"), "InvalidZipFile"),
         (function_error("Runtime.ImportModuleError", "no module"), "another platform"),

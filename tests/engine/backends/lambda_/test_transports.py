@@ -67,7 +67,7 @@ async def test_what_outlives_the_front_s_patience_fails_there_and_nowhere_else(t
         assert outcome.failure is not None
         assert (outcome.failure.kind, outcome.failure.type) == ("timeout", "FrontTimeout")
         assert not outcome.failure.retriable  # the same would happen again, and be billed again
-        assert "gives up after 0.5 s" in outcome.failure.message
+        assert "timed out after 0.5 s" in outcome.failure.message
         assert "use --transport direct or event" in outcome.failure.message
         assert backend.settings["front_timeout"] == 0.5
 
