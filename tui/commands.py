@@ -181,8 +181,10 @@ class Commands(App[int]):
     def _export(self, source: Path, text: str, say: Say) -> None:
         from lbench.tui.export import export
 
+        feed = self.feed
+        view = feed.unsaved_view if is_engine(feed) and feed.folder == source else None
         try:
-            outcome, role = export(source, text), "text"
+            outcome, role = export(source, text, view), "text"
         except LbenchError as error:
             outcome, role = f"✘ {error}", "wrong"
         self.call_from_thread(say, outcome, role)

@@ -9,7 +9,7 @@ from lbench.config.folders import typed_path
 from lbench.engine.export import files as outputs
 from lbench.engine.export.document import document, read_document
 from lbench.engine.session.labels import read_meta
-from lbench.engine.session.view import load_folder
+from lbench.engine.session.view import SessionView, load_folder
 from lbench.errors import InputError
 
 __all__ = ["check_target", "export", "proposed"]
@@ -37,15 +37,17 @@ def check_target(text: str) -> None:
     outputs.check_writable(path, "")
 
 
-def export(source: Path, text: str) -> str:
+def export(source: Path, text: str, view: SessionView | None = None) -> str:
     """Write the session in `source` (a folder or a document) to a file. Returns a line for the user.
+
+    `view`: the session as it is in memory, where the disk did not take all of its journal.
 
     Raises:
         LbenchError: it cannot be read, or the file cannot be written.
     """
     path = _path(text)
-    if source.is_dir():
-        view = load_folder(source)
+    if view is not None or source.is_dir():
+        view = view or load_folder(source)
         exported = document(view, stability_warnings(view), read_meta(source))
     else:
         exported = read_document(source)

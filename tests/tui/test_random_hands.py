@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import random
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +17,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from textual import events
+from textual.errors import NoWidget
+from textual.pilot import OutOfBounds
 
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan
@@ -90,7 +96,8 @@ async def play(app: LbenchApp, pilot: Any, steps: list[Any]) -> None:
         elif kind == "click":
             x, y = value
             if x < app.size.width and y < app.size.height:
-                await pilot.click(offset=(x, y))
+                with contextlib.suppress(NoWidget, OutOfBounds):  # the size is just changing
+                    await pilot.click(offset=(x, y))
         else:
             await asyncio.sleep(value)
         app.tick()
@@ -277,3 +284,55 @@ def test_keys_that_open_and_start_arrive_in_one_burst(shelf: Shelf, started: lis
 )
 def test_screens_and_workloads_change_in_quick_succession(keys: list[str], shelf: Shelf) -> None:
     asyncio.run(one_run(shelf, "engine", [("keys", keys), ("pause", 0.3), ("keys", keys)]))
+
+
+@pytest.mark.slow
+def test_many_inputs_in_a_real_terminal_crash_nothing(program: Callable[..., Any], recorded: Path) -> None:
+    """Five thousand keys as bytes, in bursts of random length; the program still answers, and leaves as it should."""
+    terminal = program()
+    terminal.wait_for("quit")
+    hands = random.Random(1)
+    special = ["\r", "\x1b", "\t", "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D", "\x1b[5~", "\x1b[6~", "\x7f", "\n"]
+    letters = LETTERS.replace("c", "").replace("d", "")
+    for _ in range(1000):
+        terminal.send("".join(hands.choice(letters if hands.random() < 0.7 else special) for _ in range(5)))
+        terminal.read(hands.choice([0.0, 0.01, 0.05]))
+        if hands.random() < 0.02:
+            terminal.resize(*hands.choice(SIZES[:4]))
+        assert terminal.poll() is None, terminal.text()[-2000:]
+    terminal.resize(120, 40)
+    for key in ("\x1b", "\x1b", "\x1b", "1", "\x03", "\x03"):
+        terminal.send(key)
+        terminal.read(0.5)
+    assert terminal.wait() in (0, 130)
+    assert terminal.left_on() == []
+
+
+@pytest.mark.slow
+def test_exploring_keeps_its_memory_flat(shelf: Shelf) -> None:
+    """Hundreds of updates: after the first hundred, what is held grows by less than a megabyte."""
+
+    async def check() -> None:
+        app = shelf.app("engine")
+        async with app.run_test(size=(80, 24)) as pilot:
+            send(app, ["3"])
+            await settled(app, pilot)
+            held: list[int] = []
+            for _ in range(2):
+                for number in range(120):
+                    send(app, ["right" if number % 2 else "left"])
+                    await settled(app, pilot)
+                    while app.exploring.waits(app.screen.maker.run, 0) and not app.exploring.feed.over:
+                        app.tick()
+                        await pilot.pause(0.01)
+                gc.collect()
+                held.append(tracemalloc.get_traced_memory()[0])
+            app.action_leave()
+        assert held[1] - held[0] < 1_000_000, held
+
+    tracemalloc.start()
+    try:
+        asyncio.run(check())
+    finally:
+        tracemalloc.stop()
+    shelf.tidy()

@@ -135,6 +135,11 @@ class EngineControls(Feed, Protocol):
     @property
     def folder(self) -> Path | None: ...
 
+    @property
+    def unsaved_view(self) -> SessionView | None:
+        """The session in memory, if the disk has not taken all of its journal."""
+        ...
+
     def command(self, name: str) -> None:
         """Send a command without fields: pause, resume, cancel, stop."""
         ...

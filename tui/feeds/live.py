@@ -14,6 +14,7 @@ from lbench.engine.journal.events import Event
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.plan.plan import Plan
 from lbench.engine.service.client import Engine, Follower
+from lbench.engine.session.view import SessionView
 from lbench.errors import EngineLostError, LbenchError
 from lbench.tui.feeds.feed import BUDGET_S, FeedKind, Frame, FrameState, disk_trouble, never_begun, now_of
 from lbench.tui.feeds.fold import Fold
@@ -137,6 +138,11 @@ class EngineFeed:
         if self._ended or view.end is not None:
             return False
         return len(view.runs) < self._awaited or any(run.ended is None for run in view.runs.values())
+
+    @property
+    def unsaved_view(self) -> SessionView | None:
+        view = self._fold.view
+        return view if any(warning.code == "disk" for warning in view.warnings) else None
 
     @property
     def launched_here(self) -> bool:

@@ -12,7 +12,7 @@ from lbench.engine.plan.plan import resolve_params
 from lbench.tui.bench.board import EMPTY, Board, answer_pieces
 from lbench.tui.bench.layout import COMPACT, Arrangement, Wanted, arrange
 from lbench.tui.draw.ink import Piece, fits, width_of
-from lbench.tui.feeds.feed import Frame, is_record
+from lbench.tui.feeds.feed import Frame, disk_trouble, is_record
 from lbench.tui.host import LbenchScreen
 from lbench.tui.widgets.cost import Cost
 from lbench.tui.widgets.histograms import Histograms
@@ -191,7 +191,10 @@ class BenchScreen(LbenchScreen[None]):
         self.query_one(BackendTable).show(board, self._waiting)
         self.query_one(Title).show(*self._title(frame))
         problem = frame.problem or host.problem
-        self.query_one(Answer).show([(problem, "wrong")] if problem else self._answer(frame))
+        answer = self._answer(frame) if not problem else [(problem, "wrong")]
+        if problem and frame.view is not None and problem == disk_trouble(frame.view):  # the results are in memory
+            answer = [(f"{problem} · x exports all of it · ", "wrong"), *self._answer(frame)]
+        self.query_one(Answer).show(answer)
         for histograms in self.query(Histograms):
             histograms.show(frame.runs, None if self.measured is None else self.measured.repeat)
         self.query_one(Cost).show(board)

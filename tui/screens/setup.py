@@ -46,6 +46,7 @@ class SetupScreen(Screen[Plan | None]):
         self.form = SetupForm(plan)
         self._first = focus
         self._errors: dict[str, str] = {}
+        self._left = False
         self._start_due = False  # Enter was pressed before the figures were those of the plan
         self._forecast = PlanForecast()
 
@@ -106,7 +107,7 @@ class SetupScreen(Screen[Plan | None]):
         if any(choice.name == "lambda" for choice in plan.backends):
             self._ask_about(plan)
         else:
-            self.dismiss(plan)
+            self._leave_with(plan)
 
     @work(thread=True, exclusive=True, group="money", exit_on_error=False)
     def _ask_about(self, plan: Plan) -> None:
@@ -122,12 +123,12 @@ class SetupScreen(Screen[Plan | None]):
         if worker.is_cancelled or self.app.screen is not self:
             return  # another plan was given since, or left meanwhile, or it is being asked already
         if why is None:
-            self.dismiss(plan)
+            self._leave_with(plan)
         else:
 
             def answered(yes: bool | None) -> None:
                 if yes:
-                    self.dismiss(plan)  # the form may have been typed in since: what starts is what was asked about
+                    self._leave_with(plan)  # the form may have been typed in since: what starts is what was asked about
 
             self.app.push_screen(AskYes("start it? it costs money", why), answered)
 
@@ -146,7 +147,7 @@ class SetupScreen(Screen[Plan | None]):
 
     async def on_plan_forecast_made(self) -> None:
         """Start what was waiting for its figures."""
-        if self._start_due:
+        if self._start_due and self.is_current:
             self._start_due = False
             await self.action_start()
 
@@ -171,8 +172,14 @@ class SetupScreen(Screen[Plan | None]):
         """Focus the workload or the backends."""
         self.form.jump(place)
 
+    def _leave_with(self, plan: Plan | None) -> None:
+        """Dismiss the screen, once: figures that come later start nothing."""
+        if not self._left:
+            self._left = True
+            self.dismiss(plan)
+
     def action_leave(self) -> None:
-        self.dismiss(None)
+        self._leave_with(None)
 
     async def action_start(self) -> None:
         """Start the plan; if it has errors, go to the first."""

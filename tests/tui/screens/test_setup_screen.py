@@ -314,3 +314,21 @@ async def test_figures_of_another_plan_are_dimmed_and_enter_waits_for_the_new_on
         screen._forecast.take(Forecast(tasks=7))
         await pilot.pause()
         assert [plan.workload for plan in started] == [screen.draft.workload] != ["mandelbrot"]
+
+
+async def test_figures_that_come_after_leaving_start_nothing(app_of: AppOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Plan] = []
+    monkeypatch.setattr(LbenchApp, "start", lambda app, plan: started.append(plan))
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("r")
+        await pilot.pause()
+        screen = app.screen
+        screen._forecast.take(Forecast(tasks=100))
+        monkeypatch.setattr(screen._forecast, "_make_forecast", lambda plan: None)
+        await pilot.press("right", "enter")
+        screen.action_leave()
+        screen._forecast.take(Forecast(tasks=7))
+        await screen.action_start()
+        await pilot.pause()
+        assert not started and app.screen is app.bench
