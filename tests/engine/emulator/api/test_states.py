@@ -24,46 +24,56 @@ def settled(service: Any, name: str) -> dict[str, Any]:
             return config
 
 
-def test_a_new_function_is_pending_and_then_active_with_a_new_revision(service: Any) -> None:
-    created = service.create("fresh", code=ONE)
+@pytest.fixture(scope="module")
+def lasting(start_shared: Any) -> Any:
+    """An emulator whose creations and updates are not over before its tests are; its own function is active."""
+    code = "def one(event, context): return 1\n"
+    return start_shared(code, {"one": {}}, activation_s=60)
+
+
+def test_a_pending_function_cannot_be_changed(lasting: Any) -> None:
+    created = lasting.create("fresh", code=ONE)
     assert (created["State"], created["StateReasonCode"], "LastUpdateStatus" in created) == (
         "Pending",
         "Creating",
         False,
     )
-    pending = service.client.get_function_configuration(FunctionName="fresh")
+    pending = lasting.client.get_function_configuration(FunctionName="fresh")
     assert (pending["State"], pending["RevisionId"]) == ("Pending", created["RevisionId"])
-    refused = service.refused("update_function_configuration", FunctionName="fresh", Timeout=9)
+    refused = lasting.refused("update_function_configuration", FunctionName="fresh", Timeout=9)
     assert refused["Error"]["Code"] == "ResourceConflictException"
     assert refused["Error"]["Message"].endswith("The function is currently in the following state: Pending")
-    active = settled(service, "fresh")
-    assert active["State"] == "Active" and "StateReason" not in active
-    assert active["RevisionId"] != created["RevisionId"]
-    assert service.client.get_function_configuration(FunctionName="fresh")["RevisionId"] == active["RevisionId"]
+
+
+def test_the_old_code_serves_while_an_update_is_in_progress(lasting: Any, make_zip: Any) -> None:
+    before = lasting.client.get_function_configuration(FunctionName="one")
+    updated = lasting.client.update_function_code(FunctionName="one", ZipFile=make_zip(app=TWO))
+    assert (updated["State"], updated["LastUpdateStatus"]) == ("Active", "InProgress")
+    assert updated["LastUpdateStatusReasonCode"] == "Creating"
+    assert updated["CodeSha256"] != before["CodeSha256"]
+    assert lasting.invoke("one")["value"] == 1
+    for operation in ("update_function_configuration", "update_function_code", "publish_version"):
+        more = {"ZipFile": make_zip(app=ONE)} if operation == "update_function_code" else {}
+        refused = lasting.refused(operation, FunctionName="one", **more)
+        assert refused["ResponseMetadata"]["HTTPStatusCode"] == 409
+        assert refused["Error"]["Message"].endswith(f"An update is in progress for resource: {before['FunctionArn']}")
+
+
+def test_a_creation_and_an_update_each_end_with_a_new_revision(service: Any, make_zip: Any) -> None:
+    created = service.create("changing", code=ONE)
+    before = settled(service, "changing")
+    assert before["State"] == "Active" and "StateReason" not in before
+    assert settled(service, "changing")["RevisionId"] == before["RevisionId"]
+    updated = service.client.update_function_code(FunctionName="changing", ZipFile=make_zip(app=TWO))
+    after = settled(service, "changing")
+    assert len({one["RevisionId"] for one in (created, before, updated, after)}) == 4
+    assert service.invoke("changing")["value"] == 2
 
 
 def test_an_invocation_of_a_pending_function_waits_for_it(service: Any) -> None:
     service.create("eager", code=ONE)
     assert service.invoke("eager")["value"] == 1
     assert service.client.get_function_configuration(FunctionName="eager")["State"] == "Active"
-
-
-def test_the_old_code_serves_while_an_update_is_in_progress(service: Any, make_zip: Any) -> None:
-    service.create("changing", code=ONE)
-    before = settled(service, "changing")
-    updated = service.client.update_function_code(FunctionName="changing", ZipFile=make_zip(app=TWO))
-    assert (updated["State"], updated["LastUpdateStatus"]) == ("Active", "InProgress")
-    assert updated["LastUpdateStatusReasonCode"] == "Creating"
-    assert updated["CodeSha256"] != before["CodeSha256"]
-    assert service.invoke("changing")["value"] == 1
-    for operation in ("update_function_configuration", "update_function_code", "publish_version"):
-        more = {"ZipFile": make_zip(app=ONE)} if operation == "update_function_code" else {}
-        refused = service.refused(operation, FunctionName="changing", **more)
-        assert refused["ResponseMetadata"]["HTTPStatusCode"] == 409
-        assert refused["Error"]["Message"].endswith(f"An update is in progress for resource: {before['FunctionArn']}")
-    after = settled(service, "changing")
-    assert len({before["RevisionId"], updated["RevisionId"], after["RevisionId"]}) == 3
-    assert service.invoke("changing")["value"] == 2
 
 
 def test_boto3_s_waiters_work(service: Any, make_zip: Any) -> None:
