@@ -75,7 +75,7 @@ async def store(
         )
 
     if request.param == "moto":
-        server = EmbeddedS3("another-bucket")
+        server = EmbeddedS3("another-bucket", KEYS)
         store = opened(server.open())
         await store.create_bucket()
         yield store
