@@ -135,7 +135,7 @@ async def test_what_can_go_wrong_with_a_call_is_an_outcome(backend: EmulatedBack
     assert late.billed_ms is not None and late.billed_ms < 30_000
     assert late.environment == raised.environment  # which has ended with it, before it could say a word
 
-    marker = str(tmp_path / "marker")
+    marker = f"/tmp/lbench-test-{tmp_path.name}-{os.getpid()}"  # in the environment's /tmp, which survives its crash
     crashed = await backend.invoke(call("probe.crash_once", number=1, marker=marker))
     assert crashed.failure is not None
     assert (crashed.failure.type, crashed.failure.retriable) == ("Runtime.ExitError", True)
