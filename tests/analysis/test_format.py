@@ -25,7 +25,7 @@ from lbench.analysis.format import (
 )
 from lbench.analysis.statistics import Estimate
 from lbench.engine.billing.quote import Expectation, Quote
-from lbench.engine.cost.format import ASSUMED
+from lbench.engine.cost.format import ASSUMED, usd_short
 
 
 @pytest.mark.parametrize(
@@ -141,3 +141,31 @@ def test_assumed_amounts_are_marked() -> None:
 def test_the_basis_of_an_expectation_is_named() -> None:
     assert basis_text(quote()) == "lambda: about, as measured on AWS"
     assert basis_text(quote(expected=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (Estimate(2.0, 0.5, 3.0), "0.500–3.00"),
+        (Estimate(2.0, 0.5, 10.5), "0.500–10.5"),
+        (Estimate(2.0, 1.0, 100.4), "1.00–100"),
+        (Estimate(0.001, 0.0005, 0.002), "0.50–2.00"),
+        (Estimate(0.005, 0.0005, 0.0105), "0.500–10.5"),
+    ],
+)
+def test_the_ends_of_an_interval_have_the_digits_of_a_time(estimate: Estimate, text: str) -> None:
+    assert interval_text(estimate) == text
+
+
+def test_bounds_are_rounded_up_and_each_amount_has_its_own_mark() -> None:
+    bound = Decimal("0.12111")
+    up, usual = usd_short(bound, up=True), usd_short(bound)
+    assert up != usual and f"at most {up};" in quote_text(quote(bound_usd=bound))
+    whole = usd_short(bound * 3, up=True)
+    assert whole != usd_short(bound * 3) and quote_text(quote(bound_usd=bound)).endswith(whole)
+    assert quote_text(quote(assumed=("x: y (z)",))).count(ASSUMED) == 2
+    expected = Expectation(Decimal("0.01"), "measured", "", assumed=("x: y (z)",))
+    assert quote_text(quote(expected=expected)).count(ASSUMED) == 2
+    assert (
+        assumed_text(["a: why: not (here) (r1)", "b: else (r2)"]) == f"{ASSUMED} why: not (here): a (r1); else: b (r2)"
+    )
