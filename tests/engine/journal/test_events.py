@@ -12,7 +12,8 @@ from lbench.engine.journal import events
 from lbench.engine.journal.events import Dispatched, Returned, RunEnded, decode_event, encode_lines
 from lbench.engine.model import ErrorInfo
 
-_TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+# What a terminal would obey is spelled out when it is read: tests/test_control_characters.py.
+_TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Zl", "Zp")), max_size=20)
 _SECONDS = st.floats(0, 1e6)
 
 

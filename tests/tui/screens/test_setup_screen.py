@@ -127,7 +127,8 @@ def test_the_home_folder_of_nobody_is_a_wrong_path_and_no_fault() -> None:
         assert "no such file" in draft.errors()["run.data"]
         assert SCENES["random_forest"].read("data", text).values["data"].endswith(text)
     draft.run["data"] = ""
-    draft.backends[3].settings["package"] = "~nosuchuser/function.zip"
+    emulated = next(form for form in draft.backends if form.name == "emulated")
+    emulated.settings["package"] = "~nosuchuser/function.zip"
     assert list(draft.errors()) == [""]
     with pytest.raises(InputError, match=r"the folder .* does not exist"):
         check_target("~nosuchuser/session.json")
@@ -135,11 +136,12 @@ def test_the_home_folder_of_nobody_is_a_wrong_path_and_no_fault() -> None:
 
 def test_a_second_backend_of_a_kind_gets_a_label_of_its_own_and_can_go_again() -> None:
     draft = Draft(default_plan())
-    draft.another(2)
-    assert [form.label for form in draft.backends][2:4] == ["processes", "processes-2"]
+    place = [form.name for form in draft.backends].index("processes")
+    draft.another(place)
+    assert [form.label for form in draft.backends][place : place + 2] == ["processes", "processes-2"]
     assert draft.errors() == {}
-    assert draft.without(3)
-    assert not draft.without(3)  # the last of its kind stays
+    assert draft.without(place + 1)
+    assert not draft.without(place + 1)  # the last of its kind stays
 
 
 def test_the_forecast_tells_tasks_runs_and_what_is_left_out_of_the_bound() -> None:
@@ -229,7 +231,7 @@ async def test_backends_are_chosen_with_space_and_opened_with_the_arrow(app_of: 
         assert screen.focused is not None and screen.focused.id == "backend-0"
         await pilot.press("space")
         await pilot.pause()
-        assert [form.chosen for form in screen.draft.backends] == [False, False, True, True, False]
+        assert {form.name for form in screen.draft.backends if form.chosen} == {"processes", "emulated"}
         await pilot.press("right")
         await settled(pilot)
         assert screen.query_one("#at-backend-0-label", Input).value == "sequential"
