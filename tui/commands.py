@@ -175,7 +175,8 @@ class Commands(App[int]):
             self._export(source, text, say)
 
         hint = "ends in .json (everything) or .csv (a row an invocation)"
-        self.push_screen(AskText(f"export {source.name} to", proposed(source), hint=hint, check=check_target), named)
+        ask = AskText(f"export {source.name} to", proposed(source), hint=hint, check=check_target, path=True)
+        self.push_screen(ask, named)
 
     @work(thread=True, group="export", exit_on_error=False)
     def _export(self, source: Path, text: str, say: Say) -> None:

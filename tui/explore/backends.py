@@ -12,7 +12,7 @@ from lbench.analysis.layout import fitting_columns
 from lbench.engine.cost.format import usd_short
 from lbench.engine.plan.plan import BackendChoice
 from lbench.tui.draw.ink import Piece, heading, line, put, right_of
-from lbench.tui.explore.messages import ms, spread
+from lbench.tui.explore.messages import Unit, number, spread, unit_of
 from lbench.tui.explore.metrics import Tally
 from lbench.tui.theme import EMULATED, role_of
 from lbench.tui.widgets.lines import Lines
@@ -31,17 +31,19 @@ class _Column(msgspec.Struct, frozen=True):
     title: str
     width: int
     rank: int  # the highest are dropped first
-    text: Callable[[Tally], str]
+    text: Callable[[Tally, Unit], str]
     role: str = "text"
 
 
 _COLUMNS = (
-    _Column("N", 4, 1, lambda tally: f"{tally.count:,}" if tally.count else "", "quiet"),
-    _Column("FIRST", 6, 4, lambda tally: ms(tally.first_ms)),
-    _Column("P50", 6, 0, lambda tally: ms(None if tally.p50 is None else tally.p50.value), "bright!"),
-    _Column("95 %", 10, 3, lambda tally: spread(tally.p50), "quiet"),
-    _Column("P95", 6, 0, lambda tally: ms(tally.p95_ms)),
-    _Column("$ EACH", 10, 2, lambda tally: "–" if tally.usd is None else usd_short(tally.usd, assumed=tally.assumed)),
+    _Column("N", 4, 1, lambda tally, _: f"{tally.count:,}" if tally.count else "", "quiet"),
+    _Column("FIRST", 6, 4, lambda tally, unit: number(tally.first_ms, unit)),
+    _Column("P50", 6, 0, lambda tally, unit: number(None if tally.p50 is None else tally.p50.value, unit), "bright!"),
+    _Column("95 %", 10, 3, lambda tally, unit: spread(tally.p50, unit), "quiet"),
+    _Column("P95", 6, 0, lambda tally, unit: number(tally.p95_ms, unit)),
+    _Column(
+        "$ EACH", 10, 2, lambda tally, _: "–" if tally.usd is None else usd_short(tally.usd, assumed=tally.assumed)
+    ),
 )
 _LABEL = 11
 
@@ -79,18 +81,25 @@ class ExploreBackends(Lines, can_focus=True):
         spare = width - _cells(columns)
         label = _LABEL + max(0, min(spare, 8))
         mark: Piece = ("▸ ", "key") if self.has_focus else ("", "text")
+        unit = self._unit()
         measure: list[Piece] = [(self._measure, "quiet")] if self._measure else []
-        strips = [line(palette, heading([mark, ("an update, ms", "quiet!")], measure, width), width)]
+        strips = [line(palette, heading([mark, (f"an update, {unit}", "quiet!")], measure, width), width)]
         head = "".join(" " + right_of(column.title, column.width) for column in columns)
         strips.append(line(palette, [("    " + put("BACKEND", label), "quiet"), (head, "quiet")], width))
         rows = height - 2
         at = next((number for number, one in enumerate(self._backends) if one.choice.label == self._current), 0)
         first = max(0, min(at - rows + 1, len(self._backends) - rows))
         for one in self._backends[first : first + rows]:
-            strips.append(line(palette, self._row(one, columns, label), width))
+            strips.append(line(palette, self._row(one, columns, label, unit), width))
         return strips
 
-    def _row(self, one: Chosen, columns: list[_Column], label: int) -> list[Piece]:
+    def _unit(self) -> Unit:
+        """The unit of the whole table."""
+        tallies = self._tallies.values()
+        medians = [tally.p50.value for tally in tallies if tally.p50 is not None]
+        return unit_of([*medians, *(tally.first_ms for tally in tallies), *(tally.p95_ms for tally in tallies)])
+
+    def _row(self, one: Chosen, columns: list[_Column], label: int, unit: Unit) -> list[Piece]:
         choice = one.choice
         role = role_of(choice.name, choice.label)
         current = choice.label == self._current
@@ -104,6 +113,6 @@ class ExploreBackends(Lines, can_focus=True):
             ),
         ]
         for column in columns:
-            text = "" if tally is None else column.text(tally)
+            text = "" if tally is None else column.text(tally, unit)
             pieces.append((" " + right_of(text, column.width), column.role if text != "–" else "quiet"))
         return pieces

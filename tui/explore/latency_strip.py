@@ -8,6 +8,7 @@ from textual.strip import Strip
 from lbench.tui.draw.histogram import columns
 from lbench.tui.draw.ink import Piece, heading, line, right_of
 from lbench.tui.draw.scale import nice_ceiling
+from lbench.tui.explore.messages import Unit, unit_of
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 
@@ -44,15 +45,16 @@ class LatencyStrip(Lines):
         strips: list[Strip] = []
         if rows >= _BARS:
             updates = self._updates[-(width - _SCALE - 2) :]
-            strips.append(line(palette, heading([("the last updates, ms", "quiet!")], [], width), width))
-            strips += self._bars(updates, width, rows - 1)
+            unit = unit_of(value for _, _, value in updates)
+            strips.append(line(palette, heading([(f"the last updates, {unit}", "quiet!")], [], width), width))
+            strips += self._bars(updates, unit, width, rows - 1)
             strips.append(line(palette, [], width))
         else:
             strips.append(line(palette, heading([("besides", "quiet!")], [], width), width))
         strips += [line(palette, [("  ", "text"), *pieces], width) for pieces in notes]
         return strips
 
-    def _bars(self, updates: list[tuple[str, str, float]], width: int, rows: int) -> list[Strip]:
+    def _bars(self, updates: list[tuple[str, str, float]], unit: Unit, width: int, rows: int) -> list[Strip]:
         if not updates:
             return [line(self.palette, [("  none yet", "quiet")], width)] + [line(self.palette, [], width)] * (rows - 1)
         values = np.array([value for _, _, value in updates])
@@ -61,8 +63,9 @@ class LatencyStrip(Lines):
         texts = columns(np.append(np.round(values * 1000), round(top * 1000)).astype(np.int64), rows)
         roles = [role_of(backend, label) for backend, label, _ in updates]
         strips = []
-        for number, text in enumerate(texts):
-            scale = f"{top:,.0f}" if number == 0 else "0" if number == rows - 1 else ""
+        ceiling = f"{top:,.0f}" if unit == "ms" else f"{top / 1000:,.0f}"
+        for row, text in enumerate(texts):
+            scale = ceiling if row == 0 else "0" if row == rows - 1 else ""
             pieces: list[Piece] = [(right_of(scale, _SCALE) + " ", "quiet")]
             for glyph, role in zip(text, roles, strict=False):
                 if pieces[-1][1] == role:

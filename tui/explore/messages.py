@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Literal
 
 from lbench.analysis.format import count_text, times_text
 from lbench.analysis.statistics import Estimate, median_estimate
@@ -16,7 +17,20 @@ from lbench.tui.feeds.feed import Frame
 from lbench.tui.feeds.previews import PreviewReader, Scatter
 from lbench.tui.theme import EMULATED, role_of
 
-__all__ = ["comparison_pieces", "invitation", "ms", "notes", "picture_title", "problem", "progress", "spread"]
+__all__ = [
+    "Unit",
+    "comparison_pieces",
+    "invitation",
+    "notes",
+    "number",
+    "picture_title",
+    "problem",
+    "progress",
+    "spread",
+    "unit_of",
+]
+
+Unit = Literal["ms", "s"]
 
 _LEAST = 5  # updates of a backend, before there is a sentence
 _TITLES = {"mandelbrot": "the set", "kmeans": "two principal components", "random_forest": "out-of-bag accuracy"}
@@ -42,7 +56,7 @@ def progress(run: RunView, blocks: PreviewReader, scripted: int | None) -> list[
         return [*count, ("cancelled", "quiet")]
     label: Piece = (run.planned.label, role_of(run.planned.backend, run.planned.label))
     if run.makespan_s is not None:
-        return [*count, label, (f" {ms(run.makespan_s * 1000)} ms", "bright!")]
+        return [*count, label, (f" {_latency(run.makespan_s * 1000)}", "bright!")]
     done = "coarse" if blocks.only_coarse else "…"
     return [*count, label, (f" {done}", "quiet")]
 
@@ -54,7 +68,7 @@ def notes(
     lines: list[list[Piece]] = []
     if added_ms is not None:
         basis = "p50" if short else f"p50, {count_text(updates, 'update')}"
-        lines.append([("the screen adds ", "quiet"), (f"{ms(added_ms)} ms", "text"), (f" ({basis})", "quiet")])
+        lines.append([("the screen adds ", "quiet"), (_latency(added_ms), "text"), (f" ({basis})", "quiet")])
     by_hand = list(by_hand)
     every = [*by_hand, *scripted]
     overtaken = sum(tally.cancelled for tally in by_hand)
@@ -95,19 +109,31 @@ def problem(frame: Frame, run: RunView | None, *, warned: bool) -> str | None:
     return texts[-1] if texts else None
 
 
-def ms(value: float | None) -> str:
-    """Milliseconds as they are read at a glance."""
-    if value is None:
+def unit_of(values_ms: Iterable[float | None]) -> Unit:
+    """The unit that latencies are shown in together: seconds as soon as one of them has ten."""
+    return "s" if max((value for value in values_ms if value is not None), default=0.0) >= 9999.5 else "ms"
+
+
+def number(value_ms: float | None, unit: Unit) -> str:
+    """A latency as it is read at a glance, without its unit."""
+    if value_ms is None:
         return "–"
-    if value >= 9999.5:
-        return f"{value / 1000:.1f} s"
-    return f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
+    if unit == "ms":
+        return f"{value_ms:.1f}" if value_ms < 9.95 else f"{value_ms:,.0f}"
+    seconds = value_ms / 1000
+    return f"{seconds:.3f}" if seconds < 0.9995 else f"{seconds:.2f}" if seconds < 9.995 else f"{seconds:,.1f}"
 
 
-def spread(estimate: Estimate | None) -> str:
+def spread(estimate: Estimate | None, unit: Unit) -> str:
     """A median's interval."""
     interval = None if estimate is None else estimate.interval
-    return "" if interval is None else f"{ms(interval[0])}–{ms(interval[1])}"
+    return "" if interval is None else f"{number(interval[0], unit)}–{number(interval[1], unit)}"
+
+
+def _latency(value_ms: float) -> str:
+    """A latency by itself, with its unit."""
+    unit = unit_of([value_ms])
+    return f"{number(value_ms, unit)} {unit}"
 
 
 def comparison_pieces(tallies: dict[str, Tally], *, short: bool) -> list[Piece] | None:
@@ -128,13 +154,14 @@ def comparison_pieces(tallies: dict[str, Tally], *, short: bool) -> list[Piece] 
         best = min(local, key=_middle)
         named = [best, *elastic]
         pieces = _verdict(best, elastic[0], short)
-    for number, tally in enumerate(named):
+    unit = unit_of(tally.p50.value for tally in named if tally.p50 is not None)
+    for place, tally in enumerate(named):
         assert tally.p50 is not None
-        if number:
+        if place:
             pieces.append((", ", "text"))
         pieces.append((f"{tally.label} ", "text"))
-        pieces.append((f"{ms(tally.p50.value)} ms", role_of(tally.backend, tally.label) + "!"))
-        pieces.append((f" ({spread(tally.p50)})", "quiet"))
+        pieces.append((f"{number(tally.p50.value, unit)} {unit}", role_of(tally.backend, tally.label) + "!"))
+        pieces.append((f" ({spread(tally.p50, unit)})", "quiet"))
         if tally.usd is not None and not short:
             pieces.append((f", {usd_short(tally.usd, assumed=tally.assumed)} each", "text"))
     origins = dict.fromkeys(f"{tally.origin} here" for tally in elastic if tally.origin != "measured")

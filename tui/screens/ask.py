@@ -12,6 +12,7 @@ from textual.widgets import Input
 
 from lbench.errors import LbenchError
 from lbench.tui.widgets.fields import Heading
+from lbench.tui.widgets.path_input import PathInput
 from lbench.tui.widgets.prose import Prose
 from lbench.tui.widgets.title import Keys
 
@@ -27,16 +28,24 @@ class AskText(ModalScreen[str | None]):
     ]
 
     def __init__(
-        self, title: str, value: str = "", *, hint: str = "", check: Callable[[str], None] | None = None
+        self,
+        title: str,
+        value: str = "",
+        *,
+        hint: str = "",
+        check: Callable[[str], None] | None = None,
+        path: bool = False,
     ) -> None:
+        """`path`: whether the text is a path."""
         super().__init__(classes="ask")
+        self._path = path
         self._heading, self._value, self._hint, self._check = title, value, hint, check
 
     def compose(self) -> ComposeResult:
         """Title, text, hint or error."""
         with Vertical():
             yield Heading(self._heading)
-            yield Input(self._value, compact=True)
+            yield PathInput(self._value) if self._path else Input(self._value, compact=True)
             yield Prose(self._hint)
             yield Keys()
 

@@ -334,6 +334,7 @@ class ExploreScreen(LbenchScreen[None]):
                 scene.typed(name),
                 hint=scene.hint(name),
                 check=lambda text: validate(self._plan(scene.read(name, text))),
+                path=name == "data",
             ),
             take,
         )

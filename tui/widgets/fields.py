@@ -12,6 +12,7 @@ from textual.widgets import Input
 from lbench.tui.draw.ink import Piece, heading, line, put, shorter, width_of
 from lbench.tui.run_form import range_text
 from lbench.tui.widgets.lines import Lines
+from lbench.tui.widgets.path_input import PathInput, end_of
 from lbench.workloads.parameters import Field
 
 __all__ = ["Changed", "Choice", "FieldRow", "Heading", "Text", "Ticks"]
@@ -65,6 +66,12 @@ class Heading(Text):
         return [line(self.palette, heading([(self._title, "text!")], measure, width), width)]
 
 
+def _option_text(option: str) -> str:
+    """An option among others; of a path, the file's name."""
+    folders, slash, name = option.rpartition("/")
+    return f"…/{name}" if slash and len(folders) > 1 else option or "none"
+
+
 class Choice(Lines, can_focus=True):
     """One of a few options, all visible: left and right choose."""
 
@@ -93,7 +100,7 @@ class Choice(Lines, can_focus=True):
         x = getattr(event, "x", 0)
         left = 0
         for option in self.options:
-            width = len(option or "none") + 2
+            width = len(_option_text(option)) + 2
             if left <= x < left + width:
                 self._take(option)
             left += width
@@ -105,17 +112,14 @@ class Choice(Lines, can_focus=True):
             chosen = option == self.value
             mark = "▸" if chosen and self.has_focus else " "
             role = "bright!" if chosen and self.has_focus else "text!" if chosen else "quiet"
-            pieces += [(mark, "key"), (option or "none", role), (" ", "text")]
+            pieces += [(mark, "key"), (_option_text(option), role), (" ", "text")]
         if width_of(pieces) > width:
             role = "bright!" if self.has_focus else "text!"
             left, right = ("◂", "▸") if self.has_focus else (" ", " ")
             index = self.options.index(self.value) + 1 if self.value in self.options else 0
-            pieces = [
-                (left, "key"),
-                (self.value or "none", role),
-                (right, "key"),
-                (f" {index}/{len(self.options)}", "quiet"),
-            ]
+            place = f" {index}/{len(self.options)}"
+            text = end_of(self.value or "none", width - 2 - len(place))
+            pieces = [(left, "key"), (text, role), (right, "key"), (place, "quiet")]
         return [line(self.palette, pieces, width)]
 
 
@@ -206,8 +210,11 @@ class FieldRow(Lines):
         at = "at-" + self.place.replace(".", "-")
         if options := self._options():
             yield Choice(options, self._value, place=self.place)
+            return
+        empty = "none" if self._field.optional else ""
+        if self._field.type == "text":
+            yield PathInput(self._value, certain=self.place == "run.data", placeholder=empty, id=at)
         else:
-            empty = "none" if self._field.optional else ""
             yield Input(self._value, placeholder=empty, compact=True, select_on_focus=True, id=at)
 
     @property

@@ -1,0 +1,91 @@
+"""A text field for paths: Tab completes one, and what does not fit is left out from the front."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.segment import Segment
+from textual.binding import Binding
+from textual.strip import Strip
+from textual.widgets import Input
+
+from lbench.config.folders import typed_path
+from lbench.errors import visible
+from lbench.tui.draw.ink import width_of
+
+__all__ = ["PathInput", "completed", "end_of"]
+
+_MOST = 8  # names that a note lists
+_FILE_MARK = "@"  # before the path of a file whose content is the value
+
+
+def completed(text: str) -> tuple[str, list[str]]:
+    """A typed path as far as it is certain, and the names that fit it; a folder ends in a slash."""
+    mark = _FILE_MARK if text.startswith(_FILE_MARK) else ""
+    path = text[len(mark) :]
+    if path == "~":
+        return f"{mark}~/", ["~/"]
+    head, slash, prefix = path.rpartition("/")
+    folder = typed_path(head + slash) if slash else Path()
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(
+                entry.name + "/" * entry.is_dir()
+                for entry in entries
+                if entry.name.startswith(prefix) and (prefix or not entry.name.startswith("."))
+            )
+    except (OSError, ValueError):  # no such folder, or a name with a null character
+        return text, []
+    common = os.path.commonprefix(names)  # noqa: RUF071 - of names, letter by letter
+    return (mark + head + slash + common if names else text), names
+
+
+def end_of(text: str, width: int) -> str:
+    """A text cut from the front to a width."""
+    if width_of([(text, "")]) <= width:
+        return text
+    while text and width_of([("…" + text, "")]) > width:
+        text = text[1:]
+    return ("…" + text) if width > 0 else ""
+
+
+class PathInput(Input):
+    """`certain`: whether the text is always a path; else it is one with a slash, a tilde or an @ in it."""
+
+    BINDINGS = [Binding("tab", "complete", "complete", tooltip="complete the path")]
+
+    def __init__(self, value: str, *, certain: bool = True, placeholder: str = "", id: str | None = None) -> None:
+        super().__init__(value, placeholder=placeholder, compact=True, select_on_focus=True, id=id)
+        self._certain = certain
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Tab leaves a field without a path."""
+        if action == "complete":
+            return bool(self.value) and (self._certain or self.value.startswith(_FILE_MARK) or "/" in self.value)
+        return super().check_action(action, parameters)
+
+    def watch_value(self) -> None:
+        """Offer Tab where it completes something."""
+        if self.is_attached and self.has_focus:
+            self.refresh_bindings()
+
+    def action_complete(self) -> None:
+        """Complete the path; several that fit are named, and a whole path is left for the next field."""
+        text, names = completed(self.value)
+        if text != self.value:
+            self.value = text
+            self.cursor_position = len(text)
+        elif len(names) > 1:
+            more = f"  and {len(names) - _MOST:,} more" if len(names) > _MOST else ""
+            self.notify("  ".join(names[:_MOST]) + more, markup=False)
+        else:
+            self.screen.focus_next()
+
+    def render_line(self, y: int) -> Strip:
+        """Without the focus: the end of what does not fit."""
+        width = self.scrollable_content_region.width
+        if y or self.has_focus or width_of([(self.value, "")]) <= width:
+            return super().render_line(y)
+        shown = Strip([Segment(end_of(visible(self.value), width))]).extend_cell_length(width + 1)
+        return shown.apply_style(self.rich_style)
