@@ -178,6 +178,7 @@ class EmulatedBackend(LambdaBackend):
             memory_mb=self._chosen.memory,
             timeout_s=FUNCTION_TIMEOUT_S,
             environment=self._environment(),
+            credentials=self._role_variables(),
         )
         if self._package is None:
             folder, digest = code_folder(None if self._own is None else files_of(self._own))
@@ -197,16 +198,13 @@ class EmulatedBackend(LambdaBackend):
         return ObjectStore(self._s3_credentials, region=self.region, endpoint=endpoint, bucket=bucket, prefix="run")
 
     def _environment(self) -> dict[str, str]:
-        names = {
-            **BLAS_THREADS,
-            "AWS_ACCESS_KEY_ID": self._s3_credentials.access_key,
-            "AWS_SECRET_ACCESS_KEY": self._s3_credentials.secret_key,
-        }
-        if self._s3_credentials.token is not None:
-            names["AWS_SESSION_TOKEN"] = self._s3_credentials.token
-        if self._preload is not None:
-            names["LBENCH_PRELOAD"] = self._preload
-        return names
+        return BLAS_THREADS | ({} if self._preload is None else {"LBENCH_PRELOAD": self._preload})
+
+    def _role_variables(self) -> dict[str, str]:
+        """The credentials as Lambda gives a role's: they are no part of the function's configuration."""
+        keys = self._s3_credentials
+        token = {} if keys.token is None else {"AWS_SESSION_TOKEN": keys.token}
+        return {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, **token}
 
     def _s3_died(self) -> None:
         """End all calls now: each would notice by itself only after retrying for 15 s."""

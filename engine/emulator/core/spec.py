@@ -52,6 +52,7 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     # Reserved concurrency of all versions together; None: only the emulator's limit holds.
     concurrency: Annotated[int, Meta(ge=0)] | None = None
     environment: dict[str, str] | None = None
+    credentials: dict[str, str] | None = None  # the role's, as AWS_* variables: an update of `environment` keeps them
     # The Runtime API's client. "python": ours in the place of awslambdaric's C++ one; "plain": our loop too.
     # Where awslambdaric (or its C++ client) is not installed, the next one is taken by itself.
     runtime_client: RuntimeClient = "awslambdaric"

@@ -70,6 +70,7 @@ def variables(
         "TZ": ":UTC",
         "AWS_ACCESS_KEY_ID": "lbench",
         "AWS_SECRET_ACCESS_KEY": "lbench",
+        **(spec.credentials or {}),
         **(spec.environment or {}),
     }
     if given["AWS_ACCESS_KEY_ID"] == "lbench":

@@ -75,6 +75,19 @@ async def test_a_call_is_measured_in_all_its_phases(backend: EmulatedBackend) ->
     assert backend._embedded is not None and backend._embedded.child is None  # S3 was never needed
 
 
+async def test_new_environments_are_had_by_an_update_that_keeps_the_credentials() -> None:
+    """Lambda refuses an update with AWS_ACCESS_KEY_ID: it is the role's, no variable of the function."""
+    backend = open_emulated(
+        EmulatedSettings(concurrency=1), usable_cores=2, memory_bytes=8 * GIB, preload="probe", objects=True
+    )
+    async with backend:
+        blob = os.urandom(6_000_000)  # by S3, which asks for the credentials
+        for _ in range(2):
+            outcome = await backend.invoke(call("probe.carry", number=0, blob=blob))
+            assert value(outcome) == blob and outcome.cold is True
+            await backend.renew()
+
+
 async def test_s3_is_ready_before_the_first_call_where_objects_may_be_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Started by a call, its server's own start (0.5 to 2.5 s) would be in the call's billed time."""
     started: list[str] = []
