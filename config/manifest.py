@@ -87,6 +87,8 @@ def read_manifest(path: Path) -> Manifest:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: make a package with `lbench package -o {path.name}`") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, msgspec.MsgspecError):
+        if error.filename is not None:
+            raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{path} is not an lbench package: make one with `lbench package`") from None
+    except (KeyError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, msgspec.MsgspecError):
         raise InputError(f"{path} is not an lbench package: make one with `lbench package`") from None

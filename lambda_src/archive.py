@@ -28,6 +28,8 @@ def add_wheel(wheel: Path, root: Path, arch: Architecture) -> list[str]:
     try:
         with zipfile.ZipFile(wheel) as archive:
             for entry in archive.infolist():
+                if not PurePosixPath(entry.filename).parts:
+                    raise zipfile.BadZipFile("a file has no name")
                 if entry.is_dir() or not keep(entry.filename):
                     continue
                 name = _placed(entry.filename, wheel)
@@ -36,7 +38,11 @@ def add_wheel(wheel: Path, root: Path, arch: Architecture) -> list[str]:
                     raise InputError(f"{wheel.name} holds {name}, which is not for {arch}: remove it from pip's cache")
                 _write(root, name, content)
                 added.append(name)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except OSError as error:
+        if error.filename is not None:  # not the zip's: a folder that cannot be written
+            raise
+        raise InputError(f"{wheel.name} is damaged ({error}): remove it from pip's cache") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:  # RuntimeError: encrypted
         raise InputError(f"{wheel.name} is damaged ({error}): remove it from pip's cache") from None
     return added
 
@@ -55,8 +61,10 @@ def add_files(files: Mapping[str, bytes], root: Path) -> list[str]:
 def _placed(name: str, wheel: Path) -> str:
     """The path where an installer would put it: a wheel's `*.data/purelib` lies beside the rest."""
     parts = PurePosixPath(name).parts
-    if parts[0].endswith(".data"):
+    if parts and parts[0].endswith(".data"):
         parts = parts[2:]
+    if not parts:
+        raise InputError(f"{wheel.name} is damaged (it holds a file without a name): remove it from pip's cache")
     if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
         raise InputError(f"{wheel.name} holds a path that leads out of it: {name!r}")
     return "/".join(parts)

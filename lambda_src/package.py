@@ -167,7 +167,7 @@ def _kept(path: Path, facts_path: Path) -> _Facts | None:
     try:
         facts = msgspec.json.decode(facts_path.read_bytes(), type=_Facts)
         return facts if file_digest(path) == facts.sha256 else None
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 

@@ -94,7 +94,7 @@ def _kept(folder: Path) -> _Listed | None:
     try:
         listed = msgspec.json.decode((folder / _LIST).read_bytes(), type=_Listed)
         return listed if all(file_digest(folder / wheel.file) == wheel.sha256 for wheel in listed.wheels) else None
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 

@@ -133,16 +133,18 @@ class TextFile:
             if len(start) >= 4:
                 break
         if not start:
-            raise DataFileError(f"{self.path} is empty: name a {self._kind} file, or leave out --data")
+            raise self._nothing()
         decode = self._decoder(start)
         number = 0
         rest = ""
         piece = start
+        empty = True
         while True:
             text = decode(piece, not piece, rest, number)
             if "\0" in text:
                 raise self._zero_bytes()
             self.lost += text.count("\ufffd")
+            empty = empty and not text
             lines, rest = text_lines(rest + text, final=not piece)
             if len(rest) > LONGEST_LINE:
                 raise DataFileError(f"{self.path} is not a {self._what}: it has no line ends")
@@ -153,6 +155,11 @@ class TextFile:
             piece = next(pieces, b"")
         if rest:
             yield rest
+        if empty:  # but for a byte order mark
+            raise self._nothing()
+
+    def _nothing(self) -> DataFileError:
+        return DataFileError(f"{self.path} is empty: name a {self._kind} file, or leave out --data")
 
     def _decoder(self, start: bytes) -> Any:
         """A function (bytes, final, text of the line so far, lines before) that gives the bytes' text."""

@@ -51,7 +51,7 @@ def _config(source: str | None, lifeline: bool) -> EmulatorConfig:
             raise InputError(
                 f"cannot read {source}: {problem.strerror}. Name a readable file, or - for standard input"
             ) from None
-        except msgspec.MsgspecError as problem:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
             raise InputError(f"invalid emulator configuration {source}: {problem}") from None
     if not config.functions:
         config = msgspec.structs.replace(config, functions=[lbench_function()])

@@ -95,7 +95,7 @@ class RunningEmulator:
                 writer.close()
             found = msgspec.json.decode(body, type=dict[str, str])
             return found["cpu_share_method"], found["memory_method"], found["isolation_method"]
-        except (OSError, msgspec.MsgspecError, KeyError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, KeyError):
             raise BackendError(_silence()) from None
 
     def last_error(self) -> str:

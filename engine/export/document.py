@@ -188,5 +188,5 @@ def read_document(path: Path) -> Document:
         found = msgspec.json.decode(visible_json(content), type=Document)
         check_times([found.created, *(run.started for run in found.runs)])
         return found
-    except msgspec.ValidationError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SessionFileError(f"{path} is damaged: {error}") from None

@@ -312,7 +312,10 @@ def decode_event(line: bytes | memoryview) -> Event:
     Raises:
         msgspec.MsgspecError: the line is no event of this version, or has an invalid time.
     """
-    event = _decoder.decode(visible_json(line))
+    try:
+        event = _decoder.decode(visible_json(line))
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from None
     if isinstance(event, SessionStarted | RunStarted):
         check_times([event.created if isinstance(event, SessionStarted) else event.started])
     return event

@@ -63,7 +63,7 @@ def _check_first(path: Path, line: bytes) -> None:
         if line.startswith(_FIRST_BYTES[: len(line)]):
             return
     else:
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
             head = msgspec.json.decode(line, type=Head)
     if head.format != "lbench.journal":
         raise SessionFileError(f"{path} is not an lbench journal")

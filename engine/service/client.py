@@ -84,7 +84,7 @@ class Engine:
         with self.process.stdout as stdout:
             line = stdout.readline()
         answer: dict[str, str] = {}
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
             answer = msgspec.json.decode(line, type=dict[str, str]) if line else {}
         if "socket" not in answer:
             self.let_go()

@@ -94,7 +94,7 @@ def engine_socket(folder: Path) -> Path:
         InputError: no engine is running, or it runs on another machine.
     """
     engine: EngineFile | None = None
-    with contextlib.suppress(OSError, msgspec.MsgspecError):  # the engine has ended, or has not begun
+    with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):  # it has ended, or has not begun
         engine = msgspec.json.decode((folder / ENGINE_FILE).read_bytes(), type=EngineFile)
     if engine is not None and engine.host not in ("", socket.gethostname()):
         raise InputError(f"the engine of {folder.name} runs on {engine.host}: attach to it there")

@@ -79,7 +79,7 @@ def records() -> list[Forced]:
     for path in sorted(_folder().glob("*.json")):
         try:
             found.append(msgspec.json.decode(path.read_bytes(), type=Forced))
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             continue  # half written: nothing was changed
     return found
 

@@ -290,7 +290,7 @@ class Emulator:
         elif exchange.method == b"PUT" and path == "/_lbench/conditions":
             try:
                 self._set_conditions(msgspec.json.decode(exchange.body, type=Conditions))
-            except msgspec.MsgspecError as problem:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
                 raise Refusal("InvalidParameterValueException", str(problem)) from None
             reply_json(exchange, request_id, {})
         else:

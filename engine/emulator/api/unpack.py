@@ -115,6 +115,8 @@ def _extract(archive: bytes, folder: Path) -> None:
 def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, left: int) -> int:
     """Write one entry; returns its size in bytes, whatever its header claims."""
     name = PurePosixPath(entry.filename.replace("\\", "/"))
+    if not name.parts and not entry.filename.endswith("/"):
+        raise BadPackage("the zip holds a file without a name")
     if name.is_absolute() or ".." in name.parts or "\0" in entry.filename or (name.parts and ":" in name.parts[0]):
         raise BadPackage(f"the zip holds a path that leads out of it: {entry.filename!r}")
     target = folder.joinpath(*name.parts)
