@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ def add_wheel(wheel: Path, root: Path, arch: Architecture) -> list[str]:
                 _write(root, name, content)
                 added.append(name)
     except OSError as error:
-        if error.filename is not None:  # not the zip's: a folder that cannot be written
+        if error.filename is not None and error.errno != errno.ENAMETOOLONG:  # a folder that cannot be written
             raise
         raise InputError(f"{wheel.name} is damaged ({error}): remove it from pip's cache") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:  # RuntimeError: encrypted

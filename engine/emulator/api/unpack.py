@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import hashlib
 import io
 import lzma
@@ -107,7 +108,8 @@ def _extract(archive: bytes, folder: Path) -> None:
         # RuntimeError: encrypted; NotImplementedError: an unknown compression method
         raise BadPackage(_UNZIP_TEXT) from problem
     except OSError as problem:
-        if problem.filename is None:  # zlib's errors, and a seek before the beginning
+        # without a file: zlib's errors, and a seek before the beginning
+        if problem.filename is None or problem.errno == errno.ENAMETOOLONG:
             raise BadPackage(_UNZIP_TEXT) from problem
         raise
 
