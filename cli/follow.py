@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,8 +17,8 @@ from lbench.cli.signals import StopSignals
 from lbench.cli.streams import output_error
 from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED, SIGNAL_EXIT_CODES
 from lbench.engine.export.files import encode, format_of, write
+from lbench.engine.export.rescue import journal_is_whole, rescue
 from lbench.engine.journal.events import Event, RunStarted
-from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.plan.plan import Plan
 from lbench.engine.service.client import Engine, Follower, new_session_folder
 from lbench.engine.session.view import SessionView
@@ -227,24 +225,11 @@ def _all_right(view: SessionView) -> bool:
 def _saved(view: SessionView, folder: Path, content: bytes, out: Path | None) -> str:
     """The place of the session; a session whose journal is incomplete is written elsewhere."""
     places = [str(folder)] + ([str(out)] if out is not None else [])
-    if _journal_is_whole(view, folder):
+    if journal_is_whole(view, folder):
         return f"session {folder.name} in {' and '.join(places)}"
     if out is not None and format_of(out) == "json":
         return f"the disk had no room for all of {folder}: the complete session is in {out}"
-    for place in (Path.cwd(), Path(tempfile.gettempdir()), Path("/dev/shm")):
-        path = place / f"lbench-{folder.name}.json"
-        with contextlib.suppress(LbenchError):
-            write(path, content)
-            return f"the disk had no room for all of {folder}: the complete session is in {path}"
-    return f"the disk had no room for all of {folder}, and no other folder had: free some, then repeat with -o"
-
-
-def _journal_is_whole(view: SessionView, folder: Path) -> bool:
-    try:
-        with (folder / JOURNAL_NAME).open("rb") as file:
-            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) >= view.events
-    except OSError:
-        return False
+    return rescue(folder, content)
 
 
 def _say(line: str, prefix: str = "lbench: ") -> None:

@@ -81,6 +81,7 @@ class LbenchApp(Commands):
         self.feed: Feed = feed or NoFeed()
         self.plan = plan or default_plan()
         self.problem: str | None = None
+        self.unsaved = {}
         self._switching = asyncio.Lock()
         self._on_hangup = on_hangup
         self._timer: Timer | None = None
@@ -245,6 +246,7 @@ class LbenchApp(Commands):
         if aside is not None:
             aside.catch_up()
             if not aside.running:
+                self.keep_unsaved(aside)
                 aside.close()
                 self.set_aside = None
 
@@ -326,6 +328,7 @@ class LbenchApp(Commands):
         if self._exploring is not None:
             self._exploring.close()
         for feed in (self.feed, self.set_aside):
+            self.keep_unsaved(feed)
             if feed is not None and not self._to_be_settled(feed):
                 feed.close()
         self.exit(code)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.screen import Screen
 
@@ -22,6 +23,7 @@ from lbench.tui.theme import DARK, LIGHT
 from lbench.tui.widgets.replay import REPLAY_BINDINGS, ReplayBar
 
 if TYPE_CHECKING:
+    from lbench.engine.session.view import SessionView
     from lbench.tui.explore.state import ExploreState
 
 __all__ = ["COMMAND_BINDINGS", "Commands"]
@@ -43,6 +45,7 @@ class Commands(App[int]):
     problem: str | None
     set_aside: EngineControls | None = None  # an engine of ours that is at work while a record is shown
     bench: BenchScreen
+    unsaved: dict[Path, SessionView]  # by folder: sessions in memory that the disk had no room for
     _switching: asyncio.Lock
 
     @property
@@ -79,6 +82,11 @@ class Commands(App[int]):
             self.show_feed(attached(folder) if is_live(folder) else RecordedFeed.of(folder, part=part))
         self.call_later(self.action_go, "bench")
 
+    def keep_unsaved(self, feed: Feed | None) -> None:
+        """Keep what the disk did not take of a session that is left, to write it elsewhere in the end."""
+        if is_engine(feed) and feed.folder is not None and (view := feed.unsaved_view) is not None:
+            self.unsaved[feed.folder] = view
+
     def show_feed(self, feed: Feed) -> None:
         """Replace the feed. An engine at work is set aside."""
         old, self.feed = self.feed, feed
@@ -86,6 +94,7 @@ class Commands(App[int]):
         if is_engine(old) and old.running:
             self.set_aside = old
         elif old is not feed:
+            self.keep_unsaved(old)
             old.close()
         self.refresh_bindings()
 
@@ -226,6 +235,11 @@ class Commands(App[int]):
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen))
+
+    def action_command_palette(self) -> None:
+        """Open the palette, unless it is open already: it may lie under another screen, or be going just now."""
+        if not any(isinstance(node, CommandPalette) for node in self._nodes):
+            super().action_command_palette()
 
     def action_switch_theme(self) -> None:
         """Switch between dark and light."""

@@ -8,11 +8,13 @@ from lbench.analysis.stability import stability_warnings
 from lbench.config.folders import typed_path
 from lbench.engine.export import files as outputs
 from lbench.engine.export.document import document, read_document
+from lbench.engine.export.rescue import journal_is_whole, rescue
+from lbench.engine.journal.events import SessionEnded
 from lbench.engine.session.labels import read_meta
 from lbench.engine.session.view import SessionView, load_folder
 from lbench.errors import InputError
 
-__all__ = ["check_target", "export", "proposed"]
+__all__ = ["check_target", "export", "proposed", "rescued"]
 
 
 def proposed(source: Path) -> str:
@@ -54,3 +56,15 @@ def export(source: Path, text: str, view: SessionView | None = None) -> str:
     outputs.write(path, outputs.encode(exported, outputs.format_of(path, "")))
     count = sum(len(run.invocations) for run in exported.runs)
     return f"{path}: {len(exported.runs):,} runs, {count:,} invocations"
+
+
+def rescued(folder: Path, view: SessionView) -> str | None:
+    """Write a session elsewhere whose journal is incomplete. Returns a line with its place; None: there is no need."""
+    if journal_is_whole(view, folder):
+        return None
+    over = all(run.ended is not None for run in view.runs.values())
+    if over and view.end is None:  # the engine was idle, and ends with the screens
+        view.apply(SessionEnded(complete=True))
+    exported = document(view, stability_warnings(view), read_meta(folder))
+    what = "the complete session" if over else "what was measured so far"
+    return rescue(folder, outputs.encode(exported, "json"), what=what)

@@ -48,7 +48,12 @@ def run(
         code = app.run(mouse=mouse)
         if app._exception is not None:
             raise app._exception
-    if line := app.farewell():
+    lines = [app.farewell()]
+    if app.unsaved:
+        from lbench.tui.export import rescued
+
+        lines += [rescued(folder, view) for folder, view in app.unsaved.items()]
+    for line in filter(None, lines):
         # In a browser standard output is the page's.
         print(line, flush=True, file=sys.stderr if app.in_browser else sys.stdout)
     return code or 0

@@ -44,6 +44,7 @@ class Palette(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     right: str
     wrong: str
     key: str  # keys in the footer
+    predicted: str  # what a model gives, never mixed with what was measured
     accents: tuple[str, ...]  # in the order of `_ACCENT_NAMES`
     ramp: tuple[tuple[int, str], ...]  # of a picture: colours from a brightness (0..254) on
     inside: str  # of the set
@@ -107,6 +108,7 @@ DARK = Palette(
     right="#8fd694",
     wrong="#ff7b72",
     key="#ffc266",
+    predicted="#e58fb1",
     accents=("#8fa3b3", "#5fb3a3", "#6fb3ff", "#ffc266", "#ff9e64", "#c59bff"),
     ramp=((0, "#20263a"), (60, "#3d3a48"), (130, "#7a5c42"), (200, "#d99a4e"), (240, "#ffc266"), (254, "#ffe9c7")),
     inside="#07090d",
@@ -123,6 +125,7 @@ LIGHT = Palette(
     right="#2e8540",
     wrong="#c4372c",
     key="#a86400",
+    predicted="#a8366b",
     accents=("#5d7486", "#1f8a78", "#1f6fc9", "#c27c0e", "#cc5f1e", "#7d4fc4"),
     ramp=((0, "#e6e8ee"), (60, "#d8d2cc"), (130, "#dcb98a"), (200, "#d98f35"), (240, "#b0640a"), (254, "#6e3a00")),
     inside="#2b2f36",
@@ -141,6 +144,7 @@ DARK_256 = Palette(
     right="#87d787",
     wrong="#ff5f5f",
     key="#ffaf5f",
+    predicted="#ff87af",
     accents=("#8787af", "#5fafaf", "#5fafff", "#ffaf5f", "#ff8700", "#d787ff"),
     seconds=("#5f5f87", "#5f8787", "#5f87af", "#af875f", "#af5f00", "#875faf"),
     ramp=(
@@ -161,6 +165,7 @@ LIGHT_256 = Palette(
     right="#008700",
     wrong="#d70000",
     key="#af5f00",
+    predicted="#af005f",
     accents=("#5f5f87", "#008787", "#005fd7", "#af8700", "#d75f00", "#875fd7"),
     seconds=("#8787af", "#5fafaf", "#5f87d7", "#d7af5f", "#d7875f", "#af87d7"),
     ramp=(
@@ -182,6 +187,7 @@ DARK_16 = Palette(
     right="#55ff55",
     wrong="#ff5555",
     key="#ffff55",
+    predicted="#ff55ff",
     accents=("#aaaaaa", "#55ff55", "#55ffff", "#ffff55", "#ff5555", "#ff55ff"),
     seconds=("#555555", "#00aa00", "#00aaaa", "#aa5500", "#aa0000", "#aa00aa"),
     ramp=((0, "#555555"), (100, "#aa5500"), (190, "#ffff55"), (245, "#ffffff")),
@@ -199,6 +205,7 @@ LIGHT_16 = Palette(
     right="#00aa00",
     wrong="#aa0000",
     key="#aa00aa",
+    predicted="#aa00aa",
     accents=("#555555", "#00aaaa", "#0000aa", "#aa5500", "#aa0000", "#aa00aa"),
     seconds=("#aaaaaa", "#55ffff", "#5555ff", "#ffff55", "#ff5555", "#ff55ff"),
     ramp=((0, "#aaaaaa"), (100, "#ffff55"), (190, "#aa5500"), (245, "#aa0000")),

@@ -289,3 +289,54 @@ def test_a_read_only_disk_is_told_of_where_something_would_be_written_and_can_be
     terminal.send("q")
     assert terminal.wait() == 0
     assert terminal.left_on() == []
+
+
+_NO_ROOM_FOR_THE_JOURNAL = """
+import resource
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
+from lbench.tui import launch
+from lbench.tui.main import run
+
+class Limited(launch.Engine):
+    def __init__(self, *arguments, **options):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, resource.RLIM_INFINITY))
+        super().__init__(*arguments, **options)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+
+launch.Engine = Limited
+params = {"size": 64, "max_iterations": 20}
+plan = Plan(workload="mandelbrot", params=params, tasks=16, repeats=1, backends=[parse_backend("sequential", {})])
+raise SystemExit(run(plan=plan))
+"""
+
+
+@pytest.mark.parametrize("then", ["", "4"])
+def test_a_session_that_the_disk_has_no_room_for_is_written_elsewhere_on_leaving(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    terminal = program(script=_NO_ROOM_FOR_THE_JOURNAL, size=(200, 40))
+    terminal.wait_for("quit")
+    terminal.send("r")
+    terminal.wait_for("starts it")
+    terminal.send("\r")
+    terminal.wait_for("x exports all of it")
+    for columns in range(199, 139, -1):
+        mark = len(terminal.seen)
+        terminal.resize(columns, 40)  # everything is written anew
+        terminal.wait_for("quit", after=mark)
+        terminal.read(0.5)
+        if "16/16" in terminal.text(mark):
+            break
+    terminal.send(then + "q")
+    assert terminal.wait() == 0
+    assert terminal.left_on() == []
+    (written,) = (tmp_path / "cwd").glob("lbench-*.json")
+    assert terminal.last_line() == (
+        f"the disk had no room for all of {only_session(tmp_path)}: the complete session is in {written}"
+    )
+    exported = json.loads(written.read_bytes())
+    assert [(run["label"], len(run["invocations"])) for run in exported["runs"]] == [("sequential", 16)]
+    assert exported["complete"] is True

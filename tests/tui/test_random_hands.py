@@ -167,7 +167,7 @@ def shelf(
 
 KINDS = ["record", "explored", "engine"]
 QUICK = settings(
-    max_examples=18,
+    max_examples=6,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
     phases=[Phase.explicit, Phase.generate],
@@ -190,7 +190,7 @@ async def one_run(shelf: Shelf, kind: str, steps: list[Any]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_sequence_of_inputs_crashes(kind: str, shelf: Shelf) -> None:
     @QUICK
-    @given(steps=st.lists(step, min_size=25, max_size=25))
+    @given(steps=st.lists(step, min_size=75, max_size=75))
     def check(steps: list[Any]) -> None:
         asyncio.run(one_run(shelf, kind, steps))
 
@@ -277,6 +277,11 @@ def test_keys_that_open_and_start_arrive_in_one_burst(shelf: Shelf, started: lis
         assert [plan.workload for plan in started] == ["mandelbrot"]
 
     asyncio.run(check())
+
+
+def test_the_palette_is_asked_for_again_while_another_screen_covers_it(shelf: Shelf) -> None:
+    steps = [("keys", ["ctrl+p"]), ("size", (20, 5)), ("keys", ["ctrl+p", "ctrl+p"]), ("size", (120, 40))]
+    asyncio.run(one_run(shelf, "record", [*steps, ("keys", ["escape", "ctrl+p", "escape"])]))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def drawn(colour: str, system: ColorSystem) -> tuple[int, ...]:
 
 
 def colours(palette: Palette) -> list[str]:
-    roles = [getattr(palette, name) for name in (*GROUNDS, "right", "wrong", "key", "inside")]
+    roles = [getattr(palette, name) for name in (*GROUNDS, "right", "wrong", "key", "predicted", "inside")]
     return [*roles, *palette.accents, *palette.seconds, *(colour for _, colour in palette.ramp)]
 
 

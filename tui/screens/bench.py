@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
 
@@ -25,6 +27,7 @@ from lbench.tui.widgets.welcome import Welcome
 from lbench.workloads.parameters import settable
 
 if TYPE_CHECKING:
+    from lbench.analysis.comparison import Comparison
     from lbench.engine.session.view import RunView
     from lbench.tui.screens.bench_panels import BenchPanels
     from lbench.tui.widgets.timeline import Timeline
@@ -61,6 +64,8 @@ class BenchScreen(LbenchScreen[None]):
         self._only_picture = False
         self._repeat_changed = False
         self._offered: tuple[bool, ...] = ()  # which keys depend on what there is, and do something
+        self._predicted_for: object = None  # the comparison that a prediction was begun for
+        self._predicted: tuple[str, ...] = ()
         self.measured: BenchPanels | None = None  # since there is something to measure
         self.arrangement = Arrangement({}, ())
 
@@ -197,7 +202,8 @@ class BenchScreen(LbenchScreen[None]):
         self.query_one(Answer).show(answer)
         for histograms in self.query(Histograms):
             histograms.show(frame.runs, None if self.measured is None else self.measured.repeat)
-        self.query_one(Cost).show(board)
+        self._predict(frame)
+        self.query_one(Cost).show(board, self._predicted)
         self.query_one(Weaknesses).show(board.warnings)
         if self.measured is not None:
             self.measured.show_inspect()
@@ -208,6 +214,33 @@ class BenchScreen(LbenchScreen[None]):
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
+
+    # -- what AWS itself would do
+
+    def _predict(self, frame: Frame) -> None:
+        """Begin the prediction, once, when every run of a comparison has ended."""
+        comparison, runs = self.board.comparison, self.shown_runs
+        ended = comparison is not None and bool(runs) and all(run.ended is not None for run in runs)
+        key = (frame.epoch, *(run.id for run in runs)) if ended else None
+        if key == self._predicted_for:
+            return
+        self._predicted_for, self._predicted = key, ()
+        if comparison is not None and key is not None:
+            self._predict_aside(key, comparison, runs)
+
+    @work(thread=True, group="predicted", exclusive=True, exit_on_error=False)
+    def _predict_aside(self, key: object, comparison: Comparison, runs: list[RunView]) -> None:
+        from lbench.tui.bench.predicted import predicted_texts
+
+        texts = tuple(predicted_texts(comparison, runs))
+        with contextlib.suppress(RuntimeError):  # left meanwhile
+            self.app.call_from_thread(self._take_prediction, key, texts)
+
+    def _take_prediction(self, key: object, texts: tuple[str, ...]) -> None:
+        if key == self._predicted_for:
+            self._predicted = texts
+            for panel in self.query(Cost):
+                panel.show(self.board, texts)
 
     def _title(self, frame: Frame) -> tuple[list[Piece], list[Piece]]:
         board, width = self.board, self.size.width - 12

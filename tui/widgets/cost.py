@@ -22,16 +22,18 @@ class Cost(Lines):
     def __init__(self) -> None:
         super().__init__(id="cost")
         self._board = EMPTY
+        self._predicted: tuple[str, ...] = ()
 
-    def show(self, board: Board) -> None:
-        self._board = board
+    def show(self, board: Board, predicted: tuple[str, ...] = ()) -> None:
+        """`predicted`: the prediction for AWS, then shorter forms of it; it takes the place of the note."""
+        self._board, self._predicted = board, predicted
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """The heading, the amounts, the decision; what finds no room is left out from the end."""
         palette = self.palette
         strips = [line(palette, heading([("cost", "quiet!")], self._bound(), width), width)]
-        texts = [*self._so_far(), *self._decision(width - 3)]
+        texts = [*self._so_far(), *self._decision(width - 3, height)]
         if len(texts) > height - 1:  # the break-even says as much
             texts = [pieces for pieces in texts if pieces[-1][0] != _HOUR]
         if self._board.assumed or self._board.bound_assumed:
@@ -64,7 +66,7 @@ class Cost(Lines):
             pieces.append((f" · expected {usd_short(board.expected_usd, assumed=marked)}", "text"))
         return [pieces]
 
-    def _decision(self, width: int) -> list[list[Piece]]:
+    def _decision(self, width: int, height: int) -> list[list[Piece]]:
         decision, lines = self._board.decision, []
         if decision is not None:
             each, many = usd_short(decision.run_usd), usd_short(decision.thousand_usd)
@@ -81,7 +83,12 @@ class Cost(Lines):
         rent = next((one.summary.rent_usd for one in self._board.rows if one.summary.rent_usd is not None), None)
         if decision is None and rent is not None:
             lines.append([(usd_short(rent), "text"), (" a run on a rented equal", "quiet")])
-        if self._board.note:
+        if self._predicted:
+            forms = [textwrap.wrap(form, width) for form in self._predicted]
+            room = max(2, height - 2 - len(lines))
+            wrapped = next((form for form in forms if len(form) <= room), forms[-1])
+            lines += [[(part, "predicted")] for part in wrapped]
+        elif self._board.note:
             lines += [[(part, "text")] for part in textwrap.wrap(self._board.note, width)]
         return lines
 

@@ -5,6 +5,7 @@ import pytest
 
 from lbench.tui.app import LbenchApp
 from lbench.tui.screens.card import CardScreen
+from lbench.tui.widgets.cost import Cost
 from lbench.tui.widgets.inspect import Inspect
 from lbench.tui.widgets.table import BackendTable
 from lbench.tui.widgets.timeline import Timeline
@@ -95,6 +96,34 @@ async def test_what_makes_a_result_weak_is_counted_and_a_key_shows_all_of_it(
             await pilot.pause()
             shown = " ".join(screen_text(app).split())
             assert all(" ".join(warning.split()) in shown for warning in app.bench.board.warnings)
+
+
+@pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
+async def test_what_aws_is_predicted_to_do_is_shown_once_and_in_its_own_colour(
+    size: tuple[int, int], app_of: App, still: Any, screen_text: Text, predictions: list[str]
+) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=size) as pilot:
+        await _settled(app, pilot)
+        await app.workers.wait_for_complete()
+        await _settled(app, pilot)
+        assert predictions == ["sequential"]
+        panel = app.screen.query_one(Cost)
+        strips = panel.draw(*panel.content_size)
+        own = app.palette.style("predicted")
+        shown = " ".join(piece.text for strip in strips for piece in strip if piece.style == own)
+        assert "predicted" in shown and "×" in shown and "(" in shown
+        measured = " ".join(piece.text for strip in strips for piece in strip if piece.style != own)
+        assert "predicted" not in measured
+        assert "a run" in measured and "for 1,000 runs" in measured
+
+
+async def test_nothing_is_predicted_before_every_run_has_ended(app_of: App, still: Any, predictions: list[str]) -> None:
+    app = app_of(still(MID))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        await app.workers.wait_for_complete()
+        assert predictions == []
 
 
 async def test_a_key_shows_another_repeat_in_timelines_and_histograms(

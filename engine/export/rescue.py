@@ -1,0 +1,33 @@
+"""Writes a session elsewhere where the disk had no room for its journal."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+from lbench.engine.export.files import write
+from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.session.view import SessionView
+from lbench.errors import LbenchError
+
+__all__ = ["journal_is_whole", "rescue"]
+
+
+def journal_is_whole(view: SessionView, folder: Path) -> bool:
+    """Whether the journal in `folder` has every event of the view."""
+    try:
+        with (folder / JOURNAL_NAME).open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) >= view.events
+    except OSError:
+        return False
+
+
+def rescue(folder: Path, document: bytes, *, what: str = "the complete session") -> str:
+    """Write the document of the session in `folder` to the first other folder with room; returns a line with its place."""
+    for place in (Path.cwd(), Path(tempfile.gettempdir()), Path("/dev/shm")):
+        path = place / f"lbench-{folder.name}.json"
+        with contextlib.suppress(LbenchError):
+            write(path, document)
+            return f"the disk had no room for all of {folder}: {what} is in {path}"
+    return f"the disk had no room for all of {folder}, and no other folder had: free some, then repeat with -o"

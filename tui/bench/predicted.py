@@ -1,0 +1,41 @@
+"""What AWS Lambda is predicted to do with a comparison that has ended. Slow: not for the event loop."""
+
+from __future__ import annotations
+
+from lbench.analysis.comparison import Comparison
+from lbench.analysis.format import seconds_text, times_spread_text, times_text
+from lbench.analysis.prediction import PredictedLine, predict_comparison, predicted_sentence
+from lbench.engine.cost.format import usd_short
+from lbench.engine.session.view import RunView
+from lbench.errors import InputError
+
+__all__ = ["predicted_texts"]
+
+
+def predicted_texts(comparison: Comparison, runs: list[RunView]) -> list[str]:
+    """The prediction in a sentence, and shorter ones for less room; empty where nothing can be predicted."""
+    try:
+        line = predict_comparison(comparison, runs)
+    except InputError:  # no prices for its region
+        return []
+    if line is None:
+        return []
+    return [predicted_sentence(line, comparison.baseline), _short(line), _shortest(line)]
+
+
+def _speed(line: PredictedLine, *, spread: bool) -> str:
+    ratio = line.speedup(line.warm)
+    if ratio is None:
+        return seconds_text(line.warm.makespan_s.value)
+    return times_text(ratio.value) + (f" ({times_spread_text(ratio)})" if spread else "")
+
+
+def _short(line: PredictedLine) -> str:
+    usd = usd_short(line.warm.usd, assumed=bool(line.warm.assumed))
+    return (
+        f"AWS itself, predicted: {_speed(line, spread=True)} warm, for {usd}, with {line.environments:,} environments"
+    )
+
+
+def _shortest(line: PredictedLine) -> str:
+    return f"AWS itself, predicted: {_speed(line, spread=True)} warm"
