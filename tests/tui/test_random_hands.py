@@ -167,7 +167,7 @@ def shelf(
 
 KINDS = ["record", "explored", "engine"]
 QUICK = settings(
-    max_examples=6,
+    max_examples=18,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
     phases=[Phase.explicit, Phase.generate],
@@ -190,7 +190,7 @@ async def one_run(shelf: Shelf, kind: str, steps: list[Any]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_sequence_of_inputs_crashes(kind: str, shelf: Shelf) -> None:
     @QUICK
-    @given(steps=st.lists(step, min_size=75, max_size=75))
+    @given(steps=st.lists(step, min_size=25, max_size=25))
     def check(steps: list[Any]) -> None:
         asyncio.run(one_run(shelf, kind, steps))
 
