@@ -273,7 +273,7 @@ def test_a_read_only_disk_is_told_of_where_something_would_be_written_and_can_be
     terminal = program(script=_READ_ONLY)
     terminal.wait_for("quit")
     terminal.send("4")
-    terminal.wait_for("1 session")
+    terminal.wait_for("1 comparison")
     terminal.wait_for("complete")
     terminal.send("d")
     terminal.wait_for("comparison?")
