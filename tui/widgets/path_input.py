@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from rich.segment import Segment
-from textual.binding import Binding
+from textual import events
 from textual.strip import Strip
 from textual.widgets import Input
 
@@ -53,24 +53,19 @@ def end_of(text: str, width: int) -> str:
 class PathInput(Input):
     """`certain`: whether the text is always a path; else it is one with a slash, a tilde or an @ in it."""
 
-    BINDINGS = [Binding("tab", "complete", "complete", tooltip="complete the path")]
-
     def __init__(self, value: str, *, certain: bool = True, placeholder: str = "", id: str | None = None) -> None:
         super().__init__(value, placeholder=placeholder, compact=True, select_on_focus=True, id=id)
         self._certain = certain
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Tab leaves a field without a path."""
-        if action == "complete":
-            return bool(self.value) and (self._certain or self.value.startswith(_FILE_MARK) or "/" in self.value)
-        return super().check_action(action, parameters)
+    def on_key(self, event: events.Key) -> None:
+        """Tab completes a path; a field without one is left with it, as any other."""
+        path = self._certain or self.value.startswith(_FILE_MARK) or "/" in self.value
+        if event.key == "tab" and self.value and path:
+            event.stop()
+            event.prevent_default()
+            self.complete()
 
-    def watch_value(self) -> None:
-        """Offer Tab where it completes something."""
-        if self.is_attached and self.has_focus:
-            self.refresh_bindings()
-
-    def action_complete(self) -> None:
+    def complete(self) -> None:
         """Complete the path; several that fit are named, and a whole path is left for the next field."""
         text, names = completed(self.value)
         if text != self.value:
