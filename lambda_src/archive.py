@@ -16,6 +16,12 @@ __all__ = ["add_files", "add_wheel", "write_zip"]
 
 _LEVEL = 6  # of deflate: 9 takes three times as long for one per cent
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
+_OF_NAMES = (
+    errno.ENAMETOOLONG,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOTDIR,
+)  # a name is a file and a folder, or too long
 _ELF_MACHINES: dict[Architecture, int] = {"x86_64": 62, "arm64": 183}
 
 
@@ -40,7 +46,7 @@ def add_wheel(wheel: Path, root: Path, arch: Architecture) -> list[str]:
                 _write(root, name, content)
                 added.append(name)
     except OSError as error:
-        if error.filename is not None and error.errno != errno.ENAMETOOLONG:  # a folder that cannot be written
+        if error.filename is not None and error.errno not in _OF_NAMES:  # a folder that cannot be written
             raise
         raise InputError(f"{wheel.name} is damaged ({error}): remove it from pip's cache") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:  # RuntimeError: encrypted
