@@ -170,14 +170,14 @@ class LambdaAtAws:
             connection.request("POST", target, body, headers)
             answer = connection.getresponse()
             content = answer.read()
-            headers = {name.lower(): value for name, value in answer.getheaders()}
+            answered = {name.lower(): value for name, value in answer.getheaders()}
         finally:
             connection.close()
         self.invoked.append((function, headers.get("x-amz-invocation-type", "http-api"), answer.status))
-        self._take_log(headers)
+        self._take_log(answered)
         for name in ("content-length", "connection", "date", "server"):
-            headers.pop(name, None)
-        start_response(f"{answer.status} -", [*headers.items(), ("Content-Length", str(len(content)))])
+            answered.pop(name, None)
+        start_response(f"{answer.status} -", [*answered.items(), ("Content-Length", str(len(content)))])
         return [content]
 
     def _take_log(self, headers: dict[str, str]) -> None:

@@ -215,7 +215,9 @@ def _running_theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs
     (folder / "app.py").write_text(_THEIRS)
     function = {"name": "theirs", "handler": "app.handler", "code": str(folder), "memory_mb": 256, "timeout_s": 1}
     config = folder / "emulator.json"
-    config.write_text(json.dumps({"functions": [function], "auth": False}))  # its callers sign with other credentials
+    config.write_text(
+        json.dumps({"functions": [function], "auth": False, "activation_s": 0})
+    )  # its callers sign with other credentials
     argv = [sys.executable, "-m", "lbench.engine.emulator", "--config", str(config)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -28,7 +28,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def three(args: tuple[str, ...]) -> tuple[str, ...]:
     """Three repeats where none are asked for: the default, auto, takes as many as the machine is unsteady."""
-    if args[:1] != ("run",) or args[1:2] in (("function",), ()) or {"--repeats", "--help"} & {*args}:
+    if (
+        args[:1] != ("run",)
+        or args[1:2] in (("function",), ())
+        or {"--repeats", "--help"} & {*args}
+        or "LBENCH_REPEATS" in os.environ
+    ):
         return args
     return (*args, "--repeats", "3")
 

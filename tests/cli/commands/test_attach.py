@@ -77,7 +77,7 @@ def test_on_a_pipe_it_follows_to_the_end_and_reports(started: Started, home: Pat
 
 def test_a_run_that_the_budget_stopped_has_the_exit_code_of_that(started: Started, home: Path) -> None:
     job = ("run", "probe", "-b", "emulated:concurrency=1,arch=x86_64", "-p", "kind=sleep", "-p", "seconds=0.3")
-    measuring = started(*job, "--tasks", "100", "--repeats", "1", "--timeout", "1", "--max-usd", "0.001")
+    measuring = started(*job, "--tasks", "100", "--repeats", "1", "--timeout", "1", "--max-usd", "0.0013")
     viewer = attach_in_mid_run(started, running_session(home))
     stdout, stderr = viewer.communicate(timeout=60)
     assert viewer.returncode == 3, stdout + stderr

@@ -102,7 +102,7 @@ def backends(monkeypatch, fakes):
 def answers(seconds, billed_ms=None):
     def deed(call):
         number = decode(call.task)[1]["number"]
-        return seconds, Outcome(result=encode(number), billed_ms=billed_ms)
+        return seconds, Outcome(result=encode(number), billed_ms=billed_ms, response_bytes=100, printed_bytes=0)
 
     return deed
 
@@ -285,7 +285,9 @@ async def test_a_data_set_is_loaded_once_for_parameters_that_it_does_not_depend_
     loads = []
     whole = type(WORKLOAD).load
     monkeypatch.setattr(
-        type(WORKLOAD), "load", lambda self, params, path: loads.append(params) or whole(self, params, path)
+        type(WORKLOAD),
+        "load",
+        lambda self, params, path, *rest: loads.append(params) or whole(self, params, path, *rest),
     )
     choice = BackendChoice("sequential", "sequential")
     params = {"n_samples": 500, "n_features": 10, "k": 3}
