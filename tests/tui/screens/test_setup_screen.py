@@ -77,10 +77,10 @@ def test_every_workload_and_backend_has_a_form_whose_defaults_are_right() -> Non
         ("run.tasks", "x", "whole number"),
         ("run.timeout", "0", "more than 0"),
         ("run.seed", "1.5", "whole number"),
-        ("backend.3.memory", "64", "at least 128"),
-        ("backend.3.region", "mars-1", "no verified prices"),
-        ("backend.2.label", "no spaces", "letters"),
-        ("backend.2.label", "sequential", "another backend"),
+        ("emulated.memory", "64", "at least 128"),
+        ("emulated.region", "mars-1", "no verified prices"),
+        ("processes.label", "no spaces", "letters"),
+        ("processes.label", "sequential", "another backend"),
     ],
 )
 def test_what_is_wrong_is_reported_in_one_line_at_its_field(place: str, text: str, message: str) -> None:
@@ -91,8 +91,9 @@ def test_what_is_wrong_is_reported_in_one_line_at_its_field(place: str, text: st
     elif part == "run":
         draft.run[rest] = text
     else:
-        index, _, name = rest.partition(".")
-        draft.backends[int(index)].settings[name] = text
+        index = [form.name for form in draft.backends].index(part)
+        draft.backends[index].settings[rest] = text
+        place = f"backend.{index}.{rest}"
     errors = draft.errors()
     assert list(errors) == [place]
     assert message in errors[place]

@@ -137,7 +137,9 @@ async def test_a_record_of_another_accounts_function_is_kept_and_the_profile_is_
     remember(gone("999999999999"))
     monkeypatch.setattr("lbench.engine.maintenance.aws.is_held", lambda record: False)
     (remain,), _ = await find_remains()
-    with pytest.raises(AwsError, match=r"account 999999999999, and these credentials are of 123456789012.*AWS_PROFILE"):
+    with pytest.raises(
+        AwsError, match=r"account 999999999999, but these credentials belong to account 123456789012.*AWS_PROFILE"
+    ):
         await remain.remove()
     assert [record.name for record in records()] == ["gone"]
 
