@@ -297,6 +297,7 @@ async def test_an_engine_at_work_is_kept_while_a_record_is_looked_at(
         running = True  # type: ignore[assignment]
         handing_over = False  # type: ignore[assignment]
         paused = False  # type: ignore[assignment]
+        unsaved_view = None  # type: ignore[assignment]
 
         def __init__(self) -> None:
             self._record = RecordedFeed.of(recorded)
