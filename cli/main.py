@@ -20,7 +20,7 @@ import click
 
 from lbench._version import __version__
 from lbench.cli.screens import can_show, screen_options, show
-from lbench.cli.streams import end_output, open_streams, uninspected
+from lbench.cli.streams import end_output, open_streams
 from lbench.config.exit_codes import EXIT_FAILED, EXIT_INPUT, SIGNAL_EXIT_CODES
 from lbench.errors import InputError, LbenchError
 
@@ -100,7 +100,7 @@ class LazyGroup(click.Group):
         run: Callable[[], Any] = partial(super().main, args, prog_name, complete_var, standalone_mode=False, **extra)
         if not standalone_mode:
             return run()
-        with uninspected(), _guarded():
+        with _guarded():
             _refuse_undecodable(sys.argv[1:] if args is None else args)
             returned = run()
             sys.exit(end_output(returned if isinstance(returned, int) else 0))

@@ -6,19 +6,16 @@ prints, or once more while Python ends (exit code 120). Here the first error is 
 
 from __future__ import annotations
 
-import atexit
 import codecs
 import errno
 import io
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, TextIO
 
 from lbench.config.signs import is_ascii_only, spelled
 
-__all__ = ["end_output", "open_streams", "output_error", "uninspected"]
+__all__ = ["end_output", "open_streams", "output_error"]
 
 
 _SIGNS = "lbench.signs"
@@ -93,21 +90,3 @@ def end_output(code: int) -> int:
         return code
     sys.stderr.write(f"lbench: cannot write to standard output: {error.strerror}\n")
     return EXIT_FAILED
-
-
-@contextmanager
-def uninspected() -> Iterator[None]:
-    """Exit although PYTHONINSPECT is set: Python would wait for commands instead, and lose the exit code.
-
-    The processes that are started do not inherit the variable.
-    """
-    os.environ.pop("PYTHONINSPECT", None)
-    try:
-        yield
-    except SystemExit as exit:
-        if sys.flags.inspect and isinstance(exit.code, int | None):
-            atexit._run_exitfuncs()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(exit.code or 0)
-        raise

@@ -253,7 +253,7 @@ def regions() -> list[str]:
 
 def age_days(date: str) -> int:
     """Days since an ISO 8601 date; 0 for one that is to come."""
-    return max(0, (datetime.date.today() - datetime.date.fromisoformat(date)).days)
+    return max(0, (datetime.datetime.now(datetime.UTC).date() - datetime.date.fromisoformat(date)).days)
 
 
 def prices(region: str) -> list[Price]:

@@ -36,6 +36,15 @@ for _name in ("COLUMNS", "LINES"):
 _INSPECT = "LBENCH_TEST_INSPECT" in os.environ
 os.environ.pop("PYTHONINSPECT", None)
 
+# Before any fixture: settings of this machine's user reach neither what stands for AWS here nor the fixtures' own clients.
+for _name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
+    del os.environ[_name]
+os.environ |= {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
 
 @pytest.fixture(autouse=True)
 def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -46,8 +55,6 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     for name in [name for name in os.environ if name.startswith(("AWS_", "LBENCH_")) and name != "LBENCH_TEST_DATA"]:
         monkeypatch.delenv(name)
-    for name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")]:
-        monkeypatch.delenv(name)  # what stands for AWS listens on 127.0.0.1
     if _INSPECT:
         monkeypatch.setenv("PYTHONINSPECT", "1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

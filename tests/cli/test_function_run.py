@@ -22,12 +22,6 @@ def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(autouse=True)
-def _no_chosen_repeats(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A function has one repeat unless a setting asks for more."""
-    monkeypatch.delenv("LBENCH_REPEATS", raising=False)
-
-
 def test_it_is_called_with_the_events_in_turn_and_has_no_answer(theirs: Any, lbench: Lbench, home: Path) -> None:
     (home / "events.jsonl").write_text('{"a": 1}\n\n{"fail": 1}\n')
     arguments = ("-p", "name=theirs", "-p", "payload=@events.jsonl", "-p", "invocations=20")

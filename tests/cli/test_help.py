@@ -57,9 +57,9 @@ def test_lists_fit_a_narrow_terminal(home: Path, monkeypatch: pytest.MonkeyPatch
 
 def loaded_by(*args: str) -> set[str]:
     code = (
-        "import sys, contextlib\nfrom lbench.cli import main\n"
-        "with contextlib.suppress(SystemExit): main()\n"
-        "print(*sys.modules, file=sys.stderr)"
+        "import atexit, sys\nfrom lbench.cli import main\n"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+        "main()"
     )
     done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60, check=True)
     return set(done.stderr.split())

@@ -351,7 +351,7 @@ def test_an_answer_that_is_not_as_documented_is_told_in_one_line(text: str) -> N
 
 def test_prices_grow_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     assert prices.age_days("2999-01-01") == 0
-    old = (datetime.date.today() - datetime.timedelta(days=prices.STALE_DAYS + 1)).isoformat()
+    old = (datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=prices.STALE_DAYS + 1)).isoformat()
     assert prices.age_days(old) == prices.STALE_DAYS + 1
     row = prices.Price("request", "1", "x", old, prices.age_days(old), False)
     assert row.stale

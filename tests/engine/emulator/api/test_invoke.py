@@ -159,8 +159,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     )
     with process:
         assert process.stdout is not None
-        yield Service(process.stdout.readline().strip(), folder)
-        process.terminate()
+        try:
+            yield Service(process.stdout.readline().strip(), folder)
+        finally:
+            process.terminate()
     assert process.returncode == 0
 
 
