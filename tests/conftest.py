@@ -55,6 +55,11 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     for name in [name for name in os.environ if name.startswith(("AWS_", "LBENCH_")) and name != "LBENCH_TEST_DATA"]:
         monkeypatch.delenv(name)
+    if os.environ.get("LC_ALL") in (
+        "C",
+        "POSIX",
+    ):  # there signs are spelled in ASCII, which tests/cli/test_ascii.py covers
+        monkeypatch.delenv("LC_ALL")
     if _INSPECT:
         monkeypatch.setenv("PYTHONINSPECT", "1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
