@@ -11,14 +11,15 @@ from lbench.analysis.prediction import predict_comparison, predictions
 from lbench.analysis.stability import stability_warnings
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.export.document import document, read_document
+from lbench.engine.export.document_events import document_events
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import Document, Prediction
 from lbench.engine.session.index import find_session
 from lbench.engine.session.labels import Meta, read_meta
-from lbench.engine.session.view import SessionView, load_folder, load_journal
+from lbench.engine.session.view import SessionView, fold, load_folder, load_journal
 from lbench.errors import SessionFileError
 
-__all__ = ["document_of", "load_document"]
+__all__ = ["document_of", "load_document", "load_view"]
 
 
 def load_document(text: str) -> Document:
@@ -28,15 +29,35 @@ def load_document(text: str) -> Document:
         InputError: no such session, or several.
         SessionFileError: the file is no session, is damaged, or has a newer version.
     """
-    path = find_session(text)
+    path = _found(text)
     if path.is_dir():
-        if not (path / JOURNAL_NAME).is_file():
-            raise SessionFileError(f"{path} is not a session: it has no {JOURNAL_NAME}")
         return document_of(load_folder(path), read_meta(path))
     head = _beginning(path)
     if head.startswith(b'{"event"'):
         return document_of(load_journal(path), read_meta(path.parent))
     return read_document(path)
+
+
+def load_view(text: str) -> SessionView:
+    """A recorded session, or that of a file, as every reader sees it.
+
+    Raises:
+        InputError: no such session, or several.
+        SessionFileError: the file is no session, is damaged, or has a newer version.
+    """
+    path = _found(text)
+    if path.is_dir():
+        return load_folder(path)
+    if _beginning(path).startswith(b'{"event"'):
+        return load_journal(path)
+    return fold(document_events(path))
+
+
+def _found(text: str) -> Path:
+    path = find_session(text)
+    if path.is_dir() and not (path / JOURNAL_NAME).is_file():
+        raise SessionFileError(f"{path} is not a session: it has no {JOURNAL_NAME}")
+    return path
 
 
 def document_of(view: SessionView, meta: Meta | None = None, *, predict: bool = True) -> Document:

@@ -50,6 +50,7 @@ __all__ = [
     "Usd",
     "Warning_",
     "check_times",
+    "epoch_s",
 ]
 
 VERSION = 1
@@ -78,6 +79,11 @@ def check_times(texts: Iterable[str]) -> None:
             datetime.fromisoformat(text).timestamp()
         except (ValueError, OverflowError):
             raise msgspec.ValidationError(f"{text!r} is not an ISO 8601 time") from None
+
+
+def epoch_s(text: str) -> float:
+    """A recorded ISO 8601 time as seconds since 1970."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 class DataInfo(msgspec.Struct, frozen=True):

@@ -84,7 +84,7 @@ def test_a_session_file_is_cleaned_where_it_is_read(evil: str, tmp_path: Path) -
 @pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL)
 @pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "UTF-8"])
 def test_a_document_is_cleaned_where_it_is_read(evil: str, ascii_only: bool, tmp_path: Path) -> None:
-    from lbench.tui.feeds.document_file import read_file
+    from lbench.engine.export.document_file import read_file
 
     exported = json.loads(encode_document(document(load_folder(everywhere("plain", tmp_path / "s")))))
     exported["name"] = exported["runs"][0]["label"] = exported["runs"][0]["error"] = evil

@@ -67,7 +67,7 @@ def _run(run: RunView) -> Run:
         warmup=planned.warmup,
         schedule=planned.schedule,
         overlaps=ended.overlaps if ended else [],
-        sweep=None,
+        sweep=planned.sweep,
         status=status,
         error=ended.error if ended else None,
         started=started.started,

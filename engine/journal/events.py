@@ -27,6 +27,7 @@ from lbench.engine.model import (
     RunStatus,
     Schedule,
     Seconds,
+    Sweep,
     check_times,
 )
 from lbench.errors import visible_json
@@ -94,6 +95,7 @@ class RunPlanned(_Event, tag="planned"):
     interaction: Interaction | None = None
     cold: bool | None = None  # whether all its environments are new
     round: int | None = None  # of an interleaved session, from 0
+    sweep: Sweep | None = None
 
 
 class RunStarted(_Event, tag="started"):

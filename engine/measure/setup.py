@@ -127,5 +127,6 @@ class PlannedRuns:
                 tasks=1 if choice.name == "loop" else limits.tasks if limits.sure and not plan.batch else None,
                 cold=True if run.cold else None,
                 round=run.round,
+                sweep=plan.sweep,
             )
         )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from lbench.engine.backends import catalog
-from lbench.engine.model import Schedule
+from lbench.engine.model import Schedule, Sweep
 from lbench.workloads import parameters, registry
 from lbench.workloads.model import Params
 
@@ -57,6 +57,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str | None = None
     encoding: str | None = None  # of the data file's text; None: UTF-8, or UTF-16 by its byte order mark
     picture: str | None = None
+    sweep: Sweep | None = None  # the plan measures one point of a sweep
     preview: bool = False  # record a growing preview for a screen; costs the driver some CPU
 
 

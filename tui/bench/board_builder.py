@@ -19,10 +19,11 @@ from lbench.analysis.format import count_text
 from lbench.analysis.progress import Outlook, outlooks
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.charges import RunCost, total_usd
+from lbench.engine.model import epoch_s
 from lbench.engine.session.view import RunView
 from lbench.tui.bench.board import EMPTY, Board, Row
 from lbench.tui.bench.weaknesses import weaknesses
-from lbench.tui.feeds.feed import Frame, epoch_s
+from lbench.tui.feeds.feed import Frame
 
 __all__ = ["BoardBuilder", "data_text"]
 

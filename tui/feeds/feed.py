@@ -9,7 +9,6 @@ budget and reports what changed. So no backlog can build up, however fast an eng
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -30,7 +29,6 @@ __all__ = [
     "NoFeed",
     "ReplayControls",
     "disk_trouble",
-    "epoch_s",
     "is_engine",
     "is_record",
     "never_begun",
@@ -202,13 +200,10 @@ def never_begun(view: SessionView) -> str | None:
     return next((warning.text for warning in reversed(view.warnings) if warning.code == "failed"), None)
 
 
-def epoch_s(started: str) -> float:
-    """A journal's ISO 8601 time as seconds since 1970."""
-    return datetime.fromisoformat(started).timestamp()
-
-
 def now_of(view: SessionView, clock_s: float) -> dict[str, float]:
     """Seconds since the start of each run in progress. `clock_s`: epoch seconds."""
+    from lbench.engine.model import epoch_s
+
     return {
         run.id: max(0.0, clock_s - epoch_s(run.started.started))
         for run in view.runs.values()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from lbench.engine.export.document_events import document_events, document_length_s
 from lbench.engine.journal.events import (
     Dispatched,
     Event,
@@ -21,9 +22,8 @@ from lbench.engine.journal.events import (
 )
 from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.model import epoch_s
 from lbench.errors import LbenchError, SessionFileError
-from lbench.tui.feeds.document_events import document_events, document_length_s
-from lbench.tui.feeds.feed import epoch_s
 
 __all__ = ["Source", "Timed", "timed"]
 

@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 
 from lbench.engine.export.document import document, encode_document, read_document
+from lbench.engine.export.document_events import document_events
 from lbench.engine.export.schema import session_schema
 from lbench.engine.session.view import fold, load_journal
-from lbench.tui.feeds.document_events import document_events
 
 RECORDED = Path(__file__).with_name("version_1")
 JOURNAL, DOCUMENT = RECORDED / "events.jsonl", RECORDED / "session.json"

@@ -13,10 +13,10 @@ import pytest
 import lbench.tui.feeds.replay as recorded_module
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.export.document import document, encode_document
+from lbench.engine.export.document_events import document_events, document_length_s
 from lbench.engine.session.view import SessionView, load_folder
 from lbench.errors import InputError
 from lbench.tui.app import LbenchApp
-from lbench.tui.feeds.document_events import document_events, document_length_s
 from lbench.tui.feeds.feed import Frame
 from lbench.tui.feeds.records import Source, timed
 from lbench.tui.feeds.replay import SPEEDS, RecordedFeed

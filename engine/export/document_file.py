@@ -8,7 +8,7 @@ import msgspec
 
 from lbench.engine.export.document import check_head
 from lbench.engine.machine.fingerprint import Environment
-from lbench.engine.model import VERSION, Run, Warning_, check_times
+from lbench.engine.model import VERSION, Comparison, Run, Warning_, check_times
 from lbench.errors import SessionFileError, visible_json
 
 __all__ = ["FileDocument", "FileRun", "read_file"]
@@ -32,7 +32,7 @@ class FileRun(Run, frozen=True, kw_only=True):
 
 
 class FileDocument(msgspec.Struct, frozen=True):
-    """What the screens need of a document."""
+    """The parts of a document that its events come from."""
 
     id: str
     name: str
@@ -44,6 +44,7 @@ class FileDocument(msgspec.Struct, frozen=True):
     warnings: list[Warning_]
     format: str
     version: int
+    comparisons: list[Comparison] | None = None
 
 
 def read_file(path: Path) -> FileDocument:

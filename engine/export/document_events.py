@@ -18,9 +18,11 @@ from lbench.config.prices import Rates, rates
 from lbench.engine.cost.format import usd_text
 from lbench.engine.cost.rent import hourly_usd
 from lbench.engine.export.document import recorded_pricing
+from lbench.engine.export.document_file import FileRun, read_file
 from lbench.engine.journal.events import (
     JOURNAL_VERSION,
     Answered,
+    ComparisonEnded,
     Dispatched,
     EnvironmentSeen,
     Event,
@@ -35,10 +37,8 @@ from lbench.engine.journal.events import (
     StageStarted,
     Warned,
 )
-from lbench.engine.model import Cost, Invocation, Pricing, S3Usage
+from lbench.engine.model import Cost, Invocation, Pricing, S3Usage, epoch_s
 from lbench.errors import InputError, SessionFileError
-from lbench.tui.feeds.document_file import FileRun, read_file
-from lbench.tui.feeds.feed import epoch_s
 
 __all__ = ["document_events", "document_length_s"]
 
@@ -82,6 +82,9 @@ def document_events(path: Path) -> Iterator[Event]:
         streams = [_moments(path, run, number) for number, run in enumerate(plan)]
         for _, _, event in heapq.merge(*streams, key=lambda moment: moment[:2]):
             yield event
+    for one in document.comparisons or []:
+        if one.ended_by is not None:
+            yield ComparisonEnded(one.id, one.runs, one.ended_by, one.rounds or 0, one.text or "")
     for warning in document.warnings:
         yield Warned(warning.code, warning.text, warning.run)
     if document.complete or all(run.ended for run in document.runs):
@@ -103,8 +106,8 @@ def _plans(runs: list[FileRun]) -> Iterator[list[FileRun]]:
         yield plan
 
 
-def _problem(run: FileRun) -> tuple[str, dict[str, Any], int]:
-    return run.workload, run.params, run.seed
+def _problem(run: FileRun) -> tuple[str, dict[str, Any], int, dict[str, Any]]:
+    return run.workload, run.params, run.seed, {} if run.sweep is None else run.sweep.point
 
 
 def _planned(run: FileRun) -> RunPlanned:
@@ -123,6 +126,7 @@ def _planned(run: FileRun) -> RunPlanned:
         interaction=run.interaction,
         cold=run.cold,
         round=run.round,
+        sweep=run.sweep,
     )
 
 
