@@ -155,7 +155,7 @@ def stop(stack: list[subprocess.Popen[str]]) -> None:
     for process in stack:
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.fixture

@@ -6,10 +6,12 @@ The recordings are those of public test suites; each names its source and its da
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import os
 import re
+import signal
 import threading
 import time
 import zipfile
@@ -27,6 +29,14 @@ from tests.conftest import ROOT
 
 ROLE = "arn:aws:iam::000000000000:role/r1"
 ECHO = "import json\ndef handler(event, context):\n    print(json.dumps(event))\n    return event\n"
+# Returns once it has got a signal
+HELD = """import signal, threading
+end = threading.Event()
+signal.signal(signal.SIGUSR1, lambda *_: end.set())
+def handler(e, c):
+    end.wait()
+    return "variant-1"
+"""
 TRACE = "Root=1-3152b799-8954dae64eda91bc9a23a7e8;Parent=7fa8c0f79203be72;Sampled=1"
 PLACEHOLDERS = {
     "<account>": "0{12}",
@@ -67,7 +77,7 @@ class Lambda:
     """The emulator, and what a row needs before its request."""
 
     def __init__(self, service: Any, s3: Any) -> None:
-        self.client, self.s3 = service.client, s3
+        self.service, self.client, self.s3 = service, service.client, s3
         self.endpoint = service.endpoint
         self.count = 0
 
@@ -115,6 +125,21 @@ class Lambda:
     def invoke(self, name: str, event: Any = None, **more: Any) -> Any:
         answer = self.client.invoke(FunctionName=name, Payload=json.dumps({} if event is None else event), **more)
         return json.loads(answer["Payload"].read())
+
+    @contextlib.contextmanager
+    def running(self, name: str, event: Any) -> Iterator[threading.Thread]:
+        """A thread that invokes a function, once the function runs; the environment ends with the block."""
+        thread = threading.Thread(target=self.invoke, args=(name, event))
+        thread.start()
+        while not (busy := [one for one in self.environments(name) if one["state"] == "busy"]):
+            assert thread.is_alive()
+        yield thread
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(busy[0]["pid"], signal.SIGKILL)
+        thread.join()
+
+    def environments(self, name: str) -> list[dict[str, Any]]:
+        return [one for one in self.service.environments() if one["function"] == name]
 
     def record(self, name: str) -> dict[str, Any]:
         """The record of a failed event."""
@@ -199,10 +224,10 @@ def timeout(aws: Lambda, case: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def after_timeout(aws: Lambda, case: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    name = aws.make(case["handler_source"], Timeout=1)
+    name = aws.make(case["handler_source"], Timeout=3)
     aws.invoke(name, {"write": "some-content"})
     aws.invoke(name, {"set": 42})
-    aws.invoke(name, {"sleep": 5})
+    aws.invoke(name, {"sleep": 600})
     return name, aws.call("Invoke", **filled(case["call"]["parameters"], name))
 
 
@@ -275,14 +300,10 @@ def reserved_0(aws: Lambda, case: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def busy(aws: Lambda, case: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    name = aws.make(case["handler_source"])
+    name = aws.make(case["handler_source"], Timeout=900)
     aws.client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
-    running = threading.Thread(target=aws.invoke, args=(name, {"s": 1}))
-    running.start()
-    while (answer := aws.call("Invoke", FunctionName=name, Payload="{}"))["status"] != 429:
-        assert running.is_alive()
-    running.join()
-    return name, answer
+    with aws.running(name, {"s": 600}):
+        return name, aws.call("Invoke", FunctionName=name, Payload="{}")
 
 
 def account(aws: Lambda, case: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -399,22 +420,33 @@ def trace(aws: Lambda, case: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def update_during_invoke(aws: Lambda, case: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    name = aws.make("import time\ndef handler(e, c):\n    time.sleep(e.get('s', 0)); return 'variant-1'\n")
+    """The running invocation ends by a signal, after the update."""
+    name = aws.make(HELD, Timeout=900)
     answers: list[dict[str, Any]] = []
-    call = {"FunctionName": name, "Payload": '{"s": 1}'}
-    running = threading.Thread(target=lambda: answers.append(aws.call("Invoke", **call)))
+    running = threading.Thread(target=lambda: answers.append(aws.call("Invoke", FunctionName=name, Payload="{}")))
     running.start()
+    while not (busy := [one for one in aws.environments(name) if one["state"] == "busy"]):
+        assert running.is_alive()
     aws.client.update_function_code(FunctionName=name, ZipFile=zip_of("def handler(e, c): return 'variant-2'\n"))
     aws.settled(name)
     assert aws.invoke(name) == "variant-2"
-    running.join()
+    assert not answers
+    while running.is_alive():
+        os.kill(busy[0]["pid"], signal.SIGUSR1)
+        running.join(0.1)
     return name, answers[0]
 
 
 def update_in_progress(aws: Lambda, case: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Again where the second request came after the first update's end: a busy machine."""
     name = aws.make()
-    aws.client.update_function_code(FunctionName=name, ZipFile=zip_of(ECHO + "\n"))
-    return name, aws.call("UpdateFunctionConfiguration", FunctionName=name, Timeout=9)
+    for number in itertools.count(1):
+        aws.client.update_function_code(FunctionName=name, ZipFile=zip_of(ECHO + "\n" * number))
+        answer = aws.call("UpdateFunctionConfiguration", FunctionName=name, Timeout=9)
+        if answer["status"] != 200:
+            break
+        aws.settled(name)
+    return name, answer
 
 
 def tags(aws: Lambda, case: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -216,6 +216,7 @@ def test_a_stale_revision_is_refused(service: Any) -> None:
 
 def test_too_many_control_requests_are_throttled(start: Any) -> None:
     service = start("def none(e, c): pass", control_requests_per_s=1)
-    service.client.list_functions()
-    refused = service.refused("list_functions")
-    assert (refused["Error"]["Code"], refused["Reason"]) == ("TooManyRequestsException", "CallerRateLimitExceeded")
+    with pytest.raises(service.client.exceptions.TooManyRequestsException) as caught:
+        while True:
+            service.client.list_functions()
+    assert caught.value.response["Reason"] == "CallerRateLimitExceeded"

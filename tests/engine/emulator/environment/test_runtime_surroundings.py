@@ -50,7 +50,7 @@ def tmp(event, context):
 def service(start_shared: Any) -> Any:
     names = ("variables", "limits", "logs", "tmp")
     functions: dict[str, dict[str, Any]] = {name: {"environment": {"MINE": "x"}} for name in names}
-    functions["tmp"]["timeout_s"] = 1
+    functions["tmp"]["timeout_s"] = 3
     return start_shared(CODE, functions)
 
 
