@@ -99,6 +99,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str | None
     price_date: str | None
     memory_mb: int | None
+    peak_memory_mb: int | None  # the most that a task used: of its worker process here, by the REPORT line on Lambda
     failed_attempts: int
     answer: AnswerState
     error: str | None  # of the first run that failed
@@ -296,6 +297,7 @@ def summarise(group: list[RunView], bill: Bill) -> Summary:
         architecture=rates.architecture if rates else None,
         price_date=rates.price_date if rates else None,
         memory_mb=pricing.memory_mb if pricing is not None else None,
+        peak_memory_mb=_peak_memory_mb(good),
         failed_attempts=sum(run.failed_attempts for run in group),
         answer=_answer(group),
         error=errors[0] if errors else None,
@@ -367,6 +369,12 @@ def _inits(run: RunView) -> Any:
 
 def _joined(arrays: list[Any]) -> Any:
     return np.concatenate(arrays) if arrays else np.empty(0)
+
+
+def _peak_memory_mb(runs: list[RunView]) -> int | None:
+    peaks = [run.columns[name].max() for run in runs if len(run.columns) for name in ("peak_rss_mb", "max_memory_mb")]
+    known = [int(peak) for peak in peaks if peak > 0]
+    return max(known, default=None)
 
 
 def _median(amounts: list[Decimal | None]) -> Decimal | None:

@@ -154,6 +154,7 @@ def result_columns(comparison: Comparison, predicted: PredictedLine | None = Non
         "cv": Column("CV", rank=6, justify="right"),
         "cold": Column("COLD", rank=1, justify="right"),
         "init": Column("INIT", rank=7, justify="right"),
+        "memory": Column("PEAK", rank=8, justify="right"),
         "cost": Column("COST", justify="right"),
         "answer": Column("ANSWER"),
     }
@@ -171,7 +172,9 @@ def _predicted_cells(temperature: str, one: Predicted, line: PredictedLine) -> d
     """A predicted row: what only a measurement has is empty."""
     colour = accent("predicted")
     speedup = line.speedup(one)
-    cells: dict[str, str | Text] = dict.fromkeys(("runs", "p50", "p99", "cv", "init", "answer"), Text("–", style=QUIET))
+    cells: dict[str, str | Text] = dict.fromkeys(
+        ("runs", "p50", "p99", "cv", "init", "memory", "answer"), Text("–", style=QUIET)
+    )
     return cells | {
         "backend": Text.assemble(("▌", colour), (LABEL, f"bold {colour}"), (f" {temperature}", QUIET)),
         "makespan": Text(seconds_text(one.makespan_s.value), style=colour),
@@ -211,6 +214,7 @@ def _cells(one: Summary, line: Line) -> dict[str, str | Text]:
         "cv": "–" if one.duration_cv is None or not warm else percent_text(one.duration_cv),
         "cold": "–" if line.cold_starts is None else str(line.cold_starts),
         "init": _ms(line.init_p50_ms),
+        "memory": "–" if one.peak_memory_mb is None else f"{one.peak_memory_mb:,} MB",
         "cost": "–" if line.usd is None else usd_short(line.usd, assumed=bool(one.assumed)),
         "answer": Text(answer, style=answer_style),
     }

@@ -163,7 +163,7 @@ class Measures(msgspec.Struct, kw_only=True):
     request_bytes: int | None = None
     response_bytes: int | None = None
     via_s3: bool | None = None
-    peak_rss_mb: int | None = None  # of the process that ran the task
+    peak_rss_mb: int | None = None  # MiB: the peak of the worker process while it ran the task; local workers only
     batch: int | None = None  # tasks handed over in this invocation
     printed_bytes: int | None = None  # of log, by what the task's code printed, with CloudWatch's 26 bytes a line
 

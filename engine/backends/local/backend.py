@@ -183,6 +183,7 @@ class LocalBackend:
             compute_ms=(reply.finished_s - reply.started_s) * 1000,
             request_bytes=len(call.task),
             response_bytes=len(reply.body),
+            peak_rss_mb=-(-reply.peak_kib // 1024) or None,
         )
 
     async def _stop(self, lane: Lane) -> None:

@@ -1,7 +1,7 @@
 """The frames between the engine and its worker processes, over a Unix socket pair for each environment.
 
 A request is `kind, length` and then so many bytes; a reply has the task's own start and end (CLOCK_MONOTONIC,
-which all processes of a machine share) in between. An environment has at most one frame on its way, so a
+which all processes of a machine share) and its peak memory in between. An environment has at most one frame on its way, so a
 small one is one `send` and one `recv`; a large one is received into a buffer of its size.
 """
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 REQUEST = struct.Struct("<BQ")  # kind, bytes that follow
-REPLY = struct.Struct("<BQdd")  # kind, bytes that follow, started s, finished s
+REPLY = struct.Struct("<BQddQ")  # kind, bytes that follow, started s, finished s, peak memory KiB (0: not known)
 
 SETUP, CALL = (
     0,
@@ -43,6 +43,7 @@ class Reply(NamedTuple):
     kind: int
     started_s: float
     finished_s: float
+    peak_kib: int
     body: bytes | memoryview
 
 
@@ -56,7 +57,7 @@ class ReplyReader:
 
     def __init__(self) -> None:
         self._head = b""
-        self._times = (0, 0.0, 0.0)
+        self._times = (0, 0.0, 0.0, 0)
         self._body: bytearray | None = None
         self._filled = 0
 
@@ -78,10 +79,10 @@ class ReplyReader:
             self._head = data
             return None
         self._head = b""
-        kind, length, started, finished = REPLY.unpack_from(data)
+        kind, length, started, finished, peak_kib = REPLY.unpack_from(data)
         if len(data) == REPLY.size + length:
-            return Reply(kind, started, finished, data[REPLY.size :])
-        self._times = (kind, started, finished)
+            return Reply(kind, started, finished, peak_kib, data[REPLY.size :])
+        self._times = (kind, started, finished, peak_kib)
         self._body = bytearray(length)
         self._filled = len(data) - REPLY.size
         self._body[: self._filled] = data[REPLY.size :]

@@ -24,6 +24,7 @@ from typing import Any
 
 from lbench.engine.backends.local import frames
 from lbench.engine.backends.local.folders import NOTICED, TEMPORARY, WORKING
+from lbench.engine.backends.local.peak_memory import PeakMemory
 from lbench.engine.processes.lifeline import die_with_parent, take_group_along
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.functions import find
@@ -55,6 +56,7 @@ class _Worker:
         self._data: Any = None
         self._path: str | None = None  # of the data
         self._writes: _Writes | None = None
+        self._memory = PeakMemory()
 
     def serve(self, sock: socket.socket) -> None:
         """Answer requests until the engine closes its end (then the whole process ends)."""
@@ -83,6 +85,8 @@ class _Worker:
             function, wants_data = self._found.get(name) or self._find(name)
             if wants_data:
                 arguments["data"] = self._data
+            if not self._running:  # else the mark belongs to the tasks of other threads too
+                self._memory.begin()
             started = time.monotonic()
             self._running.add(thread)
             value = function(**arguments)
@@ -93,8 +97,8 @@ class _Worker:
             self._running.discard(thread)
             finished = finished or time.monotonic()
             answer = encode(_describe(error))
-            return frames.REPLY.pack(frames.FAILURE, len(answer), started, finished), answer
-        return frames.REPLY.pack(frames.RESULT, len(answer), started, finished), answer
+            return frames.REPLY.pack(frames.FAILURE, len(answer), started, finished, self._memory.kib()), answer
+        return frames.REPLY.pack(frames.RESULT, len(answer), started, finished, self._memory.kib()), answer
 
     def stop_tasks(self, *_: object) -> None:
         """Raise `TaskStopped` once in every running task (the handler of `STOP`, in the main thread)."""
@@ -133,7 +137,7 @@ class _Worker:
                 encode((time.monotonic() - mapping) * 1000 if mapped else None),
             )
         gc.freeze()  # imported objects stay: garbage collections need not traverse them
-        return frames.REPLY.pack(kind, len(answer), started, time.monotonic()), answer
+        return frames.REPLY.pack(kind, len(answer), started, time.monotonic(), 0), answer
 
     def _enter(self, folder: str) -> None:
         """Work in a run's own folder (`workspace`), and note what tasks write elsewhere."""

@@ -92,6 +92,10 @@ def say(text, times):
 def read_input():
     return sys.stdin.read()
 
+@task_function("faults.fill")
+def fill(mib):
+    return len(b"x" * (mib << 20)) >> 20
+
 @task_function("faults.odd")
 def odd():
     return object()

@@ -14,7 +14,7 @@ from lbench.engine.backends.local import frames
 
 
 def _reply(body: bytes) -> bytes:
-    return frames.REPLY.pack(frames.RESULT, len(body), 1.5, 2.5) + body
+    return frames.REPLY.pack(frames.RESULT, len(body), 1.5, 2.5, 7) + body
 
 
 @given(body=st.binary(max_size=300), cuts=st.lists(st.integers(0, 330), max_size=6))
@@ -30,12 +30,8 @@ def test_a_reply_cut_anywhere_is_the_same_reply(body: bytes, cuts: list[int]) ->
             reply = reader.read(ours)
             assert (reply is not None) == (end == len(frame))
         assert reply is not None
-        assert (reply.kind, reply.started_s, reply.finished_s, bytes(reply.body)) == (
-            frames.RESULT,
-            1.5,
-            2.5,
-            body,
-        )
+        assert (reply.kind, reply.started_s, reply.finished_s, reply.peak_kib) == (frames.RESULT, 1.5, 2.5, 7)
+        assert bytes(reply.body) == body
 
 
 def test_two_replies_one_after_the_other_are_kept_apart() -> None:
