@@ -172,8 +172,8 @@ async def _delete(s3: Any, bucket: str, items: list[dict[str, str]]) -> None:
         failed: Iterable[dict[str, str]] = done.get("Errors", ())
         for one in failed:
             raise AwsError(
-                f"{one.get('Key')} in the bucket {bucket} cannot be removed ({one.get('Code')}: {one.get('Message')}): "
-                "remove it in the S3 console, then run this again",
+                f"cannot remove {one.get('Key')} from the bucket {bucket} ({one.get('Code')}: {one.get('Message')}): "
+                "remove it in the S3 console, then try again",
                 one.get("Code"),
             )
 

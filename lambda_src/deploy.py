@@ -104,18 +104,19 @@ def _check(chosen: Chosen) -> None:
     lambda_has = limits()
     for size in chosen.memory_mb:
         if not lambda_has.memory_min_mb <= size <= lambda_has.memory_max_mb:
-            raise InputError(f"--memory {size}: Lambda has {lambda_has.memory_min_mb} to {lambda_has.memory_max_mb} MB")
+            raise InputError(
+                f"--memory must be from {lambda_has.memory_min_mb} to {lambda_has.memory_max_mb} MB, got {size}"
+            )
     if len(chosen.memory_mb) > MOST_SIZES:
-        raise InputError(
-            f"--memory: {len(chosen.memory_mb)} sizes are more than the {MOST_SIZES} that fit into one stack"
-        )
+        raise InputError(f"--memory must be at most {MOST_SIZES} sizes for each stack, got {len(chosen.memory_mb)}")
     if not lambda_has.ephemeral_min_mb <= chosen.ephemeral_mb <= lambda_has.ephemeral_max_mb:
         raise InputError(
-            f"--ephemeral {chosen.ephemeral_mb}: /tmp has {lambda_has.ephemeral_min_mb} to {lambda_has.ephemeral_max_mb} MB"
+            f"--ephemeral must be from {lambda_has.ephemeral_min_mb} to {lambda_has.ephemeral_max_mb} MB, "
+            f"got {chosen.ephemeral_mb}"
         )
     if chosen.retention_days not in lambda_has.log_retention_days:
         days = ", ".join(str(day) for day in lambda_has.log_retention_days)
-        raise InputError(f"--retention-days {chosen.retention_days}: CloudWatch Logs has {days}")
+        raise InputError(f"--retention-days must be one of {days}, got {chosen.retention_days}")
 
 
 def parameters(chosen: Chosen, package: Package, *, uploaded: bool) -> dict[str, str]:
@@ -184,9 +185,7 @@ async def deploy(
             deployed = None if made is None else await turn.functions(made)
             if deployed is not None:
                 return deployed
-    raise AwsError(
-        f"the stack {wanted.stack} in {wanted.region} is being changed from elsewhere again and again: run this later"
-    )
+    raise AwsError(f"another process keeps changing the stack {wanted.stack} in {wanted.region}: try again later")
 
 
 async def _check_memory(session: Any, chosen: Chosen, wanted: Wanted) -> None:
@@ -326,11 +325,11 @@ class _Turn:
 
     def _failed(self, why: str | None, left: str) -> AwsError:
         why = why or NO_REASON
-        return AwsError(f"{self._wanted.stack} could not be deployed in {self._wanted.region}: {why}; {left}")
+        return AwsError(f"cannot deploy {self._wanted.stack} in {self._wanted.region}: {why}; {left}")
 
     def _bucket_gone(self, stack: Stack) -> AwsError:
         region = self._wanted.region
         return AwsError(
-            f"the bucket of the stack {stack.name} in {region} is gone, and was not removed by lbench: "
+            f"the bucket of the stack {stack.name} in {region} was removed outside lbench: "
             f"run {lbench_command('destroy', stack.name, region)}, then {lbench_command('deploy', stack.name, region)}"
         )

@@ -108,8 +108,8 @@ async def remove_stack(session: Any, stacks: Stacks, stack: Stack, *, unless: Ca
         stack = left
     why = await stacks.failure(stack.id) or f"it is still {stack.status}"
     raise AwsError(
-        f"the stack {stack.name} in {stacks.region} cannot be removed: {why}; "
-        "remove that in the console, then run `lbench destroy` again"
+        f"cannot remove the stack {stack.name} in {stacks.region}: {why}; "
+        "remove it in the console, then run `lbench destroy` again"
     )
 
 

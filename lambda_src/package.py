@@ -95,7 +95,7 @@ def build(
     own = {one.packed: one.code for one in described if one.code is not None}
     theirs = {**(files or {}), **{name: content for code in own.values() for name, content in files_of(code).items()}}
     if len(own) > 1:
-        raise InputError("a package holds one workload of your own: pack each by itself")
+        raise InputError("a package can hold only one workload of your own: make one package for each")
     wanted = {*BASE_REQUIREMENTS, *requirements, *(need for one in described for need in one.requirements)}
     wheels = get_wheels(wanted, target, say)
     python = find_python(target.python)
@@ -126,8 +126,8 @@ def build(
         size = path.stat().st_size
     except OSError as error:
         raise LbenchError(
-            f"the package cannot be made in {folder} ({error.strerror}): "
-            "make room there, or set XDG_CACHE_HOME to another folder"
+            f"cannot write the package in {folder} ({error.strerror}): "
+            "free space there, or set XDG_CACHE_HOME to another folder"
         ) from None
     return Built(
         path=path,

@@ -29,9 +29,11 @@ def read_package(path: Path, *, arch: str | None = None, python: str | None = No
     manifest = read_manifest(path)
     for option, asked, found in (("--arch", arch, manifest.arch), ("--python", python, manifest.python)):
         if asked is not None and asked != found:
-            raise InputError(f"{path} is for {found}: leave {option} out, or make another with `lbench package`")
+            raise InputError(f"{path} is for {found}: omit {option}, or make another with `lbench package`")
     if manifest.python not in limits().python_versions:
-        raise InputError(f"{path} is for Python {manifest.python}: Lambda has {', '.join(limits().python_versions)}")
+        raise InputError(
+            f"{path} is for Python {manifest.python}: it must be for one of {', '.join(limits().python_versions)}"
+        )
     if manifest.lbench_version != __version__:
         raise InputError(
             f"{path} was made by lbench {manifest.lbench_version}, this is {__version__}: "
@@ -46,7 +48,7 @@ def read_package(path: Path, *, arch: str | None = None, python: str | None = No
     most = limits().package_unzipped_max_bytes
     if unzipped > most:
         raise InputError(
-            f"{path} has {unzipped / 2**20:.1f} MiB unzipped, and Lambda takes {most / 2**20:.0f}: "
+            f"{path} must be at most {most / 2**20:.0f} MiB unzipped, got {unzipped / 2**20:.1f} MiB: "
             "make a smaller one with `lbench package --workload NAME`"
         )
     return Package(path=path, sha256=digest, zipped_bytes=path.stat().st_size, manifest=manifest)

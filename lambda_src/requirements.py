@@ -33,7 +33,9 @@ def needs(requirements: Iterable[str], target: Target, extras: Iterable[str] = (
         try:
             need = Requirement(text)
         except InvalidRequirement:
-            raise InputError(f"requirement {text!r}: write a package's name, as in numpy or numpy>=2.1") from None
+            raise InputError(
+                f"a requirement must be a package name, for example numpy or numpy>=2.1, got {text!r}"
+            ) from None
         marker, need.marker = need.marker, None
         if marker is None or any(marker.evaluate(environment | {"extra": extra}) for extra in ("", *extras)):
             found.append(need)

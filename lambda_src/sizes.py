@@ -63,5 +63,5 @@ def check_size(parts: Iterable[Part], *, one_workload: bool) -> None:
     largest = ", ".join(f"{part.name} {mib(part.unzipped_bytes)}" for part in parts[:_NAMED])
     way_out = "leave out a requirement" if one_workload else "pack one workload with --workload NAME"
     raise InputError(
-        f"the package has {mib(total)} unzipped, and Lambda takes {mib(most)}: its largest parts are {largest}; {way_out}"
+        f"the unzipped package must be at most {mib(most)}, got {mib(total)}: its largest parts are {largest}; {way_out}"
     )

@@ -123,7 +123,7 @@ class Stacks:
             if waited_s > _LONGEST_S:
                 raise AwsError(
                     f"the stack {stack.name} in {self.region} has been {stack.status} for half an hour: "
-                    "see its events in the CloudFormation console, and run this again when it has ended"
+                    "see its events in the CloudFormation console, and try again when it has ended"
                 )
             looks += 1
             each_s = _LOOK_EACH_S if looks <= _HURRIED else _UNHURRIED_EACH_S
@@ -241,9 +241,9 @@ def refuse_protected(stack: Stack, region: str) -> None:
     """
     if stack.protected:
         raise AwsError(
-            f"the stack {stack.name} in {region} is protected against removal, and nothing of it was removed: if it may go, "
+            f"the stack {stack.name} in {region} has termination protection, so nothing was removed. To remove it, "
             "run `aws cloudformation update-termination-protection --no-enable-termination-protection "
-            f"--stack-name {stack.name} --region {region}`, then run this again"
+            f"--stack-name {stack.name} --region {region}`, then try again"
         )
 
 
@@ -255,7 +255,7 @@ def refuse_foreign(stack: Stack, region: str) -> None:
     """
     if not stack.ours:
         raise InputError(
-            f"the stack {stack.name} in {region} was not made by lbench, and is left alone: choose another name with --stack"
+            f"the stack {stack.name} in {region} was not created by lbench: choose another name with --stack"
         )
 
 

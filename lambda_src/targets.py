@@ -78,12 +78,12 @@ def choose_target(python: str | None = None, arch: str | None = None) -> Target:
     if python is None:
         python = host_python() if host_python() in known else _FALLBACK_PYTHON
     if python not in known:
-        raise InputError(f"--python {python}: Lambda has {', '.join(known)}")
+        raise InputError(f"--python must be one of {', '.join(known)}, got {python}")
     chosen = arch if arch is not None else host_architecture()
     if chosen is None:
-        raise InputError("Lambda has no processor like this machine's: choose with --arch x86_64 or --arch arm64")
+        raise InputError("Lambda does not have this machine's architecture: pass --arch x86_64 or --arch arm64")
     if chosen == "x86_64":
         return Target(python, "x86_64")
     if chosen == "arm64":
         return Target(python, "arm64")
-    raise InputError(f"--arch {chosen}: Lambda has x86_64 and arm64")
+    raise InputError(f"--arch must be x86_64 or arm64, got {chosen}")

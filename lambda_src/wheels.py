@@ -83,8 +83,8 @@ def get_wheels(requirements: Iterable[str], target: Target, say: Callable[[str],
             listed = _fetch(wanted, pins, target, folder)
     except OSError as error:
         raise LbenchError(
-            f"the libraries cannot be kept in {folder.parent} ({error.strerror}): "
-            "make room there, or set XDG_CACHE_HOME to another folder"
+            f"cannot store the libraries in {folder.parent} ({error.strerror}): "
+            "free space there, or set XDG_CACHE_HOME to another folder"
         ) from None
     return Wheels(folder, listed.wheels, tuple(_differences(listed.wheels, pins, target)))
 
@@ -138,11 +138,9 @@ def _download(wanted: list[str], pins: dict[str, str], target: Target, folder: P
         if problem is None:
             return
         if _NO_NETWORK.search(problem):
-            raise InputError("the libraries cannot be downloaded: is there a network, and does pip reach its index?")
+            raise InputError("cannot download the libraries: check the network and pip's index")
         if "No module named pip" in problem:
-            raise InputError(
-                "this Python has no pip to download with: run `python -m ensurepip`, or install pip into it"
-            )
+            raise InputError("downloading the libraries requires pip: run `python -m ensurepip`")
         missing = _MISSING.search(problem)
         name = canonical_name(missing[1]) if missing is not None else None
         if name is not None and name in pins:
@@ -185,11 +183,9 @@ def _checked(path: Path, target: Target) -> Wheel:
     """The wheel at `path`, if it is one and runs on the target."""
     parts = path.name.removesuffix(".whl").split("-")
     if path.suffix != ".whl" or len(parts) < 5:
-        raise InputError(f"pip has downloaded {path.name}, which is no wheel: lbench packs wheels only")
+        raise InputError(f"pip downloaded {path.name}, which is not a wheel: choose a version that has wheels")
     if not target.runs(path.name):
-        raise InputError(
-            f"pip has downloaded {path.name}, which does not run on {target}: see `python -m pip config list`"
-        )
+        raise InputError(f"pip downloaded {path.name}, which does not run on {target}: see `python -m pip config list`")
     return Wheel(canonical_name(parts[0]), parts[1], path.name, file_digest(path))
 
 

@@ -302,13 +302,13 @@ def play(number: int, cache: Path) -> str:
 
 
 @pytest.mark.parametrize("number", range(len(PLANS)))
-def test_whoever_is_killed_nothing_is_left_and_the_session_opens(number: int, cache: Path) -> None:
+def test_after_any_kill_nothing_is_left_and_the_session_opens(number: int, cache: Path) -> None:
     print(play(number, cache))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(PLANS), ALTOGETHER))
-def test_whoever_is_killed_at_yet_other_moments_nothing_is_left(number: int, cache: Path) -> None:
+def test_after_a_kill_at_other_moments_nothing_is_left(number: int, cache: Path) -> None:
     print(play(number, cache))
 
 

@@ -45,16 +45,19 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             description="isolated: one backend after the other; alternating: they take turns; none: alternating, AWS beside"
         ),
     ] = None
-    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of everything that is drawn at random")] = 1
-    timeout: Annotated[TimeoutS, Meta(description="seconds that a task may take")] = 300.0
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="random seed")] = 1
+    timeout: Annotated[TimeoutS, Meta(description="deadline of a task in seconds")] = 300.0
     retries: Annotated[int, Meta(ge=0, le=100, description="further attempts of a task that failed")] = 2
     hedge: (
         Annotated[
-            float, Meta(ge=0.5, lt=1, description="on AWS: issue again what is slower than this quantile, as 0.95")
+            float,
+            Meta(ge=0.5, lt=1, description="AWS only: duplicate tasks slower than this quantile, for example 0.95"),
         ]
         | None
     ) = None
-    max_usd: Annotated[float, Meta(gt=0, lt=1e6, description="dollars that all runs together may cost")] | None = None
+    max_usd: (
+        Annotated[float, Meta(gt=0, lt=1e6, description="maximum cost of all runs together, in dollars")] | None
+    ) = None
     data: Annotated[str | None, Meta(description="a data file; none: what the workload generates")] = None
 
 

@@ -10,15 +10,15 @@ from lbench.errors import UnknownNameError
 __all__ = ["is_paid", "names", "settings_type", "shares_machine", "starts_cold", "summary"]
 
 _BACKENDS: dict[str, tuple[type[msgspec.Struct], str]] = {
-    "sequential": (SequentialSettings, "one warm worker process: the job's tasks one after the other"),
-    "loop": (SequentialSettings, "one warm worker process: the answer in one piece, as a person would write it"),
-    "threads": (LocalSettings, "one worker process with a thread a core"),
-    "processes": (LocalSettings, "a warm worker process a core"),
+    "sequential": (SequentialSettings, "one warm worker process runs all tasks in turn"),
+    "loop": (SequentialSettings, "one warm worker process computes the answer in one piece, without tasks"),
+    "threads": (LocalSettings, "one worker process with one thread per core"),
+    "processes": (LocalSettings, "one warm worker process per core"),
     "emulated": (
         EmulatedSettings,
-        "AWS Lambda on this machine: real API, real runtime client, a process an environment",
+        "AWS Lambda emulated on this machine: real APIs and runtime client, one process per environment",
     ),
-    "lambda": (AwsSettings, "AWS Lambda: the function that `lbench deploy` has put there; it costs money"),
+    "lambda": (AwsSettings, "AWS Lambda: the function from `lbench deploy`; costs money"),
 }
 
 

@@ -36,37 +36,42 @@ class LambdaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     concurrency: Annotated[
         _Concurrency | None,
         Meta(
-            description="environments; default: what this machine can carry, and on AWS what the account's limit allows"
+            description="environments; default: as many as this machine can run, on AWS as the account's limit allows"
         ),
     ] = None
-    memory: Annotated[MemoryMb, Meta(description="MB of a function; 1,769 MB are one vCPU")] = (
+    memory: Annotated[MemoryMb, Meta(description="memory of a function in MB; 1,769 MB give one vCPU")] = (
         limits().memory_mb_per_vcpu
     )
     arch: Annotated[
         Literal["x86_64", "arm64"] | None,
-        Meta(description="the processor; default: x86_64 on AWS, emulated this machine's (and its price)"),
+        Meta(
+            description="processor architecture, which also sets the price; default: x86_64 on AWS, this machine's when emulated"
+        ),
     ] = None
-    region: Annotated[str | None, Meta(description="default: the AWS configuration's, else us-east-1")] = None
+    region: Annotated[str | None, Meta(description="AWS region; default: the AWS configuration's, else us-east-1")] = (
+        None
+    )
     transport: Annotated[
         Literal["direct", "event", "http-api"],
         Meta(
-            description="how an invocation travels: direct waits for the answer (to 900 s); event is asynchronous, its "
-            "result comes by S3; http-api is API Gateway's front with its 30 s"
+            description="direct: synchronous Invoke (up to 900 s); event: asynchronous Invoke, results through S3; "
+            "http-api: through API Gateway (up to 30 s)"
         ),
     ] = "direct"
     client: Annotated[
-        Literal["fast", "aioboto3"], Meta(description="fast: lbench's own; aioboto3: the SDK, to see the difference")
+        Literal["fast", "aioboto3"],
+        Meta(description="fast: lbench's own client; aioboto3: the AWS SDK, for comparison"),
     ] = "fast"
     print_limit: Annotated[
         int,
         Meta(
             ge=0,
             le=1 << 30,
-            description="bytes of log that a task's prints may fill: AWS charges for them; what is beyond is dropped",
+            description="maximum bytes that a task may print to the log, which AWS charges for; the rest is dropped",
         ),
     ] = 1 << 18
     s3_endpoint: Annotated[
-        str | None, Meta(description="an S3 endpoint to use; default: an embedded one, when needed")
+        str | None, Meta(description="S3 endpoint (URL); default: an embedded server, started when needed")
     ] = None
 
 
@@ -74,44 +79,47 @@ class AwsSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown_fiel
     """Settings of Lambda on AWS."""
 
     stack: Annotated[
-        str, Meta(description="the deployment, as `lbench deploy` named it (with -arm64 for that processor)")
+        str,
+        Meta(description="name of the CloudFormation stack from `lbench deploy` (with -arm64 for that architecture)"),
     ] = DEFAULT_STACK
 
 
 class EmulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of Lambda on this machine: besides Lambda's own, the conditions to inject, all at rest by default."""
+    """Settings of emulated Lambda: those of Lambda, and injected conditions (none by default)."""
 
-    region: Annotated[str, Meta(description="whose prices are charged")] = "us-east-1"
-    latency_ms: Annotated[_Milliseconds, Meta(description="injected: network, added to each round trip")] = 0.0
-    jitter_ms: Annotated[_Milliseconds, Meta(description="injected: up to this much more, evenly spread")] = 0.0
-    cold_delay_ms: Annotated[_Milliseconds, Meta(description="injected: wait before a new environment is started")] = (
-        0.0
-    )
-    fail_rate: Annotated[
-        _Rate, Meta(description="injected: share of requests answered with an error of the service")
+    region: Annotated[str, Meta(description="AWS region whose prices are used")] = "us-east-1"
+    latency_ms: Annotated[_Milliseconds, Meta(description="injected: network latency added to each round trip")] = 0.0
+    jitter_ms: Annotated[
+        _Milliseconds, Meta(description="injected: additional latency, uniform between 0 and this")
     ] = 0.0
-    throttle_rate: Annotated[_Rate, Meta(description="injected: share of requests answered with 429")] = 0.0
-    slow_rate: Annotated[_Rate, Meta(description="injected: share of environments that are slow")] = 0.0
-    slow_factor: Annotated[float, Meta(ge=1, le=1000, description="how many times as long a slow one takes")] = 2.0
-    lost_rate: Annotated[_Rate, Meta(description="injected: share of requests that run, and whose answer is lost")] = (
+    cold_delay_ms: Annotated[_Milliseconds, Meta(description="injected: delay before a new environment starts")] = 0.0
+    fail_rate: Annotated[_Rate, Meta(description="injected: share of requests that fail with a service error")] = 0.0
+    throttle_rate: Annotated[_Rate, Meta(description="injected: share of requests that are throttled (429)")] = 0.0
+    slow_rate: Annotated[_Rate, Meta(description="injected: share of slow environments")] = 0.0
+    slow_factor: Annotated[
+        float, Meta(ge=1, le=1000, description="injected: how many times as long a slow environment takes")
+    ] = 2.0
+    lost_rate: Annotated[_Rate, Meta(description="injected: share of requests that run but whose response is lost")] = (
         0.0
     )
     duplicate_rate: Annotated[
-        _Rate, Meta(description="injected: share of requests that run twice, and whose answer comes twice")
+        _Rate, Meta(description="injected: share of requests that run twice and respond twice")
     ] = 0.0
-    condition_seed: Annotated[int, Meta(ge=0, description="of what the conditions hit")] = 1
+    condition_seed: Annotated[int, Meta(ge=0, description="random seed of the injected conditions")] = 1
     cpu_share: Annotated[
         Literal["best", "duty-cycle", "none"],
-        Meta(description="how an environment's share of CPU is held; default: the best that this machine allows"),
+        Meta(
+            description="how the CPU share of an environment is enforced; best: the most exact method of this machine"
+        ),
     ] = "best"
     front_timeout: Annotated[
-        TimeoutS, Meta(description="seconds after which the front of transport=http-api gives up; AWS's: 30")
+        TimeoutS, Meta(description="timeout in seconds of the HTTP front (transport=http-api); AWS: 30")
     ] = 30.0
     package: Annotated[
         str | None,
-        Meta(description="a zip of `lbench package` to run, libraries and all; default: this Python and its packages"),
+        Meta(description="zip from `lbench package` to run, with its libraries; default: this Python and its packages"),
     ] = None
     handler: Annotated[
-        str | None, Meta(description="for the workload function: what is called of the code, as in app.handler")
+        str | None, Meta(description="workload function: handler in the code, for example app.handler")
     ] = None
-    code: Annotated[str | None, Meta(description="for the workload function: the folder of its code, or a zip")] = None
+    code: Annotated[str | None, Meta(description="workload function: folder or zip with its code")] = None

@@ -105,7 +105,7 @@ def test_a_refused_signature_gives_a_message_without_the_signed_headers(
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")
 @pytest.mark.parametrize("client", ["fast", "aioboto3"])
-def test_what_a_refused_call_repeats_is_neither_recorded_nor_told(aws_lambda: Any, keys: Path, client: str) -> None:
+def test_secrets_in_a_refused_call_are_neither_recorded_nor_printed(aws_lambda: Any, keys: Path, client: str) -> None:
     aws_lambda.deploy()
     repeated = f"The Canonical String should have been 'POST / x-amz-security-token:{TOKEN[:30]} {KEY} {SECRET}'"
     aws_lambda.refusal = 403, "InvalidSignatureException", repeated

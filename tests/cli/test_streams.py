@@ -71,7 +71,7 @@ def test_a_reader_that_leaves_early_is_no_error(home: Path, line: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_run_is_measured_to_its_end_where_nobody_reads(home: Path) -> None:
+def test_a_run_completes_when_its_output_is_not_read(home: Path) -> None:
     done = on_a_closed_pipe(*RUN.split(), closed=("stdout", "stderr"))
     assert done.returncode == 0
     assert '"complete":true' in shell("lbench sessions --json").stdout.replace(" ", "")

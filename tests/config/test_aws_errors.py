@@ -280,7 +280,7 @@ async def test_in_a_region_that_has_to_be_enabled_first_that_is_the_first_thing_
     assert "enable af-south-1 in the console, or choose another with --region" in await ask(refusal, "af-south-1")
 
 
-async def test_no_network_is_told_by_the_hosts_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_network_names_only_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1/some/path?token=hush")
     line = await ask(query("", ""))
     assert (
@@ -295,13 +295,13 @@ async def test_a_region_that_is_not_there_is_asked_about(region: str) -> None:
     assert f"Is {region} one of AWS's regions?" in str(aws_error(error, "asking lambda", region=region))
 
 
-async def test_what_is_no_regions_name_is_told() -> None:
+async def test_an_invalid_region_name_is_reported() -> None:
     with pytest.raises(AwsError, match=r"AWS has no region 'us east'.*--region"):
         async with aws_client(aws_session("us east"), "lambda"):
             pass
 
 
-async def test_an_endpoint_that_is_no_url_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endpoint_that_is_not_a_url_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
     with pytest.raises(AwsError, match="endpoint cannot be used"):
         async with aws_client(aws_session(), "lambda"):
@@ -344,7 +344,7 @@ async def opened() -> str:
     return str(caught.value)
 
 
-async def test_no_credentials_are_told_with_what_to_do(bare: Path) -> None:
+async def test_no_credentials_are_reported_with_what_to_do(bare: Path) -> None:
     assert (await opened()).startswith("no AWS credentials: set AWS_PROFILE, or run `aws configure`")
 
 
@@ -385,13 +385,13 @@ def test_a_source_that_never_answers_is_not_waited_for(bare: Path) -> None:
         asyncio.run(aws.find_credentials(aws_session(), patience_s=0.2))
 
 
-def test_a_profile_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_profile_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(AwsError, match=r"nobody.*correct AWS_PROFILE"):
         aws_session()
 
 
-def test_a_prompt_is_told_as_what_it_is() -> None:
+def test_a_profile_that_would_prompt_is_reported_as_such() -> None:
     assert "which lbench cannot ask for" in str(aws_error(Prompted(), "asking sts"))
 
 

@@ -88,6 +88,6 @@ def test_another_users_folder_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         runtime_folder(tmp_path)
 
 
-def test_a_typed_home_folder_is_found_and_that_of_nobody_stays_as_it_was_typed(tmp_path: Path) -> None:
+def test_a_home_folder_is_expanded_and_one_of_an_unknown_user_stays_as_typed(tmp_path: Path) -> None:
     assert typed_path("~/a.json") == tmp_path / "a.json"
     assert typed_path("~nosuchuser/a.json") == Path("~nosuchuser/a.json")

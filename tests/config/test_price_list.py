@@ -293,12 +293,12 @@ def test_no_price_is_made_up_for_a_processor_that_the_api_tells_nothing_of(api: 
     assert prices.rates("us-east-1", "x86_64").duration_gb_s_usd > shipped
 
 
-def test_a_region_without_lambda_is_told_in_one_line(api: PriceList) -> None:
+def test_a_region_without_lambda_is_reported_in_one_line(api: PriceList) -> None:
     with pytest.raises(DataFileError, match=r"no duration_x86_64_per_gb_s for region 'mars-north-1'"):
         asyncio.run(refresh("mars-north-1"))
 
 
-def test_no_permission_is_told_with_its_remedy_and_changes_nothing(api: PriceList) -> None:
+def test_no_permission_is_reported_with_its_remedy_and_changes_nothing(api: PriceList) -> None:
     api.refusal = (400, "AccessDeniedException")
     with pytest.raises(AwsError) as caught:
         asyncio.run(refresh("us-east-1"))
@@ -344,7 +344,7 @@ def test_two_prices_for_one_thing_are_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"product": 1}', "[]", '{"product": {"attributes": {}}, "terms": []}'])
-def test_an_answer_that_is_not_as_documented_is_told_in_one_line(text: str) -> None:
+def test_an_answer_that_is_not_as_documented_is_reported_in_one_line(text: str) -> None:
     with pytest.raises(DataFileError, match="nothing was changed"):
         rows_of([text], WANTED[0], "us-east-1")
 

@@ -80,7 +80,7 @@ def test_a_region_without_any_known_price_is_charged_the_dearest_of_each(region:
 
 
 @pytest.mark.parametrize("region", ["cn-north-1", "mars-north-1", ""])
-def test_another_region_is_told_in_one_line_which_there_are(region: str) -> None:
+def test_another_region_is_reported_in_one_line_which_there_are(region: str) -> None:
     with pytest.raises(InputError) as caught:
         rates(region, "x86_64")
     message = str(caught.value)

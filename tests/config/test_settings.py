@@ -31,7 +31,7 @@ def test_without_any_source_the_defaults_hold(tmp_path: Path) -> None:
     assert (values.retries, values.seed, values.client, values.schedule) == (2, 1, "fast", None)
 
 
-def test_the_later_source_wins_and_each_origin_is_told(tmp_path: Path) -> None:
+def test_the_later_source_wins_and_each_origin_is_reported(tmp_path: Path) -> None:
     loaded = _load(
         tmp_path,
         'repeats = 5\nmemory = 512\nregion = "eu-west-1"\n',
@@ -53,7 +53,7 @@ def test_texts_of_the_environment_and_the_command_line_are_read(tmp_path: Path) 
     assert loaded.values.on_hangup == "finish"
 
 
-def test_an_unknown_setting_is_told_with_its_file_and_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_setting_is_reported_with_its_file_and_the_nearest(tmp_path: Path) -> None:
     message = _refused(tmp_path, "repeat = 3\n")
     assert "config.toml" in message and "'repeat'" in message and "'repeats'" in message
     assert "LBENCH_REPEATS" in _refused(tmp_path, environ={"LBENCH_REPEAT": "3"})

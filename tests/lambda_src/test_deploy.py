@@ -286,7 +286,9 @@ async def test_another_machines_failure_is_not_reported_as_ones_own(aws: Any, pa
 async def test_a_protected_stack_keeps_what_is_in_its_bucket(aws: Any, package: Callable[..., Package]) -> None:
     bucket = (await deploy_it(package())).deployment.bucket
     aws.stack("lbench").enable_termination_protection = True
-    with pytest.raises(AwsError, match=r"lbench in us-east-1 is protected .*--no-enable-termination-protection "):
+    with pytest.raises(
+        AwsError, match=r"lbench in us-east-1 has termination protection.*--no-enable-termination-protection "
+    ):
         await destroy_it()
     assert _keys(bucket) == {f"code/{package().sha256}.zip"}
 
@@ -318,7 +320,7 @@ async def test_a_creation_that_fails_tells_the_first_reason_and_leaves_nothing(
     with pytest.raises(AwsError) as caught:
         await deploy_it(package())
     line = str(caught.value)
-    assert line.startswith("lbench could not be deployed in us-east-1: Role (AWS::IAM::Role): ")
+    assert line.startswith("cannot deploy lbench in us-east-1: Role (AWS::IAM::Role): ")
     assert "iam:CreateRole" in line and line.endswith("nothing of it is left") and "\n" not in line
     assert aws.contents() == EMPTY
 
@@ -342,7 +344,7 @@ async def test_a_stack_of_somebody_else_is_left_alone(aws: Any, package: Callabl
     topic = {"Resources": {"Theirs": {"Type": "AWS::SNS::Topic"}}}
     client("cloudformation").create_stack(StackName="lbench", TemplateBody=json.dumps(topic))
     for doing in (deploy_it(package()), destroy_it()):
-        with pytest.raises(InputError, match=r"was not made by lbench, and is left alone: .*--stack"):
+        with pytest.raises(InputError, match=r"was not created by lbench: .*--stack"):
             await doing
     assert aws.contents() == EMPTY | {"stacks": ["lbench"]}
 
@@ -353,7 +355,7 @@ async def test_a_bucket_removed_by_hand_is_an_error(aws: Any, package: Callable[
     client("s3").delete_bucket(Bucket=there.bucket)
     with pytest.raises(
         AwsError,
-        match=r"the bucket of the stack lbench .* is gone.*`lbench destroy --region [\w-]+`, then `lbench deploy --region ",
+        match=r"the bucket of the stack lbench .* was removed outside lbench.*`lbench destroy --region [\w-]+`, then `lbench deploy --region ",
     ):
         await deploy_it(package("b"))
 
@@ -396,10 +398,10 @@ async def test_a_package_is_tried_before_anything_is_made_and_only_if_it_is_new(
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"memory_mb": (64,)}, "--memory 64: Lambda has 128 to 10240 MB"),
-        ({"memory_mb": tuple(range(128, 149))}, "21 sizes are more than the 20"),
-        ({"ephemeral_mb": 100}, "--ephemeral 100: /tmp has 512 to 10240 MB"),
-        ({"retention_days": 2}, "--retention-days 2: CloudWatch Logs has 1, 3, 5"),
+        ({"memory_mb": (64,)}, "--memory must be from 128 to 10240 MB, got 64"),
+        ({"memory_mb": tuple(range(128, 149))}, "--memory must be at most 20 sizes for each stack, got 21"),
+        ({"ephemeral_mb": 100}, "--ephemeral must be from 512 to 10240 MB, got 100"),
+        ({"retention_days": 2}, "--retention-days must be one of 1, 3, 5"),
     ],
 )
 async def test_what_cannot_be_is_refused_before_anything_is_made(

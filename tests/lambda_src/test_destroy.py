@@ -89,7 +89,7 @@ async def test_an_object_that_may_not_go_is_named(aws: Any, aws_server: ModuleTy
     why = b"<Key>tmp/kept</Key><Code>AccessDenied</Code><Message>Access Denied</Message>"
     body = b"<DeleteResult><Error>%b</Error></DeleteResult>" % why
     aws.fail("s3", rf"POST /{bucket}", aws_server.Answer(200, body))
-    with pytest.raises(AwsError, match=r"tmp/kept in the bucket .* cannot be removed \(AccessDenied"):
+    with pytest.raises(AwsError, match=r"cannot remove tmp/kept from the bucket .* \(AccessDenied"):
         await destroy_it()
 
 
@@ -104,7 +104,7 @@ async def test_a_resource_that_cannot_be_removed_is_named(aws: Any, aws_server: 
 
     aws.rule(still_there)
     with pytest.raises(
-        AwsError, match=r"lbench in us-east-1 cannot be removed: Role \(AWS::IAM::Role\): it is used elsewhere; "
+        AwsError, match=r"cannot remove the stack lbench in us-east-1: Role \(AWS::IAM::Role\): it is used elsewhere; "
     ):
         await destroy_it()
 

@@ -194,7 +194,7 @@ def test_base64_is_what_json_carries(bucket: Bucket) -> None:
     assert decode(base64.b64decode(answer["result"])) == 3
 
 
-def test_an_answer_that_nobody_waits_for_is_a_letter_in_s3(bucket: Bucket) -> None:
+def test_the_result_of_an_asynchronous_call_is_a_letter_in_s3(bucket: Bucket) -> None:
     place = Object("b", "tmp/1.letter")
     event = Event(1000, 10_000, call=7, task=encode(["probe.noop", {"number": 3}]), answer_to=place)
     assert handler.handle(msgspec.to_builtins(event)) is None

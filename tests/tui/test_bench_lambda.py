@@ -41,7 +41,7 @@ def test_a_comparison_with_aws_is_measured_on_the_bench(
     assert aws_lambda.keys(bucket) == []
 
 
-def test_what_is_missing_on_aws_is_told_on_the_bench(aws_lambda: Any, program: Callable[..., Any]) -> None:
+def test_what_is_missing_on_aws_is_reported_on_the_bench(aws_lambda: Any, program: Callable[..., Any]) -> None:
     terminal = program(script=_SCRIPT)
     terminal.wait_for("quit")
     terminal.send("r")

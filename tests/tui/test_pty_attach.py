@@ -59,7 +59,7 @@ def test_two_viewers_look_at_one_engine(program: Program, engine: Engine) -> Non
         assert viewer.wait() == 0
 
 
-def test_a_viewer_that_leaves_in_mid_run_is_told_the_way_back_and_stops_nothing(
+def test_a_viewer_that_leaves_during_a_run_sees_the_way_back_and_stops_nothing(
     program: Program, engine: Engine
 ) -> None:
     viewer = program("attach")

@@ -231,7 +231,7 @@ def test_a_fault_of_the_screens_is_one_line(program: Program) -> None:
     assert "Traceback" not in terminal.text()
 
 
-def test_a_disk_that_takes_no_session_is_told_on_the_screen(program: Program, tmp_path: Path) -> None:
+def test_a_disk_without_room_for_a_session_is_reported_on_the_screen(program: Program, tmp_path: Path) -> None:
     terminal = program()
     terminal.wait_for("quit")
     (tmp_path / "data").rename(tmp_path / "away") if (tmp_path / "data").exists() else None
@@ -267,9 +267,7 @@ def mounts(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("mounts")
-def test_a_read_only_disk_is_told_of_where_something_would_be_written_and_can_be_read(
-    program: Program, recorded: Path
-) -> None:
+def test_a_read_only_disk_is_reported_when_writing_and_can_be_read(program: Program, recorded: Path) -> None:
     terminal = program(script=_READ_ONLY)
     terminal.wait_for("quit")
     terminal.send("4")

@@ -81,7 +81,7 @@ def test_the_mouse_can_be_left_to_the_terminal(program: Program) -> None:
     assert b"\x1b[?1000h" not in terminal.seen and b"\x1b[?1003h" not in terminal.seen
 
 
-def test_a_terminal_that_is_too_small_is_told_so_and_grows(program: Program) -> None:
+def test_a_terminal_that_is_too_small_is_reported_and_may_grow(program: Program) -> None:
     terminal = program(size=(20, 5))
     terminal.wait_for("needs")
     terminal.resize(80, 24)
@@ -122,7 +122,7 @@ def test_an_edge_that_is_dragged_ends_in_the_last_size(program: Program) -> None
     assert "Error" not in terminal.text()
 
 
-def test_a_terminal_that_reads_no_more_slows_nobody_and_misses_nothing(
+def test_a_terminal_that_stops_reading_slows_no_run_and_misses_nothing(
     program: Program, tmp_path: Path, mid_run: Callable[[Any], None]
 ) -> None:
     terminal = program(size=(200, 60))

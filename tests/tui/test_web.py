@@ -50,7 +50,7 @@ def _without_token(url: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["", "?token=wrong", "ws", "page.js", "static/js/textual.js", "download/x", "none"])
-async def test_nobody_gets_anything_without_the_token(
+async def test_every_request_without_the_token_is_refused(
     server: PageServer, browser: aiohttp.ClientSession, path: str
 ) -> None:
     async with browser.get(_without_token(server.url) + path) as answer:

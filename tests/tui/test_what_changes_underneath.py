@@ -71,7 +71,7 @@ async def settled(app: LbenchApp, pilot: Any, ticks: int = 4) -> None:
         await pilot.pause()
 
 
-async def test_a_timeline_is_drawn_while_more_is_folded_than_it_was_told_of(
+async def test_a_timeline_is_drawn_while_further_events_are_folded(
     making: ModuleType, tmp_path: Path, app_of: App
 ) -> None:
     folder = making.write_session(tmp_path / "made", making.events(tasks=1000, repeats=1))
@@ -91,7 +91,7 @@ async def test_a_timeline_is_drawn_while_more_is_folded_than_it_was_told_of(
         await settled(app, pilot)
 
 
-def test_an_engine_that_ends_while_a_viewer_is_behind_is_told_and_crashes_nothing(making: ModuleType) -> None:
+def test_an_engine_that_ends_while_a_viewer_is_behind_is_reported_without_a_crash(making: ModuleType) -> None:
     events = [event for event in events_of(making, tasks=3000) if not isinstance(event, SessionEnded)]
     feed = feed_of(Follower([*events, EngineLostError("the engine has gone")]))
     for _ in range(10_000):
@@ -119,7 +119,7 @@ async def test_two_sessions_of_one_shape_are_not_taken_for_each_other(
         assert "0.50×" in screen_text(app).splitlines()[1]
 
 
-async def test_a_backend_that_failed_is_told_although_an_invocation_of_an_older_run_was_selected(
+async def test_a_failed_backend_is_reported_although_an_older_invocation_was_selected(
     making: ModuleType, still: Any, app_of: App, screen_text: Text
 ) -> None:
     events = making.events(failing="emulated")
@@ -165,7 +165,7 @@ async def test_what_an_idle_engine_has_measured_can_be_opened_as_a_record(
         assert isinstance(app.feed, RecordedFeed) and follower.closed
 
 
-def test_a_refused_plan_is_told_until_the_next_run_ends(making: ModuleType) -> None:
+def test_a_refused_plan_is_reported_until_the_next_run_ends(making: ModuleType) -> None:
     events = [event for event in events_of(making) if not isinstance(event, SessionEnded)]
     ends = [index for index, event in enumerate(events) if isinstance(event, RunEnded)]
     follower = Follower(events[: ends[0]])

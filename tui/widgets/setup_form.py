@@ -68,7 +68,7 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         for index, form in enumerate(self.draft.backends):
             rows.append(Ticks(index))
             if index in self._opened:
-                label = Field(name="label", type="text", default="", meaning="what it is called in the results")
+                label = Field(name="label", type="text", default="", meaning="name in the results")
                 fields = [label, *form_fields(catalog.settings_type(form.name))]
                 rows.append(Vertical(*self._rows(f"backend.{index}", fields, form.settings), classes="settings"))
         return rows

@@ -238,22 +238,22 @@ def test_a_workload_of_a_file_is_never_replaced_by_saying_nothing_of_it(
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (("--memory", "64"), "--memory 64: Lambda has 128 to 10240 MB"),
+        (("--memory", "64"), "--memory must be from 128 to 10240 MB, got 64"),
         (("--memory", "1769;3008"), "--memory must be sizes in MB, for example 1769,3008, got 1769;3008"),
         (("--memory", ""), "--memory must be sizes in MB"),
         (("--arch", "sparc"), "--arch must be arm64 or x86_64, got sparc"),
-        (("--arch", "arm64"), "small.zip is for x86_64: leave --arch out"),
-        (("--python", "3.13"), "small.zip is for 3.14: leave --python out"),
+        (("--arch", "arm64"), "small.zip is for x86_64: omit --arch"),
+        (("--python", "3.13"), "small.zip is for 3.14: omit --python"),
         (("--workload", "mandelbrot"), "--package and --workload exclude each other"),
         (("--stack", "no/name"), "a stack name must have 1 to 36 letters"),
         (("--stack", ""), "a stack name must have"),
         (("--stack", "lbench-arm64"), "must not end in -arm64"),
-        (("--retention-days", "2"), "--retention-days 2: CloudWatch Logs has 1, 3, 5"),
+        (("--retention-days", "2"), "--retention-days must be one of 1, 3, 5"),
         (("--retention-days", "week"), "--retention-days must be a whole number, got week"),
-        (("--ephemeral", "99999"), "--ephemeral 99999: /tmp has 512 to 10240 MB"),
+        (("--ephemeral", "99999"), "--ephemeral must be from 512 to 10240 MB, got 99999"),
         (("--package", "none.zip"), "none.zip does not exist"),
         (("--package", "old.zip"), f"old.zip was made by lbench 0.0.1, this is {__version__}"),
-        (("--package", "ancient.zip"), "ancient.zip is for Python 3.9: Lambda has 3.12"),
+        (("--package", "ancient.zip"), "ancient.zip is for Python 3.9: it must be for one of 3.12"),
         (("--region", "nowhere land"), "region"),
         (("--region", ""), "--region must be an AWS region"),
     ],
@@ -348,7 +348,7 @@ def test_a_creation_that_fails_says_why_in_one_line(
 ) -> None:
     aws.roll_back_creation("Bucket", "AWS::S3::Bucket", why)
     line = error_line(run(*DEPLOY))
-    assert "lbench could not be deployed in us-east-1: Bucket (AWS::S3::Bucket): " in line and remedy in line
+    assert "cannot deploy lbench in us-east-1: Bucket (AWS::S3::Bucket): " in line and remedy in line
     assert not any(aws.contents().values())
 
 

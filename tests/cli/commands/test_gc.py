@@ -101,7 +101,7 @@ def test_it_asks_first_and_no_is_the_default(left: list[Path], monkeypatch: pyte
     assert code(collect(answer="y\n")) == 0 and not any(path.exists() for path in left)
 
 
-def test_where_nobody_can_be_asked_nothing_is_removed(left: list[Path]) -> None:
+def test_without_a_terminal_to_ask_nothing_is_removed(left: list[Path]) -> None:
     done = collect()
     assert isinstance(done.exception, InputError) and "Pass --yes" in str(done.exception)
     assert all(path.exists() for path in left)

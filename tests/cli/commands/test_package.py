@@ -56,8 +56,8 @@ def test_it_writes_the_zip_and_tells_sizes_against_the_limits(lbench: Lbench, ho
     ("options", "expected"),
     [
         (("--workload", "mandelbrt"), "unknown workload 'mandelbrt': did you mean 'mandelbrot'?"),
-        (("--python", "3.11"), "--python 3.11: Lambda has 3.12, 3.13, 3.14"),
-        (("--arch", "sparc"), "--arch sparc: Lambda has x86_64 and arm64"),
+        (("--python", "3.11"), "--python must be one of 3.12, 3.13, 3.14, got 3.11"),
+        (("--arch", "sparc"), "--arch must be x86_64 or arm64, got sparc"),
         (("-o", "no/such/folder/x.zip"), "no/such/folder does not exist"),
         (("-o", "x.tar"), "-o must be a file name that ends in .zip"),
         (("-o", "index/"), "-o must be a file name that ends in .zip"),

@@ -150,6 +150,6 @@ async def test_the_log_is_read_page_after_page(log: Any) -> None:
     assert sorted(event.billed_ms for event in found) == [50 + n for n in range(8)]
 
 
-async def test_a_log_group_that_is_not_there_is_told(aws: Any) -> None:
+async def test_a_log_group_that_is_not_there_is_reported(aws: Any) -> None:
     with pytest.raises(AwsError):
         await audited(run_of(ended(0, "cancelled")))

@@ -317,7 +317,7 @@ def test_the_worst_attempt_is_worse_than_any(fakes, memory):
     assert attempt_usd(pricing, outcome) == worst_attempt_usd(pricing, EACH)
 
 
-def test_what_an_attempt_printed_is_paid_for_and_where_nobody_counted_it_all_that_it_may_print():
+def test_printed_bytes_are_charged_and_uncounted_ones_at_the_print_limit():
     pricing = msgspec.structs.replace(PRICING, print_limit_bytes=1 << 20)
     usd = {
         printed: attempt_usd(pricing, Outcome(result=b"", billed_ms=5, billed_source="report", printed_bytes=printed))

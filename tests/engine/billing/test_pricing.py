@@ -130,7 +130,7 @@ def test_what_an_engine_that_died_had_under_way_is_counted_to_the_last_that_was_
     )
 
 
-def test_the_most_that_what_was_abandoned_can_still_cost_is_told():
+def test_the_maximum_further_cost_of_abandoned_attempts_is_reported():
     (estimate,) = [
         text for text in run_cost_of(view([{"status": "cancelled"}]).runs["r1"]).estimated if "abandoned" in text
     ]

@@ -75,7 +75,7 @@ def test_a_later_lbench_may_add_fields():
     assert event.text == "x"
 
 
-def test_lone_surrogates_are_told_as_escapes_in_every_depth():
+def test_lone_surrogates_are_escaped_at_every_depth():
     ended = RunEnded("r1", "failed", None, None, error="caf\udce9")
     begun = Dispatched("r1", 0, 0, 0, 0, 0.0, 0.0)
     first, second = (decode_event(line) for line in encode_lines([begun, ended]).splitlines())

@@ -59,7 +59,7 @@ def test_a_torn_last_line_is_dropped_wherever_it_is_torn(written):
     assert len(list(read_events(written))) == 100
 
 
-def test_damage_in_the_middle_is_told_with_its_line(written):
+def test_damage_in_the_middle_is_reported_with_its_line(written):
     lines = written.read_bytes().splitlines(keepends=True)
     lines[41] = lines[41][:-10] + b"\n"
     written.write_bytes(b"".join(lines))
@@ -106,7 +106,7 @@ def test_a_newer_journal_is_refused_with_what_to_do(written, readable):
         list(read_events(written))
 
 
-def test_a_missing_journal_and_a_folder_are_told_in_one_line(tmp_path):
+def test_a_missing_journal_and_a_folder_are_reported_in_one_line(tmp_path):
     with pytest.raises(SessionFileError, match="cannot be read: No such file"):
         list(read_events(tmp_path / "none"))
     with pytest.raises(SessionFileError, match="cannot be read: Is a directory"):
@@ -309,6 +309,6 @@ def test_someone_who_only_looks_does_not_keep_an_engine_from_starting(tmp_path):
     FolderLock(tmp_path).release()
 
 
-def test_an_unwritable_folder_is_told_in_one_line(tmp_path):
+def test_an_unwritable_folder_is_reported_in_one_line(tmp_path):
     with pytest.raises(InputError, match="cannot be written: No such file"):
         FolderLock(tmp_path / "none")

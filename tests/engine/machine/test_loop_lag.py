@@ -54,7 +54,7 @@ def test_a_run_too_short_for_a_sample_has_no_lag_to_tell():
     assert meter.quantile_ms(0.99) is None
 
 
-def test_a_hold_up_that_lasts_to_the_runs_end_is_told_too():
+def test_a_delay_that_lasts_to_the_end_of_the_run_is_reported():
     async def main():
         meter = LagMeter()
         meter.start()

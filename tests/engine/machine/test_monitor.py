@@ -95,7 +95,7 @@ def test_a_calm_machine_has_no_notices() -> None:
     assert sample_notices([MachineSample(0), calm]) == []
 
 
-def test_what_makes_results_unsteady_is_told_in_one_line_with_a_remedy() -> None:
+def test_causes_of_unsteady_results_are_reported_in_one_line_with_a_remedy() -> None:
     notices = machine_notices(Environment(cpu_governor="powersave"), 0.4)
     notices += sample_notices([MachineSample(0, steal=0.1), MachineSample(1, steal=0.0, temperature_c=97.2)])
     notices += sample_notices([MachineSample(0, throttled_periods=1), MachineSample(1, swapped_bytes=2**20)])

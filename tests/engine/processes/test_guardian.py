@@ -166,7 +166,7 @@ def test_a_guardian_that_is_killed_is_replaced_by_one_that_knows_as_much(emulato
     assert emulator.all_end(list(emulator.descriptors))
 
 
-async def test_a_guardian_that_was_killed_is_told_everything_again(folder: Path) -> None:
+async def test_a_restarted_guardian_receives_every_ward_again(folder: Path) -> None:
     guard = Guard()
     guard.folder(folder)
     before = guard.pid
@@ -192,7 +192,7 @@ async def test_a_guardian_that_does_not_read_does_not_hold_up_the_emulator(folde
     assert not folder.exists()  # noqa: ASYNC240
 
 
-async def test_nothing_is_told_after_the_end() -> None:
+async def test_nothing_is_sent_after_the_end() -> None:
     guard = Guard()
     await guard.close()
     guard.let_go(1, 1)

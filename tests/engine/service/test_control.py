@@ -100,7 +100,7 @@ async def test_two_viewers_get_the_very_lines_of_the_file(folder):
 @pytest.mark.parametrize(
     "line", [b"\n", b"hello\n", b"{}\n", b'{"command": 5}\n', b'["follow"]\n', b"\xff\xfe\n", b'{"command":"refuse"}\n']
 )
-async def test_an_invalid_line_gets_an_error_and_affects_nobody_else(folder, line):
+async def test_an_invalid_line_gets_an_error_and_affects_no_other_client(folder, line):
     async with serving(folder) as engine:
         reader, writer = await connect(engine)
         writer.write(line)

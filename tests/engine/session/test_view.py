@@ -245,7 +245,7 @@ def _record(folder, events):
     (folder / JOURNAL_NAME).write_bytes(encode_lines(events))
 
 
-def test_a_run_without_an_end_is_interrupted_when_nobody_holds_its_journal(tmp_path):
+def test_a_run_without_an_end_is_interrupted_when_its_journal_is_not_locked(tmp_path):
     _record(tmp_path, [head(), planned("r1"), planned("r2"), started("r1"), dispatched(0)])
     view = load_folder(tmp_path)
     assert view.runs["r1"].status == "interrupted"

@@ -37,7 +37,7 @@ def test_a_speedup_that_is_not_final_says_so_far(board_of: Boards) -> None:
     assert "processes is 1.98×" in text
 
 
-def test_what_is_emulated_is_never_told_without_saying_so(board_of: Boards) -> None:
+def test_emulated_results_are_always_marked_emulated(board_of: Boards) -> None:
     for short in (False, True):
         for at_s in (34.2, None):
             assert "emulated here" in _text(board_of(at_s), short=short)

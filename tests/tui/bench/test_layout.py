@@ -31,7 +31,7 @@ def test_no_part_leaves_the_screen_or_covers_another(width: int, height: int, wa
 
 
 @given(st.integers(LEAST[0], 260), st.integers(LEAST[1], 90), WANTED)
-def test_every_timeline_that_is_placed_is_told_which_run_it_shows(width: int, height: int, wanted: Wanted) -> None:
+def test_every_timeline_names_the_run_that_it_shows(width: int, height: int, wanted: Wanted) -> None:
     arrangement = arrange(width, height, wanted)
     drawn = [name for name in arrangement.places if name.startswith("timeline")]
     assert len(drawn) <= len(arrangement.timelines) <= 4

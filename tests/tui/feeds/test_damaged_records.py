@@ -119,7 +119,7 @@ async def test_a_damaged_document_ends_nothing(app_of: AppOf, small: Path, tmp_p
             await shown(app, pilot, path)
 
 
-async def test_what_is_damaged_is_told_on_the_screen(
+async def test_a_damaged_record_is_reported_on_the_screen(
     app_of: AppOf, small: Path, screen_text: Callable[[LbenchApp], str]
 ) -> None:
     path = small / JOURNAL_NAME

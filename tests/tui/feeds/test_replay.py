@@ -196,7 +196,7 @@ def test_a_speed_that_is_none_is_refused(recorded: Path) -> None:
         ("a.json", b"\xff\xfe\x00", "not an lbench session"),
     ],
 )
-async def test_what_is_no_record_is_told_on_the_screen(
+async def test_a_file_that_is_not_a_record_is_reported_on_the_screen(
     name: str, content: bytes, message: str, tmp_path: Path, app_of: AppOf, screen_text: ScreenText
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -235,7 +235,7 @@ def test_a_record_that_is_deleted_while_open_is_reported(
     assert problem is not None and "cannot be read" in problem
 
 
-def test_what_is_not_there_is_told_not_raised(tmp_path: Path) -> None:
+def test_a_missing_record_is_reported_not_raised(tmp_path: Path) -> None:
     frame = whole(RecordedFeed.of(tmp_path / "nowhere.json"))
     assert frame.problem is not None and "No such file" in frame.problem
 

@@ -262,7 +262,7 @@ async def test_before_the_first_job_on_aws_a_person_is_asked_and_no_leaves_it_ou
         await pilot.press("q")
 
 
-def test_what_costs_money_has_a_limit_also_where_nobody_set_one_and_waits_for_a_yes() -> None:
+def test_paid_exploring_has_a_default_limit_and_asks_first() -> None:
     exploring = ExploreState(Plan("mandelbrot", backends=[parse_backend("lambda", {}), parse_backend("processes", {})]))
     free, paid = (Plan("mandelbrot", backends=[parse_backend(name, {})]) for name in ("processes", "lambda"))
     assert exploring.label == "processes"

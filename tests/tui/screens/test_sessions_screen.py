@@ -98,7 +98,7 @@ def test_what_was_worked_out_is_kept_until_the_journal_grows(recorded: Path, mon
     assert read == [recorded]
 
 
-def test_name_and_tags_stand_beside_the_journal_and_are_told_everywhere(recorded: Path) -> None:
+def test_name_and_tags_are_stored_beside_the_journal_and_shown_everywhere(recorded: Path) -> None:
     journal = (recorded / "events.jsonl").read_bytes()
     list(entries())
     write_meta(recorded, Meta("the laptop", ["cold", "pr-7"]))
@@ -121,7 +121,7 @@ def test_tags_are_words_each_once() -> None:
     assert tags_of("cold, pr-7  cold") == ["cold", "pr-7"]
 
 
-def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot write in"):
         write_meta(tmp_path / "nowhere", Meta("x"))
 
@@ -152,7 +152,7 @@ async def test_sessions_of_every_state_are_listed_newest_first(
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["a run is under way", "all runs have ended"])
-async def test_a_session_with_an_engine_is_told_and_cannot_be_deleted(
+async def test_a_session_with_an_engine_is_reported_and_cannot_be_deleted(
     running: bool, recorded: Path, making: ModuleType, app_of: AppOf, screen_text: ScreenText
 ) -> None:
     if running:
@@ -206,7 +206,7 @@ async def test_a_name_and_tags_are_given_by_keyboard(recorded: Path, app_of: App
     assert read_meta(recorded) == Meta("before the change", ["laptop", "cold"])
 
 
-async def test_a_name_that_cannot_be_kept_is_told_plainly(
+async def test_a_name_that_cannot_be_kept_is_reported_plainly(
     recorded: Path, app_of: AppOf, screen_text: ScreenText, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(folder: Path, meta: Meta) -> None:
@@ -307,7 +307,7 @@ async def test_an_empty_place_says_what_to_do(app_of: AppOf, screen_text: Screen
         assert "no session is recorded yet" in screen_text(app)
 
 
-async def test_a_place_that_cannot_be_looked_into_is_told_plainly(
+async def test_a_place_that_cannot_be_looked_into_is_reported_plainly(
     app_of: AppOf, screen_text: ScreenText, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")

@@ -120,7 +120,7 @@ def test_a_data_file_is_asked_for_only_where_one_is_read(tmp_path: Path) -> None
     assert draft.plan().data == str(tmp_path / "loans.csv")
 
 
-def test_the_home_folder_of_nobody_is_a_wrong_path_and_no_fault() -> None:
+def test_the_home_folder_of_an_unknown_user_is_an_invalid_path_not_a_fault() -> None:
     draft = Draft(default_plan())
     draft.workload = "random_forest"
     for text in ("~b", "~nosuchuser/loans.csv"):

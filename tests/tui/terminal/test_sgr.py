@@ -79,7 +79,7 @@ def test_a_colour_is_sent_once_for_all_that_has_it() -> None:
     assert slimmer.slim("\r\n\x1b[2;1H\x1b[32;40mc\x1b[0m") == "\x1b[2;1Hc"
 
 
-def test_before_anything_else_is_told_the_style_is_the_terminals_own() -> None:
+def test_the_initial_style_is_the_terminals_own() -> None:
     slimmer = Slimmer()
     slimmer.slim("\x1b[31ma\x1b[0m")
     assert slimmer.slim("\x1b[?1049l") == "\x1b[39m\x1b[?1049l"

@@ -153,7 +153,7 @@ async def test_a_connection_that_ends_long_after_the_request_may_have_run_it(mon
 @pytest.mark.parametrize(
     "chunks", [[OK, OK.replace(b"ok", b"no")], [OK + OK.replace(b"ok", b"no")]], ids=["two", "one"]
 )
-async def test_a_second_answer_ends_the_connection_and_reaches_nobody(chunks: list[bytes]) -> None:
+async def test_a_second_response_closes_the_connection_and_is_dropped(chunks: list[bytes]) -> None:
     async with scripted([answering(*chunks)], [answering(OK)]) as pool:
         assert await ask(pool) == b"ok"
         for first in list(pool._all):

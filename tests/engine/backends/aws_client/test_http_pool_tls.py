@@ -164,7 +164,7 @@ async def test_tcp_keeps_connections_alive(authority: SimpleNamespace) -> None:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) < 350
 
 
-async def test_a_server_that_nobody_vouches_for_is_refused_with_the_remedy(authority: SimpleNamespace) -> None:
+async def test_an_untrusted_server_certificate_is_refused_with_the_remedy(authority: SimpleNamespace) -> None:
     async with serving(authority.server) as server:
         pool = HttpPool(Dialer(f"https://localhost:{server.port}"))
         with pytest.raises(ConnectionLost, match="AWS_CA_BUNDLE"):

@@ -95,7 +95,7 @@ def test_an_error_that_a_person_can_fix_has_a_remedy(name: str) -> None:
     assert outcome.failure is not None and ": " in outcome.failure.message
 
 
-def test_an_error_that_nobody_knows_yet_is_judged_by_its_status() -> None:
+def test_an_unknown_error_is_judged_by_its_status() -> None:
     for status, retriable in ((418, False), (409, True), (503, True), (599, True)):
         reply = Reply(status, json.dumps({"message": "new"}).encode(), 1.0, error_type="BrandNewException")
         outcome, _ = read_reply(reply, deadline_s=1.0)

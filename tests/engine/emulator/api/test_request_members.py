@@ -171,7 +171,7 @@ def of_type(shape: Any) -> Any:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_member_that_nobody_knows_is_refused_by_name(service: Any, operation: str) -> None:
+def test_an_unknown_member_is_refused_by_name(service: Any, operation: str) -> None:
     service.create("unknown", code="") if "unknown" not in names(service) else None
     status, reply = send(service, operation, "unknown", base(operation) | {"Novelty": {"Mode": "On"}})
     assert (status, reply["message"]) == (400, "Novelty is not emulated: leave it out")
