@@ -45,7 +45,7 @@ class LambdaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     arch: Annotated[
         Literal["x86_64", "arm64"] | None,
         Meta(
-            description="processor architecture, which also sets the price; default: x86_64 on AWS, this machine's when emulated"
+            description="processor architecture (sets the price); default: x86_64 on AWS, this machine's when emulated"
         ),
     ] = None
     region: Annotated[str | None, Meta(description="AWS region; default: the AWS configuration's, else us-east-1")] = (

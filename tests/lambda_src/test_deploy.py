@@ -355,7 +355,7 @@ async def test_a_bucket_removed_by_hand_is_an_error(aws: Any, package: Callable[
     client("s3").delete_bucket(Bucket=there.bucket)
     with pytest.raises(
         AwsError,
-        match=r"the bucket of the stack lbench .* was removed outside lbench.*`lbench destroy --region [\w-]+`, then `lbench deploy --region ",
+        match=r"the bucket .* was removed outside lbench.*`lbench destroy --region [\w-]+`, then `lbench deploy --region ",
     ):
         await deploy_it(package("b"))
 
