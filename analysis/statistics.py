@@ -37,6 +37,7 @@ __all__ = [
     "median_estimate",
     "paired_p",
     "paired_ratio_estimate",
+    "percentile_tail",
     "quantile",
     "quantile_estimates",
     "ratio_estimate",
@@ -210,10 +211,14 @@ def _medians(values: _Floats, generator: np.random.Generator) -> _Floats:
 
 def _bounds(resampled: _Floats, count: int) -> tuple[float, float]:
     """The percentile interval of a statistic of `count` values, expanded for their number."""
-    normal = NormalDist()
-    tail = normal.cdf(-math.sqrt(count / (count - 1)) * _student_quantile(count - 1))
+    tail = percentile_tail(count)
     low, high = np.quantile(resampled, (tail, 1 - tail))
     return float(low), float(high)
+
+
+def percentile_tail(count: int) -> float:
+    """The share of the resamples of `count` values that lies outside a 95 % percentile interval, on either side."""
+    return NormalDist().cdf(-math.sqrt(count / (count - 1)) * _student_quantile(count - 1))
 
 
 def student_p(t: float, degrees: int) -> float:

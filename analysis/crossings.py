@@ -1,0 +1,157 @@
+"""Where the least time, or the least cost, passes from one backend to another along a sweep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lbench.analysis.curves import RESAMPLES, Root, Shape, fit, resampled_medians, root, shape_of
+from lbench.analysis.series import Measure, Point, Series
+
+__all__ = ["Crossing", "crossings"]
+
+Floats = NDArray[np.float64]
+
+_SEED = 1
+_Z = 1.959964  # of a 95 % interval of a normal distribution
+_ENOUGH = 6  # values behind a prediction, which has no repeats
+
+
+class Crossing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the less (of time or dollars) passes from one series to another as the axis grows."""
+
+    measure: Measure
+    below: str  # `Series.name`: less below
+    above: str  # less above
+    root: Root
+
+    @property
+    def inside(self) -> bool:
+        """Whether it lies inside the swept range."""
+        return self.root.at is not None
+
+
+def crossings(series: Sequence[Series], places: tuple[float, ...], measure: Measure) -> list[Crossing]:
+    """Each passage of the least along the axis, from one series to another.
+
+    Where one series is the least everywhere: its nearest miss, the crossing with another that most resamples have.
+    """
+    least = _envelope(series, places, measure)
+    changes = [(one, other) for one, other in pairwise(least) if one is not other]
+    found = [_crossing(one, other, measure) for one, other in changes]
+    known = [one for one in found if one is not None]
+    if known or not least:
+        return known
+    winner = least[0]
+    pairs = [pair for other in series if other is not winner for pair in ((winner, other), (other, winner))]
+    misses = [one for pair in pairs if (one := _crossing(*pair, measure)) is not None]
+    best = min(misses, key=lambda one: one.root.missing, default=None)
+    return [] if best is None else [best]
+
+
+def _envelope(series: Sequence[Series], places: tuple[float, ...], measure: Measure) -> list[Series]:
+    """The series with the least at each place, by the fitted curves."""
+    values = {one.name: _fitted(one, measure) for one in series}
+    least = []
+    for place in places:
+        known = [one for one in series if place in values[one.name]]
+        if len(known) > 1:
+            least.append(min(known, key=lambda one: values[one.name][place]))
+    return least
+
+
+def _fitted(one: Series, measure: Measure) -> dict[float, float]:
+    known = [(point.at, value) for point in one.points if (value := _value(point, measure)) is not None]
+    curve = fit([math.log(value) for _, value in known], _shape(one, measure)) if known else ()
+    return dict(zip((at for at, _ in known), map(float, curve), strict=True))
+
+
+def _shape(one: Series, measure: Measure) -> Shape:
+    if measure == "time" or one.shape == "valley":
+        return one.shape
+    return shape_of([math.log(value) for point in one.points if (value := _value(point, measure)) is not None])
+
+
+def _value(point: Point, measure: Measure) -> float | None:
+    estimate = point.makespan_s if measure == "time" else point.usd or point.rent_usd
+    return None if estimate is None or estimate.value <= 0 else estimate.value
+
+
+def _samples(point: Point, measure: Measure) -> tuple[float, ...]:
+    values = point.times_s if measure == "time" else point.usds
+    return tuple(value for value in values if value > 0)
+
+
+def _crossing(below: Series, above: Series, measure: Measure) -> Crossing | None:
+    """Where `below` stops being the less; None: fewer than two common places."""
+    places = [
+        point.at
+        for point in below.points
+        if _value(point, measure) is not None
+        and (other := above.at(point.at)) is not None
+        and _value(other, measure) is not None
+    ]
+    if len(places) < 2:
+        return None
+    pairs = [
+        (one, other)
+        for place in places
+        if (one := below.at(place)) is not None and (other := above.at(place)) is not None
+    ]
+    generator = np.random.default_rng(_SEED)
+    common = generator.standard_normal(RESAMPLES)  # of a prediction: what it hangs on is the same at every place
+    columns: list[tuple[Floats, Floats]] = []
+    counts = []
+    for one, other in pairs:
+        columns.append(_resampled(one, other, measure, generator, common))
+        counts += [len(_samples(point, measure)) for point in (one, other) if point.repeats]
+    logs = [np.array([column[side] for column in columns]).T for side in (0, 1)]
+    shapes = [_shape(one, measure) for one in (below, above)]
+    resampled = fit(logs[0], shapes[0]) - fit(logs[1], shapes[1])
+    own = [fit([math.log(_value(p[side], measure) or 1) for p in pairs], shapes[side]) for side in (0, 1)]
+    return Crossing(
+        measure=measure,
+        below=below.name,
+        above=above.name,
+        root=root(places, own[0] - own[1], resampled, min(counts, default=_ENOUGH)),
+    )
+
+
+def _resampled(
+    one: Point, other: Point, measure: Measure, generator: np.random.Generator, common: Floats
+) -> tuple[Floats, Floats]:
+    """Logarithms of resampled medians of both at one place; whole repeats are resampled, pairs of a round together."""
+    samples = [_samples(point, measure) for point in (one, other)]
+    if all(samples) and all(len(values) == len(p.rounds) for values, p in zip(samples, (one, other), strict=True)):
+        mine, theirs = (
+            {key: value for key, value in zip(p.rounds, values, strict=True) if key is not None}
+            for p, values in zip((one, other), samples, strict=True)
+        )
+        shared = [key for key in mine if key in theirs]
+        if len(shared) > 1 and len(shared) >= min(len(samples[0]), len(samples[1])):
+            picks = generator.integers(0, len(shared), (RESAMPLES, len(shared)))
+            pair = [np.array([own[key] for key in shared]) for own in (mine, theirs)]
+            found = np.log(resampled_medians(pair, generator, picks))
+            return found[0], found[1]
+    logs = []
+    for point, values in zip((one, other), samples, strict=True):
+        if values:
+            logs.append(np.log(resampled_medians([np.array(values)], generator, None)[0]))
+        else:
+            logs.append(_drawn(point, measure, common))
+    return logs[0], logs[1]
+
+
+def _drawn(point: Point, measure: Measure, common: Floats) -> Floats:
+    """Logarithms of a predicted value: lognormal, with its interval's width."""
+    estimate = point.makespan_s if measure == "time" else point.usd
+    assert estimate is not None
+    if not estimate.low or not estimate.high:
+        return np.full(RESAMPLES, math.log(estimate.value))
+    spread = (math.log(estimate.high) - math.log(estimate.low)) / (2 * _Z)
+    return math.log(estimate.value) + spread * common

@@ -1,0 +1,400 @@
+"""A sweep as curves: makespan and dollars of each backend along an axis, where they cross, and the machine by the hour.
+
+The runs of a sweep carry its point (`sweep` in the session document); runs without one are placed by the parameters in
+which they differ. `scalings` is the way in; `analysis.scaling_text` says the result in words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from lbench.analysis.break_even import BreakEven, break_evens
+from lbench.analysis.comparison import Bill, Comparison, Line, Summary, Temperature, compare, is_cold
+from lbench.analysis.crossings import Crossing, crossings
+from lbench.analysis.curves import Shape, fit, shape_of
+from lbench.analysis.prediction import LABEL, PredictedLine
+from lbench.analysis.series import Point, Series
+from lbench.analysis.statistics import Estimate, median_estimate
+from lbench.engine.session.view import RunView, SessionView
+from lbench.errors import InputError
+
+__all__ = ["SETTING_AXES", "Mark", "Predict", "Scaling", "scalings"]
+
+Predict = Callable[[Comparison, list[RunView]], PredictedLine | None]
+
+SETTING_AXES = ("workers", "memory", "tasks")
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A place of the axis with a meaning of its own: the machine's physical cores, its hardware threads."""
+
+    at: float
+    text: str
+
+
+class Scaling(msgspec.Struct, frozen=True, kw_only=True):
+    """A sweep along one axis; a sweep of two axes has one for each value of the second."""
+
+    workload: str
+    params: dict[str, Any]  # that all its runs share
+    axis: str  # a parameter, "workers", "memory" or "tasks"
+    whole: bool  # the axis has whole numbers only
+    beside: dict[str, Any]  # the second axis and its value
+    places: tuple[float, ...]
+    series: tuple[Series, ...]
+    baseline: str | None  # the label that speedups are against
+    crossings: tuple[Crossing, ...]  # in time: of neighbours along the axis
+    usd_crossings: tuple[Crossing, ...]
+    break_evens: tuple[BreakEven, ...]
+    marks: tuple[Mark, ...]
+    rent_basis: str | None
+    excluded: tuple[str, ...]  # why some series take no part in crossings
+
+    def __getitem__(self, name: str) -> Series:
+        return next(one for one in self.series if one.name == name)
+
+    def fastest(self, place: float) -> Series | None:
+        """The main series with the least makespan at a place."""
+        known = [
+            (point.makespan_s.value, one) for one in self._in_play() if (point := one.at(place)) and point.makespan_s
+        ]
+        return min(known, key=lambda pair: pair[0])[1] if known else None
+
+    def _in_play(self) -> list[Series]:
+        return [one for one in self.series if one.main]
+
+
+def scalings(
+    views: Sequence[SessionView],
+    bill: Bill,
+    *,
+    predict: Predict | None = None,
+    usd_per_hour: Decimal | None = None,
+) -> list[Scaling]:
+    """The sweep that these sessions hold, one `Scaling` for each value of its second axis.
+
+    Args:
+        views: sessions of one sweep (a resumed one has several), or sessions that differ in one or two parameters.
+        bill: the arithmetic of a run's bill.
+        predict: `analysis.prediction.predict_comparison`, or the same with a cache; None leaves Lambda's prediction out.
+        usd_per_hour: of the machine to rent; default: an equal one, as recorded with the runs.
+
+    Raises:
+        InputError: nothing was swept, or the runs are of several workloads.
+    """
+    placed = _placed(views)
+    axes = list(placed[0][2])
+    main, beside = axes[0], axes[1:]
+    groups: dict[tuple[Any, ...], list[_Placed]] = {}
+    for one in placed:
+        groups.setdefault(tuple(one[2][name] for name in beside), []).append(one)
+    ordered = sorted(groups.items(), key=lambda item: tuple(map(float, item[0])))
+    return [
+        _scaling(views, main, dict(zip(beside, key, strict=True)), group, bill, predict, usd_per_hour)
+        for key, group in ordered
+    ]
+
+
+_Placed = tuple[int, RunView, dict[str, Any]]  # the number of its session, the run, its point
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _placed(views: Sequence[SessionView]) -> list[_Placed]:
+    """The runs of the sweep with their points.
+
+    Raises:
+        InputError: as in `scalings`.
+    """
+    runs = [
+        (number, run)
+        for number, view in enumerate(views)
+        for run in view.runs.values()
+        if run.has_answer and run.planned.interaction is None
+    ]
+    swept = [(number, run, run.planned.sweep.point) for number, run in runs if run.planned.sweep is not None]
+    if swept:
+        axes = set(swept[0][2])
+        placed = [one for one in swept if set(one[2]) == axes and all(map(_is_number, one[2].values()))]
+        if not placed:
+            raise InputError("the sweep has no axis of numbers: its values must be numbers")
+    else:
+        placed = _derived(runs)
+    workloads = dict.fromkeys(run.planned.workload for _, run, _ in placed)
+    if len(workloads) > 1:
+        raise InputError(f"the runs are of several workloads ({', '.join(workloads)}): name sessions of one sweep")
+    return placed
+
+
+def _derived(runs: list[tuple[int, RunView]]) -> list[_Placed]:
+    """Runs without a sweep, placed by the one or two parameters in which they differ."""
+    if not runs:
+        raise InputError("no runs to draw a curve through: measure a sweep with `lbench sweep`")
+    values: dict[str, set[Any]] = {}
+    for _, run in runs:
+        for name, value in run.planned.params.items():
+            if _is_number(value):
+                values.setdefault(name, set()).add(value)
+    axes = [name for name, known in values.items() if len(known) > 1]
+    if not axes:  # the same job: by the workers of the backends that have them
+        workers = {
+            run.id: run.started.settings["concurrency"]
+            for _, run in runs
+            if run.started is not None and _is_number(run.started.settings.get("concurrency"))
+        }
+        if len(set(workers.values())) > 1:
+            return [(number, run, {"workers": workers[run.id]}) for number, run in runs if run.id in workers]
+        raise InputError("nothing was swept: all runs have the same parameters. Measure a sweep with `lbench sweep`")
+    if len(axes) > 2:
+        raise InputError(f"the runs differ in {', '.join(axes)}: name sessions that differ in one or two parameters")
+    axes.sort(key=lambda name: -len(values[name]))
+    return [
+        (number, run, {name: run.planned.params[name] for name in axes})
+        for number, run in runs
+        if all(_is_number(run.planned.params.get(name)) for name in axes)
+    ]
+
+
+def _scaling(
+    views: Sequence[SessionView],
+    axis: str,
+    beside: dict[str, Any],
+    placed: list[_Placed],
+    bill: Bill,
+    predict: Predict | None,
+    usd_per_hour: Decimal | None,
+) -> Scaling:
+    groups: dict[float, dict[int, list[RunView]]] = {}
+    for number, run, point in placed:
+        groups.setdefault(float(point[axis]), {}).setdefault(number, []).append(run)
+    hosts = [None if view.header is None else view.header.environment.hostname for view in views]
+    several = len({hosts[number] for number, _, _ in placed}) > 1
+    collected: dict[tuple[str | None, str, Temperature | None], _Collected] = {}
+    baselines: list[str] = []
+    for place, sessions in sorted(groups.items()):
+        for number, runs in _best(sessions, hosts).items():
+            comparison = compare(runs, bill)
+            baselines += [comparison.baseline] if comparison.baseline is not None else []
+            machine = hosts[number] if several else None
+            for summary, line in comparison.rows:
+                key = (machine, summary.label, line.temperature)
+                collected.setdefault(key, _Collected(summary, line.temperature, machine)).add(
+                    place, number, summary, line, runs, bill
+                )
+            predicted = None if predict is None else predict(comparison, runs)
+            if predicted is not None:
+                for temperature, _ in predicted.lines:
+                    key = (machine, LABEL, temperature)
+                    kept = collected.setdefault(key, _Collected(None, temperature, machine))
+                    kept.points.append(_predicted_point(place, predicted, temperature))
+    parameter = axis not in SETTING_AXES
+    series = _series(list(collected.values()), parameter)
+    places = tuple(sorted(groups))
+    used, excluded = _comparable(series)
+    rents = _rent(placed, usd_per_hour)
+    shared = _shared_params([run for _, run, _ in placed], [axis, *beside])
+    baseline = max(baselines, key=baselines.count) if baselines else None
+    return Scaling(
+        workload=placed[0][1].planned.workload,
+        params=shared,
+        axis=axis,
+        whole=all(place == int(place) for place in places),
+        beside=beside,
+        places=places,
+        series=tuple(series),
+        baseline=baseline,
+        crossings=tuple(crossings(used, places, "time")),
+        usd_crossings=tuple(crossings([one for one in used if _has_usd(one)], places, "usd")),
+        break_evens=tuple(break_evens(used, places, rents[0])),
+        marks=_marks(views) if axis == "workers" else (),
+        rent_basis=rents[1],
+        excluded=tuple(excluded),
+    )
+
+
+def _best(sessions: Mapping[int, list[RunView]], hosts: list[str | None]) -> dict[int, list[RunView]]:
+    """For each machine the session that measured a point most often: a stopped one may have left a part of it."""
+    best: dict[str | None, int] = {}
+    for number, runs in sessions.items():
+        other = best.get(hosts[number])
+        if other is None or _ok(runs) >= _ok(sessions[other]):
+            best[hosts[number]] = number
+    return {number: sessions[number] for number in best.values()}
+
+
+def _ok(runs: Iterable[RunView]) -> int:
+    return sum(run.status == "ok" for run in runs)
+
+
+class _Collected:
+    """The points of one series, as they are found."""
+
+    def __init__(self, summary: Summary | None, temperature: Temperature | None, machine: str | None) -> None:
+        self.label = LABEL if summary is None else summary.label
+        self.backend = "lambda" if summary is None else summary.backend
+        self.origin = "predicted" if summary is None else summary.origin
+        self.temperature = temperature
+        self.machine = machine
+        self.points: list[Point] = []
+
+    def add(self, place: float, number: int, summary: Summary, line: Line, runs: list[RunView], bill: Bill) -> None:
+        own = [
+            run
+            for run in runs
+            if run.planned.label == summary.label
+            and not run.planned.warmup
+            and run.status == "ok"
+            and run.makespan_s is not None
+            and (line.temperature is None or (is_cold(run) is True) == (line.temperature == "cold"))
+        ]
+        costs = [bill(run, None) for run in own]
+        usds = [cost.usd for cost in costs]
+        rents = [cost.items.machine_rent for cost in costs]
+        billed = _amounts(usds) or _amounts(rents)
+        self.points.append(
+            Point(
+                at=place,
+                makespan_s=line.makespan_s,
+                usd=median_estimate(known) if (known := _amounts(usds)) else None,
+                rent_usd=median_estimate(known) if (known := _amounts(rents)) else None,
+                speedup=line.speedup,
+                claim=line.claim,
+                repeats=line.repeats,
+                repeats_ok=line.repeats_ok,
+                capacity=summary.capacity,
+                oversubscribed=summary.oversubscribed,
+                error=summary.error,
+                times_s=tuple(run.makespan_s for run in own if run.makespan_s is not None),
+                rounds=tuple(_round(number, run) for run in own),
+                usds=tuple(billed) if len(billed) == len(own) else (),
+            )
+        )
+
+
+def _amounts(amounts: list[Decimal | None]) -> list[float]:
+    return [float(amount) for amount in amounts if amount is not None]
+
+
+def _round(number: int, run: RunView) -> int | None:
+    """A key that runs of the same round and session share."""
+    planned = run.planned
+    if planned.schedule != "alternating":
+        return None
+    return number * 1_000_000 + (planned.repeat if planned.round is None else planned.round)
+
+
+def _predicted_point(place: float, line: PredictedLine, temperature: Temperature) -> Point:
+    one = line.cold if temperature == "cold" else line.warm
+    return Point(
+        at=place,
+        makespan_s=one.makespan_s,
+        usd=Estimate(float(one.usd), float(one.low_usd), float(one.high_usd), one.makespan_s.count),
+        rent_usd=None,
+        speedup=line.speedup(one),
+        claim=None,
+        repeats=0,
+        repeats_ok=0,
+        capacity=line.environments,
+        oversubscribed=False,
+        error=None,
+    )
+
+
+def _series(collected: list[_Collected], parameter: bool) -> list[Series]:
+    """All series; of a backend with two the warm one is the main one, if it has as many points."""
+    found = []
+    for one in collected:
+        twin = next(
+            (
+                other
+                for other in collected
+                if other is not one and (other.label, other.machine) == (one.label, one.machine)
+            ),
+            None,
+        )
+        main = twin is None or (_timed(one), one.temperature == "warm") > (_timed(twin), twin.temperature == "warm")
+        points = tuple(sorted(one.points, key=lambda point: point.at))
+        logs = [math.log(p.makespan_s.value) for p in points if p.makespan_s is not None and p.makespan_s.value > 0]
+        shape: Shape = (shape_of(logs) if parameter else "valley") if logs else "rising"
+        curve = iter(np.exp(fit(logs, shape)) if logs else ())
+        fitted = tuple(
+            float(next(curve)) if p.makespan_s is not None and p.makespan_s.value > 0 else None for p in points
+        )
+        found.append(
+            Series(
+                label=one.label,
+                backend=one.backend,
+                origin=one.origin,
+                temperature=one.temperature,
+                main=main,
+                machine=one.machine,
+                points=points,
+                shape=shape,
+                fitted_s=fitted,
+            )
+        )
+    return found
+
+
+def _timed(one: _Collected) -> int:
+    return sum(point.makespan_s is not None for point in one.points)
+
+
+def _has_usd(one: Series) -> bool:
+    return all(
+        point.usd is not None or point.rent_usd is not None for point in one.points if point.makespan_s is not None
+    )
+
+
+def _comparable(series: list[Series]) -> tuple[list[Series], list[str]]:
+    """The main series whose times can be compared, and why others cannot."""
+    used, excluded = [], []
+    for one in series:
+        if not one.main:
+            continue
+        if any(point.oversubscribed for point in one.points):
+            excluded.append(f"{one.name} has more environments than this machine can carry: left out of crossings")
+        elif any(point.makespan_s is not None and point.makespan_s.value <= 0 for point in one.points):
+            excluded.append(f"{one.name} has a makespan of 0: left out of crossings")
+        elif sum(point.makespan_s is not None for point in one.points) > 1:
+            used.append(one)
+    return used, excluded
+
+
+def _rent(placed: list[_Placed], usd_per_hour: Decimal | None) -> tuple[Decimal | None, str | None]:
+    """The price of the machine by the hour, and what machine it is."""
+    if usd_per_hour is not None:
+        return usd_per_hour, "the price given"
+    for _, run, _ in placed:
+        if run.started is not None and run.started.pricing.rent_usd_per_hour is not None:
+            return Decimal(run.started.pricing.rent_usd_per_hour), run.started.pricing.rent_basis
+    return None, None
+
+
+def _shared_params(runs: list[RunView], axes: list[str]) -> dict[str, Any]:
+    first = runs[0].planned.params
+    return {
+        name: value
+        for name, value in first.items()
+        if name not in axes and all(run.planned.params.get(name) == value for run in runs)
+    }
+
+
+def _marks(views: Sequence[SessionView]) -> tuple[Mark, ...]:
+    """The physical cores and the hardware threads of the machine, where they differ."""
+    environment = next((view.header.environment for view in views if view.header is not None), None)
+    if environment is None or environment.physical_cores is None:
+        return ()
+    physical, logical = environment.physical_cores, environment.logical_cores
+    marks = [Mark(float(physical), "physical cores")]
+    if logical is not None and logical > physical:
+        marks.append(Mark(float(logical), "hardware threads (SMT)"))
+    return tuple(marks)

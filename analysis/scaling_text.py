@@ -1,0 +1,255 @@
+"""A sweep in words: where the fastest backend changes, what it costs there, and when a rented machine is cheaper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from decimal import Decimal
+
+from lbench.analysis.break_even import BreakEven
+from lbench.analysis.comparison import Temperature
+from lbench.analysis.crossings import Crossing
+from lbench.analysis.format import count_text, percent_text, seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.scaling import SETTING_AXES, Scaling
+from lbench.analysis.series import Series
+from lbench.engine.cost.format import usd_short
+
+__all__ = [
+    "axis_text",
+    "break_even_text",
+    "crossing_text",
+    "resamples_text",
+    "scaling_notes",
+    "scaling_sentence",
+    "series_text",
+]
+
+_MENTIONED = 0.01  # a smaller share of resamples without a crossing is left to the notes
+
+
+def scaling_sentence(scaling: Scaling) -> str:
+    """The answer of a sweep in one sentence."""
+    timed = [one for one in scaling.series if one.main and any(point.makespan_s for point in one.points)]
+    if not timed:
+        return "nothing to compare: no run has a right answer."
+    clauses = [_beside(scaling)] if scaling.beside else []
+    clauses += _crossing_clauses(scaling) if len(timed) > 1 else [_alone(scaling, timed[0])]
+    if len(timed) > 1 and scaling.axis in SETTING_AXES:
+        clauses += [best for one in timed if (best := _best_place(scaling, one)) is not None]
+    clauses += _money(scaling)
+    return "; ".join(clauses) + "."
+
+
+def axis_text(scaling: Scaling, value: float) -> str:
+    """A place of the axis: "9 trees", "4 workers", "1,769 MB", "size 2,000"."""
+    number = f"{value:,.0f}" if scaling.whole else f"{value:.3g}"
+    if scaling.axis == "memory":
+        return f"{number} MB"
+    noun = scaling.axis if scaling.axis in SETTING_AXES else scaling.axis.removeprefix("n_").replace("_", " ")
+    if scaling.axis in SETTING_AXES or scaling.axis.startswith("n_"):
+        return f"{number} {noun[:-1] if value == 1 and noun.endswith('s') else noun}"
+    return f"{noun} {number}"
+
+
+def series_text(scaling: Scaling, name: str) -> str:
+    """A series in a sentence: "processes", "emulated Lambda (warm)", "Lambda (predicted, warm)"."""
+    one = scaling[name]
+    machine = "" if one.machine is None else f" on {one.machine}"
+    if one.origin == "predicted":
+        return f"Lambda (predicted{_when(one.temperature, ', ')}){machine}"
+    if one.backend == "lambda" or one.origin != "measured":
+        kind = "Lambda" if one.origin == "measured" else f"{one.origin} Lambda"
+        label = kind if one.label == one.backend else f"{one.label} ({kind})"
+    else:
+        label = one.label
+    aside = f" ({one.temperature})" if one.temperature is not None else ""
+    return f"{label}{aside}{machine}"
+
+
+def _when(temperature: Temperature | None, before: str) -> str:
+    return "" if temperature is None else f"{before}{temperature}"
+
+
+def crossing_text(scaling: Scaling, crossing: Crossing) -> str:
+    """Where it is, with its interval: "9 trees (95 %: 8–11)"; outside the swept range it says so."""
+    root = crossing.root
+    if root.at is None:
+        return "outside the swept range"
+    at = axis_text(scaling, _up(scaling, root.at))
+    if root.low is None or root.high is None:
+        return f"{at} (measured once: not settled)"
+    low = f"below {_end(scaling, root.low)}" if root.low_open else _end(scaling, root.low)
+    high = f"beyond {_end(scaling, root.high)}" if root.high_open else _end(scaling, root.high)
+    kind = "95 %" if root.kind == "95 %" else f"range of {root.count} repeats"
+    doubt = f"; {resamples_text(crossing)}" if root.missing > _MENTIONED else ""
+    between = " to " if root.low_open or root.high_open else "–"
+    return f"{at} ({kind}: {low}{between}{high}{doubt})"
+
+
+def resamples_text(crossing: Crossing) -> str:
+    """The share of the resamples without a crossing, in words."""
+    return f"{percent_text(crossing.root.missing)} of the resamples have no crossing"
+
+
+def break_even_text(one: BreakEven) -> str:
+    """From how many runs on the rented machine is cheaper: "from 41 runs an hour on (984 a day)"."""
+    if not one.reachable:
+        return (
+            f"a rented machine is never cheaper: it would take {_runs(one.runs_an_hour)} an hour, "
+            f"and it can do {_runs(one.most_an_hour, down=True)}"
+        )
+    known = one.low is not None and one.high is not None and (one.low, one.high) != (one.runs_an_hour,) * 2
+    spread = f", {one.run_usd.kind}: {_count(one.low or 0)}–{_count(one.high or 0)}" if known else ""
+    hourly = usd_short(one.machine_usd_per_hour)
+    return (
+        f"a machine rented at {hourly} an hour is cheaper from {_runs(one.runs_an_hour)} an hour on "
+        f"({_count(one.runs_a_day)} a day{spread})"
+    )
+
+
+def scaling_notes(scaling: Scaling) -> list[str]:
+    """What the sentence rests on: each crossing with its resamples, what was left out, what a place means."""
+    lines = []
+    for one in (*scaling.crossings, *scaling.usd_crossings):
+        what = "time" if one.measure == "time" else "dollars a run"
+        below, above = series_text(scaling, one.below), series_text(scaling, one.above)
+        where = crossing_text(scaling, one)
+        doubt = "" if resamples_text(one) in where else f"; {resamples_text(one)}"
+        lines.append(f"crossing in {what}, from {below} to {above}: {where}{doubt}")
+    if scaling.usd_crossings and scaling.rent_basis is not None:
+        lines.append(f"dollars of a local run: {scaling.rent_basis}, while the run lasts")
+    lines += scaling.excluded
+    lines += [f"{axis_text(scaling, mark.at)}: {mark.text}" for mark in scaling.marks]
+    for series in scaling.series:
+        failed = [axis_text(scaling, point.at) for point in series.points if point.makespan_s is None]
+        if failed and series.main:
+            why = next((point.error for point in series.points if point.error), None)
+            lines.append(f"{series.name}: no right answer at {', '.join(failed)}{f': {why}' if why else ''}")
+    return lines
+
+
+def _up(scaling: Scaling, value: float) -> float:
+    """The first value of a whole axis on the far side of a crossing."""
+    return float(math.ceil(value - 1e-9)) if scaling.whole else value
+
+
+def _end(scaling: Scaling, value: float) -> str:
+    value = _up(scaling, value)
+    return f"{value:,.0f}" if scaling.whole else f"{value:.3g}"
+
+
+def _beside(scaling: Scaling) -> str:
+    return "with " + ", ".join(f"{name} {value:g}" for name, value in scaling.beside.items())
+
+
+def _crossing_clauses(scaling: Scaling) -> list[str]:
+    inside = [one for one in scaling.crossings if one.inside]
+    first, last = scaling.places[0], scaling.places[-1]
+    if not inside:
+        return _uncrossed(scaling, first, last)
+    clauses = []
+    for number, one in enumerate(inside):
+        here = crossing_text(scaling, one)
+        below = series_text(scaling, one.below)
+        if number == 0:
+            clauses.append(f"below {here} {below} {_verb(below)}")
+        else:
+            clauses.append(f"from there to {here}, {below}")
+    clauses.append(f"above, {series_text(scaling, inside[-1].above)}")
+    return clauses
+
+
+def _verb(name: str) -> str:
+    return "win" if name.endswith(("processes", "threads")) else "wins"
+
+
+def _uncrossed(scaling: Scaling, first: float, last: float) -> list[str]:
+    winner = scaling.fastest(last)
+    if winner is None:
+        return ["nothing to compare: fewer than two backends have a right answer"]
+    name = series_text(scaling, winner.name)
+    whole = f"from {_end(scaling, first)} to {axis_text(scaling, last)}"
+    clause = f"{name} {_verb(name)} {whole}"
+    if not scaling.crossings:
+        return [clause]
+    nearest = scaling.crossings[0]
+    other = next(x for x in (nearest.below, nearest.above) if x != winner.name)
+    return [
+        f"{clause}; a crossing with {series_text(scaling, other)} lies outside the swept range "
+        f"({resamples_text(nearest)})"
+    ]
+
+
+def _alone(scaling: Scaling, one: Series) -> str:
+    best = _best_place(scaling, one) if scaling.axis in SETTING_AXES else None
+    if best is not None:
+        return best
+    timed = [point for point in one.points if point.makespan_s is not None]
+    ends = [timed[0]] if len(timed) == 1 else [timed[0], timed[-1]]
+    parts = []
+    for point in ends:
+        assert point.makespan_s is not None
+        spread = spread_text(point.makespan_s)
+        parts.append(
+            f"{seconds_text(point.makespan_s.value)}{f' ({spread})' if spread else ''} at {axis_text(scaling, point.at)}"
+        )
+    return f"{series_text(scaling, one.name)} takes {' and '.join(parts)}: one backend alone has no crossing"
+
+
+def _best_place(scaling: Scaling, one: Series) -> str | None:
+    """Where a series is fastest along workers, memory or tasks, against the axis' beginning."""
+    from lbench.analysis.statistics import ratio_estimate
+
+    timed = [point for point in one.points if point.makespan_s is not None]
+    if len(timed) < 2:
+        return None
+    best = min(timed, key=lambda point: point.makespan_s.value if point.makespan_s else math.inf)
+    first = timed[0]
+    name = series_text(scaling, one.name)
+    if best is first:
+        return f"{name} is fastest at {axis_text(scaling, best.at)}"
+    ratio = ratio_estimate(first.times_s, best.times_s)
+    if ratio is None:
+        return f"{name} is fastest at {axis_text(scaling, best.at)}"
+    spread = times_spread_text(ratio)
+    aside = f" ({spread})" if spread else ""
+    return (
+        f"{name} is fastest at {axis_text(scaling, best.at)}, "
+        f"{times_text(ratio.value)}{aside} as fast as at {axis_text(scaling, first.at)}"
+    )
+
+
+def _money(scaling: Scaling) -> Iterable[str]:
+    """The cost of the paid backend and the break-even, at the first place beyond the last crossing, else at the last."""
+    inside = [one for one in scaling.crossings if one.inside]
+    beyond = inside[-1].root.at if inside else None
+    place = next((p for p in scaling.places if beyond is not None and p >= beyond), scaling.places[-1])
+    here = [one for one in scaling.break_evens if one.at == place]
+    priced = [
+        (point.usd.value, one)
+        for one in scaling.series
+        if one.main and (point := one.at(place)) is not None and point.usd is not None
+    ]
+    wanted = {one.above for one in inside}
+    chosen = min((pair for pair in priced if not wanted or pair[1].name in wanted), key=lambda x: x[0], default=None)
+    chosen = chosen or min(priced, key=lambda x: x[0], default=None)
+    if chosen is None:
+        return
+    usd, series = chosen
+    would = "costs" if series.origin == "measured" else "would cost"
+    yield (
+        f"{series_text(scaling, series.name)} {would} {usd_short(Decimal(repr(usd)))} a run "
+        f"at {axis_text(scaling, place)}"
+    )
+    even = next((one for one in here if one.paid == series.name), None)
+    if even is not None:
+        yield break_even_text(even)
+
+
+def _runs(count: float, *, down: bool = False) -> str:
+    whole = math.floor(count) if down else math.ceil(count * (1 - 1e-12))
+    return count_text(whole, "run")
+
+
+def _count(count: float) -> str:
+    return f"{math.ceil(count * (1 - 1e-12)):,}"

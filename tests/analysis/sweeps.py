@@ -1,0 +1,104 @@
+"""Sweeps written by hand: a session with a plan a point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lbench.engine.journal.events import (
+    Answered,
+    Event,
+    RunEnded,
+    RunPlanned,
+    RunStarted,
+    SessionStarted,
+)
+from lbench.engine.machine.fingerprint import Environment
+from lbench.engine.model import Answer, Driver, Pricing, Sweep
+from lbench.engine.session.view import SessionView, fold
+
+RENT = Pricing(rent_usd_per_hour="0.10", rent_basis="rent of an equal machine at $0.10 an hour")
+ENVIRONMENT = Environment(usable_cores=4.0, load_1m=0.0, hostname="here", physical_cores=2, logical_cores=4)
+
+Times = Mapping[str, Sequence[float]]
+
+
+def sweep_session(
+    points: Sequence[tuple[dict[str, Any], Times]],
+    *,
+    workload: str = "probe",
+    identity: str = "s",
+    sweep: bool = True,
+    params: Mapping[str, Any] | None = None,
+    oversubscribed: Sequence[str] = (),
+    failed: Sequence[tuple[dict[str, Any], str]] = (),
+    environment: Environment = ENVIRONMENT,
+    settings: Mapping[str, Any] | None = None,
+) -> SessionView:
+    """Each point with the makespans of each backend; the n-th repeats of a point are one round.
+
+    A label is a backend's name, with a temperature after a space where it has one ("emulated warm").
+    """
+    events: list[Event] = [
+        SessionStarted(
+            id=identity,
+            name=identity,
+            created="2026-01-01T00:00:00+00:00",
+            lbench_version="0",
+            environment=environment,
+            format="lbench.journal",
+            version=1,
+        )
+    ]
+    number = 0
+    for point, backends in points:
+        own = {name: value for name, value in point.items() if name not in ("workers", "memory", "tasks")}
+        for name, times in backends.items():
+            label, _, temperature = name.partition(" ")
+            for index, seconds in enumerate(times):
+                number += 1
+                run = f"{identity}{number}"
+                events += [
+                    RunPlanned(
+                        run=run,
+                        workload=workload,
+                        params={**(params or {}), **own},
+                        seed=1,
+                        backend=label,
+                        label=label,
+                        origin="emulated" if label == "emulated" else "measured",
+                        repeat=index,
+                        warmup=False,
+                        schedule="alternating",
+                        round=index,
+                        tasks=point.get("tasks"),
+                        cold={"cold": True, "warm": False}.get(temperature),
+                        sweep=Sweep("w1", point) if sweep else None,
+                    ),
+                    RunStarted(
+                        run=run,
+                        started="2026-01-01T00:00:00+00:00",
+                        setup_s=0.1,
+                        settings={"concurrency": point["workers"]} if "workers" in point else dict(settings or {}),
+                        transport=None,
+                        oversubscribed=label in oversubscribed,
+                        code_digest="d",
+                        package_digest=None,
+                        pricing=Pricing() if label in ("emulated", "lambda") else RENT,
+                        capacity=point.get("workers", 2),
+                    ),
+                ]
+                bad = (point, label) in failed
+                driver = Driver(0.0, 0.0, 0.0, 0.0, 1.0, 2.0)
+                events.append(
+                    RunEnded(
+                        run=run,
+                        status="failed" if bad else "ok",
+                        makespan_s=None if bad else seconds,
+                        driver=driver,
+                        error="a task failed" if bad else None,
+                    )
+                )
+                if not bad:
+                    events.append(Answered(run, Answer(ok=True, check="equal", digest="same")))
+    return fold(events)

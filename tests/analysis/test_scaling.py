@@ -1,0 +1,247 @@
+"""Sweeps as curves: crossings with their resamples, money, places of runs without a sweep, and bad input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lbench.analysis.comparison import Bill
+from lbench.analysis.crossings import Crossing
+from lbench.analysis.scaling import Scaling, scalings
+from lbench.analysis.scaling_text import crossing_text, scaling_notes, scaling_sentence
+from lbench.engine.cost.charges import CostItems, RunCost
+from lbench.engine.session.view import RunView, SessionView
+from lbench.errors import InputError
+from tests.analysis.sweeps import sweep_session
+
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+def noisy(times: dict[float, float], repeats: int, seed: int = 1, noise: float = 0.03) -> dict[float, list[float]]:
+    generator = np.random.default_rng(seed)
+    return {
+        at: [float(value * np.exp(noise * generator.standard_normal())) for _ in range(repeats)]
+        for at, value in times.items()
+    }
+
+
+def forest(repeats: int = 6, *, flat: float = 6.0, rate: float = 0.7, noise: float = 0.03, **more: Any) -> SessionView:
+    """The local curve grows with the trees, the emulated one does not: they cross at flat / rate."""
+    local = noisy({at: rate * at for at in SIZES}, repeats, 1, noise)
+    away = noisy(dict.fromkeys(SIZES, flat), repeats, 2, noise)
+    points = [({"n_trees": at}, {"processes": local[at], "emulated": away[at]}) for at in SIZES]
+    return sweep_session(points, **more)
+
+
+def bill(run: RunView, now_s: float | None) -> RunCost:
+    """A hundredth of a cent a tree on Lambda; ten cents an hour here."""
+    if run.planned.label == "emulated":
+        return RunCost(CostItems(duration=Decimal("0.0001") * run.planned.params.get("n_trees", 1)))
+    return RunCost(CostItems(machine_rent=Decimal(repr(float(run.makespan_s or 0.0))) * Decimal("0.10") / 3600))
+
+
+def only(view: SessionView, arithmetic: Bill = bill) -> Scaling:
+    (found,) = scalings([view], arithmetic)
+    return found
+
+
+def test_the_crossing_of_two_curves_has_its_median_its_interval_and_its_resamples() -> None:
+    (one,) = only(forest()).crossings
+    assert (one.below, one.above, one.measure) == ("processes", "emulated", "time")
+    assert one.root.at == pytest.approx(6 / 0.7, rel=0.05)
+    assert one.root.low is not None and one.root.high is not None
+    assert one.root.low < 6 / 0.7 < one.root.high
+    assert one.root.high / one.root.low < 1.15
+    assert (one.root.kind, one.root.count, one.root.missing) == ("95 %", 6, 0.0)
+
+
+def test_the_interval_holds_the_true_crossing_in_most_sweeps() -> None:
+    held = 0
+    for seed in range(24):
+        generator = np.random.default_rng(seed)
+        points = [
+            (
+                {"n_trees": at},
+                {
+                    "processes": list(0.7 * at * np.exp(0.05 * generator.standard_normal(8))),
+                    "emulated": list(6.0 * np.exp(0.05 * generator.standard_normal(8))),
+                },
+            )
+            for at in SIZES
+        ]
+        (one,) = only(sweep_session(points)).crossings
+        held += one.root.low is not None and one.root.high is not None and one.root.low <= 6 / 0.7 <= one.root.high
+    assert held >= 20  # of 24; a straight line between two points is an approximation of its own
+
+
+def test_below_six_repeats_it_is_a_range_and_with_one_nothing_is_settled() -> None:
+    few = only(forest(3))
+    assert few.crossings[0].root.kind == "range"
+    assert "range of 3 repeats" in scaling_sentence(few)
+    once = only(forest(1))
+    assert (once.crossings[0].root.low, once.crossings[0].root.high) == (None, None)
+    assert "measured once: not settled" in scaling_sentence(once)
+
+
+def test_what_slows_a_whole_round_does_not_widen_the_interval() -> None:
+    generator = np.random.default_rng(3)
+    points = []
+    for at in SIZES:
+        common = np.exp(0.3 * generator.standard_normal(8))
+        points.append(
+            (
+                {"n_trees": at},
+                {"processes": list(0.7 * at * common), "emulated": list(6.0 * common)},
+            )
+        )
+    (one,) = only(sweep_session(points)).crossings
+    assert one.root.high is not None and one.root.low is not None
+    # the isotonic curve may still move with noise common to a point, the crossing hardly
+    assert one.root.high / one.root.low < 1.6
+
+
+def test_without_a_crossing_it_lies_outside_the_swept_range() -> None:
+    found = only(forest(flat=600.0))
+    (one,) = found.crossings
+    assert not one.inside and one.root.missing == 1.0 and one.root.high_open
+    sentence = scaling_sentence(found)
+    assert "processes win from 1 to 128 trees" in sentence
+    assert "lies outside the swept range (100 % of the resamples have no crossing)" in sentence
+
+
+def test_an_interval_that_leaves_the_range_says_so() -> None:
+    found = only(forest(flat=88.0, noise=0.3))
+    (one,) = found.crossings
+    assert one.root.high_open and 0 < one.root.missing < 1
+    assert "beyond 128" in crossing_text(found, one) or not one.inside
+    assert re.search(r"[\d.]+ % of the resamples have no crossing", " ".join(scaling_notes(found)))
+
+
+def test_the_sentence_names_both_sides_the_cost_and_the_rented_machine() -> None:
+    sentence = scaling_sentence(only(forest()))
+    assert re.match(r"below 9 trees \(95 %: \d+–\d+\) processes win; above, emulated Lambda; ", sentence)
+    assert "emulated Lambda would cost $0.0016 a run at 16 trees" in sentence
+    assert "a machine rented at $0.10 an hour is cheaper from 63 runs an hour on (1,500 a day)" in sentence
+
+
+def test_the_rented_machine_is_never_cheaper_where_it_cannot_do_so_many_runs() -> None:
+    def cheap(run: RunView, now_s: float | None) -> RunCost:
+        return RunCost(CostItems(duration=Decimal("1e-7"))) if run.planned.label == "emulated" else bill(run, now_s)
+
+    found = only(forest(), cheap)
+    assert not found.break_evens[-1].reachable
+    assert (
+        "a rented machine is never cheaper: it would take 1,000,000 runs an hour, and it can do "
+        in scaling_sentence(found)
+    )
+
+
+def test_dollars_cross_elsewhere_than_time() -> None:
+    found = only(forest(rate=7.0))
+    assert found.usd_crossings and found.usd_crossings[0].measure == "usd"
+
+
+def test_more_environments_than_the_machine_carries_take_part_in_no_crossing() -> None:
+    found = only(forest(oversubscribed=["emulated"]))
+    assert found.crossings == ()
+    assert any("more environments than this machine can carry" in line for line in scaling_notes(found))
+
+
+def test_a_failed_point_fails_alone() -> None:
+    found = only(forest(failed=[({"n_trees": 4}, "emulated")]))
+    point = found["emulated"].at(4.0)
+    assert point is not None and point.makespan_s is None and point.error == "a task failed"
+    assert found.crossings[0].root.at == pytest.approx(6 / 0.7, rel=0.05)
+    assert "emulated: no right answer at 4 trees: a task failed" in scaling_notes(found)
+
+
+def test_runs_without_a_sweep_are_placed_by_the_parameter_in_which_they_differ() -> None:
+    found = only(forest(sweep=False))
+    assert (found.axis, found.places) == ("n_trees", tuple(map(float, SIZES)))
+    assert found.crossings[0].inside
+
+
+def test_a_stopped_sweep_is_completed_by_the_session_that_goes_on() -> None:
+    whole = forest()
+    first = [({"n_trees": at}, {"processes": [0.7 * at] * 6, "emulated": [6.0] * 6}) for at in SIZES[:3]]
+    part = [({"n_trees": 8}, {"processes": [100.0], "emulated": [100.0]})]
+    rest = [({"n_trees": at}, {"processes": [0.7 * at] * 6, "emulated": [6.0] * 6}) for at in SIZES[3:]]
+    found = scalings([sweep_session([*first, *part], identity="a"), sweep_session(rest, identity="b")], bill)[0]
+    assert found.places == tuple(map(float, SIZES))
+    point = found["processes"].at(8.0)
+    assert point is not None and point.times_s == (pytest.approx(5.6),) * 6
+    assert only(whole).places == found.places
+
+
+def test_two_axes_give_a_curve_for_each_value_of_the_second() -> None:
+    points = [
+        ({"n_trees": at, "workers": workers}, {"processes": [at / workers] * 6, "emulated": [3.0] * 6})
+        for workers in (1, 2)
+        for at in (1, 2, 4, 8)
+    ]
+    one, two = scalings([sweep_session(points)], bill)
+    assert (one.beside, two.beside) == ({"workers": 1}, {"workers": 2})
+    assert one.crossings[0].root.at == pytest.approx(3.0, rel=0.05)
+    assert two.crossings[0].root.at == pytest.approx(6.0, rel=0.05)
+    assert scaling_sentence(one).startswith("with workers 1; below 3 trees")
+
+
+def test_along_workers_the_physical_cores_are_marked_and_the_best_is_named() -> None:
+    times = {1: 8.0, 2: 4.2, 3: 4.0, 4: 4.4}
+    points = [
+        ({"workers": at}, {"processes": [value * k for k in (1, 1.01, 0.99, 1, 1, 1.0)]}) for at, value in times.items()
+    ]
+    found = only(sweep_session(points))
+    assert [(mark.at, mark.text) for mark in found.marks] == [(2.0, "physical cores"), (4.0, "hardware threads (SMT)")]
+    assert found["processes"].shape == "valley"
+    assert "processes is fastest at 3 workers, 2.00×" in scaling_sentence(found)
+
+
+@pytest.mark.parametrize(
+    ("views", "why"),
+    [
+        ([], "no runs to draw a curve through"),
+        ([sweep_session([({"n": 1}, {"processes": [1.0]})], sweep=False)], "nothing was swept"),
+        (
+            [
+                sweep_session([({"n": 1}, {"processes": [1.0]})], identity="a"),
+                sweep_session([({"n": 2}, {"processes": [1.0]})], workload="mandelbrot", identity="b"),
+            ],
+            "several workloads",
+        ),
+        (
+            [sweep_session([({"a": n, "b": n, "c": n}, {"processes": [1.0]}) for n in (1, 2)], sweep=False)],
+            "differ in a, b, c",
+        ),
+        ([sweep_session([({"kind": "x"}, {"processes": [1.0]})])], "no axis of numbers"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(views: list[SessionView], why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        scalings(views, bill)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [({"n": 1}, {"processes": [0.0, 0.0]}), ({"n": 2}, {"processes": [0.0, 0.0]})],
+        [({"n": 1}, {"processes": [0.0], "emulated": [0.0]}), ({"n": 2}, {"processes": [0.0], "emulated": [1.0]})],
+        [({"n": 1}, {"processes": [1.0], "emulated": [2.0]})],
+        [({"n": 0}, {"processes": [1.0], "emulated": [2.0]}), ({"n": 5}, {"processes": [3.0], "emulated": [2.0]})],
+    ],
+)
+def test_odd_sweeps_have_a_sentence(points: Any) -> None:
+    assert scaling_sentence(only(sweep_session(points))).endswith(".")
+
+
+def test_only_failures_have_a_sentence() -> None:
+    view = sweep_session([({"n": 1}, {"processes": [1.0]})], failed=[({"n": 1}, "processes")])
+    assert scaling_sentence(only(view)) == "nothing to compare: no run has a right answer."
+
+
+_: Callable[[Scaling, Crossing], str] = crossing_text
