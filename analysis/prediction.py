@@ -71,7 +71,7 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
     cold: Predicted  # all environments new
     warm: Predicted  # all there already
     core_ratio: tuple[float, float, float]  # median, and the ends of its 95 %: a core of this machine in Lambda vCPUs
-    baseline_s: float | None = None  # the median makespan of the comparison's baseline
+    baseline_s: Estimate | None = None  # the median makespan of the comparison's baseline
     payload_bytes: int = 0  # the largest request or result of a task
 
     @property
@@ -86,11 +86,18 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
         return ("cold", self.cold), ("warm", self.warm)
 
     def speedup(self, of: Predicted) -> Estimate | None:
-        """The baseline's makespan over a predicted one; None without a baseline."""
-        one = of.makespan_s
-        if self.baseline_s is None or one.low is None or one.high is None:
+        """The baseline's makespan over a predicted one; None without a baseline.
+
+        The two are taken as independent: their intervals add up in quadrature, in logarithms.
+        """
+        one, base = of.makespan_s, self.baseline_s
+        if base is None or one.interval is None:
             return None
-        return Estimate(self.baseline_s / one.value, self.baseline_s / one.high, self.baseline_s / one.low, one.count)
+        middle, (low, high) = base.value / one.value, one.interval
+        base_low, base_high = base.interval or (base.value, base.value)
+        below = math.hypot(math.log(high / one.value), math.log(base.value / base_low))
+        above = math.hypot(math.log(one.value / low), math.log(base_high / base.value))
+        return Estimate(middle, middle * math.exp(-below), middle * math.exp(above), one.count)
 
 
 class _StageSample(msgspec.Struct, frozen=True):
@@ -105,7 +112,7 @@ class _StageSample(msgspec.Struct, frozen=True):
 def predict_lambda(
     runs: Iterable[RunView],
     *,
-    baseline_s: float | None = None,
+    baseline_s: Estimate | None = None,
     memory_mb: int | None = None,
     region: str = "us-east-1",
     architecture: str = "x86_64",
@@ -118,7 +125,7 @@ def predict_lambda(
     Args:
         runs: of one job; the tasks are taken from `sequential`, else `loop`'s neighbours with the fewest workers, since a
             task that shares its core takes longer than alone.
-        baseline_s: the makespan to which the speedup is told.
+        baseline_s: the makespan that the speedup refers to.
         memory_mb: of the function; default: one vCPU.
         region: whose prices are charged.
         architecture: of the function.
@@ -203,7 +210,7 @@ def predict_comparison(comparison: Comparison, runs: Iterable[RunView]) -> Predi
     like = next((one for one in comparison.summaries if one.region is not None), None)
     return predict_lambda(
         runs,
-        baseline_s=None if base is None else base.value,
+        baseline_s=base,
         memory_mb=None if like is None else like.memory_mb,
         region="us-east-1" if like is None or like.region is None else like.region,
         architecture="x86_64" if like is None or like.architecture is None else like.architecture,
@@ -220,9 +227,10 @@ def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:
             figure = f"to take {seconds_text(one.makespan_s.value)} ({spread_text(one.makespan_s)})"
         else:
             as_what = "" if clauses else f" as {baseline}"
-            figure = (
-                f"{'' if clauses else 'to be '}{times_text(ratio.value)} ({times_spread_text(ratio)}) as fast{as_what}"
-            )
+            spread = times_spread_text(ratio)
+            if ratio.interval is not None and ratio.interval[0] <= 1 <= ratio.interval[1]:
+                spread += ", so either may be faster"
+            figure = f"{'' if clauses else 'to be '}{times_text(ratio.value)} ({spread}) as fast{as_what}"
         clauses.append(f"{figure} {name}, for {usd_short(one.usd, assumed=bool(one.assumed))}")
     return f"AWS Lambda with {places} of its own is predicted {'; '.join(clauses)}. It hangs on: {line.hangs_on}."
 

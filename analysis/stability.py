@@ -114,8 +114,12 @@ def _first_repeat(group: _Group) -> str | None:
     if min(others) - margin <= first <= max(others) + margin:
         return None
     share = first / median(others) - 1
-    way = "longer" if share > 0 else "less"
-    return f"its first repeat took {percent_text(abs(share))} {way} than the others; add a warm-up run (--warmup 1)"
+    if share > 0:
+        return f"its first repeat took {percent_text(share)} longer than the others; add a warm-up run (--warmup 1)"
+    return (
+        f"its first repeat took {percent_text(-share)} less than the others; "
+        "the machine became slower after it: measure again"
+    )
 
 
 def _step(times: list[float]) -> Change | None:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from lbench.analysis.comparison import compare
 from lbench.analysis.prediction import predict_comparison, predict_lambda, predicted_sentence, predictions
+from lbench.analysis.statistics import Estimate
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.session.view import RunView, fold
 from lbench.engine.simulation.parameters import lambda_model, with_values
@@ -85,6 +87,25 @@ def test_the_sentence_names_what_it_hangs_on_and_never_claims_a_measurement(runs
     assert "as fast as sequential warm, for $" in sentence
     assert sentence.endswith("It hangs on: one core here = 1.4 (0.84–2.2) Lambda vCPUs.")
     assert line.worked_out_from == "sequential"
+
+
+def test_a_speedup_whose_interval_holds_1_is_no_claim_and_the_baseline_has_its_share(
+    runs: Callable[..., list[RunView]],
+) -> None:
+    line = predict_lambda(runs())
+    assert line is not None
+    same = line.warm.makespan_s
+    exact = msgspec.structs.replace(line, baseline_s=Estimate(same.value))
+    wide = msgspec.structs.replace(line, baseline_s=Estimate(same.value, same.value / 2, same.value * 2, 6))
+    narrow_ratio, wide_ratio = exact.speedup(line.warm), wide.speedup(line.warm)
+    assert narrow_ratio is not None and narrow_ratio.interval is not None
+    assert wide_ratio is not None and wide_ratio.interval is not None
+    assert narrow_ratio.interval[0] == pytest.approx(same.value / same.interval[1])  # type: ignore[index]
+    assert wide_ratio.interval[0] < narrow_ratio.interval[0] and wide_ratio.interval[1] > narrow_ratio.interval[1]
+    assert "1.00× (95 %: " in predicted_sentence(exact, "sequential")
+    assert ", so either may be faster) as fast as sequential warm" in predicted_sentence(exact, "sequential")
+    far = msgspec.structs.replace(line, baseline_s=Estimate(same.value * 50))
+    assert "either may be faster" not in predicted_sentence(far, "sequential")
 
 
 def test_a_document_holds_cold_and_warm_with_their_parameters(runs: Callable[..., list[RunView]]) -> None:
