@@ -56,7 +56,7 @@ def _columns(struct: type[msgspec.Struct]) -> list[Column]:
     )
     for field in fields(struct):
         name.add(f"  {field.name}")
-        default.add(_text(field.default))
+        default.add("required" if field.required else _text(field.default))
         values.add(_range(field))
         meaning.add(field.meaning)
     return [name, default, values, meaning]

@@ -18,6 +18,7 @@ from lbench.config.folders import typed_path
 from lbench.config.limits import TimeoutS
 from lbench.engine.backends import catalog
 from lbench.engine.model import Schedule
+from lbench.engine.plan.parse import with_each
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.engine.plan.validate import validate
 from lbench.errors import InputError
@@ -233,7 +234,7 @@ class Draft:
 
     def _check(self, place: str, form: type[msgspec.Struct], texts: dict[str, str], errors: dict[str, str]) -> None:
         """Check all fields together; if that fails, each by itself, so that each has its own message."""
-        given = {name: self._typed(form, name, text) for name, text in texts.items()}
+        given = self._given(form, texts)
         try:
             parameters.parse(form, given, what="it")
         except InputError as error:
@@ -255,6 +256,13 @@ class Draft:
         if field.type in ("int", "float"):
             text = plain_number(text)
         return None if field.optional and not text else text
+
+    def _given(self, form: type[msgspec.Struct], texts: dict[str, str]) -> dict[str, Any]:
+        """The texts as values; a required field that is empty is not given."""
+        required = {field.name for field in form_fields(form) if field.required}
+        return {
+            name: self._typed(form, name, text) for name, text in texts.items() if text.strip() or name not in required
+        }
 
     def _place(self, error: InputError) -> str:
         """The field that an error of the entire plan belongs to."""
@@ -279,7 +287,7 @@ class Draft:
     def _made(self) -> Plan:
         description = registry.describe(self.workload)
         texts = self.params[self.workload]
-        given = {name: self._typed(description.params, name, text) for name, text in texts.items()}
+        given = self._given(description.params, texts)
         run = parameters.parse(
             RunSettings, {name: self._typed(RunSettings, name, text) for name, text in self._run_texts().items()}
         )
@@ -287,7 +295,7 @@ class Draft:
         params = parameters.parse(description.params, given, tasks=run.tasks, seed=run.seed)
         defaults = {field.name: field.default for field in form_fields(description.params)}
         values = parameters.settable(params)
-        return msgspec.structs.replace(
+        plan = msgspec.structs.replace(
             self._plan,
             workload=self.workload,
             params={name: value for name, value in values.items() if text_of(value) != text_of(defaults[name])},
@@ -304,6 +312,7 @@ class Draft:
             max_usd=run.max_usd,
             data=None if run.data is None else str(typed_path(run.data).absolute()),
         )
+        return with_each(plan, ())
 
     def _choice(self, form: BackendForm) -> BackendChoice:
         kind = catalog.settings_type(form.name)

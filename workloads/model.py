@@ -251,6 +251,12 @@ class Description(msgspec.Struct, frozen=True):
     code: OwnCode | None = None  # a user's own; None: one of lbench's
 
     @property
+    def shown_params(self) -> type[msgspec.Struct]:
+        """The parameters to list: of a plain function also `seed` and `tasks`, which are its own there."""
+        shown: type[msgspec.Struct] = getattr(self.params, "shown", self.params)
+        return shown
+
+    @property
     def pinned(self) -> str:
         """The name by which another process finds exactly this workload."""
         return self.name if self.code is None else self.code.pinned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -14,7 +15,7 @@ import msgspec
 from lbench.errors import InputError, UnknownNameError
 from lbench.workloads.model import Params
 
-__all__ = ["Field", "fields", "parse", "settable"]
+__all__ = ["Field", "fields", "parse", "parse_values", "settable"]
 
 P = TypeVar("P", bound=msgspec.Struct)
 
@@ -34,7 +35,7 @@ class Field(msgspec.Struct, frozen=True):
     """One parameter as forms and command lines show it."""
 
     name: str
-    type: str  # "int", "float", "text", "choice", "numbers", "yes or no"
+    type: str  # "int", "float", "text", "choice", "numbers", "yes or no", "value" (JSON, else text)
     default: Any
     meaning: str
     minimum: float | None = None
@@ -42,6 +43,7 @@ class Field(msgspec.Struct, frozen=True):
     choices: tuple[str, ...] = ()
     words: tuple[str, ...] = ()  # accepted in place of a number, such as "auto"
     optional: bool = False
+    required: bool = False  # has no default
 
 
 def _describe_type(kind: msgspec.inspect.Type) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def _describe_type(kind: msgspec.inspect.Type) -> dict[str, Any]:
         return {"type": "choice", "choices": tuple(str(v) for v in kind.values)}
     if isinstance(kind, inspect.TupleType | inspect.VarTupleType | inspect.ListType):
         return {"type": "numbers"}
-    return {"type": "text"}
+    return {"type": "value" if isinstance(kind, inspect.AnyType) else "text"}
 
 
 def fields(struct: type[msgspec.Struct]) -> list[Field]:
@@ -88,7 +90,9 @@ def _all_fields(struct: type[msgspec.Struct]) -> tuple[Field, ...]:
         default = field.default if field.default is not msgspec.NODEFAULT else None
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
-        found.append(Field(name=field.name, default=default, **({"meaning": ""} | _describe_type(field.type))))
+        required = field.required or (field.default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT)
+        described: dict[str, Any] = {"meaning": "", "required": required} | _describe_type(field.type)
+        found.append(Field(name=field.name, default=default, **described))
     return tuple(found)
 
 
@@ -123,6 +127,9 @@ def _read(field: Field, text: str, what: str) -> Any:
         if text.lower() in ("no", "false", "0", "off"):
             return False
         raise InputError(f"{what} {field.name}={_shown(text)}: {_KINDS[field.type]}")
+    if field.type == "value":
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeError):
+            return msgspec.json.decode(text)
     return text
 
 
@@ -180,6 +187,32 @@ def parse(struct: type[P], texts: Mapping[str, Any], *, what: str = "parameter",
             raise InputError(f"{what}s: {message}") from None
         given = f"={_shown({**texts, **reserved}[name])}" if name in texts or name in reserved else ""
         raise InputError(f"{what} {name}{given}: {_explain(field, message)}") from None
+
+
+def parse_values(annotation: Any, name: str, values: list[Any], shown: str, *, typed: bool) -> list[Any]:
+    """Values of one parameter. `shown`: what a message quotes; `typed`: texts are values, and not to be read as such.
+
+    Raises:
+        InputError: one is not a value of the parameter.
+    """
+    field = Field(name=name, default=None, **({"meaning": ""} | _describe_type(msgspec.inspect.type_info(annotation))))
+    if not typed:
+        values = [_read_one(field, value, name, shown) if isinstance(value, str) else value for value in values]
+    try:
+        return msgspec.convert(values, list[annotation], strict=False)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$[")
+        place = re.match(r"\d+", path)
+        one = f" ({_shown(values[int(place[0])])})" if place and len(values) > 1 else ""
+        raise InputError(f"{name}={shown}{one}: {_explain(field, message)}") from None
+
+
+def _read_one(field: Field, text: str, name: str, shown: str) -> Any:
+    try:
+        return _read(field, text, "")
+    except InputError as error:
+        one = "" if text == shown else f" ({_shown(text)})"
+        raise InputError(f"{name}={shown}{one}: {str(error).rpartition(': ')[2]}") from None
 
 
 def settable(params: Params) -> dict[str, Any]:

@@ -27,6 +27,12 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter of the workload; repeatable."
 )
+@click.option(
+    "--each",
+    multiple=True,
+    metavar="NAME=VALUES",
+    help="Of a plain function: a task for each value, as in seed=0..99; repeatable.",
+)
 @setting_options("concurrency", "memory", "arch", "region")
 @click.option(
     "--transport",
@@ -67,6 +73,7 @@ def command(
     workload: str,
     backends: tuple[str, ...],
     params: tuple[str, ...],
+    each: tuple[str, ...],
     transport: str | None,
     tasks: str | None,
     batch: str | None,
@@ -90,13 +97,15 @@ def command(
 ) -> None:
     """Measure WORKLOAD on several backends, check every answer, and compare time, steadiness and cost.
 
-    WORKLOAD is one of `lbench workloads`, or a job in a Python file of yours: see `lbench new workload`.
+    WORKLOAD is one of `lbench workloads`, or a plain function of yours with --each, or a job in a Python file of yours: see
+    `lbench new workload`.
 
     \b
     Examples:
       lbench run mandelbrot
       lbench run random_forest --data LoanStats3a.csv -b processes -b emulated:memory=3538
       lbench run mandelbrot -p size=2000 --repeats 5 -o result.json
+      lbench run ./mine.py:simulate --each seed=0..99 -p points=1000
       lbench run ./mine.py:job -p n=10
       lbench run function -p name=my-function -p payload=@event.json -b lambda
 
@@ -109,6 +118,7 @@ def command(
     from lbench.cli.follow import measure
     from lbench.config.settings import load, on_hangup
     from lbench.engine.export.files import check_writable, format_of
+    from lbench.engine.plan.parse import with_each
     from lbench.engine.plan.validate import validate
     from lbench.errors import InputError
 
@@ -119,6 +129,7 @@ def command(
     plan = _plan(
         workload, backends, params, {"transport": transport, "stack": stack}, _tasks(tasks), data, picture, chosen
     )
+    plan = with_each(plan, each)
     given = function_run.forced(plan.params, workload, force_cold=force_cold, allow_update=allow_update)
     plan = msgspec.structs.replace(plan, encoding=encoding, keep_going=keep_going, audit=audit, params=given)
     plan = msgspec.structs.replace(plan, hedge=_number("--hedge", hedge), max_usd=_number("--max-usd", max_usd))

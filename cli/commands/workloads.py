@@ -38,7 +38,7 @@ def command(workload: str | None, as_json: bool) -> None:
                 "summary": one.summary,
                 "data": one.data,
                 "picture": one.picture,
-                "parameters": fields_json(one.params),
+                "parameters": fields_json(one.shown_params),
             }
             for one in described
         ]
@@ -52,4 +52,4 @@ def command(workload: str | None, as_json: bool) -> None:
         data = [] if one.data is None else [Text(f"  reads {one.data}", style=QUIET)]
         return [Text.assemble((one.name, BRIGHT), "  ", one.summary), *data]
 
-    print_described(Described(lines(one), one.params) for one in described)
+    print_described(Described(lines(one), one.shown_params) for one in described)

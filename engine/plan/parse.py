@@ -16,7 +16,7 @@ from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
 
-__all__ = ["DEFAULT_BACKENDS", "parse_backend", "plan_of_settings"]
+__all__ = ["DEFAULT_BACKENDS", "parse_backend", "plan_of_settings", "with_each"]
 
 DEFAULT_BACKENDS = ("sequential", "processes", "emulated")
 
@@ -88,3 +88,24 @@ def plan_of_settings(
         timeout_s=chosen.timeout_s,
         retries=chosen.retries,
     )
+
+
+def with_each(plan: Plan, texts: Sequence[str]) -> Plan:
+    """The plan with the values of `--each NAME=VALUES`; those of files are read and kept.
+
+    Raises:
+        InputError: the workload is not a plain function, or the values cannot be used.
+    """
+    from lbench.workloads.own.each import EachParams, pinned, split
+
+    description = registry.describe(plan.workload)
+    if not issubclass(description.params, EachParams):
+        if texts:
+            raise InputError(
+                f"--each is for a plain function of yours: {description.name} makes its own tasks "
+                "(set its parameters with -p)"
+            )
+        return plan
+    given = [f"{name}={values}" for name, values in split(str(plan.params.get("each", "")))]
+    each = pinned(description.params.specs, [*given, *texts])
+    return msgspec.structs.replace(plan, params=plan.params | {"each": each})

@@ -15,6 +15,8 @@ from lbench.engine.plan import function as function_plan
 from lbench.engine.plan.plan import Plan, resolve_params
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
+from lbench.workloads.model import Params
+from lbench.workloads.own.each import EachParams, split
 from lbench.workloads.textfile import checked_encoding
 
 __all__ = ["check_files", "validate"]
@@ -30,7 +32,10 @@ def validate(plan: Plan) -> None:
     """
     if plan.tasks is not None:
         _at_least("--tasks", plan.tasks, 1)
-    resolve_params(plan)
+    for name in ("seed", "tasks"):
+        if name in plan.params:
+            raise InputError(f"parameter {name} is set by --{name}")
+    _check_each(plan, resolve_params(plan))
     if function_plan.is_function(plan):
         function_plan.check(plan)
     if plan.repeats != "auto":
@@ -72,6 +77,27 @@ def validate(plan: Plan) -> None:
         if coded and not function_plan.is_function(plan):
             raise InputError(f"{choice.label}: handler= and code= are for `lbench run function`")
     check_files(plan)
+
+
+def _check_each(plan: Plan, params: Params) -> None:
+    """Refuse a plain function without values, and a parameter that has both one value and several."""
+    if not isinstance(params, EachParams):
+        return
+    names = [spec.name for spec in params.specs]
+    if not params.each:
+        name = registry.describe(plan.workload).name
+        if not names:
+            raise InputError(
+                f"{name} is a plain function without parameters: it needs one with several values, for --each "
+                "(or write a job, which yields lists of tasks: see `lbench new workload`)"
+            )
+        raise InputError(
+            f"--each is required: {name} is a plain function; "
+            f"write --each NAME=VALUES, a task for each value (its parameters: {', '.join(names)})"
+        )
+    for name, _ in split(params.each):
+        if name in plan.params:
+            raise InputError(f"parameter {name} is given by -p and by --each: leave out one")
 
 
 def check_files(plan: Plan) -> None:

@@ -179,6 +179,73 @@ def test_workloads_shows_the_parameters_of_one(home: Path) -> None:
     assert "Sevens" in CliRunner().invoke(command, ["workloads", "./mine.py"]).stdout
 
 
+# -- a plain function
+
+SIMULATE = """
+import numpy as np
+def simulate(seed: int, points: int = 10, alpha: float = 1.0):
+    "Sums."
+    return {"sum": alpha * (seed + points), "all": np.arange(seed) * 0.1}
+def needs(a: int, b: int): return a
+def job(n: int = 2): yield []
+"""
+
+
+def test_a_plain_function_is_a_task_for_each_value_on_every_backend(lbench: Lbench, home: Path) -> None:
+    write(home, "mine.py", SIMULATE)
+    write(home, "c.csv", "name,n\na,1\nb,2\nc,3\n")
+    given = ("--each", "seed=@c.csv:n", "--each", "points=10,20", "-p", "alpha=0.5")
+    done = lbench("run", "./mine.py:simulate", *given, *EVERYWHERE, "-b", "loop", "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    read = document(done)
+    runs = {run["backend"]: run for run in read["runs"]}
+    assert len({run["answer"]["digest"] for run in runs.values()}) == 1
+    assert [len(runs[name]["invocations"]) for name in ("sequential", "processes", "emulated", "loop")] == [6, 6, 6, 1]
+    assert {run["workload"] for run in runs.values()} == {"mine.py:simulate"} and str(home) not in json.dumps(
+        read["runs"]
+    )
+    each = runs["sequential"]["params"]["each"]
+    assert each.startswith("seed=@c.csv:n%") and each.endswith(" points=10,20")
+    # As it was recorded it can be measured again, in batches, without the file.
+    (home / "c.csv").unlink()
+    again = [word for part in each.split() for word in ("--each", part)]
+    done = lbench("run", "./mine.py:simulate", *again, "-p", "alpha=0.5", *HERE, "--batch", "4", "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert {run["answer"]["digest"] for run in document(done)["runs"]} == {runs["loop"]["answer"]["digest"]}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("./mine.py:simulat --each seed=1", "has no function 'simulat': there are: job; with --each, simulate"),
+        ("./mine.py:simulate", "--each is required: mine.py:simulate is a plain function"),
+        ("./mine.py:simulate --each sed=1", "--each: unknown parameter 'sed': did you mean 'seed'?"),
+        ("./mine.py:simulate --each seed=3..1", "--each seed=3..1: the range is empty"),
+        ("./mine.py:needs --each b=1", "parameter a: has no value: give -p a=VALUE, or --each a=VALUES"),
+        ("./mine.py:simulate --each seed=1 --each seed=2", "seed is given twice"),
+        ("./mine.py:simulate --each seed=1 -p seed=2", "parameter seed is set by --seed"),
+        ("./mine.py:simulate --each seed=1 --each points=1 -p points=2", "points is given by -p and by --each"),
+        ("./mine.py:simulate --each seed=1 -p beta=2", "unknown parameter 'beta'"),
+        ("./mine.py:simulate --each seed=1..1000000 --each points=1,2", "must be at most 1,000,000 tasks"),
+        ("./mine.py:job --each n=1", "--each is for a plain function of yours: mine.py:job makes its own tasks"),
+        ("mandelbrot --each size=1", "--each is for a plain function of yours: mandelbrot makes its own tasks"),
+        ("probe --each", "option '--each' requires an argument"),
+    ],
+)
+def test_unusable_values_are_refused_before_anything_runs(home: Path, line: str, message: str) -> None:
+    write(home, "mine.py", SIMULATE)
+    result = CliRunner().invoke(command, ["run", *line.split()], prog_name="lbench")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert message in result.stderr
+
+
+def test_workloads_shows_all_parameters_of_a_plain_function(home: Path) -> None:
+    write(home, "mine.py", SIMULATE)
+    text = CliRunner().invoke(command, ["workloads", "./mine.py:simulate"]).stdout
+    rows = [line.split()[:3] for line in text.splitlines()]
+    assert ["seed", "required", "int"] in rows and ["alpha", "1", "float"] in rows and "Sums" in text
+
+
 # -- lbench new
 
 

@@ -12,6 +12,7 @@ from lbench.engine.cost.format import usd_short
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.tui.run_form import form_fields, text_of
 from lbench.workloads import registry
+from lbench.workloads.own.each import EachParams, split
 
 __all__ = ["command_line", "markdown_table"]
 
@@ -48,7 +49,11 @@ def command_line(plan: Plan) -> str:
     for choice in plan.backends:
         parts += ["-b", _backend(choice)]
     for name, value in params:
-        parts += ["-p", f"{name}={text_of(value)}"]
+        if name == "each" and issubclass(registry.describe(plan.workload).params, EachParams):
+            for parameter, values in split(text_of(value)):
+                parts += ["--each", f"{parameter}={values}"]
+        else:
+            parts += ["-p", f"{name}={text_of(value)}"]
     if plan.data is not None:
         parts += ["--data", plan.data]
     options: dict[str, Any] = {"tasks": plan.tasks, "repeats": plan.repeats, "warmup": plan.warmup or None}

@@ -15,11 +15,12 @@ import msgspec
 
 from lbench.errors import InputError
 from lbench.workloads.model import Description, Limits, OwnCode, Params
+from lbench.workloads.own.each import EachParams, count, grid_of
 from lbench.workloads.own.importer import pinned_parts
 from lbench.workloads.own.inspect_process import LIMIT_S, Inspection
 from lbench.workloads.own.locate import Located, is_path, locate, locate_entry
 from lbench.workloads.own.snapshot import gather, inspection_file, read_snapshot, snapshot, snapshots_folder
-from lbench.workloads.own.type_spec import params_struct
+from lbench.workloads.own.type_spec import FieldSpec, TypeSpec, params_struct
 
 __all__ = ["describe_entry", "describe_path", "files_of", "limits_of"]
 
@@ -98,7 +99,7 @@ def _described(folder: str, dotted: str, function: str) -> Description:
     if not (Path(folder) / file).is_file():
         file = f"{dotted.replace('.', '/')}/__init__.py"
     try:
-        params = params_struct(f"{function.title()}Params", inspection.fields, Params)
+        params = _params(function, inspection)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     return Description(
@@ -114,6 +115,18 @@ def _described(folder: str, dotted: str, function: str) -> Description:
     )
 
 
+def _params(function: str, inspection: Inspection) -> Any:
+    name = f"{function.title()}Params"
+    if inspection.kind == "job":
+        return params_struct(name, inspection.fields, Params)
+    own = [field for field in inspection.fields if field.name not in Params.__struct_fields__]
+    what = "values, a task for each: NAME=A..B or NAME=V1,V2, several with a space between them"
+    each = FieldSpec("each", TypeSpec("str", description=what), "")
+    shown = params_struct(name, [*inspection.fields, each], msgspec.Struct)
+    namespace = {"specs": tuple(inspection.fields), "shown": shown}
+    return params_struct(name, [*own, each], EachParams, unset=True, namespace=namespace)
+
+
 def limits_of(description: Description, params: Params) -> Limits:
     """What the module's `limits` returns, in a process of its own; no bound where it has none.
 
@@ -122,6 +135,9 @@ def limits_of(description: Description, params: Params) -> Limits:
     """
     code = description.code
     assert code is not None
+    if isinstance(params, EachParams):
+        tasks = count(grid_of(params.specs, params.each)) if params.each else None
+        return Limits(tasks=tasks, s3_requests=0, widest=tasks)
     kept = msgspec.json.decode(inspection_file(Path(code.folder), code.module, code.function).read_bytes(), type=_Kept)
     if not kept.inspection.limits:
         return Limits(tasks=None, s3_requests=0)

@@ -6,12 +6,13 @@ is loaded in each cold start.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any
 
@@ -20,8 +21,21 @@ import msgspec
 from lbench.errors import InputError
 from lbench.workloads.signatures import parameters_of
 
-__all__ = ["MARKER", "Marker", "enter", "find_own", "is_pinned", "leave", "own_names", "pinned_parts", "share"]
+__all__ = [
+    "MARKER",
+    "PATH_TYPES",
+    "Marker",
+    "enter",
+    "find_own",
+    "is_pinned",
+    "leave",
+    "own_names",
+    "pinned_parts",
+    "share",
+]
 
+PATH_TYPES = (Path, PurePath)
+_PATH_NAMES = ("Path", "pathlib.Path", "PurePath", "pathlib.PurePath")
 MARKER = "lbench-own.json"  # in a snapshot's root and in a package's
 
 
@@ -175,5 +189,28 @@ def find_own(name: str) -> tuple[Callable[..., Any], bool]:
     theirs = getattr(found, "__module__", None) == dotted and getattr(found, "__qualname__", None) == qualified
     if not callable(found) or isinstance(found, type) or not theirs:
         raise InputError(f"{dotted} has no function {qualified} of its own: define it at the module's top level")
-    _found[name] = found, marker.data and "data" in parameters_of(found)
+    _found[name] = _with_paths(found), marker.data and "data" in parameters_of(found)
     return _found[name]
+
+
+def _with_paths(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, given a `Path` in place of a text where that is its parameter's annotation: no encoding has one."""
+    given: dict[str, Any] = getattr(function, "__annotations__", {})
+    names = [name for name, one in given.items() if name != "return" and _is_path_type(one)]
+    if not names:
+        return function
+
+    @functools.wraps(function)
+    def call(**arguments: Any) -> Any:
+        for name in names:
+            if isinstance(arguments.get(name), str):
+                arguments[name] = Path(arguments[name])
+        return function(**arguments)
+
+    return call
+
+
+def _is_path_type(annotation: Any) -> bool:
+    if isinstance(annotation, str):
+        return any(part.strip() in _PATH_NAMES for part in annotation.split("|"))
+    return annotation in PATH_TYPES or any(one in PATH_TYPES for one in getattr(annotation, "__args__", ()))

@@ -18,15 +18,15 @@ import threading
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from lbench.errors import LbenchError
 from lbench.workloads.own.calling import call_with, offered_to
-from lbench.workloads.own.importer import enter
+from lbench.workloads.own.importer import PATH_TYPES, enter
 from lbench.workloads.own.tracebacks import one_line
-from lbench.workloads.own.type_spec import FieldSpec, spec_of
+from lbench.workloads.own.type_spec import FieldSpec, TypeSpec, annotation_of, spec_of
 from lbench.workloads.signatures import parameters_of
 
 __all__ = ["LIMIT_S", "RUNS_OWN", "Inspection", "main"]
@@ -35,12 +35,14 @@ LIMIT_S = 120  # for an import; longer than this, it hangs
 _POOLS_S = 6.0  # for an import that has started processes of Python's: a pool that waits for them waits for ever
 _POOL_WORDS = (b"multiprocessing", b"loky", b"forkserver", b"resource_tracker")
 RUNS_OWN = ("tasks", "seed", "data")  # parameters of a job that are no settings of its own
+_COMPANIONS = ("load", "reference", "check", "limits", "summary", "picture", "preview")
 
 
 class Inspection(msgspec.Struct, omit_defaults=True):
     """A module's description, or one line why there is none."""
 
     error: str | None = None
+    kind: Literal["job", "function"] = "job"  # function: a plain one, a task for each value of its parameters
     summary: str = ""
     fields: list[FieldSpec] = []
     data: str | None = None  # the first line of `load`'s docstring
@@ -54,14 +56,9 @@ def describe(module: Any, file: str, function: str) -> Inspection:
     """What the job takes, and which companions stand beside it."""
     job = getattr(module, function, None)
     if job is None:
-        jobs = [name for name, one in vars(module).items() if inspect.isgeneratorfunction(one)]
-        hint = f"there are: {', '.join(jobs)}" if jobs else "write a generator function of that name"
-        return Inspection(error=f"{file} has no job {function!r}: {hint}")
+        return Inspection(error=f"{file} has no function {function!r}: {_there_are(module)}")
     if not inspect.isgeneratorfunction(inspect.unwrap(job) if callable(job) else job):
-        return Inspection(
-            error=f"{file}: {function} must be a generator function: "
-            "a job yields lists of tasks, as in results = yield [Task(...)]"
-        )
+        return _describe_function(module, file, function)
     load = getattr(module, "load", None)
     trial = getattr(module, "trial", {})
     if not isinstance(trial, dict):
@@ -74,6 +71,106 @@ def describe(module: Any, file: str, function: str) -> Inspection:
         picture=callable(getattr(module, "picture", None)),
         trial=trial,
     )
+
+
+def _there_are(module: Any) -> str:
+    """The jobs and the plain functions that the module defines."""
+    own = [name for name, one in vars(module).items() if _is_plain(module, name) and not name.startswith("_")]
+    jobs = [name for name in own if inspect.isgeneratorfunction(getattr(module, name))]
+    plain = [name for name in own if name not in jobs and name not in _COMPANIONS]
+    parts = ([", ".join(jobs)] if jobs else []) + ([f"with --each, {', '.join(plain[:12])}"] if plain else [])
+    return f"there are: {'; '.join(parts)}" if parts else "write a function of that name"
+
+
+def _is_plain(module: Any, name: str) -> bool:
+    """Whether other processes find it under this name, as a function of this very module."""
+    found = getattr(module, name)
+    return (
+        callable(found)
+        and not inspect.isclass(found)
+        and getattr(found, "__module__", None) == module.__name__
+        and getattr(found, "__qualname__", None) == name
+    )
+
+
+def _describe_function(module: Any, file: str, function: str) -> Inspection:
+    """A plain function: a task for each value of its parameters."""
+    found = getattr(module, function)
+    if not callable(found) or inspect.isclass(found):
+        return Inspection(
+            error=f"{file}: {function} must be a function, got {type(found).__name__}: {_there_are(module)}"
+        )
+    if not _is_plain(module, function):
+        return Inspection(
+            error=f"{file}: {function} must be defined with def at this file's top level: "
+            f"write def {function}(...) there, which calls what is meant"
+        )
+    if inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
+        return Inspection(error=f"{file}: {function} must be a plain function, not async: call asyncio.run() in one")
+    fields = _function_fields(found, function)
+    load = getattr(module, "load", None) if "data" in parameters_of(found) else None
+    if load is not None:
+        fields = [field for field in fields if field.name != "data"]
+    return Inspection(
+        kind="function",
+        summary=_first_line(found.__doc__) or "a function of your own",
+        fields=fields,
+        data=None if load is None else _first_line(getattr(load, "__doc__", None)) or "a file of its own kind",
+    )
+
+
+def _function_fields(found: Callable[..., Any], function: str) -> list[FieldSpec]:
+    """A plain function's parameters: without an annotation that the command line knows, any value."""
+    hints = _hints(found)
+    fields = []
+    for name, parameter in parameters_of(found).items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise _Wrong(f"{function}'s parameter {name}: it must have a name, so write no / after it")
+        if name == "each":
+            raise _Wrong(f"{function}'s parameter each: rename it, as --each sets the values of the others")
+        required = parameter.default is parameter.empty
+        spec = _loose_spec(hints.get(name), parameter.default)
+        default = None
+        if not required:
+            try:
+                default = msgspec.to_builtins(parameter.default)
+                msgspec.json.encode(default)
+                msgspec.convert(default, annotation_of(spec))
+            except (TypeError, ValueError, msgspec.MsgspecError, LbenchError):
+                continue  # a default that cannot be written: it stays the function's own
+            if isinstance(default, float) and not math.isfinite(default):
+                continue
+        fields.append(FieldSpec(name, spec, default, required))
+    return fields
+
+
+def _hints(found: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(found, include_extras=True)
+    except Exception:  # an annotation may name what is not there: each by itself, then
+        plain = {"int": int, "float": float, "str": str, "bool": bool}
+        given = getattr(inspect.unwrap(found), "__annotations__", {})
+        return {name: plain.get(one, one) if isinstance(one, str) else one for name, one in given.items()}
+
+
+def _loose_spec(annotation: Any, default: Any) -> TypeSpec:
+    if annotation is None and isinstance(default, bool | int | float | str):
+        annotation = type(default)
+    try:
+        spec = spec_of(_without_paths(annotation)) if annotation is not None else TypeSpec("any")
+    except LbenchError:
+        spec = TypeSpec("any")
+    return msgspec.structs.replace(spec, optional=True) if default is None else spec
+
+
+def _without_paths(annotation: Any) -> Any:
+    """A Path is written as text; the task gets a Path (`importer.find_own`)."""
+    if annotation in PATH_TYPES:
+        return str
+    others = [one for one in typing.get_args(annotation) if one is not type(None)]
+    return str | None if len(others) == 1 and others[0] in PATH_TYPES else annotation
 
 
 def _first_line(text: Any) -> str:

@@ -26,6 +26,7 @@ from lbench.workloads.own.locate import Located, module_problem
 
 __all__ = [
     "Gathered",
+    "cache_home",
     "gather",
     "inspection_file",
     "pinned_name",
@@ -195,10 +196,15 @@ def _walk(folder: Path) -> Iterator[Path]:
 # -- the snapshot
 
 
-def snapshots_folder() -> Path:
-    """`$XDG_CACHE_HOME/lbench/own` (as `config.folders` has it, which does not ship)."""
+def cache_home() -> Path:
+    """`$XDG_CACHE_HOME/lbench` (as `config.folders` has it, which does not ship)."""
     given = os.environ.get("XDG_CACHE_HOME")
-    return (Path(given) if given and Path(given).is_absolute() else Path.home() / ".cache") / "lbench" / "own"
+    return (Path(given) if given and Path(given).is_absolute() else Path.home() / ".cache") / "lbench"
+
+
+def snapshots_folder() -> Path:
+    """The cache's folder of snapshots."""
+    return cache_home() / "own"
 
 
 def pinned_name(digest: str, file: str, function: str) -> str:

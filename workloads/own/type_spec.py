@@ -16,7 +16,7 @@ __all__ = ["FieldSpec", "TypeSpec", "params_struct", "spec_of"]
 class TypeSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a parameter may be. `limits` are arguments of `msgspec.Meta`."""
 
-    kind: Literal["bool", "int", "float", "str", "choice", "list", "tuple"]
+    kind: Literal["bool", "int", "float", "str", "choice", "list", "tuple", "any"]  # any: JSON, else text
     limits: dict[str, Any] = {}
     values: list[Any] = []  # of a choice
     item: TypeSpec | None = None  # of a list
@@ -36,7 +36,7 @@ class FieldSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 _NUMBER_LIMITS = ("ge", "gt", "le", "lt", "multiple_of")
 _TEXT_LIMITS = ("min_length", "max_length", "pattern")
 _LIST_LIMITS = ("min_length", "max_length")
-_SCALARS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str}
+_SCALARS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "any": Any}
 
 
 def spec_of(annotation: Any) -> TypeSpec:
@@ -112,24 +112,40 @@ def annotation_of(spec: TypeSpec) -> Any:
         made = _SCALARS[spec.kind]
     if spec.limits or spec.description:
         made = Annotated[made, Meta(description=spec.description, **spec.limits)]
-    return Optional[made] if spec.optional else made  # noqa: UP045 - a value, not an annotation
+    return Optional[made] if spec.optional and spec.kind != "any" else made  # noqa: UP045 - a value, not an annotation
 
 
-def params_struct(name: str, fields: list[FieldSpec], base: type[msgspec.Struct]) -> Any:
+def params_struct(
+    name: str,
+    fields: list[FieldSpec],
+    base: type[msgspec.Struct],
+    *,
+    unset: bool = False,
+    namespace: dict[str, Any] | None = None,
+) -> Any:
     """A Struct of these parameters, as a workload of lbench's own would have one.
+
+    Args:
+        name: of the class.
+        fields: the parameters.
+        base: its base class.
+        unset: whether a parameter may have no value, also one that is required.
+        namespace: more attributes of the class.
 
     Raises:
         InputError: a default is out of its parameter's range.
     """
-    made = []
+    made: list[Any] = []
     for field in fields:
         kind = annotation_of(field.type)
         if field.required:
-            made.append((field.name, kind))
+            made.append((field.name, Union[kind, msgspec.UnsetType], msgspec.UNSET) if unset else (field.name, kind))  # noqa: UP007
             continue
         try:
             default = msgspec.convert(field.default, kind)
         except msgspec.ValidationError as error:
             raise InputError(f"the default of parameter {field.name} is invalid: {error}") from None
-        made.append((field.name, kind, default))  # type: ignore[arg-type]
-    return msgspec.defstruct(name, made, bases=(base,), frozen=True, kw_only=True, forbid_unknown_fields=True)
+        made.append((field.name, Union[kind, msgspec.UnsetType] if unset else kind, default))  # noqa: UP007
+    return msgspec.defstruct(
+        name, made, bases=(base,), namespace=namespace, frozen=True, kw_only=True, forbid_unknown_fields=True
+    )

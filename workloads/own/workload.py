@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from lbench.workloads.dataset import Dataset
 from lbench.workloads.model import Check, Description, Job, Limits, Params, Previewer, Task, Workload
 from lbench.workloads.own.calling import call_with, offered_to
 from lbench.workloads.own.describe import limits_of
+from lbench.workloads.own.each import EachParams, combinations, grid_of
 from lbench.workloads.own.importer import enter, find_own
 from lbench.workloads.own.tracebacks import one_line, user_traceback
 from lbench.workloads.signatures import parameters_of
@@ -41,6 +42,8 @@ def load_own(description: Description) -> Workload[Any]:
     assert code is not None
     enter(Path(code.folder))
     module = _guarded(f"{code.file} cannot be imported", importlib.import_module, code.module)
+    if issubclass(description.params, EachParams):
+        return FunctionWorkload(description, module)
     return OwnWorkload(description, module)
 
 
@@ -223,6 +226,55 @@ class OwnWorkload(Workload[Params]):
             except (LbenchError, OSError):
                 self._limits[key] = Limits(tasks=None, s3_requests=0)  # its error was reported before the start
         return self._limits[key]
+
+
+class FunctionWorkload(OwnWorkload):
+    """A plain function: a task for each value of its parameters; the answer is the list of all results, in that order."""
+
+    def _own(self, name: str) -> Callable[..., Any] | None:
+        """Of a job's companions only `load`: the others know a job's answer and parameters."""
+        return super()._own(name) if name == "load" and self._description.data is not None else None
+
+    def _arguments(self, params: Params) -> dict[str, Any]:
+        assert isinstance(params, EachParams)
+        return params.fixed()
+
+    @property
+    def _task_name(self) -> str:
+        return self._description.implementation
+
+    def _calls(self, params: Params) -> Iterator[dict[str, Any]]:
+        assert isinstance(params, EachParams)
+        if not params.each:
+            raise WorkloadError(f"{self._name}() is a plain function: give --each NAME=VALUES, a task for each")
+        fixed = params.fixed()
+        return (fixed | one for one in combinations(grid_of(params.specs, params.each)))
+
+    def job(self, params: Params, data: Any) -> Job:
+        """One stage."""
+        tasks = [Task(self._task_name, **arguments) for arguments in self._calls(params)]
+        self._find(tasks[0])
+        results = yield tasks
+        return list(results)
+
+    @property
+    def has_loop(self) -> bool:
+        """A list comprehension."""
+        return True
+
+    def loop(self, params: Params, data: Any) -> Any:
+        """The calls one after the other."""
+        function, wants_data = find_own(self._task_name)
+        offered = {"data": data} if wants_data else {}
+        return [function(**arguments, **offered) for arguments in self._calls(params)]
+
+    def notes(self, params: Params) -> list[str]:
+        """Whether --tasks is ignored."""
+        if params.tasks is None or "tasks" in parameters_of(self._job):
+            return []
+        return [
+            f"--tasks {params.tasks} is ignored: there is a task for each value (--batch hands several over together)"
+        ]
 
 
 class _OwnPreviewer:

@@ -16,6 +16,7 @@ from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.validate import validate
 from lbench.errors import InputError
 from lbench.tui.app import LbenchApp, default_plan
+from lbench.tui.bench.copied_text import command_line
 from lbench.tui.bench.forecast import Forecast, forecast
 from lbench.tui.explore.scene import SCENES
 from lbench.tui.export import check_target
@@ -55,6 +56,24 @@ def test_a_chosen_plan_comes_back_as_it_was() -> None:
         retries=0,
     )
     assert Draft(plan).plan() == plan
+
+
+def test_a_plain_function_has_a_form_with_its_values(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def simulate(seed: int, points: int, alpha: float = 1.0): return seed\n")
+    plan = Plan(workload=f"{tmp_path}/mine.py:simulate", backends=[parse_backend("processes", {})])
+    draft = Draft(plan)
+    texts = draft.params[plan.workload]
+    assert texts == {"points": "", "alpha": "1", "each": ""}
+    assert "plain function" in draft.errors()["params.each"]
+    texts["each"] = "seed=3..1"
+    assert "the range is empty" in draft.errors()["params.each"]
+    texts["each"] = "seed=0..3"
+    assert "has no value" in draft.errors()["params.points"]
+    texts["each"] = "seed=0..3 points=1,2"
+    made = draft.plan()
+    assert made.params == {"each": "seed=0..3 points=1,2"}
+    assert Draft(made).plan() == made
+    assert command_line(made).endswith("-b processes --each seed=0..3 --each points=1,2 --repeats 3")
 
 
 def test_every_workload_and_backend_has_a_form_whose_defaults_are_right() -> None:
