@@ -1,0 +1,88 @@
+"""A comparison of sessions in words: the effects, what a threshold says of them, and how many repeats would decide."""
+
+from __future__ import annotations
+
+from lbench.analysis.format import count_text, times_spread_text, times_text
+from lbench.analysis.session_comparison import MOST_REPEATS, Effect, Row, SessionComparison
+
+__all__ = ["change_text", "comparison_sentence", "effect_text", "needed_text", "permutation_text", "verdict_lines"]
+
+
+def comparison_sentence(comparison: SessionComparison) -> str:
+    """The answer in one sentence: each row against its base."""
+    clauses = []
+    several = len([job for job in comparison.jobs if any(row.effect for row in job.rows)]) > 1
+    for job in comparison.jobs:
+        for row in job.rows:
+            if row.effect is not None:
+                of = f" on {job.workload}" if several else ""
+                clauses.append(f"{row.session} {row.name}{of} {effect_text(row.effect)}")
+    return "; ".join(clauses) + "." if clauses else "nothing to compare."
+
+
+def effect_text(effect: Effect) -> str:
+    """An effect: "is 6.1× (95 %: 5.8–6.4) as fast as laptop processes", "against week: unclear (−1 %, 95 %: −4 to +2 %)"."""
+    if effect.claim in ("faster", "slower"):
+        return f"is {times_text(effect.ratio.value)} ({times_spread_text(effect.ratio)}) as fast as {effect.against}"
+    word = "not settled" if effect.claim == "unsettled" else "unclear"
+    return f"against {effect.against}: {word} ({change_text(effect)})"
+
+
+def change_text(effect: Effect) -> str:
+    """The change of the makespan with its interval: "+3.1 %, 95 %: −1.0 to +7.4 %"."""
+    change = effect.change
+    if change.low is None or change.high is None:
+        return f"{_signed(change.value)} %, measured once"
+    kind = change.kind if change.kind == "95 %" else f"range of {change.count}"
+    return f"{_signed(change.value)} %, {kind}: {_signed(change.low)} to {_signed(change.high)} %"
+
+
+def _signed(share: float) -> str:
+    text = f"{share * 100:+.1f}" if abs(share) < 0.0995 else f"{share * 100:+,.0f}"
+    return text.replace("-", "−")
+
+
+def needed_text(effect: Effect) -> str:
+    """How many repeats would decide what is open; "" where nothing is."""
+    if effect.repeats_needed is not None:
+        return f"about {count_text(effect.repeats_needed, 'repeat')} of each would decide"
+    open_ = effect.verdict == "unclear" or (effect.verdict is None and effect.claim in ("open", "unsettled"))
+    return f"more than {MOST_REPEATS:,} repeats of each would be needed to decide" if open_ else ""
+
+
+def permutation_text(effect: Effect) -> str | None:
+    """The permutation test, with Holm's correction where there are several."""
+    if effect.test is None or effect.p_corrected is None:
+        return None
+    how = "exact" if effect.test.exact else "by random divisions"
+    corrected = "" if effect.p_corrected == effect.test.p else f", {_p(effect.p_corrected)} after Holm's correction"
+    least = "" if effect.test.least_p <= 0.05 else "; so few values cannot reach 0.05"
+    return f"permutation test ({how}): p = {_p(effect.test.p)}{corrected}{least}"
+
+
+def _p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.1g}"
+
+
+def verdict_lines(comparison: SessionComparison) -> list[str]:
+    """What the threshold says of each row."""
+    if comparison.threshold is None:
+        return []
+    limit = f"{comparison.threshold * 100:g} %"
+    lines = []
+    for job in comparison.jobs:
+        for row in job.rows:
+            if row.effect is not None:
+                lines.append(_verdict_line(row, row.effect, f"{job.workload}, {row.session} {row.name}", limit))
+    return lines
+
+
+def _verdict_line(row: Row, effect: Effect, what: str, limit: str) -> str:
+    figures = f"{change_text(effect)} against {effect.against}"
+    match effect.verdict:
+        case "slower":
+            return f"✘ {what}: slower by more than {limit} ({figures})"
+        case "within":
+            return f"✔ {what}: not slower by more than {limit} ({figures})"
+        case _:
+            return f"? {what}: unclear whether it is slower by more than {limit} ({figures}); {needed_text(effect)}"

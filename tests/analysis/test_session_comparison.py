@@ -1,0 +1,215 @@
+"""Sessions of several machines: what is joined, what stands apart, effects, thresholds and how many repeats decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import scipy.stats
+
+from lbench.analysis.permutation import permutation_test
+from lbench.analysis.session_comparison import SessionComparison, compare_sessions
+from lbench.analysis.session_comparison_text import comparison_sentence, permutation_text, verdict_lines
+from lbench.engine.cost.charges import CostItems, RunCost
+from lbench.engine.model import DataInfo
+from lbench.engine.session.view import RunView, SessionView
+from lbench.errors import InputError
+from tests.analysis.sweeps import ENVIRONMENT, sweep_session
+
+
+def free(run: RunView, now_s: float | None) -> RunCost:
+    return RunCost(CostItems())
+
+
+def noisy(value: float, count: int, seed: int, noise: float = 0.01) -> list[float]:
+    generator = np.random.default_rng(seed)
+    return [float(value * np.exp(noise * generator.standard_normal())) for _ in range(count)]
+
+
+def session(name: str, times: dict[str, Sequence[float]], size: int = 1, **more: Any) -> SessionView:
+    return sweep_session([({"size": size}, times)], identity=name, sweep=False, **more)
+
+
+def compared(*views: SessionView, threshold: float | None = None) -> SessionComparison:
+    named = [(view.header.id, view) for view in views if view.header is not None]
+    return compare_sessions(named, free, threshold=threshold)
+
+
+A = {"processes": noisy(1.0, 8, 1)}
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict", "claim"), [(1.2, "slower", "slower"), (1.0, "within", "open"), (0.8, "within", "faster")]
+)
+def test_a_threshold_is_passed_failed_or_left_open(factor: float, verdict: str, claim: str) -> None:
+    found = compared(session("a", A), session("b", {"processes": noisy(factor, 8, 2)}), threshold=0.05)
+    (effect,) = found.effects
+    assert (effect.verdict, effect.claim, effect.repeats_needed) == (verdict, claim, None)
+    assert effect.change.value == pytest.approx(factor - 1, abs=0.02)
+    assert effect.ratio.value == pytest.approx(1 / factor, rel=0.02)
+    assert [row.session for row in found.slower] == (["b"] if verdict == "slower" else [])
+
+
+def test_beyond_the_threshold_but_within_its_interval_is_unclear_and_says_how_many_repeats_would_decide() -> None:
+    wide = session("b", {"processes": noisy(1.08, 8, 3, 0.08)})
+    found = compared(session("a", {"processes": noisy(1.0, 8, 1, 0.08)}), wide, threshold=0.05)
+    (effect,) = found.effects
+    assert effect.verdict == "unclear" and found.slower == []
+    assert effect.repeats_needed is not None and effect.repeats_needed > 8
+    (line,) = verdict_lines(found)
+    assert line.startswith("? probe, b processes: unclear whether it is slower by more than 5 %")
+    assert line.endswith(f"about {effect.repeats_needed} repeats of each would decide")
+
+
+def test_equal_machines_seldom_fail_a_threshold() -> None:
+    failed = 0
+    for seed in range(120):
+        views = [session(name, {"processes": noisy(1.0, 3, 2 * seed + k, 0.06)}) for k, name in enumerate("ab")]
+        failed += bool(compared(*views, threshold=0.0).slower)
+    assert failed <= 6  # of 120: 5 %
+
+
+def test_so_many_repeats_do_decide() -> None:
+    """The number that is told is enough in most cases: the spread stays, the interval shrinks."""
+
+    def pair(count: int, seed: int) -> list[SessionView]:
+        return [
+            session(name, {"processes": noisy(value, count, seed + k, 0.05)})
+            for k, (name, value) in enumerate((("a", 1.0), ("b", 1.12)))
+        ]
+
+    enough = 0
+    for seed in range(20):
+        (effect,) = compared(*pair(6, 10 * seed), threshold=0.05).effects
+        count = effect.repeats_needed
+        more = None if count is None else compared(*pair(min(200, count), 10 * seed + 5), threshold=0.05)
+        enough += more is None or more.effects[0].verdict == "slower"
+    assert enough >= 12
+
+
+def test_measured_once_is_not_settled_and_does_not_fail() -> None:
+    found = compared(session("a", {"processes": [1.0]}), session("b", {"processes": [2.0]}), threshold=0.05)
+    (effect,) = found.effects
+    assert (effect.verdict, effect.claim, effect.repeats_needed) == ("unclear", "unsettled", 6)
+    assert comparison_sentence(found) == "b processes against a processes: not settled (+100 %, measured once)."
+
+
+def test_what_differs_between_the_machines_is_named() -> None:
+    other = msgspec.structs.replace(ENVIRONMENT, hostname="there", cpu_model="EPYC", packages={"numpy": "2.3"})
+    base = msgspec.structs.replace(ENVIRONMENT, cpu_model="i7", packages={"numpy": "2.4"})
+    found = compared(session("a", A, environment=base), session("b", A, environment=other))
+    named = {one.what: one.values for one in found.differences}
+    assert named == {"processor": ("i7", "EPYC"), "numpy": ("2.4", "2.3")}
+
+
+def test_another_major_version_is_another_kernel_and_stands_apart() -> None:
+    old = msgspec.structs.replace(ENVIRONMENT, packages={"numpy": "1.26.4"})
+    new = msgspec.structs.replace(ENVIRONMENT, packages={"numpy": "2.4.0"})
+    found = compared(
+        session("a", A, environment=new), session("b", A, environment=new), session("c", A, environment=old)
+    )
+    (apart,) = found.jobs[0].apart
+    assert (apart.session, apart.why) == ("c", "numpy 1.26.4 against 2.4.0: another kernel")
+    assert [row.session for row in found.jobs[0].rows] == ["a", "b"]
+
+
+def test_other_data_and_other_parameters_are_refused_with_the_reason() -> None:
+    first, second = session("a", A), session("b", A)
+    for run, digest in (
+        (next(iter(first.runs.values())), "sha256:aaaa"),
+        (next(iter(second.runs.values())), "sha256:bbbb"),
+    ):
+        assert run.started is not None
+        run.started.data = DataInfo("made up", digest, 1, 1, 1)
+    with pytest.raises(InputError, match=r"b, probe: other data \(digest bbbb against aaaa\)"):
+        compared(first, second)
+    with pytest.raises(InputError, match="other parameters: size 2 against 1"):
+        compared(session("a", A), session("b", A, size=2))
+
+
+def test_an_emulated_time_is_not_compared_with_a_measured_one() -> None:
+    found = compared(session("a", A), session("b", {**A, "emulated": [2.0] * 6}))
+    (apart,) = found.jobs[0].apart
+    assert apart.what == "emulated" and "not comparable" in apart.why
+
+
+def test_another_backend_is_compared_with_the_fastest_of_the_base() -> None:
+    base = session("laptop", {"sequential": noisy(4.0, 6, 1), "processes": noisy(2.0, 6, 2)})
+    found = compared(base, session("server", {"threads": noisy(1.0, 6, 3)}))
+    (effect,) = found.effects
+    assert effect.against == "laptop processes"
+    assert comparison_sentence(found).startswith("server threads is 2.0")
+
+
+def test_several_workloads_are_corrected_together() -> None:
+    def both(name: str, factor: float) -> SessionView:
+        points = [({"size": size}, {"processes": noisy(factor * size, 6, size + len(name))}) for size in (1, 2, 3)]
+        return sweep_session(points, identity=name, sweep=False)
+
+    found = compared(both("a", 1.0), both("bb", 1.1))
+    assert len(found.effects) == 3
+    for effect in found.effects:
+        assert effect.test is not None and effect.p_corrected is not None
+        assert effect.p_corrected >= effect.test.p
+    assert "after Holm's correction" in (permutation_text(found.effects[0]) or "")
+
+
+@pytest.mark.parametrize(
+    ("views", "why"),
+    [
+        ([session("a", A)], "name two sessions or more"),
+        ([session("a", A), session("a", A)], "a is the same session as a"),
+        ([session("a", A), session("b", A, workload="mandelbrot")], "no workload with the same parameters in common"),
+        ([session("a", A), sweep_session([], identity="b")], "b has no runs"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(views: list[SessionView], why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        compared(*views)
+
+
+def test_failed_and_cancelled_runs_stand_apart_with_their_reason() -> None:
+    bad = session("b", A, failed=[({"size": 1}, "processes")])
+    found = compared(session("a", A), session("c", A), bad)
+    (apart,) = found.jobs[0].apart
+    assert (apart.session, apart.what, apart.why) == ("b", "processes", "a task failed")
+
+
+def test_zero_durations_are_no_base() -> None:
+    found = compared(session("a", A), session("b", {"processes": [0.0, 0.0], "threads": noisy(1.0, 6, 1)}))
+    assert [row.label for row in found.jobs[0].rows] == ["processes", "threads"]
+
+
+# the permutation test
+
+
+@pytest.mark.parametrize("sizes", [(3, 3), (4, 6), (8, 8)])
+def test_the_permutation_test_is_exact_as_scipys(sizes: tuple[int, int]) -> None:
+    generator = np.random.default_rng(sum(sizes))
+    first, second = (list(generator.lognormal(0.1 * k, 0.2, size)) for k, size in enumerate(sizes))
+    found = permutation_test(first, second)
+
+    def statistic(x: Any, y: Any, axis: int) -> Any:
+        return np.abs(np.mean(np.log(x), axis=axis) - np.mean(np.log(y), axis=axis))
+
+    reference = scipy.stats.permutation_test(
+        (first, second), statistic, vectorized=True, n_resamples=np.inf, alternative="greater"
+    )
+    assert found is not None and found.exact and found.p == pytest.approx(float(reference.pvalue))
+
+
+def test_the_permutation_test_of_many_values_is_near_the_exact_p() -> None:
+    first, second = noisy(1.0, 12, 1, 0.1), noisy(1.1, 12, 2, 0.1)
+    found = permutation_test(first, second)
+    exact = scipy.stats.ttest_ind(np.log(first), np.log(second)).pvalue
+    assert found is not None and not found.exact and found.p == pytest.approx(float(exact), abs=0.02)
+
+
+def test_few_values_say_what_p_they_cannot_reach() -> None:
+    found = permutation_test([1.0, 1.1, 1.2], [2.0, 2.1, 2.2])
+    assert found is not None and (found.p, found.least_p) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert permutation_test([1.0], []) is None
+    assert permutation_test([1.0], [0.0]) is None
