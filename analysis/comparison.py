@@ -49,7 +49,7 @@ __all__ = [
 
 Bill = Callable[[RunView, float | None], RunCost]  # (run, seconds since its start or None) -> its bill so far
 # equal, differ: without a reference, all runs of all backends gave the same answer, or they did not
-AnswerState = Literal["same", "wrong", "equal", "differ", "unchecked", "none"]
+AnswerState = Literal["same", "wrong", "equal", "differ", "unchecked", "uncomputed", "none"]
 Temperature = Literal["cold", "warm"]
 # open: the interval contains 1; unsettled: too few values for a claim. Only the first two claim a difference.
 Claim = Literal["faster", "slower", "open", "unsettled"]
@@ -355,11 +355,15 @@ def _of_line(group: list[RunView], line: Line) -> list[RunView]:
 
 def _among_themselves(runs: list[RunView]) -> AnswerState | None:
     """How answers without a reference compare; None: fewer than two, or some have a reference."""
-    ended = [run for run in runs if run.ended is not None and run.ended.status == "ok"]
+    ended = [run for run in runs if run.ended is not None and run.ended.status == "ok" and not _uncomputed(run)]
     if len(ended) < 2 or any(run.answer is None or run.answer.ok is not None for run in ended):
         return None
     digests = {run.answer.digest for run in ended if run.answer is not None}
     return "equal" if len(digests) == 1 else "differ"
+
+
+def _uncomputed(run: RunView) -> bool:
+    return run.answer is not None and not run.answer.computed
 
 
 def _inits(run: RunView) -> Any:
@@ -388,6 +392,8 @@ def _answer(group: list[RunView]) -> AnswerState:
     ended = [run for run in group if run.ended is not None and run.ended.status == "ok"]
     if not ended or not group[0].has_answer:
         return "none"
+    if all(map(_uncomputed, ended)):
+        return "uncomputed"
     verdicts = [None if run.answer is None else run.answer.ok for run in ended]
     if False in verdicts:
         return "wrong"

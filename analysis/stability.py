@@ -54,7 +54,9 @@ def stability_warnings(view: SessionView) -> list[Warning_]:
 
 
 def _machine(view: SessionView) -> Iterator[Warning_]:
-    runs = view.started_runs
+    runs = [run for run in view.started_runs if run.planned.origin != "simulated"]
+    if view.started_runs and not runs:
+        return  # nothing was measured here
     if view.header is not None:
         for notice in machine_notices(view.header.environment):
             yield Warning_(notice.code, notice.text)
@@ -276,7 +278,7 @@ def _disagreeing(groups: dict[str, _Group]) -> list[Warning_]:
     digests: dict[str, list[str]] = {}
     for label, group in groups.items():
         for run in group:
-            if run.answer is not None and run.answer.ok is not False:
+            if run.answer is not None and run.answer.computed and run.answer.ok is not False:
                 labels = digests.setdefault(run.answer.digest, [])
                 if label not in labels:
                     labels.append(label)

@@ -52,6 +52,7 @@ _ANSWERS = {
     "equal": ("= equal", RIGHT),
     "differ": ("✘ differ", WRONG),
     "unchecked": ("? not checked", WARN),
+    "uncomputed": ("not computed", QUIET),
     "none": ("–", QUIET),
 }
 
@@ -71,7 +72,7 @@ def bound_lines(plan: Plan) -> list[str]:
     lines = [f"{description.name}{' ' + given if given else ''}{tasks} · seed {plan.seed}"]
     made = quotes(plan, limits)
     for quote in made:
-        here = "" if quote.spends else "emulated here: nothing is spent"
+        here = "" if quote.spends else f"{quote.origin} here: nothing is spent"
         out = f"excluding {'; '.join(quote.left_out)}" if quote.left_out else ""
         aside = "; ".join(filter(None, (here, out)))
         lines.append(f"{quote_text(quote)}{f' ({aside})' if aside else ''}")

@@ -102,8 +102,13 @@ class Answer(msgspec.Struct, frozen=True):
 
     ok: bool | None
     check: str
-    digest: str
+    digest: str  # empty: the answer was not computed
     summary: dict[str, Any] = {}
+
+    @property
+    def computed(self) -> bool:
+        """Whether there is an answer: a simulated run may have none."""
+        return bool(self.digest)
 
 
 class Driver(msgspec.Struct, frozen=True):

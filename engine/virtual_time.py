@@ -20,15 +20,18 @@ T = TypeVar("T")
 class _JumpingSelector(selectors.SelectSelector):
     """Moves the clock to the next timer instead of sleeping until then."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: float, *, wakeable: bool) -> None:
         super().__init__()
-        self.now_s = 0.0
+        self.now_s = now_s
+        self._wakeable = wakeable
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if ready:
             return ready
         if timeout is None:
+            if self._wakeable:
+                return super().select(None)
             raise RuntimeError("deadlock on the virtual-time loop: a task waits, and nothing is pending")
         self.now_s += timeout
         if self.now_s + 1e-9 == self.now_s:  # after 97 days a timer is due only once its time has passed
@@ -37,14 +40,15 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An asyncio loop in virtual time, which begins at 0 s."""
+    """An asyncio loop in virtual time."""
 
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
+    def __init__(self, now_s: float = 0.0, *, wakeable: bool = False) -> None:
+        """Begin at that time. `wakeable`: where nothing is pending, wait for another thread's `call_soon_threadsafe`."""
+        self._jumping = _JumpingSelector(now_s, wakeable=wakeable)
         super().__init__(self._jumping)
 
     def time(self) -> float:
-        """Virtual seconds since the loop was created."""
+        """The virtual time in seconds."""
         return self._jumping.now_s
 
 

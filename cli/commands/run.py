@@ -39,6 +39,9 @@ _FILE = click.Path(path_type=Path)
     metavar="direct|event|http-api",
     help="Transport of an invocation: see `lbench backends` (default direct).",
 )
+@click.option(
+    "--answers", metavar="replay|compute", help="simulated: replay a recorded run (default), or compute each task once."
+)
 @click.option("--stack", metavar="NAME", help="Deployment to run on (default lbench).")
 @click.option("--audit", is_flag=True, help="Afterwards read billed times from the logs on AWS, in place of estimates.")
 @setting_options("client", "s3_endpoint")
@@ -75,6 +78,7 @@ def command(
     params: tuple[str, ...],
     each: tuple[str, ...],
     transport: str | None,
+    answers: str | None,
     tasks: str | None,
     batch: str | None,
     cold_repeats: str | None,
@@ -127,7 +131,14 @@ def command(
     if workload == "function" and not backends:
         backends = function_run.DEFAULT_BACKENDS
     plan = _plan(
-        workload, backends, params, {"transport": transport, "stack": stack}, _tasks(tasks), data, picture, chosen
+        workload,
+        backends,
+        params,
+        {"transport": transport, "stack": stack, "answers": answers},
+        _tasks(tasks),
+        data,
+        picture,
+        chosen,
     )
     plan = with_each(plan, each)
     given = function_run.forced(plan.params, workload, force_cold=force_cold, allow_update=allow_update)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-from lbench.engine.backends.settings import AwsSettings, EmulatedSettings, LocalSettings, SequentialSettings
+from lbench.engine.backends.settings import (
+    AwsSettings,
+    EmulatedSettings,
+    LocalSettings,
+    SequentialSettings,
+    SimulatedSettings,
+)
 from lbench.errors import UnknownNameError
 
-__all__ = ["is_paid", "names", "settings_type", "shares_machine", "starts_cold", "summary"]
+__all__ = ["hedges", "is_paid", "names", "origin", "settings_type", "shares_machine", "starts_cold", "summary"]
 
 _BACKENDS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "sequential": (SequentialSettings, "one warm worker process runs all tasks in turn"),
@@ -19,6 +27,10 @@ _BACKENDS: dict[str, tuple[type[msgspec.Struct], str]] = {
         "AWS Lambda emulated on this machine: real APIs and runtime client, one process per environment",
     ),
     "lambda": (AwsSettings, "AWS Lambda: the function from `lbench deploy`; costs money"),
+    "simulated": (
+        SimulatedSettings,
+        "AWS Lambda simulated by a model in virtual time: thousands of environments, reproducible by seed",
+    ),
 }
 
 
@@ -39,8 +51,18 @@ def settings_type(name: str) -> type[msgspec.Struct]:
 
 
 def shares_machine(name: str) -> bool:
-    """Whether the backend's tasks use this machine's cores."""
+    """Whether the backend keeps this machine's cores busy, so that nothing else may be measured meanwhile."""
     return name != "lambda"
+
+
+def hedges(name: str) -> bool:
+    """Whether a task's duplicate takes no core of this machine from the others."""
+    return name in ("lambda", "simulated")
+
+
+def origin(name: str) -> Literal["measured", "emulated", "simulated"]:
+    """Where the figures of its runs come from."""
+    return "emulated" if name == "emulated" else "simulated" if name == "simulated" else "measured"
 
 
 def is_paid(name: str) -> bool:
@@ -50,7 +72,7 @@ def is_paid(name: str) -> bool:
 
 def starts_cold(name: str) -> bool:
     """Whether its first run finds no environment: calls start them, within the run's clock."""
-    return name in ("emulated", "lambda")
+    return name in ("emulated", "lambda", "simulated")
 
 
 def summary(name: str) -> str:

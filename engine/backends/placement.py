@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lbench.config import manifest
 from lbench.config.manifest import Architecture
-from lbench.engine.backends.settings import AwsSettings, LambdaSettings
+from lbench.engine.backends.settings import AwsSettings, LambdaSettings, SimulatedSettings
 
 __all__ = ["architecture_of", "host_architecture", "region_of"]
 
@@ -17,8 +17,8 @@ def host_architecture() -> Architecture:
 
 
 def architecture_of(settings: LambdaSettings) -> Architecture:
-    """The chosen processor; else x86_64 on AWS, and this machine's for `emulated`."""
-    return settings.arch or ("x86_64" if isinstance(settings, AwsSettings) else host_architecture())
+    """The chosen processor; else x86_64 on AWS and simulated, and this machine's for `emulated`."""
+    return settings.arch or ("x86_64" if isinstance(settings, AwsSettings | SimulatedSettings) else host_architecture())
 
 
 def region_of(settings: LambdaSettings) -> str:

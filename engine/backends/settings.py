@@ -10,7 +10,15 @@ from msgspec import Meta
 from lbench.config.deployment import DEFAULT_STACK
 from lbench.config.limits import MemoryMb, TimeoutS, limits
 
-__all__ = ["AwsSettings", "EmulatedSettings", "LambdaSettings", "LocalSettings", "SequentialSettings"]
+__all__ = [
+    "AwsSettings",
+    "EmulatedSettings",
+    "LambdaSettings",
+    "LocalSettings",
+    "SequentialSettings",
+    "ServedSettings",
+    "SimulatedSettings",
+]
 
 _Rate = Annotated[float, Meta(ge=0, le=1)]
 _Milliseconds = Annotated[float, Meta(ge=0, le=900_000)]
@@ -31,7 +39,7 @@ class SequentialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class LambdaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of Lambda, wherever it is."""
+    """Settings of Lambda: on AWS, emulated or simulated."""
 
     concurrency: Annotated[
         _Concurrency | None,
@@ -58,6 +66,11 @@ class LambdaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             "http-api: through API Gateway (up to 30 s)"
         ),
     ] = "direct"
+
+
+class ServedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of Lambda as a service that is called over a network, on AWS or on this machine."""
+
     client: Annotated[
         Literal["fast", "aioboto3"],
         Meta(description="fast: lbench's own client; aioboto3: the AWS SDK, for comparison"),
@@ -75,7 +88,7 @@ class LambdaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = None
 
 
-class AwsSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AwsSettings(ServedSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of Lambda on AWS."""
 
     stack: Annotated[
@@ -84,7 +97,7 @@ class AwsSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = DEFAULT_STACK
 
 
-class EmulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EmulatedSettings(ServedSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of emulated Lambda: those of Lambda, and injected conditions (none by default)."""
 
     region: Annotated[str, Meta(description="AWS region whose prices are used")] = "us-east-1"
@@ -123,3 +136,58 @@ class EmulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown
         str | None, Meta(description="workload function: handler in the code, for example app.handler")
     ] = None
     code: Annotated[str | None, Meta(description="workload function: folder or zip with its code")] = None
+
+
+class SimulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of Lambda as a model (`engine.simulation`) in virtual time."""
+
+    concurrency: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000)] | None,
+        Meta(description="concurrent calls; default: the account's concurrency limit, 1,000"),
+    ] = None
+    region: Annotated[str, Meta(description="AWS region whose prices are used")] = "us-east-1"
+    transport: Annotated[
+        Literal["direct", "http-api"],
+        Meta(description="direct: synchronous Invoke (up to 900 s); http-api: through API Gateway (up to 30 s)"),
+    ] = "direct"
+    python: Annotated[
+        Literal["3.12", "3.13", "3.14"], Meta(description="Python version of the runtime, which decides its init time")
+    ] = "3.13"
+    seed: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="random seed; default: the run's")] = None
+    answers: Annotated[
+        Literal["replay", "compute"],
+        Meta(
+            description="replay: task times come from a recorded run, answers are not computed (probe needs no recording); "
+            "compute: each task runs once on this machine, and its result and time are cached by its digest"
+        ),
+    ] = "replay"
+    threads: Annotated[
+        float, Meta(ge=1, le=64, description="busy threads inside a task (probe has its own parameter)")
+    ] = 1.0
+    core_ratio: Annotated[
+        Annotated[float, Meta(gt=0, le=100)] | None,
+        Meta(description="speed of one core of this machine in Lambda vCPUs; default: the model's"),
+    ] = None
+    account: Annotated[
+        Literal["usual", "new"], Meta(description="new: concurrency limit 10 and at most 3,008 MB per function")
+    ] = "usual"
+    account_concurrency: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None,
+        Meta(description="concurrency limit of the account; calls beyond it are throttled"),
+    ] = None
+    import_s: Annotated[
+        Annotated[float, Meta(ge=0, le=900)] | None,
+        Meta(description="import time of a new environment in seconds on one vCPU; default: as recorded, else 0"),
+    ] = None
+    idle: Annotated[
+        float, Meta(ge=0, le=1e7, description="seconds between two runs, during which idle environments are evicted")
+    ] = 0.0
+    spread: Annotated[
+        float, Meta(ge=0, le=10, description="factor on every standard deviation of the model; 0: no variation")
+    ] = 1.0
+    fail_rate: Annotated[_Rate, Meta(description="injected: share of requests that fail with a service error")] = 0.0
+    throttle_rate: Annotated[_Rate, Meta(description="injected: share of requests that are throttled (429)")] = 0.0
+    timeout_rate: Annotated[_Rate, Meta(description="injected: share of requests that hang until their deadline")] = 0.0
+    model: Annotated[
+        str | None, Meta(description="file of model parameters (TOML), as `lbench calibrate` writes; default: built in")
+    ] = None

@@ -7,6 +7,7 @@ A run of another memory size, processor or transport is converted, and the text 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 
 from lbench.config.limits import limits as lambda_limits
+from lbench.engine.backends import catalog
 from lbench.engine.backends.placement import architecture_of
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.billing.bill import printed_bytes
@@ -32,7 +34,7 @@ from lbench.workloads import registry
 from lbench.workloads.model import Description, Limits
 from lbench.workloads.parameters import settable
 
-__all__ = ["quotes"]
+__all__ = ["quotes", "recorded_runs"]
 
 _SESSIONS = 60  # the newest of so many are looked through
 _HEAD_BYTES = 1 << 18  # the plan of a session is in the beginning of its journal
@@ -59,6 +61,7 @@ def quotes(plan: Plan, limits: Limits) -> list[Quote]:
             Quote(
                 label=choice.label,
                 spends=choice.name == "lambda",
+                origin=catalog.origin(choice.name),
                 runs=planned_runs(plan),
                 bound_usd=bound.usd,
                 left_out=bound.left_out,
@@ -89,15 +92,17 @@ class _Past(NamedTuple):
     session: str
 
 
-def _past(plan: Plan, tasks: int | None) -> list[_Past]:
-    """The newest run of the same work of each basis and kind."""
+def recorded_runs(plan: Plan, tasks: int | None) -> Iterator[tuple[RunView, str]]:
+    """The recorded runs of the same work that ended well, each with its session; the newest session first.
+
+    Simulated runs are left out: they measure nothing. `tasks`: how many the work has; None: not known.
+    """
     try:
         folders = session_folders()
     except InputError:
-        return []
+        return
     described = registry.describe(plan.workload)
     params = msgspec.json.decode(msgspec.json.encode(settable(resolve_params(plan))))  # as a journal holds them
-    found: dict[tuple[Basis, _Kind], _Past] = {}
     for folder in folders[:_SESSIONS]:
         if not _may_have(folder / JOURNAL_NAME, described.name, params):
             continue
@@ -106,10 +111,17 @@ def _past(plan: Plan, tasks: int | None) -> list[_Past]:
         except (SessionFileError, OSError):
             continue
         for run in view.started_runs:
-            past = _Past(_basis(run), _kind(run), run, folder.name)
-            key = past.basis, past.kind
-            if key not in found and _same(run, plan, described, params, tasks) and run.status == "ok":
-                found[key] = past
+            measured = run.planned.origin != "simulated" and run.status == "ok"
+            if measured and _same(run, plan, described, params, tasks):
+                yield run, folder.name
+
+
+def _past(plan: Plan, tasks: int | None) -> list[_Past]:
+    """The newest run of the same work of each basis and kind."""
+    found: dict[tuple[Basis, _Kind], _Past] = {}
+    for run, session in recorded_runs(plan, tasks):
+        past = _Past(_basis(run), _kind(run), run, session)
+        found.setdefault((past.basis, past.kind), past)
     return list(found.values())
 
 

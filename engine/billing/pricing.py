@@ -11,7 +11,7 @@ from lbench.config.limits import limits as lambda_limits
 from lbench.config.prices import Rates, rates
 from lbench.engine.backends import catalog
 from lbench.engine.backends.placement import architecture_of, region_of
-from lbench.engine.backends.settings import AwsSettings, LambdaSettings
+from lbench.engine.backends.settings import AwsSettings, LambdaSettings, ServedSettings
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_text
 from lbench.engine.cost.rent import machine_rent, rent_usd
@@ -44,7 +44,7 @@ def bound_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: in
         return None
     attempts = 1 + plan.retries
     hedges = 0
-    if plan.hedge is not None and limits.tasks is not None and not catalog.shares_machine(choice.name):
+    if plan.hedge is not None and limits.tasks is not None and catalog.hedges(choice.name):
         hedges = most_hedges(limits.tasks)
     s3 = None
     if limits.tasks is not None and limits.s3_requests is not None:
@@ -104,8 +104,8 @@ def _requests_each(settings: msgspec.Struct, plan: Plan) -> tuple[int, int]:
 
 
 def _print_limit(settings: LambdaSettings, plan: Plan) -> int | None:
-    """The bytes of log that a task can fill; None: nothing limits what a function of the user's prints."""
-    return None if is_function(plan) else settings.print_limit
+    """The bytes of log that a task can fill; None: nothing limits what a user's function prints, or nothing prints."""
+    return None if is_function(plan) or not isinstance(settings, ServedSettings) else settings.print_limit
 
 
 def _not_in_it(settings: LambdaSettings, plan: Plan, ephemeral_mb: int | None) -> list[str]:

@@ -33,6 +33,7 @@ class Quote(msgspec.Struct, frozen=True):
     bound_usd: Decimal | None  # of one run; None: no bound
     left_out: tuple[str, ...]
     expected: Expectation | None
+    origin: Literal["measured", "emulated", "simulated"] = "measured"
     assumed: tuple[str, ...] = ()  # items of the bound at another region's price (`cost.charges.assumed_items`)
 
     @property

@@ -12,6 +12,7 @@ from lbench.engine.billing.bill import lost_deadlines, run_cost_of, s3_usage
 from lbench.engine.cost.charges import invocation_usd
 from lbench.engine.cost.format import usd_text
 from lbench.engine.journal.reader import Head
+from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.model import (
     VERSION,
     Comparison,
@@ -41,6 +42,12 @@ def invocations(run: RunView) -> Iterable[Invocation]:
             charged = invocation_usd(rates, values["billed_ms"], pricing.memory_mb, pricing.ephemeral_mb)
             usd = usd_text(charged.usd)
         yield Invocation(usd=usd, **values)
+
+
+def _machine(view: SessionView, environment: Environment) -> Environment:
+    """The machine; its load does not apply where nothing was measured on it."""
+    simulated = bool(view.started_runs) and all(run.planned.origin == "simulated" for run in view.started_runs)
+    return msgspec.structs.replace(environment, load_1m=None) if simulated else environment
 
 
 def _run(run: RunView) -> Run:
@@ -122,7 +129,7 @@ def document(view: SessionView, more_warnings: Iterable[Warning_] = (), meta: Me
         created=head.created,
         lbench_version=head.lbench_version,
         complete=view.complete,
-        environment=head.environment,
+        environment=_machine(view, head.environment),
         runs=[_run(run) for run in view.started_runs],
         warnings=[
             *(Warning_(w.code, w.text, w.run) for w in view.warnings),

@@ -26,6 +26,7 @@ from lbench.engine.measure.judge import Judge
 from lbench.engine.measure.recorded_run import open_purse
 from lbench.engine.measure.run import Measured, Measurer
 from lbench.engine.measure.setup import DATA_NAME, Common, PlannedRun, PlannedRuns, prepare
+from lbench.engine.measure.simulated_job import refuse_unknown
 from lbench.engine.measure.stop_rule import SeriesEnd, StopRule, baselines
 from lbench.engine.model import ComparisonEnd, RunStatus
 from lbench.engine.plan.open_backend import open_backend, survey_choice
@@ -134,6 +135,7 @@ class Conductor:
             if not catalog.shares_machine(choice.name):
                 self._journal.write(Phase(f"looking for {choice.label} on AWS"))
             job.found[choice.label] = await survey_choice(choice, plan, at_once)
+        refuse_unknown(job)
 
     # -- the runs
 
@@ -167,18 +169,20 @@ class Conductor:
     async def _round(self, job: Common, entries: list[_Entry], number: int, rule: StopRule) -> None:
         """Run each of these backends once, in an order drawn by the seed, or at once as the schedule says."""
         plan = job.plan
-        order = list(entries)
+        # A simulated run may replay this round's, and its CPU time must not disturb any: it comes last, alone.
+        simulated = [entry for entry in entries if entry.backend.origin == "simulated"]
+        order = [entry for entry in entries if entry not in simulated]
         random.Random(f"{plan.seed}/{number}").shuffle(order)
         beside = []
         if plan.schedule == "concurrent":
-            order, beside = [], entries
+            order, beside = [], order
         elif schedule_of(plan) == "concurrent":  # AWS beside the first run on this machine
             here = [entry for entry in order if catalog.shares_machine(entry.run.choice.name)]
             away = [entry for entry in order if entry not in here]
             order, beside = here[1:], here[:1] + away
         if beside:
             await self._at_once(job, beside, rule)
-        for entry in order:
+        for entry in [*order, *simulated]:
             await self._at_once(job, [entry], rule)
 
     async def _open_all(

@@ -13,7 +13,7 @@ from lbench.engine.backends.base import Backend, EnvironmentInfo
 from lbench.engine.billing.budget import Budget, OverBudget, Purse
 from lbench.engine.billing.pricing import s3_each
 from lbench.engine.journal.events import EnvironmentSeen, RunEnded, RunStarted
-from lbench.engine.journal.writer import Journal
+from lbench.engine.journal.writer import Sink
 from lbench.engine.machine.code_digest import code_digest
 from lbench.engine.machine.loop_lag import LagMeter
 from lbench.engine.model import Driver, LambdaEnvironment, Pricing, RunStatus
@@ -46,7 +46,7 @@ class RecordedRun:
     run: str  # its id
     job: Prepared
     backend: Backend  # open
-    journal: Journal
+    journal: Sink
     runner: Runner
     started: datetime
     setup_s: float | None  # the time that opening the backend took; None: it was open
@@ -122,7 +122,9 @@ class RecordedRun:
                 run=self.run,
                 status=status,
                 makespan_s=self.elapsed_s if status == "ok" else None,
-                driver=Driver(
+                driver=None
+                if self.backend.origin == "simulated"
+                else Driver(
                     cpu_s=round(self.cpu_s, 6),
                     encode_s=round(steps.encode_s, 6),
                     decode_s=round(steps.decode_s, 6),

@@ -16,7 +16,7 @@ from lbench.engine.backends import catalog
 from lbench.engine.backends.base import Backend
 from lbench.engine.billing.budget import OverBudget, Purse
 from lbench.engine.billing.pricing import pricing_of
-from lbench.engine.journal.events import Phase, Sampled, Warned
+from lbench.engine.journal.events import Answered, Phase, RunEnded, Sampled, Warned
 from lbench.engine.journal.previews import PreviewWriter
 from lbench.engine.journal.writer import Journal
 from lbench.engine.machine.loop_lag import LagMeter
@@ -24,6 +24,8 @@ from lbench.engine.machine.monitor import Sampler
 from lbench.engine.measure.recorded_run import RecordedRun
 from lbench.engine.measure.run_store import RunStore
 from lbench.engine.measure.setup import Common, PlannedRun
+from lbench.engine.measure.virtual_run import ThreadSink, VirtualRun
+from lbench.engine.model import Answer, Pricing
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.batches import batched
 from lbench.engine.runner.job_steps import RunFailed, offload_to_thread
@@ -56,7 +58,7 @@ class Measurer:
         self.broken: set[str] = set()  # labels of backends with a failed run: they are not used again
         self._folder = folder
         self._journal = journal
-        self._runners: dict[str, Runner] = {}
+        self._runners: dict[str, Runner | VirtualRun] = {}
         self._intervals: dict[str, tuple[float, float | None]] = {}
         self._previews: PreviewWriter | None = None
         self._paused = False
@@ -88,7 +90,7 @@ class Measurer:
         plan = job.plan
         notes = [*backend.notes, *job.workload.notes(job.params)]
         hedge = plan.hedge
-        if hedge is not None and catalog.shares_machine(run.choice.name):
+        if hedge is not None and not catalog.hedges(run.choice.name):
             hedge = None
             notes.append("hedging is off on this backend: duplicates would compete for this machine's cores")
         whole = run.choice.name == "loop"  # its one task is the entire job
@@ -99,6 +101,9 @@ class Measurer:
             keep_going=plan.keep_going,
             hedge=hedge,
         )
+        pricing = pricing_of(run.choice, plan, job.limits, job.ephemeral_mb(run.choice.label))
+        if backend.origin == "simulated":
+            return await self._simulate(job, run, backend, policy, purse, pricing, notes)
         store = RunStore(backend, self._folder, run.id)
         runner = Runner(
             run.id,
@@ -110,7 +115,6 @@ class Measurer:
             store=store.place,
             purse=purse,
         )
-        pricing = pricing_of(run.choice, plan, job.limits, job.ephemeral_mb(run.choice.label))
         if whole:
             steps = whole_job(job.plan.workload, job.params)
         else:
@@ -146,6 +150,74 @@ class Measurer:
             with contextlib.suppress(LbenchError):
                 for text in await backend.left():
                     self._journal.write(Warned("left", f"{run.choice.label}: {text}", run.id))
+            await self._journal.sync()
+
+    async def _simulate(
+        self,
+        job: Common,
+        run: PlannedRun,
+        backend: Backend,
+        policy: Policy,
+        purse: Purse | None,
+        pricing: Pricing,
+        notes: list[str],
+    ) -> Measured:
+        """Run the job in virtual time. Nothing of this machine is measured."""
+        from lbench.engine.backends.simulated.backend import SimulatedBackend
+        from lbench.engine.measure.simulated_job import simulated_job
+
+        assert isinstance(backend, SimulatedBackend)
+        try:
+            found = simulated_job(job, run.choice, backend)
+        except BackendError as error:
+            self.broken.add(run.choice.label)
+            self._journal.write(RunEnded(run.id, "failed", None, None, str(error)))
+            return Measured(None, None, None)
+        steps = found.steps if job.plan.batch in (None, 1) else batched(found.steps, job.plan.batch)
+        store = RunStore(backend, self._folder, run.id)
+        sink = ThreadSink(self._journal)
+        virtual = VirtualRun(backend.begin_run())
+        self._runners[run.id] = virtual
+        if self._paused:
+            virtual.pause()
+        self._journal.write(Phase(""))
+        drawn = self._begin_previews(job, run.id) if found.computed and not job.plan.batch else None
+
+        async def main() -> tuple[RecordedRun, Any, bool | None]:
+            runner = Runner(run.id, backend, sink, policy, on_result=drawn, store=store.place, purse=purse)
+            virtual.begin(runner)
+            recorded = RecordedRun(
+                run=run.id,
+                job=job,
+                backend=backend,
+                journal=sink,
+                runner=runner,
+                started=datetime.now(UTC),
+                setup_s=None,
+                pricing=pricing,
+                notes=[*notes, *found.notes],
+                purse=purse,
+            )
+            with recorded:
+                answer = await recorded.drive(steps)
+            sink.hand_over()
+            return recorded, answer, runner.attempts.cold
+
+        try:
+            (recorded, answer, cold), now_s = await virtual.carry_out(main)
+            backend.end_run(now_s)
+            if isinstance(recorded.error, RunFailed | BackendError | OverBudget):
+                self.broken.add(run.choice.label)
+            if found.check is not None and recorded.error is None:
+                self._journal.write(Answered(run.id, Answer(ok=None, check=found.check, digest="")))
+            makespan_s = recorded.elapsed_s if recorded.error is None else None
+            return Measured(answer if found.computed else None, makespan_s, cold)
+        finally:
+            self._runners.pop(run.id)
+            if drawn is not None:
+                await self._end_previews(run.id)
+            if (left := await store.clear()) is not None:
+                self._journal.write(Warned("left", left, run.id))
             await self._journal.sync()
 
     async def _drive(self, recorded: RecordedRun, runner: Runner, steps: Any, run_id: str, store: RunStore) -> Any:

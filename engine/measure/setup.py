@@ -120,7 +120,7 @@ class PlannedRuns:
                 seed=plan.seed,
                 backend=choice.name,
                 label=choice.label,
-                origin="emulated" if choice.name == "emulated" else "measured",
+                origin=catalog.origin(choice.name),
                 repeat=run.repeat,
                 warmup=run.warmup,
                 schedule=schedule,

@@ -12,6 +12,7 @@ from lbench.engine.backends.settings import (
     LambdaSettings,
     LocalSettings,
     SequentialSettings,
+    SimulatedSettings,
 )
 from lbench.engine.machine import fingerprint as machine
 from lbench.engine.plan.function import function_params, is_function
@@ -75,6 +76,8 @@ def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None)
             preload=plan.workload,
             objects=_may_need_objects(plan),
         )
+    if isinstance(settings, SimulatedSettings):
+        return _simulated(settings, plan)
     from lbench.engine.backends.local.backend import open_local
 
     assert isinstance(settings, LocalSettings | SequentialSettings)
@@ -83,6 +86,25 @@ def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None)
         # One worker fewer would leave a part of the quota unused.
         backend.notes.append(f"{backend.capacity} workers share a quota of {cores:g} cores")
     return backend
+
+
+def _simulated(settings: SimulatedSettings, plan: Plan) -> Backend:
+    from lbench.config.folders import cache_folder
+    from lbench.engine.backends.simulated.backend import SimulatedBackend, model_of
+    from lbench.engine.backends.simulated.computed import Computer
+    from lbench.engine.machine.code_digest import code_digest
+
+    computer = None
+    if settings.answers == "compute":
+        computer = Computer(
+            cache_folder("tasks"),
+            preload=plan.workload,
+            versions=code_digest(registry.describe(plan.workload).code),
+            deadline_s=plan.timeout_s,
+            core_ratio=model_of(settings).core_ratio.median,
+            threads=settings.threads,
+        )
+    return SimulatedBackend(settings, seed=plan.seed, computer=computer)
 
 
 def _may_need_objects(plan: Plan) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 from lbench.config.folders import typed_path
 from lbench.config.settings import Settings
 from lbench.engine.backends import catalog
-from lbench.engine.backends.settings import EmulatedSettings
+from lbench.engine.backends.settings import EmulatedSettings, SimulatedSettings
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
@@ -47,6 +47,8 @@ def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
         checked = msgspec.structs.replace(checked, package=str(typed_path(checked.package).absolute()))
     if isinstance(checked, EmulatedSettings) and checked.code is not None:
         checked = msgspec.structs.replace(checked, code=str(typed_path(checked.code).absolute()))
+    if isinstance(checked, SimulatedSettings) and checked.model is not None:
+        checked = msgspec.structs.replace(checked, model=str(typed_path(checked.model).absolute()))
     return BackendChoice(name=name, label=label or name, settings=msgspec.to_builtins(checked))
 
 

@@ -84,7 +84,11 @@ def fixed_repeats(plan: Plan) -> int | None:
     """The number of repeats where it is known before they run; None: a stop rule ends them (`measure.stop_rule`)."""
     if plan.repeats != "auto":
         return plan.repeats
-    return PAID_REPEATS if any(catalog.is_paid(choice.name) for choice in plan.backends) else None
+    if any(catalog.is_paid(choice.name) for choice in plan.backends):
+        return PAID_REPEATS
+    # Where everything is simulated, a stop rule by the clock would make the number of repeats a matter of chance.
+    simulated = bool(plan.backends) and all(catalog.origin(choice.name) == "simulated" for choice in plan.backends)
+    return LEAST_ROUNDS + 1 if simulated else None
 
 
 def planned_runs(plan: Plan) -> int:

@@ -10,7 +10,13 @@ from lbench.config.limits import limits
 from lbench.config.prices import rates
 from lbench.engine.backends import catalog
 from lbench.engine.backends.placement import architecture_of, region_of
-from lbench.engine.backends.settings import AwsSettings, EmulatedSettings, LambdaSettings
+from lbench.engine.backends.settings import (
+    AwsSettings,
+    EmulatedSettings,
+    LambdaSettings,
+    ServedSettings,
+    SimulatedSettings,
+)
 from lbench.engine.plan import function as function_plan
 from lbench.engine.plan.plan import Plan, resolve_params
 from lbench.errors import InputError
@@ -66,7 +72,10 @@ def validate(plan: Plan) -> None:
         settings = parameters.parse(catalog.settings_type(choice.name), choice.settings, what=f"{choice.name} setting")
         if isinstance(settings, LambdaSettings):
             rates(region_of(settings), architecture_of(settings))  # refuses a region without prices
+        if isinstance(settings, ServedSettings):
             _check_endpoint(choice.label, settings.s3_endpoint)
+        if isinstance(settings, SimulatedSettings):
+            _check_simulated(choice.label, settings, plan)
         if isinstance(settings, AwsSettings):
             stack_name(settings.stack, architecture_of(settings))  # refuses an invalid name
         if isinstance(settings, EmulatedSettings) and settings.package is not None:
@@ -98,6 +107,22 @@ def _check_each(plan: Plan, params: Params) -> None:
     for name, _ in split(params.each):
         if name in plan.params:
             raise InputError(f"parameter {name} is given by -p and by --each: leave out one")
+
+
+def _check_simulated(label: str, settings: SimulatedSettings, plan: Plan) -> None:
+    """Refuse what the model cannot stand for.
+
+    Raises:
+        InputError: the model's file cannot be used, a new account has no such function, or probe starts processes.
+    """
+    from lbench.engine.simulation.parameters import load_model
+
+    model = load_model(settings.model)
+    most_mb = int(model.memory_quota_of_new_accounts_mb.median)
+    if settings.account == "new" and settings.memory > most_mb:
+        raise InputError(f"{label}: memory must be at most {most_mb:,} MB in a new account, got {settings.memory:,}")
+    if plan.workload == "probe" and plan.params.get("kind") == "spawn":
+        raise InputError(f"{label} has no processes: choose another kind of probe than spawn")
 
 
 def check_files(plan: Plan) -> None:

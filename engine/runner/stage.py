@@ -57,7 +57,7 @@ class Stage:
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._accepted_s = self._loop.time()  # when the service last accepted a call
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight: dict[asyncio.Task[None], None] = {}  # in the order of dispatch
         self._recording: set[asyncio.Task[None]] = set()  # those in flight whose call is over
         self._unbegun: dict[asyncio.Task[None], Pending] = {}  # those in flight that have not begun to run
         self._timers: dict[int, asyncio.TimerHandle] = {}  # by task index: the tasks that wait for their retry
@@ -122,7 +122,7 @@ class Stage:
             and (pending := self._next()) is not None
         ):
             task = self._loop.create_task(self._attempt(pending))
-            self._in_flight.add(task)
+            self._in_flight[task] = None
             if pending.hold is not None:
                 self._unbegun[task] = pending
             task.add_done_callback(self._attempt_over)
@@ -177,7 +177,7 @@ class Stage:
         self._settle(pending, outcome, took_s)
 
     def _attempt_over(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
+        self._in_flight.pop(task, None)
         self._recording.discard(task)
         unbegun = self._unbegun.pop(task, None) if self._unbegun else None
         if unbegun is not None and unbegun.hold is not None:  # cancelled before it began

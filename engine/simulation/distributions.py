@@ -29,6 +29,10 @@ class Constant(msgspec.Struct, frozen=True):
         """An array of that shape, all of the value."""
         return np.full(shape, self.value)
 
+    def spread_by(self, factor: float) -> Constant:
+        """Itself."""
+        return self
+
 
 class Lognormal(msgspec.Struct, frozen=True):
     """exp(N(log median, sigma)): times and ratios, which are positive and skewed."""
@@ -41,6 +45,10 @@ class Lognormal(msgspec.Struct, frozen=True):
     def draw(self, rng: np.random.Generator, shape: int | tuple[int, ...]) -> Floats:
         """Independent draws."""
         return self.median * np.exp(rng.normal(0.0, self.sigma, shape)) if self.sigma else np.full(shape, self.median)
+
+    def spread_by(self, factor: float) -> Lognormal:
+        """With so many times the spread, around the same median."""
+        return msgspec.structs.replace(self, sigma=self.sigma * factor)
 
     def quantile(self, probability: float) -> float:
         """The value below which that share of draws lies."""
@@ -61,6 +69,12 @@ class Quantiles(msgspec.Struct, frozen=True):
     def median(self) -> float:
         """The value at one half."""
         return float(self.at(np.array([0.5]))[0])
+
+    def spread_by(self, factor: float) -> Quantiles:
+        """With so many times the spread (of the logarithm), around the same median."""
+        middle = self.median
+        values = tuple(middle * (value / middle) ** factor for value in self.values)
+        return msgspec.structs.replace(self, values=values)
 
     def at(self, probabilities: Floats) -> Floats:
         """The values at these probabilities."""

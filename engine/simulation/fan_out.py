@@ -17,7 +17,7 @@ from lbench.engine.simulation.network import transfer_s
 from lbench.engine.simulation.parameters import LambdaModel
 from lbench.errors import InputError
 
-__all__ = ["Driver", "FanOut", "Stage", "simulate_stage"]
+__all__ = ["Driver", "FanOut", "Stage", "one_by_one", "simulate_stage"]
 
 Floats = NDArray[np.float64]
 
@@ -158,10 +158,18 @@ def simulate_stage(
             free_s[rows, lane] = end + back_s
             fresh[rows, lane] = False
     back = np.sort(ended_s + response_s, axis=1)
-    decode_s = model.driver_decode_s_per_mb.median * stage.response_mb
-    if decode_s:  # the driver decodes one response after the other
-        ahead = np.arange(tasks) * decode_s
-        back = np.maximum.accumulate(back - ahead, axis=1) + ahead + decode_s
+    # The responses share the downlink, and the driver decodes one after the other.
+    back = one_by_one(back, stage.response_mb / model.downlink_mb_per_s.median)
+    back = one_by_one(back, stage.response_mb * model.driver_decode_s_per_mb.median)
     if driver.poll_s:
         back = back + rng.random(shape) * driver.poll_s
     return FanOut(started_s=started_s, ended_s=ended_s, noticed_s=back, cold=cold, billed_s=np.asarray(billed_s))
+
+
+def one_by_one(arrivals_s: Floats, each_s: float) -> Floats:
+    """When each has been served, along the last axis: in the order of arrival, one after the other, each for so long."""
+    if not each_s:
+        return arrivals_s
+    ahead = np.arange(arrivals_s.shape[-1]) * each_s
+    served_s: Floats = np.maximum.accumulate(arrivals_s - ahead, axis=-1) + ahead + each_s
+    return served_s

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from lbench.config.lambda_model import rows
 from lbench.engine.simulation.distributions import Constant, Distribution, Lognormal, Quantiles
 from lbench.errors import InputError
 
-__all__ = ["LambdaModel", "lambda_model", "old_parameters", "with_values"]
+__all__ = ["LambdaModel", "lambda_model", "load_model", "old_parameters", "with_rows", "with_values"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class LambdaModel:
     driver_decode_s_per_mb: Distribution  # of each response, one after the other
     rtt_s: Distribution  # driver to region and back
     uplink_mb_per_s: Distribution  # shared by all calls under way
+    downlink_mb_per_s: Distribution  # shared by all responses
     invoke_overhead_s: Distribution  # of a warm call inside AWS
     start_delay_s: Distribution  # of many calls at once: from their arrival to the start on a warm environment
     allocation_s: Distribution  # of a new environment: placement and download, before its init
@@ -47,6 +50,21 @@ class LambdaModel:
     network_mb_per_s: Distribution
     core_ratio: Distribution  # one core of the measuring machine, in Lambda vCPUs
 
+    def spread_by(self, factor: float) -> LambdaModel:
+        """The model with so many times the spread of every parameter; 0: nothing varies."""
+        changed: dict[str, Any] = {
+            field.name: getattr(self, field.name).spread_by(factor)
+            for field in dataclasses.fields(self)
+            if field.name != "init_s"
+        }
+        changed["init_s"] = {
+            arch: {version: one.spread_by(factor) for version, one in by_version.items()}
+            for arch, by_version in self.init_s.items()
+        }
+        for name in ("environment_sigma", "task_sigma"):
+            changed[name] = Constant(factor * getattr(self, name).median)
+        return dataclasses.replace(self, **changed)
+
     def init_of(self, arch: str, python: str) -> Distribution:
         """The init of a runtime; a version that was not measured is taken as the newest that was."""
         by_version = self.init_s.get(arch) or self.init_s["x86_64"]
@@ -58,12 +76,25 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _distribution(row: Mapping[str, Any]) -> Distribution:
-    about = {"source": row["source"], "date": row["date"]}
+    about = {"source": row.get("source", ""), "date": row.get("date")}
     if "value" in row:
-        return Constant(float(row["value"]), **about)
+        return Constant(_usable(float(row["value"])), **about)
     if "median" in row:
-        return Lognormal(float(row["median"]), float(row["sigma"]), **about)
-    return Quantiles(tuple(row["probabilities"]), tuple(row["values"]), **about)
+        median, sigma = _usable(float(row["median"])), _usable(float(row["sigma"]))
+        if median == 0:
+            return Constant(0.0, **about)
+        return Lognormal(median, sigma, **about)
+    values = tuple(_usable(float(value)) for value in row["values"])
+    probabilities = tuple(_usable(float(one)) for one in row["probabilities"])
+    if len(values) != len(probabilities) or min(values) <= 0 or sorted(probabilities) != list(probabilities):
+        raise ValueError
+    return Quantiles(probabilities, values, **about)
+
+
+def _usable(value: float) -> float:
+    if not 0 <= value < 1e12:
+        raise ValueError
+    return value
 
 
 @functools.cache
@@ -79,6 +110,53 @@ def lambda_model() -> LambdaModel:
         elif isinstance(row, dict):
             parsed[name] = _distribution(row)
     return LambdaModel(**parsed)
+
+
+def load_model(path: str | None) -> LambdaModel:
+    """The model with the parameters of a file in place of the data file's; None: the data file's alone.
+
+    Raises:
+        InputError: there is no such file, or something in it is no parameter.
+    """
+    if path is None:
+        return lambda_model()
+    try:
+        with Path(path).open("rb") as file:
+            parsed = tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"cannot read the model's parameters in {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a file of parameters (TOML): {error}") from None
+    return with_rows(lambda_model(), parsed, path)
+
+
+def with_rows(model: LambdaModel, parsed: Mapping[str, Any], where: str) -> LambdaModel:
+    """The model with parameters as a TOML file has them. `init_s` may be one row: of every runtime.
+
+    Raises:
+        InputError: something in it is no parameter of the model.
+    """
+    known = {field.name for field in dataclasses.fields(model)}
+    changed: dict[str, Any] = {}
+    for name, row in parsed.items():
+        if name not in known or not isinstance(row, dict):
+            raise InputError(f"{where}: {name} is not a parameter of the model")
+        try:
+            if name == "init_s" and not {"value", "median", "probabilities"} & set(row):
+                changed[name] = {
+                    arch: {version: _distribution(one) for version, one in by_version.items()}
+                    for arch, by_version in row.items()
+                }
+            elif name == "init_s":
+                one = _distribution(row)
+                changed[name] = {arch: dict.fromkeys(by_version, one) for arch, by_version in model.init_s.items()}
+            else:
+                changed[name] = _distribution(row)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise InputError(
+                f"{where}: {name} needs a value, or a median and a sigma, or probabilities and values"
+            ) from None
+    return dataclasses.replace(model, **changed)
 
 
 def with_values(model: LambdaModel, changes: Mapping[str, float]) -> LambdaModel:

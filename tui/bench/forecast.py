@@ -30,6 +30,7 @@ class Forecast(msgspec.Struct, frozen=True):
     basis: list[str] = []  # where what is expected comes from
     left_out: list[str] = []
     spends: bool = False  # money, on AWS
+    origin: str = "emulated"  # where nothing is spent
     problem: str | None = None
 
     def lines(self, width: int, most: int = 9) -> list[list[Piece]]:
@@ -40,7 +41,9 @@ class Forecast(msgspec.Struct, frozen=True):
         tasks = "tasks: not known before it runs" if self.tasks is None else few + count_text(self.tasks, "task")
         head: Piece = (f" · {count_text(self.runs, 'run')} on {count_text(self.backends, 'backend')}", "text")
         out = f"not in it: {'; '.join(self.left_out)}" if self.left_out else ""
-        notes = ". ".join(filter(None, (*self.basis, "" if self.spends else "emulated here: nothing is spent", out)))
+        notes = ". ".join(
+            filter(None, (*self.basis, "" if self.spends else f"{self.origin} here: nothing is spent", out))
+        )
         bounds = [part for line in self.bounds for part in textwrap.wrap(line, width, subsequent_indent="  ")]
         rest = textwrap.wrap(notes, width)[:3] if self.bounds else []
         if 1 + len(bounds) + len(rest) > most:
@@ -71,6 +74,7 @@ def forecast(plan: Plan) -> Forecast:
         basis=[text for text in map(basis_text, made) if text is not None],
         left_out=left_out,
         spends=any(quote.spends for quote in made),
+        origin=" and ".join(sorted({quote.origin for quote in made if not quote.spends})),
     )
 
 

@@ -20,6 +20,7 @@ __all__ = ["ExploreState"]
 
 _LOCAL_FIRST = "processes"
 _COSTS_MONEY = ("lambda",)  # offered only where the person has chosen it
+_NOT_LIVE = ("simulated",)  # in virtual time: there is nothing to wait for
 _LIMIT_USD = 1.0  # of an exploring on these, where none was set: a key held down spends without anybody counting
 
 
@@ -177,11 +178,13 @@ def _costs_money(plan: Plan) -> bool:
 def _offered(plan: Plan) -> list[Chosen]:
     """The plan's backends, compared; then the others that cost nothing, not compared."""
     chosen = {choice.name for choice in plan.backends}
-    offered = [Chosen(choice, True) for choice in plan.backends]
+    offered = [Chosen(choice, True) for choice in plan.backends if choice.name not in _NOT_LIVE]
+    offered = offered or [Chosen(parse_backend(_LOCAL_FIRST, {}), True)]
+    chosen |= {one.choice.name for one in offered}
     offered += [
         Chosen(parse_backend(name, {}), False)
         for name in catalog.names()
-        if name not in chosen and name not in _COSTS_MONEY
+        if name not in chosen and name not in (*_COSTS_MONEY, *_NOT_LIVE)
     ]
     order = {name: number for number, name in enumerate(catalog.names())}
     return sorted(offered, key=lambda one: order[one.choice.name])

@@ -144,6 +144,8 @@ def _answer(row: Row, width: int) -> list[Piece]:
         return [("✘ wrong", "wrong!")]
     if state in ("equal", "differ") and row.summary.error is None:  # with each other: there is no reference
         return [("= equal", "right")] if state == "equal" else [("✘ differ", "wrong!")]
+    if state == "uncomputed":
+        return [("uncomputed", "quiet")]
     if row.summary.error is not None:
         return [("✘ failed", "wrong")]
     if row.outlook.state == "stopped":

@@ -24,6 +24,7 @@ class ProbeParams(Params, frozen=True, kw_only=True):
     seconds: Annotated[
         float, Meta(ge=0, le=3600, description="how long it spins or sleeps, or what it spawns lives")
     ] = 0.01
+    threads: Annotated[int, Meta(ge=1, le=64, description="threads of a task that spin; they share its CPU time")] = 1
     size_bytes: Annotated[int, Meta(ge=0, le=2**30, description="bytes that a task carries each way")] = 0
 
 

@@ -17,6 +17,12 @@ class Probe(Workload[ProbeParams]):
     def job(self, params: ProbeParams, data: Any) -> Job:
         """One stage; the answer is the list of results."""
         count = self.limits(params).tasks or 0
+        if params.kind == "spin" and params.threads > 1:
+            return (
+                yield [
+                    Task("probe.spin", number=i, seconds=params.seconds, threads=params.threads) for i in range(count)
+                ]
+            )
         if params.kind in ("spin", "sleep", "spawn"):
             return (yield [Task(f"probe.{params.kind}", number=i, seconds=params.seconds) for i in range(count)])
         if params.kind == "carry":

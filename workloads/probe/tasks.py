@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -18,12 +20,31 @@ def noop(number: int) -> int:
 
 
 @task_function("probe.spin")
-def spin(number: int, seconds: float) -> int:
-    """Use CPU time of this thread."""
+def spin(number: int, seconds: float, threads: int = 1) -> int:
+    """Use so many seconds of CPU time, in equal parts on each thread."""
+    if threads == 1:
+        _spin(seconds)
+    else:
+        each = [threading.Thread(target=_hash, args=(seconds / threads,)) for _ in range(threads)]
+        for thread in each:
+            thread.start()
+        for thread in each:
+            thread.join()
+    return number
+
+
+def _spin(seconds: float) -> None:
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass
-    return number
+
+
+def _hash(seconds: float) -> None:
+    """Hashing leaves the interpreter's lock to the other threads."""
+    block = bytes(1 << 20)
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        hashlib.sha256(block)
 
 
 @task_function("probe.sleep")

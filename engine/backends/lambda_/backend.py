@@ -29,7 +29,7 @@ from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.outcomes import lost
 from lbench.engine.backends.lambda_.transport import INLINE_BYTES, Direct, Transport, fits_inline
 from lbench.engine.backends.placement import architecture_of, region_of
-from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.backends.settings import ServedSettings
 from lbench.errors import BackendError, InputError
 from lbench.workloads.objects import Place
 from lbench.workloads.s3 import ObjectStoreError
@@ -53,7 +53,7 @@ class LambdaBackend:
     origin: Literal["measured", "emulated", "simulated"] = "measured"
     on_cancel: Literal["stop", "detach"] = "detach"
 
-    def __init__(self, settings: LambdaSettings, *, capacity: int, oversubscribed: bool = False) -> None:
+    def __init__(self, settings: ServedSettings, *, capacity: int, oversubscribed: bool = False) -> None:
         self.capacity = capacity
         self.oversubscribed = oversubscribed
         self.region = region_of(settings)
