@@ -60,7 +60,7 @@ def path(tmp_path: Path) -> Path:
         (TEXT.encode("latin-1"), "latin-1"),
         (TEXT.encode("cp1252"), "windows-1252"),
         (TEXT.encode("cp437"), "cp437"),
-        (gzip.compress(TEXT.encode("latin-1")), "latin-1"),
+        (gzip.compress(TEXT.encode("latin-1"), mtime=0), "latin-1"),
         (zstd.compress(TEXT.encode("utf-16")), None),
     ],
 )
