@@ -42,6 +42,7 @@ class Service:
         self._stopping: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._work: asyncio.Task[None] | None = None
         self._complete = True
+        self._last = False  # no other plan will come
         self._orphaned = False
         self._explorer: Explorer | None = None
 
@@ -132,6 +133,10 @@ class Service:
             case "cancel":
                 if self._work is not None and not self._work.done():
                     self._conductor.cancel()
+            case "end":
+                self._last = True
+                if self._work is None or self._work.done():
+                    self.stop(None)
             case "stop":
                 self.stop("stopped on request")
             case other:
@@ -176,7 +181,7 @@ class Service:
         finally:
             self._complete = self._complete and reason is None
             self._journal.flush()
-            if last or self._orphaned:
+            if last or self._last or self._orphaned:
                 self.stop(reason)
 
     def _disk_trouble(self, error: OSError | None) -> None:
