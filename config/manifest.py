@@ -9,13 +9,13 @@ from __future__ import annotations
 import platform
 import re
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from lbench.config.zip_entries import ZIP_DAMAGE, read_entry
 from lbench.errors import InputError
 
 __all__ = ["MANIFEST", "Architecture", "Manifest", "OwnPacked", "canonical_name", "host_architecture", "read_manifest"]
@@ -83,12 +83,12 @@ def read_manifest(path: Path) -> Manifest:
             entry = archive.getinfo(MANIFEST)
             if entry.file_size > _LARGEST:
                 raise InputError(f"{path}: its {MANIFEST} is too large: make the package again with `lbench package`")
-            return msgspec.json.decode(archive.read(entry), type=Manifest)
+            return msgspec.json.decode(read_entry(archive, entry, _LARGEST), type=Manifest)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: make a package with `lbench package -o {path.name}`") from None
     except OSError as error:
         if error.filename is not None:
             raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
         raise InputError(f"{path} is not an lbench package: make one with `lbench package`") from None
-    except (KeyError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, msgspec.MsgspecError):
+    except (KeyError, msgspec.MsgspecError, *ZIP_DAMAGE):
         raise InputError(f"{path} is not an lbench package: make one with `lbench package`") from None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from lbench.config.limits import limits
 from lbench.config.manifest import Architecture
+from lbench.config.zip_entries import ZIP_DAMAGE, read_entry
 from lbench.errors import InputError
 from lbench.lambda_src.prune import keep
 
@@ -40,7 +41,7 @@ def add_wheel(wheel: Path, root: Path, arch: Architecture) -> list[str]:
                 if entry.is_dir() or not keep(entry.filename):
                     continue
                 name = _placed(entry.filename, wheel)
-                content = archive.read(entry)
+                content = read_entry(archive, entry, limits().package_unzipped_max_bytes)
                 if content[:4] == b"\x7fELF" and int.from_bytes(content[18:20], "little") != _ELF_MACHINES[arch]:
                     raise InputError(f"{wheel.name} holds {name}, which is not for {arch}: remove it from pip's cache")
                 _write(root, name, content)
@@ -49,7 +50,7 @@ def add_wheel(wheel: Path, root: Path, arch: Architecture) -> list[str]:
         if error.filename is not None and error.errno not in _OF_NAMES:  # a folder that cannot be written
             raise
         raise InputError(f"{wheel.name} is damaged ({error}): remove it from pip's cache") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:  # RuntimeError: encrypted
+    except ZIP_DAMAGE as error:
         raise InputError(f"{wheel.name} is damaged ({error}): remove it from pip's cache") from None
     return added
 

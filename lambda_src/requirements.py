@@ -10,10 +10,13 @@ from packaging.metadata import parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 
 from lbench.config.manifest import canonical_name
+from lbench.config.zip_entries import ZIP_DAMAGE, read_entry
 from lbench.errors import InputError
 from lbench.lambda_src.targets import Target
 
 __all__ = ["needs", "unmet"]
+
+_LARGEST_METADATA = 10_000_000  # bytes; a long description has some 100,000
 
 
 def needs(requirements: Iterable[str], target: Target, extras: Iterable[str] = ()) -> list[Requirement]:
@@ -60,9 +63,17 @@ def unmet(wheels: Iterable[Path], requirements: Iterable[str], target: Target) -
 
 
 def _requires(wheel: Path) -> list[str]:
-    with zipfile.ZipFile(wheel) as archive:
-        names = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1]
-        return [need for name in names for need in parse_email(archive.read(name))[0].get("requires_dist", [])]
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            entries = [
+                entry
+                for entry in archive.infolist()
+                if entry.filename.endswith(".dist-info/METADATA") and entry.filename.count("/") == 1
+            ]
+            contents = [read_entry(archive, entry, _LARGEST_METADATA) for entry in entries]
+    except (OSError, *ZIP_DAMAGE) as error:
+        raise InputError(f"{wheel.name} is damaged ({error}): remove it from pip's cache") from None
+    return [need for content in contents for need in parse_email(content)[0].get("requires_dist", [])]
 
 
 def _environment(target: Target) -> dict[str, str]:

@@ -7,17 +7,16 @@ import contextlib
 import errno
 import hashlib
 import io
-import lzma
 import os
 import re
 import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from lbench.config.limits import limits
+from lbench.config.zip_entries import ZIP_DAMAGE, open_entry
 
 __all__ = ["UNZIPPED_LIMIT", "ZIPPED_LIMIT", "BadPackage", "Package", "archive_of", "unpack"]
 
@@ -96,16 +95,7 @@ def _extract(archive: bytes, folder: Path) -> None:
             left = UNZIPPED_LIMIT
             for entry in entries:
                 left -= _write(file, entry, folder, left)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-    ) as problem:
-        # RuntimeError: encrypted; NotImplementedError: an unknown compression method
+    except ZIP_DAMAGE as problem:
         raise BadPackage(_UNZIP_TEXT) from problem
     except OSError as problem:
         # without a file: zlib's errors, and a seek before the beginning
@@ -123,8 +113,6 @@ def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, left: in
         raise BadPackage(f"the zip holds a path that leads out of it: {entry.filename!r}")
     target = folder.joinpath(*name.parts)
     mode = entry.external_attr >> 16
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise NotImplementedError  # also of those which unpack a few bytes into gigabytes at once
     if not entry.is_dir() and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise BadPackage(f"the zip holds something that is no file: {entry.filename!r}")  # a link could lead out
     written = 0
@@ -133,7 +121,7 @@ def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, left: in
             target.mkdir(parents=True, exist_ok=True)
             return 0
         target.parent.mkdir(parents=True, exist_ok=True)
-        with file.open(entry) as source, target.open("wb") as sink:
+        with open_entry(file, entry) as source, target.open("wb") as sink:
             while chunk := source.read(1 << 20):
                 written += len(chunk)
                 if written > left:
