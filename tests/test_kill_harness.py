@@ -41,7 +41,7 @@ BY_DUTY_CYCLE = ("-b", "emulated:memory=885,concurrency=2,cpu_share=duty-cycle")
 LOCAL = ("-b", "processes:concurrency=2")
 SPIN = ("-p", "kind=spin", "-p", "seconds=0.03", "--tasks", "50")
 CARRY = ("-p", "kind=carry", "-p", "size_bytes=5000000", "--tasks", "4")  # more than an invocation takes: by S3
-SPAWN = ("-p", "kind=spawn", "-p", "seconds=600", "--tasks", "6")
+SPAWN = ("-p", "kind=spawn", "-p", "seconds=CHILD", "--tasks", "6")
 
 # What a kind's command line holds; the first that fits.
 KINDS = {
@@ -98,11 +98,16 @@ GOES_WITH = {  # of these kinds nothing is left when the victim has gone; the co
 
 @dataclass
 class Round:
-    """One command in a folder of its own, whose path is in the environment of each process that it comes to."""
+    """One command in a folder of its own, whose path is in the environment of each process of ours.
+
+    What a task starts on emulated Lambda has none of our variables: it is known by its argument.
+    """
 
     home: Path
     process: subprocess.Popen[bytes]
+    child: list[str]
     emulators: set[int] = field(default_factory=set)
+    kinds: set[str] = field(default_factory=set)  # that were ever seen
     sockets: set[str] = field(default_factory=set)  # inodes of those that were ever seen
 
     def living(self) -> dict[int, str]:
@@ -113,14 +118,15 @@ class Round:
             if not entry.name.isdigit():
                 continue
             with contextlib.suppress(OSError):
-                if wanted in (entry / "environ").read_bytes():
-                    words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                if words[:2] == self.child or wanted in (entry / "environ").read_bytes():
                     found[int(entry.name)] = self._kind(int(entry.name), words)
                     for descriptor in (entry / "fd").iterdir():
                         with contextlib.suppress(OSError):
                             to = str(descriptor.readlink())
                             if to.startswith("socket:["):
                                 self.sockets.add(to[8:-1])
+        self.kinds |= set(found.values())
         self.emulators |= {pid for pid, kind in found.items() if kind == "emulator"}
         return found
 
@@ -194,11 +200,13 @@ def running(
         "PATH": f"{os.environ['PATH']}:{home}",  # the one variable that the guardian keeps
         **more,
     }
-    argv = argv or [sys.executable, "-m", "lbench", "run", "probe", "--repeats", "1", *arguments]
+    seconds = str(600 + time.time_ns() % 10**9 / 10**9)  # no other process sleeps as long
+    given = [word.replace("CHILD", seconds) for word in arguments]
+    argv = argv or [sys.executable, "-m", "lbench", "run", "probe", "--repeats", "1", *given]
     with (home / "out").open("wb") as out, (home / "err").open("wb") as err:
         streams = {"stdout": out, "stderr": err} if terminal is None else dict.fromkeys(STREAMS, terminal)
         process = subprocess.Popen(argv, **streams, cwd=home, env=environment, start_new_session=True)
-    one = Round(home, process)
+    one = Round(home, process, ["sleep", seconds])
     try:
         yield one
     finally:
@@ -285,6 +293,7 @@ def play(number: int, cache: Path) -> str:
             if kind == "launcher":
                 nothing_left(one, killed_s + WITHIN_S)
         code = one.process.wait(END_LIMIT_S)
+        assert wanted == "any" or wanted in one.kinds, f"no {wanted} was seen among {one.kinds}"
         nothing_left(one, time.monotonic() + WITHIN_S)
         view, output = opened(one), one.output()
         assert "Traceback" not in output, output
