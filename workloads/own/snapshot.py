@@ -2,8 +2,8 @@
 
 The module alone, or the package that it belongs to; with a list `include` in the module, those files and folders. Every
 process of a run imports the snapshot and no other file of the user's: what would be missing on Lambda is missing here too,
-at once, and an edit during a session changes nothing. It is read-only, and verified before each run: what a task has
-changed in it (root may) is undone.
+at once, and an edit during a session changes nothing. It is read-only, and verified before and after each run: what
+a task has changed in it (root may) is undone.
 """
 
 from __future__ import annotations
@@ -241,14 +241,22 @@ def _intact(folder: Path, files: Mapping[str, bytes]) -> bool:
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    """All files below a folder, hidden ones too, but for Python's compiled ones."""
+    """All files below a folder, hidden ones too, but for Python's compiled ones.
+
+    What is no file has a name that no file of a snapshot has: a task may use an empty folder or a link as a note to itself.
+    """
     found = {}
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        for name in names:
-            path = Path(place) / name
-            if path.is_file():
-                found[path.relative_to(folder).as_posix()] = path.read_bytes()
+        compiled = Path(place).name == "__pycache__"
+        if not folders and not names and not compiled and Path(place) != folder:
+            found[f"{Path(place).relative_to(folder).as_posix()}/"] = b""
+        for name in [*names, *(name for name in folders if Path(place, name).is_symlink())]:
+            path = Path(place, name)
+            relative = path.relative_to(folder).as_posix()
+            if path.is_symlink() or not path.is_file():
+                found[f"{relative} (not a file)"] = b""
+            elif not compiled or path.suffix != ".pyc":
+                found[relative] = path.read_bytes()
     return found
 
 

@@ -32,6 +32,11 @@ def beside(name):
         file.write("x")
     return before
 
+def subprocess_beside(command):
+    folder = Path(__file__).parent
+    os.chmod(folder, 0o755)
+    subprocess.run(["sh", "-c", command], cwd=folder, check=True)
+
 def change_code():
     os.chmod(__file__, 0o644)
     Path(__file__).write_text("broken")
@@ -88,6 +93,34 @@ async def test_what_a_run_writes_beside_its_code_is_undone_and_named(backend: Lo
         (line,) = await backend.left()
         assert "beside their own code (cache.json)" in line
         await backend.publish(None)
+    assert await backend.left() == []
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("echo x > cache.json", "cache.json"),
+        ("mkdir -p cache/1", "cache/1/"),
+        ("ln -s /nowhere cache", "cache (not a file)"),
+        ("ln -s /tmp cache", "cache (not a file)"),
+        ("mkdir __pycache__; touch __pycache__/cache.json", "__pycache__/cache.json"),
+        ("mkfifo cache", "cache (not a file)"),
+        ("rm -f mine.py", "mine.py"),
+    ],
+)
+async def test_what_a_subprocess_writes_beside_the_code_is_undone_and_named(
+    backend: LocalBackend, command: str, name: str
+) -> None:
+    await result(backend, "subprocess_beside", command=command)
+    (line,) = await backend.left()
+    assert f"tasks wrote beside their own code ({name})" in line
+    assert await backend.left() == []
+    await backend.publish(None)
+    assert await result(backend, "beside", name="other") == 0
+
+
+async def test_what_a_script_compiles_is_no_trace(backend: LocalBackend) -> None:
+    await result(backend, "subprocess_beside", command="mkdir __pycache__; touch __pycache__/mine.cpython-313.pyc")
     assert await backend.left() == []
 
 
