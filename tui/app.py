@@ -119,6 +119,10 @@ class LbenchApp(Commands):
         if self._inputs.admit(event):
             await super().on_event(event)
 
+    def drop_waiting_inputs(self) -> None:
+        """Forget the inputs behind the one being handled."""
+        self._inputs.drop_waiting()
+
     def _sent_bytes(self) -> int:
         return self._driver.sent_bytes if isinstance(self._driver, LbenchDriver) else 0
 

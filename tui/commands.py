@@ -239,7 +239,9 @@ class Commands(App[int]):
     def action_command_palette(self) -> None:
         """Open the palette, unless it is open already: it may lie under another screen, or be going just now."""
         if not any(isinstance(node, CommandPalette) for node in self._nodes):
-            super().action_command_palette()
+            from lbench.tui.screens.palette import Palette
+
+            self.push_screen(Palette(id="--command-palette"))
 
     def action_switch_theme(self) -> None:
         """Switch between dark and light."""

@@ -61,6 +61,10 @@ class Host(Protocol):
 
     async def action_go(self, screen: str) -> None: ...
 
+    def drop_waiting_inputs(self) -> None:
+        """Forget the inputs behind the one being handled: they were meant for the screen that would have followed."""
+        ...
+
     def open_session(self, folder: Path, part: int | None = None) -> None:
         """Show a session on the Bench screen."""
         ...

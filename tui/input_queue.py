@@ -3,7 +3,7 @@
 Textual forwards a key to the part that has the focus at that moment, without waiting for what the key before does: it may
 open a screen, move the focus, or still lie in a queue as text. In a burst (SSH, a paste, a busy machine) Enter then runs a
 form without the digits before it, and letters reach the wrong field. Here the next input waits until every part that the
-last one could reach has handled it.
+last one could reach has handled it, and until a screen that works on what was entered has answered.
 """
 
 from __future__ import annotations
@@ -16,12 +16,21 @@ from textual import events
 from textual.app import App
 from textual.message_pump import MessagePump
 
-__all__ = ["InputQueue"]
+__all__ = ["AnswersInputs", "InputQueue"]
 
 _AT_ONCE = ("ctrl+c", "ctrl+z")  # never wait: they are for a program that hangs
+_WAY_OUT = "escape"  # does not wait for an answer either
 _INPUTS = (events.Key, events.Paste, events.MouseDown, events.MouseUp, events.MouseScrollDown, events.MouseScrollUp)
 _LOST_S = 0.2  # between two looks whether a part was removed: then it handles nothing more
 _MOST_ROUNDS = 8
+
+
+class AnswersInputs:
+    """A screen that takes its time with an input: later ones wait, so that they cannot alter what was entered."""
+
+    async def answered(self) -> None:
+        """Return once every input has its answer."""
+        raise NotImplementedError
 
 
 class InputQueue:
@@ -32,17 +41,26 @@ class InputQueue:
         self._waiting: deque[events.Event] = deque()
         self._admitted: events.Event | None = None
         self._task: asyncio.Task[None] | None = None
+        self._answer_due = False  # a screen works on what was entered
+        self._dropping = False
 
     @property
     def empty(self) -> bool:
         """Whether every input has been handled."""
         return self._task is None or self._task.done()
 
+    def drop_waiting(self) -> None:
+        """Forget the inputs that came after the one being handled: they were meant for what would follow it."""
+        self._dropping = True
+
     def admit(self, event: events.Event) -> bool:
         """Whether an event shall be dispatched now; if not, it comes again once it is its turn."""
         if not isinstance(event, _INPUTS) or event is self._admitted:
             return True
         if event.is_forwarded or getattr(event, "key", "") in _AT_ONCE:
+            return True
+        if self._answer_due and getattr(event, "key", "") == _WAY_OUT:
+            self._waiting.clear()
             return True
         if not self.empty:
             self._waiting.append(event)
@@ -56,6 +74,16 @@ class InputQueue:
         """Wait until the admitted input is handled, then admit the next."""
         while self._app.is_running:
             await self._settle()
+            while isinstance(screen := self._top_screen, AnswersInputs) and not self._dropping:
+                self._answer_due = True
+                await screen.answered()
+                self._answer_due = False
+                await self._settle()
+                if screen is self._top_screen:
+                    break
+            if self._dropping:
+                self._dropping = False
+                self._waiting.clear()
             if not self._waiting:
                 return
             self._admitted = self._waiting.popleft()
@@ -89,6 +117,10 @@ class InputQueue:
         while not handled.is_set() and self._app.is_running and not (node._closing or node._closed):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(handled.wait(), _LOST_S)
+
+    @property
+    def _top_screen(self) -> object:
+        return self._app.screen if self._app.screen_stack else None
 
     def _reachable(self) -> list[MessagePump]:
         if not self._app.screen_stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import json
@@ -16,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from lbench.analysis.comparison import Comparison
 from lbench.engine.journal.lock import is_live
@@ -45,6 +47,28 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
     for name in ("NO_COLOR", "SSH_CONNECTION", "TMUX"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def patient_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pilot.pause()` lasts until every input is handled and every worker has ended, however busy the machine is.
+
+    Textual's own pause ends once the process idles for a moment, which a busy machine makes it do at any time. A test that
+    holds a worker back gives a delay, which is all that it waits then.
+    """
+    textual_pause = Pilot.pause
+
+    async def pause(pilot: Pilot[Any], delay: float | None = None) -> None:
+        await textual_pause(pilot, delay)
+        app = pilot.app
+        if delay is not None or not isinstance(app, LbenchApp):
+            return
+        async with asyncio.timeout(60):
+            while not app._exit and (not app._inputs.empty or any(not one.is_finished for one in app.workers)):  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        await textual_pause(pilot, 0)
+
+    monkeypatch.setattr(Pilot, "pause", pause)
 
 
 @pytest.fixture(scope="session")

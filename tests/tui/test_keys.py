@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from textual import events
+from textual.command import CommandList, CommandPalette, Hit
+from textual.geometry import Region
+from textual.system_commands import SystemCommandsProvider
 
 from lbench.errors import InputError
 from lbench.tui.app import LbenchApp
@@ -314,3 +319,42 @@ async def test_the_help_looks_as_it_did(
         await pilot.press("question_mark")
         await pilot.pause()
         same_as(f"help-{size[0]}x{size[1]}", screen_text(app))
+
+
+@pytest.mark.parametrize("key", ["pagedown", "pageup"])
+async def test_paging_in_the_palette_before_its_list_has_lines_does_nothing(
+    app_of: AppOf, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        with monkeypatch.context() as early:
+            early.setattr(CommandList, "scrollable_content_region", Region())  # before the first layout
+            await pilot.press("ctrl+p")
+            await pilot.pause()
+            assert isinstance(app.screen, CommandPalette)
+            assert app.screen.query_one(CommandList).highlighted == 0
+            await pilot.press(key)
+            await pilot.pause()
+        await pilot.press(key, "escape")
+        await pilot.pause()
+        assert app.screen is app.bench
+
+
+async def test_enter_never_overtakes_what_is_searched_in_the_palette(
+    app_of: AppOf, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = SystemCommandsProvider.search
+
+    async def slow(provider: SystemCommandsProvider, query: str) -> AsyncIterator[Hit]:
+        await asyncio.sleep(0.3 if query else 0)
+        async for hit in search(provider, query):
+            yield hit
+
+    monkeypatch.setattr(SystemCommandsProvider, "search", slow)
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        for key in ("ctrl+p", *"sessions"):  # in one burst
+            app.post_message(events.Key(key, key))
+        app.post_message(events.Key("enter", "\r"))
+        await pilot.pause()
+        assert isinstance(app.screen, SessionsScreen)

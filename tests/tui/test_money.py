@@ -106,7 +106,7 @@ async def test_what_starts_is_what_was_asked_about_whatever_is_typed_meanwhile(
         app.screen.query_one("#at-run-repeats").focus()
         await pilot.pause()
         await pilot.press("enter", "end", "0", "0")
-        assert app.screen.query_one("#at-run-repeats", Input).value == "300"
+        assert app.screen.query_one("#at-run-repeats", Input).value == "3"
         typed.set()
         await app.workers.wait_for_complete()
         await pilot.pause()
@@ -132,14 +132,14 @@ async def test_a_late_forecast_does_not_take_the_place_of_a_newer_one(
     async with app.run_test(size=(120, 40)) as pilot:
         screen = SetupScreen(plan())
         app.push_screen(screen)
-        await pilot.pause()
+        await pilot.pause(0)
         while not asked.is_set():
             await pilot.pause(0.01)
         screen._forecast._make_forecast(plan(repeats=7))
         while "7 tasks" not in screen_text(app):
             await pilot.pause(0.01)
         answer.set()
-        await pilot.pause(0.1)
+        await pilot.pause()
         assert "7 tasks" in screen_text(app)
 
 

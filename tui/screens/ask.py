@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from lbench.errors import LbenchError
+from lbench.tui.host import host_of
 from lbench.tui.widgets.fields import Heading
 from lbench.tui.widgets.path_input import PathInput
 from lbench.tui.widgets.prose import Prose
@@ -60,6 +61,7 @@ class AskText(ModalScreen[str | None]):
                 self._check(text)
         except LbenchError as error:
             self.query_one(Prose).set_text((f"✘ {str(error).strip()}", "wrong"))
+            host_of(self.app).drop_waiting_inputs()
             return
         self.dismiss(text)
 

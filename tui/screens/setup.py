@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -15,6 +17,8 @@ from lbench.engine.plan.plan import Plan
 from lbench.errors import LbenchError
 from lbench.tui.bench.forecast import Forecast, money_question
 from lbench.tui.draw.ink import Piece
+from lbench.tui.host import host_of
+from lbench.tui.input_queue import AnswersInputs
 from lbench.tui.run_form import Draft
 from lbench.tui.screens.ask import AskYes
 from lbench.tui.widgets.fields import FieldRow, Ticks
@@ -27,8 +31,11 @@ __all__ = ["SetupScreen"]
 _WIDE = 150  # columns from which the form has two columns
 
 
-class SetupScreen(Screen[Plan | None]):
-    """Dismissed with the plan to start, or None."""
+class SetupScreen(AnswersInputs, Screen[Plan | None]):
+    """Dismissed with the plan to start, or None.
+
+    Enter submits the plan as the form has it then. What is typed until its figures are there waits for the next screen.
+    """
 
     BINDINGS = [
         Binding("enter", "start", "start", key_display="↵", priority=True),
@@ -47,7 +54,9 @@ class SetupScreen(Screen[Plan | None]):
         self._first = focus
         self._errors: dict[str, str] = {}
         self._left = False
-        self._start_due = False  # Enter was pressed before the figures were those of the plan
+        self._submitted: Plan | None = None  # by Enter; its figures, or what it costs, are being worked out
+        self._answered = asyncio.Event()  # not set while something is submitted
+        self._answered.set()
         self._forecast = PlanForecast()
 
     @property
@@ -100,11 +109,20 @@ class SetupScreen(Screen[Plan | None]):
             answer = [(f"{rows[0].name_shown}: ", "text"), *rows[0].hint()]
         self.query_one(Answer).show(answer)
 
-    # -- before money is spent
+    # -- what was submitted
 
-    def _start_or_ask(self, plan: Plan) -> None:
-        """Ask first if AWS charges for the plan."""
-        if any(choice.name == "lambda" for choice in plan.backends):
+    async def answered(self) -> None:
+        """Return once the submitted plan starts, is asked about, or is back in the form."""
+        await self._answered.wait()
+
+    def _go_on(self) -> None:
+        """Start the submitted plan once its figures are there; ask first if AWS charges for it."""
+        plan = self._submitted
+        if plan is None or self.app.screen is not self:
+            return
+        if self._forecast.stale:
+            self.query_one(Answer).show([("working out what it costs, then it starts", "quiet")])
+        elif any(choice.name == "lambda" for choice in plan.backends):
             self._ask_about(plan)
         else:
             self._leave_with(plan)
@@ -112,31 +130,41 @@ class SetupScreen(Screen[Plan | None]):
     @work(thread=True, exclusive=True, group="money", exit_on_error=False)
     def _ask_about(self, plan: Plan) -> None:
         worker = get_current_worker()
+        why: str | LbenchError | None
         try:
             why = money_question(plan)
         except LbenchError as error:
-            self.app.call_from_thread(self._forecast.take, Forecast(problem=str(error)))
-            return
+            why = error
         self.app.call_from_thread(self._ask_or_start, worker, plan, why)
 
-    def _ask_or_start(self, worker: Worker[None], plan: Plan, why: str | None) -> None:
+    def _ask_or_start(self, worker: Worker[None], plan: Plan, why: str | LbenchError | None) -> None:
         if worker.is_cancelled or self.app.screen is not self:
-            return  # another plan was given since, or left meanwhile, or it is being asked already
+            return  # it was left meanwhile, or is asked anew once the screen is back
         if why is None:
             self._leave_with(plan)
-        else:
+            return
+        self._take_back()
+        if isinstance(why, LbenchError):
+            self._forecast.take(Forecast(problem=str(why)))
+            host_of(self.app).drop_waiting_inputs()
+            return
 
-            def answered(yes: bool | None) -> None:
-                if yes:
-                    self._leave_with(plan)  # the form may have been typed in since: what starts is what was asked about
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._leave_with(plan)
 
-            self.app.push_screen(AskYes("start it? it costs money", why), answered)
+        self.app.push_screen(AskYes("start it? it costs money", why), answered)
+
+    def _take_back(self) -> None:
+        """Let the form be edited again."""
+        self._submitted = None
+        self._answered.set()
+        self._show_answer()
 
     # -- looking ahead
 
     def _look(self) -> None:
         """Check the form and forecast its plan."""
-        self._start_due = False
         self._check()
         self._forecast.look(None if self._errors else self.draft.plan)
 
@@ -145,11 +173,13 @@ class SetupScreen(Screen[Plan | None]):
         self.form.show_errors(self._errors)
         self._show_answer()
 
-    async def on_plan_forecast_made(self) -> None:
+    def on_plan_forecast_made(self) -> None:
         """Start what was waiting for its figures."""
-        if self._start_due and self.is_current:
-            self._start_due = False
-            await self.action_start()
+        self._go_on()
+
+    def on_screen_resume(self) -> None:
+        """Go on with what was submitted before another screen covered this one."""
+        self._go_on()
 
     def on_setup_form_edited(self) -> None:
         """A text or the fields changed."""
@@ -177,19 +207,22 @@ class SetupScreen(Screen[Plan | None]):
         if not self._left:
             self._left = True
             self.dismiss(plan)
+        self._submitted = None
+        self._answered.set()
 
     def action_leave(self) -> None:
         self._leave_with(None)
 
     async def action_start(self) -> None:
-        """Start the plan; if it has errors, go to the first."""
+        """Submit the plan; if it has errors, go to the first."""
+        if self._left or self._submitted is not None:
+            return
         self.form.collect()
         self._check()
-        if not self._errors and self._forecast.stale:
-            self._start_due = True
-            self.query_one(Answer).show([("working out what it costs, then it starts", "quiet")])
+        if self._errors:
+            await self.form.go_to(next(iter(self._errors)))
+            host_of(self.app).drop_waiting_inputs()
             return
-        if not self._errors:
-            self._start_or_ask(self.draft.plan())
-            return
-        await self.form.go_to(next(iter(self._errors)))
+        self._submitted = self.draft.plan()
+        self._answered.clear()
+        self._go_on()

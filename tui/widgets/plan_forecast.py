@@ -78,8 +78,8 @@ class PlanForecast(Text):
     def _look_ahead(self, plan: Callable[[], Plan]) -> None:
         try:
             self._make_forecast(plan())
-        except InputError:
-            return  # changed since: another look follows
+        except InputError as error:  # a file has gone since the form was checked
+            self.take(Forecast(problem=str(error)))
 
     @work(thread=True, exclusive=True, group="forecast", exit_on_error=False)
     def _make_forecast(self, plan: Plan) -> None:

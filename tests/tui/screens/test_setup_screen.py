@@ -1,11 +1,14 @@
 """The set-up is filled, checked as one types, and gives the plan that was chosen; Enter starts it."""
 
 import contextlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
+from textual.geometry import Size
 from textual.widgets import Input
 from textual.worker import WorkerError
 
@@ -206,17 +209,115 @@ async def test_what_was_chosen_last_is_there_the_next_time(app_of: AppOf, monkey
     app = app_of()
     monkeypatch.setattr(app, "start", lambda plan: setattr(app, "plan", plan))
     async with app.run_test(size=(120, 40)) as pilot:
-        screen = await open_setup(pilot)
-        screen.query_one("#at-params-size").focus()
+        first = await open_setup(pilot)
+        first.query_one("#at-params-size").focus()
+        await pilot.press("2", "5", "0", "enter", "r")
         await pilot.pause()
-        await pilot.press("2", "5", "0", "enter")
-        await pilot.pause()
-        screen = await open_setup(pilot)
+        screen = app.screen
+        assert isinstance(screen, SetupScreen) and screen is not first
         assert screen.query_one("#at-params-size", Input).value == "250"
         await pilot.press("escape")
         await pilot.pause()
         assert app.screen is app.bench
     assert app.plan.params == {"size": 250}
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Figures of another plan than the first one are held back until this is set."""
+    there = threading.Event()
+
+    def slow(plan: Plan) -> Forecast:
+        assert plan == default_plan() or there.wait(60)
+        return Forecast(tasks=100)
+
+    monkeypatch.setattr(ahead, "forecast", slow)
+    yield there
+    there.set()
+
+
+async def submitted(app: LbenchApp, pilot: Any) -> SetupScreen:
+    """The set-up after 2, 5, 0 and Enter in the field of the size; the figures are awaited."""
+    screen = await open_setup(pilot)
+    while screen._forecast.stale or screen._forecast._forecast is None:
+        await pilot.pause(0.01)
+    screen.query_one("#at-params-size").focus()
+    await pilot.press("2", "5", "0", "enter")
+    while screen._submitted is None:
+        await pilot.pause(0.01)
+    return screen
+
+
+async def test_keys_after_enter_reach_the_next_screen_and_not_the_form(
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch, figures: threading.Event
+) -> None:
+    app = app_of()
+    started: list[Plan] = []
+    monkeypatch.setattr(app, "start", started.append)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await submitted(app, pilot)
+        await pilot.press("9", "down", "7", "4")
+        app.post_message(events.Paste("8"))
+        await pilot.pause(0.05)
+        assert app.screen is screen and not started
+        assert screen.query_one("#at-params-size", Input).value == "250"
+        figures.set()
+        await pilot.pause()
+        assert [plan.params for plan in started] == [{"size": 250}]
+        assert app.screen.name == "sessions"  # key 4, on the screen that came after the form
+
+
+async def test_escape_does_not_wait_for_the_figures(
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch, figures: threading.Event
+) -> None:
+    app = app_of()
+    started: list[Plan] = []
+    monkeypatch.setattr(app, "start", started.append)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await submitted(app, pilot)
+        await pilot.press("4", "escape")
+        await pilot.pause()
+        assert app.screen is app.bench
+        figures.set()
+        await settled(pilot)
+        assert app.screen is app.bench and not started
+
+
+async def test_a_form_that_was_covered_while_it_waited_starts_once_it_is_back(
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch, figures: threading.Event
+) -> None:
+    app = app_of()
+    started: list[Plan] = []
+    monkeypatch.setattr(app, "start", started.append)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await submitted(app, pilot)
+        monkeypatch.setattr(LbenchApp, "size", Size(20, 5))
+        app.tick()
+        assert app.screen is not screen
+        figures.set()
+        while screen._forecast.stale:
+            await pilot.pause(0.01)
+        assert not started
+        monkeypatch.setattr(LbenchApp, "size", Size(120, 40))
+        app.tick()
+        await pilot.pause()
+        assert [plan.params for plan in started] == [{"size": 250}]
+
+
+async def test_keys_after_a_refused_enter_are_dropped(app_of: AppOf) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_setup(pilot)
+        field = screen.query_one("#at-run-repeats", Input)
+        field.focus()
+        for key, character in (("0", "0"), ("enter", "\r"), ("5", "5"), ("7", "7")):  # in one burst
+            app.post_message(events.Key(key, character))
+        await pilot.pause()
+        assert app.screen is screen and screen.focused is field
+        assert field.value == "0"
+        await pilot.press("end", "6")
+        await pilot.pause()
+        assert field.value == "06"
 
 
 async def test_an_error_is_shown_below_its_field_and_enter_goes_to_it(app_of: AppOf, screen_text: ScreenText) -> None:
@@ -321,9 +422,7 @@ async def test_figures_of_another_plan_are_dimmed_and_enter_waits_for_the_new_on
     monkeypatch.setattr(LbenchApp, "start", lambda app, plan: started.append(plan))
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("r")
-        await pilot.pause()
-        screen = app.screen
+        screen = await open_setup(pilot)
         screen._forecast.take(Forecast(tasks=100))
         monkeypatch.setattr(screen._forecast, "_make_forecast", lambda plan: None)  # it takes its time
         await pilot.press("right")
@@ -331,7 +430,8 @@ async def test_figures_of_another_plan_are_dimmed_and_enter_waits_for_the_new_on
         assert screen._forecast.stale
         assert all(role == "hairline" for line in screen._forecast.pieces[1:] for _, role in line[1:])
         await pilot.press("enter")
-        await pilot.pause()
+        while screen._submitted is None:
+            await pilot.pause(0.01)
         assert not started
         screen._forecast.take(Forecast(tasks=7))
         await pilot.pause()
