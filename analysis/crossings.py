@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lbench.analysis.curves import RESAMPLES, Root, Shape, fit, resampled_medians, root, shape_of
 from lbench.analysis.series import Measure, Point, Series
 
-__all__ = ["Crossing", "crossings"]
+__all__ = ["Course", "Crossing", "course"]
 
 Floats = NDArray[np.float64]
 
@@ -35,23 +35,46 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it lies inside the swept range."""
         return self.root.at is not None
 
+    @property
+    def anywhere(self) -> bool:
+        """Whether its interval spans the whole range: the two cannot be told apart."""
+        return self.root.low_open and self.root.high_open
 
-def crossings(series: Sequence[Series], places: tuple[float, ...], measure: Measure) -> list[Crossing]:
-    """Each passage of the least along the axis, from one series to another.
 
-    Where one series is the least everywhere: its nearest miss, the crossing with another that most resamples have.
+class Course(msgspec.Struct, frozen=True):
+    """Which series is the least along the axis.
+
+    `crossings` are the passages from one to another; where one is the least everywhere, its nearest miss: the crossing with
+    another that most resamples have. `alike`: pairs that cannot be told apart, of which the second is in no crossing.
     """
-    least = _envelope(series, places, measure)
-    changes = [(one, other) for one, other in pairwise(least) if one is not other]
-    found = [_crossing(one, other, measure) for one, other in changes]
-    known = [one for one in found if one is not None]
+
+    least: tuple[str, ...]  # at each place where a series has a value, by the curves
+    crossings: tuple[Crossing, ...]
+    alike: tuple[tuple[str, str], ...]
+
+
+def course(series: Sequence[Series], places: tuple[float, ...], measure: Measure) -> Course:
+    """Follow the least of these series along the axis."""
+    left, alike = list(series), list[tuple[str, str]]()
+    while True:
+        least = _envelope(left, places, measure)
+        changes = [(one, other) for one, other in pairwise(least) if one is not other]
+        found = [_crossing(one, other, measure) for one, other in changes]
+        vague = next((n for n, one in enumerate(found) if one is not None and one.anywhere), None)
+        if vague is None:
+            break
+        kept, dropped = sorted(changes[vague], key=least.count, reverse=True)
+        alike.append((kept.name, dropped.name))
+        left.remove(dropped)
+    names = tuple(one.name for one in least)
+    known = tuple(one for one in found if one is not None)
     if known or not least:
-        return known
+        return Course(names, known, tuple(alike))
     winner = least[0]
-    pairs = [pair for other in series if other is not winner for pair in ((winner, other), (other, winner))]
+    pairs = [pair for other in left if other is not winner for pair in ((winner, other), (other, winner))]
     misses = [one for pair in pairs if (one := _crossing(*pair, measure)) is not None]
     best = min(misses, key=lambda one: one.root.missing, default=None)
-    return [] if best is None else [best]
+    return Course(names, () if best is None else (best,), tuple(alike))
 
 
 def _envelope(series: Sequence[Series], places: tuple[float, ...], measure: Measure) -> list[Series]:
@@ -60,7 +83,7 @@ def _envelope(series: Sequence[Series], places: tuple[float, ...], measure: Meas
     least = []
     for place in places:
         known = [one for one in series if place in values[one.name]]
-        if len(known) > 1:
+        if known:
             least.append(min(known, key=lambda one: values[one.name][place]))
     return least
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from lbench.analysis.break_even import BreakEven, break_evens
 from lbench.analysis.comparison import Bill, Comparison, Line, Summary, Temperature, compare, is_cold
-from lbench.analysis.crossings import Crossing, crossings
+from lbench.analysis.crossings import Crossing, course
 from lbench.analysis.curves import Shape, fit, shape_of
 from lbench.analysis.prediction import LABEL, PredictedLine
 from lbench.analysis.series import Point, Series
@@ -49,8 +49,12 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     places: tuple[float, ...]
     series: tuple[Series, ...]
     baseline: str | None  # the label that speedups are against
-    crossings: tuple[Crossing, ...]  # in time: of neighbours along the axis
+    least: tuple[str, ...]  # the fastest of the series that can be compared, along the axis
+    crossings: tuple[Crossing, ...]  # in time; where none lies inside the range, the nearest miss
     usd_crossings: tuple[Crossing, ...]
+    alike: tuple[
+        tuple[str, str], ...
+    ]  # in time: the second of each pair cannot be told from the first, and is left out
     break_evens: tuple[BreakEven, ...]
     marks: tuple[Mark, ...]
     rent_basis: str | None
@@ -58,16 +62,6 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
 
     def __getitem__(self, name: str) -> Series:
         return next(one for one in self.series if one.name == name)
-
-    def fastest(self, place: float) -> Series | None:
-        """The main series with the least makespan at a place."""
-        known = [
-            (point.makespan_s.value, one) for one in self._in_play() if (point := one.at(place)) and point.makespan_s
-        ]
-        return min(known, key=lambda pair: pair[0])[1] if known else None
-
-    def _in_play(self) -> list[Series]:
-        return [one for one in self.series if one.main]
 
 
 def scalings(
@@ -199,6 +193,8 @@ def _scaling(
     series = _series(list(collected.values()), parameter)
     places = tuple(sorted(groups))
     used, excluded = _comparable(series)
+    in_time = course(used, places, "time")
+    in_usd = course([one for one in used if _has_usd(one)], places, "usd")
     rents = _rent(placed, usd_per_hour)
     shared = _shared_params([run for _, run, _ in placed], [axis, *beside])
     baseline = max(baselines, key=baselines.count) if baselines else None
@@ -211,8 +207,10 @@ def _scaling(
         places=places,
         series=tuple(series),
         baseline=baseline,
-        crossings=tuple(crossings(used, places, "time")),
-        usd_crossings=tuple(crossings([one for one in used if _has_usd(one)], places, "usd")),
+        least=in_time.least,
+        crossings=in_time.crossings,
+        usd_crossings=in_usd.crossings,
+        alike=in_time.alike,
         break_evens=tuple(break_evens(used, places, rents[0])),
         marks=_marks(views) if axis == "workers" else (),
         rent_basis=rents[1],

@@ -34,6 +34,8 @@ def scaling_sentence(scaling: Scaling) -> str:
         return "nothing to compare: no run has a right answer."
     clauses = [_beside(scaling)] if scaling.beside else []
     clauses += _crossing_clauses(scaling) if len(timed) > 1 else [_alone(scaling, timed[0])]
+    if scaling.crossings:
+        clauses += [_alike_text(scaling, *pair) for pair in scaling.alike]
     if len(timed) > 1 and scaling.axis in SETTING_AXES:
         clauses += [best for one in timed if (best := _best_place(scaling, one)) is not None]
     clauses += _money(scaling)
@@ -164,20 +166,32 @@ def _verb(name: str) -> str:
 
 
 def _uncrossed(scaling: Scaling, first: float, last: float) -> list[str]:
-    winner = scaling.fastest(last)
-    if winner is None:
-        return ["nothing to compare: fewer than two backends have a right answer"]
-    name = series_text(scaling, winner.name)
-    whole = f"from {_end(scaling, first)} to {axis_text(scaling, last)}"
-    clause = f"{name} {_verb(name)} {whole}"
+    if not scaling.least:
+        return ["nothing to compare: fewer than two backends can be compared at two points or more"]
+    winner = scaling.least[-1]
+    name = series_text(scaling, winner)
+    whole = _range_text(scaling, first, last)
     if not scaling.crossings:
-        return [clause]
+        alike = [_alike_text(scaling, *pair) for pair in scaling.alike]
+        return [f"{alike[0]} {whole}", *alike[1:]] if alike else [f"only {name} can be compared {whole}"]
+    clause = f"{name} {_verb(name)} {whole}"
     nearest = scaling.crossings[0]
-    other = next(x for x in (nearest.below, nearest.above) if x != winner.name)
+    other = next(x for x in (nearest.below, nearest.above) if x != winner)
     return [
         f"{clause}; a crossing with {series_text(scaling, other)} lies outside the swept range "
         f"({resamples_text(nearest)})"
     ]
+
+
+def _alike_text(scaling: Scaling, one: str, other: str) -> str:
+    return f"{series_text(scaling, other)} cannot be told from {series_text(scaling, one)}"
+
+
+def _range_text(scaling: Scaling, first: float, last: float) -> str:
+    """The swept range: "from 1 to 128 trees", "from size 100 to 300"."""
+    begin, end = axis_text(scaling, first), axis_text(scaling, last)
+    number = _end(scaling, first)
+    return f"from {number} to {end}" if begin.startswith(number) else f"from {begin} to {_end(scaling, last)}"
 
 
 def _alone(scaling: Scaling, one: Series) -> str:

@@ -20,7 +20,7 @@ from lbench.analysis.statistics import (
 )
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.machine.monitor import machine_notices, sample_notices
-from lbench.engine.model import Warning_
+from lbench.engine.model import Warning_, point_text
 from lbench.engine.session.view import RunView, SessionView
 
 __all__ = ["idle_share", "stability_warnings"]
@@ -42,15 +42,41 @@ _Group = list[RunView]
 
 def stability_warnings(view: SessionView) -> list[Warning_]:
     """All warnings, those about the whole session first."""
-    groups = by_label([run for run in view.started_runs if run.planned.interaction is None])  # those are no repeats
+    points = _points([run for run in view.started_runs if run.planned.interaction is None])  # those are no repeats
     warnings = list(_machine(view))
     for code, check in _OF_A_BACKEND.items():
         texts: dict[str, list[str]] = {}  # text: backends that share it
+        for label, found in _found(check, points).items():
+            point, text = next(iter(found.items()))
+            texts.setdefault(text, []).append(f"{label}{_at(point, len(found) - 1)}")
+        warnings += [Warning_(code, f"{listed(labels)}: {text}") for text, labels in texts.items()]
+    return warnings + [one for groups in points.values() for one in _disagreeing(groups)]
+
+
+def _points(runs: list[RunView]) -> dict[str, dict[str, _Group]]:
+    """The runs of each point of a sweep by backend; without a sweep all are of one point, ""."""
+    found: dict[str, list[RunView]] = {}
+    for run in runs:
+        sweep = run.planned.sweep
+        found.setdefault("" if sweep is None else point_text(sweep.point), []).append(run)
+    return {point: by_label(group) for point, group in found.items()}
+
+
+def _found(check: Callable[[_Group], str | None], points: dict[str, dict[str, _Group]]) -> dict[str, dict[str, str]]:
+    """By backend the points at which a warning holds, with its text there."""
+    found: dict[str, dict[str, str]] = {}
+    for point, groups in points.items():
         for label, group in groups.items():
             if text := check(group):
-                texts.setdefault(text, []).append(label)
-        warnings += [Warning_(code, f"{listed(labels)}: {text}") for text, labels in texts.items()]
-    return warnings + _disagreeing(groups)
+                found.setdefault(label, {})[point] = text
+    return found
+
+
+def _at(point: str, others: int) -> str:
+    """Where a warning holds: "", " at n_trees=8", " at n_trees=8 (and 3 other points)"."""
+    if not point:
+        return ""
+    return f" at {point}" + (f" (and {count_text(others, 'other point')})" if others else "")
 
 
 def _machine(view: SessionView) -> Iterator[Warning_]:

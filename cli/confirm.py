@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import click
 
+from lbench.engine.backends import catalog
 from lbench.engine.billing.estimate import quotes
 from lbench.engine.billing.quote import question
 from lbench.engine.plan.plan import Plan, resolve_params
 from lbench.errors import InputError
 from lbench.workloads import registry
 
-__all__ = ["ask"]
+__all__ = ["ask", "ask_about"]
 
 
 def ask(plan: Plan, ask_above_usd: float, *, yes: bool) -> None:
@@ -21,10 +23,24 @@ def ask(plan: Plan, ask_above_usd: float, *, yes: bool) -> None:
     Raises:
         InputError: the user declines, or no terminal can ask.
     """
-    if yes or not any(choice.name == "lambda" for choice in plan.backends):
+    ask_about([plan], ask_above_usd, yes=yes)
+
+
+def ask_about(plans: Sequence[Plan], ask_above_usd: float, *, yes: bool) -> None:
+    """As `ask`, about plans that share the limit of --max-usd.
+
+    Raises:
+        InputError: the user declines, or no terminal can ask.
+    """
+    paid = [plan for plan in plans if any(catalog.is_paid(choice.name) for choice in plan.backends)]
+    if yes or not paid:
         return
-    limits = registry.limits(registry.describe(plan.workload), resolve_params(plan))
-    why = question(quotes(plan, limits), ask_above_usd, plan.max_usd)
+    all_quotes = [
+        quote
+        for plan in paid
+        for quote in quotes(plan, registry.limits(registry.describe(plan.workload), resolve_params(plan)))
+    ]
+    why = question(all_quotes, ask_above_usd, plans[0].max_usd)
     if why is None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):

@@ -24,7 +24,7 @@ from lbench.engine.service.client import Engine, Follower, new_session_folder
 from lbench.engine.session.view import SessionView
 from lbench.errors import EngineLostError, InputError, LbenchError
 
-__all__ = ["code_of", "measure", "open_progress"]
+__all__ = ["Measurement", "code_of", "measure", "open_progress", "saved_text", "say"]
 
 _WAIT_S = 0.1  # for events; the longest delay of a signal or a frame
 _CANCEL_AGAIN_S = 1.0
@@ -32,26 +32,43 @@ _ENGINE_END_S = 10.0
 _KILLED_END_S = 1.0
 
 
-class _Measurement:
-    """An engine that is followed to its end."""
+class Measurement:
+    """An engine that carries out plans and is followed to its end; this class sends it one plan."""
 
-    def __init__(self, folder: Path, on_hangup: str, progress: Progress) -> None:
+    def __init__(self, folder: Path, on_hangup: str, progress: Progress, plan: Plan) -> None:
         self.view = SessionView()
         self.lost = False  # the engine exited without an end event
         self.refusal: str | None = None
         self._folder = folder
         self._on_hangup = on_hangup
         self._progress = progress
+        self._plan = plan
         self._clocks: dict[str, float] = {}  # run: this process's clock when its start arrived
 
-    def follow(self, plan: Plan, signals: StopSignals) -> None:
+    def begin(self, follower: Follower) -> None:
+        """Send the first plan."""
+        follower.start(self._plan, last=True)
+
+    def proceed(self, follower: Follower) -> None:
+        """Called often: send the next plan when it is time for it."""
+
+    def refused(self, follower: Follower, problem: str) -> None:
+        """The engine has refused a plan."""
+        self.refusal = problem
+        follower.command("stop")
+
+    def stopping(self, follower: Follower) -> None:
+        """Ask the engine to stop; repeated, because it drops a command that arrives before the plan has started."""
+        follower.command("cancel")
+
+    def follow(self, signals: StopSignals) -> None:
         """Follow until the engine has ended; a signal asks it to stop."""
         engine = Engine(self._folder, on_hangup=self._on_hangup)
         try:
             follower = Follower(self._folder, engine.socket)
             try:
                 follower.follow()
-                follower.start(plan, last=True)
+                self.begin(follower)
                 self._listen(follower, signals)
             finally:
                 follower.close()
@@ -76,26 +93,27 @@ class _Measurement:
             if signals.first is not None:
                 if self.left_alone(signals):
                     return  # the engine finishes by itself
-                # Repeated, because the engine drops a command that arrives before the plan has started.
                 if cancelled_s is None or now_s - cancelled_s >= _CANCEL_AGAIN_S:
                     if cancelled_s is None:
                         self._progress.stopping(signals.first)
-                    follower.command("cancel")
+                    self.stopping(follower)
                     cancelled_s = now_s
             try:
                 for event in follower.receive(_WAIT_S):
-                    self._take(event)
+                    self.take(event)
             except EngineLostError:
                 self._drawn()
                 if self.view.end is None and self.refusal is None:
                     self._gone()
                 return
             for problem in follower.problems():
-                self.refusal = problem
-                follower.command("stop")
+                self.refused(follower, problem)
+            if signals.first is None:
+                self.proceed(follower)
             self._drawn()
 
-    def _take(self, event: Event) -> None:
+    def take(self, event: Event) -> None:
+        """Take an event of the engine."""
         self.view.apply(event)
         if isinstance(event, RunStarted):
             self._clocks[event.run] = time.monotonic()
@@ -133,24 +151,24 @@ def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quie
     with StopSignals() as signals:
         with open_progress(quiet=quiet) as progress:
             progress.begin(lines)
-            measurement = _Measurement(folder, on_hangup, progress)
+            measurement = Measurement(folder, on_hangup, progress, plan)
             try:
-                measurement.follow(plan, signals)
+                measurement.follow(signals)
             except KeyboardInterrupt:
                 progress.close()
-                _say(f"stopped at once; the results so far are in {folder}")
+                say(f"stopped at once; the results so far are in {folder}")
                 raise
             except (InputError, EngineLostError):  # no engine started
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         if measurement.left_alone(signals):
-            _say(f"the engine continues without a terminal; the session is in {folder}")
+            say(f"the engine continues without a terminal; the session is in {folder}")
             return SIGNAL_EXIT_CODES[signal.SIGHUP]
         return _conclude(measurement, signals, folder, out=out, as_json=as_json, quiet=quiet, predict=predict)
 
 
 def _conclude(
-    measurement: _Measurement,
+    measurement: Measurement,
     signals: StopSignals,
     folder: Path,
     *,
@@ -166,7 +184,7 @@ def _conclude(
         shutil.rmtree(folder, ignore_errors=True)
         raise InputError(refusal)
     if view.header is None:
-        _say(f"nothing was measured; see {folder}")
+        say(f"nothing was measured; see {folder}")
         return EXIT_FAILED if interrupted is None else interrupted
     document = document_of(view, predict=predict)
     content = encode(document, "json")
@@ -176,22 +194,22 @@ def _conclude(
             write(out, encode(document, format_of(out)))
         except LbenchError as error:
             unwritten, out = error, None
-    saved = _saved(view, folder, content, out)
+    saved = saved_text(view, folder, content, out)
     if quiet:
         for line in failures(view):
-            _say(line, prefix="")
+            say(line, prefix="")
     if interrupted is None and view.end is not None and not view.end.complete and view.end.reason:
-        _say(f"{view.end.reason} ({folder})")
+        say(f"{view.end.reason} ({folder})")
     if as_json:
         sys.stdout.buffer.write(content)
     else:
         print_report(view, document, saved, predict=predict)
     if measurement.lost:
-        _say(f"the engine has died: its runs are marked interrupted, the results so far are in {folder}")
+        say(f"the engine has died: its runs are marked interrupted, the results so far are in {folder}")
     elif output_error() is not None or (as_json and (not quiet or interrupted is not None)):
-        _say(saved, prefix="")
+        say(saved, prefix="")
     if unwritten is not None:
-        _say(str(unwritten))
+        say(str(unwritten))
     if interrupted is not None:
         return interrupted
     return EXIT_FAILED if unwritten is not None or measurement.lost else code_of(view)
@@ -222,7 +240,7 @@ def _all_right(view: SessionView) -> bool:
     return len(open_digests) <= 1
 
 
-def _saved(view: SessionView, folder: Path, content: bytes, out: Path | None) -> str:
+def saved_text(view: SessionView, folder: Path, content: bytes, out: Path | None) -> str:
     """The place of the session; a session whose journal is incomplete is written elsewhere."""
     places = [str(folder)] + ([str(out)] if out is not None else [])
     if journal_is_whole(view, folder):
@@ -232,5 +250,6 @@ def _saved(view: SessionView, folder: Path, content: bytes, out: Path | None) ->
     return rescue(folder, content)
 
 
-def _say(line: str, prefix: str = "lbench: ") -> None:
+def say(line: str, prefix: str = "lbench: ") -> None:
+    """Write a line to standard error."""
     sys.stderr.write(f"{prefix}{line}\n")

@@ -14,7 +14,7 @@ from lbench.analysis.format import seconds_text
 from lbench.analysis.layout import progress_text
 from lbench.analysis.progress import Outlook, State, outlooks
 from lbench.cli.console import HAIRLINE, QUIET, RIGHT, WARN, WRONG, accent, console
-from lbench.cli.progress import Progress, place_text
+from lbench.cli.progress import Progress, current_runs, place_text
 from lbench.cli.tables import Column, table_lines
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.format import usd_short
@@ -71,7 +71,7 @@ class LiveProgress(Progress):
         if clock_s < self._next_s:
             return
         self._next_s = clock_s + _FRAME_S
-        backends = outlooks(view.runs.values(), now_s, run_bill)
+        backends = outlooks(current_runs(view), now_s, run_bill)
         lines = table_lines(_columns(backends, self._console.width), self._console.width) if backends else []
         lines.append(Text(f"  {view.phase or ''}", style=QUIET))
         self._live.update(Group(*lines), refresh=True)

@@ -37,6 +37,7 @@ _COMMANDS = {
     "sessions": "List recorded sessions, newest first.",
     "open": "Open a recorded session: replay, pause, seek.",
     "export": "Export a session as JSON or CSV.",
+    "sweep": "Measure along a parameter: curves, crossings, break-even.",
     "compare": "Compare sessions of several machines and days.",
     "prices": "List the prices of AWS, each with its source and age.",
     "data": "Explain how to get the Lending Club loans; inspect a data file.",

@@ -14,9 +14,10 @@ from lbench.analysis.progress import Outlook, outlooks
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.events import Answered, Event, RunEnded, RunStarted, Warned
+from lbench.engine.model import point_text
 from lbench.engine.session.view import RunView, SessionView
 
-__all__ = ["PlainProgress", "Progress", "place_text"]
+__all__ = ["PlainProgress", "Progress", "current_runs", "place_text"]
 
 _PROGRESS_S = 5.0  # between two lines on the same run
 _PHASE_S = 1.0  # a shorter phase is not shown
@@ -47,6 +48,10 @@ class Progress:
     def stopping(self, signal: Signals) -> None:
         """Show that a signal has asked the engine to stop."""
         self._write("stopping; press Ctrl-C again to end at once" if signal == Signals.SIGINT else "stopping")
+
+    def note(self, line: str) -> None:
+        """Show a line that stays."""
+        self._write(line)
 
     def close(self) -> None:
         """Restore the terminal."""
@@ -84,7 +89,7 @@ class PlainProgress(Progress):
         running = [run for run in view.runs.values() if run.status == "running"]
         if not any(clock_s - self._printed_s.get(run.planned.label, 0.0) >= _PROGRESS_S for run in running):
             return
-        known = {outlook.label: outlook for outlook in outlooks(view.runs.values(), now_s, run_bill)}
+        known = {outlook.label: outlook for outlook in outlooks(current_runs(view), now_s, run_bill)}
         for run in running:
             label = run.planned.label
             if clock_s - self._printed_s.get(label, 0.0) >= _PROGRESS_S:
@@ -106,12 +111,22 @@ class PlainProgress(Progress):
 
 
 def place_text(run: RunView, view: SessionView) -> str:
-    """The name of a run: "processes 2/3", "processes, warm-up 1/1"."""
+    """The name of a run: "processes 2/3", "processes, warm-up 1/1", in a sweep "n_trees=8: processes 2/3"."""
     planned = run.planned
     count = sum(
-        other.planned.label == planned.label and other.planned.warmup == planned.warmup for other in view.runs.values()
+        (other.planned.label, other.planned.warmup, other.planned.sweep)
+        == (planned.label, planned.warmup, planned.sweep)
+        for other in view.runs.values()
     )
-    return f"{planned.label}{', warm-up' if planned.warmup else ''} {planned.repeat + 1}/{count}"
+    point = "" if planned.sweep is None else f"{point_text(planned.sweep.point)}: "
+    return f"{point}{planned.label}{', warm-up' if planned.warmup else ''} {planned.repeat + 1}/{count}"
+
+
+def current_runs(view: SessionView) -> list[RunView]:
+    """All runs; of a sweep those of the point under way."""
+    runs = list(view.runs.values())
+    point = runs[-1].planned.sweep if runs else None
+    return runs if point is None else [run for run in runs if run.planned.sweep == point]
 
 
 def _end_text(run: RunView, view: SessionView) -> str:

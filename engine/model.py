@@ -6,7 +6,7 @@ does not apply, is null, never 0. Money is a decimal string.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -51,6 +51,7 @@ __all__ = [
     "Warning_",
     "check_times",
     "epoch_s",
+    "point_text",
 ]
 
 VERSION = 1
@@ -302,6 +303,12 @@ class Cost(msgspec.Struct, frozen=True):
     assumed: list[
         str
     ] = []  # the items counted at the dearest known price of another region, none being known for this one
+
+
+def point_text(point: Mapping[str, Any]) -> str:
+    """A point for people: "n_trees=8", "workers=2, memory=1769"."""
+    parts = (f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in point.items())
+    return ", ".join(parts)
 
 
 class Sweep(msgspec.Struct, frozen=True):

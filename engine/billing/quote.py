@@ -64,7 +64,7 @@ def question(quotes: list[Quote], ask_above_usd: float, max_usd: float | None) -
     count = expected if expected is not None else most
     if count is not None and count <= threshold:
         return None
-    labels = ", ".join(quote.label for quote in spending)
+    labels = ", ".join(dict.fromkeys(quote.label for quote in spending))
     assumed = any(quote.assumed for quote in spending)
     at_most = "with no upper bound" if most is None else f"at most {usd_short(most, up=True, assumed=assumed)}"
     above = f"more than ask_above_usd = {usd_short(threshold)}"

@@ -1,0 +1,78 @@
+"""`lbench sweep`: one workload along one or two axes; curves, crossings, and when a rented machine is cheaper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lbench.cli.plan_options import FILE, plan_options
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("workload", metavar="WORKLOAD")
+@click.option(
+    "--over",
+    multiple=True,
+    metavar="NAME=V1,V2,...|A..BxF",
+    help="What to vary: a parameter, workers, memory or tasks; once or twice. A..BxF multiplies by F.",
+)
+@click.option(
+    "--more", metavar="N", help="Points to add where two curves cross (default: 2 in a range A..BxF, else 0)."
+)
+@click.option("--fresh", is_flag=True, help="Begin anew, though a stopped sweep could go on.")
+@plan_options
+@click.option("--no-predict", is_flag=True, help="Leave out the curve of what AWS Lambda would take and cost.")
+@click.option("-o", "--out", metavar="FILE", type=FILE, help="Write the session as FILE.json or FILE.csv.")
+@click.option("--json", "as_json", is_flag=True, help="Print only the session document on stdout.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def command(
+    workload: str,
+    over: tuple[str, ...],
+    more: str | None,
+    fresh: bool,
+    no_predict: bool,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Measure WORKLOAD along one or two axes, and find where one backend overtakes another, in time and in dollars.
+
+    A sweep that was stopped goes on where it was: give the same command again. A point that fails fails alone.
+
+    \b
+    Examples:
+      lbench sweep random_forest --over n_trees=1..128x2
+      lbench sweep mandelbrot --over workers=1,2,4,8 -b processes
+      lbench sweep mandelbrot --over size=500..4000x2 --over workers=1,2 -b processes -b emulated
+    """
+    from lbench.cli.plan_options import checked_out, plan_of_options, whole_number
+    from lbench.cli.sweep_follow import ask_for_sweep, measure_sweep
+    from lbench.config.settings import on_hangup
+    from lbench.engine.plan.sweep import sweep_plan
+    from lbench.errors import InputError
+
+    plan, loaded = plan_of_options(workload, options)
+    sweep = sweep_plan(plan, over)
+    added = 2 if more is None and any(axis.is_range for axis in sweep.axes) else 0
+    if more is not None:
+        added = whole_number("--more", more)
+        if not 0 <= added <= 100:
+            raise InputError(f"--more must be from 0 to 100, got {more}")
+    checked_out(out)
+    ask_for_sweep(sweep, loaded.values.ask_above_usd, yes=options["yes"])
+    code = measure_sweep(
+        sweep,
+        on_hangup(loaded.values, "run"),
+        more=added,
+        fresh=fresh,
+        out=out,
+        as_json=as_json,
+        quiet=quiet,
+        predict=not no_predict,
+    )
+    click.get_current_context().exit(code)

@@ -1,0 +1,152 @@
+"""The report of a sweep: the answer, a row for each point and backend, and what the answer rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from lbench.analysis.comparison import Comparison
+from lbench.analysis.format import interval_text, interval_title, seconds_text, times_interval_text, times_text
+from lbench.analysis.prediction import PredictedLine, predict_comparison
+from lbench.analysis.scaling import Scaling, scalings
+from lbench.analysis.scaling_text import scaling_notes, scaling_sentence
+from lbench.analysis.series import Point, Series
+from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
+from lbench.cli.documents import document_of
+from lbench.cli.tables import Column, print_table
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.cost.format import usd_short
+from lbench.engine.model import Comparison as RecordedComparison
+from lbench.engine.model import Document
+from lbench.engine.session.view import RunView, SessionView
+from lbench.errors import InputError
+
+__all__ = ["merged_document", "print_sweep", "sweep_scalings"]
+
+
+def sweep_scalings(views: Sequence[SessionView], *, predict: bool) -> list[Scaling]:
+    """The curves of these sessions.
+
+    Raises:
+        InputError: they hold no sweep.
+    """
+    return scalings(views, run_bill, predict=_predicted if predict else None)
+
+
+def _predicted(comparison: Comparison, runs: list[RunView]) -> PredictedLine | None:
+    return predict_comparison(comparison, runs)
+
+
+def merged_document(views: Sequence[SessionView], *, predict: bool) -> Document:
+    """One document of a sweep that several sessions have measured: the last one's, with the runs of all.
+
+    Runs of earlier sessions have that session's id before their own.
+    """
+    documents = [document_of(view, predict=predict) for view in views]
+    last = documents[-1]
+    if len(documents) == 1:
+        return last
+    runs, comparisons, warnings = [], [], []
+    for document in documents[:-1]:
+        renamed: Callable[[str], str] = f"{document.id}/{{}}".format
+        runs += [
+            msgspec.structs.replace(run, id=renamed(run.id), overlaps=[renamed(one) for one in run.overlaps])
+            for run in document.runs
+        ]
+        comparisons += [
+            RecordedComparison(renamed(one.id), [renamed(run) for run in one.runs], one.ended_by, one.rounds, one.text)
+            for one in document.comparisons or []
+        ]
+        warnings += [
+            msgspec.structs.replace(one, run=None if one.run is None else renamed(one.run)) for one in document.warnings
+        ]
+    return msgspec.structs.replace(
+        last,
+        runs=runs + last.runs,
+        comparisons=comparisons + (last.comparisons or []),
+        warnings=warnings + last.warnings,
+    )
+
+
+def print_sweep(
+    views: Sequence[SessionView], document: Document, failures: dict[str, str], saved: str, *, predict: bool
+) -> None:
+    """Print the report on standard output."""
+    out = console()
+    try:
+        found = sweep_scalings(views, predict=predict)
+    except InputError:  # nothing was measured: the failures below say why
+        found = []
+    for scaling in found:
+        out.print()
+        print_table(out, sweep_columns(scaling))
+        out.print()
+        _line(out, scaling_sentence(scaling), BRIGHT)
+        for line in scaling_notes(scaling):
+            _line(out, line, QUIET)
+    for point, why in failures.items():
+        _line(out, f"✘ {point}: {why}", WRONG)
+    for warning in document.warnings:
+        if warning.code != "failed":
+            _line(out, f"! {warning.text}", WARN)
+    out.print(Text(saved, style=QUIET), soft_wrap=True)
+
+
+def sweep_columns(scaling: Scaling) -> list[Column]:
+    """A row for each place and series."""
+    points = [point for one in scaling.series for point in one.points]
+    columns = {
+        "at": Column(scaling.axis, justify="right"),
+        "backend": Column("BACKEND"),
+        "runs": Column("RUNS", rank=3, justify="right"),
+        "makespan": Column("MAKESPAN", justify="right"),
+        "interval": Column(interval_title(point.makespan_s for point in points), rank=2, justify="right"),
+        "speedup": Column("SPEEDUP", justify="right"),
+        "speedup_interval": Column(interval_title(point.speedup for point in points), rank=4, justify="right"),
+        "cost": Column("COST", rank=1, justify="right"),
+    }
+    for place in scaling.places:
+        first = True
+        for one in scaling.series:
+            point = one.at(place)
+            if point is not None:
+                for name, cell in _cells(scaling, one, point, first=first).items():
+                    columns[name].add(cell)
+                first = False
+    return list(columns.values())
+
+
+def _cells(scaling: Scaling, one: Series, point: Point, *, first: bool) -> dict[str, str | Text]:
+    colour = accent("predicted" if one.origin == "predicted" else one.backend)
+    right = point.repeats_ok == point.repeats
+    mark, style = ("✔", RIGHT) if right else ("✘", WRONG)
+    runs = (
+        Text("–", style=QUIET)
+        if one.origin == "predicted"
+        else Text.assemble((mark, style), f" {point.repeats_ok}/{point.repeats}")
+    )
+    machine = "" if one.machine is None else f" {one.machine}"
+    aside = f"{'' if one.temperature is None else f' {one.temperature}'}{machine}"
+    cost = "–" if point.usd is None else usd_short(Decimal(repr(point.usd.value)))
+    return {
+        "at": _place(scaling, point.at) if first else "",
+        "backend": Text.assemble(("▌", colour), (one.label, f"bold {colour}"), (aside, QUIET)),
+        "runs": runs,
+        "makespan": "–" if point.makespan_s is None else seconds_text(point.makespan_s.value),
+        "interval": Text("–" if point.makespan_s is None else interval_text(point.makespan_s), style=QUIET),
+        "speedup": Text("–" if point.speedup is None else times_text(point.speedup.value), style=BRIGHT),
+        "speedup_interval": Text(times_interval_text(point.speedup), style=QUIET),
+        "cost": cost,
+    }
+
+
+def _place(scaling: Scaling, value: float) -> str:
+    return f"{value:,.0f}" if scaling.whole else f"{value:.3g}"
+
+
+def _line(out: Console, text: str, style: str) -> None:
+    out.print(Text(text, style=style), soft_wrap=not out.is_terminal)

@@ -1,0 +1,241 @@
+"""A sweep measured by one engine: a plan a point, further points where curves cross, and what a stopped one left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import chain
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from lbench.analysis.comparison import by_label, makespans
+from lbench.analysis.format import seconds_text
+from lbench.analysis.scaling import Scaling, scalings
+from lbench.cli.follow import Measurement
+from lbench.cli.progress import Progress
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.journal.events import ComparisonEnded, Event, RunPlanned, Warned
+from lbench.engine.journal.lock import is_live
+from lbench.engine.journal.reader import read_events
+from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.model import point_text
+from lbench.engine.plan.sweep import Point, SweepPlan
+from lbench.engine.plan.validate import validate
+from lbench.engine.service.client import Follower
+from lbench.engine.session.index import session_folders
+from lbench.engine.session.view import SessionView, load_folder
+from lbench.errors import InputError, LbenchError, SessionFileError
+
+__all__ = ["Earlier", "SweepMeasurement", "earlier_sessions", "next_points"]
+
+_BUSY_S = 0.02  # before a plan is sent again to an engine that has not quite ended the last one
+_LOOKED_AT = 200  # newest sessions among which a stopped sweep is sought
+
+
+class Earlier(msgspec.Struct, frozen=True):
+    """What a stopped sweep has left: its id, its sessions, the points that need not be measured again."""
+
+    id: str
+    views: list[SessionView]
+    done: list[Point]
+
+
+def earlier_sessions(sweep: SweepPlan) -> Earlier | None:
+    """The newest sweep of the same definition, if it was stopped before the last of its points.
+
+    Raises:
+        InputError: it is running now.
+    """
+    found: dict[str, list[Path]] = {}
+    for folder in session_folders()[:_LOOKED_AT]:
+        identity = _sweep_id(folder)
+        if identity is not None and identity.startswith(f"{sweep.definition}-"):
+            if is_live(folder):
+                raise InputError(f"this sweep is running: `lbench attach {folder.name}` shows it")
+            found.setdefault(identity, []).append(folder)
+    if not found:
+        return None
+    identity, folders = next(iter(found.items()))
+    views = [load_folder(folder) for folder in reversed(folders)]
+    done = list(chain.from_iterable(map(done_points, views)))
+    if all(point in done for point in sweep.points):
+        return None  # it is whole: the same command measures it once more
+    return Earlier(identity, views, done)
+
+
+def _sweep_id(folder: Path) -> str | None:
+    try:
+        planned = next((one for one in read_events(folder / JOURNAL_NAME) if isinstance(one, RunPlanned)), None)
+    except (SessionFileError, OSError):
+        return None
+    return None if planned is None or planned.sweep is None else planned.sweep.id
+
+
+def done_points(view: SessionView) -> list[Point]:
+    """The points whose runs have all ended, well or not."""
+    points = []
+    for comparison in view.comparisons:
+        runs = [view.runs[name] for name in comparison.runs if name in view.runs]
+        if comparison.ended_by != "cancelled" and runs and runs[0].planned.sweep is not None:
+            points.append(runs[0].planned.sweep.point)
+    return points
+
+
+def next_points(found: Sequence[Scaling]) -> Iterator[dict[str, float]]:
+    """Where two curves cross and no point lies yet: there their intervals overlap, and a measurement tells most."""
+    for scaling in found:
+        for crossing in scaling.crossings:
+            at = crossing.root.at
+            if at is None:
+                continue
+            place = float(round(at)) if scaling.whole else float(f"{at:.3g}")
+            low, high = crossing.root.low, crossing.root.high
+            settled = scaling.whole and low is not None and high is not None and _ceil(low) == _ceil(high)
+            if not settled and place not in scaling.places:
+                yield {scaling.axis: int(place) if scaling.whole else place, **scaling.beside}
+
+
+def _ceil(value: float) -> int:
+    return -int(-value // 1)
+
+
+class SweepMeasurement(Measurement):
+    """An engine that measures one point after the other; a point that cannot be measured fails alone."""
+
+    def __init__(
+        self,
+        folder: Path,
+        on_hangup: str,
+        progress: Progress,
+        sweep: SweepPlan,
+        identity: str,
+        earlier: Earlier | None,
+        more: int,
+    ) -> None:
+        super().__init__(folder, on_hangup, progress, sweep.base)
+        self.failures: dict[str, str] = {}  # point: why it could not be measured
+        self.over_budget = False
+        self.added: list[Point] = []
+        self._sweep = sweep
+        self._identity = identity
+        self._earlier = [] if earlier is None else earlier.views
+        done = [] if earlier is None else earlier.done
+        self._waiting = [point for point in sweep.points if point not in done]
+        self._measured = len(sweep.points) - len(self._waiting)
+        self._more = more
+        self._point: Point | None = None
+        self._ended = False  # the plan that was sent last
+        self._send_s = 0.0
+        self._finished = False
+
+    @property
+    def views(self) -> list[SessionView]:
+        """The sessions of the sweep, the one under way last."""
+        return [*self._earlier, self.view]
+
+    def begin(self, follower: Follower) -> None:
+        """Send the first point."""
+        self._next(follower)
+
+    def take(self, event: Event) -> None:
+        """Take an event, and see whether the point has ended."""
+        super().take(event)
+        if isinstance(event, ComparisonEnded):
+            self._ended = True
+        elif isinstance(event, Warned) and event.code == "failed" and self._point is not None and not self._ended:
+            self._fail(event.text)
+
+    def proceed(self, follower: Follower) -> None:
+        """Send the next point, or the last one again that came too early."""
+        if self._ended and not self._finished:
+            self._report()
+            self._next(follower)
+        elif self._send_s and time.monotonic() >= self._send_s:
+            self._send(follower)
+
+    def refused(self, follower: Follower, problem: str) -> None:
+        """A plan that came while the last one was being closed is sent again; another fails alone."""
+        if problem.startswith("a plan is running"):
+            self._send_s = time.monotonic() + _BUSY_S
+        else:
+            self._fail(problem)
+
+    def stopping(self, follower: Follower) -> None:
+        """Cancel the point under way; no other follows."""
+        super().stopping(follower)
+        follower.command("end")
+
+    def _fail(self, why: str) -> None:
+        assert self._point is not None
+        self.failures[point_text(self._point)] = why
+        self._progress.note(f"{point_text(self._point)}: ✘ {why}")
+        self._ended = True
+
+    def _next(self, follower: Follower) -> None:
+        if not self._waiting and len(self.added) < self._more:
+            self._add()
+        if not self._waiting or self._spent_out():
+            self._finished = True
+            follower.command("end")
+            return
+        self._point = self._waiting.pop(0)
+        self._measured += 1
+        count = max(self._measured + len(self._waiting), len(self._sweep.points))
+        self._progress.note(f"point {self._measured}/{count}: {point_text(self._point)}")
+        self._send(follower)
+
+    def _send(self, follower: Follower) -> None:
+        assert self._point is not None
+        self._send_s, self._ended = 0.0, False
+        plan = self._sweep.at(self._point, self._identity)
+        if plan.max_usd is not None:
+            plan = msgspec.structs.replace(plan, max_usd=float(Decimal(str(plan.max_usd)) - self._spent()))
+        follower.start(plan, last=False)
+
+    def _spent(self) -> Decimal:
+        runs = chain.from_iterable(view.started_runs for view in self.views)
+        return sum((run_bill(run).usd or Decimal(0) for run in runs), Decimal(0))
+
+    def _spent_out(self) -> bool:
+        """Whether the budget of all points is used up."""
+        limit = self._sweep.base.max_usd
+        stopped = any(run.status == "over_budget" for run in self.view.runs.values())
+        self.over_budget = stopped or (limit is not None and self._spent() >= Decimal(str(limit)))
+        return self.over_budget
+
+    def _add(self) -> None:
+        """Add the next point between the others, if curves cross there."""
+        try:
+            found = scalings(self.views, run_bill)
+        except InputError:
+            return
+        for point in next_points(found):
+            if point in self.added:
+                continue
+            try:
+                validate(self._sweep.at(point, self._identity))
+            except LbenchError:  # not every value between two others is one of the parameter's
+                continue
+            self.added.append(point)
+            self._waiting.append(point)
+            return
+
+    def _report(self) -> None:
+        """The medians of the point that has ended."""
+        if self._point is None:
+            return
+        runs = [
+            run
+            for run in self.view.runs.values()
+            if run.planned.sweep is not None and run.planned.sweep.point == self._point
+        ]
+        parts = []
+        for label, group in by_label(runs).items():
+            times = makespans(group)
+            parts.append(f"{label} {seconds_text(median(times)) if times else '✘'}")
+        if parts:
+            self._progress.note(f"{point_text(self._point)}: {', '.join(parts)}")
+        self._point = None
