@@ -31,6 +31,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The command NAME is `command` in lbench.cli.commands.NAME.
 _COMMANDS = {
     "run": "Measure one workload on several backends, and compare.",
+    "check": "Check whether a job can run on AWS Lambda: limits and headroom.",
     "attach": "Open the screens on an engine that is still running.",
     "workloads": "List workloads and their parameters.",
     "backends": "List backends and their settings.",

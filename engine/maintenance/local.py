@@ -19,6 +19,7 @@ from lbench.config.folders import cache_folder
 from lbench.engine.emulator.resources import cgroups, scratch
 from lbench.engine.journal.lock import is_live
 from lbench.engine.measure.run_store import OBJECTS_NAME
+from lbench.engine.sampling.ask import SAMPLE_PREFIX
 from lbench.engine.service.discovery import dead_sockets
 from lbench.engine.session.index import session_folders
 
@@ -27,7 +28,7 @@ __all__ = ["Leftover", "local_leftovers"]
 _OLD_S = 3600.0  # age of a leftover whose owner is unknown
 _DATA = ("data.lbds", "data-*.lbds")  # of a comparison, of an exploring
 _MAKING = (".making-*", ".downloading-*", ".unpacking-*")
-_TRIALS = ("lbench-try-", "lbench-pins-")
+_TRIALS = ("lbench-try-", "lbench-pins-", SAMPLE_PREFIX)
 
 
 class Leftover(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ from typing import Any
 from lbench.engine.backends.local import frames
 from lbench.engine.backends.local.folders import NOTICED, TEMPORARY, WORKING
 from lbench.engine.backends.local.peak_memory import PeakMemory
+from lbench.engine.backends.local.watch import watch_if_asked
 from lbench.engine.processes.lifeline import die_with_parent, take_group_along
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.functions import find
@@ -211,6 +212,7 @@ def main(descriptors: Sequence[str]) -> None:
     for descriptor in map(int, descriptors):
         os.set_inheritable(descriptor, False)  # not for what a task may start
         sockets.append(socket.socket(fileno=descriptor))
+    watch_if_asked()
     worker = _Worker()
     signal.signal(STOP, worker.stop_tasks)
     for number, sock in enumerate(sockets[1:], 1):

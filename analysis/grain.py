@@ -1,0 +1,92 @@
+"""How a job is cut: tasks that are too small for their hand-over, more workers than tasks, one task longer than all else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from lbench.analysis.format import count_text, seconds_text, times_text
+
+__all__ = ["Grain", "grain_notes", "grain_of"]
+
+EFFICIENCY = 0.95  # of a place's time, the share that tasks compute
+_LEAST_GAIN = 1.1  # times as fast; less is not worth a sentence
+_LEAST_TASKS = 8
+_LEAST_TASK_S = 1e-7
+_LONG = 2.0  # times the median
+_BATCHES = 4  # for each place at the least, so that the places end together
+
+
+class Grain(msgspec.Struct, frozen=True):
+    """Tasks against their hand-over, and the batch at which computing takes 95 % of a place's time."""
+
+    task_s: float
+    overhead_s: float
+    batch: int  # no larger than keeps all places busy
+    gain: float  # times as fast as one by one
+
+    @property
+    def efficiency(self) -> float:
+        """The share of a place's time that tasks compute, handed over one by one."""
+        return self.task_s / (self.task_s + self.overhead_s)
+
+    @property
+    def too_small(self) -> bool:
+        """Whether batches are worth it."""
+        return self.efficiency < EFFICIENCY and self.gain >= _LEAST_GAIN
+
+    @property
+    def sentence(self) -> str:
+        """What to do, in words."""
+        return (
+            f"tasks take {seconds_text(self.task_s)}, handing one over takes {seconds_text(self.overhead_s)}: "
+            f"--batch {self.batch} and it is {times_text(self.gain)} as fast"
+        )
+
+
+def grain_of(task_s: float, overhead_s: float, tasks: int, places: int) -> Grain:
+    """The grain of a stage.
+
+    Args:
+        task_s: what a task computes, the mean.
+        overhead_s: what handing one over costs a place besides.
+        tasks: of the stage.
+        places: tasks that can run at once.
+    """
+    task_s = max(task_s, _LEAST_TASK_S)
+    wanted = math.ceil(EFFICIENCY / (1 - EFFICIENCY) * overhead_s / task_s)
+    batch = max(1, min(wanted, tasks // (max(1, places) * _BATCHES)))
+    return Grain(task_s, overhead_s, batch, (task_s + overhead_s) / (task_s + overhead_s / batch))
+
+
+def grain_notes(compute_s: Sequence[float], overhead_s: float | None, tasks: int, places: int) -> list[str]:
+    """What is wrong with how a stage is cut, a sentence each; an empty list: nothing.
+
+    Args:
+        compute_s: of the tasks that were measured.
+        overhead_s: of handing over one; None: not known.
+        tasks: of the stage.
+        places: workers, or environments.
+    """
+    times = np.asarray(compute_s, dtype=np.float64)
+    if not len(times):
+        return []
+    notes = []
+    if overhead_s is not None and tasks >= _LEAST_TASKS:
+        grain = grain_of(float(times.mean()), overhead_s, tasks, places)
+        if grain.too_small:
+            notes.append(grain.sentence)
+    if 1 < tasks < places:
+        idle = places - tasks
+        notes.append(f"{count_text(places, 'worker')} for {count_text(tasks, 'task')}: {idle} of them do nothing")
+    longest, typical = float(times.max()), float(np.median(times))
+    share_s = float(times.mean()) * tasks / max(1, places)
+    if tasks > 1 and longest > _LONG * typical and longest > share_s:
+        notes.append(
+            f"one task takes {seconds_text(longest)}, the median is {seconds_text(typical)}: "
+            f"with {count_text(places, 'worker')} the others have ended before it; cut it into smaller ones"
+        )
+    return notes

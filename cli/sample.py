@@ -1,0 +1,86 @@
+"""Options and the start of commands that run a sample of a job on this machine: `check` and `estimate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lbench.cli.options import setting_options
+from lbench.cli.plan_options import FILE, plan_of_options
+
+if TYPE_CHECKING:
+    from lbench.engine.sampling.model import Sample
+
+__all__ = ["sample_for", "sample_options"]
+
+_LONGEST_S = 3600.0
+_OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
+    click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter; repeatable."),
+    click.option("--each", multiple=True, metavar="NAME=VALUES", help="Of a plain function: a task for each value."),
+    click.option("--tasks", metavar="N|auto", help="Tasks of the first stage (default auto: the workload chooses)."),
+    click.option("--data", metavar="PATH", type=FILE, help="Data file for the workload: see `lbench data`."),
+    click.option("--encoding", metavar="NAME", help="Text encoding of the data file (default: UTF-8)."),
+    setting_options("seed"),
+    click.option("--for", "limit", metavar="SECONDS", help="Run tasks here for so long at most (default 6)."),
+)
+# What a plan has besides, and a sample has no use for.
+_UNUSED: dict[str, Any] = {
+    "backends": ("sequential",),
+    **dict.fromkeys(("transport", "answers", "stack", "batch", "cold_repeats", "hedge", "max_usd")),
+    **dict.fromkeys(("audit", "keep_going", "yes"), False),
+}
+
+
+def sample_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say which job, and for how long to sample it."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def sample_for(workload: str, options: dict[str, Any], *, watch: bool, fresh: bool) -> Sample:
+    """Run the sample that the options ask for.
+
+    Raises:
+        InputError: an option or the job cannot be used.
+    """
+    from lbench.cli.signals import exit_on_signals
+    from lbench.engine.plan.validate import validate
+    from lbench.engine.sampling.ask import LIMIT_S, take_sample
+    from lbench.errors import InputError
+    from lbench.workloads.function import WORKLOAD_NAME
+
+    if workload == WORKLOAD_NAME:
+        raise InputError("function is deployed already: measure it with `lbench run function`")
+    options = dict(options)
+    limit_s = _limit(options.pop("limit"))
+    plan, _ = plan_of_options(workload, options | _UNUSED)
+    validate(plan)
+    with exit_on_signals():
+        return take_sample(
+            plan.workload,
+            plan.params,
+            tasks=plan.tasks,
+            seed=plan.seed,
+            data=plan.data,
+            encoding=plan.encoding,
+            limit_s=LIMIT_S if limit_s is None else limit_s,
+            watch=watch,
+            fresh=fresh,
+        )
+
+
+def _limit(text: str | None) -> float | None:
+    from lbench.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise InputError(f"--for must be a number, got {text}") from None
+    if not 0 < seconds <= _LONGEST_S:
+        raise InputError(f"--for must be above 0 and at most {_LONGEST_S:,.0f} seconds, got {text}")
+    return seconds

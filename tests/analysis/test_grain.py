@@ -1,0 +1,45 @@
+"""How a job is cut: the batch that reaches 95 %, and the sentences about it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbench.analysis.grain import grain_notes, grain_of
+
+
+def test_the_batch_reaches_95_percent_and_the_gain_follows_from_it() -> None:
+    grain = grain_of(0.4e-3, 0.6e-3, tasks=100_000, places=2)
+    assert grain.batch == 29
+    assert 29 * 0.4 / (29 * 0.4 + 0.6) >= 0.95 > 28 * 0.4 / (28 * 0.4 + 0.6)
+    assert grain.gain == pytest.approx(1.0 / (0.4 + 0.6 / 29))
+    assert grain.sentence == "tasks take 0.40 ms, handing one over takes 0.60 ms: --batch 29 and it is 2.38× as fast"
+
+
+@given(
+    task_s=st.floats(1e-7, 10), overhead_s=st.floats(1e-6, 1), tasks=st.integers(1, 10**6), places=st.integers(1, 1000)
+)
+def test_a_batch_keeps_all_places_busy_and_never_makes_it_slower(
+    task_s: float, overhead_s: float, tasks: int, places: int
+) -> None:
+    grain = grain_of(task_s, overhead_s, tasks, places)
+    assert grain.batch == 1 or grain.batch * places * 4 <= tasks
+    assert grain.gain >= 1
+
+
+def test_large_tasks_need_no_advice() -> None:
+    assert grain_notes([0.5] * 10, 1e-4, 100, 2) == []
+
+
+def test_more_workers_than_tasks() -> None:
+    assert grain_notes([1.0] * 3, 1e-4, 3, 8) == ["8 workers for 3 tasks: 5 of them do nothing"]
+
+
+def test_one_task_that_is_longer_than_all_else() -> None:
+    (note,) = grain_notes([1.0] * 9 + [20.0], 1e-4, 10, 4)
+    assert note.startswith("one task takes 20.0 s, the median is 1.00 s: with 4 workers")
+
+
+def test_without_tasks_nothing_is_said() -> None:
+    assert grain_notes([], None, 10, 2) == []
