@@ -40,6 +40,7 @@ _COMMANDS = {
     "export": "Export a session as JSON or CSV.",
     "sweep": "Measure along a parameter: curves, crossings, break-even.",
     "compare": "Compare sessions of several machines and days.",
+    "calibrate": "Fit the model of AWS Lambda to recorded runs.",
     "prices": "List the prices of AWS, each with its source and age.",
     "data": "Explain how to get the Lending Club loans; inspect a data file.",
     "doctor": "Check this machine and AWS: what weakens or prevents measurements.",

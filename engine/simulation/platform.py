@@ -53,7 +53,6 @@ class Environment:
     pace: float  # its durations as a multiple of the usual ones
     ended_s: float | None = None
     data: str | None = None  # digest of the data set that it has read
-    used: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,8 @@ class Platform:
         self._pace = Lognormal(1.0, model.environment_sigma.median)
         self._task_pace = Lognormal(1.0, model.task_sigma.median)
         self._idle: list[Environment] = []  # the one that was used last at the end
-        self._busy = 0
+        self._busy = 0  # calls that are admitted and not over
+        self._unplaced = 0  # of these, calls that are not placed yet
         self._expected = 0  # calls under way to the service or in it
         self._most_expected = 0
         self._growing = 0  # calls of the present burst that have raised their number
@@ -140,33 +140,32 @@ class Platform:
             self._grew_s = now_s
         return grows
 
-    def arrive(self, now_s: float, grows: bool) -> Placed | Refused:
-        """Place a call that arrives; `grows` is what `expect` returned for it."""
+    def admit(self, now_s: float, grows: bool) -> float | Refused:
+        """When an arrived call is placed; `grows` is what `expect` returned for it.
+
+        Its concurrency counts from here on. Calls are placed in the order of their delays, not of their arrival.
+        """
         burst = grows and self._growing >= BURST
         if self._busy >= self._concurrency:
             return Refused(f"the account allows {self._concurrency:,} environments at once")
         if not self._rate.take(now_s):
             return Refused(f"the account allows {self._rate.most:,.0f} requests a second")
-        model = self._model
-        if self._idle:
-            environment, cold = self._idle.pop(), False
-        else:
-            if not self._ramp.take(now_s):
-                return Refused(f"the function gets {self._ramp.most:,.0f} new environments in 10 s")
-            environment, cold = self._new(now_s), True
+        if self._unplaced >= len(self._idle) and not self._ramp.take(now_s):
+            return Refused(f"the function gets {self._ramp.most:,.0f} new environments in 10 s")
+        self._unplaced += 1
         self._busy += 1
-        delay_s = (
-            self._draws.of("start_delay_s", model.start_delay_s)
-            if burst
-            else self._draws.of("invoke_overhead_s", model.invoke_overhead_s)
-        )
-        started_s = now_s + delay_s
-        if cold:
-            allocated_s = self._draws.of("allocation_s", model.allocation_s)
-            environment.created_s = started_s + allocated_s
-            started_s = environment.created_s + environment.init_s
-        environment.used = True
-        return Placed(environment, cold, started_s)
+        model = self._model
+        if burst:
+            return now_s + self._draws.of("start_delay_s", model.start_delay_s)
+        return now_s + self._draws.of("invoke_overhead_s", model.invoke_overhead_s)
+
+    def place(self, now_s: float) -> Placed:
+        """Place an admitted call: on the environment that was used last, else on a new one."""
+        self._unplaced -= 1
+        if self._idle:
+            return Placed(self._idle.pop(), cold=False, started_s=now_s)
+        environment = self._new(now_s + self._draws.of("allocation_s", self._model.allocation_s))
+        return Placed(environment, cold=True, started_s=environment.created_s + environment.init_s)
 
     def over(self) -> None:
         """Note that a call is over: its response is on its way, or it was refused."""
@@ -218,7 +217,7 @@ class Platform:
         left = warm_after(len(self._idle), idle_s, self._model.idle_halving_s.median)
         self._end(self._idle[: len(self._idle) - left], now_s)
         self._idle = self._idle[len(self._idle) - left :]
-        self._busy = self._expected = self._most_expected = self._growing = 0
+        self._busy = self._unplaced = self._expected = self._most_expected = self._growing = 0
 
     def renew(self, now_s: float) -> None:
         """End all environments."""
@@ -229,11 +228,11 @@ class Platform:
         for environment in environments:
             environment.ended_s = now_s
 
-    def _new(self, now_s: float) -> Environment:
+    def _new(self, created_s: float) -> Environment:
         imported_s = self.import_s / min(self._model.init_vcpus.median, 1.0)
         environment = Environment(
             id=f"e{len(self.environments) + 1}",
-            created_s=now_s,
+            created_s=created_s,
             init_s=self._draws.of("init_s", self._init_s) + imported_s,
             pace=self._draws.of("environment_sigma", self._pace),
         )

@@ -169,87 +169,96 @@ class SimulatedBackend:
         return self._chosen.transport == "http-api"
 
     async def invoke(self, call: Call) -> Outcome:
-        """Run one call on the model."""
+        """Run one call on the model. A cancel leaves its function running, as on Lambda."""
         loop = asyncio.get_running_loop()
         task = self._known(call.task)
         if isinstance(task, Failure):
             return Outcome(failure=task, request_bytes=len(call.task))
-        platform, host, chosen = self._platform, self._host, self._chosen
-        requests = {"put": 0, "get": 0}
-        put_bytes = 0
-        large = not fits_inline(task.request_bytes)
-        grows = platform.expect(loop.time())
-        ended = False
+        host = self._host
+        grows = self._platform.expect(loop.time())
+        admitted = False
         try:
-            if large:  # the driver puts the arguments into S3 first
-                requests["put"], put_bytes = 1, task.request_bytes
-                reschedule(call.limit, None)
-                await _until(loop, host.send(loop.time(), task.request_bytes / _MB) + host.half_trip_s)
-                await asyncio.sleep(platform.drawn("s3_put_s", self._model.s3_put_s))
-                reschedule(call.limit, call.deadline_s + self.start_allowance_s)
-            sent = 0 if large else task.request_bytes * _BASE64
-            await _until(loop, host.send(loop.time(), sent / _MB))
-            refused = self._refusal(loop.time(), grows)
-            if isinstance(refused, Failure):
-                await asyncio.sleep(host.half_trip_s)
-                return Outcome(failure=refused, request_bytes=task.request_bytes)
-            placed = refused
-            environment, began_s = placed.environment, placed.started_s
-            fetch_s = 0.0
-            if self._data is not None and environment.data != self._data.digest:
-                fetch_s = platform.fetch_s(environment, self._data.digest, self._data.bytes)
-                requests["get"] += 1
+            large = not fits_inline(task.request_bytes)
             if large:
-                fetch_s += platform.get_s(task.request_bytes)
-                requests["get"] += 1
-            stored = not fits_inline(task.response_bytes)
-            run_s = platform.duration_s(task.load, environment)
-            tail_s = 0.0
-            hangs = platform.happens("timeout_rate", chosen.timeout_rate)
-            late = hangs or fetch_s + run_s > call.deadline_s
-            if late:
-                ended_s = began_s + call.deadline_s
-            else:
-                if stored:
-                    tail_s = platform.put_s(task.response_bytes)
-                    requests["put"] += 1
-                    put_bytes += task.response_bytes
-                ended_s = began_s + fetch_s + run_s + tail_s
-            loop.call_at(ended_s, self._ended, environment, ended_s, late)
-            ended = True
-            front_s = loop.time() + _FRONT_LIMIT_S if self._fronted else math.inf
-            back_s = 0.0 if late or stored else task.response_bytes / _MB / self._model.network_mb_per_s.median
-            if ended_s > front_s:
-                await _until(loop, front_s + host.half_trip_s)
-                failure = Failure("timeout", "FrontTimeout", "the HTTP front gives up after 30 s", retriable=True)
-                return self._outcome(call, placed, task, failure, None, fetch_s, None, requests, put_bytes)
-            await _until(loop, ended_s + back_s + host.half_trip_s)
-            if late:
-                message = f"no result within the deadline of {call.deadline_s:g} s"
-                failure = Failure("timeout", "DeadlineExceeded", message, retriable=True)
-                return self._outcome(call, placed, task, failure, ended_s, fetch_s, None, requests, put_bytes)
-            unfetched: Failure | None = None
-            collected_s = 0.0
-            if stored:
-                if not call.may_fetch(task.response_bytes):
-                    why = f"its result of {task.response_bytes} bytes stays in S3: fetching it would exceed --max-usd"
-                    unfetched = Failure("error", OVER_BUDGET, why, retriable=False)
-                else:
-                    reschedule(call.limit, None)
-                    call.arrived()
-                    requests["get"] += 1
-                    collected_s = loop.time()
-                    await asyncio.sleep(2 * host.half_trip_s + platform.drawn("s3_get_s", self._model.s3_get_s))
-            arrived_s, decoded_s = host.receive(loop.time(), task.response_bytes * (1 if stored else _BASE64) / _MB)
-            await _until(loop, decoded_s)
-            outcome = self._outcome(call, placed, task, unfetched, ended_s, fetch_s, run_s, requests, put_bytes)
-            outcome.returned_s = arrived_s
-            outcome.collected_s = arrived_s - collected_s if collected_s else 0.0
-            outcome.via_s3 = large or stored
-            return outcome
+                await self._put_arguments(call, task)
+            await _until(loop, host.send(loop.time(), 0.0 if large else task.request_bytes * _BASE64 / _MB))
+            arrived_s = loop.time()
+            placed_s = self._admit(arrived_s, grows)
+            if isinstance(placed_s, Failure):
+                await asyncio.sleep(host.half_trip_s)
+                return Outcome(failure=placed_s, request_bytes=task.request_bytes)
+            admitted = True
         finally:
-            if not ended:
-                platform.over()
+            if not admitted:
+                self._platform.over()
+        begun: asyncio.Future[_Work] = loop.create_future()
+        loop.call_at(placed_s, self._begin, begun, task, call.deadline_s)
+        work = await begun
+        if self._fronted and work.ended_s > arrived_s + _FRONT_LIMIT_S:
+            await _until(loop, arrived_s + _FRONT_LIMIT_S + host.half_trip_s)
+            failure = Failure("timeout", "FrontTimeout", "the HTTP front gives up after 30 s", retriable=True)
+            return self._outcome(call, task, msgspec.structs.replace(work, known=False), failure)
+        await _until(loop, work.ended_s + work.leaves_s + host.half_trip_s)
+        if work.late:
+            message = f"no result within the deadline of {call.deadline_s:g} s"
+            return self._outcome(call, task, work, Failure("timeout", "DeadlineExceeded", message, retriable=True))
+        return await self._receive(call, task, work)
+
+    async def _put_arguments(self, call: Call, task: Known) -> None:
+        """Put large arguments into S3 before the call."""
+        loop = asyncio.get_running_loop()
+        reschedule(call.limit, None)
+        await _until(loop, self._host.send(loop.time(), task.request_bytes / _MB) + self._host.half_trip_s)
+        await asyncio.sleep(self._platform.drawn("s3_put_s", self._model.s3_put_s))
+        reschedule(call.limit, call.deadline_s + self.start_allowance_s)
+
+    def _begin(self, begun: asyncio.Future[_Work], task: Known, deadline_s: float) -> None:
+        """Place an admitted call, and decide all that its function does."""
+        loop, platform = begun.get_loop(), self._platform
+        placed = platform.place(loop.time())
+        environment = placed.environment
+        put, get, put_bytes, fetch_s = 0, 0, 0, 0.0
+        if self._data is not None and environment.data != self._data.digest:
+            fetch_s += platform.fetch_s(environment, self._data.digest, self._data.bytes)
+            get += 1
+        if not fits_inline(task.request_bytes):
+            fetch_s += platform.get_s(task.request_bytes)
+            put, get, put_bytes = put + 1, get + 1, put_bytes + task.request_bytes
+        run_s = platform.duration_s(task.load, environment)
+        hangs = platform.happens("timeout_rate", self._chosen.timeout_rate)
+        late = hangs or fetch_s + run_s > deadline_s
+        stored = not late and not fits_inline(task.response_bytes)
+        ended_s = placed.started_s + (deadline_s if late else fetch_s + run_s)
+        leaves_s = 0.0
+        if stored:
+            ended_s += platform.put_s(task.response_bytes)
+            put, put_bytes = put + 1, put_bytes + task.response_bytes
+        elif not late:
+            leaves_s = task.response_bytes / _MB / self._model.network_mb_per_s.median
+        loop.call_at(ended_s, self._ended, environment, ended_s, late)
+        if not begun.done():  # its caller was cancelled
+            begun.set_result(_Work(placed, fetch_s, run_s, ended_s, leaves_s, late, stored, put, get, put_bytes))
+
+    async def _receive(self, call: Call, task: Known, work: _Work) -> Outcome:
+        """Take a result from the response, or from S3 where it is large."""
+        loop, host = asyncio.get_running_loop(), self._host
+        failure: Failure | None = None
+        ended_s = loop.time()
+        if work.stored and not call.may_fetch(task.response_bytes):
+            why = f"its result of {task.response_bytes} bytes stays in S3: fetching it would exceed --max-usd"
+            failure = Failure("error", OVER_BUDGET, why, retriable=False)
+        elif work.stored:
+            reschedule(call.limit, None)
+            call.arrived()
+            work.get += 1
+            await asyncio.sleep(2 * host.half_trip_s + self._platform.drawn("s3_get_s", self._model.s3_get_s))
+        wire_bytes = task.response_bytes * (1 if work.stored else _BASE64)
+        arrived_s, decoded_s = host.receive(loop.time(), wire_bytes / _MB)
+        await _until(loop, decoded_s)
+        outcome = self._outcome(call, task, work, failure)
+        outcome.returned_s = arrived_s
+        outcome.collected_s = arrived_s - ended_s if work.stored else 0.0
+        return outcome
 
     def _ended(self, environment: Environment, now_s: float, ends: bool) -> None:
         self._platform.over()
@@ -266,31 +275,20 @@ class SimulatedBackend:
             return computed
         return dataclasses.replace(found, result=computed.result)
 
-    def _refusal(self, now_s: float, grows: bool) -> Placed | Failure:
-        """Where an arrived call runs, or why it does not."""
+    def _admit(self, now_s: float, grows: bool) -> float | Failure:
+        """When an arrived call is placed, or why it is not."""
         chosen, platform = self._chosen, self._platform
         if platform.happens("throttle_rate", chosen.throttle_rate):
             return _throttled("throttled by throttle_rate")
         if platform.happens("fail_rate", chosen.fail_rate):
             return Failure("error", "ServiceException", "an internal error of the service", retriable=True, unrun=True)
-        placed = platform.arrive(now_s, grows)
-        return _throttled(placed.reason) if isinstance(placed, Refused) else placed
+        placed_s = platform.admit(now_s, grows)
+        return _throttled(placed_s.reason) if isinstance(placed_s, Refused) else placed_s
 
-    def _outcome(
-        self,
-        call: Call,
-        placed: Placed,
-        task: Known,
-        failure: Failure | None,
-        ended_s: float | None,
-        fetch_s: float,
-        run_s: float | None,
-        requests: dict[str, int],
-        put_bytes: int,
-    ) -> Outcome:
-        environment = placed.environment
+    def _outcome(self, call: Call, task: Known, work: _Work, failure: Failure | None) -> Outcome:
+        placed, environment = work.placed, work.placed.environment
         init_s = environment.init_s if placed.cold else 0.0
-        billed_s = None if ended_s is None else ended_s - placed.started_s + init_s
+        billed_ms = (work.ended_s - placed.started_s + init_s) * 1000
         return Outcome(
             result=task.result if failure is None else None,
             failure=failure,
@@ -298,18 +296,19 @@ class SimulatedBackend:
             ended=environment.ended_s is not None,
             cold=placed.cold,
             started_s=placed.started_s,
-            finished_s=ended_s,
+            finished_s=work.ended_s if work.known else None,
             init_ms=_ms(init_s) if placed.cold else None,
-            fetch_ms=_ms(fetch_s) if fetch_s else None,
-            compute_ms=None if run_s is None else _ms(run_s),
-            billed_ms=None if billed_s is None else math.ceil(round(billed_s * 1000, 6)),
-            billed_source=None if billed_s is None else "model",
+            fetch_ms=_ms(work.fetch_s) if work.fetch_s else None,
+            compute_ms=_ms(work.run_s) if work.known and not work.late else None,
+            billed_ms=max(1, math.ceil(round(billed_ms, 6))),
+            billed_source="model",
             memory_mb=self._chosen.memory,
             request_bytes=task.request_bytes,
             response_bytes=task.response_bytes if failure is None else None,
-            s3_requests={name: count for name, count in requests.items() if count},
-            s3_bytes=put_bytes,
-            request_id=f"{zlib.crc32(call.run.encode()):08x}-{call.number}",
+            via_s3=work.stored or not fits_inline(task.request_bytes),
+            s3_requests={name: count for name, count in (("put", work.put), ("get", work.get)) if count},
+            s3_bytes=work.put_bytes,
+            request_id=f"{zlib.crc32(call.run.encode()):08x}-0000-4000-8000-{call.number:012x}",
         )
 
     def environments(self) -> list[EnvironmentInfo]:
@@ -336,6 +335,22 @@ class SimulatedBackend:
     async def left(self) -> list[str]:
         """Nothing: no environment is real."""
         return []
+
+
+class _Work(msgspec.Struct):
+    """What a function does with a call, known once it is placed."""
+
+    placed: Placed
+    fetch_s: float
+    run_s: float
+    ended_s: float
+    leaves_s: float  # from the end until the response has left the environment
+    late: bool  # ended by its deadline
+    stored: bool  # the result goes through S3
+    put: int
+    get: int
+    put_bytes: int
+    known: bool = True  # whether the caller sees the end
 
 
 def _throttled(reason: str) -> Failure:
