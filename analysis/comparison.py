@@ -95,6 +95,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     bound_assumed: bool = False  # whether the bound counts anything so
     bound_usd: Decimal | None  # of a run
     rent_basis: str | None
+    priced_by_worker: bool = False  # the rent is what a cluster's workers cost
     region: str | None
     architecture: str | None
     price_date: str | None
@@ -293,6 +294,7 @@ def summarise(group: list[RunView], bill: Bill) -> Summary:
         bound_usd=Decimal(pricing.bound_usd) if pricing is not None and pricing.bound_usd else None,
         bound_assumed=rates is not None and bool(rates.assumed),
         rent_basis=pricing.rent_basis if pricing is not None else None,
+        priced_by_worker=pricing is not None and pricing.worker_usd_per_hour is not None,
         region=rates.region if rates else None,
         architecture=rates.architecture if rates else None,
         price_date=rates.price_date if rates else None,

@@ -22,6 +22,8 @@ _ACCENTS = {
     "threads": "#5fb3a3",
     "processes": "#6fb3ff",
     "emulated": "#ffc266",
+    "dask": "#b8d46a",
+    "executor": "#d4a5a5",
     "lambda": "#ff9e64",
     "simulated": "#c59bff",
     "predicted": "#e58fb1",

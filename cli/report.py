@@ -33,6 +33,7 @@ from lbench.cli.function_report import call_columns, call_lines
 from lbench.cli.progress import place_text
 from lbench.cli.tables import Column, print_table
 from lbench.config.prices import STALE_DAYS, age_days
+from lbench.engine.backends import catalog
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.billing.estimate import quotes
@@ -216,9 +217,22 @@ def _cells(one: Summary, line: Line) -> dict[str, str | Text]:
         "cold": "–" if line.cold_starts is None else str(line.cold_starts),
         "init": _ms(line.init_p50_ms),
         "memory": "–" if one.peak_memory_mb is None else f"{one.peak_memory_mb:,} MB",
-        "cost": "–" if line.usd is None else usd_short(line.usd, assumed=bool(one.assumed)),
+        "cost": _cost(one, line),
         "answer": Text(answer, style=answer_style),
     }
+
+
+def _cost(one: Summary, line: Line) -> str:
+    """What a run cost; the workers of a cluster cost their time, where their price was given."""
+    if catalog.is_cluster(one.backend):
+        return _worker_time(one, line)
+    return "–" if line.usd is None else usd_short(line.usd, assumed=bool(one.assumed))
+
+
+def _worker_time(one: Summary, line: Line) -> str:
+    if not one.priced_by_worker:
+        return "–" if line.rent_usd is not None else "no price"
+    return "–" if line.rent_usd is None else usd_short(line.rent_usd)
 
 
 def _ms(value: float | None) -> str:
@@ -298,7 +312,9 @@ def _conditions(comparison: Comparison) -> list[str]:
         lines.append(note)
     rents: dict[str, list[str]] = {}
     for one in comparison.summaries:
-        if one.rent_basis is not None and one.rent_usd is not None:
+        if one.priced_by_worker and one.rent_basis is not None:
+            lines.append(f"COST of {one.label}: {one.rent_basis}")
+        elif one.rent_basis is not None and one.rent_usd is not None:
             rents.setdefault(one.rent_basis, []).append(f"{one.label} {usd_short(one.rent_usd)}")
     lines += [f"not in COST, for each run: {listed(amounts)}: {basis}" for basis, amounts in rents.items()]
     return lines

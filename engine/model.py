@@ -216,6 +216,7 @@ class Pricing(msgspec.Struct, frozen=True, omit_defaults=True):
     print_limit_bytes: int | None = None  # of log that a task can fill; null: nothing limits it
     rent_usd_per_hour: Usd | None = None  # of an equal EC2 machine, for local backends
     rent_basis: str | None = None
+    worker_usd_per_hour: Usd | None = None  # of one worker of a cluster, where its price was given
 
 
 class RateTexts(msgspec.Struct, frozen=True, kw_only=True):
@@ -366,6 +367,7 @@ class Run(msgspec.Struct, frozen=True):
     round: int | None = None  # of an interleaved session, from 0
     pricing: PricingTexts | None = None
     s3: S3Usage | None = None  # null: nothing is charged for S3, or it was not recorded
+    worker_s: Seconds | None = None  # of a cluster: the time of all its workers during the run, idle time too
 
 
 class Warning_(msgspec.Struct, frozen=True):

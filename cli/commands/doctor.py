@@ -10,12 +10,17 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from lbench.cli.findings import Finding, Verdict
 from lbench.config.deployment import DEFAULT_STACK
 from lbench.config.exit_codes import EXIT_FAILED
+
+if TYPE_CHECKING:
+    from lbench.engine.backends.settings import DaskSettings
 
 __all__ = ["command"]
 
@@ -40,7 +45,8 @@ _PACKAGES = ("numpy", "scikit-learn", "msgspec", "httptools", "aioboto3", "moto"
 @click.option(
     "--stack", metavar="NAME", default=DEFAULT_STACK, help=f"The deployment's name (default {DEFAULT_STACK})."
 )
-def command(aws: bool, region: str | None, stack: str) -> None:
+@click.option("--cluster", metavar="dask:...", help="Show a Dask cluster's workers, written as for `lbench run -b`.")
+def command(aws: bool, region: str | None, stack: str, cluster: str | None) -> None:
     """Check this machine and AWS: what weakens or prevents measurements.
 
     Settings and their origin, processor, memory, packages, folders, terminal; credentials, permissions, quota,
@@ -62,6 +68,9 @@ def command(aws: bool, region: str | None, stack: str) -> None:
     out = console()
     bad = False
     sections = _SECTIONS | {"AWS": lambda: aws_findings(asked=aws, region=region, stack=stack)}
+    if cluster is not None or os.environ.get("DASK_SCHEDULER_ADDRESS"):
+        settings = _cluster_settings(cluster or "dask")
+        sections = sections | {"Dask cluster": lambda: _cluster(settings)}
     for number, (title, look) in enumerate(sections.items()):
         if number:
             out.print()
@@ -76,6 +85,43 @@ def command(aws: bool, region: str | None, stack: str) -> None:
         print_table(out, [what, found], header=False)
     if bad:
         click.get_current_context().exit(EXIT_FAILED)
+
+
+def _cluster_settings(text: str) -> DaskSettings:
+    from lbench.engine.backends.settings import DaskSettings
+    from lbench.engine.plan.parse import parse_backend
+    from lbench.engine.plan.plan import settings_of
+    from lbench.errors import InputError
+
+    settings = settings_of(parse_backend(text, {}))
+    if not isinstance(settings, DaskSettings) or settings.starts_cluster:
+        raise InputError(f"--cluster must name a Dask scheduler, as in dask:scheduler=tls://host:8786, got {text!r}")
+    return settings
+
+
+def _cluster(settings: DaskSettings) -> Iterator[Finding]:
+    """The workers of a Dask cluster: threads, memory, versions."""
+    import asyncio
+
+    from lbench.engine.backends.cluster.dask import look_at_cluster
+    from lbench.errors import BackendError, InputError
+
+    try:
+        workers = asyncio.run(look_at_cluster(msgspec.structs.replace(settings, any_versions=True)))
+    except (BackendError, InputError) as error:
+        yield Finding("bad", "scheduler", str(error))
+        return
+    memory = sum(one.memory_bytes for one in workers) / 2**30
+    threads = sum(one.threads for one in workers)
+    yield Finding("good", "scheduler", f"{len(workers)} workers, {threads} threads, {memory:.1f} GiB")
+    for one in workers:
+        versions = ", ".join(f"{name} {version}" for name, version in one.versions.items())
+        yield Finding(
+            "bad" if one.differing else "good",
+            one.address,
+            f"{one.threads} threads, {one.memory_bytes / 2**30:.1f} GiB, {versions}",
+            f"differs here: {one.differing}; make them equal, or pass any_versions=true" if one.differing else "",
+        )
 
 
 def _settings() -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -24,6 +24,7 @@ __all__ = [
     "UNREACHED",
     "Backend",
     "Call",
+    "Elastic",
     "EnvironmentInfo",
     "Failure",
     "Outcome",
@@ -146,16 +147,24 @@ class Published:
 class Backend(Protocol):
     """Where tasks run. Open it with `async with`: workers are started and connections opened before the clock."""
 
-    capacity: int  # how many invocations it can hold at once
     origin: Literal["measured", "emulated", "simulated"]
     settings: dict[str, str | int | float | bool | None]  # the effective ones, for the record
     transport: str | None
     oversubscribed: bool
-    notes: list[str]  # conditions that belong to every result, one line each
     package_digest: str | None  # what the environments run, where that is a package
     own_s3: dict[str, int]  # requests to S3 outside every invocation, until the conductor takes them: {"put": n}
     on_cancel: Literal["stop", "detach"]  # whether a cancel can stop a call, or an interactive run leaves it running
     start_allowance_s: float  # how long an environment may take to start; the runner adds it to the deadline
+
+    @property
+    def capacity(self) -> int:
+        """How many invocations it can hold at once; it may change while workers join and leave."""
+        ...
+
+    @property
+    def notes(self) -> list[str]:
+        """Conditions that belong to every result, one line each."""
+        ...
 
     async def __aenter__(self) -> Self:
         """Start workers, open connections.
@@ -209,4 +218,20 @@ class Backend(Protocol):
 
     async def left(self) -> list[str]:
         """What the tasks of the run that has ended have left where a later run could find it, one line each."""
+        ...
+
+
+@runtime_checkable
+class Elastic(Protocol):
+    """A backend whose workers join and leave by themselves, and are paid by the hour whether they work or not."""
+
+    on_growth: Callable[[], None]  # set by the runner: called when there is room for more calls
+
+    @property
+    def workers(self) -> int:
+        """How many there are now."""
+        ...
+
+    def worker_seconds(self, since_s: float, until_s: float) -> float:
+        """The time of all workers between two moments of the loop's clock, idle time too."""
         ...

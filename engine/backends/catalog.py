@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
 from lbench.engine.backends.settings import (
     AwsSettings,
+    ClusterSettings,
+    DaskSettings,
     EmulatedSettings,
+    ExecutorSettings,
     LocalSettings,
     SequentialSettings,
     SimulatedSettings,
 )
 from lbench.errors import UnknownNameError
 
-__all__ = ["hedges", "is_paid", "names", "origin", "settings_type", "shares_machine", "starts_cold", "summary"]
+__all__ = [
+    "hedges",
+    "is_cluster",
+    "is_paid",
+    "names",
+    "origin",
+    "settings_type",
+    "shares_machine",
+    "starts_cold",
+    "summary",
+]
 
 _BACKENDS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "sequential": (SequentialSettings, "one warm worker process runs all tasks in turn"),
@@ -31,6 +45,8 @@ _BACKENDS: dict[str, tuple[type[msgspec.Struct], str]] = {
         SimulatedSettings,
         "AWS Lambda simulated by a model in virtual time: thousands of environments, reproducible by seed",
     ),
+    "dask": (DaskSettings, "the workers of a Dask cluster; without an address, processes of this machine"),
+    "executor": (ExecutorSettings, "any concurrent.futures.Executor: MPI, loky, ipyparallel, SLURM"),
 }
 
 
@@ -50,8 +66,13 @@ def settings_type(name: str) -> type[msgspec.Struct]:
     return _BACKENDS[name][0]
 
 
-def shares_machine(name: str) -> bool:
-    """Whether the backend keeps this machine's cores busy, so that nothing else may be measured meanwhile."""
+def shares_machine(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether the backend keeps this machine's cores busy, so that nothing else may be measured meanwhile.
+
+    Of an executor's workers nothing is known: they are taken to be here.
+    """
+    if name == "dask":
+        return msgspec.convert(settings, DaskSettings).is_on_this_machine
     return name != "lambda"
 
 
@@ -63,6 +84,11 @@ def hedges(name: str) -> bool:
 def origin(name: str) -> Literal["measured", "emulated", "simulated"]:
     """Where the figures of its runs come from."""
     return "emulated" if name == "emulated" else "simulated" if name == "simulated" else "measured"
+
+
+def is_cluster(name: str) -> bool:
+    """Whether the workers are not lbench's own; they have a price only where one is given."""
+    return name in _BACKENDS and issubclass(settings_type(name), ClusterSettings)
 
 
 def is_paid(name: str) -> bool:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
+import os
+from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -12,12 +17,16 @@ from lbench.config.limits import MemoryMb, TimeoutS, limits
 
 __all__ = [
     "AwsSettings",
+    "ClusterSettings",
+    "DaskSettings",
     "EmulatedSettings",
+    "ExecutorSettings",
     "LambdaSettings",
     "LocalSettings",
     "SequentialSettings",
     "ServedSettings",
     "SimulatedSettings",
+    "is_loopback",
 ]
 
 _Rate = Annotated[float, Meta(ge=0, le=1)]
@@ -191,3 +200,80 @@ class SimulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknow
     model: Annotated[
         str | None, Meta(description="file of model parameters (TOML), as `lbench calibrate` writes; default: built in")
     ] = None
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address such as tcp://127.0.0.1:8786 can be reached from this machine alone."""
+    try:
+        host = urlsplit(address).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of workers that are not lbench's own."""
+
+    concurrency: Annotated[_Concurrency | None, Meta(description="calls under way at most; default: the workers")] = (
+        None
+    )
+    blas_threads: Annotated[int, Meta(ge=1, le=1024, description="BLAS/OpenMP threads of each worker")] = 1
+    usd_per_hour: Annotated[
+        Annotated[float, Meta(gt=0, le=10_000)] | None,
+        Meta(description="price of one worker an hour, idle or not; default: no price is known"),
+    ] = None
+    store: Annotated[
+        str | None, Meta(description="a folder that all workers share, for jobs that exchange objects (map_reduce)")
+    ] = None
+
+
+class DaskSettings(ClusterSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `dask`."""
+
+    scheduler: Annotated[
+        str | None,
+        Meta(description="tls://host:8786; default: DASK_SCHEDULER_ADDRESS, else a local cluster of processes"),
+    ] = None
+    scheduler_file: Annotated[str | None, Meta(description="the file that `dask scheduler` wrote")] = None
+    ca: Annotated[str | None, Meta(description="the certificate authority's file, for tls://")] = None
+    cert: Annotated[str | None, Meta(description="the client certificate's file, for tls://")] = None
+    key: Annotated[str | None, Meta(description="the client key's file, for tls://")] = None
+    any_versions: Annotated[bool, Meta(description="use workers whose Python or libraries differ, and only say so")] = (
+        False
+    )
+
+    def address(self) -> str | None:
+        """The scheduler's address: the setting, the file's, or DASK_SCHEDULER_ADDRESS; None: a cluster is started here.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it is no scheduler's file.
+        """
+        if self.scheduler_file is not None:
+            found = json.loads(Path(self.scheduler_file).read_bytes())
+            if not isinstance(found, dict) or not isinstance(found.get("address"), str):
+                raise ValueError("it has no address")
+            return str(found["address"])
+        return self.scheduler or os.environ.get("DASK_SCHEDULER_ADDRESS") or None
+
+    @property
+    def starts_cluster(self) -> bool:
+        """Whether no cluster is named: one of this machine's processes is started."""
+        return not (self.scheduler or self.scheduler_file or os.environ.get("DASK_SCHEDULER_ADDRESS"))
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether the cluster is started here, or is reached by the loopback interface."""
+        try:
+            where = self.address()
+        except (OSError, ValueError):
+            return False
+        return where is None or is_loopback(where)
+
+
+class ExecutorSettings(ClusterSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `executor`."""
+
+    factory: Annotated[
+        str, Meta(description="module:callable or ./file.py:callable that gives a concurrent.futures.Executor")
+    ] = ""

@@ -86,9 +86,12 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
     if pricing.rates is None:
         seconds = run.makespan_s if run.makespan_s is not None else now_s
         rent = None
+        if pricing.worker_usd_per_hour is not None and run.ended is not None and run.ended.worker_s is not None:
+            rent = rent_usd(Decimal(pricing.worker_usd_per_hour), run.ended.worker_s)
+            return cost.RunCost(cost.CostItems(machine_rent=rent))
         if pricing.rent_usd_per_hour is not None and seconds is not None:
             rent = rent_usd(Decimal(pricing.rent_usd_per_hour), seconds)
-        return cost.RunCost(cost.CostItems(machine_rent=rent))
+        return cost.RunCost(cost.CostItems(machine_rent=rent), tuple(pricing.unpriced))
     counted = quantities(run, now_s)
     assert counted is not None
     return cost.run_cost(

@@ -11,7 +11,13 @@ from lbench.config.limits import limits as lambda_limits
 from lbench.config.prices import Rates, rates
 from lbench.engine.backends import catalog
 from lbench.engine.backends.placement import architecture_of, region_of
-from lbench.engine.backends.settings import AwsSettings, LambdaSettings, ServedSettings
+from lbench.engine.backends.settings import (
+    AwsSettings,
+    ClusterSettings,
+    DaskSettings,
+    LambdaSettings,
+    ServedSettings,
+)
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_text
 from lbench.engine.cost.rent import machine_rent, rent_usd
@@ -124,14 +130,21 @@ def _not_in_it(settings: LambdaSettings, plan: Plan, ephemeral_mb: int | None) -
     return gaps
 
 
-def pricing_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: int | None = None) -> Pricing:
-    """What the journal records about prices when a run starts; the arguments are those of `bound_of`."""
+def pricing_of(
+    choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: int | None = None, workers: int | None = None
+) -> Pricing:
+    """What the journal records about prices when a run starts; the arguments are those of `bound_of`.
+
+    `workers`: how many a cluster has when the run starts.
+    """
+    settings = settings_of(choice)
+    if isinstance(settings, ClusterSettings) and (priced := _cluster_pricing(settings, workers)) is not None:
+        return priced
     bound = bound_of(choice, plan, limits, ephemeral_mb)
     if bound is None:
         rent = machine_rent(machine.usable_cores(), machine.memory_bytes())
         hourly = rent_usd(rent.hourly_usd, 3600.0)
         return Pricing(rent_usd_per_hour=usd_text(hourly), rent_basis=rent.description)
-    settings = settings_of(choice)
     assert isinstance(settings, LambdaSettings)
     return Pricing(
         rates=rates_of(settings),
@@ -144,3 +157,14 @@ def pricing_of(choice: BackendChoice, plan: Plan, limits: Limits, ephemeral_mb: 
         marked=is_marked(settings, plan),
         print_limit_bytes=_print_limit(settings, plan),
     )
+
+
+def _cluster_pricing(settings: ClusterSettings, workers: int | None) -> Pricing | None:
+    """The price of a cluster as it was given; None: it is this machine, whose rent is known."""
+    if settings.usd_per_hour is None:
+        here = isinstance(settings, DaskSettings) and settings.starts_cluster
+        return None if here else Pricing(unpriced=["no price: usd_per_hour= was not given"])
+    each = Decimal(str(settings.usd_per_hour))
+    count = workers or 0
+    basis = f"{count} worker{'s' * (count != 1)} at ${usd_text(each)} an hour each (usd_per_hour=), idle time included"
+    return Pricing(rent_usd_per_hour=usd_text(each * count), worker_usd_per_hour=usd_text(each), rent_basis=basis)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from lbench.engine.backends.base import Backend, Outcome
+from lbench.engine.backends.base import Backend, Elastic, Outcome
 from lbench.engine.billing.budget import Budget
 from lbench.engine.billing.pricing import pricing_of
 from lbench.engine.explore.coarse import CoarseFirst
@@ -172,8 +172,9 @@ class Explorer:
             )
         )
         limits = job.workload.limits(params)
+        workers = backend.workers if isinstance(backend, Elastic) else None
         deployed_mb = backend.settings.get("ephemeral_mb")
-        pricing = pricing_of(choice, plan, limits, deployed_mb if isinstance(deployed_mb, int) else None)
+        pricing = pricing_of(choice, plan, limits, deployed_mb if isinstance(deployed_mb, int) else None, workers)
         purse = open_purse(self._budget_of(plan, pricing), choice, plan, limits, pricing)
         runner = Runner(
             run,

@@ -93,6 +93,7 @@ def _run(run: RunView) -> Run:
         round=planned.round,
         pricing=_pricing_texts(started.pricing),
         s3=s3_usage(run),
+        worker_s=ended.worker_s if ended else None,
     )
 
 

@@ -277,6 +277,7 @@ def _ended(run: FileRun) -> RunEnded:
         s3_bytes=s3.bytes,
         overlaps=run.overlaps,
         cold=run.cold,
+        worker_s=run.worker_s,
     )
 
 

@@ -217,6 +217,7 @@ class RunEnded(_Event, tag="ended"):
     s3_bytes: int = 0  # put there
     overlaps: list[str] = []
     cold: bool | None = None  # whether all the environments that it reached were new; null: it does not apply
+    worker_s: Seconds | None = None  # of a cluster: the time of all its workers, idle time too
 
 
 class ComparisonEnded(_Event, tag="comparison"):

@@ -132,8 +132,10 @@ class Conductor:
                     f"loop needs the answer in one piece: add a function reference() to {job.description.name}, or leave "
                     f"-b {choice.label} out"
                 )
-            if not catalog.shares_machine(choice.name):
+            if choice.name == "lambda":
                 self._journal.write(Phase(f"looking for {choice.label} on AWS"))
+            elif catalog.is_cluster(choice.name):
+                self._journal.write(Phase(f"looking for {choice.label}"))
             job.found[choice.label] = await survey_choice(choice, plan, at_once)
         refuse_unknown(job)
 
@@ -177,7 +179,7 @@ class Conductor:
         if plan.schedule == "concurrent":
             order, beside = [], order
         elif schedule_of(plan) == "concurrent":  # AWS beside the first run on this machine
-            here = [entry for entry in order if catalog.shares_machine(entry.run.choice.name)]
+            here = [entry for entry in order if _is_here(entry.run.choice)]
             away = [entry for entry in order if entry not in here]
             order, beside = here[1:], here[:1] + away
         if beside:
@@ -310,3 +312,7 @@ class Conductor:
             text = f"the log has {result.found} of {result.wanted} invocations: the others stay estimates"
             self._journal.write(Warned("audit", text))
         await self._journal.sync()
+
+
+def _is_here(choice: BackendChoice) -> bool:
+    return catalog.shares_machine(choice.name, choice.settings)

@@ -9,7 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from lbench.engine.backends.base import Backend, EnvironmentInfo
+from lbench.engine.backends.base import Backend, Elastic, EnvironmentInfo
 from lbench.engine.billing.budget import Budget, OverBudget, Purse
 from lbench.engine.billing.pricing import s3_each
 from lbench.engine.journal.events import EnvironmentSeen, RunEnded, RunStarted
@@ -138,8 +138,15 @@ class RecordedRun:
                 s3_bytes=s3.pop("bytes", 0),
                 overlaps=self.overlaps,
                 cold=self.runner.attempts.cold,
+                worker_s=self._worker_s(),
             )
         )
+
+    def _worker_s(self) -> float | None:
+        """The time of all workers within the run's clock; None: the backend is no cluster."""
+        if not self.driven or not isinstance(self.backend, Elastic):
+            return None
+        return round(self.backend.worker_seconds(self.zero_s, self.zero_s + self.elapsed_s), 6)
 
 
 def _status(error: BaseException | None) -> tuple[RunStatus, str | None]:

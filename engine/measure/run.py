@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lbench.engine.backends import catalog
-from lbench.engine.backends.base import Backend
+from lbench.engine.backends.base import Backend, Elastic
 from lbench.engine.billing.budget import OverBudget, Purse
 from lbench.engine.billing.pricing import pricing_of
 from lbench.engine.journal.events import Answered, Phase, RunEnded, Sampled, Warned
@@ -101,7 +101,8 @@ class Measurer:
             keep_going=plan.keep_going,
             hedge=hedge,
         )
-        pricing = pricing_of(run.choice, plan, job.limits, job.ephemeral_mb(run.choice.label))
+        workers = backend.workers if isinstance(backend, Elastic) else None
+        pricing = pricing_of(run.choice, plan, job.limits, job.ephemeral_mb(run.choice.label), workers)
         if backend.origin == "simulated":
             return await self._simulate(job, run, backend, policy, purse, pricing, notes)
         store = RunStore(backend, self._folder, run.id)

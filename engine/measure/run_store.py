@@ -59,7 +59,7 @@ class RunStore:
         if place is None:
             return None
         try:
-            if place.folder is None:
+            if place.folder != str(self._folder):
                 async with asyncio.timeout(_PATIENCE_S):
                     await self._backend.clear(place)
             else:

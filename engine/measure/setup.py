@@ -100,8 +100,8 @@ class PlannedRuns:
         warmup = 0 <= number - plan.cold_repeats < plan.warmup
         repeat = number - plan.cold_repeats if warmup else sum(not run.warmup for run in group)
         schedule = schedule_of(plan)
-        if plan.schedule is None and catalog.shares_machine(choice.name):
-            schedule = "alternating"  # beside AWS
+        if plan.schedule is None and catalog.shares_machine(choice.name, choice.settings):
+            schedule = "alternating"  # beside AWS or a cluster
         run = PlannedRun(
             id=f"r{next(self._numbers)}",
             choice=choice,

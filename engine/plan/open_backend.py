@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from lbench.engine.backends.catalog import shares_machine
 from lbench.engine.backends.placement import region_of
 from lbench.engine.backends.settings import (
     AwsSettings,
+    ClusterSettings,
+    DaskSettings,
     EmulatedSettings,
+    ExecutorSettings,
     LambdaSettings,
     LocalSettings,
     SequentialSettings,
@@ -17,6 +24,7 @@ from lbench.engine.backends.settings import (
 from lbench.engine.machine import fingerprint as machine
 from lbench.engine.plan.function import function_params, is_function
 from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params, schedule_of, settings_of
+from lbench.errors import BackendError, InputError
 from lbench.workloads import registry
 
 if TYPE_CHECKING:
@@ -35,12 +43,75 @@ async def survey_choice(choice: BackendChoice, plan: Plan, at_once: int | None) 
         InputError: the backend cannot be used; nothing has run.
     """
     settings = settings_of(choice)
+    if isinstance(settings, ClusterSettings):
+        _check_store(choice, settings, plan)
+        await _try_cluster(settings)
     if not isinstance(settings, AwsSettings) or is_function(plan):
         return None
     from lbench.engine.backends.lambda_.preflight import survey
 
     return await survey(
         settings, workload=plan.workload, timeout_s=plan.timeout_s, tasks=at_once, sharers=_sharers(settings, plan)
+    )
+
+
+def _check_store(choice: BackendChoice, settings: ClusterSettings, plan: Plan) -> None:
+    if settings.store is not None:
+        if not Path(settings.store).is_dir():
+            raise InputError(f"{choice.label}: store={settings.store}: there is no such folder")
+    elif not shares_machine(choice.name, choice.settings):
+        described = registry.describe(plan.workload)
+        if registry.limits(described, resolve_params(plan)).s3_requests:
+            raise InputError(
+                f"{choice.label}: the tasks of {described.name} exchange objects: name a folder that all workers share, "
+                "store=/path"
+            )
+
+
+async def _try_cluster(settings: ClusterSettings) -> None:
+    """Look whether a cluster can be used.
+
+    Raises:
+        InputError: it cannot; the message says what to do.
+    """
+    if isinstance(settings, ExecutorSettings):
+        from lbench.engine.backends.cluster.executor import try_factory
+
+        await try_factory(settings.factory)
+        return
+    assert isinstance(settings, DaskSettings)
+    from lbench.engine.backends.cluster.dask import check_dask, look_at_cluster
+
+    check_dask(settings)
+    if not settings.starts_cluster:
+        try:
+            await look_at_cluster(settings)
+        except BackendError as error:
+            raise InputError(str(error)) from None
+
+
+def _open_cluster(settings: ClusterSettings, workload: str) -> Backend:
+    from lbench.engine.backends.cluster.backend import ClusterBackend, Workers
+
+    workers: Workers
+    if isinstance(settings, DaskSettings):
+        from lbench.engine.backends.cluster.dask import DaskWorkers
+
+        workers = DaskWorkers(settings, workers=settings.concurrency or max(1, math.floor(machine.usable_cores())))
+    else:
+        from lbench.engine.backends.cluster.executor import ExecutorWorkers
+
+        assert isinstance(settings, ExecutorSettings)
+        workers = ExecutorWorkers(settings.factory, settings.concurrency)
+    secret = ("ca", "cert", "key")  # where the keys lie is nobody's business
+    recorded = {name: value for name, value in msgspec.to_builtins(settings).items() if name not in secret}
+    return ClusterBackend(
+        workers,
+        workload=workload,
+        blas_threads=settings.blas_threads,
+        store=settings.store,
+        settings=recorded,
+        concurrency=settings.concurrency,
     )
 
 
@@ -78,6 +149,8 @@ def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None)
         )
     if isinstance(settings, SimulatedSettings):
         return _simulated(settings, plan)
+    if isinstance(settings, ClusterSettings):
+        return _open_cluster(settings, plan.workload)
     from lbench.engine.backends.local.backend import open_local
 
     assert isinstance(settings, LocalSettings | SequentialSettings)

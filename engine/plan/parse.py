@@ -11,7 +11,7 @@ import msgspec
 from lbench.config.folders import typed_path
 from lbench.config.settings import Settings
 from lbench.engine.backends import catalog
-from lbench.engine.backends.settings import EmulatedSettings, SimulatedSettings
+from lbench.engine.backends.settings import ClusterSettings, EmulatedSettings, ExecutorSettings, SimulatedSettings
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
@@ -49,7 +49,22 @@ def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
         checked = msgspec.structs.replace(checked, code=str(typed_path(checked.code).absolute()))
     if isinstance(checked, SimulatedSettings) and checked.model is not None:
         checked = msgspec.structs.replace(checked, model=str(typed_path(checked.model).absolute()))
+    if isinstance(checked, ClusterSettings):
+        checked = msgspec.structs.replace(checked, **_absolute(checked))
     return BackendChoice(name=name, label=label or name, settings=msgspec.to_builtins(checked))
+
+
+def _absolute(settings: ClusterSettings) -> dict[str, str]:
+    """The paths of a cluster's settings, absolute."""
+    found = {}
+    for name in ("store", "scheduler_file", "ca", "cert", "key"):
+        if (path := getattr(settings, name, None)) is not None:
+            found[name] = str(typed_path(path).absolute())
+    if isinstance(settings, ExecutorSettings):
+        module, colon, function = settings.factory.rpartition(":")
+        if module.endswith(".py"):
+            found["factory"] = f"{typed_path(module).absolute()}{colon}{function}"
+    return found
 
 
 def plan_of_settings(

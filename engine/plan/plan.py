@@ -71,13 +71,17 @@ def settings_of(choice: BackendChoice) -> msgspec.Struct:
 
 
 def schedule_of(plan: Plan) -> Schedule:
-    """The plan's own schedule; else concurrent where AWS and this machine both take part, alternating otherwise.
+    """The plan's own schedule; else concurrent where this machine and others both take part, alternating otherwise.
 
-    "Concurrent" by default means that AWS runs beside this machine, whose backends alternate.
+    "Concurrent" by default means that AWS (or a cluster) runs beside this machine, whose backends alternate.
     """
     if plan.schedule is not None:
         return plan.schedule
-    return "concurrent" if len({catalog.shares_machine(choice.name) for choice in plan.backends}) > 1 else "alternating"
+    return (
+        "concurrent"
+        if len({catalog.shares_machine(choice.name, choice.settings) for choice in plan.backends}) > 1
+        else "alternating"
+    )
 
 
 def fixed_repeats(plan: Plan) -> int | None:

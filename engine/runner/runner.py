@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from lbench.engine.backends.base import Backend, Outcome
+from lbench.engine.backends.base import Backend, Elastic, Outcome
 from lbench.engine.billing.budget import Purse
 from lbench.engine.journal.events import StageEnded, StageStarted
 from lbench.engine.journal.writer import Sink
@@ -61,7 +61,7 @@ class Runner:
             sink,
             self.attempts,
             policy,
-            capacity=backend.capacity if policy.concurrency is None else policy.concurrency,
+            backend,
             purse=purse,
             on_result=on_result,
             rng=random.Random(policy.seed),
@@ -70,6 +70,8 @@ class Runner:
         self._numbers = itertools.count()
         self._stage: Stage | None = None  # the latest
         self._cancelled = False
+        if isinstance(backend, Elastic):
+            backend.on_growth = self._fill
 
     @property
     def elapsed_s(self) -> float:
@@ -87,6 +89,9 @@ class Runner:
     def resume(self) -> None:
         """Dispatch again."""
         self._context.paused = False
+        self._fill()
+
+    def _fill(self) -> None:
         if self._stage is not None:
             self._stage.fill()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lbench.engine.backends.base import OVER_BUDGET, Outcome
+from lbench.engine.backends.base import OVER_BUDGET, Backend, Outcome
 from lbench.engine.billing.budget import OverBudget, Purse
 from lbench.engine.journal.events import Warned
 from lbench.engine.journal.writer import Sink
@@ -33,12 +33,18 @@ class RunContext:
     sink: Sink
     attempts: Attempts
     policy: Policy
-    capacity: int  # most attempts under way at once
+    backend: Backend
     purse: Purse | None
     on_result: Callable[[int, int, Task, Any], None] | None
     rng: random.Random  # source of the backoff's jitter
     stragglers: Stragglers | None
     paused: bool = False
+
+    @property
+    def capacity(self) -> int:
+        """The most attempts under way at once; a cluster's changes while workers join and leave."""
+        wanted = self.policy.concurrency
+        return self.backend.capacity if wanted is None else wanted
 
 
 class Stage:

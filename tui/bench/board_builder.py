@@ -99,8 +99,10 @@ class BoardBuilder:
 
 
 def _hourly(runs: list[RunView]) -> Decimal | None:
-    prices = [run.started.pricing.rent_usd_per_hour for run in runs if run.started is not None]
-    return next((Decimal(usd) for usd in prices if usd is not None), None)
+    """The rent of this machine; a cluster's price is another thing."""
+    prices = [run.started.pricing for run in runs if run.started is not None]
+    rents = [one.rent_usd_per_hour for one in prices if one.worker_usd_per_hour is None]
+    return next((Decimal(usd) for usd in rents if usd is not None), None)
 
 
 def _note(frame: Frame, rows: list[Row]) -> str | None:

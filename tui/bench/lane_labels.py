@@ -7,8 +7,8 @@ from lbench.engine.session.view import RunView
 
 __all__ = ["LEGEND", "LONGEST_FIRST", "head_width", "lane_name", "lanes_text", "lanes_wanted", "span_text"]
 
-_PLACES = {"processes": "worker", "loop": "worker", "threads": "thread", "sequential": "worker"}
-_LETTERS = {"processes": "w", "loop": "w", "threads": "t", "sequential": "w"}
+_PLACES = {"threads": "thread"} | dict.fromkeys(("processes", "loop", "sequential", "dask", "executor"), "worker")
+_LETTERS = {name: place[0] for name, place in _PLACES.items()}
 LONGEST_FIRST = "longest first"
 LEGEND = "░ init  ▒ fetch  ▆ compute  × error  ! throttled  ↻ retry  ▂ unused"
 

@@ -1,0 +1,196 @@
+"""`executor`: any concurrent.futures.Executor, by the same wrapper and with the same records."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbench.engine.backends.cluster.executor import try_factory
+from lbench.errors import InputError
+
+FACTORIES = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+def processes():
+    return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+
+def threads():
+    return ThreadPoolExecutor(2)
+
+def loky():
+    import loky
+    return loky.get_reusable_executor(2)
+
+def mpi():
+    from mpi4py.futures import MPIPoolExecutor
+    return MPIPoolExecutor(2)
+
+def leaves():
+    raise SystemExit(3)
+
+def nothing():
+    return 3
+
+def broken():
+    raise RuntimeError("no licence")
+"""
+
+MINE = """
+from lbench import Task
+
+def work(i: int) -> int:
+    if i == 99:
+        raise ValueError("odd one")
+    return i + 1
+
+def slow(i: int) -> int:
+    while True:
+        pass
+
+def stuck(i: int) -> int:
+    import time
+    time.sleep(600)
+
+def killed(i: int) -> int:
+    import os, pathlib
+    if i == 2:
+        path = pathlib.Path(os.environ["LBENCH_TEST_MARKER"])
+        if not path.exists():
+            path.touch()
+            os.kill(os.getpid(), 9)
+    return i + 1
+
+def job(n: int = 6, kind: str = "work"):
+    results = yield [Task({"work": work, "slow": slow, "stuck": stuck, "killed": killed}[kind], i=i) for i in range(n)]
+    return sum(results)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "factories.py").write_text(FACTORIES)
+    (tmp_path / "mine.py").write_text(MINE)
+    return tmp_path
+
+
+def lbench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lbench", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=folder,
+        env=os.environ | {"LBENCH_TEST_MARKER": str(folder / "marker")},
+    )
+
+
+def test_the_answer_and_the_records_are_those_of_every_backend(folder: Path) -> None:
+    there = _run(folder, "./mine.py:job", "processes")
+    assert [call["status"] for call in there["invocations"]] == ["ok"] * 6
+    assert all(call["started_s"] <= call["finished_s"] <= call["returned_s"] for call in there["invocations"])
+    assert {call["environment"] for call in there["invocations"]} == {one["id"] for one in there["environments"]}
+    assert there["cost"]["usd"] is None
+    assert there["cost"]["unpriced"] == ["no price: usd_per_hour= was not given"]
+
+
+def _run(folder: Path, workload: str, factory: str, *arguments: str, code: int = 0) -> Any:
+    done = lbench(
+        folder, "run", workload, "-b", f"executor:factory=./factories.py:{factory}", "--repeats", "1", "--json", *arguments
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)["runs"][0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factory", ["threads", "loky", "processes"])
+@pytest.mark.parametrize("workload", ["kmeans", "map_reduce", "mandelbrot", "random_forest"])
+def test_workloads_give_the_same_answer_on_an_executor(folder: Path, factory: str, workload: str) -> None:
+    if factory == "loky":
+        pytest.importorskip("loky", reason="loky is not installed")
+    small = {
+        "kmeans": "n_samples=2000", "map_reduce": "rows=2000", "mandelbrot": "size=64", "random_forest": "n_trees=4"
+    }[workload]  # fmt: skip
+    done = lbench(
+        folder, "run", workload, "-p", small, "-b", "sequential", "-b", f"executor:factory=./factories.py:{factory}",
+        "--repeats", "1", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout)["runs"]
+    assert len({run["answer"]["digest"] for run in runs}) == 1
+
+
+@pytest.mark.slow
+def test_a_deadline_ends_the_task_also_one_that_never_returns_to_python(folder: Path) -> None:
+    for kind in ("slow", "stuck"):
+        run = _run(folder, "./mine.py:job", "processes", "-p", f"kind={kind}", "-p", "n=1", "--timeout", "1",
+                   "--retries", "0", code=1)  # fmt: skip
+        (call,) = run["invocations"]
+        assert call["status"] == "timeout"
+
+
+@pytest.mark.slow
+def test_a_killed_worker_breaks_the_pool_which_is_made_anew_and_its_calls_are_tried_again(folder: Path) -> None:
+    run = _run(folder, "./mine.py:job", "processes", "-p", "kind=killed", "-p", "n=6")
+    lost = [call for call in run["invocations"] if call["status"] == "error"]
+    assert lost
+    assert {call["error"]["type"] for call in lost} == {"WorkerLost"}
+    assert sum(call["status"] == "ok" for call in run["invocations"]) == 6
+
+
+@pytest.mark.slow
+def test_a_thread_that_is_stuck_keeps_nobody_from_ending(folder: Path) -> None:
+    run = _run(folder, "./mine.py:job", "threads", "-p", "kind=stuck", "-p", "n=1", "--timeout", "1", "--retries", "0",
+               code=1)  # fmt: skip
+    assert run["status"] == "failed"
+
+
+@pytest.mark.slow
+def test_mpi_gives_the_same_answer(folder: Path) -> None:
+    pytest.importorskip("mpi4py", reason="mpi4py is not installed: pip install mpi4py")
+    if shutil.which("mpiexec") is None:
+        pytest.skip("there is no mpiexec: apt-get install mpich")
+    done = lbench(
+        folder, "run", "kmeans", "-p", "n_samples=2000", "-b", "sequential",
+        "-b", "executor:factory=./factories.py:mpi,concurrency=2", "--repeats", "1", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout)["runs"]
+    assert len({run["answer"]["digest"] for run in runs}) == 1
+
+
+@pytest.mark.parametrize(
+    ("factory", "line"),
+    [
+        ("./factories.py:nothing", "must give a concurrent.futures.Executor, got int"),
+        ("./factories.py:broken", "raised RuntimeError: no licence"),
+        ("./factories.py:leaves", "raised SystemExit: 3"),
+        ("./factories.py:absent", "has no callable named 'absent'"),
+        ("./nowhere.py:x", "nowhere.py"),
+        ("no_such_module_here:x", "no module named 'no_such_module_here'"),
+        ("plain", "must be module:callable"),
+        ("", "must be module:callable"),
+    ],
+)
+async def test_a_factory_that_cannot_be_used_is_refused_in_one_line(
+    folder: Path, factory: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError, match=r"^executor: [^\n]*$") as refused:
+        await try_factory(factory)
+    assert line in str(refused.value)
+
+
+def test_a_refusal_is_exit_code_2(folder: Path) -> None:
+    done = lbench(folder, "run", "probe", "--tasks", "2", "-b", "executor:factory=./factories.py:nothing", "--quiet")
+    assert done.returncode == 2
+    (message,) = done.stderr.splitlines()
+    assert "must give a concurrent.futures.Executor, got int" in message
