@@ -25,7 +25,7 @@ def test_a_good_plan_is_accepted():
         ({"params": {"secs": 1}}, "unknown parameter 'secs'"),
         ({"params": {"seconds": -1}}, "seconds=-1"),
         ({"params": {"seconds": [1]}}, "seconds=1"),
-        ({"params": {"tasks": 3}}, "'tasks'"),
+        ({"params": {"tasks": 3}}, "parameter tasks is set by --tasks"),
         ({"repeats": 0}, "--repeats must be at least 1, got 0"),
         ({"warmup": -1}, "--warmup must be at least 0, got -1"),
         ({"retries": -1}, "--retries must be at least 0, got -1"),
