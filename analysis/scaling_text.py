@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from lbench.analysis.break_even import BreakEven
@@ -12,12 +12,15 @@ from lbench.analysis.crossings import Crossing
 from lbench.analysis.format import count_text, percent_text, seconds_text, spread_text, times_spread_text, times_text
 from lbench.analysis.scaling import SETTING_AXES, Scaling
 from lbench.analysis.series import Series
+from lbench.analysis.speedup_laws import Efficiency, fit_law, law_text, strong_scaling, weak_scaling
+from lbench.analysis.statistics import ratio_estimate
 from lbench.engine.cost.format import usd_short
 
 __all__ = [
     "axis_text",
     "break_even_text",
     "crossing_text",
+    "law_lines",
     "resamples_text",
     "scaling_notes",
     "scaling_sentence",
@@ -130,6 +133,41 @@ def scaling_notes(scaling: Scaling) -> list[str]:
     return lines
 
 
+def law_lines(found: Sequence[Scaling]) -> list[str]:
+    """Strong and weak scaling along workers, and the laws fitted to it; of a sweep with workers as one of its axes."""
+    lines = []
+    for scaling in found:
+        if scaling.axis == "workers":
+            where = f" with {_beside(scaling).removeprefix('with ')}" if scaling.beside else ""
+            for one in _varied(scaling):
+                lines.append(f"{one.name}{where}, strong scaling: {_efficiencies(strong_scaling(one))}")
+                lines += [f"{one.name}{where}, {law_text(fit_law(one, law), law)}" for law in ("amdahl", "usl")]
+    columns: dict[str, list[tuple[float, Series]]] = {}
+    for scaling in found:
+        if "workers" in scaling.beside:
+            for one in _varied(scaling):
+                columns.setdefault(one.name, []).append((float(scaling.beside["workers"]), one))
+    for name, column in columns.items():
+        if weak := weak_scaling(column):
+            lines.append(f"{name}, weak scaling (as much work for each worker): {_efficiencies(weak)}")
+    return lines
+
+
+def _varied(scaling: Scaling) -> list[Series]:
+    """The series whose workers the sweep has varied."""
+    main = [one for one in scaling.series if one.main and one.origin != "predicted" and len(one.points) > 1]
+    if scaling.axis != "workers":
+        return main
+    return [one for one in main if len({point.capacity for point in one.points}) > 1]
+
+
+def _efficiencies(found: list[Efficiency]) -> str:
+    parts = [
+        f"{times_text(one.speedup.value)} with {one.workers:g} ({percent_text(one.efficiency)})" for one in found[1:]
+    ]
+    return ", ".join(parts) if parts else "one number of workers only"
+
+
 def _up(scaling: Scaling, value: float) -> float:
     """The first value of a whole axis on the far side of a crossing."""
     return float(math.ceil(value - 1e-9)) if scaling.whole else value
@@ -212,8 +250,6 @@ def _alone(scaling: Scaling, one: Series) -> str:
 
 def _best_place(scaling: Scaling, one: Series) -> str | None:
     """Where a series is fastest along workers, memory or tasks, against the axis' beginning."""
-    from lbench.analysis.statistics import ratio_estimate
-
     timed = [point for point in one.points if point.makespan_s is not None]
     if len(timed) < 2:
         return None

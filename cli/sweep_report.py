@@ -13,7 +13,7 @@ from lbench.analysis.comparison import Comparison
 from lbench.analysis.format import interval_text, interval_title, seconds_text, times_interval_text, times_text
 from lbench.analysis.prediction import PredictedLine, predict_comparison
 from lbench.analysis.scaling import Scaling, scalings
-from lbench.analysis.scaling_text import scaling_notes, scaling_sentence
+from lbench.analysis.scaling_text import law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.series import Point, Series
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.documents import document_of
@@ -88,6 +88,8 @@ def print_sweep(
         _line(out, scaling_sentence(scaling), BRIGHT)
         for line in scaling_notes(scaling):
             _line(out, line, QUIET)
+    for line in law_lines(found):
+        _line(out, line, QUIET)
     for point, why in failures.items():
         _line(out, f"✘ {point}: {why}", WRONG)
     for warning in document.warnings:

@@ -13,7 +13,7 @@ import pytest
 from lbench.analysis.comparison import Bill
 from lbench.analysis.crossings import Crossing
 from lbench.analysis.scaling import Scaling, scalings
-from lbench.analysis.scaling_text import crossing_text, scaling_notes, scaling_sentence
+from lbench.analysis.scaling_text import crossing_text, law_lines, scaling_notes, scaling_sentence
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import InputError
@@ -189,6 +189,7 @@ def test_two_axes_give_a_curve_for_each_value_of_the_second() -> None:
     assert one.crossings[0].root.at == pytest.approx(3.0, rel=0.05)
     assert two.crossings[0].root.at == pytest.approx(6.0, rel=0.05)
     assert scaling_sentence(one).startswith("with workers 1; below 3 trees")
+    assert "processes, weak scaling (as much work for each worker): 1.00× with 2 (100 %)" in law_lines([one, two])
 
 
 def test_along_workers_the_physical_cores_are_marked_and_the_best_is_named() -> None:
@@ -200,6 +201,9 @@ def test_along_workers_the_physical_cores_are_marked_and_the_best_is_named() -> 
     assert [(mark.at, mark.text) for mark in found.marks] == [(2.0, "physical cores"), (4.0, "hardware threads (SMT)")]
     assert found["processes"].shape == "valley"
     assert "processes is fastest at 3 workers, 2.00×" in scaling_sentence(found)
+    first, *laws = law_lines([found])
+    assert first == "processes, strong scaling: 1.90× with 2 (95 %), 2.00× with 3 (67 %), 1.82× with 4 (45 %)"
+    assert all("needs 6 different numbers of workers, got 4" in line for line in laws)
 
 
 @pytest.mark.parametrize(
