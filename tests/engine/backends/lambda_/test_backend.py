@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,17 +14,21 @@ import numpy as np
 import pytest
 
 from lbench.engine.backends.base import Call, Outcome, Published
+from lbench.engine.backends.lambda_ import emulator_host
 from lbench.engine.backends.lambda_.embedded_s3 import EmbeddedS3
 from lbench.engine.backends.lambda_.emulated import EmulatedBackend, open_emulated, supported_environments
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.settings import EmulatedSettings
+from lbench.engine.emulator.core.spec import EmulatorConfig
 from lbench.engine.emulator.resources.cpu import METHODS
 from lbench.engine.plan.open_backend import open_backend
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan
 from lbench.errors import BackendError, InputError
+from lbench.workloads import parameters, registry
 from lbench.workloads.dataset import Dataset, write_dataset
 from lbench.workloads.encoding import decode, encode
+from lbench.workloads.objects import RUN_STORE, Place
 from lbench.workloads.s3 import ObjectStoreError, S3Client
 from lbench.workloads.sigv4 import Credentials
 
@@ -103,23 +108,61 @@ async def test_s3_is_ready_before_the_first_call_where_objects_may_be_needed(mon
         assert started == ["S3"]
 
 
+def first_task(
+    workload: str, given: dict[str, Any], folder: Path, place: Place | None
+) -> tuple[Call, Published | None]:
+    """The first task of a workload's job, and its data."""
+    description = registry.describe(workload)
+    loaded = registry.load(description)
+    params = parameters.parse(description.params, given, tasks=2)
+    data, published = loaded.load(params, None), None
+    if data is not None:
+        file = folder / workload
+        digest = write_dataset(data, file)
+        published = Published(file, digest, file.stat().st_size)
+    (task, *_) = next(iter(loaded.job(params, data)))
+    arguments = {name: place if value is RUN_STORE else value for name, value in task.arguments.items()}
+    return call(task.function, **arguments), published
+
+
 @pytest.mark.slow
-async def test_the_first_call_of_a_warm_environment_costs_what_the_tenth_does(tmp_path: Path) -> None:
-    """With an argument and a result by S3, a data set, parts of it, and the run's store: nothing of ours starts late."""
-    file = tmp_path / "d"
-    digest = write_dataset(Dataset({"x": np.arange(1000.0)}, source="s", rows=1000, columns=1), file)
+@pytest.mark.parametrize(
+    ("workload", "given", "uses"),
+    [
+        ("probe", {"kind": "carry", "size_bytes": 6_000_000}, "an argument and a result by S3"),
+        ("random_forest", {"n_trees": 2, "rows": 500}, "the data set"),
+        ("kmeans", {"n_samples": 5000, "k": 3}, "a part of the data set"),
+        ("map_reduce", {"rows": 5000}, "a part of the data set, and the run's store"),
+    ],
+    ids=["carry", "dataset", "parts", "store"],
+)
+async def test_the_first_call_of_a_warm_environment_costs_what_the_tenth_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workload: str, given: dict[str, Any], uses: str
+) -> None:
+    """Nothing of ours starts late, is imported late or fills a cache in a task's time.
+
+    A late start takes 450 ms and more in each environment; what a busy machine adds differs between them.
+    """
+    # A busy machine may need more than 10 s for scikit-learn: what Lambda then starts again imports in a task's time
+    monkeypatch.setattr(emulator_host, "EmulatorConfig", functools.partial(EmulatorConfig, init_limit_s=300))
+    tried: list[list[int]] = []
     settings = EmulatedSettings(concurrency=1)
-    backend = open_emulated(settings, usable_cores=2, memory_bytes=8 * GIB, preload="probe", objects=True)
-    async with backend:
-        await backend.publish(Published(file, digest, file.stat().st_size))
-        await backend.invoke(call("probe.noop", number=0))  # the environment is warm, and nothing else was used
-        blob = os.urandom(6_000_000)
-        billed: list[float] = []
-        for _ in range(10):
-            outcome = await backend.invoke(call("probe.carry", number=0, blob=blob))
-            assert value(outcome) == blob and outcome.billed_ms is not None and outcome.cold is False
-            billed.append(outcome.billed_ms)
-    assert billed[0] <= 1.5 * sorted(billed[1:])[4] + 100, billed  # a late start takes 450 ms and more
+    for _ in range(3):
+        backend = open_emulated(settings, usable_cores=2, memory_bytes=8 * GIB, preload=workload, objects=True)
+        async with backend:
+            task, published = await asyncio.to_thread(first_task, workload, given, tmp_path, backend.temporary("r"))
+            await backend.publish(published)
+            await backend.invoke(call("probe.noop", number=0, deadline_s=300))  # warm, and nothing else was used
+            billed = []
+            for _ in range(10):
+                outcome = await backend.invoke(task)
+                assert outcome.failure is None and outcome.cold is False and outcome.billed_ms is not None
+                billed.append(outcome.billed_ms)
+            assert uses != "an argument and a result by S3" or outcome.via_s3
+        tried.append(billed)
+        if billed[0] <= 1.5 * sorted(billed[1:])[4] + 100:
+            return
+    pytest.fail(f"the first call that uses {uses} is dearer than the others: {tried}")
 
 
 async def test_what_is_too_large_goes_through_s3_by_itself(backend: EmulatedBackend) -> None:
