@@ -21,6 +21,7 @@ __all__ = [
     "break_even_text",
     "crossing_text",
     "law_lines",
+    "place_text",
     "resamples_text",
     "scaling_notes",
     "scaling_sentence",
@@ -166,6 +167,11 @@ def _efficiencies(found: list[Efficiency]) -> str:
         f"{times_text(one.speedup.value)} with {one.workers:g} ({percent_text(one.efficiency)})" for one in found[1:]
     ]
     return ", ".join(parts) if parts else "one number of workers only"
+
+
+def place_text(scaling: Scaling, value: float) -> str:
+    """A place of the axis as a number, where a crossing is told: whole ones on the far side of it."""
+    return _end(scaling, value)
 
 
 def _up(scaling: Scaling, value: float) -> float:

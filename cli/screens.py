@@ -50,5 +50,6 @@ def show(feed: Feed | None = None, *, attach: Path | None = None, no_mouse: bool
         mouse=not no_mouse,
         theme=theme,
         fps=chosen.fps,
+        marker=chosen.marker,
         on_hangup=on_hangup(chosen, "tui"),
     )

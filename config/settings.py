@@ -76,6 +76,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_NAMES):
         Annotated[float, Meta(gt=0, le=60, description="most frames a second of the screens (none: by the terminal)")]
         | None
     ) = None
+    marker: Annotated[
+        Literal["braille", "block", "ascii"] | None,
+        Meta(description="what charts are drawn with, for fonts without braille (none: by the terminal)"),
+    ] = None
     on_hangup: Annotated[
         Literal["finish", "stop"] | None,
         Meta(description="what the engine does when its terminal is closed (none: after `run` it stops)"),

@@ -21,6 +21,7 @@ from lbench.engine.plan.plan import Plan
 from lbench.errors import LbenchError
 from lbench.tui.bench.layout import LEAST
 from lbench.tui.commands import COMMAND_BINDINGS, Commands
+from lbench.tui.draw.marker import Marker
 from lbench.tui.feeds.feed import EngineControls, Feed, Frame, NoFeed, is_engine
 from lbench.tui.host import LbenchScreen
 from lbench.tui.input_queue import InputQueue
@@ -192,6 +193,10 @@ class LbenchApp(Commands):
     @property
     def quadrants(self) -> bool:
         return self.terminal.quadrants
+
+    @property
+    def marker(self) -> Marker:
+        return self.terminal.marker
 
     @property
     def paused(self) -> bool:

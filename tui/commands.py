@@ -30,6 +30,7 @@ __all__ = ["COMMAND_BINDINGS", "Commands"]
 
 COMMAND_BINDINGS: list[BindingType] = [
     *REPLAY_BINDINGS,
+    Binding("2", "go('scaling')", "scaling"),
     Binding("3", "go('explore')", "explore"),
     Binding("4", "go('sessions')", "sessions"),
     Binding("ctrl+t", "switch_theme", "light or dark", show=False),
@@ -224,6 +225,10 @@ class Commands(App[int]):
                 from lbench.tui.screens.sessions import SessionsScreen
 
                 await self.push_screen(SessionsScreen())
+            elif screen == "scaling":
+                from lbench.tui.screens.scaling import ScalingScreen
+
+                await self.push_screen(ScalingScreen())
             elif screen == "explore":
                 from lbench.tui.screens.explore import ExploreScreen
 

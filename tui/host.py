@@ -10,6 +10,7 @@ from textual.app import App
 from textual.screen import Screen
 
 from lbench.engine.plan.plan import Plan
+from lbench.tui.draw.marker import Marker
 from lbench.tui.feeds.feed import EngineControls, Feed, Frame
 from lbench.tui.theme import DARK, Palette
 
@@ -44,6 +45,11 @@ class Host(Protocol):
     @property
     def quadrants(self) -> bool:
         """Whether pictures are drawn in quadrants."""
+        ...
+
+    @property
+    def marker(self) -> Marker:
+        """What lines of a chart are drawn with."""
         ...
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lbench.engine.plan.plan import Plan
 from lbench.errors import InputError
+from lbench.tui.draw.marker import Marker
 from lbench.tui.feeds.feed import Feed
 from lbench.tui.terminal.capabilities import look
 
@@ -22,6 +23,7 @@ def run(
     mouse: bool = True,
     theme: str = "dark",
     fps: float | None = None,
+    marker: Marker | None = None,
     on_hangup: str = "finish",
 ) -> int:
     """Run the app until it exits. Returns the exit code. Signals end the process (`terminal.exit_guard`).
@@ -33,7 +35,7 @@ def run(
         InputError: the terminal cannot show screens.
         Exception: a fault of the app. The terminal is restored.
     """
-    terminal = look(os.environ, fps=fps)
+    terminal = look(os.environ, fps=fps, marker=marker)
     if terminal.dumb:
         raise InputError("this terminal cannot show screens (TERM=dumb): use lbench run")
     if attach is not None:

@@ -21,12 +21,14 @@ __all__ = [
     "LIGHT_16",
     "LIGHT_256",
     "Palette",
+    "band_role",
     "palette_of",
     "role_of",
     "textual_theme",
 ]
 
 EMULATED = "°"  # beside a figure that is not of AWS itself
+_BAND = "~"  # before a role: the band of its curve
 _ACCENT_NAMES = ("sequential", "threads", "processes", "emulated", "lambda", "simulated")
 
 
@@ -63,6 +65,12 @@ class Palette(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The accent of every other bar: two thirds of it over the ground, or what is nearest to that."""
         return self.seconds[self.accents.index(accent)] if self.seconds else mix(self.ground, accent, 2 / 3)
 
+    def band(self, colour: str) -> str:
+        """The colour around a curve: a third of it over the ground, or what is nearest to that."""
+        if self.seconds:
+            return self.second_accent(colour) if colour in self.accents else self.quiet
+        return mix(self.ground, colour, 1 / 3)
+
     def style(self, colour: str, *, bold: bool = False, ground: str | None = None) -> Style:
         """A role (`"quiet"`) or a colour (`"#ffffff"`) as a style on the ground."""
         return _style(self, colour, bold, ground or "ground")
@@ -74,16 +82,22 @@ def mix(low: str, high: str, share: float) -> str:
     return "#" + bytes(round(a + (b - a) * share) for a, b in ends).hex()
 
 
-def role_of(backend: str, label: str = "", *, second: bool = False) -> str:
-    """The role that means a backend's accent, or the second accent, in a piece of text."""
-    return f"{'lbench.' if second else '@'}{backend}/{label or backend}"
+def role_of(backend: str, label: str = "") -> str:
+    """The role that means a backend's accent in a piece of text."""
+    return f"@{backend}/{label or backend}"
+
+
+def band_role(role: str) -> str:
+    """The role of the band around a curve: a third of the curve's brightness."""
+    return f"{_BAND}{role}"
 
 
 def _colour(palette: Palette, name: str) -> str:
+    if name.startswith(_BAND):
+        return palette.band(_colour(palette, name[len(_BAND) :]))
     if name.startswith("@"):
         backend, _, label = name.lstrip("@").partition("/")
-        accent = palette.accent(backend, label)
-        return palette.second_accent(accent) if name.startswith("lbench.") else accent
+        return palette.accent(backend, label)
     return name if name.startswith("#") else str(getattr(palette, name))
 
 

@@ -77,6 +77,14 @@ def making() -> ModuleType:
     return _load(HERE / "making.py")
 
 
+@pytest.fixture
+def swept(making: ModuleType, tmp_path: Path) -> Callable[..., Path]:
+    """Writes a recorded sweep among the sessions; a second name writes another session."""
+    write = _load(HERE / "sweeps.py").write_sweep
+    sessions = tmp_path / "data/lbench/sessions"
+    return lambda name="20261123-120000-5ee9", **options: Path(write(making, sessions / name, **options))
+
+
 @pytest.fixture(scope="session")
 def explored_session(making: ModuleType) -> Callable[[Path], Path]:
     """Writes a recorded exploring session into a folder."""

@@ -140,6 +140,8 @@ PLACES: dict[str, tuple[str, tuple[str, ...]]] = {
     "the filter of the sessions": ("none", ("4", "slash")),
     "a question": ("none", ("4", "d")),
     "a question for a text": ("none", ("4", "n")),
+    "the sweep": ("swept", ("2",)),
+    "the sweep as a table": ("swept", ("2", "d")),
     "the help": ("none", ("question_mark", "down")),
 }
 
@@ -160,7 +162,9 @@ LEAVING = (
 
 
 @pytest.fixture
-def fresh(recorded: Path, making: ModuleType, app_of: AppOf, still: Any) -> Callable[[str], LbenchApp]:
+def fresh(
+    recorded: Path, making: ModuleType, app_of: AppOf, still: Any, swept: Callable[..., Path]
+) -> Callable[[str], LbenchApp]:
     """An app for a place, with three sessions on the shelf."""
     for identity in ("20261101-000000-0000", "20261102-000000-0000"):
         making.write_session(recorded.parent / identity, making.events(identity=identity))
@@ -171,6 +175,8 @@ def fresh(recorded: Path, making: ModuleType, app_of: AppOf, still: Any) -> Call
                 return app_of(RecordedFeed.of(recorded))
             case "live":
                 return app_of(AtWork(recorded, making))
+            case "swept":
+                swept(places=(1, 4, 16))
             case "still":
                 return app_of(still(None, picture=False))
         return app_of(None)

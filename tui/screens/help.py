@@ -32,6 +32,7 @@ _NAMES = {  # how a class is called in the help
     "ExplorePicture": "explore: the picture",
     "Sliders": "explore: parameters",
     "ExploreBackends": "explore: backends",
+    "ScalingScreen": "scaling",
     "SetupScreen": "set-up",
     "Choice": "set-up: a choice",
     "Ticks": "set-up: a backend",

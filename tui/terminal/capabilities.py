@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from lbench.tui.draw.marker import Marker
+
 __all__ = ["FPS_LOCAL", "FPS_REMOTE", "Terminal", "look"]
 
 FPS_LOCAL = 8.0
@@ -23,6 +25,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
     colours: int = 16_777_216  # truecolor, 256, 16 or 2
     fps: float = FPS_LOCAL
     console: bool = False  # Linux's own, whose font has half blocks but no quadrants
+    marker: Marker = "braille"  # what lines of a chart are drawn with
 
     @property
     def remote(self) -> bool:
@@ -41,8 +44,10 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
         return f"{where} {self.fps:g} fps" if where else ""
 
 
-def look(environ: Mapping[str, str] | None = None, *, fps: float | None = None) -> Terminal:
-    """Judge the terminal by the environment. `fps`: the user's choice."""
+def look(
+    environ: Mapping[str, str] | None = None, *, fps: float | None = None, marker: Marker | None = None
+) -> Terminal:
+    """Judge the terminal by the environment. `fps` and `marker`: the user's choice."""
     env = os.environ if environ is None else environ
     term = env.get("TERM", "")
     ssh = "SSH_CONNECTION" in env or "SSH_TTY" in env
@@ -54,6 +59,7 @@ def look(environ: Mapping[str, str] | None = None, *, fps: float | None = None) 
         no_color=bool(env.get("NO_COLOR")),
         colours=_colours(term, env.get("COLORTERM", "").lower(), env.get("TEXTUAL_COLOR_SYSTEM", "auto")),
         console=term == "linux",
+        marker=marker or ("ascii" if term == "linux" else "braille"),
         fps=fps or (FPS_REMOTE if ssh or tmux else FPS_LOCAL),
     )
 

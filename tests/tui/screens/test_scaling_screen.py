@@ -1,0 +1,145 @@
+"""The Scaling screen shows a sweep as curves and as a table, fills in live, and says what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbench.tui.app import LbenchApp
+from lbench.tui.feeds.replay import RecordedFeed
+from lbench.tui.scaling import loading
+from lbench.tui.screens.scaling import ScalingScreen
+from lbench.tui.widgets.title import Answer
+
+AppOf = Callable[..., LbenchApp]
+ScreenText = Callable[[LbenchApp], str]
+Swept = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "predict_comparison", lambda comparison, runs: None)
+
+
+async def opened(pilot: Any) -> ScalingScreen:
+    await pilot.press("2")
+    await pilot.pause()
+    screen = pilot.app.screen
+    assert isinstance(screen, ScalingScreen)
+    return screen
+
+
+def answer(app: LbenchApp) -> str:
+    return "".join(text for text, _ in app.screen.query_one(Answer)._pieces)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_it_looks_as_it_did(
+    size: tuple[int, int], app_of: AppOf, swept: Swept, screen_text: ScreenText, same_as: Callable[[str, str], None]
+) -> None:
+    swept()
+    app = app_of()
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot)
+        await pilot.press("right", "right", "right", "right")
+        await pilot.pause()
+        same_as(f"scaling-{size[0]}x{size[1]}", screen_text(app))
+        await pilot.press("d")
+        await pilot.pause()
+        same_as(f"scaling-table-{size[0]}x{size[1]}", screen_text(app))
+
+
+async def test_the_sentence_is_there_whatever_is_shown(app_of: AppOf, swept: Swept, screen_text: ScreenText) -> None:
+    swept()
+    app = app_of()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        for keys in ("m", "l", "d", "space", "a", "right", "down", "pagedown", "d"):
+            await pilot.press(keys)
+            await pilot.pause()
+            assert "trees (95 %" in screen_text(app)
+
+
+async def test_a_letter_hides_its_series_and_shows_it_again(
+    app_of: AppOf, swept: Swept, screen_text: ScreenText
+) -> None:
+    swept()
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        before = screen_text(app)
+        assert "│" in before and "b processes" in before
+        await pilot.press("b")
+        await pilot.pause()
+        hidden = screen_text(app)
+        assert "b processes       hidden" in hidden.replace("  ", " ").replace("  ", " ") or "hidden" in hidden
+        assert "┼" not in hidden  # a crossing with a hidden series is none
+        await pilot.press("b")
+        await pilot.pause()
+        assert screen_text(app) == before
+
+
+async def test_without_a_sweep_it_says_how_to_measure_one(app_of: AppOf, recorded: Path) -> None:
+    app = app_of(RecordedFeed.of(recorded))
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        assert answer(app) == loading.NO_SWEEP
+        assert screen.scaling is None
+        for key in ("left", "down", "m", "d", "a", "x", "y", "pagedown"):
+            await pilot.press(key)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.screen is app.bench
+
+
+async def test_a_sweep_on_the_screen_comes_before_the_newest_one(app_of: AppOf, swept: Swept) -> None:
+    older = swept("20261120-120000-0001", axis="rows", places=(100, 200, 400), sweep="00000000-0001")
+    swept()
+    app = app_of(RecordedFeed.of(older))
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        assert screen.scaling is not None and screen.scaling.axis == "rows"
+
+
+async def test_a_resumed_sweep_is_one(app_of: AppOf, swept: Swept) -> None:
+    swept("20261123-110000-0001", places=(1, 2, 4))
+    swept("20261123-120000-0002", places=(8, 16))
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        assert screen.scaling is not None and screen.scaling.places == (1, 2, 4, 8, 16)
+
+
+async def test_comparisons_that_differ_in_a_parameter_are_a_sweep(app_of: AppOf, swept: Swept) -> None:
+    app = app_of(RecordedFeed.of(swept(sweep=None, places=(1, 4))))
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        assert screen.scaling is not None and screen.scaling.places == (1, 4)
+
+
+async def test_a_damaged_sweep_is_one_line(app_of: AppOf, swept: Swept) -> None:
+    folder = swept(places=(1, 2))
+    lines = (folder / "events.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "events.jsonl").write_bytes(b"".join([*lines[:60], b"{}\n", *lines[60:]]))
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        assert "damaged" in answer(app) and "\n" not in answer(app)
+
+
+async def test_points_appear_as_they_are_measured(app_of: AppOf, swept: Swept) -> None:
+    folder = swept(places=(1, 2), whole=False)
+    app = app_of(RecordedFeed.of(folder))
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.tick()
+        screen = await opened(pilot)
+        app.tick()
+        assert screen.scaling is not None and screen.scaling.places == (1, 2)
+        swept(places=(1, 2, 4), whole=False)
+        app.show_feed(RecordedFeed.of(folder))
+        app.tick()
+        await pilot.pause()
+        assert screen.scaling.places == (1, 2, 4)

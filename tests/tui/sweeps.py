@@ -1,0 +1,158 @@
+"""Makes up sweeps: a session with a comparison at each point. Loaded by path, as `making`."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lbench.engine.journal.events import (
+    JOURNAL_VERSION,
+    Answered,
+    ComparisonEnded,
+    Dispatched,
+    Event,
+    Returned,
+    RunEnded,
+    RunPlanned,
+    RunStarted,
+    SessionEnded,
+    SessionStarted,
+    StageEnded,
+    StageStarted,
+)
+from lbench.engine.model import Answer, Driver, Sweep
+
+PLACES = (1, 2, 4, 8, 16, 32, 64, 128)
+_SECONDS = {  # of a run at a place
+    "sequential": lambda at: 0.02 + 0.43 * at,
+    "processes": lambda at: 0.15 + 0.23 * at,
+    "emulated": lambda at: 1.4 + 0.035 * at,
+}
+
+
+def sweep_events(
+    making: ModuleType,
+    *,
+    identity: str = "20261123-120000-5ee9",
+    axis: str = "n_trees",
+    places: tuple[int, ...] = PLACES,
+    repeats: int = 6,
+    sweep: str | None = "ab12cd34-0001",
+    factor: float = 1.0,
+    whole: bool = True,
+    machine: Any = None,
+) -> list[tuple[datetime, Event]]:
+    """A sweep of a random forest over a parameter; without `sweep` it is comparisons only. `factor`: of all times."""
+    rng = random.Random(len(identity) + round(100 * factor))
+    now = making.START
+    events: list[tuple[datetime, Event]] = []
+
+    def tell(event: Event) -> None:
+        events.append((now, event))
+
+    created = now.isoformat(timespec="milliseconds")
+    tell(
+        SessionStarted(
+            id=identity,
+            name=identity,
+            created=created,
+            lbench_version="0.1.0",
+            environment=machine or making.MACHINE,
+            format="lbench.journal",
+            version=JOURNAL_VERSION,
+        )
+    )
+    number = 0
+    for place in places:
+        runs = []
+        for repeat in range(repeats):
+            for kind in making.USUAL:
+                number += 1
+                runs.append((kind, repeat, f"r{number}"))
+        for kind, repeat, run in runs:
+            tell(
+                RunPlanned(
+                    run=run,
+                    workload="random_forest",
+                    params={axis: place, "max_depth": 8},
+                    seed=1,
+                    backend=kind.backend,
+                    label=kind.backend,
+                    origin="emulated" if kind.remote else "measured",
+                    repeat=repeat,
+                    warmup=False,
+                    schedule="alternating",
+                    tasks=1,
+                    sweep=None if sweep is None else Sweep(sweep, {axis: place}),
+                    round=repeat,
+                )
+            )
+        for kind, _, run in runs:
+            took_s = factor * _SECONDS[kind.backend](place) * rng.uniform(0.94, 1.09)
+            zero = now.isoformat(timespec="milliseconds")
+            tell(
+                RunStarted(
+                    run=run,
+                    started=zero,
+                    setup_s=0.5,
+                    settings={"concurrency": kind.places},
+                    transport="direct" if kind.remote else None,
+                    oversubscribed=False,
+                    code_digest="c0de",
+                    package_digest=None,
+                    pricing=making._pricing(kind),
+                    capacity=kind.places,
+                )
+            )
+            tell(StageStarted(run=run, index=0, tasks=1, at_s=0.001))
+            name = "e00" if kind.remote else None
+            tell(
+                Dispatched(
+                    run=run, n=0, stage=0, task=0, attempt=0, queued_s=0.001, dispatched_s=0.002, environment=name
+                )
+            )
+            now += timedelta(seconds=took_s)
+            tell(
+                Returned(
+                    run=run,
+                    n=0,
+                    status="ok",
+                    returned_s=took_s - 0.002,
+                    environment="e00" if kind.remote else "w0",
+                    cold=False if kind.remote else None,
+                    started_s=0.003,
+                    finished_s=took_s - 0.003,
+                    compute_ms=1000 * (took_s - 0.006),
+                    billed_ms=round(1000 * took_s) if kind.remote else None,
+                    billed_source="report" if kind.remote else None,
+                    memory_mb=1769 if kind.remote else None,
+                    request_bytes=312,
+                    response_bytes=20_310,
+                    via_s3=False,
+                )
+            )
+            tell(StageEnded(run=run, index=0, at_s=took_s - 0.001))
+            tell(
+                RunEnded(
+                    run=run,
+                    status="ok",
+                    makespan_s=took_s,
+                    driver=Driver(0.05, 0.001, 0.002, 0.004, 0.3, 0.9),
+                    error=None,
+                )
+            )
+            tell(Answered(run=run, answer=Answer(True, "the accuracy is the same", f"d{place}")))
+        names = [run for _, _, run in runs]
+        tell(ComparisonEnded(f"c{place}", names, "count", repeats, f"{repeats} repeats, as asked"))
+    if whole:
+        tell(SessionEnded(complete=True, reason=None))
+    return events
+
+
+def write_sweep(making: ModuleType, folder: Path, **options: Any) -> Path:
+    """Write a sweep's journal into a folder."""
+    written: Path = making.write_session(folder, sweep_events(making, identity=folder.name, **options))
+    return written

@@ -1,0 +1,9 @@
+"""What lines of a chart are drawn with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = ["Marker"]
+
+Marker = Literal["braille", "block", "ascii"]

@@ -1,0 +1,1 @@
+"""The Scaling screen without widgets: which sweep is shown, and its curves and tables."""

@@ -1,0 +1,171 @@
+"""A sweep as a chart, as a point's lines and as a table."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from lbench.analysis.format import count_text, interval_text, seconds_text, times_interval_text, times_text
+from lbench.analysis.scaling import Scaling
+from lbench.analysis.scaling_text import axis_text, place_text
+from lbench.analysis.series import Point, Series
+from lbench.analysis.statistics import Estimate
+from lbench.engine.cost.format import usd_short
+from lbench.tui.draw.curves import Curve, Curves, Spot
+from lbench.tui.draw.ink import Piece, put, right_of, width_of
+from lbench.tui.theme import role_of
+
+__all__ = ["LEGEND_KEYS", "Measure", "curves_of", "key_of", "point_lines", "role_in", "table_lines", "title_of"]
+
+Measure = Literal["time", "usd"]
+
+LEGEND_KEYS = "abefghijknouv"  # none of these is another key of the screen
+_GAP = "  "
+
+
+def key_of(scaling: Scaling, series: Series) -> str:
+    """The key that hides a series or shows it again; "" for more series than there are keys."""
+    number = scaling.series.index(series)
+    return LEGEND_KEYS[number] if number < len(LEGEND_KEYS) else ""
+
+
+def role_in(series: Series) -> str:
+    """The role of a series' colour."""
+    return "predicted" if series.origin == "predicted" else role_of(series.backend, series.label)
+
+
+def title_of(scaling: Scaling, repeats: int, room: int) -> str:
+    """What was swept: "random_forest · n_trees 1 to 128 · 8 points × 6 repeats"; shorter if `room` is less."""
+    ends = " to ".join(f"{place:,g}" for place in (scaling.places[0], scaling.places[-1]))
+    beside = "".join(f" · {name} {value:g}" for name, value in scaling.beside.items())
+    head = f"{scaling.workload} · {scaling.axis} {ends}{beside}"
+    points = f" · {count_text(len(scaling.places), 'point')}"
+    forms = [f"{head}{points} × {count_text(repeats, 'repeat')}", head + points, head]
+    return next((form for form in forms if len(form) <= room), forms[-1])
+
+
+def _estimate(point: Point, measure: Measure) -> Estimate | None:
+    return point.makespan_s if measure == "time" else point.usd or point.rent_usd
+
+
+def curves_of(scaling: Scaling, measure: Measure, hidden: frozenset[str], selected: str | None) -> Curves:
+    """The chart of makespans or of dollars; the selected series lies above the others."""
+    shown = [one for one in scaling.series if one.name not in hidden]
+    shown.sort(key=lambda one: (one.name == selected, one.main))
+    found = scaling.crossings if measure == "time" else scaling.usd_crossings
+    crossings = [
+        (one.root.at, place_text(scaling, one.root.at))
+        for one in found
+        if one.root.at is not None and not {one.below, one.above} & hidden
+    ]
+    return Curves(
+        curves=tuple(
+            Curve(
+                one.name,
+                role_in(one),
+                tuple(
+                    Spot(point.at, value.value, value.low, value.high)
+                    for point in one.points
+                    if (value := _estimate(point, measure)) is not None
+                ),
+                measured=one.origin != "predicted",
+                label=one.name if one.origin != "predicted" else f"predicted {one.temperature or ''}".rstrip(),
+            )
+            for one in shown
+        ),
+        places=scaling.places,
+        crossings=tuple(crossings),
+        marks=tuple(mark.at for mark in scaling.marks),
+        before="$" if measure == "usd" else "",
+    )
+
+
+def _money(point: Point) -> str:
+    if point.usd is not None:
+        return usd_short(Decimal(repr(point.usd.value)))
+    if point.rent_usd is not None:
+        return f"{usd_short(Decimal(repr(point.rent_usd.value)))} rented"
+    return "–"
+
+
+_ORIGINS = {"emulated": "emulated here", "simulated": "simulated", "predicted": "predicted"}
+
+
+def point_lines(
+    scaling: Scaling, place: float, hidden: frozenset[str], selected: str | None, width: int
+) -> list[list[Piece]]:
+    """A line for each series at one place: key, name, makespan, speedup, dollars."""
+    rows: list[list[Piece]] = []
+    names = max((len(one.name) for one in scaling.series), default=1)
+    for one in scaling.series:
+        point = one.at(place)
+        key = key_of(scaling, one) or " "
+        off = one.name in hidden
+        role = "quiet" if off else role_in(one)
+        mark = "▸" if one.name == selected else " "
+        line: list[Piece] = [(f" {mark}", "key"), (f"{key} ", "key!"), (put(one.name, names) + _GAP, role)]
+        if off:
+            line.append(("hidden", "quiet"))
+        elif point is None:
+            line.append(("not measured yet", "quiet"))
+        elif point.makespan_s is None:
+            line.append((f"✘ {point.error or 'no right answer'}", "wrong"))
+        else:
+            cells: list[list[Piece]] = [
+                [
+                    (right_of(seconds_text(point.makespan_s.value), 10), "bright"),
+                    (put(f" ({interval_text(point.makespan_s)})", 18), "quiet"),
+                ]
+            ]
+            if point.speedup is not None:
+                cells.append(
+                    [
+                        (right_of(times_text(point.speedup.value), 7), "text"),
+                        (put(f" ({times_interval_text(point.speedup)})", 14), "quiet"),
+                    ]
+                )
+            cells.append([(put(_money(point), 16), "text")])
+            cells.append([(_ORIGINS.get(one.origin, ""), "quiet")])
+            for cell in cells:
+                if width_of([*line, *cell]) <= width:
+                    line += cell
+        rows.append(line)
+    return rows
+
+
+def table_lines(
+    scaling: Scaling, measure: Measure, hidden: frozenset[str], place: float, selected: str | None, width: int
+) -> list[list[Piece]]:
+    """All points of a measure as a table: a line a place, a column a series. The selected one is among those that fit."""
+    shown = [one for one in scaling.series if one.name not in hidden]
+    first = max(len(scaling.axis), *(len(axis_text(scaling, at)) for at in scaling.places)) + 2
+    columns = [(one, [_cell(one.at(at), measure) for at in scaling.places]) for one in shown]
+    sizes = [max(len(one.name), *(map(len, cells))) + 2 for one, cells in columns]
+    while len(columns) > 1 and 2 + first + sum(sizes) > width:
+        drop = 0 if columns[-1][0].name == selected else -1
+        del columns[drop], sizes[drop]
+    head: list[Piece] = [("  " + put(scaling.axis, first), "quiet")]
+    head += [(right_of(one.name, size), role_in(one)) for (one, _), size in zip(columns, sizes, strict=True)]
+    lines = [head]
+    for number, at in enumerate(scaling.places):
+        here = at == place
+        line: list[Piece] = [(" ▸" if here else "  ", "key"), (put(axis_text(scaling, at), first), "text")]
+        line += [
+            (right_of(cells[number], size), "bright" if here else "text")
+            for (_, cells), size in zip(columns, sizes, strict=True)
+        ]
+        lines.append(line)
+    if len(columns) < len(shown):
+        lines.append([(f"  {len(columns)} of {len(shown)} series have room: ↑↓ goes to the others", "quiet")])
+    return lines
+
+
+def _cell(point: Point | None, measure: Measure) -> str:
+    if point is None:
+        return "–"
+    if measure == "usd":
+        return _money(point)
+    if point.makespan_s is None:
+        return "✘"
+    interval = "" if point.makespan_s.interval is None else f" ({interval_text(point.makespan_s)})"
+    return f"{seconds_text(point.makespan_s.value)}{interval}"

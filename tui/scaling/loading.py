@@ -1,0 +1,99 @@
+"""Finds and reads a sweep. Slow: not for the event loop."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import msgspec
+
+from lbench.analysis.prediction import predict_comparison
+from lbench.analysis.scaling import Scaling, scalings
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.journal.events import RunPlanned
+from lbench.engine.journal.reader import read_events
+from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.session.index import session_folders
+from lbench.engine.session.view import SessionView, fold, load_folder
+from lbench.errors import InputError, LbenchError
+from lbench.tui.feeds.records import Source
+
+__all__ = ["NO_SWEEP", "Swept", "load_sweep", "load_view"]
+
+NO_SWEEP = "no sweep is recorded yet: s on Bench measures one, as does `lbench sweep WORKLOAD --over NAME=1..128x2`"
+_LOOKED_AT = 60  # newest sessions among which a sweep is sought
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """A sweep as it stands."""
+
+    scalings: list[Scaling]  # one for each value of a second axis; empty while no point has a result
+    seed: int = 1
+    repeats: int = 0  # of each backend at a point, at most
+    source: Path | None = None  # of its newest session, to export
+
+
+def load_view(path: Path) -> SessionView:
+    """The session in a folder, a journal or a document.
+
+    Raises:
+        LbenchError: it cannot be read.
+    """
+    return load_folder(path) if path.is_dir() else fold(Source.of(path).events())
+
+
+def load_sweep(shown: Path | None, *, predict: bool) -> Swept:
+    """The sweep of the session on the screen, else the newest one recorded.
+
+    Raises:
+        LbenchError: there is none, or it cannot be read.
+    """
+    if shown is not None:
+        view = load_view(shown)
+        identity = _identity_of(view)
+        paths = [shown] if identity is None else [*_folders_of(identity, besides=shown), shown]
+        try:
+            swept = _swept(paths, view, predict=predict)
+            if identity is not None or _is_curve(swept):
+                return swept
+        except InputError:
+            if identity is not None:
+                return Swept([], source=shown)  # its first point is being measured
+    identity = next((one for folder in session_folders()[:_LOOKED_AT] if (one := _sweep_id(folder)) is not None), None)
+    if identity is None:
+        raise InputError(NO_SWEEP)
+    folders = _folders_of(identity)
+    return _swept(folders, load_view(folders[-1]), predict=predict)
+
+
+def _swept(paths: list[Path], last: SessionView, *, predict: bool) -> Swept:
+    views = [*(load_view(path) for path in paths[:-1]), last]
+    found = scalings(views, run_bill, predict=predict_comparison if predict else None)
+    seeds = [run.planned.seed for run in last.runs.values()]
+    repeats = max((point.repeats for one in found[0].series for point in one.points), default=0)
+    return Swept(found, seeds[0] if seeds else 1, repeats, paths[-1])
+
+
+def _is_curve(swept: Swept) -> bool:
+    """Whether a series has two points: backends with different numbers of workers are no sweep."""
+    return any(len(one.points) > 1 for scaling in swept.scalings for one in scaling.series)
+
+
+def _identity_of(view: SessionView) -> str | None:
+    return next((run.planned.sweep.id for run in view.runs.values() if run.planned.sweep is not None), None)
+
+
+def _folders_of(identity: str, besides: Path | None = None) -> list[Path]:
+    """The sessions of a sweep that was stopped and resumed, the oldest first."""
+    folders = [folder for folder in session_folders()[:_LOOKED_AT] if folder != besides]
+    return [folder for folder in reversed(folders) if _sweep_id(folder) == identity]
+
+
+def _sweep_id(folder: Path) -> str | None:
+    """By the first planned run."""
+    try:
+        events = itertools.islice(read_events(folder / JOURNAL_NAME), 50)
+        planned = next((one for one in events if isinstance(one, RunPlanned)), None)
+    except (LbenchError, OSError):
+        return None
+    return None if planned is None or planned.sweep is None else planned.sweep.id

@@ -1,0 +1,293 @@
+"""The Scaling screen: makespan and dollars along a sweep, where the fastest backend changes, and each point's numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.worker import Worker, get_current_worker
+
+from lbench.analysis.scaling import Scaling
+from lbench.analysis.scaling_text import axis_text, scaling_notes, scaling_sentence
+from lbench.errors import LbenchError
+from lbench.tui.draw.ink import Piece, wrapped
+from lbench.tui.feeds.feed import Frame, is_engine, is_record
+from lbench.tui.host import LbenchScreen
+from lbench.tui.scaling.board import LEGEND_KEYS, Measure, curves_of, key_of, point_lines, table_lines, title_of
+from lbench.tui.scaling.loading import Swept, load_sweep
+from lbench.tui.widgets.chart import Chart, Rows
+from lbench.tui.widgets.title import Answer, Keys, Title
+
+__all__ = ["ScalingScreen"]
+
+_BESIDE = 110  # columns from which both charts have room
+_ANSWER_ROWS = 3  # the sentence is always visible
+_AROUND = 22  # cells of the title's line besides the title and the seed
+_MEASURES: dict[Measure, str] = {"time": "makespan, s", "usd": "dollars a run"}
+
+
+class ScalingScreen(LbenchScreen[None]):
+    """A sweep, as far as it is measured."""
+
+    BINDINGS = [
+        Binding("left", "point(-1)", "point", key_display="←→", tooltip="another point"),
+        Binding("right", "point(1)", "point", key_display="←→", tooltip="another point"),
+        Binding("up", "series(-1)", "series", key_display="↑↓", tooltip="another series"),
+        Binding("down", "series(1)", "series", key_display="↑↓", tooltip="another series"),
+        Binding("space", "hide", "hide", tooltip="hide the series, or show it; so does the letter beside it"),
+        Binding("l", "scale", "log", tooltip="logarithmic axes, or linear ones"),
+        Binding("m", "measure", "money", tooltip="dollars in place of seconds, and back"),
+        Binding("d", "table", "table", tooltip="the same data as a table"),
+        Binding("left_square_bracket", "beside(-1)", "second axis", key_display="[ ]"),
+        Binding("right_square_bracket", "beside(1)", "second axis", key_display="[ ]"),
+        Binding("pageup", "page(-1)", "a page of the table up", show=False),
+        Binding("pagedown", "page(1)", "a page of the table down", show=False),
+        Binding("x", "export", "export", tooltip="write the session to a file"),
+        Binding("y", "copy", "copy", tooltip="copy the sentence"),
+        *(Binding(key, f"legend('{key}')", "hide", show=False) for key in LEGEND_KEYS),
+        Binding("escape", "app.go('bench')", "back", key_display="esc"),
+    ]
+    AUTO_FOCUS = ""
+
+    def __init__(self) -> None:
+        super().__init__(name="scaling")
+        self.swept: Swept | None = None
+        self._problem: str | None = None
+        self._place = 0
+        self._selected = 0
+        self._hidden: frozenset[str] = frozenset()
+        self._log = True
+        self._table = False
+        self._measure: Measure = "time"
+        self._beside = 0
+        self._ended: object = None  # what the shown sweep was made of
+        self._again = False  # something ended while it was being read
+
+    def compose(self) -> ComposeResult:
+        """Title, answer, two charts or a table, the point, keys."""
+        yield Title()
+        yield Answer()
+        yield Chart(id="chart-time")
+        yield Chart(id="chart-usd")
+        yield Rows(id="table")
+        yield Rows(id="point")
+        yield Keys()
+
+    def on_mount(self) -> None:
+        self.query_one(Title).show([("scaling", "text")], [])
+        self.query_one(Answer).show([("reading the sweep", "quiet")])
+        self._load()
+
+    def on_resize(self) -> None:
+        self._show()
+
+    # -- what is read
+
+    @property
+    def _shown_path(self) -> Path | None:
+        feed = self.host.feed
+        return feed.source if is_record(feed) else feed.folder if is_engine(feed) else None
+
+    def show_frame(self, frame: Frame) -> None:
+        """Read the sweep again once another run of it has ended."""
+        ended = (
+            None
+            if frame.view is None
+            else (frame.epoch, sum(run.ended is not None for run in frame.view.runs.values()))
+        )
+        if self._ended is None:
+            self._ended = ended
+        if ended != self._ended:
+            self._ended = ended
+            self._load()
+
+    def _load(self) -> None:
+        feed = self.host.feed
+        running = is_engine(feed) and feed.running
+        self._read(self._shown_path, running)
+
+    @work(thread=True, exclusive=True, group="sweep", exit_on_error=False)
+    def _read(self, path: Path | None, running: bool) -> None:
+        worker = get_current_worker()
+        try:
+            swept: Swept | LbenchError = load_sweep(path, predict=False)
+            self.app.call_from_thread(self._take, worker, swept)
+            if not running and isinstance(swept, Swept) and swept.scalings:
+                swept = load_sweep(path, predict=True)
+        except LbenchError as error:
+            swept = error
+        self.app.call_from_thread(self._take, worker, swept)
+
+    def _take(self, worker: Worker[None], swept: Swept | LbenchError) -> None:
+        if worker.is_cancelled or not self.is_attached:
+            return
+        if isinstance(swept, LbenchError):
+            self._problem = str(swept)
+            if self.swept is None:
+                self.swept = Swept([])
+        else:
+            self._problem, self.swept = None, swept
+        self._show()
+        self.refresh_bindings()
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """The sweep at the chosen value of a second axis."""
+        if self.swept is None or not self.swept.scalings:
+            return None
+        return self.swept.scalings[min(self._beside, len(self.swept.scalings) - 1)]
+
+    # -- what is shown
+
+    def _show(self) -> None:
+        self._arrange()
+        swept, scaling = self.swept, self.scaling
+        if swept is None:
+            return
+        if scaling is None:
+            waits = "the first point is being measured"
+            self.query_one(Answer).show([(self._problem or waits, "wrong" if self._problem else "quiet")])
+            for panel in self.query("Chart, Rows"):
+                panel.display = False
+            return
+        self._place = min(self._place, len(scaling.places) - 1)
+        self._selected = min(self._selected, len(scaling.series) - 1)
+        place, selected = scaling.places[self._place], scaling.series[self._selected].name
+        seed = f"seed {swept.seed}"
+        title = title_of(scaling, swept.repeats, self.size.width - len(seed) - _AROUND)
+        self.query_one(Title).show([("scaling · ", "quiet"), (title, "text")], [(seed, "quiet")])
+        sentence = scaling_sentence(scaling)
+        self.query_one(Answer).show([(self._problem, "wrong")] if self._problem else [(sentence, "text")])
+        for measure, title in _MEASURES.items():
+            curves = curves_of(scaling, measure, self._hidden, selected)
+            some = any(curve.spots for curve in curves.curves)
+            self.query_one(f"#chart-{measure}", Chart).show(
+                title if some else f"{title}: nothing is charged",
+                curves if some else None,
+                log=self._log,
+                cursor=place,
+            )
+
+        def table(width: int) -> list[list[Piece]]:
+            rows = table_lines(scaling, self._measure, self._hidden, place, selected, width)
+            for note in scaling_notes(scaling):
+                lines = wrapped([(note, "quiet")], width - 5, 4)
+                rows += [[], *([("  ", "text"), *line] for line in lines)]
+            return rows
+
+        self.query_one("#table", Rows).show(_MEASURES[self._measure], "", table)
+        self.query_one("#point", Rows).show(
+            f"at {axis_text(scaling, place)}",
+            f"point {self._place + 1} of {len(scaling.places)}",
+            lambda width: point_lines(scaling, place, self._hidden, selected, width),
+        )
+
+    def _arrange(self) -> None:
+        width, height = self.size
+        count = len(self.scaling.series) if self.scaling is not None else 0
+        point = min(count + 1, max(2, (height - 6) // 3))
+        top, rows = 1 + _ANSWER_ROWS, height - 2 - _ANSWER_ROWS - point
+        beside = width >= _BESIDE and not self._table
+        half = width * 3 // 5 if beside else width
+        places: dict[str, tuple[int, int, int, int]] = {
+            "title": (0, 0, width, 1),
+            "answer": (0, 1, width, _ANSWER_ROWS),
+            "point": (0, height - 1 - point, width, point),
+            "keys": (0, height - 1, width, 1),
+        }
+        if self._table:
+            places["table"] = (0, top, width, rows)
+        elif beside:
+            places["chart-time"] = (0, top, half, rows)
+            places["chart-usd"] = (half + 1, top, width - half - 1, rows)
+        else:
+            places[f"chart-{self._measure}"] = (0, top, width, rows)
+        for part in self.query("Screen > Lines"):
+            place = places.get(part.id or "")
+            part.display = place is not None
+            if place is not None:
+                x, y, across, down = place
+                part.styles.offset = (x, y)
+                part.styles.width, part.styles.height = across, max(1, down)
+
+    # -- keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only keys that do something."""
+        scaling = self.scaling
+        if action in ("point", "series", "hide", "scale", "measure", "table", "export", "copy", "legend"):
+            if scaling is None:
+                return False
+            if action == "measure":
+                return self.size.width < _BESIDE or self._table
+            if action == "series":
+                return len(scaling.series) > 1
+            if action == "point":
+                return len(scaling.places) > 1
+        if action == "beside":
+            return self.swept is not None and len(self.swept.scalings) > 1
+        return True
+
+    def action_point(self, by: int) -> None:
+        if self.scaling is not None:
+            self._place = (self._place + by) % len(self.scaling.places)
+            self._show()
+
+    def action_series(self, by: int) -> None:
+        if self.scaling is not None:
+            self._selected = (self._selected + by) % len(self.scaling.series)
+            self.query_one("#point", Rows).top = max(0, self._selected - self.query_one("#point").size.height + 2)
+            self._show()
+
+    def action_hide(self) -> None:
+        """Hide the selected series, or show it again."""
+        if self.scaling is not None:
+            self._hide(self.scaling.series[self._selected].name)
+
+    def action_legend(self, key: str) -> None:
+        """Hide the series with this key, or show it again."""
+        if self.scaling is not None:
+            for one in self.scaling.series:
+                if key_of(self.scaling, one) == key:
+                    self._hide(one.name)
+
+    def _hide(self, name: str) -> None:
+        self._hidden ^= {name}
+        self._show()
+
+    def action_scale(self) -> None:
+        self._log = not self._log
+        self._show()
+
+    def action_measure(self) -> None:
+        self._measure = "usd" if self._measure == "time" else "time"
+        self._show()
+
+    def action_table(self) -> None:
+        self._table = not self._table
+        self._show()
+        self.refresh_bindings()
+
+    def action_page(self, by: int) -> None:
+        rows = self.query_one("#table", Rows)
+        rows.scroll_by(by * max(1, rows.size.height - 2))
+
+    def action_beside(self, by: int) -> None:
+        """Another value of the second axis."""
+        if self.swept is not None and self.swept.scalings:
+            self._beside = (self._beside + by) % len(self.swept.scalings)
+            self._show()
+
+    def action_copy(self) -> None:
+        if self.scaling is not None:
+            self.host.copy_out(scaling_sentence(self.scaling), "sentence")
+
+    def action_export(self) -> None:
+        """Write the newest session of the sweep to a file."""
+        if self.swept is not None and self.swept.source is not None:
+            self.host.export(self.swept.source, self._say)
+
+    def _say(self, text: str, role: str) -> None:
+        self.notify(text, severity="error" if role == "wrong" else "information")

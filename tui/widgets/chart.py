@@ -1,0 +1,67 @@
+"""A panel with a heading and a chart, or lines of text in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.strip import Strip
+
+from lbench.tui.draw.curves import Curves, chart
+from lbench.tui.draw.ink import Piece, heading, line
+from lbench.tui.host import host_of
+from lbench.tui.widgets.lines import Lines
+
+__all__ = ["Chart", "Rows"]
+
+
+class Chart(Lines):
+    """Curves on axes, below a heading."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._title, self._measure = "", ""
+        self._curves: Curves | None = None
+        self._log = True
+        self._cursor: float | None = None
+
+    def show(self, title: str, curves: Curves | None, *, log: bool, cursor: float | None) -> None:
+        """None: nothing to draw yet."""
+        self._title, self._curves, self._log, self._cursor = title, curves, log, cursor
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        scale: list[Piece] = [("log × log" if self._log else "linear", "quiet")]
+        strips = [line(self.palette, heading([(self._title, "text!")], scale, width), width)]
+        if self._curves is None:
+            return strips
+        marker = host_of(self.app).marker
+        rows = chart(self._curves, width - 1, height - 1, log=self._log, marker=marker, cursor=self._cursor)
+        return strips + [line(self.palette, [(" ", "text"), *pieces], width) for pieces in rows]
+
+
+class Rows(Lines):
+    """A heading and lines, which scroll where there are more than rows."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._title, self._measure = "", ""
+        self._make: Callable[[int], list[list[Piece]]] = lambda width: []
+        self.top = 0
+        self._count = 0
+
+    def show(self, title: str, measure: str, make: Callable[[int], list[list[Piece]]]) -> None:
+        """`make`: the lines for a width."""
+        self._title, self._measure, self._make = title, measure, make
+        self.redraw()
+
+    def scroll_by(self, by: int) -> None:
+        self.top = max(0, min(self.top + by, self._count - max(1, self.content_size.height - 1)))
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        measure: list[Piece] = [(self._measure, "quiet")] if self._measure else []
+        strips = [line(self.palette, heading([(self._title, "text!")], measure, width), width)]
+        lines = self._make(width)
+        self._count = len(lines)
+        self.top = max(0, min(self.top, len(lines) - (height - 1)))
+        return strips + [line(self.palette, pieces, width) for pieces in lines[self.top : self.top + height - 1]]
