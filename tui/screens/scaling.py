@@ -38,7 +38,7 @@ class ScalingScreen(LbenchScreen[None]):
         Binding("down", "series(1)", "series", key_display="↑↓", tooltip="another series"),
         Binding("space", "hide", "hide", tooltip="hide the series, or show it; so does the letter beside it"),
         Binding("l", "scale", "log", tooltip="logarithmic axes, or linear ones"),
-        Binding("m", "measure", "money", tooltip="dollars in place of seconds, and back"),
+        Binding("m", "measure", "money", tooltip="dollars in place of seconds, or both"),
         Binding("d", "table", "table", tooltip="the same data as a table"),
         Binding("left_square_bracket", "beside(-1)", "second axis", key_display="[ ]"),
         Binding("right_square_bracket", "beside(1)", "second axis", key_display="[ ]"),
@@ -60,7 +60,7 @@ class ScalingScreen(LbenchScreen[None]):
         self._hidden: frozenset[str] = frozenset()
         self._log = True
         self._table = False
-        self._measure: Measure = "time"
+        self._chosen: Measure | None = None  # None: both where there is room, else seconds
         self._beside = 0
         self._ended: object = None  # what the shown sweep was made of
         self._again = False  # something ended while it was being read
@@ -160,24 +160,26 @@ class ScalingScreen(LbenchScreen[None]):
         self.query_one(Title).show([("scaling · ", "quiet"), (title, "text")], [(seed, "quiet")])
         sentence = scaling_sentence(scaling)
         self.query_one(Answer).show([(self._problem, "wrong")] if self._problem else [(sentence, "text")])
-        for measure, title in _MEASURES.items():
-            curves = curves_of(scaling, measure, self._hidden, selected)
+        for one, title in _MEASURES.items():
+            curves = curves_of(scaling, one, self._hidden, selected)
             some = any(curve.spots for curve in curves.curves)
-            self.query_one(f"#chart-{measure}", Chart).show(
+            self.query_one(f"#chart-{one}", Chart).show(
                 title if some else f"{title}: nothing is charged",
                 curves if some else None,
                 log=self._log,
                 cursor=place,
             )
 
+        measure = self._measure
+
         def table(width: int) -> list[list[Piece]]:
-            rows = table_lines(scaling, self._measure, self._hidden, place, selected, width)
+            rows = table_lines(scaling, measure, self._hidden, place, selected, width)
             for note in scaling_notes(scaling):
                 lines = wrapped([(note, "quiet")], width - 5, 4)
                 rows += [[], *([("  ", "text"), *line] for line in lines)]
             return rows
 
-        self.query_one("#table", Rows).show(_MEASURES[self._measure], "", table)
+        self.query_one("#table", Rows).show(_MEASURES[measure], "", table)
         self.query_one("#point", Rows).show(
             f"at {axis_text(scaling, place)}",
             f"point {self._place + 1} of {len(scaling.places)}",
@@ -189,7 +191,7 @@ class ScalingScreen(LbenchScreen[None]):
         count = len(self.scaling.series) if self.scaling is not None else 0
         point = min(count + 1, max(2, (height - 6) // 3))
         top, rows = 1 + _ANSWER_ROWS, height - 2 - _ANSWER_ROWS - point
-        beside = width >= _BESIDE and not self._table
+        beside = self._both
         half = width * 3 // 5 if beside else width
         places: dict[str, tuple[int, int, int, int]] = {
             "title": (0, 0, width, 1),
@@ -220,8 +222,6 @@ class ScalingScreen(LbenchScreen[None]):
         if action in ("point", "series", "hide", "scale", "measure", "table", "export", "copy", "legend"):
             if scaling is None:
                 return False
-            if action == "measure":
-                return self.size.width < _BESIDE or self._table
             if action == "series":
                 return len(scaling.series) > 1
             if action == "point":
@@ -258,12 +258,26 @@ class ScalingScreen(LbenchScreen[None]):
         self._show()
 
     def action_scale(self) -> None:
+        """Change the axes; from the table, show them."""
         self._log = not self._log
+        self._table = False
         self._show()
 
     def action_measure(self) -> None:
-        self._measure = "usd" if self._measure == "time" else "time"
+        roomy = self.size.width >= _BESIDE and not self._table
+        after: dict[Measure | None, Measure | None] = {"time": "usd", "usd": None if roomy else "time", None: "time"}
+        self._chosen = after[self._chosen] if roomy else after[self._measure]
         self._show()
+
+    @property
+    def _both(self) -> bool:
+        """Whether both charts are shown."""
+        return self._chosen is None and not self._table and self.size.width >= _BESIDE
+
+    @property
+    def _measure(self) -> Measure:
+        """What a single chart or the table shows."""
+        return self._chosen or "time"
 
     def action_table(self) -> None:
         self._table = not self._table
