@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -39,13 +40,13 @@ from lbench.engine.billing.bill import run_bill
 from lbench.engine.billing.estimate import quotes
 from lbench.engine.billing.pricing import rates_of
 from lbench.engine.cost.format import usd_short
-from lbench.engine.model import Document
+from lbench.engine.model import Document, Warning_
 from lbench.engine.plan.plan import Plan, resolve_params, settings_of
 from lbench.engine.session.view import RunView, SessionView
 from lbench.workloads import registry
 from lbench.workloads.parameters import settable
 
-__all__ = ["bound_lines", "failures", "print_report", "result_columns", "traces"]
+__all__ = ["bound_lines", "failures", "print_report", "result_columns", "traces", "warning_lines"]
 
 _ANSWERS = {
     "same": ("✔ same", RIGHT),
@@ -126,9 +127,8 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
         _paragraph(out, Text(line, style=WRONG))
     for line in traces(view):
         out.print(Text(f"  {line}", style=QUIET), soft_wrap=True)
-    for warning in document.warnings:
-        if warning.code != "failed":
-            _paragraph(out, Text(f"! {warning.text}", style=WARN))
+    for line in warning_lines(document.warnings):
+        _paragraph(out, Text(line, style=WARN))
     for line in [
         *_hedging(view),
         *_quantiles(run for run in view.started_runs if run.has_answer),
@@ -139,6 +139,12 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
     ]:
         _paragraph(out, Text(line, style=QUIET))
     out.print(Text(saved, style=QUIET), soft_wrap=True)
+
+
+def warning_lines(warnings: Iterable[Warning_]) -> list[str]:
+    """Each warning once, with the number of runs that have it; failures stand above them."""
+    counts = Counter(warning.text for warning in warnings if warning.code != "failed")
+    return [f"! {text}" if count == 1 else f"! {text} ({count} runs)" for text, count in counts.items()]
 
 
 def result_columns(comparison: Comparison, predicted: PredictedLine | None = None) -> list[Column]:

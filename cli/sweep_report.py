@@ -17,6 +17,7 @@ from lbench.analysis.scaling_text import law_lines, scaling_notes, scaling_sente
 from lbench.analysis.series import Point, Series
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.documents import document_of
+from lbench.cli.report import warning_lines
 from lbench.cli.tables import Column, print_table
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.format import usd_short
@@ -92,9 +93,8 @@ def print_sweep(
         _line(out, line, QUIET)
     for point, why in failures.items():
         _line(out, f"✘ {point}: {why}", WRONG)
-    for warning in document.warnings:
-        if warning.code != "failed":
-            _line(out, f"! {warning.text}", WARN)
+    for line in warning_lines(document.warnings):
+        _line(out, line, WARN)
     out.print(Text(saved, style=QUIET), soft_wrap=True)
 
 

@@ -8,10 +8,11 @@ import pytest
 
 from lbench.analysis.comparison import Comparison, Summary, summarise
 from lbench.analysis.statistics import Estimate
-from lbench.cli.report import result_columns
+from lbench.cli.report import result_columns, warning_lines
 from lbench.cli.tables import table_lines
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.journal.events import RunPlanned
+from lbench.engine.model import Warning_
 from lbench.engine.session.view import RunView
 
 
@@ -65,3 +66,10 @@ def test_cold_and_warm_are_two_rows_and_warm_quantiles_stand_with_warm() -> None
 def test_at_80_columns_the_spread_and_cold_starts_are_there(count: int, title: str) -> None:
     head = table_lines(result_columns(comparison(count)), 80)[0].plain
     assert title in head and "COLD" in head
+
+
+def test_a_warning_of_many_runs_is_one_line_with_their_number() -> None:
+    why = "the answer of threads could not be checked: out of memory"
+    of_runs = [Warning_("unchecked", why, f"r{number}") for number in range(32)]
+    others = [Warning_("steal", "2 % stolen"), Warning_("failed", "told elsewhere", "r1")]
+    assert warning_lines([*of_runs[:20], *others, *of_runs[20:]]) == [f"! {why} (32 runs)", "! 2 % stolen"]
