@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 __all__ = ["cold_share", "ramp_wait_s", "warm_after"]
 
 
-def warm_after(environments: int, idle_s: float, halving_s: float = 380.0) -> int:
+def warm_after(environments: int, idle_s: float, halving_s: float = 380.0, last_s: float = 600.0) -> int:
     """How many of so many idle environments are left: half of them, rounded up, after each period; a last one goes too.
 
-    Measured on AWS in 2020 for 2 to 20 environments of 128 and 1,536 MB (SeBS): 5 become 3, 2, 1, 0.
+    Measured on AWS in 2020 for 2 to 20 environments of 128 and 1,536 MB (SeBS): 5 become 3, 2, 1, 0. One that was alone
+    from the start is kept for `last_s` (SimFaaS, 2020).
     """
+    if environments == 1:
+        return int(idle_s < last_s)
     left = environments
     for _ in range(min(math.floor(idle_s / halving_s), 64)):
         left = 0 if left <= 1 else math.ceil(left / 2)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lbench.engine.simulation.compute import speed
 from lbench.engine.simulation.environments import ramp_wait_s
-from lbench.engine.simulation.network import transfer_s
+from lbench.engine.simulation.network import slow_start_s, transfer_s
 from lbench.engine.simulation.parameters import LambdaModel
 from lbench.errors import InputError
 
@@ -107,7 +107,9 @@ def simulate_stage(
     burst = tasks >= 8 if together is None else together
 
     rtt_s = model.rtt_s.draw(rng, (replications, 1))
+    rtt = model.rtt_s.median
     upload_s = stage.request_mb * lanes / model.uplink_mb_per_s.median  # the calls under way share the uplink
+    upload_s += slow_start_s(stage.request_mb, rtt, model.uplink_mb_per_s.median)
     again_s = rtt_s / 2 + upload_s + model.invoke_overhead_s.draw(rng, shape)
     delay_s = rtt_s / 2 + upload_s + model.start_delay_s.draw(rng, shape) if burst else again_s
     if not driver.connections_open:
@@ -131,6 +133,7 @@ def simulate_stage(
             1.0, single * 2
         )
     response_s = rtt_s / 2 + stage.response_mb / model.network_mb_per_s.median
+    response_s = response_s + slow_start_s(stage.response_mb, rtt, model.downlink_mb_per_s.median)
 
     queued_s = np.arange(tasks)[None, :] * dispatch_s
     if lanes == tasks:

@@ -37,6 +37,7 @@ class LambdaModel:
     environment_sigma: Distribution  # lognormal spread of speed between environments
     task_sigma: Distribution  # and within one, from call to call
     idle_halving_s: Distribution
+    idle_last_s: Distribution  # how long a lone environment is kept
     concurrency: Distribution
     concurrency_of_new_accounts: Distribution
     memory_quota_of_new_accounts_mb: Distribution

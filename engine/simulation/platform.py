@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lbench.engine.simulation.compute import speed
 from lbench.engine.simulation.distributions import Lognormal
 from lbench.engine.simulation.environments import warm_after
-from lbench.engine.simulation.network import transfer_s
+from lbench.engine.simulation.network import slow_start_s, transfer_s
 from lbench.engine.simulation.parameters import LambdaModel
 
 __all__ = ["BURST", "Draws", "Environment", "Host", "Load", "Placed", "Platform", "Refused"]
@@ -214,7 +214,7 @@ class Platform:
 
     def rest(self, now_s: float, idle_s: float) -> None:
         """Let the function lie idle until then: environments are evicted, those that were idle longest first."""
-        left = warm_after(len(self._idle), idle_s, self._model.idle_halving_s.median)
+        left = warm_after(len(self._idle), idle_s, self._model.idle_halving_s.median, self._model.idle_last_s.median)
         self._end(self._idle[: len(self._idle) - left], now_s)
         self._idle = self._idle[len(self._idle) - left :]
         self._busy = self._unplaced = self._expected = self._most_expected = self._growing = 0
@@ -256,13 +256,17 @@ class Host:
         """When a request that is dispatched now arrives at the service."""
         self._cpu_free_s = max(now_s, self._cpu_free_s) + self._dispatch_s
         self._up_free_s = max(self._cpu_free_s, self._up_free_s) + megabytes * self._up_s_per_mb
-        return self._up_free_s + self.half_trip_s
+        return self._up_free_s + self.half_trip_s + self._slow_start_s(megabytes, self._up_s_per_mb)
 
     def receive(self, now_s: float, megabytes: float) -> tuple[float, float]:
         """When a response whose first byte arrives now has arrived, and when it is decoded."""
-        self._down_free_s = max(now_s, self._down_free_s) + megabytes * self._down_s_per_mb
+        starts_s = max(now_s + self._slow_start_s(megabytes, self._down_s_per_mb), self._down_free_s)
+        self._down_free_s = starts_s + megabytes * self._down_s_per_mb
         self._decoder_free_s = max(self._down_free_s, self._decoder_free_s) + megabytes * self._decode_s_per_mb
         return self._down_free_s, self._decoder_free_s
+
+    def _slow_start_s(self, megabytes: float, s_per_mb: float) -> float:
+        return slow_start_s(megabytes, 2 * self.half_trip_s, 1 / s_per_mb)
 
 
 class _Tokens:

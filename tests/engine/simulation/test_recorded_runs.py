@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from lbench.engine.simulation.compute import fit_work
 from lbench.engine.simulation.environments import warm_after
-from lbench.engine.simulation.fan_out import Driver, FanOut, Stage, simulate_stage
+from lbench.engine.simulation.fan_out import FanOut, Stage, simulate_stage
 from lbench.engine.simulation.parameters import lambda_model
+from lbench.engine.simulation.recordings import BEGIN, END, LITHOPS, Report, evaluate, table
 
 Floats = NDArray[np.float64]
 
@@ -26,8 +27,6 @@ FUNCTIONS = {  # SeBS's functions, and the threads that each keeps busy
     "411": 2.0,
     "503": 1.0,
 }
-# Lithops' client: 64 threads that open connections and call; results are polled; a worker's start and end take 0.17 s.
-LITHOPS = Driver(dispatch_s=0.0017, poll_s=0.8, after_s=0.17, connections_open=False)
 
 
 @pytest.fixture
@@ -97,10 +96,61 @@ def test_idle_environments_are_evicted_as_recorded(rows: Callable[[str], list[di
 
 def test_s3_latencies_are_those_recorded(rows: Callable[[str], list[dict[str, str]]]) -> None:
     recorded = rows("skyrise_s3_1kb_percentiles.csv")
-    for operation, table in (("kRead", lambda_model().s3_get_s), ("kWrite", lambda_model().s3_put_s)):
-        drawn = table.draw(np.random.default_rng(1), 200_000) * 1000
+    for operation, quantiles in (("kRead", lambda_model().s3_get_s), ("kWrite", lambda_model().s3_put_s)):
+        drawn = quantiles.draw(np.random.default_rng(1), 200_000) * 1000
         of_operation = [row for row in recorded if row["operation"] == operation]
         for name, share in (("p5", 0.05), ("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
             assert float(np.quantile(drawn, share)) == pytest.approx(
                 float(np.median(column(of_operation, name))), rel=0.06
             )
+
+
+@pytest.fixture(scope="module")
+def report(data_file: Callable[[str], Path]) -> Report:
+    """Every figure of docs/model.md."""
+    return evaluate(data_file("lambda-runs/PROVENANCE.md").parent)
+
+
+@pytest.mark.parametrize(
+    ("section", "mean", "worst"),
+    [
+        ("fan-outs of Step Functions, makespan", 0.05, 0.10),
+        ("fan-out of Lithops", 0.10, 0.10),
+        ("map-reduce, makespan", 0.10, 0.10),
+        ("payloads, warm", 0.05, 0.15),
+        ("payloads, cold", 0.05, 0.15),
+        ("network of an environment, average", 0.10, 0.25),
+        ("cold starts of single calls at random times", 0.15, 0.25),
+    ],
+)
+def test_what_was_left_out_is_predicted(report: Report, section: str, mean: float, worst: float) -> None:
+    errors = report.errors(section)
+    assert errors
+    assert np.mean(errors) <= mean
+    assert max(errors) <= worst
+
+
+def test_intervals_of_90_percent_cover_85_to_95(report: Report) -> None:
+    inside, count = (sum(getattr(one, name) for one in report.coverage) for name in ("inside", "count"))
+    assert 0.85 < inside / count < 0.95
+    assert all(0.80 <= one.share <= 1.0 for one in report.coverage)
+    assert next(one for one in report.coverage if "functions" in one.what).is_shown
+
+
+def test_docs_model_has_these_figures(report: Report) -> None:
+    page = (Path(__file__).parents[3] / "docs/model.md").read_text(encoding="utf-8")
+    there = page.partition(BEGIN)[2].partition(END)[0].splitlines()
+    now = table(report).splitlines()
+    assert [line.split("|")[1:2] for line in there] == [line.split("|")[1:2] for line in now]
+
+
+def test_the_model_extrapolates_to_a_thousand_calls() -> None:
+    def makespan(tasks: int) -> float:
+        stage = Stage(work_s=np.full(tasks, 36 * 1024 / 1769))
+        run = simulate_stage(
+            lambda_model(), stage, memory_mb=1024, environments=tasks, warm=tasks, rng=np.random.default_rng(1),
+            driver=LITHOPS, replications=40,
+        )  # fmt: skip
+        return float(np.median(run.makespan_s))
+
+    assert makespan(100) < makespan(1000) < 1.15 * makespan(100)
