@@ -32,6 +32,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _COMMANDS = {
     "run": "Measure one workload on several backends, and compare.",
     "check": "Check whether a job can run on AWS Lambda: limits and headroom.",
+    "record": "Run a script unchanged, and record its parallel calls as a workload.",
     "attach": "Open the screens on an engine that is still running.",
     "workloads": "List workloads and their parameters.",
     "backends": "List backends and their settings.",

@@ -90,6 +90,7 @@ def preload(workload: str) -> None:
         importer.enter(folder)
         importer.share(folder)
     importlib.import_module(module)
+    importer.import_names()
 
 
 def reads_parts(name: str) -> bool:

@@ -15,6 +15,7 @@ __all__ = ["absolute", "all_names", "describe", "has_answer", "installed", "limi
 
 _NAMES = ("mandelbrot", "random_forest", "kmeans", "map_reduce", "probe")
 _OWN = (*_NAMES, "function")  # function: no code of its own, so nothing to pack and nothing to run here
+_RECORDED = "recorded:"
 
 
 def names() -> tuple[str, ...]:
@@ -54,6 +55,8 @@ def absolute(name: str) -> str:
         return name
     from lbench.workloads.own import locate
 
+    if name.startswith(_RECORDED):
+        return cast(str, importlib.import_module("lbench.workloads.recorded.describe").absolute(name))
     return locate.absolute(name)
 
 
@@ -70,6 +73,9 @@ def describe(name: str) -> Description:
     from lbench.workloads.own.describe import describe_entry, describe_path
     from lbench.workloads.own.locate import entry_points, is_path
 
+    if name.startswith(_RECORDED):
+        recordings = importlib.import_module("lbench.workloads.recorded.describe")
+        return cast(Description, recordings.describe_recording(name))
     if is_path(name):
         return describe_path(name)
     entries = entry_points()
@@ -87,7 +93,12 @@ def load(description: Description) -> Workload[Any]:
         WorkloadError: a user's own module does not import here.
     """
     if description.code is not None:
+        from lbench.workloads.own.describe import RecordedParams
         from lbench.workloads.own.workload import load_own
+
+        if issubclass(description.params, RecordedParams):
+            job = importlib.import_module("lbench.workloads.recorded.job")
+            return cast("Workload[Any]", job.RecordedWorkload(description))
 
         return load_own(description)
     module, _, attribute = description.implementation.partition(":")

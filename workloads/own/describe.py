@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -22,16 +22,23 @@ from lbench.workloads.own.locate import Located, is_path, locate, locate_entry
 from lbench.workloads.own.snapshot import gather, inspection_file, read_snapshot, snapshot, snapshots_folder
 from lbench.workloads.own.type_spec import FieldSpec, TypeSpec, params_struct
 
-__all__ = ["describe_entry", "describe_path", "files_of", "limits_of"]
+__all__ = ["Kept", "RecordedParams", "describe_entry", "describe_path", "described", "files_of", "keep", "limits_of"]
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True):
     """The file beside a snapshot that keeps its inspection."""
 
     inspection: Inspection
     requirements: tuple[str, ...]
     digest: str
     shown: str
+
+
+class RecordedParams(Params, frozen=True):
+    """A recording has no parameters."""
+
+    recording: ClassVar[str] = ""  # its folder
+    limits: ClassVar[Limits] = Limits(tasks=None)
 
 
 def describe_path(name: str) -> Description:
@@ -44,7 +51,7 @@ def describe_path(name: str) -> Description:
         raise InputError(f"{name}: name a Python file and the job in it, as in ./mine.py:job")
     if Path(name).is_relative_to(snapshots_folder()):
         folder, dotted, function = pinned_parts(name)
-        return _described(str(folder), dotted, function)
+        return described(str(folder), dotted, function)
     return _located(locate(name))
 
 
@@ -65,15 +72,29 @@ def _located(located: Located) -> Description:
         inspection = _ask(folder, located.module, located.function)
         if inspection.error is not None:
             raise InputError(_with_hint(inspection.error, located))
-        content = msgspec.json.encode(_Kept(inspection, gathered.requirements, gathered.digest, located.shown))
-        made = kept.with_name(f"{kept.name}.{id(content)}")
-        try:
-            made.write_bytes(content)
-            made.replace(kept)
-        except OSError as error:
-            raise InputError(f"{folder} cannot be written: {error.strerror}: set XDG_CACHE_HOME") from None
-    described = _described(str(folder), located.module, located.function)
-    return msgspec.structs.replace(described, name=located.shown)
+        keep(
+            folder,
+            located.module,
+            located.function,
+            Kept(inspection, gathered.requirements, gathered.digest, located.shown),
+        )
+    return msgspec.structs.replace(described(str(folder), located.module, located.function), name=located.shown)
+
+
+def keep(folder: Path, dotted: str, function: str, kept: Kept) -> None:
+    """Keep an inspection beside its snapshot.
+
+    Raises:
+        InputError: the cache cannot be written.
+    """
+    path = inspection_file(folder, dotted, function)
+    content = msgspec.json.encode(kept)
+    made = path.with_name(f"{path.name}.{id(content)}")
+    try:
+        made.write_bytes(content)
+        made.replace(path)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}: set XDG_CACHE_HOME") from None
 
 
 def _with_hint(error: str, located: Located) -> str:
@@ -89,9 +110,14 @@ def _with_hint(error: str, located: Located) -> str:
 
 
 @functools.cache
-def _described(folder: str, dotted: str, function: str) -> Description:
+def described(folder: str, dotted: str, function: str) -> Description:
+    """The workload in a snapshot whose inspection is kept.
+
+    Raises:
+        InputError: the snapshot is gone.
+    """
     try:
-        kept = msgspec.json.decode(inspection_file(Path(folder), dotted, function).read_bytes(), type=_Kept)
+        kept = msgspec.json.decode(inspection_file(Path(folder), dotted, function).read_bytes(), type=Kept)
     except (OSError, msgspec.MsgspecError):
         raise InputError(f"the copy of your workload in {folder} is gone: run it again from its file") from None
     inspection = kept.inspection
@@ -117,6 +143,9 @@ def _described(folder: str, dotted: str, function: str) -> Description:
 
 def _params(function: str, inspection: Inspection) -> Any:
     name = f"{function.title()}Params"
+    if inspection.kind == "recorded":
+        limits = Limits(tasks=inspection.most_tasks, s3_requests=0, widest=inspection.widest)
+        return params_struct(name, [], RecordedParams, namespace={"recording": inspection.recording, "limits": limits})
     if inspection.kind == "job":
         return params_struct(name, inspection.fields, Params)
     own = [field for field in inspection.fields if field.name not in Params.__struct_fields__]
@@ -135,10 +164,12 @@ def limits_of(description: Description, params: Params) -> Limits:
     """
     code = description.code
     assert code is not None
+    if isinstance(params, RecordedParams):
+        return params.limits
     if isinstance(params, EachParams):
         tasks = count(grid_of(params.specs, params.each)) if params.each else None
         return Limits(tasks=tasks, s3_requests=0, widest=tasks)
-    kept = msgspec.json.decode(inspection_file(Path(code.folder), code.module, code.function).read_bytes(), type=_Kept)
+    kept = msgspec.json.decode(inspection_file(Path(code.folder), code.module, code.function).read_bytes(), type=Kept)
     if not kept.inspection.limits:
         return Limits(tasks=None, s3_requests=0)
     inspection = _ask(Path(code.folder), code.module, code.function, msgspec.json.encode(params))

@@ -6,6 +6,7 @@ is loaded in each cold start.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
@@ -44,6 +45,7 @@ class Marker(msgspec.Struct, frozen=True):
 
     modules: list[str]
     data: bool = False
+    names: list[str] = []  # "module:name" of libraries, that a recording's calls are made of
 
 
 class _Finder:
@@ -191,6 +193,34 @@ def find_own(name: str) -> tuple[Callable[..., Any], bool]:
         raise InputError(f"{dotted} has no function {qualified} of its own: define it at the module's top level")
     _found[name] = _with_paths(found), marker.data and "data" in parameters_of(found)
     return _found[name]
+
+
+def find_name(name: str) -> Any:
+    """The function or class called "module:name": of the snapshot, or of a library's that the marker lists.
+
+    Raises:
+        InputError: it is neither, or is not there.
+        Exception: whatever its module raises when it is imported.
+    """
+    dotted, _, qualified = name.partition(":")
+    marker = _marker()
+    if marker is None or (dotted not in marker.modules and name not in marker.names):
+        raise InputError(f"{name} is not in the recording: only what was recorded can be called")
+    found: Any = importlib.import_module(dotted)
+    for part in qualified.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise InputError(f"{dotted} has no {qualified}: is it the version that was recorded?") from None
+    return found
+
+
+def import_names() -> None:
+    """Import the libraries that the marker lists names of, before the first task needs them."""
+    marker = _marker()
+    for module in sorted({name.partition(":")[0] for name in marker.names} if marker is not None else ()):
+        with contextlib.suppress(ImportError):  # the task that needs it says so
+            importlib.import_module(module)
 
 
 def _with_paths(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -42,14 +42,18 @@ class Inspection(msgspec.Struct, omit_defaults=True):
     """A module's description, or one line why there is none."""
 
     error: str | None = None
-    kind: Literal["job", "function"] = "job"  # function: a plain one, a task for each value of its parameters
+    kind: Literal["job", "function", "recorded"] = (
+        "job"  # function: a plain one, a task for each value of its parameters
+    )
+    recording: str | None = None  # its folder
     summary: str = ""
     fields: list[FieldSpec] = []
     data: str | None = None  # the first line of `load`'s docstring
     limits: bool = False
     picture: bool = False
     trial: dict[str, Any] = {}
-    most_tasks: int | None = None  # what `limits` returned, where parameters were given
+    most_tasks: int | None = None  # what `limits` returned, where parameters were given; all of a recording
+    widest: int | None = None  # the most tasks of one of its stages
 
 
 def describe(module: Any, file: str, function: str) -> Inspection:

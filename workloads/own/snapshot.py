@@ -27,8 +27,11 @@ from lbench.workloads.own.locate import Located, module_problem
 __all__ = [
     "Gathered",
     "cache_home",
+    "files_digest",
     "gather",
     "inspection_file",
+    "is_module",
+    "module_of",
     "pinned_name",
     "read_snapshot",
     "restore",
@@ -79,21 +82,24 @@ def gather(located: Located) -> Gathered:
     for top in {name.partition("/")[0].removesuffix(".py") for name in files if name.endswith(".py")}:
         if problem := module_problem(top):
             raise InputError(f"{located.file}: {top} is sent with it, but {problem}")
-    marker = Marker(modules=sorted(map(_dotted, filter(_is_module, files))), data="load" in _defined(tree))
+    marker = Marker(modules=sorted(map(module_of, filter(is_module, files))), data="load" in _defined(tree))
     files[MARKER] = msgspec.json.encode(marker)
     files = dict(sorted(files.items()))
-    return Gathered(files, tuple(lists["requirements"] or ()), _digest(files))
+    return Gathered(files, tuple(lists["requirements"] or ()), files_digest(files))
 
 
-def _is_module(name: str) -> bool:
+def is_module(name: str) -> bool:
+    """Whether a file can be imported."""
     return name.endswith(".py") and all(part.isidentifier() for part in name[:-3].split("/"))
 
 
-def _dotted(name: str) -> str:
+def module_of(name: str) -> str:
+    """The module of a file."""
     return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def _digest(files: Mapping[str, bytes]) -> str:
+def files_digest(files: Mapping[str, bytes]) -> str:
+    """SHA-256 (hex) of names and contents."""
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(f"{name}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
@@ -278,7 +284,7 @@ def restore(folder: Path) -> list[str]:
     """
     try:
         files = _contents(_pristine(folder))
-        if not files or _digest(dict(sorted(files.items())))[: len(folder.name)] != folder.name:
+        if not files or files_digest(dict(sorted(files.items())))[: len(folder.name)] != folder.name:
             raise InputError(f"the copy of your workload in {folder} is gone: run it again from its file")
         found = _contents(folder)
         changed = sorted(name for name in found.keys() | files.keys() if found.get(name) != files.get(name))

@@ -1,0 +1,61 @@
+"""`lbench record`: runs a script unchanged, and records what it hands to executors, pools and joblib."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--name", metavar="NAME", help="Name of the recording (default: the script's).")
+@click.option("-m", "module", is_flag=True, help="SCRIPT is a module's name, as in `python -m`.")
+@click.option("--quiet", is_flag=True, help="Say nothing about the recording.")
+@click.argument("script", metavar="SCRIPT")
+@click.argument("arguments", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)
+def command(name: str | None, module: bool, quiet: bool, script: str, arguments: tuple[str, ...]) -> None:
+    """Run SCRIPT as it is, and record its parallel calls as a workload, `recorded:NAME`.
+
+    What it hands to concurrent.futures, multiprocessing pools and joblib (also within scikit-learn) is recorded with its
+    results. The script ends as it would by itself: output, exit code, errors, signals.
+
+    \b
+    Examples:
+      lbench record train.py --epochs 3
+      lbench run recorded:train -b processes -b emulated
+    """
+    from lbench.engine.processes.lifeline import die_with_parent
+    from lbench.errors import InputError
+    from lbench.workloads.recorded.finish import check_name, discard, finish, finished_lines, making_folder
+    from lbench.workloads.recorded.launch import die_as, run_script
+    from lbench.workloads.recorded.recorder import module_name
+
+    if not module and not Path(script).is_file():
+        what = "that is a folder" if Path(script).is_dir() else "there is no such file"
+        raise InputError(f"{script}: {what}: name a Python script")
+    name = check_name(name or (script.rpartition(".")[2] if module else module_name(script)) or "script")
+    making = making_folder()
+    try:
+        sys.stdout.flush()
+        code = run_script(
+            [*(["-m"] if module else []), script, *arguments],
+            making,
+            die_with_parent if sys.platform == "linux" else lambda: None,
+        )
+        said: list[str] = []
+        try:
+            said = finished_lines(finish(making, name), script)
+        except InputError as error:
+            said = [str(error)]
+    finally:
+        discard(making)
+    if not quiet:
+        for line in said:
+            click.echo(f"lbench: {line}", err=True)
+    sys.stderr.flush()
+    if code < 0:
+        die_as(code)
+    click.get_current_context().exit(code)

@@ -1,0 +1,328 @@
+"""`lbench record`: the script ends as it would by itself, and its calls are measured against what they returned."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from lbench.cli.main import command
+
+Lbench = Callable[..., "subprocess.CompletedProcess[str]"]
+HERE = ("-b", "sequential", "-b", "processes:concurrency=1", "--repeats", "1", "--json", "--quiet")
+
+FUTURES = """
+import sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+import numpy as np
+from helpers.tools import twice
+
+@dataclass
+class Point:
+    x: int
+    y: tuple = ()
+
+def f(x, y=1): return twice(x) * y
+def move(p): return Point(p.x + 1, (p.y, {1: 2}))
+def change(a):
+    a[0] = 5
+    return a.sum()
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(2) as pool:
+        print(sum(pool.map(f, range(10), chunksize=3)), sys.argv[1:])
+        print(sorted(one.result() for one in as_completed([pool.submit(f, i, y=2) for i in range(5)])))
+        print(pool.submit(move, Point(1, (2,))).result())
+    with ThreadPoolExecutor(2) as pool:
+        print(list(pool.map(change, [np.arange(3.0)] * 3)))
+    print("ähem", file=sys.stderr)
+    sys.exit(3)
+"""
+
+POOLS = """
+import math, multiprocessing
+from multiprocessing.pool import Pool, ThreadPool
+scale = None
+def begin(by):
+    global scale
+    scale = by
+def f(x, y=1): return x * y
+def scaled(x): return x * scale
+def main():
+    with Pool(2) as pool:
+        print(pool.map(f, range(4)), pool.starmap(f, [(1, 2), (3, 4)]))
+        print(list(pool.imap(f, iter(range(5)), 2)), sorted(pool.imap_unordered(math.factorial, range(3))))
+        print(pool.apply_async(f, (3,), {"y": 4}).get(), pool.apply(f, (2,)), pool.map_async(f, [7]).get())
+    with Pool(1, begin, (10,)) as pool:
+        print(pool.map(scaled, [1, 2]))
+    with ThreadPool(2) as pool:
+        print(pool.map(f, [1]))
+if __name__ == "__main__": main()
+"""
+
+JOBLIB = """
+from functools import partial
+from joblib import Parallel, delayed
+from math import sqrt
+def sq(x): return x * x
+print(Parallel(n_jobs=2)(delayed(sqrt)(i ** 2) for i in range(10)))
+print(Parallel(n_jobs=1)(delayed(partial(pow, 2))(i) for i in range(4)))
+LIMIT = 4
+print(Parallel(n_jobs=2, backend="threading")([delayed(sq)(i) for i in range(LIMIT)]))
+print(list(Parallel(n_jobs=2, return_as="generator")(delayed(sq)(i) for i in range(LIMIT))))
+"""
+
+
+def plain(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=home, timeout=120, check=False)
+
+
+def manifest(home: Path, name: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((home / "data/lbench/recordings" / name / "manifest.json").read_text())
+    return read
+
+
+def without_ours(stderr: str) -> str:
+    return "".join(line for line in stderr.splitlines(keepends=True) if not line.startswith("lbench: "))
+
+
+def answers(done: subprocess.CompletedProcess[str]) -> list[tuple[bool, int]]:
+    assert done.returncode == 0, done.stderr
+    return [(run["answer"]["ok"], len(run["invocations"])) for run in json.loads(done.stdout)["runs"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "stages", "functions"),
+    [
+        (FUTURES, [10, 5, 1, 3], {"mine:f": 15, "mine:move": 1, "mine:change": 3}),
+        (POOLS, [4, 2, 5, 3, 1, 1, 1, 2, 1], {"mine:f": 15, "math:factorial": 3, "mine:scaled": 2}),
+        (JOBLIB, [10, 4, 4, 4], {"math:sqrt": 10, "builtins:pow": 4, "mine:sq": 8}),
+    ],
+    ids=["futures", "multiprocessing", "joblib"],
+)
+def test_a_script_is_recorded_unchanged_and_measured(
+    lbench: Lbench, home: Path, text: str, stages: list[int], functions: dict[str, int]
+) -> None:
+    (home / "helpers").mkdir()
+    (home / "helpers/tools.py").write_text("def twice(x): return 2 * x\n")
+    (home / "mine.py").write_text(text)
+    expected, done = plain(home, "mine.py", "-a", "--name"), lbench("record", "mine.py", "-a", "--name")
+    assert (done.returncode, done.stdout) == (expected.returncode, expected.stdout)
+    assert without_ours(done.stderr) == expected.stderr
+    recorded = manifest(home, "mine")
+    assert (recorded["functions"], recorded["left_out"]) == (functions, [])
+    assert recorded["stages"] == stages
+    count = sum(stages)
+    (home / "mine.py").unlink()
+    assert answers(lbench("run", "recorded:mine", *HERE)) == [(True, count), (True, count)]
+
+
+def test_a_recording_runs_on_emulated_lambda_and_wherever_it_is_copied(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(JOBLIB)
+    assert lbench("record", "--name", "first", "mine.py").returncode == 0
+    shutil.move(home / "data/lbench/recordings/first", home / "ordner ü")
+    done = lbench("run", "./ordner ü", "-b", "sequential")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    emulated = ("-b", "emulated:concurrency=1", "--repeats", "1", "--json", "--quiet")
+    assert answers(lbench("run", "recorded:./ordner ü", *emulated)) == [(True, 22)]
+    assert "22 calls of mine.py" in lbench("workloads", "recorded:./ordner ü").stdout
+
+
+def test_what_cannot_travel_is_named_with_its_line_and_the_way_out(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(
+        """
+from concurrent.futures import ThreadPoolExecutor
+class Thing:
+    pass
+def f(x): return 1
+def none(x): return Thing()
+def main():
+    def inner(x): return x
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda x: x, [1, 2]))
+        pool.submit(inner, 1)
+        pool.submit(f, Thing())
+        pool.submit(f, (i for i in range(3)))
+        pool.submit(none, 1)
+        pool.submit(f, 1)
+        pool.submit(divmod, 1, 0)
+if __name__ == "__main__":
+    def guarded(x): return x
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(guarded, 1)
+    main()
+"""
+    )
+    done = lbench("record", "mine.py")
+    assert done.returncode == 0 and done.stdout == ""
+    lines = {line.partition("left out: ")[2] for line in done.stderr.splitlines()}
+    for part in (
+        "2 calls of main.<locals>.<lambda> (mine.py, line 10), handed over at mine.py, line 10: a lambda (mine.py, line 10)",
+        "handed over at mine.py, line 11: the function inner (mine.py, line 8), which is defined inside main",
+        "handed over at mine.py, line 12: an object of class Thing (mine.py, line 3): make the class a dataclass",
+        "handed over at mine.py, line 13: a generator (mine.py, line 13): it can be read once, and only here: pass a list",
+        "1 call of mine:none: its result: an object of class Thing",
+        "1 call of builtins:divmod: it raised ZeroDivisionError",
+        "1 call of guarded: it is defined under if __name__ == '__main__' (line 18)",
+    ):
+        assert any(part in line for line in lines), (part, done.stderr)
+    assert manifest(home, "mine")["functions"] == {"mine:f": 1}
+    done = lbench("run", "recorded:mine", "-b", "sequential", "--repeats", "1")
+    assert done.returncode == 0 and "calls of the script that are not in the recording" in done.stdout + done.stderr
+
+
+ENDINGS = {
+    "exception": "def f(x): raise ValueError(x)\nlist(pool.map(f, [1]))",
+    "joblib": "from joblib import Parallel, delayed\ndef f(x): raise ValueError(x)\nParallel()(delayed(f)(i) for i in [1])",
+    "shut down": "pool.shutdown()\npool.submit(print, 1)",
+    "exit": "pool.submit(pow, 2, 2).result(); import os; os._exit(7)",
+    "signal": "pool.submit(pow, 2, 2).result(); import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
+    "interrupt": "pool.submit(pow, 2, 2).result(); import os, signal; os.kill(os.getpid(), signal.SIGINT)",
+    "syntax": "def",
+    "nothing": "print(1)",
+}
+
+
+@pytest.mark.parametrize("text", ENDINGS.values(), ids=ENDINGS)
+def test_a_script_ends_as_it_does_by_itself(lbench: Lbench, home: Path, text: str) -> None:
+    (home / "mine.py").write_text(
+        f"from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)\n{text}\n"
+    )
+    expected, done = plain(home, "mine.py"), lbench("record", "mine.py")
+    assert (done.returncode, done.stdout) == (expected.returncode, expected.stdout)
+    assert without_ours(done.stderr) == expected.stderr
+
+
+def test_a_signal_reaches_the_script_and_what_was_recorded_stays(
+    home: Path, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    (home / "mine.py").write_text(
+        """
+import signal, sys
+from concurrent.futures import ThreadPoolExecutor
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))
+with ThreadPoolExecutor(1) as pool:
+    print(pool.submit(pow, 2, 3).result(), flush=True)
+signal.pause()
+"""
+    )
+    process = started("record", "mine.py")
+    assert process.stdout is not None and process.stdout.readline() == "8\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 9
+    assert manifest(home, "mine")["functions"] == {"builtins:pow": 1}
+
+
+def test_the_scripts_environment_is_the_callers(lbench: Lbench, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "import os, sys, json, subprocess\nprint(json.dumps([sys.argv, sys.path, sorted(os.environ.items())]))\n"
+    (home / "mine.py").write_text(
+        text + "print(subprocess.check_output([sys.executable, '-c', 'import sys; print(sys.path)']))"
+    )
+    for before in (None, "", f"{home}{os.pathsep}/nowhere"):
+        if before is None:
+            monkeypatch.delenv("PYTHONPATH", raising=False)
+        else:
+            monkeypatch.setenv("PYTHONPATH", before)
+        assert lbench("record", "mine.py", "x y").stdout == plain(home, "mine.py", "x y").stdout
+
+
+def test_a_module_of_a_package_with_relative_imports_is_recorded(lbench: Lbench, home: Path) -> None:
+    (home / "pkg/sub").mkdir(parents=True)
+    (home / "pkg/sub/__init__.py").write_text("")
+    (home / "pkg/__init__.py").write_text("")
+    (home / "pkg/wörk.py").write_text(
+        "import functools\n@functools.cache\ndef g(x): return x + 1\ndef h(x): return g(x)\n"
+    )
+    (home / "pkg/sub/run.py").write_text(
+        "from concurrent.futures import ThreadPoolExecutor\nfrom ..wörk import h\ndef f(x): return h(x)\n"
+        "with ThreadPoolExecutor(1) as p: print(list(p.map(f, [1])), list(p.map(h, [2])))\n"
+    )
+    done = lbench("record", "-m", "pkg.sub.run")
+    assert (done.returncode, done.stdout) == (0, "[2] [3]\n"), done.stderr
+    assert answers(lbench("run", "recorded:run", *HERE)) == [(True, 2), (True, 2)]
+
+
+BAD = {
+    "record none.py": "none.py: there is no such file",
+    "record .": ".: that is a folder",
+    "record": "missing argument",
+    "record --name a/b mine.py": "--name must be 1 to 64 letters",
+    "run recorded:": "name a recording",
+    "run recorded:nothing": "recorded:nothing: no such recording: there are: damaged, mine, other, torn",
+    "run recorded:./nowhere": "no recording in that folder",
+    "run recorded:mine -p n=1": "unknown parameter 'n'",
+    "run recorded:mine --each n=1": "--each is for a plain function of yours",
+    "workloads recorded:other": "recording of version 99, and this lbench reads version 1: record",
+    "run recorded:torn": "the recording is not whole",
+    "run recorded:damaged": "manifest.json is damaged",
+}
+
+
+def test_bad_input_gets_one_line(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text("from multiprocessing.pool import ThreadPool\nThreadPool(1).map(abs, [1])\n")
+    assert lbench("record", "mine.py").returncode == 0
+    recordings = home / "data/lbench/recordings"
+    for name in ("other", "torn", "damaged"):
+        shutil.copytree(recordings / "mine", recordings / name)
+    text = (recordings / "mine/manifest.json").read_text().replace('"version": 1,', '"version": 99, "new": 1,')
+    (recordings / "other/manifest.json").write_text(text)
+    (recordings / "torn/results.bin").write_bytes(b"")
+    (recordings / "damaged/manifest.json").write_text("{")
+    for line, message in BAD.items():
+        result = CliRunner().invoke(command, line.split(), prog_name="lbench")
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1), line
+        assert message in result.stderr
+
+
+def test_a_wrong_result_is_found(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(
+        "from concurrent.futures import ThreadPoolExecutor\nimport os, time\n"
+        "def f(x): return {'pid': os.environ.get('MINE', 'other'), 'time': time.time()}\n"
+        "with ThreadPoolExecutor(1) as p: p.submit(f, 1)\n"
+    )
+    os.environ["MINE"] = "recorded"
+    try:
+        assert lbench("record", "mine.py").returncode == 0
+    finally:
+        del os.environ["MINE"]
+    done = lbench("run", "recorded:mine", "-b", "sequential", "--repeats", "1")
+    assert done.returncode == 1
+    assert (
+        "the result['pid'] of call 0 differs from the recorded one; not compared, as it varies by itself: ['time']"
+        in (done.stdout + done.stderr)
+    )
+
+
+@pytest.mark.slow
+def test_a_grid_search_of_scikit_learn_is_recorded_and_measured(lbench: Lbench, home: Path) -> None:
+    (home / "grid.py").write_text(
+        """
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.svm import SVC
+X, y = make_classification(120, random_state=0)
+search = GridSearchCV(SVC(), {"C": [0.1, 1], "kernel": ["rbf", "linear"]}, cv=3, n_jobs=2).fit(X, y)
+print(search.best_params_, search.best_score_)
+print(RandomForestClassifier(4, n_jobs=2, random_state=0).fit(X, y).feature_importances_.sum())
+"""
+    )
+    expected, done = plain(home, "grid.py"), lbench("record", "grid.py")
+    assert (done.returncode, done.stdout) == (0, expected.stdout) and without_ours(done.stderr) == expected.stderr
+    functions = manifest(home, "grid")["functions"]
+    assert functions["sklearn.model_selection._validation:_fit_and_score"] == 12
+    assert functions["sklearn.ensemble._forest:_parallel_build_trees"] == 4
+    assert "scikit-learn" in manifest(home, "grid")["requirements"]
+    done = lbench("run", "recorded:grid", *HERE, "-b", "emulated:concurrency=1")
+    assert {ok for ok, _ in answers(done)} == {True}
+    assert "varies by itself: ['fit_time'], ['score_time']" in json.loads(done.stdout)["runs"][0]["answer"]["check"]

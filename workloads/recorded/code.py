@@ -1,0 +1,131 @@
+"""The script's own files as modules that a worker can import: what its functions need, and nothing that runs.
+
+A script without `if __name__ == "__main__":` would begin its whole work again when it is imported. Its copy ends where it
+first hands something over: that statement and what follows are left out, but for definitions, imports and constants.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from lbench.errors import InputError
+
+__all__ = ["OwnFiles", "guarded_names", "own_files", "requirements_of", "without_work"]
+
+_BYTES_LIMIT = 20_000_000
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+OwnFiles = dict[str, bytes]  # by path below the root, with "/"
+
+
+def own_files(script: str | None, main: str | None, lines: Iterable[int], modules: Mapping[str, str]) -> OwnFiles:
+    """The script (as module `main`) and the modules of the user's that it has imported.
+
+    Raises:
+        InputError: one of them cannot be read, or they are too large.
+    """
+    files: OwnFiles = {}
+    for name, file in modules.items():
+        path = Path(file)
+        place = name.replace(".", "/")
+        files[f"{place}/__init__.py" if path.name == "__init__.py" else f"{place}.py"] = _read(path)
+    if script is not None and main is not None:
+        files[f"{main.replace('.', '/')}.py"] = without_work(_read(Path(script)), lines)
+    for name in list(files):
+        folder = Path(name).parent
+        while str(folder) != ".":  # a namespace package; as a regular one it is found in the copy alone
+            files.setdefault(f"{folder}/__init__.py", b"")
+            folder = folder.parent
+    size = sum(map(len, files.values()))
+    if size > _BYTES_LIMIT:
+        raise InputError(
+            f"the script's own modules must be at most {_BYTES_LIMIT / 1e6:.0f} MB, got {size / 1e6:.0f} MB"
+        )
+    return dict(sorted(files.items()))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def is_guard(node: ast.stmt) -> bool:
+    """Whether a statement is `if __name__ == "__main__":`."""
+    return isinstance(node, ast.If) and any(
+        isinstance(one, ast.Name) and one.id == "__name__" for one in ast.walk(node.test)
+    )
+
+
+def without_work(source: bytes, lines: Iterable[int]) -> bytes:
+    """The script up to where it first hands something over. `lines`: of its top level, from which it does.
+
+    Lines keep their numbers.
+    """
+    marks = set(lines)
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return source
+    text = source.splitlines(keepends=True)
+    working = False
+    for node in tree.body:
+        last = node.end_lineno or node.lineno
+        if isinstance(node, _DEFINITIONS) or is_guard(node):
+            continue
+        working = working or any(node.lineno <= mark <= last for mark in marks)
+        if working and not _is_constant(node):
+            for number in range(node.lineno - 1, last):
+                text[number] = b"\n"
+    return b"".join(text)
+
+
+def _is_constant(node: ast.stmt) -> bool:
+    if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+        return False
+    try:
+        ast.literal_eval(node.value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def guarded_names(source: bytes) -> dict[str, int]:
+    """Functions and classes that are defined only under `if __name__ == "__main__":`, with their lines."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    free: set[str] = set()
+    found: dict[str, int] = {}
+    for node in tree.body:
+        for one in ast.walk(node):
+            if isinstance(one, ast.FunctionDef | ast.ClassDef):
+                if is_guard(node):
+                    found.setdefault(one.name, one.lineno)
+                else:
+                    free.add(one.name)
+    return {name: line for name, line in found.items() if name not in free}
+
+
+def requirements_of(files: Mapping[str, bytes], names: Iterable[str]) -> list[str]:
+    """The installed packages that these files import and these names come from, by pip's names."""
+    tops = {name.partition(":")[0].partition(".")[0] for name in names}
+    own = {name.partition("/")[0].removesuffix(".py") for name in files}
+    for source in files.values():
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                tops |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                tops.add(node.module.partition(".")[0])
+    tops -= own | set(sys.stdlib_module_names) | {"lbench", "numpy", "msgspec"}
+    packages = importlib.metadata.packages_distributions()
+    return sorted({packages[top][0] for top in tops if top in packages})

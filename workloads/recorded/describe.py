@@ -1,0 +1,80 @@
+"""The description of a recording, and a snapshot of its files for the processes of a run."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from lbench.errors import InputError
+from lbench.workloads.model import Description
+from lbench.workloads.own.describe import Kept, described, keep
+from lbench.workloads.own.importer import MARKER, Marker
+from lbench.workloads.own.inspect_process import Inspection
+from lbench.workloads.own.snapshot import Gathered, files_digest, is_module, module_of, snapshot
+from lbench.workloads.recorded.folder import Manifest, find, read_manifest
+
+__all__ = ["PREFIX", "absolute", "describe_recording"]
+
+PREFIX = "recorded:"
+
+
+def absolute(name: str) -> str:
+    """The name for a process in another folder, or with another data folder.
+
+    Raises:
+        InputError: there is no such recording.
+    """
+    return f"{PREFIX}{find(name.removeprefix(PREFIX))}"
+
+
+def describe_recording(name: str) -> Description:
+    """The workload `recorded:NAME`.
+
+    Raises:
+        InputError: there is no such recording, or it cannot be used.
+    """
+    folder = find(name.removeprefix(PREFIX))
+    manifest = read_manifest(folder)
+    gathered = _gather(folder, manifest)
+    copy = snapshot(gathered)
+    # What stands for a job's name: one for each recording, as several may have the same files.
+    where = hashlib.sha256(f"{folder}\0{manifest.digest}".encode()).hexdigest()
+    function = f"recorded_{where[:16]}"
+    most = max(manifest.functions, key=manifest.functions.__getitem__)
+    stages = len(manifest.stages)
+    summary = f"{manifest.tasks:,} call{'s' * (manifest.tasks != 1)} of {manifest.script}"
+    summary += f" in {stages} stages" if stages > 1 else ""
+    summary += f", most of {most.rpartition(':')[2]}"
+    inspection = Inspection(
+        kind="recorded",
+        summary=summary,
+        recording=str(folder),
+        most_tasks=manifest.tasks,
+        widest=max(manifest.stages),
+    )
+    keep(
+        copy,
+        manifest.main,
+        function,
+        Kept(inspection, gathered.requirements, gathered.digest, f"{PREFIX}{manifest.name}"),
+    )
+    return described(str(copy), manifest.main, function)
+
+
+def _gather(folder: Path, manifest: Manifest) -> Gathered:
+    """The recording's files, as a user's own are sent."""
+    code = folder / "code"
+    try:
+        files = {
+            path.relative_to(code).as_posix(): path.read_bytes()
+            for path in sorted(code.rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+    except OSError as error:
+        raise InputError(f"{folder.name}: the recording cannot be read: {error.strerror}") from None
+    marker = Marker(modules=sorted(map(module_of, filter(is_module, files))), names=manifest.names)
+    files[MARKER] = msgspec.json.encode(marker)
+    files = dict(sorted(files.items()))
+    return Gathered(files, tuple(manifest.requirements), files_digest(files))

@@ -1,0 +1,246 @@
+"""Makes a recording's folder out of what was written while the script ran."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import platform
+import re
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from lbench._version import __version__
+from lbench.errors import InputError
+from lbench.workloads.encoding import encode
+from lbench.workloads.recorded.code import guarded_names, own_files, requirements_of
+from lbench.workloads.recorded.folder import (
+    FORMAT,
+    MANIFEST,
+    VERSION,
+    Left,
+    Manifest,
+    digest_of,
+    read_values,
+    recordings_folder,
+)
+from lbench.workloads.recorded.recorder import EVENTS
+
+__all__ = ["check_name", "discard", "finish", "finished_lines", "making_folder"]
+
+_LEFT_KINDS = 20  # lines on what is left out; further ones are counted only
+_NAME = re.compile(r"\w[\w.+-]{0,63}\Z")
+
+
+def check_name(name: str) -> str:
+    """The name, if a recording may have it.
+
+    Raises:
+        InputError: it may not.
+    """
+    if not _NAME.match(name):
+        raise InputError(f"--name must be 1 to 64 letters, digits or . _ + -, got {name!r}")
+    return name
+
+
+def making_folder() -> Path:
+    """A new folder to record into, beside the recordings.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    home = recordings_folder()
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".making-", dir=home))
+    except OSError as error:
+        raise InputError(
+            f"{home} cannot be written ({error.strerror}): set XDG_DATA_HOME to a folder that can be"
+        ) from None
+
+
+def discard(making: Path) -> None:
+    """Remove what is left of a folder that was recorded into."""
+    shutil.rmtree(making, ignore_errors=True)
+
+
+def finished_lines(manifest: Manifest | None, script: str) -> list[str]:
+    """What to tell of a recording: what there is, and what is left out and why."""
+    if manifest is None:
+        return [f"{script} handed nothing to an executor, a pool or joblib: nothing is recorded"]
+    stages = len(manifest.stages)
+    count = f"{manifest.tasks:,} call{'s' * (manifest.tasks != 1)}"
+    named = [f"{name.rpartition(':')[2]} {count:,}" for name, count in list(manifest.functions.items())[:5]]
+    lines = [f"left out: {one.text}" for one in manifest.left_out]
+    what = f"{count} in {stages} stage{'s' * (stages != 1)} ({', '.join(named)})"
+    return [*lines, f"recorded {what}: lbench run recorded:{manifest.name} -b processes -b emulated"]
+
+
+class _Events:
+    """What the file of events says."""
+
+    def __init__(self, path: Path) -> None:
+        self.script: str | None = None
+        self.main: str | None = None
+        self.modules: dict[str, str] = {}
+        self.names: set[str] = set()
+        self.lines: set[int] = set()
+        self.calls: dict[int, tuple[int, list[Any]]] = {}
+        self.results: dict[int, Any] = {}
+        self.lost: dict[int, str] = {}
+        self.left: Counter[tuple[str, str, str]] = Counter()
+        for kind, *rest in read_values(path):
+            match kind:
+                case "main":
+                    self.script, self.main = rest
+                case "task":
+                    number, stage, packed, line = rest
+                    self.calls[number] = (stage, packed)
+                    self._line(line)
+                case "result":
+                    self.results[rest[0]] = rest[1]
+                case "lost":
+                    self.lost[rest[0]] = rest[1]
+                case "left":
+                    what, why, site, line = rest
+                    self.left[what, why, site] += 1
+                    self._line(line)
+                case "modules":
+                    self.modules |= rest[0]
+                    self.names |= set(rest[1])
+
+    def _line(self, line: int | None) -> None:
+        if line is not None:
+            self.lines.add(line)
+
+
+def finish(making: Path, name: str) -> Manifest | None:
+    """Put the recording of that name in its place; an earlier one of it is replaced. None: nothing was handed over.
+
+    Raises:
+        InputError: nothing of what was handed over can be recorded, or the folder cannot be written.
+    """
+    path = making / EVENTS
+    if not path.is_file():
+        return None
+    events = _Events(path)
+    if not events.calls and not events.left:
+        return None
+    with contextlib.suppress(OSError):
+        path.unlink()
+    files = own_files(events.script, events.main, events.lines, events.modules)
+    _leave_guarded(events, files)
+    for number, (_, packed) in events.calls.items():
+        if number not in events.results:
+            why = events.lost.get(number, "it had not ended when the script did")
+            events.left[_function(packed), why, ""] += 1
+    kept = sorted(
+        (number for number in events.calls if number in events.results), key=lambda one: (events.calls[one][0], one)
+    )
+    left = _left(events)
+    if not kept:
+        raise InputError(f"nothing to record: {left[0].text}")
+    stages = Counter(events.calls[number][0] for number in kept)
+    own = {module.partition(":")[0] for module in events.names} & ({*events.modules} | {events.main})
+    if events.main is not None and events.main not in own:
+        files[_file(events.main)] = b'"""The script; no task needs it."""\n'
+    library = sorted(one for one in events.names if one.partition(":")[0] not in own)
+    try:
+        with (making / "calls.bin").open("wb") as calls, (making / "results.bin").open("wb") as results:
+            for number in kept:
+                _put(calls, events.calls[number][1])
+                _put(results, events.results[number])
+        for file, content in files.items():
+            target = making / "code" / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        manifest = Manifest(
+            format=FORMAT,
+            version=VERSION,
+            name=name,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            lbench_version=__version__,
+            python=platform.python_version(),
+            script=Path(events.script).name if events.script else "a notebook",
+            main=events.main or "",
+            stages=[stages[stage] for stage in sorted(stages)],
+            functions=dict(Counter(_function(events.calls[number][1]) for number in kept)),
+            digest=digest_of(making) or "",
+            names=library,
+            requirements=requirements_of(files, library),
+            left_out=left,
+        )
+        (making / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+        _replace(making, making.parent / name)
+    except OSError as error:
+        raise InputError(f"the recording cannot be written to {making.parent}: {error.strerror}") from None
+    return manifest
+
+
+def _file(module: str) -> str:
+    return f"{module.replace('.', '/')}.py"
+
+
+def _put(file: IO[bytes], value: Any) -> None:
+    content = encode(value)
+    file.write(len(content).to_bytes(8, "little") + content)
+
+
+def _replace(made: Path, target: Path) -> None:
+    before = target.with_name(f".{target.name}-before")
+    shutil.rmtree(before, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        target.rename(before)
+    made.rename(target)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _leave_guarded(events: _Events, files: dict[str, bytes]) -> None:
+    """Leave out calls of functions that only the script itself has: defined under `if __name__ == "__main__":`."""
+    if events.main is None:
+        return
+    guarded = guarded_names(files.get(_file(events.main), b""))
+    for number, (_, packed) in list(events.calls.items()):
+        name = _function(packed)
+        module, _, qualified = name.partition(":")
+        line = guarded.get(qualified.partition(".")[0]) if module == events.main else None
+        if line is not None:
+            why = f"it is defined under if __name__ == '__main__' (line {line}): define it above that"
+            events.left[qualified, why, ""] += 1
+            del events.calls[number]
+
+
+def _function(packed: list[Any]) -> str:
+    """A call's function by name; of a partial and of a method, what is inside."""
+    value = packed[0][0]
+    while isinstance(value, dict):
+        if value.get("~") == "name":
+            return str(value["v"])
+        arguments = value.get("a") or [None]
+        if (
+            value.get("~") == "object"
+            and isinstance(value.get("f"), dict)
+            and value["f"].get("v") == "builtins:getattr"
+        ):
+            return f"{_class_of(arguments[0])}.{arguments[1]}"
+        value = arguments[0] if isinstance(arguments[0], dict) else value.get("f")
+    return "a call"
+
+
+def _class_of(value: Any) -> str:
+    while isinstance(value, dict):
+        if value.get("~") == "name":
+            return str(value["v"])
+        arguments = value.get("a") or [None]
+        value = arguments[0] if isinstance(arguments[0], dict) else value.get("f")
+    return type(value).__name__
+
+
+def _left(events: _Events) -> list[Left]:
+    found = [Left(count, what, why, where) for (what, why, where), count in events.left.most_common()]
+    rest = sum(one.count for one in found[_LEFT_KINDS:])
+    return found[:_LEFT_KINDS] + ([Left(rest, "other functions", "for further reasons")] if rest else [])

@@ -1,0 +1,157 @@
+"""A recording: a folder that can be copied to another machine.
+
+`$XDG_DATA_HOME/lbench/recordings/NAME/`: `manifest.json`, `calls.bin` and `results.bin` (a value of the encoding each,
+after its length), and `code/` with the script's own files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lbench.errors import InputError
+from lbench.workloads.encoding import decode
+
+__all__ = [
+    "FORMAT",
+    "VERSION",
+    "Left",
+    "Manifest",
+    "find",
+    "names",
+    "read_manifest",
+    "read_values",
+    "recordings_folder",
+]
+
+FORMAT, VERSION = "lbench.recording", 1
+MANIFEST = "manifest.json"
+
+
+class Left(msgspec.Struct, frozen=True):
+    """Calls that are not in the recording, and why."""
+
+    count: int
+    what: str
+    why: str
+    where: str = ""
+
+    @property
+    def text(self) -> str:
+        """One line."""
+        place = f", handed over at {self.where}" if self.where else ""
+        return f"{self.count:,} call{'s' * (self.count != 1)} of {self.what}{place}: {self.why}"
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a recording is of. `stages`: how many calls each has."""
+
+    format: str
+    version: int
+    name: str
+    created: str
+    lbench_version: str
+    python: str
+    script: str
+    main: str  # the module that the script is for the workers
+    stages: list[int]
+    functions: dict[str, int]  # how many calls each has
+    digest: str  # SHA-256 of calls.bin and results.bin
+    names: list[str] = []  # of libraries, that calls and results are made of
+    requirements: list[str] = []
+    left_out: list[Left] = []
+
+    @property
+    def tasks(self) -> int:
+        """The number of calls."""
+        return sum(self.stages)
+
+
+class _Header(msgspec.Struct):
+    format: str = ""
+    version: int = 0
+
+
+def recordings_folder() -> Path:
+    """`$XDG_DATA_HOME/lbench/recordings` (as `config.folders` has it, which does not ship)."""
+    given = os.environ.get("XDG_DATA_HOME")
+    home = Path(given) if given and Path(given).is_absolute() else Path.home() / ".local" / "share"
+    return home / "lbench" / "recordings"
+
+
+def names() -> list[str]:
+    """The recordings that are there."""
+    try:
+        return sorted(path.parent.name for path in recordings_folder().glob(f"*/{MANIFEST}"))
+    except OSError:
+        return []
+
+
+def find(name: str) -> Path:
+    """The folder of a recording: of that name, or at that path.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not name:
+        raise InputError("name a recording, as in recorded:NAME: `lbench record script.py` makes one")
+    folder = Path(name).expanduser() if "/" in name or name in (".", "..") else recordings_folder() / name
+    if not (folder / MANIFEST).is_file():
+        there = names()
+        hint = f"there are: {', '.join(there)}" if there else "`lbench record script.py` makes one"
+        where = "no recording in that folder" if "/" in name else "no such recording"
+        raise InputError(f"recorded:{name}: {where}: {hint}")
+    return folder.absolute()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest, verified.
+
+    Raises:
+        InputError: it is damaged, or of another version.
+    """
+    try:
+        content = (folder / MANIFEST).read_bytes()
+        header = msgspec.json.decode(content, type=_Header)
+        if header.format == FORMAT and header.version != VERSION:
+            raise InputError(
+                f"{folder.name}: this is a recording of version {header.version}, and this lbench reads version {VERSION}: "
+                "record the script again"
+            )
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (OSError, msgspec.MsgspecError):
+        raise InputError(f"{folder.name}: the recording's {MANIFEST} is damaged: record the script again") from None
+    if manifest.format != FORMAT:
+        raise InputError(f"{folder.name}: {MANIFEST} is not a recording's")
+    if digest_of(folder) != manifest.digest:
+        raise InputError(f"{folder.name}: the recording is not whole: copy it again, or record the script again")
+    return manifest
+
+
+def digest_of(folder: Path) -> str | None:
+    """SHA-256 of the calls and results; None: they are not there."""
+    digest = hashlib.sha256()
+    try:
+        for name in ("calls.bin", "results.bin"):
+            with (folder / name).open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            digest.update(b"\0")
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def read_values(path: Path) -> Iterator[Any]:
+    """The values of a file, each after its length; a torn end is dropped."""
+    with path.open("rb") as file:
+        while len(head := file.read(8)) == 8:
+            content = file.read(int.from_bytes(head, "little"))
+            if len(content) < int.from_bytes(head, "little"):
+                return
+            yield decode(content)

@@ -1,0 +1,143 @@
+"""A recording as a workload: the script's calls in their stages, checked against the results that the script got."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lbench.errors import WorkloadError
+from lbench.workloads import functions
+from lbench.workloads.model import Check, Description, Job, Limits, Task, Workload
+from lbench.workloads.own.describe import RecordedParams
+from lbench.workloads.own.tracebacks import one_line
+from lbench.workloads.recorded.folder import Manifest, read_manifest, read_values
+from lbench.workloads.recorded.tasks import CALL
+
+__all__ = ["RecordedWorkload"]
+
+_TOLERANCE = 1e-9  # relative: another processor's or library's rounding
+_TRIED = 3  # calls of each function that are run twice, to find what differs by itself
+_TRIED_S = 20.0
+
+
+class RecordedWorkload(Workload[RecordedParams]):
+    """A script's calls."""
+
+    def __init__(self, description: Description) -> None:
+        self._description = description
+        assert issubclass(description.params, RecordedParams)
+        self._folder = Path(description.params.recording)
+        self._manifest: Manifest = read_manifest(self._folder)
+
+    def _calls(self) -> Any:
+        for given, setup in read_values(self._folder / "calls.bin"):
+            yield Task(CALL, given=given, **({} if setup is None else {"setup": setup}))
+
+    def job(self, params: RecordedParams, data: Any) -> Job:
+        """The stages as they were; the answer is the list of all results."""
+        calls = self._calls()
+        answer: list[Any] = []
+        for count in self._manifest.stages:
+            answer += yield list(itertools.islice(calls, count))
+        return answer
+
+    @property
+    def has_loop(self) -> bool:
+        """Its calls have no other form."""
+        return False
+
+    def reference(self, params: RecordedParams, data: Any) -> Any:
+        """The recorded results, and what of them differs from run to run by itself (a time, a random number).
+
+        That is found by running a few calls of each function twice, here: nothing is left out because a backend differs.
+        """
+        results = list(read_values(self._folder / "results.bin"))
+        return {"results": results, "varies": sorted(self._varying())}
+
+    def _varying(self) -> set[str]:
+        assert self._description.code is not None
+        functions.preload(self._description.code.pinned)
+        tried: dict[str, int] = {}
+        found: set[str] = set()
+        end_s = time.monotonic() + _TRIED_S
+        for task in self._calls():
+            name = repr(task.arguments["given"][0])
+            if tried.get(name, 0) >= _TRIED or time.monotonic() > end_s:
+                continue
+            tried[name] = tried.get(name, 0) + 1
+            try:
+                one, other = (functions.call(CALL, task.arguments) for _ in range(2))
+            except BaseException as error:  # the user's code may raise anything
+                raise WorkloadError(f"a recorded call fails here: {one_line(error)}") from None
+            found |= {path for path, _ in _differences(one, other, "", frozenset())}
+        return found
+
+    def check(self, params: RecordedParams, answer: Any, reference: Any) -> Check:
+        """Equal to the recorded results; numbers within rounding; what varies by itself is not compared."""
+        varies = frozenset(reference["varies"])
+        results = reference["results"]
+        if len(answer) != len(results):
+            return Check(ok=False, how=f"{len(answer):,} results, and {len(results):,} were recorded")
+        if "" in varies:
+            return Check(ok=True, how="not compared: the functions' results differ from run to run by themselves")
+        left = f"; not compared, as it varies by itself: {', '.join(sorted(varies))}" if varies else ""
+        rounded = False
+        for number, (one, other) in enumerate(zip(answer, results, strict=True)):
+            for path, close in _differences(one, other, "", varies):
+                if not close:
+                    return Check(ok=False, how=f"the result{path} of call {number} differs from the recorded one{left}")
+                rounded = True
+        how = "equal to the recorded results" + (f" within {_TOLERANCE:g} (relative)" if rounded else "")
+        return Check(ok=True, how=how + left)
+
+    def limits(self, params: RecordedParams) -> Limits:
+        """As many as there are."""
+        return params.limits
+
+    def notes(self, params: RecordedParams) -> list[str]:
+        """What the recording does not have."""
+        left = self._manifest.left_out
+        named = ", ".join(f"{one.count:,} of {one.what}" for one in left)
+        notes = [f"calls of the script that are not in the recording: {named}"] if left else []
+        if params.tasks is not None:
+            notes.append(f"--tasks {params.tasks} is ignored: a recording has the calls that were made")
+        return notes
+
+
+def _differences(one: Any, other: Any, path: str, varies: frozenset[str]) -> list[tuple[str, bool]]:
+    """Where two packed values differ, and whether only by rounding."""
+    if path in varies and path:
+        return []
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        found = []
+        for key in one:
+            found += _differences(one[key], other[key], path if key == "v" else f"{path}[{key!r}]", varies)
+        return found
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        found = []
+        for place, (a, b) in enumerate(zip(one, other, strict=True)):
+            found += _differences(a, b, f"{path}[{place}]", varies)
+        return found
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return _array_differences(np.asarray(one), np.asarray(other), path)
+    if type(one) is type(other) and (one == other or (one != one and other != other)):
+        return []
+    close = (
+        isinstance(one, float)
+        and isinstance(other, float)
+        and abs(one - other) <= _TOLERANCE * max(abs(one), abs(other))
+    )
+    return [(path, close)]
+
+
+def _array_differences(one: Any, other: Any, path: str) -> list[tuple[str, bool]]:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return [(path, False)]
+    numbers = one.dtype.kind in "fc"
+    if np.array_equal(one, other, equal_nan=numbers):
+        return []
+    return [(path, bool(numbers and np.allclose(one, other, rtol=_TOLERANCE, atol=0, equal_nan=True)))]

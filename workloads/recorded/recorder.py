@@ -1,0 +1,231 @@
+"""Writes what a script hands over, and what comes back, into a file as it happens.
+
+Whatever ends the script, the calls and results until then are there. Nothing here may disturb it: no error gets out, and
+nothing is printed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lbench.workloads.encoding import encode
+from lbench.workloads.recorded.values import CannotTravel, Packer, is_library_file, place_of
+from lbench.workloads.task_errors import error_texts
+
+__all__ = ["EVENTS", "MOST_BYTES", "Call", "Recorder", "module_name"]
+
+EVENTS = "events.bin"
+MOST_BYTES = 2_000_000_000  # of calls and results; what comes after is left out
+
+
+def module_name(script: str | None) -> str | None:
+    """The name under which workers import a script; None: there is no file."""
+    if script is None:
+        return None
+    stem = Path(script).stem
+    if stem == "__main__":  # of a folder that is run
+        stem = Path(script).resolve().parent.name
+    name = "".join(letter if letter.isalnum() or letter == "_" else "_" for letter in stem) or "script"
+    if name[0].isdigit():
+        name = f"_{name}"
+    return f"{name}_script" if name in sys.stdlib_module_names or name in _TAKEN else name
+
+
+_TAKEN = ("lbench", "numpy", "scipy", "sklearn", "joblib", "msgspec", "click", "bootstrap", "awslambdaric")
+
+
+class Call:
+    """One call of the script's that hands over several tasks, maybe later and from another thread: they are one stage."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.site, self.line = recorder.site(3)
+        self.thread = threading.get_ident()
+        self.stage: int | None = None
+
+
+class Recorder:
+    """One recording, while it is made. All methods may be called from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._pid = os.getpid()
+        self._file = os.open(folder / EVENTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._lock = threading.RLock()
+        self._bytes = 0
+        self._count = 0
+        self._stage = 0
+        self._in_stage = 0
+        self._open: set[int] = set()  # tasks of this stage that have not ended
+        self._thread: int | None = None  # which handed over the stage's tasks
+        self._taken = False  # whether that thread has looked at a result since
+        self._modules = 0
+        self._names: set[str] = set()
+        main = sys.modules.get("__main__")
+        self._script: str | None = getattr(main, "__file__", None)
+        spec = getattr(main, "__spec__", None)  # of `python -m package.module`
+        self.main = module_name(self._script) if spec is None else str(spec.name)
+        self._packer = Packer(self.main)
+        self._write("main", self._script, self.main)
+
+    @property
+    def active(self) -> bool:
+        """Whether this is the recorded process itself, not a child that it forked."""
+        return os.getpid() == self._pid
+
+    # -- what is handed over
+
+    def task(
+        self, function: Any, args: Any, kwargs: Any, setup: tuple[Any, Any] | None = None, call: Call | None = None
+    ) -> int | None:
+        """Note a call before it can run; returns its number, or None where it cannot travel.
+
+        `setup`: an initializer with its arguments, which each worker runs first; `call`: what it is a part of.
+        """
+        with self._lock:
+            call = call or Call(self)
+            try:
+                packed = [
+                    self._packer.pack([function, list(args), dict(kwargs)]),
+                    None if setup is None else self._packer.pack([setup[0], list(setup[1])]),
+                ]
+            except CannotTravel as error:
+                self._left(_named(function), str(error), call.site, call.line)
+                return None
+            except Exception as error:  # a class's own code raised
+                self._left(_named(function), f"{type(error).__name__}: {error}", call.site, call.line)
+                return None
+            return self._noted(packed, call)
+
+    def _noted(self, packed: list[Any], call: Call) -> int | None:
+        if call.stage is None:
+            if self._in_stage and self._taken and not self._open:
+                self._stage += 1
+                self._in_stage = 0
+            if not self._in_stage:
+                self._taken = False
+                self._thread = call.thread
+            call.stage = self._stage
+        number = self._count
+        if not self._write("task", number, call.stage, packed, call.line):
+            self._left("a call", f"the recording has reached {MOST_BYTES / 1e9:.0f} GB", call.site, call.line)
+            return None
+        self._count += 1
+        self._in_stage += 1
+        self._open.add(number)
+        self._note_modules()
+        return number
+
+    def result(self, number: int | None, value: Any) -> None:
+        """Note what a call returned."""
+        if number is None:
+            return
+        with self._lock:
+            self._open.discard(number)
+            try:
+                self._write("result", number, self._packer.pack(value))
+            except Exception as error:
+                self._write("lost", number, f"its result: {error}")
+
+    def lost(self, number: int | None, why: str) -> None:
+        """Note that a call's result cannot be known."""
+        if number is not None:
+            with self._lock:
+                self._open.discard(number)
+                self._write("lost", number, why)
+
+    def failed(self, number: int | None, error: BaseException | None) -> None:
+        """Note that a call raised, or (None) was never run."""
+        why = "it was cancelled" if error is None else "it raised {}: {}".format(*error_texts(error)[:2])
+        self.lost(number, why)
+
+    def taken(self) -> None:
+        """Note that the script looks at a result: what it hands over from now on may depend on it."""
+        if threading.get_ident() == self._thread:
+            self._taken = True
+
+    def _left(self, what: str, why: str, site: str, line: int | None) -> None:
+        self._write("left", what, why, site, line)
+
+    # -- the surroundings
+
+    def site(self, above: int) -> tuple[str, int | None]:
+        """Where in the script's own files the calling code stands, as "mine.py, line 12".
+
+        And the line of the script's top level that is being run, unless it is a module that is imported there.
+        """
+        frame: FrameType | None = sys._getframe(above)
+        place, line = "", None
+        for one in _frames(frame):
+            file = one.f_code.co_filename
+            if not place and file not in _HERE and not _is_library(file):
+                place = f"{Path(file).name}, line {one.f_lineno}"
+            if file == self._script and one.f_code.co_name == "<module>":
+                line = one.f_lineno
+        return place, line
+
+    def _note_modules(self) -> None:
+        """Write the user's own modules that were imported since."""
+        if len(sys.modules) == self._modules and self._packer.names <= self._names:
+            return
+        self._modules = len(sys.modules)
+        found = {}
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if (
+                name in ("__main__", "__mp_main__", "sitecustomize")
+                or not isinstance(file, str)
+                or not file.endswith(".py")
+            ):
+                continue
+            if name.partition(".")[0] != "lbench" and not _is_library(file):
+                found[name] = os.path.abspath(file)  # noqa: PTH100
+        self._names = set(self._packer.names)
+        self._write("modules", found, sorted(self._names))
+
+    def _write(self, *event: Any) -> bool:
+        content = encode(list(event))
+        if self._bytes + len(content) > MOST_BYTES:
+            return False
+        self._bytes += len(content)
+        try:
+            rest = memoryview(len(content).to_bytes(8, "little") + content)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Write the end."""
+        with self._lock:
+            self._modules = 0
+            self._note_modules()
+            self._write("end")
+            os.close(self._file)
+
+
+_HERE = frozenset({__file__, __file__.replace("recorder.py", "hooks.py")})
+_known_files: dict[str, bool] = {}
+
+
+def _is_library(file: str) -> bool:
+    if file not in _known_files:
+        _known_files[file] = file.startswith("<") or is_library_file(file)
+    return _known_files[file]
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _named(function: Callable[..., Any] | Any) -> str:
+    name = getattr(function, "__qualname__", None) or getattr(getattr(function, "func", None), "__qualname__", None)
+    return f"{name or type(function).__name__}{place_of(function)}"

@@ -1,0 +1,1 @@
+"""Holds `sitecustomize`, which the recorded script's process finds first on its path."""
