@@ -6,17 +6,19 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.analysis.comparison import compare
+from lbench.analysis.causes import explanations
+from lbench.analysis.comparison import by_label, compare
 from lbench.analysis.prediction import predict_comparison, predictions
 from lbench.analysis.stability import stability_warnings
+from lbench.analysis.variance import variance_parts
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.export.document import document, read_document
 from lbench.engine.export.document_events import document_events
 from lbench.engine.journal.writer import JOURNAL_NAME
-from lbench.engine.model import Document, Prediction
+from lbench.engine.model import Document, Explanation, Prediction, VarianceShares
 from lbench.engine.session.index import find_session
 from lbench.engine.session.labels import Meta, read_meta
-from lbench.engine.session.view import SessionView, fold, load_folder, load_journal
+from lbench.engine.session.view import RunView, SessionView, fold, load_folder, load_journal
 from lbench.errors import SessionFileError
 
 __all__ = ["document_of", "load_document", "load_view"]
@@ -63,15 +65,37 @@ def _found(text: str) -> Path:
 def document_of(view: SessionView, meta: Meta | None = None, *, predict: bool = True) -> Document:
     """The document of a session as it is now, with its warnings, name, tags and predictions."""
     made = document(view, stability_warnings(view), meta)
-    found = _predictions(view, made) if predict else []
-    return msgspec.structs.replace(made, predictions=found) if found else made
+    groups = _comparisons(view, made)
+    found = _predictions(groups) if predict else []
+    return msgspec.structs.replace(made, predictions=found or None, explanations=_explanations(view, groups) or None)
 
 
-def _predictions(view: SessionView, made: Document) -> list[Prediction]:
-    """What Lambda would take for each comparison of the session."""
+def _comparisons(view: SessionView, made: Document) -> dict[str, list[RunView]]:
+    """The runs of each comparison of a session; "" where none was recorded."""
     groups = {one.id: [view.runs[run] for run in one.runs if run in view.runs] for one in made.comparisons or []}
+    return groups or {"": list(view.runs.values())}
+
+
+def _explanations(view: SessionView, groups: dict[str, list[RunView]]) -> list[Explanation]:
+    """Why each backend is as fast as it is, and where its invocations' times differ from."""
+    environment = None if view.header is None else view.header.environment
+    found: list[Explanation] = []
+    for name, runs in groups.items():
+        backends = by_label([run for run in runs if run.has_answer])
+        for one in explanations(backends, environment):
+            parts = variance_parts(one.label, backends[one.label])
+            shares = None
+            if parts is not None:
+                each = {part.name: part.ms2 for part in parts.parts}
+                shares = VarianceShares(parts.invocations, parts.repeats, parts.whole_ms2, each, list(parts.negative))
+            found.append(Explanation(name, one.label, one.cause, one.text, one.shares, shares))
+    return found
+
+
+def _predictions(groups: dict[str, list[RunView]]) -> list[Prediction]:
+    """What Lambda would take for each comparison of the session."""
     found: list[Prediction] = []
-    for name, runs in (groups or {"": list(view.runs.values())}).items():
+    for name, runs in groups.items():
         line = predict_comparison(compare(runs, run_bill), runs) if runs else None
         found += predictions(line, name) if line is not None else []
     return found

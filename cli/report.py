@@ -9,6 +9,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
+from lbench.analysis.causes import explanations
 from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare, warm_quantiles
 from lbench.analysis.format import (
     assumed_text,
@@ -28,6 +29,7 @@ from lbench.analysis.format import (
 from lbench.analysis.hedging import hedges_of, hedges_sentence
 from lbench.analysis.prediction import LABEL, Predicted, PredictedLine, predict_comparison, predicted_sentence
 from lbench.analysis.statistics import FULL_INTERVAL
+from lbench.analysis.variance import steadiness_text, variance_parts, variance_text
 from lbench.analysis.verdict import answer_sentence
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.function_report import call_columns, call_lines
@@ -130,6 +132,7 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
     for line in warning_lines(document.warnings):
         _paragraph(out, Text(line, style=WARN))
     for line in [
+        *_reasons(view),
         *_hedging(view),
         *_quantiles(run for run in view.started_runs if run.has_answer),
         *_conditions(comparison),
@@ -282,6 +285,18 @@ def traces(view: SessionView) -> list[str]:
             if 'File "' in tail:
                 tracebacks[tail.rstrip()] = None
     return [line for tail in tracebacks for line in tail.splitlines()]
+
+
+def _reasons(view: SessionView) -> Iterable[str]:
+    """Why each backend is as fast as it is, and where its invocations' times differ from."""
+    groups = by_label([run for run in view.started_runs if run.has_answer])
+    for one in explanations(groups, None if view.header is None else view.header.environment):
+        yield one.text
+    for label, group in groups.items():
+        if (parts := variance_parts(label, group)) is not None:
+            yield variance_text(parts)
+    if (line := steadiness_text(groups)) is not None:
+        yield line
 
 
 def _hedging(view: SessionView) -> Iterable[str]:

@@ -28,6 +28,7 @@ __all__ = [
     "Document",
     "Driver",
     "ErrorInfo",
+    "Explanation",
     "Interaction",
     "Invocation",
     "InvocationStatus",
@@ -48,6 +49,7 @@ __all__ = [
     "Stage",
     "Sweep",
     "Usd",
+    "VarianceShares",
     "Warning_",
     "check_times",
     "epoch_s",
@@ -402,6 +404,27 @@ class Prediction(msgspec.Struct, frozen=True):
     high_s: Seconds | None = None
 
 
+class VarianceShares(msgspec.Struct, frozen=True):
+    """Where the times of a backend's invocations differ from: parts in ms^2 that add up to `whole_ms2`."""
+
+    invocations: int
+    repeats: int
+    whole_ms2: float
+    parts: dict[str, float]
+    negative: list[str]  # parts whose estimate was below 0, taken as 0
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Why a backend of a comparison is as fast as it is."""
+
+    comparison: str
+    label: str
+    cause: str  # of its largest loss
+    text: str
+    shares: dict[str, float]  # of its lanes' time (lanes x makespan), which add up to 1
+    variance: VarianceShares | None = None
+
+
 class Document(msgspec.Struct, frozen=True):
     """A whole session."""
 
@@ -418,3 +441,4 @@ class Document(msgspec.Struct, frozen=True):
     version: int = VERSION
     comparisons: list[Comparison] | None = None
     predictions: list[Prediction] | None = None
+    explanations: list[Explanation] | None = None

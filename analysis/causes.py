@@ -1,0 +1,236 @@
+"""Why a backend is as fast as it is: what its lanes (workers, environments) spent a run on, and the largest loss.
+
+The lanes' time, their number times the makespan, is divided into useful computing and losses, each counted once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lbench.analysis.comparison import is_cold
+from lbench.analysis.format import count_text, ms_text, percent_text, times_text
+from lbench.engine.machine.fingerprint import Environment
+from lbench.engine.session.columns import STATUSES
+from lbench.engine.session.view import RunView
+
+__all__ = ["Cause", "Explanation", "explain", "explanations"]
+
+Cause = Literal[
+    "computing",
+    "handing over",
+    "encoding",
+    "imbalance",
+    "stragglers",
+    "too few tasks",
+    "cold starts",
+    "fetch",
+    "slower tasks",
+    "memory bandwidth",
+    "BLAS threads",
+    "driver",
+]
+Floats = NDArray[np.float64]
+
+_OK = STATUSES.index("ok")
+_STRAGGLER = 2.0  # times the stage's median task
+_SLOWER = 1.05  # times the task alone
+_MATTERS = 0.05  # of the lanes' time; below, the time is computing
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend: the cause of its largest loss, in one sentence, and the shares of the lanes' time."""
+
+    label: str
+    cause: Cause
+    text: str
+    shares: dict[str, float]  # of lanes x makespan; they add up to 1
+
+
+def explanations(groups: Mapping[str, Sequence[RunView]], environment: Environment | None) -> list[Explanation]:
+    """An explanation for each backend with a run that ended well; a task alone is that of `sequential`."""
+    alone = next(
+        (run for group in groups.values() for run in group if run.planned.backend == "sequential" and _counts(run)),
+        None,
+    )
+    alone_ms = None if alone is None else _median_ms(alone)
+    found = []
+    for label, group in groups.items():
+        run = _typical(group)
+        if run is not None and (one := explain(label, run, alone_ms, environment)) is not None:
+            found.append(one)
+    return found
+
+
+def _counts(run: RunView) -> bool:
+    return run.status == "ok" and not run.planned.warmup and run.started is not None and bool(run.makespan_s)
+
+
+def _typical(group: Sequence[RunView]) -> RunView | None:
+    """The repeat of the median makespan, warm where there is one."""
+    good = [run for run in group if _counts(run)]
+    warm = [run for run in good if not is_cold(run)] or good
+    ordered = sorted(warm, key=lambda run: run.makespan_s or 0.0)
+    return ordered[(len(ordered) - 1) // 2] if ordered else None
+
+
+def _median_ms(run: RunView) -> float | None:
+    columns = run.columns
+    known = columns["compute_ms"][columns["status"] == _OK]
+    known = known[~np.isnan(known)]
+    return float(np.median(known)) if len(known) else None
+
+
+def explain(label: str, run: RunView, alone_ms: float | None, environment: Environment | None) -> Explanation | None:
+    """Explain one run; `alone_ms`: the median task without neighbours. None where nothing of it was measured."""
+    assert run.started is not None and run.makespan_s
+    columns, lanes, makespan_s = run.columns, max(1, run.started.capacity), run.makespan_s
+    known = ~(np.isnan(columns["dispatched_s"]) | np.isnan(columns["returned_s"]))
+    if not known.any() or np.isnan(columns["compute_ms"][known]).all():
+        return None
+    begin, end = columns["dispatched_s"][known], columns["returned_s"][known]
+    computed_s = float(np.nansum(columns["compute_ms"][known])) / 1000
+    fetch_s = float(np.nansum(columns["fetch_ms"][known])) / 1000
+    cold = columns["cold"][known] == 1
+    init_s = float(np.nansum(columns["init_ms"][known][cold])) / 1000
+    whole_s = lanes * makespan_s
+    busy_s = min(whole_s, float((end - begin).sum()))
+    waiting_s, empty_s = _idle(columns["queued_s"][known], begin, end, lanes, _stages(run))
+    outside_s = max(0.0, whole_s - lanes * sum(last - first for first, last in _stages(run)))
+    losses: dict[Cause, float] = {
+        "cold starts": init_s,
+        "fetch": fetch_s,
+        "handing over": max(0.0, busy_s - computed_s - fetch_s - init_s) + waiting_s,
+        "driver": outside_s,
+    }
+    _encoding(losses, run, lanes)
+    cause, detail = _end_of_stage(run, lanes)
+    losses[cause] = empty_s
+    slower, why = _slowdown(run, alone_ms, lanes, environment)
+    ratio = _ratio(run, alone_ms)
+    if ratio > _SLOWER:
+        losses[slower] = computed_s * (1 - 1 / ratio)
+    useful_s = computed_s - losses.get(slower, 0.0)
+    total_s = useful_s + sum(losses.values())
+    shares: dict[str, float] = {
+        "computing": useful_s / total_s,
+        **{name: value / total_s for name, value in losses.items()},
+    }
+    largest = max(losses, key=lambda name: losses[name])
+    if shares[largest] < _MATTERS:
+        spent = percent_text(shares["computing"])
+        text = f"{label} spends {spent} of its {_lanes(run, lanes)} computing: nothing else matters"
+        return Explanation(label=label, cause="computing", text=text, shares=shares)
+    aside = {cause: detail, slower: why}.get(largest) or _DETAILS.get(largest, "")
+    if largest == "handing over":
+        calls = int(known.sum())
+        aside = f"{ms_text(1000 * losses[largest] / calls)} for each of {count_text(calls, 'task')}"
+    text = (
+        f"{label} spends {percent_text(shares['computing'])} of its {_lanes(run, lanes)} computing; most is lost to "
+        f"{_NAMES.get(largest, largest)} ({percent_text(shares[largest])}{f': {aside}' if aside else ''})"
+    )
+    return Explanation(label=label, cause=largest, text=text, shares=shares)
+
+
+_NAMES: dict[str, str] = {"handing over": "handing over tasks", "slower tasks": "tasks that take longer than alone"}
+_DETAILS: dict[str, str] = {
+    "cold starts": "new environments start before they compute",
+    "fetch": "environments load their data",
+    "driver": "its own code between the stages, one step after the other",
+    "encoding": "arguments and results are encoded and decoded by the driver",
+}
+
+
+def _lanes(run: RunView, lanes: int) -> str:
+    noun = "environment" if run.planned.backend in ("emulated", "lambda", "simulated") else "worker"
+    return f"{count_text(lanes, noun)}' time" if lanes > 1 else f"{noun}'s time"
+
+
+def _stages(run: RunView) -> list[tuple[float, float]]:
+    return [(stage.started_s, stage.finished_s) for stage in run.stages if stage.finished_s is not None]
+
+
+def _idle(
+    queued: Floats, begin: Floats, end: Floats, lanes: int, stages: list[tuple[float, float]]
+) -> tuple[float, float]:
+    """Lane-seconds without a task inside the stages: while tasks waited, and while none did."""
+    edges = np.array([edge for stage in stages for edge in stage])
+    times = np.concatenate([queued, begin, end, edges])
+    ones = np.ones(len(queued))
+    zeros = np.zeros(len(edges))
+    order = np.argsort(times, kind="stable")
+    waiting = np.cumsum(np.concatenate([ones, -ones, 0 * ones, zeros])[order])
+    working = np.cumsum(np.concatenate([0 * ones, ones, -ones, zeros])[order])
+    inside_marks = np.concatenate([0 * ones, 0 * ones, 0 * ones, np.tile([1.0, -1.0], len(stages))])
+    inside = np.cumsum(inside_marks[order]) > 0
+    idle = np.clip(lanes - working, 0, None)[:-1] * inside[:-1]
+    lasted = np.diff(times[order])
+    held = np.minimum(idle, np.clip(waiting[:-1], 0, None))
+    return float((held * lasted).sum()), float(((idle - held) * lasted).sum())
+
+
+def _encoding(losses: dict[Cause, float], run: RunView, lanes: int) -> None:
+    """Move what the driver spent on encoding and decoding out of the two losses in which it happens."""
+    driver = None if run.ended is None else run.ended.driver
+    spent_s = 0.0 if driver is None else (driver.encode_s + driver.decode_s) * lanes
+    moved_s = 0.0
+    for name in ("driver", "handing over"):
+        part = min(losses[name], spent_s - moved_s)
+        losses[name] -= part
+        moved_s += part
+    losses["encoding"] = moved_s
+
+
+def _end_of_stage(run: RunView, lanes: int) -> tuple[Cause, str]:
+    """Why lanes are empty at the end of the longest stage."""
+    columns = run.columns
+    stages = [stage for stage in run.stages if stage.finished_s is not None]
+    if not stages:
+        return "imbalance", ""
+    stage = max(stages, key=lambda one: (one.finished_s or 0.0) - one.started_s)
+    rows = (columns["stage"] == stage.index) & (columns["status"] == _OK)
+    if stage.tasks < lanes:
+        return "too few tasks", f"{count_text(stage.tasks, 'task')} for {lanes}"
+    times = (columns["returned_s"] - columns["dispatched_s"])[rows]
+    median_s, longest_s = (float(np.median(times)), float(times.max())) if len(times) else (0.0, 0.0)
+    last = rows.nonzero()[0][int(np.argmax(columns["returned_s"][rows]))] if len(times) else -1
+    lasted = float(columns["returned_s"][last] - columns["dispatched_s"][last]) if last >= 0 else 0.0
+    if median_s and lasted >= _STRAGGLER * median_s and lasted >= 0.9 * longest_s:
+        return "stragglers", f"the last task took {times_text(lasted / median_s)} the median"
+    owners, work = np.unique(columns["environment"][rows], return_inverse=True)
+    loads = np.bincount(work, times) if len(owners) else np.zeros(1)
+    mean = float(loads.sum()) / max(lanes, len(loads))
+    most = times_text(float(loads.max()) / mean) if mean else ""
+    return "imbalance", f"the longest lane worked {most} the mean" if most else ""
+
+
+def _ratio(run: RunView, alone_ms: float | None) -> float:
+    if (run.columns["batch"] > 1).any():
+        return 1.0  # the times are of batches
+    own = _median_ms(run)
+    return own / alone_ms if own and alone_ms else 1.0
+
+
+def _slowdown(run: RunView, alone_ms: float | None, lanes: int, environment: Environment | None) -> tuple[Cause, str]:
+    """Why a task takes longer here than alone."""
+    assert run.started is not None
+    longer = f"a task takes {times_text(_ratio(run, alone_ms))} as long as alone"
+    cores = None if environment is None else environment.usable_cores
+    threads = run.started.settings.get("blas_threads")
+    if isinstance(threads, int) and threads > 1 and cores is not None and threads * lanes > cores:
+        return "BLAS threads", f"{lanes} x {threads} threads on {cores:g} cores; {longer}"
+    memory = run.started.settings.get("memory")
+    if isinstance(memory, int) and memory < 1769:
+        return "slower tasks", f"{memory:,} MB buy {memory / 1769:.2f} of a vCPU; {longer}"
+    physical = None if environment is None else environment.physical_cores
+    if cores is not None and lanes > cores:
+        return "slower tasks", f"{lanes} on {cores:g} cores; {longer}"
+    if physical is not None and lanes > physical:
+        return "slower tasks", f"{lanes} on {physical} physical cores; {longer}"
+    if lanes > 1 and run.planned.backend in ("processes", "threads"):
+        return "memory bandwidth", f"{longer}, though each has a core: they share memory and caches"
+    return "slower tasks", longer

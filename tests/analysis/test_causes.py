@@ -1,0 +1,110 @@
+"""Why a backend is as fast as it is: each cause alone is the one that is named, and shares add up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lbench.analysis.causes import Explanation, explanations
+from lbench.analysis.comparison import by_label
+from lbench.engine.machine.fingerprint import Environment
+from tests.analysis.runs import session_of
+
+FOUR = Environment(usable_cores=4.0, physical_cores=4)
+
+
+def row(begin: float, end: float, lane: int = 0, compute: float | None = None, **more: Any) -> dict[str, Any]:
+    own = (end - begin) * 1000 if compute is None else compute
+    return {"dispatched_s": begin, "returned_s": end, "lane": lane, "compute_ms": own, **more}
+
+
+def explained(*runs: dict[str, Any], environment: Environment = FOUR) -> dict[str, Explanation]:
+    view = session_of(runs, environment)
+    found = explanations(by_label(view.runs.values()), environment)
+    for one in found:
+        assert sum(one.shares.values()) == pytest.approx(1.0)
+        assert min(one.shares.values()) >= 0
+        assert one.text.startswith(f"{one.label} spends ")
+    return {one.label: one for one in found}
+
+
+ALONE = {"rows": [row(n, n + 1.0) for n in range(4)], "lanes": 1, "makespan_s": 4.0, "backend": "sequential"}
+FULL = [row(0.0, 1.0, 0), row(0.0, 1.0, 1), row(1.0, 2.0, 0), row(1.0, 2.0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("cause", "run", "text"),
+    [
+        ("computing", {"rows": FULL, "lanes": 2, "makespan_s": 2.0}, "nothing else matters"),
+        (
+            "handing over",
+            {"rows": [row(n, n + 1.0, 0, 400.0) for n in range(4)], "lanes": 1, "makespan_s": 4.0},
+            "600 ms for each of 4 tasks",
+        ),
+        (
+            "imbalance",
+            {"rows": [row(0, 1, 0), row(0, 1.6, 1), row(1, 2.4, 0)], "lanes": 2, "makespan_s": 2.4},
+            "the longest lane worked 1.20× the mean",
+        ),
+        (
+            "stragglers",
+            {"rows": [row(0, 1, 0), row(0, 1, 1), row(0, 1, 2), row(0, 5, 3)], "lanes": 4, "makespan_s": 5.0},
+            "the last task took 5.00× the median",
+        ),
+        (
+            "too few tasks",
+            {"rows": [row(0, 1, 0), row(0, 1, 1)], "lanes": 8, "makespan_s": 1.0},
+            "2 tasks for 8",
+        ),
+        (
+            "cold starts",
+            {
+                "rows": [row(0, 3, lane, 1000.0, cold=True, init_ms=2000.0) for lane in range(2)],
+                "lanes": 2,
+                "makespan_s": 3.0,
+                "backend": "emulated",
+            },
+            "new environments start before they compute",
+        ),
+        (
+            "fetch",
+            {"rows": [row(0, 3, lane, 1000.0, fetch_ms=2000.0) for lane in range(2)], "lanes": 2, "makespan_s": 3.0},
+            "environments load their data",
+        ),
+        ("driver", {"rows": FULL, "lanes": 2, "makespan_s": 5.0, "stage_s": (0.0, 2.0)}, "between the stages"),
+        (
+            "encoding",
+            {"rows": FULL, "lanes": 2, "makespan_s": 5.0, "stage_s": (0.0, 2.0), "driver": (1.0, 1.8)},
+            "encoded and decoded by the driver",
+        ),
+    ],
+)
+def test_each_cause_alone_is_named(cause: str, run: dict[str, Any], text: str) -> None:
+    (found,) = explained(run).values()
+    assert (found.cause, text in found.text) == (cause, True), found
+
+
+@pytest.mark.parametrize(
+    ("cause", "more", "environment", "text"),
+    [
+        ("memory bandwidth", {}, FOUR, "though each has a core"),
+        ("BLAS threads", {"settings": {"blas_threads": 4}}, FOUR, "2 x 4 threads on 4 cores"),
+        ("slower tasks", {}, Environment(usable_cores=1.0), "2 on 1 cores"),
+        ("slower tasks", {}, Environment(usable_cores=4.0, physical_cores=1), "2 on 1 physical cores"),
+        ("slower tasks", {"settings": {"memory": 885}, "backend": "emulated"}, FOUR, "885 MB buy 0.50 of a vCPU"),
+    ],
+)
+def test_tasks_that_take_longer_than_alone_have_a_reason(
+    cause: str, more: dict[str, Any], environment: Environment, text: str
+) -> None:
+    slow = [row(0, 2, 0), row(0, 2, 1), row(2, 4, 0), row(2, 4, 1)]
+    found = explained(
+        ALONE, {"rows": slow, "lanes": 2, "makespan_s": 4.0, "backend": "processes", **more}, environment=environment
+    )
+    one = found[str(more.get("backend", "processes"))]
+    assert one.cause == cause and text in one.text and "a task takes 2.00× as long as alone" in one.text
+
+
+def test_without_a_run_that_ended_well_there_is_no_reason() -> None:
+    assert explanations({}, None) == []

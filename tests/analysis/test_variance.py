@@ -1,0 +1,149 @@
+"""Parts of the variance: they add up, known components come out, and an estimate below 0 is 0 and said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lbench.analysis.comparison import by_label
+from lbench.analysis.variance import nested_components, steadiness_text, variance_parts, variance_text
+from lbench.engine.session.view import SessionView
+from tests.analysis.runs import session_of
+
+
+def made(
+    *,
+    repeats: int = 6,
+    tasks: int = 40,
+    lanes: int = 4,
+    seed: int = 1,
+    between_tasks: float = 0.0,
+    between_repeats: float = 0.0,
+    between_environments: float = 0.0,
+    within: float = 1.0,
+    cold_ms: float = 0.0,
+    fetch_ms: float = 0.0,
+    network_ms: float = 0.0,
+    backend: str = "processes",
+) -> SessionView:
+    """Repeats of tasks on lanes, each dispatched when its lane is free."""
+    generator = np.random.default_rng(seed)
+    work = 100 + between_tasks * generator.standard_normal(tasks)
+    runs = []
+    for _ in range(repeats):
+        shift = between_repeats * generator.standard_normal()
+        lane_shift = between_environments * generator.standard_normal(lanes)
+        free, rows = np.zeros(lanes), list[dict[str, Any]]()
+        for task in range(tasks):
+            lane = int(np.argmin(free))
+            computing = work[task] + shift + lane_shift[lane] + within * generator.standard_normal()
+            cold = free[lane] == 0 and cold_ms > 0
+            init = cold_ms if cold else 0.0
+            fetch = fetch_ms * generator.random()
+            network = network_ms * generator.random()
+            begin = float(free[lane])
+            free[lane] = begin + (computing + init + fetch + network) / 1000
+            rows.append(
+                {
+                    "dispatched_s": begin,
+                    "returned_s": float(free[lane]),
+                    "lane": lane,
+                    "compute_ms": float(computing),
+                    "fetch_ms": float(fetch),
+                    "init_ms": init or None,
+                    "cold": cold,
+                }
+            )
+        runs.append({"rows": rows, "lanes": lanes, "makespan_s": float(free.max()), "backend": backend})
+    return session_of(runs)
+
+
+def shares(view: SessionView) -> dict[str, float]:
+    ((label, group),) = by_label(view.runs.values()).items()
+    found = variance_parts(label, group)
+    assert found is not None
+    assert sum(part.ms2 for part in found.parts) == pytest.approx(found.whole_ms2)
+    assert sum(part.share for part in found.parts) == pytest.approx(1.0)
+    return {part.name: part.share for part in found.parts}
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("between tasks", {"between_tasks": 20.0}),
+        ("between repeats", {"between_repeats": 20.0, "repeats": 12}),
+        ("between environments", {"between_environments": 20.0, "repeats": 16}),
+        ("within an environment", {"within": 20.0}),
+        ("cold starts", {"cold_ms": 300.0}),
+        ("fetch", {"fetch_ms": 100.0}),
+        ("network and hand-over", {"network_ms": 100.0}),
+    ],
+)
+def test_the_largest_part_is_where_the_times_differ_from(name: str, more: dict[str, Any]) -> None:
+    found = shares(made(**more))
+    assert max(found, key=lambda part: found[part]) == name
+    assert found[name] > 0.6
+
+
+def test_known_components_come_out_of_many_values() -> None:
+    generator = np.random.default_rng(4)
+    repeats = np.repeat(np.arange(60), 40)
+    environments = np.tile(np.repeat(np.arange(8), 5), 60)
+    tasks = np.arange(len(repeats))  # none in common
+    values = (
+        3.0 * generator.standard_normal(60)[repeats]
+        + 2.0 * generator.standard_normal((60, 8))[repeats, environments]
+        + 1.0 * generator.standard_normal(len(repeats))
+    )
+    found = nested_components(values, tasks, repeats, environments)
+    assert found["between repeats"] == pytest.approx(9, rel=0.35)
+    assert found["between environments"] == pytest.approx(4, rel=0.2)
+    assert found["within an environment"] == pytest.approx(1, rel=0.1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 5), st.integers(4, 20), st.integers(1, 4))
+def test_parts_add_up_to_the_variance_of_the_times(seed: int, repeats: int, tasks: int, lanes: int) -> None:
+    view = made(seed=seed, repeats=repeats, tasks=tasks, lanes=lanes, network_ms=5.0, fetch_ms=3.0, cold_ms=20.0)
+    ((label, group),) = by_label(view.runs.values()).items()
+    found = variance_parts(label, group)
+    assert found is not None
+    whole = np.concatenate(
+        [(run.columns["returned_s"] - run.columns["dispatched_s"]) * 1000 for run in view.runs.values()]
+    )
+    assert found.whole_ms2 == pytest.approx(sum(part.ms2 for part in found.parts))
+    if not found.negative:
+        assert found.whole_ms2 == pytest.approx(float(whole.var(ddof=1)), rel=1e-6)
+
+
+def test_a_negative_estimate_is_0_and_said() -> None:
+    for seed in range(30):
+        view = made(seed=seed, repeats=3, between_repeats=0.0, within=5.0)
+        ((label, group),) = by_label(view.runs.values()).items()
+        found = variance_parts(label, group)
+        assert found is not None
+        assert all(part.ms2 >= 0 for part in found.parts)
+        if found.negative:
+            assert "came out below 0 and counts as 0" in variance_text(found)
+            return
+    raise AssertionError("no estimate was below 0")
+
+
+def test_too_little_has_no_parts() -> None:
+    assert variance_parts("x", []) is None
+    view = made(repeats=1, tasks=3)
+    assert variance_parts("processes", list(view.runs.values())) is None
+
+
+def test_the_steadier_backend_comes_first() -> None:
+    groups = {
+        "laptop": list(made(between_repeats=30.0).runs.values()),
+        "lambda": list(made(between_repeats=1.0).runs.values()),
+    }
+    line = steadiness_text(groups)
+    assert line is not None and line.startswith("makespans from the steadiest on (CV): lambda ")
+    assert steadiness_text({"laptop": groups["laptop"]}) is None
