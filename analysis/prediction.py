@@ -33,8 +33,11 @@ __all__ = [
     "LABEL",
     "Predicted",
     "PredictedLine",
+    "StageTimes",
+    "core_ratio_ends",
     "predict_comparison",
     "predict_lambda",
+    "predict_stages",
     "predicted_sentence",
     "predictions",
 ]
@@ -58,6 +61,7 @@ class Predicted(msgspec.Struct, frozen=True):
     low_usd: Decimal
     high_usd: Decimal
     assumed: tuple[str, ...] = ()  # what of it is counted at another region's price (`RunCost.assumed`)
+    billed_s: float = 0.0  # of all calls together
 
 
 class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,13 +104,19 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
         return Estimate(middle, middle * math.exp(-below), middle * math.exp(above), one.count)
 
 
-class _StageSample(msgspec.Struct, frozen=True):
+class StageTimes(msgspec.Struct, frozen=True):
     """What one stage of the job was like here."""
 
-    work_s: list[Floats]  # one array for each repeat: seconds of each task on a core of this machine
+    work_s: list[Floats]  # one array for each repeat: seconds of each call on a core of this machine
     request_mb: float
     response_mb: float
     between_s: float  # the job's own code after the stage, in the driver
+    each: int = 1  # calls that one of these stands for, one after the other: a stage of very many is simulated so
+
+    @property
+    def calls(self) -> int:
+        """Calls of the stage."""
+        return len(self.work_s[0]) * self.each
 
 
 def predict_lambda(
@@ -147,48 +157,22 @@ def predict_lambda(
     most = min(int(used.concurrency.median), environments or 10**9)
     widest = max(len(stage.work_s[0]) for stage in stages)
     replications = max(40, min(400, _DRAWS // max(1, sum(len(stage.work_s[0]) for stage in stages))))
-    ratio = used.core_ratio.draw(np.random.default_rng(_SEED), (replications, 1))
     data = source[0].started.data if source[0].started is not None else None
-    fetch_mb = data.bytes / 1e6 if data is not None else 0.0
-    import_s = _import_s(source) * ratio
 
     def of(cold: bool) -> Predicted:
-        rng = np.random.default_rng(_SEED + 1)
-        warm = 0 if cold else most
-        total_s = np.zeros(replications)
-        billed_s = np.zeros(replications)
-        for stage in stages:
-            picks = rng.integers(0, len(stage.work_s), replications)
-            work = np.stack([stage.work_s[pick] for pick in picks]) * ratio
-            run = simulate_stage(
-                used,
-                Stage(
-                    work_s=work,
-                    request_mb=stage.request_mb,
-                    response_mb=stage.response_mb,
-                    fetch_mb=fetch_mb if warm < work.shape[1] else 0.0,
-                    import_s=import_s,
-                ),
-                memory_mb=memory,
-                environments=most,
-                warm=warm,
-                rng=rng,
-                replications=replications,
-                arch=architecture,
-                python=python,
-            )
-            total_s += run.makespan_s + stage.between_s
-            billed_s += np.ceil(run.billed_s * 1000).sum(axis=1) / 1000
-            warm = max(warm, min(most, work.shape[1]))
-        low, middle, high = np.quantile(total_s, ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
-        amounts = np.quantile(billed_s, ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
-        bills = [
-            _bill(float(seconds), stages, min(most, widest) if cold else 0, memory, region, architecture)
-            for seconds in amounts
-        ]
-        low_usd, usd, high_usd = (bill.usd or Decimal(0) for bill in bills)
-        makespan_s = Estimate(float(middle), float(low), float(high), replications)
-        return Predicted(makespan_s, usd, low_usd, high_usd, bills[1].assumed)
+        return predict_stages(
+            used,
+            stages,
+            memory_mb=memory,
+            environments=most,
+            warm=0 if cold else most,
+            import_s=_import_s(source),
+            fetch_mb=data.bytes / 1e6 if data is not None else 0.0,
+            region=region,
+            architecture=architecture,
+            python=python,
+            replications=replications,
+        )
 
     return PredictedLine(
         worked_out_from=source[0].planned.label,
@@ -198,10 +182,84 @@ def predict_lambda(
         architecture=architecture,
         cold=of(cold=True),
         warm=of(cold=False),
-        core_ratio=_ends(used),
+        core_ratio=core_ratio_ends(used),
         baseline_s=baseline_s,
         payload_bytes=int(1e6 * max(max(stage.request_mb, stage.response_mb) for stage in stages)),
     )
+
+
+def predict_stages(
+    model: LambdaModel,
+    stages: Sequence[StageTimes],
+    *,
+    memory_mb: int,
+    environments: int,
+    warm: int,
+    import_s: float = 0.0,
+    fetch_mb: float = 0.0,
+    region: str = "us-east-1",
+    architecture: str = "x86_64",
+    python: str = "3.13",
+    replications: int = 200,
+) -> Predicted:
+    """Predict one run of these stages on a function of that size.
+
+    Args:
+        model: its parameters.
+        stages: of the job, with the times of this machine.
+        memory_mb: of the function.
+        environments: at most so many at once.
+        warm: of them are there already.
+        import_s: what a new environment imports, on a core of this machine.
+        fetch_mb: what a new environment reads from S3.
+        region: whose prices are charged.
+        architecture: of the function.
+        python: of the function.
+        replications: simulated runs.
+
+    Raises:
+        InputError: there are no prices for the region.
+    """
+    ratio = model.core_ratio.draw(np.random.default_rng(_SEED), (replications, 1))
+    rng = np.random.default_rng(_SEED + 1)
+    total_s = np.zeros(replications)
+    billed_s = np.zeros(replications)
+    there = min(warm, environments)
+    cold = 0
+    for stage in stages:
+        picks = rng.integers(0, len(stage.work_s), replications)
+        work = np.stack([stage.work_s[pick] for pick in picks]) * ratio
+        between_calls_s = model.rtt_s.median + model.invoke_overhead_s.median
+        run = simulate_stage(
+            model,
+            Stage(
+                work_s=work,
+                wait_s=(stage.each - 1) * between_calls_s,
+                request_mb=stage.request_mb,
+                response_mb=stage.response_mb,
+                fetch_mb=fetch_mb if there < work.shape[1] else 0.0,
+                import_s=import_s * ratio,
+            ),
+            memory_mb=memory_mb,
+            environments=environments,
+            warm=there,
+            rng=rng,
+            replications=replications,
+            arch=architecture,
+            python=python,
+        )
+        total_s += run.makespan_s + stage.between_s
+        billed_s += np.ceil(run.billed_s * 1000).sum(axis=1) / 1000
+        billed_s -= stage.calls / stage.each * (stage.each - 1) * between_calls_s  # is not within a call
+        used = min(environments, work.shape[1])
+        cold += max(0, used - there)
+        there = max(there, used)
+    low, middle, high = np.quantile(total_s, ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
+    amounts = np.quantile(billed_s, ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
+    bills = [_bill(float(seconds), stages, cold, memory_mb, region, architecture) for seconds in amounts]
+    low_usd, usd, high_usd = (bill.usd or Decimal(0) for bill in bills)
+    makespan_s = Estimate(float(middle), float(low), float(high), replications)
+    return Predicted(makespan_s, usd, low_usd, high_usd, bills[1].assumed, float(amounts[1]))
 
 
 def predict_comparison(comparison: Comparison, runs: Iterable[RunView]) -> PredictedLine | None:
@@ -260,7 +318,8 @@ def predictions(line: PredictedLine, comparison: str) -> list[Prediction]:
     ]
 
 
-def _ends(model: LambdaModel) -> tuple[float, float, float]:
+def core_ratio_ends(model: LambdaModel) -> tuple[float, float, float]:
+    """The core ratio's median, and the ends of its 95 %."""
     ratio = model.core_ratio
     if isinstance(ratio, Lognormal):
         return ratio.median, ratio.quantile((1 - CONFIDENCE) / 2), ratio.quantile((1 + CONFIDENCE) / 2)
@@ -268,15 +327,15 @@ def _ends(model: LambdaModel) -> tuple[float, float, float]:
 
 
 def _bill(
-    billed_s: float, stages: Sequence[_StageSample], cold: int, memory_mb: int, region: str, architecture: str
+    billed_s: float, stages: Sequence[StageTimes], cold: int, memory_mb: int, region: str, architecture: str
 ) -> RunCost:
-    calls = sum(len(stage.work_s[0]) for stage in stages)
+    calls = sum(stage.calls for stage in stages)
     return run_cost(
         rates(region, architecture),
         math.ceil(billed_s * 1000),
         requests=calls,
         memory_mb=memory_mb,
-        transfer_bytes=int(sum(len(stage.work_s[0]) * stage.response_mb * 1e6 for stage in stages)),
+        transfer_bytes=int(sum(stage.calls * stage.response_mb * 1e6 for stage in stages)),
         log_bytes=log_bytes(calls, cold),
     )
 
@@ -296,7 +355,7 @@ def _source(runs: Iterable[RunView]) -> list[RunView]:
     return min(by_label(good).values(), key=alone, default=[])
 
 
-def _stages(source: list[RunView]) -> list[_StageSample]:
+def _stages(source: list[RunView]) -> list[StageTimes]:
     """The stages that all repeats have in common, with each task's seconds in each repeat."""
     samples = []
     for number, stage in enumerate(source[0].stages):
@@ -315,9 +374,7 @@ def _stages(source: list[RunView]) -> list[_StageSample]:
         if not works:
             return []
         samples.append(
-            _StageSample(
-                works, float(np.median(sent)) / 1e6, float(np.median(received)) / 1e6, float(np.median(between))
-            )
+            StageTimes(works, float(np.median(sent)) / 1e6, float(np.median(received)) / 1e6, float(np.median(between)))
         )
     return samples
 
