@@ -31,6 +31,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The command NAME is `command` in lbench.cli.commands.NAME.
 _COMMANDS = {
     "run": "Measure one workload on several backends, and compare.",
+    "estimate": "Predict time and dollars of every option, before anyone pays.",
     "check": "Check whether a job can run on AWS Lambda: limits and headroom.",
     "record": "Run a script unchanged, and record its parallel calls as a workload.",
     "attach": "Open the screens on an engine that is still running.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -15,24 +16,26 @@ from lbench.workloads.probe import ProbeParams
 
 __all__ = ["hand_over_s"]
 
-_TASKS = 300
+_TASKS = 200
+_ROUNDS = 3
 _WARM = 20  # for each place
 
 
 async def hand_over_s(backend: Backend, folder: Path, tasks: int = _TASKS) -> float:
-    """Seconds of one place's time that a task costs besides its computing, on an open backend with all places busy."""
+    """Seconds of one place's time that a task costs besides its computing, all places busy: the best of a few rounds."""
     workload = registry.load(registry.describe("probe"))
     with tempfile.TemporaryDirectory(prefix="probe-", dir=folder) as own:
         journal = Journal(Path(own))
         try:
-            seconds = 0.0
-            for number, count in enumerate((_WARM * backend.capacity, tasks)):
+            best_s = math.inf
+            for number, count in enumerate((_WARM * backend.capacity, *[tasks] * _ROUNDS)):
                 params = ProbeParams(tasks=count)
                 runner = Runner(f"r{number}", backend, journal, Policy(), offload=offload_to_thread)
                 runner.start_clock()
                 await runner.run(workload.job(params, None))
-                seconds = runner.elapsed_s
+                if number:
+                    best_s = min(best_s, runner.elapsed_s)
         finally:
             await journal.sync()
             journal.close()
-    return seconds * min(backend.capacity, tasks) / tasks
+    return best_s * min(backend.capacity, tasks) / tasks

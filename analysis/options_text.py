@@ -1,0 +1,107 @@
+"""The options in words: which is first, what the dollars say, and what the answer hangs on."""
+
+from __future__ import annotations
+
+from lbench.analysis.format import count_text, interval_text, seconds_text, spread_text, times_text
+from lbench.analysis.options import Option, Options, Sensitivity
+from lbench.config.limits import limits
+from lbench.engine.cost.format import usd_short
+
+__all__ = [
+    "break_even_sentence",
+    "first_sentence",
+    "free_tier_line",
+    "limit_line",
+    "sensitivity_line",
+    "usd_cell",
+]
+
+
+def usd_cell(option: Option) -> str:
+    """A run's dollars; a price that is not fixed has both ends."""
+    if option.usd is None:
+        return "–"
+    if option.usd_high is None:
+        return usd_short(option.usd)
+    return f"{usd_short(option.usd)}–{usd_short(option.usd_high).lstrip('$')}"
+
+
+def first_sentence(options: Options) -> str:
+    """Which option has the answer first, start-up included, against this machine."""
+    here, first, aws = options.here, options.fastest, options.on_lambda
+    if first.kind == "local":
+        return (
+            f"{_capital(here.name)} is first: {_time(here)}, and nothing is charged; "
+            f"{aws.name} is predicted to take {_time(aws)}, for {usd_cell(aws)} a run."
+        )
+    start = f", {seconds_text(first.start_s)} of it to start" if first.start_s else ""
+    gain = here.makespan_s.value / first.whole_s
+    open_ = "" if _apart(first, here) else "; their intervals overlap, so either may be first"
+    return (
+        f"{first.name} is first: {seconds_text(first.whole_s)}{start} ({_spread(first)}), for {usd_cell(first)} a run: "
+        f"{times_text(gain)} as fast as {here.name} with {_time(here)}{open_}."
+    )
+
+
+def break_even_sentence(options: Options) -> str:
+    """How many runs a day make a rented machine that is always on the cheaper one."""
+    if options.break_even is None:
+        return "There is no price for this region to compare rented machines with."
+    runs, machine, day_usd = options.break_even
+    aws = options.on_lambda
+    if runs == 0:
+        return (
+            f"One run on {aws.name} costs more than a day of an {machine} ({usd_short(day_usd)}): "
+            "rent machines for as long as it takes."
+        )
+    if runs is None:
+        return (
+            f"{aws.name} costs less than an {machine} that is always on ({usd_short(day_usd)} a day) for as many runs "
+            "as that could do in a day."
+        )
+    return (
+        f"Up to {count_text(runs, 'run')} a day {aws.name} costs less than an {machine} that is always on "
+        f"({usd_short(day_usd)} a day); beyond that rent one."
+    )
+
+
+def limit_line(options: Options) -> str | None:
+    """Why Lambda cannot run it, by its longest task; None: that fits."""
+    if options.fits_lambda:
+        return None
+    return (
+        f"a task takes about {seconds_text(options.longest_s)} on a vCPU, and Lambda ends it after "
+        f"{limits().timeout_max_s} s: cut it smaller (lbench check)"
+    )
+
+
+def free_tier_line(options: Options) -> str:
+    """What AWS's free tier would cover; no amount counts it."""
+    runs = count_text(options.free_runs_month, "such run")
+    return (
+        f"AWS's free tier (400,000 GB-s and 1,000,000 requests a month) covers {runs} a month; no amount here counts it"
+    )
+
+
+def sensitivity_line(one: Sensitivity) -> str:
+    """One assumption, and Lambda's makespan and dollars at its ends."""
+    times = f"{seconds_text(one.low_s)} to {seconds_text(one.high_s)}"
+    return f"{one.text}: {times}, {usd_short(one.usd_low)} to {usd_short(one.usd_high)}"
+
+
+def _time(option: Option) -> str:
+    return f"{seconds_text(option.makespan_s.value)} ({_spread(option)})"
+
+
+def _spread(option: Option) -> str:
+    return spread_text(option.makespan_s) or interval_text(option.makespan_s)
+
+
+def _apart(one: Option, other: Option) -> bool:
+    ends, others = one.makespan_s, other.makespan_s
+    assert ends.high is not None and others.low is not None
+    return ends.high + one.start_s < others.low
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

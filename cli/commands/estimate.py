@@ -1,0 +1,244 @@
+"""`lbench estimate`: every way to run a job, in time and dollars, before anyone pays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lbench.cli.options import setting_options
+from lbench.cli.sample import sample_for, sample_options
+
+if TYPE_CHECKING:
+    from lbench.analysis.options import Option, Options
+    from lbench.engine.sampling.model import Sample
+
+__all__ = ["command"]
+
+_LEAST, _MOST = 1e-6, 1e7  # of what is changed
+
+
+@click.command()
+@click.argument("workload", metavar="WORKLOAD")
+@sample_options
+@setting_options("memory", "arch", "region")
+@click.option(
+    "--runs", default="1", metavar="1|N/day|always", help="How often it will run: cold or warm, and dollars a day."
+)
+@click.option(
+    "--what-if", "changes", metavar="NAME=VALUE,...", help="Other values of the model, or of the job (tasks, task_s)."
+)
+@click.option("--fresh", is_flag=True, help="Measure the tasks again, although a sample of them is kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(workload: str, runs: str, changes: str | None, fresh: bool, as_json: bool, **options: Any) -> None:
+    """Predict WORKLOAD on every option side by side: time, dollars, start-up.
+
+    A sample of its tasks runs on this machine (and is kept for the next time); the rest is a model. The options are this
+    machine, Lambda by memory, and rented machines by dated prices. Nothing is run elsewhere, and no account is needed.
+
+    \b
+    Examples:
+      lbench estimate mandelbrot
+      lbench estimate ./mine.py:job -p n=10 --runs 10/day
+      lbench estimate mandelbrot --what-if core_ratio=1.8,tasks=1000
+    """
+    from lbench.analysis.options import options_of, parse_runs
+    from lbench.analysis.sampled_job import job_of, what_if
+    from lbench.config.settings import load
+    from lbench.engine.simulation.parameters import lambda_model
+
+    how_often, changed = parse_runs(runs), _changes(changes)
+    placed = {name: options.pop(name) for name in ("memory", "arch", "region")}
+    chosen = load(placed).values
+    _check(changed)
+    sample = sample_for(workload, options, watch=False, fresh=fresh)
+    job, model = what_if(job_of(sample), lambda_model(), changed)
+    found = options_of(
+        job,
+        how_often,
+        model=model,
+        region=chosen.region or "us-east-1",
+        architecture=chosen.arch or "x86_64",
+        memory_mb=chosen.memory_mb if placed["memory"] is not None else None,
+    )
+    if as_json:
+        _print_json(sample, found, changed)
+    else:
+        _print(sample, found, changed)
+
+
+def _check(changes: dict[str, float]) -> None:
+    """Refuse names and values that the model does not have, before anything is measured."""
+    from lbench.engine.simulation.parameters import lambda_model, with_values
+    from lbench.errors import InputError
+
+    for name, value in changes.items():
+        if value != 0 and not _LEAST <= value <= _MOST:
+            raise InputError(f"--what-if {name} must be from {_LEAST:f} to {_MOST:,.0f}, got {value:g}")
+    try:
+        with_values(lambda_model(), {name: value for name, value in changes.items() if name not in ("tasks", "task_s")})
+    except InputError as error:
+        more = ", and of the job tasks and task_s" if "has no parameter" in str(error) else ""
+        raise InputError(f"--what-if: {error}{more}") from None
+
+
+def _changes(text: str | None) -> dict[str, float]:
+    from lbench.errors import InputError
+
+    found: dict[str, float] = {}
+    for part in (text or "").split(","):
+        if not part.strip():
+            continue
+        name, equals, value = part.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name.strip():
+            raise InputError(f"--what-if must be NAME=NUMBER, with commas between them, got {part.strip()}")
+    return found
+
+
+def _print(sample: Sample, found: Options, changes: dict[str, float]) -> None:
+    from rich.text import Text
+
+    from lbench.analysis.format import seconds_text
+    from lbench.analysis.grain import grain_notes
+    from lbench.analysis.options_text import (
+        break_even_sentence,
+        first_sentence,
+        free_tier_line,
+        limit_line,
+        sensitivity_line,
+    )
+    from lbench.cli.console import BRIGHT, QUIET, WARN, console
+    from lbench.cli.tables import print_table
+
+    out = console()
+    print_table(out, _columns(found))
+    out.print()
+
+    def say(text: str, style: str = "") -> None:
+        out.print(Text(text, style=style), soft_wrap=not out.is_terminal)
+
+    say(first_sentence(found), BRIGHT)
+    say(break_even_sentence(found), BRIGHT)
+    say(f"{found.on_lambda.name} hangs most on what is assumed of:")
+    for one in found.sensitivity:
+        say(f"  {sensitivity_line(one)}")
+    if (line := limit_line(found)) is not None:
+        say(f"! {line}", WARN)
+    first = sample.stages[0]
+    for note in grain_notes(first.compute_s, sample.overhead_s, first.tasks, sample.workers):
+        say(f"! {note}", WARN)
+    if not sample.complete:
+        say(
+            f"! {sample.sampled_tasks:,} of {sample.known_tasks:,} tasks were run ({sample.limit_s:g} s): the others are "
+            "drawn from them, and stages after these are not counted; --for SECONDS takes more",
+            WARN,
+        )
+    if any(row.old for row in found.rows):
+        say("! prices of rented machines are more than a year old (config/rented.toml)", WARN)
+    say(free_tier_line(found), QUIET)
+    if changes:
+        say(f"what if: {', '.join(f'{name}={value:g}' for name, value in changes.items())}", QUIET)
+    say(
+        f"predicted from {sample.sampled_tasks:,} tasks measured here ({sample.created}) with the model of docs/model.md; "
+        f"model: also with dated profiles of config/rented.toml; a worker starts in {seconds_text(sample.init_s)} here; "
+        "list prices",
+        QUIET,
+    )
+
+
+def _columns(found: Options) -> list[Any]:
+    from rich.text import Text
+
+    from lbench.analysis.format import interval_text, seconds_text
+    from lbench.analysis.options_text import usd_cell
+    from lbench.cli.console import QUIET, accent
+    from lbench.cli.tables import Column
+    from lbench.engine.cost.format import usd_short
+
+    name, time, interval = Column("OPTION"), Column("TIME", justify="right"), Column("95 %", justify="right", rank=1)
+    start, usd = Column("START", justify="right"), Column("$ A RUN", justify="right")
+    day, basis = Column("$ A DAY", justify="right", rank=2), Column("BASIS")
+    needs = Column("NEEDS", rank=4)
+    colours = {"local": accent("processes"), "lambda": accent("predicted"), "rented": QUIET}
+
+    def startup(row: Option) -> str:
+        return (
+            "–"
+            if row.kind == "local"
+            else "in TIME"
+            if row.kind == "lambda"
+            else seconds_text(row.start_s)
+            if row.start_s
+            else "–"
+        )
+
+    for row in found.rows:
+        name.add(Text.assemble(("▌", colours[row.kind]), row.name))
+        time.add(seconds_text(row.makespan_s.value))
+        interval.add(interval_text(row.makespan_s), QUIET)
+        start.add(startup(row), QUIET)
+        usd.add(usd_cell(row))
+        day.add("–" if row.usd_day is None else usd_short(row.usd_day))
+        basis.add(row.basis, QUIET)
+        needs.add(row.needs, QUIET)
+    return [name, time, interval, start, usd, day, basis, needs]
+
+
+def _print_json(sample: Sample, found: Options, changes: dict[str, float]) -> None:
+    import msgspec
+
+    from lbench.analysis.options_text import break_even_sentence, first_sentence
+    from lbench.engine.cost.format import usd_text
+
+    def row(one: Option) -> dict[str, Any]:
+        usd = {
+            name: None if value is None else usd_text(value)
+            for name, value in (("usd", one.usd), ("usd_high", one.usd_high), ("usd_day", one.usd_day))
+        }
+        makespan = {"makespan_s": one.makespan_s.value, "low_s": one.makespan_s.low, "high_s": one.makespan_s.high}
+        about = {
+            name: getattr(one, name)
+            for name in ("name", "kind", "basis", "start_s", "needs", "places", "memory_mb", "temperature")
+        }
+        return about | makespan | usd
+
+    runs, machine, day_usd = found.break_even or (None, None, None)
+    content = {
+        "workload": sample.workload,
+        "runs": found.runs.text,
+        "what_if": changes,
+        "options": [row(one) for one in found.rows],
+        "sentences": [first_sentence(found), break_even_sentence(found)],
+        "sensitivity": [
+            {
+                "name": one.name,
+                "text": one.text,
+                "low_s": one.low_s,
+                "high_s": one.high_s,
+                "usd_low": usd_text(one.usd_low),
+                "usd_high": usd_text(one.usd_high),
+            }
+            for one in found.sensitivity
+        ],
+        "break_even": {
+            "runs_a_day": runs,
+            "machine": machine,
+            "usd_a_day": None if day_usd is None else usd_text(day_usd),
+        },
+        "free_tier_runs_a_month": found.free_runs_month,
+        "core_ratio": list(found.core_ratio),
+        "sample": {
+            "complete": sample.complete,
+            "tasks": sample.known_tasks,
+            "sampled_tasks": sample.sampled_tasks,
+            "created": sample.created,
+            "machine": sample.machine,
+            "hand_over_s": sample.overhead_s,
+            "contention": sample.contention,
+        },
+    }
+    click.echo(msgspec.json.format(msgspec.json.encode(content), indent=1))

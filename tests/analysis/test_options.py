@@ -1,0 +1,228 @@
+"""The options of a job side by side, from made-up samples: what must hold whatever the machine is."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from lbench.analysis.options import Options, Runs, options_of, parse_runs
+from lbench.analysis.options_text import break_even_sentence, first_sentence, limit_line
+from lbench.analysis.sampled_job import Job, job_of, what_if
+from lbench.config.rented import rented, source_text
+from lbench.engine.sampling.model import Sample, SampledStage
+from lbench.engine.simulation.parameters import LambdaModel, lambda_model, with_values
+from lbench.errors import InputError
+
+ONCE = Runs(None, once=True)
+
+
+def sample(tasks: int = 100, seconds: float = 1.0, *, measured: int | None = None, **more: Any) -> Sample:
+    count = tasks if measured is None else measured
+    stage = SampledStage(
+        tasks=tasks,
+        indices=list(range(count)),
+        compute_s=[seconds] * count,
+        request_bytes=[100] * count,
+        response_bytes=[100] * count,
+        peak_mb=[40] * count,
+    )
+    made = Sample(
+        workload="mine.py:job",
+        params={},
+        stages=[stage],
+        complete=measured is None,
+        before_s=0.0,
+        init_s=0.1,
+        data_bytes=0,
+        overhead_s=1e-4,
+        workers=4,
+        contention=1.0,
+        limit_s=6.0,
+    )
+    return msgspec.structs.replace(made, **more)
+
+
+def job(tasks: int = 100, seconds: float = 1.0, **more: Any) -> Job:
+    return job_of(sample(tasks, seconds, **more))
+
+
+def by_name(options: Options) -> dict[str, Any]:
+    return {row.name: row for row in options.rows}
+
+
+def test_each_kind_of_option_is_there_with_its_basis() -> None:
+    found = options_of(job(), ONCE)
+    assert [row.name for row in found.rows if row.kind == "local"] == [
+        "this machine, 1 worker",
+        "this machine, 2 workers",
+        "this machine, 4 workers",
+    ]
+    assert {row.basis for row in found.rows if row.kind == "lambda"} == {"predicted"}
+    assert {row.basis for row in found.rows if row.kind == "rented"} == {"model"}
+    names = [row.name for row in found.rows if row.kind == "rented"]
+    assert any("Spot" in name for name in names)
+    assert any(name.startswith("Fargate") for name in names)
+    for row in found.rows:
+        low, high = row.makespan_s.interval
+        assert low <= row.makespan_s.value <= high
+
+
+def test_this_machine_takes_the_work_over_the_workers() -> None:
+    rows = by_name(options_of(job(100, 1.0), ONCE))
+    assert rows["this machine, 1 worker"].makespan_s.value == pytest.approx(100, rel=0.02)
+    assert rows["this machine, 4 workers"].makespan_s.value == pytest.approx(25, rel=0.02)
+
+
+def test_busy_neighbours_slow_the_tasks_by_the_measured_contention() -> None:
+    rows = by_name(options_of(job(100, 1.0, contention=2.0), ONCE))
+    assert rows["this machine, 1 worker"].makespan_s.value == pytest.approx(100, rel=0.02)
+    assert rows["this machine, 4 workers"].makespan_s.value == pytest.approx(50, rel=0.02)
+
+
+def test_rented_machines_are_charged_their_minimum_and_their_start() -> None:
+    rows = by_name(options_of(job(4, 0.001), ONCE))
+    assert rows["EC2 c7i.xlarge"].usd == pytest.approx(Decimal("0.1785") / 60, rel=Decimal("0.001"))
+    long = by_name(options_of(job(400, 60.0), ONCE))["EC2 c7i.xlarge"]
+    assert float(long.usd) == pytest.approx(0.1785 * (long.makespan_s.value + 23) / 3600, rel=0.001)
+
+
+def test_a_spot_price_has_two_ends() -> None:
+    row = by_name(options_of(job(), ONCE))["EC2 Spot c7i.12xlarge"]
+    on_demand = by_name(options_of(job(), ONCE))["EC2 c7i.12xlarge"]
+    assert row.usd < row.usd_high < on_demand.usd
+
+
+def test_how_often_it_runs_decides_cold_or_warm() -> None:
+    def temperature(text: str) -> set[str]:
+        rows = options_of(job(), parse_runs(text)).rows
+        return {row.temperature for row in rows if row.kind == "lambda"}
+
+    assert temperature("1") == temperature("10/day") == {"cold"}
+    assert temperature("1000/day") == temperature("always") == {"warm"}
+    assert temperature("200/day") == {"50 of 100 warm"}
+
+
+def test_managed_instances_stand_beside_runs_all_day_only() -> None:
+    assert not any("Managed" in row.name for row in options_of(job(), parse_runs("10/day")).rows)
+    assert any("Managed" in row.name for row in options_of(job(), parse_runs("always")).rows)
+
+
+@pytest.mark.parametrize("text", ["", "2", "0/day", "-1/day", "x/day", "1/week", "nan/day", "1e9/day"])
+def test_other_words_for_how_often_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="--runs must be 1, N/day"):
+        parse_runs(text)
+
+
+def test_up_to_the_break_even_lambda_costs_less() -> None:
+    model = lambda_model()
+    found = options_of(job(100, 10.0), ONCE, model=model)
+    assert found.break_even is not None
+    runs, machine, day_usd = found.break_even
+    assert machine == "EC2 c7i.xlarge"
+    assert day_usd == Decimal("0.1785") * 24
+    assert runs is not None
+    assert runs >= 1
+    warm = options_of(job(100, 10.0), parse_runs("1000/day"), model=model).on_lambda.usd
+    assert runs <= float(day_usd) / float(warm) + 1
+    assert f"Up to {runs:,} run" in break_even_sentence(found)
+
+
+def test_of_many_tasks_each_simulated_one_stands_for_several() -> None:
+    exact = options_of(job(1_000, 1.0), ONCE).on_lambda
+    coarse = options_of(job(4_000, 1.0, measured=50), ONCE).on_lambda
+    assert float(coarse.usd) == pytest.approx(4 * float(exact.usd), rel=0.15)
+    three_more_s = 3 * lambda_model().core_ratio.median  # on the 1,000 environments there are
+    assert coarse.makespan_s.value == pytest.approx(exact.makespan_s.value + three_more_s, rel=0.25)
+
+
+def test_a_memory_size_must_hold_the_tasks() -> None:
+    large = sample()
+    stage = msgspec.structs.replace(large.stages[0], peak_mb=[2_000] * 100)
+    rows = options_of(job_of(msgspec.structs.replace(large, stages=[stage])), ONCE).rows
+    assert min(row.memory_mb for row in rows if row.kind == "lambda") >= 2_500
+    stage = msgspec.structs.replace(stage, peak_mb=[20_000] * 100)
+    with pytest.raises(InputError, match="Lambda has 10,240 MB at most"):
+        options_of(job_of(msgspec.structs.replace(large, stages=[stage])), ONCE)
+
+
+def test_a_task_that_lambda_would_end_is_never_first_there() -> None:
+    found = options_of(job(100, 2_000.0), ONCE)
+    assert not found.fits_lambda
+    assert "Lambda ends it after 900 s" in (limit_line(found) or "")
+    assert found.fastest.kind != "lambda"
+
+
+def test_the_first_sentence_names_who_is_first() -> None:
+    assert first_sentence(options_of(job(4, 0.001), ONCE)).startswith("This machine, ")
+    assert first_sentence(options_of(job(1000, 1.0), ONCE)).startswith("Lambda 1,769 MB cold is first: ")
+
+
+def test_the_three_assumptions_that_matter_most_are_in_order() -> None:
+    found = options_of(job(), ONCE).sensitivity
+    assert len(found) == 3
+    assert [one.factor for one in found] == sorted((one.factor for one in found), reverse=True)
+    assert found[0].name == "core_ratio" or found[0].name == "concurrency"
+
+
+def test_what_if_changes_the_model_and_the_job() -> None:
+    base, model = job(100, 1.0), lambda_model()
+    slower = what_if(base, model, {"core_ratio": 4.0})
+    assert options_of(slower[0], ONCE, model=slower[1]).on_lambda.makespan_s.value > 3
+    more, _ = what_if(base, model, {"tasks": 50, "task_s": 2.0})
+    assert more.calls == 50
+    assert by_name(options_of(more, ONCE))["this machine, 1 worker"].makespan_s.value == pytest.approx(100, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"nothing": 1.0}, {"core_ratio": 0.0}, {"tasks": 0.5}, {"tasks": 1e12}, {"task_s": 0.0}, {"concurrency": 0.4}],
+)
+def test_impossible_what_ifs_are_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="--what-if"):
+        what_if(job(), lambda_model(), changes)
+
+
+def test_a_sample_in_which_no_task_ended_is_refused() -> None:
+    with pytest.raises(InputError, match="no task ended within 6 s"):
+        job(3, measured=0)
+
+
+def test_with_a_perfect_model_lambda_takes_what_the_arithmetic_says() -> None:
+    fixed = {
+        "rtt_s": 0.0,
+        "invoke_overhead_s": 0.0,
+        "start_delay_s": 0.0,
+        "allocation_s": 0.0,
+        "driver_dispatch_s": 0.0,
+    }
+    spreads = {"environment_sigma": 0.0, "task_sigma": 0.0, "driver_decode_s_per_mb": 0.0}
+    model: LambdaModel = with_values(lambda_model(), {**fixed, **spreads})
+    import dataclasses
+
+    from lbench.engine.simulation.distributions import Constant
+
+    model = dataclasses.replace(model, core_ratio=Constant(1.0))
+    rows = options_of(job(100, 1.0), parse_runs("always"), model=model, memory_mb=1769).rows
+    (row,) = [row for row in rows if row.kind == "lambda"]
+    assert row.makespan_s.value == pytest.approx(1.0, rel=0.01)
+    assert float(row.usd) == pytest.approx(100 * (1769 / 1024 * 0.0000166667 + 0.0000002), rel=0.2)  # logs and transfer
+
+
+def test_every_figure_of_a_rented_machine_has_a_source_and_a_date() -> None:
+    assert len(rented()) >= 5
+    for profile in rented():
+        parts = (
+            profile.usd_per_hour,
+            profile.core_ratio,
+            profile.start_s,
+            profile.minimum_s,
+            profile.share,
+            profile.always,
+        )
+        for part in filter(None, parts):
+            assert len(source_text(part.source)) > 20
+            assert date(2018, 1, 1) < part.date <= date(2026, 12, 31)

@@ -1,0 +1,78 @@
+"""`lbench estimate` by the real command: the table, the kept sample, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lbench.cli.main import command
+
+Lbench = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_PROBE = ("probe", "-p", "kind=spin", "-p", "seconds=0.01", "--tasks", "12")
+
+
+def test_the_options_at_80_columns_and_again_from_the_kept_sample(
+    lbench: Lbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = lbench("estimate", *_PROBE)
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.split("\n\n")[0].splitlines()
+    assert table[0].split()[:2] == ["OPTION", "TIME"]
+    assert max(map(len, table)) <= 80
+    for name in ("this machine, 1 worker", "Lambda 1,769 MB cold", "EC2 c7i.xlarge", "Fargate"):
+        assert any(name in line for line in table), name
+    assert "hangs most on what is assumed of" in done.stdout
+    assert "AWS's free tier" in done.stdout
+
+    again = json.loads(lbench("estimate", *_PROBE, "--runs", "10/day", "--json").stdout)
+    assert again["sample"]["complete"]
+    assert again["sample"]["created"] in done.stdout  # the same sample: nothing was measured
+    assert {one["basis"] for one in again["options"]} == {"predicted", "model"}
+    assert len(again["sensitivity"]) == 3
+    assert len(again["sentences"]) == 2
+    assert all(one["usd_day"] is not None for one in again["options"] if one["kind"] != "local")
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (("--runs", "3"), "--runs must be 1, N/day"),
+        (("--what-if", "speed=2"), "the model has no parameter 'speed'"),
+        (("--what-if", "core_ratio"), "--what-if must be NAME=NUMBER"),
+        (("--what-if", "core_ratio=1e300"), "--what-if core_ratio must be from"),
+        (("--what-if", "core_ratio=nan"), "--what-if core_ratio must be from"),
+        (("--what-if", "core_ratio=-1"), "--what-if core_ratio must be from"),
+        (("--memory", "5"), "--memory must be a whole number from 128"),
+        (("--for", "0"), "--for must be above 0"),
+    ],
+)
+def test_impossible_options_are_refused_before_anything_is_measured(
+    home: Path, args: tuple[str, ...], line: str
+) -> None:
+    done = CliRunner().invoke(command, ["estimate", "mandelbrot", *args])
+    assert done.exit_code == 2
+    assert line in done.stderr
+    assert not done.stdout
+
+
+def test_jobs_that_fail_or_never_end_get_one_line(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(
+        "import time\nfrom lbench import Task\n"
+        "def bad(i):\n    raise ValueError('no')\n"
+        "def fails():\n    yield [Task(bad, i=1)]\n"
+        "def slow(i):\n    time.sleep(600)\n"
+        "def never():\n    yield [Task(slow, i=1)]\n"
+    )
+    fails = lbench("estimate", "./mine.py:fails")
+    assert (fails.returncode, fails.stdout) == (2, "")
+    assert "task 1 of 1 fails on this machine: ValueError: no" in fails.stderr
+    never = lbench("estimate", "./mine.py:never", "--for", "1")
+    assert (never.returncode, never.stdout) == (2, "")
+    assert "no task ended within 1 s: give the sample longer with --for SECONDS" in never.stderr
