@@ -83,6 +83,7 @@ class LbenchApp(Commands):
         self.plan = plan or default_plan()
         self.problem: str | None = None
         self.unsaved = {}
+        self.compared = []
         self._switching = asyncio.Lock()
         self._on_hangup = on_hangup
         self._timer: Timer | None = None

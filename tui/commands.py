@@ -33,6 +33,7 @@ COMMAND_BINDINGS: list[BindingType] = [
     Binding("2", "go('scaling')", "scaling"),
     Binding("3", "go('explore')", "explore"),
     Binding("4", "go('sessions')", "sessions"),
+    Binding("5", "go('compare')", "compare"),
     Binding("ctrl+t", "switch_theme", "light or dark", show=False),
 ]
 _STEP = 0.02  # of the record's length
@@ -46,6 +47,7 @@ class Commands(App[int]):
     problem: str | None
     set_aside: EngineControls | None = None  # an engine of ours that is at work while a record is shown
     bench: BenchScreen
+    compared: list[Path]  # the sessions that the Compare screen shows
     unsaved: dict[Path, SessionView]  # by folder: sessions in memory that the disk had no room for
     _switching: asyncio.Lock
 
@@ -229,6 +231,10 @@ class Commands(App[int]):
                 from lbench.tui.screens.scaling import ScalingScreen
 
                 await self.push_screen(ScalingScreen())
+            elif screen == "compare":
+                from lbench.tui.screens.compare import CompareScreen
+
+                await self.push_screen(CompareScreen(self.compared))
             elif screen == "explore":
                 from lbench.tui.screens.explore import ExploreScreen
 

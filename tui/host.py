@@ -30,6 +30,7 @@ class Host(Protocol):
     feed: Feed  # the session on the Bench screen
     set_aside: EngineControls | None  # an engine of ours that is at work while a record is shown
     plan: Plan
+    compared: list[Path]  # the sessions that the Compare screen shows
     problem: str | None
 
     @property

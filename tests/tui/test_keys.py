@@ -142,6 +142,7 @@ PLACES: dict[str, tuple[str, tuple[str, ...]]] = {
     "a question for a text": ("none", ("4", "n")),
     "the sweep": ("swept", ("2",)),
     "the sweep as a table": ("swept", ("2", "d")),
+    "the comparison of sessions": ("swept twice", ("4", "space", "down", "space", "c")),
     "the help": ("none", ("question_mark", "down")),
 }
 
@@ -177,6 +178,9 @@ def fresh(
                 return app_of(AtWork(recorded, making))
             case "swept":
                 swept(places=(1, 4, 16))
+            case "swept twice":
+                swept("20261124-120000-0002", places=(4,), sweep=None, factor=1.1)
+                swept("20261123-120000-0001", places=(4,), sweep=None)
             case "still":
                 return app_of(still(None, picture=False))
         return app_of(None)

@@ -36,6 +36,7 @@ _NAMES = {  # how a class is called in the help
     "SetupScreen": "set-up",
     "Choice": "set-up: a choice",
     "Ticks": "set-up: a backend",
+    "CompareScreen": "compare",
     "SessionsScreen": "sessions",
     "SessionTable": "sessions: the list",
     "AskText": "a question for a text",

@@ -39,6 +39,8 @@ class SessionsScreen(LbenchScreen[None]):
     BINDINGS = [
         Binding("enter", "open", "open", key_display="↵", priority=True),
         Binding("slash", "filter", "filter", key_display="/", tooltip="only those with a word"),
+        Binding("space", "mark", "mark", tooltip="mark it, to compare it with others that are marked"),
+        Binding("c", "compare", "compare", tooltip="compare the marked sessions"),
         Binding("n", "rename", "name", tooltip="call it something"),
         Binding("t", "tag", "tag", tooltip="give it tags"),
         Binding("x", "export", "export", tooltip="write it as JSON or CSV"),
@@ -153,10 +155,12 @@ class SessionsScreen(LbenchScreen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what can be done with the session under the cursor."""
-        if action not in ("open", "rename", "tag", "export", "delete"):
+        if action not in ("open", "rename", "tag", "export", "delete", "mark", "compare"):
             return True
         table = self.query(SessionTable)
         entry = table.first().chosen if table else None
+        if action == "compare":
+            return bool(table) and len(table.first().marked) > 1 and not isinstance(self.focused, Input)
         if entry is None or isinstance(self.focused, Input):
             return action == "open" and isinstance(self.focused, Input)
         if action == "delete":
@@ -196,6 +200,19 @@ class SessionsScreen(LbenchScreen[None]):
 
     def on_input_changed(self, message: Input.Changed) -> None:
         self._show()
+
+    def action_mark(self) -> None:
+        """Mark the session, or take the mark away."""
+        table = self.query_one(SessionTable)
+        table.mark(str(self._chosen.folder))
+        count = len(table.marked)
+        self._say(f"{count_text(count, 'session')} marked" + (": c compares them" if count > 1 else ""), "quiet")
+        self.refresh_bindings()
+
+    async def action_compare(self) -> None:
+        """Compare the marked sessions; the one that was marked first is what the others are held against."""
+        self.host.compared = [Path(path) for path in self.query_one(SessionTable).marked]
+        await self.host.action_go("compare")
 
     def action_rename(self) -> None:
         entry = self._chosen
@@ -276,6 +293,8 @@ class SessionsScreen(LbenchScreen[None]):
     def _show_deleted(self, folder: Path, outcome: tuple[str, str]) -> None:
         if not folder.exists():
             self._deleted.add(str(folder))
+            table = self.query_one(SessionTable)
+            table.marked = [path for path in table.marked if path != str(folder)]
             self._entries = {key: one for key, one in self._entries.items() if key[0] != str(folder)}
         self._outcome = [outcome]
         self._show()

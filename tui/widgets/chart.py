@@ -40,7 +40,7 @@ class Chart(Lines):
 
 
 class Rows(Lines):
-    """A heading and lines, which scroll where there are more than rows."""
+    """A heading, if there is a title, and lines, which scroll where there are more than rows."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
@@ -54,14 +54,24 @@ class Rows(Lines):
         self._title, self._measure, self._make = title, measure, make
         self.redraw()
 
+    @property
+    def scrolls(self) -> bool:
+        """Whether there are more lines than rows."""
+        return self._count > self._room
+
+    @property
+    def _room(self) -> int:
+        return max(1, self.content_size.height - bool(self._title))
+
     def scroll_by(self, by: int) -> None:
-        self.top = max(0, min(self.top + by, self._count - max(1, self.content_size.height - 1)))
+        self.top = max(0, min(self.top + by, self._count - self._room))
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
         measure: list[Piece] = [(self._measure, "quiet")] if self._measure else []
-        strips = [line(self.palette, heading([(self._title, "text!")], measure, width), width)]
+        strips = [line(self.palette, heading([(self._title, "text!")], measure, width), width)] if self._title else []
         lines = self._make(width)
         self._count = len(lines)
-        self.top = max(0, min(self.top, len(lines) - (height - 1)))
-        return strips + [line(self.palette, pieces, width) for pieces in lines[self.top : self.top + height - 1]]
+        room = height - len(strips)
+        self.top = max(0, min(self.top, len(lines) - room))
+        return strips + [line(self.palette, pieces, width) for pieces in lines[self.top : self.top + room]]

@@ -171,6 +171,12 @@ class SessionTable(Lines, can_focus=True):
         self._top = 0
         self._empty = ""
         self._chosen_by_hand = False
+        self.marked: list[str] = []  # paths, in the order in which they were marked
+
+    def mark(self, path: str) -> None:
+        """Mark a session, or take the mark away."""
+        self.marked = [one for one in self.marked if one != path] + [path] * (path not in self.marked)
+        self.redraw()
 
     def show(self, entries: list[Entry], empty: str) -> None:
         """Show sessions; the cursor stays on the chosen one. `empty`: the text if there are none."""
@@ -225,7 +231,8 @@ class SessionTable(Lines, can_focus=True):
     def _row(self, entry: Entry, here: bool, columns: list[_Column], widths: list[int], width: int) -> Strip:
         bad = any(one.wrong or one.failed for one in entry.verdict)
         glyph, role = GLYPHS["damaged" if bad else entry.state]
-        pieces: list[Piece] = [(" ▸" if here else "  ", "key"), (glyph, role), (" ", "text")]
+        mark = "◆" if entry.recorded.path in self.marked else " "
+        pieces: list[Piece] = [(mark, "key!"), ("▸" if here else " ", "key"), (glyph, role), (" ", "text")]
         for number, (column, size) in enumerate(zip(columns, widths, strict=True)):
             if number and entry.recorded.error is not None:  # what is known of it, and why there is no more
                 pieces.append((error_of(entry), "wrong" if here else "quiet"))

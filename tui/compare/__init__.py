@@ -1,0 +1,1 @@
+"""The Compare screen without widgets: which sessions are compared, and their lines."""
