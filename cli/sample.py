@@ -12,8 +12,9 @@ from lbench.cli.plan_options import FILE, plan_of_options
 
 if TYPE_CHECKING:
     from lbench.engine.sampling.model import Sample
+    from lbench.engine.simulation.parameters import LambdaModel
 
-__all__ = ["sample_for", "sample_options"]
+__all__ = ["sample_for", "sample_options", "with_kernels"]
 
 _LONGEST_S = 3600.0
 _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
@@ -70,6 +71,24 @@ def sample_for(workload: str, options: dict[str, Any], *, watch: bool, fresh: bo
             watch=watch,
             fresh=fresh,
         )
+
+
+def with_kernels(model: LambdaModel) -> LambdaModel:
+    """The model with what the kernels say of this machine's cores; where it is busy they say nothing."""
+    import dataclasses
+    from datetime import date
+
+    from lbench.analysis.core_ratio import kernel_ratios, measured_core_ratio
+    from lbench.config.kernels import published_seconds
+    from lbench.engine.sampling.kernels import kernel_times
+
+    times = kernel_times()
+    if times is None:
+        return model
+    there = {name: seconds for name, (seconds, _) in published_seconds("x86_64", times.python).items()}
+    measured = date.fromisoformat(times.created[:10])
+    ratio = measured_core_ratio(model.core_ratio, kernel_ratios(times.seconds, there), measured)
+    return dataclasses.replace(model, core_ratio=ratio)
 
 
 def _limit(text: str | None) -> float | None:

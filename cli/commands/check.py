@@ -37,9 +37,12 @@ def command(workload: str, build: bool, arch: str | None, python: str | None, as
       lbench check ./mine.py:simulate --each seed=0..99
     """
     from lbench.analysis.feasibility import feasibility
+    from lbench.cli.sample import with_kernels
+    from lbench.engine.simulation.parameters import lambda_model
 
     sample = sample_for(workload, options, watch=True, fresh=True)
-    found = feasibility(sample, _package(workload, arch, python, build=build))
+    ratio = with_kernels(lambda_model()).core_ratio
+    found = feasibility(sample, _package(workload, arch, python, build=build), ratio)
     if as_json:
         _print_json(sample, found)
     else:

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import date
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,12 +42,13 @@ _PACKAGES = ("numpy", "scikit-learn", "msgspec", "httptools", "aioboto3", "moto"
 
 @click.command()
 @click.option("--aws", is_flag=True, help="Ask AWS even without configured credentials (a machine with a role).")
+@click.option("--speed", is_flag=True, help="Also measure a core against Lambda, and what handing over a task costs.")
 @click.option("--region", metavar="R", help="AWS region (default: as for `lbench run`).")
 @click.option(
     "--stack", metavar="NAME", default=DEFAULT_STACK, help=f"The deployment's name (default {DEFAULT_STACK})."
 )
 @click.option("--cluster", metavar="dask:...", help="Show a Dask cluster's workers, written as for `lbench run -b`.")
-def command(aws: bool, region: str | None, stack: str, cluster: str | None) -> None:
+def command(aws: bool, speed: bool, region: str | None, stack: str, cluster: str | None) -> None:
     """Check this machine and AWS: what weakens or prevents measurements.
 
     Settings and their origin, processor, memory, packages, folders, terminal; credentials, permissions, quota,
@@ -67,7 +69,9 @@ def command(aws: bool, region: str | None, stack: str, cluster: str | None) -> N
     }
     out = console()
     bad = False
-    sections = _SECTIONS | {"AWS": lambda: aws_findings(asked=aws, region=region, stack=stack)}
+    sections = (
+        _SECTIONS | (_SPEED if speed else {}) | {"AWS": lambda: aws_findings(asked=aws, region=region, stack=stack)}
+    )
     if cluster is not None or os.environ.get("DASK_SCHEDULER_ADDRESS"):
         settings = _cluster_settings(cluster or "dask")
         sections = sections | {"Dask cluster": lambda: _cluster(settings)}
@@ -198,6 +202,50 @@ def _software() -> Iterator[Finding]:
         yield Finding("note", "awslambdaric", "for Linux only", "the runtime client of lbench is used instead")
 
 
+def _against_lambda() -> Iterator[Finding]:
+    """How fast a core here is beside a vCPU of Lambda, by kernels that others have run there."""
+    from lbench.analysis.core_ratio import kernel_ratios, measured_core_ratio
+    from lbench.config.kernels import published_seconds
+    from lbench.engine.sampling.kernels import kernel_times
+    from lbench.engine.simulation.distributions import Lognormal
+    from lbench.engine.simulation.parameters import lambda_model
+    from lbench.errors import LbenchError
+
+    prior = lambda_model().core_ratio
+    try:
+        times = kernel_times()
+    except LbenchError as error:
+        yield Finding("weak", "kernels", "not measured", str(error))
+        return
+    if times is None:
+        yield Finding("weak", "kernels", "not measured: the machine is busy", "run this again when it is idle")
+    else:
+        published = published_seconds("x86_64", times.python)
+        ratios = kernel_ratios(times.seconds, {name: seconds for name, (seconds, _) in published.items()})
+        for name, ratio in ratios.items():
+            here = f"{times.seconds[name]:.2f} s here, {published[name][0]:.2f} s there ({published[name][1]})"
+            yield Finding("note", f"kernel {name}", f"a core is worth {ratio:.2g} vCPUs: {here}")
+        prior = measured_core_ratio(prior, ratios, date.fromisoformat(times.created[:10]))
+    ends = f" ({prior.quantile(0.025):.2g} to {prior.quantile(0.975):.2g})" if isinstance(prior, Lognormal) else ""
+    yield Finding("note", "core ratio", f"{prior.median:.2g}{ends} vCPUs of Lambda, as lbench estimate takes it")
+
+
+def _hand_over() -> Iterator[Finding]:
+    """What handing over one task costs on each local backend, by tasks that do nothing."""
+    from lbench.analysis.format import seconds_text
+    from lbench.engine.sampling.hand_over import hand_overs
+    from lbench.errors import LbenchError
+
+    try:
+        for name, seconds in hand_overs().items():
+            enough = seconds_text(19 * seconds)
+            yield Finding(
+                "note", name, f"{seconds_text(seconds)} a task: 95 % of a place's time needs tasks of {enough}"
+            )
+    except (LbenchError, OSError) as error:
+        yield Finding("weak", "hand-over", "not measured", str(error))
+
+
 def _emulation() -> Iterator[Finding]:
     """How emulated environments are limited in CPU and memory, as a started emulator reports it."""
     import asyncio
@@ -275,4 +323,8 @@ _SECTIONS: dict[str, Callable[[], Iterator[Finding]]] = {
     "Emulated Lambda": _emulation,
     "Folders": _places,
     "Terminal": _terminal,
+}
+_SPEED: dict[str, Callable[[], Iterator[Finding]]] = {
+    "A core against Lambda": _against_lambda,
+    "Handing over a task": _hand_over,
 }

@@ -44,6 +44,7 @@ def command(workload: str, runs: str, changes: str | None, fresh: bool, as_json:
     """
     from lbench.analysis.options import options_of, parse_runs
     from lbench.analysis.sampled_job import job_of, what_if
+    from lbench.cli.sample import with_kernels
     from lbench.config.settings import load
     from lbench.engine.simulation.parameters import lambda_model
 
@@ -52,7 +53,7 @@ def command(workload: str, runs: str, changes: str | None, fresh: bool, as_json:
     chosen = load(placed).values
     _check(changed)
     sample = sample_for(workload, options, watch=False, fresh=fresh)
-    job, model = what_if(job_of(sample), lambda_model(), changed)
+    job, model = what_if(job_of(sample), with_kernels(lambda_model()), changed)
     found = options_of(
         job,
         how_often,

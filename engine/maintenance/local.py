@@ -19,7 +19,7 @@ from lbench.config.folders import cache_folder
 from lbench.engine.emulator.resources import cgroups, scratch
 from lbench.engine.journal.lock import is_live
 from lbench.engine.measure.run_store import OBJECTS_NAME
-from lbench.engine.sampling.ask import SAMPLE_PREFIX
+from lbench.engine.sampling.model import SAMPLE_PREFIX
 from lbench.engine.service.discovery import dead_sockets
 from lbench.engine.session.index import session_folders
 

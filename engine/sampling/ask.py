@@ -18,14 +18,13 @@ from lbench.config.folders import cache_folder, write_whole
 from lbench.engine.machine.code_digest import code_digest
 from lbench.engine.machine.fingerprint import fingerprint
 from lbench.engine.processes import child as children
-from lbench.engine.sampling.model import Request, Sample, Verdict
+from lbench.engine.sampling.model import SAMPLE_PREFIX, Request, Sample, Verdict
 from lbench.errors import InputError, LbenchError
 from lbench.workloads import registry
 
-__all__ = ["LIMIT_S", "SAMPLE_PREFIX", "take_sample"]
+__all__ = ["LIMIT_S", "take_sample"]
 
 LIMIT_S = 6.0  # of the tasks, where nobody asks for another
-SAMPLE_PREFIX = "lbench-sample-"  # of the folder
 _PATIENCE_S = 180.0  # for workers that start, data that are made: beyond the time limit of the tasks themselves
 
 

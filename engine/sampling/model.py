@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Noticed", "Request", "Sample", "SampledStage", "Verdict"]
+__all__ = ["SAMPLE_PREFIX", "Noticed", "Request", "Sample", "SampledStage", "Verdict"]
 
+SAMPLE_PREFIX = "lbench-sample-"  # of the folder of a sample
 NoticedKind = Literal["network", "program", "gpu", "write"]
 
 

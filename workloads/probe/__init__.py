@@ -15,10 +15,11 @@ class ProbeParams(Params, frozen=True, kw_only=True):
     """What each of the tasks (default 100) does."""
 
     kind: Annotated[
-        Literal["noop", "spin", "sleep", "carry", "spawn"],
+        Literal["noop", "spin", "sleep", "carry", "spawn", "kernels"],
         Meta(
             description="noop: nothing; spin: CPU time; sleep: wall time; carry: a result of so many bytes; "
-            "spawn: a process that outlives its task"
+            "spawn: a process that outlives its task; kernels: three kinds of computing in turns, to compare cores "
+            "(default 9 tasks)"
         ),
     ] = "noop"
     seconds: Annotated[

@@ -25,6 +25,8 @@ class Probe(Workload[ProbeParams]):
             )
         if params.kind in ("spin", "sleep", "spawn"):
             return (yield [Task(f"probe.{params.kind}", number=i, seconds=params.seconds) for i in range(count)])
+        if params.kind == "kernels":
+            return (yield [Task("probe.kernel", number=i) for i in range(count)])
         if params.kind == "carry":
             blob = bytes(params.size_bytes)
             return (yield [Task("probe.carry", number=i, blob=blob) for i in range(count)])
@@ -33,6 +35,11 @@ class Probe(Workload[ProbeParams]):
     def reference(self, params: ProbeParams, data: Any) -> list[Any]:
         """What the tasks must return."""
         count = self.limits(params).tasks or 0
+        if params.kind == "kernels":
+            from lbench.workloads.probe.kernels import KERNELS, run_kernel
+
+            sums = [run_kernel(number) for number in range(len(KERNELS))]
+            return [sums[number % len(sums)] for number in range(count)]
         return [bytes(params.size_bytes)] * count if params.kind == "carry" else list(range(count))
 
     def loop(self, params: ProbeParams, data: Any) -> list[Any]:
@@ -50,7 +57,7 @@ class Probe(Workload[ProbeParams]):
     def limits(self, params: ProbeParams) -> Limits:
         """One stage."""
         carried = params.size_bytes if params.kind == "carry" else 0
-        return Limits(tasks=params.tasks or 100, largest_bytes=carried + 1024)
+        return Limits(tasks=params.tasks or (9 if params.kind == "kernels" else 100), largest_bytes=carried + 1024)
 
 
 WORKLOAD = Probe()

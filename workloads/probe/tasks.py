@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lbench.workloads.functions import task_function
 
-__all__ = ["carry", "crash_once", "fail", "noop", "sleep", "spawn", "spin"]
+__all__ = ["carry", "crash_once", "fail", "kernel", "noop", "sleep", "spawn", "spin"]
 
 
 @task_function("probe.noop")
@@ -67,6 +67,14 @@ def spawn(number: int, seconds: float) -> int:
 
     subprocess.Popen(["sleep", str(seconds)], start_new_session=number % 2 == 1)
     return number
+
+
+@task_function("probe.kernel")
+def kernel(number: int) -> int:
+    """One of three kinds of computing (`kernels`)."""
+    from lbench.workloads.probe.kernels import run_kernel
+
+    return run_kernel(number)
 
 
 @task_function("probe.fail")

@@ -1,0 +1,27 @@
+"""Handing over a task costs something, is measured, and kept for the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lbench.engine.backends.local.backend import open_local
+from lbench.engine.backends.settings import LocalSettings
+from lbench.engine.sampling.hand_over import hand_over_s
+
+
+async def test_a_task_that_does_nothing_still_takes_its_hand_over(tmp_path: Path) -> None:
+    async with open_local("threads", LocalSettings(concurrency=2), 2, preload="probe") as backend:
+        seconds = await hand_over_s(backend, tmp_path, tasks=40)
+    assert 1e-6 < seconds < 1
+
+
+@pytest.mark.slow
+def test_all_backends_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lbench.engine.sampling.hand_over import hand_overs
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = hand_overs()
+    assert first.keys() == {"sequential", "threads", "processes", "emulated"}
+    assert hand_overs() == first
