@@ -41,6 +41,7 @@ _COMMANDS = {
     "open": "Open a recorded session: replay, pause, seek.",
     "export": "Export a session as JSON or CSV.",
     "sweep": "Measure along a parameter: curves, crossings, break-even.",
+    "tune": "Find memory and tasks on Lambda: time against dollars.",
     "compare": "Compare sessions of several machines and days.",
     "calibrate": "Fit the model of AWS Lambda to recorded runs.",
     "prices": "List the prices of AWS, each with its source and age.",

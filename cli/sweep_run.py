@@ -29,7 +29,7 @@ from lbench.engine.session.index import session_folders
 from lbench.engine.session.view import SessionView, load_folder
 from lbench.errors import InputError, LbenchError, SessionFileError
 
-__all__ = ["Earlier", "SweepMeasurement", "earlier_sessions", "next_points"]
+__all__ = ["Earlier", "PointsMeasurement", "SweepMeasurement", "earlier_sessions", "next_points"]
 
 _BUSY_S = 0.02  # before a plan is sent again to an engine that has not quite ended the last one
 _LOOKED_AT = 200  # newest sessions among which a stopped sweep is sought
@@ -102,7 +102,7 @@ def _ceil(value: float) -> int:
     return -int(-value // 1)
 
 
-class SweepMeasurement(Measurement):
+class PointsMeasurement(Measurement):
     """An engine that measures one point after the other; a point that cannot be measured fails alone."""
 
     def __init__(
@@ -112,20 +112,17 @@ class SweepMeasurement(Measurement):
         progress: Progress,
         sweep: SweepPlan,
         identity: str,
-        earlier: Earlier | None,
-        more: int,
+        points: Sequence[Point],
+        measured: int = 0,
     ) -> None:
+        """`points` are measured first; `measured` of the sweep's were measured before."""
         super().__init__(folder, on_hangup, progress, sweep.base)
         self.failures: dict[str, str] = {}  # point: why it could not be measured
         self.over_budget = False
-        self.added: list[Point] = []
         self._sweep = sweep
         self._identity = identity
-        self._earlier = [] if earlier is None else earlier.views
-        done = [] if earlier is None else earlier.done
-        self._waiting = [point for point in sweep.points if point not in done]
-        self._measured = len(sweep.points) - len(self._waiting)
-        self._more = more
+        self._waiting = list(points)
+        self._measured = measured
         self._point: Point | None = None
         self._ended = False  # the plan that was sent last
         self._send_s = 0.0
@@ -134,7 +131,15 @@ class SweepMeasurement(Measurement):
     @property
     def views(self) -> list[SessionView]:
         """The sessions of the sweep, the one under way last."""
-        return [*self._earlier, self.view]
+        return [self.view]
+
+    def choose(self) -> Point | None:
+        """The next point, once the given ones are measured; None: that is all."""
+        return None
+
+    def announce(self, point: Point, number: int, count: int) -> str:
+        """The line that a point begins with."""
+        return f"point {number}/{count}: {point_text(point)}"
 
     def begin(self, follower: Follower) -> None:
         """Send the first point."""
@@ -175,16 +180,16 @@ class SweepMeasurement(Measurement):
         self._ended = True
 
     def _next(self, follower: Follower) -> None:
-        if not self._waiting and len(self.added) < self._more:
-            self._add()
-        if not self._waiting or self._spent_out():
+        spent_out = self._spent_out()
+        if not self._waiting and not spent_out and (chosen := self.choose()) is not None:
+            self._waiting.append(chosen)
+        if not self._waiting or spent_out:
             self._finished = True
             follower.command("end")
             return
         self._point = self._waiting.pop(0)
         self._measured += 1
-        count = max(self._measured + len(self._waiting), len(self._sweep.points))
-        self._progress.note(f"point {self._measured}/{count}: {point_text(self._point)}")
+        self._progress.note(self.announce(self._point, self._measured, self._measured + len(self._waiting)))
         self._send(follower)
 
     def _send(self, follower: Follower) -> None:
@@ -206,23 +211,6 @@ class SweepMeasurement(Measurement):
         self.over_budget = stopped or (limit is not None and self._spent() >= Decimal(str(limit)))
         return self.over_budget
 
-    def _add(self) -> None:
-        """Add the next point between the others, if curves cross there."""
-        try:
-            found = scalings(self.views, run_bill)
-        except InputError:
-            return
-        for point in next_points(found):
-            if point in self.added:
-                continue
-            try:
-                validate(self._sweep.at(point, self._identity))
-            except LbenchError:  # not every value between two others is one of the parameter's
-                continue
-            self.added.append(point)
-            self._waiting.append(point)
-            return
-
     def _report(self) -> None:
         """The medians of the point that has ended."""
         if self._point is None:
@@ -239,3 +227,48 @@ class SweepMeasurement(Measurement):
         if parts:
             self._progress.note(f"{point_text(self._point)}: {', '.join(parts)}")
         self._point = None
+
+
+class SweepMeasurement(PointsMeasurement):
+    """The points of a sweep that are left, then points where curves cross."""
+
+    def __init__(
+        self,
+        folder: Path,
+        on_hangup: str,
+        progress: Progress,
+        sweep: SweepPlan,
+        identity: str,
+        earlier: Earlier | None,
+        more: int,
+    ) -> None:
+        self._earlier = [] if earlier is None else earlier.views
+        done = [] if earlier is None else earlier.done
+        left = [point for point in sweep.points if point not in done]
+        super().__init__(folder, on_hangup, progress, sweep, identity, left, len(sweep.points) - len(left))
+        self._more = more
+        self._added: list[Point] = []
+
+    @property
+    def views(self) -> list[SessionView]:
+        """The sessions of the sweep, the one under way last."""
+        return [*self._earlier, self.view]
+
+    def choose(self) -> Point | None:
+        """A point between the others, if curves cross there."""
+        if len(self._added) >= self._more:
+            return None
+        try:
+            found = scalings(self.views, run_bill)
+        except InputError:
+            return None
+        for point in next_points(found):
+            if point in self._added:
+                continue
+            try:
+                validate(self._sweep.at(point, self._identity))
+            except LbenchError:  # not every value between two others is one of the parameter's
+                continue
+            self._added.append(point)
+            return point
+        return None

@@ -1,0 +1,250 @@
+"""Memory x tasks on Lambda: a small parametric model of time and dollars, the Pareto front, and three picks.
+
+Time: s + w (waves / tasks) / speed + h tasks, dollars: (c / speed + g tasks) memory + r tasks, none below 0; waves is
+tasks / environments, rounded up; speed is min(memory / 1,769 MB, threads), with as many threads as explain the times best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lbench.analysis.comparison import Bill, compare
+from lbench.analysis.format import seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.statistics import Estimate, coefficient_of_variation, median_estimate, ratio_estimate
+from lbench.config.limits import limits
+from lbench.engine.session.view import RunView
+
+__all__ = [
+    "LEAST_RUNS",
+    "MOST_CV",
+    "MOST_TRIALS",
+    "Candidate",
+    "Picks",
+    "TuneModel",
+    "Tuned",
+    "fit_model",
+    "front",
+    "memory_text",
+    "next_candidate",
+    "picks_of",
+    "tuned",
+    "tuned_text",
+]
+
+MOST_TRIALS = 20  # runs in all
+LEAST_RUNS = 4  # of each candidate
+MOST_CV = 0.05  # of a pick's warm makespans
+_GAIN = 0.97  # a candidate is worth measuring if it is expected to cost or last at most so much of what is measured
+
+Floats = NDArray[np.float64]
+
+
+class Candidate(msgspec.Struct, frozen=True, order=True):
+    """A size of the function, and the number of tasks; None: the workload's own."""
+
+    memory_mb: int
+    tasks: int | None
+
+
+class Tuned(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate as measured: its warm repeats, or its cold ones where there are no others."""
+
+    candidate: Candidate
+    tasks: int  # that there were
+    environments: int
+    makespan_s: Estimate
+    cold_s: float | None
+    usd: Estimate
+    cv: float | None
+    runs: int
+    times_s: tuple[float, ...]
+
+    @property
+    def steady(self) -> bool:
+        """Whether more runs are not needed."""
+        return self.cv is not None and self.cv <= MOST_CV
+
+
+class Picks(msgspec.Struct, frozen=True):
+    """The ends of the front, and the least product of time and dollars."""
+
+    fastest: Tuned
+    cheapest: Tuned
+    balanced: Tuned
+
+    @property
+    def named(self) -> tuple[tuple[str, Tuned], ...]:
+        """Each with its name."""
+        return ("fastest", self.fastest), ("cheapest", self.cheapest), ("balanced", self.balanced)
+
+
+class TuneModel(msgspec.Struct, frozen=True):
+    """The model's parameters; `threads`: busy threads of a task."""
+
+    time: tuple[float, float, float]
+    usd: tuple[float, float, float]
+    threads: int
+    environments: int
+
+    def expected(self, candidate: Candidate, tasks: int) -> tuple[float, float]:
+        """Seconds and dollars of a run."""
+        row = _features(candidate.memory_mb, tasks, self.environments, self.threads)
+        return float(row[0] @ np.array(self.time)), float(row[1] @ np.array(self.usd))
+
+
+def tuned(runs: Iterable[RunView], bill: Bill) -> list[Tuned]:
+    """The candidates that have a run that ended well, by their points (`memory`, `tasks`)."""
+    groups: dict[Candidate, list[RunView]] = {}
+    for run in runs:
+        sweep = run.planned.sweep
+        if sweep is not None and "memory" in sweep.point:
+            candidate = Candidate(int(sweep.point["memory"]), sweep.point.get("tasks"))
+            groups.setdefault(candidate, []).append(run)
+    found = [_tuned(candidate, group, bill) for candidate, group in groups.items()]
+    return [one for one in found if one is not None]
+
+
+def _tuned(candidate: Candidate, group: list[RunView], bill: Bill) -> Tuned | None:
+    (summary,) = compare(group, bill).summaries
+    line = summary.main
+    if line.makespan_s is None or line.makespan_s.value <= 0:
+        return None
+    good = [run for run in group if run.status == "ok" and not run.planned.warmup and run.makespan_s]
+    warm = [
+        run for run in good if line.temperature is None or (run.cold is True) == (line.temperature == "cold")
+    ] or good
+    usd = median_estimate([float(amount) for run in warm if (amount := bill(run, None).usd) is not None])
+    if usd is None or usd.value <= 0:
+        return None
+    cold = next((one for one in summary.lines if one.temperature == "cold" and one.makespan_s is not None), None)
+    times = tuple(run.makespan_s for run in warm if run.makespan_s is not None)
+    return Tuned(
+        candidate=candidate,
+        tasks=warm[0].known_tasks or candidate.tasks or 1,
+        environments=summary.capacity or 1,
+        makespan_s=line.makespan_s,
+        cold_s=None if cold is None or cold.makespan_s is None else cold.makespan_s.value,
+        usd=usd,
+        cv=coefficient_of_variation(times),
+        runs=len(group),
+        times_s=times,
+    )
+
+
+def _speed(memory_mb: int, threads: int) -> float:
+    return min(memory_mb / limits().memory_mb_per_vcpu, float(threads))
+
+
+def _features(memory_mb: int, tasks: int, environments: int, threads: int) -> tuple[Floats, Floats]:
+    speed = _speed(memory_mb, threads)
+    size = memory_mb / limits().memory_mb_per_vcpu
+    waves = math.ceil(tasks / environments) / tasks
+    return np.array([1.0, waves / speed, tasks]), np.array([size / speed, tasks * size, tasks])
+
+
+def fit_model(measured: Sequence[Tuned]) -> TuneModel | None:
+    """The model by least squares of relative errors, none of its parameters below 0; None without measurements."""
+    from scipy.optimize import nnls
+
+    if not measured:
+        return None
+    environments = max(one.environments for one in measured)
+    times = np.array([one.makespan_s.value for one in measured])
+    usds = np.array([one.usd.value for one in measured])
+    most = max(1, math.ceil(max(one.candidate.memory_mb for one in measured) / limits().memory_mb_per_vcpu))
+    best: tuple[float, TuneModel] | None = None
+    for threads in range(1, most + 1):
+        rows = [_features(one.candidate.memory_mb, one.tasks, environments, threads) for one in measured]
+        by_time, error = nnls(np.array([row[0] for row in rows]) / times[:, None], np.ones(len(times)))
+        by_usd, _ = nnls(np.array([row[1] for row in rows]) / usds[:, None], np.ones(len(usds)))
+        model = TuneModel(_three(by_time), _three(by_usd), threads, environments)
+        if best is None or error < best[0] - 1e-6:
+            best = (float(error), model)
+    assert best is not None
+    return best[1]
+
+
+def _three(values: Floats) -> tuple[float, float, float]:
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def next_candidate(
+    measured: Sequence[Tuned], waiting: Sequence[tuple[Candidate, int]]
+) -> tuple[Candidate, float, float] | None:
+    """The candidate that is expected to improve the front most, with its expected seconds and dollars; None: none is.
+
+    Args:
+        measured: at least one.
+        waiting: candidates that were not measured, each with its number of tasks.
+    """
+    model = fit_model(measured)
+    if model is None:
+        return None
+    least_s = min(one.makespan_s.value for one in measured)
+    least_usd = min(one.usd.value for one in measured)
+    best: tuple[float, tuple[Candidate, float, float]] | None = None
+    for candidate, tasks in waiting:
+        seconds, usd = model.expected(candidate, tasks)
+        if seconds <= 0 or usd <= 0:
+            continue
+        known = front(measured)
+        if any(one.makespan_s.value * _GAIN <= seconds and one.usd.value * _GAIN <= usd for one in known):
+            continue  # one that is measured is as good in both, but for a gain too small to be worth four runs
+        score = math.log(seconds / least_s) + math.log(usd / least_usd)
+        if best is None or score < best[0]:
+            best = (score, (candidate, seconds, usd))
+    return None if best is None else best[1]
+
+
+def front(measured: Sequence[Tuned]) -> list[Tuned]:
+    """The Pareto front of time against dollars, the fastest first: no other is at least as good in both."""
+    found: list[Tuned] = []
+    for one in sorted(measured, key=lambda one: (one.makespan_s.value, one.usd.value)):
+        if not found or one.usd.value < found[-1].usd.value:
+            found.append(one)
+    return found
+
+
+def picks_of(measured: Sequence[Tuned]) -> Picks | None:
+    """The three picks; None without measurements."""
+    ends = front(measured)
+    if not ends:
+        return None
+    balanced = min(ends, key=lambda one: one.makespan_s.value * one.usd.value)
+    return Picks(ends[0], ends[-1], balanced)
+
+
+def memory_text(measured: Sequence[Tuned]) -> str:
+    """What more than one vCPU has brought: it pays only for tasks that are parallel inside."""
+    whole = limits().memory_mb_per_vcpu
+    rule = f"more than {whole:,} MB (one vCPU) pays only for tasks that are parallel inside"
+    pairs = [
+        (one, other)
+        for one in measured
+        for other in measured
+        if one.candidate.memory_mb == whole and other.candidate.memory_mb > whole and one.tasks == other.tasks
+    ]
+    if not pairs:
+        return f"{rule}: not measured here"
+    base, other = max(pairs, key=lambda pair: pair[1].candidate.memory_mb)
+    ratio = ratio_estimate(base.times_s, other.times_s)
+    if ratio is None:
+        return rule
+    spread = times_spread_text(ratio)
+    price = other.usd.value / base.usd.value
+    return (
+        f"{rule}: here {other.candidate.memory_mb:,} MB is {times_text(ratio.value)}{f' ({spread})' if spread else ''} as "
+        f"fast as {whole:,} MB for {times_text(price)} the dollars"
+    )
+
+
+def tuned_text(one: Tuned) -> str:
+    """A candidate in words: "1,769 MB x 100 tasks, 2.31 s (95 %: 2.2–2.4 s)"."""
+    spread = spread_text(one.makespan_s)
+    aside = f" ({spread})" if spread else ""
+    return f"{one.candidate.memory_mb:,} MB × {one.tasks:,} tasks, {seconds_text(one.makespan_s.value)}{aside}"

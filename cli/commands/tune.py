@@ -1,0 +1,51 @@
+"""`lbench tune`: memory x tasks on Lambda, the Pareto front of time against dollars, and three picks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lbench.cli.plan_options import FILE, plan_options
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("workload", metavar="WORKLOAD")
+@click.option(
+    "--over",
+    multiple=True,
+    metavar="memory|tasks=V1,V2,...",
+    help="Candidates (default: memory 512, 885, 1769 and 3538 MB; a quarter, half, all and twice the usual tasks).",
+)
+@plan_options
+@click.option("-o", "--out", metavar="FILE", type=FILE, help="Write the session as FILE.json or FILE.csv.")
+@click.option("--json", "as_json", is_flag=True, help="Print only the session document on stdout.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def command(workload: str, over: tuple[str, ...], out: Path | None, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Find the memory size and the number of tasks of WORKLOAD on Lambda that are fastest, cheapest, and both in balance.
+
+    At most 20 runs, 4 of each candidate that is tried; a model of time and dollars chooses the next. Before each its
+    expected cost is shown.
+
+    \b
+    Examples:
+      lbench tune mandelbrot -p size=1000
+      lbench tune random_forest -b lambda --over memory=1769,3538 --max-usd 0.50
+    """
+    from lbench.cli.plan_options import checked_out, plan_of_options
+    from lbench.cli.tune_run import ask_for_tuning, measure_tuning, tune_plan
+    from lbench.config.settings import on_hangup
+    from lbench.errors import InputError
+
+    for name in ("repeats", "warmup", "cold_repeats"):
+        if options[name] is not None:
+            raise InputError(f"--{name.replace('_', '-')} does not apply to tune: it decides how often it measures")
+    plan, loaded = plan_of_options(workload, options, ("emulated",))
+    tune = tune_plan(plan, over)
+    checked_out(out)
+    ask_for_tuning(tune, loaded.values.ask_above_usd, yes=options["yes"])
+    code = measure_tuning(tune, on_hangup(loaded.values, "run"), out=out, as_json=as_json, quiet=quiet)
+    click.get_current_context().exit(code)

@@ -1,0 +1,324 @@
+"""`lbench tune` measured: candidates one after the other by one engine, each chosen by the model of those before it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from lbench.analysis.format import count_text, interval_text, interval_title, percent_text, seconds_text
+from lbench.analysis.tuning import (
+    LEAST_RUNS,
+    MOST_CV,
+    MOST_TRIALS,
+    Candidate,
+    Tuned,
+    fit_model,
+    front,
+    memory_text,
+    next_candidate,
+    picks_of,
+    tuned,
+    tuned_text,
+)
+from lbench.cli.confirm import ask_about
+from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
+from lbench.cli.documents import document_of
+from lbench.cli.follow import open_progress, saved_text, say
+from lbench.cli.progress import Progress
+from lbench.cli.signals import StopSignals
+from lbench.cli.sweep_run import PointsMeasurement
+from lbench.cli.tables import Column, print_table
+from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED
+from lbench.config.limits import limits as lambda_limits
+from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.billing.estimate import quotes
+from lbench.engine.cost.format import usd_short
+from lbench.engine.export.files import encode, format_of, write
+from lbench.engine.model import Document
+from lbench.engine.plan.plan import Plan, resolve_params, settings_of
+from lbench.engine.plan.sweep import Axis, Point, SweepPlan, parse_axis
+from lbench.engine.plan.validate import validate
+from lbench.engine.service.client import new_session_folder
+from lbench.engine.session.view import SessionView
+from lbench.errors import EngineLostError, InputError, LbenchError
+from lbench.workloads import registry
+
+__all__ = ["TunePlan", "ask_for_tuning", "measure_tuning", "tune_plan"]
+
+_MEMORY_MB = (512, 885, 1769, 3538)
+
+
+class TunePlan(msgspec.Struct, frozen=True):
+    """The plan that all candidates share, and the candidates with their numbers of tasks."""
+
+    sweep: SweepPlan
+    candidates: tuple[tuple[Candidate, int], ...]
+
+
+def _point(candidate: Candidate) -> Point:
+    tasks = {} if candidate.tasks is None else {"tasks": candidate.tasks}
+    return {"memory": candidate.memory_mb, **tasks}
+
+
+def tune_plan(base: Plan, over: Sequence[str]) -> TunePlan:
+    """The candidates of a plan with one Lambda-like backend.
+
+    Raises:
+        InputError: another backend, an unknown axis, or no candidate that can be measured.
+    """
+    if len(base.backends) != 1 or not isinstance(settings_of(base.backends[0]), LambdaSettings):
+        labels = ", ".join(choice.label for choice in base.backends)
+        raise InputError(
+            f"tune measures one Lambda-like backend: choose -b emulated, simulated or lambda, got {labels}"
+        )
+    if not registry.has_answer(base.workload):
+        raise InputError(f"{base.workload} has no tasks to tune: measure its memory sizes with `lbench run`")
+    axes = {axis.name: axis for axis in map(parse_axis, over)}
+    if unknown := [name for name in axes if name not in ("memory", "tasks")]:
+        raise InputError(f"--over {unknown[0]}: tune varies memory and tasks")
+    plan = msgspec.structs.replace(base, repeats=LEAST_RUNS, warmup=0, cold_repeats=0)
+    usual = _tasks(plan)
+    memory = axes.get("memory", Axis("memory", _MEMORY_MB, False)).values
+    if "tasks" in axes:
+        tasks: list[int | None] = [int(value) for value in axes["tasks"].values]
+    elif plan.tasks is not None or usual is None:
+        tasks = [plan.tasks]
+    else:
+        tasks = list(dict.fromkeys(max(1, round(usual * factor)) for factor in (1, 0.5, 0.25, 2)))
+    sweep = SweepPlan(plan, (), "tune")
+    found: dict[tuple[int, int], Candidate] = {}
+    why: InputError | None = None
+    for count in tasks:
+        for size in sorted(memory, key=lambda mb: abs(mb - lambda_limits().memory_mb_per_vcpu)):
+            candidate = Candidate(int(size), count)
+            try:
+                point = sweep.at(_point(candidate), "")
+                validate(point)
+            except InputError as error:
+                why = why or error
+                continue
+            found.setdefault((int(size), _tasks(point) or count or 1), candidate)
+    if not found:
+        raise why or InputError("no candidate can be measured")
+    return TunePlan(sweep, tuple((candidate, count) for (_, count), candidate in found.items()))
+
+
+def _tasks(plan: Plan) -> int | None:
+    return registry.limits(registry.describe(plan.workload), resolve_params(plan)).tasks
+
+
+def ask_for_tuning(tune: TunePlan, ask_above_usd: float, *, yes: bool) -> None:
+    """Return if the dearest candidates that can be measured are free or cheap together, or if the user confirms.
+
+    Raises:
+        InputError: the user declines, or no terminal can ask.
+    """
+    dearest = sorted(tune.candidates, key=lambda one: -one[0].memory_mb)[: MOST_TRIALS // LEAST_RUNS]
+    ask_about([tune.sweep.at(_point(one), "") for one, _ in dearest], ask_above_usd, yes=yes)
+
+
+class _TuneMeasurement(PointsMeasurement):
+    """At most `MOST_TRIALS` runs: three candidates that show the model's parameters, then those that it chooses."""
+
+    def __init__(self, folder: Path, on_hangup: str, progress: Progress, tune: TunePlan) -> None:
+        self._tune = tune
+        self._tasks = dict(tune.candidates)
+        self._tried: list[Candidate] = []
+        super().__init__(folder, on_hangup, progress, tune.sweep, tune.sweep.new_id(), [])
+
+    @property
+    def results(self) -> list[Tuned]:
+        """The candidates measured so far."""
+        return tuned(self.view.runs.values(), run_bill)
+
+    def choose(self) -> Point | None:
+        """The next candidate; a pick whose repeats differ is measured again; None: more would tell nothing new."""
+        trials = sum(run.started is not None for run in self.view.runs.values())
+        if trials + LEAST_RUNS > MOST_TRIALS:
+            return None
+        candidate = self._first() or self._better() or self._unsteady()
+        if candidate is None:
+            return None
+        self._tried.append(candidate)
+        return _point(candidate)
+
+    def _first(self) -> Candidate | None:
+        """The usual candidate, one of another size, one of another number of tasks."""
+        usual = self._tune.candidates[0]
+        others = [
+            next((one for one, tasks in self._tune.candidates if one.memory_mb < usual[0].memory_mb), None),
+            next((one for one, tasks in self._tune.candidates if tasks != usual[1]), None),
+        ]
+        wanted = [usual[0], *(one for one in others if one is not None)]
+        return next((one for one in wanted if one not in self._tried), None)
+
+    def _better(self) -> Candidate | None:
+        waiting = [pair for pair in self._tune.candidates if pair[0] not in self._tried]
+        found = next_candidate(self.results, waiting)
+        return None if found is None else found[0]
+
+    def _unsteady(self) -> Candidate | None:
+        picks = picks_of(self.results)
+        if picks is None:
+            return None
+        again = [one.candidate for _, one in picks.named if not one.steady and self._tried.count(one.candidate) < 2]
+        return again[0] if again else None
+
+    def announce(self, point: Point, number: int, count: int) -> str:
+        """The candidate with what it is expected to take and cost."""
+        candidate = self._tried[-1]
+        tasks = self._tasks[candidate]
+        what = f"{candidate.memory_mb:,} MB × {count_text(tasks, 'task')}, {LEAST_RUNS} runs"
+        model = fit_model(self.results)
+        if model is not None:
+            seconds, usd = model.expected(candidate, tasks)
+            each, whole = _usd(usd), _usd(usd * LEAST_RUNS)
+            expected = f"{seconds_text(seconds)} and {each} a run, {whole} in all"
+            return f"candidate {number}: {what}; expected by the model: {expected}"
+        plan = self._tune.sweep.at(point, "")
+        quote = quotes(plan, registry.limits(registry.describe(plan.workload), resolve_params(plan)))[0]
+        begin = f"candidate {number}: {what}"
+        if quote.expected is not None:
+            each, whole = usd_short(quote.expected.usd), usd_short(quote.expected.usd * LEAST_RUNS)
+            return f"{begin}; expected: {each} a run, {whole} in all"
+        if quote.bound_usd is None:
+            return f"{begin}; its cost is not known before it has run once"
+        return f"{begin}; at most {usd_short(quote.bound_usd, up=True)} a run (better known after its first run)"
+
+
+def measure_tuning(tune: TunePlan, on_hangup: str, *, out: Path | None, as_json: bool, quiet: bool) -> int:
+    """Measure the candidates; returns the exit code.
+
+    Raises:
+        InputError: no candidate could be measured.
+        LbenchError: the session could not be written to `out`.
+    """
+    folder = new_session_folder()
+    label = tune.sweep.base.backends[0].label
+    head = (
+        f"tune {tune.sweep.base.workload} on {label}: at most {MOST_TRIALS} runs, {LEAST_RUNS} of each of "
+        f"{count_text(len(tune.candidates), 'candidate')} that is tried, until picks differ by {percent_text(MOST_CV)} (CV)"
+    )
+    with StopSignals() as signals:
+        with open_progress(quiet=quiet) as progress:
+            progress.begin([head])
+            measurement = _TuneMeasurement(folder, on_hangup, progress, tune)
+            try:
+                measurement.follow(signals)
+            except KeyboardInterrupt:
+                progress.close()
+                say(f"stopped at once; the results so far are in {folder}")
+                raise
+            except (InputError, EngineLostError):  # no engine started
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+        view = measurement.view
+        if not view.started_runs:
+            if signals.exit_code is None and measurement.failures:
+                shutil.rmtree(folder, ignore_errors=True)
+                point, why = next(iter(measurement.failures.items()))
+                raise InputError(f"no candidate could be measured; {point}: {why}")
+            say(f"nothing was measured; see {folder}")
+            return EXIT_FAILED if signals.exit_code is None else signals.exit_code
+        document = document_of(view, predict=False)
+        content = encode(document, "json")
+        if out is not None:
+            try:
+                write(out, encode(document, format_of(out)))
+            except LbenchError as error:
+                say(str(error))
+                out = None
+        saved = saved_text(view, folder, content, out)
+        if as_json:
+            sys.stdout.buffer.write(content)
+        else:
+            _print(view, document, measurement, saved)
+        if signals.exit_code is not None:
+            return signals.exit_code
+        if measurement.over_budget:
+            return EXIT_BUDGET
+        bad = measurement.failures or measurement.lost
+        failed = bad or any(run.status not in ("ok", "cancelled") for run in view.runs.values())
+        return EXIT_FAILED if failed else 0
+
+
+def _print(view: SessionView, document: Document, measurement: _TuneMeasurement, saved: str) -> None:
+    out = console()
+    found = measurement.results
+    picks = picks_of(found)
+    if picks is not None:
+        out.print()
+        print_table(out, _columns(found))
+        out.print()
+        for name, one in picks.named:
+            label = view.started_runs[0].planned.label
+            _line(out, f"{name}: {tuned_text(one)}, {_usd(one.usd.value)} a run on {label}", BRIGHT)
+        unsteady = list(dict.fromkeys(tuned_text(one) for _, one in picks.named if not one.steady))
+        for text in unsteady:
+            _line(out, f"! {text}: its repeats differ by more than {percent_text(MOST_CV)} (CV): not settled", WARN)
+        _line(out, memory_text(found), QUIET)
+        trials = len(view.started_runs)
+        _line(
+            out,
+            f"{count_text(trials, 'run')} of at most {MOST_TRIALS}; a candidate off the front is never the answer",
+            QUIET,
+        )
+        origin = view.started_runs[0].planned.origin
+        if origin != "measured":
+            _line(out, f"{origin} here: dollars are what AWS would charge, times are not AWS's", QUIET)
+    for point, why in measurement.failures.items():
+        _line(out, f"✘ {point}: {why}", WRONG)
+    for warning in document.warnings:
+        if warning.code not in ("failed", "few_repeats", "unsteady"):
+            _line(out, f"! {warning.text}", WARN)
+    out.print(Text(saved, style=QUIET), soft_wrap=True)
+
+
+def _columns(found: Sequence[Tuned]) -> list[Column]:
+    ends = front(found)
+    picks = picks_of(found)
+    assert picks is not None
+    columns = {
+        "memory": Column("MEMORY", justify="right"),
+        "tasks": Column("TASKS", justify="right"),
+        "runs": Column("RUNS", rank=3, justify="right"),
+        "time": Column("MAKESPAN", justify="right"),
+        "interval": Column(interval_title(one.makespan_s for one in found), rank=2, justify="right"),
+        "cold": Column("COLD", rank=4, justify="right"),
+        "cv": Column("CV", rank=1, justify="right"),
+        "cost": Column("COST", justify="right"),
+        "front": Column("FRONT"),
+    }
+    for one in sorted(found, key=lambda one: one.makespan_s.value):
+        names = [name for name, pick in picks.named if pick is one]
+        mark = ", ".join(names) if names else "on it" if one in ends else ""
+        cells: dict[str, str | Text] = {
+            "memory": f"{one.candidate.memory_mb:,} MB",
+            "tasks": f"{one.tasks:,}",
+            "runs": str(one.runs),
+            "time": Text(seconds_text(one.makespan_s.value), style=BRIGHT),
+            "interval": Text(interval_text(one.makespan_s), style=QUIET),
+            "cold": "–" if one.cold_s is None else seconds_text(one.cold_s),
+            "cv": Text("–" if one.cv is None else percent_text(one.cv), style=RIGHT if one.steady else WARN),
+            "cost": Text(_usd(one.usd.value), style=accent("lambda")),
+            "front": Text(mark, style=RIGHT),
+        }
+        for name, cell in cells.items():
+            columns[name].add(cell)
+    return list(columns.values())
+
+
+def _usd(usd: float) -> str:
+    return usd_short(Decimal(repr(usd)))
+
+
+def _line(out: Console, text: str, style: str) -> None:
+    out.print(Text(text, style=style), soft_wrap=not out.is_terminal)

@@ -1,0 +1,122 @@
+"""Tuning: the model finds a made-up function again, the front is a front, and the picks are its ends and its middle."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbench.analysis.statistics import Estimate
+from lbench.analysis.tuning import Candidate, Tuned, fit_model, front, memory_text, next_candidate, picks_of
+from lbench.cli.tune_run import tune_plan
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
+from lbench.errors import InputError
+
+ENVIRONMENTS = 4
+
+
+def one(memory_mb: int, tasks: int, seconds: float, usd: float, cv: float = 0.01) -> Tuned:
+    return Tuned(
+        candidate=Candidate(memory_mb, tasks),
+        tasks=tasks,
+        environments=ENVIRONMENTS,
+        makespan_s=Estimate(seconds, count=3),
+        cold_s=None,
+        usd=Estimate(usd, count=3),
+        cv=cv,
+        runs=4,
+        times_s=(seconds,) * 3,
+    )
+
+
+def made_up(memory_mb: int, tasks: int, threads: int = 1) -> Tuned:
+    speed = min(memory_mb / 1769, threads)
+    seconds = 0.2 + 8.0 * math.ceil(tasks / ENVIRONMENTS) / tasks / speed + 0.002 * tasks
+    usd = (8.0 / speed + 0.01 * tasks) * memory_mb / 1769 * 3e-5 + 2e-7 * tasks
+    return one(memory_mb, tasks, seconds, usd)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_model_finds_a_made_up_function_again(threads: int) -> None:
+    measured = [made_up(m, n, threads) for m, n in ((1769, 16), (885, 16), (1769, 4), (3538, 16), (512, 8))]
+    model = fit_model(measured)
+    assert model is not None and model.threads == threads
+    for memory_mb, tasks in ((885, 32), (3538, 8), (1769, 64)):
+        seconds, usd = model.expected(Candidate(memory_mb, tasks), tasks)
+        true = made_up(memory_mb, tasks, threads)
+        assert seconds == pytest.approx(true.makespan_s.value, rel=0.1)
+        assert usd == pytest.approx(true.usd.value, rel=0.1)
+
+
+def test_the_next_candidate_is_one_that_is_expected_to_improve_the_front() -> None:
+    measured = [made_up(1769, 512), made_up(885, 512), made_up(1769, 128)]
+    waiting = [(Candidate(m, n), n) for m in (512, 885, 1769, 3538) for n in (4, 16, 128, 512)]
+    left = [pair for pair in waiting if pair[0] not in [one.candidate for one in measured]]
+    found = next_candidate(measured, left)
+    assert found is not None
+    chosen = made_up(found[0].memory_mb, found[0].tasks or 1)
+    ends = front([*measured, chosen])
+    assert chosen in ends
+    assert found[1] == pytest.approx(chosen.makespan_s.value, rel=0.3)
+    assert next_candidate(measured, []) is None
+    assert next_candidate([], left) is None
+
+
+times = st.floats(0.01, 100)
+
+
+@given(st.lists(st.tuples(times, times), min_size=1, max_size=20))
+def test_no_other_candidate_is_as_good_in_both_as_one_on_the_front(values: list[tuple[float, float]]) -> None:
+    measured = [one(128 + n, n + 1, *pair) for n, pair in enumerate(values)]
+    ends = front(measured)
+    picks = picks_of(measured)
+    assert picks is not None
+    for other in measured:
+        beaten = any(
+            end.makespan_s.value <= other.makespan_s.value and end.usd.value <= other.usd.value for end in ends
+        )
+        assert beaten
+    assert picks.fastest.makespan_s.value == min(x.makespan_s.value for x in measured)
+    assert picks.cheapest.usd.value == min(x.usd.value for x in measured)
+    assert picks.balanced in ends
+
+
+def test_more_than_one_vcpu_pays_only_for_tasks_that_are_parallel_inside() -> None:
+    text = memory_text([one(1769, 8, 2.0, 1.0), one(3538, 8, 1.98, 2.0)])
+    assert text.startswith(
+        "more than 1,769 MB (one vCPU) pays only for tasks that are parallel inside: here 3,538 MB is 1.01×"
+    )
+    assert text.endswith("for 2.00× the dollars")
+    assert memory_text([one(1769, 8, 2.0, 1.0)]).endswith("not measured here")
+
+
+def plan(*backends: str, workload: str = "mandelbrot") -> Plan:
+    return Plan(workload=workload, backends=[parse_backend(text, {}) for text in backends])
+
+
+def test_candidates_are_sizes_and_numbers_of_tasks_the_usual_ones_first() -> None:
+    tune = tune_plan(plan("emulated"), [])
+    assert tune.candidates[0] == (Candidate(1769, 100), 100)
+    assert {tasks for _, tasks in tune.candidates} == {25, 50, 100, 200}
+    assert {one.memory_mb for one, _ in tune.candidates} == {512, 885, 1769, 3538}
+    assert tune.sweep.base.repeats == 4
+    chosen = tune_plan(plan("emulated"), ["memory=885,1769", "tasks=4,8"])
+    assert len(chosen.candidates) == 4
+
+
+@pytest.mark.parametrize(
+    ("backends", "over", "why"),
+    [
+        (("processes",), [], "one Lambda-like backend"),
+        (("emulated", "emulated@two"), [], "one Lambda-like backend"),
+        (("emulated",), ["size=1,2"], "--over size: tune varies memory and tasks"),
+        (("emulated",), ["memory=64,65"], "memory=6[45]: must be at least 128"),
+        (("emulated",), ["memory="], "the sweep is empty"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused(backends: tuple[str, ...], over: list[str], why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        tune_plan(plan(*backends), over)
