@@ -27,6 +27,7 @@ MODULES = (
     "s3_results",
     "explore",
     "package_cache",
+    "record",
     "local_overhead",
     "tui_first_frame",
     "tui_live",

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from lbench.workloads.dataset import Dataset
     from lbench.workloads.model import Check, Task
     from lbench.workloads.own.run_here import run_here
+    from lbench.workloads.recorded.session import record
 
-__all__ = ["Check", "Dataset", "EncodingError", "Meta", "Task", "WorkloadError", "__version__", "run_here"]
+__all__ = ["Check", "Dataset", "EncodingError", "Meta", "Task", "WorkloadError", "__version__", "record", "run_here"]
 
 _PLACES = {
     "Check": "lbench.workloads.model",
@@ -37,6 +38,7 @@ _PLACES = {
     "Meta": "msgspec",
     "Task": "lbench.workloads.model",
     "WorkloadError": "lbench.errors",
+    "record": "lbench.workloads.recorded.session",
     "run_here": "lbench.workloads.own.run_here",
 }
 

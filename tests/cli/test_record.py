@@ -326,3 +326,59 @@ print(RandomForestClassifier(4, n_jobs=2, random_state=0).fit(X, y).feature_impo
     done = lbench("run", "recorded:grid", *HERE, "-b", "emulated:concurrency=1")
     assert {ok for ok, _ in answers(done)} == {True}
     assert "varies by itself: ['fit_time'], ['score_time']" in json.loads(done.stdout)["runs"][0]["answer"]["check"]
+
+
+BLOCK = """
+import lbench
+from concurrent.futures import ThreadPoolExecutor
+def f(x): return x + 1
+with ThreadPoolExecutor(1) as pool:
+    pool.submit(f, 1)
+    with lbench.record("block"):
+        print(list(pool.map(f, range(3))))
+    pool.submit(f, 1)
+print("end")
+"""
+
+
+def test_a_block_of_a_script_is_recorded(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(BLOCK)
+    done = plain(home, "mine.py")
+    assert (done.returncode, done.stdout) == (0, "[1, 2, 3]\nend\n"), done.stderr
+    assert (
+        done.stderr == "lbench: recorded 3 calls in 1 stage (f 3): lbench run recorded:block -b processes -b emulated\n"
+    )
+    assert answers(lbench("run", "recorded:block", *HERE)) == [(True, 3), (True, 3)]
+
+
+NOTEBOOK = """
+import sys, types
+shell = types.SimpleNamespace(user_ns=globals(), transform_cell=lambda cell: cell.replace("%time ", ""))
+In = ["", "def f(x): return x + K", "K = 2", "%time big = [f(1)]", "def", "print(f(3))"]
+for cell in In[1:3]: exec(cell)
+def get_ipython(): return shell
+import lbench
+from multiprocessing.pool import ThreadPool
+with lbench.record("cells", quiet=True):
+    print(ThreadPool(1).map(f, [1, 2]))
+"""
+
+
+def test_a_notebooks_functions_are_recorded_with_its_definitions(lbench: Lbench, home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-"], input=NOTEBOOK, capture_output=True, text=True, timeout=60, cwd=home, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[3, 4]\n", "")
+    code = (home / "data/lbench/recordings/cells/code/notebook.py").read_text()
+    assert code == "def f(x):\n    return x + K\nK = 2\n"
+    assert answers(lbench("run", "recorded:cells", *HERE)) == [(True, 2), (True, 2)]
+
+
+def test_at_a_prompt_a_function_must_be_in_a_file(home: Path) -> None:
+    text = NOTEBOOK.replace("def get_ipython", "def other").replace("quiet=True", "quiet=False")
+    done = subprocess.run(
+        [sys.executable, "-"], input=text, capture_output=True, text=True, timeout=60, cwd=home, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "[3, 4]\n")
+    assert "nothing to record: 2 calls of f" in done.stderr and "put it into a .py file and import it" in done.stderr
+    assert done.stderr.count("\n") == 1

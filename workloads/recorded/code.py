@@ -7,14 +7,13 @@ first hands something over: that statement and what follows are left out, but fo
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lbench.errors import InputError
 
-__all__ = ["OwnFiles", "guarded_names", "own_files", "requirements_of", "without_work"]
+__all__ = ["OwnFiles", "guarded_names", "is_constant", "is_definition", "own_files", "requirements_of", "without_work"]
 
 _BYTES_LIMIT = 20_000_000
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
@@ -75,16 +74,22 @@ def without_work(source: bytes, lines: Iterable[int]) -> bytes:
     working = False
     for node in tree.body:
         last = node.end_lineno or node.lineno
-        if isinstance(node, _DEFINITIONS) or is_guard(node):
+        if is_definition(node) or is_guard(node):
             continue
         working = working or any(node.lineno <= mark <= last for mark in marks)
-        if working and not _is_constant(node):
+        if working and not is_constant(node):
             for number in range(node.lineno - 1, last):
                 text[number] = b"\n"
     return b"".join(text)
 
 
-def _is_constant(node: ast.stmt) -> bool:
+def is_definition(node: ast.stmt) -> bool:
+    """Whether a statement defines a function or a class, or imports."""
+    return isinstance(node, _DEFINITIONS)
+
+
+def is_constant(node: ast.stmt) -> bool:
+    """Whether a statement gives a name a plain value."""
     if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
         return False
     try:
@@ -127,5 +132,9 @@ def requirements_of(files: Mapping[str, bytes], names: Iterable[str]) -> list[st
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 tops.add(node.module.partition(".")[0])
     tops -= own | set(sys.stdlib_module_names) | {"lbench", "numpy", "msgspec"}
+    if not tops:
+        return []
+    import importlib.metadata
+
     packages = importlib.metadata.packages_distributions()
     return sorted({packages[top][0] for top in tops if top in packages})

@@ -16,7 +16,6 @@ import msgspec
 
 from lbench._version import __version__
 from lbench.errors import InputError
-from lbench.workloads.encoding import encode
 from lbench.workloads.recorded.code import guarded_names, own_files, requirements_of
 from lbench.workloads.recorded.folder import (
     FORMAT,
@@ -25,10 +24,9 @@ from lbench.workloads.recorded.folder import (
     Left,
     Manifest,
     digest_of,
-    read_values,
     recordings_folder,
 )
-from lbench.workloads.recorded.recorder import EVENTS
+from lbench.workloads.recorded.log import read_log
 
 __all__ = ["check_name", "discard", "finish", "finished_lines", "making_folder"]
 
@@ -81,9 +79,9 @@ def finished_lines(manifest: Manifest | None, script: str) -> list[str]:
 
 
 class _Events:
-    """What the file of events says."""
+    """What the log says. Arrays stay encoded: numpy is not imported for them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.script: str | None = None
         self.main: str | None = None
         self.modules: dict[str, str] = {}
@@ -93,7 +91,7 @@ class _Events:
         self.results: dict[int, Any] = {}
         self.lost: dict[int, str] = {}
         self.left: Counter[tuple[str, str, str]] = Counter()
-        for kind, *rest in read_values(path):
+        for kind, *rest in map(msgspec.msgpack.decode, read_log(folder)):
             match kind:
                 case "main":
                     self.script, self.main = rest
@@ -124,14 +122,9 @@ def finish(making: Path, name: str) -> Manifest | None:
     Raises:
         InputError: nothing of what was handed over can be recorded, or the folder cannot be written.
     """
-    path = making / EVENTS
-    if not path.is_file():
-        return None
-    events = _Events(path)
+    events = _Events(making)
     if not events.calls and not events.left:
         return None
-    with contextlib.suppress(OSError):
-        path.unlink()
     files = own_files(events.script, events.main, events.lines, events.modules)
     _leave_guarded(events, files)
     for number, (_, packed) in events.calls.items():
@@ -186,7 +179,7 @@ def _file(module: str) -> str:
 
 
 def _put(file: IO[bytes], value: Any) -> None:
-    content = encode(value)
+    content = msgspec.msgpack.encode(value)
     file.write(len(content).to_bytes(8, "little") + content)
 
 

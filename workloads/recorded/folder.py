@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from lbench.errors import InputError
-from lbench.workloads.encoding import decode
 
 __all__ = [
     "FORMAT",
@@ -149,6 +148,8 @@ def digest_of(folder: Path) -> str | None:
 
 def read_values(path: Path) -> Iterator[Any]:
     """The values of a file, each after its length; a torn end is dropped."""
+    from lbench.workloads.encoding import decode
+
     with path.open("rb") as file:
         while len(head := file.read(8)) == 8:
             content = file.read(int.from_bytes(head, "little"))

@@ -45,11 +45,12 @@ class _Lazy:
     pid = 0
 
 
-def record_into(recorder: Recorder | None) -> None:
-    """Record into this one; None: no more."""
+def record_into(recorder: Recorder | None) -> Recorder | None:
+    """Record into this one; None: no more. Returns the one before."""
     global _recorder
     _install()
-    _recorder = recorder
+    before, _recorder = _recorder, recorder
+    return before
 
 
 def _now() -> Recorder | None:

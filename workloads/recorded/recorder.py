@@ -14,13 +14,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lbench.workloads.encoding import encode
+import msgspec
+
+from lbench.workloads.recorded.log import Log
 from lbench.workloads.recorded.values import CannotTravel, Packer, is_library_file, place_of
 from lbench.workloads.task_errors import error_texts
 
-__all__ = ["EVENTS", "MOST_BYTES", "Call", "Recorder", "module_name"]
+__all__ = ["MOST_BYTES", "Call", "Recorder", "module_name"]
 
-EVENTS = "events.bin"
 MOST_BYTES = 2_000_000_000  # of calls and results; what comes after is left out
 
 
@@ -52,12 +53,12 @@ class Call:
 class Recorder:
     """One recording, while it is made. All methods may be called from any thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, script: str | None = None) -> None:
+        """Record into `folder`. `script`: the file that will hold what stands in `__main__`, where that has none."""
         self.folder = folder
         self._pid = os.getpid()
-        self._file = os.open(folder / EVENTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._log = Log(folder, MOST_BYTES)
         self._lock = threading.RLock()
-        self._bytes = 0
         self._count = 0
         self._stage = 0
         self._in_stage = 0
@@ -67,7 +68,7 @@ class Recorder:
         self._modules = 0
         self._names: set[str] = set()
         main = sys.modules.get("__main__")
-        self._script: str | None = getattr(main, "__file__", None)
+        self._script: str | None = script or _file_of(main)
         spec = getattr(main, "__spec__", None)  # of `python -m package.module`
         self.main = module_name(self._script) if spec is None else str(spec.name)
         self._packer = Packer(self.main)
@@ -189,17 +190,7 @@ class Recorder:
         self._write("modules", found, sorted(self._names))
 
     def _write(self, *event: Any) -> bool:
-        content = encode(list(event))
-        if self._bytes + len(content) > MOST_BYTES:
-            return False
-        self._bytes += len(content)
-        try:
-            rest = memoryview(len(content).to_bytes(8, "little") + content)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
-        except OSError:
-            return False
-        return True
+        return self._log.write(_encoded(list(event)))
 
     def close(self) -> None:
         """Write the end."""
@@ -207,7 +198,22 @@ class Recorder:
             self._modules = 0
             self._note_modules()
             self._write("end")
-            os.close(self._file)
+            self._log.close()
+
+
+def _file_of(main: Any) -> str | None:
+    """The script's file; a prompt and standard input have none."""
+    file = getattr(main, "__file__", None)
+    return file if isinstance(file, str) and not file.startswith("<") else None
+
+
+def _encoded(event: list[Any]) -> bytes:
+    """As the encoding has it; numpy is imported for it only where the script has done so: else there is no array."""
+    if "numpy" in sys.modules:
+        from lbench.workloads.encoding import encode
+
+        return encode(event)
+    return msgspec.msgpack.encode(event)
 
 
 _HERE = frozenset({__file__, __file__.replace("recorder.py", "hooks.py")})

@@ -18,10 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import msgspec
 
 from lbench.errors import EncodingError
-from lbench.workloads.encoding import encode
 
 __all__ = ["CannotTravel", "Packer", "is_library", "is_library_file", "place_of", "unpack"]
 
@@ -45,10 +44,8 @@ def _unpack(value: Any, resolve: Callable[[str], Any], made: dict[int, Any]) -> 
     """`made`: the objects that others refer to, by their numbers."""
     if isinstance(value, list):
         return [_unpack(one, resolve, made) for one in value]
-    if isinstance(value, np.ndarray):
-        return value.copy()  # decoded arrays are read-only
     if not isinstance(value, dict):
-        return value
+        return value.copy() if _array_kind(value) == "array" else value  # decoded arrays are read-only
     kind = value.get(_MARK)
     if kind is None:
         return {name: _unpack(one, resolve, made) for name, one in value.items()}
@@ -139,20 +136,13 @@ class Packer:
             return value
         if kind is int:
             return value if -(2**63) <= value < 2**64 else _marked("int", str(value))
-        if (
-            kind is np.ndarray
-            and value.dtype.kind in _PLAIN_DTYPES
-            and not isinstance(value.dtype, np.dtypes.LongDoubleDType)
-        ):
-            if value.ndim > 1 and value.flags.f_contiguous and not value.flags.c_contiguous:
-                return _marked("fortran", value.T)
-            return value
-        if (
-            isinstance(value, np.generic)
-            and value.dtype.kind in "biufc"
-            and not isinstance(value, np.longdouble | np.clongdouble)
-        ):
-            return _marked("scalar", np.asarray(value))
+        match _array_kind(value):
+            case "array":
+                if value.ndim > 1 and value.flags.f_contiguous and not value.flags.c_contiguous:
+                    return _marked("fortran", value.T)
+                return value
+            case "scalar":
+                return _marked("scalar", sys.modules["numpy"].asarray(value))
         if id(value) in self._objects:
             packed = self._objects[id(value)][1]
             if "i" not in packed:
@@ -177,7 +167,7 @@ class Packer:
                 return {self._pack(key): self._pack(one) for key, one in value.items()}
             return _marked("dict", [[self._pack(key), self._pack(one)] for key, one in value.items()])
         if kind in (set, frozenset):
-            return _marked(kind.__name__, sorted((self._pack(one) for one in value), key=encode))
+            return _marked(kind.__name__, sorted((self._pack(one) for one in value), key=_order))
         if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType) and not _is_bound(value):
             return _marked("name", self._named(value, value.__qualname__))
         return self._object(value, kind)
@@ -245,6 +235,29 @@ class Packer:
         if pairs is not None:
             packed["d"] = [[self._pack(key), self._pack(one)] for key, one in pairs]
         return packed
+
+
+def _array_kind(value: Any) -> str | None:
+    """Whether it is an array or a scalar of numpy's that the encoding takes. Asks numpy only where it has been imported."""
+    np = sys.modules.get("numpy")
+    if np is None or not isinstance(value, (np.ndarray, np.generic)):
+        return None
+    dtype = value.dtype
+    long = dtype.itemsize > {"f": 8, "c": 16}.get(dtype.kind, dtype.itemsize)
+    if dtype.kind not in _PLAIN_DTYPES or long:
+        return None
+    if type(value) is np.ndarray:
+        return "array"
+    return "scalar" if isinstance(value, np.generic) and dtype.kind in "biufc" else None
+
+
+def _order(value: Any) -> bytes:
+    """Sorts the values of a set the same way in every process."""
+    if "numpy" in sys.modules:
+        from lbench.workloads.encoding import encode
+
+        return encode(value)
+    return msgspec.msgpack.encode(value)
 
 
 def _marked(kind: str, value: Any) -> dict[str, Any]:
