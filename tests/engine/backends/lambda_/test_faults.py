@@ -22,7 +22,7 @@ from lbench.engine.backends.aws_client.invoke_client import FastClient
 from lbench.engine.backends.lambda_ import backend as lambda_
 from lbench.engine.backends.lambda_.backend import LambdaBackend
 from lbench.engine.backends.lambda_.object_store import ObjectStore
-from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.backends.settings import ServedSettings
 from lbench.engine.journal.events import Returned
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.job_steps import RunFailed
@@ -239,7 +239,7 @@ class FaultServer:
 
 class FaultyBackend(LambdaBackend):
     def __init__(self, server: FaultServer, capacity: int) -> None:
-        super().__init__(LambdaSettings(), capacity=capacity)
+        super().__init__(ServedSettings(), capacity=capacity)
         self.start_allowance_s = 0.0
         self._server = server
         self._listener: asyncio.Server | None = None

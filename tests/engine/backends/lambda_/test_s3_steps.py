@@ -10,7 +10,7 @@ import pytest
 
 from lbench.engine.backends.base import Call, Outcome
 from lbench.engine.backends.lambda_.backend import LambdaBackend
-from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.backends.settings import ServedSettings
 from lbench.engine.journal.events import Dispatched
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.job_steps import RunFailed
@@ -76,7 +76,7 @@ class Transport:
 
 
 def backend_of(store: Any, transport: Any, capacity: int = 1) -> LambdaBackend:
-    backend = LambdaBackend(LambdaSettings(region="us-east-1", arch="x86_64"), capacity=capacity)
+    backend = LambdaBackend(ServedSettings(region="us-east-1", arch="x86_64"), capacity=capacity)
     backend._store, backend._transport = store, transport
     return backend
 
