@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
@@ -13,7 +12,8 @@ import msgspec
 
 from lbench.analysis.comparison import by_label, makespans
 from lbench.analysis.format import seconds_text
-from lbench.analysis.scaling import Scaling, scalings
+from lbench.analysis.next_points import next_points
+from lbench.analysis.scaling import scalings
 from lbench.cli.follow import Measurement
 from lbench.cli.progress import Progress
 from lbench.engine.billing.bill import run_bill
@@ -29,7 +29,7 @@ from lbench.engine.session.index import session_folders
 from lbench.engine.session.view import SessionView, load_folder
 from lbench.errors import InputError, LbenchError, SessionFileError
 
-__all__ = ["Earlier", "PointsMeasurement", "SweepMeasurement", "earlier_sessions", "next_points"]
+__all__ = ["Earlier", "PointsMeasurement", "SweepMeasurement", "earlier_sessions"]
 
 _BUSY_S = 0.02  # before a plan is sent again to an engine that has not quite ended the last one
 _LOOKED_AT = 200  # newest sessions among which a stopped sweep is sought
@@ -82,24 +82,6 @@ def done_points(view: SessionView) -> list[Point]:
         if comparison.ended_by != "cancelled" and runs and runs[0].planned.sweep is not None:
             points.append(runs[0].planned.sweep.point)
     return points
-
-
-def next_points(found: Sequence[Scaling]) -> Iterator[dict[str, float]]:
-    """Where two curves cross and no point lies yet: there their intervals overlap, and a measurement tells most."""
-    for scaling in found:
-        for crossing in scaling.crossings:
-            at = crossing.root.at
-            if at is None:
-                continue
-            place = float(round(at)) if scaling.whole else float(f"{at:.3g}")
-            low, high = crossing.root.low, crossing.root.high
-            settled = scaling.whole and low is not None and high is not None and _ceil(low) == _ceil(high)
-            if not settled and place not in scaling.places:
-                yield {scaling.axis: int(place) if scaling.whole else place, **scaling.beside}
-
-
-def _ceil(value: float) -> int:
-    return -int(-value // 1)
 
 
 class PointsMeasurement(Measurement):

@@ -34,7 +34,11 @@ from lbench.tui.theme import DARK, LIGHT, Palette, palette_of, textual_theme
 from lbench.tui.widgets.title import Keys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lbench.engine.plan.sweep import Point, SweepPlan
     from lbench.tui.explore.state import ExploreState
+    from lbench.tui.scaling.sweep_run import SweepRun
 
 __all__ = ["LbenchApp", "default_plan"]
 
@@ -84,6 +88,9 @@ class LbenchApp(Commands):
         self.problem: str | None = None
         self.unsaved = {}
         self.compared = []
+        self.sweep: SweepRun | None = None
+        self.axis_in_focus: str | None = None  # the parameter that had the focus in the set-up last
+        self._swept_feed: Feed | None = None
         self._switching = asyncio.Lock()
         self._on_hangup = on_hangup
         self._timer: Timer | None = None
@@ -237,6 +244,7 @@ class LbenchApp(Commands):
             return  # the app is going down
         self._mind_size()
         self._mind_what_is_aside()
+        self._mind_sweep()
         frame = self.shown.frame()
         self._show_explored(frame)
         screen = self.screen
@@ -281,6 +289,7 @@ class LbenchApp(Commands):
 
         self.plan = plan
         self.problem = None
+        self.sweep = None
         self._interrupted = False
         if self._exploring is not None:
             self._exploring.close()  # nothing shall run beside what is measured
@@ -293,6 +302,74 @@ class LbenchApp(Commands):
             self.feed.start(msgspec.structs.replace(plan, preview=True))
         except LbenchError as error:
             self.problem = str(error)
+
+    # -- a sweep
+
+    def start_sweep(self, sweep: SweepPlan) -> None:
+        """Measure a sweep, point by point, in an engine of ours, and show it."""
+        from lbench.tui.scaling.sweep_run import SweepRun
+
+        base, run = self.plan, SweepRun(sweep)
+        first = run.proceed(None, None, False)
+        assert first is not None
+        self.start(first)
+        self.plan = base
+        if self.problem is None:
+            self.sweep = run
+            self._swept_feed = self.feed
+            self.call_later(self.action_go, "scaling")
+
+    def _mind_sweep(self) -> None:
+        """Send the next point once the one before has ended."""
+        feed, sweep = self.feed, self.sweep
+        if sweep is None or sweep.over:
+            return
+        if feed is not self._swept_feed or not is_engine(feed) or feed.over:
+            sweep.over = True
+            return
+        if self.shown is not feed:
+            feed.catch_up()
+        if (plan := sweep.proceed(feed.view, feed.refusal, feed.running)) is not None:
+            feed.start(msgspec.structs.replace(plan, preview=True))
+
+    def more_points(self, points: list[Point]) -> bool:
+        """Measure further points in the sweep's engine. Returns whether any is new."""
+        return self.sweep is not None and any([self.sweep.add(point) for point in points])
+
+    @property
+    def can_add_points(self) -> bool:
+        feed = self.feed
+        return self.sweep is not None and feed is self._swept_feed and is_engine(feed) and not feed.over
+
+    def action_sweep(self) -> None:
+        """Ask for an axis, and measure the comparison on the screen along it."""
+        self.ask_for_axis(self._offered(), self.axis_in_focus)
+
+    def ask_for_axis(self, plan: Plan, name: str | None, then: Callable[[], None] | None = None) -> None:
+        """Ask for an axis over a plan, beginning with a parameter; `then`: once a sweep starts."""
+        from lbench.tui.scaling.sweep_run import proposed_axis, sweep_of
+        from lbench.tui.screens.ask import AskText
+
+        def take(text: str | None) -> None:
+            if text is None:
+                return
+            self.plan = plan
+            sweep = sweep_of(plan, text)
+            if then is not None:
+                then()
+            self.start_sweep(sweep)
+
+        def check(text: str) -> None:
+            sweep_of(plan, text)
+
+        hint = "NAME=V1,V2,... or NAME=A..BxF: a parameter, workers, memory or tasks; a second axis after a space"
+        ask = AskText(
+            f"sweep {plan.workload} over",
+            proposed_axis(plan, name),
+            hint=hint,
+            check=check,
+        )
+        self.push_screen(ask, take)
 
     def action_set_up(self, focus: str = "") -> None:
         from lbench.tui.screens.setup import SetupScreen

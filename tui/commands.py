@@ -143,7 +143,7 @@ class Commands(App[int]):
             return bool(screen.name != "help")
         if action == "focus_next" and bench:
             return len(screen.focus_chain) > 1
-        if action == "set_up":
+        if action in ("set_up", "sweep"):
             return bench
         if action == "export" and bench:
             return self._exported is not None

@@ -17,6 +17,9 @@ from lbench.tui.theme import DARK, Palette
 if TYPE_CHECKING:
     from textual.dom import DOMNode
 
+    from lbench.engine.plan.sweep import Point
+    from lbench.tui.scaling.sweep_run import SweepRun
+
 __all__ = ["Host", "LbenchScreen", "Say", "host_of", "palette_for"]
 
 Result = TypeVar("Result")
@@ -32,6 +35,22 @@ class Host(Protocol):
     plan: Plan
     compared: list[Path]  # the sessions that the Compare screen shows
     problem: str | None
+
+    sweep: SweepRun | None  # that an engine of ours measures, or has measured
+    axis_in_focus: str | None  # the parameter that had the focus in the set-up last
+
+    @property
+    def can_add_points(self) -> bool:
+        """Whether the sweep's engine is still there."""
+        ...
+
+    def more_points(self, points: list[Point]) -> bool:
+        """Measure further points in the sweep's engine. Returns whether any is new."""
+        ...
+
+    def ask_for_axis(self, plan: Plan, name: str | None, then: Callable[[], None] | None = None) -> None:
+        """Ask for an axis over a plan, beginning with a parameter, and measure it; `then`: once it starts."""
+        ...
 
     @property
     def looks_at_explored(self) -> bool:

@@ -35,6 +35,7 @@ class Curve(msgspec.Struct, frozen=True):
     spots: tuple[Spot, ...]
     measured: bool = True
     label: str = ""  # at its end, where there is room
+    banded: bool = True  # whether its intervals are drawn
 
 
 class Curves(msgspec.Struct, frozen=True):
@@ -90,7 +91,8 @@ def _drawn(
             [
                 (x, low, high)
                 for spot in curve.spots
-                if spot.low is not None
+                if curve.banded
+                and spot.low is not None
                 and spot.high is not None
                 and (x := x_axis.share(spot.x)) is not None
                 and (low := y_axis.share(spot.low)) is not None

@@ -134,6 +134,16 @@ class EngineControls(Feed, Protocol):
     def folder(self) -> Path | None: ...
 
     @property
+    def view(self) -> SessionView:
+        """The session as far as it is known."""
+        ...
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the newest plan was refused, or could not be begun."""
+        ...
+
+    @property
     def unsaved_view(self) -> SessionView | None:
         """The session in memory, if the disk has not taken all of its journal."""
         ...

@@ -140,6 +140,10 @@ class EngineFeed:
         return len(view.runs) < self._awaited or any(run.ended is None for run in view.runs.values())
 
     @property
+    def view(self) -> SessionView:
+        return self._fold.view
+
+    @property
     def unsaved_view(self) -> SessionView | None:
         view = self._fold.view
         return view if any(warning.code == "disk" for warning in view.warnings) else None
@@ -207,6 +211,10 @@ class EngineFeed:
     @property
     def _runs_ended(self) -> int:
         return sum(run.ended is not None for run in self._fold.view.runs.values())
+
+    @property
+    def refusal(self) -> str | None:
+        return self._still_refused
 
     @property
     def _still_refused(self) -> str | None:

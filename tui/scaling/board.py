@@ -36,7 +36,7 @@ def role_in(series: Series) -> str:
 
 def title_of(scaling: Scaling, repeats: int, room: int) -> str:
     """What was swept: "random_forest · n_trees 1 to 128 · 8 points × 6 repeats"; shorter if `room` is less."""
-    ends = " to ".join(f"{place:,g}" for place in (scaling.places[0], scaling.places[-1]))
+    ends = " to ".join(f"{place:,g}" for place in dict.fromkeys((scaling.places[0], scaling.places[-1])))
     beside = "".join(f" · {name} {value:g}" for name, value in scaling.beside.items())
     head = f"{scaling.workload} · {scaling.axis} {ends}{beside}"
     points = f" · {count_text(len(scaling.places), 'point')}"
@@ -69,6 +69,8 @@ def curves_of(scaling: Scaling, measure: Measure, hidden: frozenset[str], select
                     if (value := _estimate(point, measure)) is not None
                 ),
                 measured=one.origin != "predicted",
+                banded=one.main
+                or one.name == selected,  # of a backend's cold and warm runs, one: bands hide each other
                 label=one.name if one.origin != "predicted" else f"predicted {one.temperature or ''}".rstrip(),
             )
             for one in shown

@@ -42,12 +42,14 @@ def load_view(path: Path) -> SessionView:
     return load_folder(path) if path.is_dir() else fold(Source.of(path).events())
 
 
-def load_sweep(shown: Path | None, *, predict: bool) -> Swept:
-    """The sweep of the session on the screen, else the newest one recorded.
+def load_sweep(shown: Path | None, *, predict: bool, measuring: bool = False) -> Swept:
+    """The sweep of the session on the screen, else the newest one recorded. `measuring`: the screen's engine measures one.
 
     Raises:
         LbenchError: there is none, or it cannot be read.
     """
+    if measuring and shown is not None and not (shown / JOURNAL_NAME).exists():
+        return Swept([], source=shown)  # the engine is only starting
     if shown is not None:
         view = load_view(shown)
         identity = _identity_of(view)
@@ -57,7 +59,7 @@ def load_sweep(shown: Path | None, *, predict: bool) -> Swept:
             if identity is not None or _is_curve(swept):
                 return swept
         except InputError:
-            if identity is not None:
+            if identity is not None or measuring:
                 return Swept([], source=shown)  # its first point is being measured
     identity = next((one for folder in session_folders()[:_LOOKED_AT] if (one := _sweep_id(folder)) is not None), None)
     if identity is None:

@@ -45,6 +45,7 @@ class BenchScreen(LbenchScreen[None]):
         Binding("p", "app.pause", "pause"),
         Binding("c", "app.cancel", "cancel", tooltip="cancel the runs, once asked"),
         Binding("enter", "inspect", "inspect", key_display="↵"),
+        Binding("s", "app.sweep", "sweep", tooltip="measure it along a parameter"),
         Binding("w", "app.set_up('workload')", "workload"),
         Binding("b", "app.set_up('backends')", "backends"),
         Binding("x", "app.export", "export"),

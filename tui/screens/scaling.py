@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 from textual import work
@@ -9,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.worker import Worker, get_current_worker
 
+from lbench.analysis.next_points import next_points
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.scaling_text import axis_text, scaling_notes, scaling_sentence
 from lbench.errors import LbenchError
@@ -40,6 +42,8 @@ class ScalingScreen(LbenchScreen[None]):
         Binding("l", "scale", "log", tooltip="logarithmic axes, or linear ones"),
         Binding("m", "measure", "money", tooltip="dollars in place of seconds, or both"),
         Binding("d", "table", "table", tooltip="the same data as a table"),
+        Binding("plus,equals_sign", "more", "more points", key_display="+", tooltip="measure where curves cross"),
+        Binding("c", "app.cancel", "cancel", tooltip="stop the sweep"),
         Binding("left_square_bracket", "beside(-1)", "second axis", key_display="[ ]"),
         Binding("right_square_bracket", "beside(1)", "second axis", key_display="[ ]"),
         Binding("pageup", "page(-1)", "a page of the table up", show=False),
@@ -63,7 +67,7 @@ class ScalingScreen(LbenchScreen[None]):
         self._chosen: Measure | None = None  # None: both where there is room, else seconds
         self._beside = 0
         self._ended: object = None  # what the shown sweep was made of
-        self._again = False  # something ended while it was being read
+        self._shown_progress = ""
 
     def compose(self) -> ComposeResult:
         """Title, answer, two charts or a table, the point, keys."""
@@ -102,17 +106,21 @@ class ScalingScreen(LbenchScreen[None]):
         if ended != self._ended:
             self._ended = ended
             self._load()
+        if self._progress != self._shown_progress:
+            self._shown_progress = self._progress
+            self._show()
+            self.refresh_bindings()
 
     def _load(self) -> None:
         feed = self.host.feed
         running = is_engine(feed) and feed.running
-        self._read(self._shown_path, running)
+        self._read(self._shown_path, running, bool(self._progress))
 
     @work(thread=True, exclusive=True, group="sweep", exit_on_error=False)
-    def _read(self, path: Path | None, running: bool) -> None:
+    def _read(self, path: Path | None, running: bool, measuring: bool) -> None:
         worker = get_current_worker()
         try:
-            swept: Swept | LbenchError = load_sweep(path, predict=False)
+            swept: Swept | LbenchError = load_sweep(path, predict=False, measuring=measuring)
             self.app.call_from_thread(self._take, worker, swept)
             if not running and isinstance(swept, Swept) and swept.scalings:
                 swept = load_sweep(path, predict=True)
@@ -147,7 +155,7 @@ class ScalingScreen(LbenchScreen[None]):
         if swept is None:
             return
         if scaling is None:
-            waits = "the first point is being measured"
+            waits = self._progress or "the first point is being measured"
             self.query_one(Answer).show([(self._problem or waits, "wrong" if self._problem else "quiet")])
             for panel in self.query("Chart, Rows"):
                 panel.display = False
@@ -155,11 +163,13 @@ class ScalingScreen(LbenchScreen[None]):
         self._place = min(self._place, len(scaling.places) - 1)
         self._selected = min(self._selected, len(scaling.series) - 1)
         place, selected = scaling.places[self._place], scaling.series[self._selected].name
-        seed = f"seed {swept.seed}"
+        seed = f"{self._progress} · seed {swept.seed}" if self._progress else f"seed {swept.seed}"
         title = title_of(scaling, swept.repeats, self.size.width - len(seed) - _AROUND)
         self.query_one(Title).show([("scaling · ", "quiet"), (title, "text")], [(seed, "quiet")])
-        sentence = scaling_sentence(scaling)
-        self.query_one(Answer).show([(self._problem, "wrong")] if self._problem else [(sentence, "text")])
+        sentence: list[Piece] = [(scaling_sentence(scaling), "text")]
+        if failures := self.host.sweep.failures if self.host.sweep is not None else {}:
+            sentence += [(f" ✘ {point}: {why}", "wrong") for point, why in failures.items()]
+        self.query_one(Answer).show([(self._problem, "wrong")] if self._problem else sentence)
         for one, title in _MEASURES.items():
             curves = curves_of(scaling, one, self._hidden, selected)
             some = any(curve.spots for curve in curves.curves)
@@ -185,6 +195,11 @@ class ScalingScreen(LbenchScreen[None]):
             f"point {self._place + 1} of {len(scaling.places)}",
             lambda width: point_lines(scaling, place, self._hidden, selected, width),
         )
+
+    @property
+    def _progress(self) -> str:
+        sweep = self.host.sweep
+        return sweep.progress if sweep is not None else ""
 
     def _arrange(self) -> None:
         width, height = self.size
@@ -226,6 +241,8 @@ class ScalingScreen(LbenchScreen[None]):
                 return len(scaling.series) > 1
             if action == "point":
                 return len(scaling.places) > 1
+        if action == "more":
+            return scaling is not None and self.host.can_add_points
         if action == "beside":
             return self.swept is not None and len(self.swept.scalings) > 1
         return True
@@ -294,6 +311,15 @@ class ScalingScreen(LbenchScreen[None]):
             self._beside = (self._beside + by) % len(self.swept.scalings)
             self._show()
 
+    def action_more(self) -> None:
+        """Measure where curves cross; where none do, between the points that are furthest apart."""
+        swept, scaling = self.swept, self.scaling
+        if swept is None or scaling is None:
+            return
+        points = list(next_points(swept.scalings)) or [point for point in [_between(scaling)] if point is not None]
+        if not points or not self.host.more_points(points[:1]):
+            self._say("no point between these would tell more", "quiet")
+
     def action_copy(self) -> None:
         if self.scaling is not None:
             self.host.copy_out(scaling_sentence(self.scaling), "sentence")
@@ -305,3 +331,15 @@ class ScalingScreen(LbenchScreen[None]):
 
     def _say(self, text: str, role: str) -> None:
         self.notify(text, severity="error" if role == "wrong" else "information")
+
+
+def _between(scaling: Scaling) -> dict[str, float] | None:
+    """The point in the middle of the widest gap, by ratio."""
+    places = [place for place in scaling.places if place > 0]
+    gaps = sorted(pairwise(places), key=lambda ends: ends[1] / ends[0], reverse=True)
+    for low, high in gaps:
+        middle = (low * high) ** 0.5
+        place = round(middle) if scaling.whole else float(f"{middle:.3g}")
+        if low < place < high:
+            return {scaling.axis: place, **scaling.beside}
+    return None

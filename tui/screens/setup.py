@@ -40,6 +40,7 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
     BINDINGS = [
         Binding("enter", "start", "start", key_display="↵", priority=True),
         Binding("escape", "leave", "back", key_display="esc"),
+        Binding("ctrl+s", "sweep", "sweep", tooltip="measure it along the parameter in focus"),
         Binding("up", "app.focus_previous", "field", key_display="↑↓", tooltip="the next or last field"),
         Binding("down", "app.focus_next", "field", key_display="↑↓", tooltip="the next or last field"),
         Binding("w", "jump('workload')", "workload", tooltip="to the workload"),
@@ -195,8 +196,28 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
         return super().check_action(action, parameters)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
+        host_of(self.app).axis_in_focus = self._axis_in_focus or host_of(self.app).axis_in_focus
         self.refresh_bindings()
         self._show_answer()
+
+    @property
+    def _axis_in_focus(self) -> str | None:
+        """What the field in focus would be as the axis of a sweep."""
+        rows = [] if self.focused is None else [one for one in self.focused.ancestors if isinstance(one, FieldRow)]
+        part, _, name = rows[0].place.partition(".") if rows else ("", "", "")
+        if part == "params":
+            return name
+        return {"tasks": "tasks", "concurrency": "workers", "memory": "memory"}.get(name.rpartition(".")[2])
+
+    async def action_sweep(self) -> None:
+        """Ask for an axis over the parameter in focus; if the form has errors, go to the first."""
+        self.form.collect()
+        self._check()
+        if self._errors:
+            await self.form.go_to(next(iter(self._errors)))
+            host_of(self.app).drop_waiting_inputs()
+        elif self._submitted is None and not self._left:
+            host_of(self.app).ask_for_axis(self.draft.plan(), self._axis_in_focus, lambda: self._leave_with(None))
 
     def action_jump(self, place: str) -> None:
         """Focus the workload or the backends."""

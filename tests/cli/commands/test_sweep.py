@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lbench.analysis.next_points import next_points
 from lbench.analysis.scaling import scalings
 from lbench.cli.documents import load_view
-from lbench.cli.sweep_run import done_points, next_points
+from lbench.cli.sweep_run import done_points
 from lbench.engine.billing.bill import run_bill
 from tests.analysis.sweeps import sweep_session
 from tests.cli.conftest import Lbench

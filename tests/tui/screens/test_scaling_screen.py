@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Input
 
+from lbench.engine.plan.parse import parse_backend
+from lbench.engine.plan.plan import Plan
+from lbench.engine.plan.sweep import SweepPlan
 from lbench.tui.app import LbenchApp
 from lbench.tui.feeds.replay import RecordedFeed
 from lbench.tui.scaling import loading
+from lbench.tui.screens.ask import AskText
 from lbench.tui.screens.scaling import ScalingScreen
+from lbench.tui.widgets import plan_forecast
 from lbench.tui.widgets.title import Answer
 
 AppOf = Callable[..., LbenchApp]
@@ -143,3 +150,82 @@ async def test_points_appear_as_they_are_measured(app_of: AppOf, swept: Swept) -
         app.tick()
         await pilot.pause()
         assert screen.scaling.places == (1, 2, 4)
+
+
+TINY = Plan(
+    workload="mandelbrot",
+    params={"max_iterations": 20},
+    tasks=2,
+    repeats=1,
+    backends=[parse_backend("threads:concurrency=2", {}), parse_backend("sequential", {})],
+)
+
+
+async def asked(pilot: Any, key: str) -> Input:
+    await pilot.press(key)
+    await pilot.pause()
+    assert isinstance(pilot.app.screen, AskText)
+    return pilot.app.screen.query_one(Input)
+
+
+async def test_one_key_on_bench_measures_a_sweep_and_the_points_come_in(
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    app = app_of(plan=TINY, on_hangup="stop")
+    async with app.run_test(size=(120, 40)) as pilot:
+        field = await asked(pilot, "s")
+        assert field.value == "size=125..2000x2"
+        field.value = "size=16,32"
+        await pilot.press("enter")
+        await pilot.pause()
+        sweep = app.sweep
+        assert sweep is not None
+        async with asyncio.timeout(120):
+            while not sweep.over:
+                app.tick()
+                await pilot.pause(0.02)
+        app.tick()
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, ScalingScreen)
+        assert screen.scaling is not None and screen.scaling.places == (16, 32)
+        assert not sweep.failures
+        assert [one.name for one in screen.scaling.series] == ["threads", "sequential"]
+        engine = app.feed.engine
+        app.action_leave()
+        await pilot.pause()
+    engine.let_go()
+    assert await asyncio.to_thread(engine.wait, 60) is not None
+
+
+async def test_a_wrong_axis_keeps_the_question(app_of: AppOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LbenchApp, "start_sweep", lambda app, sweep: pytest.fail("it was started"))
+    app = app_of(plan=TINY)
+    async with app.run_test(size=(120, 40)) as pilot:
+        field = await asked(pilot, "s")
+        for text in ("", "size=", "colour=1,2", "size=9..1x2"):
+            field.value = text
+            await pilot.press("enter")
+            await pilot.pause()
+            assert isinstance(app.screen, AskText)
+
+
+async def test_the_parameter_in_focus_in_the_set_up_is_swept(app_of: AppOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[SweepPlan] = []
+    monkeypatch.setattr(LbenchApp, "start_sweep", lambda app, sweep: started.append(sweep))
+    monkeypatch.setattr(plan_forecast, "busy_notice", lambda: None)
+    app = app_of(plan=TINY)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("r")
+        await pilot.pause()
+        app.screen.query_one("#at-params-max_iterations").focus()
+        await pilot.pause()
+        field = await asked(pilot, "ctrl+s")
+        assert field.value.startswith("max_iterations=")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert [sweep.axes[0].name for sweep in started] == ["max_iterations"]
+        assert app.screen is app.bench
+        field = await asked(pilot, "s")  # and it is remembered
+        assert field.value.startswith("max_iterations=")
