@@ -29,6 +29,7 @@ MODULES = (
     "package_cache",
     "record",
     "local_overhead",
+    "clusters",
     "tui_first_frame",
     "tui_live",
 )

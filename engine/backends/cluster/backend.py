@@ -276,7 +276,7 @@ class ClusterBackend:
     def _look_ahead(self, compute_ms: float) -> None:
         """Hand over several short tasks ahead; a long one would wait behind another while a worker is idle."""
         before = self._compute_ms
-        self._compute_ms = compute_ms if before is None else max(compute_ms, 0.9 * before + 0.1 * compute_ms)
+        self._compute_ms = compute_ms if before is None else 0.9 * before + 0.1 * compute_ms
         self._slots.ahead = min(_MOST_AHEAD, max(1, int(_WORTH_MS / max(self._compute_ms, _LEAST_MS))))
 
     def _all_files(self) -> dict[str, bytes]:

@@ -93,7 +93,7 @@ class DaskWorkers:
         """`workers`: of a local cluster, which is started where no scheduler is named."""
         self._settings = settings
         self._local = LocalCluster(workers) if settings.starts_cluster else None
-        self._client: Any = None
+        self.client: Any = None  # dask's own
         self._watch: asyncio.Task[None] | None = None
         self._process: dict[str, str] = {}  # of each worker's address: the process that answered there
         self._threads: dict[str, int] = {}
@@ -156,12 +156,12 @@ class DaskWorkers:
             )
         try:
             async with asyncio.timeout(_CONNECT_S + 2):
-                self._client = await Client(
+                self.client = await Client(
                     where, security=security, asynchronous=True, timeout=_CONNECT_S, set_as_default=False, name="lbench"
                 )  # fmt: skip
         except Exception as error:
             raise BackendError(f"dask: cannot connect to {where}: {_short(error)}") from None
-        comm: Any = getattr(self._client, "scheduler_comm", None)
+        comm: Any = getattr(self.client, "scheduler_comm", None)
         if hasattr(comm, "interval"):
             comm.interval = _SEND_S
 
@@ -171,7 +171,7 @@ class DaskWorkers:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
             self._watch = None
-        client, self._client = self._client, None
+        client, self.client = self.client, None
         if client is not None:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(client.close(timeout=2), 5)
@@ -186,7 +186,7 @@ class DaskWorkers:
         Raises:
             BackendError: `strict`, and a worker cannot be used.
         """
-        info = await asyncio.wait_for(self._client.scheduler.identity(n_workers=-1), _GONE_S)
+        info = await asyncio.wait_for(self.client.scheduler.identity(n_workers=-1), _GONE_S)
         workers: dict[str, Any] = info["workers"]
         for address in [one for one in self._process if one not in workers]:
             del self._process[address]
@@ -214,7 +214,7 @@ class DaskWorkers:
         """Ask new workers for their versions; those that differ are not used."""
         try:
             answers = await asyncio.wait_for(
-                self._client.run(remote.hello, workers=list(new), on_error="return"), _ASK_S
+                self.client.run(remote.hello, workers=list(new), on_error="return"), _ASK_S
             )  # fmt: skip
         except Exception as error:
             if strict:
@@ -274,7 +274,7 @@ class DaskWorkers:
                 await self._look()
                 answered = time.monotonic()
             except Exception:
-                client = self._client
+                client = self.client
                 if client is None or client.status != "running" or time.monotonic() - answered > _GONE_S - 1:
                     self._break(_SCHEDULER_GONE)
                     return
@@ -302,7 +302,7 @@ class DaskWorkers:
         lost = self._lost.setdefault(address, asyncio.Event())
         encoded = encode(request | {"process": process, "exit": self._may_exit.get(address, False)})
         future = await self._submit(address, encoded)
-        result = asyncio.ensure_future(self._client.gather([future], errors="skip"))
+        result = asyncio.ensure_future(self.client.gather([future], errors="skip"))
         gone = asyncio.ensure_future(lost.wait())
         try:
             await asyncio.wait({result, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -319,11 +319,11 @@ class DaskWorkers:
             result.cancel()
             if not future.done():
                 with contextlib.suppress(Exception):
-                    await self._client.cancel([future], force=True)
+                    await self.client.cancel([future], force=True)
         raise self._why(address, "the worker was lost")
 
     def _why(self, address: str, text: str) -> Exception:
-        if self.broken is not None or self._client is None or self._client.status != "running":
+        if self.broken is not None or self.client is None or self.client.status != "running":
             return BackendError(self.broken or _SCHEDULER_GONE)
         self.replaced(address)
         return LostWorker(f"dask: {address}: {text}")
@@ -336,7 +336,7 @@ class DaskWorkers:
         await asyncio.sleep(0)
         if entry["future"] is None:
             group = self._waiting.pop(address)
-            futures = self._client.map(
+            futures = self.client.map(
                 remote.run, [one["request"] for one in group], key="lbench", pure=False, retries=0, workers=[address],
                 allow_other_workers=False, fifo_timeout="0 ms",
             )  # fmt: skip
@@ -347,9 +347,9 @@ class DaskWorkers:
     async def stop(self, slot: str, call: str) -> None:
         """Raise in the running task."""
         address = slot.partition("#")[0]
-        if self._client is not None and address in self._process and self.broken is None:
+        if self.client is not None and address in self._process and self.broken is None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._client.run(remote.stop, call, workers=[address]), 5)
+                await asyncio.wait_for(self.client.run(remote.stop, call, workers=[address]), 5)
 
 
 @contextlib.asynccontextmanager
