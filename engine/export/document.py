@@ -132,12 +132,17 @@ def document(view: SessionView, more_warnings: Iterable[Warning_] = (), meta: Me
         complete=view.complete,
         environment=_machine(view, head.environment),
         runs=[_run(run) for run in view.started_runs],
-        warnings=[
-            *(Warning_(w.code, w.text, w.run) for w in view.warnings),
-            *(Warning_("failed", text) for text in _unopened(view)),
-            *_lost_deadlines(view),
-            *more_warnings,
-        ],
+        # Each once: those of a session that was read from a document are in it already.
+        warnings=list(
+            dict.fromkeys(
+                [
+                    *(Warning_(w.code, w.text, w.run) for w in view.warnings),
+                    *(Warning_("failed", text) for text in _unopened(view)),
+                    *_lost_deadlines(view),
+                    *more_warnings,
+                ]
+            )
+        ),
         comparisons=[Comparison(one.id, one.runs, one.ended_by, one.rounds, one.text) for one in view.comparisons]
         or None,
     )

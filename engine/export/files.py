@@ -17,9 +17,10 @@ from lbench.engine.export.document import encode_document
 from lbench.engine.model import Document, Invocation
 from lbench.errors import InputError, LbenchError
 
-__all__ = ["FORMATS", "check_writable", "csv_text", "encode", "format_of", "write"]
+__all__ = ["EXPORTS", "FORMATS", "check_writable", "columns_of", "csv_text", "encode", "format_of", "rows_of", "write"]
 
-FORMATS = ("json", "csv")
+FORMATS = ("json", "csv")  # of a measurement's `-o`
+EXPORTS = {"json": ".json", "csv": ".csv", "parquet": ".parquet", "trace": ".pftrace", "html": ".html"}  # and suffixes
 
 
 def format_of(path: Path, option: str = "-o") -> str:
@@ -89,7 +90,23 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _RUN_COLUMNS = ("run", "workload", "backend", "label", "origin", "repeat", "warmup")
 
 
-def _rows(document: Document) -> Iterator[dict[str, Any]]:
+_RUN_FIGURES = (
+    "run_status",
+    "run_makespan_s",
+    "run_usd",
+    "run_rent_usd",
+    "run_cold",
+)  # at the end: the first stay first
+
+
+def columns_of() -> list[str]:
+    """The columns of a table of invocations, in their order."""
+    names = [name for name in Invocation.__struct_fields__ if name != "error"]
+    return [*_RUN_COLUMNS, *names, "error_type", "error_message", "error_retriable", *_RUN_FIGURES]
+
+
+def rows_of(document: Document) -> Iterator[dict[str, Any]]:
+    """A row an invocation: its run's id and place, its fields, its run's figures; None: not measured."""
     for run in document.runs:
         own = {
             "run": run.id,
@@ -100,6 +117,14 @@ def _rows(document: Document) -> Iterator[dict[str, Any]]:
             "repeat": run.repeat,
             "warmup": run.warmup,
         }
+        cost = run.cost
+        figures = {
+            "run_status": run.status,
+            "run_makespan_s": run.makespan_s,
+            "run_usd": cost.usd if cost else None,
+            "run_rent_usd": cost.items.machine_rent if cost else None,
+            "run_cold": run.cold,
+        }
         for invocation in run.invocations:
             values = msgspec.structs.asdict(invocation)
             error = values.pop("error")
@@ -109,20 +134,19 @@ def _rows(document: Document) -> Iterator[dict[str, Any]]:
                 "error_type": error.type if error else None,
                 "error_message": error.message if error else None,
                 "error_retriable": error.retriable if error else None,
+                **figures,
             }
 
 
 def csv_text(document: Document) -> str:
-    """One row an invocation: its run's id and place, then its fields; what was not measured is empty.
+    """One row an invocation (`rows_of`); what was not measured is empty.
 
     A text that a spreadsheet would take for a formula has an apostrophe before it; numbers never have.
     """
-    names = [name for name in Invocation.__struct_fields__ if name != "error"]
-    columns = [*_RUN_COLUMNS, *names, "error_type", "error_message", "error_retriable"]
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, columns_of(), lineterminator="\n")
     writer.writeheader()
-    for row in _rows(document):
+    for row in rows_of(document):
         writer.writerow({name: _cell(value) for name, value in row.items()})
     return text.getvalue()
 

@@ -1,0 +1,1 @@
+"""The report as one HTML file: what it says, its figures, its page."""

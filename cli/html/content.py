@@ -1,0 +1,352 @@
+"""What a report says: the answer in words, a table for each job, the environment, and every caveat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from lbench.analysis.comparison import Comparison, Line, Summary, compare
+from lbench.analysis.format import (
+    count_text,
+    ms_text,
+    percent_text,
+    seconds_text,
+    spread_text,
+    times_spread_text,
+    times_text,
+)
+from lbench.analysis.hedging import hedges_of, hedges_sentence
+from lbench.analysis.prediction import predict_comparison, predicted_sentence
+from lbench.analysis.scaling import Scaling, scalings
+from lbench.analysis.scaling_text import law_lines, scaling_notes, scaling_sentence
+from lbench.analysis.session_comparison import SessionComparison, compare_sessions
+from lbench.analysis.session_comparison_text import comparison_sentence, verdict_lines
+from lbench.analysis.stability import stability_warnings
+from lbench.analysis.statistics import Estimate
+from lbench.analysis.verdict import answer_sentence
+from lbench.cli.html.figures import Figure, job_figures, sweep_figures
+from lbench.engine.billing.bill import run_bill, run_cost_of
+from lbench.engine.cost.format import usd_short
+from lbench.engine.session.view import RunView, SessionView
+from lbench.errors import InputError
+
+__all__ = ["Cell", "Content", "Section", "content_of"]
+
+_MOST_JOBS = 6  # that get figures of their own in one report; the others have their table
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """A cell of a table: its text, the number behind it in plain units for whoever checks it, and its interval."""
+
+    text: str
+    value: str = ""
+    aside: str = ""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A job, or a sweep: its sentences, its table, its figures."""
+
+    title: str
+    facts: str  # tasks, parameters, seed, data
+    sentences: tuple[str, ...]
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[Cell, ...], ...] = ()
+    words: int = 1  # so many of the first columns are words
+    figures: tuple[Figure, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole report."""
+
+    title: str
+    subtitle: str
+    answer: tuple[str, ...]  # in words, first of all
+    sections: tuple[Section, ...]
+    environments: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]  # of each session: name and value
+    caveats: tuple[str, ...]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """All figures, in their order."""
+        return [one for section in self.sections for one in section.figures]
+
+
+def content_of(sessions: Sequence[tuple[str, SessionView]]) -> Content:
+    """What a report on these sessions says.
+
+    Raises:
+        InputError: no run of theirs has come to an end.
+    """
+    views = [view for _, view in sessions]
+    if not any(run.makespan_s is not None for view in views for run in view.runs.values()):
+        names = ", ".join(name for name, _ in sessions)
+        raise InputError(f"nothing to report: no run of {names} has come to an answer")
+    answer: list[str] = []
+    sections: list[Section] = []
+    caveats: dict[str, None] = {}
+    compared = _compared(sessions, caveats)
+    if compared is not None:
+        answer.append(comparison_sentence(compared))
+        answer += verdict_lines(compared) if compared.threshold is not None else []
+    for number, scaling in enumerate(found := _swept(views)):
+        answer.append(scaling_sentence(scaling))
+        sections.append(_sweep_section(scaling, f"sweep{number + 1}"))
+    if laws := law_lines(found):
+        sections.append(Section(title="Scaling along workers", facts="", sentences=tuple(laws)))
+    jobs = [(name, view, key, runs) for name, view in sessions for key, runs in _jobs(view).items()]
+    if found:  # the other points are in the sweep's table and figures
+        jobs = [job for job in jobs if job[3][0].planned.sweep is None] + _last_points(jobs)
+    for number, (name, _, _, runs) in enumerate(jobs):
+        comparison = compare(runs, run_bill)
+        title = runs[0].planned.workload if len(sessions) == 1 else f"{runs[0].planned.workload} in {name}"
+        sentence = answer_sentence(comparison) if _timed(comparison) else "No run has come to an answer."
+        if not found and (compared is None or len(jobs) <= 4):
+            answer.append(sentence if len(jobs) == 1 else f"{title}: {sentence}")
+        sections.append(_job_section(title, comparison, runs, sentence, f"job{number + 1}", number < _MOST_JOBS))
+    for name, view in sessions:
+        _add_caveats(caveats, name if len(sessions) > 1 else "", view)
+    headers = [view.header for view in views if view.header is not None]
+    return Content(
+        title=f"{', '.join(dict.fromkeys(runs[0].planned.workload for _, _, _, runs in jobs))}: measured with lbench",
+        subtitle=" · ".join(
+            f"{name}, {header.created[:16].replace('T', ' ')}"
+            for (name, _), header in zip(sessions, headers, strict=False)
+        ),
+        answer=tuple(answer),
+        sections=tuple(sections),
+        environments=tuple((name, _environment(view)) for name, view in sessions),
+        caveats=tuple(caveats),
+    )
+
+
+def _compared(sessions: Sequence[tuple[str, SessionView]], caveats: dict[str, None]) -> SessionComparison | None:
+    if len(sessions) < 2:
+        return None
+    try:
+        found = compare_sessions(sessions, run_bill)
+    except InputError as error:
+        caveats[f"The sessions are not compared with each other: {error}"] = None
+        return None
+    for one in found.differences:
+        pairs = "; ".join(f"{name}: {value}" for name, value in zip(found.sessions, one.values, strict=False))
+        caveats[f"The sessions differ in {one.what}: {pairs}"] = None
+    for job in found.jobs:
+        for apart in job.apart:
+            caveats[f"{apart.session}: {apart.what} is shown apart: {apart.why}"] = None
+    return found
+
+
+def _swept(views: Sequence[SessionView]) -> list[Scaling]:
+    """The sweep of these sessions; none where nothing was swept on purpose."""
+    if not any(run.planned.sweep is not None for view in views for run in view.runs.values()):
+        return []
+    try:
+        return scalings(views, run_bill, predict=predict_comparison)
+    except InputError:
+        return []
+
+
+def _jobs(view: SessionView) -> dict[Any, list[RunView]]:
+    """The runs of a session by what was computed: workload, parameters, data."""
+    found: dict[Any, list[RunView]] = {}
+    for run in view.runs.values():
+        if run.started is None or not run.has_answer or run.planned.interaction is not None:
+            continue
+        data = run.started.data.digest if run.started.data is not None else ""
+        point = run.planned.sweep.point if run.planned.sweep is not None else {}
+        # Settings of backends may be swept, too: a place of the axis is a job of its own.
+        key = msgspec.json.encode(
+            [run.planned.workload, run.planned.params, run.planned.seed, data, point], order="sorted"
+        )
+        found.setdefault(key, []).append(run)
+    return found
+
+
+_JobOf = tuple[str, SessionView, Any, list[RunView]]
+
+
+def _last_points(jobs: list[_JobOf]) -> list[_JobOf]:
+    """The job at the far end of a sweep: the one with the longest runs."""
+    swept = [job for job in jobs if job[3][0].planned.sweep is not None]
+    return [max(swept, key=lambda job: max((run.makespan_s or 0.0 for run in job[3]), default=0.0))] if swept else []
+
+
+def _timed(comparison: Comparison) -> bool:
+    return any(summary.makespan_s is not None for summary in comparison.summaries)
+
+
+def _sweep_section(scaling: Scaling, prefix: str) -> Section:
+    rows = []
+    for place in scaling.places:
+        for one in scaling.series:
+            point = one.at(place)
+            if point is None or point.makespan_s is None:
+                continue
+            usd = point.usd or point.rent_usd
+            rows.append(
+                (
+                    Cell(f"{place:,g}", repr(place)),
+                    Cell(one.name),
+                    Cell("predicted" if one.origin == "predicted" else f"{point.repeats_ok}/{point.repeats}"),
+                    _seconds(point.makespan_s),
+                    _times(point.speedup),
+                    Cell("–")
+                    if usd is None
+                    else Cell(f"{usd_short(Decimal(repr(usd.value)))}{'' if point.usd else ' rent'}", repr(usd.value)),
+                )
+            )
+    facts = ", ".join(
+        f"{name} {value}" for name, value in {**scaling.params, **scaling.beside}.items() if value is not None
+    )
+    return Section(
+        title=f"{scaling.workload} along {scaling.axis.replace('_', ' ')}",
+        facts=facts,
+        sentences=(scaling_sentence(scaling),),
+        head=(scaling.axis.replace("_", " "), "backend", "runs", "makespan", "speedup", "cost"),
+        rows=tuple(rows),
+        words=3,
+        figures=tuple(sweep_figures(scaling, prefix)),
+        notes=tuple(scaling_notes(scaling)),
+    )
+
+
+_HEAD = (
+    "backend",
+    "runs",
+    "makespan",
+    "speedup",
+    "p50",
+    "p99",
+    "CV",
+    "cold starts",
+    "cost",
+    "answer",
+)
+
+
+def _job_section(
+    title: str, comparison: Comparison, runs: list[RunView], sentence: str, prefix: str, with_figures: bool
+) -> Section:
+    sentences = [sentence]
+    if (predicted := predict_comparison(comparison, runs)) is not None and _timed(comparison):
+        sentences.append(predicted_sentence(predicted, comparison.baseline))
+    for summary in comparison.summaries:
+        own = [run for run in runs if run.planned.label == summary.label]
+        if (hedges := hedges_of(own)) is not None:
+            sentences.append(hedges_sentence(summary.label, hedges, sum(run.known_tasks for run in own)))
+    first = runs[0]
+    tasks = max((run.known_tasks for run in runs), default=0)
+    given = [f"{name} {value}" for name, value in first.planned.params.items() if value is not None]
+    data = [] if first.started is None or first.started.data is None else [f"data: {first.started.data.source}"]
+    point = (
+        []
+        if first.planned.sweep is None
+        else [f"{name} = {value}" for name, value in first.planned.sweep.point.items()]
+    )
+    return Section(
+        title=title if not point else f"{title} at {', '.join(point)}",
+        facts=" · ".join([count_text(tasks, "task"), *given, f"seed {first.planned.seed}", *data]),
+        sentences=tuple(sentences),
+        head=_HEAD,
+        rows=tuple(_row(summary, line) for summary, line in comparison.rows),
+        figures=tuple(job_figures(comparison, runs, prefix)) if with_figures else (),
+        notes=tuple(_rents(comparison)),
+    )
+
+
+def _row(one: Summary, line: Line) -> tuple[Cell, ...]:
+    warm = line.temperature != "cold"
+    origin = f" ({one.origin})" if one.origin != "measured" and one.origin not in one.label else ""
+    name = f"{one.label}{'' if line.temperature is None else f' {line.temperature}'}{origin}"
+    return (
+        Cell(name),
+        Cell(f"{line.repeats_ok}/{line.repeats}", str(line.repeats_ok)),
+        _seconds(line.makespan_s),
+        _times(line.speedup),
+        _ms(one.duration_p50_ms if warm else None),
+        _ms(one.duration_p99_ms if warm else None),
+        Cell("–" if one.duration_cv is None or not warm else percent_text(one.duration_cv)),
+        Cell("–") if line.cold_starts is None else Cell(str(line.cold_starts), str(line.cold_starts)),
+        _cost(one, line),
+        Cell(
+            {"same": "✔ same", "wrong": "✘ wrong", "equal": "= equal", "differ": "✘ differ"}.get(
+                one.answer, "not checked"
+            )
+        ),
+    )
+
+
+def _seconds(found: Estimate | None) -> Cell:
+    if found is None:
+        return Cell("–")
+    spread = spread_text(found)
+    return Cell(seconds_text(found.value), repr(found.value), spread)
+
+
+def _times(found: Estimate | None) -> Cell:
+    if found is None:
+        return Cell("–")
+    spread = times_spread_text(found)
+    return Cell(times_text(found.value), repr(found.value), spread)
+
+
+def _ms(value: float | None) -> Cell:
+    return Cell("–") if value is None else Cell(ms_text(value), repr(value))
+
+
+def _cost(one: Summary, line: Line) -> Cell:
+    usd = line.rent_usd if one.priced_by_worker else line.usd
+    return Cell("–") if usd is None else Cell(usd_short(usd, assumed=bool(one.assumed)), str(usd))
+
+
+def _rents(comparison: Comparison) -> list[str]:
+    lines = []
+    for one in comparison.summaries:
+        if one.rent_basis is not None and one.rent_usd is not None:
+            what = "cost" if one.priced_by_worker else "not in the cost"
+            lines.append(f"{one.label}: {what}: {usd_short(one.rent_usd)} a run, {one.rent_basis}")
+    return list(dict.fromkeys(lines))
+
+
+def _environment(view: SessionView) -> tuple[tuple[str, str], ...]:
+    header = view.header
+    if header is None:
+        return ()
+    found: list[tuple[str, str]] = [("lbench", header.lbench_version)]
+    for name, value in msgspec.to_builtins(header.environment).items():
+        if name == "packages" and isinstance(value, dict):
+            found.append((name, ", ".join(f"{package} {version}" for package, version in value.items())))
+        elif name == "memory_bytes" and isinstance(value, int):
+            found.append(("memory", f"{value / 2**30:.1f} GiB"))
+        elif value is not None:
+            found.append((name.replace("_", " "), str(value)))
+    return tuple(found)
+
+
+def _add_caveats(caveats: dict[str, None], name: str, view: SessionView) -> None:
+    before = f"{name}: " if name else ""
+    texts = [warning.text for warning in view.warnings] + [warning.text for warning in stability_warnings(view)]
+    for text in texts:
+        caveats[f"{before}{text}"] = None
+    for run in view.runs.values():
+        if run.started is None:
+            continue
+        label = run.planned.label
+        for note in run.started.notes:
+            caveats[f"{before}{label}: {note}"] = None
+        if run.ended is not None and run.ended.error:
+            caveats[f"{before}{label}: a run {run.status}: {run.ended.error}"] = None
+        elif run.status in ("cancelled", "interrupted", "over_budget", "running"):
+            caveats[f"{before}{label}: a run was {str(run.status).replace('_', ' ')} and is in no figure"] = None
+        if run.planned.origin != "measured":
+            caveats[f"{before}{label} is {run.planned.origin} on this machine: nothing of it was measured on AWS"] = (
+                None
+            )
+        cost = run_cost_of(run)
+        if cost is not None:
+            for text in (*cost.unpriced, *cost.estimated, *cost.assumed):
+                caveats[f"{before}{label}, cost: {text}"] = None
