@@ -28,6 +28,8 @@ MODULES = (
     "explore",
     "package_cache",
     "record",
+    "analysis_million",
+    "sweep_overhead",
     "local_overhead",
     "clusters",
     "tui_first_frame",
