@@ -32,6 +32,7 @@ MODULES = (
     "sweep_overhead",
     "local_overhead",
     "clusters",
+    "simulated",
     "tui_first_frame",
     "tui_live",
 )
