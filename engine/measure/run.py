@@ -7,7 +7,7 @@ import contextlib
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ class Measurer:
         self._folder = folder
         self._journal = journal
         self._runners: dict[str, Runner | VirtualRun] = {}
+        self._virtual_zeros: dict[str, datetime] = {}  # by label: when virtual time was 0
         self._intervals: dict[str, tuple[float, float | None]] = {}
         self._previews: PreviewWriter | None = None
         self._paused = False
@@ -177,7 +178,10 @@ class Measurer:
         steps = found.steps if job.plan.batch in (None, 1) else batched(found.steps, job.plan.batch)
         store = RunStore(backend, self._folder, run.id)
         sink = ThreadSink(self._journal)
-        virtual = VirtualRun(backend.begin_run())
+        begins_s = backend.begin_run()
+        virtual = VirtualRun(begins_s)
+        # Simulated runs follow each other in virtual time, so that a replay shows them one after the other.
+        zero = self._virtual_zeros.setdefault(run.choice.label, datetime.now(UTC) - timedelta(seconds=begins_s))
         self._runners[run.id] = virtual
         if self._paused:
             virtual.pause()
@@ -193,7 +197,7 @@ class Measurer:
                 backend=backend,
                 journal=sink,
                 runner=runner,
-                started=datetime.now(UTC),
+                started=zero + timedelta(seconds=begins_s),
                 setup_s=None,
                 pricing=pricing,
                 notes=[*notes, *found.notes],
