@@ -18,6 +18,7 @@ from lbench.analysis.break_even import BreakEven, break_evens
 from lbench.analysis.comparison import Bill, Comparison, Line, Summary, Temperature, compare, is_cold
 from lbench.analysis.crossings import Crossing, course
 from lbench.analysis.curves import Shape, fit, shape_of
+from lbench.analysis.format import count_text
 from lbench.analysis.prediction import LABEL, PredictedLine
 from lbench.analysis.series import Point, Series
 from lbench.analysis.statistics import Estimate, median_estimate
@@ -268,7 +269,7 @@ class _Collected:
                 repeats=line.repeats,
                 repeats_ok=line.repeats_ok,
                 capacity=summary.capacity,
-                oversubscribed=summary.oversubscribed,
+                oversubscribed=summary.oversubscribed and summary.origin != "measured",
                 error=summary.error,
                 times_s=tuple(run.makespan_s for run in own if run.makespan_s is not None),
                 rounds=tuple(_round(number, run) for run in own),
@@ -353,17 +354,22 @@ def _has_usd(one: Series) -> bool:
 
 
 def _comparable(series: list[Series]) -> tuple[list[Series], list[str]]:
-    """The main series whose times can be compared, and why others cannot."""
+    """The main series whose times can be compared, without the points that cannot; and why some are left out."""
     used, excluded = [], []
     for one in series:
         if not one.main:
             continue
-        if any(point.oversubscribed for point in one.points):
-            excluded.append(f"{one.name} has more environments than this machine can carry: left out of crossings")
-        elif any(point.makespan_s is not None and point.makespan_s.value <= 0 for point in one.points):
+        crowded = [point for point in one.points if point.oversubscribed]
+        kept = [point for point in one.points if not point.oversubscribed]
+        if crowded:
+            where = "everywhere" if not kept else f"at {count_text(len(crowded), 'point')}"
+            excluded.append(
+                f"{one.name} has more environments than this machine can carry {where}: not in crossings there"
+            )
+        if any(point.makespan_s is not None and point.makespan_s.value <= 0 for point in kept):
             excluded.append(f"{one.name} has a makespan of 0: left out of crossings")
-        elif sum(point.makespan_s is not None for point in one.points) > 1:
-            used.append(one)
+        elif sum(point.makespan_s is not None for point in kept) > 1:
+            used.append(msgspec.structs.replace(one, points=tuple(kept)) if crowded else one)
     return used, excluded
 
 

@@ -41,7 +41,7 @@ def scaling_sentence(scaling: Scaling) -> str:
     if scaling.crossings:
         clauses += [_alike_text(scaling, *pair) for pair in scaling.alike]
     if len(timed) > 1 and scaling.axis in SETTING_AXES:
-        clauses += [best for one in timed if (best := _best_place(scaling, one)) is not None]
+        clauses += [best for one in _varied(scaling) if (best := _best_place(scaling, one)) is not None]
     clauses += _money(scaling)
     return "; ".join(clauses) + "."
 
@@ -155,11 +155,13 @@ def law_lines(found: Sequence[Scaling]) -> list[str]:
 
 
 def _varied(scaling: Scaling) -> list[Series]:
-    """The series whose workers the sweep has varied."""
+    """The main series that the axis changes: workers not where their number is one's own, memory on Lambda only."""
     main = [one for one in scaling.series if one.main and one.origin != "predicted" and len(one.points) > 1]
-    if scaling.axis != "workers":
-        return main
-    return [one for one in main if len({point.capacity for point in one.points}) > 1]
+    if scaling.axis == "workers":
+        return [one for one in main if len({point.capacity for point in one.points}) > 1]
+    if scaling.axis == "memory":
+        return [one for one in main if not one.local]
+    return main
 
 
 def _efficiencies(found: list[Efficiency]) -> str:

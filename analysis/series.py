@@ -27,7 +27,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int
     repeats_ok: int
     capacity: int | None  # workers or environments
-    oversubscribed: bool
+    oversubscribed: bool  # more environments than this machine can carry: in no crossing
     error: str | None
     times_s: tuple[float, ...] = ()  # of the repeats that were ok, in their order
     rounds: tuple[int | None, ...] = ()  # of each of these: runs of one round are pairs

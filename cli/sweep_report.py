@@ -84,6 +84,8 @@ def print_sweep(
         found = []
     for scaling in found:
         out.print()
+        if scaling.beside:
+            _line(out, ", ".join(f"{name} {value:g}" for name, value in scaling.beside.items()), QUIET)
         print_table(out, sweep_columns(scaling))
         out.print()
         _line(out, scaling_sentence(scaling), BRIGHT)
