@@ -13,7 +13,7 @@ from lbench.analysis.format import count_text, percent_text, seconds_text, sprea
 from lbench.analysis.scaling import SETTING_AXES, Scaling
 from lbench.analysis.series import Series
 from lbench.analysis.speedup_laws import Efficiency, fit_law, law_text, strong_scaling, weak_scaling
-from lbench.analysis.statistics import ratio_estimate
+from lbench.analysis.statistics import FULL_INTERVAL, ratio_estimate
 from lbench.engine.cost.format import usd_short
 
 __all__ = [
@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 _MENTIONED = 0.01  # a smaller share of resamples without a crossing is left to the notes
+_SURE = 0.95  # share of resamples without a crossing from which on the winner is named
+_PLURAL = ("processes", "threads")
 
 
 def scaling_sentence(scaling: Scaling) -> str:
@@ -208,20 +210,29 @@ def _crossing_clauses(scaling: Scaling) -> list[str]:
 
 
 def _verb(name: str) -> str:
-    return "win" if name.endswith(("processes", "threads")) else "wins"
+    return "win" if name.endswith(_PLURAL) else "wins"
+
+
+def _are(name: str) -> str:
+    return "are" if name.endswith(_PLURAL) else "is"
 
 
 def _uncrossed(scaling: Scaling, first: float, last: float) -> list[str]:
     if not scaling.least:
         return ["nothing to compare: fewer than two backends can be compared at two points or more"]
-    winner = scaling.least[-1]
+    winner = max(scaling.least, key=scaling.least.count)  # at its end another may be as fast
     name = series_text(scaling, winner)
     whole = _range_text(scaling, first, last)
     if not scaling.crossings:
         alike = [_alike_text(scaling, *pair) for pair in scaling.alike]
         return [f"{alike[0]} {whole}", *alike[1:]] if alike else [f"only {name} can be compared {whole}"]
-    clause = f"{name} {_verb(name)} {whole}"
     nearest = scaling.crossings[0]
+    few = nearest.root.count < FULL_INTERVAL
+    if few or nearest.root.missing < _SURE:
+        why = f" with {count_text(nearest.root.count, 'repeat')}" if few else ""
+        clause = f"{name} {_are(name)} ahead {whole}, which is not settled{why}"
+    else:
+        clause = f"{name} {_verb(name)} {whole}"
     other = next(x for x in (nearest.below, nearest.above) if x != winner)
     return [
         f"{clause}; a crossing with {series_text(scaling, other)} lies outside the swept range "

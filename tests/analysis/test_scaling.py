@@ -114,6 +114,19 @@ def test_without_a_crossing_it_lies_outside_the_swept_range() -> None:
     assert "lies outside the swept range (100 % of the resamples have no crossing)" in sentence
 
 
+@pytest.mark.parametrize(("repeats", "why"), [(1, " with 1 repeat"), (3, " with 3 repeats")])
+def test_a_winner_of_few_repeats_is_not_settled(repeats: int, why: str) -> None:
+    sentence = scaling_sentence(only(forest(repeats, flat=600.0)))
+    assert f"processes are ahead from 1 to 128 trees, which is not settled{why}; a crossing with" in sentence
+
+
+def test_a_winner_that_many_resamples_doubt_is_not_settled() -> None:
+    found = only(forest(flat=85.0, noise=0.25))
+    (one,) = found.crossings
+    assert not one.inside and 0 < one.root.missing < 0.95
+    assert "processes are ahead from 1 to 128 trees, which is not settled; " in scaling_sentence(found)
+
+
 def test_an_interval_that_leaves_the_range_says_so() -> None:
     found = only(forest(flat=88.0, noise=0.3))
     (one,) = found.crossings
