@@ -152,9 +152,12 @@ def compare_sessions(
     if not any(len({row.session for row in job.rows}) > 1 for job in jobs):
         _refuse(sessions, jobs)
     shared = [job for job in jobs if len({row.session for row in job.rows}) > 1 or job.apart]
+    compared = _with_effects(shared, threshold)
+    if not any(row.effect is not None for job in compared for row in job.rows):
+        _refuse(sessions, compared)
     return SessionComparison(
         sessions=tuple(name for name, _ in sessions),
-        jobs=tuple(_with_effects(shared, threshold)),
+        jobs=tuple(compared),
         differences=tuple(_differences(sessions)),
         threshold=threshold,
     )
@@ -247,9 +250,7 @@ def _job(found: list[_Found], bill: Bill) -> Job:
         for summary, line in compare(own, bill).rows:
             row = _row(session, other, own, summary, line)
             if row is None:
-                status = next((run.status for run in own if run.planned.label == summary.label), None)
-                reason = summary.error or ("no right answer" if status == "ok" else f"no run ended well ({status})")
-                apart.append(Apart(session, summary.label, reason))
+                apart.append(Apart(session, summary.label, _why_not(summary, own)))
             elif summary.oversubscribed:
                 apart.append(Apart(session, row.name, "more environments than that machine can carry"))
             else:
@@ -262,6 +263,18 @@ def _job(found: list[_Found], bill: Bill) -> Job:
         rows=tuple(rows),
         apart=tuple(apart),
     )
+
+
+def _why_not(summary: Summary, runs: list[RunView]) -> str:
+    """Why a backend has no row."""
+    if summary.error is not None:
+        return summary.error
+    if summary.makespan_s is not None:
+        return "its makespan is 0: there is nothing to divide"
+    if summary.answer == "wrong":
+        return "its answer is wrong"
+    statuses = dict.fromkeys(str(run.status) for run in runs if run.planned.label == summary.label)
+    return f"no run ended well ({', '.join(statuses)})"
 
 
 def _data(runs: list[RunView]) -> str | None:

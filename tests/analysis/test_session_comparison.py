@@ -134,6 +134,8 @@ def test_an_emulated_time_is_not_compared_with_a_measured_one() -> None:
     found = compared(session("a", A), session("b", {**A, "emulated": [2.0] * 6}))
     (apart,) = found.jobs[0].apart
     assert apart.what == "emulated" and "not comparable" in apart.why
+    with pytest.raises(InputError, match="nothing to compare: b, emulated: emulated, and the base has no such runs"):
+        compared(session("a", A), session("b", {"emulated": [2.0] * 6}))
 
 
 def test_another_backend_is_compared_with_the_fastest_of_the_base() -> None:
@@ -181,6 +183,7 @@ def test_failed_and_cancelled_runs_stand_apart_with_their_reason() -> None:
 def test_zero_durations_are_no_base() -> None:
     found = compared(session("a", A), session("b", {"processes": [0.0, 0.0], "threads": noisy(1.0, 6, 1)}))
     assert [row.label for row in found.jobs[0].rows] == ["processes", "threads"]
+    assert found.jobs[0].apart[0].why == "its makespan is 0: there is nothing to divide"
 
 
 # the permutation test
