@@ -10,6 +10,7 @@ import numpy as np
 
 from lbench.analysis.comparison import by_label, is_cold, makespans
 from lbench.analysis.format import count_text, listed, percent_text
+from lbench.analysis.grain import grain_of
 from lbench.analysis.statistics import (
     FULL_INTERVAL,
     LEAST_TREND,
@@ -21,6 +22,7 @@ from lbench.analysis.statistics import (
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.machine.monitor import machine_notices, sample_notices
 from lbench.engine.model import Warning_, point_text
+from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView, SessionView
 
 __all__ = ["idle_share", "stability_warnings"]
@@ -35,9 +37,11 @@ LEAST_FIRST = 4  # repeats, from which the first is compared with the others
 MOST_LOOP_LAG_MS = 20.0
 MOST_DRIVER_SHARE = 0.25
 MOST_IDLE_SHARE = 0.25
+LEAST_SMALL = 8  # tasks, to be called too small
 MOST_LOAD_SHARE = 0.5  # of the usable cores, before anything was measured
 
 _Group = list[RunView]
+_OK = STATUSES.index("ok")
 
 
 def stability_warnings(view: SessionView) -> list[Warning_]:
@@ -224,6 +228,27 @@ def _idle_lanes(group: _Group) -> str | None:
     )
 
 
+def _small_tasks(group: _Group) -> str | None:
+    """Tasks that take so little that their hand-over counts, and the batch that mends it."""
+    computed, other, tasks, places = [], [], 0, 1
+    for run in group:
+        columns = run.columns
+        if run.status != "ok" or run.started is None or not run.has_answer or (columns["batch"] > 0).any():
+            continue
+        warm = (columns["status"] == _OK) & (columns["cold"] != 1) & ~np.isnan(columns["compute_ms"])
+        seconds = columns["compute_ms"][warm] / 1000
+        computed.append(seconds)
+        other.append((columns["returned_s"] - columns["dispatched_s"])[warm] - seconds)
+        tasks, places = max(stage.tasks for stage in run.stages), run.started.capacity
+    if not computed or len(np.concatenate(computed)) < LEAST_SMALL:
+        return None
+    overhead_s = float(np.median(np.concatenate(other)))
+    if overhead_s <= 0:
+        return None
+    grain = grain_of(float(np.concatenate(computed).mean()), overhead_s, tasks, places)
+    return grain.sentence if grain.too_small else None
+
+
 def idle_share(run: RunView) -> float | None:
     """The share of a run's lane-seconds in which a lane had no task although one waited; None: not measured.
 
@@ -293,6 +318,7 @@ _OF_A_BACKEND: dict[str, Callable[[_Group], str | None]] = {
     "loop_lag": _loop_lag,
     "driver_share": _driver_share,
     "idle_lanes": _idle_lanes,
+    "small_tasks": _small_tasks,
     "overlap": _overlap,
     "oversubscribed": _oversubscribed,
     "retried": _retried,

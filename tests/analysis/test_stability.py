@@ -319,3 +319,24 @@ def test_a_load_that_the_work_does_not_explain_is_named(of_times: Of) -> None:
 def test_a_governor_that_changes_the_clock_is_named(of_times: Of) -> None:
     found = of_times(STEADY, environment=Environment(usable_cores=2.0, load_1m=0.0, cpu_governor="powersave"))
     assert list(found) == ["cpu_governor"] and "'powersave'" in found["cpu_governor"]
+
+
+def _tasks(compute_ms: float, hand_over_s: float, count: int = 400) -> list[dict[str, Any]]:
+    """Tasks that were all dispatched at the run's start."""
+    return [{"returned_s": compute_ms / 1000 + hand_over_s, "compute_ms": compute_ms}] * count
+
+
+def test_tasks_that_are_smaller_than_their_hand_over_get_a_batch(of_times: Of) -> None:
+    warnings = of_times(STEADY, invocations=_tasks(0.4, 0.0006))
+    text = "tasks take 0.40 ms, handing one over takes 0.60 ms: --batch 29 and it is 2.38× as fast"
+    assert warnings["small_tasks"] == f"sequential: {text}"
+
+
+@pytest.mark.parametrize("compute_ms", [12.0, 500.0])
+def test_tasks_of_95_percent_efficiency_are_large_enough(of_times: Of, compute_ms: float) -> None:
+    assert "small_tasks" not in of_times(STEADY, invocations=_tasks(compute_ms, 0.0006))
+
+
+def test_batches_are_not_called_too_small(of_times: Of) -> None:
+    batches = [one | {"batch": 10} for one in _tasks(0.4, 0.0006)]
+    assert "small_tasks" not in of_times(STEADY, invocations=batches)
