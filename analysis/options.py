@@ -465,7 +465,7 @@ def _sensitivity(job: Job, model: LambdaModel, memory_mb: int, predict: _Lambda,
 
 def _ends(name: str, parameter: Distribution, model: LambdaModel) -> tuple[float, float, str]:
     """What a parameter may be: the ends of its 95 %, else half and twice of it; and its unit."""
-    unit = " s" if name.endswith("_s") else " MB/s" if name.endswith("_per_s") else ""
+    unit = " MB/s" if name.endswith("mb_per_s") else " s" if name.endswith("_s") else ""
     if name == "core_ratio":
         unit = " vCPUs"
     if name == "concurrency":

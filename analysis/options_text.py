@@ -48,19 +48,19 @@ def break_even_sentence(options: Options) -> str:
     if options.break_even is None:
         return "There is no price for this region to compare rented machines with."
     runs, machine, day_usd = options.break_even
-    aws = options.on_lambda
+    aws = f"Lambda {options.on_lambda.memory_mb:,} MB"
     if runs == 0:
         return (
-            f"One run on {aws.name} costs more than a day of an {machine} ({usd_short(day_usd)}): "
+            f"One run on {aws} costs more than a day of an {machine} ({usd_short(day_usd)}): "
             "rent machines for as long as it takes."
         )
     if runs is None:
         return (
-            f"{aws.name} costs less than an {machine} that is always on ({usd_short(day_usd)} a day) for as many runs "
+            f"{aws} costs less than an {machine} that is always on ({usd_short(day_usd)} a day) for as many runs "
             "as that could do in a day."
         )
     return (
-        f"Up to {count_text(runs, 'run')} a day {aws.name} costs less than an {machine} that is always on "
+        f"Up to {count_text(runs, 'run')} a day {aws} costs less than an {machine} that is always on "
         f"({usd_short(day_usd)} a day); beyond that rent one."
     )
 
