@@ -89,7 +89,7 @@ def preload(workload: str) -> None:
         folder, module, _ = importer.pinned_parts(workload)
         importer.enter(folder)
         importer.share(folder)
-    importlib.import_module(module)
+    importer.import_own(module)
     importer.import_names()
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 from lbench.errors import InputError, UnknownNameError
 from lbench.workloads.model import Description, Limits, Params, Workload
 
-__all__ = ["absolute", "all_names", "describe", "has_answer", "installed", "limits", "load", "names"]
+__all__ = ["absolute", "all_names", "describe", "has_answer", "installed", "limits", "load", "names", "recordings"]
 
 _NAMES = ("mandelbrot", "random_forest", "kmeans", "map_reduce", "probe")
 _OWN = (*_NAMES, "function")  # function: no code of its own, so nothing to pack and nothing to run here
@@ -46,6 +46,12 @@ def installed() -> dict[str, Description | InputError]:
             found[name] = describe_entry(name, value)
         except InputError as error:
             found[name] = error
+    return found
+
+
+def recordings() -> list[Description]:
+    """The recorded scripts, without those that cannot be read."""
+    found: list[Description] = importlib.import_module("lbench.workloads.recorded.describe").describe_all()
     return found
 
 

@@ -31,6 +31,7 @@ def command(workload: str | None, as_json: bool) -> None:
                 click.echo(f"lbench: {name} cannot be used: {one}", err=True)
             else:
                 described.append(one)
+        described += registry.recordings()
     if as_json:
         workloads = [
             {

@@ -382,3 +382,70 @@ def test_at_a_prompt_a_function_must_be_in_a_file(home: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "[3, 4]\n")
     assert "nothing to record: 2 calls of f" in done.stderr and "put it into a .py file and import it" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+ARGUMENTS = """
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache, wraps
+import numpy as np
+parser = argparse.ArgumentParser()
+parser.add_argument("--scale", type=int, required=True)
+scale = parser.parse_args().scale
+table = np.arange(20_000.0)
+
+def logged(function):
+    @wraps(function)
+    def call(*args): return function(*args)
+    return call
+
+class Model:
+    def __init__(self, by): self.by = by
+    def __getstate__(self): return {"by": self.by}
+    @logged
+    def apply(self, x): return x * self.by * scale
+    @staticmethod
+    def plain(x): return x
+    @classmethod
+    def named(cls, x): return cls.__name__
+
+@lru_cache
+def cached(x): return x + scale
+@logged
+def summed(x, row): return float(x.sum()) + row
+
+pool = ProcessPoolExecutor(2)
+print(list(pool.map(Model(3).apply, [1, 2])), list(pool.map(Model.plain, [1])), list(pool.map(Model.named, [1])))
+print(list(pool.map(cached, [1])), list(pool.map(int, ["7"])), list(pool.map(np.sqrt, [4.0])))
+print([one.result() for one in [pool.submit(summed, table, row) for row in range(5)]])
+print([one.result().shape for one in [pool.submit(np.multiply, table, 2)]])
+pool.shutdown()
+undefined_elsewhere = [parser.parse_args().scale]
+print(undefined_elsewhere)
+"""
+
+
+def test_a_script_without_a_guard_that_reads_its_arguments_is_recorded(lbench: Lbench, home: Path) -> None:
+    (home / "my script-ü.py").write_text(ARGUMENTS)
+    done = lbench("record", "my script-ü.py", "--scale", "2")
+    assert (done.returncode, done.stdout.count("\n")) == (0, 5), done.stderr
+    recorded = manifest(home, "my_script_ü")
+    assert recorded["left_out"] == [] and recorded["arrays"] == 2
+    folder = home / "data/lbench/recordings/my_script_ü"
+    assert (folder / "calls.bin").stat().st_size < 400_000  # the table stands there once
+    assert "parser.parse_args().scale]" not in (folder / "code/my_script_ü.py").read_text()
+    assert answers(lbench("run", "recorded:my_script_ü", *HERE)) == [(True, 13), (True, 13)]
+    assert "recorded:my_script_ü  13 calls of my script-ü.py in" in lbench("workloads").stdout
+
+
+def test_results_that_only_vary_cannot_be_checked(lbench: Lbench, home: Path) -> None:
+    text = "from concurrent.futures import ThreadPoolExecutor\nimport time\n"
+    text += "with ThreadPoolExecutor(1) as p: p.submit(time.time)\n"
+    (home / "mine.py").write_text(text)
+    assert lbench("record", "mine.py").returncode == 0
+    done = lbench("run", "recorded:mine", "-b", "sequential", "--repeats", "1", "--json", "--quiet")
+    assert json.loads(done.stdout)["runs"][0]["answer"] is None
+    assert "there is nothing to compare" in done.stdout
+    (home / "mine.py").write_text(text + "with ThreadPoolExecutor(1) as p: p.submit(abs, -1)\n")
+    assert lbench("record", "mine.py").returncode == 0
+    assert answers(lbench("run", "recorded:mine", *HERE)) == [(True, 2), (True, 2)]

@@ -27,7 +27,10 @@ __all__ = [
     "PATH_TYPES",
     "Marker",
     "enter",
+    "find_name",
     "find_own",
+    "import_names",
+    "import_own",
     "is_pinned",
     "leave",
     "own_names",
@@ -46,6 +49,7 @@ class Marker(msgspec.Struct, frozen=True):
     modules: list[str]
     data: bool = False
     names: list[str] = []  # "module:name" of libraries, that a recording's calls are made of
+    argv: list[str] | None = None  # a recorded script's arguments, which it may read when it is imported
 
 
 class _Finder:
@@ -206,13 +210,26 @@ def find_name(name: str) -> Any:
     marker = _marker()
     if marker is None or (dotted not in marker.modules and name not in marker.names):
         raise InputError(f"{name} is not in the recording: only what was recorded can be called")
-    found: Any = importlib.import_module(dotted)
+    found: Any = import_own(dotted)
     for part in qualified.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
             raise InputError(f"{dotted} has no {qualified}: is it the version that was recorded?") from None
     return found
+
+
+def import_own(dotted: str) -> ModuleType:
+    """Import a module of the snapshot; a recorded script's sees the arguments that the script had."""
+    marker = _marker()
+    if marker is None or marker.argv is None or dotted in sys.modules:
+        return importlib.import_module(dotted)
+    before = sys.argv
+    sys.argv = [f"{dotted}.py", *marker.argv]
+    try:
+        return importlib.import_module(dotted)
+    finally:
+        sys.argv = before
 
 
 def import_names() -> None:

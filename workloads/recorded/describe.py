@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
 import msgspec
 
 from lbench.errors import InputError
-from lbench.workloads.model import Description
+from lbench.workloads.model import Description, Params
 from lbench.workloads.own.describe import Kept, described, keep
 from lbench.workloads.own.importer import MARKER, Marker
 from lbench.workloads.own.inspect_process import Inspection
 from lbench.workloads.own.snapshot import Gathered, files_digest, is_module, module_of, snapshot
-from lbench.workloads.recorded.folder import Manifest, find, read_manifest
+from lbench.workloads.recorded.folder import Manifest, find, names, read_manifest
 
-__all__ = ["PREFIX", "absolute", "describe_recording"]
+__all__ = ["PREFIX", "absolute", "describe_all", "describe_recording"]
 
 PREFIX = "recorded:"
 
@@ -27,6 +28,25 @@ def absolute(name: str) -> str:
         InputError: there is no such recording.
     """
     return f"{PREFIX}{find(name.removeprefix(PREFIX))}"
+
+
+def describe_all() -> list[Description]:
+    """The recordings that are there; nothing is copied, so they can be listed and not run."""
+    found = []
+    for name in names():
+        with contextlib.suppress(InputError):
+            manifest = read_manifest(find(name), whole=False)
+            shown = f"{PREFIX}{name}"
+            found.append(Description(name=shown, summary=_summary(manifest), params=Params, implementation=""))
+    return found
+
+
+def _summary(manifest: Manifest) -> str:
+    most = max(manifest.functions, key=manifest.functions.__getitem__)
+    stages = len(manifest.stages)
+    summary = f"{manifest.tasks:,} call{'s' * (manifest.tasks != 1)} of {manifest.script}"
+    summary += f" in {stages} stages" if stages > 1 else ""
+    return f"{summary}, most of {most.rpartition(':')[2]}"
 
 
 def describe_recording(name: str) -> Description:
@@ -42,14 +62,9 @@ def describe_recording(name: str) -> Description:
     # What stands for a job's name: one for each recording, as several may have the same files.
     where = hashlib.sha256(f"{folder}\0{manifest.digest}".encode()).hexdigest()
     function = f"recorded_{where[:16]}"
-    most = max(manifest.functions, key=manifest.functions.__getitem__)
-    stages = len(manifest.stages)
-    summary = f"{manifest.tasks:,} call{'s' * (manifest.tasks != 1)} of {manifest.script}"
-    summary += f" in {stages} stages" if stages > 1 else ""
-    summary += f", most of {most.rpartition(':')[2]}"
     inspection = Inspection(
         kind="recorded",
-        summary=summary,
+        summary=_summary(manifest),
         recording=str(folder),
         most_tasks=manifest.tasks,
         widest=max(manifest.stages),
@@ -74,7 +89,7 @@ def _gather(folder: Path, manifest: Manifest) -> Gathered:
         }
     except OSError as error:
         raise InputError(f"{folder.name}: the recording cannot be read: {error.strerror}") from None
-    marker = Marker(modules=sorted(map(module_of, filter(is_module, files))), names=manifest.names)
+    marker = Marker(modules=sorted(map(module_of, filter(is_module, files))), names=manifest.names, argv=manifest.argv)
     files[MARKER] = msgspec.json.encode(marker)
     files = dict(sorted(files.items()))
     return Gathered(files, tuple(manifest.requirements), files_digest(files))

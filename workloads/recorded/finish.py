@@ -84,6 +84,8 @@ class _Events:
     def __init__(self, folder: Path) -> None:
         self.script: str | None = None
         self.main: str | None = None
+        self.argv: list[str] = []
+        self.arrays: dict[str, Any] = {}
         self.modules: dict[str, str] = {}
         self.names: set[str] = set()
         self.lines: set[int] = set()
@@ -94,7 +96,9 @@ class _Events:
         for kind, *rest in map(msgspec.msgpack.decode, read_log(folder)):
             match kind:
                 case "main":
-                    self.script, self.main = rest
+                    self.script, self.main, self.argv = rest
+                case "array":
+                    self.arrays[rest[0]] = rest[1]
                 case "task":
                     number, stage, packed, line = rest
                     self.calls[number] = (stage, packed)
@@ -144,6 +148,8 @@ def finish(making: Path, name: str) -> Manifest | None:
     library = sorted(one for one in events.names if one.partition(":")[0] not in own)
     try:
         with (making / "calls.bin").open("wb") as calls, (making / "results.bin").open("wb") as results:
+            for digest, array in events.arrays.items():
+                _put(calls, {digest: array})
             for number in kept:
                 _put(calls, events.calls[number][1])
                 _put(results, events.results[number])
@@ -163,6 +169,8 @@ def finish(making: Path, name: str) -> Manifest | None:
             stages=[stages[stage] for stage in sorted(stages)],
             functions=dict(Counter(_function(events.calls[number][1]) for number in kept)),
             digest=digest_of(making) or "",
+            arrays=len(events.arrays),
+            argv=events.argv if events.main in own else None,
             names=library,
             requirements=requirements_of(files, library),
             left_out=left,

@@ -6,6 +6,7 @@ after its length), and `code/` with the script's own files.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterator
@@ -61,6 +62,8 @@ class Manifest(msgspec.Struct, frozen=True):
     stages: list[int]
     functions: dict[str, int]  # how many calls each has
     digest: str  # SHA-256 of calls.bin and results.bin
+    arrays: int = 0  # large ones, which stand before the calls
+    argv: list[str] | None = None  # the script's arguments, where its module reads them; None: it is not imported
     names: list[str] = []  # of libraries, that calls and results are made of
     requirements: list[str] = []
     left_out: list[Left] = []
@@ -108,8 +111,8 @@ def find(name: str) -> Path:
     return folder.absolute()
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest, verified.
+def read_manifest(folder: Path, *, whole: bool = True) -> Manifest:
+    """The manifest. `whole`: verify that the calls and results are those it is of.
 
     Raises:
         InputError: it is damaged, or of another version.
@@ -127,9 +130,25 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(f"{folder.name}: the recording's {MANIFEST} is damaged: record the script again") from None
     if manifest.format != FORMAT:
         raise InputError(f"{folder.name}: {MANIFEST} is not a recording's")
-    if digest_of(folder) != manifest.digest:
+    if whole and _digest_of(folder, *_stamps(folder)) != manifest.digest:
         raise InputError(f"{folder.name}: the recording is not whole: copy it again, or record the script again")
     return manifest
+
+
+def _stamps(folder: Path) -> tuple[object, ...]:
+    """What changes when a file of it does."""
+    try:
+        return tuple(
+            (one.st_mtime_ns, one.st_size, one.st_ino)
+            for one in ((folder / name).stat() for name in ("calls.bin", "results.bin"))
+        )
+    except OSError:
+        return ()
+
+
+@functools.lru_cache(maxsize=64)
+def _digest_of(folder: Path, *stamps: object) -> str | None:
+    return digest_of(folder)
 
 
 def digest_of(folder: Path) -> str | None:

@@ -72,7 +72,7 @@ def _is_worker() -> bool:
     """Whether this thread runs a pool's tasks."""
     thread = threading.current_thread()
     threads = sys.modules.get("concurrent.futures.thread")
-    if threads is not None and thread in threads._threads_queues:
+    if threads is not None and getattr(thread, "_target", None) is threads._worker:
         return True
     dummy = sys.modules.get("multiprocessing.dummy")
     return dummy is not None and isinstance(thread, dummy.DummyProcess)

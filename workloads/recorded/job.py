@@ -16,6 +16,7 @@ from lbench.workloads.own.describe import RecordedParams
 from lbench.workloads.own.tracebacks import one_line
 from lbench.workloads.recorded.folder import Manifest, read_manifest, read_values
 from lbench.workloads.recorded.tasks import CALL
+from lbench.workloads.recorded.values import with_arrays
 
 __all__ = ["RecordedWorkload"]
 
@@ -34,7 +35,13 @@ class RecordedWorkload(Workload[RecordedParams]):
         self._manifest: Manifest = read_manifest(self._folder)
 
     def _calls(self) -> Any:
-        for given, setup in read_values(self._folder / "calls.bin"):
+        values = read_values(self._folder / "calls.bin")
+        arrays: dict[str, Any] = {}
+        for one in itertools.islice(values, self._manifest.arrays):
+            arrays |= one
+        for given, setup in values:
+            if arrays:
+                given, setup = with_arrays(given, arrays.__getitem__), with_arrays(setup, arrays.__getitem__)
             yield Task(CALL, given=given, **({} if setup is None else {"setup": setup}))
 
     def job(self, params: RecordedParams, data: Any) -> Job:
@@ -55,39 +62,60 @@ class RecordedWorkload(Workload[RecordedParams]):
 
         That is found by running a few calls of each function twice, here: nothing is left out because a backend differs.
         """
-        results = list(read_values(self._folder / "results.bin"))
-        return {"results": results, "varies": sorted(self._varying())}
+        return {"results": list(self._results()), **self._varying()}
 
-    def _varying(self) -> set[str]:
+    def _results(self) -> Any:
+        arrays: dict[str, Any] = {}
+        if self._manifest.arrays:
+            for one in itertools.islice(read_values(self._folder / "calls.bin"), self._manifest.arrays):
+                arrays |= one
+        for value in read_values(self._folder / "results.bin"):
+            yield with_arrays(value, arrays.__getitem__) if arrays else value
+
+    def _varying(self) -> dict[str, Any]:
+        """For each call the number of its function, and for each function where its results vary."""
         assert self._description.code is not None
         functions.preload(self._description.code.pinned)
-        tried: dict[str, int] = {}
-        found: set[str] = set()
+        numbers: dict[str, int] = {}
+        tried: list[int] = []
+        varies: list[set[str]] = []
+        functions_of: list[int] = []
         end_s = time.monotonic() + _TRIED_S
         for task in self._calls():
-            name = repr(task.arguments["given"][0])
-            if tried.get(name, 0) >= _TRIED or time.monotonic() > end_s:
+            number = numbers.setdefault(repr(task.arguments["given"][0]), len(numbers))
+            functions_of.append(number)
+            if number == len(tried):
+                tried.append(0)
+                varies.append(set())
+            if tried[number] >= _TRIED or time.monotonic() > end_s:
                 continue
-            tried[name] = tried.get(name, 0) + 1
+            tried[number] += 1
             try:
                 one, other = (functions.call(CALL, task.arguments) for _ in range(2))
             except BaseException as error:  # the user's code may raise anything
                 raise WorkloadError(f"a recorded call fails here: {one_line(error)}") from None
-            found |= {path for path, _ in _differences(one, other, "", frozenset())}
-        return found
+            varies[number] |= {path for path, _ in _differences(one, other, "", frozenset())}
+        return {"functions": functions_of, "varies": [sorted(one) for one in varies]}
 
     def check(self, params: RecordedParams, answer: Any, reference: Any) -> Check:
-        """Equal to the recorded results; numbers within rounding; what varies by itself is not compared."""
-        varies = frozenset(reference["varies"])
-        results = reference["results"]
+        """Equal to the recorded results; numbers within rounding; what varies by itself is not compared.
+
+        Raises:
+            WorkloadError: all of every result varies.
+        """
+        results, varies = reference["results"], [frozenset(one) for one in reference["varies"]]
         if len(answer) != len(results):
             return Check(ok=False, how=f"{len(answer):,} results, and {len(results):,} were recorded")
-        if "" in varies:
-            return Check(ok=True, how="not compared: the functions' results differ from run to run by themselves")
-        left = f"; not compared, as it varies by itself: {', '.join(sorted(varies))}" if varies else ""
+        if all("" in one for one in varies):
+            raise WorkloadError(
+                "the recorded results differ from run to run by themselves: there is nothing to compare"
+            )
+        named = sorted({path or "a whole result" for one in varies for path in one})
+        left = f"; not compared, as it varies by itself: {', '.join(named)}" if named else ""
         rounded = False
         for number, (one, other) in enumerate(zip(answer, results, strict=True)):
-            for path, close in _differences(one, other, "", varies):
+            own = varies[reference["functions"][number]]
+            for path, close in () if "" in own else _differences(one, other, "", own):
                 if not close:
                     return Check(ok=False, how=f"the result{path} of call {number} differs from the recorded one{left}")
                 rounded = True
@@ -110,7 +138,7 @@ class RecordedWorkload(Workload[RecordedParams]):
 
 def _differences(one: Any, other: Any, path: str, varies: frozenset[str]) -> list[tuple[str, bool]]:
     """Where two packed values differ, and whether only by rounding."""
-    if path in varies and path:
+    if path in varies:
         return []
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         found = []

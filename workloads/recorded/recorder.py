@@ -6,6 +6,7 @@ nothing is printed.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import threading
@@ -17,7 +18,7 @@ from typing import Any
 import msgspec
 
 from lbench.workloads.recorded.log import Log
-from lbench.workloads.recorded.values import CannotTravel, Packer, is_library_file, place_of
+from lbench.workloads.recorded.values import CannotTravel, Packer, aside, is_library_file, place_of
 from lbench.workloads.task_errors import error_texts
 
 __all__ = ["MOST_BYTES", "Call", "Recorder", "module_name"]
@@ -71,8 +72,9 @@ class Recorder:
         self._script: str | None = script or _file_of(main)
         spec = getattr(main, "__spec__", None)  # of `python -m package.module`
         self.main = module_name(self._script) if spec is None else str(spec.name)
-        self._packer = Packer(self.main)
-        self._write("main", self._script, self.main)
+        self._packer = Packer(self.main, self._put_aside)
+        self._aside: set[str] = set()
+        self._write("main", self._script, self.main, sys.argv[1:])
 
     @property
     def active(self) -> bool:
@@ -129,7 +131,7 @@ class Recorder:
         with self._lock:
             self._open.discard(number)
             try:
-                self._write("result", number, self._packer.pack(value))
+                self._write("result", number, self._packer.pack(value, shared=False))
             except Exception as error:
                 self._write("lost", number, f"its result: {error}")
 
@@ -188,6 +190,16 @@ class Recorder:
                 found[name] = os.path.abspath(file)  # noqa: PTH100
         self._names = set(self._packer.names)
         self._write("modules", found, sorted(self._names))
+
+    def _put_aside(self, array: Any) -> Any:
+        """Write a large array once; calls that get the same one refer to it."""
+        content = array.tobytes()
+        name = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode() + content, digest_size=16).hexdigest()
+        if name not in self._aside:
+            if not self._write("array", name, array):
+                return array
+            self._aside.add(name)
+        return aside(name)
 
     def _write(self, *event: Any) -> bool:
         return self._log.write(_encoded(list(event)))

@@ -26,6 +26,6 @@ def call(given: list[Any], setup: Any = None) -> Any:
     function, args, kwargs = unpack(given, find_name)
     result = function(*args, **kwargs)
     try:
-        return Packer().pack(result)
+        return Packer().pack(result, shared=False)
     except EncodingError as error:
         raise EncodingError(f"its result cannot be sent: {error}") from None

@@ -22,9 +22,20 @@ import msgspec
 
 from lbench.errors import EncodingError
 
-__all__ = ["CannotTravel", "Packer", "is_library", "is_library_file", "place_of", "unpack"]
+__all__ = [
+    "LARGE_BYTES",
+    "CannotTravel",
+    "Packer",
+    "aside",
+    "is_library",
+    "is_library_file",
+    "place_of",
+    "unpack",
+    "with_arrays",
+]
 
 _MARK = "~"
+LARGE_BYTES = 1 << 16  # of an array that a recording has once, however many calls get it
 _DEPTH = 200
 _PLAIN_DTYPES = frozenset("biufcSUmM")
 _GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
@@ -74,6 +85,22 @@ def _unpack(value: Any, resolve: Callable[[str], Any], made: dict[int, Any]) -> 
     raise EncodingError(f"the bytes are not a recorded value: unknown mark {kind!r}")
 
 
+def with_arrays(value: Any, find: Callable[[str], Any]) -> Any:
+    """A packed value with the arrays that were put aside (`aside`)."""
+    if isinstance(value, list):
+        return [with_arrays(one, find) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get(_MARK) == "aside":
+        return find(value["v"])
+    return {name: with_arrays(one, find) for name, one in value.items()}
+
+
+def aside(name: str) -> dict[str, Any]:
+    """What stands for an array that was put aside."""
+    return _marked("aside", name)
+
+
 def _rebuilt(value: dict[str, Any], resolve: Callable[[str], Any], objects: dict[int, Any]) -> Any:
     made = _unpack(value["f"], resolve, objects)(*(_unpack(one, resolve, objects) for one in value["a"]))
     if "i" in value:
@@ -100,23 +127,26 @@ def _rebuilt(value: dict[str, Any], resolve: Callable[[str], Any], objects: dict
 class Packer:
     """Packs values, and collects the names that they need.
 
-    `main`: the module's name that stands for `__main__`.
+    `main`: the module's name that stands for `__main__`; `put_aside`: keeps a large array, and gives what stands for it.
     """
 
-    def __init__(self, main: str | None = None) -> None:
+    def __init__(self, main: str | None = None, put_aside: Callable[[Any], Any] | None = None) -> None:
         self.names: set[str] = set()
         self._main = main
+        self._put_aside = put_aside
         self._inside: list[int] = []
         self._objects: dict[int, tuple[Any, dict[str, Any]]] = {}  # by id; kept, so that no other gets the id
         self._shared = 0
+        self._all = True
 
-    def pack(self, value: Any) -> Any:
-        """The plain value.
+    def pack(self, value: Any, *, shared: bool = True) -> Any:
+        """The plain value. `shared`: objects that stand in it several times arrive as one; else only those that contain
+        themselves do, so that values that are equal give the same.
 
         Raises:
             CannotTravel: it, or something inside it, cannot be sent.
         """
-        self._inside, self._objects, self._shared = [], {}, 0
+        self._inside, self._objects, self._shared, self._all = [], {}, 0, shared
         try:
             return self._pack(value)
         except RecursionError:
@@ -139,8 +169,8 @@ class Packer:
         match _array_kind(value):
             case "array":
                 if value.ndim > 1 and value.flags.f_contiguous and not value.flags.c_contiguous:
-                    return _marked("fortran", value.T)
-                return value
+                    return _marked("fortran", self._array(value.T))
+                return self._array(value)
             case "scalar":
                 return _marked("scalar", sys.modules["numpy"].asarray(value))
         if id(value) in self._objects:
@@ -156,6 +186,9 @@ class Packer:
             return self._inner(value, kind)
         finally:
             self._inside.pop()
+
+    def _array(self, value: Any) -> Any:
+        return value if self._put_aside is None or value.nbytes < LARGE_BYTES else self._put_aside(value)
 
     def _inner(self, value: Any, kind: type) -> Any:
         if kind is list:
@@ -234,6 +267,8 @@ class Packer:
             packed["l"] = [self._pack(one) for one in items]
         if pairs is not None:
             packed["d"] = [[self._pack(key), self._pack(one)] for key, one in pairs]
+        if not self._all:
+            del self._objects[id(value)]
         return packed
 
 
