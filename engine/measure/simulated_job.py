@@ -77,7 +77,7 @@ def _replays(choice: BackendChoice, plan: Plan) -> bool:
     settings = settings_of(choice)
     if not isinstance(settings, SimulatedSettings) or is_function(plan):
         return False
-    return settings.answers == "replay" and not known_workload(plan.workload)
+    return settings.answers == "replay" and not known_workload(plan.workload, plan.params)
 
 
 def _nothing(label: str, job: Common) -> str:

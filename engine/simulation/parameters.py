@@ -72,6 +72,9 @@ class LambdaModel:
         return by_version.get(python) or by_version[max(by_version, key=_version)]
 
 
+_MAY_BE_ZERO = ("_s", "_sigma", "_s_per_mb")
+
+
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("."))
 
@@ -153,9 +156,11 @@ def with_rows(model: LambdaModel, parsed: Mapping[str, Any], where: str) -> Lamb
                 changed[name] = {arch: dict.fromkeys(by_version, one) for arch, by_version in model.init_s.items()}
             else:
                 changed[name] = _distribution(row)
+                if not changed[name].median > 0 and not name.endswith(_MAY_BE_ZERO):
+                    raise ValueError
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InputError(
-                f"{where}: {name} needs a value, or a median and a sigma, or probabilities and values"
+                f"{where}: {name} must have a positive value, or a median and a sigma, or probabilities and values"
             ) from None
     return dataclasses.replace(model, **changed)
 
@@ -171,7 +176,7 @@ def with_values(model: LambdaModel, changes: Mapping[str, float]) -> LambdaModel
         known = {field.name for field in dataclasses.fields(model)} - {"init_s"}
         if name not in known:
             raise InputError(f"the model has no parameter {name!r}; it has {', '.join(sorted(known))}")
-        if not value > 0 and not (value == 0 and name.endswith(("_s", "_sigma", "_s_per_mb"))):
+        if not value > 0 and not (value == 0 and name.endswith(_MAY_BE_ZERO)):
             raise InputError(f"the model's parameter {name} must be above 0, got {value:g}")
         old = getattr(model, name)
         if isinstance(old, Lognormal) and value > 0:

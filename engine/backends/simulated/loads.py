@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +37,9 @@ class RecordedStage:
     response_bytes: list[int]
 
 
-def known_workload(name: str) -> bool:
-    """Whether the tasks of a workload are known without a recorded run."""
-    return name == "probe"
+def known_workload(name: str, params: Mapping[str, Any]) -> bool:
+    """Whether the tasks of a workload with these parameters are known without a recorded run."""
+    return name == "probe" and f"probe.{params.get('kind', 'noop')}" in _PROBES
 
 
 def known(call: bytes, core_ratio: float, threads: float) -> Known | None:

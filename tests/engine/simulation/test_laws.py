@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from lbench.engine.simulation.distributions import Constant, Lognormal, Quantile
 from lbench.engine.simulation.environments import cold_share, ramp_wait_s, warm_after
 from lbench.engine.simulation.fan_out import Stage, simulate_stage
 from lbench.engine.simulation.network import transfer_s
-from lbench.engine.simulation.parameters import LambdaModel, lambda_model, old_parameters, with_values
+from lbench.engine.simulation.parameters import LambdaModel, lambda_model, load_model, old_parameters, with_values
 from lbench.errors import InputError
 
 
@@ -141,3 +142,29 @@ def test_a_parameter_that_is_not_there_or_impossible_is_refused() -> None:
     with pytest.raises(InputError, match="must be above 0, got -1"):
         with_values(lambda_model(), {"core_ratio": -1.0})
     assert with_values(lambda_model(), {"core_ratio": 2.0}).core_ratio.median == 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[speed]\nvalue = 1", "speed is not a parameter of the model"),
+        ("[init_s]\nmedian = -1\nsigma = 0.1", "init_s must have a positive value"),
+        ("[mb_per_vcpu]\nvalue = 0", "mb_per_vcpu must have a positive value"),
+        ("[s3_get_s]\nprobabilities = [0, 1]\nvalues = [1]", "s3_get_s must have a positive value"),
+        ("rtt_s = ", "is not a file of parameters"),
+    ],
+)
+def test_a_file_of_impossible_parameters_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "model.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_model(str(path))
+
+
+def test_a_file_replaces_the_parameters_that_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "model.toml"
+    path.write_text("[init_s]\nmedian = 0.5\nsigma = 0.1\n[rtt_s]\nvalue = 0.002\n")
+    model = load_model(str(path))
+    assert model.init_of("arm64", "3.14").median == 0.5
+    assert model.rtt_s.median == 0.002
+    assert model.allocation_s == lambda_model().allocation_s
