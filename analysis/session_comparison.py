@@ -5,53 +5,29 @@ Sessions have no rounds in common, so that nothing is paired: what separates two
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-import numpy as np
 
-from lbench.analysis.comparison import Bill, Claim, Line, Summary, Temperature, compare, is_cold
-from lbench.analysis.permutation import PermutationTest, permutation_test
-from lbench.analysis.statistics import CLAIM_LEVEL, LEAST_CLAIM, Estimate, holm, ratio_estimate, unpaired_p
+from lbench.analysis.comparison import Bill, Line, Summary, Temperature, compare, is_cold
+from lbench.analysis.effects import Effect, Samples, effects
+from lbench.analysis.environment_differences import Difference, environment_differences, short_digest
+from lbench.analysis.statistics import Estimate
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import InputError
 
 __all__ = [
-    "MOST_REPEATS",
     "Apart",
-    "Difference",
-    "Effect",
     "Job",
     "Row",
     "SessionComparison",
-    "Verdict",
     "compare_sessions",
 ]
 
-# slower: certainly by more than the threshold; within: certainly not; unclear: neither can be claimed
-Verdict = Literal["slower", "within", "unclear"]
-
-MOST_REPEATS = 1000  # more are not recommended: no such difference is worth them
 _KERNELS = ("numpy", "scipy", "scikit-learn")  # another major version computes with other kernels
-_MEDIAN = 1.2533  # the median's standard error against the mean's, for normal values
-_Z = 1.959964 + 0.841621  # of a 95 % interval, and so that four in five repetitions would decide
-
-
-class Effect(msgspec.Struct, frozen=True, kw_only=True):
-    """A row against its base."""
-
-    against: str  # session and label of the base
-    ratio: Estimate  # times as fast as the base
-    change: Estimate  # of the makespan, as a share: 0.05 is 5 % slower
-    claim: Claim
-    test: PermutationTest | None
-    p_corrected: float | None  # of the permutation test, by Holm over all effects
-    repeats_needed: int | None  # of each side, for an answer; None: there is one, or more than `MOST_REPEATS`
-    verdict: Verdict | None  # None: no threshold was given
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,13 +71,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     data: str | None
     rows: tuple[Row, ...]
     apart: tuple[Apart, ...]
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """What differs between the sessions' environments: a value for each session."""
-
-    what: str
-    values: tuple[str, ...]
 
 
 class SessionComparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,7 +127,7 @@ def compare_sessions(
     return SessionComparison(
         sessions=tuple(name for name, _ in sessions),
         jobs=tuple(compared),
-        differences=tuple(_differences(sessions)),
+        differences=tuple(environment_differences([view for _, view in sessions])),
         threshold=threshold,
     )
 
@@ -284,7 +253,7 @@ def _data(runs: list[RunView]) -> str | None:
 def _not_comparable(base: SessionView, mine: list[RunView], other: SessionView, theirs: list[RunView]) -> str | None:
     """Why a session's runs of a job are not those of the base; None: they are."""
     if _data(mine) != _data(theirs):
-        return f"other data (digest {_short(_data(theirs))} against {_short(_data(mine))})"
+        return f"other data (digest {short_digest(_data(theirs))} against {short_digest(_data(mine))})"
     assert base.header is not None and other.header is not None
     for package in _KERNELS:
         versions = [view.header.environment.packages.get(package) for view in (other, base) if view.header is not None]
@@ -306,10 +275,6 @@ def _unchecked(runs: list[RunView]) -> bool:
 
 def _major(version: str | None) -> str:
     return (version or "").split(".")[0]
-
-
-def _short(digest: str | None) -> str:
-    return "none" if digest is None else digest.removeprefix("sha256:")[:8]
 
 
 def _row(session: str, view: SessionView, runs: list[RunView], summary: Summary, line: Line) -> Row | None:
@@ -373,32 +338,16 @@ def _with_effects(jobs: list[Job], threshold: float | None) -> list[Job]:
                 continue
             base = _base(row, bases)
             if base is None:
-                why = f"{row.origin}, and the base has no such runs of {row.name}: not comparable"
+                why = f"its times are {row.origin}, and the base has no such times of {row.label}: not comparable"
                 apart.setdefault(number, []).append(Apart(row.session, row.name, why))
             else:
                 pairs.append((number, index, base))
-    measured = [_measures(jobs[number].rows[index], base) for number, index, base in pairs]
-    beyond = holm(
-        [_p_beyond(jobs[number].rows[index], base, threshold or 0.0, len(pairs)) for number, index, base in pairs]
-    )
-    tests = [permutation_test(base.times_s, jobs[number].rows[index].times_s) for number, index, base in pairs]
-    corrected = iter(holm([test.p for test in tests if test is not None]))
-    by_test = [None if test is None else next(corrected) for test in tests]
-    claims = holm([p(len(pairs)) for _, _, p in measured])
-    found: dict[tuple[int, int], Effect] = {}
-    for place, (number, index, base) in enumerate(pairs):
-        ratio, change, _ = measured[place]
-        row = jobs[number].rows[index]
-        found[number, index] = Effect(
-            against=f"{base.session} {base.name}",
-            ratio=ratio,
-            change=change,
-            claim=_claim(ratio, claims[place]),
-            test=tests[place],
-            p_corrected=by_test[place],
-            repeats_needed=_needed(base, row, change, beyond[place], threshold),
-            verdict=None if threshold is None else _verdict(change, threshold, beyond[place]),
-        )
+    samples = [
+        Samples(f"{base.session} {base.name}", base.times_s, jobs[number].rows[index].times_s)
+        for number, index, base in pairs
+    ]
+    places = [(number, index) for number, index, _ in pairs]
+    found = dict(zip(places, effects(samples, threshold), strict=True))
     return [
         msgspec.structs.replace(
             job,
@@ -424,96 +373,3 @@ def _base(row: Row, bases: list[Row]) -> Row | None:
         return None
     warm = [one for one in alike if one.temperature != "cold"] or alike
     return min(warm, key=lambda one: one.makespan_s.value, default=None)
-
-
-def _measures(row: Row, base: Row) -> tuple[Estimate, Estimate, Callable[[int], float]]:
-    ratio = ratio_estimate(base.times_s, row.times_s)
-    over = ratio_estimate(row.times_s, base.times_s)
-    assert ratio is not None and over is not None  # no time is 0
-    low, high = (None if end is None else end - 1 for end in (over.low, over.high))
-    change = Estimate(over.value - 1, low, high, over.count, over.kind)
-    return ratio, change, lambda count: unpaired_p(base.times_s, row.times_s, count)
-
-
-def _claim(ratio: Estimate, p: float) -> Claim:
-    if ratio.low is None or ratio.high is None or ratio.count < LEAST_CLAIM:
-        return "unsettled"
-    if ratio.low <= 1 <= ratio.high:
-        return "open"
-    if p > CLAIM_LEVEL:
-        return "unsettled"
-    return "faster" if ratio.low > 1 else "slower"
-
-
-def _p_beyond(row: Row, base: Row, threshold: float, comparisons: int) -> float:
-    """The test of a claim, against a base that is slower by the threshold."""
-    return unpaired_p([time * (1 + threshold) for time in base.times_s], row.times_s, comparisons)
-
-
-def _verdict(change: Estimate, threshold: float, p: float) -> Verdict:
-    """As every claim (docs/statistics.md): the interval and the corrected test must both leave out the threshold."""
-    if change.low is None or change.high is None or change.count < LEAST_CLAIM or p > CLAIM_LEVEL:
-        return "unclear"
-    if change.low > threshold:
-        return "slower"
-    return "within" if change.high < threshold else "unclear"
-
-
-def _needed(base: Row, row: Row, change: Estimate, p: float, threshold: float | None) -> int | None:
-    """Repeats of each side after which the interval would leave out the question's value, if the spread stays.
-
-    Of the two medians' difference in logarithms: n = ((1.96 + 0.84) x 1.2533 x s / d)^2, with s^2 the sum of both variances
-    and d the distance to the threshold (without one: to no difference).
-    """
-    if _verdict(change, threshold or 0.0, p) != "unclear":
-        return None
-    least = 6
-    if min(len(base.times_s), len(row.times_s)) < 2:
-        return least
-    variance = sum(float(np.var(np.log(times), ddof=1)) for times in (base.times_s, row.times_s))
-    distance = abs(math.log1p(change.value) - math.log1p(threshold or 0.0))
-    if distance == 0:
-        return None
-    count = math.ceil((_Z * _MEDIAN) ** 2 * variance / distance**2)
-    now = min(len(base.times_s), len(row.times_s))
-    needed = max(least, count, now + 1)
-    return needed if needed <= MOST_REPEATS else None
-
-
-# -- the environments
-
-
-def _differences(sessions: Sequence[tuple[str, SessionView]]) -> list[Difference]:
-    facts = [_facts(view) for _, view in sessions]
-    names = dict.fromkeys(name for own in facts for name in own)
-    rows = [Difference(name, tuple(own.get(name, "–") for own in facts)) for name in names]
-    return [row for row in rows if len(set(row.values)) > 1]
-
-
-def _facts(view: SessionView) -> dict[str, str]:
-    """What a session's figures hang on, as texts."""
-    if view.header is None:
-        return {}
-    environment = view.header.environment
-    found: dict[str, Any] = {
-        "processor": environment.cpu_model,
-        "usable cores": None if environment.usable_cores is None else f"{environment.usable_cores:g}",
-        "physical cores": environment.physical_cores,
-        "logical cores": environment.logical_cores,
-        "CPU quota": None if environment.cgroup_quota is None else f"{environment.cgroup_quota:g}",
-        "governor": environment.cpu_governor,
-        "memory": None if environment.memory_bytes is None else f"{environment.memory_bytes / 2**30:.0f} GiB",
-        "system": environment.os,
-        "python": environment.python,
-        "BLAS threads": environment.blas_threads,
-        "lbench": view.header.lbench_version,
-        **environment.packages,
-    }
-    runs = [run for run in view.started_runs if run.started is not None]
-    for run in runs:
-        assert run.started is not None
-        label = run.planned.label
-        found.setdefault(f"workers of {label}", run.started.capacity)
-        found.setdefault(f"tasks of {label}", run.known_tasks or run.planned.tasks)
-        found.setdefault(f"code of {run.planned.workload}", _short(run.started.code_digest))
-    return {name: str(value) for name, value in found.items() if value is not None}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from lbench.analysis.effects import MOST_REPEATS, Effect
 from lbench.analysis.format import count_text, times_spread_text, times_text
-from lbench.analysis.session_comparison import MOST_REPEATS, Effect, Row, SessionComparison
+from lbench.analysis.session_comparison import Row, SessionComparison
 
 __all__ = ["change_text", "comparison_sentence", "effect_text", "needed_text", "permutation_text", "verdict_lines"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from lbench.cli.signals import StopSignals
 from lbench.cli.streams import output_error
 from lbench.cli.sweep_report import merged_document, print_sweep
 from lbench.cli.sweep_run import SweepMeasurement, earlier_sessions
-from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED
+from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED, SIGNAL_EXIT_CODES
 from lbench.engine.export.files import encode, format_of, write
 from lbench.engine.model import point_text
 from lbench.engine.plan.sweep import SweepPlan
@@ -71,6 +72,9 @@ def measure_sweep(
             except (InputError, EngineLostError):  # no engine started
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
+        if measurement.left_alone(signals):
+            say(f"the engine ends this point without a terminal; the session is in {folder}")
+            return SIGNAL_EXIT_CODES[signal.SIGHUP]
         return _conclude(measurement, signals, folder, out=out, as_json=as_json, quiet=quiet, predict=predict)
 
 

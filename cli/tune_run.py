@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
@@ -35,7 +36,7 @@ from lbench.cli.progress import Progress
 from lbench.cli.signals import StopSignals
 from lbench.cli.sweep_run import PointsMeasurement
 from lbench.cli.tables import Column, print_table
-from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED
+from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED, SIGNAL_EXIT_CODES
 from lbench.config.limits import limits as lambda_limits
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.billing.bill import run_bill
@@ -220,6 +221,9 @@ def measure_tuning(tune: TunePlan, on_hangup: str, *, out: Path | None, as_json:
             except (InputError, EngineLostError):  # no engine started
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
+        if measurement.left_alone(signals):
+            say(f"the engine ends this point without a terminal; the session is in {folder}")
+            return SIGNAL_EXIT_CODES[signal.SIGHUP]
         view = measurement.view
         if not view.started_runs:
             if signals.exit_code is None and measurement.failures:
