@@ -27,6 +27,7 @@ __all__ = [
     "Elastic",
     "EnvironmentInfo",
     "Failure",
+    "LooksAhead",
     "Outcome",
     "Published",
     "reschedule",
@@ -77,6 +78,10 @@ class Call:
     arrived: Callable[[], None] = _nobody  # called once the function has ended and only its result is still to fetch
     interactive: bool = False  # a cancel makes room for a newer call: stop the task, keep the worker
     detached: asyncio.Task[Outcome] | None = None  # set by the runner when the call runs on after a cancel
+    begin: Callable[[float], None] | None = (
+        None  # called with the time from which it has its environment (`LooksAhead`)
+    )
+    may_wait: bool = False  # whether it may wait in an environment behind another
 
 
 @dataclass(slots=True)
@@ -218,6 +223,21 @@ class Backend(Protocol):
 
     async def left(self) -> list[str]:
         """What the tasks of the run that has ended have left where a later run could find it, one line each."""
+        ...
+
+
+@runtime_checkable
+class LooksAhead(Protocol):
+    """A backend whose environments take a call while they run another, so that they never wait for the driver."""
+
+    @property
+    def ahead(self) -> int:
+        """How many calls may wait so now: 0 where tasks are long, as one would wait behind another beside idle workers."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait so now."""
         ...
 
 

@@ -59,62 +59,76 @@ class Attempts:
         self._zero_s = self._loop.time() if at_s is None else at_s
         return self._zero_s
 
+    @property
+    def interactive(self) -> bool:
+        """Whether a cancel makes room for a newer call."""
+        return self._detached is not None
+
     async def make(
-        self, pending: Pending, stage: int, stragglers: Stragglers | None, freed: Callable[[], None] | None = None
-    ) -> tuple[Outcome, float]:
+        self,
+        pending: Pending,
+        stage: int,
+        stragglers: Stragglers | None,
+        freed: Callable[[], None] | None = None,
+        *,
+        deferred: bool = False,
+        may_wait: bool = False,
+    ) -> tuple[Outcome, float] | None:
         """Make one attempt; returns its outcome and its duration in seconds. `pending.hold` is settled with its cost.
+
+        A deferred one is an attempt from the moment on at which it has an environment for itself. None is returned if that
+        never came, as the environment where it waited has ended: nothing is recorded.
 
         Args:
             pending: the task.
             stage: the stage's number.
             stragglers: watches the attempts under way.
             freed: called once there is a result, before it is recorded: the next call goes out while this one is recorded.
+            deferred: whether the backend tells when the attempt begins (`LooksAhead`).
+            may_wait: whether it may wait in an environment behind another.
 
         Raises:
             Exception: whatever a backend raises that has broken down.
         """
-        n, self._next_n = self._next_n, self._next_n + 1
-        attempt, pending.attempts = pending.attempts, pending.attempts + 1
-        hedge_of, pending.hedge_of = pending.hedge_of, None
-        pending.in_flight.add(n)
-        began_s = self._loop.time()
-        dispatched = Dispatched(
-            run=self._run_id,
-            n=n,
-            stage=stage,
-            task=pending.index,
-            attempt=attempt,
-            queued_s=pending.queued_s,
-            dispatched_s=began_s - self._zero_s,
-            hedge_of=hedge_of,
-        )
-        self._sink.write(dispatched)
-        if stragglers is not None:
-            stragglers.began(n, pending, began_s)
+        made_s = self._loop.time()
+        begun: list[tuple[Dispatched, float]] = []  # with the moment on the loop's clock; empty: it has not begun
+
+        def begin(at_s: float) -> None:
+            at_s = max(at_s, made_s)
+            dispatched = self._begin(pending, stage, at_s)
+            begun.append((dispatched, at_s))
+            if stragglers is not None:
+                stragglers.began(dispatched.n, pending, at_s)
 
         def placed(environment: str) -> None:
-            dispatched.environment = environment
+            begun[0][0].environment = environment
             self.environments.add(environment)
 
+        if not deferred:
+            begin(made_s)
         hold, pending.hold = pending.hold, None
         call = Call(
             task=pending.encoded,
             stage=stage,
             index=pending.index,
-            attempt=attempt,
+            attempt=pending.attempts if deferred else pending.attempts - 1,
             deadline_s=self._deadline_s,
             placed=placed,
             run=self._run_id,
-            number=n,
-            interactive=self._detached is not None,
+            number=begun[0][0].n if begun else -1,
+            interactive=self.interactive,
+            begin=begin if deferred else None,
+            may_wait=may_wait,
         )
         if hold is not None:
             call.may_fetch = hold.may_fetch
         if stragglers is not None:
-            call.arrived = partial(stragglers.ended, n)  # from then on a duplicate would gain nothing
+            call.arrived = partial(stragglers.ended, call.number)  # from then on a duplicate would gain nothing
         paid: Outcome | None = None  # the outcome that tells the cost; None: the worst case counts
         try:
             outcome = paid = await self._invoke(call)
+            if not begun:
+                return None
             outcome.batch = tasks_in(pending.task)
             if freed is not None and outcome.failure is None:
                 freed()
@@ -123,24 +137,48 @@ class Attempts:
             if outcome.failure is not None and (text := user_call(pending.task)) is not None:
                 outcome.failure.log_tail = f"{text}\n{outcome.failure.log_tail or ''}"
         except asyncio.CancelledError:
-            if call.detached is None:
-                self._record_cancelled(n, dispatched.environment, late=pending.done)
-            else:
-                call.detached.add_done_callback(partial(self._detached_ended, n, dispatched.environment))
+            for dispatched, _ in begun:
+                if call.detached is None:
+                    self._record_cancelled(dispatched.n, dispatched.environment, late=pending.done)
+                else:
+                    ended = partial(self._detached_ended, dispatched.n, dispatched.environment)
+                    call.detached.add_done_callback(ended)
             raise
         except Exception as error:  # the backend has broken down: the record still gets an end for each beginning
-            self._record(n, dispatched.environment, _broken(error), late=False)
+            for dispatched, _ in begun:
+                self._record(dispatched.n, dispatched.environment, _broken(error), late=False)
             raise
         finally:
-            pending.in_flight.discard(n)
-            if stragglers is not None:
-                stragglers.ended(n)
+            for dispatched, _ in begun:
+                pending.in_flight.discard(dispatched.n)
+                if stragglers is not None:
+                    stragglers.ended(dispatched.n)
             if hold is not None and call.detached is not None:
                 call.detached.add_done_callback(lambda work: hold.settle(_outcome_of(work)))  # it may still be cheap
             elif hold is not None:
                 hold.settle(paid)
-        self._record(n, dispatched.environment, outcome, late=pending.done)
+        ((dispatched, began_s),) = begun
+        self._record(dispatched.n, dispatched.environment, outcome, late=pending.done)
         return outcome, (self._loop.time() if outcome.returned_s is None else outcome.returned_s) - began_s
+
+    def _begin(self, pending: Pending, stage: int, at_s: float) -> Dispatched:
+        """Number an attempt and record that it begins."""
+        n, self._next_n = self._next_n, self._next_n + 1
+        attempt, pending.attempts = pending.attempts, pending.attempts + 1
+        hedge_of, pending.hedge_of = pending.hedge_of, None
+        pending.in_flight.add(n)
+        dispatched = Dispatched(
+            run=self._run_id,
+            n=n,
+            stage=stage,
+            task=pending.index,
+            attempt=attempt,
+            queued_s=pending.queued_s,
+            dispatched_s=at_s - self._zero_s,
+            hedge_of=hedge_of,
+        )
+        self._sink.write(dispatched)
+        return dispatched
 
     async def _invoke(self, call: Call) -> Outcome:
         try:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lbench.engine.backends.base import OVER_BUDGET, Backend, Outcome
+from lbench.engine.backends.base import OVER_BUDGET, Backend, LooksAhead, Outcome
 from lbench.engine.billing.budget import OverBudget, Purse
 from lbench.engine.journal.events import Warned
 from lbench.engine.journal.writer import Sink
@@ -60,6 +60,10 @@ class Stage:
         self._policy = run.policy
         self._purse = run.purse
         self._stragglers = run.stragglers
+        # With a budget the next attempt waits for a bill; a cancel that makes room must not meet a second call.
+        simple = run.purse is None and run.stragglers is None and not run.attempts.interactive
+        all_places = run.capacity >= run.backend.capacity
+        self._looks_ahead = run.backend if simple and all_places and isinstance(run.backend, LooksAhead) else None
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._accepted_s = self._loop.time()  # when the service last accepted a call
@@ -121,17 +125,25 @@ class Stage:
 
     def fill(self) -> None:
         """Dispatch while there are tasks, places and budget."""
-        while (
-            not self._done.done()
-            and not self._run.paused
-            and len(self._in_flight) - len(self._recording) + self._kept_places < self._run.capacity
-            and (pending := self._next()) is not None
-        ):
-            task = self._loop.create_task(self._attempt(pending))
+        while not self._done.done() and not self._run.paused:
+            taken = len(self._in_flight) - len(self._recording) + self._kept_places
+            waiting = 0 if self._looks_ahead is None else self._looks_ahead.waiting
+            ahead = taken - waiting >= self._run.capacity
+            if (ahead and not self._may_look_ahead(taken)) or (pending := self._next()) is None:
+                return
+            task = self._loop.create_task(self._attempt(pending, ahead))
             self._in_flight[task] = None
             if pending.hold is not None:
                 self._unbegun[task] = pending
             task.add_done_callback(self._attempt_over)
+
+    def _may_look_ahead(self, taken: int) -> bool:
+        """Whether one more task may wait in an environment. The last ones may not: each must take the first free place."""
+        return (
+            self._looks_ahead is not None
+            and len(self._ready) > self._run.capacity
+            and taken < self._run.capacity + self._looks_ahead.ahead
+        )
 
     def _next(self) -> Pending | None:
         """The task to dispatch now, duplicates first; None: there is none, or no budget for it at the moment."""
@@ -167,7 +179,7 @@ class Stage:
         if note is not None:
             self._run.sink.write(Warned("budget", note, self._run.run_id))
 
-    async def _attempt(self, pending: Pending) -> None:
+    async def _attempt(self, pending: Pending, ahead: bool) -> None:
         if pending.hold is not None:
             del self._unbegun[asyncio.current_task()]  # type: ignore[arg-type]
         task = asyncio.current_task()
@@ -179,8 +191,15 @@ class Stage:
 
         # With a budget the next attempt waits for this one's bill, and a duplicate for its own task's result.
         early = freed if self._purse is None and self._stragglers is None else None
-        outcome, took_s = await self._run.attempts.make(pending, self._number, self._stragglers, early)
-        self._settle(pending, outcome, took_s)
+        # Else an attempt begins at once: its environment may be starting for it.
+        deferred = self._looks_ahead is not None and self._looks_ahead.ahead > 0
+        made = await self._run.attempts.make(
+            pending, self._number, self._stragglers, early, deferred=deferred, may_wait=ahead
+        )
+        if made is not None:
+            self._settle(pending, *made)
+        elif not self._done.done():
+            self._ready.appendleft(pending)  # the environment in which it waited has ended
 
     def _attempt_over(self, task: asyncio.Task[None]) -> None:
         self._in_flight.pop(task, None)

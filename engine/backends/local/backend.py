@@ -40,6 +40,7 @@ WORKER_DIED = "WorkerDied"  # Failure.type: the process ended under the call
 
 _GRACE_S = 0.1  # the shortest time that a worker gets to stop
 _AGAIN_S = 0.003
+_SHORT_MS = 20.0  # a task that may keep another waiting while other workers are idle
 _BLAS_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -92,6 +93,7 @@ class LocalBackend:
         imports = WHOLE + preload if name == "loop" and preload is not None else preload
         self._pool = Pool(name, letter, processes, threads, env, imports)
         own = preload is not None and is_pinned(preload)
+        self._compute_ms: float | None = None  # of the longest task lately
         self._workspace = Workspace(preload) if own and preload is not None else None
 
     async def __aenter__(self) -> Self:
@@ -125,6 +127,7 @@ class LocalBackend:
         await self._pool.all_ready()
         folder = None if self._workspace is None else await asyncio.to_thread(self._workspace.begin)
         await self._pool.set_data(data, folder)
+        self._compute_ms = None  # another job's tasks
 
     async def renew(self) -> None:
         """End all workers. Calls start the next ones, as `concurrent.futures` does; `publish` starts those still missing.
@@ -137,39 +140,59 @@ class LocalBackend:
     async def invoke(self, call: Call) -> Outcome:
         """Run one call in the environment that has been idle longest, or the next to be free.
 
-        `call.placed` is called when the request goes out, not while it waits for a worker to be replaced.
-        From then on `call.deadline_s` counts; at the deadline the worker is replaced.
+        `call.placed` is called when the request goes out, not while it waits for a worker to be replaced, nor while it waits
+        behind another call (`call.may_wait`). From then on `call.deadline_s` counts; at the deadline the worker is replaced.
 
         Raises:
             BackendError: workers can no longer be started.
         """
-        lane = self._pool.take_now() or await self._pool.take()
-        worker = lane.worker
-        future = lane.send(frames.CALL, call.task)
-        overdue = asyncio.get_running_loop().call_later(call.deadline_s, self._overdue, lane, future)
-        try:
+        loop = asyncio.get_running_loop()
+        overdue: asyncio.TimerHandle | None = None
+
+        def begin(at_s: float) -> None:
+            nonlocal overdue
+            if call.begin is not None:
+                call.begin(at_s)
+            overdue = loop.call_later(call.deadline_s, lambda: self._overdue(lane, future))
             call.placed(lane.id)
+
+        behind = None
+        lane_now = self._pool.take_now()
+        if lane_now is None and call.may_wait and len(call.task) < frames.PIECE_BYTES:
+            behind = self._pool.take_next()
+        lane = lane_now or behind or await self._pool.take()
+        worker = lane.worker
+        if behind is not None:
+            future = lane.send_next(call.task, begin)
+        else:
+            sent_s = loop.time()
+            future = lane.send(frames.CALL, call.task)
+            begin(sent_s)
+        try:
             reply, arrived = await future
         except TimeoutError:
             message = f"no result within the deadline of {call.deadline_s:g} s"
             failure = Failure("timeout", DEADLINE_EXCEEDED, message, retriable=True)
             return Outcome(failure=failure, environment=lane.id, request_bytes=len(call.task))
         except EOFError:
-            failure = _lost(worker, lane, await worker.child.wait())
+            failure = _lost(worker, lane, await worker.child.wait(), begun=overdue is not None)
             return Outcome(failure=failure, environment=lane.id, request_bytes=len(call.task))
         except asyncio.CancelledError:
             if call.interactive and lane.reply is future:
                 await self._stop(lane)
             raise
         finally:
-            overdue.cancel()
-            if lane.reply is future:  # cancelled while the task runs
+            if overdue is not None:
+                overdue.cancel()
+            if future in (lane.reply, lane.next):  # cancelled while the task runs, or waits in the worker
                 self._pool.replace(worker)
         fetch_ms, worker.fetch_ms = worker.fetch_ms, None
         cold = lane.cold
         if cold:
             lane.cold = False
         failed = reply.kind == frames.FAILURE
+        compute_ms = (reply.finished_s - reply.started_s) * 1000
+        self._compute_ms = compute_ms if self._compute_ms is None else max(compute_ms, 0.9 * self._compute_ms)
         return Outcome(
             result=None if failed else reply.body,
             failure=_raised(reply.body) if failed else None,
@@ -180,7 +203,7 @@ class LocalBackend:
             finished_s=reply.finished_s,
             returned_s=arrived,
             fetch_ms=fetch_ms,
-            compute_ms=(reply.finished_s - reply.started_s) * 1000,
+            compute_ms=compute_ms,
             request_bytes=len(call.task),
             response_bytes=len(reply.body),
             peak_rss_mb=-(-reply.peak_kib // 1024) or None,
@@ -218,6 +241,16 @@ class LocalBackend:
         """What a user's tasks have left where a later run could find it (`workspace`)."""
         return [] if self._workspace is None else await asyncio.to_thread(self._workspace.left)
 
+    @property
+    def ahead(self) -> int:
+        """One call for each environment, where none of the last tasks was long (`LooksAhead`)."""
+        return self.capacity if self._compute_ms is not None and self._compute_ms < _SHORT_MS else 0
+
+    @property
+    def waiting(self) -> int:
+        """The calls that wait in an environment behind another (`LooksAhead`)."""
+        return self._pool.next_calls
+
     def _overdue(self, lane: Lane, future: asyncio.Future[Answer]) -> None:
         if lane.reply is future and not future.done():
             future.set_exception(TimeoutError())
@@ -229,7 +262,10 @@ def _raised(body: bytes | memoryview) -> Failure:
     return Failure("error", kind, message, retriable=False, log_tail=tail)
 
 
-def _lost(worker: WorkerProcess, lane: Lane, code: int) -> Failure:
+def _lost(worker: WorkerProcess, lane: Lane, code: int, *, begun: bool) -> Failure:
+    if not begun:
+        message = f"it waited in {lane.id}, which has ended"
+        return Failure("error", SIBLING_LOST, message, retriable=True, unrun=True)
     if worker.replaced:
         message = f"{lane.id} was ended with its process, in which another call was cancelled"
         return Failure("error", SIBLING_LOST, message, retriable=True)

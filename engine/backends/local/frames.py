@@ -1,8 +1,8 @@
 """The frames between the engine and its worker processes, over a Unix socket pair for each environment.
 
 A request is `kind, length` and then so many bytes; a reply has the task's own start and end (CLOCK_MONOTONIC,
-which all processes of a machine share) and its peak memory in between. An environment has at most one frame on its way, so a
-small one is one `send` and one `recv`; a large one is received into a buffer of its size.
+which all processes of a machine share) and its peak memory in between. A small frame is one `send` and one `recv`; a large
+one is received into a buffer of its size. A second request may follow before the first is answered.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = [
     "SETUP",
     "Reply",
     "ReplyReader",
-    "receive_request",
+    "RequestReader",
     "send_blocking",
 ]
 
@@ -61,8 +61,12 @@ class ReplyReader:
         self._body: bytearray | None = None
         self._filled = 0
 
+    def buffered(self) -> Reply | None:
+        """The reply that came together with the one before it, if it is whole."""
+        return self._first(b"") if len(self._head) >= REPLY.size else None
+
     def read(self, sock: socket.socket) -> Reply | None:
-        """Read once; the reply if it is whole now, else None.
+        """Read once; the first reply if it is whole now, else None.
 
         Raises:
             BlockingIOError: there is nothing to read.
@@ -73,15 +77,20 @@ class ReplyReader:
         data = sock.recv(PIECE_BYTES)
         if not data:
             raise EOFError
+        return self._first(data)
+
+    def _first(self, data: bytes) -> Reply | None:
         if self._head:
             data = self._head + data
         if len(data) < REPLY.size:
             self._head = data
             return None
-        self._head = b""
         kind, length, started, finished, peak_kib = REPLY.unpack_from(data)
-        if len(data) == REPLY.size + length:
-            return Reply(kind, started, finished, peak_kib, data[REPLY.size :])
+        end = REPLY.size + length
+        if len(data) >= end:
+            self._head = data[end:]
+            return Reply(kind, started, finished, peak_kib, data[REPLY.size : end])
+        self._head = b""
         self._times = (kind, started, finished, peak_kib)
         self._body = bytearray(length)
         self._filled = len(data) - REPLY.size
@@ -99,33 +108,42 @@ class ReplyReader:
         return Reply(*self._times, memoryview(body).toreadonly())
 
 
-def receive_request(sock: socket.socket) -> tuple[int, memoryview]:
-    """Wait for a request: its kind and its body.
+class RequestReader:
+    """Takes requests from a blocking socket, one at a time; a part of the next may have come with one."""
 
-    Raises:
-        EOFError: the engine has closed its end.
-    """
-    data = sock.recv(PIECE_BYTES)
-    while data and len(data) < REQUEST.size:
-        more = sock.recv(PIECE_BYTES)
-        if not more:
-            raise EOFError
-        data += more
-    if not data:
-        raise EOFError
-    kind, length = REQUEST.unpack_from(data)
-    if len(data) == REQUEST.size + length:
-        return kind, memoryview(data)[REQUEST.size :]
-    body = bytearray(length)
-    view = memoryview(body)
-    filled = len(data) - REQUEST.size
-    view[:filled] = data[REQUEST.size :]
-    while filled < length:
-        count = sock.recv_into(view[filled:])
-        if not count:
-            raise EOFError
-        filled += count
-    return kind, view.toreadonly()
+    __slots__ = ("_rest", "_sock")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._rest = b""
+
+    def receive(self) -> tuple[int, memoryview]:
+        """Wait for a request: its kind and its body.
+
+        Raises:
+            EOFError: the engine has closed its end.
+        """
+        data, self._rest = self._rest, b""
+        while len(data) < REQUEST.size:
+            more = self._sock.recv(PIECE_BYTES)
+            if not more:
+                raise EOFError
+            data = data + more if data else more
+        kind, length = REQUEST.unpack_from(data)
+        end = REQUEST.size + length
+        if len(data) >= end:
+            self._rest = data[end:]
+            return kind, memoryview(data)[REQUEST.size : end]
+        body = bytearray(length)
+        view = memoryview(body)
+        filled = len(data) - REQUEST.size
+        view[:filled] = data[REQUEST.size :]
+        while filled < length:
+            count = self._sock.recv_into(view[filled:])
+            if not count:
+                raise EOFError
+            filled += count
+        return kind, view.toreadonly()
 
 
 def send_blocking(sock: socket.socket, head: bytes, body: bytes) -> None:

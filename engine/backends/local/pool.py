@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lbench.engine.backends.base import EnvironmentInfo, Published
@@ -147,6 +147,18 @@ class Pool:
         """The lane that has been idle longest, if there is one and no call waits for it."""
         return self._idle.popleft() if self._idle and not self._waiting else None
 
+    def take_next(self) -> Lane | None:
+        """A lane behind whose running call another may wait."""
+        return next((lane for lane in self._lanes() if lane.accepts_next and not lane.cold), None)
+
+    @property
+    def next_calls(self) -> int:
+        """The calls that wait behind another."""
+        return sum(lane.next is not None for lane in self._lanes())
+
+    def _lanes(self) -> Iterator[Lane]:
+        return (lane for worker in self._slots if worker is not None for lane in worker.lanes)
+
     async def take(self) -> Lane:
         """Wait for the next free lane. It returns to the pool by itself when its call is answered.
 
@@ -185,7 +197,7 @@ class Pool:
     # -- lanes come free
 
     def _free(self, lane: Lane) -> None:
-        if not lane.worker.ready:  # being set up (`_is_ready` follows), or ended
+        if not lane.worker.ready or lane.reply is not None:  # being set up (`_is_ready` follows), ended, or it goes on
             return
         while self._waiting:
             waiting = self._waiting.popleft()

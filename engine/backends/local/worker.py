@@ -4,7 +4,8 @@ Each socket is an environment: it waits for a call, runs it, replies, and waits 
 thread. Little is imported: what a task needs comes with its workload's `tasks` module, while the worker is set up.
 
 SIGUSR1 stops the running tasks: `TaskStopped` is raised in them, and the worker stays. It is sent only while a reply is
-awaited, so it cannot hit a later task: a signal sent before a request is handled before its task begins.
+awaited and no call waits behind it, so it cannot hit a later task: a signal sent before a request is handled before its task
+begins.
 """
 
 from __future__ import annotations
@@ -61,9 +62,10 @@ class _Worker:
 
     def serve(self, sock: socket.socket) -> None:
         """Answer requests until the engine closes its end (then the whole process ends)."""
+        requests = frames.RequestReader(sock)
         try:
             while True:
-                kind, body = frames.receive_request(sock)
+                kind, body = requests.receive()
                 head, answer = self._run(body) if kind == frames.CALL else self._set_up(body)
                 del body  # a task's memory is freed while waiting for the next one
                 frames.send_blocking(sock, head, answer)

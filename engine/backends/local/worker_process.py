@@ -28,9 +28,9 @@ START_LIMIT_S = 120.0  # importing scikit-learn from a cold disk takes seconds; 
 
 
 class Lane:
-    """One environment: a socket that carries one request at a time, and the awaited reply."""
+    """One environment: a socket, the awaited reply, and that of a call which waits behind it."""
 
-    __slots__ = ("_loop", "_out", "_reader", "cold", "id", "info", "reply", "sock", "worker")
+    __slots__ = ("_loop", "_out", "_reader", "_turn", "cold", "id", "info", "next", "reply", "sock", "worker")
 
     def __init__(self, worker: WorkerProcess, name: str, sock: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
@@ -41,6 +41,8 @@ class Lane:
         self.info = EnvironmentInfo(id=name, created_s=self._loop.time())
         self.sock = sock
         self.reply: asyncio.Future[Answer] | None = None
+        self.next: asyncio.Future[Answer] | None = None  # of the call that waits
+        self._turn: Callable[[float], None] | None = None  # called when it no longer does
         self.cold: bool | None = None  # where a call has started it: whether the next call is its first
         sock.setblocking(False)
         self._loop.add_reader(sock.fileno(), self._readable)
@@ -48,23 +50,38 @@ class Lane:
     def send(self, kind: int, body: bytes) -> asyncio.Future[Answer]:
         """Send a request; the future gets the reply, or `EOFError` when the process ends without one."""
         assert self.reply is None, "an environment runs one call at a time"
-        reply = self.reply = self._loop.create_future()
+        self.reply = self._loop.create_future()
+        self._send(kind, body)
+        return self.reply
+
+    @property
+    def accepts_next(self) -> bool:
+        """Whether a call may wait here: another runs, none waits, and what was sent has gone out."""
+        return self.reply is not None and self.next is None and self._out is None and self.worker.ready
+
+    def send_next(self, body: bytes, turn: Callable[[float], None]) -> asyncio.Future[Answer]:
+        """Send a call behind the running one; `turn` is called with the time at which that ended."""
+        assert self.accepts_next
+        self.next, self._turn = self._loop.create_future(), turn
+        self._send(frames.CALL, body)
+        return self.next
+
+    def _send(self, kind: int, body: bytes) -> None:
         frame = frames.REQUEST.pack(kind, len(body))
         try:
             if len(body) < frames.PIECE_BYTES:
                 frame += body
-            else:  # not joined, to save a copy; the head fits: the socket is empty
+            else:  # not joined, to save a copy; the head fits: the socket is as good as empty
                 self.sock.send(frame)
                 frame = body
             sent = self.sock.send(frame)
         except BlockingIOError:
             sent = 0
         except OSError:  # the process is ending: its exit callback follows
-            return reply
+            return
         if sent < len(frame):
             self._out = memoryview(frame)[sent:]
             self._loop.add_writer(self.sock.fileno(), self._writable)
-        return reply
 
     def _writable(self) -> None:
         assert self._out is not None
@@ -87,25 +104,39 @@ class Lane:
             self._loop.remove_reader(self.sock.fileno())
             self.worker.child.kill()  # no effect where it is ending anyway, not even on its exit code
             return
-        if reply is None:
-            return
+        while reply is not None:
+            self._answered(reply)
+            reply = self._reader.buffered()
+
+    def _answered(self, reply: frames.Reply) -> None:
         arrived = self._loop.time()
-        waiting, self.reply = self.reply, None
+        waiting = self.reply
+        self._advance(reply.finished_s)
         if waiting is not None and not waiting.done():
             waiting.set_result((reply, arrived))
         self.worker.on_reply(self)
 
+    def _advance(self, at_s: float) -> None:
+        """The running call has ended: it is the turn of the one that waits."""
+        turn, self._turn = self._turn, None
+        self.reply, self.next = self.next, None
+        if turn is not None:
+            turn(at_s)
+
     def close(self) -> None:
-        """Read a reply that has arrived already; fail one that has not."""
+        """Read replies that have arrived already; fail those that have not."""
         while self.reply is not None and not self.reply.done():
             try:
-                reply = self._reader.read(self.sock)
+                reply = self._reader.buffered() or self._reader.read(self.sock)
             except (BlockingIOError, EOFError, OSError):
-                self.reply.set_exception(EOFError())
                 break
             if reply is not None:
                 self.reply.set_result((reply, self._loop.time()))
-        self.reply = None
+                self._advance(reply.finished_s)
+        for left in (self.reply, self.next):
+            if left is not None and not left.done():
+                left.set_exception(EOFError())
+        self.reply = self.next = self._turn = None
         self._loop.remove_reader(self.sock.fileno())
         self._loop.remove_writer(self.sock.fileno())
         self._out = None

@@ -53,7 +53,7 @@ def test_a_large_request_is_received_into_one_buffer() -> None:
             target=frames.send_blocking, args=(ours, frames.REQUEST.pack(frames.CALL, len(body)), body)
         )
         sender.start()
-        kind, received = frames.receive_request(theirs)
+        kind, received = frames.RequestReader(theirs).receive()
         sender.join()
     assert kind == frames.CALL
     assert received.readonly
@@ -67,4 +67,22 @@ def test_a_closed_socket_ends_the_frames() -> None:
         with pytest.raises(EOFError):
             frames.ReplyReader().read(ours)
         with pytest.raises(EOFError):
-            frames.receive_request(ours)
+            frames.RequestReader(ours).receive()
+
+
+def test_two_frames_that_come_together_are_taken_one_by_one() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(b"".join(frames.REQUEST.pack(frames.CALL, len(body)) + body for body in (b"one", b"", b"three")))
+        requests = frames.RequestReader(theirs)
+        assert [bytes(requests.receive()[1]) for _ in range(3)] == [b"one", b"", b"three"]
+        reader = frames.ReplyReader()
+        theirs.sendall(_reply(b"one") + _reply(b"") + _reply(b"three")[:-2])
+        first, second = reader.read(ours), reader.buffered()
+        assert first is not None and second is not None
+        assert (bytes(first.body), bytes(second.body), reader.buffered()) == (b"one", b"", None)
+        theirs.sendall(_reply(b"three")[-2:] + _reply(b"four"))
+        third = reader.read(ours)
+        assert third is not None and bytes(third.body) == b"three"
+        fourth = reader.read(ours)
+        assert fourth is not None and bytes(fourth.body) == b"four"
