@@ -191,7 +191,7 @@ import sys
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan
 from lbench.tui.main import run
-params = {"kind": "sleep", "seconds": 0.02}
+params = {"kind": "sleep", "seconds": 0.1}  # five seconds: a busy machine draws two frames a second
 plan = Plan(workload="probe", params=params, tasks=100, repeats=1, backends=[parse_backend("threads:concurrency=2", {})])
 sys.exit(run(plan=plan, on_hangup=ON_HANGUP))
 """
