@@ -20,7 +20,20 @@ FILE = click.Path(path_type=Path)
 
 # The others are settings.
 _OF_A_PLAN = (
-    *("backends", "params", "each", "transport", "answers", "stack", "audit", "tasks", "batch", "cold_repeats", "data"),
+    *(
+        "backends",
+        "params",
+        "each",
+        "transport",
+        "answers",
+        "stack",
+        "any_versions",
+        "audit",
+        "tasks",
+        "batch",
+        "cold_repeats",
+        "data",
+    ),
     *("encoding", "keep_going", "hedge", "max_usd", "yes"),
 )
 
@@ -52,6 +65,9 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         "--answers",
         metavar="replay|compute",
         help="simulated: replay a recorded run (default), or compute each task once.",
+    ),
+    click.option(
+        "--any-versions", is_flag=True, help="On dask: use workers whose Python or libraries differ, and say so."
     ),
     click.option("--stack", metavar="NAME", help="Deployment to run on (default lbench)."),
     click.option(
@@ -106,7 +122,8 @@ def plan_of_options(
         workload,
         taken["backends"] or default_backends or DEFAULT_BACKENDS,
         taken["params"],
-        {name: taken[name] for name in ("transport", "stack", "answers")},
+        {name: taken[name] for name in ("transport", "stack", "answers")}
+        | {"any_versions": "true" if taken["any_versions"] else None},
         _tasks(taken["tasks"]),
         taken["data"],
         loaded.values,

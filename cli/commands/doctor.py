@@ -124,7 +124,7 @@ def _cluster(settings: DaskSettings) -> Iterator[Finding]:
             "bad" if one.differing else "good",
             one.address,
             f"{one.threads} threads, {one.memory_bytes / 2**30:.1f} GiB, {versions}",
-            f"differs here: {one.differing}; make them equal, or pass any_versions=true" if one.differing else "",
+            f"differs here: {one.differing}; make them equal, or pass --any-versions" if one.differing else "",
         )
 
 

@@ -41,7 +41,7 @@ _COLOURS = {
 _OTHERS = ("#2f7ed8", "#d6336c", "#2f9e8f", "#9b5de5", "#b56576", "#6f9f00", "#9a7b4f")
 _INK, _HAIR = "#010203", "#040506"  # stand for the page's colours until the SVG is written
 _MOST_POINTS, _MOST_SPANS, _MOST_LANES = 900, 1500, 400
-_BINS = 150  # stretches of time of which the mean is drawn
+_BINS = 80  # stretches of time of which the mean is drawn
 _WIDTH = 7.2
 
 

@@ -12,7 +12,9 @@ from lbench.engine.backends import catalog
 from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.settings import (
     AwsSettings,
+    ClusterSettings,
     EmulatedSettings,
+    ExecutorSettings,
     LambdaSettings,
     ServedSettings,
     SimulatedSettings,
@@ -82,6 +84,12 @@ def validate(plan: Plan) -> None:
             from lbench.engine.backends.lambda_.package import look_at_package
 
             look_at_package(settings.package, plan.workload)
+        if isinstance(settings, ClusterSettings) and plan.cold_repeats:
+            raise InputError(
+                f"{choice.label}: --cold-repeats needs workers of lbench's own: leave it out, or the backend"
+            )
+        if isinstance(settings, ExecutorSettings) and not settings.factory:
+            raise InputError(f"{choice.label}: name what makes the executor, as in executor:factory=module:callable")
         coded = isinstance(settings, EmulatedSettings) and (settings.handler or settings.code)
         if coded and not function_plan.is_function(plan):
             raise InputError(f"{choice.label}: handler= and code= are for `lbench run function`")

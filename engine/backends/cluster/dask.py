@@ -239,7 +239,7 @@ class DaskWorkers:
             if differing:
                 line = f"dask: {address} has {differing}"
                 if not self._settings.any_versions:
-                    self._refuse(address, f"{line}: make them equal, or pass any_versions=true", strict=strict)
+                    self._refuse(address, f"{line}: make them equal, or pass --any-versions", strict=strict)
                     continue
                 self.notes.append(line)
             self._process[address] = found["process"]

@@ -186,7 +186,7 @@ async def test_another_version_is_refused_or_named(cluster: Any) -> None:
     await workers.open()
     assert any("lbench 0.0.1" in note for note in workers.notes)
     await workers.close()
-    with pytest.raises(BackendError, match=r"lbench 0\.0\.1 .*make them equal, or pass any_versions=true"):
+    with pytest.raises(BackendError, match=r"lbench 0\.0\.1 .*make them equal, or pass --any-versions"):
         await DaskWorkers(settings(cluster)).open()
 
 

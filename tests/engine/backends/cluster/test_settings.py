@@ -12,6 +12,7 @@ from lbench.engine.backends import catalog
 from lbench.engine.backends.settings import DaskSettings, is_loopback
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import BackendChoice, Plan, schedule_of
+from lbench.engine.plan.validate import validate
 from lbench.errors import InputError
 
 pytest.importorskip("distributed", reason="the extra lbench[dask] is not installed")
@@ -100,3 +101,17 @@ def test_paths_are_absolute_as_the_engine_may_have_another_folder(
     assert (dask["scheduler_file"], dask["ca"]) == (str(tmp_path / "s.json"), str(tmp_path / "ca.pem"))
     assert parse_backend("executor:factory=./mine.py:pool", {}).settings["factory"] == f"{tmp_path / 'mine.py'}:pool"
     assert parse_backend("executor:factory=mine:pool", {}).settings["factory"] == "mine:pool"
+
+
+@pytest.mark.parametrize(
+    ("backend", "more", "text"),
+    [
+        ("dask", {"cold_repeats": 1}, "dask: --cold-repeats needs workers of lbench's own"),
+        ("executor", {}, "executor: name what makes the executor"),
+    ],
+)
+def test_what_a_cluster_cannot_do_is_refused_before_anything_runs(
+    backend: str, more: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(InputError, match=text):
+        validate(Plan("probe", backends=[parse_backend(backend, {})], **more))
