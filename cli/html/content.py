@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from lbench.analysis.comparison import Comparison, Line, Summary, compare
+from lbench.analysis.causes import explanations
+from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare
 from lbench.analysis.format import (
     count_text,
     ms_text,
@@ -26,6 +27,7 @@ from lbench.analysis.session_comparison import SessionComparison, compare_sessio
 from lbench.analysis.session_comparison_text import comparison_sentence, verdict_lines
 from lbench.analysis.stability import stability_warnings
 from lbench.analysis.statistics import Estimate
+from lbench.analysis.variance import VarianceParts, steadiness_text, variance_parts, variance_text
 from lbench.analysis.verdict import answer_sentence
 from lbench.cli.html.figures import Figure, job_figures, sweep_figures
 from lbench.engine.billing.bill import run_bill, run_cost_of
@@ -100,13 +102,15 @@ def content_of(sessions: Sequence[tuple[str, SessionView]]) -> Content:
     jobs = [(name, view, key, runs) for name, view in sessions for key, runs in _jobs(view).items()]
     if found:  # the other points are in the sweep's table and figures
         jobs = [job for job in jobs if job[3][0].planned.sweep is None] + _last_points(jobs)
-    for number, (name, _, _, runs) in enumerate(jobs):
+    for number, (name, view, _, runs) in enumerate(jobs):
         comparison = compare(runs, run_bill)
         title = runs[0].planned.workload if len(sessions) == 1 else f"{runs[0].planned.workload} in {name}"
         sentence = answer_sentence(comparison) if _timed(comparison) else "No run has come to an answer."
         if not found and (compared is None or len(jobs) <= 4):
             answer.append(sentence if len(jobs) == 1 else f"{title}: {sentence}")
-        sections.append(_job_section(title, comparison, runs, sentence, f"job{number + 1}", number < _MOST_JOBS))
+        reasons, parts = _reasons(view, runs)
+        made = job_figures(comparison, runs, parts, f"job{number + 1}") if number < _MOST_JOBS else []
+        sections.append(_job_section(title, comparison, runs, [sentence, *reasons], made))
     for name, view in sessions:
         _add_caveats(caveats, name if len(sessions) > 1 else "", view)
     headers = [view.header for view in views if view.header is not None]
@@ -228,16 +232,28 @@ _HEAD = (
 )
 
 
+def _reasons(view: SessionView, runs: list[RunView]) -> tuple[list[str], list[VarianceParts]]:
+    """Why each backend is as fast as it is, and of what its invocations' variance is made."""
+    groups = by_label(runs)
+    texts = [f"{one.text}." for one in explanations(groups, None if view.header is None else view.header.environment)]
+    parts = [found for label, group in groups.items() if (found := variance_parts(label, group)) is not None]
+    texts += [f"{variance_text(one)}." for one in parts]
+    if (line := steadiness_text(groups)) is not None:
+        texts.append(f"{line[:1].upper()}{line[1:]}.")
+    return texts, parts
+
+
 def _job_section(
-    title: str, comparison: Comparison, runs: list[RunView], sentence: str, prefix: str, with_figures: bool
+    title: str, comparison: Comparison, runs: list[RunView], said: list[str], figures: list[Figure]
 ) -> Section:
-    sentences = [sentence]
+    sentences = list(said[:1])
     if (predicted := predict_comparison(comparison, runs)) is not None and _timed(comparison):
         sentences.append(predicted_sentence(predicted, comparison.baseline))
     for summary in comparison.summaries:
         own = [run for run in runs if run.planned.label == summary.label]
         if (hedges := hedges_of(own)) is not None:
             sentences.append(hedges_sentence(summary.label, hedges, sum(run.known_tasks for run in own)))
+    sentences += said[1:]
     first = runs[0]
     tasks = max((run.known_tasks for run in runs), default=0)
     given = [f"{name} {value}" for name, value in first.planned.params.items() if value is not None]
@@ -253,7 +269,7 @@ def _job_section(
         sentences=tuple(sentences),
         head=_HEAD,
         rows=tuple(_row(summary, line) for summary, line in comparison.rows),
-        figures=tuple(job_figures(comparison, runs, prefix)) if with_figures else (),
+        figures=tuple(figures),
         notes=tuple(_rents(comparison)),
     )
 

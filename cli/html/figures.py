@@ -22,6 +22,7 @@ from lbench.analysis.course import dollars_so_far, lanes_of, mean_at_once, media
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.series import Series
 from lbench.analysis.statistics import Estimate
+from lbench.analysis.variance import VarianceParts
 from lbench.engine.session.view import RunView
 
 __all__ = ["Figure", "job_figures", "sweep_figures", "write_figures"]
@@ -231,7 +232,9 @@ def _line(axes: Any, one: Series, points: list[tuple[float, Estimate]], colour: 
 # -- one job
 
 
-def job_figures(comparison: Comparison, runs: list[RunView], prefix: str) -> list[Figure]:
+def job_figures(
+    comparison: Comparison, runs: list[RunView], parts: Sequence[VarianceParts], prefix: str
+) -> list[Figure]:
     """What the runs of one job show, as far as there is something to show."""
     groups = {
         label: [run for run in group if not run.planned.warmup and run.status == "ok"]
@@ -244,11 +247,19 @@ def job_figures(comparison: Comparison, runs: list[RunView], prefix: str) -> lis
     middle = {label: run for label, group in groups.items() if (run := median_run(_warm(group))) is not None}
     figures = [
         _figure(
-            f"{prefix}-variance",
+            f"{prefix}-makespans",
             "Makespan of each run, cold ones hollow; the bar is the median with its interval",
             lambda: _strip(comparison, groups, colours),
         )
     ]
+    if parts:
+        figures.append(
+            _figure(
+                f"{prefix}-variance-parts",
+                "Of what the variance of the invocations' times is made; the whole bar is all of it",
+                lambda: _parts(parts),
+            )
+        )
     if any(len({line.temperature for line in one.lines}) > 1 for one in comparison.summaries):
         figures.append(
             _figure(
@@ -330,6 +341,28 @@ def _strip(comparison: Comparison, groups: dict[str, list[RunView]], colours: di
     axes.set_xlabel("makespan (s)")
     axes.grid(visible=False, axis="y")
     _log_if_wide(axes, [line.makespan_s.value for _, line in rows if line.makespan_s is not None])
+    return figure
+
+
+def _parts(every: Sequence[VarianceParts]) -> Any:
+    figure, (axes,) = _axes(1.1 + 0.38 * len(every))
+    names = list(dict.fromkeys(part.name for one in every for part in one.parts if part.share >= 0.005))
+    shades = dict(
+        zip(names, ("#2f7ed8", "#d98a00", "#2f9e8f", "#9b5de5", "#d6336c", "#6b7f8f", "#9a7b4f") * 2, strict=False)
+    )
+    for name in names:
+        shares = [{part.name: part.share for part in one.parts} for one in every]
+        left = [sum(share.get(other, 0.0) for other in names[: names.index(name)]) for share in shares]
+        axes.barh(
+            range(len(every)), [100 * share.get(name, 0.0) for share in shares], left=[100 * one for one in left],
+            color=shades[name], height=0.6, label=name,
+        )  # fmt: skip
+    axes.set_yticks(range(len(every)), [one.label for one in every])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("share of the variance (%)")
+    axes.grid(visible=False, axis="y")
+    _legend(figure, axes)
     return figure
 
 

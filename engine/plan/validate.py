@@ -14,7 +14,6 @@ from lbench.engine.backends.settings import (
     AwsSettings,
     ClusterSettings,
     EmulatedSettings,
-    ExecutorSettings,
     LambdaSettings,
     ServedSettings,
     SimulatedSettings,
@@ -88,8 +87,6 @@ def validate(plan: Plan) -> None:
             raise InputError(
                 f"{choice.label}: --cold-repeats needs workers of lbench's own: leave it out, or the backend"
             )
-        if isinstance(settings, ExecutorSettings) and not settings.factory:
-            raise InputError(f"{choice.label}: name what makes the executor, as in executor:factory=module:callable")
         coded = isinstance(settings, EmulatedSettings) and (settings.handler or settings.code)
         if coded and not function_plan.is_function(plan):
             raise InputError(f"{choice.label}: handler= and code= are for `lbench run function`")

@@ -35,7 +35,7 @@ def lbench(*arguments: str | Path) -> Any:
     return CliRunner().invoke(command, [str(one) for one in arguments])
 
 
-def usual(folder: Path, **options: Any) -> Path:
+def usual(folder: Path) -> Path:
     times = {"sequential": [2.0, 2.2, 2.1, 2.3, 2.05, 2.4, 2.2], "emulated": [3.0, 1.0, 1.1, 1.2, 1.05, 1.3, 1.15]}
     calls = [
         {
@@ -46,8 +46,9 @@ def usual(folder: Path, **options: Any) -> Path:
         }
         for n in range(8)
     ]
+    started = {"settings": {"concurrency": 2}}
     cold = {"emulated": [True, *[False] * 6]}
-    events = session_events(times, invocations=calls, schedule="alternating", cold=cold, **options)
+    events = session_events(times, invocations=calls, schedule="alternating", cold=cold, started=started)
     assert isinstance(events[0], SessionStarted)
     events[0].id = events[0].name = folder.name
     return session(folder, events)
@@ -109,7 +110,7 @@ def test_the_answer_comes_first_and_the_file_needs_nothing_from_elsewhere(writte
     for media in ("prefers-color-scheme: dark", "@media print"):
         assert media in text
     svgs = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    assert len(svgs) >= 5
+    assert len(svgs) >= 6
     for svg in svgs:
         ElementTree.fromstring(svg)
         assert "currentColor" in svg
