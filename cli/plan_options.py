@@ -88,7 +88,9 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     setting_options("timeout", "retries"),
     click.option("--keep-going", is_flag=True, help="After a task has failed, still run the others of its stage."),
     click.option(
-        "--hedge", metavar="Q", help="On AWS: duplicate a task that is slower than this quantile, for example 0.95."
+        "--hedge",
+        metavar="Q",
+        help="On AWS and simulated: duplicate a task that is slower than this quantile, for example 0.95.",
     ),
     click.option("--max-usd", metavar="X", help="Stop before all runs together cost more (exit code 3)."),
     click.option("--yes", is_flag=True, help="Start without asking about the cost."),

@@ -7,7 +7,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-__all__ = ["rows"]
+__all__ = ["STUDIES", "rows"]
+
+# Files of other parameters that have a name.
+STUDIES = {"study-2017": Path(__file__).with_name("study_2017.toml")}
 
 
 @functools.cache

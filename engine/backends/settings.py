@@ -198,7 +198,10 @@ class SimulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknow
     throttle_rate: Annotated[_Rate, Meta(description="injected: share of requests that are throttled (429)")] = 0.0
     timeout_rate: Annotated[_Rate, Meta(description="injected: share of requests that hang until their deadline")] = 0.0
     model: Annotated[
-        str | None, Meta(description="file of model parameters (TOML), as `lbench calibrate` writes; default: built in")
+        str | None,
+        Meta(
+            description="file of model parameters (TOML), as `lbench calibrate` writes, or study-2017; default: built in"
+        ),
     ] = None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from lbench.config.folders import typed_path
+from lbench.config.lambda_model import STUDIES
 from lbench.config.settings import Settings
 from lbench.engine.backends import catalog
 from lbench.engine.backends.settings import ClusterSettings, EmulatedSettings, ExecutorSettings, SimulatedSettings
@@ -47,7 +48,7 @@ def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
         checked = msgspec.structs.replace(checked, package=str(typed_path(checked.package).absolute()))
     if isinstance(checked, EmulatedSettings) and checked.code is not None:
         checked = msgspec.structs.replace(checked, code=str(typed_path(checked.code).absolute()))
-    if isinstance(checked, SimulatedSettings) and checked.model is not None:
+    if isinstance(checked, SimulatedSettings) and checked.model is not None and checked.model not in STUDIES:
         checked = msgspec.structs.replace(checked, model=str(typed_path(checked.model).absolute()))
     if isinstance(checked, ClusterSettings):
         checked = msgspec.structs.replace(checked, **_absolute(checked))

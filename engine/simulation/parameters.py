@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lbench.config.lambda_model import rows
+from lbench.config.lambda_model import STUDIES, rows
 from lbench.engine.simulation.distributions import Constant, Distribution, Lognormal, Quantiles
 from lbench.errors import InputError
 
@@ -117,7 +117,7 @@ def lambda_model() -> LambdaModel:
 
 
 def load_model(path: str | None) -> LambdaModel:
-    """The model with the parameters of a file in place of the data file's; None: the data file's alone.
+    """The model with the parameters of a file, or of a study by its name, in place of the data file's; None: those alone.
 
     Raises:
         InputError: there is no such file, or something in it is no parameter.
@@ -125,7 +125,7 @@ def load_model(path: str | None) -> LambdaModel:
     if path is None:
         return lambda_model()
     try:
-        with Path(path).open("rb") as file:
+        with STUDIES.get(path, Path(path)).open("rb") as file:
             parsed = tomllib.load(file)
     except OSError as error:
         raise InputError(f"cannot read the model's parameters in {path}: {error.strerror}") from None

@@ -115,7 +115,7 @@ class Platform:
         self._init_s = model.init_of(arch, python)
         self._pace = Lognormal(1.0, model.environment_sigma.median)
         self._task_pace = Lognormal(1.0, model.task_sigma.median)
-        self._idle: list[Environment] = []  # the one that was used last at the end
+        self._idle: list[Environment] = []
         self._busy = 0  # calls that are admitted and not over
         self._unplaced = 0  # of these, calls that are not placed yet
         self._expected = 0  # calls under way to the service or in it
@@ -160,9 +160,11 @@ class Platform:
         return now_s + self._draws.of("invoke_overhead_s", model.invoke_overhead_s)
 
     def place(self, now_s: float) -> Placed:
-        """Place an admitted call: on the environment that was used last, else on a new one."""
+        """Place an admitted call: on an idle environment, drawn at random, else on a new one."""
         self._unplaced -= 1
         if self._idle:
+            chosen = int(self._draws.of("place", _UNIFORM) * len(self._idle))
+            self._idle[chosen], self._idle[-1] = self._idle[-1], self._idle[chosen]
             return Placed(self._idle.pop(), cold=False, started_s=now_s)
         environment = self._new(now_s + self._draws.of("allocation_s", self._model.allocation_s))
         return Placed(environment, cold=True, started_s=environment.created_s + environment.init_s)
@@ -213,7 +215,7 @@ class Platform:
     # -- between runs
 
     def rest(self, now_s: float, idle_s: float) -> None:
-        """Let the function lie idle until then: environments are evicted, those that were idle longest first."""
+        """Let the function lie idle until then: environments are evicted."""
         left = warm_after(len(self._idle), idle_s, self._model.idle_halving_s.median, self._model.idle_last_s.median)
         self._end(self._idle[: len(self._idle) - left], now_s)
         self._idle = self._idle[len(self._idle) - left :]
