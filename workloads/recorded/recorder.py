@@ -234,7 +234,7 @@ _known_files: dict[str, bool] = {}
 
 def _is_library(file: str) -> bool:
     if file not in _known_files:
-        _known_files[file] = file.startswith("<") or is_library_file(file)
+        _known_files[file] = not file.startswith("<ipython-input") if file.startswith("<") else is_library_file(file)
     return _known_files[file]
 
 
