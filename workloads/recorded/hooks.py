@@ -55,17 +55,23 @@ def record_into(recorder: Recorder | None) -> Recorder | None:
 
 def _now() -> Recorder | None:
     """The recorder, where a call that is made now is to be noted."""
-    global _recorder
     if _Lazy.folder is not None:
-        folder, _Lazy.folder = _Lazy.folder, None
-        import os
-
-        from lbench.workloads.recorded.recorder import Recorder
-
-        if os.getpid() == _Lazy.pid:
-            _recorder = Recorder(folder)
+        with _quietly():
+            _begin()
     depth: int = getattr(_inside, "depth", 0)
     return None if depth or _recorder is None or not _recorder.active or _is_worker() else _recorder
+
+
+def _begin() -> None:
+    """Make the recorder, at the first call; not in a process that was forked before it."""
+    global _recorder
+    folder, _Lazy.folder = _Lazy.folder, None
+    import os
+
+    from lbench.workloads.recorded.recorder import Recorder
+
+    if folder is not None and os.getpid() == _Lazy.pid:
+        _recorder = Recorder(folder)
 
 
 def _is_worker() -> bool:
