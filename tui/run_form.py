@@ -60,6 +60,12 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(gt=0, lt=1e6, description="maximum cost of all runs together, in dollars")] | None
     ) = None
     data: Annotated[str | None, Meta(description="a data file; none: what the workload generates")] = None
+    encoding: Annotated[
+        str | None, Meta(description="text encoding of the data file; none: UTF-8, or by its byte order mark")
+    ] = None
+
+
+_OF_DATA = ("data", "encoding")  # only where the workload reads a file
 
 
 class BackendForm(msgspec.Struct):
@@ -149,6 +155,7 @@ class Draft:
             "hedge": text_of(plan.hedge),
             "max_usd": text_of(plan.max_usd),
             "data": text_of(plan.data),
+            "encoding": text_of(plan.encoding),
         }
         self.backends: list[BackendForm] = []
         for name in catalog.names():
@@ -182,6 +189,11 @@ class Draft:
     def takes_data(self) -> bool:
         """Whether the workload reads a file."""
         return registry.describe(self.workload).data is not None
+
+    @property
+    def run_names(self) -> list[str]:
+        """The fields of a run that the workload has."""
+        return [field.name for field in form_fields(RunSettings) if field.name not in _OF_DATA or self.takes_data]
 
     def errors(self) -> dict[str, str]:
         """Errors by place: "params.size", "run.seed", "backend.2.memory", "backends", "" (elsewhere)."""
@@ -272,7 +284,7 @@ class Draft:
         return f"run.{name}" if name in self.run else ""
 
     def _run_texts(self) -> dict[str, str]:
-        return {name: text for name, text in self.run.items() if name != "data" or self.takes_data}
+        return {name: text for name, text in self.run.items() if name in self.run_names}
 
     def plan(self) -> Plan:
         """What was chosen.
@@ -311,6 +323,7 @@ class Draft:
             hedge=run.hedge,
             max_usd=run.max_usd,
             data=None if run.data is None else str(typed_path(run.data).absolute()),
+            encoding=run.encoding,
         )
         return with_each(plan, ())
 

@@ -77,10 +77,16 @@ def making() -> ModuleType:
     return _load(HERE / "making.py")
 
 
+@pytest.fixture(scope="session")
+def sweeps() -> ModuleType:
+    """The module that makes sweeps up."""
+    return _load(HERE / "sweeps.py")
+
+
 @pytest.fixture
-def swept(making: ModuleType, tmp_path: Path) -> Callable[..., Path]:
+def swept(making: ModuleType, sweeps: ModuleType, tmp_path: Path) -> Callable[..., Path]:
     """Writes a recorded sweep among the sessions; a second name writes another session."""
-    write = _load(HERE / "sweeps.py").write_sweep
+    write = sweeps.write_sweep
     sessions = tmp_path / "data/lbench/sessions"
     return lambda name="20261123-120000-5ee9", **options: Path(write(making, sessions / name, **options))
 

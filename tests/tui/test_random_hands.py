@@ -41,9 +41,9 @@ TINY = Plan(
 NAMED = {"/": "slash", "+": "plus", "-": "minus", "[": "left_square_bracket", "]": "right_square_bracket"}
 NAMED |= {"?": "question_mark", "<": "less_than_sign", ">": "greater_than_sign", " ": "space", ".": "full_stop"}
 NAMED |= {"_": "underscore", ",": "comma", ":": "colon", "#": "number_sign", "=": "equals_sign", "~": "tilde"}
-LETTERS = "1345rpcwbxvtendhjklfsmuyz0+-[]<>?/, "
+LETTERS = "12345rpcwbxvtaendhjklfsmuyz0+-[]<>?/, "
 SPECIAL = ["enter", "escape", "tab", "shift+tab", "up", "down", "left", "right", "pageup", "pagedown", "home", "end"]
-SPECIAL += ["backspace", "delete", "ctrl+t", "ctrl+p", "f5", "ctrl+j", "shift+left", "shift+right"]
+SPECIAL += ["backspace", "delete", "ctrl+t", "ctrl+p", "f5", "ctrl+j", "ctrl+s", "shift+left", "shift+right"]
 SIZES = [(80, 24), (100, 30), (120, 40), (200, 60), (40, 12), (20, 5), (99, 23), (171, 41), (1, 1)]
 
 key = st.one_of(st.sampled_from(LETTERS), st.sampled_from(SPECIAL))
@@ -118,8 +118,11 @@ async def play(app: LbenchApp, steps: list[Any]) -> None:
 class Shelf:
     """A folder of sessions for each run, and an app on one of them or on an engine of its own."""
 
-    def __init__(self, making: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch, explored: Path) -> None:
+    def __init__(
+        self, making: ModuleType, sweeps: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch, explored: Path
+    ) -> None:
         self._making, self._root, self._patch, self._explored = making, root, monkeypatch, explored
+        self._sweeps = sweeps
         self._count = 0
         self._engines: list[Engine] = []
         engines = self._engines
@@ -153,6 +156,7 @@ class Shelf:
         for number in range(2):
             identity = f"2026110{number + 1}-000000-000{number}"
             self._making.write_session(sessions / identity, self._making.events(identity=identity, repeats=1))
+        self._sweeps.write_sweep(self._making, sessions / "20261103-000000-0003", places=(1, 4), repeats=2)
         feed = None
         if kind == "record":
             feed = RecordedFeed.of(sessions / "20261101-000000-0000")
@@ -165,7 +169,11 @@ class Shelf:
 
 @pytest.fixture
 def shelf(
-    making: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, explored_session: Callable[[Path], Path]
+    making: ModuleType,
+    sweeps: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    explored_session: Callable[[Path], Path],
 ) -> Shelf:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
@@ -173,7 +181,7 @@ def shelf(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nothing may leave this machine
     monkeypatch.setattr(plan_forecast, "busy_notice", lambda: None)
     explored = explored_session(tmp_path / "explored/20261122-120000-e0e0")
-    return Shelf(making, tmp_path, monkeypatch, explored)
+    return Shelf(making, sweeps, tmp_path, monkeypatch, explored)
 
 
 KINDS = ["record", "explored", "engine"]

@@ -56,6 +56,8 @@ def command_line(plan: Plan) -> str:
             parts += ["-p", f"{name}={text_of(value)}"]
     if plan.data is not None:
         parts += ["--data", plan.data]
+    if plan.encoding is not None:
+        parts += ["--encoding", plan.encoding]
     options: dict[str, Any] = {"tasks": plan.tasks, "repeats": plan.repeats, "warmup": plan.warmup or None}
     options |= {"schedule": plan.schedule, "seed": None if plan.seed == 1 else plan.seed, "max-usd": plan.max_usd}
     for name, value in options.items():

@@ -60,7 +60,7 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         return self._rows("params", fields, self.draft.params[self.draft.workload])
 
     def _run_rows(self) -> list[FieldRow]:
-        fields = [field for field in form_fields(RunSettings) if field.name != "data" or self.draft.takes_data]
+        fields = [field for field in form_fields(RunSettings) if field.name in self.draft.run_names]
         return self._rows("run", fields, self.draft.run)
 
     def _backend_rows(self) -> list[Widget]:

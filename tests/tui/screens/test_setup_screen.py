@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual import events
 from textual.geometry import Size
@@ -23,7 +24,7 @@ from lbench.tui.bench.copied_text import command_line
 from lbench.tui.bench.forecast import Forecast, forecast
 from lbench.tui.explore.scene import SCENES
 from lbench.tui.export import check_target
-from lbench.tui.run_form import Draft, RunSettings, form_fields, plain_number
+from lbench.tui.run_form import Draft, form_fields, plain_number
 from lbench.tui.screens.setup import SetupScreen
 from lbench.tui.widgets import plan_forecast as ahead
 from lbench.workloads import registry
@@ -140,6 +141,21 @@ def test_a_data_file_is_asked_for_only_where_one_is_read(tmp_path: Path) -> None
     (tmp_path / "loans.csv").write_text("x")
     draft.run["data"] = str(tmp_path / "loans.csv")
     assert draft.plan().data == str(tmp_path / "loans.csv")
+
+
+def test_the_encoding_of_a_data_file_is_a_field_of_the_form(tmp_path: Path) -> None:
+    (tmp_path / "loans.csv").write_text("x")
+    draft = Draft(msgspec.structs.replace(default_plan(), workload="random_forest"))
+    assert {"data", "encoding"} <= set(draft.run_names)
+    draft.run["encoding"] = "cp1252"
+    assert "--data" in draft.errors()["run.encoding"]  # it is of a file
+    draft.run["data"] = str(tmp_path / "loans.csv")
+    assert draft.errors() == {} and draft.plan().encoding == "cp1252"
+    assert "--encoding cp1252" in command_line(draft.plan())
+    draft.run["encoding"] = "klingon"
+    assert "must be a text encoding" in draft.errors()["run.encoding"]
+    draft.workload = "mandelbrot"
+    assert draft.errors() == {} and "encoding" not in draft.run_names
 
 
 def test_the_home_folder_of_an_unknown_user_is_an_invalid_path_not_a_fault() -> None:
@@ -369,7 +385,7 @@ async def test_the_focus_goes_down_the_form_in_the_order_of_its_rows(app_of: App
         screen = await open_setup(pilot)
         seen: list[int] = []
         count = 1 + len(catalog.names()) + len(form_fields(registry.describe("mandelbrot").params))
-        for _ in range(count + len(form_fields(RunSettings)) - 1):  # without the data file
+        for _ in range(count + len(Draft(default_plan()).run_names)):
             assert screen.focused is not None
             seen.append(screen.focused.region.y + int(screen.query_one("#form").scroll_offset.y))
             await pilot.press("down")
