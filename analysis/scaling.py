@@ -57,6 +57,7 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, str], ...
     ]  # in time: the second of each pair cannot be told from the first, and is left out
     break_evens: tuple[BreakEven, ...]
+    cold_crossings: tuple[Crossing, ...]  # as `crossings`, of backends that have cold and warm repeats by the cold ones
     marks: tuple[Mark, ...]
     rent_basis: str | None
     excluded: tuple[str, ...]  # why some series take no part in crossings
@@ -212,6 +213,7 @@ def _scaling(
         crossings=in_time.crossings,
         usd_crossings=in_usd.crossings,
         alike=in_time.alike,
+        cold_crossings=_cold_crossings(series, used, places),
         break_evens=tuple(break_evens(used, places, rents[0])),
         marks=_marks(views) if axis == "workers" else (),
         rent_basis=rents[1],
@@ -381,6 +383,15 @@ def _rent(placed: list[_Placed], usd_per_hour: Decimal | None) -> tuple[Decimal 
         if run.started is not None and run.started.pricing.rent_usd_per_hour is not None:
             return Decimal(run.started.pricing.rent_usd_per_hour), run.started.pricing.rent_basis
     return None, None
+
+
+def _cold_crossings(series: list[Series], used: list[Series], places: tuple[float, ...]) -> tuple[Crossing, ...]:
+    """The crossings of a job that is run once: its environments are all new."""
+    warm = {(one.label, one.machine) for one in used if one.temperature == "warm"}
+    cold = [one for one in series if one.temperature == "cold" and (one.label, one.machine) in warm]
+    kept, _ = _comparable([msgspec.structs.replace(one, main=True) for one in cold])
+    others = [one for one in used if one.temperature != "warm"]
+    return course([*others, *kept], places, "time").crossings if kept and others else ()
 
 
 def _shared_params(runs: list[RunView], axes: list[str]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def scaling_sentence(scaling: Scaling) -> str:
         return "nothing to compare: no run has a right answer."
     clauses = [_beside(scaling)] if scaling.beside else []
     clauses += _crossing_clauses(scaling) if len(timed) > 1 else [_alone(scaling, timed[0])]
+    clauses += _cold_clause(scaling)
     if scaling.crossings:
         clauses += [_alike_text(scaling, *pair) for pair in scaling.alike]
     if len(timed) > 1 and scaling.axis in SETTING_AXES:
@@ -207,6 +208,28 @@ def _crossing_clauses(scaling: Scaling) -> list[str]:
             clauses.append(f"from there to {here}, {below}")
     clauses.append(f"above, {series_text(scaling, inside[-1].above)}")
     return clauses
+
+
+def _cold_clause(scaling: Scaling) -> list[str]:
+    """Where the cold repeats of a backend begin to win: what counts for a job that is run once."""
+    inside = [one for one in scaling.cold_crossings if one.inside]
+    if inside:
+        last = inside[-1]
+        return [
+            f"run once, with new environments, {series_text(scaling, last.above)} from {crossing_text(scaling, last)} on"
+        ]
+    if not scaling.cold_crossings:
+        return []
+    nearest = scaling.cold_crossings[0]
+    winner = nearest.below if nearest.root.high_open or nearest.root.at is None else nearest.above
+    if scaling[winner].temperature == "cold" or nearest.root.missing < _SURE:
+        return []
+    name = series_text(scaling, winner)
+    return [f"run once, with new environments, {name} {_verb(name)} {_range_text(scaling, *_ends(scaling))}"]
+
+
+def _ends(scaling: Scaling) -> tuple[float, float]:
+    return scaling.places[0], scaling.places[-1]
 
 
 def _verb(name: str) -> str:

@@ -127,6 +127,30 @@ def test_a_winner_that_many_resamples_doubt_is_not_settled() -> None:
     assert "processes are ahead from 1 to 128 trees, which is not settled; " in scaling_sentence(found)
 
 
+def test_a_job_that_is_run_once_crosses_elsewhere() -> None:
+    local, warm = noisy({at: 0.7 * at for at in SIZES}, 6, 1), noisy(dict.fromkeys(SIZES, 6.0), 6, 2)
+    cold = noisy(dict.fromkeys(SIZES, 30.0), 6, 3)
+    points = [
+        ({"n_trees": n}, {"processes": local[n], "emulated cold": cold[n], "emulated warm": warm[n]}) for n in SIZES
+    ]
+    found = only(sweep_session(points))
+    assert found.crossings[0].above == "emulated warm"
+    (one,) = found.cold_crossings
+    assert (one.below, one.above) == ("processes", "emulated cold")
+    assert one.root.at == pytest.approx(30 / 0.7, rel=0.1)
+    assert "run once, with new environments, emulated Lambda (cold) from 4" in scaling_sentence(found)
+
+
+def test_a_job_that_is_run_once_may_not_cross_at_all() -> None:
+    local, warm = noisy({at: 0.7 * at for at in SIZES}, 6, 1), noisy(dict.fromkeys(SIZES, 6.0), 6, 2)
+    points = [
+        ({"n_trees": n}, {"processes": local[n], "emulated cold": [900.0] * 6, "emulated warm": warm[n]}) for n in SIZES
+    ]
+    assert "run once, with new environments, processes win from 1 to 128 trees" in scaling_sentence(
+        only(sweep_session(points))
+    )
+
+
 def test_an_interval_that_leaves_the_range_says_so() -> None:
     found = only(forest(flat=88.0, noise=0.3))
     (one,) = found.crossings

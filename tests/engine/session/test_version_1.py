@@ -23,10 +23,10 @@ def as_json(made):
 
 
 def without_later_fields(content):
-    for name in ("comparisons", "predictions"):
+    for name in ("comparisons", "predictions", "explanations"):
         assert content.pop(name) is None
     for run in content["runs"]:
-        for name in ("cold", "round", "pricing", "s3"):
+        for name in ("cold", "round", "pricing", "s3", "worker_s"):
             del run[name]
         for name in ("quantities", "assumed"):
             del run["cost"][name]
