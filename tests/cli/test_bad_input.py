@@ -25,7 +25,7 @@ BAD = [
     ("run probe -p kindd=noop", "did you mean 'kind'?"),
     ("run probe -p kind", "-p must be NAME=VALUE, got kind"),
     ("run probe -p seconds=-1", "at least 0"),
-    ("run probe -p kind=dance", "one of carry, noop, sleep, spawn, spin"),
+    ("run probe -p kind=dance", "one of carry, kernels, noop, sleep, spawn, spin"),
     ("run probe -b procesess", "did you mean 'processes'?"),
     ("run probe -b processes:concurency=2", "did you mean 'concurrency'?"),
     ("run probe -b processes:concurrency", "key=value"),
