@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbench.analysis.grain import grain_notes, grain_of
@@ -17,6 +17,7 @@ def test_the_batch_reaches_95_percent_and_the_gain_follows_from_it() -> None:
     assert grain.sentence == "tasks take 0.40 ms, handing one over takes 0.60 ms: --batch 29 and it is 2.38× as fast"
 
 
+@settings(deadline=None)
 @given(
     task_s=st.floats(1e-7, 10), overhead_s=st.floats(1e-6, 1), tasks=st.integers(1, 10**6), places=st.integers(1, 1000)
 )

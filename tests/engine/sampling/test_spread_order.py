@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbench.engine.sampling.process import spread_order
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3000))
 def test_each_task_is_taken_once(count: int) -> None:
     assert sorted(spread_order(count)) == list(range(count))
