@@ -138,6 +138,10 @@ def _print(sample: Sample, found: Options, changes: dict[str, float]) -> None:
             "drawn from them, and stages after these are not counted; --for SECONDS takes more",
             WARN,
         )
+    if sample.stores:
+        say(
+            "! its tasks exchange objects: on Lambda through S3, whose time and requests are not in these figures", WARN
+        )
     if any(row.old for row in found.rows):
         say("! prices of rented machines are more than a year old (config/rented.toml)", WARN)
     say(free_tier_line(found), QUIET)

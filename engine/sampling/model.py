@@ -46,6 +46,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     contention: float  # a task's time with all workers busy, over its time alone; at least 1
     limit_s: float  # the time limit of the sample
     longest_unended_s: float | None = None  # a task was stopped after so long
+    stores: bool = False  # its tasks keep objects for each other, which on Lambda go through S3
     scratch_bytes: int | None = None  # the most that lay in the temporary folder; None: not measured
     noticed: list[Noticed] | None = None  # None: not watched
     machine: str = ""  # this machine and its software, as far as times depend on them

@@ -34,6 +34,7 @@ from lbench.engine.sampling.model import Noticed, Request, Sample, SampledStage,
 from lbench.errors import InputError, LbenchError
 from lbench.workloads import parameters, registry
 from lbench.workloads.model import Task
+from lbench.workloads.objects import Place
 from lbench.workloads.parameters import settable
 
 __all__ = ["main", "spread_order"]
@@ -93,6 +94,7 @@ async def _sample(request: Request) -> Sample:
         contention=contention,
         limit_s=request.limit_s,
         longest_unended_s=sampler.unended_s,
+        stores=sampler.stores,
         scratch_bytes=sampler.scratch_bytes if request.watch else None,
         noticed=sampler.noticed if request.watch else None,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -107,6 +109,7 @@ class _Sampler:
         self.complete = False
         self.before_s = self.init_s = 0.0
         self.unended_s: float | None = None
+        self.stores = False
         self.scratch_bytes = 0
         self.noticed: list[Noticed] = []
         self._request = request
@@ -140,7 +143,12 @@ class _Sampler:
         starts = [info.init_ms for info in backend.environments() if info.init_ms is not None]
         self.init_s = max(starts, default=0.0) / 1000
         store = RunStore(backend, Path(self._request.folder), "s")
-        steps = JobSteps(offload_to_thread, store.place)
+
+        def place() -> Place:
+            self.stores = True
+            return store.place()
+
+        steps = JobSteps(offload_to_thread, place)
         ended: EndedStage | None = None
         try:
             while True:
