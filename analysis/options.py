@@ -7,7 +7,7 @@ Nothing was run anywhere else.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -151,10 +151,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def on_lambda(self) -> Option:
         """The best on Lambda: the fastest, of equals (within 5 %) the cheapest."""
-        rows = [row for row in self.rows if row.kind == "lambda"]
-        fastest_s = min(row.makespan_s.value for row in rows)
-        near = [row for row in rows if row.makespan_s.value <= fastest_s * 1.05]
-        return min(near, key=lambda row: row.usd or Decimal(0))
+        return _preferred(self.rows)
 
     @property
     def fastest(self) -> Option:
@@ -196,7 +193,7 @@ def options_of(
     rows = list(_local(job, runs))
     rows += [predict.option(size, runs) for size in _sizes(job, memory_mb)]
     rows += _rented(job, used, runs, today or date.today())
-    best = min((row for row in rows if row.kind == "lambda"), key=lambda row: row.whole_s)
+    best = _preferred(rows)
     assert best.memory_mb is not None
     return Options(
         rows=rows,
@@ -207,6 +204,14 @@ def options_of(
         longest_s=_longest_s(job, used),
         core_ratio=core_ratio_ends(used),
     )
+
+
+def _preferred(rows: Iterable[Option]) -> Option:
+    """Of Lambda's sizes the fastest, of equals (within 5 %) the cheapest."""
+    sizes = [row for row in rows if row.kind == "lambda"]
+    fastest_s = min(row.makespan_s.value for row in sizes)
+    near = [row for row in sizes if row.makespan_s.value <= fastest_s * 1.05]
+    return min(near, key=lambda row: row.usd or Decimal(0))
 
 
 def _longest_s(job: Job, model: LambdaModel) -> float:

@@ -34,6 +34,7 @@ _NAMES = {  # how a class is called in the help
     "ExploreBackends": "explore: backends",
     "ScalingScreen": "scaling",
     "SetupScreen": "set-up",
+    "OptionsScreen": "set-up: options",
     "Choice": "set-up: a choice",
     "Ticks": "set-up: a backend",
     "CompareScreen": "compare",

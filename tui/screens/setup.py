@@ -21,6 +21,7 @@ from lbench.tui.host import host_of
 from lbench.tui.input_queue import AnswersInputs
 from lbench.tui.run_form import Draft
 from lbench.tui.screens.ask import AskYes
+from lbench.tui.screens.options import OptionsScreen
 from lbench.tui.widgets.fields import FieldRow, Ticks
 from lbench.tui.widgets.plan_forecast import PlanForecast
 from lbench.tui.widgets.setup_form import SetupForm
@@ -41,6 +42,7 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
         Binding("enter", "start", "start", key_display="↵", priority=True),
         Binding("escape", "leave", "back", key_display="esc"),
         Binding("ctrl+s", "sweep", "sweep", tooltip="measure it along the parameter in focus"),
+        Binding("ctrl+o", "options", "options", tooltip="every option in time and dollars, before a run"),
         Binding("up", "app.focus_previous", "field", key_display="↑↓", tooltip="the next or last field"),
         Binding("down", "app.focus_next", "field", key_display="↑↓", tooltip="the next or last field"),
         Binding("w", "jump('workload')", "workload", tooltip="to the workload"),
@@ -218,6 +220,16 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
             host_of(self.app).drop_waiting_inputs()
         elif self._submitted is None and not self._left:
             host_of(self.app).ask_for_axis(self.draft.plan(), self._axis_in_focus, lambda: self._leave_with(None))
+
+    async def action_options(self) -> None:
+        """Show every option for the job; if the form has errors, go to the first."""
+        self.form.collect()
+        self._check()
+        if self._errors:
+            await self.form.go_to(next(iter(self._errors)))
+            host_of(self.app).drop_waiting_inputs()
+        elif self._submitted is None and not self._left:
+            self.app.push_screen(OptionsScreen(self.draft.plan()))
 
     def action_jump(self, place: str) -> None:
         """Focus the workload or the backends."""

@@ -1,0 +1,79 @@
+"""Every option for the plan in the set-up, before it runs: what `lbench estimate` prints."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+
+from lbench.engine.plan.plan import Plan
+from lbench.tui.host import LbenchScreen
+from lbench.tui.run_form import text_of
+from lbench.tui.widgets.prose import Prose
+from lbench.tui.widgets.title import Keys, Title
+
+__all__ = ["OptionsScreen", "estimate_arguments"]
+
+_MARGIN = 6
+_NARROWEST = 74
+
+
+def estimate_arguments(plan: Plan) -> list[str]:
+    """The arguments of `lbench estimate` for the plan's job."""
+    arguments = [plan.workload, "--seed", str(plan.seed)]
+    for name, value in plan.params.items():
+        arguments += ["-p", f"{name}={text_of(value)}"]
+    for option, given in (("--tasks", plan.tasks), ("--data", plan.data), ("--encoding", plan.encoding)):
+        arguments += [] if given is None else [option, str(given)]
+    return arguments
+
+
+class OptionsScreen(LbenchScreen[None]):
+    """A text that scrolls; the command runs in a process of its own, which leaving ends."""
+
+    BINDINGS = [Binding("escape,enter,ctrl+o", "dismiss", "back", key_display="esc")]
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(name="options")
+        self._plan = plan
+        self._process: asyncio.subprocess.Process | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Title()
+        with VerticalScroll():
+            yield Prose("running a sample of the tasks here; this takes up to 20 s, and is kept")
+        yield Keys()
+
+    def on_mount(self) -> None:
+        self.query_one(Title).show([("options", "text")], [("predicted, before anyone pays", "quiet")])
+        self.query_one(VerticalScroll).focus()
+        self._ask()
+
+    def on_unmount(self) -> None:
+        """End the command."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+
+    @work(exclusive=True, group="options", exit_on_error=False)
+    async def _ask(self) -> None:
+        columns = max(_NARROWEST, self.app.size.width - _MARGIN)
+        self._process = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-P", "-m", "lbench", "estimate", *estimate_arguments(self._plan)],
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(os.environ) | {"COLUMNS": str(columns), "NO_COLOR": "1"},
+        )
+        output, errors = await self._process.communicate()
+        if self._process.returncode:
+            self.query_one(Prose).set_text((errors.decode("utf-8", "replace").strip() or "it was stopped", "wrong"))
+            return
+        lines = output.decode("utf-8", "replace").splitlines()
+        self.query_one(Prose).set_text(*[(text, "quiet" if text.startswith("!") else "text") for text in lines])
