@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 
 import msgspec
 
+from lbench.config.signs import is_ascii_only
 from lbench.tui.draw.marker import Marker
 
 __all__ = ["FPS_LOCAL", "FPS_REMOTE", "Terminal", "look"]
@@ -50,6 +52,7 @@ def look(
     """Judge the terminal by the environment. `fps` and `marker`: the user's choice."""
     env = os.environ if environ is None else environ
     term = env.get("TERM", "")
+    plain = is_ascii_only(getattr(sys.__stderr__, "encoding", None), env)
     ssh = "SSH_CONNECTION" in env or "SSH_TTY" in env
     tmux = "TMUX" in env or term.startswith(("screen", "tmux"))
     return Terminal(
@@ -59,7 +62,7 @@ def look(
         no_color=bool(env.get("NO_COLOR")),
         colours=_colours(term, env.get("COLORTERM", "").lower(), env.get("TEXTUAL_COLOR_SYSTEM", "auto")),
         console=term == "linux",
-        marker=marker or ("ascii" if term == "linux" else "braille"),
+        marker=marker or ("ascii" if term == "linux" or plain else "braille"),
         fps=fps or (FPS_REMOTE if ssh or tmux else FPS_LOCAL),
     )
 

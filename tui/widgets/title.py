@@ -24,7 +24,8 @@ _RANKS = {
         ("picture", "next error", "slowest", "task", "zoom", "field", "choose", "neighbour", "move", "compare ✓"), 2
     ),
     **dict.fromkeys(("pan", "follow"), 2),  # offered only where they do something
-    **dict.fromkeys(("lane", "export", "bench", "scaling", "explore", "sessions", "compare", "weak"), 4),
+    **dict.fromkeys(("money", "table"), 2),
+    **dict.fromkeys(("series", "lane", "export", "bench", "scaling", "explore", "sessions", "compare", "weak"), 4),
     **dict.fromkeys(("part", "copy"), 5),
 }
 _USUAL = 3

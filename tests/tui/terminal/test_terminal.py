@@ -135,3 +135,9 @@ def test_the_first_frame_needs_no_numpy() -> None:
     script += "print(*sorted({'numpy', 'sklearn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_charts_are_drawn_with_the_signs_that_the_terminal_has() -> None:
+    assert look({"TERM": "linux"}).marker == "ascii"
+    assert look({"TERM": "xterm", "LC_ALL": "C"}).marker == "ascii"
+    assert look({"TERM": "xterm", "LC_ALL": "C"}, marker="block").marker == "block"
