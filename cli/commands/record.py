@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -29,9 +31,8 @@ def command(name: str | None, module: bool, quiet: bool, script: str, arguments:
     """
     from lbench.engine.processes.lifeline import die_with_parent
     from lbench.errors import InputError
-    from lbench.workloads.recorded.finish import check_name, discard, finish, finished_lines, making_folder
     from lbench.workloads.recorded.launch import die_as, run_script
-    from lbench.workloads.recorded.recorder import module_name
+    from lbench.workloads.recorded.places import check_name, discard, making_folder, module_name
 
     if not module and not Path(script).is_file():
         what = "that is a folder" if Path(script).is_dir() else "there is no such file"
@@ -40,16 +41,19 @@ def command(name: str | None, module: bool, quiet: bool, script: str, arguments:
     making = making_folder()
     try:
         sys.stdout.flush()
-        code = run_script(
-            [*(["-m"] if module else []), script, *arguments],
-            making,
-            die_with_parent if sys.platform == "linux" else lambda: None,
-        )
+        words = [*(["-m"] if module else []), script, *arguments]
+        before = die_with_parent if sys.platform == "linux" else lambda: None
+        finishing = partial(importlib.import_module, "lbench.workloads.recorded.finish")
+        code = run_script(words, making, before, finishing)
+        from lbench.workloads.recorded.finish import finish, finished_lines
+
         said: list[str] = []
         try:
             said = finished_lines(finish(making, name), script)
         except InputError as error:
             said = [str(error)]
+        except Exception as error:  # the script's own end comes first, whatever is wrong with the recording
+            said = [f"nothing is recorded: {type(error).__name__}: {error}"]
     finally:
         discard(making)
     if not quiet:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import platform
-import re
 import shutil
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import IO, Any
@@ -24,46 +22,12 @@ from lbench.workloads.recorded.folder import (
     Left,
     Manifest,
     digest_of,
-    recordings_folder,
 )
 from lbench.workloads.recorded.log import read_log
 
-__all__ = ["check_name", "discard", "finish", "finished_lines", "making_folder"]
+__all__ = ["finish", "finished_lines"]
 
 _LEFT_KINDS = 20  # lines on what is left out; further ones are counted only
-_NAME = re.compile(r"\w[\w.+-]{0,63}\Z")
-
-
-def check_name(name: str) -> str:
-    """The name, if a recording may have it.
-
-    Raises:
-        InputError: it may not.
-    """
-    if not _NAME.match(name):
-        raise InputError(f"--name must be 1 to 64 letters, digits or . _ + -, got {name!r}")
-    return name
-
-
-def making_folder() -> Path:
-    """A new folder to record into, beside the recordings.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    home = recordings_folder()
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".making-", dir=home))
-    except OSError as error:
-        raise InputError(
-            f"{home} cannot be written ({error.strerror}): set XDG_DATA_HOME to a folder that can be"
-        ) from None
-
-
-def discard(making: Path) -> None:
-    """Remove what is left of a folder that was recorded into."""
-    shutil.rmtree(making, ignore_errors=True)
 
 
 def finished_lines(manifest: Manifest | None, script: str) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import msgspec
 
 from lbench.errors import InputError
+from lbench.workloads.recorded.places import recordings_folder
 
 __all__ = [
     "FORMAT",
@@ -26,7 +26,6 @@ __all__ = [
     "names",
     "read_manifest",
     "read_values",
-    "recordings_folder",
 ]
 
 FORMAT, VERSION = "lbench.recording", 1
@@ -77,13 +76,6 @@ class Manifest(msgspec.Struct, frozen=True):
 class _Header(msgspec.Struct):
     format: str = ""
     version: int = 0
-
-
-def recordings_folder() -> Path:
-    """`$XDG_DATA_HOME/lbench/recordings` (as `config.folders` has it, which does not ship)."""
-    given = os.environ.get("XDG_DATA_HOME")
-    home = Path(given) if given and Path(given).is_absolute() else Path.home() / ".local" / "share"
-    return home / "lbench" / "recordings"
 
 
 def names() -> list[str]:

@@ -17,10 +17,15 @@ _KERNEL = 0x80  # si_code of a signal that the terminal sends, which the script 
 _FORWARDED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM")
 
 
-def run_script(words: Sequence[str], folder: Path, before: Callable[[], None] = lambda: None) -> int:
+def run_script(
+    words: Sequence[str],
+    folder: Path,
+    before: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> int:
     """Run `python WORDS...` and return its exit code; minus a signal's number where that ended it.
 
-    `before`: called in the new process, before Python begins there.
+    `before`: called in the new process, before Python begins there; `meanwhile`: called here, while it begins.
     """
     environ = dict(os.environ)
     environ["LBENCH_RECORD_TO"] = str(folder)
@@ -37,6 +42,7 @@ def run_script(words: Sequence[str], folder: Path, before: Callable[[], None] = 
 
     try:
         process = subprocess.Popen([sys.executable, *words], env=environ, preexec_fn=begin)
+        meanwhile()
         return _wait(process, signals)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

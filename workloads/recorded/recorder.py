@@ -18,28 +18,13 @@ from typing import Any
 import msgspec
 
 from lbench.workloads.recorded.log import Log
+from lbench.workloads.recorded.places import module_name
 from lbench.workloads.recorded.values import CannotTravel, Packer, aside, is_library_file, place_of
 from lbench.workloads.task_errors import error_texts
 
-__all__ = ["MOST_BYTES", "Call", "Recorder", "module_name"]
+__all__ = ["MOST_BYTES", "Call", "Recorder"]
 
 MOST_BYTES = 2_000_000_000  # of calls and results; what comes after is left out
-
-
-def module_name(script: str | None) -> str | None:
-    """The name under which workers import a script; None: there is no file."""
-    if script is None:
-        return None
-    stem = Path(script).stem
-    if stem == "__main__":  # of a folder that is run
-        stem = Path(script).resolve().parent.name
-    name = "".join(letter if letter.isalnum() or letter == "_" else "_" for letter in stem) or "script"
-    if name[0].isdigit():
-        name = f"_{name}"
-    return f"{name}_script" if name in sys.stdlib_module_names or name in _TAKEN else name
-
-
-_TAKEN = ("lbench", "numpy", "scipy", "sklearn", "joblib", "msgspec", "click", "bootstrap", "awslambdaric")
 
 
 class Call:

@@ -12,7 +12,8 @@ from typing import Any
 from lbench.errors import InputError
 from lbench.workloads.recorded import hooks
 from lbench.workloads.recorded.code import is_constant, is_definition
-from lbench.workloads.recorded.finish import check_name, discard, finish, finished_lines, making_folder
+from lbench.workloads.recorded.finish import finish, finished_lines
+from lbench.workloads.recorded.places import check_name, discard, making_folder
 from lbench.workloads.recorded.recorder import Recorder
 
 __all__ = ["record"]
