@@ -86,11 +86,11 @@ class Cluster:
                 process_group=0,
             )  # fmt: skip
 
-    def add_worker(self) -> subprocess.Popen[bytes]:
-        """Start one more worker of one thread, without a nanny that would replace it."""
+    def add_worker(self, *, nanny: bool = False, memory: str = "auto") -> subprocess.Popen[bytes]:
+        """Start one more worker of one thread; only a nanny replaces it when it ends."""
         worker = self._start(
-            "distributed.cli.dask_worker", self.address, "--nthreads=1", "--no-nanny", "--no-dashboard", "--host=127.0.0.1",
-            f"--local-directory={self.folder}",
+            "distributed.cli.dask_worker", self.address, "--nthreads=1", "--nanny" if nanny else "--no-nanny",
+            "--no-dashboard", "--host=127.0.0.1", f"--local-directory={self.folder}", f"--memory-limit={memory}",
         )  # fmt: skip
         return self._registered(worker)
 
@@ -100,7 +100,7 @@ class Cluster:
         return worker
 
     def _wait(self, ready: Callable[[], bool]) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while not ready():
             assert time.monotonic() < end and self.scheduler.poll() is None, (self.folder / "cluster.log").read_text()
             time.sleep(0.02)

@@ -126,6 +126,20 @@ def test_the_call_of_a_killed_worker_is_a_failed_attempt_that_is_tried_again(clu
     assert sum(call["status"] == "ok" for call in run["invocations"]) == 12
 
 
+def test_a_worker_whose_memory_is_full_is_lost_and_its_task_is_tried_again(cluster: Any, tmp_path: Path) -> None:
+    cluster.add_worker(nanny=True, memory="500MB")
+    marker = tmp_path / "tried"
+    once = f"i == 1 and not os.path.exists({str(marker)!r})"
+    hog = f"if {once}: open({str(marker)!r}, 'w'); full = b'x' * 2**30; time.sleep(60)"
+    (tmp_path / "mine.py").write_text(MINE.replace("    time.sleep(seconds)", f"    {hog}"))
+    done = lbench("run", "./mine.py:job", "-p", "n=3", "-b", cluster.settings, "--repeats", "1", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (run,) = document(done)["runs"]
+    lost = [call for call in run["invocations"] if call["status"] != "ok"]
+    assert [call["task"] for call in lost].count(1) == 1
+    assert {call["error"]["type"] for call in lost} == {"WorkerLost"}
+
+
 def test_a_dead_scheduler_is_a_failed_run_within_ten_seconds(cluster: Any, tmp_path: Path) -> None:
     cluster.add_worker()
     killed = tmp_path / "killed"
