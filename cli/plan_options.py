@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from lbench.config.settings import Loaded
     from lbench.engine.plan.plan import Plan
 
-__all__ = ["FILE", "checked_out", "plan_of_options", "plan_options", "whole_number"]
+__all__ = ["FILE", "OF_A_PLAN", "checked_out", "plan_of_options", "plan_options", "whole_number"]
 
 FILE = click.Path(path_type=Path)
 
 # The others are settings.
-_OF_A_PLAN = (
+OF_A_PLAN = (
     *(
         "backends",
         "params",
@@ -118,7 +118,7 @@ def plan_of_options(
     from lbench.engine.plan.parse import DEFAULT_BACKENDS, with_each
 
     given = dict(options)
-    taken = {name: given.pop(name) for name in _OF_A_PLAN}
+    taken = {name: given.pop(name) for name in OF_A_PLAN}
     loaded = load(given)
     plan = _plan(
         workload,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lbench.cli.options import setting_options
-from lbench.cli.plan_options import FILE, plan_of_options
+from lbench.cli.plan_options import FILE, OF_A_PLAN, plan_of_options
 
 if TYPE_CHECKING:
     from lbench.engine.sampling.model import Sample
@@ -26,12 +26,12 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     setting_options("seed"),
     click.option("--for", "limit", metavar="SECONDS", help="Run tasks here for so long at most (default 6)."),
 )
-# What a plan has besides, and a sample has no use for.
-_UNUSED: dict[str, Any] = {
-    "backends": ("sequential",),
-    **dict.fromkeys(("transport", "answers", "stack", "batch", "cold_repeats", "hedge", "max_usd")),
-    **dict.fromkeys(("audit", "keep_going", "yes"), False),
-}
+# What a plan has besides, and a sample has no use for: as if not given.
+_UNUSED: dict[str, Any] = (
+    dict.fromkeys(OF_A_PLAN)
+    | {"backends": ("sequential",)}
+    | dict.fromkeys(("audit", "keep_going", "yes", "any_versions"), False)
+)
 
 
 def sample_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,7 +57,7 @@ def sample_for(workload: str, options: dict[str, Any], *, watch: bool, fresh: bo
         raise InputError("function is deployed already: measure it with `lbench run function`")
     options = dict(options)
     limit_s = _limit(options.pop("limit"))
-    plan, _ = plan_of_options(workload, options | _UNUSED)
+    plan, _ = plan_of_options(workload, _UNUSED | options)
     validate(plan)
     with exit_on_signals():
         return take_sample(
