@@ -13,11 +13,18 @@ from hypothesis import strategies as st
 from lbench.config.prices import Rates, rates, regions
 from lbench.engine.cost.charges import (
     CostItems,
+    assumed_items,
     billed_ms,
     bound_usd,
     invocation_usd,
+    log_bytes,
+    logs_usd,
+    lost_deadline_ms,
     run_cost,
+    s3_usd,
     total_usd,
+    transfer_usd,
+    worst_ms,
 )
 from lbench.engine.cost.format import usd_short, usd_text
 from lbench.engine.cost.rent import hourly_usd, machine_rent, rent_usd
@@ -340,3 +347,55 @@ def test_bytes_in_s3_are_charged_for_the_time_they_lie_there() -> None:
     assert s3(1) == Decimal("0.000005") + Decimal("0.000000000000000009")  # 8.3e-18, rounded up
     left = run_cost(_unknown("af-south-1"), [], memory_mb=128, s3_requests={}, s3_byte_s=1).left_out
     assert "s3: no price for af-south-1" in left
+
+
+def test_single_items_cost_what_their_bill_says() -> None:
+    # 4 PUT at $0.005 and 10 GET at $0.0004 a thousand; 2 GB out x $0.09; 3 GB of log x $0.50
+    assert s3_usd(US, {"put": 4, "get": 10}) == Decimal("0.000024")
+    assert transfer_usd(US, 2 * GIB) == Decimal("0.18")
+    assert logs_usd(US, 3 * GIB) == Decimal("1.5")
+    without = msgspec.structs.replace(US, s3_put_usd=None, transfer_gb_usd=None, logs_gb_usd=None)
+    assert (s3_usd(without, {"put": 4}), transfer_usd(without, 1), logs_usd(without, 1)) == (None, None, None)
+    for half in ({"s3_put_usd": None}, {"s3_get_usd": None}):
+        assert s3_usd(msgspec.structs.replace(US, **half), {"put": 4, "get": 10}) is None
+
+
+def test_the_log_of_calls_is_their_lines_marks_cold_starts_and_prints() -> None:
+    # a call's three lines 270 + 3 x 26, its mark 170 + 26, a cold start 215 + 26
+    assert log_bytes(10, 0) == 3480
+    assert log_bytes(10, 2, 1000) == 3480 + 2 * 241 + 1000
+    assert log_bytes(10, 2, 1000, marked=True) == 3480 + 10 * 196 + 2 * 241 + 1000
+
+
+def test_the_longest_times_that_can_be_billed() -> None:
+    assert worst_ms(0.0005) == 10_000 + 1 + 1000
+    assert worst_ms(30) == 41_000
+    assert lost_deadline_ms() == 910_000
+
+
+def test_a_bound_has_its_marks_and_names_what_is_missing_or_assumed() -> None:
+    call: dict[str, Any] = {"tasks": 1, "attempts": 1, "deadline_s": 1, "memory_mb": 1024, "s3_requests": {}}
+    plain, marked = bound_usd(US, **call), bound_usd(US, **call, marked=True)
+    assert plain.usd is not None and marked.usd is not None
+    assert marked.usd - plain.usd == Decimal("0.5") * 196 / GIB
+    assert plain.assumed == () and bound_usd(rates("eu-west-1", "x86_64"), **call).assumed
+    unbounded = bound_usd(US, **(call | {"tasks": None}))
+    assert unbounded.usd is None
+    assert unbounded.left_out == ("transfer: results that travel through S3, whose size is not known before the run",)
+    requests_only = bound_usd(US, **(call | {"s3_requests": None}))
+    assert requests_only.usd is None and requests_only.left_out[0].startswith("s3:")
+    half = msgspec.structs.replace(US, s3_get_usd=None)
+    assert bound_usd(half, **(call | {"s3_requests": None})).usd is not None  # no price: no unknown amount of it
+
+
+def test_items_at_others_prices_name_each_region_once() -> None:
+    mixed = msgspec.structs.replace(US, assumed={"s3_put_usd": "sa-east-1", "s3_get_usd": "af-south-1"})
+    (text,) = assumed_items(mixed, CostItems(s3=Decimal(1)))
+    assert text == "s3: no price is known for us-east-1; the dearest known is taken (af-south-1, sa-east-1)"
+
+
+def test_a_machine_s_rent_says_when_memory_is_not_counted_only_then() -> None:
+    largest, least = machine_rent(2, 10_000 * GIB), machine_rent(2, GIB)
+    assert largest.description.endswith("by the second; this machine has more memory, which is not counted")
+    assert least.description.endswith("by the second")
+    assert largest.hourly_usd > least.hourly_usd
