@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from lbench.engine.backends.simulated.loads import RecordedStage
@@ -30,6 +31,7 @@ class Recording:
     label: str
     stages: list[RecordedStage]
     import_s: float | None  # on a core of this machine; None: not known
+    batched: bool  # whether its tasks are batches
 
     @property
     def text(self) -> str:
@@ -41,16 +43,19 @@ def find_recording(plan: Plan, limits: Limits, core_ratio: float) -> Recording |
     """The newest recorded run of the same work on this machine, best on one worker; None: there is none."""
     best: tuple[int, Recording] | None = None
     session = None
-    for run, folder in recorded_runs(plan, limits.tasks if limits.sure else None):
+    batches = plan.batch not in (None, 1)
+    alike = msgspec.structs.replace(plan, tasks=None) if batches else plan  # its stages have fewer tasks
+    for run, folder in recorded_runs(alike, limits.tasks if limits.sure else None):
         if best is not None and folder != session:
             break
-        if run.planned.backend not in _ALONE:
+        batched = bool((run.columns["batch"] > 1).any())
+        if run.planned.backend not in _ALONE or (batched and not batches):
             continue
         rank = _ALONE.index(run.planned.backend)
         if best is None or rank < best[0]:
             stages = _stages(run, core_ratio)
             if stages:
-                best = rank, Recording(folder, run.id, run.planned.label, stages, _import_s(run))
+                best = rank, Recording(folder, run.id, run.planned.label, stages, _import_s(run), batched)
                 session = folder
     return None if best is None else best[1]
 

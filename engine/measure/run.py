@@ -175,7 +175,9 @@ class Measurer:
             self.broken.add(run.choice.label)
             self._journal.write(RunEnded(run.id, "failed", None, None, str(error)))
             return Measured(None, None, None)
-        steps = found.steps if job.plan.batch in (None, 1) else batched(found.steps, job.plan.batch)
+        steps, batch = found.steps, job.plan.batch
+        if batch is not None and batch != 1 and not found.batched:
+            steps = batched(steps, batch)
         store = RunStore(backend, self._folder, run.id)
         sink = ThreadSink(self._journal)
         begins_s = backend.begin_run()

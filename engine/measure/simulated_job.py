@@ -27,6 +27,7 @@ class SimulatedJob:
     computed: bool  # whether its answer is
     check: str | None = None  # why its answer cannot be checked
     notes: list[str] = field(default_factory=list)
+    batched: bool = False  # whether its tasks are batches already
 
 
 def refuse_unknown(job: Common) -> None:
@@ -67,7 +68,11 @@ def simulated_job(job: Common, choice: BackendChoice, backend: SimulatedBackend)
     if found.import_s is not None:
         backend.imports(found.import_s * backend.core_ratio)
     return SimulatedJob(
-        replay(found.stages), computed=False, check="not computed: replayed", notes=[f"replayed: {found.text}"]
+        replay(found.stages),
+        computed=False,
+        check="not computed: replayed",
+        notes=[f"replayed: {found.text}"],
+        batched=found.batched,
     )
 
 

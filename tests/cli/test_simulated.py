@@ -55,8 +55,15 @@ def test_a_job_that_was_never_recorded_is_refused_and_one_that_was_is_replayed(l
     assert alone["runs"][0]["answer"]["check"] == "not computed: replayed"
 
 
-def test_computed_answers_are_checked_and_kept(lbench: Lbench) -> None:
-    job = ("mandelbrot", "-p", "size=64", "--tasks", "6", "-b", "simulated", "--answers", "compute")
+def test_batches_are_replayed_as_they_were_recorded(lbench: Lbench) -> None:
+    job = ("mandelbrot", "-p", "size=64", "--tasks", "6", "--batch", "3")
+    beside = document(lbench, *job, "-b", "sequential", "-b", "simulated")
+    assert [len(run["invocations"]) for run in beside["runs"] if run["origin"] == "simulated"] == [2, 2]
+
+
+@pytest.mark.parametrize("work", [("mandelbrot", "-p", "size=64"), ("map_reduce", "-p", "rows=2000")])
+def test_computed_answers_are_checked_and_kept(lbench: Lbench, work: tuple[str, ...]) -> None:
+    job = (*work, "--tasks", "6", "-b", "simulated", "--answers", "compute")
     first, second = document(lbench, *job), document(lbench, *job)
     assert all(run["answer"]["ok"] for run in first["runs"] + second["runs"])
     assert first["runs"][1]["makespan_s"] == second["runs"][1]["makespan_s"]
