@@ -118,7 +118,7 @@ def _conclude(
         say(f"the engine has died: its runs are marked interrupted, the results so far are in {folder}")
     elif output_error() is not None or (as_json and (not quiet or signals.exit_code is not None)):
         say(saved, prefix="")
-    if signals.exit_code is not None or measurement.lost:
+    if (signals.exit_code is not None or measurement.lost) and measurement.left:
         say("the same command goes on with the points that are left")
     if unwritten is not None:
         say(str(unwritten))

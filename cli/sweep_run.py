@@ -229,6 +229,7 @@ class SweepMeasurement(PointsMeasurement):
         done = [] if earlier is None else earlier.done
         left = [point for point in sweep.points if point not in done]
         super().__init__(folder, on_hangup, progress, sweep, identity, left, len(sweep.points) - len(left))
+        self._grid = sweep.points
         self._more = more
         self._added: list[Point] = []
 
@@ -236,6 +237,12 @@ class SweepMeasurement(PointsMeasurement):
     def views(self) -> list[SessionView]:
         """The sessions of the sweep, the one under way last."""
         return [*self._earlier, self.view]
+
+    @property
+    def left(self) -> bool:
+        """Whether points of the sweep, without those added, were not measured to their end."""
+        done = list(chain.from_iterable(map(done_points, self.views)))
+        return any(point not in done for point in self._grid)
 
     def choose(self) -> Point | None:
         """A point between the others, if curves cross there."""

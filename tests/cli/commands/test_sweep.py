@@ -61,6 +61,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(lbench: Lbench, started: Started, 
             break
     first.send_signal(signal.SIGINT)
     assert first.wait(60) == 130
+    assert "the same command goes on" in first.stderr.read()
     done = lbench(*command, "--json")
     assert done.returncode == 0, done.stderr
     assert "goes on with a stopped sweep: 1 of 3 points are left" in done.stderr
