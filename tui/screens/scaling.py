@@ -67,6 +67,7 @@ class ScalingScreen(LbenchScreen[None]):
         self._chosen: Measure | None = None  # None: both where there is room, else seconds
         self._beside = 0
         self._ended: object = None  # what the shown sweep was made of
+        self._reading = self._again = False
         self._shown_progress = ""
 
     def compose(self) -> ComposeResult:
@@ -95,23 +96,25 @@ class ScalingScreen(LbenchScreen[None]):
         return feed.source if is_record(feed) else feed.folder if is_engine(feed) else None
 
     def show_frame(self, frame: Frame) -> None:
-        """Read the sweep again once another run of it has ended."""
-        ended = (
-            None
-            if frame.view is None
-            else (frame.epoch, sum(run.ended is not None for run in frame.view.runs.values()))
-        )
-        if self._ended is None:
-            self._ended = ended
-        if ended != self._ended:
-            self._ended = ended
-            self._load()
+        """Read the sweep again once another point of it has ended: reading takes time that is measured elsewhere."""
+        if frame.view is not None:
+            feed = self.host.feed
+            ended = (frame.epoch, len(frame.view.comparisons), is_engine(feed) and feed.running)
+            if ended != self._ended:
+                self._ended, first = ended, self._ended is None
+                if not first:
+                    self._load()
         if self._progress != self._shown_progress:
             self._shown_progress = self._progress
             self._show()
             self.refresh_bindings()
 
     def _load(self) -> None:
+        """Read, or read again once the reading under way is over."""
+        self._again = self._reading
+        if self._reading:
+            return
+        self._reading = True
         feed = self.host.feed
         running = is_engine(feed) and feed.running
         self._read(self._shown_path, running, bool(self._progress))
@@ -126,11 +129,12 @@ class ScalingScreen(LbenchScreen[None]):
                 swept = load_sweep(path, predict=True)
         except LbenchError as error:
             swept = error
-        self.app.call_from_thread(self._take, worker, swept)
+        self.app.call_from_thread(self._take, worker, swept, last=True)
 
-    def _take(self, worker: Worker[None], swept: Swept | LbenchError) -> None:
+    def _take(self, worker: Worker[None], swept: Swept | LbenchError, last: bool = False) -> None:
         if worker.is_cancelled or not self.is_attached:
             return
+        self._reading = self._reading and not last
         if isinstance(swept, LbenchError):
             self._problem = str(swept)
             if self.swept is None:
@@ -139,6 +143,8 @@ class ScalingScreen(LbenchScreen[None]):
             self._problem, self.swept = None, swept
         self._show()
         self.refresh_bindings()
+        if last and self._again:
+            self._load()
 
     @property
     def scaling(self) -> Scaling | None:
