@@ -7,7 +7,9 @@ code, and other people of this machine can reach loopback too. It ends when its 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +26,7 @@ __all__ = ["LocalCluster"]
 _START_S = 120.0
 _STOP_S = 10.0
 _LOG = "cluster.log"
+_PREFIX = "lbench-dask-"  # of its folder, then the engine's process
 
 
 class LocalCluster:
@@ -40,7 +43,8 @@ class LocalCluster:
         Raises:
             BackendError: it does not start.
         """
-        self._folder = folder = Path(tempfile.mkdtemp(prefix="lbench-dask-"))
+        await asyncio.to_thread(_sweep)
+        self._folder = folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         with (folder / _LOG).open("wb") as log:
             self._child = child = children.start(
                 [sys.executable, "-m", "lbench.engine.backends.cluster.local_cluster", str(self.workers), str(folder)],
@@ -64,11 +68,9 @@ class LocalCluster:
         if child is not None:
             if not child.stdin.closed:
                 child.stdin.close()
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_S):
                     await child.wait()
-            except TimeoutError:
-                pass
             child.kill()  # its whole group
             await child.wait()
             if child.stdout is not None:
@@ -76,6 +78,16 @@ class LocalCluster:
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
             self._folder = None
+
+
+def _sweep() -> None:
+    """Remove the folders that killed engines have left behind."""
+    with contextlib.suppress(OSError):
+        for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+            process = folder.name.removeprefix(_PREFIX).partition("-")[0]
+            ours = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
+            if ours and process.isdigit() and not children.is_there(int(process)):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _read_line(descriptor: int) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +108,17 @@ def test_paths_are_absolute_as_the_engine_may_have_another_folder(
 def test_what_a_cluster_cannot_do_is_refused_before_anything_runs() -> None:
     with pytest.raises(InputError, match="dask: --cold-repeats needs workers of lbench's own"):
         validate(Plan("probe", backends=[parse_backend("dask", {})], cold_repeats=1))
+
+
+def test_the_folder_of_a_killed_engine_s_cluster_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lbench.engine.backends.cluster import local_cluster
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for process in (ended.pid, os.getpid()):
+        (tmp_path / f"lbench-dask-{process}-x").mkdir()
+    local_cluster._sweep()
+    assert [path.name for path in tmp_path.iterdir()] == [f"lbench-dask-{os.getpid()}-x"]
