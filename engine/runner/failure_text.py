@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from lbench.engine.backends.base import Failure
 from lbench.workloads.model import Task
-from lbench.workloads.own.tracebacks import call_text, place_in
+from lbench.workloads.own.tracebacks import RECORDED, call_text, place_in
 
 __all__ = ["failure_line", "failures_line", "user_call"]
 
 
 def user_call(task: Task) -> str | None:
     """The call of a user's own function, "simulate(seed=3)"; None for tasks of built-in workloads."""
-    return call_text(task.function, task.arguments) if ":" in task.function else None
+    named = ":" in task.function or task.function == RECORDED
+    return call_text(task.function, task.arguments) if named else None
 
 
 def failure_line(task: Task, index: int, tries: str, failure: Failure) -> str:

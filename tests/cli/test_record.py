@@ -449,3 +449,19 @@ def test_results_that_only_vary_cannot_be_checked(lbench: Lbench, home: Path) ->
     (home / "mine.py").write_text(text + "with ThreadPoolExecutor(1) as p: p.submit(abs, -1)\n")
     assert lbench("record", "mine.py").returncode == 0
     assert answers(lbench("run", "recorded:mine", *HERE)) == [(True, 2), (True, 2)]
+
+
+def test_a_recorded_call_that_fails_is_named_as_the_script_made_it(
+    lbench: Lbench, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "mine.py").write_text(
+        "import os\nfrom concurrent.futures import ThreadPoolExecutor\n"
+        "def f(x, n=1):\n    if 'MINE' not in os.environ: raise ValueError('not here')\n"
+        "with ThreadPoolExecutor(1) as p: p.submit(f, 3, n=2)\n"
+    )
+    monkeypatch.setenv("MINE", "1")
+    assert lbench("record", "mine.py").returncode == 0
+    monkeypatch.delenv("MINE")
+    done = lbench("run", "recorded:mine", "-b", "sequential", "--repeats", "1")
+    assert done.returncode == 1
+    assert "task 0, f(3, n=2), failed: ValueError: not here (mine.py, line 4 in f)" in done.stdout + done.stderr

@@ -483,6 +483,13 @@ def test_a_traceback_names_the_users_files_without_our_folders() -> None:
     assert tracebacks.place_in(None) is None
 
 
+def test_a_recorded_calls_text_is_the_call_that_the_script_made() -> None:
+    given = [{"~": "name", "v": "mine:simulate"}, [3, "a"], {"n": 4}]
+    assert tracebacks.call_text("recorded.call", {"given": given}) == "simulate(3, 'a', n=4)"
+    given[0] = {"~": "object", "f": {}, "a": []}
+    assert tracebacks.call_text("recorded.call", {"given": given}) == "call(3, 'a', n=4)"
+
+
 def test_a_calls_text_is_bounded() -> None:
     text = tracebacks.call_text("mine:fit", {"x": np.zeros((3, 4)), "b": bytes(5000), "s": "y" * 5000, "n": 3})
     assert text.startswith("fit(x=<float64 array 3x4>, b=<5,000 bytes>, s='yyy") and text.endswith("n=3)")

@@ -11,11 +11,12 @@ from typing import Any
 from lbench.workloads.own.importer import own_names
 from lbench.workloads.task_errors import error_texts
 
-__all__ = ["call_text", "one_line", "place_in", "trimmed", "user_traceback"]
+__all__ = ["RECORDED", "call_text", "one_line", "place_in", "trimmed", "user_traceback"]
 
 # Where a copy of the user's files may lie: a snapshot, the emulator's code folder or unpacked package, Lambda.
 _OURS = re.compile(r'File "(?:[^"]*/(?:own/[0-9a-f]{32}|[0-9a-f]{64})/|/var/task/)([^"]+)"')
 _OWN_FRAME = re.compile(r'File "([^"/<][^"]*\.py)", line (\d+), in (\S+)')
+RECORDED = "recorded.call"  # `recorded.tasks.CALL`
 _MESSAGE = 500  # characters
 _ARGUMENTS = 160
 
@@ -80,7 +81,18 @@ _short = _Short()
 
 def call_text(function: str, arguments: Mapping[str, Any]) -> str:
     """A task as a call, bounded: "simulate(seed=3, n=100000)"."""
+    if function == RECORDED:
+        return _recorded_text(arguments["given"])
     return f"{function.rpartition(':')[2]}({_joined(f'{name}={_short.repr(one)}' for name, one in arguments.items())})"
+
+
+def _recorded_text(given: Any) -> str:
+    """A recorded call as the script made it: "simulate(3, n=100000)"."""
+    function, args, named = given
+    name = function.get("v") if isinstance(function, dict) else None
+    shown = name.rpartition(":")[2] if isinstance(name, str) else "call"
+    parts = [_short.repr(one) for one in args] + [f"{name}={_short.repr(one)}" for name, one in named.items()]
+    return f"{shown}({_joined(parts)})"
 
 
 def _joined(parts: Iterable[str]) -> str:
