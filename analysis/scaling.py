@@ -146,7 +146,13 @@ def _derived(runs: list[tuple[int, RunView]]) -> list[_Placed]:
             for _, run in runs
             if run.started is not None and _is_number(run.started.settings.get("concurrency"))
         }
-        if len(set(workers.values())) > 1:
+        by_backend: dict[str, set[Any]] = {}
+        for _, run in runs:
+            if run.id in workers:
+                by_backend.setdefault(run.planned.backend, set()).add(workers[run.id])
+        if any(
+            len(known) > 1 for known in by_backend.values()
+        ):  # several backends, each with its own number, are no sweep
             return [(number, run, {"workers": workers[run.id]}) for number, run in runs if run.id in workers]
         raise InputError("nothing was swept: all runs have the same parameters. Measure a sweep with `lbench sweep`")
     if len(axes) > 2:

@@ -15,7 +15,7 @@ from lbench.analysis.crossings import Crossing
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import crossing_text, law_lines, scaling_notes, scaling_sentence
 from lbench.engine.cost.charges import CostItems, RunCost
-from lbench.engine.session.view import RunView, SessionView
+from lbench.engine.session.view import RunView, SessionView, fold
 from lbench.errors import InputError
 from tests.analysis.sweeps import sweep_session
 
@@ -289,3 +289,12 @@ def test_only_failures_have_a_sentence() -> None:
 
 
 _: Callable[[Scaling, Crossing], str] = crossing_text
+
+
+def test_one_comparison_of_backends_with_different_workers_is_no_sweep(make_events: Any) -> None:
+    view = fold(make_events({"sequential": [4.0] * 6, "processes": [2.0] * 6}))
+    for run in view.runs.values():
+        assert run.started is not None
+        run.started.settings["concurrency"] = 1 if run.planned.backend == "sequential" else 2
+    with pytest.raises(InputError, match="nothing was swept"):
+        scalings([view], bill)
