@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbench.config.prices import Rates, rates, regions
+from lbench.config.prices import Rates, machines, rates, regions
 from lbench.engine.cost.charges import (
     CostItems,
     assumed_items,
@@ -399,3 +399,14 @@ def test_a_machine_s_rent_says_when_memory_is_not_counted_only_then() -> None:
     assert largest.description.endswith("by the second; this machine has more memory, which is not counted")
     assert least.description.endswith("by the second")
     assert largest.hourly_usd > least.hourly_usd
+
+
+def test_amounts_of_more_digits_than_pythons_decimals_have_by_default() -> None:
+    assert usd_short(Decimal("123456789012345678901234567890.125")) == "$123,456,789,012,345,678,901,234,567,890.13"
+    assert rent_usd(Decimal(10) ** 25, 1800) == Decimal(5) * 10**24
+    stored = run_cost(US, [1], memory_mb=128, s3_requests={}, s3_byte_s=10**40).items.s3
+    assert stored is not None and stored > Decimal(10) ** 22
+
+
+def test_the_machine_with_the_most_memory_is_the_last_resort() -> None:
+    assert f" GiB of {machines()[-1].family} in " in machine_rent(2, 10_000 * GIB).description
