@@ -252,7 +252,7 @@ def quote(bound, about, *, spends=True, runs=1):
             "lambda is expected to cost $0.26, at most $9.00: more than ask_above_usd = $0.25",
         ),
         ([quote("9", "0.1", runs=3)], None, "$0.30, at most $27.00"),
-        ([quote("9", "0.2"), quote("9", "0.2")], None, "lambda, lambda is expected to cost $0.40, at most $18.00"),
+        ([quote("9", "0.2"), quote("9", "0.2")], None, "lambda is expected to cost $0.40, at most $18.00"),
         ([quote("0.2", None)], None, None),
         (
             [quote("0.3", None)],

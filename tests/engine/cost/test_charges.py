@@ -410,3 +410,18 @@ def test_amounts_of_more_digits_than_pythons_decimals_have_by_default() -> None:
 
 def test_the_machine_with_the_most_memory_is_the_last_resort() -> None:
     assert f" GiB of {machines()[-1].family} in " in machine_rent(2, 10_000 * GIB).description
+
+
+def test_duplicates_count_in_the_bound_as_attempts_do() -> None:
+    call: dict[str, Any] = {"attempts": 1, "deadline_s": 1, "memory_mb": 1024, "s3_requests": {}}
+    assert bound_usd(US, tasks=10, hedges=5, **call) == bound_usd(US, tasks=15, **call)
+
+
+def test_the_free_tmp_is_free_and_storage_without_a_price_is_named() -> None:
+    assert invocation_usd(US, 10**9, 128, ephemeral_mb=512).storage == 0
+    assert invocation_usd(US, 10**9, 128, ephemeral_mb=513).storage > 0
+    without = msgspec.structs.replace(US, s3_storage_gb_month_usd=None, transfer_gb_usd=None)
+    cost = run_cost(without, [1], memory_mb=128, s3_requests={"put": 1}, s3_byte_s=1, transfer_bytes=1, log_bytes=1)
+    assert cost.left_out[0] == "s3: no price of storage for us-east-1" and cost.left_out[1].startswith("transfer:")
+    nothing = run_cost(US, [1], memory_mb=128)
+    assert [text.partition(":")[0] for text in nothing.left_out] == ["s3", "transfer", "logs"]
