@@ -18,7 +18,7 @@ from textual.timer import Timer
 from lbench.config.exit_codes import SIGNAL_EXIT_CODES
 from lbench.engine.plan.parse import DEFAULT_BACKENDS, parse_backend
 from lbench.engine.plan.plan import Plan
-from lbench.errors import LbenchError
+from lbench.errors import InputError, LbenchError
 from lbench.tui.bench.layout import LEAST
 from lbench.tui.commands import COMMAND_BINDINGS, Commands
 from lbench.tui.draw.marker import Marker
@@ -362,10 +362,15 @@ class LbenchApp(Commands):
         def check(text: str) -> None:
             sweep_of(plan, text)
 
+        try:
+            proposed = proposed_axis(plan, name)
+        except InputError as error:  # an own file that is not there, or cannot be used now
+            self.notify(str(error), severity="error", markup=False)
+            return
         hint = "NAME=V1,V2,... or NAME=A..BxF: a parameter, workers, memory or tasks; a second axis after a space"
         ask = AskText(
             f"sweep {plan.workload} over",
-            proposed_axis(plan, name),
+            proposed,
             hint=hint,
             check=check,
         )
@@ -385,7 +390,7 @@ class LbenchApp(Commands):
         if not isinstance(self.feed, NoFeed) and not (is_engine(self.feed) and self.feed.launched_here):
             from lbench.tui.bench.offered_plan import offered_plan
 
-            return offered_plan(self.bench.shown_runs) or self.plan
+            return offered_plan(self.bench.shown_runs, self.plan.workload) or self.plan
         return self.plan
 
     def action_pause(self) -> None:

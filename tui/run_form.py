@@ -21,11 +21,33 @@ from lbench.engine.model import Schedule
 from lbench.engine.plan.parse import with_each
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.engine.plan.validate import validate
-from lbench.errors import InputError
+from lbench.errors import InputError, LbenchError
 from lbench.workloads import parameters, registry
+from lbench.workloads.function import WORKLOAD_NAME as FUNCTION
+from lbench.workloads.model import Description
 from lbench.workloads.parameters import Field
 
-__all__ = ["BackendForm", "Draft", "RunSettings", "form_fields", "plain_number", "range_text", "text_of"]
+__all__ = [
+    "OWN_FIELD",
+    "OWN_FILE",
+    "BackendForm",
+    "Draft",
+    "OwnWorkload",
+    "RunSettings",
+    "form_fields",
+    "plain_number",
+    "range_text",
+    "read_own",
+    "text_of",
+]
+
+OWN_FILE = "own file"  # stands beside the workloads' names
+OWN_FIELD = Field(
+    name="file",
+    type="text",
+    default="",
+    meaning="./FILE.py:JOB or :FUNCTION, or recorded:NAME; enter shows its parameters",
+)
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +88,27 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _OF_DATA = ("data", "encoding")  # only where the workload reads a file
+
+
+class OwnWorkload(msgspec.Struct, frozen=True):
+    """What was found at a typed path: a workload, or why it cannot be used."""
+
+    typed: str
+    name: str = ""  # for a process in another folder
+    description: Description | None = None
+    problem: str = ""
+
+
+def read_own(typed: str) -> OwnWorkload:
+    """Read a workload's parameters from its file. Slow: the file is imported, in a process of its own."""
+    text = typed.strip()
+    if not text:
+        return OwnWorkload(typed, problem="name a Python file and the job in it, as in ./mine.py:job; Tab completes it")
+    try:
+        name = registry.absolute(text)
+        return OwnWorkload(typed, name, registry.describe(name))
+    except LbenchError as error:
+        return OwnWorkload(typed, problem=str(error))
 
 
 class BackendForm(msgspec.Struct):
@@ -124,6 +167,11 @@ def form_fields(form: type[msgspec.Struct]) -> tuple[Field, ...]:
     return tuple(parameters.fields(form))
 
 
+def _usual_texts(description: Description) -> dict[str, str]:
+    """The defaults of a workload's parameters, as texts."""
+    return {field.name: text_of(field.default) for field in form_fields(description.params)}
+
+
 def _why(error: InputError) -> tuple[str, str]:
     """(field, reason) of an error: "parameter size=0: must be at least 1" -> ("size", "must be at least 1")."""
     head, _, reason = str(error).partition(": ")
@@ -137,12 +185,16 @@ class Draft:
     def __init__(self, plan: Plan) -> None:
         """Begin with `plan`."""
         self._plan = plan
-        self.workload = plan.workload
+        own = plan.workload not in registry.all_names()
+        self.workload = OWN_FILE if own else plan.workload
+        self.own = {OWN_FIELD.name: plan.workload if own else ""}
+        self._found: OwnWorkload | None = None
+        built_in = dict.fromkeys((*registry.names(), FUNCTION, *([] if own else [plan.workload])))
         self.params: dict[str, dict[str, str]] = {
-            name: {field.name: text_of(field.default) for field in form_fields(registry.describe(name).params)}
-            for name in dict.fromkeys((*registry.names(), plan.workload))
+            **{name: _usual_texts(registry.describe(name)) for name in built_in},
+            OWN_FILE: {},  # once its file is read
         }
-        self.params[plan.workload] |= {name: text_of(value) for name, value in plan.params.items()}
+        self.params[self.workload] |= {name: text_of(value) for name, value in plan.params.items()}
         self.run = {
             "tasks": text_of(plan.tasks),
             "repeats": text_of(plan.repeats),
@@ -183,12 +235,46 @@ class Draft:
         del self.backends[index]
         return True
 
+    # -- the own file
+
+    @property
+    def unread(self) -> bool:
+        """Whether the own file that is named was not read yet."""
+        return self.workload == OWN_FILE and (self._found is None or self._found.typed != self.own[OWN_FIELD.name])
+
+    def take_own(self, found: OwnWorkload) -> bool:
+        """Take what was found at a path, unless another one was typed meanwhile. Returns whether it was taken.
+
+        Values that were given stay where the workload has such a parameter.
+        """
+        if found.typed != self.own[OWN_FIELD.name]:
+            return False
+        if found.description is not None:
+            before = None if self._found is None else self._found.description
+            usual = {} if before is None else _usual_texts(before)
+            given = {name: text for name, text in self.params[OWN_FILE].items() if text != usual.get(name)}
+            texts = _usual_texts(found.description)
+            self.params[OWN_FILE] = texts | {name: text for name, text in given.items() if name in texts}
+        self._found = (
+            found
+            if found.description is not None or self._found is None
+            else msgspec.structs.replace(self._found, typed=found.typed, problem=found.problem)
+        )
+        return True
+
     # -- what it means
+
+    @property
+    def description(self) -> Description | None:
+        """The workload's; None: an own file that is not read yet, or cannot be used."""
+        if self.workload != OWN_FILE:
+            return registry.describe(self.workload)
+        return None if self._found is None or self.unread or self._found.problem else self._found.description
 
     @property
     def takes_data(self) -> bool:
         """Whether the workload reads a file."""
-        return registry.describe(self.workload).data is not None
+        return self.description is not None and self.description.data is not None
 
     @property
     def run_names(self) -> list[str]:
@@ -198,7 +284,10 @@ class Draft:
     def errors(self) -> dict[str, str]:
         """Errors by place: "params.size", "run.seed", "backend.2.memory", "backends", "" (elsewhere)."""
         errors: dict[str, str] = {}
-        self._check("params", registry.describe(self.workload).params, self.params[self.workload], errors)
+        if (description := self.description) is not None:
+            self._check("params", description.params, self.params[self.workload], errors)
+        else:
+            errors[f"own.{OWN_FIELD.name}"] = self._own_problem()
         self._check("run", RunSettings, self._run_texts(), errors)
         for index, form in enumerate(self.backends):
             if form.chosen:
@@ -294,10 +383,20 @@ class Draft:
         """
         plan = self._made()
         validate(plan)
-        return plan
+        if self.workload != OWN_FILE or self._found is None:
+            return plan
+        return msgspec.structs.replace(
+            plan, workload=self._found.name
+        )  # not its copy: it can be repeated after an edit
+
+    def _own_problem(self) -> str:
+        return "it is being read" if self._found is None or self.unread else self._found.problem
 
     def _made(self) -> Plan:
-        description = registry.describe(self.workload)
+        """The plan; an own workload is named by its copy, which is described without reading its file again."""
+        description = self.description
+        if description is None:
+            raise InputError(self._own_problem())
         texts = self.params[self.workload]
         given = self._given(description.params, texts)
         run = parameters.parse(
@@ -309,7 +408,7 @@ class Draft:
         values = parameters.settable(params)
         plan = msgspec.structs.replace(
             self._plan,
-            workload=self.workload,
+            workload=description.pinned,
             params={name: value for name, value in values.items() if text_of(value) != text_of(defaults[name])},
             seed=run.seed,
             tasks=run.tasks,

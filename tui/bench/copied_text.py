@@ -16,6 +16,11 @@ from lbench.workloads.own.each import EachParams, split
 
 __all__ = ["command_line", "markdown_table"]
 
+_USUAL = Plan(workload="")
+_MORE = (  # options that are named where they are not as usual, and their fields of a plan
+    *(("for", "for_s"), ("timeout", "timeout_s"), ("retries", "retries"), ("hedge", "hedge"), ("batch", "batch")),
+    *(("cold-repeats", "cold_repeats"), ("keep-going", "keep_going"), ("audit", "audit")),
+)
 _TITLES = ("backend", "makespan", "low–high", "speedup", "low–high", "cost of a run", "answer")
 
 
@@ -60,9 +65,10 @@ def command_line(plan: Plan) -> str:
         parts += ["--encoding", plan.encoding]
     options: dict[str, Any] = {"tasks": plan.tasks, "repeats": plan.repeats, "warmup": plan.warmup or None}
     options |= {"schedule": plan.schedule, "seed": None if plan.seed == 1 else plan.seed, "max-usd": plan.max_usd}
+    options |= {name: getattr(plan, field) for name, field in _MORE if getattr(plan, field) != getattr(_USUAL, field)}
     for name, value in options.items():
         if value is not None:
-            parts += [f"--{name}", text_of(value)]
+            parts += [f"--{name}"] if value is True else [f"--{name}", text_of(value)]
     return shlex.join(parts)
 
 

@@ -6,14 +6,17 @@ from lbench.engine.backends import catalog
 from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params
 from lbench.engine.session.view import RunView
 from lbench.errors import LbenchError
+from lbench.workloads import registry
 
 __all__ = ["offered_plan"]
 
 
-def offered_plan(runs: list[RunView]) -> Plan | None:
+def offered_plan(runs: list[RunView], last: str = "") -> Plan | None:
     """A plan that would measure the same again; None: its workload or its backends are not known here.
 
-    A record holds no path of a data file, so the plan has none.
+    A record holds no path of a data file, so the plan has none. Of an own workload it holds the file's name alone: `last`,
+    the workload that was started here last, gives the folder if the names agree; else it is the current one. Whether such
+    a workload can be used shows once it is read.
     """
     if not runs or runs[0].planned.interaction is not None:
         return None
@@ -25,7 +28,7 @@ def offered_plan(runs: list[RunView]) -> Plan | None:
     pricing = next((run.started.pricing for run in runs if run.started is not None), None)
     try:
         plan = Plan(
-            workload=first.workload,
+            workload=last if _recorded_name(last) == first.workload else first.workload,
             params=first.params,
             seed=first.seed,
             tasks=first.tasks,
@@ -35,10 +38,17 @@ def offered_plan(runs: list[RunView]) -> Plan | None:
             schedule=first.schedule,
             max_usd=None if pricing is None or pricing.max_usd is None else float(pricing.max_usd),
         )
-        resolve_params(plan)
+        if plan.workload in registry.all_names():
+            resolve_params(plan)
     except (LbenchError, ValueError):
         return None
     return plan
+
+
+def _recorded_name(workload: str) -> str:
+    """How a record names a workload: without any folder."""
+    prefix = "recorded:" if workload.startswith("recorded:") else ""
+    return prefix + workload.removeprefix(prefix).rpartition("/")[2]
 
 
 def _choice(label: str, group: list[RunView]) -> BackendChoice:

@@ -11,6 +11,7 @@ from textual.binding import Binding
 
 from lbench.engine.backends import catalog
 from lbench.engine.plan.plan import resolve_params
+from lbench.errors import InputError
 from lbench.tui.bench.board import EMPTY, Board, answer_pieces
 from lbench.tui.bench.layout import COMPACT, Arrangement, Wanted, arrange
 from lbench.tui.draw.ink import Piece, fits, width_of
@@ -316,10 +317,21 @@ class BenchScreen(LbenchScreen[None]):
         from lbench.tui.screens.ask import AskCopy
 
         def answered(what: str | None) -> None:
-            if what is not None and (text := self._copied(what)):
-                self.host.copy_out(text, what)
+            if what is not None:
+                self._copy(what)
 
         self.app.push_screen(AskCopy(), answered)
+
+    @work(thread=True, group="copy", exit_on_error=False)
+    def _copy(self, what: str) -> None:
+        """Copy it. The command of an own workload is made from its file, which is read in a process of its own."""
+        try:
+            text = self._copied(what)
+        except InputError as error:
+            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
+            return
+        if text:
+            self.app.call_from_thread(self.host.copy_out, text, what)
 
     def _copied(self, what: str) -> str:
         from lbench.analysis.verdict import answer_sentence
@@ -333,7 +345,7 @@ class BenchScreen(LbenchScreen[None]):
             return answer_sentence(comparison)
         if what == "table":
             return markdown_table(comparison)
-        plan = offered_plan(self.shown_runs)
+        plan = offered_plan(self.shown_runs, self.host.plan.workload)
         return command_line(plan or self.host.plan)
 
     def action_picture(self) -> None:

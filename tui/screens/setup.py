@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from textual import work
 from textual.app import ComposeResult
@@ -19,16 +20,17 @@ from lbench.tui.bench.forecast import Forecast, money_question
 from lbench.tui.draw.ink import Piece
 from lbench.tui.host import host_of
 from lbench.tui.input_queue import AnswersInputs
-from lbench.tui.run_form import Draft
+from lbench.tui.run_form import OWN_FIELD, OWN_FILE, Draft
 from lbench.tui.screens.ask import AskYes
 from lbench.tui.screens.options import OptionsScreen
-from lbench.tui.widgets.fields import FieldRow, Ticks
+from lbench.tui.widgets.fields import FieldRow, Ticks, id_at
 from lbench.tui.widgets.plan_forecast import PlanForecast
 from lbench.tui.widgets.setup_form import SetupForm
 from lbench.tui.widgets.title import Answer, Keys, Title
 
 __all__ = ["SetupScreen"]
 
+_OWN = f"own.{OWN_FIELD.name}"  # the place of an own file's path
 _WIDE = 150  # columns from which the form has two columns
 
 
@@ -58,6 +60,8 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
         self._errors: dict[str, str] = {}
         self._left = False
         self._submitted: Plan | None = None  # by Enter; its figures, or what it costs, are being worked out
+        self._then: Callable[[], Awaitable[None]] | None = None  # once the own file is read
+        self._entered = self.draft.own[OWN_FIELD.name]  # the path whose parameters were shown by Enter
         self._answered = asyncio.Event()  # not set while something is submitted
         self._answered.set()
         self._forecast = PlanForecast()
@@ -98,6 +102,9 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
     def _show_answer(self) -> None:
         """Line 2: the errors, else the meaning of the focused field."""
         bad = len(self._errors)
+        if self.draft.unread:
+            self.query_one(Answer).show([(f"reading {self.draft.own[OWN_FIELD.name]}", "quiet")])
+            return
         if bad:
             first = self._errors.get("") or self._errors.get("backends")
             problem = first or f"{bad} field{'s' * (bad > 1)} cannot be used: marked with ✘"
@@ -169,10 +176,10 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
     def _look(self) -> None:
         """Check the form and forecast its plan."""
         self._check()
-        self._forecast.look(None if self._errors else self.draft.plan)
+        self._forecast.look(None if self._errors or self.draft.unread else self.draft.plan)
 
     def _check(self) -> None:
-        self._errors = self.draft.errors()
+        self._errors = {} if self.draft.unread else self.draft.errors()
         self.form.show_errors(self._errors)
         self._show_answer()
 
@@ -211,8 +218,33 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
             return name
         return {"tasks": "tasks", "concurrency": "workers", "memory": "memory"}.get(name.rpartition(".")[2])
 
+    async def _once_read(self, then: Callable[[], Awaitable[None]]) -> None:
+        """Go on with the form; an own file is read again before, since it may have been edited meanwhile."""
+        if self._left or self._submitted is not None or self._then is not None:
+            return
+        self.form.collect()
+        if self.draft.workload != OWN_FILE:
+            await then()
+            return
+        self._then = then
+        self._answered.clear()
+        self.form.read_own()
+        self.query_one(Answer).show([(f"reading {self.draft.own[OWN_FIELD.name]}", "quiet")])
+
+    async def on_setup_form_own_read(self) -> None:
+        """Go on with what waited for the own file."""
+        then, self._then = self._then, None
+        if then is None or self._left:
+            return
+        await then()
+        if self._submitted is None:
+            self._answered.set()
+
     async def action_sweep(self) -> None:
         """Ask for an axis over the parameter in focus; if the form has errors, go to the first."""
+        await self._once_read(self._sweep)
+
+    async def _sweep(self) -> None:
         self.form.collect()
         self._check()
         if self._errors:
@@ -223,6 +255,9 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
 
     async def action_options(self) -> None:
         """Show every option for the job; if the form has errors, go to the first."""
+        await self._once_read(self._options)
+
+    async def _options(self) -> None:
         self.form.collect()
         self._check()
         if self._errors:
@@ -247,9 +282,21 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
         self._leave_with(None)
 
     async def action_start(self) -> None:
-        """Submit the plan; if it has errors, go to the first."""
-        if self._left or self._submitted is not None:
-            return
+        """Submit the plan; if it has errors, go to the first. In the field of another own file, show its parameters."""
+        self.form.collect()
+        at_path = getattr(self.focused, "id", None) == id_at(_OWN)
+        other = self.draft.own[OWN_FIELD.name] != self._entered
+        await self._once_read(self._show_parameters if at_path and other else self._submit)
+
+    async def _show_parameters(self) -> None:
+        self._check()
+        if _OWN in self._errors:
+            host_of(self.app).drop_waiting_inputs()
+        else:
+            self._entered = self.draft.own[OWN_FIELD.name]
+            self.form.first_parameter()
+
+    async def _submit(self) -> None:
         self.form.collect()
         self._check()
         if self._errors:

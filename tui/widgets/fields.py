@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
@@ -15,12 +18,27 @@ from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.path_input import PathInput, end_of
 from lbench.workloads.parameters import Field
 
-__all__ = ["Changed", "Choice", "FieldRow", "Heading", "Text", "Ticks"]
+__all__ = ["Changed", "Choice", "FieldRow", "Heading", "Text", "Ticks", "id_at"]
 
 _INDENT = 3
 NAME_WIDTH = 18
 EDITOR_WIDTH = 24
 _GAP = 2
+_PATHS = ("run.data", "own.file")  # places whose text is always a path
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "numbers": "numbers with commas between them",
+    "text": "text",
+    "choice": "one of these",
+    "value": "JSON, else text",
+}
+_LEAST = 20  # cells of an error's line
+
+
+def id_at(place: str) -> str:
+    """The id of the editor at a place; letters of a parameter's name that an id cannot have are spelled out."""
+    return "at-" + re.sub(r"[^A-Za-z0-9_-]", lambda found: f"-{ord(found[0]):x}-", place.replace(".", "-"))
 
 
 class Changed(Message):
@@ -81,7 +99,7 @@ class Choice(Lines, can_focus=True):
     ]
 
     def __init__(self, options: tuple[str, ...], value: str, *, place: str, roomy: bool = False) -> None:
-        super().__init__(id="at-" + place.replace(".", "-"))
+        super().__init__(id=id_at(place))
         self.options, self.value, self.place, self._roomy = options, value, place, roomy
 
     def action_choose(self, by: int) -> None:
@@ -207,13 +225,13 @@ class FieldRow(Lines):
 
     def compose(self) -> ComposeResult:
         """The editor, which lies over the drawn line."""
-        at = "at-" + self.place.replace(".", "-")
+        at = id_at(self.place)
         if options := self._options():
             yield Choice(options, self._value, place=self.place)
             return
         empty = "none" if self._field.optional else ""
         if self._field.type == "text":
-            yield PathInput(self._value, certain=self.place == "run.data", placeholder=empty, id=at)
+            yield PathInput(self._value, certain=self.place in _PATHS, placeholder=empty, id=at)
         else:
             yield Input(self._value, placeholder=empty, compact=True, select_on_focus=True, id=at)
 
@@ -231,17 +249,30 @@ class FieldRow(Lines):
             return ()
         return ("", *self._field.choices) if self._field.optional else self._field.choices
 
+    @property
+    def _meaning(self) -> str:
+        """What the field means; without a text about it, what it takes."""
+        required = ", required" if self._field.required else ""
+        return self._field.meaning or _KINDS.get(self._field.type, "") + required
+
     def hint(self) -> list[Piece]:
         """The field's meaning and range."""
-        meaning, limits = self._field.meaning, range_text(self._field)
+        meaning, limits = self._meaning, range_text(self._field)
         return [(meaning, "quiet"), (f" ({limits})" if limits else "", "quiet")]
 
     def show_error(self, error: str | None) -> None:
         """Show an error, or none."""
         if error != self.error:
             self.error = error
-            self.styles.height = 1 if error is None else 2
+            self.on_resize()
             self.redraw()
+
+    def _error_lines(self, width: int) -> list[str]:
+        return textwrap.wrap(f"✘ {self.error}", max(_LEAST, width - NAME_WIDTH - 2), subsequent_indent="  ")
+
+    def on_resize(self) -> None:
+        """Take the height of the error's lines."""
+        self.styles.height = 1 if self.error is None else 1 + len(self._error_lines(self.size.width))
 
     def draw(self, width: int, height: int) -> list[Strip]:
         """Name, room for the editor, meaning; the error below."""
@@ -249,10 +280,11 @@ class FieldRow(Lines):
         room = width - NAME_WIDTH - EDITOR_WIDTH - _GAP
         hint = self.hint()
         if width_of(hint) > room:  # all of it stands on line 2 while it has the focus
-            hint = [(shorter(self._field.meaning, room), "quiet")]
+            hint = [(shorter(self._meaning, room), "quiet")]
         lines = [line(self.palette, [name, (" " * (EDITOR_WIDTH + _GAP), "text"), *hint], width)]
         if self.error is not None:
-            lines.append(line(self.palette, [(" " * (NAME_WIDTH + 1), "text"), (f"✘ {self.error}", "wrong")], width))
+            for text in self._error_lines(width):
+                lines.append(line(self.palette, [(" " * (NAME_WIDTH + 1), "text"), (text, "wrong")], width))
         return lines
 
     def on_input_changed(self, message: Input.Changed) -> None:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import threading
 from collections.abc import Mapping, Sequence
 
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
+from textual.timer import Timer
 from textual.widget import Widget
 
 from lbench.engine.backends import catalog
 from lbench.engine.plan.plan import Plan
 from lbench.tui.draw.ink import Piece
-from lbench.tui.run_form import Draft, RunSettings, form_fields
+from lbench.tui.run_form import OWN_FIELD, OWN_FILE, Draft, OwnWorkload, RunSettings, form_fields, read_own
 from lbench.tui.theme import role_of
-from lbench.tui.widgets.fields import Changed, Choice, FieldRow, Heading, Ticks
+from lbench.tui.widgets.fields import Changed, Choice, FieldRow, Heading, Ticks, id_at
 from lbench.tui.widgets.prose import Prose
-from lbench.workloads import registry
 from lbench.workloads.parameters import Field
 
 __all__ = ["SetupForm"]
 
+_QUIET_S = 0.3  # without a change of the path, before its file is read
 _HIGH = 50  # rows from which the settings of the chosen backends are open
 
 
@@ -30,11 +35,20 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
     class Edited(Message):
         """The draft or its fields changed."""
 
+    class OwnRead(Message):
+        """The own file was read, or why it cannot be used is known."""
+
+        def __init__(self, found: OwnWorkload) -> None:
+            self.found = found
+            super().__init__()
+
     def __init__(self, plan: Plan) -> None:
         super().__init__(id="form", can_focus=False)
         self.draft = Draft(plan)
         self._opened: set[int] = set()  # backends whose settings are in sight
         self._errors: Mapping[str, str] = {}
+        self._quiet: Timer | None = None
+        self._params_shown: object = None
 
     # -- parts
 
@@ -43,6 +57,7 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         with Vertical(id="left"):
             yield Heading("workload")
             yield Choice(tuple(self.draft.params), self.draft.workload, place="workload", roomy=True)
+            yield Vertical(*self._own_rows(), id="own")
             yield Prose(id="about")
             yield Heading("backends", id="backends-heading")
             yield Vertical(*self._backend_rows(), id="backends")
@@ -55,8 +70,13 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
     def _rows(self, place: str, fields: Sequence[Field], texts: dict[str, str]) -> list[FieldRow]:
         return [FieldRow(f"{place}.{field.name}", field, texts[field.name]) for field in fields]
 
+    def _own_rows(self) -> list[FieldRow]:
+        return self._rows("own", [OWN_FIELD], self.draft.own) if self.draft.workload == OWN_FILE else []
+
     def _param_rows(self) -> list[FieldRow]:
-        fields = form_fields(registry.describe(self.draft.workload).params)
+        description = self.draft.description
+        self._params_shown = self._params_now
+        fields = () if description is None else form_fields(description.params)
         return self._rows("params", fields, self.draft.params[self.draft.workload])
 
     def _run_rows(self) -> list[FieldRow]:
@@ -74,7 +94,9 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         return rows
 
     async def on_mount(self) -> None:
-        """On a high screen, open the settings of the chosen backends."""
+        """Read the own file; on a high screen, open the settings of the chosen backends."""
+        if self.draft.unread:
+            self.read_own()
         if self.app.size.height >= _HIGH:
             self._opened = {index for index, form in enumerate(self.draft.backends) if form.chosen}
             if self._opened:
@@ -84,16 +106,21 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
 
     def fit(self) -> None:
         """Wrap the workload's description anew."""
-        description = registry.describe(self.draft.workload)
-        texts = [description.summary, *([f"data: {description.data}"] if description.data else [])]
+        description = self.draft.description
+        if description is None:
+            texts = [
+                "a job of yours, a plain function with values for its parameters, or what `lbench record` recorded"
+            ]
+        else:
+            texts = [description.summary, *([f"data: {description.data}"] if description.data else [])]
         room = self.app.size.width // (1 + self.screen.has_class("wide")) - 4
         self.query_one("#about", Prose).set_text(*((text, "quiet") for text in texts), room=room)
 
     def show_errors(self, errors: Mapping[str, str]) -> None:
         """Show each error at its place."""
-        self._errors = errors
+        self._errors = {} if self.draft.unread else errors
         for row in self.query(FieldRow):
-            row.show_error(errors.get(row.place))
+            row.show_error(self._errors.get(row.place))
         self._show_backends()
 
     def _show_backends(self) -> None:
@@ -123,19 +150,81 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
             return
         if message.place == "workload":
             self.draft.workload = message.value
+            own = self.query_one("#own")
+            await own.remove_children()
+            await own.mount_all(self._own_rows())
             await self._rebuild_params()
+            if self.draft.unread:
+                self.read_own()
             return
         texts, name = self._texts_of(message.place), message.place.rpartition(".")[2]
         if texts.get(name) != message.value:  # a field also tells the text that it begins with
             texts[name] = message.value
+            if texts is self.draft.own:
+                self._read_soon()
             self.post_message(self.Edited())
 
     def _texts_of(self, place: str) -> dict[str, str]:
         """The draft's texts that a field at a place edits."""
         part, _, rest = place.partition(".")
+        if part == "own":
+            return self.draft.own
         if part == "params":
             return self.draft.params[self.draft.workload]
         return self.draft.run if part == "run" else self.draft.backends[int(rest.partition(".")[0])].settings
+
+    def _read_soon(self) -> None:
+        if self._quiet is not None:
+            self._quiet.stop()
+        self._quiet = self.set_timer(_QUIET_S, self.read_own)
+
+    def read_own(self) -> None:
+        """Read the own file that is named now; `OwnRead` follows."""
+        if self._quiet is not None:
+            self._quiet.stop()
+        self._read(self.draft.own[OWN_FIELD.name])
+
+    @work(exclusive=True, group="own", exit_on_error=False)
+    async def _read(self, typed: str) -> None:
+        """A daemon's thread, which nobody who leaves waits for: an import may take its time."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[OwnWorkload] = loop.create_future()
+
+        def take(found: OwnWorkload) -> None:
+            if not answer.done():
+                answer.set_result(found)
+
+        def read() -> None:
+            found = read_own(typed)
+            with contextlib.suppress(RuntimeError):  # the app has gone
+                loop.call_soon_threadsafe(take, found)
+
+        threading.Thread(target=read, name="own-file", daemon=True).start()
+        self.post_message(self.OwnRead(await answer))
+
+    async def on_setup_form_own_read(self, message: OwnRead) -> None:
+        """Show its parameters. The screen hears of it then."""
+        if not self.draft.take_own(message.found):
+            message.stop()
+            return
+        if self._params_shown != self._params_now:
+            focused = getattr(self.screen.focused, "id", None)
+            await self._rebuild_params()
+            if self.screen.focused is None and focused is not None:
+                kept = self.query(f"#{focused}")
+                (kept.first() if kept else self.query_one("#" + id_at(f"own.{OWN_FIELD.name}"))).focus()
+        self.post_message(self.Edited())
+
+    @property
+    def _params_now(self) -> object:
+        """What the form shows of the workload."""
+        description = self.draft.description
+        return None if description is None else (form_fields(description.params), description.summary, description.data)
+
+    def first_parameter(self) -> None:
+        """Focus the first parameter."""
+        rows = self.query("#params FieldRow")
+        (rows.first() if rows else self.query("#runs FieldRow").first()).children[0].focus()
 
     async def _rebuild_params(self) -> None:
         self.fit()
@@ -204,4 +293,4 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
             self._opened.add(index)
             await self._rebuild_backends(index)
         elif place:
-            self.query_one("#at-" + place.replace(".", "-")).focus()
+            self.query_one("#" + id_at(place)).focus()

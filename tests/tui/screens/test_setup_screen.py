@@ -24,7 +24,7 @@ from lbench.tui.bench.copied_text import command_line
 from lbench.tui.bench.forecast import Forecast, forecast
 from lbench.tui.explore.scene import SCENES
 from lbench.tui.export import check_target
-from lbench.tui.run_form import Draft, form_fields, plain_number
+from lbench.tui.run_form import OWN_FILE, Draft, form_fields, plain_number, read_own
 from lbench.tui.screens.setup import SetupScreen
 from lbench.tui.widgets import plan_forecast as ahead
 from lbench.workloads import registry
@@ -62,11 +62,17 @@ def test_a_chosen_plan_comes_back_as_it_was() -> None:
     assert Draft(plan).plan() == plan
 
 
+def read(draft: Draft) -> Draft:
+    """The draft, once its own file is read."""
+    assert draft.take_own(read_own(draft.own["file"]))
+    return draft
+
+
 def test_a_plain_function_has_a_form_with_its_values(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def simulate(seed: int, points: int, alpha: float = 1.0): return seed\n")
     plan = Plan(workload=f"{tmp_path}/mine.py:simulate", backends=[parse_backend("processes", {})])
-    draft = Draft(plan)
-    texts = draft.params[plan.workload]
+    draft = read(Draft(plan))
+    texts = draft.params[OWN_FILE]
     assert texts == {"points": "", "alpha": "1", "each": ""}
     assert "plain function" in draft.errors()["params.each"]
     texts["each"] = "seed=3..1"
@@ -76,7 +82,7 @@ def test_a_plain_function_has_a_form_with_its_values(tmp_path: Path) -> None:
     texts["each"] = "seed=0..3 points=1,2"
     made = draft.plan()
     assert made.params == {"each": "seed=0..3 points=1,2"}
-    assert Draft(made).plan() == made
+    assert read(Draft(made)).plan() == made
     assert command_line(made).endswith("-b processes --each seed=0..3 --each points=1,2 --repeats 3")
 
 
