@@ -390,7 +390,7 @@ class LbenchApp(Commands):
         if not isinstance(self.feed, NoFeed) and not (is_engine(self.feed) and self.feed.launched_here):
             from lbench.tui.bench.offered_plan import offered_plan
 
-            return offered_plan(self.bench.shown_runs, self.plan.workload) or self.plan
+            return offered_plan(self.bench.shown_runs, self.plan) or self.plan
         return self.plan
 
     def action_pause(self) -> None:

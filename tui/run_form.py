@@ -39,6 +39,8 @@ __all__ = [
     "range_text",
     "read_own",
     "text_of",
+    "usual_text",
+    "value_text",
 ]
 
 OWN_FILE = "own file"  # stands beside the workloads' names
@@ -142,6 +144,18 @@ def text_of(value: Any) -> str:
     return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
+def value_text(field: Field, value: Any) -> str:
+    """A field's value as a person types it; JSON where the field takes any."""
+    if field.type != "value" or isinstance(value, str | msgspec.UnsetType):
+        return text_of(value)
+    return msgspec.json.encode(value).decode()
+
+
+def usual_text(field: Field) -> str:
+    """A field's default as a text; "" where a value is required."""
+    return "" if field.required else value_text(field, field.default)
+
+
 def plain_number(text: str) -> str:
     """A number without thousands separators or an exponent: "1,000" and "1e3" are "1000"; other text as it is."""
     grouped = re.fullmatch(r"([+-]?\d{1,3})((?:[,_ ]\d{3})+)(\.\d+)?", text)
@@ -169,7 +183,15 @@ def form_fields(form: type[msgspec.Struct]) -> tuple[Field, ...]:
 
 def _usual_texts(description: Description) -> dict[str, str]:
     """The defaults of a workload's parameters, as texts."""
-    return {field.name: text_of(field.default) for field in form_fields(description.params)}
+    return {field.name: usual_text(field) for field in form_fields(description.params)}
+
+
+def _value_texts(description: Description, values: Mapping[str, Any]) -> dict[str, str]:
+    """The values of its parameters as texts."""
+    fields = {field.name: field for field in form_fields(description.params)}
+    return {
+        name: value_text(fields[name], value) if name in fields else text_of(value) for name, value in values.items()
+    }
 
 
 def _why(error: InputError) -> tuple[str, str]:
@@ -194,7 +216,9 @@ class Draft:
             **{name: _usual_texts(registry.describe(name)) for name in built_in},
             OWN_FILE: {},  # once its file is read
         }
-        self.params[self.workload] |= {name: text_of(value) for name, value in plan.params.items()}
+        self._own_values = plan.params if own else {}
+        if not own:
+            self.params[plan.workload] |= {name: text_of(value) for name, value in plan.params.items()}
         self.run = {
             "tasks": text_of(plan.tasks),
             "repeats": text_of(plan.repeats),
@@ -253,6 +277,8 @@ class Draft:
             before = None if self._found is None else self._found.description
             usual = {} if before is None else _usual_texts(before)
             given = {name: text for name, text in self.params[OWN_FILE].items() if text != usual.get(name)}
+            given = _value_texts(found.description, self._own_values) | given
+            self._own_values = {}
             texts = _usual_texts(found.description)
             self.params[OWN_FILE] = texts | {name: text for name, text in given.items() if name in texts}
         self._found = (
@@ -404,12 +430,13 @@ class Draft:
         )
         # With the run's own in: some checks look at both.
         params = parameters.parse(description.params, given, tasks=run.tasks, seed=run.seed)
-        defaults = {field.name: field.default for field in form_fields(description.params)}
+        usual = _usual_texts(description)
         values = parameters.settable(params)
+        written = _value_texts(description, values)
         plan = msgspec.structs.replace(
             self._plan,
             workload=description.pinned,
-            params={name: value for name, value in values.items() if text_of(value) != text_of(defaults[name])},
+            params={name: value for name, value in values.items() if written[name] != usual[name]},
             seed=run.seed,
             tasks=run.tasks,
             backends=[self._choice(form) for form in self.backends if form.chosen],

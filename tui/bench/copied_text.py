@@ -10,7 +10,7 @@ from lbench.analysis.format import interval_text, seconds_text, times_interval_t
 from lbench.engine.backends import catalog
 from lbench.engine.cost.format import usd_short
 from lbench.engine.plan.plan import BackendChoice, Plan
-from lbench.tui.run_form import form_fields, text_of
+from lbench.tui.run_form import form_fields, text_of, usual_text, value_text
 from lbench.workloads import registry
 from lbench.workloads.own.each import EachParams, split
 
@@ -48,17 +48,19 @@ def _row(summary: Summary, line: Line) -> tuple[str, ...]:
 
 def command_line(plan: Plan) -> str:
     """The `lbench run` command of a plan; what is as usual is left out."""
-    usual = {field.name: field.default for field in form_fields(registry.describe(plan.workload).params)}
-    params = [(name, value) for name, value in plan.params.items() if text_of(value) != text_of(usual.get(name))]
+    described = registry.describe(plan.workload)
+    fields = {field.name: field for field in form_fields(described.params)}
+    written = {name: value_text(fields[name], value) for name, value in plan.params.items() if name in fields}
+    params = [(name, text) for name, text in written.items() if text != usual_text(fields[name])]
     parts = ["lbench", "run", plan.workload]
     for choice in plan.backends:
         parts += ["-b", _backend(choice)]
-    for name, value in params:
-        if name == "each" and issubclass(registry.describe(plan.workload).params, EachParams):
-            for parameter, values in split(text_of(value)):
+    for name, text in params:
+        if name == "each" and issubclass(described.params, EachParams):
+            for parameter, values in split(text):
                 parts += ["--each", f"{parameter}={values}"]
         else:
-            parts += ["-p", f"{name}={text_of(value)}"]
+            parts += ["-p", f"{name}={text}"]
     if plan.data is not None:
         parts += ["--data", plan.data]
     if plan.encoding is not None:

@@ -345,7 +345,7 @@ class BenchScreen(LbenchScreen[None]):
             return answer_sentence(comparison)
         if what == "table":
             return markdown_table(comparison)
-        plan = offered_plan(self.shown_runs, self.host.plan.workload)
+        plan = offered_plan(self.shown_runs, self.host.plan)
         return command_line(plan or self.host.plan)
 
     def action_picture(self) -> None:

@@ -18,7 +18,7 @@ import pytest
 from lbench.cli.plan_options import plan_of_options, plan_options
 from lbench.engine.journal.events import RunPlanned
 from lbench.engine.plan.parse import parse_backend
-from lbench.engine.plan.plan import Plan
+from lbench.engine.plan.plan import Plan, resolve_params
 from lbench.engine.session.view import load_folder
 from lbench.tui.app import LbenchApp
 from lbench.tui.bench.copied_text import command_line
@@ -192,6 +192,14 @@ async def test_values_stay_where_the_edited_file_still_has_the_parameter(
     assert [one.params for one in started] == [{"n": 3}]
 
 
+def test_values_of_another_workload_are_not_taken_over(files: Path) -> None:
+    draft = Draft(Plan(workload="probe", params={"n": 3}, backends=[parse_backend("sequential", {})]))
+    draft.workload, draft.own["file"] = OWN_FILE, "mine.py"
+    assert draft.take_own(read_own("mine.py"))
+    assert draft.params[OWN_FILE] == {"n": "8", "größe": "0.5"}
+    assert draft.errors() == {} and draft.plan().params == {}
+
+
 async def test_a_file_that_is_gone_is_told_at_its_field_when_the_plan_is_repeated(
     app_of: AppOf, screen_text: ScreenText
 ) -> None:
@@ -262,18 +270,32 @@ def test_the_repeated_plan_of_a_record_names_the_file_that_was_started(making: M
         events.append((at, event))
     folder = making.write_session(files / "20261122-120000-abcd", events)
     runs = list(load_folder(folder).runs.values())
-    elsewhere = "/somewhere/mine.py:job"
-    assert offered_plan(runs, elsewhere).workload == elsewhere  # type: ignore[union-attr]
-    assert offered_plan(runs, "/somewhere/other.py:job").workload == "mine.py:job"  # type: ignore[union-attr]
-    line = command_line(offered_plan(runs, f"{files}/mine.py:job"))  # type: ignore[arg-type]
+    elsewhere = offered_plan(runs, Plan(workload="/somewhere/mine.py:job", tasks=7, retries=0))
+    assert elsewhere is not None
+    assert (elsewhere.workload, elsewhere.tasks, elsewhere.retries) == ("/somewhere/mine.py:job", 7, 0)
+    other = offered_plan(runs, Plan(workload="/somewhere/other.py:job"))
+    assert other is not None and other.workload == "mine.py:job"
+    started = offered_plan(runs, Plan(workload=f"{files}/mine.py:job"))
+    assert started is not None
+    line = command_line(started)
     assert line.startswith(f"lbench run {files}/mine.py:job -b sequential") and " -p n=100 " in line
     assert "größe" not in line  # as usual
 
 
-def test_the_copied_line_gives_the_same_plan_on_the_command_line(files: Path) -> None:
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"each": "seed=0..3 points=1,2"},
+        {"each": "seed=0..3 'name=a b,c'", "points": 3},
+        {"each": "seed=0..3", "points": 3, "how": {"deep": [1, "two"]}, "name": "$x's"},
+        {"each": "seed=0..3", "points": 3, "how": [1, 2]},
+    ],
+)
+def test_the_copied_line_gives_the_same_plan_on_the_command_line(files: Path, params: dict[str, Any]) -> None:
+    (files / "mine.py").write_text("def simulate(seed: int, points: int, how=None, name='x'): return seed\n")
     plan = Plan(
         workload=f"{files}/mine.py:simulate",
-        params={"each": "seed=0..3 points=1,2"},
+        params=params,
         backends=[parse_backend("sequential", {})],
         repeats=1,
         timeout_s=20.0,
@@ -291,4 +313,10 @@ def test_the_copied_line_gives_the_same_plan_on_the_command_line(files: Path) ->
     words = shlex.split(command_line(plan))
     assert words[:2] == ["lbench", "run"]
     run.main(words[2:], standalone_mode=False)
-    assert made == [plan]
+    (plan_typed,) = made
+    assert plan_typed.params.keys() == params.keys()
+    assert resolve_params(plan_typed) == resolve_params(plan)
+    assert msgspec.structs.replace(plan_typed, params=params) == plan
+    draft = Draft(plan)
+    assert draft.take_own(read_own(draft.own["file"]))
+    assert draft.plan() == plan
