@@ -158,7 +158,7 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
                 self.read_own()
             return
         texts, name = self._texts_of(message.place), message.place.rpartition(".")[2]
-        if texts.get(name) != message.value:  # a field also tells the text that it begins with
+        if texts.get(name, message.value) != message.value:  # a field also tells the text that it begins with
             texts[name] = message.value
             if texts is self.draft.own:
                 self._read_soon()
@@ -271,7 +271,9 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
     def collect(self) -> None:
         """Take the texts from the editors: a change may still be on its way here."""
         for row in self.query(FieldRow):
-            self._texts_of(row.place)[row.place.rpartition(".")[2]] = row.value
+            texts, name = self._texts_of(row.place), row.place.rpartition(".")[2]
+            if name in texts:  # else the row is about to go: its file was read again, and has no such parameter now
+                texts[name] = row.value
 
     # -- where to go
 

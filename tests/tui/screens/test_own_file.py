@@ -200,6 +200,20 @@ def test_values_of_another_workload_are_not_taken_over(files: Path) -> None:
     assert draft.errors() == {} and draft.plan().params == {}
 
 
+async def test_a_field_that_is_about_to_go_gives_no_value(app_of: AppOf, files: Path) -> None:
+    plan = Plan(workload=f"{files}/mine.py:job", params={"n": 3}, backends=[parse_backend("sequential", {})])
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, plan)
+        await read(pilot, screen)
+        (files / "mine.py").write_text(
+            JOB.replace("n: int = 8", "m: int = 8").replace("range(n)", "range(m)"), encoding="utf-8"
+        )
+        screen.draft.take_own(read_own(plan.workload))  # its fields come a moment later
+        screen.form.collect()
+        assert screen.draft.errors() == {} and screen.draft.plan().params == {}
+
+
 async def test_a_file_that_is_gone_is_told_at_its_field_when_the_plan_is_repeated(
     app_of: AppOf, screen_text: ScreenText
 ) -> None:
