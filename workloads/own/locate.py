@@ -78,11 +78,11 @@ def locate(name: str) -> Located:
         raise InputError(f"{name}: name a Python file and the job in it, as in ./mine.py:job")
     path = _typed_path(found["path"])
     try:
-        there = path.is_file()
+        there, folder_there = path.is_file(), path.is_dir()
     except (OSError, ValueError):
-        there = False
+        there = folder_there = False
     if not there:
-        what = "that is a folder" if path.is_dir() else "there is no such file"
+        what = "that is a folder" if folder_there else "there is no such file"
         raise InputError(f"{found['path']}: {what}; name a Python file and the job in it, as in ./mine.py:job")
     function = found["function"] or _DEFAULT_FUNCTION
     parts = [path.parent.name, "__init__.py"] if path.name == "__init__.py" else [path.name]

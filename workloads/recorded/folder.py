@@ -94,8 +94,14 @@ def find(name: str) -> Path:
     """
     if not name:
         raise InputError("name a recording, as in recorded:NAME: `lbench record script.py` makes one")
-    folder = Path(name).expanduser() if "/" in name or name in (".", "..") else recordings_folder() / name
-    if not (folder / MANIFEST).is_file():
+    folder = recordings_folder() / name
+    try:
+        if "/" in name or name in (".", ".."):
+            folder = Path(name).expanduser()
+        found = (folder / MANIFEST).is_file()
+    except (OSError, RuntimeError):  # a name that is too long, or the home folder of nobody
+        found = False
+    if not found:
         there = names()
         hint = f"there are: {', '.join(there)}" if there else "`lbench record script.py` makes one"
         where = "no recording in that folder" if "/" in name else "no such recording"

@@ -139,6 +139,9 @@ async def test_a_plain_function_has_its_values_in_the_form(app_of: AppOf, files:
         ("kmean", None, "did you mean 'kmeans'"),
         ("~nobody-at-all/x.py", None, "there is no such file"),
         ("a\0b.py", None, "there is no such file"),
+        (f"{'x' * 5000}.py", None, "there is no such file"),
+        ("recorded:~nobody-at-all/x", None, "no recording in that folder"),
+        (f"recorded:{'x' * 5000}", None, "no such recording"),
         (".", None, "unknown workload"),
     ],
 )
