@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("analysis", "cli", "config", "engine", "lambda_src", "tui", "workloads")
-DATA = (".toml", ".yaml", ".tcss", ".html", ".js")
+DATA = (".j2", ".toml", ".yaml", ".tcss", ".html", ".js")
 
 
 def _tracked() -> list[str]:
@@ -83,6 +83,7 @@ def test_the_wheel_holds_the_data_files(wheel: set[str]) -> None:
         "lbench/tui/lbench.tcss",
         "lbench/tui/page.html",
         "lbench/tui/page.js",
+        "lbench/cli/html/page.html.j2",
     } <= wheel
 
 

@@ -180,7 +180,8 @@ def test_what_cannot_travel_is_named_with_its_place_and_a_way_out() -> None:
 def test_names_of_what_is_needed_are_collected_and_no_other_is_resolved() -> None:
     packer = Packer(main="script")
     packer.pack([math.sqrt, Point(1), Colour.RED])
-    assert packer.names == {"math:sqrt", "copyreg:__newobj__", f"{__name__}:Point", f"{__name__}:Colour"}
+    by_getattr = {"builtins:getattr"} & packer.names  # of an enum's member: so in Python 3.11.0 to 3.11.3
+    assert packer.names - by_getattr == {"math:sqrt", "copyreg:__newobj__", f"{__name__}:Point", f"{__name__}:Colour"}
 
     def refuse(name: str) -> Any:
         raise LookupError(name)

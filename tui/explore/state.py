@@ -20,6 +20,7 @@ __all__ = ["ExploreState"]
 
 _LOCAL_FIRST = "processes"
 _COSTS_MONEY = ("lambda",)  # offered only where the person has chosen it
+_ELSEWHERE = ("dask", "executor")  # a cluster of the person's own: offered only where she has chosen it
 _NOT_LIVE = ("simulated",)  # in virtual time: there is nothing to wait for
 _LIMIT_USD = 1.0  # of an exploring on these, where none was set: a key held down spends without anybody counting
 
@@ -184,7 +185,7 @@ def _offered(plan: Plan) -> list[Chosen]:
     offered += [
         Chosen(parse_backend(name, {}), False)
         for name in catalog.names()
-        if name not in chosen and name not in (*_COSTS_MONEY, *_NOT_LIVE)
+        if name not in chosen and name not in (*_COSTS_MONEY, *_ELSEWHERE, *_NOT_LIVE)
     ]
     order = {name: number for number, name in enumerate(catalog.names())}
     return sorted(offered, key=lambda one: order[one.choice.name])

@@ -62,7 +62,9 @@ async def test_a_paused_run_waits_and_virtual_time_stands_still(tmp_path: Path) 
     (ended,), (usual,) = ([one for one in found if isinstance(one, RunEnded)] for found in (events, plain))
     assert ended.status == usual.status == "ok"
     assert ended.makespan_s is not None and usual.makespan_s is not None
-    assert ended.makespan_s < 2 * usual.makespan_s
+    assert (
+        ended.makespan_s < 3 * usual.makespan_s
+    )  # what is in flight at the pause ends first, cold; then the rest begins
 
 
 async def test_a_budget_ends_a_simulated_run(tmp_path: Path) -> None:
