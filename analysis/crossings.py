@@ -37,7 +37,7 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def anywhere(self) -> bool:
-        """Whether its interval spans the whole range: the two cannot be told apart."""
+        """Whether its interval spans the whole range: the two cannot be distinguished."""
         return self.root.low_open and self.root.high_open
 
 
@@ -45,7 +45,7 @@ class Course(msgspec.Struct, frozen=True):
     """Which series is the least along the axis.
 
     `crossings` are the passages from one to another; where one is the least everywhere, its nearest miss: the crossing with
-    another that most resamples have. `alike`: pairs that cannot be told apart, of which the second is in no crossing.
+    another that most resamples have. `alike`: pairs that cannot be distinguished, of which the second is in no crossing.
     """
 
     least: tuple[str, ...]  # at each place where a series has a value, by the curves

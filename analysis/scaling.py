@@ -55,7 +55,7 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     usd_crossings: tuple[Crossing, ...]
     alike: tuple[
         tuple[str, str], ...
-    ]  # in time: the second of each pair cannot be told from the first, and is left out
+    ]  # in time: the second of each pair cannot be distinguished from the first, and is left out
     break_evens: tuple[BreakEven, ...]
     cold_crossings: tuple[Crossing, ...]  # as `crossings`, of backends that have cold and warm repeats by the cold ones
     marks: tuple[Mark, ...]

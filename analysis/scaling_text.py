@@ -175,7 +175,7 @@ def _efficiencies(found: list[Efficiency]) -> str:
 
 
 def place_text(scaling: Scaling, value: float) -> str:
-    """A place of the axis as a number, where a crossing is told: whole ones on the far side of it."""
+    """A place of the axis as a number, of a crossing: whole ones on the far side of it."""
     return _end(scaling, value)
 
 
@@ -264,7 +264,7 @@ def _uncrossed(scaling: Scaling, first: float, last: float) -> list[str]:
 
 
 def _alike_text(scaling: Scaling, one: str, other: str) -> str:
-    return f"{series_text(scaling, other)} cannot be told from {series_text(scaling, one)}"
+    return f"{series_text(scaling, other)} cannot be distinguished from {series_text(scaling, one)}"
 
 
 def _range_text(scaling: Scaling, first: float, last: float) -> str:

@@ -47,17 +47,17 @@ def command(name: str | None, module: bool, quiet: bool, script: str, arguments:
         code = run_script(words, making, before, finishing)
         from lbench.workloads.recorded.finish import finish, finished_lines
 
-        said: list[str] = []
+        lines: list[str] = []
         try:
-            said = finished_lines(finish(making, name), script)
+            lines = finished_lines(finish(making, name), script)
         except InputError as error:
-            said = [str(error)]
+            lines = [str(error)]
         except Exception as error:  # the script's own end comes first, whatever is wrong with the recording
-            said = [f"nothing is recorded: {type(error).__name__}: {error}"]
+            lines = [f"nothing is recorded: {type(error).__name__}: {error}"]
     finally:
         discard(making)
     if not quiet:
-        for line in said:
+        for line in lines:
             click.echo(f"lbench: {line}", err=True)
     sys.stderr.flush()
     if code < 0:

@@ -244,16 +244,16 @@ def _reasons(view: SessionView, runs: list[RunView]) -> tuple[list[str], list[Va
 
 
 def _job_section(
-    title: str, comparison: Comparison, runs: list[RunView], said: list[str], figures: list[Figure]
+    title: str, comparison: Comparison, runs: list[RunView], answer: list[str], figures: list[Figure]
 ) -> Section:
-    sentences = list(said[:1])
+    sentences = list(answer[:1])
     if (predicted := predict_comparison(comparison, runs)) is not None and _timed(comparison):
         sentences.append(predicted_sentence(predicted, comparison.baseline))
     for summary in comparison.summaries:
         own = [run for run in runs if run.planned.label == summary.label]
         if (hedges := hedges_of(own)) is not None:
             sentences.append(hedges_sentence(summary.label, hedges, sum(run.known_tasks for run in own)))
-    sentences += said[1:]
+    sentences += answer[1:]
     first = runs[0]
     tasks = max((run.known_tasks for run in runs), default=0)
     given = [f"{name} {value}" for name, value in first.planned.params.items() if value is not None]

@@ -42,7 +42,7 @@ def fit_work(seconds_by_memory: Mapping[float, float], threads: float = 1.0, mb_
     """The work that explains durations at two or more memory sizes: least squares of wait + cpu / speed.
 
     Errors are weighted by the durations, so that each size counts alike. Neither part is negative. With one size all of it
-    is taken for computing, which cannot be told from waiting there.
+    is taken for computing, which cannot be distinguished from waiting there.
 
     Raises:
         InputError: no sizes, or durations that are not positive.

@@ -43,7 +43,7 @@ class Curves(msgspec.Struct, frozen=True):
 
     curves: tuple[Curve, ...]
     places: tuple[float, ...] = ()  # along the axis: ticks stand there, where there is room
-    crossings: tuple[tuple[float, str], ...] = ()  # where two curves cross, and the number that is told
+    crossings: tuple[tuple[float, str], ...] = ()  # where two curves cross, and the number that is shown
     marks: tuple[float, ...] = ()  # places with a meaning of their own, as the number of cores
     before: str = ""  # a sign before the numbers of the y axis: "$"
 

@@ -23,8 +23,8 @@ __all__ = ["record"]
 def record(name: str, *, quiet: bool = False) -> Iterator[None]:
     """Record what the block hands to executors, pools and joblib, as the workload `recorded:NAME`.
 
-    What is recorded, and what cannot be, is told on stderr at the end, unless `quiet`. An earlier recording of that name is
-    replaced.
+    What is recorded, and what cannot be, is printed on stderr at the end, unless `quiet`. An earlier recording of that
+    name is replaced.
 
     Raises:
         InputError: no recording may have that name, or the data folder cannot be written.

@@ -325,7 +325,7 @@ class ClusterBackend:
 
 
 def _code_of(workload: str) -> dict[str, Any] | None:
-    """The code of a user's workload as a worker is told it; None: lbench's own workload."""
+    """The code of a user's workload as a worker receives it; None: lbench's own workload."""
     if not is_pinned(workload):
         return None
     folder, module, function = pinned_parts(workload)

@@ -55,7 +55,7 @@ class LocalBackend:
     """Runs calls in warm worker processes, as `lbench.engine.backends.base.Backend` requires.
 
     `preload` names the workload whose task functions are imported before `__aenter__` returns. `cold` is None
-    in the outcomes of its workers: no first call waits for a start. It is told of those that calls start, after `renew`.
+    in the outcomes of its workers: no first call waits for a start. `renew` reports those that calls start.
     A worker's start time is in its `EnvironmentInfo`; the data are mapped before any call too, and that time is in
     `fetch_ms` of the worker's first call after it.
     """
