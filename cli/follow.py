@@ -6,7 +6,9 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from lbench.cli.console import is_live_terminal
 from lbench.cli.documents import document_of
@@ -24,7 +26,7 @@ from lbench.engine.service.client import Engine, Follower, new_session_folder
 from lbench.engine.session.view import SessionView
 from lbench.errors import EngineLostError, InputError, LbenchError
 
-__all__ = ["Measurement", "code_of", "measure", "open_progress", "saved_text", "say"]
+__all__ = ["Measurement", "code_of", "follow_to_end", "measure", "open_progress", "saved_text", "say"]
 
 _WAIT_S = 0.1  # for events; the longest delay of a signal or a frame
 _CANCEL_AGAIN_S = 1.0
@@ -139,6 +141,34 @@ def open_progress(*, quiet: bool) -> Progress:
     return LiveProgress() if is_live_terminal(sys.stderr) else PlainProgress()
 
 
+_Followed = TypeVar("_Followed", bound=Measurement)
+
+
+def follow_to_end(
+    make: Callable[[Progress], _Followed], folder: Path, signals: StopSignals, lines: list[str], *, quiet: bool
+) -> _Followed:
+    """Follow the measurement that `make` begins in `folder`, showing `lines` and its progress; returns it at its end.
+
+    Raises:
+        InputError: the plan cannot start; the folder is removed.
+        EngineLostError: no engine started; the folder is removed.
+        KeyboardInterrupt: stopped at once; the folder stays, and its place is printed.
+    """
+    with open_progress(quiet=quiet) as progress:
+        progress.begin(lines)
+        measurement = make(progress)
+        try:
+            measurement.follow(signals)
+        except KeyboardInterrupt:
+            progress.close()
+            say(f"stopped at once; the results so far are in {folder}")
+            raise
+        except (InputError, EngineLostError):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return measurement
+
+
 def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quiet: bool, predict: bool = True) -> int:
     """Measure a valid plan; returns the exit code.
 
@@ -149,18 +179,9 @@ def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quie
     lines = bound_lines(plan)  # also refuses a region without prices
     folder = new_session_folder()
     with StopSignals() as signals:
-        with open_progress(quiet=quiet) as progress:
-            progress.begin(lines)
-            measurement = Measurement(folder, on_hangup, progress, plan)
-            try:
-                measurement.follow(signals)
-            except KeyboardInterrupt:
-                progress.close()
-                say(f"stopped at once; the results so far are in {folder}")
-                raise
-            except (InputError, EngineLostError):  # no engine started
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
+        measurement = follow_to_end(
+            lambda progress: Measurement(folder, on_hangup, progress, plan), folder, signals, lines, quiet=quiet
+        )
         if measurement.left_alone(signals):
             say(f"the engine continues without a terminal; the session is in {folder}")
             return SIGNAL_EXIT_CODES[signal.SIGHUP]

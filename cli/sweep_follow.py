@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from lbench.cli.confirm import ask_about
-from lbench.cli.follow import open_progress, saved_text, say
+from lbench.cli.follow import follow_to_end, saved_text, say
 from lbench.cli.report import bound_lines
 from lbench.cli.signals import StopSignals
 from lbench.cli.streams import output_error
@@ -19,7 +19,7 @@ from lbench.engine.export.files import encode, format_of, write
 from lbench.engine.model import point_text
 from lbench.engine.plan.sweep import SweepPlan
 from lbench.engine.service.client import new_session_folder
-from lbench.errors import EngineLostError, InputError, LbenchError
+from lbench.errors import InputError, LbenchError
 
 __all__ = ["ask_for_sweep", "measure_sweep"]
 
@@ -60,18 +60,13 @@ def measure_sweep(
         )
     folder = new_session_folder()
     with StopSignals() as signals:
-        with open_progress(quiet=quiet) as progress:
-            progress.begin(lines)
-            measurement = SweepMeasurement(folder, on_hangup, progress, sweep, identity, earlier, more)
-            try:
-                measurement.follow(signals)
-            except KeyboardInterrupt:
-                progress.close()
-                say(f"stopped at once; the results so far are in {folder}")
-                raise
-            except (InputError, EngineLostError):  # no engine started
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
+        measurement = follow_to_end(
+            lambda progress: SweepMeasurement(folder, on_hangup, progress, sweep, identity, earlier, more),
+            folder,
+            signals,
+            lines,
+            quiet=quiet,
+        )
         if measurement.left_alone(signals):
             say(f"the engine ends this point without a terminal; the session is in {folder}")
             return SIGNAL_EXIT_CODES[signal.SIGHUP]

@@ -31,7 +31,7 @@ from lbench.analysis.tuning import (
 from lbench.cli.confirm import ask_about
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.documents import document_of
-from lbench.cli.follow import open_progress, saved_text, say
+from lbench.cli.follow import follow_to_end, saved_text, say
 from lbench.cli.progress import Progress
 from lbench.cli.signals import StopSignals
 from lbench.cli.sweep_run import PointsMeasurement
@@ -49,7 +49,7 @@ from lbench.engine.plan.sweep import Axis, Point, SweepPlan, parse_axis
 from lbench.engine.plan.validate import validate
 from lbench.engine.service.client import new_session_folder
 from lbench.engine.session.view import SessionView
-from lbench.errors import EngineLostError, InputError, LbenchError
+from lbench.errors import InputError, LbenchError
 from lbench.workloads import registry
 
 __all__ = ["TunePlan", "ask_for_tuning", "measure_tuning", "tune_plan"]
@@ -209,18 +209,9 @@ def measure_tuning(tune: TunePlan, on_hangup: str, *, out: Path | None, as_json:
         f"{count_text(len(tune.candidates), 'candidate')} that is tried, until picks differ by {percent_text(MOST_CV)} (CV)"
     )
     with StopSignals() as signals:
-        with open_progress(quiet=quiet) as progress:
-            progress.begin([head])
-            measurement = _TuneMeasurement(folder, on_hangup, progress, tune)
-            try:
-                measurement.follow(signals)
-            except KeyboardInterrupt:
-                progress.close()
-                say(f"stopped at once; the results so far are in {folder}")
-                raise
-            except (InputError, EngineLostError):  # no engine started
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
+        measurement = follow_to_end(
+            lambda progress: _TuneMeasurement(folder, on_hangup, progress, tune), folder, signals, [head], quiet=quiet
+        )
         if measurement.left_alone(signals):
             say(f"the engine ends this point without a terminal; the session is in {folder}")
             return SIGNAL_EXIT_CODES[signal.SIGHUP]
