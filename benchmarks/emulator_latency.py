@@ -288,7 +288,7 @@ def run(pairs: int = 15) -> list[dict[str, Any]]:
             with two_hop_echo() as echo:
                 p50(lambda: echo.echo(warm), 200)
                 ratios = alternate(batch, lambda: p50(lambda: echo.echo(warm)), pairs)
-            rows.append(figure("warm invoke p50 against a two-hop echo", ratios, at_most=3, of="the echo's p50"))
+            rows.append(figure("warm invoke p50 against a two-hop echo", ratios, at_most=1.8, of="the echo's p50"))
 
             with tempfile.TemporaryDirectory() as other, ministack(Path(other)) as peer:
                 request = invoke("echo")

@@ -6,6 +6,8 @@ python benchmarks/local_overhead.py [PAIRS]
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import sklearn
 from engine_run import EngineRun
-from pairs import Peer, PeerError, alternate, figure, peer_venv
+from pairs import PairedRatios, Peer, PeerError, alternate, figure, peer_venv
 
 from lbench.workloads.probe import ProbeParams
 from lbench.workloads.random_forest import RandomForestParams
@@ -24,15 +26,18 @@ __all__ = ["run"]
 
 _PEERS = Path(__file__).parent / "peers"
 _NOOPS, _SPINS, _SPIN_S, _TREES = 1000, 32, 0.25, 64
+_FEW, _MANY = 25_000, 100_000
 _SMALL, _SMALL_S = 400, 0.002
 _JOBLIB, _LITHOPS = "joblib==1.6.0", "lithops==3.8.0"
 _QUIET = {"AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def run(pairs: int = 15) -> list[dict[str, Any]]:
-    """Six figures, a dict each (see `pairs.figure`); the longest, Lithops, is the last."""
+    """Eleven figures, a dict each (see `pairs.figure`); the longest, Lithops, is the last."""
     return [
         _noops(pairs),
+        _noops_of_a_pool(pairs),
+        *_many(pairs),
         _small(pairs, "sequential", "plain_loop.py", "a plain loop's time"),
         _small(pairs, "processes", "process_pool.py", "ProcessPoolExecutor.map(chunksize=1)'s time"),
         _spins(pairs),
@@ -66,6 +71,65 @@ def _noops(pairs: int) -> dict[str, Any]:
         at_most=0.6,
         of="ProcessPoolExecutor.map(chunksize=1)'s time",
     )
+
+
+def _noops_of_a_pool(pairs: int) -> dict[str, Any]:
+    with (
+        EngineRun("probe", ProbeParams(tasks=_NOOPS), "processes") as engine,
+        Peer(Path(sys.executable), _PEERS / "multiprocessing_pool.py") as peer,
+    ):
+        ratios = alternate(_seconds(engine), lambda: float(peer.call(tasks=_NOOPS)["seconds"]), pairs)
+    return figure(
+        f"{_NOOPS:,} no-op tasks, with full records",
+        ratios,
+        at_most=3,
+        of="multiprocessing.Pool.imap_unordered(chunksize=1)'s time",
+    )
+
+
+def _many(pairs: int) -> list[dict[str, Any]]:
+    """The engine's own CPU time and memory for many tasks, and whether the time grows in proportion; each in a new process."""
+    few, many = [], []
+    for _ in range(pairs):
+        few.append(_driver(_FEW))
+        many.append(_driver(_MANY))
+    each_us = [one["cpu_s"] / _MANY * 1e6 for one in many]
+    few_us = [one["cpu_s"] / _FEW * 1e6 for one in few]
+    limit = (1.0,) * pairs
+    text = f"{_MANY:,} no-op tasks on processes"
+    return [
+        figure(f"{text}: CPU time of the engine each, us", PairedRatios(tuple(each_us), limit), at_most=60, of="us"),
+        figure(
+            f"the same, over that of one among {_FEW:,}",
+            PairedRatios(tuple(each_us), tuple(few_us)),
+            at_most=1.1,
+            of="",
+        ),
+        figure(
+            f"{text}: memory of the engine, MB",
+            PairedRatios(tuple(one["peak_mb"] for one in many), limit),
+            at_most=150,
+            of="MB",
+        ),
+    ]
+
+
+def _driver(tasks: int) -> dict[str, float]:
+    script = f"""
+import json, resource, sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from engine_run import EngineRun
+from lbench.workloads.probe import ProbeParams
+with EngineRun("probe", ProbeParams(tasks={tasks}), "processes") as engine:
+    cpu_s = time.process_time()
+    engine.once()
+    cpu_s = time.process_time() - cpu_s
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+print(json.dumps({{"cpu_s": cpu_s, "peak_mb": peak if sys.platform == "linux" else peak / 1000}}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], env=os.environ | _QUIET, check=True, capture_output=True)
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 def _small(pairs: int, backend: str, peer_file: str, of: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -176,8 +177,12 @@ class Measures(msgspec.Struct, kw_only=True):
     printed_bytes: int | None = None  # of log, by what the task's code printed, with CloudWatch's 26 bytes a line
 
     def measures(self) -> dict[str, Any]:
-        """These fields alone, by their names."""
-        return {name: getattr(self, name) for name in Measures.__struct_fields__}
+        """Those of these fields that were measured, by their names."""
+        return {name: value for name, value in zip(_FIELDS, _values(self), strict=True) if value is not None}
+
+
+_FIELDS = Measures.__struct_fields__
+_values = attrgetter(*_FIELDS)
 
 
 class _Charged(Measures, kw_only=True):

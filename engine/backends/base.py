@@ -228,7 +228,10 @@ class Backend(Protocol):
 
 @runtime_checkable
 class LooksAhead(Protocol):
-    """A backend whose environments take a call while they run another, so that they never wait for the driver."""
+    """A backend whose environments take a call while they run another, so that they never wait for the driver.
+
+    It keeps each call's deadline itself, as only it knows when a call begins.
+    """
 
     @property
     def ahead(self) -> int:

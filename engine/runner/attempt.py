@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 
-from lbench.engine.backends.base import Backend, Call, Failure, Outcome
+from lbench.engine.backends.base import Backend, Call, Failure, LooksAhead, Outcome
 from lbench.engine.journal.events import Dispatched, Returned
 from lbench.engine.journal.writer import Sink
 from lbench.engine.model import ErrorInfo, InvocationStatus
@@ -43,6 +43,7 @@ class Attempts:
         self._loop = asyncio.get_running_loop()
         self._zero_s = self._loop.time()
         self._next_n = 0
+        self._keeps_deadlines = isinstance(backend, LooksAhead)
 
     @property
     def cold(self) -> bool | None:
@@ -182,6 +183,8 @@ class Attempts:
 
     async def _invoke(self, call: Call) -> Outcome:
         try:
+            if self._keeps_deadlines:
+                return await self._backend.invoke(call)
             async with asyncio.timeout(self._patience_s) as call.limit:
                 if self._detached is None or self._backend.on_cancel == "stop":
                     return await self._backend.invoke(call)

@@ -125,24 +125,33 @@ class Stage:
 
     def fill(self) -> None:
         """Dispatch while there are tasks, places and budget."""
-        while not self._done.done() and not self._run.paused:
-            taken = len(self._in_flight) - len(self._recording) + self._kept_places
-            waiting = 0 if self._looks_ahead is None else self._looks_ahead.waiting
-            ahead = taken - waiting >= self._run.capacity
-            if (ahead and not self._may_look_ahead(taken)) or (pending := self._next()) is None:
-                return
+        while (dispatch := self._next_dispatch()) is not None:
+            pending, ahead = dispatch
             task = self._loop.create_task(self._attempt(pending, ahead))
             self._in_flight[task] = None
             if pending.hold is not None:
                 self._unbegun[task] = pending
             task.add_done_callback(self._attempt_over)
 
-    def _may_look_ahead(self, taken: int) -> bool:
+    def _next_dispatch(self, ended: int = 0) -> tuple[Pending, bool] | None:
+        """The task to dispatch now, and whether it waits behind another; None: no task, place or budget.
+
+        `ended`: how many of those in flight have ended.
+        """
+        if self._done.done() or self._run.paused:
+            return None
+        capacity = self._run.capacity
+        taken = len(self._in_flight) - len(self._recording) + self._kept_places - ended
+        waiting = 0 if self._looks_ahead is None or taken < capacity else self._looks_ahead.waiting
+        ahead = taken - waiting >= capacity
+        if (ahead and not self._may_look_ahead(taken, capacity)) or (pending := self._next()) is None:
+            return None
+        return pending, ahead
+
+    def _may_look_ahead(self, taken: int, capacity: int) -> bool:
         """Whether one more task may wait in an environment. The last ones may not: each must take the first free place."""
         return (
-            self._looks_ahead is not None
-            and len(self._ready) > self._run.capacity
-            and taken < self._run.capacity + self._looks_ahead.ahead
+            self._looks_ahead is not None and len(self._ready) > capacity and taken < capacity + self._looks_ahead.ahead
         )
 
     def _next(self) -> Pending | None:
@@ -180,6 +189,16 @@ class Stage:
             self._run.sink.write(Warned("budget", note, self._run.run_id))
 
     async def _attempt(self, pending: Pending, ahead: bool) -> None:
+        """Make an attempt, and further ones where tasks wait in the environments: each next one takes the place of the last."""
+        while await self._attempt_once(pending, ahead):
+            if (dispatch := self._next_dispatch(ended=1)) is None:
+                return
+            pending, ahead = dispatch
+            if not ahead:
+                self.fill()
+
+    async def _attempt_once(self, pending: Pending, ahead: bool) -> bool:
+        """Whether this place can take the next task at once."""
         if pending.hold is not None:
             del self._unbegun[asyncio.current_task()]  # type: ignore[arg-type]
         task = asyncio.current_task()
@@ -189,10 +208,11 @@ class Stage:
             self._recording.add(task)
             self.fill()
 
-        # With a budget the next attempt waits for this one's bill, and a duplicate for its own task's result.
-        early = freed if self._purse is None and self._stragglers is None else None
         # Else an attempt begins at once: its environment may be starting for it.
         deferred = self._looks_ahead is not None and self._looks_ahead.ahead > 0
+        # With a budget the next attempt waits for this one's bill, and a duplicate for its own task's result; where the
+        # environment has its next call already, there is no hurry.
+        early = freed if self._purse is None and self._stragglers is None and not deferred else None
         made = await self._run.attempts.make(
             pending, self._number, self._stragglers, early, deferred=deferred, may_wait=ahead
         )
@@ -200,6 +220,7 @@ class Stage:
             self._settle(pending, *made)
         elif not self._done.done():
             self._ready.appendleft(pending)  # the environment in which it waited has ended
+        return deferred
 
     def _attempt_over(self, task: asyncio.Task[None]) -> None:
         self._in_flight.pop(task, None)

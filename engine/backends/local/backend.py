@@ -23,6 +23,7 @@ from typing import Literal, Self
 
 from lbench.engine.backends.base import SIBLING_LOST, Call, EnvironmentInfo, Failure, Outcome, Published
 from lbench.engine.backends.local import frames
+from lbench.engine.backends.local.deadlines import Deadlines
 from lbench.engine.backends.local.pool import Pool
 from lbench.engine.backends.local.worker import STOP
 from lbench.engine.backends.local.worker_process import START_LIMIT_S, Answer, Lane, WorkerProcess, describe_exit
@@ -94,6 +95,7 @@ class LocalBackend:
         self._pool = Pool(name, letter, processes, threads, env, imports)
         own = preload is not None and is_pinned(preload)
         self._compute_ms: float | None = None  # of the longest task lately
+        self._deadlines = Deadlines(self._overdue)
         self._workspace = Workspace(preload) if own and preload is not None else None
 
     async def __aenter__(self) -> Self:
@@ -112,6 +114,7 @@ class LocalBackend:
     ) -> None:
         """End the workers and whatever their tasks have started; calls still running fail."""
         await self._pool.close()
+        self._deadlines.close()
         if self._workspace is not None:
             await asyncio.to_thread(self._workspace.close)
 
@@ -146,14 +149,14 @@ class LocalBackend:
         Raises:
             BackendError: workers can no longer be started.
         """
-        loop = asyncio.get_running_loop()
-        overdue: asyncio.TimerHandle | None = None
+        begun = False
 
         def begin(at_s: float) -> None:
-            nonlocal overdue
+            nonlocal begun
+            begun = True
             if call.begin is not None:
                 call.begin(at_s)
-            overdue = loop.call_later(call.deadline_s, lambda: self._overdue(lane, future))
+            self._deadlines.begin(future, lane, call.deadline_s)
             call.placed(lane.id)
 
         behind = None
@@ -165,7 +168,7 @@ class LocalBackend:
         if behind is not None:
             future = lane.send_next(call.task, begin)
         else:
-            sent_s = loop.time()
+            sent_s = asyncio.get_running_loop().time()
             future = lane.send(frames.CALL, call.task)
             begin(sent_s)
         try:
@@ -175,15 +178,14 @@ class LocalBackend:
             failure = Failure("timeout", DEADLINE_EXCEEDED, message, retriable=True)
             return Outcome(failure=failure, environment=lane.id, request_bytes=len(call.task))
         except EOFError:
-            failure = _lost(worker, lane, await worker.child.wait(), begun=overdue is not None)
+            failure = _lost(worker, lane, await worker.child.wait(), begun=begun)
             return Outcome(failure=failure, environment=lane.id, request_bytes=len(call.task))
         except asyncio.CancelledError:
             if call.interactive and lane.reply is future:
                 await self._stop(lane)
             raise
         finally:
-            if overdue is not None:
-                overdue.cancel()
+            self._deadlines.end(future)
             if future in (lane.reply, lane.next):  # cancelled while the task runs, or waits in the worker
                 self._pool.replace(worker)
         fetch_ms, worker.fetch_ms = worker.fetch_ms, None
@@ -251,7 +253,7 @@ class LocalBackend:
         """The calls that wait in an environment behind another (`LooksAhead`)."""
         return self._pool.next_calls
 
-    def _overdue(self, lane: Lane, future: asyncio.Future[Answer]) -> None:
+    def _overdue(self, future: asyncio.Future[Answer], lane: Lane) -> None:
         if lane.reply is future and not future.done():
             future.set_exception(TimeoutError())
             self._pool.replace(lane.worker)

@@ -154,7 +154,7 @@ class Pool:
     @property
     def next_calls(self) -> int:
         """The calls that wait behind another."""
-        return sum(lane.next is not None for lane in self._lanes())
+        return sum([worker.waiting for worker in self._slots if worker is not None])
 
     def _lanes(self) -> Iterator[Lane]:
         return (lane for worker in self._slots if worker is not None for lane in worker.lanes)

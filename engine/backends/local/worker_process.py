@@ -63,6 +63,7 @@ class Lane:
         """Send a call behind the running one; `turn` is called with the time at which that ended."""
         assert self.accepts_next
         self.next, self._turn = self._loop.create_future(), turn
+        self.worker.waiting += 1
         self._send(frames.CALL, body)
         return self.next
 
@@ -119,6 +120,8 @@ class Lane:
     def _advance(self, at_s: float) -> None:
         """The running call has ended: it is the turn of the one that waits."""
         turn, self._turn = self._turn, None
+        if self.next is not None:
+            self.worker.waiting -= 1
         self.reply, self.next = self.next, None
         if turn is not None:
             turn(at_s)
@@ -136,6 +139,8 @@ class Lane:
         for left in (self.reply, self.next):
             if left is not None and not left.done():
                 left.set_exception(EOFError())
+        if self.next is not None:
+            self.worker.waiting -= 1
         self.reply = self.next = self._turn = None
         self._loop.remove_reader(self.sock.fileno())
         self._loop.remove_writer(self.sock.fileno())
@@ -171,6 +176,7 @@ class WorkerProcess:
         self.was_ready = False
         self.ended = False
         self.replaced = False  # ended on purpose: one of its calls was cancelled
+        self.waiting = 0  # calls that wait behind another in its lanes
         self.fetch_ms: float | None = None  # reported with the first call after the data were mapped
         with contextlib.ExitStack() as ours_if_it_fails, contextlib.ExitStack() as theirs_always:
             ours, theirs = [], []
