@@ -30,6 +30,7 @@ MODULES = (
     "record",
     "analysis_million",
     "sweep_overhead",
+    "alternating",
     "local_overhead",
     "clusters",
     "simulated",

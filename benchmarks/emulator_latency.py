@@ -1,4 +1,4 @@
-"""The emulator's latency: warm against a bare two-hop echo and against ministack, cold against a start by hand.
+"""The emulator's latency: warm against a two-hop echo, a bare server and ministack, cold against a start by hand.
 
 One blocking client with a kept connection serves all sides; a batch's figure is the median of its calls.
 """
@@ -160,6 +160,23 @@ def two_hop_echo() -> Iterator[Client]:
 
 
 @contextlib.contextmanager
+def bare_server(folder: Path) -> Iterator[Client]:
+    """AWS's runtime client behind a server that only passes messages on: what no emulator that uses it can undercut."""
+    (folder / "app.py").write_text(HANDLER)
+    with process([sys.executable, str(HERE / "peers" / "bare_runtime_api.py")]) as ports:
+        front, runtime = ports.split()
+        variables = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{runtime}", "AWS_LAMBDA_FUNCTION_NAME": "warm"}
+        environ = os.environ | variables | {"PYTHONPATH": str(folder)}
+        runs = subprocess.Popen([sys.executable, "-m", "awslambdaric", "app.handle"], env=environ, cwd=folder)
+        try:
+            with contextlib.closing(Client(int(front))) as client:
+                yield client
+        finally:
+            runs.kill()
+            runs.wait()
+
+
+@contextlib.contextmanager
 def ministack(folder: Path) -> Iterator[Client]:
     """ministack with the same handler, its warm worker started."""
     python = peer_venv("ministack", [MINISTACK])
@@ -272,7 +289,7 @@ def by_hand(folder: Path) -> float:
 
 
 def run(pairs: int = 15) -> list[dict[str, Any]]:
-    """The three figures; each pair is a batch of calls (warm) or one start (cold) on either side."""
+    """The four figures; each pair is a batch of calls (warm) or one start (cold) on either side."""
     rows = []
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
@@ -289,6 +306,15 @@ def run(pairs: int = 15) -> list[dict[str, Any]]:
                 p50(lambda: echo.echo(warm), 200)
                 ratios = alternate(batch, lambda: p50(lambda: echo.echo(warm)), pairs)
             rows.append(figure("warm invoke p50 against a two-hop echo", ratios, at_most=1.8, of="the echo's p50"))
+
+            with tempfile.TemporaryDirectory() as other, bare_server(Path(other)) as bare:
+                p50(lambda: bare.request(warm), 200)
+                ratios = alternate(batch, lambda: p50(lambda: bare.request(warm)), pairs)
+            rows.append(
+                figure(
+                    "warm invoke p50 against a bare server", ratios, at_most=1.5, of="its p50, the same runtime client"
+                )
+            )
 
             with tempfile.TemporaryDirectory() as other, ministack(Path(other)) as peer:
                 request = invoke("echo")

@@ -88,7 +88,7 @@ def _noops_of_a_pool(pairs: int) -> dict[str, Any]:
 
 
 def _many(pairs: int) -> list[dict[str, Any]]:
-    """The engine's own CPU time and memory for many tasks, and whether the time grows in proportion; each in a new process."""
+    """The engine's CPU time and memory for many tasks, and whether the time grows in proportion; each in a new process."""
     few, many = [], []
     for _ in range(pairs):
         few.append(_driver(_FEW))

@@ -189,7 +189,7 @@ class Stage:
             self._run.sink.write(Warned("budget", note, self._run.run_id))
 
     async def _attempt(self, pending: Pending, ahead: bool) -> None:
-        """Make an attempt, and further ones where tasks wait in the environments: each next one takes the place of the last."""
+        """Make an attempt, and further ones in its place where tasks wait in the environments."""
         while await self._attempt_once(pending, ahead):
             if (dispatch := self._next_dispatch(ended=1)) is None:
                 return
