@@ -198,15 +198,17 @@ def _crossing_clauses(scaling: Scaling) -> list[str]:
     first, last = scaling.places[0], scaling.places[-1]
     if not inside:
         return _uncrossed(scaling, first, last)
+    settled = all(one.root.count >= FULL_INTERVAL and one.root.missing <= 1 - _SURE for one in inside)
     clauses = []
     for number, one in enumerate(inside):
-        here = crossing_text(scaling, one)
-        below = series_text(scaling, one.below)
+        here, below = crossing_text(scaling, one), series_text(scaling, one.below)
         if number == 0:
-            clauses.append(f"below {here} {below} {_verb(below)}")
+            clauses.append(f"below {here} {below} {_verb(below) if settled else f'{_are(below)} ahead'}")
         else:
             clauses.append(f"from there to {here}, {below}")
     clauses.append(f"above, {series_text(scaling, inside[-1].above)}")
+    if not settled and "not settled" not in clauses[0]:
+        clauses.append("this is not settled")
     return clauses
 
 
@@ -299,16 +301,16 @@ def _best_place(scaling: Scaling, one: Series) -> str | None:
     first = timed[0]
     name = series_text(scaling, one.name)
     if best is first:
-        return f"{name} is fastest at {axis_text(scaling, best.at)}"
+        return f"{name} {_are(name)} fastest at {axis_text(scaling, best.at)}"
     ratio = ratio_estimate(first.times_s, best.times_s)
     if ratio is None:
-        return f"{name} is fastest at {axis_text(scaling, best.at)}"
+        return f"{name} {_are(name)} fastest at {axis_text(scaling, best.at)}, measured once: not settled"
     spread = times_spread_text(ratio)
     aside = f" ({spread})" if spread else ""
-    return (
-        f"{name} is fastest at {axis_text(scaling, best.at)}, "
-        f"{times_text(ratio.value)}{aside} as fast as at {axis_text(scaling, first.at)}"
-    )
+    here, there = axis_text(scaling, best.at), axis_text(scaling, first.at)
+    if ratio.low is None or ratio.low <= 1:
+        return f"{name} {_are(name)} not distinguishably faster than at {there}: at best {times_text(ratio.value)}{aside}, at {here}"
+    return f"{name} {_are(name)} fastest at {here}, {times_text(ratio.value)}{aside} as fast as at {there}"
 
 
 def _money(scaling: Scaling) -> Iterable[str]:

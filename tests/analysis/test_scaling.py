@@ -166,6 +166,18 @@ def test_the_sentence_names_both_sides_the_cost_and_the_rented_machine() -> None
     assert "a machine rented at $0.10 an hour is cheaper from 63 runs an hour on (1,500 a day)" in sentence
 
 
+def test_few_repeats_or_many_resamples_without_a_crossing_name_no_winner() -> None:
+    few = scaling_sentence(only(forest(3)))
+    assert re.match(r"below 9 trees \(range of 3 repeats: .*\) processes are ahead; above, emulated Lambda; ", few), few
+    assert "; this is not settled; " in few
+    once = scaling_sentence(only(forest(1)))
+    assert "(measured once: not settled) processes are ahead" in once
+    assert "this is not settled" not in once
+    unsure = only(forest(flat=80.0, noise=0.3))
+    assert 0.05 < unsure.crossings[0].root.missing < 0.5
+    assert " are ahead" in scaling_sentence(unsure) and " win" not in scaling_sentence(unsure)
+
+
 def test_the_rented_machine_is_never_cheaper_where_it_cannot_do_so_many_runs() -> None:
     def cheap(run: RunView, now_s: float | None) -> RunCost:
         return RunCost(CostItems(duration=Decimal("1e-7"))) if run.planned.label == "emulated" else bill(run, now_s)
@@ -240,10 +252,20 @@ def test_along_workers_the_physical_cores_are_marked_and_the_best_is_named() -> 
     found = only(sweep_session(points))
     assert [(mark.at, mark.text) for mark in found.marks] == [(2.0, "physical cores"), (4.0, "hardware threads (SMT)")]
     assert found["processes"].shape == "valley"
-    assert "processes is fastest at 3 workers, 2.00×" in scaling_sentence(found)
+    assert "processes are fastest at 3 workers, 2.00×" in scaling_sentence(found)
     first, *laws = law_lines([found])
     assert first == "processes, strong scaling: 1.90× with 2 (95 %), 2.00× with 3 (67 %), 1.82× with 4 (45 %)"
     assert all("needs 6 different numbers of workers, got 4" in line for line in laws)
+
+
+def test_the_best_number_of_workers_is_named_only_where_it_is_faster_beyond_doubt() -> None:
+    wide = [0.8, 1.2, 0.9, 1.1, 0.95, 1.05]
+    points = [({"workers": at}, {"processes": [value * k for k in wide]}) for at, value in {1: 4.0, 2: 3.9}.items()]
+    sentence = scaling_sentence(only(sweep_session(points)))
+    assert re.search(
+        r"processes are not distinguishably faster than at 1 worker: at best 1\.03× \(95 %: [\d.]+–[\d.]+\), at 2 workers",
+        sentence,
+    ), sentence
 
 
 @pytest.mark.parametrize(
