@@ -305,12 +305,13 @@ def _best_place(scaling: Scaling, one: Series) -> str | None:
     ratio = ratio_estimate(first.times_s, best.times_s)
     if ratio is None:
         return f"{name} {_are(name)} fastest at {axis_text(scaling, best.at)}, measured once: not settled"
+    times, here, there = times_text(ratio.value), axis_text(scaling, best.at), axis_text(scaling, first.at)
+    if ratio.low is None:
+        return f"{name} {_are(name)} fastest at {here}, {times} as fast as at {there} (measured once: not settled)"
     spread = times_spread_text(ratio)
-    aside = f" ({spread})" if spread else ""
-    here, there = axis_text(scaling, best.at), axis_text(scaling, first.at)
-    if ratio.low is None or ratio.low <= 1:
-        return f"{name} {_are(name)} not distinguishably faster than at {there}: at best {times_text(ratio.value)}{aside}, at {here}"
-    return f"{name} {_are(name)} fastest at {here}, {times_text(ratio.value)}{aside} as fast as at {there}"
+    if ratio.low <= 1:
+        return f"{name} {_are(name)} not distinguishably faster than at {there}: at best {times} ({spread}), at {here}"
+    return f"{name} {_are(name)} fastest at {here}, {times} ({spread}) as fast as at {there}"
 
 
 def _money(scaling: Scaling) -> Iterable[str]:
