@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 from pairs import PairedRatios, figure
 
 from lbench.engine.backends.cluster.backend import ClusterBackend
@@ -64,6 +65,7 @@ async def _run(pairs: int, folder: Path) -> list[dict[str, Any]]:
     try:
         async with backend:
             client = workers.client
+            cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import this file
             cpu_s: list[float] = []
             numbers = itertools.count(1)
 
