@@ -13,11 +13,10 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 from pairs import PairedRatios, figure
 
 from lbench.engine.backends.cluster.backend import ClusterBackend
@@ -31,17 +30,6 @@ from lbench.workloads.model import Job, Task
 __all__ = ["run"]
 
 _WORKERS, _NOOPS, _SLEEPS, _SLEEP_S = 2, 10_000, 1000, 0.01
-
-
-def bare_noop(number: int) -> int:
-    """A task that does nothing."""
-    return number
-
-
-def bare_sleep(number: int, seconds: float) -> int:
-    """A task that waits."""
-    time.sleep(seconds)
-    return number
 
 
 def _noops() -> Job:
@@ -65,7 +53,6 @@ async def _run(pairs: int, folder: Path) -> list[dict[str, Any]]:
     try:
         async with backend:
             client = workers.client
-            cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import this file
             cpu_s: list[float] = []
             numbers = itertools.count(1)
 
@@ -77,18 +64,18 @@ async def _run(pairs: int, folder: Path) -> list[dict[str, Any]]:
                 cpu_s.append(time.process_time() - cpu)
                 return asyncio.get_running_loop().time() - began_s
 
-            async def theirs(function: Callable[..., Any], count: int, **arguments: float) -> float:
+            async def theirs(function: Callable[[float], Any], arguments: Sequence[float]) -> float:
                 began_s = time.perf_counter()
-                await client.gather(client.map(function, range(count), pure=False, **arguments))
+                await client.gather(client.map(function, arguments, pure=False))
                 return time.perf_counter() - began_s
 
             await ours(_sleeps)  # imports
-            await theirs(bare_noop, _WORKERS)
+            await theirs(abs, range(_WORKERS))
             cpu_s.clear()
-            noops = await _pairs(pairs, lambda: ours(_noops), lambda: theirs(bare_noop, _NOOPS))
+            noops = await _pairs(pairs, lambda: ours(_noops), lambda: theirs(abs, range(_NOOPS)))
             each_ms = sorted(cpu_s)[len(cpu_s) // 2] / _NOOPS * 1000
             sleeps = await _pairs(
-                pairs, lambda: ours(_sleeps), lambda: theirs(bare_sleep, _SLEEPS, seconds=_SLEEP_S)
+                pairs, lambda: ours(_sleeps), lambda: theirs(time.sleep, [_SLEEP_S] * _SLEEPS)
             )  # fmt: skip
     finally:
         journal.close()
