@@ -28,6 +28,7 @@ from lbench.workloads.task_errors import error_texts
 __all__ = ["TaskStopped", "hello", "is_stuck", "run", "stop", "versions"]
 
 EXIT_STUCK = 75  # of a process that had to end for a task to end
+_IDLE_S = 3600.0
 _GRACE_S = 1.0  # from the stop of a task to the end of its process
 _TAIL_CHARACTERS = 4000
 _MESSAGE_CHARACTERS = 500
@@ -74,6 +75,42 @@ class _Call:
         return _process.running.get(self.id) is self
 
 
+class _Alarms:
+    """Stops calls at their deadlines, in one thread for all: starting a thread costs a short task more than all else."""
+
+    def __init__(self) -> None:
+        self._due: dict[_Call, float] = {}
+        self._changed = threading.Condition()
+        self._until_s = 0.0  # to which the thread waits
+        self._thread: threading.Thread | None = None
+
+    def set(self, call: _Call, deadline_s: float) -> None:
+        """Stop the call in so many seconds."""
+        due_s = time.monotonic() + deadline_s
+        with self._changed:
+            self._due[call] = due_s
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="lbench deadlines", daemon=True)
+                self._thread.start()
+            elif due_s < self._until_s:
+                self._changed.notify()
+
+    def clear(self, call: _Call) -> None:
+        """The call has ended."""
+        with self._changed:
+            self._due.pop(call, None)
+
+    def _watch(self) -> None:
+        with self._changed:
+            while True:
+                now_s = time.monotonic()
+                for call in [call for call, due_s in self._due.items() if due_s <= now_s]:
+                    del self._due[call]
+                    call.stop()
+                self._until_s = min(self._due.values(), default=now_s + _IDLE_S)
+                self._changed.wait(self._until_s - now_s)
+
+
 class _Process:
     """What the threads of this worker process share."""
 
@@ -86,6 +123,7 @@ class _Process:
         self.ready: set[str] = set()  # workloads that were imported
         self.running: dict[str, _Call] = {}
         self.blas: int | None = None
+        self.alarms = _Alarms()
 
     def environment(self) -> tuple[str, bool]:
         """The id of the environment that this thread is, and whether this is its first call."""
@@ -162,12 +200,10 @@ def run(request: bytes) -> bytes:
 
 
 def _compute(call: _Call, deadline_s: float, function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
-    alarm = threading.Timer(deadline_s, call.stop)
-    alarm.daemon = True
     _process.running[call.id] = call
     started = time.perf_counter()
     try:
-        alarm.start()
+        _process.alarms.set(call, deadline_s)
         value = function(**arguments)
         computed: dict[str, Any] = {"compute_ms": (time.perf_counter() - started) * 1000}
     except BaseException as error:
@@ -176,7 +212,7 @@ def _compute(call: _Call, deadline_s: float, function: Callable[..., Any], argum
         return computed
     finally:
         _process.running.pop(call.id, None)
-        alarm.cancel()
+        _process.alarms.clear(call)
         if call.stopped_at is not None:
             call.forget()
     return computed | {"result": encode(value)}
