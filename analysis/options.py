@@ -1,7 +1,7 @@
 """Every way to run a job, side by side: this machine, Lambda by memory, rented machines; in time, dollars and start-up.
 
-All of it follows from a sample of the job's tasks here (`engine.sampling`) and the model of Lambda (`engine.simulation`).
-Nothing was run anywhere else.
+All of it follows from a sample of the job's tasks here (`engine.sampling`) and the model of Lambda (`engine.simulation`);
+but a cluster stands there by its recorded runs of the same job. Nothing is run anywhere else.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from lbench.analysis.prediction import CONFIDENCE, Predicted, core_ratio_ends, predict_stages
 from lbench.analysis.sampled_job import Job
-from lbench.analysis.statistics import Estimate
+from lbench.analysis.statistics import Estimate, median_estimate
 from lbench.config.limits import limits
 from lbench.config.rented import Profile, is_old, rented
+from lbench.engine.session.clusters import ClusterRuns
 from lbench.engine.simulation.distributions import Constant, Distribution, Lognormal
 from lbench.engine.simulation.environments import cold_share, warm_after
 from lbench.engine.simulation.parameters import LambdaModel, lambda_model
@@ -37,8 +38,8 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-Kind = Literal["local", "lambda", "rented"]
-Basis = Literal["predicted", "model"]
+Kind = Literal["local", "lambda", "rented", "cluster"]
+Basis = Literal["predicted", "model", "measured"]
 
 _REPLICATIONS = 200
 _LEAST_REPLICATIONS = 20
@@ -88,7 +89,7 @@ def parse_runs(text: str) -> Runs:
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to run the job. Dollars are of a run; None: nothing is charged."""
+    """One way to run the job. Dollars are of a run; None: nothing is charged, or (not `priced`) nobody knows how much."""
 
     name: str
     kind: Kind
@@ -103,6 +104,9 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: int | None = None
     temperature: str | None = None  # of Lambda: "cold", "warm" or "4 of 100 warm"
     old: bool = False  # its price is older than prices stay true
+    priced: bool = True
+    measured: str | None = None  # the day on which it was, and the session that has the runs
+    session: str | None = None
 
     @property
     def whole_s(self) -> float:
@@ -173,6 +177,7 @@ def options_of(
     architecture: str = "x86_64",
     memory_mb: int | None = None,
     today: date | None = None,
+    clusters: Iterable[ClusterRuns] = (),
 ) -> Options:
     """All ways to run the job, this machine first.
 
@@ -184,6 +189,7 @@ def options_of(
         architecture: of Lambda.
         memory_mb: the only size of Lambda to look at; default: a few that are large enough.
         today: for the age of prices.
+        clusters: recorded runs of the same job.
 
     Raises:
         InputError: there are no prices for the region, or the job needs more memory than Lambda has.
@@ -191,6 +197,7 @@ def options_of(
     used = model or lambda_model()
     predict = _Lambda(job, used, region, architecture)
     rows = list(_local(job, runs))
+    rows += [_recorded(one, runs) for one in clusters]
     rows += [predict.option(size, runs) for size in _sizes(job, memory_mb)]
     rows += _rented(job, used, runs, today or date.today())
     best = _preferred(rows)
@@ -404,6 +411,30 @@ def _rented(job: Job, model: LambdaModel, runs: Runs, today: date) -> Iterator[O
             places=workers,
             old=is_old(profile, today),
         )
+
+
+def _recorded(cluster: ClusterRuns, runs: Runs) -> Option:
+    """A cluster, by its runs of this very job."""
+    makespan = median_estimate(cluster.makespans_s)
+    assert makespan is not None
+    usd = None if cluster.usd is None else sorted(cluster.usd)[len(cluster.usd) // 2]
+    per_day = _runs_a_day(runs, makespan.value)
+    day = cluster.created[:10]
+    return Option(
+        name=f"{cluster.label}, {cluster.workers} worker{'s' * (cluster.workers > 1)}, {day}",
+        kind="cluster",
+        basis="measured",
+        makespan_s=makespan,
+        start_s=cluster.setup_s or 0.0,
+        usd=usd,
+        usd_high=None,
+        usd_day=None if usd is None or per_day is None else usd * Decimal(str(per_day)),
+        needs="the cluster, as it was",
+        places=cluster.workers,
+        priced=not any(text.startswith("no price") for text in cluster.unpriced),
+        measured=day,
+        session=cluster.session,
+    )
 
 
 def _break_even(job: Job, model: LambdaModel, best: Option, predict: _Lambda) -> tuple[int | None, str, Decimal] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lbench.analysis.format import count_text, interval_text, seconds_text, spread_text, times_text
+from lbench.analysis.format import count_text, seconds_text, spread_text, times_text
 from lbench.analysis.options import Option, Options, Sensitivity
 from lbench.config.limits import limits
 from lbench.engine.cost.format import usd_short
@@ -12,6 +12,7 @@ __all__ = [
     "first_sentence",
     "free_tier_line",
     "limit_line",
+    "recorded_lines",
     "sensitivity_line",
     "usd_cell",
 ]
@@ -20,7 +21,7 @@ __all__ = [
 def usd_cell(option: Option) -> str:
     """A run's dollars; a price that is not fixed has both ends."""
     if option.usd is None:
-        return "–"
+        return "–" if option.priced else "no price"
     if option.usd_high is None:
         return usd_short(option.usd)
     return f"{usd_short(option.usd)}–{usd_short(option.usd_high).lstrip('$')}"
@@ -38,7 +39,7 @@ def first_sentence(options: Options) -> str:
     gain = here.makespan_s.value / first.whole_s
     open_ = "" if _apart(first, here) else "; their intervals overlap, so either may be first"
     return (
-        f"{first.name} is first: {seconds_text(first.whole_s)}{start} ({_spread(first)}), for {usd_cell(first)} a run: "
+        f"{_capital(first.name)} is first: {seconds_text(first.whole_s)}{start} ({_spread(first)}), {_cost(first)}: "
         f"{times_text(gain)} as fast as {here.name} with {_time(here)}{open_}."
     )
 
@@ -89,18 +90,34 @@ def sensitivity_line(one: Sensitivity) -> str:
     return f"{one.text}: {times}, {usd_short(one.usd_low)} to {usd_short(one.usd_high)}"
 
 
+def recorded_lines(options: Options) -> list[str]:
+    """What the rows of clusters rest on: each the runs of one session, on that day's cluster."""
+    return [
+        f"{row.name}: {count_text(row.makespan_s.count, 'recorded run')} of this job (session {row.session})"
+        for row in options.rows
+        if row.kind == "cluster"
+    ]
+
+
+def _cost(option: Option) -> str:
+    """A run's dollars in a sentence."""
+    if option.usd is not None:
+        return f"for {usd_cell(option)} a run"
+    return "and nothing is charged" if option.priced else "at no known price (usd_per_hour= gives it)"
+
+
 def _time(option: Option) -> str:
     return f"{seconds_text(option.makespan_s.value)} ({_spread(option)})"
 
 
 def _spread(option: Option) -> str:
-    return spread_text(option.makespan_s) or interval_text(option.makespan_s)
+    return spread_text(option.makespan_s) or "one run"
 
 
 def _apart(one: Option, other: Option) -> bool:
     ends, others = one.makespan_s, other.makespan_s
-    assert ends.high is not None and others.low is not None
-    return ends.high + one.start_s < others.low
+    assert others.low is not None
+    return ends.high is not None and ends.high + one.start_s < others.low
 
 
 def _capital(text: str) -> str:

@@ -11,6 +11,7 @@ from lbench.cli.options import setting_options
 from lbench.cli.plan_options import FILE, OF_A_PLAN, plan_of_options
 
 if TYPE_CHECKING:
+    from lbench.engine.plan.plan import Plan
     from lbench.engine.sampling.model import Sample
     from lbench.engine.simulation.parameters import LambdaModel
 
@@ -41,8 +42,8 @@ def sample_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def sample_for(workload: str, options: dict[str, Any], *, watch: bool, fresh: bool) -> Sample:
-    """Run the sample that the options ask for.
+def sample_for(workload: str, options: dict[str, Any], *, watch: bool, fresh: bool) -> tuple[Sample, Plan]:
+    """Run the sample that the options ask for; with the plan of its job.
 
     Raises:
         InputError: an option or the job cannot be used.
@@ -60,7 +61,7 @@ def sample_for(workload: str, options: dict[str, Any], *, watch: bool, fresh: bo
     plan, _ = plan_of_options(workload, _UNUSED | options)
     validate(plan)
     with exit_on_signals():
-        return take_sample(
+        sample = take_sample(
             plan.workload,
             plan.params,
             tasks=plan.tasks,
@@ -71,6 +72,7 @@ def sample_for(workload: str, options: dict[str, Any], *, watch: bool, fresh: bo
             watch=watch,
             fresh=fresh,
         )
+    return sample, plan
 
 
 def with_kernels(model: LambdaModel) -> LambdaModel:

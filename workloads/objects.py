@@ -37,6 +37,7 @@ __all__ = [
     "S3Store",
     "Store",
     "StoreError",
+    "connect_by",
     "each",
     "open_store",
     "requests",
@@ -220,7 +221,7 @@ _all_clients: list[S3Client] = []
 
 
 def open_store(place: Place | dict[str, Any]) -> Store:
-    """The store at a place, as a task's argument tells it. For S3 the credentials are the environment's (the role's).
+    """The store at a place, as a task's argument tells it. For S3 the credentials are the role's, or those of `connect_by`.
 
     Raises:
         BackendError: there are no credentials.
@@ -266,14 +267,28 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(S3Store.lanes, thread_name_prefix="store")
 
 
-def _client(place: Object) -> S3Client:
-    """This thread's client for an endpoint, kept warm."""
+def _with_the_role(place: Object) -> S3Client:
+    """A client with the credentials that Lambda gives a function."""
     from lbench.workloads.s3 import S3Client, credentials_from_environment  # only where there is S3
 
-    clients: dict[tuple[str, str | None], S3Client] = _here.__dict__.setdefault("clients", {})
-    where = (place.region, place.endpoint)
+    return S3Client(credentials_from_environment(), region=place.region, endpoint=place.endpoint)
+
+
+_make_client: Callable[[Object], S3Client] = _with_the_role
+
+
+def connect_by(make_client: Callable[[Object], S3Client]) -> None:
+    """Make this process's clients of S3 by that function from now on: it knows other credentials than a role's."""
+    global _make_client
+    _make_client = make_client
+
+
+def _client(place: Object) -> S3Client:
+    """This thread's client for an endpoint, kept warm."""
+    clients: dict[tuple[object, ...], S3Client] = _here.__dict__.setdefault("clients", {})
+    where = (place.region, place.endpoint, _make_client)
     if where not in clients:
-        clients[where] = S3Client(credentials_from_environment(), region=place.region, endpoint=place.endpoint)
+        clients[where] = _make_client(place)
         _all_clients.append(clients[where])
     return clients[where]
 

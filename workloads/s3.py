@@ -429,7 +429,7 @@ def _between(text: str, tag: str) -> str:
 
 def _remedy(status: int) -> str:
     return {
-        301: ": the bucket is in another region: name it with --region",
+        301: ": the bucket is in another region: name it with --region or AWS_REGION",
         403: ": the credentials may not do this at that endpoint",
         404: ": was it deleted, or is --s3-endpoint another server?",
     }.get(status, "")

@@ -40,7 +40,7 @@ def command(workload: str, build: bool, arch: str | None, python: str | None, as
     from lbench.cli.sample import with_kernels
     from lbench.engine.simulation.parameters import lambda_model
 
-    sample = sample_for(workload, options, watch=True, fresh=True)
+    sample, _ = sample_for(workload, options, watch=True, fresh=True)
     ratio = with_kernels(lambda_model()).core_ratio
     found = feasibility(sample, _package(workload, arch, python, build=build), ratio)
     if as_json:

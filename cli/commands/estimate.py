@@ -11,7 +11,9 @@ from lbench.cli.sample import sample_for, sample_options
 
 if TYPE_CHECKING:
     from lbench.analysis.options import Option, Options
+    from lbench.engine.plan.plan import Plan
     from lbench.engine.sampling.model import Sample
+    from lbench.engine.session.clusters import ClusterRuns
 
 __all__ = ["command"]
 
@@ -34,7 +36,8 @@ def command(workload: str, runs: str, changes: str | None, fresh: bool, as_json:
     """Predict WORKLOAD on every option side by side: time, dollars, start-up.
 
     A sample of its tasks runs on this machine (and is kept for the next time); the rest is a model. The options are this
-    machine, Lambda by memory, and rented machines by dated prices. Nothing is run elsewhere, and no account is needed.
+    machine, clusters on which this job was recorded, Lambda by memory, and rented machines by dated prices. Nothing is run
+    elsewhere, and no account is needed.
 
     \b
     Examples:
@@ -52,7 +55,7 @@ def command(workload: str, runs: str, changes: str | None, fresh: bool, as_json:
     placed = {name: options.pop(name) for name in ("memory", "arch", "region")}
     chosen = load(placed).values
     _check(changed)
-    sample = sample_for(workload, options, watch=False, fresh=fresh)
+    sample, plan = sample_for(workload, options, watch=False, fresh=fresh)
     job, model = what_if(job_of(sample), with_kernels(lambda_model()), changed)
     found = options_of(
         job,
@@ -61,11 +64,36 @@ def command(workload: str, runs: str, changes: str | None, fresh: bool, as_json:
         region=chosen.region or "us-east-1",
         architecture=chosen.arch or "x86_64",
         memory_mb=chosen.memory_mb if placed["memory"] is not None else None,
+        clusters=[] if changed else _clusters(plan, sample),
     )
     if as_json:
         _print_json(sample, found, changed)
     else:
         _print(sample, found, changed)
+
+
+def _clusters(plan: Plan, sample: Sample) -> list[ClusterRuns]:
+    """The clusters on which this very job was recorded: its parameters, tasks, data and, of an own file, code."""
+    from lbench.engine.journal.events import RunPlanned, RunStarted
+    from lbench.engine.machine.code_digest import code_digest
+    from lbench.engine.plan.plan import resolve_params
+    from lbench.engine.session.clusters import recorded_clusters
+    from lbench.workloads import registry
+    from lbench.workloads.parameters import settable
+
+    described, params = registry.describe(plan.workload), resolve_params(plan)
+    values, limits = settable(params), registry.limits(described, params)
+
+    def wanted(run: RunPlanned, start: RunStarted) -> bool:
+        if run.workload != described.name or run.params != values:
+            return False
+        if run.tasks is not None and limits.sure and run.tasks != limits.tasks:
+            return False
+        if described.code is not None and start.code_digest != code_digest(described.code):
+            return False
+        return (0 if start.data is None else start.data.bytes) == sample.data_bytes
+
+    return recorded_clusters(wanted)
 
 
 def _check(changes: dict[str, float]) -> None:
@@ -110,6 +138,7 @@ def _print(sample: Sample, found: Options, changes: dict[str, float]) -> None:
         first_sentence,
         free_tier_line,
         limit_line,
+        recorded_lines,
         sensitivity_line,
     )
     from lbench.cli.console import BRIGHT, QUIET, WARN, console
@@ -144,6 +173,8 @@ def _print(sample: Sample, found: Options, changes: dict[str, float]) -> None:
         )
     if any(row.old for row in found.rows):
         say("! prices of rented machines are more than a year old (config/rented.toml)", WARN)
+    for line in recorded_lines(found):
+        say(line, QUIET)
     say(free_tier_line(found), QUIET)
     if changes:
         say(f"what if: {', '.join(f'{name}={value:g}' for name, value in changes.items())}", QUIET)
@@ -168,7 +199,7 @@ def _columns(found: Options) -> list[Any]:
     start, usd = Column("START", justify="right"), Column("$ A RUN", justify="right")
     day, basis = Column("$ A DAY", justify="right", rank=2), Column("BASIS")
     needs = Column("NEEDS", rank=4)
-    colours = {"local": accent("processes"), "lambda": accent("predicted"), "rented": QUIET}
+    colours = {"local": accent("processes"), "lambda": accent("predicted"), "rented": QUIET, "cluster": accent("dask")}
 
     def startup(row: Option) -> str:
         return (
@@ -207,7 +238,10 @@ def _print_json(sample: Sample, found: Options, changes: dict[str, float]) -> No
         makespan = {"makespan_s": one.makespan_s.value, "low_s": one.makespan_s.low, "high_s": one.makespan_s.high}
         about = {
             name: getattr(one, name)
-            for name in ("name", "kind", "basis", "start_s", "needs", "places", "memory_mb", "temperature")
+            for name in (
+                *("name", "kind", "basis", "start_s", "needs", "places", "memory_mb", "temperature", "priced"),
+                *("measured", "session"),
+            )
         }
         return about | makespan | usd
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from msgspec import Meta
 
 from lbench.config.deployment import DEFAULT_STACK
 from lbench.config.limits import MemoryMb, TimeoutS, limits
+from lbench.errors import InputError
 
 __all__ = [
     "AwsSettings",
@@ -23,10 +25,12 @@ __all__ = [
     "ExecutorSettings",
     "LambdaSettings",
     "LocalSettings",
+    "S3Prefix",
     "SequentialSettings",
     "ServedSettings",
     "SimulatedSettings",
     "is_loopback",
+    "parse_store",
 ]
 
 _Rate = Annotated[float, Meta(ge=0, le=1)]
@@ -214,6 +218,37 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PREFIX_MAX = 512  # characters: a key has at most 1,024 bytes
+
+
+class S3Prefix(msgspec.Struct, frozen=True):
+    """A bucket, and what all keys in it begin with; maybe nothing."""
+
+    bucket: str
+    prefix: str
+
+
+def parse_store(text: str) -> Path | S3Prefix:
+    """What `store=` names: a folder, or s3://bucket/prefix.
+
+    Raises:
+        InputError: neither.
+    """
+    scheme, mark, rest = text.partition("://")
+    if not text or (scheme != "s3" and mark) or (not mark and text.startswith("s3:")):
+        raise InputError(f"store must be a folder or s3://bucket/prefix, got {text!r}")
+    if not mark:
+        return Path(text)
+    bucket, _, prefix = rest.partition("/")
+    prefix = prefix.strip("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise InputError(f"store={text}: a bucket's name must be 3 to 63 lower-case letters, digits, dots or hyphens")
+    if len(prefix) > _PREFIX_MAX or not prefix.isprintable():
+        raise InputError(f"store={text[:80]}: the prefix must be at most {_PREFIX_MAX} printable characters")
+    return S3Prefix(bucket, prefix)
+
+
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of workers that are not lbench's own."""
 
@@ -226,7 +261,10 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Meta(description="price of one worker an hour, idle or not; default: no price is known"),
     ] = None
     store: Annotated[
-        str | None, Meta(description="a folder that all workers share, for jobs that exchange objects (map_reduce)")
+        str | None,
+        Meta(
+            description="for jobs that exchange objects (map_reduce): a folder that all workers share, or s3://bucket/prefix"
+        ),
     ] = None
 
 

@@ -88,7 +88,7 @@ def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
         rent = None
         if pricing.worker_usd_per_hour is not None and run.ended is not None and run.ended.worker_s is not None:
             rent = rent_usd(Decimal(pricing.worker_usd_per_hour), run.ended.worker_s)
-            return cost.RunCost(cost.CostItems(machine_rent=rent))
+            return cost.RunCost(cost.CostItems(machine_rent=rent), tuple(pricing.unpriced))
         if pricing.rent_usd_per_hour is not None and seconds is not None:
             rent = rent_usd(Decimal(pricing.rent_usd_per_hour), seconds)
         return cost.RunCost(cost.CostItems(machine_rent=rent), tuple(pricing.unpriced))

@@ -144,7 +144,7 @@ def pricing_of(
     if bound is None:
         rent = machine_rent(machine.usable_cores(), machine.memory_bytes())
         hourly = rent_usd(rent.hourly_usd, 3600.0)
-        return Pricing(rent_usd_per_hour=usd_text(hourly), rent_basis=rent.description)
+        return Pricing(rent_usd_per_hour=usd_text(hourly), rent_basis=rent.description, unpriced=_store_gap(settings))
     assert isinstance(settings, LambdaSettings)
     return Pricing(
         rates=rates_of(settings),
@@ -163,8 +163,19 @@ def _cluster_pricing(settings: ClusterSettings, workers: int | None) -> Pricing 
     """The price of a cluster as it was given; None: it is this machine, whose rent is known."""
     if settings.usd_per_hour is None:
         here = isinstance(settings, DaskSettings) and settings.starts_cluster
-        return None if here else Pricing(unpriced=["no price: usd_per_hour= was not given"])
+        return None if here else Pricing(unpriced=["no price: usd_per_hour= was not given", *_store_gap(settings)])
     each = Decimal(str(settings.usd_per_hour))
     count = workers or 0
     basis = f"{count} worker{'s' * (count != 1)} at ${usd_text(each)} an hour each (usd_per_hour=), idle time included"
-    return Pricing(rent_usd_per_hour=usd_text(each * count), worker_usd_per_hour=usd_text(each), rent_basis=basis)
+    return Pricing(
+        rent_usd_per_hour=usd_text(each * count),
+        worker_usd_per_hour=usd_text(each),
+        rent_basis=basis,
+        unpriced=_store_gap(settings),
+    )
+
+
+def _store_gap(settings: msgspec.Struct) -> list[str]:
+    """What of a cluster's `store=` has no amount."""
+    in_s3 = isinstance(settings, ClusterSettings) and (settings.store or "").startswith("s3://")
+    return ["s3: requests and storage of store= have no price here"] if in_s3 else []

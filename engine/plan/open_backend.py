@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -44,7 +43,7 @@ async def survey_choice(choice: BackendChoice, plan: Plan, at_once: int | None) 
     """
     settings = settings_of(choice)
     if isinstance(settings, ClusterSettings):
-        _check_store(choice, settings, plan)
+        await _check_store(choice, settings, plan)
         await _try_cluster(settings)
     if not isinstance(settings, AwsSettings) or is_function(plan):
         return None
@@ -55,16 +54,17 @@ async def survey_choice(choice: BackendChoice, plan: Plan, at_once: int | None) 
     )
 
 
-def _check_store(choice: BackendChoice, settings: ClusterSettings, plan: Plan) -> None:
+async def _check_store(choice: BackendChoice, settings: ClusterSettings, plan: Plan) -> None:
     if settings.store is not None:
-        if not Path(settings.store).is_dir():
-            raise InputError(f"{choice.label}: store={settings.store}: there is no such folder")
+        from lbench.engine.backends.cluster.shared_store import check_store
+
+        await check_store(settings.store, choice.label)
     elif not shares_machine(choice.name, choice.settings):
         described = registry.describe(plan.workload)
         if registry.limits(described, resolve_params(plan)).s3_requests:
             raise InputError(
                 f"{choice.label}: the tasks of {described.name} exchange objects: name a folder that all workers share, "
-                "store=/path"
+                "store=/path, or a bucket, store=s3://bucket/prefix"
             )
 
 
@@ -92,6 +92,7 @@ async def _try_cluster(settings: ClusterSettings) -> None:
 
 def _open_cluster(settings: ClusterSettings, workload: str) -> Backend:
     from lbench.engine.backends.cluster.backend import ClusterBackend, Workers
+    from lbench.engine.backends.cluster.shared_store import shared_store
 
     workers: Workers
     if isinstance(settings, DaskSettings):
@@ -109,7 +110,7 @@ def _open_cluster(settings: ClusterSettings, workload: str) -> Backend:
         workers,
         workload=workload,
         blas_threads=settings.blas_threads,
-        store=settings.store,
+        store=None if settings.store is None else shared_store(settings.store),
         settings=recorded,
         concurrency=settings.concurrency,
     )

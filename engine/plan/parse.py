@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +13,13 @@ from lbench.config.folders import typed_path
 from lbench.config.lambda_model import STUDIES
 from lbench.config.settings import Settings
 from lbench.engine.backends import catalog
-from lbench.engine.backends.settings import ClusterSettings, EmulatedSettings, ExecutorSettings, SimulatedSettings
+from lbench.engine.backends.settings import (
+    ClusterSettings,
+    EmulatedSettings,
+    ExecutorSettings,
+    SimulatedSettings,
+    parse_store,
+)
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
@@ -58,7 +65,9 @@ def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
 def _absolute(settings: ClusterSettings) -> dict[str, str]:
     """The paths of a cluster's settings, absolute."""
     found = {}
-    for name in ("store", "scheduler_file", "ca", "cert", "key"):
+    if settings.store is not None and isinstance(parse_store(settings.store), Path):
+        found["store"] = str(typed_path(settings.store).absolute())
+    for name in ("scheduler_file", "ca", "cert", "key"):
         if (path := getattr(settings, name, None)) is not None:
             found[name] = str(typed_path(path).absolute())
     if isinstance(settings, ExecutorSettings):

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from lbench.analysis.options import Options, Runs, options_of, parse_runs
-from lbench.analysis.options_text import break_even_sentence, first_sentence, limit_line
+from lbench.analysis.options_text import break_even_sentence, first_sentence, limit_line, recorded_lines, usd_cell
 from lbench.analysis.sampled_job import Job, job_of, what_if
 from lbench.config.rented import rented, source_text
 from lbench.engine.sampling.model import Sample, SampledStage
+from lbench.engine.session.clusters import ClusterRuns
 from lbench.engine.simulation.parameters import LambdaModel, lambda_model, with_values
 from lbench.errors import InputError
 
@@ -159,6 +160,42 @@ def test_a_task_that_lambda_would_end_is_never_first_there() -> None:
 def test_the_first_sentence_names_who_is_first() -> None:
     assert first_sentence(options_of(job(4, 0.001), ONCE)).startswith("This machine, ")
     assert first_sentence(options_of(job(1000, 1.0), ONCE)).startswith("Lambda 1,769 MB cold is first: ")
+
+
+def cluster(*makespans_s: float, usd: str | None = None, **more: Any) -> ClusterRuns:
+    made = ClusterRuns(
+        session="20261128-1",
+        created="2026-11-28T10:00:00+00:00",
+        label="dask",
+        workers=40,
+        setup_s=0.5,
+        makespans_s=list(makespans_s),
+        usd=None if usd is None else [Decimal(usd)] * len(makespans_s),
+        unpriced=[] if usd is not None else ["no price: usd_per_hour= was not given"],
+    )
+    return msgspec.structs.replace(made, **more)
+
+
+def test_a_recorded_cluster_is_an_option_with_its_day_its_range_and_its_price() -> None:
+    found = options_of(job(), parse_runs("10/day"), clusters=[cluster(0.5, 0.7, 0.6, usd="0.01")])
+    row = by_name(found)["dask, 40 workers, 2026-11-28"]
+    assert (row.kind, row.basis, row.measured, row.session) == ("cluster", "measured", "2026-11-28", "20261128-1")
+    assert (row.makespan_s.value, row.makespan_s.interval, row.makespan_s.kind) == (0.6, (0.5, 0.7), "range")
+    assert (row.usd, row.usd_day, row.start_s) == (Decimal("0.01"), Decimal("0.1"), 0.5)
+    assert usd_cell(row) == "$0.01"
+    assert recorded_lines(found) == ["dask, 40 workers, 2026-11-28: 3 recorded runs of this job (session 20261128-1)"]
+
+
+def test_a_cluster_without_a_price_says_so_and_one_run_has_no_interval() -> None:
+    found = options_of(job(1_000, 1.0), ONCE, clusters=[cluster(0.1)])
+    row = by_name(found)["dask, 40 workers, 2026-11-28"]
+    assert (usd_cell(row), row.usd_day, row.makespan_s.interval) == ("no price", None, None)
+    sentence = first_sentence(found)
+    assert sentence.startswith("Dask, 40 workers, 2026-11-28 is first: 600 ms, 500 ms of it to start (one run), ")
+    assert "at no known price (usd_per_hour= gives it)" in sentence
+    assert sentence.endswith("either may be first.")
+    here = options_of(job(1_000, 1.0), ONCE, clusters=[cluster(0.1, unpriced=[])])
+    assert "and nothing is charged" in first_sentence(here)
 
 
 def test_the_three_assumptions_that_matter_most_are_in_order() -> None:

@@ -21,7 +21,7 @@ from lbench.config.cli_credentials import no_credentials_text
 from lbench.errors import BackendError, InputError, LbenchError
 from lbench.workloads.sigv4 import Credentials
 
-__all__ = ["ChainCredentials"]
+__all__ = ["ChainCredentials", "chain_credentials"]
 
 T = TypeVar("T")
 
@@ -108,6 +108,35 @@ class ChainCredentials:
         if found != self._current:
             self.renewals += self._current is not None
             self._current = found
+
+
+def chain_credentials() -> Callable[[], Credentials]:
+    """A function that gives the chain's current credentials, for threads that may block: the same object until they change.
+
+    Raises:
+        InputError: there are none, their source fails, or it would prompt; with the remedy.
+    """
+    try:
+        source = _find(None)
+    except LbenchError:
+        raise
+    except Exception as error:  # a source may raise anything; its text is left out where it may hold a secret
+        raise aws_error(error, "looking for AWS credentials") from None
+    kept: list[Credentials] = []
+
+    def current() -> Credentials:
+        try:
+            frozen = source.get_frozen_credentials()
+        except Exception as error:
+            raise aws_error(error, "looking for AWS credentials") from None
+        found = Credentials(frozen.access_key, frozen.secret_key, frozen.token or None)
+        if kept != [found]:
+            check_keys(frozen)
+            kept[:] = [found]
+        return kept[0]
+
+    current()
+    return current
 
 
 def _find(profile: str | None) -> Any:

@@ -17,7 +17,7 @@ from lbench.config import aws
 from lbench.config.aws_errors import aws_error, masked, without_secrets
 from lbench.errors import InputError
 
-__all__ = ["Resolved", "chain_region", "resolve", "resolve_url"]
+__all__ = ["Resolved", "chain_region", "named_s3_endpoint", "resolve", "resolve_url"]
 
 # Each service's operation without parameters, and its path, which is removed from the URL.
 _OPERATIONS = {
@@ -101,6 +101,12 @@ def resolve(service: str, region: str | None = None, *, profile: str | None = No
 def resolve_url(url: str, like: Resolved) -> Resolved:
     """Resolve a service of known URL (an HTTP API): region and certificates as in `like`, and the proxy for this URL."""
     return Resolved(url.rstrip("/"), like.region, _proxy_of(url), like.ca_file)
+
+
+def named_s3_endpoint(place: Resolved) -> str | None:
+    """The S3 endpoint that the configuration names; None: it is the region's default one."""
+    host = urlsplit(place.endpoint).hostname or ""
+    return None if host in ("s3.amazonaws.com", f"s3.{place.region}.amazonaws.com") else place.endpoint
 
 
 def _proxy_of(endpoint: str) -> str | None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from lbench.engine.backends.base import Call, EnvironmentInfo, Failure, Outcome, Published
+from lbench.engine.backends.cluster.shared_store import SharedStore
 from lbench.engine.backends.cluster.slots import Slots
 from lbench.engine.backends.lambda_.remote_clock import RemoteClock
 from lbench.errors import BackendError
@@ -23,6 +23,7 @@ from lbench.workloads.encoding import decode
 from lbench.workloads.objects import Place
 from lbench.workloads.own.importer import is_pinned, pinned_parts
 from lbench.workloads.own.snapshot import read_snapshot
+from lbench.workloads.s3 import ObjectStoreError
 
 __all__ = ["DEADLINE_EXCEEDED", "WORKER_LOST", "ClusterBackend", "LostWorker", "Workers"]
 
@@ -97,7 +98,7 @@ class ClusterBackend:
         *,
         workload: str,
         blas_threads: int = 1,
-        store: str | None = None,
+        store: SharedStore | None = None,
         settings: dict[str, str | int | float | bool | None] | None = None,
         concurrency: int | None = None,
     ) -> None:
@@ -111,6 +112,7 @@ class ClusterBackend:
         self._files: dict[str, bytes] | None = None
         self._blas = blas_threads
         self._store = store
+        self._exchanges = False  # whether tasks have been given a place in the store
         self._concurrency = concurrency
         self._data: dict[str, Any] | None = None
         self._content: bytes | None = None
@@ -150,7 +152,14 @@ class ClusterBackend:
             BackendError: the cluster cannot be reached or used.
         """
         self._workers.changed = self._refresh
-        await self._workers.open()
+        try:
+            if self._store is not None:
+                await self._store.open()
+            await self._workers.open()
+        except BaseException:
+            if self._store is not None:
+                await self._store.close()
+            raise
         self._refresh()
         self.settings["concurrency"] = self.capacity
         return self
@@ -159,7 +168,11 @@ class ClusterBackend:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Disconnect, and stop what was started here."""
-        await self._workers.close()
+        try:
+            await self._workers.close()
+        finally:
+            if self._store is not None:
+                await self._store.close()
 
     def _refresh(self) -> None:
         before = self.capacity
@@ -199,6 +212,7 @@ class ClusterBackend:
         request: dict[str, Any] = {
             "call": name, "task": bytes(call.task), "deadline_s": call.deadline_s, "blas": self._blas,
             "workload": self._workload, "code": self._code, "data": self._data,
+            "s3": self._store.s3 if self._store is not None and self._exchanges else None,
         }  # fmt: skip
         outcome = Outcome(request_bytes=len(call.task), environment=slot)
         sent_s = loop.time()
@@ -227,7 +241,9 @@ class ClusterBackend:
             outcome.failure = _too_late(call.deadline_s)
         elif error := answer.get("error"):
             kind, message, tail = error
-            outcome.failure = Failure("error", kind, message, retriable=False, log_tail=tail)
+            outcome.failure = Failure(
+                "error", kind, message, retriable=kind == ObjectStoreError.__name__, log_tail=tail
+            )
         else:
             outcome.result = answer["result"]
             outcome.response_bytes = len(answer["result"])
@@ -264,6 +280,9 @@ class ClusterBackend:
         outcome.environment, outcome.returned_s = environment, arrived_s
         outcome.cold = bool(answer["cold"])
         outcome.fetch_ms, outcome.compute_ms = answer.get("fetch_ms"), answer.get("compute_ms")
+        requests: dict[str, int] = answer.get("s3", {})
+        outcome.s3_bytes = requests.pop("bytes", 0)
+        outcome.s3_requests = requests
         if outcome.cold:
             outcome.init_ms = info.init_ms = answer.get("import_ms")
         began, ended = clock.local(answer["began"]), clock.local(answer["ended"])
@@ -295,33 +314,22 @@ class ClusterBackend:
         return []
 
     def temporary(self, run: str) -> Place | None:
-        """A new folder in the shared `store`; None: a folder of this machine is enough.
+        """A new place in the shared `store`; None: a folder of this machine is enough.
 
         Raises:
             BackendError: it cannot be made.
         """
-        if self._store is None:
-            return None
-        folder = Path(self._store) / f"lbench-{run}-{id(self):x}"
-        try:
-            folder.mkdir(mode=0o700)
-        except OSError as error:
-            raise BackendError(f"cannot make a folder in store={self._store}: {error.strerror}") from None
-        return Place(folder=str(folder))
+        self._exchanges = True
+        return None if self._store is None else self._store.temporary(run)
 
     async def clear(self, place: Place) -> None:
-        """Delete the run's folder in the shared store.
+        """Delete the run's place in the shared store.
 
         Raises:
             BackendError: something is left.
         """
-        assert place.folder is not None
-        try:
-            await asyncio.to_thread(shutil.rmtree, place.folder)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise BackendError(f"cannot remove {place.folder}: {error.strerror}") from None
+        assert self._store is not None
+        await self._store.clear(place, self.own_s3)
 
 
 def _code_of(workload: str) -> dict[str, Any] | None:

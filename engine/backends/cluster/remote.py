@@ -124,6 +124,8 @@ class _Process:
         self.running: dict[str, _Call] = {}
         self.blas: int | None = None
         self.alarms = _Alarms()
+        self.s3: dict[str, str] | None = None  # as the request has it
+        self.s3_counted: dict[str, int] = {}
 
     def environment(self) -> tuple[str, bool]:
         """The id of the environment that this thread is, and whether this is its first call."""
@@ -134,6 +136,15 @@ class _Process:
             number = len(self.environments)
             self.environments[thread] = self.name if not number else f"{self.name}.{number}"
             return self.environments[thread], True
+
+    def new_requests(self) -> dict[str, int]:
+        """Requests to S3 since the last answer of this process; where it has several threads, their neighbours' too."""
+        from lbench.workloads.objects import requests
+
+        with self.lock:
+            now, before = requests(), self.s3_counted
+            self.s3_counted = now
+        return {name: count - before.get(name, 0) for name, count in now.items()}
 
     def scratch(self) -> Path:
         """A folder of this process's own, removed when it ends."""
@@ -165,9 +176,10 @@ def run(request: bytes) -> bytes:
 
     The request: `call` (its id), `task`, `deadline_s`, `blas`, `workload` (what is imported), `code` ({digest, module,
     function, files?}), `data` ({digest, path, content?}), `process` (which alone may run it; others answer `moved`), `exit`
-    (whether this process may end where nothing else stops the task).
-    The answer: `environment`, `cold`, `began`, `ended` (wall clock),
-    `import_ms`, `fetch_ms`, `compute_ms`, and `result`, `error` ([type, message, traceback]) or `needs` (["code", "data"]).
+    (whether this process may end where nothing else stops the task), `s3` (where tasks exchange objects there: {region,
+    prefix}).
+    The answer: `environment`, `cold`, `began`, `ended` (wall clock), `import_ms`, `fetch_ms`, `compute_ms`, `s3` (requests),
+    and `result`, `error` ([type, message, traceback]) or `needs` (["code", "data"]).
     """
     began = time.time()
     asked: dict[str, Any] = decode(request)
@@ -185,6 +197,8 @@ def run(request: bytes) -> bytes:
             return encode({**answer, "needs": needs, "ended": time.time()})
         mark = time.perf_counter()
         _import(str(asked["workload"]), asked.get("code"))
+        if asked.get("s3") is not None:
+            _reach_s3(asked["s3"])
         name, arguments = decode(asked["task"])
         function, wants_data = find(name)
         if wants_data:
@@ -195,6 +209,8 @@ def run(request: bytes) -> bytes:
         answer |= _compute(call, float(asked["deadline_s"]), function, arguments)
     except BaseException as error:
         answer["error"] = _described(error)
+    if asked.get("s3") is not None:
+        answer["s3"] = _process.new_requests()
     answer["ended"] = time.time()
     return encode(answer)
 
@@ -310,6 +326,25 @@ def _import(workload: str, code: dict[str, Any] | None) -> None:
             preload(f"{code['module']}:{code['function']}")
             _process.ready.clear()  # one user's workload at a time is importable
         _process.ready.add(key)
+
+
+def _reach_s3(where: dict[str, str]) -> None:
+    """Let the tasks of this process use S3 as the machine's own AWS configuration says: credentials, proxy, certificates."""
+    with _process.lock:
+        if _process.s3 == where:
+            return
+        from lbench.engine.backends.aws_client.credentials import chain_credentials
+        from lbench.engine.backends.aws_client.endpoints import resolve
+        from lbench.workloads.objects import connect_by
+        from lbench.workloads.s3 import S3Client
+
+        credentials, found = chain_credentials(), resolve("s3", where["region"])
+        connect_by(
+            lambda place: S3Client(
+                credentials, region=place.region, endpoint=place.endpoint, proxy=found.proxy, ca_file=found.ca_file
+            )
+        )
+        _process.s3 = where
 
 
 def _described(error: BaseException) -> list[str]:

@@ -8,13 +8,12 @@ import math
 import secrets
 from collections.abc import Callable
 from typing import Literal
-from urllib.parse import urlsplit
 
 from lbench.config.aws import aws_client, aws_session
 from lbench.config.deployment import TEMPORARY
 from lbench.config.limits import limits
 from lbench.engine.backends.aws_client.credentials import ChainCredentials
-from lbench.engine.backends.aws_client.endpoints import Resolved, resolve, resolve_url
+from lbench.engine.backends.aws_client.endpoints import Resolved, named_s3_endpoint, resolve, resolve_url
 from lbench.engine.backends.base import Call, Outcome
 from lbench.engine.backends.lambda_.account import Ramp
 from lbench.engine.backends.lambda_.backend import LambdaBackend
@@ -70,7 +69,7 @@ class AwsBackend(LambdaBackend):
         self._store = ObjectStore(
             self._credentials,
             region=self.region,
-            endpoint=self._chosen.s3_endpoint or _named(s3.endpoint, self.region),
+            endpoint=self._chosen.s3_endpoint or named_s3_endpoint(s3),
             bucket=self._found.deployment.bucket,
             prefix=self._prefix,
             proxy=s3.proxy,
@@ -98,9 +97,3 @@ class AwsBackend(LambdaBackend):
             )
         finally:
             await self._credentials.__aexit__(None, None, None)
-
-
-def _named(endpoint: str, region: str) -> str | None:
-    """The S3 endpoint; None: the region's default one."""
-    host = urlsplit(endpoint).hostname or ""
-    return None if host in ("s3.amazonaws.com", f"s3.{region}.amazonaws.com") else endpoint

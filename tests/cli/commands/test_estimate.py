@@ -40,6 +40,34 @@ def test_the_options_at_80_columns_and_again_from_the_kept_sample(
     assert all(one["usd_day"] is not None for one in again["options"] if one["kind"] != "local")
 
 
+def test_a_cluster_on_which_this_job_was_recorded_is_an_option(
+    lbench: Lbench, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "pool.py").write_text(
+        "from concurrent.futures import ThreadPoolExecutor\ndef threads():\n    return ThreadPoolExecutor(2)\n"
+    )
+    where = "executor:factory=./pool.py:threads"
+    for backend in (f"{where},usd_per_hour=36@rented", f"{where}@ours"):
+        done = lbench("run", *_PROBE, "-b", backend, "--repeats", "2", "--quiet")
+        assert done.returncode == 0, done.stderr
+    found = json.loads(lbench("estimate", *_PROBE, "--json").stdout)["options"]
+    rows = {row["name"].partition(",")[0]: row for row in found if row["kind"] == "cluster"}
+    assert set(rows) == {"rented", "ours"}
+    for row in rows.values():
+        assert (row["basis"], row["places"]) == ("measured", 2)
+        assert row["name"].endswith(f", 2 workers, {row['measured']}")
+        assert row["low_s"] <= row["makespan_s"] <= row["high_s"]
+    assert float(rows["rented"]["usd"]) == pytest.approx(2 * 0.01 * rows["rented"]["makespan_s"], rel=0.2)
+    assert (rows["ours"]["usd"], rows["ours"]["priced"]) == (None, False)
+    monkeypatch.setenv("COLUMNS", "80")
+    page = lbench("estimate", *_PROBE).stdout
+    (line,) = [line for line in page.splitlines() if "ours, 2 workers" in line and "measured" in line]
+    assert "no price" in line and len(line) <= 80
+    assert "2 recorded runs of this job (session " in page
+    other = json.loads(lbench("estimate", *_PROBE[:-1], "13", "--json").stdout)["options"]
+    assert not [row for row in other if row["kind"] == "cluster"]
+
+
 @pytest.mark.parametrize(
     ("args", "line"),
     [
