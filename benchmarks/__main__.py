@@ -29,6 +29,7 @@ MODULES = (
     "package_cache",
     "record",
     "analysis_million",
+    "report",
     "sweep_overhead",
     "alternating",
     "local_overhead",

@@ -12,7 +12,7 @@ import msgspec
 from lbench.engine.journal.events import JOURNAL_VERSION, Event, decode_event
 from lbench.errors import SessionFileError
 
-__all__ = ["Head", "read_events", "split_lines"]
+__all__ = ["Head", "check_first", "read_events", "split_lines"]
 
 _FIRST_BYTES = b'{"event":"session"'
 
@@ -43,7 +43,7 @@ def read_events(path: Path) -> Iterator[Event]:
     try:
         with path.open("rb") as file:
             first = file.readline()
-            _check_first(path, first)
+            check_first(path, first)
             for number, line in enumerate(itertools.chain((first,), file), 1):
                 if not line.endswith(b"\n"):
                     return
@@ -56,8 +56,12 @@ def read_events(path: Path) -> Iterator[Event]:
         raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _check_first(path: Path, line: bytes) -> None:
-    """Check that a file with this first line is a journal, or may become one."""
+def check_first(path: Path, line: bytes) -> None:
+    """Check that a file with this first line is a journal, or may become one.
+
+    Raises:
+        SessionFileError: it is none, or of a newer version.
+    """
     head = Head()
     if not line.endswith(b"\n"):
         if line.startswith(_FIRST_BYTES[: len(line)]):

@@ -11,19 +11,20 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lbench.engine.journal.events import Audited, Dispatched, Returned
 from lbench.engine.model import ErrorInfo, Measures
 
-__all__ = ["BILLED_SOURCES", "STATUSES", "Columns"]
+__all__ = ["BILLED_SOURCES", "CODES", "RETURNED", "STATUSES", "Columns", "Rows", "Values", "dtype_of"]
 
 STATUSES = ("ok", "error", "throttled", "timeout", "cancelled", "superseded")
 BILLED_SOURCES = ("report", "audit", "estimated", "model")
 
 _TEXTS = {"status": STATUSES, "billed_source": BILLED_SOURCES}  # columns that hold the index of a text
-_CODES = {name: {text: code for code, text in enumerate(texts)} for name, texts in _TEXTS.items()}
+CODES = {name: {text: code for code, text in enumerate(texts)} for name, texts in _TEXTS.items()}
 _FLAGS = ("cold", "via_s3")
 
 _KEYS = ("stage", "task", "attempt")
@@ -37,12 +38,45 @@ _DTYPES: dict[str, tuple[str, Any]] = {  # with the empty value
     "request_id": ("V16", b""),  # a UUID's bytes, as AWS's are; others are kept aside
 }
 _PLAIN = [name for name in _DTYPES if name not in (*_KEYS, "environment", "request_id")]
-_RETURNED = ("status", "returned_s", "cold", "started_s", "finished_s", *Measures.__struct_fields__)
+RETURNED = ("status", "returned_s", "cold", "started_s", "finished_s", *Measures.__struct_fields__)
 _AUDITED = ("billed_ms", "init_ms", "memory_mb", "max_memory_mb")
 _GROWTH = 1.25
 _BLOCK = 1024  # rows that are made ready at once
 _MAPPED_BYTES = 1 << 17  # from there on an array has a mapping of its own
 _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+Values = tuple[NDArray[np.bool_] | None, NDArray[Any]]  # which rows have a value (None: all), and the values
+
+
+def dtype_of(name: str) -> Any:
+    """The type of a column's cells."""
+    return _DTYPES[name][0]
+
+
+class Rows(msgspec.Struct, kw_only=True):
+    """What happened to the invocations of one run in a stretch."""
+
+    run: str
+    first: int  # the number of the first that was dispatched; without one, all numbers are below it
+    begun: dict[str, Values]
+    begun_count: int
+    ended_rows: NDArray[np.int64]
+    ended: dict[str, Values]
+    environments: list[str]  # in the order in which they came
+    begun_environments: NDArray[np.int64]  # indices of `environments`, -1: none
+    ended_environments: NDArray[np.int64]
+    hedge_of: list[tuple[int, int]]
+    errors: list[tuple[int, ErrorInfo]]
+    log_tails: list[tuple[int, str]]
+    uuids: Values | None  # the request ids of the ended ones; None: some are no UUIDs, and all are in `request_ids`
+    request_ids: list[str | None]
+    s3: tuple[int, int, int]  # PUT, GET, bytes
+
+    @property
+    def touched(self) -> list[int]:
+        """The numbers of the invocations."""
+        return [*range(self.first, self.first + self.begun_count), *self.ended_rows.tolist()]
 
 
 class Columns:
@@ -110,7 +144,7 @@ class Columns:
         """End a row."""
         row = event.n
         self._reach(row)
-        self._put(row, event, _RETURNED)
+        self._put(row, event, RETURNED)
         if event.environment is not None:
             self._arrays["environment"][row] = self.environment_code(event.environment)
         if event.request_id is not None:
@@ -122,10 +156,48 @@ class Columns:
         if event.log_tail is not None:
             self.log_tails[row] = event.log_tail
 
+    def fits(self, rows: Rows) -> bool:
+        """Whether these rows follow those that there are."""
+        return self.count == rows.first if rows.begun_count else self.count >= rows.first
+
+    def take(self, rows: Rows) -> None:
+        """Begin and end many rows at once."""
+        if not self.fits(rows):
+            raise ValueError(f"rows from {rows.first} on do not follow {self.count}")
+        codes = np.array([*map(self.environment_code, rows.environments), -1], dtype=np.int32)
+        put = self._arrays
+        if rows.begun_count:
+            end = rows.first + rows.begun_count
+            self._reach(end - 1)
+            put = self._arrays
+            for name, (_, values) in rows.begun.items():
+                put[name][rows.first : end] = values
+            put["environment"][rows.first : end] = codes[rows.begun_environments]
+            self.hedge_of.update(rows.hedge_of)
+        ended = rows.ended_rows
+        for name, (there, values) in rows.ended.items():
+            put[name][ended if there is None else ended[there]] = values
+        known = rows.ended_environments >= 0
+        put["environment"][ended[known]] = codes[rows.ended_environments[known]]
+        if rows.uuids is not None:
+            there, uuids = rows.uuids
+            named = ended if there is None else ended[there]
+            put["request_id"][named] = uuids
+            for row in named.tolist() if self._request_ids else ():
+                self._request_ids.pop(row, None)
+        for row, text in zip(ended.tolist(), rows.request_ids, strict=False):
+            if text is not None:
+                self._put_request_id(row, text)
+        for row, error in rows.errors:
+            self.errors[row] = error
+            if error.unrun and STATUSES[self._arrays["status"][row]] != "throttled":
+                self.unrun.append(row)
+        self.log_tails.update(rows.log_tails)
+
     def audit(self, event: Audited) -> None:
         """Replace an estimate by what AWS has billed."""
         self._put(event.n, event, _AUDITED)
-        self._arrays["billed_source"][event.n] = _CODES["billed_source"]["audit"]
+        self._arrays["billed_source"][event.n] = CODES["billed_source"]["audit"]
         if event.request_id is not None:
             self._put_request_id(event.n, event.request_id)
 
@@ -133,7 +205,7 @@ class Columns:
         for name in names:
             value = getattr(event, name)
             if value is not None:
-                self._arrays[name][row] = _CODES[name][value] if name in _CODES else value
+                self._arrays[name][row] = CODES[name][value] if name in CODES else value
 
     def _put_request_id(self, row: int, text: str) -> None:
         if _UUID.fullmatch(text):

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from lbench.engine.journal.events import (
     Answered,
     Audited,
@@ -32,11 +34,11 @@ from lbench.engine.journal.events import (
     Warned,
 )
 from lbench.engine.journal.lock import is_live
-from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.machine.fingerprint import MachineSample
 from lbench.engine.model import Answer, LambdaEnvironment, RunStatus, Stage
-from lbench.engine.session.columns import STATUSES, Columns
+from lbench.engine.session.blocks import Stretch, journal_blocks
+from lbench.engine.session.columns import STATUSES, Columns, Rows
 from lbench.errors import SessionFileError
 from lbench.workloads import registry
 
@@ -153,6 +155,22 @@ class RunView:
             case _:
                 pass
 
+    def take(self, rows: Rows) -> None:
+        """Take what happened to many invocations; it must fit (`Columns.fits`)."""
+        self.columns.take(rows)
+        self.in_flight += rows.begun_count - len(rows.ended_rows)
+        put, get, size = rows.s3
+        self.s3_put += put
+        self.s3_get += get
+        self.s3_bytes += size
+        if len(rows.ended_rows):
+            counts = dict(
+                zip(STATUSES, np.bincount(rows.ended["status"][1], minlength=len(STATUSES)).tolist(), strict=True)
+            )
+            results = ("ok",) if self.has_answer else ("ok", "error", "timeout", "superseded")
+            self.finished_tasks += sum(counts[status] for status in results)
+            self.failed_attempts += sum(counts.values()) - counts["ok"] - counts["superseded"]
+
     def _keep(self, put: Callable[[_Row], None], event: _Row) -> None:
         try:
             put(event)
@@ -207,6 +225,17 @@ class SessionView:
             case _:
                 self._run(event.run).apply(event)
 
+    def apply_stretch(self, stretch: Stretch) -> None:
+        """Take what happened to many invocations."""
+        runs = self.runs
+        if stretch.rows and all(rows.run in runs and runs[rows.run].columns.fits(rows) for rows in stretch.rows):
+            for rows in stretch.rows:
+                runs[rows.run].take(rows)
+            self.events += len(stretch.events)
+        else:
+            for event in stretch.events:
+                self.apply(event)
+
     def _run(self, run: str) -> RunView:
         try:
             return self.runs[run]
@@ -254,7 +283,13 @@ def load_journal(path: Path) -> SessionView:
     Raises:
         SessionFileError: it cannot be read.
     """
-    view = fold(read_events(path))
+    view = SessionView()
+    for block in journal_blocks(path):
+        for step in block.steps:
+            if isinstance(step, Stretch):
+                view.apply_stretch(step)
+            else:
+                view.apply(step)
     if not is_live(path.parent):
         view.engine_gone()
     return view
