@@ -33,15 +33,18 @@ def first_sentence(options: Options) -> str:
     if first.kind == "local":
         return (
             f"{_capital(here.name)} is first: {_time(here)}, and nothing is charged; "
-            f"{aws.name} is predicted to take {_time(aws)}, for {usd_cell(aws)} a run."
+            f"{aws.name} is predicted to take {_time(aws)}, for {usd_cell(aws)} a run{_doubt(here, aws)}."
         )
     start = f", {seconds_text(first.start_s)} of it to start" if first.start_s else ""
     gain = here.makespan_s.value / first.whole_s
-    open_ = "" if _apart(first, here) else "; their intervals overlap, so either may be first"
     return (
         f"{_capital(first.name)} is first: {seconds_text(first.whole_s)}{start} ({_spread(first)}), {_cost(first)}: "
-        f"{times_text(gain)} as fast as {here.name} with {_time(here)}{open_}."
+        f"{times_text(gain)} as fast as {here.name} with {_time(here)}{_doubt(first, here)}."
     )
+
+
+def _doubt(one: Option, other: Option) -> str:
+    return "" if _apart(one, other) else "; their intervals overlap, so either may be first"
 
 
 def break_even_sentence(options: Options) -> str:

@@ -198,6 +198,19 @@ def test_a_cluster_without_a_price_says_so_and_one_run_has_no_interval() -> None
     assert "and nothing is charged" in first_sentence(here)
 
 
+def test_overlapping_intervals_are_named_also_where_this_machine_is_first() -> None:
+    doubt = "; their intervals overlap, so either may be first."
+    assert not first_sentence(options_of(job(4, 0.001), ONCE)).endswith(doubt)
+    seconds = next(s for s in (0.02 * 1.15**k for k in range(60)) if _close(options_of(job(8, s), ONCE)))
+    assert first_sentence(options_of(job(8, seconds), ONCE)).endswith(doubt)
+
+
+def _close(found: Options) -> bool:
+    """Whether this machine is first, and Lambda's interval reaches below its time."""
+    away = found.on_lambda.makespan_s
+    return found.fastest.kind == "local" and away.low is not None and away.low < found.here.makespan_s.value
+
+
 def test_the_three_assumptions_that_matter_most_are_in_order() -> None:
     found = options_of(job(), ONCE).sensitivity
     assert len(found) == 3
