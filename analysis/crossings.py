@@ -29,6 +29,8 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
     below: str  # `Series.name`: less below
     above: str  # less above
     root: Root
+    first: float  # the first and the last place at which both have a point: what is said of the two holds between them
+    last: float
 
     @property
     def inside(self) -> bool:
@@ -79,7 +81,7 @@ def course(series: Sequence[Series], places: tuple[float, ...], measure: Measure
 
 def _envelope(series: Sequence[Series], places: tuple[float, ...], measure: Measure) -> list[Series]:
     """The series with the least at each place, by the fitted curves."""
-    values = {one.name: _fitted(one, measure) for one in series}
+    values = {one.name: _fitted(one, places, measure) for one in series}
     least = []
     for place in places:
         known = [one for one in series if place in values[one.name]]
@@ -88,10 +90,17 @@ def _envelope(series: Sequence[Series], places: tuple[float, ...], measure: Meas
     return least
 
 
-def _fitted(one: Series, measure: Measure) -> dict[float, float]:
+def _fitted(one: Series, places: tuple[float, ...], measure: Measure) -> dict[float, float]:
+    """The curve's logarithm at each place from its first point to its last; straight between them, as in `curves.root`."""
     known = [(point.at, value) for point in one.points if (value := _value(point, measure)) is not None]
-    curve = fit([math.log(value) for _, value in known], _shape(one, measure)) if known else ()
-    return dict(zip((at for at, _ in known), map(float, curve), strict=True))
+    if not known:
+        return {}
+    curve = fit([math.log(value) for _, value in known], _shape(one, measure))
+    first, last = known[0][0], known[-1][0]
+    inside = [place for place in places if first <= place <= last]
+    scale = math.log if first > 0 else float
+    found = np.interp([scale(place) for place in inside], [scale(at) for at, _ in known], curve)
+    return dict(zip(inside, map(float, found), strict=True))
 
 
 def _shape(one: Series, measure: Measure) -> Shape:
@@ -142,6 +151,8 @@ def _crossing(below: Series, above: Series, measure: Measure) -> Crossing | None
         below=below.name,
         above=above.name,
         root=root(places, own[0] - own[1], resampled, min(counts, default=_ENOUGH)),
+        first=places[0],
+        last=places[-1],
     )
 
 

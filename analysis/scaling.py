@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from statistics import median_low
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from lbench.analysis.curves import Shape, fit, shape_of
 from lbench.analysis.format import count_text
 from lbench.analysis.prediction import LABEL, PredictedLine
 from lbench.analysis.series import Point, Series
-from lbench.analysis.statistics import Estimate, median_estimate
+from lbench.analysis.statistics import FULL_INTERVAL, Estimate, median_estimate
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import InputError
 
@@ -178,6 +179,7 @@ def _scaling(
     for number, run, point in placed:
         groups.setdefault(float(point[axis]), {}).setdefault(number, []).append(run)
     hosts = [None if view.header is None else view.header.environment.hostname for view in views]
+    stopped = [_stopped(view) for view in views]
     several = len({hosts[number] for number, _, _ in placed}) > 1
     collected: dict[tuple[str | None, str, Temperature | None], _Collected] = {}
     baselines: list[str] = []
@@ -189,7 +191,7 @@ def _scaling(
             for summary, line in comparison.rows:
                 key = (machine, summary.label, line.temperature)
                 collected.setdefault(key, _Collected(summary, line.temperature, machine)).add(
-                    place, number, summary, line, runs, bill
+                    place, number, summary, line, runs, bill, unfinished=any(run.id in stopped[number] for run in runs)
                 )
             predicted = None if predict is None else predict(comparison, runs)
             if predicted is not None:
@@ -237,6 +239,17 @@ def _best(sessions: Mapping[int, list[RunView]], hosts: list[str | None]) -> dic
     return {number: sessions[number] for number in best.values()}
 
 
+def _stopped(view: SessionView) -> set[str]:
+    """The runs of comparisons that were stopped or are under way."""
+    found = {
+        run.id for run in view.started_runs if run.status in ("running", "cancelled", "interrupted", "over_budget")
+    }
+    for comparison in view.comparisons:
+        if comparison.ended_by == "cancelled":
+            found.update(comparison.runs)
+    return found
+
+
 def _ok(runs: Iterable[RunView]) -> int:
     return sum(run.status == "ok" for run in runs)
 
@@ -252,7 +265,17 @@ class _Collected:
         self.machine = machine
         self.points: list[Point] = []
 
-    def add(self, place: float, number: int, summary: Summary, line: Line, runs: list[RunView], bill: Bill) -> None:
+    def add(
+        self,
+        place: float,
+        number: int,
+        summary: Summary,
+        line: Line,
+        runs: list[RunView],
+        bill: Bill,
+        *,
+        unfinished: bool,
+    ) -> None:
         own = [
             run
             for run in runs
@@ -279,6 +302,7 @@ class _Collected:
                 capacity=summary.capacity,
                 oversubscribed=summary.oversubscribed and summary.origin != "measured",
                 error=summary.error,
+                unfinished=unfinished,
                 times_s=tuple(run.makespan_s for run in own if run.makespan_s is not None),
                 rounds=tuple(_round(number, run) for run in own),
                 usds=tuple(billed) if len(billed) == len(own) else (),
@@ -328,13 +352,14 @@ def _series(collected: list[_Collected], parameter: bool) -> list[Series]:
             None,
         )
         main = twin is None or (_timed(one), one.temperature == "warm") > (_timed(twin), twin.temperature == "warm")
-        points = tuple(sorted(one.points, key=lambda point: point.at))
-        logs = [math.log(p.makespan_s.value) for p in points if p.makespan_s is not None and p.makespan_s.value > 0]
+        points = _with_few(sorted(one.points, key=lambda point: point.at))
+        values = [
+            None if p.few or p.makespan_s is None or p.makespan_s.value <= 0 else p.makespan_s.value for p in points
+        ]
+        logs = [math.log(value) for value in values if value is not None]
         shape: Shape = (shape_of(logs) if parameter else "valley") if logs else "rising"
         curve = iter(np.exp(fit(logs, shape)) if logs else ())
-        fitted = tuple(
-            float(next(curve)) if p.makespan_s is not None and p.makespan_s.value > 0 else None for p in points
-        )
+        fitted = tuple(None if value is None else float(next(curve)) for value in values)
         found.append(
             Series(
                 label=one.label,
@@ -349,6 +374,21 @@ def _series(collected: list[_Collected], parameter: bool) -> list[Series]:
             )
         )
     return found
+
+
+def _with_few(points: list[Point]) -> tuple[Point, ...]:
+    """The points of a series; those are marked whose few repeats would make all intervals as poor as their own.
+
+    That is a point with fewer repeats than most, and fewer than an interval needs, if it was stopped or if most have enough.
+    """
+    counts = [len(point.times_s) for point in points if point.times_s]
+    usual = median_low(counts) if counts else 0
+    return tuple(
+        msgspec.structs.replace(point, few=True)
+        if 0 < len(point.times_s) < min(usual, FULL_INTERVAL) and (point.unfinished or usual >= FULL_INTERVAL)
+        else point
+        for point in points
+    )
 
 
 def _timed(one: _Collected) -> int:
@@ -368,16 +408,16 @@ def _comparable(series: list[Series]) -> tuple[list[Series], list[str]]:
         if not one.main:
             continue
         crowded = [point for point in one.points if point.oversubscribed]
-        kept = [point for point in one.points if not point.oversubscribed]
+        kept = [point for point in one.points if not point.oversubscribed and not point.few]
         if crowded:
-            where = "everywhere" if not kept else f"at {count_text(len(crowded), 'point')}"
+            where = "everywhere" if len(crowded) == len(one.points) else f"at {count_text(len(crowded), 'point')}"
             excluded.append(
                 f"{one.name} has more environments than this machine can carry {where}: not in crossings there"
             )
         if any(point.makespan_s is not None and point.makespan_s.value <= 0 for point in kept):
             excluded.append(f"{one.name} has a makespan of 0: left out of crossings")
         elif sum(point.makespan_s is not None for point in kept) > 1:
-            used.append(msgspec.structs.replace(one, points=tuple(kept)) if crowded else one)
+            used.append(one if len(kept) == len(one.points) else msgspec.structs.replace(one, points=tuple(kept)))
     return used, excluded
 
 

@@ -9,9 +9,17 @@ from decimal import Decimal
 from lbench.analysis.break_even import BreakEven
 from lbench.analysis.comparison import Temperature
 from lbench.analysis.crossings import Crossing
-from lbench.analysis.format import count_text, percent_text, seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.format import (
+    count_text,
+    listed,
+    percent_text,
+    seconds_text,
+    spread_text,
+    times_spread_text,
+    times_text,
+)
 from lbench.analysis.scaling import SETTING_AXES, Scaling
-from lbench.analysis.series import Series
+from lbench.analysis.series import Point, Series
 from lbench.analysis.speedup_laws import Efficiency, fit_law, law_text, strong_scaling, weak_scaling
 from lbench.analysis.statistics import FULL_INTERVAL, ratio_estimate
 from lbench.engine.cost.format import usd_short
@@ -128,12 +136,36 @@ def scaling_notes(scaling: Scaling) -> list[str]:
     if scaling.usd_crossings and scaling.rent_basis is not None:
         lines.append(f"dollars of a local run: {scaling.rent_basis}, while the run lasts")
     lines += scaling.excluded
+    lines += _few_lines(scaling)
     lines += [f"{axis_text(scaling, mark.at)}: {mark.text}" for mark in scaling.marks]
     for series in scaling.series:
-        failed = [axis_text(scaling, point.at) for point in series.points if point.makespan_s is None]
+        failed = [
+            axis_text(scaling, point.at)
+            for point in series.points
+            if point.makespan_s is None and not (point.unfinished and point.error is None)
+        ]
         if failed and series.main:
             why = next((point.error for point in series.points if point.error), None)
             lines.append(f"{series.name}: no right answer at {', '.join(failed)}{f': {why}' if why else ''}")
+    return lines
+
+
+def _few_lines(scaling: Scaling) -> list[str]:
+    """A line for each place that was stopped, or that has too few repeats for the crossings."""
+    lines = []
+    for place in scaling.places:
+        main = [(one, point) for one in scaling.series if one.main and (point := one.at(place)) is not None]
+        poor = [(one, point) for one, point in main if point.few or point.unfinished]
+        if not poor:
+            continue
+        counts = sorted({len(point.times_s) for _, point in poor})
+        number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        repeats = f"{number} {'repeat' if counts == [1] else 'repeats'}"
+        state = "unfinished, " if any(point.unfinished for _, point in poor) else ""
+        of = f" of {listed([one.name for one, _ in poor])}" if len(poor) < len(main) else ""
+        left_out = any(point.few for _, point in poor)
+        why = ", fewer than at most points: in no curve and no crossing" if left_out else ""
+        lines.append(f"{axis_text(scaling, place)}: {state}{repeats}{of}{why}")
     return lines
 
 
@@ -195,9 +227,8 @@ def _beside(scaling: Scaling) -> str:
 
 def _crossing_clauses(scaling: Scaling) -> list[str]:
     inside = [one for one in scaling.crossings if one.inside]
-    first, last = scaling.places[0], scaling.places[-1]
     if not inside:
-        return _uncrossed(scaling, first, last)
+        return _uncrossed(scaling)
     settled = all(one.root.count >= FULL_INTERVAL and one.root.missing <= 1 - _SURE for one in inside)
     clauses = []
     for number, one in enumerate(inside):
@@ -227,11 +258,20 @@ def _cold_clause(scaling: Scaling) -> list[str]:
     if scaling[winner].temperature == "cold" or nearest.root.missing < _SURE:
         return []
     name = series_text(scaling, winner)
-    return [f"run once, with new environments, {name} {_verb(name)} {_range_text(scaling, *_ends(scaling))}"]
+    whole = _range_text(scaling, nearest.first, nearest.last)
+    return [f"run once, with new environments, {name} {_verb(name)} {whole}"]
 
 
 def _ends(scaling: Scaling) -> tuple[float, float]:
-    return scaling.places[0], scaling.places[-1]
+    """The first and the last place where two series (or the only one) have a point that can be compared."""
+    held: dict[float, int] = {}
+    for one in scaling.series:
+        for point in one.points:
+            if one.main and point.makespan_s is not None and not point.few and not point.oversubscribed:
+                held[point.at] = held.get(point.at, 0) + 1
+    most = min(2, max(held.values(), default=0))
+    places = [place for place in scaling.places if held.get(place, 0) >= most]
+    return places[0], places[-1]
 
 
 def _verb(name: str) -> str:
@@ -242,16 +282,17 @@ def _are(name: str) -> str:
     return "are" if name.endswith(_PLURAL) else "is"
 
 
-def _uncrossed(scaling: Scaling, first: float, last: float) -> list[str]:
+def _uncrossed(scaling: Scaling) -> list[str]:
     if not scaling.least:
         return ["nothing to compare: fewer than two backends can be compared at two points or more"]
     winner = max(scaling.least, key=scaling.least.count)  # at its end another may be as fast
     name = series_text(scaling, winner)
-    whole = _range_text(scaling, first, last)
     if not scaling.crossings:
+        whole = _range_text(scaling, *_ends(scaling))
         alike = [_alike_text(scaling, *pair) for pair in scaling.alike]
         return [f"{alike[0]} {whole}", *alike[1:]] if alike else [f"only {name} can be compared {whole}"]
     nearest = scaling.crossings[0]
+    whole = _range_text(scaling, nearest.first, nearest.last)
     few = nearest.root.count < FULL_INTERVAL
     if few or nearest.root.missing < _SURE:
         why = f" with {count_text(nearest.root.count, 'repeat')}" if few else ""
@@ -280,7 +321,7 @@ def _alone(scaling: Scaling, one: Series) -> str:
     best = _best_place(scaling, one) if scaling.axis in SETTING_AXES else None
     if best is not None:
         return best
-    timed = [point for point in one.points if point.makespan_s is not None]
+    timed = _timed(one)
     ends = [timed[0]] if len(timed) == 1 else [timed[0], timed[-1]]
     parts = []
     for point in ends:
@@ -292,9 +333,15 @@ def _alone(scaling: Scaling, one: Series) -> str:
     return f"{series_text(scaling, one.name)} takes {' and '.join(parts)}: one backend alone has no crossing"
 
 
+def _timed(one: Series) -> list[Point]:
+    """The points with a makespan; those with few repeats only if there are no others."""
+    timed = [point for point in one.points if point.makespan_s is not None]
+    return [point for point in timed if not point.few] or timed
+
+
 def _best_place(scaling: Scaling, one: Series) -> str | None:
     """Where a series is fastest along workers, memory or tasks, against the axis' beginning."""
-    timed = [point for point in one.points if point.makespan_s is not None]
+    timed = _timed(one)
     if len(timed) < 2:
         return None
     best = min(timed, key=lambda point: point.makespan_s.value if point.makespan_s else math.inf)
@@ -318,7 +365,9 @@ def _money(scaling: Scaling) -> Iterable[str]:
     """The cost of the paid backend and the break-even, at the first place beyond the last crossing, else at the last."""
     inside = [one for one in scaling.crossings if one.inside]
     beyond = inside[-1].root.at if inside else None
-    place = next((p for p in scaling.places if beyond is not None and p >= beyond), scaling.places[-1])
+    few = {point.at for one in scaling.series if one.main for point in one.points if point.few}
+    places = [place for place in scaling.places if place not in few] or list(scaling.places)
+    place = next((p for p in places if beyond is not None and p >= beyond), places[-1])
     here = [one for one in scaling.break_evens if one.at == place]
     priced = [
         (point.usd.value, one)

@@ -29,6 +29,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int | None  # workers or environments
     oversubscribed: bool  # more environments than this machine can carry: in no crossing
     error: str | None
+    unfinished: bool = False  # its runs were stopped, or are under way
+    few: bool = False  # fewer repeats than at most places, too few for the intervals there: in no curve and no crossing
     times_s: tuple[float, ...] = ()  # of the repeats that were ok, in their order
     rounds: tuple[int | None, ...] = ()  # of each of these: runs of one round are pairs
     usds: tuple[float, ...] = ()  # the bills, or the rents, of the same
@@ -45,7 +47,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     machine: str | None  # the host's name, where several machines take part
     points: tuple[Point, ...]
     shape: Shape
-    fitted_s: tuple[float | None, ...]  # the curve at each point
+    fitted_s: tuple[float | None, ...]  # the curve at each point; None: the point is not part of it
 
     @property
     def name(self) -> str:

@@ -106,7 +106,7 @@ def weak_scaling(columns: Sequence[tuple[float, Series]]) -> list[Efficiency]:
 
 def fit_law(series: Series, law: Law) -> LawFit | Refusal:
     """Fit a law to a series along workers."""
-    timed = [point for point in series.points if point.times_s and min(point.times_s) > 0]
+    timed = [point for point in series.points if point.times_s and min(point.times_s) > 0 and not point.few]
     places = np.array([point.at for point in timed])
     if len(places) < LEAST_PLACES:
         return Refusal(f"needs {LEAST_PLACES} different numbers of workers, got {len(places)}")

@@ -13,7 +13,7 @@ from lbench.cli.report import bound_lines
 from lbench.cli.signals import StopSignals
 from lbench.cli.streams import output_error
 from lbench.cli.sweep_report import merged_document, print_sweep
-from lbench.cli.sweep_run import SweepMeasurement, earlier_sessions
+from lbench.cli.sweep_run import Earlier, SweepMeasurement, earlier_sessions
 from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED, SIGNAL_EXIT_CODES
 from lbench.engine.export.files import encode, format_of, write
 from lbench.engine.model import point_text
@@ -50,14 +50,11 @@ def measure_sweep(
         InputError: no point could be measured.
         LbenchError: the session could not be written to `out`.
     """
-    earlier = None if fresh else earlier_sessions(sweep)
+    earlier = None if fresh else earlier_sessions(sweep, more)
     identity = sweep.new_id() if earlier is None else earlier.id
     lines = [_head(sweep), *bound_lines(sweep.at(sweep.points[-1], identity))]
     if earlier is not None:
-        left = len(sweep.points) - sum(point in earlier.done for point in sweep.points)
-        lines.append(
-            f"goes on with a stopped sweep: {left} of {len(sweep.points)} points are left (--fresh begins anew)"
-        )
+        lines.append(_going_on(sweep, earlier))
     folder = new_session_folder()
     with StopSignals() as signals:
         measurement = follow_to_end(
@@ -71,6 +68,15 @@ def measure_sweep(
             say(f"the engine ends this point without a terminal; the session is in {folder}")
             return SIGNAL_EXIT_CODES[signal.SIGHUP]
         return _conclude(measurement, signals, folder, out=out, as_json=as_json, quiet=quiet, predict=predict)
+
+
+def _going_on(sweep: SweepPlan, earlier: Earlier) -> str:
+    added = [point for point in earlier.left if point not in sweep.points]
+    grid = len(earlier.left) - len(added)
+    what = f"{grid} of {len(sweep.points)} points are left" if grid else "its last points are to be added"
+    if added:
+        what += f"{', and' if grid else ':'} {', '.join(map(point_text, added))}"
+    return f"goes on with a stopped sweep: {what} (--fresh begins anew)"
 
 
 def _head(sweep: SweepPlan) -> str:
@@ -113,8 +119,10 @@ def _conclude(
         say(f"the engine has died: its runs are marked interrupted, the results so far are in {folder}")
     elif output_error() is not None or (as_json and (not quiet or signals.exit_code is not None)):
         say(saved, prefix="")
-    if (signals.exit_code is not None or measurement.lost) and measurement.left:
-        say("the same command goes on with the points that are left")
+    stopped = signals.exit_code is not None or measurement.lost
+    if (stopped or measurement.over_budget) and (left := measurement.left_text()) is not None:
+        how = "the same command goes on there" if stopped else "the same command with a larger --max-usd goes on there"
+        say(f"the sweep was stopped, {left}; {how}")
     if unwritten is not None:
         say(str(unwritten))
     if signals.exit_code is not None:

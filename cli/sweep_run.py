@@ -12,7 +12,7 @@ from statistics import median
 import msgspec
 
 from lbench.analysis.comparison import by_label, makespans
-from lbench.analysis.format import seconds_text
+from lbench.analysis.format import count_text, seconds_text
 from lbench.analysis.next_points import next_points
 from lbench.analysis.scaling import scalings
 from lbench.cli.follow import Measurement
@@ -30,22 +30,31 @@ from lbench.engine.session.index import session_folders
 from lbench.engine.session.view import SessionView, load_folder
 from lbench.errors import InputError, LbenchError, SessionFileError
 
-__all__ = ["Earlier", "PointsMeasurement", "SweepMeasurement", "earlier_sessions"]
+__all__ = [
+    "Earlier",
+    "PointsMeasurement",
+    "SweepMeasurement",
+    "added_point",
+    "done_points",
+    "earlier_sessions",
+    "points_left",
+]
 
 _BUSY_S = 0.02  # before a plan is sent again to an engine that has not quite ended the last one
 _LOOKED_AT = 200  # newest sessions among which a stopped sweep is sought
+_NAMED = 4  # points that are left, by name
 
 
 class Earlier(msgspec.Struct, frozen=True):
-    """What a stopped sweep has left: its id, its sessions, the points that need not be measured again."""
+    """What a stopped sweep has left: its id, its sessions, and the points to measure next."""
 
     id: str
     views: list[SessionView]
-    done: list[Point]
+    left: list[Point]
 
 
-def earlier_sessions(sweep: SweepPlan) -> Earlier | None:
-    """The newest sweep of the same definition, if it was stopped before the last of its points.
+def earlier_sessions(sweep: SweepPlan, more: int) -> Earlier | None:
+    """The newest sweep of the same definition, if it was stopped before its last point. `more`: points that may be added.
 
     Raises:
         InputError: it is running now.
@@ -61,10 +70,10 @@ def earlier_sessions(sweep: SweepPlan) -> Earlier | None:
         return None
     identity, folders = next(iter(found.items()))
     views = [load_folder(folder) for folder in reversed(folders)]
-    done = list(chain.from_iterable(map(done_points, views)))
-    if all(point in done for point in sweep.points):
+    left = points_left(sweep, views)
+    if not left and added_point(sweep, identity, views, more) is None:
         return None  # it is whole: the same command measures it once more
-    return Earlier(identity, views, done)
+    return Earlier(identity, views, left)
 
 
 def _sweep_id(folder: Path) -> str | None:
@@ -76,13 +85,56 @@ def _sweep_id(folder: Path) -> str | None:
 
 
 def done_points(view: SessionView) -> list[Point]:
-    """The points whose runs have all ended, well or not."""
+    """The points whose runs have all ended, well or not, and were not stopped."""
     points = []
     for comparison in view.comparisons:
         runs = [view.runs[name] for name in comparison.runs if name in view.runs]
-        if comparison.ended_by != "cancelled" and runs and runs[0].planned.sweep is not None:
+        stopped = comparison.ended_by == "cancelled" or any(run.status == "over_budget" for run in runs)
+        if not stopped and runs and runs[0].planned.sweep is not None:
             points.append(runs[0].planned.sweep.point)
     return points
+
+
+def points_left(sweep: SweepPlan, views: Sequence[SessionView]) -> list[Point]:
+    """The points of a sweep that were not measured to their end; added ones that were begun are the last."""
+    done = list(chain.from_iterable(map(done_points, views)))
+    return [point for point in [*sweep.points, *_added(sweep, views)] if point not in done]
+
+
+def added_point(
+    sweep: SweepPlan, identity: str, views: Sequence[SessionView], more: int, besides: Sequence[Point] = ()
+) -> Point | None:
+    """The next point between the others, where curves cross; None: `more` were added, or no other would tell anything.
+
+    `besides`: points that were chosen before, also those that could not be measured.
+    """
+    added = _added(sweep, views)
+    added += [point for point in besides if point not in added]
+    if len(added) >= more:
+        return None
+    try:
+        found = scalings(views, run_bill)
+    except InputError:
+        return None
+    for point in next_points(found):
+        if point in added:
+            continue
+        try:
+            validate(sweep.at(point, identity))
+        except LbenchError:  # not every value between two others is one of the parameter's
+            continue
+        return point
+    return None
+
+
+def _added(sweep: SweepPlan, views: Sequence[SessionView]) -> list[Point]:
+    """The points outside the sweep's grid that were begun."""
+    begun = [run.planned.sweep.point for view in views for run in view.runs.values() if run.planned.sweep is not None]
+    found: list[Point] = []
+    for point in begun:
+        if point not in sweep.points and point not in found:
+            found.append(point)
+    return found
 
 
 class PointsMeasurement(Measurement):
@@ -213,7 +265,7 @@ class PointsMeasurement(Measurement):
 
 
 class SweepMeasurement(PointsMeasurement):
-    """The points of a sweep that are left, then points where curves cross."""
+    """The points of a sweep that are left, then up to `more` points where curves cross."""
 
     def __init__(
         self,
@@ -226,39 +278,31 @@ class SweepMeasurement(PointsMeasurement):
         more: int,
     ) -> None:
         self._earlier = [] if earlier is None else earlier.views
-        done = [] if earlier is None else earlier.done
-        left = [point for point in sweep.points if point not in done]
-        super().__init__(folder, on_hangup, progress, sweep, identity, left, len(sweep.points) - len(left))
-        self._grid = sweep.points
+        left = sweep.points if earlier is None else earlier.left
+        begun = len(sweep.points) + len(_added(sweep, self._earlier))
+        super().__init__(folder, on_hangup, progress, sweep, identity, left, begun - len(left))
         self._more = more
-        self._added: list[Point] = []
+        self._chosen: list[Point] = []  # added ones: one that the engine refuses has no runs
 
     @property
     def views(self) -> list[SessionView]:
         """The sessions of the sweep, the one under way last."""
         return [*self._earlier, self.view]
 
-    @property
-    def left(self) -> bool:
-        """Whether points of the sweep, without those added, were not measured to their end."""
-        done = list(chain.from_iterable(map(done_points, self.views)))
-        return any(point not in done for point in self._grid)
+    def left_text(self) -> str | None:
+        """What of the sweep is left, and where it goes on; None: nothing, it is whole."""
+        left = points_left(self._sweep, self.views)
+        if left:
+            names = ", ".join(map(point_text, left[:_NAMED])) + (", ..." if len(left) > _NAMED else "")
+            added = " (added)" if left[0] not in self._sweep.points else ""
+            return f"{count_text(len(left), 'point')} left: {names}{added}"
+        if (point := added_point(self._sweep, self._identity, self.views, self._more)) is not None:
+            return f"a point to be added is left: {point_text(point)}"
+        return None
 
     def choose(self) -> Point | None:
         """A point between the others, if curves cross there."""
-        if len(self._added) >= self._more:
-            return None
-        try:
-            found = scalings(self.views, run_bill)
-        except InputError:
-            return None
-        for point in next_points(found):
-            if point in self._added:
-                continue
-            try:
-                validate(self._sweep.at(point, self._identity))
-            except LbenchError:  # not every value between two others is one of the parameter's
-                continue
-            self._added.append(point)
-            return point
-        return None
+        point = added_point(self._sweep, self._identity, self.views, self._more, self._chosen)
+        if point is not None:
+            self._chosen.append(point)
+        return point

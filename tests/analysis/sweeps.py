@@ -7,6 +7,7 @@ from typing import Any
 
 from lbench.engine.journal.events import (
     Answered,
+    ComparisonEnded,
     Event,
     RunEnded,
     RunPlanned,
@@ -14,7 +15,7 @@ from lbench.engine.journal.events import (
     SessionStarted,
 )
 from lbench.engine.machine.fingerprint import Environment
-from lbench.engine.model import Answer, Driver, Pricing, Sweep
+from lbench.engine.model import Answer, ComparisonEnd, Driver, Pricing, Sweep
 from lbench.engine.session.view import SessionView, fold
 
 RENT = Pricing(rent_usd_per_hour="0.10", rent_basis="rent of an equal machine at $0.10 an hour")
@@ -32,12 +33,14 @@ def sweep_session(
     params: Mapping[str, Any] | None = None,
     oversubscribed: Sequence[str] = (),
     failed: Sequence[tuple[dict[str, Any], str]] = (),
+    stopped: Sequence[dict[str, Any]] = (),
     environment: Environment = ENVIRONMENT,
     settings: Mapping[str, Any] | None = None,
 ) -> SessionView:
     """Each point with the makespans of each backend; the n-th repeats of a point are one round.
 
-    A label is a backend's name, with a temperature after a space where it has one ("emulated warm").
+    A label is a backend's name, with a temperature after a space where it has one ("emulated warm"). Comparisons are
+    recorded where some point was `stopped`: one for each point.
     """
     events: list[Event] = [
         SessionStarted(
@@ -51,7 +54,8 @@ def sweep_session(
         )
     ]
     number = 0
-    for point, backends in points:
+    for index_of_point, (point, backends) in enumerate(points):
+        before = number
         own = {name: value for name, value in point.items() if name not in ("workers", "memory", "tasks")}
         for name, times in backends.items():
             label, _, temperature = name.partition(" ")
@@ -101,4 +105,8 @@ def sweep_session(
                 )
                 if not bad:
                     events.append(Answered(run, Answer(ok=True, check="equal", digest="same")))
+        if stopped:
+            runs = [f"{identity}{one}" for one in range(before + 1, number + 1)]
+            ended_by: ComparisonEnd = "cancelled" if point in stopped else "count"
+            events.append(ComparisonEnded(f"c{index_of_point}", runs, ended_by, 1, ""))
     return fold(events)

@@ -230,6 +230,66 @@ def test_a_stopped_sweep_is_completed_by_the_session_that_goes_on() -> None:
     assert only(whole).places == found.places
 
 
+def cut_off(at: int, repeats: int = 2, *, slow: float = 3.0) -> SessionView:
+    """The forest with a point that was stopped after some repeats, all of them slow."""
+    local, away = noisy({n: 0.7 * n for n in SIZES}, 6, 1), noisy(dict.fromkeys(SIZES, 6.0), 6, 2)
+    points = [({"n_trees": n}, {"processes": local[n], "emulated": away[n]}) for n in SIZES if n != at]
+    part = ({"n_trees": at}, {"processes": [0.7 * at * slow] * repeats, "emulated": [6.0] * repeats})
+    return sweep_session([*points, part], stopped=[{"n_trees": at}])
+
+
+@pytest.mark.parametrize("at", [8, 9, 128])
+def test_a_point_that_was_cut_off_leaves_the_others_their_interval(at: int) -> None:
+    found = only(cut_off(at))
+    (one,) = found.crossings
+    assert (one.root.kind, one.root.count) == ("95 %", 6)
+    assert one.root.at == pytest.approx(6 / 0.7, rel=0.06)
+    sentence = scaling_sentence(found)
+    assert re.match(r"below \d+ trees \(95 %: \d+–\d+\) processes win; above, emulated Lambda; ", sentence), sentence
+    assert f"at {at} trees" not in sentence  # dollars and the break-even are a whole point's
+    assert found["processes"].at(float(at)) is not None
+    assert (
+        f"{at} trees: unfinished, 2 repeats, fewer than at most points: in no curve and no crossing"
+        in scaling_notes(found)
+    )
+
+
+def test_a_winner_is_named_as_far_as_whole_points_go_only() -> None:
+    local, away = noisy({n: 0.7 * n for n in SIZES}, 6, 1), noisy(dict.fromkeys(SIZES, 600.0), 6, 2)
+    points = [({"n_trees": n}, {"processes": local[n], "emulated": away[n]}) for n in SIZES[:-1]]
+    last = ({"n_trees": 128}, {"processes": [89.6], "emulated": [600.0]})
+    found = only(sweep_session([*points, last], stopped=[{"n_trees": 128}]))
+    assert "processes win from 1 to 64 trees; " in scaling_sentence(found)
+    assert "128 trees: unfinished, 1 repeat, fewer than at most points: in no curve and no crossing" in scaling_notes(
+        found
+    )
+
+
+def test_a_point_cut_off_counts_where_no_other_points_would_be_left() -> None:
+    points = [
+        ({"n": 1}, {"processes": [1.0] * 6, "emulated": [2.0] * 6}),
+        ({"n": 2}, {"processes": [3.0], "emulated": [2.0]}),
+    ]
+    found = only(sweep_session(points, stopped=[{"n": 2}]))
+    assert found.crossings[0].root.count == 1
+    assert "n 2: unfinished, 1 repeat" in scaling_notes(found)
+
+
+def test_a_point_with_failures_does_not_turn_an_interval_into_a_range() -> None:
+    points = [({"n": n}, {"processes": [0.7 * n] * 6, "emulated": [6.0] * (5 if n == 4 else 6)}) for n in (2, 4, 8, 16)]
+    found = only(sweep_session(points))
+    assert (found.crossings[0].root.kind, found.crossings[0].root.count) == ("95 %", 6)
+    assert "n 4: 5 repeats of emulated, fewer than at most points: in no curve and no crossing" in scaling_notes(found)
+    few = only(sweep_session([(at, {name: times[:4] for name, times in both.items()}) for at, both in points]))
+    assert few.crossings[0].root.count == 4  # as many everywhere: a range of 4
+
+
+def test_a_backend_without_a_point_loses_no_place_between_its_others() -> None:
+    found = only(forest(failed=[({"n_trees": 2}, "processes")]))
+    assert [(one.below, one.above) for one in found.crossings] == [("processes", "emulated")]
+    assert found.crossings[0].inside
+
+
 def test_two_axes_give_a_curve_for_each_value_of_the_second() -> None:
     points = [
         ({"n_trees": at, "workers": workers}, {"processes": [at / workers] * 6, "emulated": [3.0] * 6})

@@ -13,8 +13,11 @@ import pytest
 from lbench.analysis.next_points import next_points
 from lbench.analysis.scaling import scalings
 from lbench.cli.documents import load_view
-from lbench.cli.sweep_run import done_points
+from lbench.cli.sweep_run import added_point, done_points, points_left
 from lbench.engine.billing.bill import run_bill
+from lbench.engine.plan.plan import Plan
+from lbench.engine.plan.sweep import Axis, SweepPlan
+from lbench.engine.session.view import SessionView
 from tests.analysis.sweeps import sweep_session
 from tests.cli.conftest import Lbench
 
@@ -61,7 +64,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(lbench: Lbench, started: Started, 
             break
     first.send_signal(signal.SIGINT)
     assert first.wait(60) == 130
-    assert "the same command goes on" in first.stderr.read()
+    assert "the sweep was stopped, 1 point left: seconds=0.3; the same command goes on there" in first.stderr.read()
     done = lbench(*command, "--json")
     assert done.returncode == 0, done.stderr
     assert "goes on with a stopped sweep: 1 of 3 points are left" in done.stderr
@@ -111,3 +114,28 @@ def test_points_are_added_where_curves_cross_and_none_lies_yet() -> None:
 def test_a_cancelled_point_is_not_done() -> None:
     view = sweep_session([({"n": 1}, {"processes": [1.0]})])
     assert done_points(view) == []  # without an end of its comparison
+    points = [({"n": n}, {"processes": [1.0]}) for n in (1, 2)]
+    assert done_points(sweep_session(points, stopped=[{"n": 2}])) == [{"n": 1}]
+
+
+def test_a_sweep_stopped_in_an_added_point_is_not_whole_and_goes_on_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lbench.cli import sweep_run
+
+    monkeypatch.setattr(sweep_run, "validate", lambda plan: None)
+    sweep = SweepPlan(Plan("probe"), (Axis("threads", (1, 4, 16, 64), True),), "d")
+    flat = [1.0, 1.1, 0.9, 1.05, 0.95, 1.0]
+
+    def measured(*sizes: int, stopped: int) -> list[SessionView]:
+        points = [({"threads": n}, {"processes": [0.1 * n * one for one in flat], "threads": flat}) for n in sizes]
+        return [sweep_session(points, stopped=[{"threads": stopped}])]
+
+    grid = measured(1, 4, 16, 64, stopped=0)
+    assert points_left(sweep, grid) == []
+    assert added_point(sweep, "d-1", grid, 2) == {"threads": 10}
+    assert added_point(sweep, "d-1", grid, 0) is None
+    assert added_point(sweep, "d-1", grid, 2, [{"threads": 10}]) is None  # it was chosen, and could not be measured
+    begun = measured(1, 4, 16, 64, 10, stopped=10)
+    assert points_left(sweep, begun) == [{"threads": 10}]
+    whole = measured(1, 4, 16, 64, 10, stopped=0)
+    assert points_left(sweep, whole) == [] and added_point(sweep, "d-1", whole, 2) is None
+    assert points_left(sweep, [*begun, *whole]) == []
