@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.comparison import is_cold
-from lbench.analysis.format import count_text, ms_text, percent_text, times_text
+from lbench.analysis.format import cores_text, count_text, ms_text, percent_text, times_text
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
@@ -53,11 +53,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 def explanations(groups: Mapping[str, Sequence[RunView]], environment: Environment | None) -> list[Explanation]:
     """An explanation for each backend with a run that ended well; a task alone is that of `sequential`."""
-    alone = next(
-        (run for group in groups.values() for run in group if run.planned.backend == "sequential" and _counts(run)),
-        None,
-    )
-    alone_ms = None if alone is None else _median_ms(alone)
+    alone = [run for group in groups.values() for run in group if run.planned.backend == "sequential" and _counts(run)]
+    medians = [own for run in alone if (own := _median_ms(run)) is not None]
+    alone_ms = float(np.median(medians)) if medians else None
     found = []
     for label, group in groups.items():
         run = _typical(group)
@@ -123,12 +121,13 @@ def explain(label: str, run: RunView, alone_ms: float | None, environment: Envir
     largest = max(losses, key=lambda name: losses[name])
     if shares[largest] < _MATTERS:
         spent = percent_text(shares["computing"])
-        text = f"{label} spends {spent} of its {_lanes(run, lanes)} computing: nothing else matters"
+        text = f"{label} spends {spent} of its {_lanes(run, lanes)} computing; no other part takes {percent_text(_MATTERS)}"
         return Explanation(label=label, cause="computing", text=text, shares=shares)
     aside = {cause: detail, slower: why}.get(largest) or _DETAILS.get(largest, "")
     if largest == "handing over":
         calls = int(known.sum())
-        aside = f"{ms_text(1000 * losses[largest] / calls)} for each of {count_text(calls, 'task')}"
+        handed = ("batch", "batches") if (columns["batch"] > 0).any() else ("task",)
+        aside = f"{ms_text(1000 * losses[largest] / calls)} for each of {count_text(calls, *handed)}"
     text = (
         f"{label} spends {percent_text(shares['computing'])} of its {_lanes(run, lanes)} computing; most is lost to "
         f"{_NAMES.get(largest, largest)} ({percent_text(shares[largest])}{f': {aside}' if aside else ''})"
@@ -222,15 +221,15 @@ def _slowdown(run: RunView, alone_ms: float | None, lanes: int, environment: Env
     cores = None if environment is None else environment.usable_cores
     threads = run.started.settings.get("blas_threads")
     if isinstance(threads, int) and threads > 1 and cores is not None and threads * lanes > cores:
-        return "BLAS threads", f"{lanes} x {threads} threads on {cores:g} cores; {longer}"
+        return "BLAS threads", f"{lanes} x {threads} threads on {cores_text(cores)}; {longer}"
     memory = run.started.settings.get("memory")
     if isinstance(memory, int) and memory < 1769:
         return "slower tasks", f"{memory:,} MB buy {memory / 1769:.2f} of a vCPU; {longer}"
     physical = None if environment is None else environment.physical_cores
     if cores is not None and lanes > cores:
-        return "slower tasks", f"{lanes} on {cores:g} cores; {longer}"
+        return "slower tasks", f"{lanes} on {cores_text(cores)}; {longer}"
     if physical is not None and lanes > physical:
-        return "slower tasks", f"{lanes} on {physical} physical cores; {longer}"
+        return "slower tasks", f"{lanes} on {cores_text(physical, 'physical')}; {longer}"
     if lanes > 1 and run.planned.backend in ("processes", "threads"):
         return "memory bandwidth", f"{longer}, though each has a core: they share memory and caches"
     return "slower tasks", longer

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "assumed_text",
     "basis_text",
+    "cores_text",
     "count_text",
     "interval_text",
     "interval_title",
@@ -119,6 +120,11 @@ def percent_text(share: float) -> str:
 def count_text(count: int, one: str, many: str | None = None) -> str:
     """A count with its noun: "1 run", "3 runs", "12,000 tasks"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def cores_text(cores: float, kind: str = "") -> str:
+    """A number of cores, which a quota may make a fraction: "1 core", "1.5 cores", "1 physical core"."""
+    return f"{cores:g} {f'{kind} '.lstrip()}core{'s' * (cores != 1)}"
 
 
 def listed(names: list[str]) -> str:

@@ -82,7 +82,7 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
     def hangs_on(self) -> str:
         """The assumption that matters most, in words."""
         middle, low, high = self.core_ratio
-        return f"one core here = {middle:.2g} ({low:.2g}–{high:.2g}) Lambda vCPUs"
+        return f"one core here = {middle:.2g} (95 %: {low:.2g}–{high:.2g}) Lambda vCPUs"
 
     @property
     def lines(self) -> tuple[tuple[Literal["cold", "warm"], Predicted], ...]:
@@ -92,16 +92,19 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
     def speedup(self, of: Predicted) -> Estimate | None:
         """The baseline's makespan over a predicted one; None without a baseline.
 
-        The two are taken as independent: their intervals add up in quadrature, in logarithms.
+        The two are taken as independent: their intervals add up in quadrature, in logarithms. A baseline with a range
+        makes it a range, one that was measured once leaves no interval.
         """
         one, base = of.makespan_s, self.baseline_s
         if base is None or one.interval is None:
             return None
         middle, (low, high) = base.value / one.value, one.interval
-        base_low, base_high = base.interval or (base.value, base.value)
+        if base.interval is None:
+            return Estimate(middle, count=1)
+        base_low, base_high = base.interval
         below = math.hypot(math.log(high / one.value), math.log(base.value / base_low))
         above = math.hypot(math.log(one.value / low), math.log(base_high / base.value))
-        return Estimate(middle, middle * math.exp(-below), middle * math.exp(above), one.count)
+        return Estimate(middle, middle * math.exp(-below), middle * math.exp(above), base.count, base.kind)
 
 
 class StageTimes(msgspec.Struct, frozen=True):
@@ -285,7 +288,7 @@ def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:
             figure = f"to take {seconds_text(one.makespan_s.value)} ({spread_text(one.makespan_s)})"
         else:
             as_what = "" if clauses else f" as {baseline}"
-            spread = times_spread_text(ratio)
+            spread = times_spread_text(ratio) or "baseline measured once: not settled"
             if ratio.interval is not None and ratio.interval[0] <= 1 <= ratio.interval[1]:
                 spread += ", so either may be faster"
             figure = f"{'' if clauses else 'to be '}{times_text(ratio.value)} ({spread}) as fast{as_what}"

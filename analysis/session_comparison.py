@@ -14,6 +14,7 @@ import msgspec
 from lbench.analysis.comparison import Bill, Line, Summary, Temperature, compare, is_cold
 from lbench.analysis.effects import Effect, Samples, effects
 from lbench.analysis.environment_differences import Difference, environment_differences, short_digest
+from lbench.analysis.format import cores_text
 from lbench.analysis.statistics import Estimate
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.session.view import RunView, SessionView
@@ -319,8 +320,9 @@ def _machine(environment: Environment, summary: Summary) -> str:
     usable, logical = environment.usable_cores, environment.logical_cores
     if usable is None:
         return model
-    of = "" if logical is None or logical == usable else f" of {logical}"
-    return f"{model}, {usable:g}{of} cores"
+    if logical is None or logical == usable:
+        return f"{model}, {cores_text(usable)}"
+    return f"{model}, {usable:g} of {cores_text(logical)}"
 
 
 # -- the effects

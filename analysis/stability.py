@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 
 from lbench.analysis.comparison import by_label, is_cold, makespans
-from lbench.analysis.format import count_text, listed, percent_text
+from lbench.analysis.format import cores_text, count_text, listed, percent_text
 from lbench.analysis.grain import grain_of
 from lbench.analysis.statistics import (
     FULL_INTERVAL,
@@ -102,7 +102,7 @@ def _load(environment: Environment, runs: list[RunView]) -> str | None:
     if cores is None:
         return None
     if before is not None and before > MOST_LOAD_SHARE * cores:
-        return f"the load average was {before:g} on {cores:g} cores when the session started"
+        return f"the load average was {before:g} on {cores_text(cores)} when the session started"
     own = max((run.started.capacity for run in runs if run.started is not None), default=0) + 1  # and the driver
     reached = max((sample.load for run in runs for sample in run.samples if sample.load is not None), default=0.0)
     if reached > max(own, cores) + 1:
@@ -112,8 +112,13 @@ def _load(environment: Environment, runs: list[RunView]) -> str | None:
 
 def _warm(group: _Group) -> list[float]:
     """Makespans of the repeats that can be compared in time: without cold ones, unless all are cold."""
-    warm = makespans([run for run in group if not is_cold(run)])
-    return warm or makespans(group)
+    return makespans(_repeats(group))
+
+
+def _repeats(group: _Group) -> _Group:
+    """The repeats of `_warm`, in their order."""
+    good = [run for run in group if makespans([run])]
+    return [run for run in good if not is_cold(run)] or good
 
 
 def _few_repeats(group: _Group) -> str | None:
@@ -122,11 +127,11 @@ def _few_repeats(group: _Group) -> str | None:
         return None
     lacking = "no interval" if count == 1 else "a range in place of an interval"
     drift = " and cannot show a drift" if count < LEAST_TREND else ""
-    warm = " warm" if any(is_cold(run) for run in group) else ""
     have = "has" if count == 1 else "have"
-    return (
-        f"{count_text(count, f'{warm} repeat'.strip())} {have} {lacking}{drift}; use --repeats {FULL_INTERVAL} or more"
-    )
+    if all(is_cold(run) for run in _repeats(group)):
+        return f"{count_text(count, 'cold repeat')} {have} {lacking}{drift}; use --cold-repeats {FULL_INTERVAL} or more"
+    warm = "warm repeat" if any(is_cold(run) for run in group) else "repeat"
+    return f"{count_text(count, warm)} {have} {lacking}{drift}; use --repeats {FULL_INTERVAL} or more"
 
 
 def _unsteady(group: _Group) -> str | None:
@@ -170,8 +175,9 @@ def _change_point(group: _Group) -> str | None:
     if found is None:
         return None
     way = "slower" if found.change > 0 else "faster"
+    number = _repeats(group)[found.at].planned.repeat + 1
     return (
-        f"its repeats became {way} at once, by {percent_text(abs(found.change))} from repeat {found.at + 1} on: "
+        f"its repeats became {way} at once, by {percent_text(abs(found.change))} from repeat {number} on: "
         "something changed on this machine; measure again"
     )
 
@@ -181,9 +187,11 @@ def _drift(group: _Group) -> str | None:
     if found is None or found.p > DRIFT_P or abs(found.change) < DRIFT_SHARE or _step(_warm(group)) is not None:
         return None
     way = "slower" if found.change > 0 else "faster"
+    alternating = all(run.planned.schedule == "alternating" for run in group)
+    remedy = "" if alternating else " or use --schedule alternating"
     return (
         f"its repeats became {way}, by {percent_text(abs(found.change))} from first to last; "
-        "add a warm-up run (--warmup 1) or use --schedule alternating"
+        f"add a warm-up run (--warmup 1){remedy}"
     )
 
 
@@ -272,7 +280,7 @@ def idle_share(run: RunView) -> float | None:
 
 def _some_cold(group: _Group) -> str | None:
     """Warm repeats with some new environments: their times are neither cold nor warm."""
-    mixed = [run for run in group if is_cold(run) is False and run.status == "ok" and run.cold_starts()]
+    mixed = [run for run in _repeats(group) if is_cold(run) is False and run.cold_starts()]
     if not mixed or not group[0].has_answer:
         return None
     return (
@@ -302,10 +310,11 @@ def _oversubscribed(group: _Group) -> str | None:
 
 
 def _retried(group: _Group) -> str | None:
-    count = sum(run.failed_attempts for run in group if run.status == "ok" and run.has_answer)
+    count = sum(run.failed_attempts for run in group if makespans([run]) and run.has_answer)
     if not count:
         return None
-    return f"{count_text(count, 'attempt')} failed and were retried: its times include them"
+    were, them = ("was", "it") if count == 1 else ("were", "them")
+    return f"{count_text(count, 'attempt')} failed and {were} retried: its times include {them}"
 
 
 _OF_A_BACKEND: dict[str, Callable[[_Group], str | None]] = {

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.analysis.comparison import makespans
-from lbench.analysis.format import listed, ms_text, percent_text
+from lbench.analysis.comparison import is_cold, makespans
+from lbench.analysis.format import count_text, listed, ms_text, percent_text
 from lbench.analysis.statistics import coefficient_of_variation
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
@@ -196,20 +196,20 @@ def variance_text(found: VarianceParts) -> str:
     rest = sum(part.share for part in found.parts if part.share < 0.01)
     if rest > 0.0005:
         texts.append(f"all else {percent_text(rest)}")
-    below = f"; {listed(list(found.negative))} came out below 0 and counts as 0" if found.negative else ""
+    count = "counts" if len(found.negative) == 1 else "count"
+    below = f"; {listed(list(found.negative))} came out below 0 and {count} as 0" if found.negative else ""
     deviation = ms_text(found.whole_ms2**0.5)
     return f"{found.label}: invocations differ by {deviation} (standard deviation): {', '.join(texts)}{below}"
 
 
 def steadiness_text(groups: dict[str, list[RunView]]) -> str | None:
-    """Which backend's makespans are steadier; None below two backends with three repeats."""
-    known = {
-        label: cv
-        for label, group in groups.items()
-        if len(times := makespans(group)) > 2 and (cv := coefficient_of_variation(times)) is not None
-    }
-    if len(known) < 2:
-        return None
-    ordered = sorted(known, key=lambda label: known[label])
-    texts = [f"{label} {percent_text(known[label])}" for label in ordered]
-    return f"makespans from the steadiest on (CV): {', '.join(texts)}"
+    """How much the makespans of each backend differ, cold repeats left out; None below two backends with three repeats.
+
+    It claims no order: a coefficient of variation of so few values is known roughly, and is not tested.
+    """
+    texts = []
+    for label, group in groups.items():
+        times = makespans([run for run in group if not is_cold(run)]) or makespans(group)
+        if len(times) > 2 and (cv := coefficient_of_variation(times)) is not None:
+            texts.append(f"{label} {percent_text(cv)} ({count_text(len(times), 'repeat')})")
+    return f"CV of the makespans: {', '.join(texts)}; which is steadier was not tested" if len(texts) > 1 else None

@@ -122,10 +122,10 @@ def _alone(base: Summary) -> str:
     clauses: list[str] = []
     for line in _shown(base):
         assert line.makespan_s is not None
-        spread = spread_text(line.makespan_s)
+        spread = spread_text(line.makespan_s) or "measured once"
         runs = f", the median of {line.makespan_s.count} runs" if line.makespan_s.count > 1 else ""
         subject = f"{_when(line)} it takes" if clauses else f"{_named(base, line)} takes"
-        clause = f"{subject} {seconds_text(line.makespan_s.value)}{f' ({spread})' if spread else ''}{runs}"
+        clause = f"{subject} {seconds_text(line.makespan_s.value)} ({spread}){runs}"
         clauses.append(_with_cost(clause, base, line, short=bool(clauses)))
     return "; ".join(clauses)
 

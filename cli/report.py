@@ -152,14 +152,17 @@ def warning_lines(warnings: Iterable[Warning_]) -> list[str]:
 
 def result_columns(comparison: Comparison, predicted: PredictedLine | None = None) -> list[Column]:
     """A row for each line; on a narrow terminal the columns of the highest rank are left out."""
-    lines = [line for _, line in comparison.rows]
+    foreseen = [] if predicted is None else [one for _, one in predicted.lines]
+    times = [line.makespan_s for _, line in comparison.rows] + [one.makespan_s for one in foreseen]
+    speedups = [line.speedup for _, line in comparison.rows]
+    speedups += [predicted.speedup(one) for one in foreseen if predicted is not None]
     columns = {
         "backend": Column("BACKEND"),
         "runs": Column("RUNS", justify="right"),
         "makespan": Column("MAKESPAN", justify="right"),
-        "interval": Column(interval_title(line.makespan_s for line in lines), rank=2, justify="right"),
+        "interval": Column(interval_title(times), rank=2, justify="right"),
         "speedup": Column("SPEEDUP", justify="right"),
-        "speedup_interval": Column(interval_title(line.speedup for line in lines), rank=5, justify="right"),
+        "speedup_interval": Column(interval_title(speedups), rank=5, justify="right"),
         "p50": Column("p50", rank=4, justify="right"),
         "p99": Column("p99", rank=3, justify="right"),
         "cv": Column("CV", rank=6, justify="right"),
@@ -253,8 +256,9 @@ def _unfinished(view: SessionView) -> list[str]:
     lines = []
     for run in view.runs.values():
         if run.started is not None and run.status in ("cancelled", "interrupted", "over_budget"):
-            of = f" of {run.known_tasks}" if run.known_tasks else ""
-            lines.append(f"■ {place_text(run, view)}: {run.status} after {run.finished_tasks}{of} tasks")
+            tasks = count_text(run.known_tasks or run.finished_tasks, "task")
+            of = f"{run.finished_tasks:,} of {tasks}" if run.known_tasks else tasks
+            lines.append(f"■ {place_text(run, view)}: {run.status.replace('_', ' ')} after {of}")
     waiting = sum(run.started is None and run.status in (None, "cancelled") for run in view.runs.values())
     if waiting and view.end is not None:
         lines.append(f"■ {count_text(waiting, 'run')} did not start")
@@ -343,15 +347,21 @@ def _conditions(comparison: Comparison) -> list[str]:
 
 def _intervals(comparison: Comparison) -> Iterable[str]:
     """What the intervals are, and how speedups were compared."""
-    estimates = [line.makespan_s for _, line in comparison.rows if line.makespan_s is not None]
-    kinds = {one.kind for one in estimates if one.interval is not None}
-    if "range" in kinds:
+    estimates = [one for _, line in comparison.rows for one in (line.makespan_s, line.speedup) if one is not None]
+    if any(one.kind == "range" and one.interval is not None for one in estimates):
         yield f"range: least to greatest; fewer than {FULL_INTERVAL} repeats have no 95 % interval (docs/statistics.md)"
-    if any(line.paired for _, line in comparison.rows):
-        yield "speedups are medians of ratios within a round, in which each backend ran once"
+    compared_lines = [(summary, line) for summary, line in comparison.rows if line.claim is not None]
+    paired = [_line_name(summary, line) for summary, line in compared_lines if line.paired]
+    if paired:
+        whose = "speedups" if len(paired) == len(compared_lines) else f"speedups of {listed(paired)}"
+        yield f"{whose} are medians of ratios within a round, in which each backend ran once"
     compared = max((line.comparisons for _, line in comparison.rows), default=0)
     if compared > 1:
         yield f"what is called faster or slower stays so after Holm's correction for {compared} comparisons"
+
+
+def _line_name(summary: Summary, line: Line) -> str:
+    return summary.label if line.temperature is None else f"{summary.label} {line.temperature}"
 
 
 def _quantiles(runs: Iterable[RunView]) -> Iterable[str]:

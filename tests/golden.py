@@ -180,10 +180,16 @@ def is_number(text: Any) -> bool:
     return isinstance(text, str) and text.replace(".", "", 1).isdigit()
 
 
-def rent(run: dict[str, Any]) -> Decimal:
-    """Of a machine equal to this one, by the millisecond."""
-    hours = Decimal(round(run["makespan_s"] * 1000)) / 3_600_000
-    return (Decimal(run["pricing"]["rent_usd_per_hour"]) * hours).quantize(Decimal("1e-12"))
+def rent(run: dict[str, Any]) -> Decimal | None:
+    """Of a machine equal to this one, or of the workers of a cluster, by the millisecond; None: no price was given."""
+    pricing = run["pricing"]
+    if pricing["worker_usd_per_hour"]:
+        hourly, seconds = pricing["worker_usd_per_hour"], run["worker_s"]
+    else:
+        hourly, seconds = pricing["rent_usd_per_hour"], run["makespan_s"]
+    if hourly is None:
+        return None
+    return (Decimal(hourly) * Decimal(round(seconds * 1000)) / 3_600_000).quantize(Decimal("1e-12"))
 
 
 def lower_median(amounts: list[Decimal]) -> Decimal:
@@ -262,10 +268,18 @@ def report(document: dict[str, Any], rows: list[dict[str, str]]) -> tuple[str, d
             "COLD": NONE if side.cold is None else str(len(inits)),
             "INIT": ms(float(np.median(inits))) if inits else NONE,
             "PEAK": peak(rows_of(side.label, counted, of_run)),
-            "COST": usd(lower_median(totals)) if totals else NONE,
+            "COST": usd(lower_median(totals)) if totals else cluster_cost(side.runs),
             "ANSWER": answer([run["answer"] for run in counted if run["label"] == side.label]),
         }
     return base.label, table
+
+
+def cluster_cost(runs: list[dict[str, Any]]) -> str:
+    """What the workers of a cluster cost: their time, where their price was given; a dash for this machine."""
+    rents = [found for run in runs if (found := rent(run)) is not None]
+    if runs[0]["pricing"]["worker_usd_per_hour"]:
+        return usd(lower_median(rents))
+    return NONE if rents else "no price"
 
 
 def answer(found: list[dict[str, Any] | None]) -> str:
@@ -308,9 +322,10 @@ def sentences(document: dict[str, Any], rows: list[dict[str, str]]) -> list[str]
                 parts.append(f"{name} {ms(float(np.quantile(pooled, q)))} ({kind}: {ms(ends[0])}–{ms(ends[1])})")
         if parts:
             found.append(f"warm invocations of {label}: {', '.join(parts)}")
-        if own[0]["pricing"]["rent_usd_per_hour"]:
+        if own[0]["pricing"]["rent_usd_per_hour"] and not own[0]["pricing"]["worker_usd_per_hour"]:
             warm = [run for run in own if not all_new([row for row in rows if row["run"] == run["id"]])]
-            found.append(f"{label} {usd(lower_median([rent(run) for run in warm or own]))}")
+            rents = [amount for run in warm or own if (amount := rent(run)) is not None]
+            found.append(f"{label} {usd(lower_median(rents))}")
     return found
 
 
@@ -325,8 +340,10 @@ def differences(document: dict[str, Any], rows: list[dict[str, str]]) -> list[st
             have = {item: Decimal(run["cost"]["items"][item]) for item in want}
             if have != want or Decimal(run["cost"]["usd"]) != sum(want.values(), Decimal(0)):
                 wrong.append(f"{name}: {have} is {want}")
-        elif Decimal(run["cost"]["items"]["machine_rent"]) != rent(run):
-            wrong.append(f"{name}: {run['cost']['items']['machine_rent']} is {rent(run)}")
+        else:
+            shown = run["cost"]["items"]["machine_rent"]
+            if (None if shown is None else Decimal(shown)) != rent(run):
+                wrong.append(f"{name}: {shown} is {rent(run)}")
         if run["cold"] is not all_new(own):
             wrong.append(f"{name}: cold={run['cold']}")
         if max(float(row["returned_s"]) for row in own) > run["makespan_s"] + 1e-6:

@@ -36,7 +36,7 @@ FULL = [row(0.0, 1.0, 0), row(0.0, 1.0, 1), row(1.0, 2.0, 0), row(1.0, 2.0, 1)]
 @pytest.mark.parametrize(
     ("cause", "run", "text"),
     [
-        ("computing", {"rows": FULL, "lanes": 2, "makespan_s": 2.0}, "nothing else matters"),
+        ("computing", {"rows": FULL, "lanes": 2, "makespan_s": 2.0}, "no other part takes 5 %"),
         (
             "handing over",
             {"rows": [row(n, n + 1.0, 0, 400.0) for n in range(4)], "lanes": 1, "makespan_s": 4.0},
@@ -90,8 +90,8 @@ def test_each_cause_alone_is_named(cause: str, run: dict[str, Any], text: str) -
     [
         ("memory bandwidth", {}, FOUR, "though each has a core"),
         ("BLAS threads", {"settings": {"blas_threads": 4}}, FOUR, "2 x 4 threads on 4 cores"),
-        ("slower tasks", {}, Environment(usable_cores=1.0), "2 on 1 cores"),
-        ("slower tasks", {}, Environment(usable_cores=4.0, physical_cores=1), "2 on 1 physical cores"),
+        ("slower tasks", {}, Environment(usable_cores=1.0), "2 on 1 core;"),
+        ("slower tasks", {}, Environment(usable_cores=4.0, physical_cores=1), "2 on 1 physical core;"),
         ("slower tasks", {"settings": {"memory": 885}, "backend": "emulated"}, FOUR, "885 MB buy 0.50 of a vCPU"),
     ],
 )
@@ -104,6 +104,19 @@ def test_tasks_that_take_longer_than_alone_have_a_reason(
     )
     one = found[str(more.get("backend", "processes"))]
     assert one.cause == cause and text in one.text and "a task takes 2.00× as long as alone" in one.text
+
+
+def test_a_task_alone_is_the_median_of_all_repeats_of_sequential() -> None:
+    slow = {**ALONE, "rows": [row(2 * n, 2 * n + 2.0) for n in range(4)], "makespan_s": 8.0}
+    rows = [row(0, 2, 0), row(0, 2, 1), row(2, 4, 0), row(2, 4, 1)]
+    found = explained(ALONE, slow, slow, {"rows": rows, "lanes": 2, "makespan_s": 4.0})
+    assert found["processes"].cause == "computing"
+
+
+def test_tasks_that_are_handed_over_together_are_counted_as_batches() -> None:
+    rows = [row(n, n + 1.0, 0, 400.0, batch=10) for n in range(4)]
+    (found,) = explained({"rows": rows, "lanes": 1, "makespan_s": 4.0}).values()
+    assert "600 ms for each of 4 batches" in found.text
 
 
 def test_without_a_run_that_ended_well_there_is_no_reason() -> None:

@@ -85,7 +85,7 @@ def test_the_sentence_names_what_it_hangs_on_and_never_claims_a_measurement(runs
     sentence = predicted_sentence(line, comparison.baseline)
     assert sentence.startswith("AWS Lambda with 40 environments of its own is predicted to be ")
     assert "as fast as sequential warm, for $" in sentence
-    assert sentence.endswith("It hangs on: one core here = 1.4 (0.84–2.2) Lambda vCPUs.")
+    assert sentence.endswith("It hangs on: one core here = 1.4 (95 %: 0.84–2.2) Lambda vCPUs.")
     assert line.worked_out_from == "sequential"
 
 
@@ -95,7 +95,7 @@ def test_a_speedup_whose_interval_holds_1_is_no_claim_and_the_baseline_has_its_s
     line = predict_lambda(runs())
     assert line is not None
     same = line.warm.makespan_s
-    exact = msgspec.structs.replace(line, baseline_s=Estimate(same.value))
+    exact = msgspec.structs.replace(line, baseline_s=Estimate(same.value, same.value, same.value, 6))
     wide = msgspec.structs.replace(line, baseline_s=Estimate(same.value, same.value / 2, same.value * 2, 6))
     narrow_ratio, wide_ratio = exact.speedup(line.warm), wide.speedup(line.warm)
     assert narrow_ratio is not None and narrow_ratio.interval is not None
@@ -104,8 +104,22 @@ def test_a_speedup_whose_interval_holds_1_is_no_claim_and_the_baseline_has_its_s
     assert wide_ratio.interval[0] < narrow_ratio.interval[0] and wide_ratio.interval[1] > narrow_ratio.interval[1]
     assert "1.00× (95 %: " in predicted_sentence(exact, "sequential")
     assert ", so either may be faster) as fast as sequential warm" in predicted_sentence(exact, "sequential")
-    far = msgspec.structs.replace(line, baseline_s=Estimate(same.value * 50))
+    far = msgspec.structs.replace(line, baseline_s=Estimate(*[same.value * 50] * 3, 6))
     assert "either may be faster" not in predicted_sentence(far, "sequential")
+
+
+def test_a_speedup_claims_no_more_than_its_baseline(runs: Callable[..., list[RunView]]) -> None:
+    line = predict_lambda(runs())
+    assert line is not None
+    few = msgspec.structs.replace(line, baseline_s=Estimate(20.0, 19.0, 21.0, 3, "range"))
+    assert "(range of 3: " in predicted_sentence(few, "sequential")
+    once = msgspec.structs.replace(line, baseline_s=Estimate(20.0, count=1))
+    ratio = once.speedup(once.warm)
+    assert ratio is not None and ratio.interval is None
+    sentence = predicted_sentence(once, "sequential")
+    assert sentence.count("× (baseline measured once: not settled) as fast") == 2
+    alone = predicted_sentence(once, None)
+    assert "to take " in alone and "s (95 %: " in alone
 
 
 def test_a_document_holds_cold_and_warm_with_their_parameters(runs: Callable[..., list[RunView]]) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from lbench.analysis.stability import idle_share, stability_warnings
-from lbench.engine.journal.events import Dispatched, RunEnded
+from lbench.engine.journal.events import Dispatched, Returned, RunEnded
 from lbench.engine.machine.fingerprint import Environment, MachineSample
 from lbench.engine.model import Driver
 from lbench.engine.session.view import SessionView, fold
@@ -62,7 +62,9 @@ def test_cold_repeats_do_not_count_as_warm_ones(make_session: Make) -> None:
     view = make_session({"emulated": [20.0, 4.0, 4.0]}, cold={"emulated": [True, False, False]})
     assert warned(view)["few_repeats"].startswith("emulated: 2 warm repeats have a range")
     view = make_session({"emulated": [20.0]}, cold={"emulated": [True]})
-    assert warned(view)["few_repeats"].startswith("emulated: 1 warm repeat has no interval")
+    assert warned(view)["few_repeats"] == (
+        "emulated: 1 cold repeat has no interval and cannot show a drift; use --cold-repeats 6 or more"
+    )
 
 
 def test_a_function_that_is_only_called_has_no_repeats_to_count(make_events: Callable[..., Any]) -> None:
@@ -139,6 +141,17 @@ def test_a_sudden_change_of_level_is_named_with_its_place(of_times: Of, level: f
     remedy = ": something changed on this machine; measure again"
     assert found.get("change_point") == (None if text is None else f"sequential: its repeats became {text}{remedy}")
     assert ("drift" in found) is (text is None)
+
+
+def test_a_change_of_level_is_placed_by_the_number_of_the_repeat(make_session: Make) -> None:
+    times = [20.0, *STEADY, *(time + 0.4 for time in STEADY)]
+    view = make_session({"emulated": times}, cold={"emulated": [True, *[False] * 12]})
+    assert "from repeat 8 on" in warned(view)["change_point"]  # of 13, the first of them cold
+
+
+def test_the_order_is_no_remedy_for_a_drift_where_runs_alternate_already(of_times: Of) -> None:
+    found = of_times([4.0, 4.1, 4.2, 4.3, 4.4], schedule="alternating")
+    assert found["drift"].endswith("; add a warm-up run (--warmup 1)")
 
 
 def test_a_steady_drift_is_no_sudden_change(of_times: Of) -> None:
@@ -264,6 +277,38 @@ def test_retried_attempts_are_warned_about(of_times: Of) -> None:
     assert of_times(STEADY, invocations=[{"status": "error"}, {}]) == {
         "retried": "sequential: 6 attempts failed and were retried: its times include them"
     }
+
+
+def test_one_retried_attempt_is_one_and_those_of_warm_up_runs_are_in_no_time(make_events: Callable[..., Any]) -> None:
+    def failing(run: str) -> dict[str, str]:
+        events = make_events({"sequential": [*STEADY, 4.0]}, warmup=1, invocations=[{}, {}])
+        return warned(
+            fold(
+                msgspec.structs.replace(event, status="error")
+                if isinstance(event, Returned) and (event.run, event.n) == (run, 0)
+                else event
+                for event in events
+            )
+        )
+
+    assert failing("r2") == {"retried": "sequential: 1 attempt failed and was retried: its times include it"}
+    assert failing("r1") == {}
+
+
+def test_a_warm_up_run_is_no_warm_repeat_with_cold_starts(make_events: Callable[..., Any]) -> None:
+    rows = [{"cold": False, "environment": "a"}, {"cold": False, "environment": "b"}]
+    events = [
+        msgspec.structs.replace(event, cold=True)
+        if isinstance(event, Returned) and (event.run, event.n) == ("r1", 0)
+        else event
+        for event in make_events({"emulated": [*STEADY, 4.0]}, warmup=1, invocations=rows)
+    ]
+    assert warned(fold(events)) == {}
+
+
+def test_one_core_is_one(of_times: Of) -> None:
+    found = of_times(STEADY, environment=Environment(usable_cores=1.0, load_1m=3.0))
+    assert found["load"].startswith("the load average was 3 on 1 core when the session started")
 
 
 def test_right_answers_that_differ_are_warned_about(make_session: Make) -> None:

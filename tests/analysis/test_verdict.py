@@ -119,10 +119,10 @@ def test_one_backend_alone_takes_seconds(sentence: Sentence) -> None:
     assert sentence({"processes": [4.0, 4.0, 4.2]}) == (
         "processes takes 4.00 s (range of 3: 4.00–4.20 s), the median of 3 runs."
     )
-    assert sentence({"processes": [4.0]}) == "processes takes 4.00 s."
+    assert sentence({"processes": [4.0]}) == "processes takes 4.00 s (measured once)."
     assert sentence({"emulated": [20.0, 2.0, 2.0]}, cold={"emulated": [True, False, False]}) == (
         "emulated Lambda with 2 environments, warm, takes 2.00 s (range of 2: 2.00–2.00 s), the median of 2 runs, "
-        f"and {TOLD}; cold (all environments new) it takes 20.0 s, for $1.00 a run."
+        f"and {TOLD}; cold (all environments new) it takes 20.0 s (measured once), for $1.00 a run."
     )
 
 

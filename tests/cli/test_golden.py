@@ -47,6 +47,15 @@ def reference(tasks):
 """
 
 
+POOLS = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+def processes():
+    return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+"""
+
+
 def shown_table(report: str) -> dict[str, dict[str, str]]:
     """The table of a report: each line's name and its cells by column; an interval goes by the column before it."""
     lines = report.splitlines()
@@ -73,14 +82,23 @@ def shown_table(report: str) -> dict[str, dict[str, str]]:
         ("threads loop", 8, ("--repeats", "21", "--schedule", "isolated")),
         ("processes sequential emulated", 52, ("--repeats", "7", "--warmup", "1")),
         ("simulated sequential", 16, ("--repeats", "3", "--memory", "885")),
+        ("sequential dask executor:factory=./pools.py:processes@pool", 52, ("--repeats", "7")),
+        (
+            "sequential executor:factory=./pools.py:processes,usd_per_hour=0.5@pool dask:usd_per_hour=0.25",
+            16,
+            ("--repeats", "3"),
+        ),
     ],
-    ids=["everywhere", "ranges", "bootstrap", "p99", "simulated"],
+    ids=["everywhere", "ranges", "bootstrap", "p99", "simulated", "clusters", "priced clusters"],
 )
 def test_every_figure_of_the_report_follows_from_the_exports(
     lbench: Lbench, home: Path, monkeypatch: pytest.MonkeyPatch, backends: str, tasks: int, options: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "250")  # a narrow table leaves columns out
+    if "dask" in backends:
+        pytest.importorskip("distributed", reason="the extra lbench[dask] is not installed")
     (home / "known.py").write_text(WORKLOAD)
+    (home / "pools.py").write_text(POOLS)
     asked = [part for name in backends.split() for part in ("-b", name)]
     done = lbench(
         *("run", "known.py:job", *asked, "--concurrency", "2", "--tasks", str(tasks), *options),
@@ -131,5 +149,5 @@ def check_lengths(document: dict[str, Any], rows: list[dict[str, str]], tasks: i
     measured = [over for (label, kind), over in excess.items() if kind != "loop" and label != "simulated"]
     assert max(measured) < 5, excess
     for run in document["runs"]:
-        lanes = 2 if run["backend"] in ("threads", "processes", "emulated") else 1
+        lanes = 1 if run["backend"] in ("sequential", "loop", "simulated") else 2
         assert 1000 * run["makespan_s"] > sum(known_ms) / lanes

@@ -1,5 +1,6 @@
 """The result table fits the terminal and keeps what answers the question."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -7,13 +8,15 @@ import msgspec
 import pytest
 
 from lbench.analysis.comparison import Comparison, Summary, summarise
+from lbench.analysis.prediction import Predicted, PredictedLine
 from lbench.analysis.statistics import Estimate
-from lbench.cli.report import result_columns, warning_lines
+from lbench.cli.report import print_report, result_columns, warning_lines
 from lbench.cli.tables import table_lines
 from lbench.engine.cost.charges import CostItems, RunCost
+from lbench.engine.export.document import document
 from lbench.engine.journal.events import RunPlanned
 from lbench.engine.model import Warning_
-from lbench.engine.session.view import RunView
+from lbench.engine.session.view import RunView, fold
 
 
 def summary(label: str, origin: Any, temperatures: tuple[Any, ...], count: int) -> Summary:
@@ -66,6 +69,56 @@ def test_cold_and_warm_are_two_rows_and_warm_quantiles_stand_with_warm() -> None
 def test_at_80_columns_the_spread_and_cold_starts_are_there(count: int, title: str) -> None:
     head = table_lines(result_columns(comparison(count)), 80)[0].plain
     assert title in head and "COLD" in head
+
+
+def predicted() -> PredictedLine:
+    one = Predicted(Estimate(0.8, 0.7, 1.9, 400), Decimal("0.001"), Decimal("0.0009"), Decimal("0.002"))
+    return PredictedLine(
+        worked_out_from="sequential", environments=100, memory_mb=1769, region="us-east-1", architecture="x86_64",
+        cold=one, warm=one, core_ratio=(1.4, 0.8, 2.2), baseline_s=Estimate(12.41, 12.31, 12.55, 3, "range"),
+    )  # fmt: skip
+
+
+def test_a_predicted_interval_has_its_share_in_the_title() -> None:
+    assert "95 % OR RANGE" in table_lines(result_columns(comparison(3), predicted()), 250)[0].plain
+    assert "RANGE" not in table_lines(result_columns(comparison(6)), 250)[0].plain
+
+
+@pytest.fixture
+def printed(
+    make_events: Callable[..., Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    def report(*args: Any, **kwargs: Any) -> str:
+        monkeypatch.setenv("COLUMNS", "250")
+        view = fold(make_events(*args, **kwargs))
+        print_report(view, document(view), "saved", predict=False)
+        return capsys.readouterr().out
+
+    return report
+
+
+@pytest.mark.parametrize(("tasks", "text"), [(1, "after 1 of 1 task"), (3, "after 3 of 3 tasks")])
+def test_a_run_that_was_stopped_is_named_with_its_tasks(printed: Callable[..., str], tasks: int, text: str) -> None:
+    ended = {"status": "over_budget", "makespan_s": None}
+    lines = printed({"processes": [1.0]}, invocations=[{}] * tasks, ended=ended).splitlines()
+    assert f"■ processes 1/1: over budget {text}" in lines
+
+
+def test_only_what_was_compared_by_rounds_is_called_so(printed: Callable[..., str]) -> None:
+    times = {"sequential": [4.0] * 7, "processes": [2.0] * 7, "emulated": [9.0, *[2.0] * 6]}
+    cold = {"emulated": [True, *[False] * 6]}
+    text = printed(times, schedule="alternating", cold=cold)
+    assert "\nspeedups of processes and emulated warm are medians of ratios within a round" in text
+    assert "\nspeedups are medians of ratios within a round" in printed(
+        {"sequential": [4.0] * 6, "processes": [2.0] * 6}, schedule="alternating"
+    )
+    assert "medians of ratios" not in printed({"sequential": [4.0] * 6, "processes": [2.0] * 6})
+
+
+def test_a_range_is_explained_wherever_it_stands(printed: Callable[..., str]) -> None:
+    text = "range: least to greatest; fewer than 6 repeats have no 95 % interval"
+    assert text in printed({"sequential": [4.0] * 3, "processes": [2.0] * 6})
+    assert text not in printed({"sequential": [4.0] * 6, "processes": [2.0] * 6})
 
 
 def test_a_warning_of_many_runs_is_one_line_with_their_number() -> None:

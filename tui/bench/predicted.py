@@ -27,7 +27,8 @@ def _speed(line: PredictedLine, *, spread: bool) -> str:
     ratio = line.speedup(line.warm)
     if ratio is None:
         return seconds_text(line.warm.makespan_s.value)
-    return times_text(ratio.value) + (f" ({times_spread_text(ratio)})" if spread else "")
+    aside = times_spread_text(ratio) or "baseline measured once"
+    return times_text(ratio.value) + (f" ({aside})" if spread else "")
 
 
 def _short(line: PredictedLine) -> str:
