@@ -178,10 +178,13 @@ class RunView:
             raise SessionFileError(f"the journal is damaged: a number of {self.id} has too many digits") from None
 
     def warm_compute_ms(self) -> Any:
-        """Compute times (ms, float array) of the successful invocations that were no cold starts."""
+        """Compute times (ms, float array) of the successful invocations that were no cold starts.
+
+        To the microsecond, as documents have them: a report and one of its export give the same figures.
+        """
         columns = self.columns
         times = columns["compute_ms"][(columns["status"] == STATUSES.index("ok")) & (columns["cold"] != 1)]
-        return times[times == times]  # without NaN: not measured
+        return np.round(times[times == times].astype(np.float64), 3)  # without NaN: not measured
 
     def cold_starts(self) -> int | None:
         """How many invocations were cold; None where that does not apply."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from lbench.config.folders import sessions_folder
@@ -272,6 +273,58 @@ def test_a_person_is_asked_above_the_threshold(quotes, max_usd, asked):
     why = question(quotes, 0.25, max_usd)
     assert (why is None) == (asked is None)
     assert asked is None or asked in why
+
+
+ASSUMED = Expectation(Decimal("0.3"), "measured", "so", ("logs: assumed",))
+
+
+@pytest.mark.parametrize(
+    ("quotes", "max_usd", "asked"),
+    [
+        (
+            [quote("9", "0.26"), msgspec.structs.replace(quote("9", "0.26"), label="far")],
+            None,
+            "lambda, far is expected to cost $0.52, at most $18.00: more than ask_above_usd = $0.25",
+        ),
+        ([quote("9", "3")], 2.0, "lambda is expected to cost $3.00, at most $2.00: more than ask_above_usd = $0.25"),
+        ([quote("1", "3")], 2.0, "lambda is expected to cost $3.00, at most $1.00: more than ask_above_usd = $0.25"),
+        (
+            [quote("0.30001", "0.3")],
+            None,
+            "lambda is expected to cost $0.30, at most $0.31: more than ask_above_usd = $0.25",
+        ),
+        (
+            [quote(None, "3")],
+            None,
+            "lambda is expected to cost $3.00, with no upper bound: more than ask_above_usd = $0.25",
+        ),
+        (
+            [quote("9", "3"), quote("9", None)],
+            None,
+            "cannot estimate the cost on lambda: this job has not run yet (a local run is enough). "
+            "It costs at most $18.00, more than ask_above_usd = $0.25",
+        ),
+        (
+            [quote(None, None)],
+            None,
+            "cannot estimate the cost on lambda: this job has not run yet (a local run is enough). "
+            "Its cost has no upper bound, more than ask_above_usd = $0.25",
+        ),
+        (
+            [msgspec.structs.replace(quote("9", "3"), expected=ASSUMED, assumed=("logs: assumed",))],
+            None,
+            "lambda is expected to cost $0.30*, at most $9.00*: more than ask_above_usd = $0.25",
+        ),
+        (
+            [msgspec.structs.replace(quote("9", "3"), assumed=("logs: assumed",))],
+            None,
+            "lambda is expected to cost $3.00, at most $9.00*: more than ask_above_usd = $0.25",
+        ),
+        ([quote("9", "3")], 0.25, None),
+    ],
+)
+def test_the_question_has_the_expected_cost_and_the_bound_rounded_up(quotes, max_usd, asked):
+    assert question(quotes, 0.25, max_usd) == asked
 
 
 def test_a_threshold_of_nothing_asks_always():

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from lbench.config.prices import rates, regions
-from lbench.engine.billing.bill import lost_deadlines, run_bill, run_cost_of
-from lbench.engine.billing.pricing import bound_of, pricing_of
+from lbench.engine.billing.bill import lost_deadlines, run_bill, run_cost_of, s3_usage
+from lbench.engine.billing.pricing import bound_of, pricing_of, rates_of, s3_each
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_short
 from lbench.engine.export.document import document, invocations
@@ -23,9 +23,9 @@ from lbench.engine.journal.events import (
     StageStarted,
 )
 from lbench.engine.machine.fingerprint import Environment, MachineSample
-from lbench.engine.model import ErrorInfo, Pricing
+from lbench.engine.model import ErrorInfo, Pricing, S3Usage
 from lbench.engine.plan.parse import parse_backend
-from lbench.engine.plan.plan import BackendChoice, Plan
+from lbench.engine.plan.plan import BackendChoice, Plan, settings_of
 from lbench.engine.session.view import fold
 from lbench.workloads.model import Limits
 
@@ -130,6 +130,69 @@ def test_what_an_engine_that_died_had_under_way_is_counted_to_the_last_that_was_
     )
 
 
+def test_the_last_moment_of_a_dead_engine_is_that_of_a_dispatch_a_return_or_a_sample():
+    def billed_at(session):
+        run = session.runs["r1"]
+        run.interrupted = True
+        return invoked(run_bill(run))
+
+    usd = {ms: cost.invocation_usd(RATES, ms, 1769).usd for ms in (10, 0, 1000)}
+    assert billed_at(view([{"status": "ok", "billed_ms": 10}], dispatched=2)) == cost.total_usd([usd[10], usd[1000]])
+    assert billed_at(view(dispatched=2)) == cost.total_usd([usd[1000], usd[0]])  # dispatched at 0 and 1 s
+    assert billed_at(view(dispatched=1)) == usd[0]
+
+
+def test_the_document_has_what_s3_is_charged_for():
+    returned = [{"status": "ok", "billed_ms": 5, "s3_put": 1, "s3_get": 3, "s3_bytes": 7}]
+    session = view(returned, ended=RunEnded("r1", "ok", 3599.2, None, s3_put=2, s3_get=1, s3_bytes=10))
+    assert s3_usage(session.runs["r1"]) == S3Usage(3, 4, 17, 1.0)
+    cut_off = view(returned, dispatched=1).runs["r1"]
+    cut_off.interrupted = True
+    assert s3_usage(cut_off) == S3Usage(1, 3, 7, 2 / 3600)
+    assert s3_usage(view(returned).runs["r1"]) == S3Usage(1, 3, 7, 2 / 3600)
+    assert s3_usage(view().runs["r1"]) == S3Usage(0, 0, 0, 0.0)
+    assert s3_usage(view(pricing=Pricing()).runs["r1"]) is None
+    planned = view()
+    planned.runs["r1"].started = None
+    assert s3_usage(planned.runs["r1"]) is None
+
+
+def estimates(returned, **fields):
+    return run_cost_of(view(returned, **fields).runs["r1"]).estimated
+
+
+@pytest.mark.parametrize(("count", "noun"), [(1, "1 {}invocation"), (3, "3 {}invocations")])
+def test_each_estimate_names_its_invocations(count, noun):
+    more = cost.invocation_usd(RATES, count * (cost.worst_ms(10.0) - 2000), 1769).duration
+    at_most = f"; at most {usd_short(more, up=True)} more"
+    assert estimates([{"status": "cancelled"}] * count)[0] == (
+        f"duration: {noun.format('abandoned ')} counted up to then; on AWS each runs on to its end, at most to its deadline"
+        f"{at_most}"
+    )
+    assert estimates([{"status": "superseded"}] * count)[0].startswith(f"duration: {noun.format('abandoned ')} counted")
+    assert estimates([{"status": "error"}] * count)[0] == (
+        f"duration: {noun.format('')} without AWS's report, by this machine's clock{at_most}"
+    )
+    assert estimates([{"status": "ok", "billed_ms": 5, "billed_source": "estimated"}] * count)[0] == (
+        f"duration: {noun.format('')} without AWS's report, by this machine's clock"
+    )
+    assert not any("duration" in text for text in estimates([{"status": "ok", "billed_ms": 5}] * count))
+    silent = Pricing(rates=RATES, memory_mb=1769, deadline_s=-10.0, print_limit_bytes=0)
+    assert estimates([{"status": "timeout"}] * count, pricing=silent)[0] == (
+        f"duration: {noun.format('')} without a reply long after the deadline, counted to the function's timeout of 900 s"
+    )
+
+
+def test_what_two_invocations_printed_uncounted_has_a_plural_and_no_bound_where_there_is_no_limit():
+    printed = [{"status": "ok", "billed_ms": 5}] * 2
+    assert estimates(printed) == [
+        "logs: by the length of AWS's own lines; what 2 invocations printed was not counted",
+    ]
+    counted = [{"status": "ok", "billed_ms": 5, "printed_bytes": 0}] * 2
+    assert estimates(counted) == ["logs: by the length of AWS's own lines"]
+    assert estimates([]) == []
+
+
 def test_the_maximum_further_cost_of_abandoned_attempts_is_reported():
     (estimate,) = [
         text for text in run_cost_of(view([{"status": "cancelled"}]).runs["r1"]).estimated if "abandoned" in text
@@ -229,6 +292,80 @@ def test_no_run_within_its_deadlines_costs_more_than_its_bound():
 def test_without_a_known_number_of_tasks_there_is_no_bound():
     choice = parse_backend("emulated", {})
     assert bound_of(choice, Plan("probe", backends=[choice]), Limits(tasks=None)).usd is None
+
+
+@pytest.mark.parametrize(
+    ("backend", "limits", "each"),
+    [
+        ("lambda", Limits(tasks=5), {"put": 2, "get": 3}),
+        ("lambda", Limits(tasks=5, s3_requests=7), {"put": 9, "get": 10}),
+        ("lambda", Limits(tasks=5, s3_requests=7, s3_each=1), {"put": 3, "get": 4}),
+        ("lambda:transport=http-api", Limits(tasks=5), {"put": 2, "get": 3}),
+        ("lambda:transport=event", Limits(tasks=5), {"put": 2 + 1 + 10 + 31 + 60, "get": 4}),
+    ],
+)
+def test_an_attempt_makes_so_many_s3_requests_at_most(backend, limits, each):
+    choice = parse_backend(backend, {})
+    assert s3_each(choice, Plan("probe", backends=[choice], timeout_s=30.5), limits) == each
+
+
+def test_a_request_through_the_http_api_costs_that_of_api_gateway_too():
+    front = RATES.http_api_request_usd
+    settings = settings_of(parse_backend("lambda:transport=http-api,arch=x86_64,region=us-east-1", {}))
+    assert front is not None and rates_of(settings).request_usd == RATES.request_usd + front
+    direct = settings_of(parse_backend("lambda:arch=x86_64,region=us-east-1", {}))
+    assert rates_of(direct).request_usd == RATES.request_usd
+
+
+@pytest.mark.parametrize(
+    ("backend", "workers", "pricing"),
+    [
+        ("dask:scheduler=tcp://there:8786", 2, Pricing(unpriced=["no price: usd_per_hour= was not given"])),
+        ("executor:factory=a:b", 2, Pricing(unpriced=["no price: usd_per_hour= was not given"])),
+        (
+            "executor:factory=a:b,usd_per_hour=0.25",
+            2,
+            Pricing(
+                rent_usd_per_hour="0.5",
+                worker_usd_per_hour="0.25",
+                rent_basis="2 workers at $0.25 an hour each (usd_per_hour=), idle time included",
+            ),
+        ),
+        (
+            "dask:usd_per_hour=0.25",
+            1,
+            Pricing(
+                rent_usd_per_hour="0.25",
+                worker_usd_per_hour="0.25",
+                rent_basis="1 worker at $0.25 an hour each (usd_per_hour=), idle time included",
+            ),
+        ),
+        (
+            "dask:usd_per_hour=0.25",
+            None,
+            Pricing(
+                rent_usd_per_hour="0",
+                worker_usd_per_hour="0.25",
+                rent_basis="0 workers at $0.25 an hour each (usd_per_hour=), idle time included",
+            ),
+        ),
+    ],
+)
+def test_a_cluster_costs_what_was_given_or_has_no_price(backend, workers, pricing):
+    choice = parse_backend(backend, {})
+    assert pricing_of(choice, Plan("probe", backends=[choice]), Limits(tasks=5), workers=workers) == pricing
+
+
+def test_a_cluster_of_this_machine_costs_its_rent():
+    choice = parse_backend("dask", {})
+    found = pricing_of(choice, Plan("probe", backends=[choice]), Limits(tasks=5), workers=2)
+    assert found.worker_usd_per_hour is None and Decimal(found.rent_usd_per_hour) > 0
+
+
+def test_the_workers_of_a_cluster_are_billed_for_all_their_time():
+    pricing = Pricing(rent_usd_per_hour="0.72", worker_usd_per_hour="0.36", rent_basis="2 workers")
+    ended = RunEnded("r1", "ok", 10.0, None, worker_s=20.0)
+    assert run_cost_of(view([{"status": "ok"}], pricing=pricing, ended=ended).runs["r1"]).items.machine_rent == "0.002"
 
 
 @pytest.mark.parametrize("name", ["sequential", "threads", "processes"])

@@ -71,7 +71,9 @@ _HISTORY = [
     StageStarted("r1", 0, 3, 0.0),
     dispatched(0, environment="w0"),
     dispatched(1),
-    returned(0, environment="w0", compute_ms=12.5, started_s=0.25, finished_s=0.75, request_id="a" * 36, s3_get=1),
+    returned(
+        0, environment="w0", compute_ms=12.3456789, started_s=0.25, finished_s=0.75, request_id="a" * 36, s3_get=1
+    ),
     dispatched(2, environment="w1"),
     Paused(True),
     Paused(False),
@@ -134,7 +136,7 @@ def test_a_fold_counts_what_happened():
     assert run.known_tasks == 3 and run.makespan_s == 3.5 and run.status == "ok"
     assert run.cold_starts() == 1
     assert run.environments["w0"].cpu_model == "x"
-    assert list(run.warm_compute_ms()) == [12.5]  # one was cold, of one it is not known how long it took
+    assert list(run.warm_compute_ms()) == [12.346]  # one was cold, of one it is not known how long it took
     assert view.runs["r2"].status == "cancelled" and view.runs["r2"].makespan_s is None
     assert view.runs["r2"].cold_starts() is None
     assert not view.complete and not view.paused and view.phase is None
@@ -143,7 +145,7 @@ def test_a_fold_counts_what_happened():
 def test_a_row_tells_what_was_measured_and_none_for_the_rest():
     view = fold(_HISTORY)
     first, second, third, _, fifth = (view.runs["r1"].columns.row(row) for row in range(5))
-    assert first["environment"] == "w0" and first["request_id"] == "a" * 36 and first["compute_ms"] == 12.5
+    assert first["environment"] == "w0" and first["request_id"] == "a" * 36 and first["compute_ms"] == 12.346
     for name in ("cold", "init_ms", "fetch_ms", "connect_ms", "billed_ms", "billed_source", "via_s3", "memory_mb"):
         assert first[name] is None, name
     assert second["error"] == ErrorInfo("E", "m", True) and second["log_tail"] == "tail"
