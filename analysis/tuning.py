@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.comparison import Bill, compare
-from lbench.analysis.format import seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.format import listed, seconds_text, spread_text, times_spread_text, times_text
 from lbench.analysis.statistics import Estimate, coefficient_of_variation, median_estimate, ratio_estimate
 from lbench.config.limits import limits
+from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "picks_of",
     "tuned",
     "tuned_text",
+    "tuning_sentence",
 ]
 
 MOST_TRIALS = 20  # runs in all
@@ -81,6 +84,16 @@ class Picks(msgspec.Struct, frozen=True):
     def named(self) -> tuple[tuple[str, Tuned], ...]:
         """Each with its name."""
         return ("fastest", self.fastest), ("cheapest", self.cheapest), ("balanced", self.balanced)
+
+    @property
+    def names(self) -> dict[Candidate, list[str]]:
+        """What each picked candidate is; one that is fastest and cheapest is the whole front."""
+        names: dict[Candidate, list[str]] = {}
+        for name, one in self.named:
+            known = names.setdefault(one.candidate, [])
+            if len(known) < 2:
+                known.append(name)
+        return names
 
 
 class TuneModel(msgspec.Struct, frozen=True):
@@ -248,3 +261,18 @@ def tuned_text(one: Tuned) -> str:
     spread = spread_text(one.makespan_s)
     aside = f" ({spread})" if spread else ""
     return f"{one.candidate.memory_mb:,} MB × {one.tasks:,} tasks, {seconds_text(one.makespan_s.value)}{aside}"
+
+
+def tuning_sentence(measured: Sequence[Tuned], label: str, origin: str) -> str:
+    """The picks in one sentence: "fastest: 1,769 MB × 100 tasks, ..., $0.0031 a run; cheapest and balanced: ..."."""
+    picks = picks_of(measured)
+    if picks is None:
+        return "no candidate has a right answer yet."
+    clauses = []
+    for one in dict.fromkeys((picks.fastest, picks.cheapest, picks.balanced)):
+        doubt = "" if one.steady else ", not settled"
+        usd = usd_short(Decimal(repr(one.usd.value)))
+        clauses.append(f"{listed(picks.names[one.candidate])}: {tuned_text(one)}{doubt}, {usd} a run")
+    where = [] if origin != "measured" and label == origin else [f"on {label}"]
+    where += [] if origin == "measured" else [f"{origin} here"]
+    return f"{'; '.join(clauses)}; {', '.join(where)}."

@@ -18,7 +18,7 @@ from textual.timer import Timer
 from lbench.config.exit_codes import SIGNAL_EXIT_CODES
 from lbench.engine.plan.parse import DEFAULT_BACKENDS, parse_backend
 from lbench.engine.plan.plan import Plan
-from lbench.errors import InputError, LbenchError
+from lbench.errors import LbenchError
 from lbench.tui.bench.layout import LEAST
 from lbench.tui.commands import COMMAND_BINDINGS, Commands
 from lbench.tui.draw.marker import Marker
@@ -32,9 +32,10 @@ from lbench.tui.terminal.driver import LbenchDriver
 from lbench.tui.terminal.frame_rate import Pace
 from lbench.tui.theme import DARK, LIGHT, Palette, palette_of, textual_theme
 from lbench.tui.widgets.title import Keys
+from lbench.workloads import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lbench.engine.plan.sweep import Point, SweepPlan
     from lbench.tui.explore.state import ExploreState
@@ -131,6 +132,10 @@ class LbenchApp(Commands):
     def drop_waiting_inputs(self) -> None:
         """Forget the inputs behind the one being handled."""
         self._inputs.drop_waiting()
+
+    def handle_again(self, inputs: Sequence[events.Event]) -> None:
+        """Handle inputs that a screen has kept, before those that wait."""
+        self._inputs.again(inputs)
 
     def _sent_bytes(self) -> int:
         return self._driver.sent_bytes if isinstance(self._driver, LbenchDriver) else 0
@@ -347,34 +352,40 @@ class LbenchApp(Commands):
 
     def ask_for_axis(self, plan: Plan, name: str | None, then: Callable[[], None] | None = None) -> None:
         """Ask for an axis over a plan, beginning with a parameter; `then`: once a sweep starts."""
-        from lbench.tui.scaling.sweep_run import proposed_axis, sweep_of
+        self._inputs.begin(self._ask_for_axis(plan, name, then))
+
+    async def _ask_for_axis(self, plan: Plan, name: str | None, then: Callable[[], None] | None) -> None:
+        from lbench.tui.aside import aside
+        from lbench.tui.scaling.sweep_run import pinned, proposed_axis, sweep_of
         from lbench.tui.screens.ask import AskText
+
+        screen = self.screen
+        if plan.workload not in registry.all_names():
+            self.notify(f"reading {plan.workload}", timeout=2, markup=False)
+        try:
+            copied = await aside(lambda: pinned(plan), name="own-file")
+            proposed = proposed_axis(copied, name)
+        except LbenchError as error:  # an own file that is not there, or cannot be used now
+            self.notify(str(error), severity="error", markup=False)
+            self.drop_waiting_inputs()
+            return
+        if self.screen is not screen:
+            return  # it was left meanwhile
 
         def take(text: str | None) -> None:
             if text is None:
                 return
             self.plan = plan
-            sweep = sweep_of(plan, text)
+            sweep = sweep_of(copied, text)
             if then is not None:
                 then()
             self.start_sweep(sweep)
 
         def check(text: str) -> None:
-            sweep_of(plan, text)
+            sweep_of(copied, text)
 
-        try:
-            proposed = proposed_axis(plan, name)
-        except InputError as error:  # an own file that is not there, or cannot be used now
-            self.notify(str(error), severity="error", markup=False)
-            return
         hint = "NAME=V1,V2,... or NAME=A..BxF: a parameter, workers, memory or tasks; a second axis after a space"
-        ask = AskText(
-            f"sweep {plan.workload} over",
-            proposed,
-            hint=hint,
-            check=check,
-        )
-        self.push_screen(ask, take)
+        self.push_screen(AskText(f"sweep {plan.workload} over", proposed, hint=hint, check=check), take)
 
     def action_set_up(self, focus: str = "") -> None:
         from lbench.tui.screens.setup import SetupScreen

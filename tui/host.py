@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
+from textual import events
 from textual.app import App
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from lbench.engine.plan.plan import Plan
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from lbench.engine.plan.sweep import Point
     from lbench.tui.scaling.sweep_run import SweepRun
 
-__all__ = ["Host", "LbenchScreen", "Say", "host_of", "palette_for"]
+__all__ = ["Host", "LbenchScreen", "ReadingScreen", "Say", "host_of", "keys_of", "palette_for"]
 
 Result = TypeVar("Result")
 Say = Callable[[str, str], None]  # a line and its role
@@ -91,6 +93,10 @@ class Host(Protocol):
         """Forget the inputs behind the one being handled: they were meant for the screen that would have followed."""
         ...
 
+    def handle_again(self, inputs: Sequence[events.Event]) -> None:
+        """Handle inputs that a screen has kept, before those that wait."""
+        ...
+
     def open_session(self, folder: Path, part: int | None = None) -> None:
         """Show a session on the Bench screen."""
         ...
@@ -133,3 +139,44 @@ class LbenchScreen(Screen[Result], Generic[Result]):
 
     def show_frame(self, frame: Frame) -> None:
         """Draw what changed since the last frame."""
+
+
+class ReadingScreen(LbenchScreen[Result], Generic[Result]):
+    """A screen that reads first what it shows. Its keys are kept until then, and what is typed behind them.
+
+    Keys of the app, as those of other screens, do not wait.
+    """
+
+    KEPT: frozenset[str] = frozenset()  # keys that mean something only once there is something to see
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self._kept: list[events.Event] = []
+
+    @property
+    def reads_first(self) -> bool:
+        """Whether there is nothing to see yet."""
+        raise NotImplementedError
+
+    def on_key(self, event: events.Key) -> None:
+        if self.reads_first and event.key != "escape" and (self._kept or event.key in self.KEPT):
+            self._kept.append(events.Key(event.key, event.character))
+            event.stop()
+            event.prevent_default()
+
+    def on_paste(self, event: events.Paste) -> None:
+        if self.reads_first and self._kept:
+            self._kept.append(events.Paste(event.text))
+            event.stop()
+
+    def hand_back(self) -> None:
+        """Handle what was kept, once there is something to see."""
+        if self._kept and not self.reads_first:
+            kept, self._kept = self._kept, []
+            self.host.handle_again(kept)
+
+
+def keys_of(bindings: Sequence[BindingType]) -> frozenset[str]:
+    """The keys of a part's own bindings, without those that are the app's actions or lead back."""
+    own = [one for one in bindings if isinstance(one, Binding) and not one.action.startswith("app.")]
+    return frozenset(key.strip() for one in own for key in one.key.split(",")) - {"escape"}

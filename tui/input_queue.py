@@ -3,7 +3,7 @@
 Textual forwards a key to the part that has the focus at that moment, without waiting for what the key before does: it may
 open a screen, move the focus, or still lie in a queue as text. In a burst (SSH, a paste, a busy machine) Enter then runs a
 form without the digits before it, and letters reach the wrong field. Here the next input waits until every part that the
-last one could reach has handled it, and until a screen that works on what was entered has answered.
+last one could reach has handled it, and until a screen that works on what was entered, or work that a key began, has ended.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from textual import events
 from textual.app import App
@@ -42,6 +44,7 @@ class InputQueue:
         self._admitted: events.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._answer_due = False  # a screen works on what was entered
+        self._work: set[asyncio.Task[None]] = set()  # begun by an input; later ones wait for it
         self._dropping = False
 
     @property
@@ -53,6 +56,23 @@ class InputQueue:
         """Forget the inputs that came after the one being handled: they were meant for what would follow it."""
         self._dropping = True
 
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what an input asked for beside the event loop. Later inputs wait until it has ended; Escape ends it."""
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        task.add_done_callback(self._ended)
+        if self.empty:
+            self._start()
+
+    def again(self, inputs: Sequence[events.Event]) -> None:
+        """Handle inputs that a screen has kept, before those that wait."""
+        for event in inputs:
+            event.set_sender(self._app)  # as a driver does: from the screen itself it would not go beyond it
+        self._waiting.extendleft(reversed(inputs))
+        if self._waiting and self.empty:
+            self._start()
+
     def admit(self, event: events.Event) -> bool:
         """Whether an event shall be dispatched now; if not, it comes again once it is its turn."""
         if not isinstance(event, _INPUTS) or event is self._admitted:
@@ -61,26 +81,38 @@ class InputQueue:
             return True
         if self._answer_due and getattr(event, "key", "") == _WAY_OUT:
             self._waiting.clear()
+            for task in self._work:
+                task.cancel()
             return True
         if not self.empty:
             self._waiting.append(event)
             return False
         self._admitted = event
+        self._start()
+        return True
+
+    def _start(self) -> None:
         self._task = asyncio.create_task(self._drain())
         self._task.add_done_callback(self._ended)
-        return True
 
     async def _drain(self) -> None:
         """Wait until the admitted input is handled, then admit the next."""
         while self._app.is_running:
             await self._settle()
-            while isinstance(screen := self._top_screen, AnswersInputs) and not self._dropping:
+            while not self._dropping:
+                screen, work = self._top_screen, set(self._work)
                 self._answer_due = True
-                await screen.answered()
+                if work:
+                    await asyncio.wait(work)
+                elif isinstance(screen, AnswersInputs):
+                    await screen.answered()
+                else:
+                    break
                 self._answer_due = False
                 await self._settle()
-                if screen is self._top_screen:
+                if screen is self._top_screen and not (work or self._work):
                     break
+            self._answer_due = False
             if self._dropping:
                 self._dropping = False
                 self._waiting.clear()

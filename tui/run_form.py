@@ -9,6 +9,7 @@ import functools
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -20,7 +21,7 @@ from lbench.engine.backends import catalog
 from lbench.engine.model import Schedule
 from lbench.engine.plan.parse import with_each
 from lbench.engine.plan.plan import BackendChoice, Plan
-from lbench.engine.plan.validate import validate
+from lbench.engine.plan.validate import validate, validate_backend, validate_job
 from lbench.errors import InputError, LbenchError
 from lbench.workloads import parameters, registry
 from lbench.workloads.function import WORKLOAD_NAME as FUNCTION
@@ -194,6 +195,18 @@ def _value_texts(description: Description, values: Mapping[str, Any]) -> dict[st
     }
 
 
+def _named(text: str) -> list[str]:
+    """The fields that a message names, in their order: "-p name=", "parameter name", "--force-cold", "handler="."""
+    names = re.findall(r"(?:-p |parameter |(?<![\w-])--)([a-z][\w-]*)|\b([a-z]\w*)=|\A(\w+)", text)
+    return [next(filter(None, found)).replace("-", "_") for found in names]
+
+
+def _quoted(text: str, values: Mapping[str, str]) -> str:
+    """The field whose value, a file, a message quotes; "" if it quotes none."""
+    files = {name: Path(value.removeprefix("@")).name for name, value in values.items() if re.search(r"[./@]", value)}
+    return next((name for name, file in files.items() if file and file in text), "")
+
+
 def _why(error: InputError) -> tuple[str, str]:
     """(field, reason) of an error: "parameter size=0: must be at least 1" -> ("size", "must be at least 1")."""
     head, _, reason = str(error).partition(": ")
@@ -308,7 +321,7 @@ class Draft:
         return [field.name for field in form_fields(RunSettings) if field.name not in _OF_DATA or self.takes_data]
 
     def errors(self) -> dict[str, str]:
-        """Errors by place: "params.size", "run.seed", "backend.2.memory", "backends", "" (elsewhere)."""
+        """Errors by place: "params.size", "run.seed", "backend.2.memory", "backend.2", "backends", "" (elsewhere)."""
         errors: dict[str, str] = {}
         if (description := self.description) is not None:
             self._check("params", description.params, self.params[self.workload], errors)
@@ -325,14 +338,34 @@ class Draft:
             return errors
         try:
             plan = self._made()
-            self._check_labels(errors)
-            if not errors:
-                self._check_prices(plan, errors)
-            if not errors:
-                validate(plan)
         except InputError as error:
-            errors[self._place(error)] = _why(error)[1] if self._place(error) else str(error)
+            return dict([self._error(error)])
+        self._check_labels(errors)
+        if errors:
+            return errors
+        try:
+            validate_job(plan)
+        except InputError as error:
+            errors.update([self._error(error)])
+        chosen = [index for index, form in enumerate(self.backends) if form.chosen]
+        for index, choice in zip(chosen, plan.backends, strict=True):
+            try:
+                validate_backend(plan, choice)
+            except InputError as error:
+                errors.setdefault(*self._backend_error(index, str(error)))
         return errors
+
+    def _backend_error(self, index: int, text: str) -> tuple[str, str]:
+        """(place, reason) of an error of one backend: a setting of it, a parameter, else the backend itself."""
+        form = self.backends[index]
+        text = text.removeprefix(f"{form.label}: ")
+        reason = text.replace("choose one of ", "").removesuffix(" with --region")
+        for name in (*_named(text), _quoted(text, form.settings)):
+            if name in form.settings and name != "label":
+                return f"backend.{index}.{name}", reason
+            if name in self.params[self.workload]:
+                return f"params.{name}", reason
+        return f"backend.{index}", reason
 
     def _check_labels(self, errors: dict[str, str]) -> None:
         seen: set[str] = set()
@@ -344,20 +377,6 @@ class Draft:
             elif form.label in seen:
                 errors[f"backend.{index}.label"] = "another backend has this label"
             seen.add(form.label)
-
-    def _check_prices(self, plan: Plan, errors: dict[str, str]) -> None:
-        chosen = [index for index, form in enumerate(self.backends) if form.chosen]
-        for index, choice in zip(chosen, plan.backends, strict=True):
-            if "region" not in choice.settings:
-                continue
-            try:
-                validate(msgspec.structs.replace(plan, backends=[choice]))
-            except InputError as error:
-                if "region" not in str(error):
-                    raise
-                errors[f"backend.{index}.region"] = (
-                    str(error).replace("choose one of ", "").removesuffix(" with --region")
-                )
 
     def _check(self, place: str, form: type[msgspec.Struct], texts: dict[str, str], errors: dict[str, str]) -> None:
         """Check all fields together; if that fails, each by itself, so that each has its own message."""
@@ -391,12 +410,15 @@ class Draft:
             name: self._typed(form, name, text) for name, text in texts.items() if text.strip() or name not in required
         }
 
-    def _place(self, error: InputError) -> str:
-        """The field that an error of the entire plan belongs to."""
-        name = _why(error)[0]
-        if name in self.params[self.workload]:
-            return f"params.{name}"
-        return f"run.{name}" if name in self.run else ""
+    def _error(self, error: InputError) -> tuple[str, str]:
+        """(place, reason) of an error of the workload or of the runs; the place is "" if the form has no such field."""
+        text, params = str(error), self.params[self.workload]
+        for name in (_why(error)[0], *_named(text), _quoted(text, params)):
+            if name in params or name in self.run:
+                own = name.replace("_", "[-_]")
+                reason = re.sub(rf"\A(?:parameter |--){own}(?:=[^:]*)?(?:: | )", "", text)
+                return f"{'params' if name in params else 'run'}.{name}", reason
+        return "", text
 
     def _run_texts(self) -> dict[str, str]:
         return {name: text for name, text in self.run.items() if name in self.run_names}
@@ -451,6 +473,8 @@ class Draft:
             data=None if run.data is None else str(typed_path(run.data).absolute()),
             encoding=run.encoding,
         )
+        if self.workload == FUNCTION:  # options that the form does not show, of the comparison that it began with
+            plan = msgspec.structs.replace(plan, batch=None, cold_repeats=0, audit=False)
         return with_each(plan, ())
 
     def _choice(self, form: BackendForm) -> BackendChoice:

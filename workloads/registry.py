@@ -11,7 +11,18 @@ from typing import Any, cast
 from lbench.errors import InputError, UnknownNameError
 from lbench.workloads.model import Description, Limits, Params, Workload
 
-__all__ = ["absolute", "all_names", "describe", "has_answer", "installed", "limits", "load", "names", "recordings"]
+__all__ = [
+    "absolute",
+    "all_names",
+    "describe",
+    "has_answer",
+    "installed",
+    "limits",
+    "load",
+    "names",
+    "recordings",
+    "without_folder",
+]
 
 _NAMES = ("mandelbrot", "random_forest", "kmeans", "map_reduce", "probe")
 _OWN = (*_NAMES, "function")  # function: no code of its own, so nothing to pack and nothing to run here
@@ -53,6 +64,12 @@ def recordings() -> list[Description]:
     """The recorded scripts, without those that cannot be read."""
     found: list[Description] = importlib.import_module("lbench.workloads.recorded.describe").describe_all()
     return found
+
+
+def without_folder(name: str) -> str:
+    """The name as a session records it, without any folder: "mine.py:job"."""
+    prefix = _RECORDED if name.startswith(_RECORDED) else ""
+    return prefix + name.removeprefix(prefix).rpartition("/")[2]
 
 
 def absolute(name: str) -> str:

@@ -17,7 +17,7 @@ from lbench.workloads import parameters, registry
 from lbench.workloads.function import WORKLOAD_NAME, FunctionParams
 from lbench.workloads.function.payloads import STANDARD_INPUT, check_payloads, read_payloads
 
-__all__ = ["adapt", "check", "function_params", "is_function", "with_payload"]
+__all__ = ["adapt", "check", "check_backend", "function_params", "is_function", "with_payload"]
 
 
 def is_function(plan: Plan) -> bool:
@@ -36,13 +36,12 @@ def function_params(plan: Plan) -> FunctionParams:
 
 
 def check(plan: Plan) -> None:
-    """Refuse a plan that cannot be measured, without a request to AWS.
+    """Refuse a plan that cannot be measured on any backend.
 
     Raises:
         InputError: the first fault, and how to mend it.
     """
-    from lbench.engine.backends.function.configuration import check_forcing, parse_name
-    from lbench.engine.backends.function.locations import check_code
+    from lbench.engine.backends.function.configuration import parse_name
 
     params = function_params(plan)
     if plan.tasks is not None:
@@ -59,23 +58,35 @@ def check(plan: Plan) -> None:
         )
     if params.allow_update and not params.force_cold:
         raise InputError("--allow-update requires --force-cold: nothing else changes the function")
+    if params.name:
+        parse_name(params.name)
     read_payloads(params.payload)
-    for choice in plan.backends:
-        settings = settings_of(choice)
-        if isinstance(settings, AwsSettings) or params.name:
-            name = parse_name(params.name)
-        if isinstance(settings, AwsSettings):
-            if params.force_cold:
-                check_forcing(name, allowed=params.allow_update)
-        elif isinstance(settings, EmulatedSettings):
-            check_code(settings)
-        else:
-            raise InputError(
-                f"function does not run on {choice.name}: choose -b lambda, or run its code here with "
-                "-b emulated:handler=app.handler,code=FOLDER"
-            )
-        if settings.transport != "direct":
-            raise InputError(f"--transport {settings.transport} does not apply to function: it is called directly")
+
+
+def check_backend(plan: Plan, choice: BackendChoice) -> None:
+    """Refuse a backend that cannot run the plan's function, without a request to AWS.
+
+    Raises:
+        InputError: the first fault, and how to mend it.
+    """
+    from lbench.engine.backends.function.configuration import check_forcing, parse_name
+    from lbench.engine.backends.function.locations import check_code
+
+    params = function_params(plan)
+    settings = settings_of(choice)
+    if isinstance(settings, AwsSettings):
+        name = parse_name(params.name)
+        if params.force_cold:
+            check_forcing(name, allowed=params.allow_update)
+    elif isinstance(settings, EmulatedSettings):
+        check_code(settings)
+    else:
+        raise InputError(
+            f"function does not run on {choice.name}: choose -b lambda, or run its code here with "
+            "-b emulated:handler=app.handler,code=FOLDER"
+        )
+    if settings.transport != "direct":
+        raise InputError(f"--transport {settings.transport} does not apply to function: it is called directly")
 
 
 async def adapt(plan: Plan, given: Collection[str], *, timeout_given: bool = False) -> Plan:

@@ -19,20 +19,37 @@ from lbench.engine.backends.settings import (
     SimulatedSettings,
 )
 from lbench.engine.plan import function as function_plan
-from lbench.engine.plan.plan import Plan, resolve_params
+from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
 from lbench.workloads.model import Params
 from lbench.workloads.own.each import EachParams, split
 from lbench.workloads.textfile import checked_encoding
 
-__all__ = ["check_files", "validate"]
+__all__ = ["check_files", "validate", "validate_backend", "validate_job"]
 
 MOST_BATCHED = 100_000
 
 
 def validate(plan: Plan) -> None:
     """Refuse a plan that cannot be measured.
+
+    Raises:
+        InputError: the first fault, and how to mend it.
+    """
+    validate_job(plan)
+    if not plan.backends:
+        raise InputError("no backend to run on: choose one with -b")
+    labels = [choice.label for choice in plan.backends]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(f"two backends have the label {label!r}: give one another, as in -b {label}@other")
+    for choice in plan.backends:
+        validate_backend(plan, choice)
+
+
+def validate_job(plan: Plan) -> None:
+    """Refuse a plan whose workload, data or runs cannot be measured on any backend.
 
     Raises:
         InputError: the first fault, and how to mend it.
@@ -63,34 +80,35 @@ def validate(plan: Plan) -> None:
         raise InputError(f"--hedge must be a quantile from 0.5 to below 1 (0.95 is usual), got {plan.hedge:g}")
     if plan.max_usd is not None and not 0 < plan.max_usd < 1e6:
         raise InputError(f"--max-usd must be above 0 and below 1,000,000 US dollars, got {plan.max_usd:g}")
-    if not plan.backends:
-        raise InputError("no backend to run on: choose one with -b")
-    labels = [choice.label for choice in plan.backends]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise InputError(f"two backends have the label {label!r}: give one another, as in -b {label}@other")
-    for choice in plan.backends:
-        settings = parameters.parse(catalog.settings_type(choice.name), choice.settings, what=f"{choice.name} setting")
-        if isinstance(settings, LambdaSettings):
-            rates(region_of(settings), architecture_of(settings))  # refuses a region without prices
-        if isinstance(settings, ServedSettings):
-            _check_endpoint(choice.label, settings.s3_endpoint)
-        if isinstance(settings, SimulatedSettings):
-            _check_simulated(choice.label, settings, plan)
-        if isinstance(settings, AwsSettings):
-            stack_name(settings.stack, architecture_of(settings))  # refuses an invalid name
-        if isinstance(settings, EmulatedSettings) and settings.package is not None:
-            from lbench.engine.backends.lambda_.package import look_at_package
-
-            look_at_package(settings.package, plan.workload)
-        if isinstance(settings, ClusterSettings) and plan.cold_repeats:
-            raise InputError(
-                f"{choice.label}: --cold-repeats needs workers of lbench's own: leave it out, or the backend"
-            )
-        coded = isinstance(settings, EmulatedSettings) and (settings.handler or settings.code)
-        if coded and not function_plan.is_function(plan):
-            raise InputError(f"{choice.label}: handler= and code= are for `lbench run function`")
     check_files(plan)
+
+
+def validate_backend(plan: Plan, choice: BackendChoice) -> None:
+    """Refuse a backend that cannot measure a plan's workload, or a setting of it.
+
+    Raises:
+        InputError: the first fault, and how to mend it.
+    """
+    settings = parameters.parse(catalog.settings_type(choice.name), choice.settings, what=f"{choice.name} setting")
+    if function_plan.is_function(plan):
+        function_plan.check_backend(plan, choice)
+    if isinstance(settings, LambdaSettings):
+        rates(region_of(settings), architecture_of(settings))  # refuses a region without prices
+    if isinstance(settings, ServedSettings):
+        _check_endpoint(choice.label, settings.s3_endpoint)
+    if isinstance(settings, SimulatedSettings):
+        _check_simulated(choice.label, settings, plan)
+    if isinstance(settings, AwsSettings):
+        stack_name(settings.stack, architecture_of(settings))  # refuses an invalid name
+    if isinstance(settings, EmulatedSettings) and settings.package is not None:
+        from lbench.engine.backends.lambda_.package import look_at_package
+
+        look_at_package(settings.package, plan.workload)
+    if isinstance(settings, ClusterSettings) and plan.cold_repeats:
+        raise InputError(f"{choice.label}: --cold-repeats needs workers of lbench's own: leave it out, or the backend")
+    coded = isinstance(settings, EmulatedSettings) and (settings.handler or settings.code)
+    if coded and not function_plan.is_function(plan):
+        raise InputError(f"{choice.label}: handler= and code= are for `lbench run function`")
 
 
 def _check_each(plan: Plan, params: Params) -> None:

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbench.analysis.statistics import Estimate
-from lbench.analysis.tuning import Candidate, Tuned, fit_model, front, memory_text, next_candidate, picks_of
+from lbench.analysis.tuning import (
+    Candidate,
+    Tuned,
+    fit_model,
+    front,
+    memory_text,
+    next_candidate,
+    picks_of,
+    tuning_sentence,
+)
 from lbench.cli.tune_run import tune_plan
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan
@@ -120,3 +129,15 @@ def test_candidates_are_sizes_and_numbers_of_tasks_the_usual_ones_first() -> Non
 def test_what_cannot_be_tuned_is_refused(backends: tuple[str, ...], over: list[str], why: str) -> None:
     with pytest.raises(InputError, match=why):
         tune_plan(plan(*backends), over)
+
+
+def test_the_picks_are_one_sentence_and_equal_ones_are_named_once() -> None:
+    found = [one(1769, 8, 1.0, 4e-4), one(512, 8, 3.0, 1e-4, cv=0.2), one(885, 8, 4.0, 5e-4)]
+    assert tuning_sentence(found, "emulated", "emulated") == (
+        "fastest: 1,769 MB × 8 tasks, 1.00 s, $0.0004 a run; "
+        "cheapest and balanced: 512 MB × 8 tasks, 3.00 s, not settled, $0.0001 a run; emulated here."
+    )
+    assert tuning_sentence(found[:1], "lambda", "measured") == (
+        "fastest and cheapest: 1,769 MB × 8 tasks, 1.00 s, $0.0004 a run; on lambda."
+    )
+    assert "no candidate" in tuning_sentence([], "lambda", "measured")

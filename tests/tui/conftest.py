@@ -91,6 +91,19 @@ def swept(making: ModuleType, sweeps: ModuleType, tmp_path: Path) -> Callable[..
     return lambda name="20261123-120000-5ee9", **options: Path(write(making, sessions / name, **options))
 
 
+@pytest.fixture
+def tuned(making: ModuleType, swept: Callable[..., Path]) -> Path:
+    """A recorded tuning of memory and tasks on emulated."""
+    points = ((1769, 8), (885, 8), (512, 8), (1769, 32), (3538, 8))
+    return swept(
+        "20261124-120000-7e5d",
+        sweep="tune-0001",
+        repeats=4,
+        kinds=[kind for kind in making.USUAL if kind.remote],
+        points=tuple({"memory": memory, "tasks": tasks} for memory, tasks in points),
+    )
+
+
 @pytest.fixture(scope="session")
 def explored_session(making: ModuleType) -> Callable[[Path], Path]:
     """Writes a recorded exploring session into a folder."""

@@ -33,6 +33,10 @@ _SECONDS = {  # of a run at a place
 }
 
 
+def _tuned_s(point: dict[str, int]) -> float:
+    return 0.4 + 8.0 * 1769 / min(point["memory"], 3538) / point["tasks"] + 0.01 * point["tasks"]
+
+
 def sweep_events(
     making: ModuleType,
     *,
@@ -44,8 +48,13 @@ def sweep_events(
     factor: float = 1.0,
     whole: bool = True,
     machine: Any = None,
+    kinds: Any = None,
+    points: tuple[dict[str, int], ...] | None = None,
 ) -> list[tuple[datetime, Event]]:
-    """A sweep of a random forest over a parameter; without `sweep` it is comparisons only. `factor`: of all times."""
+    """A sweep of a random forest over a parameter; without `sweep` it is comparisons only. `factor`: of all times.
+
+    `points`: of several axes, in place of `places`; then the times are those of `_tuned_s`.
+    """
     rng = random.Random(len(identity) + round(100 * factor))
     now = making.START
     events: list[tuple[datetime, Event]] = []
@@ -66,10 +75,12 @@ def sweep_events(
         )
     )
     number = 0
-    for place in places:
+    for place in range(len(points)) if points is not None else places:
+        point = {axis: place} if points is None else points[place]
+        memory_mb = point.get("memory", 1769)
         runs = []
         for repeat in range(repeats):
-            for kind in making.USUAL:
+            for kind in kinds or making.USUAL:
                 number += 1
                 runs.append((kind, repeat, f"r{number}"))
         for kind, repeat, run in runs:
@@ -77,7 +88,7 @@ def sweep_events(
                 RunPlanned(
                     run=run,
                     workload="random_forest",
-                    params={axis: place, "max_depth": 8},
+                    params={"max_depth": 8} | (point if points is None else {}),
                     seed=1,
                     backend=kind.backend,
                     label=kind.backend,
@@ -86,12 +97,13 @@ def sweep_events(
                     warmup=False,
                     schedule="alternating",
                     tasks=1,
-                    sweep=None if sweep is None else Sweep(sweep, {axis: place}),
+                    sweep=None if sweep is None else Sweep(sweep, point),
                     round=repeat,
                 )
             )
         for kind, _, run in runs:
-            took_s = factor * _SECONDS[kind.backend](place) * rng.uniform(0.94, 1.09)
+            usual_s = _SECONDS[kind.backend](place) if points is None else _tuned_s(point)
+            took_s = factor * usual_s * rng.uniform(0.94, 1.09)
             zero = now.isoformat(timespec="milliseconds")
             tell(
                 RunStarted(
@@ -107,7 +119,7 @@ def sweep_events(
                     capacity=kind.places,
                 )
             )
-            tell(StageStarted(run=run, index=0, tasks=1, at_s=0.001))
+            tell(StageStarted(run=run, index=0, tasks=point.get("tasks", 1), at_s=0.001))
             name = "e00" if kind.remote else None
             tell(
                 Dispatched(
@@ -126,9 +138,9 @@ def sweep_events(
                     started_s=0.003,
                     finished_s=took_s - 0.003,
                     compute_ms=1000 * (took_s - 0.006),
-                    billed_ms=round(1000 * took_s) if kind.remote else None,
+                    billed_ms=round(1000 * took_s * memory_mb / 1769) if kind.remote else None,
                     billed_source="report" if kind.remote else None,
-                    memory_mb=1769 if kind.remote else None,
+                    memory_mb=memory_mb if kind.remote else None,
                     request_bytes=312,
                     response_bytes=20_310,
                     via_s3=False,

@@ -52,16 +52,10 @@ def _base(workload: str, params: dict[str, Any], tasks: int | None, last: Plan |
     """The plan with the fields that no record holds."""
     if workload in registry.all_names():
         return Plan(workload=workload, tasks=tasks)
-    if last is not None and _recorded_name(last.workload) == workload:
+    if last is not None and registry.without_folder(last.workload) == workload:
         return msgspec.structs.replace(last, sweep=None)
     # The number of tasks of a plain function is that of its values.
     return Plan(workload=workload, tasks=None if "each" in params else tasks)
-
-
-def _recorded_name(workload: str) -> str:
-    """How a record names a workload: without any folder."""
-    prefix = "recorded:" if workload.startswith("recorded:") else ""
-    return prefix + workload.removeprefix(prefix).rpartition("/")[2]
 
 
 def _choice(label: str, group: list[RunView]) -> BackendChoice:

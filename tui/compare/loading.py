@@ -27,11 +27,12 @@ def compare_folders(folders: Sequence[Path]) -> SessionComparison:
         raise InputError(HOW_TO_COMPARE)
     views = [load_view(folder) for folder in folders]
     names = [_name(folder, view) for folder, view in zip(folders, views, strict=True)]
-    unique = [
-        name if names.count(name) == 1 else f"{name} {folder.stem[-4:]}"
-        for name, folder in zip(names, folders, strict=True)
-    ]
-    return compare_sessions(list(zip(unique, views, strict=True)), run_bill)
+    for tail in (4, 1000):  # of the session's own name, which may end alike, too
+        names = [
+            name if names.count(name) == 1 else f"{name} {folder.stem[-tail:]}"
+            for name, folder in zip(names, folders, strict=True)
+        ]
+    return compare_sessions(list(zip(names, views, strict=True)), run_bill)
 
 
 def _name(folder: Path, view: SessionView) -> str:

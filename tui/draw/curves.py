@@ -119,7 +119,7 @@ def _names(shown: Curves, canvas: Canvas, x_axis: Axis, y_axis: Axis) -> dict[in
     ends = []
     for curve in shown.curves:
         places = [place for spot in curve.spots if (place := _place(spot, x_axis, y_axis)) is not None]
-        if places:
+        if places and (curve.label or curve.name):
             ends.append((canvas.cell(*max(places))[0], curve))
     taken: dict[int, list[Piece]] = {}
     for row, curve in sorted(ends, key=lambda end: end[0]):

@@ -9,10 +9,12 @@ import msgspec
 
 from lbench.analysis.prediction import predict_comparison
 from lbench.analysis.scaling import Scaling, scalings
+from lbench.analysis.tuning import Tuned, tuned
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.journal.events import RunPlanned
 from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.model import Sweep
 from lbench.engine.session.index import session_folders
 from lbench.engine.session.view import SessionView, fold, load_folder
 from lbench.errors import InputError, LbenchError
@@ -31,6 +33,9 @@ class Swept(msgspec.Struct, frozen=True):
     seed: int = 1
     repeats: int = 0  # of each backend at a point, at most
     source: Path | None = None  # of its newest session, to export
+    tuned: tuple[Tuned, ...] = ()  # the candidates of a Lambda-like backend whose memory was varied
+    label: str = ""  # of that backend
+    origin: str = ""
 
 
 def load_view(path: Path) -> SessionView:
@@ -73,7 +78,18 @@ def _swept(paths: list[Path], last: SessionView, *, predict: bool) -> Swept:
     found = scalings(views, run_bill, predict=predict_comparison if predict else None)
     seeds = [run.planned.seed for run in last.runs.values()]
     repeats = max((point.repeats for one in found[0].series for point in one.points), default=0)
-    return Swept(found, seeds[0] if seeds else 1, repeats, paths[-1])
+    swept = Swept(found, seeds[0] if seeds else 1, repeats, paths[-1])
+    runs = [run for view in views for run in view.runs.values() if run.has_answer]
+    kinds = {(run.planned.label, run.planned.origin) for run in runs}
+    if len(kinds) > 1 or not all(_is_candidate(run.planned.sweep) for run in runs):
+        return swept
+    ((label, origin),) = kinds
+    return msgspec.structs.replace(swept, tuned=tuple(tuned(runs, run_bill)), label=label, origin=origin)
+
+
+def _is_candidate(sweep: Sweep | None) -> bool:
+    """Whether a run is of `lbench tune`, or of a sweep over both memory and tasks."""
+    return sweep is not None and "memory" in sweep.point and ("tasks" in sweep.point or sweep.id.startswith("tune-"))
 
 
 def _is_curve(swept: Swept) -> bool:

@@ -15,7 +15,7 @@ from lbench.engine.session.view import SessionView
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
 
-__all__ = ["SweepRun", "proposed_axis", "sweep_of"]
+__all__ = ["SweepRun", "pinned", "proposed_axis", "sweep_of"]
 
 _BUSY = "a plan is running"  # how an engine refuses a plan that comes while it closes the one before
 _FACTOR = 2
@@ -85,6 +85,15 @@ class SweepRun:
 
 def _over_budget(view: SessionView | None) -> bool:
     return view is not None and any(run.status == "over_budget" for run in view.runs.values())
+
+
+def pinned(plan: Plan) -> Plan:
+    """The plan with an own workload as its file stands now, so that all points measure the same. Slow: it is read.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    return msgspec.structs.replace(plan, workload=registry.describe(plan.workload).pinned)
 
 
 def proposed_axis(plan: Plan, name: str | None = None) -> str:

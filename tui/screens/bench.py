@@ -25,6 +25,7 @@ from lbench.tui.widgets.table import BackendTable, Waiting, other_lines
 from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, clock_text, described, left_text
 from lbench.tui.widgets.weaknesses import Weaknesses
 from lbench.tui.widgets.welcome import Welcome
+from lbench.workloads import registry
 from lbench.workloads.parameters import settable
 
 if TYPE_CHECKING:
@@ -248,8 +249,9 @@ class BenchScreen(LbenchScreen[None]):
         board, width = self.board, self.size.width - 12
         if board.workload is None:
             plan = self.host.plan
-            params = settable(resolve_params(plan))
-            return [(described(plan.workload, params, plan.tasks, width), "text")], []
+            own = plan.workload not in registry.all_names()  # its defaults would have to be read from its file
+            params = plan.params if own else settable(resolve_params(plan))
+            return [(described(registry.without_folder(plan.workload), params, plan.tasks, width), "text")], []
         right: list[Piece] = []
         if is_record(self.host.feed):
             right.append(("RECORD  " if frame.speed is None else "REPLAY  ", "key!"))
@@ -268,7 +270,7 @@ class BenchScreen(LbenchScreen[None]):
             phase = (
                 "starting the engine" if frame.state == "starting" else (frame.view and frame.view.phase) or "preparing"
             )
-            workload = described(self.host.plan.workload, {}, None)
+            workload = registry.without_folder(self.host.plan.workload)
             return [(f"{phase} · ", "quiet"), (workload, "text"), (f" · {frame.awaited_s:.0f} s", "quiet")]
         if frame.state == "starting":
             return [("starting the engine", "quiet")]

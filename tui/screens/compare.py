@@ -14,14 +14,14 @@ from lbench.analysis.session_comparison_text import comparison_sentence
 from lbench.errors import LbenchError
 from lbench.tui.compare.board import answer_of, lines_of, title_of
 from lbench.tui.compare.loading import compare_folders
-from lbench.tui.host import LbenchScreen
+from lbench.tui.host import ReadingScreen, keys_of
 from lbench.tui.widgets.chart import Rows
 from lbench.tui.widgets.title import Answer, Keys, Title
 
 __all__ = ["CompareScreen"]
 
 
-class CompareScreen(LbenchScreen[None]):
+class CompareScreen(ReadingScreen[None]):
     """Sessions against the first of them."""
 
     BINDINGS = [
@@ -34,10 +34,12 @@ class CompareScreen(LbenchScreen[None]):
         Binding("escape", "app.go('sessions')", "back", key_display="esc"),
     ]
     AUTO_FOCUS = ""
+    KEPT = keys_of(BINDINGS)
 
     def __init__(self, folders: list[Path]) -> None:
-        super().__init__(name="compare")
+        super().__init__("compare")
         self._folders = folders
+        self._reading = False
         self.comparison: SessionComparison | None = None
 
     def compose(self) -> ComposeResult:
@@ -51,7 +53,12 @@ class CompareScreen(LbenchScreen[None]):
         self.query_one(Title).show([("compare", "text")], [])
         self._begin()
 
+    @property
+    def reads_first(self) -> bool:
+        return self._reading
+
     def _begin(self) -> None:
+        self._reading = True
         self.query_one(Answer).show([("reading the sessions", "quiet")])
         self._compare(list(self._folders))
 
@@ -68,6 +75,7 @@ class CompareScreen(LbenchScreen[None]):
     def _take(self, worker: Worker[None], found: SessionComparison | LbenchError) -> None:
         if worker.is_cancelled or not self.is_attached:
             return
+        self._reading = False
         answer, rows = self.query_one(Answer), self.query_one("#lines", Rows)
         if isinstance(found, LbenchError):
             self.comparison = None
@@ -79,6 +87,7 @@ class CompareScreen(LbenchScreen[None]):
             answer.show([(answer_of(found, 3 * self.size.width - 20), "text")])
             rows.show("", "", lambda width: lines_of(found, width))
         self.refresh_bindings()
+        self.hand_back()
 
     # -- keys
 

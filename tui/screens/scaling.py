@@ -10,15 +10,19 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.worker import Worker, get_current_worker
 
+from lbench.analysis.format import count_text
 from lbench.analysis.next_points import next_points
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.scaling_text import axis_text, scaling_notes, scaling_sentence
+from lbench.analysis.tuning import tuning_sentence
 from lbench.errors import LbenchError
 from lbench.tui.draw.ink import Piece, wrapped
 from lbench.tui.feeds.feed import Frame, is_engine, is_record
-from lbench.tui.host import LbenchScreen
+from lbench.tui.host import ReadingScreen, keys_of
 from lbench.tui.scaling.board import LEGEND_KEYS, Measure, curves_of, key_of, point_lines, table_lines, title_of
+from lbench.tui.scaling.front import by_time, candidate_lines, front_curves, name_of
 from lbench.tui.scaling.loading import Swept, load_sweep
+from lbench.tui.theme import role_of
 from lbench.tui.widgets.chart import Chart, Rows
 from lbench.tui.widgets.title import Answer, Keys, Title
 
@@ -30,7 +34,7 @@ _AROUND = 22  # cells of the title's line besides the title and the seed
 _MEASURES: dict[Measure, str] = {"time": "makespan, s", "usd": "dollars a run"}
 
 
-class ScalingScreen(LbenchScreen[None]):
+class ScalingScreen(ReadingScreen[None]):
     """A sweep, as far as it is measured."""
 
     BINDINGS = [
@@ -54,9 +58,10 @@ class ScalingScreen(LbenchScreen[None]):
         Binding("escape", "app.go('bench')", "back", key_display="esc"),
     ]
     AUTO_FOCUS = ""
+    KEPT = keys_of(BINDINGS)
 
     def __init__(self) -> None:
-        super().__init__(name="scaling")
+        super().__init__("scaling")
         self.swept: Swept | None = None
         self._problem: str | None = None
         self._place = 0
@@ -145,6 +150,11 @@ class ScalingScreen(LbenchScreen[None]):
         self.refresh_bindings()
         if last and self._again:
             self._load()
+        self.hand_back()
+
+    @property
+    def reads_first(self) -> bool:
+        return self.swept is None
 
     @property
     def scaling(self) -> Scaling | None:
@@ -165,6 +175,9 @@ class ScalingScreen(LbenchScreen[None]):
             self.query_one(Answer).show([(self._problem or waits, "wrong" if self._problem else "quiet")])
             for panel in self.query("Chart, Rows"):
                 panel.display = False
+            return
+        if swept.tuned:
+            self._show_tuned(swept, scaling)
             return
         self._place = min(self._place, len(scaling.places) - 1)
         self._selected = min(self._selected, len(scaling.series) - 1)
@@ -202,6 +215,32 @@ class ScalingScreen(LbenchScreen[None]):
             lambda width: point_lines(scaling, place, self._hidden, selected, width),
         )
 
+    def _show_tuned(self, swept: Swept, scaling: Scaling) -> None:
+        """The candidates of a tuned function: the front of time against dollars, and a line each."""
+        found = swept.tuned
+        self._place = min(self._place, len(found) - 1)
+        chosen, role = by_time(found)[self._place], role_of(scaling.series[0].backend, swept.label)
+        what = f"{scaling.workload} · memory × tasks · {count_text(len(found), 'candidate')}"
+        self.query_one(Title).show([("tuning · ", "quiet"), (what, "text")], [(f"seed {swept.seed}", "quiet")])
+        sentence = tuning_sentence(found, swept.label, swept.origin)
+        self.query_one(Answer).show([(self._problem, "wrong") if self._problem else (sentence, "text")])
+        self.query_one("#chart-usd", Chart).show(
+            "dollars a run against seconds", front_curves(found, role), log=self._log, cursor=chosen.makespan_s.value
+        )
+
+        def lines(width: int, notes: bool) -> list[list[Piece]]:
+            return candidate_lines(found, self._place, role, width, notes=notes)
+
+        title = "candidates, the fastest first"
+        self.query_one("#table", Rows).show(title, "", lambda width: lines(width, True))
+        place = f"{name_of(chosen)}: {self._place + 1} of {len(found)}"
+        self.query_one("#point", Rows).show(title, place, lambda width: lines(width, False))
+
+    @property
+    def _tuned(self) -> int:
+        """Candidates of a tuned function; 0: it is a sweep."""
+        return 0 if self.swept is None else len(self.swept.tuned)
+
     @property
     def _progress(self) -> str:
         sweep = self.host.sweep
@@ -209,7 +248,7 @@ class ScalingScreen(LbenchScreen[None]):
 
     def _arrange(self) -> None:
         width, height = self.size
-        count = len(self.scaling.series) if self.scaling is not None else 0
+        count = self._tuned or (len(self.scaling.series) if self.scaling is not None else 0)
         point = min(count + 1, max(2, (height - 6) // 3))
         top, rows = 1 + _ANSWER_ROWS, height - 2 - _ANSWER_ROWS - point
         beside = self._both
@@ -220,7 +259,12 @@ class ScalingScreen(LbenchScreen[None]):
             "point": (0, height - 1 - point, width, point),
             "keys": (0, height - 1, width, 1),
         }
-        if self._table:
+        if self._tuned and self._table:
+            places["table"] = (0, top, width, rows + point)
+            del places["point"]
+        elif self._tuned:
+            places["chart-usd"] = (0, top, width, rows)
+        elif self._table:
             places["table"] = (0, top, width, rows)
         elif beside:
             places["chart-time"] = (0, top, half, rows)
@@ -243,19 +287,23 @@ class ScalingScreen(LbenchScreen[None]):
         if action in ("point", "series", "hide", "scale", "measure", "table", "export", "copy", "legend"):
             if scaling is None:
                 return False
+            if self._tuned and action in ("series", "hide", "measure", "legend"):
+                return False
             if action == "series":
                 return len(scaling.series) > 1
             if action == "point":
-                return len(scaling.places) > 1
+                return (self._tuned or len(scaling.places)) > 1
         if action == "more":
-            return scaling is not None and self.host.can_add_points
+            return scaling is not None and not self._tuned and self.host.can_add_points
         if action == "beside":
-            return self.swept is not None and len(self.swept.scalings) > 1
+            return self.swept is not None and not self._tuned and len(self.swept.scalings) > 1
         return True
 
     def action_point(self, by: int) -> None:
         if self.scaling is not None:
-            self._place = (self._place + by) % len(self.scaling.places)
+            self._place = (self._place + by) % (self._tuned or len(self.scaling.places))
+            if self._tuned:
+                self.query_one("#point", Rows).show_row(self._place)
             self._show()
 
     def action_series(self, by: int) -> None:
@@ -327,7 +375,9 @@ class ScalingScreen(LbenchScreen[None]):
             self._say("no point between these would tell more", "quiet")
 
     def action_copy(self) -> None:
-        if self.scaling is not None:
+        if self.swept is not None and self.swept.tuned:
+            self.host.copy_out(tuning_sentence(self.swept.tuned, self.swept.label, self.swept.origin), "sentence")
+        elif self.scaling is not None:
             self.host.copy_out(scaling_sentence(self.scaling), "sentence")
 
     def action_export(self) -> None:

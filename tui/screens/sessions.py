@@ -20,7 +20,7 @@ from lbench.engine.session.index import when
 from lbench.engine.session.labels import Meta, read_meta, tags_of, write_meta
 from lbench.errors import InputError, LbenchError
 from lbench.tui.draw.ink import Piece
-from lbench.tui.host import LbenchScreen
+from lbench.tui.host import ReadingScreen, keys_of
 from lbench.tui.screens.ask import AskText, AskYes
 from lbench.tui.session_index import Entry, entries
 from lbench.tui.theme import EMULATED
@@ -33,7 +33,7 @@ __all__ = ["SessionsScreen"]
 _SHOW_EVERY_S = 0.1  # while they are found
 
 
-class SessionsScreen(LbenchScreen[None]):
+class SessionsScreen(ReadingScreen[None]):
     """The recorded sessions, the last first."""
 
     BINDINGS = [
@@ -49,9 +49,10 @@ class SessionsScreen(LbenchScreen[None]):
         Binding("escape", "back", "back", key_display="esc"),
     ]
     AUTO_FOCUS = "SessionTable"
+    KEPT = keys_of((*BINDINGS, *SessionTable.BINDINGS)) - {"slash", "f5"}
 
     def __init__(self) -> None:
-        super().__init__(name="sessions")
+        super().__init__("sessions")
         self._entries: dict[tuple[str, int], Entry] = {}
         self._deleted: set[str] = set()  # paths: a list that was being read may still hold them
         self._loading = False
@@ -111,6 +112,11 @@ class SessionsScreen(LbenchScreen[None]):
         if problem is not None:
             self._outcome = [(f"✘ {problem}", "wrong")]
         self._show()
+        self.hand_back()
+
+    @property
+    def reads_first(self) -> bool:
+        return self._loading and not self._entries
 
     # -- what is shown
 

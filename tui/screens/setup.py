@@ -106,7 +106,8 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
             self.query_one(Answer).show([(f"reading {self.draft.own[OWN_FIELD.name]}", "quiet")])
             return
         if bad:
-            first = self._errors.get("") or self._errors.get("backends")
+            here = f"backend.{self.focused.index}" if isinstance(self.focused, Ticks) else ""
+            first = self._errors.get("") or self._errors.get("backends") or self._errors.get(here)
             problem = first or f"{bad} field{'s' * (bad > 1)} cannot be used: marked with ✘"
             self.query_one(Answer).show([(f"✘ {problem}", "wrong")])
             return

@@ -63,6 +63,11 @@ class Rows(Lines):
     def _room(self) -> int:
         return max(1, self.content_size.height - bool(self._title))
 
+    def show_row(self, row: int) -> None:
+        """Scroll as far as a line needs to be seen."""
+        self.top = max(row - self._room + 1, min(self.top, row), 0)
+        self.redraw()
+
     def scroll_by(self, by: int) -> None:
         self.top = max(0, min(self.top + by, self._count - self._room))
         self.redraw()

@@ -15,7 +15,7 @@ from textual.widgets import Input
 from lbench.tui.draw.ink import Piece, heading, line, put, shorter, width_of
 from lbench.tui.run_form import range_text
 from lbench.tui.widgets.lines import Lines
-from lbench.tui.widgets.path_input import PathInput, end_of
+from lbench.tui.widgets.path_input import PathInput, completed, completed_workload, end_of
 from lbench.workloads.parameters import Field
 
 __all__ = ["Changed", "Choice", "FieldRow", "Heading", "Text", "Ticks", "id_at"]
@@ -24,7 +24,10 @@ _INDENT = 3
 NAME_WIDTH = 18
 EDITOR_WIDTH = 24
 _GAP = 2
-_PATHS = ("run.data", "own.file")  # places whose text is always a path
+_COMPLETED = {
+    "run.data": completed,
+    "own.file": completed_workload,
+}  # places whose text is always a path, or stands for one
 _KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -231,7 +234,14 @@ class FieldRow(Lines):
             return
         empty = "none" if self._field.optional else ""
         if self._field.type == "text":
-            yield PathInput(self._value, certain=self.place in _PATHS, placeholder=empty, id=at)
+            complete = _COMPLETED.get(self.place)
+            yield PathInput(
+                self._value,
+                certain=complete is not None,
+                complete_with=complete or completed,
+                placeholder=empty,
+                id=at,
+            )
         else:
             yield Input(self._value, placeholder=empty, compact=True, select_on_focus=True, id=at)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.segment import Segment
@@ -14,10 +15,11 @@ from lbench.config.folders import typed_path
 from lbench.errors import visible
 from lbench.tui.draw.ink import width_of
 
-__all__ = ["PathInput", "completed", "end_of"]
+__all__ = ["PathInput", "completed", "completed_workload", "end_of"]
 
 _MOST = 8  # names that a note lists
 _FILE_MARK = "@"  # before the path of a file whose content is the value
+_RECORDED = "recorded:"  # before a recording's name, or the path of its folder
 
 
 def completed(text: str) -> tuple[str, list[str]]:
@@ -41,6 +43,23 @@ def completed(text: str) -> tuple[str, list[str]]:
     return (mark + head + slash + common if names else text), names
 
 
+def completed_workload(text: str) -> tuple[str, list[str]]:
+    """A typed workload of one's own, as `completed`: a recording's name, or a path."""
+    from lbench.workloads.recorded.folder import names as recordings
+
+    if text.startswith(_RECORDED) and "/" in text:
+        path, fitting = completed(text.removeprefix(_RECORDED))
+        return _RECORDED + path, fitting
+    if text.startswith(_RECORDED):
+        fitting = [name for name in recordings() if name.startswith(text.removeprefix(_RECORDED))]
+        common = os.path.commonprefix(fitting)  # noqa: RUF071 - of names, letter by letter
+        return (_RECORDED + common if fitting else text), fitting
+    path, fitting = completed(text)
+    if text and _RECORDED.startswith(text) and not fitting and recordings():
+        return _RECORDED, [_RECORDED]
+    return path, fitting
+
+
 def end_of(text: str, width: int) -> str:
     """A text cut from the front to a width."""
     if width_of([(text, "")]) <= width:
@@ -51,11 +70,23 @@ def end_of(text: str, width: int) -> str:
 
 
 class PathInput(Input):
-    """`certain`: whether the text is always a path; else it is one with a slash, a tilde or an @ in it."""
+    """`certain`: whether the text is always a path; else it is one with a slash, a tilde or an @ in it.
 
-    def __init__(self, value: str, *, certain: bool = True, placeholder: str = "", id: str | None = None) -> None:
+    `complete_with`: a text as far as it is certain, and the names that fit it.
+    """
+
+    def __init__(
+        self,
+        value: str,
+        *,
+        certain: bool = True,
+        complete_with: Callable[[str], tuple[str, list[str]]] = completed,
+        placeholder: str = "",
+        id: str | None = None,
+    ) -> None:
         super().__init__(value, placeholder=placeholder, compact=True, select_on_focus=True, id=id)
         self._certain = certain
+        self._complete_with = complete_with
 
     def on_key(self, event: events.Key) -> None:
         """Tab completes a path; a field without one is left with it, as any other."""
@@ -67,7 +98,7 @@ class PathInput(Input):
 
     def complete(self) -> None:
         """Complete the path; several that fit are named, and a whole path is left for the next field."""
-        text, names = completed(self.value)
+        text, names = self._complete_with(self.value)
         if text != self.value:
             self.value = text
             self.cursor_position = len(text)

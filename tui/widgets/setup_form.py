@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import threading
 from collections.abc import Mapping, Sequence
 
 from textual import work
@@ -16,6 +13,7 @@ from textual.widget import Widget
 
 from lbench.engine.backends import catalog
 from lbench.engine.plan.plan import Plan
+from lbench.tui.aside import aside
 from lbench.tui.draw.ink import Piece
 from lbench.tui.run_form import OWN_FIELD, OWN_FILE, Draft, OwnWorkload, RunSettings, form_fields, read_own
 from lbench.tui.theme import role_of
@@ -133,7 +131,9 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
             summary: Piece = (catalog.summary(form.name), "quiet")
             if changed := form.changed:
                 summary = (changed, "text")
-            if str(ticks.index) in errors and ticks.index not in self._opened:
+            if reason := self._errors.get(f"backend.{ticks.index}"):
+                summary = (f"✘ {reason}", "wrong")
+            elif str(ticks.index) in errors and ticks.index not in self._opened:
                 summary = ("✘ a setting is wrong: → shows it", "wrong")
             ticks.show(form.chosen, [(f"{form.label:{width}}", role), more, summary])
         chosen = sum(form.chosen for form in self.draft.backends)
@@ -186,21 +186,7 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
 
     @work(exclusive=True, group="own", exit_on_error=False)
     async def _read(self, typed: str) -> None:
-        """A daemon's thread, which nobody who leaves waits for: an import may take its time."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[OwnWorkload] = loop.create_future()
-
-        def take(found: OwnWorkload) -> None:
-            if not answer.done():
-                answer.set_result(found)
-
-        def read() -> None:
-            found = read_own(typed)
-            with contextlib.suppress(RuntimeError):  # the app has gone
-                loop.call_soon_threadsafe(take, found)
-
-        threading.Thread(target=read, name="own-file", daemon=True).start()
-        self.post_message(self.OwnRead(await answer))
+        self.post_message(self.OwnRead(await aside(lambda: read_own(typed), name="own-file")))
 
     async def on_setup_form_own_read(self, message: OwnRead) -> None:
         """Show its parameters. The screen hears of it then."""
@@ -291,6 +277,8 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         part, _, rest = place.partition(".")
         if part == "backends":
             self.jump("backends")
+        elif part == "backend" and "." not in rest:
+            self.query_one(f"#backend-{rest}").focus()
         elif part == "backend" and (index := int(rest.partition(".")[0])) not in self._opened:
             self._opened.add(index)
             await self._rebuild_backends(index)

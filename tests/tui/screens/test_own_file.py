@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shlex
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,7 @@ from lbench.cli.plan_options import plan_of_options, plan_options
 from lbench.engine.journal.events import RunPlanned
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan, resolve_params
+from lbench.engine.plan.sweep import SweepPlan
 from lbench.engine.session.view import load_folder
 from lbench.tui.app import LbenchApp
 from lbench.tui.bench.copied_text import command_line
@@ -28,6 +30,7 @@ from lbench.tui.screens.setup import SetupScreen
 from lbench.tui.widgets import plan_forecast as ahead
 from lbench.tui.widgets import setup_form
 from lbench.tui.widgets.path_input import PathInput
+from lbench.workloads.own import describe as own_describe
 
 AppOf = Callable[..., LbenchApp]
 ScreenText = Callable[[LbenchApp], str]
@@ -337,3 +340,61 @@ def test_the_copied_line_gives_the_same_plan_on_the_command_line(files: Path, pa
     draft = Draft(plan)
     assert draft.take_own(read_own(draft.own["file"]))
     assert draft.plan() == plan
+
+
+async def test_a_sweep_of_an_own_file_is_asked_for_without_reading_it_on_the_event_loop(
+    app_of: AppOf, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: list[threading.Thread] = []
+    go_on = threading.Event()
+    gather = own_describe.gather
+
+    def counted(located: Any) -> Any:
+        readers.append(threading.current_thread())
+        assert go_on.wait(60)
+        return gather(located)
+
+    monkeypatch.setattr(own_describe, "gather", counted)
+    sweeps: list[SweepPlan] = []
+    monkeypatch.setattr(LbenchApp, "start_sweep", lambda app, sweep: sweeps.append(sweep))
+    app = app_of(plan=Plan(workload=f"{files}/mine.py:job", backends=[parse_backend("sequential", {})]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("s", "ctrl+u", *"n=2,4", "enter", "1")
+        await pilot.pause(0.1)
+        assert app.screen is app.bench and readers
+        app.tick()  # it draws meanwhile
+        go_on.set()
+        await pilot.pause()
+        assert app.screen is app.bench
+    (sweep,) = sweeps
+    assert [axis.values for axis in sweep.axes] == [(2, 4)]
+    assert threading.main_thread() not in readers
+    assert app.plan.workload == f"{files}/mine.py:job"  # and r offers its file
+
+
+async def test_escape_gives_up_a_sweep_whose_file_is_being_read(
+    app_of: AppOf, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(own_describe, "gather", lambda located: go_on.wait(60))
+    app = app_of(plan=Plan(workload=f"{files}/mine.py:job", backends=[parse_backend("sequential", {})]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("s", "x")
+        await pilot.pause(0.1)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.screen is app.bench
+        go_on.set()
+        await pilot.press("4")
+        await pilot.pause()
+        assert app.screen.name == "sessions"
+
+
+async def test_an_own_file_that_is_gone_is_one_line_when_a_sweep_is_asked_for(app_of: AppOf, files: Path) -> None:
+    app = app_of(plan=Plan(workload=f"{files}/gone.py:job", backends=[parse_backend("sequential", {})]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.tick()
+        await pilot.press("s", "1")
+        await pilot.pause()
+        assert app.screen is app.bench
+        assert ["gone.py" in note.message for note in app._notifications if note.severity == "error"] == [True]

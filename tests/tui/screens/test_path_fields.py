@@ -15,7 +15,7 @@ from lbench.tui.screens.ask import AskText
 from lbench.tui.screens.setup import SetupScreen
 from lbench.tui.widgets import plan_forecast as ahead
 from lbench.tui.widgets.fields import Choice
-from lbench.tui.widgets.path_input import PathInput, completed, end_of
+from lbench.tui.widgets.path_input import PathInput, completed, completed_workload, end_of
 
 AppOf = Callable[..., LbenchApp]
 ScreenText = Callable[[LbenchApp], str]
@@ -62,6 +62,60 @@ def test_a_path_is_completed_as_far_as_it_is_certain(typed: str, whole: str, fit
 def test_an_absolute_path_is_completed(files: Path) -> None:
     assert completed(f"{files}/mi")[0] == f"{files}/mine.py"
     assert completed("/tm")[0].startswith("/tm")
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> list[str]:
+    """Three recordings among the user's data."""
+    names = ["train", "trial", "simulate"]
+    for name in names:
+        folder = tmp_path / "data/lbench/recordings" / name
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}")
+    return names
+
+
+@pytest.mark.parametrize(
+    ("typed", "whole", "fitting"),
+    [
+        ("recorded:", "recorded:", ["simulate", "train", "trial"]),
+        ("recorded:t", "recorded:tr", ["train", "trial"]),
+        ("recorded:trai", "recorded:train", ["train"]),
+        ("recorded:train", "recorded:train", ["train"]),
+        ("recorded:nothing", "recorded:nothing", []),
+        ("recorded:./emp", "recorded:./empty/", ["empty/"]),
+        ("rec", "recorded:", ["recorded:"]),
+        ("m", "mine.py", ["mine.py"]),
+        ("", "", None),
+    ],
+)
+def test_a_recordings_name_is_completed(
+    typed: str, whole: str, fitting: list[str] | None, recordings: list[str]
+) -> None:
+    text, names = completed_workload(typed)
+    assert text == whole
+    assert fitting is None or names == fitting
+
+
+def test_without_recordings_the_word_is_not_offered() -> None:
+    assert completed_workload("rec") == ("rec", [])
+    assert completed_workload("recorded:x") == ("recorded:x", [])
+
+
+async def test_tab_completes_a_recordings_name_in_the_set_up(app_of: AppOf, recordings: list[str]) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        plan = Plan(workload="recorded:", backends=[parse_backend("sequential", {})])
+        app.push_screen(SetupScreen(plan))
+        await _shown(pilot)
+        field = app.screen.query_one("#at-own-file", PathInput)
+        field.focus()
+        await pilot.press("end", "t", "tab")
+        assert (field.value, field.has_focus) == ("recorded:tr", True)
+        await pilot.press("a", "tab")
+        assert (field.value, field.has_focus) == ("recorded:train", True)
+        await pilot.press("tab")
+        assert not field.has_focus
 
 
 @pytest.mark.parametrize(

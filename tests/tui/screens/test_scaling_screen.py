@@ -152,6 +152,42 @@ async def test_points_appear_as_they_are_measured(app_of: AppOf, swept: Swept) -
         assert screen.scaling.places == (1, 2, 4)
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_a_tuned_function_is_shown_as_its_front(
+    size: tuple[int, int], app_of: AppOf, tuned: Path, screen_text: ScreenText, same_as: Callable[[str, str], None]
+) -> None:
+    app = app_of(RecordedFeed.of(tuned))
+    async with app.run_test(size=size) as pilot:
+        screen = await opened(pilot)
+        assert screen.swept is not None and len(screen.swept.tuned) == 5
+        assert "fastest" in answer(app) and "cheapest" in answer(app) and "emulated here" in answer(app)
+        await pilot.press("right")
+        await pilot.pause()
+        same_as(f"tuning-{size[0]}x{size[1]}", screen_text(app))
+        await pilot.press("d")
+        await pilot.pause()
+        assert "pays only for tasks that are parallel inside" in " ".join(screen_text(app).split())
+        for key in ("left", "left", "l", "d", "m", "space", "down", "a", "plus", "x", "escape", "y"):
+            await pilot.press(key)
+        await pilot.pause()
+        assert app.screen is screen
+
+
+async def test_every_candidate_of_a_tuned_function_can_be_reached(
+    app_of: AppOf, tuned: Path, screen_text: ScreenText
+) -> None:
+    app = app_of(RecordedFeed.of(tuned))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        seen = set()
+        for _ in range(5):
+            line = next(line for line in screen_text(app).splitlines() if "▸" in line)
+            seen.add(line.split("tasks")[0])
+            await pilot.press("right")
+            await pilot.pause()
+        assert len(seen) == 5
+
+
 TINY = Plan(
     workload="mandelbrot",
     params={"max_iterations": 20},

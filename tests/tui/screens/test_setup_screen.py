@@ -129,6 +129,86 @@ def test_what_is_wrong_is_reported_in_one_line_at_its_field(place: str, text: st
     assert "\n" not in errors[place]
 
 
+@pytest.mark.parametrize(
+    ("backend", "texts", "place", "message"),
+    [
+        ("sequential", {}, "sequential", "function does not run on sequential"),
+        ("threads", {}, "threads", "function does not run on threads"),
+        ("emulated", {}, "emulated.handler", "requires its code"),
+        (
+            "emulated",
+            {"emulated.handler": "app.handler", "emulated.code": "/nowhere"},
+            "emulated.code",
+            "no such folder",
+        ),
+        ("emulated", {"emulated.handler": "app", "emulated.code": "."}, "emulated.handler", "MODULE.FUNCTION"),
+        ("lambda", {}, "params.name", "the function's name is missing"),
+        ("lambda", {"params.name": "no spaces"}, "params.name", "name or ARN"),
+        ("lambda", {"params.name": "f", "params.force_cold": "yes"}, "params.force_cold", "allow-update"),
+        ("lambda", {"params.name": "f", "params.allow_update": "yes"}, "params.allow_update", "force-cold"),
+        ("lambda", {"params.name": "f", "params.payload": "{"}, "params.payload", "JSON"),
+        ("lambda", {"params.name": "f", "params.payload": "@/nowhere.json"}, "params.payload", "cannot be read"),
+        ("lambda", {"params.name": "f", "run.tasks": "5"}, "run.tasks", "does not apply"),
+        ("lambda", {"params.name": "f", "run.hedge": "0.9"}, "run.hedge", "does not apply"),
+    ],
+)
+def test_a_function_that_cannot_be_called_so_says_it_at_its_place(
+    backend: str, texts: dict[str, str], place: str, message: str
+) -> None:
+    errors, index = errors_of("function", backend, texts)
+    assert list(errors) == [place.replace(backend, f"backend.{index}")]
+    assert message in next(iter(errors.values()))
+
+
+@pytest.mark.parametrize(
+    ("backend", "texts", "place", "message"),
+    [
+        ("emulated", {"emulated.s3_endpoint": "nonsense"}, "emulated.s3_endpoint", "must be an http"),
+        ("emulated", {"emulated.package": "./nowhere.zip"}, "emulated.package", "nowhere.zip"),
+        ("emulated", {"emulated.handler": "app.handler"}, "emulated.handler", "lbench run function"),
+        ("simulated", {"simulated.model": "/nowhere.toml"}, "simulated.model", "nowhere.toml"),
+        ("simulated", {"simulated.account": "new", "simulated.memory": "10000"}, "simulated.memory", "at most"),
+    ],
+)
+def test_a_setting_that_does_not_suit_the_plan_says_it_at_its_field(
+    backend: str, texts: dict[str, str], place: str, message: str
+) -> None:
+    errors, index = errors_of("mandelbrot", backend, texts)
+    assert list(errors) == [place.replace(backend, f"backend.{index}")]
+    assert message in next(iter(errors.values()))
+
+
+def errors_of(workload: str, backend: str, texts: dict[str, str]) -> tuple[dict[str, str], int]:
+    """The errors of a form with one backend chosen, and the backend's number; `texts` by "params.NAME" and the like."""
+    draft = Draft(default_plan())
+    draft.workload = workload
+    index = [form.name for form in draft.backends].index(backend)
+    for form in draft.backends:
+        form.chosen = form.name == backend
+    parts = {"params": draft.params[workload], "run": draft.run, backend: draft.backends[index].settings}
+    for name, text in texts.items():
+        part, _, field = name.partition(".")
+        assert field in parts[part]
+        parts[part][field] = text
+    return draft.errors(), index
+
+
+def test_each_backend_that_cannot_run_the_workload_says_so() -> None:
+    draft = Draft(default_plan())
+    draft.workload = "function"
+    names = [draft.backends[int(place.split(".")[1])].name for place in draft.errors()]
+    assert names == ["sequential", "processes", "emulated"]
+
+
+def test_options_of_the_comparison_on_the_screen_are_no_hindrance_to_a_function() -> None:
+    plan = msgspec.structs.replace(default_plan(), batch=10, cold_repeats=2, backends=[parse_backend("lambda", {})])
+    draft = Draft(plan)
+    draft.workload = "function"
+    draft.params["function"]["name"] = "f"
+    assert draft.errors() == {}
+    assert (draft.plan().batch, draft.plan().cold_repeats) == (None, 0)
+
+
 def test_a_plan_needs_a_backend() -> None:
     draft = Draft(default_plan())
     for form in draft.backends:
@@ -174,7 +254,7 @@ def test_the_home_folder_of_an_unknown_user_is_an_invalid_path_not_a_fault() -> 
     draft.run["data"] = ""
     emulated = next(form for form in draft.backends if form.name == "emulated")
     emulated.settings["package"] = "~nosuchuser/function.zip"
-    assert list(draft.errors()) == [""]
+    assert list(draft.errors()) == [f"backend.{draft.backends.index(emulated)}.package"]
     with pytest.raises(InputError, match=r"the folder .* does not exist"):
         check_target("~nosuchuser/session.json")
 
@@ -353,6 +433,26 @@ async def test_an_error_is_shown_below_its_field_and_enter_goes_to_it(app_of: Ap
         await pilot.pause()
         assert app.screen is screen
         assert screen.focused is not None and screen.focused.id == "at-run-repeats"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_an_error_of_a_backend_stands_in_its_line_and_whole_above_once_it_is_in_focus(
+    size: tuple[int, int], app_of: AppOf, screen_text: ScreenText
+) -> None:
+    plan = Plan(workload="function", backends=[parse_backend(name, {}) for name in ("sequential", "processes")])
+    app = app_of(plan=plan)
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("r")
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        focused = app.screen.focused
+        assert focused is not None and focused.id == "backend-0"
+        lines = screen_text(app).splitlines()
+        assert "✘ function does not run on sequential" in lines[1]
+        assert "handler=app.handler,code=FOLDER" in " ".join(lines[1:3])
+        assert any("sequential" in line and "✘ function does not run" in line for line in lines[3:])
+        assert any("processes" in line and "✘ function does not run" in line for line in lines[3:])
 
 
 async def test_another_workload_brings_its_own_parameters(app_of: AppOf, screen_text: ScreenText) -> None:
