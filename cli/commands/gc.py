@@ -23,8 +23,9 @@ __all__ = ["command"]
 def command(dry_run: bool, yes: bool) -> None:
     """Find and remove leftovers of crashed runs: folders, sockets, cgroups, objects in S3, a changed function.
 
-    Recorded sessions and everything in use stay. AWS is asked only if the records of this machine name a killed run
-    that may have left something there.
+    Kept results of simulated runs (--answers compute) are listed too: they are computed again when needed. Recorded
+    sessions and everything in use stay. AWS is asked only if the records of this machine name a killed run that may
+    have left something there.
     """
     from lbench.cli.console import WARN, console
     from lbench.cli.tables import Column, print_table

@@ -1,4 +1,4 @@
-"""Leftovers of crashed runs on this machine: listed, and removed on request. Nothing in use is touched.
+"""Leftovers of crashed runs on this machine, and kept results: listed, and removed on request. Nothing in use is touched.
 
 An owner is alive if it holds its lock, its process exists or its socket answers; where none of these applies, age decides.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.config.folders import cache_folder
+from lbench.engine.backends.simulated.computed import kept_tasks
 from lbench.engine.emulator.resources import cgroups, scratch
 from lbench.engine.journal.lock import is_live
 from lbench.engine.measure.run_store import OBJECTS_NAME
@@ -41,8 +42,17 @@ class Leftover(msgspec.Struct, frozen=True):
 
 
 def local_leftovers() -> list[Leftover]:
-    """All leftovers on this machine."""
-    return [*_sessions(), *_sockets(), *_emulators(), *_cgroups(), *_temporary(), *_half_made(), *_payloads()]
+    """All leftovers on this machine, and what can be made again."""
+    return [
+        *_sessions(),
+        *_sockets(),
+        *_emulators(),
+        *_cgroups(),
+        *_temporary(),
+        *_half_made(),
+        *_payloads(),
+        *_computed(),
+    ]
 
 
 def _sessions() -> Iterator[Leftover]:
@@ -118,6 +128,21 @@ def _payloads() -> Iterator[Leftover]:
     for path in _entries(cache_folder("payloads")):
         if path.is_file() and _mine_and_old(path):
             yield _file("events read from standard input", path)
+
+
+def _computed() -> Iterator[Leftover]:
+    """Results that `--answers compute` keeps for simulated runs, as one entry; while an engine runs they are in use."""
+    folder = cache_folder("tasks")
+    kept = kept_tasks(folder)
+    if not kept or any(is_live(session) for session in session_folders()):
+        return
+
+    def remove() -> None:
+        for path, _, _ in kept:
+            path.unlink(missing_ok=True)
+
+    what = f"computed results of simulated runs ({len(kept):,})"
+    yield Leftover(what, str(folder), sum(size for _, size, _ in kept), remove)
 
 
 def _entries(folder: Path) -> list[Path]:

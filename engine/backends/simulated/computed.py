@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,8 +19,11 @@ from lbench.engine.simulation.platform import Load
 from lbench.errors import EncodingError
 from lbench.workloads.encoding import decode, encode
 
-__all__ = ["Computer"]
+__all__ = ["MOST_KEPT_BYTES", "Computer", "kept_tasks", "trim"]
 
+MOST_KEPT_BYTES = 1 << 30  # of all kept results
+_BLOCK_BYTES = 4096  # of a disk: a small file takes one
+_SUFFIX = ".task"
 _START = b"start"  # in place of a task: what starting a worker took
 
 
@@ -62,8 +66,9 @@ class Computer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the worker."""
+        """End the worker, and drop the oldest results where too many are kept."""
         await self._worker.__aexit__(kind, error, trace)
+        await asyncio.to_thread(trim, self._cache)
 
     async def publish(self, data: Published | None) -> None:
         """Have the worker map the data set.
@@ -97,7 +102,7 @@ class Computer:
 
     def _path(self, task: bytes) -> Path:
         key = hashlib.sha256(f"{self._versions} {self._data} ".encode() + task).hexdigest()
-        return self._cache / f"{key}.task"
+        return self._cache / f"{key}{_SUFFIX}"
 
     def _kept(self, task: bytes) -> tuple[float, bytes] | None:
         with contextlib.suppress(OSError, EncodingError, ValueError, TypeError):
@@ -121,3 +126,28 @@ def _placeless(task: bytes) -> bytes | None:
     if not places:
         return None
     return encode([function, arguments | dict.fromkeys(places, "the run's store")])
+
+
+def kept_tasks(cache: Path) -> list[tuple[Path, int, float]]:
+    """The kept results, the oldest first: path, bytes on disk, time of writing."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(cache) as entries:
+        for entry in entries:
+            if entry.name.endswith(_SUFFIX):
+                with contextlib.suppress(OSError):
+                    about = entry.stat(follow_symlinks=False)
+                    blocks = -(-about.st_size // _BLOCK_BYTES)
+                    found.append((Path(entry.path), blocks * _BLOCK_BYTES, about.st_mtime))
+    return sorted(found, key=lambda one: one[2])
+
+
+def trim(cache: Path, most_bytes: int = MOST_KEPT_BYTES) -> None:
+    """Remove the oldest results until the others take no more than so many bytes."""
+    kept = kept_tasks(cache)
+    over = sum(size for _, size, _ in kept) - most_bytes
+    for path, size, _ in kept:
+        if over <= 0:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink()
+        over -= size

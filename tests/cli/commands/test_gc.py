@@ -123,6 +123,35 @@ def test_what_is_in_use_is_left_alone(_own_tmp: Path) -> None:
     assert not (session / "data.lbds").exists() or "data set" in collect("--dry-run").output
 
 
+def computed(*names: str) -> list[Path]:
+    """Results that `--answers compute` has kept, each older than the next one."""
+    paths = [cache_folder("tasks") / f"{name}.task" for name in names]
+    for age, path in enumerate(reversed(paths)):
+        path.write_bytes(bytes(5000))
+        os.utime(path, (1e9 - age, 1e9 - age))
+    return paths
+
+
+def test_kept_results_of_simulated_runs_are_one_line_and_go_together() -> None:
+    kept = computed("a", "b", "c")
+    (other := kept[0].with_name("notes.txt")).write_text("x")
+    listed = collect("--dry-run")
+    assert "computed results of simulated runs (3)" in " ".join(listed.output.split()) and "25 kB" in listed.output
+    assert all(path.exists() for path in kept)
+    done = collect("--yes")
+    assert code(done) == 0 and "Removed 1 of 1." in done.output
+    assert not any(path.exists() for path in kept) and other.exists()
+
+
+def test_kept_results_stay_while_an_engine_runs() -> None:
+    kept = computed("a")
+    (session := sessions_folder() / "20261122-100000-abcd").mkdir()
+    lock = FolderLock(session)
+    assert "No leftovers" in collect("--yes").output and kept[0].exists()
+    lock.release()
+    assert "computed results" in collect("--dry-run").output
+
+
 def test_leftovers_that_cannot_be_removed_are_named_and_exit_1(
     left: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
