@@ -20,7 +20,21 @@ Kind = Literal["network", "program", "gpu", "write"]
 WATCH = "LBENCH_WATCH_FILE"
 _MOST = 200  # of a kind
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
-_MAKES = {"os.mkdir": 0, "os.rename": 1, "os.link": 1, "os.symlink": 1, "os.remove": 0, "sqlite3.connect": 0}
+# Events with the places of the paths that they change, each with that of the folder (a file descriptor) it is relative to.
+_CHANGES: dict[str, tuple[tuple[int, int | None], ...]] = {
+    "os.chmod": ((0, 2),),
+    "os.chown": ((0, 3),),
+    "os.link": ((1, 3),),
+    "os.mkdir": ((0, 2),),
+    "os.remove": ((0, 1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.rmdir": ((0, 1),),
+    "os.symlink": ((1, 2),),
+    "os.truncate": ((0, None),),
+    "os.utime": ((0, 3),),
+    "sqlite3.connect": ((0, None),),
+}
+_SENDS = ("socket.connect", "socket.sendto", "socket.sendmsg")
 _PROGRAMS = {"subprocess.Popen": 0, "os.posix_spawn": 0, "os.exec": 0, "os.system": 0}
 _GPU_MODULES = ("cupy", "pycuda", "pyopencl", "cudf", "numba.cuda")
 _GPU_LIBRARIES = ("libcuda", "libcudart", "libcublas", "libnvidia", "libOpenCL", "libamdhip", "libhip")
@@ -53,8 +67,9 @@ class _Watch:
                 self._write(path)
             elif os.fsdecode(path).startswith("/dev/nvidia"):
                 self._note("gpu", os.fsdecode(path))
-        elif event in _MAKES:
-            self._write(arguments[_MAKES[event]])
+        elif event in _CHANGES:
+            for place, folder in _CHANGES[event]:
+                self._write(arguments[place], -1 if folder is None else arguments[folder])
         elif event == "import":
             if str(arguments[0]).startswith(_GPU_MODULES):
                 self._note("gpu", f"module {arguments[0]}")
@@ -62,13 +77,15 @@ class _Watch:
             name = os.path.basename(os.fsdecode(arguments[0] or b""))  # noqa: PTH119
             if name.startswith(_GPU_LIBRARIES):
                 self._note("gpu", name)
-        elif event == "socket.connect":
+        elif event in _SENDS:
             address = arguments[1]
             if isinstance(address, tuple):
                 self._host(address[0], address[1])
         elif event == "socket.getaddrinfo":
             if arguments[0] is not None:
                 self._host(arguments[0], arguments[1])
+        elif event == "socket.gethostbyname":
+            self._host(arguments[0], None)
         elif event in _PROGRAMS:
             name = arguments[_PROGRAMS[event]]
             self._note("program", os.fsdecode(name if isinstance(name, str | bytes) else name[0]))
@@ -78,9 +95,14 @@ class _Watch:
         if not name.startswith(_LOCAL_HOSTS):
             self._note("network", f"{name}:{port}" if port else name)
 
-    def _write(self, path: Any) -> None:
+    def _write(self, path: Any, folder: int = -1) -> None:
         """Note a path that could not be written on Lambda: there all is read-only but /tmp."""
-        full = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - as the task wrote it
+        if isinstance(path, int):  # a file that is open already
+            return
+        full = os.fsdecode(path)
+        if folder >= 0:
+            full = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), full)  # noqa: PTH115, PTH118
+        full = os.path.abspath(full)  # noqa: PTH100 - as the task wrote it
         temporary, here = os.environ.get("TMPDIR", self._own), os.getcwd()  # noqa: PTH109
         if "__pycache__" in full or full.endswith(":memory:"):
             return
