@@ -69,7 +69,7 @@ def feasibility(sample: Sample, package: PackageWeight | None, core_ratio: Distr
     rows += [_concurrency(sample), *_noticed(sample.noticed or [])]
     notes = []
     for stage in sample.stages[:1]:
-        notes = grain_notes(stage.compute_s, sample.overhead_s, stage.tasks, sample.workers)
+        notes = grain_notes(stage.compute_s, {"processes": sample.overhead_s}, stage.tasks, sample.workers)
     return Feasibility(rows=rows, notes=notes)
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from lbench.analysis.format import count_text, seconds_text, times_text
 
-__all__ = ["Grain", "grain_notes", "grain_of"]
+__all__ = ["Grain", "grain_notes", "grain_of", "may_be_small"]
 
 EFFICIENCY = 0.95  # of a place's time, the share that tasks compute
 _LEAST_GAIN = 1.1  # times as fast; less is not worth a sentence
 _LEAST_TASKS = 8
 _LEAST_TASK_S = 1e-7
 _LONG = 2.0  # times the median
+_SMALL_S = 0.25  # larger tasks are worth any hand-over on this machine
 _BATCHES = 4  # for each place at the least, so that the places end together
 
 
@@ -66,12 +67,17 @@ def grain_of(task_s: float, overhead_s: float, tasks: int, places: int) -> Grain
     return Grain(task_s, overhead_s, batch, (task_s + overhead_s) / (task_s + overhead_s / batch))
 
 
-def grain_notes(compute_s: Sequence[float], overhead_s: float | None, tasks: int, places: int) -> list[str]:
+def may_be_small(compute_s: Sequence[float], tasks: int) -> bool:
+    """Whether a slow hand-over could make such tasks too small."""
+    return bool(len(compute_s)) and tasks >= _LEAST_TASKS and float(np.mean(compute_s)) < _SMALL_S
+
+
+def grain_notes(compute_s: Sequence[float], overheads_s: Mapping[str, float], tasks: int, places: int) -> list[str]:
     """What is wrong with how a stage is cut, a sentence each; an empty list: nothing.
 
     Args:
         compute_s: of the tasks that were measured.
-        overhead_s: of handing over one; None: not known.
+        overheads_s: of handing over one, by backend, as far as known.
         tasks: of the stage.
         places: workers, or environments.
     """
@@ -79,10 +85,10 @@ def grain_notes(compute_s: Sequence[float], overhead_s: float | None, tasks: int
     if not len(times):
         return []
     notes = []
-    if overhead_s is not None and tasks >= _LEAST_TASKS:
+    for name, overhead_s in overheads_s.items():
         grain = grain_of(float(times.mean()), overhead_s, tasks, places)
-        if grain.too_small:
-            notes.append(grain.sentence)
+        if tasks >= _LEAST_TASKS and grain.too_small:
+            notes.append(f"{name}: {grain.sentence}")
     if 1 < tasks < places:
         idle = places - tasks
         notes.append(f"{count_text(places, 'worker')} for {count_text(tasks, 'task')}: {idle} of them do nothing")

@@ -1,6 +1,6 @@
 """What handing over one task costs, measured by tasks that do nothing, with full records as in any run.
 
-`hand_overs` measures every backend of this machine and keeps the figures for it.
+`hand_overs` measures the backends of this machine and keeps the figures for it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import math
 import platform
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -29,9 +30,9 @@ from lbench.engine.sampling.model import SAMPLE_PREFIX
 from lbench.workloads import registry
 from lbench.workloads.probe import ProbeParams
 
-__all__ = ["hand_over_s", "hand_overs"]
+__all__ = ["BACKENDS", "hand_over_s", "hand_overs"]
 
-_BACKENDS = ("sequential", "threads", "processes", "emulated")
+BACKENDS = ("sequential", "threads", "processes", "emulated")
 _TASKS = 200
 _ROUNDS = 3
 _WARM = 20  # for each place
@@ -57,8 +58,8 @@ async def hand_over_s(backend: Backend, folder: Path, tasks: int = _TASKS) -> fl
     return best_s * min(backend.capacity, tasks) / tasks
 
 
-def hand_overs(*, fresh: bool = False) -> dict[str, float]:
-    """Seconds by backend (`sequential`, `threads`, `processes`, `emulated`), measured where they are not kept.
+def hand_overs(names: Sequence[str] = BACKENDS, *, fresh: bool = False) -> dict[str, float]:
+    """Seconds by backend (of `BACKENDS`), measured where they are not kept for this machine.
 
     Raises:
         LbenchError: a backend cannot be opened.
@@ -66,15 +67,16 @@ def hand_overs(*, fresh: bool = False) -> dict[str, float]:
     """
     machine = f"{cpu_model()}, {usable_cores():g} cores, Python {platform.python_version()}, lbench {__version__}"
     path = cache_folder("samples") / "hand_over.json"
-    if not fresh:
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
-            if kept.machine == machine:
-                return kept.seconds
-    seconds = asyncio.run(_measure())
-    with contextlib.suppress(OSError):
-        write_whole(path, msgspec.json.encode(_Kept(machine, seconds)))
-    return seconds
+    kept: dict[str, float] = {}
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        found = msgspec.json.decode(path.read_bytes(), type=_Kept)
+        kept = found.seconds if found.machine == machine else {}
+    missing = [name for name in names if fresh or name not in kept]
+    if missing:
+        kept |= asyncio.run(_measure(missing))
+        with contextlib.suppress(OSError):
+            write_whole(path, msgspec.json.encode(_Kept(machine, kept)))
+    return {name: kept[name] for name in names}
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -82,8 +84,8 @@ class _Kept(msgspec.Struct, frozen=True):
     seconds: dict[str, float]
 
 
-async def _measure() -> dict[str, float]:
-    plan = Plan(workload="probe", backends=[parse_backend(name, {}) for name in _BACKENDS])
+async def _measure(names: Sequence[str]) -> dict[str, float]:
+    plan = Plan(workload="probe", backends=[parse_backend(name, {}) for name in names])
     found = {}
     with tempfile.TemporaryDirectory(prefix=SAMPLE_PREFIX) as folder:
         for choice in plan.backends:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbench.analysis.grain import grain_notes, grain_of
+from lbench.analysis.grain import grain_notes, grain_of, may_be_small
 
 
 def test_the_batch_reaches_95_percent_and_the_gain_follows_from_it() -> None:
@@ -30,17 +30,31 @@ def test_a_batch_keeps_all_places_busy_and_never_makes_it_slower(
 
 
 def test_large_tasks_need_no_advice() -> None:
-    assert grain_notes([0.5] * 10, 1e-4, 100, 2) == []
+    assert grain_notes([0.5] * 10, {"processes": 1e-4, "emulated": 5e-3}, 100, 2) == []
+
+
+def test_each_backend_has_the_batch_for_its_own_hand_over() -> None:
+    notes = grain_notes([0.02] * 100, {"processes": 1e-4, "emulated": 5e-3}, 100, 2)
+    assert notes == ["emulated: tasks take 20.0 ms, handing one over takes 5.00 ms: --batch 5 and it is 1.19× as fast"]
+    small = grain_notes([1e-4] * 100, {"processes": 1e-4, "emulated": 5e-3}, 100, 2)
+    assert [note.split(":")[0] for note in small] == ["processes", "emulated"]
+
+
+def test_only_small_tasks_are_worth_measuring_a_hand_over_for() -> None:
+    assert may_be_small([0.01] * 5, 100)
+    assert not may_be_small([0.5] * 5, 100)
+    assert not may_be_small([0.01] * 5, 5)
+    assert not may_be_small([], 100)
 
 
 def test_more_workers_than_tasks() -> None:
-    assert grain_notes([1.0] * 3, 1e-4, 3, 8) == ["8 workers for 3 tasks: 5 of them do nothing"]
+    assert grain_notes([1.0] * 3, {"processes": 1e-4}, 3, 8) == ["8 workers for 3 tasks: 5 of them do nothing"]
 
 
 def test_one_task_that_is_longer_than_all_else() -> None:
-    (note,) = grain_notes([1.0] * 9 + [20.0], 1e-4, 10, 4)
+    (note,) = grain_notes([1.0] * 9 + [20.0], {"processes": 1e-4}, 10, 4)
     assert note.startswith("one task takes 20.0 s, the median is 1.00 s: with 4 workers")
 
 
 def test_without_tasks_nothing_is_said() -> None:
-    assert grain_notes([], None, 10, 2) == []
+    assert grain_notes([], {}, 10, 2) == []

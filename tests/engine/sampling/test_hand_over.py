@@ -17,6 +17,25 @@ async def test_a_task_that_does_nothing_still_takes_its_hand_over(tmp_path: Path
     assert 1e-6 < seconds < 1
 
 
+def test_what_is_not_kept_is_measured_and_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lbench.engine.sampling import hand_over
+
+    measured: list[str] = []
+
+    async def measure(names: list[str]) -> dict[str, float]:
+        measured.extend(names)
+        return dict.fromkeys(names, len(measured) / 1000)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(hand_over, "_measure", measure)
+    assert hand_over.hand_overs(("emulated",)) == {"emulated": 0.001}
+    assert hand_over.hand_overs().keys() == set(hand_over.BACKENDS)
+    assert measured == ["emulated", "sequential", "threads", "processes"]
+    assert hand_over.hand_overs(("emulated",)) == {"emulated": 0.001}
+    hand_over.hand_overs(("emulated",), fresh=True)
+    assert measured[-1] == "emulated" and len(measured) == 5
+
+
 @pytest.mark.slow
 def test_all_backends_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lbench.engine.sampling.hand_over import hand_overs
