@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.analysis.prediction import CONFIDENCE, Predicted, core_ratio_ends, predict_stages
+from lbench.analysis.prediction import CONFIDENCE, Predicted, core_ratio_ends, predict_stages, quantile_ends
 from lbench.analysis.sampled_job import Job
 from lbench.analysis.statistics import Estimate, median_estimate
 from lbench.config.limits import limits
@@ -29,10 +29,12 @@ from lbench.engine.simulation.parameters import LambdaModel, lambda_model
 from lbench.errors import InputError
 
 __all__ = [
+    "BreakEven",
     "Option",
     "Options",
     "Runs",
     "Sensitivity",
+    "option_rows",
     "options_of",
     "parse_runs",
 ]
@@ -42,10 +44,10 @@ Kind = Literal["local", "lambda", "rented", "cluster"]
 Basis = Literal["predicted", "model", "measured"]
 
 _REPLICATIONS = 200
-_LEAST_REPLICATIONS = 20
+_LEAST_REPLICATIONS = 40  # fewer do not have a 95 % interval
 _STEPS = 50_000_000  # replications x tasks x environments: a prediction takes tenths of a second
 _SEED = 1
-_LOCAL_SIGMA = 0.03  # of a makespan here, from run to run
+_RUN_SIGMA = 0.03  # of times here, from run to run; the sample is such a run too
 _DAY_S = 86_400.0
 _MONTH_DAYS = 30
 _FREE_GB_S, _FREE_REQUESTS = 400_000, 1_000_000  # a month: config/prices.toml names AWS's price list
@@ -105,6 +107,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     temperature: str | None = None  # of Lambda: "cold", "warm" or "4 of 100 warm"
     old: bool = False  # its price is older than prices stay true
     priced: bool = True
+    usd_interval: tuple[Decimal, Decimal] | None = None  # of a run, as the makespan's
     measured: str | None = None  # the day on which it was, and the session that has the runs
     session: str | None = None
 
@@ -131,6 +134,16 @@ class Sensitivity(msgspec.Struct, frozen=True, kw_only=True):
         return ends[1] / ends[0] if ends[0] > 0 else math.inf
 
 
+class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs a day up to which Lambda costs less than the smallest rented machine that is always on."""
+
+    runs: int | None  # None: more than that machine could do
+    low: int  # of the interval, by the dollars of a run
+    high: int
+    machine: str
+    usd_day: Decimal  # that the machine costs
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """All of them, with what follows."""
 
@@ -138,7 +151,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     runs: Runs
     sensitivity: list[Sensitivity]  # the three that matter most, the first most
     free_runs_month: int  # that AWS's free tier would cover
-    break_even: tuple[int | None, str, Decimal] | None  # runs a day; the rented machine; what it costs a day
+    break_even: BreakEven | None  # None: Lambda costs nothing there
     longest_s: float  # of the tasks, on a vCPU of Lambda
     core_ratio: tuple[float, float, float]
 
@@ -178,6 +191,7 @@ def options_of(
     memory_mb: int | None = None,
     today: date | None = None,
     clusters: Iterable[ClusterRuns] = (),
+    confidence: float = CONFIDENCE,
 ) -> Options:
     """All ways to run the job, this machine first.
 
@@ -190,16 +204,16 @@ def options_of(
         memory_mb: the only size of Lambda to look at; default: a few that are large enough.
         today: for the age of prices.
         clusters: recorded runs of the same job.
+        confidence: of the intervals.
 
     Raises:
         InputError: there are no prices for the region, or the job needs more memory than Lambda has.
     """
     used = model or lambda_model()
-    predict = _Lambda(job, used, region, architecture)
-    rows = list(_local(job, runs))
+    predict = _Lambda(job, used, region, architecture, confidence)
+    rows = list(_local(job, runs, confidence))
     rows += [_recorded(one, runs) for one in clusters]
-    rows += [predict.option(size, runs) for size in _sizes(job, memory_mb)]
-    rows += _rented(job, used, runs, today or date.today())
+    rows += _elsewhere(job, runs, used, predict, _sizes(job, memory_mb), today or date.today(), confidence)
     best = _preferred(rows)
     assert best.memory_mb is not None
     return Options(
@@ -211,6 +225,26 @@ def options_of(
         longest_s=_longest_s(job, used),
         core_ratio=core_ratio_ends(used),
     )
+
+
+def option_rows(
+    job: Job, runs: Runs, *, model: LambdaModel, memory_mb: int | None = None, confidence: float = CONFIDENCE
+) -> list[Option]:
+    """The rows of `options_of` by themselves, in us-east-1 and without clusters.
+
+    Raises:
+        InputError: the job needs more memory than Lambda has.
+    """
+    predict = _Lambda(job, model, "us-east-1", "x86_64", confidence)
+    rows = list(_local(job, runs, confidence))
+    return rows + _elsewhere(job, runs, model, predict, _sizes(job, memory_mb), date.today(), confidence)
+
+
+def _elsewhere(
+    job: Job, runs: Runs, model: LambdaModel, predict: _Lambda, sizes: Iterable[int], today: date, confidence: float
+) -> list[Option]:
+    rows = [predict.option(size, runs) for size in sizes]
+    return rows + list(_rented(job, model, runs, today, confidence))
 
 
 def _preferred(rows: Iterable[Option]) -> Option:
@@ -244,8 +278,9 @@ def _sizes(job: Job, memory_mb: int | None) -> list[int]:
 class _Lambda:
     """Predictions of one job on Lambda."""
 
-    def __init__(self, job: Job, model: LambdaModel, region: str, architecture: str) -> None:
+    def __init__(self, job: Job, model: LambdaModel, region: str, architecture: str, confidence: float) -> None:
         self._job = job
+        self._confidence = confidence
         self._model = model
         self._region = region
         self._architecture = architecture
@@ -254,9 +289,9 @@ class _Lambda:
     def predict(self, memory_mb: int, warm: int, *, model: LambdaModel | None = None, few: bool = False) -> Predicted:
         """One run with so many environments there already."""
         used = model or self._model
-        drawn = sum(len(stage.work_s[0]) for stage in self._job.stages)
-        lanes = min(int(used.concurrency.median), drawn)
-        room = _STEPS // max(1, drawn * (lanes if lanes < drawn else 1))
+        lanes = max(1, int(used.concurrency.median))
+        widths = [len(stage.work_s[0]) for stage in self._job.stages]
+        room = _STEPS // max(1, sum(width * (lanes if lanes < width else 1) for width in widths))
         replications = max(_LEAST_REPLICATIONS, min(40 if few else _REPLICATIONS, room))
         return predict_stages(
             used,
@@ -269,6 +304,8 @@ class _Lambda:
             region=self._region,
             architecture=self._architecture,
             replications=replications,
+            run_sigma=_RUN_SIGMA,
+            confidence=self._confidence,
         )
 
     def warm(self, runs: Runs) -> int:
@@ -294,6 +331,7 @@ class _Lambda:
             start_s=0.0,
             usd=found.usd,
             usd_high=None,
+            usd_interval=(found.low_usd, found.high_usd),
             usd_day=None if per_day is None else found.usd * Decimal(str(per_day)),
             needs="an AWS account; lbench deploy",
             places=self.places,
@@ -320,13 +358,13 @@ def _shifted(one: Estimate, by_s: float) -> Estimate:
     return Estimate(one.value + by_s, one.low + by_s, one.high + by_s, one.count)
 
 
-def _local(job: Job, runs: Runs) -> Iterator[Option]:
+def _local(job: Job, runs: Runs, confidence: float) -> Iterator[Option]:
     counts = sorted(
         {1, job.workers, *(2**power for power in range(1, job.workers.bit_length()) if 2**power < job.workers)}
     )
     for workers in counts:
         slower = 1.0 if job.workers == 1 else 1 + (job.contention - 1) * (workers - 1) / (job.workers - 1)
-        times = _scheduled(job, workers, slower, job.overhead_s, np.ones((1, 1)), _LOCAL_SIGMA)
+        times = _scheduled(job, workers, slower, job.overhead_s, np.ones((1, 1)), confidence)
         yield Option(
             name=f"this machine, {workers} worker{'s' * (workers > 1)}",
             kind="local",
@@ -341,13 +379,15 @@ def _local(job: Job, runs: Runs) -> Iterator[Option]:
         )
 
 
-def _scheduled(job: Job, workers: int, slower: float, overhead_s: float, speed: Floats, sigma: float) -> Estimate:
+def _scheduled(
+    job: Job, workers: int, slower: float, overhead_s: float, speed: Floats, confidence: float = CONFIDENCE
+) -> Estimate:
     """The makespan of the job on so many workers, each of which takes the next task when it is free.
 
     `speed`, of shape (replications, 1): how many times as long a task takes as here.
     """
     drawn = sum(len(stage.work_s[0]) for stage in job.stages)
-    replications = max(20, min(_REPLICATIONS, 400_000 // max(1, drawn)))
+    replications = max(_LEAST_REPLICATIONS, min(_REPLICATIONS, 400_000 // max(1, drawn)))
     speed = np.resize(speed, (replications, 1))
     rng = np.random.default_rng(_SEED + 2)
     total = np.full(replications, job.before_s)
@@ -355,9 +395,8 @@ def _scheduled(job: Job, workers: int, slower: float, overhead_s: float, speed: 
         picks = rng.integers(0, len(stage.work_s), replications)
         work = np.stack([stage.work_s[pick] for pick in picks]) * slower * speed + overhead_s * stage.each
         total += _ends_of(work, workers) + stage.between_s
-    total *= np.exp(rng.normal(0.0, sigma, replications))
-    low, middle, high = np.quantile(total, ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
-    return Estimate(float(middle), float(low), float(high), replications)
+    total *= np.exp(rng.normal(0.0, math.sqrt(2) * _RUN_SIGMA, replications))  # of that run, and of the sample
+    return quantile_ends(total, confidence)
 
 
 def _ends_of(work: Floats, workers: int) -> Floats:
@@ -382,7 +421,7 @@ def _speed(profile: Profile, model: LambdaModel) -> Floats:
     return np.asarray(here / there)
 
 
-def _rented(job: Job, model: LambdaModel, runs: Runs, today: date) -> Iterator[Option]:
+def _rented(job: Job, model: LambdaModel, runs: Runs, today: date, confidence: float) -> Iterator[Option]:
     for profile in rented():
         if profile.always is not None and (runs.once or runs.per_day is not None):
             continue  # it is there all day, whoever runs nothing
@@ -390,13 +429,10 @@ def _rented(job: Job, model: LambdaModel, runs: Runs, today: date) -> Iterator[O
         workers = min(profile.vcpus, fits)
         if workers < 1:
             continue
-        makespan = _scheduled(job, workers, 1.0, job.overhead_s, _speed(profile, model), 0.0)
+        makespan = _scheduled(job, workers, 1.0, job.overhead_s, _speed(profile, model), confidence)
         start_s = 0.0 if profile.start_s is None or (runs.per_day is None and not runs.once) else profile.start_s.value
-        charged_s = makespan.value + start_s
-        if profile.minimum_s is not None and start_s:
-            charged_s = max(charged_s, profile.minimum_s.value)
-        low, high = (hour * Decimal(str(charged_s)) / 3600 for hour in profile.hourly_usd)
-        asked = Decimal(profile.usd_per_million_requests) * job.calls / 1_000_000
+        low_hour, high_hour = profile.hourly_usd
+        usd = _charged(profile, low_hour, job, start_s, makespan.value)
         per_day = _runs_a_day(runs, makespan.value)
         yield Option(
             name=profile.name,
@@ -404,9 +440,13 @@ def _rented(job: Job, model: LambdaModel, runs: Runs, today: date) -> Iterator[O
             basis="model",
             makespan_s=makespan,
             start_s=start_s,
-            usd=low + asked,
-            usd_high=high + asked if high > low else None,
-            usd_day=None if per_day is None else min((low + asked) * Decimal(str(per_day)), profile.hourly_usd[0] * 24),
+            usd=usd,
+            usd_high=_charged(profile, high_hour, job, start_s, makespan.value) if high_hour > low_hour else None,
+            usd_interval=(
+                _charged(profile, low_hour, job, start_s, makespan.low or 0.0),
+                _charged(profile, high_hour, job, start_s, makespan.high or 0.0),
+            ),
+            usd_day=None if per_day is None else min(usd * Decimal(str(per_day)), low_hour * 24),
             needs=profile.needs,
             places=workers,
             old=is_old(profile, today),
@@ -437,30 +477,44 @@ def _recorded(cluster: ClusterRuns, runs: Runs) -> Option:
     )
 
 
-def _break_even(job: Job, model: LambdaModel, best: Option, predict: _Lambda) -> tuple[int | None, str, Decimal] | None:
-    """Runs a day up to which Lambda is cheaper than the smallest rented machine that is always on.
+def _charged(profile: Profile, hour_usd: Decimal, job: Job, start_s: float, run_s: float) -> Decimal:
+    """What a run costs there: its start too, the minimum at the least, and its requests."""
+    seconds = start_s + run_s
+    if profile.minimum_s is not None and start_s:
+        seconds = max(seconds, profile.minimum_s.value)
+    requests_usd = Decimal(profile.usd_per_million_requests) * job.calls / 1_000_000
+    return hour_usd * Decimal(str(seconds)) / 3600 + requests_usd
 
-    More runs a day find more environments warm, which costs less: the share is that of `cold_share`.
-    """
+
+def _break_even(job: Job, model: LambdaModel, best: Option, predict: _Lambda) -> BreakEven | None:
+    """More runs a day find more environments warm, which costs less: the share is that of `cold_share`."""
     assert best.memory_mb is not None
     profile = min((one for one in rented() if one.share is None and one.always is None), key=lambda one: one.hourly_usd)
     day_usd = profile.hourly_usd[0] * 24
-    cold = float(predict.predict(best.memory_mb, 0, few=True).usd)
-    warm = float(predict.predict(best.memory_mb, predict.places, few=True).usd)
-    if warm <= 0:
+    cold, warm = (predict.predict(best.memory_mb, there) for there in (0, predict.places))
+
+    def most_runs(cold_usd: Decimal, warm_usd: Decimal) -> int:
+        def dearer(runs: int) -> bool:
+            share = cold_share(predict.places, runs, model.idle_halving_s.median)
+            return runs * (float(warm_usd) + float(cold_usd - warm_usd) * share) > float(day_usd)
+
+        low, high = 0, int(day_usd / warm_usd) + 1  # at `high` runs it is dearer whatever is warm
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if dearer(middle) else (middle, high)
+        return low
+
+    if cold.low_usd <= 0 or warm.low_usd <= 0:
         return None
-
-    def dearer(runs: int) -> bool:
-        share = cold_share(predict.places, runs, model.idle_halving_s.median)
-        return runs * (warm + (cold - warm) * share) > float(day_usd)
-
-    low, high = 0, int(float(day_usd) / warm) + 1  # at `high` runs it is dearer whatever is warm
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if dearer(middle) else (middle, high)
-    makespan = _scheduled(job, profile.vcpus, 1.0, job.overhead_s, _speed(profile, model), 0.0)
-    able = low * makespan.value <= _DAY_S
-    return (low if able else None), profile.name, day_usd
+    runs = most_runs(cold.usd, warm.usd)
+    makespan = _scheduled(job, profile.vcpus, 1.0, job.overhead_s, _speed(profile, model))
+    return BreakEven(
+        runs=runs if runs * makespan.value <= _DAY_S else None,
+        low=most_runs(cold.high_usd, warm.high_usd),
+        high=most_runs(cold.low_usd, warm.low_usd),
+        machine=profile.name,
+        usd_day=day_usd,
+    )
 
 
 # -- what the answer hangs on

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from lbench.analysis.format import count_text, seconds_text, spread_text, times_text
 from lbench.analysis.options import Option, Options, Sensitivity
 from lbench.config.limits import limits
@@ -15,6 +17,7 @@ __all__ = [
     "recorded_lines",
     "sensitivity_line",
     "usd_cell",
+    "usd_spread_cell",
 ]
 
 
@@ -27,13 +30,21 @@ def usd_cell(option: Option) -> str:
     return f"{usd_short(option.usd)}–{usd_short(option.usd_high).lstrip('$')}"
 
 
+def usd_spread_cell(option: Option) -> str:
+    """The interval of a run's dollars; "–": nothing is charged, or the amount is fixed."""
+    if option.usd_interval is None:
+        return "–"
+    low, high = map(usd_short, option.usd_interval)
+    return "–" if low == high else f"{low.lstrip('$')}–{high.lstrip('$')}"
+
+
 def first_sentence(options: Options) -> str:
     """Which option has the answer first, start-up included, against this machine."""
     here, first, aws = options.here, options.fastest, options.on_lambda
     if first.kind == "local":
         return (
             f"{_capital(here.name)} is first: {_time(here)}, and nothing is charged; "
-            f"{aws.name} is predicted to take {_time(aws)}, for {usd_cell(aws)} a run{_doubt(here, aws)}."
+            f"{aws.name} is predicted to take {_time(aws)}, {_cost(aws)}{_doubt(here, aws)}."
         )
     start = f", {seconds_text(first.start_s)} of it to start" if first.start_s else ""
     gain = here.makespan_s.value / first.whole_s
@@ -49,23 +60,25 @@ def _doubt(one: Option, other: Option) -> str:
 
 def break_even_sentence(options: Options) -> str:
     """How many runs a day make a rented machine that is always on the cheaper one."""
-    if options.break_even is None:
+    found = options.break_even
+    if found is None:
         return "There is no price for this region to compare rented machines with."
-    runs, machine, day_usd = options.break_even
     aws = f"Lambda {options.on_lambda.memory_mb:,} MB"
-    if runs == 0:
+    if found.runs == 0:
+        perhaps = f" (95 %: 0–{found.high:,} runs cost less)" if found.high else ""
         return (
-            f"One run on {aws} costs more than a day of an {machine} ({usd_short(day_usd)}): "
-            "rent machines for as long as it takes."
+            f"One run on {aws} costs more than a day of an {found.machine} ({usd_short(found.usd_day)})"
+            f"{perhaps}: rent machines for as long as it takes."
         )
-    if runs is None:
+    if found.runs is None:
         return (
-            f"{aws} costs less than an {machine} that is always on ({usd_short(day_usd)} a day) for as many runs "
-            "as that could do in a day."
+            f"{aws} costs less than an {found.machine} that is always on ({usd_short(found.usd_day)} a day) for as many "
+            "runs as that could do in a day."
         )
+    spread = "" if found.low == found.high else f" (95 %: {found.low:,}–{found.high:,})"
     return (
-        f"Up to {count_text(runs, 'run')} a day {aws} costs less than an {machine} that is always on "
-        f"({usd_short(day_usd)} a day); beyond that rent one."
+        f"Up to {count_text(found.runs, 'run')} a day{spread} {aws} costs less than an {found.machine} that is always on "
+        f"({usd_short(found.usd_day)} a day); beyond that rent one."
     )
 
 
@@ -105,7 +118,7 @@ def recorded_lines(options: Options) -> list[str]:
 def _cost(option: Option) -> str:
     """A run's dollars in a sentence."""
     if option.usd is not None:
-        return f"for {usd_cell(option)} a run"
+        return f"for {_usd(option)} a run"
     return "and nothing is charged" if option.priced else "at no known price (usd_per_hour= gives it)"
 
 
@@ -113,14 +126,25 @@ def _time(option: Option) -> str:
     return f"{seconds_text(option.makespan_s.value)} ({_spread(option)})"
 
 
+def _usd(option: Option) -> str:
+    spread = usd_spread_cell(option)
+    return usd_cell(option) if spread == "–" else f"{usd_cell(option)} (95 %: {spread})"
+
+
 def _spread(option: Option) -> str:
-    return spread_text(option.makespan_s) or "one run"
+    """The interval of the whole time, start-up included."""
+    one, start_s = option.makespan_s, option.start_s
+    if one.low is None or one.high is None:
+        return "one run"
+    return spread_text(
+        msgspec.structs.replace(one, value=one.value + start_s, low=one.low + start_s, high=one.high + start_s)
+    )
 
 
 def _apart(one: Option, other: Option) -> bool:
     ends, others = one.makespan_s, other.makespan_s
     assert others.low is not None
-    return ends.high is not None and ends.high + one.start_s < others.low
+    return ends.high is not None and ends.high + one.start_s < others.low + other.start_s
 
 
 def _capital(text: str) -> str:

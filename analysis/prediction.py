@@ -40,6 +40,7 @@ __all__ = [
     "predict_stages",
     "predicted_sentence",
     "predictions",
+    "quantile_ends",
 ]
 
 Floats = NDArray[np.float64]
@@ -54,7 +55,7 @@ _INTERPRETER_S = 0.03  # of a worker's start, what is no import
 
 
 class Predicted(msgspec.Struct, frozen=True):
-    """A makespan and a cost: the median of the simulated runs, and the interval that holds 95 % of them."""
+    """A makespan and a cost: the median of the simulated runs, and the interval that holds most of them."""
 
     makespan_s: Estimate
     usd: Decimal
@@ -204,6 +205,8 @@ def predict_stages(
     architecture: str = "x86_64",
     python: str = "3.13",
     replications: int = 200,
+    run_sigma: float = 0.0,
+    confidence: float = CONFIDENCE,
 ) -> Predicted:
     """Predict one run of these stages on a function of that size.
 
@@ -219,12 +222,16 @@ def predict_stages(
         architecture: of the function.
         python: of the function.
         replications: simulated runs.
+        run_sigma: how much the times of this machine differ from run to run, where they come from one run.
+        confidence: the share of simulated runs that the intervals hold.
 
     Raises:
         InputError: there are no prices for the region.
     """
     ratio = model.core_ratio.draw(np.random.default_rng(_SEED), (replications, 1))
     rng = np.random.default_rng(_SEED + 1)
+    if run_sigma:
+        ratio = ratio * np.exp(np.random.default_rng(_SEED + 2).normal(0.0, run_sigma, (replications, 1)))
     total_s = np.zeros(replications)
     billed_s = np.zeros(replications)
     there = min(warm, environments)
@@ -257,12 +264,23 @@ def predict_stages(
         used = min(environments, work.shape[1])
         cold += max(0, used - there)
         there = max(there, used)
-    low, middle, high = np.quantile(total_s, ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
-    amounts = np.quantile(billed_s, ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
-    bills = [_bill(float(seconds), stages, cold, memory_mb, region, architecture) for seconds in amounts]
+    amounts = quantile_ends(billed_s, confidence)
+    bills = [
+        _bill(seconds, stages, cold, memory_mb, region, architecture)
+        for seconds in (amounts.low or 0.0, amounts.value, amounts.high or 0.0)
+    ]
     low_usd, usd, high_usd = (bill.usd or Decimal(0) for bill in bills)
-    makespan_s = Estimate(float(middle), float(low), float(high), replications)
-    return Predicted(makespan_s, usd, low_usd, high_usd, bills[1].assumed, float(amounts[1]))
+    return Predicted(quantile_ends(total_s, confidence), usd, low_usd, high_usd, bills[1].assumed, amounts.value)
+
+
+def quantile_ends(values: Floats, confidence: float) -> Estimate:
+    """The median of simulated values, and an interval that holds a further one with this probability.
+
+    Of n values the k-th is exceeded by a further one with the probability 1 - k / (n + 1): few give a wider interval.
+    """
+    ends = ((1 - confidence) / 2, 0.5, (1 + confidence) / 2)
+    low, middle, high = np.quantile(values, ends, method="weibull").tolist()
+    return Estimate(middle, low, high, len(values))
 
 
 def predict_comparison(comparison: Comparison, runs: Iterable[RunView]) -> PredictedLine | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import msgspec
@@ -23,7 +25,9 @@ _MOST_DRAWN = (
     1_000  # calls of a stage that are simulated, as many as Lambda has environments; of more, each stands for several
 )
 _MOST_TASKS = 10_000_000
-_RESAMPLES = 16
+_RESAMPLES = 64
+_LEAST_S = 1e-9  # of a task, for its logarithm
+_SUMMED = 32  # draws for a sum; of more tasks together the sum is scaled
 _SEED = 1
 _INTERPRETER_S = 0.03  # of a worker's start, what is no import
 _JOB_NAMES = ("tasks", "task_s")
@@ -33,6 +37,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job as the model takes it: its stages on a core of this machine."""
 
     stages: tuple[StageTimes, ...]
+    first_s: Floats  # tasks of the first stage, as measured
     before_s: float
     import_s: float
     data_mb: float
@@ -66,6 +71,7 @@ def job_of(sample: Sample) -> Job:
         )
     return Job(
         stages=stages,
+        first_s=np.array(next(stage.compute_s for stage in sample.stages if stage.compute_s)),
         before_s=sample.before_s,
         import_s=max(0.0, sample.init_s - _INTERPRETER_S),
         data_mb=sample.data_bytes / 1e6,
@@ -77,23 +83,76 @@ def job_of(sample: Sample) -> Job:
 
 
 def _times(stage: SampledStage, rng: np.random.Generator) -> StageTimes:
-    measured = np.array(stage.compute_s)
     return StageTimes(
-        **_drawn(measured, stage.tasks, rng),
+        **_drawn(np.array(stage.compute_s), stage.tasks, rng, stage.indices),
         request_mb=_mean(stage.request_bytes) / 1e6,
         response_mb=_mean(stage.response_bytes) / 1e6,
         between_s=stage.between_s,
     )
 
 
-def _drawn(measured: Floats, tasks: int, rng: np.random.Generator) -> dict[str, Any]:
-    """Durations of so many tasks: those that were measured, or draws from them; of very many the sums of several."""
-    if len(measured) == tasks <= _MOST_DRAWN:
-        return {"work_s": [measured], "each": 1}
+def _drawn(
+    measured: Floats, tasks: int, rng: np.random.Generator, indices: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """Durations of so many tasks: those that were measured, else draws; of very many the sums of several.
+
+    Each set of draws comes from a bootstrap of what was measured: a few tasks say exactly neither the mean of the
+    others nor how long the longest takes, and that is in the spread. Measured tasks keep their places (`indices`) where
+    every task is drawn by itself.
+    """
     each = max(1, math.ceil(tasks / _MOST_DRAWN))
+    if len(measured) == tasks and each == 1:
+        return {"work_s": [measured], "each": 1}
     count = max(1, round(tasks / each))
-    repeats = 1 if count > 500 else _RESAMPLES
-    return {"work_s": [rng.choice(measured, (count, each)).sum(axis=1) for _ in range(repeats)], "each": each}
+    known = min(1.0, len(measured) / tasks) if indices is not None else 0.0  # a share of the tasks is no guess
+    summed = min(each, _SUMMED)
+    middle = float(measured.mean())
+    sets = []
+    for _ in range(_RESAMPLES):
+        others = rng.choice(measured, min(len(measured), _MOST_DRAWN))
+        drawn = _further(others, (count, summed), rng)
+        if each == 1:
+            work = drawn[:, 0]
+            if indices is not None:
+                work[list(indices)] = measured
+        else:
+            mean = middle + (float(others.mean()) - middle) * (1 - known)
+            drawn *= mean / drawn.mean()
+            work = each * mean + (drawn.sum(axis=1) - summed * mean) * math.sqrt(each / summed)
+        sets.append(work)
+    return {"work_s": sets, "each": each}
+
+
+def _further(values: Floats, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
+    """Draws of further values: between those that are there, and beyond both ends as far as their halves reach.
+
+    In the logarithm, against the quantiles of a normal distribution; beyond an end it is the line through that half.
+    """
+    count = len(values)
+    logs = np.sort(np.log(np.maximum(values, _LEAST_S)))
+    if count > 1:  # a further value differs more from the mean than those that have made it
+        logs = logs.mean() + (logs - logs.mean()) * math.sqrt((count + 1) / (count - 1))
+    scores = _scores(count)
+    at = rng.normal(size=shape)
+    found = np.interp(at, scores, logs)
+    for end, half in ((-1, slice(count // 2, None)), (0, slice(None, (count + 1) // 2))):
+        slope = _slope(scores[half], logs[half])
+        beyond = at > scores[-1] if end else at < scores[0]
+        found[beyond] += slope * (at[beyond] - scores[end])
+    return np.asarray(np.exp(found))
+
+
+@functools.lru_cache(maxsize=16)
+def _scores(count: int) -> Floats:
+    """Of so many ordered values the quantiles of a normal distribution."""
+    normal = NormalDist()
+    return np.array([normal.inv_cdf((place + 0.5) / count) for place in range(count)])
+
+
+def _slope(x: Floats, y: Floats) -> float:
+    x = x - x.mean()
+    square = float(x @ x)
+    return float(x @ (y - y.mean())) / square if square else 0.0
 
 
 def _mean(sizes: Sequence[int]) -> float:
@@ -115,7 +174,6 @@ def what_if(job: Job, model: LambdaModel, changes: Mapping[str, float]) -> tuple
     if model.concurrency.median < 1:
         raise InputError(f"--what-if concurrency must be at least 1, got {model.concurrency.median:g}")
     first = job.stages[0]
-    work = [np.asarray(one) / first.each for one in first.work_s]
     tasks = of_job.get("tasks", first.calls)
     if tasks != int(tasks) or not 1 <= tasks <= _MOST_TASKS:
         raise InputError(f"--what-if tasks must be a whole number from 1 to {_MOST_TASKS:,}, got {tasks:g}")
@@ -125,9 +183,9 @@ def what_if(job: Job, model: LambdaModel, changes: Mapping[str, float]) -> tuple
             raise InputError(
                 f"--what-if task_s must be above 0 and at most 1,000,000 seconds, got {of_job['task_s']:g}"
             )
-        scale = of_job["task_s"] / max(float(np.mean(work[0])), 1e-9)
+        scale = of_job["task_s"] / max(float(np.mean(job.first_s)), 1e-9)
     if not of_job:
         return job, model
-    drawn = _drawn(work[0] * scale, int(tasks), np.random.default_rng(_SEED))
+    drawn = _drawn(job.first_s * scale, int(tasks), np.random.default_rng(_SEED))
     stages = (msgspec.structs.replace(first, **drawn), *job.stages[1:])
     return msgspec.structs.replace(job, stages=stages), model

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lbench.cli.options import setting_options
 from lbench.cli.sample import sample_for, sample_options
+from lbench.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from lbench.analysis.options import Option, Options
@@ -67,9 +69,26 @@ def command(workload: str, runs: str, changes: str | None, fresh: bool, as_json:
         clusters=[] if changed else _clusters(plan, sample),
     )
     if as_json:
-        _print_json(sample, found, changed)
+        _print_json(sample, found, changed, _overheads_s(sample))
     else:
-        _print(sample, found, changed)
+        _print(sample, found, changed, _overheads_s(sample))
+
+
+def _overheads_s(sample: Sample) -> dict[str, float]:
+    """What handing over a task costs: to processes by the sample, to emulated Lambda as kept for this machine.
+
+    The latter is measured where it is not kept and the tasks are small; without a working emulator it is left out.
+    """
+    from lbench.analysis.grain import may_be_small
+    from lbench.engine.sampling.hand_over import hand_overs
+    from lbench.errors import LbenchError
+
+    found = {"processes": sample.overhead_s}
+    first = sample.stages[0]
+    if may_be_small(first.compute_s, first.tasks):
+        with contextlib.suppress(LbenchError, OSError), exit_on_signals():
+            found |= hand_overs(("emulated",))
+    return found
 
 
 def _clusters(plan: Plan, sample: Sample) -> list[ClusterRuns]:
@@ -128,7 +147,7 @@ def _changes(text: str | None) -> dict[str, float]:
     return found
 
 
-def _print(sample: Sample, found: Options, changes: dict[str, float]) -> None:
+def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_s: dict[str, float]) -> None:
     from rich.text import Text
 
     from lbench.analysis.format import seconds_text
@@ -159,7 +178,7 @@ def _print(sample: Sample, found: Options, changes: dict[str, float]) -> None:
     if (line := limit_line(found)) is not None:
         say(f"! {line}", WARN)
     first = sample.stages[0]
-    for note in grain_notes(first.compute_s, sample.overhead_s, first.tasks, sample.workers):
+    for note in grain_notes(first.compute_s, overheads_s, first.tasks, sample.workers):
         say(f"! {note}", WARN)
     if not sample.complete:
         say(
@@ -190,13 +209,14 @@ def _columns(found: Options) -> list[Any]:
     from rich.text import Text
 
     from lbench.analysis.format import interval_text, seconds_text
-    from lbench.analysis.options_text import usd_cell
+    from lbench.analysis.options_text import usd_cell, usd_spread_cell
     from lbench.cli.console import QUIET, accent
     from lbench.cli.tables import Column
     from lbench.engine.cost.format import usd_short
 
     name, time, interval = Column("OPTION"), Column("TIME", justify="right"), Column("95 %", justify="right", rank=1)
     start, usd = Column("START", justify="right"), Column("$ A RUN", justify="right")
+    usd_spread = Column("95 %", justify="right", rank=3)
     day, basis = Column("$ A DAY", justify="right", rank=2), Column("BASIS")
     needs = Column("NEEDS", rank=4)
     colours = {"local": accent("processes"), "lambda": accent("predicted"), "rented": QUIET, "cluster": accent("dask")}
@@ -218,13 +238,14 @@ def _columns(found: Options) -> list[Any]:
         interval.add(interval_text(row.makespan_s), QUIET)
         start.add(startup(row), QUIET)
         usd.add(usd_cell(row))
+        usd_spread.add(usd_spread_cell(row), QUIET)
         day.add("–" if row.usd_day is None else usd_short(row.usd_day))
         basis.add(row.basis, QUIET)
         needs.add(row.needs, QUIET)
-    return [name, time, interval, start, usd, day, basis, needs]
+    return [name, time, interval, start, usd, usd_spread, day, basis, needs]
 
 
-def _print_json(sample: Sample, found: Options, changes: dict[str, float]) -> None:
+def _print_json(sample: Sample, found: Options, changes: dict[str, float], overheads_s: dict[str, float]) -> None:
     import msgspec
 
     from lbench.analysis.options_text import break_even_sentence, first_sentence
@@ -243,9 +264,10 @@ def _print_json(sample: Sample, found: Options, changes: dict[str, float]) -> No
                 *("measured", "session"),
             )
         }
-        return about | makespan | usd
+        spread = None if one.usd_interval is None else [usd_text(end) for end in one.usd_interval]
+        return about | makespan | usd | {"usd_interval": spread}
 
-    runs, machine, day_usd = found.break_even or (None, None, None)
+    even = found.break_even
     content = {
         "workload": sample.workload,
         "runs": found.runs.text,
@@ -263,10 +285,14 @@ def _print_json(sample: Sample, found: Options, changes: dict[str, float]) -> No
             }
             for one in found.sensitivity
         ],
-        "break_even": {
-            "runs_a_day": runs,
-            "machine": machine,
-            "usd_a_day": None if day_usd is None else usd_text(day_usd),
+        "break_even": None
+        if even is None
+        else {
+            "runs_a_day": even.runs,
+            "low": even.low,
+            "high": even.high,
+            "machine": even.machine,
+            "usd_a_day": usd_text(even.usd_day),
         },
         "free_tier_runs_a_month": found.free_runs_month,
         "core_ratio": list(found.core_ratio),
@@ -277,6 +303,7 @@ def _print_json(sample: Sample, found: Options, changes: dict[str, float]) -> No
             "created": sample.created,
             "machine": sample.machine,
             "hand_over_s": sample.overhead_s,
+            "hand_overs_s": overheads_s,
             "contention": sample.contention,
         },
     }

@@ -5,7 +5,6 @@ The figures of that page are made here: UPDATE_SNAPSHOTS=1 writes them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +26,7 @@ from lbench.analysis.verdict import answer_sentence
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.measure.stop_rule import StopRule
 from lbench.engine.session.view import fold
+from tests.analysis.pages import check_page, table
 
 pytestmark = pytest.mark.slow
 
@@ -159,31 +159,9 @@ def false_claims(
     return false / SESSIONS, rounds
 
 
-def table(head: list[str], rows: list[tuple[str, list[str]]]) -> str:
-    lines = [head, ["---"] * len(head), *([name, *cells] for name, cells in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def check_page(name: str, text: str) -> None:
-    """The page holds this table, give or take two points for another machine's rounding."""
-    page = PAGE.read_text(encoding="utf-8")
-    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, _, rest = page.partition(begin)
-    there, found, after = rest.partition(end)
-    assert found, f"{PAGE} has no place for the table {name}"
-    if os.environ.get("UPDATE_SNAPSHOTS"):
-        PAGE.write_text(f"{before}{begin}{text}\n{end}{after}", encoding="utf-8")
-        return
-    old, new = ([cell.strip(" %") for cell in one.replace("\n", "|").split("|")] for one in (there.strip(), text))
-    assert len(old) == len(new)
-    for one, other in zip(old, new, strict=True):
-        numbers = one.replace(".", "").isdigit() and other.replace(".", "").isdigit()
-        assert abs(float(one) - float(other)) <= 2 if numbers else one == other
-
-
 def test_intervals_that_are_called_95_percent_hold_the_truth_as_often() -> None:
     rows = list(coverage_rows())
-    check_page("coverage", table(["interval", *map(str, SIZES)], [(name, cells) for name, cells, _ in rows]))
+    check_page(PAGE, "coverage", table(["interval", *map(str, SIZES)], [(name, cells) for name, cells, _ in rows]))
     for name, _, shares in rows:
         for size, share in shares:
             assert size < 6 or share >= 0.93, (name, size, share)  # 2 standard errors below
@@ -192,7 +170,7 @@ def test_intervals_that_are_called_95_percent_hold_the_truth_as_often() -> None:
 def test_quantiles_over_repeats_hold_the_truth_as_often() -> None:
     rows = list(quantile_rows())
     sizes = [str(size) for size, _ in rows[0][2]]
-    check_page("quantiles", table(["repeats", *sizes], [(name, cells) for name, cells, _ in rows]))
+    check_page(PAGE, "quantiles", table(["repeats", *sizes], [(name, cells) for name, cells, _ in rows]))
     for name, _, shares in rows:
         for size, share in shares:
             assert size < 6 or share >= 0.9, (name, size, share)  # of 120 trials
@@ -208,7 +186,7 @@ def test_equal_backends_are_called_different_in_at_most_5_percent_of_sessions(ma
                 worst = max(worst, *shares)
                 drifting = ", 10 % drift" if drift else ""
                 rows.append((f"{backends} backends, {name}{drifting}", [f"{share:.1%}" for share in shares]))
-    check_page("false claims", table(["repeats", *map(str, sizes)], rows))
+    check_page(PAGE, "false claims", table(["repeats", *map(str, sizes)], rows))
     assert worst < 0.05
 
 
@@ -224,5 +202,5 @@ def test_equal_backends_are_called_different_as_seldom_where_the_intervals_end_t
                 worst = max(worst, share)
                 cells += [f"{share:.1%}", f"{np.median(rounds):.0f}"]
             rows.append((f"{backends} backends, {name}", cells))
-    check_page("false claims of auto", table(["auto", "equal", "rounds", "10 % drift", "rounds"], rows))
+    check_page(PAGE, "false claims of auto", table(["auto", "equal", "rounds", "10 % drift", "rounds"], rows))
     assert worst < 0.05

@@ -9,9 +9,18 @@ from typing import Any
 import msgspec
 import pytest
 
+from lbench.analysis.format import spread_text
 from lbench.analysis.options import Options, Runs, options_of, parse_runs
-from lbench.analysis.options_text import break_even_sentence, first_sentence, limit_line, recorded_lines, usd_cell
+from lbench.analysis.options_text import (
+    break_even_sentence,
+    first_sentence,
+    limit_line,
+    recorded_lines,
+    usd_cell,
+    usd_spread_cell,
+)
 from lbench.analysis.sampled_job import Job, job_of, what_if
+from lbench.analysis.statistics import Estimate
 from lbench.config.rented import rented, source_text
 from lbench.engine.sampling.model import Sample, SampledStage
 from lbench.engine.session.clusters import ClusterRuns
@@ -122,11 +131,11 @@ def test_up_to_the_break_even_lambda_costs_less() -> None:
     model = lambda_model()
     found = options_of(job(100, 10.0), ONCE, model=model)
     assert found.break_even is not None
-    runs, machine, day_usd = found.break_even
-    assert machine == "EC2 c7i.xlarge"
+    runs, day_usd = found.break_even.runs, found.break_even.usd_day
+    assert found.break_even.machine == "EC2 c7i.xlarge"
     assert day_usd == Decimal("0.1785") * 24
     assert runs is not None
-    assert runs >= 1
+    assert 1 <= found.break_even.low <= runs <= found.break_even.high
     warm = options_of(job(100, 10.0), parse_runs("1000/day"), model=model).on_lambda.usd
     assert runs <= float(day_usd) / float(warm) + 1
     assert f"Up to {runs:,} run" in break_even_sentence(found)
@@ -234,6 +243,54 @@ def test_what_if_changes_the_model_and_the_job() -> None:
 def test_impossible_what_ifs_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(InputError, match="--what-if"):
         what_if(job(), lambda_model(), changes)
+
+
+def test_a_small_sample_of_unequal_tasks_widens_the_intervals() -> None:
+    times = [0.5 + 0.1 * (number % 20) for number in range(400)]
+
+    def spread(count: int) -> float:
+        base = sample(400, measured=count)
+        stage = msgspec.structs.replace(base.stages[0], compute_s=times[:count])
+        row = by_name(options_of(job_of(msgspec.structs.replace(base, stages=[stage])), ONCE))["this machine, 1 worker"]
+        low, high = row.makespan_s.interval
+        return (high - low) / row.makespan_s.value
+
+    assert spread(20) > 1.5 * spread(400)
+    assert spread(400) == pytest.approx(2 * 1.96 * 0.03 * 2**0.5, rel=0.2)  # the sample's run and that one
+
+
+def test_a_sum_of_many_tasks_keeps_its_mean_and_gets_narrower() -> None:
+    base = sample(200_000, measured=400)
+    times = [0.5 + 0.1 * (number % 11) for number in range(400)]
+    stage = msgspec.structs.replace(base.stages[0], compute_s=times)
+    (found,) = job_of(msgspec.structs.replace(base, stages=[stage])).stages
+    assert found.calls == 200_000 and found.each == 200
+    sums = sum(float(one.sum()) for one in found.work_s) / len(found.work_s)
+    assert sums == pytest.approx(200_000 * sum(times) / 400, rel=0.02)
+    assert float(found.work_s[0].std() / found.work_s[0].mean()) < 0.1
+
+
+def test_the_dollars_have_an_interval_as_the_makespan() -> None:
+    for row in options_of(job(400, 10.0), ONCE).rows:
+        if row.kind == "local":
+            assert row.usd_interval is None and usd_spread_cell(row) == "–"
+        else:
+            low, high = row.usd_interval
+            assert low < row.usd < high and "–" in usd_spread_cell(row)
+    fixed = by_name(options_of(job(4, 0.001), ONCE))["EC2 c7i.xlarge"]
+    assert fixed.usd_interval == (fixed.usd, fixed.usd) and usd_spread_cell(fixed) == "–"
+
+
+def test_a_first_place_that_the_intervals_leave_open_is_no_claim() -> None:
+    near = first_sentence(options_of(job(12, 1.0), ONCE))
+    assert near.endswith("; their intervals overlap, so either may be first.")
+    rented_first = options_of(job(400, 30.0), ONCE, model=with_values(lambda_model(), {"concurrency": 2}))
+    sentence = first_sentence(rented_first)
+    first = rented_first.fastest
+    assert first.kind == "rented" and first.start_s > 0
+    low, high = first.makespan_s.interval
+    whole = Estimate(first.whole_s, low + first.start_s, high + first.start_s, 200)
+    assert f"({spread_text(whole)})" in sentence  # the start is in the interval as it is in the time
 
 
 def test_a_sample_in_which_no_task_ended_is_refused() -> None:

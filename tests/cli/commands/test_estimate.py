@@ -14,7 +14,7 @@ from lbench.cli.main import command
 
 Lbench = Callable[..., "subprocess.CompletedProcess[str]"]
 
-_PROBE = ("probe", "-p", "kind=spin", "-p", "seconds=0.01", "--tasks", "12")
+_PROBE = ("probe", "-p", "kind=spin", "-p", "seconds=0.01", "--tasks", "7")  # too few for advice about their size
 
 
 def test_the_options_at_80_columns_and_again_from_the_kept_sample(
@@ -64,8 +64,28 @@ def test_a_cluster_on_which_this_job_was_recorded_is_an_option(
     (line,) = [line for line in page.splitlines() if "ours, 2 workers" in line and "measured" in line]
     assert "no price" in line and len(line) <= 80
     assert "2 recorded runs of this job (session " in page
-    other = json.loads(lbench("estimate", *_PROBE[:-1], "13", "--json").stdout)["options"]
+    other = json.loads(lbench("estimate", *_PROBE[:-1], "6", "--json").stdout)["options"]
     assert not [row for row in other if row["kind"] == "cluster"]
+
+
+def test_tasks_too_small_for_emulated_lambda_get_its_batch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def hand_overs(names: tuple[str, ...]) -> dict[str, float]:
+        asked.append(names)
+        return dict.fromkeys(names, 0.005)
+
+    monkeypatch.setattr("lbench.engine.sampling.hand_over.hand_overs", hand_overs)
+    arguments = ["estimate", "probe", "-p", "kind=spin", "-p", "seconds=0.005", "--tasks"]
+    done = CliRunner().invoke(command, [*arguments, "100"])
+    assert done.exit_code == 0, done.output
+    assert "! emulated: tasks take" in done.output and "handing one over takes 5.00 ms: --batch " in done.output
+    found = json.loads(CliRunner().invoke(command, [*arguments, "100", "--json"]).stdout)
+    assert found["sample"]["hand_overs_s"]["emulated"] == 0.005
+    assert found["sample"]["hand_overs_s"]["processes"] == found["sample"]["hand_over_s"]
+    few = CliRunner().invoke(command, [*arguments, "3", "--json"])
+    assert "emulated" not in json.loads(few.stdout)["sample"]["hand_overs_s"]
+    assert asked == [("emulated",)] * 2
 
 
 @pytest.mark.parametrize(
