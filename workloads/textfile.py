@@ -80,7 +80,8 @@ def text_lines(text: str, *, final: bool = False) -> tuple[list[str], str]:
 class TextFile:
     """Iterates over a file's lines, line ends kept; `digest()` is the SHA-256 of the file's own bytes.
 
-    Without an encoding it is UTF-8, or UTF-16 or UTF-32 by its byte order mark. `kind` is what messages ask for.
+    Without an encoding it is UTF-8, or UTF-16 or UTF-32 by its byte order mark. `kind` is what messages ask for; `by_name`:
+    whether they may ask for the encoding's name.
 
     Raises:
         DataFileError: the file is missing, unreadable, empty, not text, not in this encoding, its compression ends too
@@ -88,8 +89,9 @@ class TextFile:
         InputError: the encoding is unknown.
     """
 
-    def __init__(self, path: Path, *, kind: str = "CSV", encoding: str | None = None) -> None:
+    def __init__(self, path: Path, *, kind: str = "CSV", encoding: str | None = None, by_name: bool = True) -> None:
         self.path = path
+        self._by_name = by_name
         self.encoding = None if encoding is None else checked_encoding(encoding)
         self.lost = 0  # U+FFFD in the text: characters that were lost before this file was written
         self._kind = kind
@@ -200,13 +202,15 @@ class TextFile:
         )
 
     def _zero_bytes(self) -> DataFileError:
+        mend = "give --encoding utf-16-le" if self._by_name else "save it as UTF-8"
         return DataFileError(
             f"{self.path} is not a {self._what} (it holds zero bytes): is it damaged, or UTF-16 without a byte order "
-            "mark (then give --encoding utf-16-le)?"
+            f"mark (then {mend})?"
         )
 
     def _remedy(self) -> str:
-        return "save it as UTF-8, or name its encoding, for example --encoding latin-1 or cp1252"
+        named = ", or name its encoding, for example --encoding latin-1 or cp1252" if self._by_name else ""
+        return f"save it as UTF-8{named}"
 
     def _refuse_binary(self, start: bytes) -> None:
         for magic, what in _NOT_TEXT.items():

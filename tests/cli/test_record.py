@@ -187,6 +187,7 @@ ENDINGS = {
     "shut down": "pool.shutdown()\npool.submit(print, 1)",
     "exit": "pool.submit(pow, 2, 2).result(); import os; os._exit(7)",
     "signal": "pool.submit(pow, 2, 2).result(); import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
+    "async": "import asyncio\nprint(asyncio.run(asyncio.to_thread(pow, 2, 3)))",
     "interrupt": "pool.submit(pow, 2, 2).result(); import os, signal; os.kill(os.getpid(), signal.SIGINT)",
     "syntax": "def",
     "nothing": "print(1)",
@@ -349,6 +350,40 @@ def test_a_block_of_a_script_is_recorded(lbench: Lbench, home: Path) -> None:
         done.stderr == "lbench: recorded 3 calls in 1 stage (f 3): lbench run recorded:block -b processes -b emulated\n"
     )
     assert answers(lbench("run", "recorded:block", *HERE)) == [(True, 3), (True, 3)]
+
+
+def test_a_block_of_a_script_that_is_recorded_itself_is_recorded_too(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(
+        BLOCK.replace(
+            "with ThreadPoolExecutor(1) as pool:\n    pool.submit(f, 1)\n", "with ThreadPoolExecutor(1) as pool:\n", 1
+        )
+    )
+    done = lbench("record", "mine.py")
+    assert (done.returncode, done.stdout) == (0, "[1, 2, 3]\nend\n"), done.stderr
+    assert manifest(home, "block")["functions"] == {"mine:f": 3}
+    assert manifest(home, "mine")["functions"] == {"mine:f": 1}
+
+
+def test_a_call_within_a_copy_of_the_context_is_recorded_as_the_call(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(
+        "import asyncio\ndef f(x, y=1): return x + y\nprint(asyncio.run(asyncio.to_thread(f, 2, y=3)))\n"
+    )
+    assert lbench("record", "mine.py").stdout == "5\n"
+    assert (manifest(home, "mine")["functions"], manifest(home, "mine")["left_out"]) == ({"mine:f": 1}, [])
+    assert answers(lbench("run", "recorded:mine", *HERE)) == [(True, 1), (True, 1)]
+
+
+def test_a_recording_of_other_versions_runs_and_names_them(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text("from multiprocessing.pool import ThreadPool\nThreadPool(1).map(abs, [1])\n")
+    assert lbench("record", "mine.py").returncode == 0
+    file = home / "data/lbench/recordings/mine/manifest.json"
+    read = manifest(home, "mine")
+    file.write_text(json.dumps(read | {"python": "3.1.4", "packages": {"numpy": "0.9", "no-such-package": "1"}}))
+    done = lbench("run", "recorded:mine", "-b", "sequential", "--repeats", "1", "--json", "--quiet")
+    assert done.returncode == 0
+    (run,) = json.loads(done.stdout)["runs"]
+    (line,) = [note for note in run["notes"] if "recorded with other versions" in note]
+    assert "Python 3.1 (here 3." in line and "numpy 0.9 (here " in line and "no-such-package 1 (here none)" in line
 
 
 NOTEBOOK = """

@@ -169,6 +169,10 @@ def test_values_of_a_file_stay_what_they_were_when_the_plan_was_made(
         ("simulate", "seed=@j.jsonl:a", "line 1: there is no key 'a'"),
         ("simulate", "seed=@text.txt:a", "a column is of a .csv or .jsonl file"),
         ("simulate", "seed=@c.csv%0123456789abcdef", "no longer kept"),
+        ("simulate", "seed=@twice.csv", "2 columns are named 'seed': rename all but one"),
+        ("simulate", "seed=@~nobody-of-that-name/c.csv", "there is no such home folder"),
+        ("simulate", "seed=1,99999999999999999999", "--each seed=1,99999999999999999999: must be numbers of 64 bits"),
+        ("loose", "x=-9223372036854775809", "must be numbers of 64 bits"),
     ],
 )
 def test_unusable_values_are_refused_in_one_line(
@@ -178,10 +182,22 @@ def test_unusable_values_are_refused_in_one_line(
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "text.txt").write_text("1")
     (tmp_path / "header.csv").write_text("seed\n")
+    (tmp_path / "twice.csv").write_text("seed,seed\n1,2\n")
     (tmp_path / "j.jsonl").write_text("1\n[2\n")
     with pytest.raises(InputError) as error:
         values(describe(function), text)
     assert message in str(error.value) and "\n" not in str(error.value) and str(error.value).startswith("--each")
+
+
+def test_the_remedy_of_a_file_in_another_encoding_is_one_that_there_is(
+    describe: Callable[[str], Description], tmp_path: Path
+) -> None:
+    (tmp_path / "c.csv").write_bytes("seed\n1\nä\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"line 3, byte 1: 0xe4 is not UTF-8: save it as UTF-8$"):
+        values(describe("simulate"), "seed=@c.csv")
+    (tmp_path / "c.csv").write_bytes("seed\n1\n".encode("utf-16-le"))
+    with pytest.raises(InputError, match=r"\(then save it as UTF-8\)\?$"):
+        values(describe("simulate"), "seed=@c.csv")
 
 
 def test_a_product_is_bounded_before_it_is_made(describe: Callable[[str], Description]) -> None:

@@ -267,7 +267,11 @@ def _numbers(name: str, part: str, bounds: re.Match[str]) -> list[Any]:
 
 def _converted(spec: FieldSpec, values: list[Any], shown: str, *, typed: bool = False) -> list[Any]:
     """`typed`: texts among the values are values, and not to be read as numbers, say."""
-    return parameters.parse_values(annotation_of(spec.type), spec.name, values, shown, typed=typed)
+    found = parameters.parse_values(annotation_of(spec.type), spec.name, values, shown, typed=typed)
+    for value in found:
+        if type(value) is int and not -(2**63) <= value < 2**64:
+            raise InputError(f"{spec.name}={shown}: must be numbers of 64 bits")
+    return found
 
 
 # -- values of a file
@@ -308,17 +312,24 @@ def _read_file(spec: FieldSpec, text: str) -> list[Any]:
 def _file_and_column(text: str) -> tuple[Path, str | None]:
     if not text:
         raise InputError("name a file after @, as in @cities.csv:name")
-    whole = Path(text).expanduser()
+    whole = _path(text)
     before, colon, column = text.rpartition(":")
     if not colon or not before or whole.is_file():
         return whole, None
-    return Path(before).expanduser(), column
+    return _path(before), column
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # the home folder of nobody
+        raise InputError(f"@{text}: there is no such home folder") from None
 
 
 def _lines(path: Path) -> Generator[str, None, None]:
     from lbench.workloads.textfile import TextFile
 
-    with contextlib.closing(iter(TextFile(path))) as lines:
+    with contextlib.closing(iter(TextFile(path, by_name=False))) as lines:
         yield from lines
 
 
@@ -335,6 +346,8 @@ def _cells(path: Path, column: str | None, name: str, shown: str) -> list[Any]:
         if wanted not in columns:
             there = ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "")
             raise InputError(f"{shown}: there is no column {wanted!r}: name one after a colon ({_short(there)})")
+        if columns.count(wanted) > 1:
+            raise InputError(f"{shown}: {columns.count(wanted)} columns are named {wanted!r}: rename all but one")
         place = columns.index(wanted)
         values = []
         for row in rows:

@@ -7,13 +7,23 @@ first hands something over: that statement and what follows are left out, but fo
 from __future__ import annotations
 
 import ast
+import contextlib
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lbench.errors import InputError
 
-__all__ = ["OwnFiles", "guarded_names", "is_constant", "is_definition", "own_files", "requirements_of", "without_work"]
+__all__ = [
+    "OwnFiles",
+    "guarded_names",
+    "is_constant",
+    "is_definition",
+    "own_files",
+    "requirements_of",
+    "versions_of",
+    "without_work",
+]
 
 _BYTES_LIMIT = 20_000_000
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
@@ -138,3 +148,14 @@ def requirements_of(files: Mapping[str, bytes], names: Iterable[str]) -> list[st
 
     packages = importlib.metadata.packages_distributions()
     return sorted({packages[top][0] for top in tops if top in packages})
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """The versions that are installed here."""
+    from importlib import metadata
+
+    found = {}
+    for name in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

@@ -14,7 +14,7 @@ import msgspec
 
 from lbench._version import __version__
 from lbench.errors import InputError
-from lbench.workloads.recorded.code import guarded_names, own_files, requirements_of
+from lbench.workloads.recorded.code import guarded_names, own_files, requirements_of, versions_of
 from lbench.workloads.recorded.folder import (
     FORMAT,
     MANIFEST,
@@ -110,6 +110,7 @@ def finish(making: Path, name: str) -> Manifest | None:
     if events.main is not None and events.main not in own:
         files[_file(events.main)] = b'"""The script; no task needs it."""\n'
     library = sorted(one for one in events.names if one.partition(":")[0] not in own)
+    requirements = requirements_of(files, library)
     try:
         with (making / "calls.bin").open("wb") as calls, (making / "results.bin").open("wb") as results:
             for digest, array in events.arrays.items():
@@ -136,7 +137,8 @@ def finish(making: Path, name: str) -> Manifest | None:
             arrays=len(events.arrays),
             argv=events.argv if events.main in own else None,
             names=library,
-            requirements=requirements_of(files, library),
+            requirements=requirements,
+            packages=versions_of(["numpy", *requirements]),
             left_out=left,
         )
         (making / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")

@@ -65,6 +65,7 @@ class Manifest(msgspec.Struct, frozen=True):
     argv: list[str] | None = None  # the script's arguments, where its module reads them; None: it is not imported
     names: list[str] = []  # of libraries, that calls and results are made of
     requirements: list[str] = []
+    packages: dict[str, str] = {}  # versions of the libraries that the calls used
     left_out: list[Left] = []
 
     @property

@@ -49,6 +49,9 @@ def record_into(recorder: Recorder | None) -> Recorder | None:
     """Record into this one; None: no more. Returns the one before."""
     global _recorder
     _install()
+    if _Lazy.folder is not None:
+        with _quietly():
+            _begin()  # else the next call would take this one's place
     before, _recorder = _recorder, recorder
     return before
 
@@ -138,6 +141,8 @@ def _executor(kind: Any, module: ModuleType) -> None:
             setup = _setup(self)
             if chunked:
                 numbers = [recorder.task(fn.args[0], one, {}, setup) for one in args[0]]
+            elif _is_in_context(fn):
+                numbers = [recorder.task(fn.args[0], (*fn.args[1:], *args), fn.keywords | kwargs, setup)]
             else:
                 numbers = [recorder.task(fn, args, kwargs, setup)]
         try:
@@ -199,6 +204,14 @@ def _is_joblibs(function: Any) -> bool:
     return (type(function).__module__ or "").startswith("joblib.") or (
         getattr(function, "__module__", None) or ""
     ).startswith("joblib.")
+
+
+def _is_in_context(function: Any) -> bool:
+    """Whether it is a call within a copy of the thread's context, as asyncio.to_thread makes it."""
+    if not isinstance(function, functools.partial) or not function.args:
+        return False
+    inner = function.func
+    return getattr(inner, "__name__", "") == "run" and type(getattr(inner, "__self__", None)).__name__ == "Context"
 
 
 def _processes(module: ModuleType) -> None:

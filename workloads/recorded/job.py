@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lbench.workloads import functions
 from lbench.workloads.model import Check, Description, Job, Limits, Task, Workload
 from lbench.workloads.own.describe import RecordedParams
 from lbench.workloads.own.tracebacks import one_line
+from lbench.workloads.recorded.code import versions_of
 from lbench.workloads.recorded.folder import Manifest, read_manifest, read_values
 from lbench.workloads.recorded.tasks import CALL
 from lbench.workloads.recorded.values import with_arrays
@@ -131,9 +133,26 @@ class RecordedWorkload(Workload[RecordedParams]):
         left = self._manifest.left_out
         named = ", ".join(f"{one.count:,} of {one.what}" for one in left)
         notes = [f"calls of the script that are not in the recording: {named}"] if left else []
+        if differing := self._differing():
+            notes.append(f"recorded with other versions, results may differ: {', '.join(differing)}")
         if params.tasks is not None:
             notes.append(f"--tasks {params.tasks} is ignored: a recording has the calls that were made")
         return notes
+
+    def _differing(self) -> list[str]:
+        """The versions of Python and libraries that are not those of the recording."""
+        manifest, here = self._manifest, {"Python": _minor(platform.python_version())}
+        there = {"Python": _minor(manifest.python)} | manifest.packages
+        here |= versions_of(manifest.packages)
+        return [
+            f"{name} {version} (here {here.get(name, 'none')})"
+            for name, version in there.items()
+            if version != here.get(name)
+        ]
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
 
 
 def _differences(one: Any, other: Any, path: str, varies: frozenset[str]) -> list[tuple[str, bool]]:

@@ -18,6 +18,7 @@ import pytest
 from lbench.engine.backends.base import Call
 from lbench.engine.backends.cluster.backend import ClusterBackend
 from lbench.engine.backends.settings import DaskSettings
+from lbench.workloads import registry
 from lbench.workloads.encoding import encode
 
 pytest.importorskip("distributed", reason="the extra lbench[dask] is not installed")
@@ -40,10 +41,13 @@ def job(n: int = 12, seconds: float = 0.2):
     return sum(results)
 """
 _SMALL = {
-    "mandelbrot": ["-p", "width=64", "-p", "height=48"],
-    "random_forest": ["-p", "n_trees=4", "-p", "rows=400"],
-    "kmeans": ["-p", "n_samples=2000"],
-    "map_reduce": ["-p", "rows=2000"],
+    "mandelbrot": ("mandelbrot", "-p", "width=64", "-p", "height=48"),
+    "random_forest": ("random_forest", "-p", "n_trees=4", "-p", "rows=400"),
+    "kmeans": ("kmeans", "-p", "n_samples=2000"),
+    "group_by": ("map_reduce", "-p", "rows=2000"),
+    "word_count": ("map_reduce", "-p", "job=word_count", "-p", "rows=500"),
+    "sort": ("map_reduce", "-p", "job=sort", "-p", "rows=500"),
+    "probe": ("probe", "--tasks", "5"),
 }
 
 
@@ -89,12 +93,16 @@ def test_a_user_s_workload_runs_over_tls_with_full_records_and_the_price_of_all_
     assert "idle time included" in run["cost"]["machine_rent_basis"]
 
 
+def test_every_workload_is_listed() -> None:
+    assert {line[0] for line in _SMALL.values()} == {*registry.names()}
+
+
 @pytest.mark.parametrize("workload", sorted(_SMALL))
 def test_a_workload_has_the_answer_that_it_has_here(cluster: Any, workload: str, tmp_path: Path) -> None:
     cluster.add_worker()
     cluster.add_worker()
     done = lbench(
-        "run", workload, *_SMALL[workload], "-b", "sequential", "-b", f"{cluster.settings},store={tmp_path}",
+        "run", *_SMALL[workload], "-b", "sequential", "-b", f"{cluster.settings},store={tmp_path}",
         "--repeats", "1", "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -109,15 +109,16 @@ def _run(folder: Path, workload: str, factory: str, *arguments: str, code: int =
 
 @pytest.mark.slow
 @pytest.mark.parametrize("factory", ["threads", "loky", "processes"])
-@pytest.mark.parametrize("workload", ["kmeans", "map_reduce", "mandelbrot", "random_forest"])
-def test_workloads_give_the_same_answer_on_an_executor(folder: Path, factory: str, workload: str) -> None:
+@pytest.mark.parametrize(
+    "small",
+    ["kmeans -p n_samples=2000", "map_reduce -p rows=2000", "map_reduce -p job=word_count -p rows=500",
+     "map_reduce -p job=sort -p rows=500", "mandelbrot -p size=64", "random_forest -p n_trees=4", "probe --tasks 5"],
+)  # fmt: skip
+def test_workloads_give_the_same_answer_on_an_executor(folder: Path, factory: str, small: str) -> None:
     if factory == "loky":
         pytest.importorskip("loky", reason="loky is not installed")
-    small = {
-        "kmeans": "n_samples=2000", "map_reduce": "rows=2000", "mandelbrot": "size=64", "random_forest": "n_trees=4"
-    }[workload]  # fmt: skip
     done = lbench(
-        folder, "run", workload, "-p", small, "-b", "sequential", "-b", f"executor:factory=./factories.py:{factory}",
+        folder, "run", *small.split(), "-b", "sequential", "-b", f"executor:factory=./factories.py:{factory}",
         "--repeats", "1", "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
