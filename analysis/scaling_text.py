@@ -229,7 +229,7 @@ def _crossing_clauses(scaling: Scaling) -> list[str]:
     inside = [one for one in scaling.crossings if one.inside]
     if not inside:
         return _uncrossed(scaling)
-    settled = all(one.root.count >= FULL_INTERVAL and one.root.missing <= 1 - _SURE for one in inside)
+    settled = _settled(*inside)
     clauses = []
     for number, one in enumerate(inside):
         here, below = crossing_text(scaling, one), series_text(scaling, one.below)
@@ -243,14 +243,18 @@ def _crossing_clauses(scaling: Scaling) -> list[str]:
     return clauses
 
 
+def _settled(*crossings: Crossing) -> bool:
+    return all(one.root.count >= FULL_INTERVAL and one.root.missing <= 1 - _SURE for one in crossings)
+
+
 def _cold_clause(scaling: Scaling) -> list[str]:
     """Where the cold repeats of a backend begin to win: what counts for a job that is run once."""
     inside = [one for one in scaling.cold_crossings if one.inside]
     if inside:
         last = inside[-1]
-        return [
-            f"run once, with new environments, {series_text(scaling, last.above)} from {crossing_text(scaling, last)} on"
-        ]
+        where = crossing_text(scaling, last)
+        doubt = "" if _settled(last) or "not settled" in where else ", which is not settled"
+        return [f"run once, with new environments, {series_text(scaling, last.above)} from {where} on{doubt}"]
     if not scaling.cold_crossings:
         return []
     nearest = scaling.cold_crossings[0]

@@ -141,6 +141,17 @@ def test_a_job_that_is_run_once_crosses_elsewhere() -> None:
     assert "run once, with new environments, emulated Lambda (cold) from 4" in scaling_sentence(found)
 
 
+def test_a_cold_crossing_that_few_resamples_have_is_not_settled() -> None:
+    local, warm = noisy({at: 0.7 * at for at in SIZES}, 6, 1, 0.3), noisy(dict.fromkeys(SIZES, 6.0), 6, 2)
+    cold = noisy(dict.fromkeys(SIZES, 68.0), 6, 3, 0.3)
+    points = [
+        ({"n_trees": n}, {"processes": local[n], "emulated cold": cold[n], "emulated warm": warm[n]}) for n in SIZES
+    ]
+    found = only(sweep_session(points))
+    assert found.cold_crossings[0].root.missing > 0.05
+    assert re.search(r"emulated Lambda \(cold\) from .* on, which is not settled;", scaling_sentence(found))
+
+
 def test_a_job_that_is_run_once_may_not_cross_at_all() -> None:
     local, warm = noisy({at: 0.7 * at for at in SIZES}, 6, 1), noisy(dict.fromkeys(SIZES, 6.0), 6, 2)
     points = [
