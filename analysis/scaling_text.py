@@ -137,6 +137,13 @@ def scaling_notes(scaling: Scaling) -> list[str]:
         lines.append(f"dollars of a local run: {scaling.rent_basis}, while the run lasts")
     lines += scaling.excluded
     lines += _few_lines(scaling)
+    if scaling.axis == "memory":
+        for series in scaling.series:
+            if series.main and series.origin == "emulated" and len(numbers := sorted(_capacities(series))) > 1:
+                lines.append(
+                    f"{series.name}: from {numbers[0]} to {count_text(numbers[-1], 'environment')}, as many of each size as "
+                    "this machine carries: this is no comparison of sizes; concurrency=N gives all as many"
+                )
     lines += [f"{axis_text(scaling, mark.at)}: {mark.text}" for mark in scaling.marks]
     for series in scaling.series:
         failed = [
@@ -190,13 +197,17 @@ def law_lines(found: Sequence[Scaling]) -> list[str]:
 
 
 def _varied(scaling: Scaling) -> list[Series]:
-    """The main series that the axis changes: workers not where their number is one's own, memory on Lambda only."""
+    """The main series that the axis alone changes: workers not where their number is one's own, memory on Lambda only."""
     main = [one for one in scaling.series if one.main and one.origin != "predicted" and len(one.points) > 1]
     if scaling.axis == "workers":
-        return [one for one in main if len({point.capacity for point in one.points}) > 1]
+        return [one for one in main if len(_capacities(one)) > 1]
     if scaling.axis == "memory":
-        return [one for one in main if not one.local]
+        return [one for one in main if not one.local and len(_capacities(one)) < 2]
     return main
+
+
+def _capacities(one: Series) -> set[int]:
+    return {point.capacity for point in one.points if point.capacity is not None}
 
 
 def _efficiencies(found: list[Efficiency]) -> str:
@@ -322,7 +333,7 @@ def _range_text(scaling: Scaling, first: float, last: float) -> str:
 
 
 def _alone(scaling: Scaling, one: Series) -> str:
-    best = _best_place(scaling, one) if scaling.axis in SETTING_AXES else None
+    best = _best_place(scaling, one) if scaling.axis in SETTING_AXES and one in _varied(scaling) else None
     if best is not None:
         return best
     timed = _timed(one)
@@ -344,15 +355,16 @@ def _timed(one: Series) -> list[Point]:
 
 
 def _best_place(scaling: Scaling, one: Series) -> str | None:
-    """Where a series is fastest along workers, memory or tasks, against the axis' beginning."""
+    """Where a series is fastest along workers, memory or tasks, against the axis' beginning or the next best place."""
     timed = _timed(one)
     if len(timed) < 2:
         return None
     best = min(timed, key=lambda point: point.makespan_s.value if point.makespan_s else math.inf)
-    first = timed[0]
+    others = [point for point in timed if point is not best]
+    first = others[0]
+    if best is timed[0]:  # then against the next best
+        first = min(others, key=lambda point: point.makespan_s.value if point.makespan_s else math.inf)
     name = series_text(scaling, one.name)
-    if best is first:
-        return f"{name} {_are(name)} fastest at {axis_text(scaling, best.at)}"
     ratio = ratio_estimate(first.times_s, best.times_s)
     if ratio is None:
         return f"{name} {_are(name)} fastest at {axis_text(scaling, best.at)}, measured once: not settled"
@@ -362,7 +374,14 @@ def _best_place(scaling: Scaling, one: Series) -> str | None:
     spread = times_spread_text(ratio)
     if ratio.low <= 1:
         return f"{name} {_are(name)} not distinguishably faster than at {there}: at best {times} ({spread}), at {here}"
-    return f"{name} {_are(name)} fastest at {here}, {times} ({spread}) as fast as at {there}"
+    near = [point for point in others if point is not first and not _slower(point, best)]
+    alike = f", not distinguishably faster than at {listed([axis_text(scaling, p.at) for p in near])}" if near else ""
+    return f"{name} {_are(name)} fastest at {here}, {times} ({spread}) as fast as at {there}{alike}"
+
+
+def _slower(point: Point, best: Point) -> bool:
+    ratio = ratio_estimate(point.times_s, best.times_s)
+    return ratio is not None and ratio.low is not None and ratio.low > 1
 
 
 def _money(scaling: Scaling) -> Iterable[str]:

@@ -15,8 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.comparison import Bill, compare
-from lbench.analysis.format import listed, seconds_text, spread_text, times_spread_text, times_text
-from lbench.analysis.statistics import Estimate, coefficient_of_variation, median_estimate, ratio_estimate
+from lbench.analysis.format import (
+    count_text,
+    listed,
+    ms_text,
+    percent_text,
+    seconds_text,
+    spread_text,
+    times_spread_text,
+    times_text,
+)
+from lbench.analysis.statistics import (
+    CLAIM_LEVEL,
+    Estimate,
+    coefficient_of_variation,
+    holm,
+    median_estimate,
+    ratio_estimate,
+    unpaired_p,
+)
 from lbench.config.limits import limits
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView
@@ -25,10 +42,13 @@ __all__ = [
     "LEAST_RUNS",
     "MOST_CV",
     "MOST_TRIALS",
+    "SHARE_PERIODS_MS",
     "Candidate",
     "Picks",
     "TuneModel",
     "Tuned",
+    "candidate_text",
+    "caveats",
     "fit_model",
     "front",
     "memory_text",
@@ -42,6 +62,9 @@ __all__ = [
 MOST_TRIALS = 20  # runs in all
 LEAST_RUNS = 4  # of each candidate
 MOST_CV = 0.05  # of a pick's warm makespans
+# Over which the emulator holds a CPU share, by its method (engine/emulator/resources).
+SHARE_PERIODS_MS = {"cgroup-v1": 20, "cgroup-v2": 20, "systemd": 20, "duty-cycle": 100}
+_NAMED = 3  # candidates in a sentence
 _GAIN = 0.97  # a candidate is worth measuring if it is expected to cost or last at most so much of what is measured
 
 Floats = NDArray[np.float64]
@@ -66,6 +89,10 @@ class Tuned(msgspec.Struct, frozen=True, kw_only=True):
     cv: float | None
     runs: int
     times_s: tuple[float, ...]
+    usds: tuple[float, ...] = ()  # the bills of the same runs
+    task_ms: float | None = None  # compute time of a warm invocation, the median
+    share_method: str | None = None  # by which the emulator holds CPU shares; None: not emulated
+    oversubscribed: bool = False  # more environments than this machine can carry
 
     @property
     def steady(self) -> bool:
@@ -131,7 +158,8 @@ def _tuned(candidate: Candidate, group: list[RunView], bill: Bill) -> Tuned | No
     warm = [
         run for run in good if line.temperature is None or (run.cold is True) == (line.temperature == "cold")
     ] or good
-    usd = median_estimate([float(amount) for run in warm if (amount := bill(run, None).usd) is not None])
+    usds = tuple(float(amount) for run in warm if (amount := bill(run, None).usd) is not None)
+    usd = median_estimate(usds)
     if usd is None or usd.value <= 0:
         return None
     cold = next((one for one in summary.lines if one.temperature == "cold" and one.makespan_s is not None), None)
@@ -146,6 +174,10 @@ def _tuned(candidate: Candidate, group: list[RunView], bill: Bill) -> Tuned | No
         cv=coefficient_of_variation(times),
         runs=len(group),
         times_s=times,
+        usds=usds,
+        task_ms=summary.duration_p50_ms,
+        share_method=summary.cpu_share_method if summary.origin == "emulated" else None,
+        oversubscribed=summary.oversubscribed,
     )
 
 
@@ -256,11 +288,69 @@ def memory_text(measured: Sequence[Tuned]) -> str:
     )
 
 
+def caveats(measured: Sequence[Tuned]) -> list[str]:
+    """What the picks do not settle: candidates as good as they, unsteady repeats, and what only this machine shows."""
+    picks = picks_of(measured)
+    if picks is None:
+        return []
+    lines = [
+        *_as_good("fastest", picks.fastest, [(one, one.times_s) for one in measured], picks.fastest.times_s),
+        *_as_good("cheapest", picks.cheapest, [(one, one.usds) for one in measured], picks.cheapest.usds),
+    ]
+    for one in dict.fromkeys(pick for _, pick in picks.named):
+        name = candidate_text(one)
+        if one.cv is None:
+            lines.append(f"{name}: measured once: not settled")
+        elif not one.steady:
+            lines.append(
+                f"{name}: its repeats differ by {percent_text(one.cv)} (CV), more than {percent_text(MOST_CV)}: not settled"
+            )
+        if one.oversubscribed:
+            lines.append(f"{name}: more environments than this machine can carry: its time is not that of its size")
+        if (line := _short_tasks(one)) is not None:
+            lines.append(f"{name}: {line}")
+    return lines
+
+
+def _as_good(
+    word: str, pick: Tuned, every: Sequence[tuple[Tuned, tuple[float, ...]]], own: tuple[float, ...]
+) -> list[str]:
+    """The candidates that a pick does not beat, by the interval and the corrected test as every claim."""
+    others = [(one, values) for one, values in every if one is not pick and values and own]
+    claims = holm([unpaired_p(values, own, len(others)) for _, values in others])
+    alike = []
+    for (one, values), p in zip(others, claims, strict=True):
+        ratio = ratio_estimate(values, own)
+        if ratio is None or ratio.low is None or ratio.low <= 1 or p > CLAIM_LEVEL:
+            alike.append(candidate_text(one))
+    if not alike:
+        return []
+    named = alike[:_NAMED] + ([f"{len(alike) - _NAMED} others"] if len(alike) > _NAMED else [])
+    return [f"{word}: {candidate_text(pick)} cannot be distinguished from {listed(named)}"]
+
+
+def _short_tasks(one: Tuned) -> str | None:
+    """Why tasks of a small size may run as fast as on a whole vCPU; None: they are long enough, or nothing is emulated."""
+    share = one.candidate.memory_mb / limits().memory_mb_per_vcpu
+    period_ms = SHARE_PERIODS_MS.get(one.share_method or "")
+    if period_ms is None or share >= 1 or one.task_ms is None or one.task_ms >= 2 * period_ms:
+        return None
+    return (
+        f"its tasks take {ms_text(one.task_ms)}, and a CPU share is held over periods of {period_ms} ms: so short a task "
+        f"gets up to a whole vCPU, a longer one {percent_text(share)} of it"
+    )
+
+
+def candidate_text(one: Tuned) -> str:
+    """A candidate's name: "1,769 MB x 100 tasks"."""
+    return f"{one.candidate.memory_mb:,} MB × {count_text(one.tasks, 'task')}"
+
+
 def tuned_text(one: Tuned) -> str:
     """A candidate in words: "1,769 MB x 100 tasks, 2.31 s (95 %: 2.2–2.4 s)"."""
     spread = spread_text(one.makespan_s)
     aside = f" ({spread})" if spread else ""
-    return f"{one.candidate.memory_mb:,} MB × {one.tasks:,} tasks, {seconds_text(one.makespan_s.value)}{aside}"
+    return f"{candidate_text(one)}, {seconds_text(one.makespan_s.value)}{aside}"
 
 
 def tuning_sentence(measured: Sequence[Tuned], label: str, origin: str) -> str:

@@ -20,6 +20,7 @@ from lbench.analysis.tuning import (
     MOST_TRIALS,
     Candidate,
     Tuned,
+    caveats,
     fit_model,
     front,
     memory_text,
@@ -38,11 +39,13 @@ from lbench.cli.sweep_run import PointsMeasurement
 from lbench.cli.tables import Column, print_table
 from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED, SIGNAL_EXIT_CODES
 from lbench.config.limits import limits as lambda_limits
-from lbench.engine.backends.settings import LambdaSettings
+from lbench.engine.backends.lambda_.emulated import supported_environments
+from lbench.engine.backends.settings import EmulatedSettings, LambdaSettings
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.billing.estimate import quotes
 from lbench.engine.cost.format import usd_short
 from lbench.engine.export.files import encode, format_of, write
+from lbench.engine.machine.fingerprint import memory_bytes, usable_cores
 from lbench.engine.model import Document
 from lbench.engine.plan.plan import Plan, resolve_params, settings_of
 from lbench.engine.plan.sweep import Axis, Point, SweepPlan, parse_axis
@@ -62,6 +65,7 @@ class TunePlan(msgspec.Struct, frozen=True):
 
     sweep: SweepPlan
     candidates: tuple[tuple[Candidate, int], ...]
+    environments: int | None = None  # of each candidate, where the emulator would give small sizes more of them
 
 
 def _point(candidate: Candidate) -> Point:
@@ -94,7 +98,7 @@ def tune_plan(base: Plan, over: Sequence[str]) -> TunePlan:
         tasks = [plan.tasks]
     else:
         tasks = list(dict.fromkeys(max(1, round(usual * factor)) for factor in (1, 0.5, 0.25, 2)))
-    sweep = SweepPlan(plan, (), "tune")
+    sweep = SweepPlan(plan, (), "tune")  # validates candidates; the environments follow from those that are valid
     found: dict[tuple[int, int], Candidate] = {}
     why: InputError | None = None
     for count in tasks:
@@ -109,7 +113,25 @@ def tune_plan(base: Plan, over: Sequence[str]) -> TunePlan:
             found.setdefault((int(size), _tasks(point) or count or 1), candidate)
     if not found:
         raise why or InputError("no candidate can be measured")
-    return TunePlan(sweep, tuple((candidate, count) for (_, count), candidate in found.items()))
+    candidates = tuple((candidate, count) for (_, count), candidate in found.items())
+    environments = _environments(plan, max(candidate.memory_mb for candidate, _ in candidates))
+    if environments is not None:
+        choice = plan.backends[0]
+        alike = msgspec.structs.replace(choice, settings=choice.settings | {"concurrency": environments})
+        sweep = SweepPlan(msgspec.structs.replace(plan, backends=[alike]), (), "tune")
+    return TunePlan(sweep, candidates, environments)
+
+
+def _environments(plan: Plan, memory_mb: int) -> int | None:
+    """How many environments of this size the machine carries at once, where that would depend on the size.
+
+    The emulator runs as many as the cores allow, of a small size more than of a large one: together they would have the
+    same CPU, and no size would be faster than another. On AWS each task has an environment of its own.
+    """
+    settings = settings_of(plan.backends[0])
+    if not isinstance(settings, EmulatedSettings) or settings.concurrency is not None:
+        return None
+    return max(1, supported_environments(memory_mb, usable_cores(), memory_bytes()))
 
 
 def _tasks(plan: Plan) -> int | None:
@@ -208,9 +230,16 @@ def measure_tuning(tune: TunePlan, on_hangup: str, *, out: Path | None, as_json:
         f"tune {tune.sweep.base.workload} on {label}: at most {MOST_TRIALS} runs, {LEAST_RUNS} of each of "
         f"{count_text(len(tune.candidates), 'candidate')} that is tried, until picks differ by {percent_text(MOST_CV)} (CV)"
     )
+    lines = [head]
+    if tune.environments is not None:
+        largest = max(candidate.memory_mb for candidate, _ in tune.candidates)
+        lines.append(
+            f"each candidate has {count_text(tune.environments, 'environment')}: what this machine carries of {largest:,} MB"
+            f" (-b {label}:concurrency=N sets another number)"
+        )
     with StopSignals() as signals:
         measurement = follow_to_end(
-            lambda progress: _TuneMeasurement(folder, on_hangup, progress, tune), folder, signals, [head], quiet=quiet
+            lambda progress: _TuneMeasurement(folder, on_hangup, progress, tune), folder, signals, lines, quiet=quiet
         )
         if measurement.left_alone(signals):
             say(f"the engine ends this point without a terminal; the session is in {folder}")
@@ -256,9 +285,8 @@ def _print(view: SessionView, document: Document, measurement: _TuneMeasurement,
         for name, one in picks.named:
             label = view.started_runs[0].planned.label
             _line(out, f"{name}: {tuned_text(one)}, {_usd(one.usd.value)} a run on {label}", BRIGHT)
-        unsteady = list(dict.fromkeys(tuned_text(one) for _, one in picks.named if not one.steady))
-        for text in unsteady:
-            _line(out, f"! {text}: its repeats differ by more than {percent_text(MOST_CV)} (CV): not settled", WARN)
+        for text in caveats(found):
+            _line(out, f"! {text}", WARN)
         _line(out, memory_text(found), QUIET)
         trials = len(view.started_runs)
         _line(

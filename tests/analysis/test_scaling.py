@@ -337,6 +337,32 @@ def test_the_best_number_of_workers_is_named_only_where_it_is_faster_beyond_doub
         r"processes are not distinguishably faster than at 1 worker: at best 1\.03× \(95 %: [\d.]+–[\d.]+\), at 2 workers",
         sentence,
     ), sentence
+    falling = [({"workers": at}, {"processes": [value * k for k in wide]}) for at, value in {1: 3.9, 2: 4.0}.items()]
+    assert "not distinguishably faster than at 2 workers: at best 1.03×" in scaling_sentence(
+        only(sweep_session(falling))
+    )
+    near = [
+        ({"workers": at}, {"processes": [value * k for k in wide]}) for at, value in {1: 9.0, 2: 4.1, 3: 4.0}.items()
+    ]
+    assert "as fast as at 1 worker, not distinguishably faster than at 2 workers" in scaling_sentence(
+        only(sweep_session(near))
+    )
+
+
+def test_sizes_with_different_numbers_of_environments_are_not_compared() -> None:
+    points = [({"memory": mb}, {"emulated": [seconds] * 6}) for mb, seconds in ((512, 2.0), (1769, 3.0))]
+    view = sweep_session(points)
+    assert "emulated Lambda is fastest at 512 MB, 1.50× (95 %: 1.50–1.50) as fast as at 1,769 MB" in scaling_sentence(
+        only(view)
+    )
+    for run in view.runs.values():
+        assert run.started is not None
+        run.started.capacity = 6 if run.planned.sweep is not None and run.planned.sweep.point["memory"] == 512 else 2
+    found = only(view)
+    assert "fastest" not in scaling_sentence(found)
+    assert any(
+        line.startswith("emulated: from 2 to 6 environments, as many of each size") for line in scaling_notes(found)
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lbench.analysis.statistics import Estimate
 from lbench.analysis.tuning import (
+    SHARE_PERIODS_MS,
     Candidate,
     Tuned,
+    caveats,
     fit_model,
     front,
     memory_text,
@@ -20,6 +23,8 @@ from lbench.analysis.tuning import (
     tuning_sentence,
 )
 from lbench.cli.tune_run import tune_plan
+from lbench.engine.emulator.resources import cgroups, duty_cycle
+from lbench.engine.emulator.resources.cpu import METHODS
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan
 from lbench.errors import InputError
@@ -102,6 +107,47 @@ def test_more_than_one_vcpu_pays_only_for_tasks_that_are_parallel_inside() -> No
     assert memory_text([one(1769, 8, 2.0, 1.0)]).endswith("not measured here")
 
 
+def test_a_pick_is_not_claimed_beyond_its_interval() -> None:
+    fast, slow = one(1769, 8, 1.0, 2.0), one(885, 8, 3.0, 1.0)
+    fast = msgspec.structs.replace(fast, times_s=(0.98, 1.0, 1.02), usds=(1.99, 2.0, 2.01))
+    slow = msgspec.structs.replace(slow, times_s=(2.9, 3.0, 3.1), usds=(0.99, 1.0, 1.01))
+    assert caveats([fast, slow]) == []
+    near = msgspec.structs.replace(one(512, 8, 1.01, 2.5), times_s=(0.97, 1.01, 1.05), usds=(2.4, 2.5, 2.6))
+    assert caveats([fast, slow, near]) == ["fastest: 1,769 MB × 8 tasks cannot be distinguished from 512 MB × 8 tasks"]
+    unsteady = msgspec.structs.replace(fast, cv=0.12)
+    assert caveats([unsteady, slow])[-1] == (
+        "1,769 MB × 8 tasks: its repeats differ by 12 % (CV), more than 5 %: not settled"
+    )
+    crowded = msgspec.structs.replace(fast, oversubscribed=True)
+    assert "more environments than this machine can carry" in caveats([crowded, slow])[-1]
+    assert caveats([]) == []
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "task_ms", "method", "named"),
+    [
+        (512, 3.0, "cgroup-v1", True),
+        (512, 30.0, "cgroup-v2", True),
+        (512, 300.0, "cgroup-v1", False),
+        (512, 90.0, "duty-cycle", True),
+        (1769, 3.0, "cgroup-v1", False),
+        (512, 3.0, "none", False),
+        (512, 3.0, None, False),
+    ],
+)
+def test_short_tasks_of_a_small_size_are_named(memory_mb: int, task_ms: float, method: str | None, named: bool) -> None:
+    only = msgspec.structs.replace(one(memory_mb, 8, 1.0, 1.0), task_ms=task_ms, share_method=method)
+    found = caveats([only])
+    assert any("gets up to a whole vCPU, a longer one 29 % of it" in line for line in found) == named
+
+
+def test_the_periods_are_those_of_the_emulator() -> None:
+    quota_ms = cgroups._PERIOD_US / 1000
+    assert {SHARE_PERIODS_MS[name] for name in ("cgroup-v1", "cgroup-v2", "systemd")} == {quota_ms}
+    assert SHARE_PERIODS_MS["duty-cycle"] == duty_cycle.PERIOD_S * 1000
+    assert set(SHARE_PERIODS_MS) == {*METHODS} - {"none"}
+
+
 def plan(*backends: str, workload: str = "mandelbrot") -> Plan:
     return Plan(workload=workload, backends=[parse_backend(text, {}) for text in backends])
 
@@ -114,6 +160,19 @@ def test_candidates_are_sizes_and_numbers_of_tasks_the_usual_ones_first() -> Non
     assert tune.sweep.base.repeats == 4
     chosen = tune_plan(plan("emulated"), ["memory=885,1769", "tasks=4,8"])
     assert len(chosen.candidates) == 4
+
+
+def test_all_emulated_candidates_have_as_many_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lbench.cli.tune_run.usable_cores", lambda: 8.0)
+    monkeypatch.setattr("lbench.cli.tune_run.memory_bytes", lambda: 2**36)
+    tune = tune_plan(plan("emulated"), ["memory=512,1769,3538"])
+    assert tune.environments == 4  # 2 vCPU each
+    assert tune.sweep.base.backends[0].settings["concurrency"] == 4
+    own = tune_plan(plan("emulated:concurrency=3"), ["memory=512,1769"])
+    assert own.environments is None and own.sweep.base.backends[0].settings["concurrency"] == 3
+    monkeypatch.setattr("lbench.cli.tune_run.usable_cores", lambda: 0.5)
+    assert tune_plan(plan("emulated"), ["memory=512,1769"]).environments == 1
+    assert tune_plan(plan("simulated"), ["memory=512,1769"]).environments is None
 
 
 @pytest.mark.parametrize(
