@@ -373,6 +373,55 @@ def test_a_call_within_a_copy_of_the_context_is_recorded_as_the_call(lbench: Lbe
     assert answers(lbench("run", "recorded:mine", *HERE)) == [(True, 1), (True, 1)]
 
 
+def test_what_a_function_needs_and_only_the_running_script_sets_is_named(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(
+        """
+from multiprocessing.pool import ThreadPool
+import os
+BASE = 1
+def scaled(x): return helper(x) * BASE
+def helper(x, by=BASE):
+    os.getpid()
+    local = x
+    return local * FACTOR
+def unused(): return FACTOR
+def begin(): global SET; SET = 1
+if __name__ == "__main__":
+    FACTOR = int("3")
+    SET = local = 2
+    print(ThreadPool(2).map(scaled, [1, 2]))
+"""
+    )
+    done = lbench("record", "mine.py")
+    assert done.stdout == "[3, 6]\n"
+    (line,) = [line for line in done.stderr.splitlines() if "will fail" in line]
+    assert line == (
+        "lbench: will fail elsewhere: helper (line 6) needs FACTOR, which the script sets at line 13 only when it "
+        "runs itself: pass it as an argument, or set it further up"
+    )
+    failed = lbench("run", "recorded:mine", "-b", "sequential", "--repeats", "1")
+    assert failed.returncode == 1 and "name 'FACTOR' is not defined" in failed.stdout + failed.stderr
+
+
+def test_a_function_that_a_decorator_has_made_an_object_is_recorded_by_its_name(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(
+        """
+from functools import update_wrapper
+from multiprocessing.pool import ThreadPool
+class Counted:
+    def __init__(self, function): self.function = function; update_wrapper(self, function)
+    def __call__(self, x): return self.function(x)
+@Counted
+def f(x): return x + 1
+if __name__ == "__main__": print(ThreadPool(2).map(f, [1, 2]))
+"""
+    )
+    done = lbench("record", "mine.py")
+    assert done.stdout == "[2, 3]\n"
+    assert (manifest(home, "mine")["functions"], manifest(home, "mine")["left_out"]) == ({"mine:f": 2}, [])
+    assert answers(lbench("run", "recorded:mine", *HERE)) == [(True, 2), (True, 2)]
+
+
 def test_a_recording_of_other_versions_runs_and_names_them(lbench: Lbench, home: Path) -> None:
     (home / "mine.py").write_text("from multiprocessing.pool import ThreadPool\nThreadPool(1).map(abs, [1])\n")
     assert lbench("record", "mine.py").returncode == 0

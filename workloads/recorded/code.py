@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from lbench.errors import InputError
@@ -21,6 +21,7 @@ __all__ = [
     "is_definition",
     "own_files",
     "requirements_of",
+    "unset_names",
     "versions_of",
     "without_work",
 ]
@@ -125,6 +126,73 @@ def guarded_names(source: bytes) -> dict[str, int]:
                 else:
                     free.add(one.name)
     return {name: line for name, line in found.items() if name not in free}
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_NAMED = (*_FUNCTIONS, ast.ClassDef)
+
+
+def unset_names(source: bytes, copy: bytes, called: Iterable[str]) -> list[str]:
+    """What is needed and not set in the copy of a script: a name is set under its guard, or after it has begun to work.
+
+    `called`: the script's functions and classes that were handed over. One text for each name and who needs it.
+    """
+    try:
+        whole, kept = ast.parse(source).body, ast.parse(copy).body
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    there = {name for node in kept if not is_guard(node) for name, _ in _bound(node)}
+    for node in kept:  # what an initializer sets
+        there |= {name for one in ast.walk(node) if isinstance(one, ast.Global) for name in one.names}
+    if "*" in there:
+        return []
+    missing = {name: line for node in whole for name, line in _bound(node) if name not in there}
+    definitions = {node.name: node for node in kept if isinstance(node, _NAMED)}
+    needs = [(name, _used(node, at_import=True)) for name, node in definitions.items()]
+    waiting, seen = sorted({*called} & {*definitions}), set[str]()
+    while waiting:
+        name = waiting.pop(0)
+        if name not in seen:
+            seen.add(name)
+            used = _used(definitions[name])
+            needs.append((name, used))
+            waiting += sorted(used & {*definitions})
+    found = sorted({(name, one) for name, used in needs for one in used & {*missing}})
+    return [
+        f"{name} (line {definitions[name].lineno}) needs {one}, which the script sets at line {missing[one]} only when "
+        "it runs itself: pass it as an argument, or set it further up"
+        for name, one in found
+    ]
+
+
+def _bound(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """The names that a statement of a module's top level sets, and the lines."""
+    if isinstance(node, _NAMED):
+        yield node.name, node.lineno
+        return
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        for alias in node.names:
+            yield alias.asname or alias.name.partition(".")[0], node.lineno
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id, node.lineno
+    for child in ast.iter_child_nodes(node):
+        yield from _bound(child)
+
+
+def _used(node: ast.AST, *, at_import: bool = False) -> set[str]:
+    """The global names that a definition reads: when its module is imported, or ever."""
+    if at_import and isinstance(node, _FUNCTIONS):
+        parts: list[ast.AST] = [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
+        return {name for part in parts for name in _used(part)}
+    if at_import and isinstance(node, ast.ClassDef):
+        parts = [*node.decorator_list, *node.bases, *node.keywords]
+        inner = {name for one in node.body for name in _used(one, at_import=isinstance(one, _NAMED))}
+        own = {name for one in node.body for name, _ in _bound(one)}
+        return {name for part in parts for name in _used(part)} | (inner - own)
+    names = [one for one in ast.walk(node) if isinstance(one, ast.Name)]
+    arguments = {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
+    own = {one.id for one in names if isinstance(one.ctx, ast.Store)} | arguments
+    return {one.id for one in names if isinstance(one.ctx, ast.Load)} - own
 
 
 def requirements_of(files: Mapping[str, bytes], names: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ import msgspec
 
 from lbench._version import __version__
 from lbench.errors import InputError
-from lbench.workloads.recorded.code import guarded_names, own_files, requirements_of, versions_of
+from lbench.workloads.recorded.code import guarded_names, own_files, requirements_of, unset_names, versions_of
 from lbench.workloads.recorded.folder import (
     FORMAT,
     MANIFEST,
@@ -38,6 +38,7 @@ def finished_lines(manifest: Manifest | None, script: str) -> list[str]:
     count = f"{manifest.tasks:,} call{'s' * (manifest.tasks != 1)}"
     named = [f"{name.rpartition(':')[2]} {count:,}" for name, count in list(manifest.functions.items())[:5]]
     lines = [f"left out: {one.text}" for one in manifest.left_out]
+    lines += [f"will fail elsewhere: {text}" for text in manifest.unset]
     what = f"{count} in {stages} stage{'s' * (stages != 1)} ({', '.join(named)})"
     return [*lines, f"recorded {what}: lbench run recorded:{manifest.name} -b processes -b emulated"]
 
@@ -139,6 +140,7 @@ def finish(making: Path, name: str) -> Manifest | None:
             names=library,
             requirements=requirements,
             packages=versions_of(["numpy", *requirements]),
+            unset=_unset(events, files, kept),
             left_out=left,
         )
         (making / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
@@ -146,6 +148,19 @@ def finish(making: Path, name: str) -> Manifest | None:
     except OSError as error:
         raise InputError(f"the recording cannot be written to {making.parent}: {error.strerror}") from None
     return manifest
+
+
+def _unset(events: _Events, files: dict[str, bytes], kept: list[int]) -> list[str]:
+    """What the calls need of the script that its copy does not set."""
+    if events.script is None or events.main is None:
+        return []
+    names = (_function(events.calls[number][1]).partition(":") for number in kept)
+    called = {qualified.partition(".")[0] for module, _, qualified in names if module == events.main}
+    try:
+        source = Path(events.script).read_bytes()
+    except OSError:
+        return []
+    return unset_names(source, files.get(_file(events.main), b""), called)
 
 
 def _file(module: str) -> str:

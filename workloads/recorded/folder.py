@@ -66,6 +66,7 @@ class Manifest(msgspec.Struct, frozen=True):
     names: list[str] = []  # of libraries, that calls and results are made of
     requirements: list[str] = []
     packages: dict[str, str] = {}  # versions of the libraries that the calls used
+    unset: list[str] = []  # what calls need of the script that its copy does not set
     left_out: list[Left] = []
 
     @property

@@ -133,6 +133,7 @@ class RecordedWorkload(Workload[RecordedParams]):
         left = self._manifest.left_out
         named = ", ".join(f"{one.count:,} of {one.what}" for one in left)
         notes = [f"calls of the script that are not in the recording: {named}"] if left else []
+        notes += self._manifest.unset
         if differing := self._differing():
             notes.append(f"recorded with other versions, results may differ: {', '.join(differing)}")
         if params.tasks is not None:

@@ -236,6 +236,8 @@ class Packer:
             )
         if isinstance(value, types.ModuleType):
             raise CannotTravel(f"the module {value.__name__}: import it inside the function")
+        if (name := _found_as(value)) is not None:
+            return _marked("name", self._named(value, name, value.__module__))
         if not is_library(kind.__module__) and not _says_how(kind):
             raise CannotTravel(
                 f"an object of class {kind.__qualname__}{place_of(kind)}: make the class a dataclass, or pass what it "
@@ -297,6 +299,13 @@ def _order(value: Any) -> bytes:
 
 def _marked(kind: str, value: Any) -> dict[str, Any]:
     return {_MARK: kind, "v": value}
+
+
+def _found_as(value: Any) -> str | None:
+    """The name of an object that stands for a function at a module's top level: what a decorator has made of it."""
+    name = getattr(value, "__qualname__", None) if callable(value) else None
+    module = sys.modules.get(getattr(value, "__module__", None) or "")
+    return name if isinstance(name, str) and getattr(module, name, None) is value else None
 
 
 def _is_bound(value: Any) -> bool:
