@@ -182,15 +182,18 @@ def is_cold(run: RunView) -> bool | None:
     return bool(np.isin(used, used[columns["cold"][known] == 1]).all())
 
 
-def compare(runs: Iterable[RunView], bill: Bill) -> Comparison:
-    """Compare the backends of one plan's runs with a baseline: the plain loop, else `sequential`, else the first."""
+def compare(runs: Iterable[RunView], bill: Bill, *, durations: bool = True) -> Comparison:
+    """Compare the backends of one plan's runs with a baseline: the plain loop, else `sequential`, else the first.
+
+    Without `durations` the quantiles of the invocations are left out: they take most of the time of a large session.
+    """
     groups = by_label(runs)
     among = _among_themselves([run for group in groups.values() for run in group])
     with_times = [label for label, group in groups.items() if makespans(group)]
     names = [groups[label][0].planned.backend for label in with_times]
     usual = [with_times[names.index(name)] for name in _BASELINES if name in names]
     baseline = next(iter(usual + with_times), None)
-    summaries = {label: summarise(group, bill) for label, group in groups.items()}
+    summaries = {label: summarise(group, bill, durations=durations) for label, group in groups.items()}
     if baseline is not None:
         _put_speedups(summaries, groups, baseline)
     for label, summary in summaries.items():
@@ -263,8 +266,8 @@ def _claim(speedup: Estimate | None, p: float) -> Claim | None:
     return "faster" if speedup.low > 1 else "slower"
 
 
-def summarise(group: list[RunView], bill: Bill) -> Summary:
-    """The summary of one backend's runs (at least one), without speedups."""
+def summarise(group: list[RunView], bill: Bill, *, durations: bool = True) -> Summary:
+    """The summary of one backend's runs (at least one), without speedups; `durations`: as of `compare`."""
     planned = group[0].planned
     repeats = [run for run in group if not run.planned.warmup]
     good = [run for run in repeats if run.status == "ok"]
@@ -272,7 +275,7 @@ def summarise(group: list[RunView], bill: Bill) -> Summary:
     pricing = started.pricing if started is not None else None
     rates = pricing.rates if pricing is not None else None
     bills = {run.id: bill(run, None) for run in good}
-    warm = _joined([run.warm_compute_ms() for run in good])
+    warm = _joined([run.warm_compute_ms() for run in good if durations])
     p50, p99 = (None if found is None else found.value for found in quantile_estimates([warm], (0.5, 0.99)))
     share = [environment.cpu_share_method for run in group for environment in run.environments.values()]
     errors = [run.ended.error for run in group if run.ended is not None and run.ended.error]

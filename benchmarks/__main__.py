@@ -36,6 +36,7 @@ MODULES = (
     "clusters",
     "simulated",
     "tui_first_frame",
+    "tui_million",
     "tui_live",
 )
 

@@ -46,6 +46,7 @@ __all__ = ["LbenchApp", "default_plan"]
 _NEXT = ("lbench.tui.screens.setup", "lbench.tui.launch", "lbench.tui.screens.bench_panels")  # needed by the first keys
 _ASK_AFTER_S = 10.0  # a comparison that is older is not cancelled by one key
 _BREATH_S = 0.02  # between two stretches of folding, for keys
+_READING_S = 0.2  # between two frames while a record is read
 _HANDOVER_S = 3.0  # for an engine that is only starting to take up the plan that it was given; it needs half a second
 
 
@@ -100,6 +101,7 @@ class LbenchApp(Commands):
         self._inputs = InputQueue(self)
         self._read_ahead = False
         self._catching_up = False
+        self._reading = False  # a record, which is not on the screen as a whole yet
         for palette in (DARK, LIGHT):
             self.register_theme(textual_theme(palette_of(palette.name, self.terminal.colours)))
         # Set before anything is drawn: changed later, every style is made twice before the first frame.
@@ -174,8 +176,12 @@ class LbenchApp(Commands):
         if not self._read_ahead:  # the first frame is drawn: what `r` and Enter need is loaded before they are pressed
             self._read_ahead = True
             threading.Thread(target=self._load_ahead, name="ahead", daemon=True).start()
-        self._pace.frame()
-        self._timer = self.set_timer(self._pace.interval_s, self._beat)
+        if self._reading:  # nothing is measured meanwhile, and drawing takes the time of reading
+            self._pace.forget()
+        else:
+            self._pace.frame()
+        interval_s = max(_READING_S, self._pace.interval_s) if self._reading else self._pace.interval_s
+        self._timer = self.set_timer(interval_s, self._beat)
 
     def _load_ahead(self) -> None:
         """Import what the first keys need, then look for the last result. Runs in a thread."""
@@ -195,6 +201,8 @@ class LbenchApp(Commands):
     @property
     def reading_every(self) -> int:
         """Frames between two updates of what a person reads: two updates a second."""
+        if self._reading:
+            return 2
         return max(2, round(self._pace.fps / 2))
 
     def tick_if_taken(self) -> None:
@@ -251,6 +259,7 @@ class LbenchApp(Commands):
         self._mind_what_is_aside()
         self._mind_sweep()
         frame = self.shown.frame()
+        self._reading = frame.read_share is not None
         self._show_explored(frame)
         screen = self.screen
         if isinstance(screen, LbenchScreen):
@@ -278,6 +287,8 @@ class LbenchApp(Commands):
         self._catching_up = bool(self.screen_stack) and self.shown.catch_up()  # without screens it is going down
         if self._catching_up:
             self.set_timer(_BREATH_S, self._catch_up)
+        elif self._reading and self.screen_stack:
+            self.tick_if_taken()  # all of it is known now
 
     def _note(self) -> str:
         if self._interrupted:

@@ -6,10 +6,10 @@ journal, a number too large) is applied event by event, so that its error is the
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import numpy as np
@@ -29,33 +29,48 @@ from lbench.engine.model import check_times
 from lbench.engine.session.columns import CODES, Rows, Values, dtype_of
 from lbench.errors import SessionFileError, visible_json
 
-__all__ = ["Block", "Stretch", "journal_blocks", "rows_of"]
+__all__ = ["BLOCK_BYTES", "Block", "Stretch", "block_spans", "checked", "journal_blocks", "read_block", "rows_of"]
 
-_BLOCK_BYTES = 1 << 19
+BLOCK_BYTES = 1 << 19
 _LEAST = 64  # events of invocations; of fewer each is applied by itself
 _OF_INVOCATIONS = {Dispatched, Returned}
 _DASHES = [8, 13, 18, 23]
 _NOT_DASHES = [place for place in range(36) if place not in _DASHES]
 
 
-class Stretch(msgspec.Struct):
+class Stretch(msgspec.Struct, tag_field="event", tag="stretch"):
     """Events of invocations, one after the other."""
 
-    events: list[Dispatched | Returned]
-    rows: list[Rows]  # the same by run; empty: they can only be applied one by one
+    rows: list[Rows]  # by run; empty: they can only be applied one by one
+    count: int
+    last: Dispatched | Returned
+    kept: list[Dispatched | Returned] = []  # the events; empty: another process has read them
+    place: tuple[str, int, int, int] | None = None  # then: the file, the bytes of the block, the stretch's number in it
+
+    def events(self) -> list[Dispatched | Returned]:
+        """The events themselves, for whoever cannot apply `rows`."""
+        if self.place is None:
+            return self.kept
+        path, begin, end, number = self.place
+        with Path(path).open("rb") as file:
+            lines = lines_from(file, begin, end)
+        stretches = [step for step in _steps_of(lines, lines.count(b"\n")) or () if isinstance(step, Stretch)]
+        return stretches[number].kept
 
 
 class Block(msgspec.Struct):
     """Events in their order; those of invocations in stretches."""
 
-    steps: list[Event | Stretch]
-    end: int  # bytes of the file up to here
+    steps: list[Event | Stretch] | None  # None: some line is damaged
+    begin: int  # the bytes of the file in which its lines begin
+    end: int
+    lines: int
 
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
-def journal_blocks(path: Path, block_bytes: int = _BLOCK_BYTES) -> Iterator[Block]:
+def journal_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """A journal's events. A torn last line is dropped.
 
     Raises:
@@ -63,25 +78,64 @@ def journal_blocks(path: Path, block_bytes: int = _BLOCK_BYTES) -> Iterator[Bloc
     """
     try:
         with path.open("rb") as file:
-            rest = file.readline()
-            check_first(path, rest)
-            number, end = 1, 0
-            while True:
-                chunk = file.read(block_bytes)
-                whole, newline, rest = (rest + chunk).rpartition(b"\n")
-                lines = whole + newline
-                end += len(lines)
-                count = lines.count(b"\n")
-                steps = _steps_of(lines, count)
-                if steps is None:
-                    yield from _line_by_line(path, lines, number, end)
-                else:
-                    yield Block(steps, end)
-                number += count
-                if not chunk:
-                    return
+            check_first(path, file.readline())
+            blocks = (read_block(file, *span) for span in block_spans(path, block_bytes))
+            yield from checked(path, blocks)
     except OSError as error:
         raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def block_spans(path: Path, block_bytes: int = BLOCK_BYTES) -> list[tuple[int, int]]:
+    """The bytes of each block."""
+    size = path.stat().st_size
+    return [(begin, min(size, begin + block_bytes)) for begin in range(0, size, block_bytes)]
+
+
+def read_block(file: IO[bytes], begin: int, end: int) -> Block:
+    """The events of the lines that begin in these bytes."""
+    lines = lines_from(file, begin, end)
+    count = lines.count(b"\n")
+    return Block(_steps_of(lines, count), begin, end, count)
+
+
+def checked(path: Path, blocks: Iterable[Block]) -> Iterator[Block]:
+    """The blocks, up to the first damaged line.
+
+    Raises:
+        SessionFileError: there is one.
+    """
+    number = 1
+    for block in blocks:
+        if block.steps is None:
+            with path.open("rb") as file:
+                yield from _line_by_line(path, lines_from(file, block.begin, block.end), number, block)
+        else:
+            yield block
+        number += block.lines
+
+
+def lines_from(file: IO[bytes], begin: int, end: int) -> bytes:
+    """The whole lines that begin in these bytes."""
+    before = min(begin, 1)
+    file.seek(begin - before)
+    content = file.read(end - begin + before)
+    if begin:
+        content = content[content.find(b"\n") + 1 :] if b"\n" in content else b""
+    if content and not content.endswith(b"\n"):
+        content += file.readline()
+    return content if content.endswith(b"\n") else content[: content.rfind(b"\n") + 1]
+
+
+def _line_by_line(path: Path, lines: bytes, number: int, block: Block) -> Iterator[Block]:
+    events: list[Event | Stretch] = []
+    for line in lines.split(b"\n")[:-1]:
+        try:
+            events.append(decode_event(line + b"\n"))
+        except msgspec.MsgspecError as error:
+            yield Block(events, block.begin, block.end, len(events))
+            raise SessionFileError(f"{path} is damaged at line {number}: {error}") from None
+        number += 1
+    yield Block(events, block.begin, block.end, len(events))
 
 
 def _steps_of(lines: bytes, count: int) -> list[Event | Stretch] | None:
@@ -95,18 +149,6 @@ def _steps_of(lines: bytes, count: int) -> list[Event | Stretch] | None:
         return _steps(events) if len(events) == count else None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-
-
-def _line_by_line(path: Path, lines: bytes, number: int, end: int) -> Iterator[Block]:
-    events: list[Event | Stretch] = []
-    for line in lines.splitlines(keepends=True) if b"\r" not in lines else re.findall(rb"[^\n]*\n", lines):
-        try:
-            events.append(decode_event(line))
-        except msgspec.MsgspecError as error:
-            yield Block(events, end)
-            raise SessionFileError(f"{path} is damaged at line {number}: {error}") from None
-        number += 1
-    yield Block(events, end)
 
 
 def _steps(events: list[Event]) -> list[Event | Stretch]:
@@ -135,17 +177,17 @@ def _steps(events: list[Event]) -> list[Event | Stretch]:
 def _stretch(events: list[Dispatched | Returned]) -> list[Event | Stretch]:
     if len(events) < _LEAST:
         return [*events]
-    by_run: dict[str, list[Dispatched | Returned]] = {run: [] for run in {event.run: None for event in events}}
-    if len(by_run) == 1:
-        by_run = dict.fromkeys(by_run, events)
-    else:
+    runs = {event.run for event in events}
+    by_run = dict.fromkeys(runs, events)
+    if len(runs) > 1:
+        by_run = {run: [] for run in runs}
         for event in events:
             by_run[event.run].append(event)
     try:
         rows = [rows_of(run, own) for run, own in by_run.items()]
     except (OverflowError, ValueError):
         rows = []
-    return [Stretch(events, rows)]
+    return [Stretch(rows, len(events), events[-1], events)]
 
 
 def rows_of(run: str, events: list[Dispatched | Returned]) -> Rows:
@@ -155,24 +197,28 @@ def rows_of(run: str, events: list[Dispatched | Returned]) -> Rows:
         ValueError: they make no sense in this order, or end an invocation twice.
         OverflowError: a number is too large for its column.
     """
-    begun = [event for event in events if type(event) is Dispatched]
-    ended = [event for event in events if type(event) is Returned]
-    numbers = np.array([event.n for event in begun], dtype=np.int64)
-    ended_rows = np.array([event.n for event in ended], dtype=np.int64)
+    begins = np.array([type(event) is Dispatched for event in events])
+    begun: Any = list(itertools.compress(events, begins.tolist()))
+    ended: Any = list(itertools.compress(events, (~begins).tolist()))
+    numbers = np.fromiter([event.n for event in events], np.int64, len(events))
+    ended_rows = numbers[~begins]
     if begun:
         first = begun[0].n
-        begins = np.array([type(event) is Dispatched for event in events])
         limits = first + np.cumsum(begins)[~begins]
-        if first < 0 or (numbers != np.arange(first, first + len(begun))).any() or (ended_rows >= limits).any():
+        in_order = (numbers[begins] == np.arange(first, first + len(begun))).all()
+        if first < 0 or not in_order or (ended_rows >= limits).any():
             raise ValueError("out of order")
     else:
         first = int(ended_rows.max()) + 1
-    if (ended_rows < 0).any() or len(np.unique(ended_rows)) < len(ended_rows):
+    if (ended_rows < 0).any() or not np.diff(np.sort(ended_rows)).all():
         raise ValueError("ended twice")
-    known = dict.fromkeys([event.environment for event in events])
-    environments = [name for name in known if name is not None]
+    names = [event.environment for event in events]
+    environments = [name for name in dict.fromkeys(names) if name is not None]
     codes: dict[str | None, int] = {name: code for code, name in enumerate(environments)}
     codes[None] = -1
+    places = np.fromiter(map(codes.__getitem__, names), np.int64, len(names))
+    aside = [event for event in ended if event.error is not None or event.log_tail is not None]
+    uses_s3 = any([event.s3_put or event.s3_get or event.s3_bytes for event in ended])
     ids = [event.request_id for event in ended]
     uuids = _uuids(ids)
     return Rows(
@@ -189,17 +235,17 @@ def rows_of(run: str, events: list[Dispatched | Returned]) -> Rows:
         ended_rows=ended_rows,
         ended=_measured(ended),
         environments=environments,
-        begun_environments=np.array([codes[event.environment] for event in begun], dtype=np.int64),
-        ended_environments=np.array([codes[event.environment] for event in ended], dtype=np.int64),
+        begun_environments=places[begins],
+        ended_environments=places[~begins],
         hedge_of=[(event.n, event.hedge_of) for event in begun if event.hedge_of is not None],
-        errors=[(event.n, event.error) for event in ended if event.error is not None],
-        log_tails=[(event.n, event.log_tail) for event in ended if event.log_tail is not None],
+        errors=[(event.n, event.error) for event in aside if event.error is not None],
+        log_tails=[(event.n, event.log_tail) for event in aside if event.log_tail is not None],
         uuids=uuids,
         request_ids=ids if uuids is None else [],
         s3=(
-            sum([event.s3_put for event in ended]),
-            sum([event.s3_get for event in ended]),
-            sum([event.s3_bytes for event in ended]),
+            sum([event.s3_put for event in ended]) if uses_s3 else 0,
+            sum([event.s3_get for event in ended]) if uses_s3 else 0,
+            sum([event.s3_bytes for event in ended]) if uses_s3 else 0,
         ),
     )
 

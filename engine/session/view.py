@@ -37,7 +37,8 @@ from lbench.engine.journal.lock import is_live
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.machine.fingerprint import MachineSample
 from lbench.engine.model import Answer, LambdaEnvironment, RunStatus, Stage
-from lbench.engine.session.blocks import Stretch, journal_blocks
+from lbench.engine.session.block_process import blocks_of
+from lbench.engine.session.blocks import Stretch
 from lbench.engine.session.columns import STATUSES, Columns, Rows
 from lbench.errors import SessionFileError
 from lbench.workloads import registry
@@ -234,9 +235,9 @@ class SessionView:
         if stretch.rows and all(rows.run in runs and runs[rows.run].columns.fits(rows) for rows in stretch.rows):
             for rows in stretch.rows:
                 runs[rows.run].take(rows)
-            self.events += len(stretch.events)
+            self.events += stretch.count
         else:
-            for event in stretch.events:
+            for event in stretch.events():
                 self.apply(event)
 
     def _run(self, run: str) -> RunView:
@@ -287,8 +288,8 @@ def load_journal(path: Path) -> SessionView:
         SessionFileError: it cannot be read.
     """
     view = SessionView()
-    for block in journal_blocks(path):
-        for step in block.steps:
+    for block in blocks_of(path):
+        for step in block.steps or ():
             if isinstance(step, Stretch):
                 view.apply_stretch(step)
             else:

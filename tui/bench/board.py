@@ -61,6 +61,7 @@ class Board(msgspec.Struct, frozen=True):
     decision: Decision | None = None
     note: str | None = None  # what this machine cannot show
     data: str = ""  # name and size of the data set
+    partial: bool = False  # the record is being read, or the figures of its invocations are not computed yet
 
     def row(self, label: str | None) -> Row | None:
         """A backend by its label."""

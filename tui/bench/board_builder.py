@@ -25,7 +25,10 @@ from lbench.tui.bench.board import EMPTY, Board, Row
 from lbench.tui.bench.weaknesses import weaknesses
 from lbench.tui.feeds.feed import Frame
 
-__all__ = ["BoardBuilder", "data_text"]
+__all__ = ["BoardBuilder", "Figures", "data_text", "figures_of"]
+
+Figures = tuple[Comparison, tuple[str, ...]]  # and the warnings
+_MANY = 50_000  # invocations
 
 
 class BoardBuilder:
@@ -36,6 +39,7 @@ class BoardBuilder:
         self._comparison: Comparison | None = None
         self._bills: dict[str, RunCost] = {}
         self._warnings: tuple[str, ...] = ()
+        self._partial = False
         self._longest_s: tuple[object, float] = (None, 0.0)  # the clock of a comparison, which never goes back
 
     def make(self, frame: Frame) -> Board:
@@ -48,15 +52,18 @@ class BoardBuilder:
             runs[0].id,
             *((run.status, run.started is not None, run.answer is not None) for run in runs),
         )
+        if frame.read_share is not None:
+            key = (*key, "reading")
         if key != self._key:
             self._key = key
             self._bills = {run.id: run_bill(run) for run in runs if run.ended is not None and run.started is not None}
-            self._comparison = compare(runs, self._bill)
-            self._warnings = weaknesses(frame)
+            self._partial = frame.read_share is not None or _takes_long(frame)
+            self._comparison = compare(runs, self._bill, durations=not self._partial)
+            self._warnings = () if self._partial else weaknesses(frame)
         assert self._comparison is not None
         looks = outlooks(runs, frame.now_s, self._bill)
         groups = by_label(runs)
-        rows = [_row(look, self._comparison, groups[look.label]) for look in looks]
+        rows = [_row(look, self._comparison, groups[look.label], durations=not self._partial) for look in looks]
         first = runs[0].planned
         done = {run.known_tasks for run in runs if run.status == "ok"}
         # Where each run had another number (k-means chooses it on the way), none is that of the comparison.
@@ -83,7 +90,19 @@ class BoardBuilder:
             decision=decide(self._comparison, _hourly(runs)),
             note=_note(frame, rows),
             data=data_text(runs),
+            partial=self._partial,
         )
+
+    @property
+    def open_figures(self) -> object:
+        """What tells the figures that are left to compute from all others; None: there are none."""
+        return self._key if self._partial else None
+
+    def take_figures(self, of: object, figures: Figures) -> None:
+        """Take what `figures_of` has computed, unless another comparison is shown by now."""
+        if self._partial and of == self._key:
+            self._comparison, self._warnings = figures
+            self._partial = False
 
     def _bill(self, run: RunView, now_s: float | None) -> RunCost:
         known = self._bills.get(run.id)
@@ -96,6 +115,17 @@ class BoardBuilder:
         before_s = self._longest_s[1] if self._longest_s[0] == key else 0.0
         self._longest_s = (key, max(before_s, elapsed_s))
         return self._longest_s[1]
+
+
+def figures_of(frame: Frame) -> Figures:
+    """The comparison of a frame's runs, and what makes it weak. Of a large session: in a thread."""
+    return compare(frame.runs, run_bill), weaknesses(frame)
+
+
+def _takes_long(frame: Frame) -> bool:
+    """Whether the runs are over and have so many invocations that their figures keep nobody waiting for a key."""
+    over = all(run.ended is not None or run.interrupted or run.started is None for run in frame.runs)
+    return over and sum(len(run.columns) for run in frame.runs) > _MANY
 
 
 def _hourly(runs: list[RunView]) -> Decimal | None:
@@ -140,12 +170,12 @@ def _last_s(run: RunView) -> float:
     return float(np.nanmax(returned)) if len(returned) and not np.isnan(returned).all() else 0.0
 
 
-def _row(look: Outlook, comparison: Comparison, group: list[RunView]) -> Row:
+def _row(look: Outlook, comparison: Comparison, group: list[RunView], *, durations: bool) -> Row:
     summary = comparison[look.label]
     begun = [run for run in group if run.started is not None]
     run = next((run for run in begun if run.ended is None), begun[-1] if begun else None)
     p50 = p99 = speedup = None
-    if run is not None and summary.duration_p50_ms is None:
+    if run is not None and summary.duration_p50_ms is None and durations:
         warm = run.warm_compute_ms()
         warm = warm[np.isfinite(warm)]
         if len(warm):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lbench.engine.session.columns import STATUSES
+from lbench.tui.bench.lane_rows import LaneRows, bar_of
 from lbench.tui.bench.lanes import Lanes
 from lbench.tui.draw import lanes as cells
 
@@ -36,6 +37,8 @@ class Canvas:
         self._buffer: Any = np.zeros((0, 1), dtype=np.uint8)
         self._marks: Any = np.zeros((0, 1), dtype=np.uint8)
         self._window = (0.0, 1.0)
+        self._sorted: LaneRows | None = None
+        self._sorted_for: Any = None
 
     def frame(self, visible: list[int], window: tuple[float, float], width: int, ended: Any) -> None:
         """Be ready for these lanes and this window; `ended` are the rows that have ended since the last frame."""
@@ -47,9 +50,20 @@ class Canvas:
             self._place[visible] = np.arange(len(visible))
             self._buffer = np.zeros((len(visible), width), dtype=np.uint8)
             self._marks = np.zeros((len(visible), width), dtype=np.uint8)
-            self._paint(np.flatnonzero(self.lanes.run.columns["status"] >= 0))
+            self._paint(self._ended_in_sight(visible))
         elif len(ended):
             self._paint(ended)
+
+    def _ended_in_sight(self, visible: list[int]) -> Any:
+        """The rows to paint anew: of a large run that is over only those that show."""
+        run = self.lanes.run
+        ended = np.flatnonzero(run.columns["status"] >= 0)
+        if len(ended) <= _AT_ONCE or (run.ended is None and not run.interrupted):
+            return ended
+        key = (len(ended), self.lanes.version)
+        if self._sorted is None or key != self._sorted_for:
+            self._sorted, self._sorted_for = LaneRows(self.lanes, ended), key
+        return self._sorted.showing(visible, self._window, self._buffer.shape[1])
 
     def _paint(self, rows: Any) -> None:
         """Paint rows that have ended, some at a time: a score of arrays of 100,000 numbers leave holes in the heap."""
@@ -71,10 +85,7 @@ class Canvas:
         width = self._buffer.shape[1]
         cell_s = (end_s - start_s) / width
         status = columns["status"][rows]
-        begun = columns["started_s"][rows]
-        begun = np.where(np.isnan(begun), columns["dispatched_s"][rows], begun)
-        done = columns["finished_s"][rows]
-        done = np.where(np.isnan(done), columns["returned_s"][rows], done)
+        begun, done = bar_of(columns, rows)
         bars = _BAR_OF[status]
         odd = self.lanes.odd()[rows]
         bars = np.where(odd & (bars == cells.COMPUTE), cells.SECOND, bars)

@@ -59,6 +59,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     replay_s: float | None = None  # where a replay is, in seconds since the session's first run
     replay_length_s: float | None = None
     speed: float | None = None
+    read_share: float | None = None  # of a record that is being read; None: all is read
 
 
 class Feed(Protocol):

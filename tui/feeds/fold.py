@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lbench.engine.journal.events import Dispatched, Event, Previewed, Returned, RunPlanned, Sampled
+from lbench.engine.session.blocks import Stretch
 from lbench.engine.session.view import SessionView
 from lbench.tui.feeds.feed import Frame, FrameState
 
@@ -56,6 +57,15 @@ class Fold:
             self._planning = True
         else:
             self._planning = False
+
+    def take_stretch(self, stretch: Stretch) -> None:
+        """Take what happened to many invocations."""
+        self.view.apply_stretch(stretch)
+        if not stretch.rows:
+            for event in stretch.events():
+                self._touched.setdefault(event.run, []).append(event.n)
+        for rows in stretch.rows:
+            self._touched.setdefault(rows.run, []).extend(rows.touched)
 
     def _continues(self, planned: RunPlanned) -> bool:
         """Whether a run is a further repeat of the newest comparison, planned while it ran."""

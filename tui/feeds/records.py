@@ -23,9 +23,11 @@ from lbench.engine.journal.events import (
 from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import epoch_s
+from lbench.engine.session.block_process import blocks_of
+from lbench.engine.session.blocks import Block
 from lbench.errors import LbenchError, SessionFileError
 
-__all__ = ["Source", "Timed", "timed"]
+__all__ = ["Clock", "Source", "Timed", "timed"]
 
 Timed = tuple[float, Event]
 
@@ -38,10 +40,15 @@ class Source:
         path: Path | None,
         events: Callable[[], Iterator[Event]],
         length_s: Callable[[], float] | None = None,
+        blocks: Callable[[], Iterator[Block]] | None = None,
     ) -> None:
-        """Reading `events` may raise LbenchError, as may `length_s`, which only a replay needs."""
+        """Reading `events` may raise LbenchError, as may `length_s`, which only a replay needs.
+
+        `blocks`: the same events in blocks, which are folded faster; a replay needs each event at its time.
+        """
         self.path = path
         self.events = events
+        self.blocks = blocks
         self._length_s = length_s
 
     def length_s(self) -> float:
@@ -66,7 +73,7 @@ class Source:
             why = SessionFileError(f"{path} cannot be read: {error.strerror}")
             return cls(path, lambda: _Refused(why))
         if path.name == JOURNAL_NAME or head.startswith(b'{"event"'):
-            return cls(path, lambda: read_events(path), lambda: _journal_length_s(path))
+            return cls(path, lambda: read_events(path), lambda: _journal_length_s(path), lambda: blocks_of(path))
         return cls(path, lambda: document_events(path), lambda: document_length_s(path))
 
 
@@ -109,11 +116,15 @@ class _Refused:
         raise self._why
 
 
-def timed(events: Iterator[Event]) -> Iterator[Timed]:
-    """Each event with its epoch second. An event without a time gets that of the one before."""
-    zero: dict[str, float] = {}
-    now = 0.0
-    for event in events:
+class Clock:
+    """The epoch second of each event. An event without a time gets that of the one before."""
+
+    def __init__(self) -> None:
+        self._zero: dict[str, float] = {}
+        self._now = 0.0
+
+    def at(self, event: Event) -> float:
+        zero, now = self._zero, self._now
         match event:
             case SessionStarted():
                 now = epoch_s(event.created)
@@ -129,4 +140,12 @@ def timed(events: Iterator[Event]) -> Iterator[Timed]:
                 now = max(now, zero[event.run] + (event.makespan_s or 0.0)) if event.run in zero else now
             case _:
                 pass
-        yield now, event
+        self._now = now
+        return now
+
+
+def timed(events: Iterator[Event]) -> Iterator[Timed]:
+    """Each event with its epoch second."""
+    clock = Clock()
+    for event in events:
+        yield clock.at(event), event

@@ -12,10 +12,12 @@ from typing import ClassVar
 
 from lbench.engine.journal.events import Event
 from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.session.blocks import Stretch
 from lbench.errors import InputError, LbenchError
+from lbench.tui.feeds.block_reader import BlockReader
 from lbench.tui.feeds.feed import BUDGET_S, FeedKind, Frame, FrameState, now_of
 from lbench.tui.feeds.fold import Fold
-from lbench.tui.feeds.records import Source, Timed, timed
+from lbench.tui.feeds.records import Clock, Source, Timed, timed
 
 __all__ = ["SPEEDS", "RecordedFeed"]
 
@@ -69,7 +71,11 @@ class RecordedFeed:
         return self._folder or self._source.path
 
     def _begin(self) -> None:
-        self._events: Iterator[Timed] = timed(self._source.events())
+        self._blocks: BlockReader | None = None  # what is shown whole is folded in blocks
+        if self._speed is None and self._source.blocks is not None:
+            self._blocks = BlockReader(self._source.path, self._source.blocks)
+            self._block_clock = Clock()
+        self._events: Iterator[Timed] = timed(self._source.events() if self._blocks is None else iter(()))
         self._held: Timed | None = None  # read, but not yet due
         self._first_s: float | None = None  # epoch of the record's beginning
         self._at_s = 0.0  # seconds of the record that have passed
@@ -143,6 +149,7 @@ class RecordedFeed:
         """Move to a moment, in seconds since the record's beginning."""
         at_s = max(0.0, at_s)
         if at_s < self._at_s:
+            self.close()
             self._fold.reset()
             self._begin()
         self._at_s = at_s
@@ -172,6 +179,7 @@ class RecordedFeed:
             replay_s=None if self._speed is None else self._at_s,
             replay_length_s=self._length_s if self._speed is None else self.length_s,
             speed=self._speed,
+            read_share=None if self._over or self._blocks is None else self._blocks.share,
         )
 
     def catch_up(self, budget_s: float = BUDGET_S) -> bool:
@@ -181,7 +189,7 @@ class RecordedFeed:
         behind = False
         if not self._over:
             try:
-                behind = not self._fold_due(budget_s)
+                behind = not (self._fold_blocks if self._blocks is not None else self._fold_due)(budget_s)
             except (LbenchError, OSError) as error:
                 self._over = True
                 self._problem = str(error)
@@ -198,6 +206,27 @@ class RecordedFeed:
         if not path.exists():
             self._problem = f"{path} was deleted: what is on the screen is all that is left of it"
             self._fold.note_change()
+
+    def _fold_blocks(self, budget_s: float) -> bool:
+        """Returns whether all of the record was folded."""
+        assert self._blocks is not None
+        end = time.perf_counter() + budget_s
+        while True:
+            block = self._blocks.take()
+            if block is None:
+                self._over = self._blocks.over
+                return self._over
+            for step in block.steps or ():
+                if isinstance(step, Stretch):
+                    self._fold.take_stretch(step)
+                    self._last_s = self._block_clock.at(step.last)
+                else:
+                    self._fold.take(step)
+                    self._last_s = self._block_clock.at(step)
+                if self._first_s is None:
+                    self._first_s = self._last_s
+            if time.perf_counter() > end:
+                return False
 
     def _fold_due(self, budget_s: float) -> bool:
         """Returns whether all due events were folded."""
@@ -232,4 +261,5 @@ class RecordedFeed:
         self._fold.note_change()
 
     def close(self) -> None:
-        """Nothing to release."""
+        if self._blocks is not None:
+            self._blocks.close()

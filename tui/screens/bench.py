@@ -31,6 +31,7 @@ from lbench.workloads.parameters import settable
 if TYPE_CHECKING:
     from lbench.analysis.comparison import Comparison
     from lbench.engine.session.view import RunView
+    from lbench.tui.bench.board_builder import Figures
     from lbench.tui.screens.bench_panels import BenchPanels
     from lbench.tui.widgets.timeline import Timeline
 
@@ -69,6 +70,7 @@ class BenchScreen(LbenchScreen[None]):
         self._offered: tuple[bool, ...] = ()  # which keys depend on what there is, and do something
         self._predicted_for: object = None  # the comparison that a prediction was begun for
         self._predicted: tuple[str, ...] = ()
+        self._worked_out: object = None  # whose figures a thread computes, or has computed
         self.measured: BenchPanels | None = None  # since there is something to measure
         self.arrangement = Arrangement({}, ())
 
@@ -178,7 +180,8 @@ class BenchScreen(LbenchScreen[None]):
         anew = frame.epoch != self._epoch
         self._epoch = frame.epoch
         measured = self.measured if frame.view is None else self.furnish()
-        if anew or frame.changed or self._repeat_changed or self._frames % self.host.reading_every == 0:
+        changed = frame.changed and frame.read_share is None  # while a record is read, something changes in every frame
+        if anew or changed or self._repeat_changed or self._frames % self.host.reading_every == 0:
             self._repeat_changed = False
             self._show_slow(frame)
         elif frame.pictured and measured is not None:
@@ -203,9 +206,12 @@ class BenchScreen(LbenchScreen[None]):
         if problem and frame.view is not None and problem == disk_trouble(frame.view):  # the results are in memory
             answer = [(f"{problem} · x exports all of it · ", "wrong"), *self._answer(frame)]
         self.query_one(Answer).show(answer)
-        for histograms in self.query(Histograms):
-            histograms.show(frame.runs, None if self.measured is None else self.measured.repeat)
-        self._predict(frame)
+        if frame.read_share is None:
+            for histograms in self.query(Histograms):
+                repeat = None if self.measured is None else self.measured.repeat
+                histograms.show(frame.runs, repeat, changed=frame.changed)
+            self._work_out(frame)
+            self._predict(frame)
         self.query_one(Cost).show(board, self._predicted)
         self.query_one(Weaknesses).show(board.warnings)
         if self.measured is not None:
@@ -218,13 +224,37 @@ class BenchScreen(LbenchScreen[None]):
             self._offered = offered
             self.refresh_bindings()
 
+    # -- figures of a large session
+
+    def _work_out(self, frame: Frame) -> None:
+        """Have the figures computed that would keep keys waiting."""
+        wanted = None if self.measured is None else self.measured.maker.open_figures
+        if wanted is not None and wanted != self._worked_out:
+            self._worked_out = wanted
+            self._work_out_aside(wanted, frame)
+
+    @work(thread=True, group="figures", exclusive=True, exit_on_error=False)
+    def _work_out_aside(self, wanted: object, frame: Frame) -> None:
+        from lbench.tui.bench.board_builder import figures_of
+
+        figures = figures_of(frame)
+        with contextlib.suppress(RuntimeError):  # left meanwhile
+            self.app.call_from_thread(self._take_figures, wanted, figures)
+
+    def _take_figures(self, wanted: object, figures: Figures) -> None:
+        if self.measured is not None:
+            self.measured.maker.take_figures(wanted, figures)
+            self._frames = -1
+            self._repeat_changed = True
+            self.host.tick_if_taken()
+
     # -- what AWS itself would do
 
     def _predict(self, frame: Frame) -> None:
         """Begin the prediction, once, when every run of a comparison has ended."""
         comparison, runs = self.board.comparison, self.shown_runs
         ended = comparison is not None and bool(runs) and all(run.ended is not None for run in runs)
-        key = (frame.epoch, *(run.id for run in runs)) if ended else None
+        key = (frame.epoch, *(run.id for run in runs)) if ended and not self.board.partial else None
         if key == self._predicted_for:
             return
         self._predicted_for, self._predicted = key, ()
@@ -274,6 +304,8 @@ class BenchScreen(LbenchScreen[None]):
             return [(f"{phase} · ", "quiet"), (workload, "text"), (f" · {frame.awaited_s:.0f} s", "quiet")]
         if frame.state == "starting":
             return [("starting the engine", "quiet")]
+        if frame.read_share is not None:
+            return [("reading the record: ", "quiet"), (f"{frame.read_share:.0%}".replace("%", " %"), "text")]
         rows = max(1, self.query_one(Answer).size.height)
         forms = (answer_pieces(self.board, short=short, cost=cost) for short, cost in ((False, True), (True, True)))
         last = answer_pieces(self.board, short=True, cost=False)

@@ -36,7 +36,7 @@ class BenchPanels:
         self.chosen_label: str | None = None  # the backend that was chosen in the table
         self.repeat: int | None = None  # the repeat shown of each backend; None: the newest
         self.selected: tuple[RunView, int] | None = None  # the invocation that was chosen in a timeline
-        self._maker = BoardBuilder()
+        self.maker = BoardBuilder()
         self._reader: PreviewReader | None = None
 
     @property
@@ -87,7 +87,7 @@ class BenchPanels:
 
     def take(self, frame: Frame) -> Board:
         """Update what a person reads, as opposed to what moves."""
-        self.board = self._maker.make(frame)
+        self.board = self.maker.make(frame)
         self.show_picture(frame)
         return self.board
 

@@ -56,6 +56,10 @@ class Pace:
             return ""
         return f"{self._reason} {self.fps:g} fps".strip()
 
+    def forget(self) -> None:
+        """Leave out the time up to now."""
+        self._seen = None
+
     def frame(self) -> None:
         now_s = self._clock()
         if self._usage is None:

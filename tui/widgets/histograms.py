@@ -26,9 +26,14 @@ class Histograms(Lines):
         self._kind = kind
         self._series: list[Series] = []
         self._repeat = ""
+        self._shown: object = None  # what the series were made of
 
-    def show(self, runs: list[RunView], repeat: int | None) -> None:
-        """The runs of a comparison. `repeat`: only this one of each backend; None: all."""
+    def show(self, runs: list[RunView], repeat: int | None, *, changed: bool = True) -> None:
+        """The runs of a comparison. `repeat`: only this one of each backend; None: all. `changed`: more than invocations."""
+        counts = [(id(run), run.finished_tasks, run.failed_attempts, run.in_flight) for run in runs]
+        if not changed and self._shown == (counts, repeat):
+            return
+        self._shown = (counts, repeat)
         self._repeat = "all repeats" if repeat is None else f"repeat {repeat + 1}"
         several = len({run.planned.repeat for run in runs}) > 1
         self._repeat = f" · {self._repeat}" if several else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ class Timeline(Lines, can_focus=True):
 
     # -- what is shown
 
-    def show(self, run: RunView | None, rows: list[int] | None, now_s: float | None, epoch: int) -> None:
+    def show(self, run: RunView | None, rows: Sequence[int] | None, now_s: float | None, epoch: int) -> None:
         """Show a run. `rows`: those that changed (None: any may have). `now_s`: the age of a running run."""
         if run is None:
             self._run = None
@@ -87,7 +88,7 @@ class Timeline(Lines, can_focus=True):
             self._strips_of.clear()
             self.selected = None
             self._move(Window())
-            rows = list(range(len(run.columns)))
+            rows = range(len(run.columns))
         was_over = run.ended is not None and self.window.follow and self.window.end_s == self.whole_s
         if was_over and not rows:
             return  # nothing moves

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from lbench.engine.journal.events import (
 from lbench.engine.journal.reader import read_events
 from lbench.engine.machine.fingerprint import Environment, MachineSample
 from lbench.engine.model import ErrorInfo, Measures, Pricing
-from lbench.engine.session.blocks import Stretch, journal_blocks, rows_of
+from lbench.engine.session.block_process import journal_blocks_apart
+from lbench.engine.session.blocks import BLOCK_BYTES, Block, Stretch, journal_blocks, rows_of
 from lbench.engine.session.columns import RETURNED, STATUSES
 from lbench.engine.session.view import SessionView, fold
 from lbench.errors import SessionFileError
@@ -36,10 +38,10 @@ from lbench.errors import SessionFileError
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 
 
-def folded(path: Path, block_bytes: int) -> SessionView:
+def folded(blocks: Iterable[Block]) -> SessionView:
     view = SessionView()
-    for block in journal_blocks(path, block_bytes):
-        for step in block.steps:
+    for block in blocks:
+        for step in block.steps or ():
             if isinstance(step, Stretch):
                 view.apply_stretch(step)
             else:
@@ -125,7 +127,30 @@ def test_blocks_give_the_session_that_single_events_give(
 ) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(encode_lines(history(seed, 400, runs)) + b'{"event":"torn')
-    assert shown(folded(path, block_bytes)) == shown(fold(read_events(path)))
+    assert shown(folded(journal_blocks(path, block_bytes))) == shown(fold(read_events(path)))
+
+
+def test_processes_read_what_one_reads(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(encode_lines(history(1, 5000, 3)) + b'{"event":"torn')
+    assert path.stat().st_size > 2 * BLOCK_BYTES
+    assert shown(folded(journal_blocks_apart(path))) == shown(fold(read_events(path)))
+    events = list(read_events(path))
+    changed = [events[0], *events[2:]]  # its first run was never planned
+    path.write_bytes(encode_lines(changed))
+    for blocks in (journal_blocks_apart(path), journal_blocks(path)):
+        with pytest.raises(SessionFileError, match="which was not planned"):
+            folded(blocks)
+    path.write_bytes(encode_lines(events) + b"no event\n")
+    with pytest.raises(SessionFileError, match=f"is damaged at line {len(events) + 1}:"):
+        folded(journal_blocks_apart(path))
+
+
+def test_a_reader_whose_processes_cannot_start_reads_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(encode_lines(history(2, 300, 1)))
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    assert shown(folded(journal_blocks_apart(path))) == shown(fold(read_events(path)))
 
 
 def _damages() -> list[tuple[str, Any]]:
@@ -155,7 +180,7 @@ def test_a_damaged_journal_is_refused_with_the_same_words(tmp_path: Path, name: 
     with pytest.raises(SessionFileError) as expected:
         fold(read_events(path))
     with pytest.raises(SessionFileError) as found:
-        folded(path, 1 << 19)
+        folded(journal_blocks(path))
     assert str(found.value) == str(expected.value)
 
 
@@ -164,7 +189,7 @@ def test_an_invocation_that_ends_twice_is_as_its_events_tell(tmp_path: Path) -> 
     events = history(5, 200, 1)
     again = [msg for msg in events if isinstance(msg, Returned)][:80]
     path.write_bytes(encode_lines([*events, *again, *again]))
-    assert shown(folded(path, 1 << 19)) == shown(fold(read_events(path)))
+    assert shown(folded(journal_blocks(path))) == shown(fold(read_events(path)))
 
 
 def test_every_measure_has_a_column() -> None:

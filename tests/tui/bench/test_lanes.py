@@ -1,6 +1,8 @@
+import random
 from types import ModuleType
 
 import numpy as np
+import pytest
 
 from lbench.engine.journal.events import Dispatched, Returned, RunPlanned
 from lbench.engine.session.view import RunView, SessionView, fold
@@ -117,3 +119,35 @@ def test_there_are_as_many_lanes_as_environments_however_the_journal_is_cut(maki
         known = columns["environment"] >= 0
         assert (np.asarray(lanes.environments)[lanes.of_rows()[known]] == columns["environment"][known]).all()
         assert not lanes.running
+
+
+@pytest.mark.parametrize("throttled", [0.0, 0.002, 0.3])
+@pytest.mark.parametrize("step", [150, 10_000])
+def test_many_rows_are_placed_at_once_as_they_are_one_by_one(
+    step: int, throttled: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(1)
+    placed = []
+    for many in (64, 10**9):
+        monkeypatch.setattr("lbench.tui.bench.lanes._MANY", many)
+        rng.seed(7)
+        run = _run()
+        lanes = Lanes(run)
+        n = 0
+        for _ in range(2000 // step + 1):
+            rows = []
+            for _ in range(step):
+                _begin(run, n, n * 0.1)
+                rows.append(n)
+                if rng.random() < throttled:
+                    _end(run, n, n * 0.1 + 0.05, None, "throttled")
+                elif n % 149:  # a few are still running when the next ones come
+                    _end(run, n, n * 0.1 + 1, f"e{rng.randrange(12)}")
+                n += 1
+            for late in [row for row in lanes.running if rng.random() < 0.7]:
+                _end(run, late, n * 0.1, f"e{rng.randrange(12)}")
+                rows.append(late)
+            lanes.update(rows)
+        kept = {name: value for name, value in vars(lanes).items() if name not in ("run", "_of_row", "_odd")}
+        placed.append((kept, list(lanes._free), lanes.of_rows().tolist(), lanes.odd().tolist()))
+    assert placed[0] == placed[1]

@@ -6,6 +6,7 @@ import pytest
 from lbench.engine.journal.events import Dispatched, Returned
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView, SessionView, fold
+from lbench.tui.bench.lane_rows import LaneRows
 from lbench.tui.bench.lanes import Lanes
 from lbench.tui.bench.timeline_cells import Canvas
 from lbench.tui.draw import lanes as cells
@@ -79,3 +80,30 @@ def test_an_error_is_seen_however_many_invocations_share_its_cell(emulated: RunV
     drawn = {code for line in _lines(canvas, 8) for code in line}
     assert cells.ERROR in drawn
     assert STATUSES.index("error") in emulated.columns["status"]
+
+
+@pytest.mark.parametrize("window", [(0.0, 40.0), (3.0, 3.4), (11.05, 30.0), (90.0, 99.0)])
+@pytest.mark.parametrize("width", [7, 90])
+def test_of_a_large_run_only_what_shows_is_painted_and_looks_the_same(
+    making: ModuleType, window: tuple[float, float], width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = fold(event for _, event in making.events((making.EMULATED,), repeats=1, tasks=3000))
+    run = view.runs["r1"]
+    lanes = Lanes(run)
+    lanes.update(range(len(run.columns)))
+    shown = []
+    for at_once in (100_000, 100):
+        monkeypatch.setattr("lbench.tui.bench.timeline_cells._AT_ONCE", at_once)
+        canvas = Canvas(lanes)
+        canvas.frame([5, 0, 3], window, width, NOTHING)
+        shown.append(_lines(canvas, 3))
+    assert shown[0] == shown[1]
+
+
+def test_few_of_many_rows_are_painted(making: ModuleType) -> None:
+    run = fold(event for _, event in making.events((making.PROCESSES,), repeats=1, tasks=4000)).runs["r1"]
+    lanes = Lanes(run)
+    lanes.update(range(len(run.columns)))
+    sorted_rows = LaneRows(lanes, np.arange(len(run.columns)))
+    assert len(sorted_rows.showing([0, 1], (0.0, 200.0), 50)) < 2 * 2 * 50
+    assert len(sorted_rows.showing([0], (10.0, 10.5), 50)) < 20

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,10 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
+import lbench.tui.feeds.records as records_module
 import lbench.tui.feeds.replay as recorded_module
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.export.document import document, encode_document
 from lbench.engine.export.document_events import document_events, document_length_s
+from lbench.engine.session.blocks import Block
 from lbench.engine.session.view import SessionView, load_folder
 from lbench.errors import InputError
 from lbench.tui.app import LbenchApp
@@ -106,6 +110,48 @@ def test_comparisons_of_one_session_stay_apart_in_its_document(recorded: Path, e
     frame = whole(RecordedFeed.of(exported))
     assert len(frame.view.runs) == 18
     assert [run.id for run in frame.runs] == [run["id"] for run in again]
+
+
+# -- what is large
+
+
+async def test_a_large_record_is_read_beside_the_screens_and_shown_as_a_small_one_is(
+    recorded: Path, app_of: AppOf, screen_text: ScreenText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_of(RecordedFeed.of(recorded))
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.tick()
+        await pilot.pause()
+        expected = screen_text(app)
+    go_on = threading.Event()
+    blocks_of = records_module.blocks_of
+
+    def slowly(path: Path) -> Iterator[Block]:
+        for block in blocks_of(path):
+            assert go_on.wait(60)
+            yield block
+
+    monkeypatch.setattr(records_module, "blocks_of", slowly)
+    monkeypatch.setattr("lbench.tui.feeds.block_reader._SMALL_BYTES", 0)
+    monkeypatch.setattr("lbench.tui.bench.board_builder._MANY", 0)
+    feed = RecordedFeed.of(recorded)
+    app = app_of(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.tick()
+        await pilot.pause()
+        assert "reading the record: 0 %" in screen_text(app)
+        await pilot.press("question_mark")  # keys work meanwhile
+        await pilot.pause()
+        assert type(app.screen).__name__ == "HelpScreen"
+        await pilot.press("escape")
+        go_on.set()
+        async with asyncio.timeout(60):
+            while app.bench.board.partial or not app.bench.board.rows:
+                await asyncio.sleep(0.01)
+                app.tick()
+        await pilot.pause()
+        assert screen_text(app) == expected
+    feed.close()
 
 
 # -- time
