@@ -108,7 +108,9 @@ def interval_title(estimates: Iterable[Estimate | None]) -> str:
 
 
 def times_text(ratio: float) -> str:
-    """A ratio: "1.94×", "0.38×", "31.4×"."""
+    """A ratio: "1.94×", "0.38×", "0.051×", "31.4×"."""
+    if 0 < ratio < 0.0995:
+        return f"{ratio:.2g}×"
     return f"{ratio:.2f}×" if ratio < 9.995 else f"{_digits(ratio)}×"
 
 

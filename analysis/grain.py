@@ -44,7 +44,7 @@ class Grain(msgspec.Struct, frozen=True):
         """What to do, in words."""
         return (
             f"tasks take {_short(self.task_s)}, handing one over takes {_short(self.overhead_s)}: "
-            f"--batch {self.batch} and it is {times_text(self.gain)} as fast"
+            f"--batch {self.batch} would make it about {times_text(self.gain)} as fast"
         )
 
 

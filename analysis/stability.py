@@ -138,7 +138,7 @@ def _unsteady(group: _Group) -> str | None:
     cv = coefficient_of_variation(_warm(group))
     if cv is None or cv <= MOST_CV:
         return None
-    return f"its repeats differ by {percent_text(cv)} (CV): use more repeats or a larger job"
+    return f"repeats differ by {percent_text(cv)} (CV): use more repeats or a larger job"
 
 
 def _first_repeat(group: _Group) -> str | None:
@@ -152,9 +152,9 @@ def _first_repeat(group: _Group) -> str | None:
         return None
     share = first / median(others) - 1
     if share > 0:
-        return f"its first repeat took {percent_text(share)} longer than the others; add a warm-up run (--warmup 1)"
+        return f"the first repeat took {percent_text(share)} longer than the others; add a warm-up run (--warmup 1)"
     return (
-        f"its first repeat took {percent_text(-share)} less than the others; "
+        f"the first repeat took {percent_text(-share)} less than the others; "
         "the machine became slower after it: measure again"
     )
 
@@ -177,7 +177,7 @@ def _change_point(group: _Group) -> str | None:
     way = "slower" if found.change > 0 else "faster"
     number = _repeats(group)[found.at].planned.repeat + 1
     return (
-        f"its repeats became {way} at once, by {percent_text(abs(found.change))} from repeat {number} on: "
+        f"repeats became {way} at once, by {percent_text(abs(found.change))} from repeat {number} on: "
         "something changed on this machine; measure again"
     )
 
@@ -190,7 +190,7 @@ def _drift(group: _Group) -> str | None:
     alternating = all(run.planned.schedule == "alternating" for run in group)
     remedy = "" if alternating else " or use --schedule alternating"
     return (
-        f"its repeats became {way}, by {percent_text(abs(found.change))} from first to last; "
+        f"repeats became {way}, by {percent_text(abs(found.change))} from first to last; "
         f"add a warm-up run (--warmup 1){remedy}"
     )
 
@@ -294,7 +294,7 @@ def _overlap(group: _Group) -> str | None:
     if not others:
         return None
     return (
-        f"its runs overlapped with {count_text(len(others), 'other run')} on this machine: their times are "
+        f"runs overlapped with {count_text(len(others), 'other run')} on this machine: their times are "
         "longer than alone"
     )
 
@@ -314,7 +314,7 @@ def _retried(group: _Group) -> str | None:
     if not count:
         return None
     were, them = ("was", "it") if count == 1 else ("were", "them")
-    return f"{count_text(count, 'attempt')} failed and {were} retried: its times include {them}"
+    return f"{count_text(count, 'attempt')} failed and {were} retried: times include {them}"
 
 
 _OF_A_BACKEND: dict[str, Callable[[_Group], str | None]] = {

@@ -75,6 +75,8 @@ class PlainProgress(Progress):
             count = "" if run.planned.tasks is None else f"{count_text(run.planned.tasks, 'task')}, "
             self._write(f"{place_text(run, view)}: started, {count}{event.capacity} at once")
         elif isinstance(event, RunEnded):
+            if event.status == "cancelled" and view.runs[event.run].started is None:
+                return  # their number is reported at the end
             self._write(_end_text(view.runs[event.run], view))
         elif isinstance(event, Answered) and event.answer.ok is False:
             run = view.runs[event.run]
@@ -134,7 +136,7 @@ def _end_text(run: RunView, view: SessionView) -> str:
     if run.ended.makespan_s is not None:
         return f"{place_text(run, view)}: ✔ {seconds_text(run.ended.makespan_s)}"
     why = f": {run.ended.error}" if run.ended.error else ""
-    return f"{place_text(run, view)}: ✘ {run.ended.status}{why}"
+    return f"{place_text(run, view)}: ✘ {run.ended.status.replace('_', ' ')}{why}"
 
 
 def _outlook_text(outlook: Outlook) -> str:

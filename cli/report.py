@@ -132,6 +132,7 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
     for line in warning_lines(document.warnings):
         _paragraph(out, Text(line, style=WARN))
     for line in [
+        *_ends(view),
         *_reasons(view),
         *_hedging(view),
         *_quantiles(run for run in view.started_runs if run.has_answer),
@@ -289,6 +290,13 @@ def traces(view: SessionView) -> list[str]:
             if 'File "' in tail:
                 tracebacks[tail.rstrip()] = None
     return [line for tail in tracebacks for line in tail.splitlines()]
+
+
+def _ends(view: SessionView) -> Iterable[str]:
+    """What ended the repeats, where the plan did not say their number or a backend failed."""
+    for one in view.comparisons:
+        if one.ended_by in ("precision", "time", "failed"):
+            yield f"repeats: {one.text}"
 
 
 def _reasons(view: SessionView) -> Iterable[str]:

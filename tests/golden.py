@@ -54,8 +54,8 @@ def seconds_interval(value: float, ends: tuple[float, float] | None) -> str:
 
 
 def times(value: float) -> str:
-    """A ratio."""
-    return f"{value:.2f}" if value < 9.995 else three(value)
+    """A ratio: two digits below 0.1."""
+    return f"{value:.2g}" if 0 < value < 0.0995 else f"{value:.2f}" if value < 9.995 else three(value)
 
 
 def usd(amount: Decimal) -> str:

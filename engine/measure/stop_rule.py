@@ -46,10 +46,10 @@ class SeriesEnd:
         count = f"{self.rounds} {'round' if self.rounds == 1 else 'rounds'}"
         known = {label: width for label, width in self.widths.items() if width is not None}
         widest = max(known, key=lambda label: known[label], default=None)
-        how_well = "" if widest is None else f": the widest interval, of {widest}, spans {known[widest]:.1%}"
+        how_well = "" if widest is None else f": the widest interval, of {widest}, spans {100 * known[widest]:.1f} %"
         match self.ended_by:
             case "precision":
-                return f"{count} until every interval was narrower than {PRECISION:.0%}{how_well}"
+                return f"{count} until every interval was narrower than {100 * PRECISION:.0f} %{how_well}"
             case "time":
                 return f"{count} in {self.elapsed_s:.0f} s, when the time limit (--for) ended them{how_well}"
             case "count":

@@ -9,6 +9,7 @@ import pytest
 from lbench.analysis.format import (
     assumed_text,
     basis_text,
+    cores_text,
     count_text,
     interval_text,
     interval_title,
@@ -53,6 +54,9 @@ def test_an_interval_has_the_unit_of_its_value() -> None:
 
 def test_ratios_shares_and_lists() -> None:
     assert [times_text(value) for value in (0.384, 1.0, 31.42)] == ["0.38×", "1.00×", "31.4×"]
+    small = [(0.0, "0.00×"), (0.00512, "0.0051×"), (0.0512, "0.051×"), (0.0994, "0.099×"), (0.0996, "0.10×")]
+    assert [times_text(value) for value, _ in small] == [text for _, text in small]
+    assert [cores_text(1), cores_text(1.5), cores_text(1, "physical")] == ["1 core", "1.5 cores", "1 physical core"]
     assert [percent_text(value) for value in (0.004, 0.034, 1.2)] == ["0.4 %", "3 %", "120 %"]
     assert [listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
     assert ms_text(12400) == "12.4 s"

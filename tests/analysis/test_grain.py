@@ -14,7 +14,10 @@ def test_the_batch_reaches_95_percent_and_the_gain_follows_from_it() -> None:
     assert grain.batch == 29
     assert 29 * 0.4 / (29 * 0.4 + 0.6) >= 0.95 > 28 * 0.4 / (28 * 0.4 + 0.6)
     assert grain.gain == pytest.approx(1.0 / (0.4 + 0.6 / 29))
-    assert grain.sentence == "tasks take 0.40 ms, handing one over takes 0.60 ms: --batch 29 and it is 2.38× as fast"
+    assert (
+        grain.sentence
+        == "tasks take 0.40 ms, handing one over takes 0.60 ms: --batch 29 would make it about 2.38× as fast"
+    )
 
 
 @settings(deadline=None)

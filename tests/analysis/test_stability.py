@@ -76,7 +76,7 @@ def test_a_function_that_is_only_called_has_no_repeats_to_count(make_events: Cal
 @pytest.mark.parametrize(
     ("times", "text"),
     [
-        ([3.6, 4.4, 3.6, 4.4, 3.6, 4.4], "sequential: its repeats differ by 11 % (CV): use more repeats or a larger job"),
+        ([3.6, 4.4, 3.6, 4.4, 3.6, 4.4], "sequential: repeats differ by 11 % (CV): use more repeats or a larger job"),
         ([3.7, 4.3, 3.7, 4.3, 3.7, 4.3], None),  # 8 %
     ],
 )  # fmt: skip
@@ -89,11 +89,11 @@ def test_repeats_that_differ_by_more_than_10_percent_are_unsteady(
 @pytest.mark.parametrize(
     ("first", "text"),
     [
-        (4.42, "sequential: its first repeat took 10 % longer than the others; add a warm-up run (--warmup 1)"),
+        (4.42, "sequential: the first repeat took 10 % longer than the others; add a warm-up run (--warmup 1)"),
         (4.40, None),
         (
             3.58,
-            "sequential: its first repeat took 10 % less than the others; the machine became slower after it: measure again",
+            "sequential: the first repeat took 10 % less than the others; the machine became slower after it: measure again",
         ),
         (3.60, None),
     ],
@@ -125,7 +125,7 @@ def test_the_first_repeat_needs_three_others(of_times: Of) -> None:
 )
 def test_a_drift_is_named_with_its_direction_and_size(of_times: Of, times: list[float], text: str | None) -> None:
     remedy = "; add a warm-up run (--warmup 1) or use --schedule alternating"
-    assert of_times(times).get("drift") == (None if text is None else f"sequential: its repeats became {text}{remedy}")
+    assert of_times(times).get("drift") == (None if text is None else f"sequential: repeats became {text}{remedy}")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_drift_is_named_with_its_direction_and_size(of_times: Of, times: list[
 def test_a_sudden_change_of_level_is_named_with_its_place(of_times: Of, level: float, text: str | None) -> None:
     found = of_times([4.0, 4.01, 3.99, 4.0, 4.01, 3.99, level, level + 0.01, level - 0.01, level, level + 0.01, level])
     remedy = ": something changed on this machine; measure again"
-    assert found.get("change_point") == (None if text is None else f"sequential: its repeats became {text}{remedy}")
+    assert found.get("change_point") == (None if text is None else f"sequential: repeats became {text}{remedy}")
     assert ("drift" in found) is (text is None)
 
 
@@ -263,7 +263,7 @@ def test_environments_that_start_are_no_idle_lanes(make_events: Any) -> None:
 
 def test_overlapping_runs_are_warned_about(of_times: Of) -> None:
     assert of_times(STEADY, ended={"overlaps": ["r9", "r8"]}) == {
-        "overlap": "sequential: its runs overlapped with 2 other runs on this machine: their times are longer than alone"
+        "overlap": "sequential: runs overlapped with 2 other runs on this machine: their times are longer than alone"
     }
 
 
@@ -275,7 +275,7 @@ def test_more_environments_than_cores_are_warned_about(make_session: Make) -> No
 
 def test_retried_attempts_are_warned_about(of_times: Of) -> None:
     assert of_times(STEADY, invocations=[{"status": "error"}, {}]) == {
-        "retried": "sequential: 6 attempts failed and were retried: its times include them"
+        "retried": "sequential: 6 attempts failed and were retried: times include them"
     }
 
 
@@ -291,7 +291,7 @@ def test_one_retried_attempt_is_one_and_those_of_warm_up_runs_are_in_no_time(mak
             )
         )
 
-    assert failing("r2") == {"retried": "sequential: 1 attempt failed and was retried: its times include it"}
+    assert failing("r2") == {"retried": "sequential: 1 attempt failed and was retried: times include it"}
     assert failing("r1") == {}
 
 
@@ -373,7 +373,7 @@ def _tasks(compute_ms: float, hand_over_s: float, count: int = 400) -> list[dict
 
 def test_tasks_that_are_smaller_than_their_hand_over_get_a_batch(of_times: Of) -> None:
     warnings = of_times(STEADY, invocations=_tasks(0.4, 0.0006))
-    text = "tasks take 0.40 ms, handing one over takes 0.60 ms: --batch 29 and it is 2.38× as fast"
+    text = "tasks take 0.40 ms, handing one over takes 0.60 ms: --batch 29 would make it about 2.38× as fast"
     assert warnings["small_tasks"] == f"sequential: {text}"
 
 

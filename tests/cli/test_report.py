@@ -10,13 +10,14 @@ import pytest
 from lbench.analysis.comparison import Comparison, Summary, summarise
 from lbench.analysis.prediction import Predicted, PredictedLine
 from lbench.analysis.statistics import Estimate
+from lbench.cli.progress import PlainProgress
 from lbench.cli.report import print_report, result_columns, warning_lines
 from lbench.cli.tables import table_lines
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.export.document import document
-from lbench.engine.journal.events import RunPlanned
+from lbench.engine.journal.events import ComparisonEnded, RunEnded, RunPlanned
 from lbench.engine.model import Warning_
-from lbench.engine.session.view import RunView, fold
+from lbench.engine.session.view import RunView, SessionView, fold
 
 
 def summary(label: str, origin: Any, temperatures: tuple[Any, ...], count: int) -> Summary:
@@ -102,6 +103,35 @@ def test_a_run_that_was_stopped_is_named_with_its_tasks(printed: Callable[..., s
     ended = {"status": "over_budget", "makespan_s": None}
     lines = printed({"processes": [1.0]}, invocations=[{}] * tasks, ended=ended).splitlines()
     assert f"■ processes 1/1: over budget {text}" in lines
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "shown"), [("time", True), ("precision", True), ("failed", True), ("count", False)]
+)
+def test_what_ended_automatic_repeats_is_in_the_report(
+    make_events: Callable[..., Any], capsys: pytest.CaptureFixture[str], ended_by: Any, shown: bool
+) -> None:
+    events = make_events({"sequential": [4.0] * 6})
+    events.insert(-1, ComparisonEnded("c1", ["r1"], ended_by, 6, "6 rounds, and why"))
+    view = fold(events)
+    print_report(view, document(view), "saved", predict=False)
+    assert ("\nrepeats: 6 rounds, and why\n" in capsys.readouterr().out) is shown
+
+
+def test_progress_has_no_line_for_a_run_that_never_began(
+    make_events: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = make_events({"sequential": [4.0, 4.0]}, ended={"status": "over_budget", "makespan_s": None})
+    never = [event for event in events if isinstance(event, RunPlanned)][1].run
+    cancelled = RunEnded(never, "cancelled", None, None)
+    view, progress = SessionView(), PlainProgress()
+    for event in [event for event in events if getattr(event, "run", "") != never or isinstance(event, RunPlanned)]:
+        view.apply(event)
+        progress.event(event, view)
+    view.apply(cancelled)
+    progress.event(cancelled, view)
+    ends = [line for line in capsys.readouterr().err.splitlines() if "✘" in line]
+    assert ends == ["sequential 1/1: ✘ over budget"]
 
 
 def test_only_what_was_compared_by_rounds_is_called_so(printed: Callable[..., str]) -> None:

@@ -159,7 +159,7 @@ async def test_repeats_auto_end_once_every_speedup_is_known_well_enough(stage, f
     (end,) = stage.of(ComparisonEnded)
     assert end.ended_by == "precision" and end.rounds >= 6
     assert sorted(end.runs) == sorted(stage.view.runs) and len(end.runs) == 2 * end.rounds
-    assert f"{end.rounds} rounds until every interval was narrower than 50%: the widest interval, of b" in end.text
+    assert f"{end.rounds} rounds until every interval was narrower than 50 %: the widest interval, of b" in end.text
     (comparison,) = document(stage.view).comparisons
     assert (comparison.ended_by, comparison.rounds, comparison.text) == (end.ended_by, end.rounds, end.text)
 
