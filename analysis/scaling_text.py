@@ -111,17 +111,27 @@ def resamples_text(crossing: Crossing) -> str:
 def break_even_text(one: BreakEven) -> str:
     """From how many runs on the rented machine is cheaper: "from 41 runs an hour on (984 a day)"."""
     if not one.reachable:
+        never = "never" if one.low is None or one.low > one.most_an_hour else "hardly ever"
         return (
-            f"a rented machine is never cheaper: it would take {_runs(one.runs_an_hour)} an hour, "
-            f"and it can do {_runs(one.most_an_hour, down=True)}"
+            f"a rented machine is {never} cheaper: it would take {_runs(one.runs_an_hour)} an hour"
+            f"{f' ({_spread(one)[:-2]})' if _spread(one) else ''}, and it can do {_runs(one.most_an_hour, down=True)}"
         )
-    known = one.low is not None and one.high is not None and (one.low, one.high) != (one.runs_an_hour,) * 2
-    spread = f", {one.run_usd.kind}: {_count(one.low or 0)}–{_count(one.high or 0)}" if known else ""
     hourly = usd_short(one.machine_usd_per_hour)
+    doubt = (
+        "" if one.high is None or one.high <= one.most_an_hour else f"; it can do {_runs(one.most_an_hour, down=True)}"
+    )
     return (
         f"a machine rented at {hourly} an hour is cheaper from {_runs(one.runs_an_hour)} an hour on "
-        f"({_count(one.runs_a_day)} a day{spread})"
+        f"({_spread(one)}{_count(one.runs_a_day)} a day{doubt})"
     )
+
+
+def _spread(one: BreakEven) -> str:
+    """The interval of the runs an hour: "95 %: 15–31; "."""
+    if one.low is None or one.high is None or (one.low, one.high) == (one.runs_an_hour,) * 2:
+        return ""
+    kind = one.run_usd.kind if one.run_usd.kind == "95 %" else f"range of {one.run_usd.count}"
+    return f"{kind}: {_count(one.low)}–{_count(one.high)}; "
 
 
 def scaling_notes(scaling: Scaling) -> list[str]:
@@ -261,6 +271,8 @@ def _settled(*crossings: Crossing) -> bool:
 def _cold_clause(scaling: Scaling) -> list[str]:
     """Where the cold repeats of a backend begin to win: what counts for a job that is run once."""
     inside = [one for one in scaling.cold_crossings if one.inside]
+    if inside and not any("cold" in (scaling[one.below].temperature, scaling[one.above].temperature) for one in inside):
+        return []  # no new environment takes part: it is the answer above
     if inside:
         last = inside[-1]
         where = crossing_text(scaling, last)

@@ -243,6 +243,8 @@ def _small_tasks(group: _Group) -> str | None:
         columns = run.columns
         if run.status != "ok" or run.started is None or not run.has_answer or (columns["batch"] > 0).any():
             continue
+        if not run.stages:  # a job that needs no task
+            continue
         warm = (columns["status"] == _OK) & (columns["cold"] != 1) & ~np.isnan(columns["compute_ms"])
         seconds = columns["compute_ms"][warm] / 1000
         computed.append(seconds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -100,6 +101,9 @@ class Tuned(msgspec.Struct, frozen=True, kw_only=True):
         return self.cv is not None and self.cv <= MOST_CV
 
 
+PickName = Literal["fastest", "cheapest", "balanced"]
+
+
 class Picks(msgspec.Struct, frozen=True):
     """The ends of the front, and the least product of time and dollars."""
 
@@ -108,7 +112,7 @@ class Picks(msgspec.Struct, frozen=True):
     balanced: Tuned
 
     @property
-    def named(self) -> tuple[tuple[str, Tuned], ...]:
+    def named(self) -> tuple[tuple[PickName, Tuned], ...]:
         """Each with its name."""
         return ("fastest", self.fastest), ("cheapest", self.cheapest), ("balanced", self.balanced)
 

@@ -34,7 +34,12 @@ def session_names(texts: Sequence[str], views: Sequence[SessionView]) -> list[st
 
 def comparison_json(comparison: SessionComparison) -> str:
     """The comparison as JSON; amounts are decimal strings."""
-    body = {"format": "lbench.comparison", "version": 1, "answer": comparison_sentence(comparison)}
+    body = {
+        "format": "lbench.comparison",
+        "version": 1,
+        "answer": comparison_sentence(comparison),
+        "slower": bool(comparison.slower),
+    }
     return msgspec.json.format(msgspec.json.encode(body | msgspec.to_builtins(comparison)), indent=1).decode()
 
 

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from lbench.analysis.causes import explanations
+from lbench.analysis.comparison import Comparison as Compared
 from lbench.analysis.comparison import by_label, compare
-from lbench.analysis.prediction import predict_comparison, predictions
+from lbench.analysis.prediction import PredictedLine, predict_comparison, predictions
+from lbench.analysis.scaling import scalings
 from lbench.analysis.stability import stability_warnings
+from lbench.analysis.sweep_record import sweep_curves, tuning_record
+from lbench.analysis.tuning import tuned
 from lbench.analysis.variance import variance_parts
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.export.document import document, read_document
 from lbench.engine.export.document_events import document_events
 from lbench.engine.journal.writer import JOURNAL_NAME
-from lbench.engine.model import Document, Explanation, Prediction, VarianceShares
+from lbench.engine.model import Document, Explanation, Prediction, SweepCurves, Tuning, VarianceShares
 from lbench.engine.session.index import find_session
 from lbench.engine.session.labels import Meta, read_meta
 from lbench.engine.session.view import RunView, SessionView, fold, load_folder, load_journal
-from lbench.errors import SessionFileError
+from lbench.errors import InputError, SessionFileError
 
-__all__ = ["document_of", "load_document", "load_view"]
+__all__ = ["document_of", "load_document", "load_view", "sweeps_of"]
+
+TUNE = "tune-"  # how the id of a tuning begins
 
 
 def load_document(text: str) -> Document:
@@ -67,7 +74,46 @@ def document_of(view: SessionView, meta: Meta | None = None, *, predict: bool = 
     made = document(view, stability_warnings(view), meta)
     groups = _comparisons(view, made)
     found = _predictions(groups) if predict else []
-    return msgspec.structs.replace(made, predictions=found or None, explanations=_explanations(view, groups) or None)
+    return msgspec.structs.replace(
+        made,
+        predictions=found or None,
+        explanations=_explanations(view, groups) or None,
+        sweeps=sweeps_of([view], predict=predict) or None,
+        tuning=_tuning(view),
+    )
+
+
+def sweeps_of(views: Sequence[SessionView], *, predict: bool) -> list[SweepCurves]:
+    """The curves of the sweep that these sessions hold; none where nothing was swept, or no point has come to an end."""
+    identity = _sweep_id(views)
+    if identity is None or identity.startswith(TUNE):
+        return []
+    try:
+        found = scalings(views, run_bill, predict=_predicted if predict else None)
+    except InputError:
+        return []
+    return [sweep_curves(one, identity) for one in found]
+
+
+def _sweep_id(views: Sequence[SessionView]) -> str | None:
+    runs = [run for view in views for run in view.runs.values() if run.has_answer]
+    return next((run.planned.sweep.id for run in runs if run.planned.sweep is not None), None)
+
+
+def _predicted(comparison: Compared, runs: list[RunView]) -> PredictedLine | None:
+    return predict_comparison(comparison, runs)
+
+
+def _tuning(view: SessionView) -> Tuning | None:
+    """The candidates of a tuned function; None: the session holds none."""
+    identity = _sweep_id([view])
+    if identity is None or not identity.startswith(TUNE):
+        return None
+    runs = [run for run in view.started_runs if run.planned.sweep is not None]
+    if not (found := tuned(runs, run_bill)):
+        return None
+    first = runs[0].planned
+    return tuning_record(found, identity, first.workload, first.label, first.origin)
 
 
 def _comparisons(view: SessionView, made: Document) -> dict[str, list[RunView]]:

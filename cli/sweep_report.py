@@ -16,7 +16,7 @@ from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.series import Point, Series
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
-from lbench.cli.documents import document_of
+from lbench.cli.documents import document_of, sweeps_of
 from lbench.cli.report import warning_lines
 from lbench.cli.tables import Column, print_table
 from lbench.engine.billing.bill import run_bill
@@ -67,6 +67,7 @@ def merged_document(views: Sequence[SessionView], *, predict: bool) -> Document:
         ]
     return msgspec.structs.replace(
         last,
+        sweeps=sweeps_of(views, predict=predict) or None,
         runs=runs + last.runs,
         comparisons=comparisons + (last.comparisons or []),
         warnings=warnings + last.warnings,

@@ -25,12 +25,17 @@ __all__ = [
     "ComparisonEnd",
     "Cost",
     "CostTexts",
+    "Curve",
+    "CurveCrossing",
+    "CurvePoint",
     "DataInfo",
     "Document",
     "Driver",
     "ErrorInfo",
     "Explanation",
     "Interaction",
+    "Interval",
+    "IntervalKind",
     "Invocation",
     "InvocationStatus",
     "LambdaEnvironment",
@@ -42,6 +47,7 @@ __all__ = [
     "PricingTexts",
     "Quantities",
     "RateTexts",
+    "RentBreakEven",
     "Run",
     "RunStatus",
     "S3Usage",
@@ -49,7 +55,11 @@ __all__ = [
     "Seconds",
     "Stage",
     "Sweep",
+    "SweepCurves",
+    "TunedCandidate",
+    "Tuning",
     "Usd",
+    "UsdInterval",
     "VarianceShares",
     "Warning_",
     "check_times",
@@ -430,6 +440,140 @@ class Explanation(msgspec.Struct, frozen=True):
     variance: VarianceShares | None = None
 
 
+IntervalKind = Literal["95 %", "range"]
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A median or a ratio with its interval: 95 %, or the range of fewer than 6 values; null where there is none."""
+
+    value: float
+    low: float | None
+    high: float | None
+    count: int  # values, pairs or repeats behind it
+    kind: IntervalKind | None  # of low and high
+
+
+class UsdInterval(msgspec.Struct, frozen=True):
+    """The same of dollars."""
+
+    value: Usd
+    low: Usd | None
+    high: Usd | None
+    count: int
+    kind: IntervalKind | None
+
+
+class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend at one place of a sweep."""
+
+    at: float
+    makespan_s: Interval
+    usd: UsdInterval | None  # a run's bill; null: it is charged nothing
+    rent_usd: UsdInterval | None  # of an equal machine while the run lasts; local backends only
+    speedup: Interval | None  # against the sweep's baseline
+    repeats: int  # that ended well; 0: predicted
+    capacity: int | None  # workers or environments
+    unfinished: bool  # its runs were stopped, or are under way
+    in_curve: bool  # else it has too few repeats, or more environments than the machine carries
+    fitted_s: float | None  # the curve there; null: the point is in no curve
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend, or its cold or its warm repeats, along the axis of a sweep."""
+
+    name: str  # unique in the sweep; crossings and break-evens name it
+    label: str
+    backend: str
+    origin: Literal["measured", "emulated", "simulated", "predicted"]
+    temperature: Literal["cold", "warm"] | None
+    machine: str | None  # where several take part
+    main: bool  # stands for its backend in crossings
+    shape: Literal["rising", "falling", "valley"]
+    points: list[CurvePoint]
+
+
+class CurveCrossing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the less of time or dollars passes from one curve to another, by resampled repeats.
+
+    `at` is the median of the resamples; null: it lies outside `first` to `last`, the places that both curves have.
+    """
+
+    of: Literal["time", "usd"]
+    below: str  # the curve that is less below
+    above: str
+    at: float | None
+    low: float | None  # null: some point has one repeat
+    high: float | None
+    low_open: bool  # the interval goes on below the range
+    high_open: bool  # and above it
+    kind: IntervalKind
+    count: int  # repeats behind each point, at the least
+    missing: float  # share of the resamples without a crossing
+    first: float
+    last: float
+
+
+class RentBreakEven(msgspec.Struct, frozen=True, kw_only=True):
+    """From how many runs an hour on a machine rented by the hour is cheaper than paying for each run."""
+
+    at: float
+    paid: str  # the curve that is paid by the run
+    machine: str  # the fastest curve on the machine
+    usd_per_hour: Usd
+    run_usd: UsdInterval
+    runs_an_hour: float
+    low: float | None  # by the interval of the bill
+    high: float | None
+    most_an_hour: float  # that the machine can do
+    reachable: bool  # else paying for each run is always cheaper
+
+
+class SweepCurves(msgspec.Struct, frozen=True, kw_only=True):
+    """A sweep along one axis; one of two axes has one of these for each value of the second."""
+
+    id: str
+    workload: str
+    axis: str  # a parameter, workers, memory or tasks
+    beside: dict[str, Any]  # the second axis and its value
+    places: list[float]
+    baseline: str | None  # the label that speedups are against
+    curves: list[Curve]
+    crossings: list[CurveCrossing]  # in time, then in dollars; where none lies inside the range, the nearest miss
+    cold_crossings: list[CurveCrossing]  # of a job that is run once, with new environments
+    alike: list[list[str]]  # pairs that cannot be distinguished in time: the second is in no crossing
+    break_evens: list[RentBreakEven]
+    rent_basis: str | None
+    left_out: list[str]  # why some curves are in no crossing
+    text: str  # the answer in one sentence
+
+
+class TunedCandidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A size of the function with a number of tasks, by its warm repeats, or its cold ones if there are no others."""
+
+    memory_mb: int
+    tasks: int
+    environments: int
+    runs: int  # of them all, the cold ones too
+    makespan_s: Interval
+    cold_s: float | None
+    usd: UsdInterval
+    cv: float | None  # of the makespans
+    steady: bool  # whether they differ by at most 5 %
+    on_front: bool  # no other candidate is at least as good in time and in dollars
+    picks: list[Literal["fastest", "cheapest", "balanced"]]
+
+
+class Tuning(msgspec.Struct, frozen=True, kw_only=True):
+    """What `lbench tune` found: its candidates, the fastest first, and what the picks do not settle."""
+
+    id: str
+    workload: str
+    label: str
+    origin: Origin
+    candidates: list[TunedCandidate]
+    caveats: list[str]
+
+
 class Document(msgspec.Struct, frozen=True):
     """A whole session."""
 
@@ -447,3 +591,5 @@ class Document(msgspec.Struct, frozen=True):
     comparisons: list[Comparison] | None = None
     predictions: list[Prediction] | None = None
     explanations: list[Explanation] | None = None
+    sweeps: list[SweepCurves] | None = None
+    tuning: Tuning | None = None

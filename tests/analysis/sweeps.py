@@ -30,6 +30,7 @@ def sweep_session(
     workload: str = "probe",
     identity: str = "s",
     sweep: bool = True,
+    sweep_id: str = "w1",
     params: Mapping[str, Any] | None = None,
     oversubscribed: Sequence[str] = (),
     failed: Sequence[tuple[dict[str, Any], str]] = (),
@@ -77,7 +78,7 @@ def sweep_session(
                         round=index,
                         tasks=point.get("tasks"),
                         cold={"cold": True, "warm": False}.get(temperature),
-                        sweep=Sweep("w1", point) if sweep else None,
+                        sweep=Sweep(sweep_id, point) if sweep else None,
                     ),
                     RunStarted(
                         run=run,

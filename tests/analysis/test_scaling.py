@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lbench.analysis.break_even import BreakEven
 from lbench.analysis.comparison import Bill
 from lbench.analysis.crossings import Crossing
 from lbench.analysis.scaling import Scaling, scalings
-from lbench.analysis.scaling_text import crossing_text, law_lines, scaling_notes, scaling_sentence
+from lbench.analysis.scaling_text import break_even_text, crossing_text, law_lines, scaling_notes, scaling_sentence
+from lbench.analysis.statistics import Estimate
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.session.view import RunView, SessionView, fold
 from lbench.errors import InputError
@@ -201,6 +203,34 @@ def test_the_rented_machine_is_never_cheaper_where_it_cannot_do_so_many_runs() -
     )
 
 
+def test_a_break_even_has_its_interval_and_what_the_machine_can_do() -> None:
+    def even(usd: tuple[float, float, float], most: float) -> str:
+        value, low, high = usd
+        return break_even_text(
+            BreakEven(
+                at=1.0,
+                paid="lambda",
+                machine="processes",
+                machine_usd_per_hour=Decimal("0.10"),
+                run_usd=Estimate(value, low, high, 6),
+                runs_an_hour=0.10 / value,
+                low=0.10 / high,
+                high=0.10 / low,
+                most_an_hour=most,
+            )
+        )
+
+    usd = (0.001, 0.0008, 0.00125)
+    assert even(usd, 200.0).endswith("from 100 runs an hour on (95 %: 80–125; 2,400 a day)")
+    assert even(usd, 110.0).endswith("from 100 runs an hour on (95 %: 80–125; 2,400 a day; it can do 110 runs)")
+    assert even(usd, 90.0).startswith(
+        "a rented machine is hardly ever cheaper: it would take 100 runs an hour (95 %: 80–125)"
+    )
+    assert even(usd, 50.0).startswith(
+        "a rented machine is never cheaper: it would take 100 runs an hour (95 %: 80–125)"
+    )
+
+
 def test_dollars_cross_elsewhere_than_time() -> None:
     found = only(forest(rate=7.0))
     assert found.usd_crossings and found.usd_crossings[0].measure == "usd"
@@ -241,12 +271,12 @@ def test_a_stopped_sweep_is_completed_by_the_session_that_goes_on() -> None:
     assert only(whole).places == found.places
 
 
-def cut_off(at: int, repeats: int = 2, *, slow: float = 3.0) -> SessionView:
+def cut_off(at: int, repeats: int = 2, **more: Any) -> SessionView:
     """The forest with a point that was stopped after some repeats, all of them slow."""
     local, away = noisy({n: 0.7 * n for n in SIZES}, 6, 1), noisy(dict.fromkeys(SIZES, 6.0), 6, 2)
     points = [({"n_trees": n}, {"processes": local[n], "emulated": away[n]}) for n in SIZES if n != at]
-    part = ({"n_trees": at}, {"processes": [0.7 * at * slow] * repeats, "emulated": [6.0] * repeats})
-    return sweep_session([*points, part], stopped=[{"n_trees": at}])
+    part = ({"n_trees": at}, {"processes": [2.1 * at] * repeats, "emulated": [6.0] * repeats})
+    return sweep_session([*points, part], stopped=[{"n_trees": at}], **more)
 
 
 @pytest.mark.parametrize("at", [8, 9, 128])

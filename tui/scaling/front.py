@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from lbench.analysis.format import interval_text, percent_text, seconds_text
-from lbench.analysis.tuning import Candidate, Tuned, front, memory_text, picks_of
+from lbench.analysis.tuning import Candidate, Tuned, caveats, front, memory_text, picks_of
 from lbench.engine.cost.format import usd_short
 from lbench.tui.draw.curves import Curve, Curves, Spot
 from lbench.tui.draw.ink import Piece, put, right_of, width_of, wrapped
@@ -71,10 +71,10 @@ def candidate_lines(found: Sequence[Tuned], chosen: int, role: str, width: int, 
     if notes:
         texts = [
             "a candidate off the front is never the answer: another is as fast for less, or faster for as little",
-            "not settled: its repeats differ by more than 5 % (CV)" if any(not one.steady for one in ordered) else "",
+            *caveats(found),
             memory_text(found),
         ]
-        for text in filter(None, texts):
+        for text in texts:
             rows = wrapped([(text, "quiet")], width - 5, 4)
             lines += [[], *([("  ", "text"), *row] for row in rows)]
     return lines

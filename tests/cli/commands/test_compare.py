@@ -49,7 +49,11 @@ def test_json_has_the_effects_and_what_stands_apart(lbench: Lbench, write: Write
     found = json.loads(done.stdout)
     effect = found["jobs"][0]["rows"][1]["effect"]
     assert (effect["claim"], effect["ratio"]["value"], effect["test"]["exact"]) == ("slower", 0.5, True)
-    assert done.returncode == 0 and found["jobs"][0]["apart"] == []
+    assert done.returncode == 0 and found["jobs"][0]["apart"] == [] and found["slower"] is False
+    for one in (effect["ratio"], effect["change"], found["jobs"][0]["rows"][1]["makespan_s"]):
+        assert one["low"] <= one["value"] <= one["high"] and (one["kind"], one["count"]) == ("95 %", 6)
+    limited = lbench("compare", "a.json", "b.json", "--json", "--fail-if-slower", "5%")
+    assert limited.returncode == 1 and json.loads(limited.stdout)["slower"] is True
 
 
 @pytest.mark.parametrize(

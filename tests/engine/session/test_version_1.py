@@ -23,7 +23,7 @@ def as_json(made):
 
 
 def without_later_fields(content):
-    for name in ("comparisons", "predictions", "explanations"):
+    for name in ("comparisons", "predictions", "explanations", "sweeps", "tuning"):
         assert content.pop(name) is None
     for run in content["runs"]:
         for name in ("cold", "round", "pricing", "s3", "worker_s"):

@@ -1,0 +1,115 @@
+"""Sweeps and tunings in the session document: every figure of the report, the same after it was written and read."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from lbench.analysis.scaling import scalings
+from lbench.analysis.scaling_text import scaling_sentence
+from lbench.analysis.sweep_record import sweep_curves
+from lbench.cli import documents
+from lbench.cli.documents import document_of, load_document, load_view
+from lbench.cli.sweep_report import merged_document
+from lbench.engine.cost.charges import CostItems, RunCost
+from lbench.engine.export.document import encode_document
+from lbench.engine.session.view import SessionView
+from tests.analysis.sweeps import sweep_session
+from tests.analysis.test_scaling import bill, cut_off, forest
+
+
+def test_a_sweep_has_its_curves_crossings_and_break_evens() -> None:
+    (scaling,) = scalings([forest()], bill)
+    found = sweep_curves(scaling, "s-1")
+    assert (found.id, found.axis, found.places[0], found.places[-1]) == ("s-1", "n_trees", 1.0, 128.0)
+    assert [curve.name for curve in found.curves] == ["processes", "emulated"]
+    point = found.curves[0].points[3]
+    assert (point.at, point.repeats, point.in_curve, point.unfinished) == (8.0, 6, True, False)
+    assert (point.makespan_s.kind, point.makespan_s.count) == ("95 %", 6)
+    assert point.makespan_s.low is not None and point.makespan_s.low <= point.makespan_s.value
+    emulated = found.curves[1].points[0]
+    assert emulated.usd is not None and Decimal(emulated.usd.value) == Decimal("0.0001")
+    time, usd = found.crossings
+    own = scaling.crossings[0].root
+    assert (time.of, time.below, time.above) == ("time", "processes", "emulated")
+    assert (time.at, time.low, time.high, time.kind, time.count) == (own.at, own.low, own.high, "95 %", 6)
+    assert (time.missing, time.first, time.last) == (0.0, 1.0, 128.0)
+    assert usd.of == "usd"
+    even = next(one for one in found.break_evens if one.at == 16.0)
+    assert (even.paid, even.machine, even.usd_per_hour, even.reachable) == ("emulated", "processes", "0.1", True)
+    assert even.runs_an_hour == pytest.approx(0.10 / 0.0016)
+    assert found.text == scaling_sentence(scaling)
+
+
+def test_a_point_that_was_cut_off_says_so() -> None:
+    (scaling,) = scalings([cut_off(8)], bill)
+    points = {point.at: point for point in sweep_curves(scaling, "s").curves[0].points}
+    assert (points[8.0].unfinished, points[8.0].in_curve, points[8.0].fitted_s, points[8.0].repeats) == (
+        True,
+        False,
+        None,
+        2,
+    )
+    assert points[16.0].in_curve and points[16.0].fitted_s is not None
+
+
+TWO = {"concurrency": 2}
+
+
+@pytest.mark.parametrize(
+    "view",
+    [forest(settings=TWO), cut_off(8, settings=TWO), forest(failed=[({"n_trees": 4}, "emulated")], settings=TWO)],
+)
+def test_a_document_that_is_read_as_a_session_has_the_same_sweep(tmp_path: Path, view: SessionView) -> None:
+    made = document_of(view)
+    assert made.sweeps is not None and made.tuning is None
+    (tmp_path / "a.json").write_bytes(encode_document(made))
+    assert load_document(str(tmp_path / "a.json")).sweeps == made.sweeps
+    assert document_of(load_view(str(tmp_path / "a.json"))).sweeps == made.sweeps
+
+
+def test_a_sweep_of_two_sessions_is_one_in_their_document() -> None:
+    sizes = ((1, 2), (4, 8))
+    views = [
+        sweep_session(
+            [({"n": n}, {"processes": [0.1 * n] * 6, "threads": [0.3] * 6}) for n in own], identity=str(number)
+        )
+        for number, own in enumerate(sizes)
+    ]
+    merged = merged_document(views, predict=False)
+    assert merged.sweeps is not None
+    assert merged.sweeps[0].places == [1.0, 2.0, 4.0, 8.0]
+    assert merged.sweeps[0].crossings[0].at == pytest.approx(3.0, rel=0.02)
+
+
+def test_a_tuning_has_its_candidates_front_and_picks(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {(512, 8): 3.0, (1769, 8): 1.0, (3538, 8): 1.01}
+    points = [
+        ({"memory": memory, "tasks": tasks}, {"lambda": [seconds * k for k in (1.0, 1.01, 0.99, 1.0)]})
+        for (memory, tasks), seconds in times.items()
+    ]
+    view = sweep_session(points, sweep_id="tune-1")
+    monkeypatch.setattr(
+        documents,
+        "run_bill",
+        lambda run, now_s: RunCost(CostItems(duration=Decimal(run.planned.sweep.point["memory"]) / 1000)),
+    )
+    found = document_of(view, predict=False)
+    assert found.sweeps is None and found.tuning is not None
+    tuning = found.tuning
+    assert (tuning.id, tuning.label, tuning.workload, tuning.origin) == ("tune-1", "lambda", "probe", "measured")
+    by_size = {one.memory_mb: one for one in tuning.candidates}
+    assert [one.memory_mb for one in tuning.candidates] == [1769, 3538, 512]
+    assert by_size[1769].picks == ["fastest"] and by_size[512].picks == ["cheapest", "balanced"]
+    assert [one.on_front for one in tuning.candidates] == [True, False, True]
+    assert by_size[512].usd.value == "0.512" and by_size[512].makespan_s.kind == "range"
+    assert "fastest: 1,769 MB × 8 tasks cannot be distinguished from 3,538 MB × 8 tasks" in tuning.caveats
+    assert json.loads(encode_document(found))["tuning"]["candidates"][0]["picks"] == ["fastest"]
+
+
+def test_without_a_sweep_there_is_none() -> None:
+    made = document_of(sweep_session([({"n": 1}, {"processes": [1.0]})], sweep=False))
+    assert made.sweeps is None and made.tuning is None
