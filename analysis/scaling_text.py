@@ -111,10 +111,11 @@ def resamples_text(crossing: Crossing) -> str:
 def break_even_text(one: BreakEven) -> str:
     """From how many runs on the rented machine is cheaper: "from 41 runs an hour on (984 a day)"."""
     if not one.reachable:
-        never = "never" if one.low is None or one.low > one.most_an_hour else "hardly ever"
+        sure = one.low is None or one.low > one.most_an_hour
+        spread = "" if sure else f" ({_spread(one)[:-2]})"
         return (
-            f"a rented machine is {never} cheaper: it would take {_runs(one.runs_an_hour)} an hour"
-            f"{f' ({_spread(one)[:-2]})' if _spread(one) else ''}, and it can do {_runs(one.most_an_hour, down=True)}"
+            f"a rented machine is {'never' if sure else 'hardly ever'} cheaper: it would take "
+            f"{_runs(one.runs_an_hour)} an hour{spread}, and it can do {_runs(one.most_an_hour, down=True)}"
         )
     hourly = usd_short(one.machine_usd_per_hour)
     doubt = (

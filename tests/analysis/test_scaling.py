@@ -227,7 +227,7 @@ def test_a_break_even_has_its_interval_and_what_the_machine_can_do() -> None:
         "a rented machine is hardly ever cheaper: it would take 100 runs an hour (95 %: 80–125)"
     )
     assert even(usd, 50.0).startswith(
-        "a rented machine is never cheaper: it would take 100 runs an hour (95 %: 80–125)"
+        "a rented machine is never cheaper: it would take 100 runs an hour, and it can do 50 runs"
     )
 
 

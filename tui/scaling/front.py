@@ -71,8 +71,8 @@ def candidate_lines(found: Sequence[Tuned], chosen: int, role: str, width: int, 
     if notes:
         texts = [
             "a candidate off the front is never the answer: another is as fast for less, or faster for as little",
-            *caveats(found),
             memory_text(found),
+            *caveats(found),
         ]
         for text in texts:
             rows = wrapped([(text, "quiet")], width - 5, 4)
