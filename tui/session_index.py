@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.analysis.comparison import compare
-from lbench.analysis.format import times_text
+from lbench.analysis.format import times_interval_text, times_text
 from lbench.config.folders import cache_folder
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.charges import total_usd
@@ -21,6 +21,7 @@ from lbench.engine.cost.format import usd_text
 from lbench.engine.journal.lock import is_live
 from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
+from lbench.engine.model import point_text
 from lbench.engine.session.index import Recorded, recorded, session_folders
 from lbench.engine.session.labels import read_meta
 from lbench.engine.session.view import RunView
@@ -30,7 +31,7 @@ from lbench.tui.feeds.fold import Fold
 
 __all__ = ["Backend", "Entry", "entries", "last_result", "verdict_of"]
 
-_VERSION = 5
+_VERSION = 6
 _LOOKED_AT = 3  # sessions, for the last result
 _SMALL_BYTES = 2_000_000  # of a journal that is read for it
 
@@ -41,6 +42,7 @@ class Backend(msgspec.Struct, frozen=True):
     backend: str
     label: str
     speedup: str | None = None  # "1.94×"
+    spread: str = ""  # of it: "1.90–1.97", or "once"
     failed: bool = False
     wrong: bool = False
     baseline: bool = False
@@ -52,6 +54,7 @@ class Entry(msgspec.Struct, frozen=True):
     recorded: Recorded  # the session, with the workload, backends and runs of this comparison alone
     part: int | None = None  # which of the session's comparisons; None: its only one, or not read yet
     data: str = ""  # name and size of the data file
+    point: str = ""  # of a sweep: "n_trees=4"
     usd: str | None = None  # what AWS charged or would charge, all runs
     assumed: bool = False  # some of it at another region's price
     charged: bool = False  # some of that by AWS itself; else it is emulated
@@ -206,6 +209,7 @@ def _comparison(entry: Entry, runs: list[RunView], part: int | None) -> Entry:
         recorded=record,
         part=part,
         data=data_text(started),
+        point="" if not runs or runs[0].planned.sweep is None else point_text(runs[0].planned.sweep.point),
         usd=None if usd is None else usd_text(Decimal(usd)),
         charged=any(bill.usd is not None and run.planned.origin == "measured" for run, bill in bills),
         assumed=any(bill.assumed for _, bill in bills),
@@ -226,6 +230,7 @@ def verdict_of(runs: list[RunView]) -> list[Backend]:
             backend=one.backend,
             label=one.label,
             speedup=None if one.speedup is None or one.makespan_s is None else times_text(one.speedup.value),
+            spread="once" if one.speedup is None or one.speedup.interval is None else times_interval_text(one.speedup),
             failed=one.error is not None,
             wrong=one.answer == "wrong",
             baseline=one.label == comparison.baseline,

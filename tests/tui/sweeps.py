@@ -88,7 +88,7 @@ def sweep_events(
                 RunPlanned(
                     run=run,
                     workload="random_forest",
-                    params={"max_depth": 8} | (point if points is None else {}),
+                    params=(point if points is None else {}) | {"max_depth": 8},
                     seed=1,
                     backend=kind.backend,
                     label=kind.backend,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import msgspec
 
 from lbench.analysis.format import basis_text, count_text, quote_text
@@ -13,7 +11,7 @@ from lbench.engine.billing.quote import question
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.machine.monitor import busy, machine_notices
 from lbench.engine.plan.plan import Plan, planned_runs, resolve_params
-from lbench.tui.draw.ink import Piece, shorter
+from lbench.tui.draw.ink import Piece, sentence_lines, shorter
 from lbench.workloads import registry
 
 __all__ = ["Forecast", "busy_notice", "forecast", "money_question"]
@@ -36,7 +34,7 @@ class Forecast(msgspec.Struct, frozen=True):
     def lines(self, width: int, most: int = 9) -> list[list[Piece]]:
         """The lines, wrapped; if these are more than `most`, each text is cut to its first clauses."""
         if self.problem is not None:
-            return [[(text, "wrong")] for text in textwrap.wrap(f"✘ {self.problem}", width, subsequent_indent="  ")]
+            return [[(text, "wrong")] for text in sentence_lines(f"✘ {self.problem}", width, indent="  ")]
         few = "" if self.sure else "at most "
         tasks = "tasks: not known before it runs" if self.tasks is None else few + count_text(self.tasks, "task")
         head: Piece = (f" · {count_text(self.runs, 'run')} on {count_text(self.backends, 'backend')}", "text")
@@ -44,8 +42,8 @@ class Forecast(msgspec.Struct, frozen=True):
         notes = ". ".join(
             filter(None, (*self.basis, "" if self.spends else f"{self.origin} here: nothing is spent", out))
         )
-        bounds = [part for line in self.bounds for part in textwrap.wrap(line, width, subsequent_indent="  ")]
-        rest = textwrap.wrap(notes, width)[:3] if self.bounds else []
+        bounds = [part for line in self.bounds for part in sentence_lines(line, width, indent="  ")]
+        rest = sentence_lines(notes, width)[:3] if self.bounds else []
         if 1 + len(bounds) + len(rest) > most:
             bounds = [shorter(line, width) for line in self.bounds]
             rest = [shorter(notes, width)] if self.bounds else []

@@ -84,4 +84,6 @@ def number_text(value: float) -> str:
         return f"{value:.3g}"
     if size >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if size >= 1e-4 else f"{value:.5f}".rstrip("0") if size >= 1e-5 else f"{value:.0e}"
+    if size < 1e-6:
+        return f"{value:.2g}"
+    return f"{value:.3g}" if size >= 1e-4 else f"{value:.7f}".rstrip("0")

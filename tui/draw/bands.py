@@ -7,7 +7,7 @@ from textual.strip import Strip
 
 from lbench.tui.draw import histogram
 from lbench.tui.draw.dots import FEW, MOST_ROWS, dots, short_ms
-from lbench.tui.draw.ink import Piece, heading, line, right_of
+from lbench.tui.draw.ink import HEADING_CELLS, Piece, heading, line, right_of, width_of
 from lbench.tui.draw.series import Series
 from lbench.tui.theme import Palette
 
@@ -25,6 +25,9 @@ def bands(palette: Palette, title: list[Piece], every: list[Series], width: int,
         left_out: Piece = (f" · {len(series)} of {len(every)}", "quiet")
         title = [*title, left_out] if width >= _WIDE else [title[0], left_out]
     measure: list[Piece] = [(right_of("p50", _NUMBER) + right_of("p99", _NUMBER), "quiet")]
+    # The numbers' names come before the whole title.
+    shorter_ones = ([one for one in title if "all" not in one[0]], [(title[0][0].split()[0], title[0][1]), *title[1:]])
+    title = next((one for one in (title, *shorter_ones) if width_of([*one, *measure]) + HEADING_CELLS <= width), title)
     strips = [line(palette, heading(title, measure, width), width)]
     cells = max(1, width - 4 - 2 * _NUMBER)
     rows = max(1, height - 2)

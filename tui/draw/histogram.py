@@ -13,6 +13,7 @@ from lbench.tui.draw.scale import nice_range, tick_text, ticks
 __all__ = ["axis", "bins", "cell_of", "columns", "counts", "range_of"]
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
+_LEAST_TICK = 6  # cells of a number of an axis, at the least
 _TAIL = 0.995  # what lies beyond this quantile is counted in the last cell
 
 
@@ -64,10 +65,15 @@ def axis(low: float, high: float, width: int, unit: str = "", *, whole: bool = F
     marks = ticks(low, high, min(most, max(1, int(high - low))) if whole else most)
     if whole:
         marks = [mark for mark in marks if mark == int(mark)]
+    elif len(marks) < 2 <= width // _LEAST_TICK:  # one number is no scale
+        marks = next((more for many in (2, 3, 4) if len(more := ticks(low, high, many)) > 1), marks)
     step = marks[1] - marks[0] if len(marks) > 1 else max(high - low, 1e-9)
     row = [" "] * width
+    last = cell_of(marks[-1], low, high, width) if marks else 0
     for value in marks:
         text = tick_text(value, step)
+        if unit and value == marks[-1] and last + len(text) // 2 + len(unit) + 1 >= width:
+            text += f" {unit}"  # no room behind it
         start = cell_of(value, low, high, width) - (len(text) // 2 if value > low else 0)
         start = max(0, min(start, width - len(text)))
         if all(cell == " " for cell in row[max(0, start - 1) : start + len(text) + 1]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable
 
 from rich.cells import cell_len, set_cell_size
@@ -22,6 +23,7 @@ __all__ = [
     "line",
     "put",
     "right_of",
+    "sentence_lines",
     "shorter",
     "width_of",
     "wrapped",
@@ -65,7 +67,21 @@ def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
 
 
 def wrapped(pieces: Iterable[Piece], width: int, rows: int) -> list[list[Piece]]:
-    """The pieces wrapped at spaces over at most `rows` lines; `line` cuts the rest."""
+    """The pieces wrapped at spaces over at most `rows` lines; `line` cuts the rest. The last has two words, if it can."""
+    pieces = list(pieces)
+    lines = _wrapped(pieces, width, rows)
+    if len(lines) < 2 or len(lines[-1]) > 1:
+        return lines
+    for narrower in range(width - 1, width // 2, -1):
+        other = _wrapped(pieces, narrower, rows)
+        if len(other) > len(lines) or any(width_of(one) > narrower for one in other):
+            break
+        if len(other[-1]) > 1:
+            return other
+    return lines
+
+
+def _wrapped(pieces: list[Piece], width: int, rows: int) -> list[list[Piece]]:
     lines: list[list[Piece]] = [[]]
     left = width
     for text, role in pieces:
@@ -77,6 +93,20 @@ def wrapped(pieces: Iterable[Piece], width: int, rows: int) -> list[list[Piece]]
                 size, left = cell_len(word), width
             lines[-1].append((word, role))
             left -= size
+    return lines
+
+
+def sentence_lines(text: str, width: int, *, indent: str = "") -> list[str]:
+    """A text wrapped over as few lines as it needs; the last has two words, if it can. `indent`: of all but the first."""
+    lines = textwrap.wrap(text, width, subsequent_indent=indent)
+    if len(lines) < 2 or " " in lines[-1].strip():
+        return lines
+    for narrower in range(width - 1, width // 2, -1):
+        other = textwrap.wrap(text, narrower, subsequent_indent=indent)
+        if len(other) > len(lines):
+            break
+        if " " in other[-1].strip():
+            return other
     return lines
 
 

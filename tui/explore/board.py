@@ -108,7 +108,7 @@ class ExploreBoardBuilder:
         newest = run is not None and run.planned.interaction is not None and run.ended is None
         if newest and run is not None:
             return run.planned.warmup
-        return not self.figures.version
+        return not any(self.exploring.label in tallies for tallies in self._tallies(self.scene))
 
     @property
     def _in_script(self) -> bool:

@@ -15,7 +15,7 @@ def places(width: int, height: int, *, sliders: int, backends: int, replay: bool
     """Regions by the part's name; a part without one is hidden."""
     if width < LEAST[0] or height < LEAST[1]:
         return {"small": Region(0, 0, width, height)}
-    regions = {"title": Region(0, 0, width, 1), "answer": Region(0, 1, width, 1)}
+    regions = {"title": Region(0, 0, width, 1)}
     regions["keys"] = Region(0, height - 1, width, 1)
     if replay:
         height -= 1
@@ -23,6 +23,7 @@ def places(width: int, height: int, *, sliders: int, backends: int, replay: bool
     top, body = 3, height - 4
     if body < 12:
         top, body = 2, height - 3
+    regions["answer"] = Region(0, 1, width, top - 1)  # it flows into the air below
     if width < SIDE_BY_SIDE:
         regions["sliders"] = Region(0, height - 1 - (sliders + 1), width, sliders + 1)
         regions["picture"] = Region(0, top, width, body - sliders - 1)

@@ -34,11 +34,12 @@ Unit = Literal["ms", "s"]
 
 _LEAST = 5  # updates of a backend, before there is a sentence
 _TITLES = {"mandelbrot": "the set", "kmeans": "two principal components", "random_forest": "out-of-bag accuracy"}
+_SHORT_TITLES = {"kmeans": "components", "random_forest": "accuracy"}
 
 
 def picture_title(workload: str, blocks: PreviewReader | None, *, short: bool) -> str:
     """The picture's title; `short` leaves room for the latency."""
-    title = _TITLES.get(workload, workload)
+    title = (_SHORT_TITLES if short else _TITLES).get(workload, _TITLES.get(workload, workload))
     drawn = None if blocks is None else blocks.drawn
     if not isinstance(drawn, Scatter):
         return title
@@ -184,9 +185,19 @@ def _verdict(here: Tally, there: Tally, short: bool) -> list[Piece]:
     pairs = zip(here.steps_ms, there.steps_ms, strict=False)
     ratio = median_estimate([b / a for a, b in pairs if a is not None and b is not None and a > 0])
     interval = None if ratio is None else ratio.interval
-    if ratio is None or interval is None or interval[0] <= 1 <= interval[1]:
-        return [("no difference" if short else "elastic is neither faster nor slower", "bright!"), (": ", "text")]
+    if ratio is None or interval is None:
+        return [("unclear", "bright!"), (": ", "text")]
+    if interval[0] <= 1 <= interval[1]:
+        claim = "unclear" if short else "it is unclear which is faster, elastic takes"
+        return [(claim, "bright!"), (f" {_ends(interval)}× as long: ", "text")]
     slower = ratio.value > 1
     times = times_text(ratio.value if slower else 1 / ratio.value)
+    ends = _ends(interval if slower else (1 / interval[1], 1 / interval[0]))
     verb = "" if short else " takes" if slower else " is"
-    return [(f"elastic{verb} {times} as {'long' if slower else 'fast'}", "bright!"), (": ", "text")]
+    what = "long" if slower else "fast"
+    return [(f"elastic{verb} {times} ", "bright!"), (f"({ends}) ", "quiet"), (f"as {what}", "bright!"), (": ", "text")]
+
+
+def _ends(interval: tuple[float, float]) -> str:
+    """A ratio's interval: "0.90–1.41"."""
+    return "–".join(times_text(end).replace("×", "") for end in interval)

@@ -146,7 +146,9 @@ class BenchPanels:
         elif chosen is None:
             self.inspect.show(None, None, "", selected=False)
         else:
-            self.inspect.show(*chosen, self.place_of(*chosen), selected=self._still_selected is not None)
+            several = len(self.repeats) > 1 and not chosen[0].planned.warmup
+            place = self.place_of(*chosen) + (f" · repeat {chosen[0].planned.repeat + 1}" if several else "")
+            self.inspect.show(*chosen, place, selected=self._still_selected is not None)
 
     def _failed(self) -> Row | None:
         """A failed backend, if none or this one is chosen."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import VerticalScroll
 from textual.strip import Strip
 
 from lbench.engine.session.view import RunView
@@ -16,6 +15,7 @@ from lbench.tui.host import LbenchScreen
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.card import STATE, card_lines
 from lbench.tui.widgets.lines import Lines
+from lbench.tui.widgets.scroll import Scroll
 from lbench.tui.widgets.title import Keys, Title
 
 __all__ = ["CardScreen"]
@@ -59,13 +59,13 @@ class CardScreen(LbenchScreen[None]):
     def compose(self) -> ComposeResult:
         """The title, the card, the keys."""
         yield Title()
-        with VerticalScroll():
+        with Scroll():
             yield self._card
         yield Keys()
 
     def on_mount(self) -> None:
         """Focus the card, so that it scrolls."""
-        self.query_one(VerticalScroll).focus()
+        self.query_one(Scroll).focus()
         self._show()
 
     def on_resize(self) -> None:

@@ -13,7 +13,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.strip import Strip
 
-from lbench.tui.draw.ink import Piece, clipped, heading, line, put, width_of
+from lbench.tui.draw.ink import Piece, clipped, heading, line, put, sentence_lines, width_of
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.replay import REPLAY_BINDINGS
 from lbench.tui.widgets.title import Answer, Keys, Title
@@ -46,6 +46,7 @@ _NAMES = {  # how a class is called in the help
     "CardScreen": "an invocation's card",
     "WeaknessesScreen": "what makes a result weak",
     "HelpScreen": "help",
+    "Scroll": "a text",
 }
 
 
@@ -128,11 +129,12 @@ class Sheet(Lines):
         return columns
 
     def rows(self, width: int) -> int:
-        return max(sum(len(keys) + 2 for _, keys in column) for column in self.columns(width))
+        columns = self.columns(width)
+        return max(len(_column(column, _width_of_each(width, len(columns)))) for column in columns)
 
     def draw(self, width: int, height: int) -> list[Strip]:
         columns = self.columns(width)
-        each = (width - _GAP * (len(columns) - 1)) // len(columns)
+        each = _width_of_each(width, len(columns))
         drawn = [_column(column, each) for column in columns]
         lines = []
         for y in range(max(map(len, drawn))):
@@ -145,12 +147,18 @@ class Sheet(Lines):
         return lines
 
 
+def _width_of_each(width: int, columns: int) -> int:
+    return (width - _GAP * (columns - 1)) // columns
+
+
 def _column(parts: list[tuple[str, list[tuple[str, str]]]], width: int) -> list[list[Piece]]:
     rows: list[list[Piece]] = []
     for name, keys in parts:
         rows.append(heading([(name, "text!")], [], width))
         size = max(10, *(cell_len(key) + 2 for key, _ in keys))
-        rows += [[("   ", "text"), (put(key, size), "key!"), (meaning, "text")] for key, meaning in keys]
+        for key, meaning in keys:
+            for number, text in enumerate(sentence_lines(meaning, max(8, width - 3 - size))):
+                rows.append([("   ", "text"), (put("" if number else key, size), "key!"), (text, "text")])
         rows.append([])
     return rows
 

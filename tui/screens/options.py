@@ -10,12 +10,12 @@ import sys
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import VerticalScroll
 
 from lbench.engine.plan.plan import Plan
 from lbench.tui.host import LbenchScreen
 from lbench.tui.run_form import text_of
 from lbench.tui.widgets.prose import Prose
+from lbench.tui.widgets.scroll import Scroll
 from lbench.tui.widgets.title import Keys, Title
 
 __all__ = ["OptionsScreen", "estimate_arguments"]
@@ -46,13 +46,13 @@ class OptionsScreen(LbenchScreen[None]):
 
     def compose(self) -> ComposeResult:
         yield Title()
-        with VerticalScroll():
+        with Scroll():
             yield Prose("running a sample of the tasks here; this takes up to 20 s, and is kept")
         yield Keys()
 
     def on_mount(self) -> None:
         self.query_one(Title).show([("options", "text")], [("predicted, before anyone pays", "quiet")])
-        self.query_one(VerticalScroll).focus()
+        self.query_one(Scroll).focus()
         self._ask()
 
     def on_unmount(self) -> None:

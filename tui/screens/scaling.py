@@ -54,7 +54,12 @@ class ScalingScreen(ReadingScreen[None]):
         Binding("pagedown", "page(1)", "a page of the table down", show=False),
         Binding("x", "export", "export", tooltip="write the session to a file"),
         Binding("y", "copy", "copy", tooltip="copy the sentence"),
-        *(Binding(key, f"legend('{key}')", "hide", show=False) for key in LEGEND_KEYS),
+        *(
+            Binding(
+                key, f"legend('{key}')", "hide", show=False, key_display="letter", tooltip="hide its series, or show it"
+            )
+            for key in LEGEND_KEYS
+        ),
         Binding("escape", "app.go('bench')", "back", key_display="esc"),
     ]
     AUTO_FOCUS = ""

@@ -314,16 +314,22 @@ def _about(entry: Entry) -> list[list[Piece]]:
     machine = " · ".join(filter(None, [recorded.machine, recorded.cpu_model]))
     live = "running now" if recorded.runs_ended < recorded.runs else "its engine is still there"
     state = {"complete": "complete", "running": live, "stopped": "stopped before it was done"}[entry.state]
+    ended, runs = recorded.runs_ended, count_text(recorded.runs, "run")
+    runs = runs if ended == recorded.runs else f"{ended} of {runs}"
     count = f" · {count_text(entry.invocations, 'invocation')}" if entry.worked_out else ""
     cost = ""
     if entry.usd is not None:
         usd = usd_short(Decimal(entry.usd), assumed=entry.assumed)
-        cost = f" · {usd} on AWS" if entry.charged else f" · AWS would charge {usd} (emulated)"
+        cost = f" · {usd} on AWS" if entry.charged else f" · AWS would charge {usd}{EMULATED}"
     return [
-        [("   ", "text"), (", ".join(recorded.workloads), "text"), (f" on {', '.join(recorded.backends)}", "quiet")],
         [
             ("   ", "text"),
-            (f"{state} · {recorded.runs_ended} of {count_text(recorded.runs, 'run')}{count}{cost}", "quiet"),
+            (" ".join(filter(None, [", ".join(recorded.workloads), entry.point])), "text"),
+            (f" on {', '.join(recorded.backends)}{' · enter, then 2: the whole sweep' * bool(entry.point)}", "quiet"),
+        ],
+        [
+            ("   ", "text"),
+            (f"{state} · {runs}{count}{cost}", "quiet"),
         ],
         [("   ", "text"), *(outcome_pieces(entry) or [("no answer yet", "quiet")])],
         [("   ", "text"), (machine, "quiet")],

@@ -43,8 +43,8 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
     BINDINGS = [
         Binding("enter", "start", "start", key_display="↵", priority=True),
         Binding("escape", "leave", "back", key_display="esc"),
-        Binding("ctrl+s", "sweep", "sweep", tooltip="measure it along the parameter in focus"),
-        Binding("ctrl+o", "options", "options", tooltip="every option in time and dollars, before a run"),
+        Binding("ctrl+s", "sweep", "sweep", tooltip="sweep this parameter"),
+        Binding("ctrl+o", "options", "options", tooltip="options, before a run"),
         Binding("up", "app.focus_previous", "field", key_display="↑↓", tooltip="the next or last field"),
         Binding("down", "app.focus_next", "field", key_display="↑↓", tooltip="the next or last field"),
         Binding("w", "jump('workload')", "workload", tooltip="to the workload"),

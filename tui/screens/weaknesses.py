@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import VerticalScroll
 
 from lbench.analysis.format import count_text
 from lbench.tui.host import LbenchScreen
 from lbench.tui.widgets.prose import Prose
+from lbench.tui.widgets.scroll import Scroll
 from lbench.tui.widgets.title import Keys, Title
 from lbench.tui.widgets.weaknesses import TITLE
 
@@ -26,13 +26,13 @@ class WeaknessesScreen(LbenchScreen[None]):
 
     def compose(self) -> ComposeResult:
         yield Title()
-        with VerticalScroll():
+        with Scroll():
             yield Prose()
         yield Keys()
 
     def on_mount(self) -> None:
         self.query_one(Title).show([(TITLE, "text")], [(count_text(len(self._warnings), "warning"), "quiet")])
-        self.query_one(VerticalScroll).focus()
+        self.query_one(Scroll).focus()
         self._show()
 
     def on_resize(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import numpy as np
 
 from lbench.analysis.format import ms_text, seconds_text
 from lbench.engine.session.view import RunView
-from lbench.tui.draw.ink import Piece, heading, put, right_of
+from lbench.tui.draw.ink import Piece, heading, put, right_of, sentence_lines
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.inspect import bytes_text, phase_lines
 
@@ -53,7 +52,7 @@ def _in(pieces: list[Piece]) -> list[Piece]:
 
 def _wrapped(text: str, width: int) -> list[str]:
     clean = "".join(char if char.isprintable() else " " for char in text)
-    return textwrap.wrap(clean, max(10, width)) or [""]
+    return sentence_lines(clean, max(10, width)) or [""]
 
 
 def _when(values: dict[str, Any]) -> str:

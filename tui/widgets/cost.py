@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from textual.strip import Strip
 
 from lbench.engine.cost.format import ASSUMED, usd_short
 from lbench.tui.bench.board import EMPTY, Board
-from lbench.tui.draw.ink import Piece, heading, line, width_of
+from lbench.tui.draw.ink import Piece, heading, line, sentence_lines, width_of
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["Cost"]
@@ -84,12 +82,12 @@ class Cost(Lines):
         if decision is None and rent is not None:
             lines.append([(usd_short(rent), "text"), (" a run on a rented equal", "quiet")])
         if self._predicted:
-            forms = [textwrap.wrap(form, width) for form in self._predicted]
+            forms = [sentence_lines(form, width) for form in self._predicted]
             room = max(2, height - 2 - len(lines))
             wrapped = next((form for form in forms if len(form) <= room), forms[-1])
             lines += [[(part, "predicted")] for part in wrapped]
         elif self._board.note:
-            lines += [[(part, "text")] for part in textwrap.wrap(self._board.note, width)]
+            lines += [[(part, "text")] for part in sentence_lines(self._board.note, width)]
         return lines
 
     def _items(self, width: int) -> list[list[Piece]]:

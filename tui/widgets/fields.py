@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -12,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
 
-from lbench.tui.draw.ink import Piece, heading, line, put, shorter, width_of
+from lbench.tui.draw.ink import Piece, heading, line, put, sentence_lines, shorter, width_of
 from lbench.tui.run_form import range_text
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.path_input import PathInput, completed, completed_workload, end_of
@@ -278,7 +277,7 @@ class FieldRow(Lines):
             self.redraw()
 
     def _error_lines(self, width: int) -> list[str]:
-        return textwrap.wrap(f"✘ {self.error}", max(_LEAST, width - NAME_WIDTH - 2), subsequent_indent="  ")
+        return sentence_lines(f"✘ {self.error}", max(_LEAST, width - NAME_WIDTH - 2), indent="  ")
 
     def on_resize(self) -> None:
         """Take the height of the error's lines."""

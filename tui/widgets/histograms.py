@@ -27,6 +27,7 @@ class Histograms(Lines):
         self._series: list[Series] = []
         self._repeat = ""
         self._shown: object = None  # what the series were made of
+        self._one = False  # one repeat, which was chosen
 
     def show(self, runs: list[RunView], repeat: int | None, *, changed: bool = True) -> None:
         """The runs of a comparison. `repeat`: only this one of each backend; None: all. `changed`: more than invocations."""
@@ -34,6 +35,7 @@ class Histograms(Lines):
         if not changed and self._shown == (counts, repeat):
             return
         self._shown = (counts, repeat)
+        self._one = repeat is not None
         self._repeat = "all repeats" if repeat is None else f"repeat {repeat + 1}"
         several = len({run.planned.repeat for run in runs}) > 1
         self._repeat = f" · {self._repeat}" if several else ""
@@ -52,7 +54,8 @@ class Histograms(Lines):
         title: list[Piece] = [(self._title, "quiet!"), (self._repeat, "quiet")]
         if not self._series:
             strips = [line(self.palette, heading(title, [], width), width)]
-            strips.append(line(self.palette, [("  " + self._empty, "quiet")], width))
+            empty = "none in this repeat" if self._one else self._empty
+            strips.append(line(self.palette, [("  " + empty, "quiet")], width))
             return strips
         from lbench.tui.draw.bands import bands
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,14 @@ from lbench.engine.cost.format import usd_short
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
 from lbench.tui.draw.bars import bar
-from lbench.tui.draw.ink import Piece, heading, line
+from lbench.tui.draw.ink import Piece, heading, line, sentence_lines
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["Inspect", "bytes_text", "phase_lines", "phases", "slowest"]
 
 _OK = STATUSES.index("ok")
+_REST = 0.1  # share of the time in the environment besides fetch and compute, from which on it is a phase of its own
 
 
 def slowest(run: RunView) -> int | None:
@@ -65,6 +65,9 @@ def phases(values: dict[str, Any]) -> list[tuple[str, float, str]]:
     add("init", init, "░")
     add("fetch", values.get("fetch_ms"), "▒")
     add("compute", values.get("compute_ms"), "█")
+    inside, known = span("started_s", "finished_s"), (values.get("fetch_ms") or 0.0) + (values.get("compute_ms") or 0.0)
+    if inside is not None and inside - known > _REST * inside:  # unpacking, packing, waiting for the processor
+        add("handler", inside - known, "█")
     add("return", span("finished_s", "returned_s"), "█")
     return measured
 
@@ -127,7 +130,7 @@ class Inspect(Lines):
         title: list[Piece] = [(label, role_of(backend, label) + "!"), (" failed", "wrong!")]
         strips = [line(self.palette, heading(title, [], width), width)]
         clean = "".join(char if char.isprintable() else " " for char in why)
-        texts = textwrap.wrap(clean, max(20, width - 4))
+        texts = sentence_lines(clean, max(20, width - 4))
         if len(texts) > height - 2:
             texts = [*texts[: max(1, height - 3)], "…"]
         strips += [line(self.palette, [("  ", "text"), (text, "text")], width) for text in texts]

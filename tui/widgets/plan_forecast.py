@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 
 from textual import work
@@ -13,7 +12,7 @@ from textual.worker import Worker, get_current_worker
 from lbench.engine.plan.plan import Plan
 from lbench.errors import InputError, LbenchError
 from lbench.tui.bench.forecast import Forecast, busy_notice, forecast
-from lbench.tui.draw.ink import shorter
+from lbench.tui.draw.ink import sentence_lines, shorter
 from lbench.tui.widgets.fields import Text
 
 __all__ = ["PlanForecast"]
@@ -70,7 +69,7 @@ class PlanForecast(Text):
             lines = lines or [[("working it out", "quiet")]]
         if self._busy:
             notice = f"! {self._busy}"
-            busy = [shorter(notice, width)] if low else textwrap.wrap(notice, width, subsequent_indent="  ")
+            busy = [shorter(notice, width)] if low else sentence_lines(notice, width, indent="  ")
             lines = [*lines, *([(part, "key")] for part in busy)]
         self.styles.height = 1 + len(lines)
         self.show([[], *([("   ", "text"), *pieces] for pieces in lines)])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
-
+from lbench.tui.draw.ink import sentence_lines
 from lbench.tui.widgets.fields import Text
 
 __all__ = ["Prose"]
@@ -27,7 +26,10 @@ class Prose(Text):
 
     def fit(self) -> None:
         width = max(_LEAST, (self.app.size.width if self._room is None else self._room) - 2 * _INDENT)
-        lines = [(part, role) for text, role in self._texts for part in textwrap.wrap(text, width) or [""]]
+        lines = []
+        for text, role in self._texts:
+            indent = " " * (len(text) - len(text.lstrip()))  # of an item: its other lines stand below its text
+            lines += [(part, role) for part in sentence_lines(text, width, indent=indent) or [""]]
         self.styles.height = len(lines)
         self.show([[(" " * _INDENT, "text"), piece] for piece in lines])
 

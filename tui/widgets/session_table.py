@@ -40,6 +40,7 @@ class _Column(msgspec.Struct, frozen=True):
     rank: int  # the highest are dropped first
     right: bool
     cell: Callable[[Entry], list[Piece]]
+    short: Callable[[Entry], list[Piece]] | None = None  # where the whole cell has no room
 
 
 def local_time(entry: Entry) -> str:
@@ -63,8 +64,8 @@ def title_of(entry: Entry) -> str:
     return " ".join([*shown, *(f"#{tag}" for tag in entry.recorded.tags)]).strip()
 
 
-def verdict_pieces(verdict: list[Backend]) -> list[Piece]:
-    """A comparison's result: "processes 1.94× · emulated 1.4×"."""
+def verdict_pieces(verdict: list[Backend], *, spread: bool = True) -> list[Piece]:
+    """A comparison's result: "processes 1.94× (1.90–1.97) · emulated 1.41× (once)"."""
     pieces: list[Piece] = []
     for one in verdict:
         if one.wrong:
@@ -77,15 +78,16 @@ def verdict_pieces(verdict: list[Backend]) -> list[Piece]:
             clause = [("✔ right", "right")]
         else:
             clause = [(f"{one.label} ", role_of(one.backend, one.label)), (one.speedup, "bright")]
+            clause += [(f" ({one.spread})", "quiet")] if spread else []
         pieces += [(" · ", "quiet"), *clause] if pieces else clause
     return pieces
 
 
-def outcome_pieces(entry: Entry) -> list[Piece]:
+def outcome_pieces(entry: Entry, *, spread: bool = True) -> list[Piece]:
     """A session's result: its last comparison, or its number of updates; empty if there is none."""
     if entry.explored and not entry.verdict:
         return [(f"explored: {count_text(entry.explored, 'update')}", "text")]
-    return verdict_pieces(entry.verdict)
+    return verdict_pieces(entry.verdict, spread=spread)
 
 
 def matches(entry: Entry, text: str) -> bool:
@@ -102,6 +104,7 @@ def matches(entry: Entry, text: str) -> bool:
         ]
         + recorded.workloads
         + recorded.backends
+        + [entry.point]
         + [f"#{tag}" for tag in recorded.tags]
     ).lower()
     return all(word in about for word in text.lower().split())
@@ -126,10 +129,15 @@ def _cost(entry: Entry) -> list[Piece]:
     ]
 
 
-def _verdict(entry: Entry) -> list[Piece]:
+def _verdict(entry: Entry, *, spread: bool = True) -> list[Piece]:
     if not entry.worked_out:
         return [("…", "quiet")] if entry.recorded.error is None else [("–", "quiet")]
-    return outcome_pieces(entry) or [("no answer", "quiet")]
+    return outcome_pieces(entry, spread=spread) or [("no answer", "quiet")]
+
+
+def _short_verdict(entry: Entry) -> list[Piece]:
+    """Without intervals, which the lines of the chosen session have."""
+    return _verdict(entry, spread=False)
 
 
 def _work(entry: Entry) -> list[Piece]:
@@ -137,13 +145,22 @@ def _work(entry: Entry) -> list[Piece]:
     return [*pieces, (f" {entry.data}", "quiet")] if entry.data else pieces
 
 
+def _name(entry: Entry) -> list[Piece]:
+    """What tells it from others: a person's name for the session, the point of a sweep."""
+    title = title_of(entry)
+    pieces: list[Piece] = [(title, "bright")] if title else []
+    if entry.point:
+        pieces.append((f" {entry.point}" if title else entry.point, "text"))
+    return pieces or [("–", "quiet")]
+
+
 _COLUMNS = (
     _Column("DATE", 16, 16, 0, False, lambda one: [(local_time(one), "text")]),
-    _Column("NAME", 10, 28, 0, False, lambda one: [(title_of(one) or "–", "bright" if title_of(one) else "quiet")]),
+    _Column("NAME", 10, 28, 0, False, _name),
     _Column("WORKLOAD", 10, 40, 0, False, _work),
     _Column("RUNS", 4, 7, 2, True, lambda one: [(f"{one.recorded.runs_ended}/{one.recorded.runs}", "text")]),
     _Column("COST", 8, 10, 1, True, _cost),
-    _Column("VERDICT", 20, 54, 0, False, _verdict),
+    _Column("VERDICT", 20, 82, 0, False, _verdict, _short_verdict),
     _Column("BACKENDS", 10, 44, 5, False, _backends),
     _Column("MACHINE", 7, 24, 4, False, lambda one: [(one.recorded.machine or "–", "text")]),
 )
@@ -237,7 +254,10 @@ class SessionTable(Lines, can_focus=True):
             if number and entry.recorded.error is not None:  # what is known of it, and why there is no more
                 pieces.append((error_of(entry), "wrong" if here else "quiet"))
                 break
-            cell = clipped(column.cell(entry), size)
+            cell = column.cell(entry)
+            if column.short is not None and width_of(cell) > size:
+                cell = column.short(entry)
+            cell = clipped(cell, size)
             pad: Piece = (" " * (size - width_of(cell)), "text")
             pieces += [pad, *cell] if column.right else [*cell, pad]
             pieces.append((" " * _GAP, "text"))
@@ -250,7 +270,9 @@ class SessionTable(Lines, can_focus=True):
         for column in _COLUMNS:
             longest = max((width_of(column.cell(entry)) for entry in fine), default=0)
             sizes[column.title] = max(column.least, cell_len(column.title), min(longest, column.most))
-        chosen = [one for one in _COLUMNS if one.title != "NAME" or any(title_of(entry) for entry in fine)]
+        chosen = [
+            one for one in _COLUMNS if one.title != "NAME" or any(title_of(entry) or entry.point for entry in fine)
+        ]
 
         def need(columns: list[_Column]) -> int:
             return 4 + sum(sizes[one.title] + _GAP for one in columns)

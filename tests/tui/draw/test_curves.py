@@ -57,12 +57,14 @@ def test_an_axis_is_made_of_any_values(values: list[float], log: bool) -> None:
 
 
 def test_numbers_of_ticks_are_short() -> None:
-    assert [number_text(value) for value in (0, 1000, 0.05, 2.5, 0.00002, 3e-7, 4e6)] == [
+    assert [number_text(value) for value in (0, 1000, 0.05, 2.5, 0.00002, 0.000025, 1.5e-6, 3e-7, 4e6)] == [
         "0",
         "1,000",
         "0.05",
         "2.5",
         "0.00002",
+        "0.000025",
+        "0.0000015",
         "3e-07",
         "4e+06",
     ]

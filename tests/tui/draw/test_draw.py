@@ -1,3 +1,5 @@
+import textwrap
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -8,7 +10,7 @@ from lbench.tui.draw.bars import bar, progress
 from lbench.tui.draw.curve import curve
 from lbench.tui.draw.dots import dots
 from lbench.tui.draw.histogram import axis, bins, columns, counts, range_of
-from lbench.tui.draw.ink import between, clipped, heading, line, shorter, width_of, wrapped
+from lbench.tui.draw.ink import between, clipped, heading, line, sentence_lines, shorter, width_of, wrapped
 from lbench.tui.draw.lanes import paint, paint_marks, spans
 from lbench.tui.draw.picture import Ramp, fit, half_blocks, quadrants, resample, stretched
 from lbench.tui.draw.scale import nice_ceiling, nice_range, ticks, window_s
@@ -179,3 +181,29 @@ def test_quadrants_show_each_point_in_the_nearer_of_two_colours() -> None:
     first, second = rows[0]
     assert (first.style, second.style) == (ramp.style(200, 0), ramp.style(255, 16))
     assert rows[1][0].style == ramp.style(8, -1)
+
+
+WORDS = st.lists(st.text("abcdefghij", min_size=1, max_size=9), min_size=1, max_size=30).map(" ".join)
+
+
+@example("aa bb cc dd ee", 11)
+@given(WORDS, st.integers(20, 100))
+def test_a_sentence_takes_as_few_lines_as_it_needs_and_loses_no_word(text: str, width: int) -> None:
+    lines = sentence_lines(text, width)
+    assert " ".join(lines) == text and max(map(len, lines)) <= width
+    assert len(lines) == len(textwrap.wrap(text, width))
+    pieces = wrapped([(text, "text")], width, 50)
+    assert " ".join("".join(word for word, _ in line) for line in pieces) == text
+    assert len(pieces) == len(textwrap.wrap(text, width)) and all(width_of(line) <= width for line in pieces)
+
+
+def test_no_sentence_wraps_by_one_word() -> None:
+    text = "emulated is slower than processes, measured once: not settled"
+    assert sentence_lines(text, len(text) - 1)[-1].split() == ["not", "settled"]
+    assert [word for word, _ in wrapped([(text, "text")], len(text) - 1, 2)[-1]] == ["not", " settled"]
+
+
+def test_an_axis_always_has_its_unit_and_two_numbers() -> None:
+    assert axis(0.0, 50.0, 21, "ms").split() == ["0", "25", "50", "ms"]
+    assert axis(0.0, 75.0, 19, "ms").split() == ["0", "50", "ms"]
+    assert axis(0.0, 60.0, 30, "ms").split()[-1] == "ms"
