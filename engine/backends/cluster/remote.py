@@ -196,7 +196,7 @@ def run(request: bytes) -> bytes:
             _process.environments.pop(threading.get_ident(), None)  # its first call is still to come
             return encode({**answer, "needs": needs, "ended": time.time()})
         mark = time.perf_counter()
-        _import(str(asked["workload"]), asked.get("code"))
+        answer["cold"] |= _import(str(asked["workload"]), asked.get("code"))
         if asked.get("s3") is not None:
             _reach_s3(asked["s3"])
         name, arguments = decode(asked["task"])
@@ -309,12 +309,15 @@ def _holds(path: Path, digest: str, file_digest: Callable[[Path], str]) -> bool:
         return False
 
 
-def _import(workload: str, code: dict[str, Any] | None) -> None:
-    """Import what the workload's tasks need; the lock keeps another thread from calling into a half-imported module."""
+def _import(workload: str, code: dict[str, Any] | None) -> bool:
+    """Import what the workload's tasks need, and whether that was to be done; a worker may have run another one before.
+
+    The lock keeps another thread from calling into a half-imported module.
+    """
     with _process.lock:
         key = workload if code is None else code["digest"]
         if key in _process.ready:
-            return
+            return False
         if code is None:
             preload(workload)
         else:
@@ -326,6 +329,7 @@ def _import(workload: str, code: dict[str, Any] | None) -> None:
             preload(f"{code['module']}:{code['function']}")
             _process.ready.clear()  # one user's workload at a time is importable
         _process.ready.add(key)
+        return True
 
 
 def _reach_s3(where: dict[str, str]) -> None:
