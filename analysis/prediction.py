@@ -41,6 +41,7 @@ __all__ = [
     "predicted_sentence",
     "predictions",
     "quantile_ends",
+    "unpredicted_text",
 ]
 
 Floats = NDArray[np.float64]
@@ -77,6 +78,7 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
     warm: Predicted  # all there already
     core_ratio: tuple[float, float, float]  # median, and the ends of its 95 %: a core of this machine in Lambda vCPUs
     baseline_s: Estimate | None = None  # the median makespan of the comparison's baseline
+    at_once: int = 1  # tasks that ran together here
     payload_bytes: int = 0  # the largest request or result of a task
 
     @property
@@ -84,6 +86,20 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
         """The assumption that matters most, in words."""
         middle, low, high = self.core_ratio
         return f"one core here = {middle:.2g} (95 %: {low:.2g}–{high:.2g}) Lambda vCPUs"
+
+    @property
+    def conditions(self) -> str:
+        """What it is worked out from, in a line."""
+        shared = (
+            f"; {self.at_once} of them ran at once here, which made each longer: -b sequential measures them alone"
+            if self.at_once > 1
+            else ""
+        )
+        return (
+            f"{LABEL}: the model with the tasks of {self.worked_out_from} on "
+            f"{count_text(self.environments, 'environment')} of {self.memory_mb:,} MB in {self.region} "
+            f"({self.architecture}); nothing was run there (docs/model.md){shared}"
+        )
 
     @property
     def lines(self) -> tuple[tuple[Literal["cold", "warm"], Predicted], ...]:
@@ -188,6 +204,7 @@ def predict_lambda(
         warm=of(cold=False),
         core_ratio=core_ratio_ends(used),
         baseline_s=baseline_s,
+        at_once=_at_once(source[0], widest),
         payload_bytes=int(1e6 * max(max(stage.request_mb, stage.response_mb) for stage in stages)),
     )
 
@@ -296,6 +313,16 @@ def predict_comparison(comparison: Comparison, runs: Iterable[RunView]) -> Predi
     )
 
 
+def unpredicted_text(comparison: Comparison) -> str | None:
+    """Why there is no prediction beside measurements that end without one; None: nobody would look for it."""
+    if not any(one.makespan_s is not None for one in comparison.summaries):
+        return None
+    backends = {one.backend for one in comparison.summaries}
+    if backends & {*_ALONE, "lambda"} or backends == {"simulated"}:
+        return None
+    return f"no {LABEL}: that needs the times of tasks on a core of this machine; add -b sequential"
+
+
 def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:
     """The prediction in words, with what it hangs on."""
     places = count_text(line.environments, "environment")
@@ -398,6 +425,12 @@ def _stages(source: list[RunView]) -> list[StageTimes]:
             StageTimes(works, float(np.median(sent)) / 1e6, float(np.median(received)) / 1e6, float(np.median(between)))
         )
     return samples
+
+
+def _at_once(run: RunView, widest: int) -> int:
+    if run.started is None or run.planned.backend == "sequential":
+        return 1
+    return min(run.started.capacity, widest)
 
 
 def _mean(sizes: NDArray[np.int64]) -> float:

@@ -27,7 +27,14 @@ from lbench.analysis.format import (
     times_text,
 )
 from lbench.analysis.hedging import hedges_of, hedges_sentence
-from lbench.analysis.prediction import LABEL, Predicted, PredictedLine, predict_comparison, predicted_sentence
+from lbench.analysis.prediction import (
+    LABEL,
+    Predicted,
+    PredictedLine,
+    predict_comparison,
+    predicted_sentence,
+    unpredicted_text,
+)
 from lbench.analysis.statistics import FULL_INTERVAL
 from lbench.analysis.variance import steadiness_text, variance_parts, variance_text
 from lbench.analysis.verdict import answer_sentence
@@ -110,6 +117,7 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
     out = console()
     comparison = compare(view.runs.values(), run_bill)
     predicted = predict_comparison(comparison, view.runs.values()) if predict else None
+    unpredicted = unpredicted_text(comparison) if predict and predicted is None else None
     if any(summary.makespan_s is not None for summary in comparison.summaries):
         out.print()
         print_table(out, result_columns(comparison, predicted))
@@ -137,7 +145,8 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
         *_hedging(view),
         *_quantiles(run for run in view.started_runs if run.has_answer),
         *_conditions(comparison),
-        *_predicted_conditions(predicted),
+        *([] if predicted is None else [predicted.conditions]),
+        *([unpredicted] if unpredicted is not None else []),
         *_estimated(document),
         *_notes(view),
     ]:
@@ -199,14 +208,6 @@ def _predicted_cells(temperature: str, one: Predicted, line: PredictedLine) -> d
         "cold": Text(str(line.environments) if temperature == "cold" else "0", style=QUIET),
         "cost": Text(usd_short(one.usd, assumed=bool(one.assumed)), style=colour),
     }
-
-
-def _predicted_conditions(line: PredictedLine | None) -> Iterable[str]:
-    if line is not None:
-        yield (
-            f"{LABEL}: the model with the tasks of {line.worked_out_from} on {count_text(line.environments, 'environment')}"
-            f" of {line.memory_mb:,} MB in {line.region} ({line.architecture}); nothing was run there (docs/model.md)"
-        )
 
 
 def _cells(one: Summary, line: Line) -> dict[str, str | Text]:

@@ -10,7 +10,13 @@ import msgspec
 import pytest
 
 from lbench.analysis.comparison import compare
-from lbench.analysis.prediction import predict_comparison, predict_lambda, predicted_sentence, predictions
+from lbench.analysis.prediction import (
+    predict_comparison,
+    predict_lambda,
+    predicted_sentence,
+    predictions,
+    unpredicted_text,
+)
 from lbench.analysis.statistics import Estimate
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.session.view import RunView, fold
@@ -75,6 +81,25 @@ def test_nothing_is_predicted_without_a_local_run_that_ended_well(make_events: C
     assert predict_lambda(view.runs.values()) is None
     emulated = fold(make_events({"emulated": [1.0]}))
     assert predict_lambda(emulated.runs.values()) is None
+
+
+def test_a_missing_prediction_has_its_reason_where_one_would_look_for_it(make_events: Callable[..., list[Any]]) -> None:
+    def reason(*backends: str, ok: bool = True) -> str | None:
+        return unpredicted_text(
+            compare(fold(make_events({name: [1.0] for name in backends}, ok=ok)).runs.values(), run_bill)
+        )
+
+    assert "add -b sequential" in (reason("emulated") or "")
+    assert reason("emulated", "sequential") is None
+    assert reason("simulated") is None
+    assert reason("emulated", ok=False) is None
+
+
+def test_tasks_that_ran_beside_each_other_are_named_as_such(runs: Callable[..., list[RunView]]) -> None:
+    alone, beside = predict_lambda(runs()), predict_lambda(runs(backends=("processes",)))
+    assert alone is not None and beside is not None
+    assert alone.at_once == 1 and "at once" not in alone.conditions
+    assert "; 2 of them ran at once here" in beside.conditions
 
 
 def test_the_sentence_names_what_it_hangs_on_and_never_claims_a_measurement(runs: Callable[..., list[RunView]]) -> None:
