@@ -30,6 +30,7 @@ __all__ = [
     "times_text",
 ]
 
+_MINUTES_FROM_S = 99.95
 _MS_BELOW_S = 0.9995
 
 
@@ -47,7 +48,7 @@ def seconds_text(seconds: float) -> str:
     """A wall time: "1.20 ms", "83.0 ms", "6.41 s", "12.4 s", "3 min 20 s", "2 h 05 min"."""
     if seconds < _MS_BELOW_S:
         return ms_text(seconds * 1000)
-    if seconds < 99.95:
+    if seconds < _MINUTES_FROM_S:
         return f"{_digits(seconds)} s"
     if seconds < 3599.5:
         minutes, rest = divmod(round(seconds), 60)
@@ -74,8 +75,12 @@ def interval_text(estimate: Estimate, *, unit: bool = False) -> str:
 
 
 def spread_text(estimate: Estimate) -> str:
-    """What the interval of a time is, with its unit: "95 %: 6.37–6.45 s", "range of 3: 6.37–6.45 s"; "" for none."""
-    return "" if estimate.interval is None else f"{_kind_text(estimate)}: {interval_text(estimate, unit=True)}"
+    """What the interval of a time is, with its unit: "95 %: 6.37–6.45 s", "range of 3: 1 h 02 min–1 h 05 min"; "": none."""
+    if estimate.interval is None:
+        return ""
+    if estimate.value < _MINUTES_FROM_S:
+        return f"{_kind_text(estimate)}: {interval_text(estimate, unit=True)}"
+    return f"{_kind_text(estimate)}: {'–'.join(map(seconds_text, estimate.interval))}"
 
 
 def times_interval_text(estimate: Estimate | None) -> str:

@@ -67,7 +67,7 @@ def job_of(sample: Sample) -> Job:
     stages = tuple(_times(stage, rng) for stage in sample.stages if stage.compute_s)
     if not stages:
         raise InputError(
-            f"{sample.workload}: no task ended within {sample.limit_s:g} s: give the sample longer with --for SECONDS"
+            f"{sample.workload}: no task ended within {sample.limit_s:g} s: does one ever? --for SECONDS gives them longer"
         )
     return Job(
         stages=stages,

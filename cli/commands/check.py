@@ -39,8 +39,13 @@ def command(workload: str, build: bool, arch: str | None, python: str | None, as
     from lbench.analysis.feasibility import feasibility
     from lbench.cli.sample import with_kernels
     from lbench.engine.simulation.parameters import lambda_model
+    from lbench.errors import InputError
 
     sample, _ = sample_for(workload, options, watch=True, fresh=True)
+    if sample.known_tasks and not sample.sampled_tasks:
+        raise InputError(
+            f"{sample.workload}: no task ended within {sample.limit_s:g} s: does one ever? --for SECONDS gives them longer"
+        )
     ratio = with_kernels(lambda_model()).core_ratio
     found = feasibility(sample, _package(workload, arch, python, build=build), ratio)
     if as_json:

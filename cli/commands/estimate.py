@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_LEAST_DIFFERING = 5  # tasks that were run
 _LEAST, _MOST = 1e-6, 1e7  # of what is changed
 
 
@@ -186,6 +187,8 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
             "drawn from them, and stages after these are not counted; --for SECONDS takes more",
             WARN,
         )
+    if len(first.compute_s) < min(_LEAST_DIFFERING, first.tasks):
+        say("! so few tasks do not show how much tasks differ: that is not in the intervals", WARN)
     if sample.stores:
         say(
             "! its tasks exchange objects: on Lambda through S3, whose time and requests are not in these figures", WARN
@@ -196,7 +199,7 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
         say(line, QUIET)
     say(free_tier_line(found), QUIET)
     if changes:
-        say(f"what if: {', '.join(f'{name}={value:g}' for name, value in changes.items())}", QUIET)
+        say(f"what if: {', '.join(f'{name}={value:.15g}' for name, value in changes.items())}", QUIET)
     say(
         f"predicted from {sample.sampled_tasks:,} tasks measured here ({sample.created}) with the model of docs/model.md; "
         f"model: also with dated profiles of config/rented.toml; a worker starts in {seconds_text(sample.init_s)} here; "

@@ -72,7 +72,12 @@ class LambdaModel:
         return by_version.get(python) or by_version[max(by_version, key=_version)]
 
 
-_MAY_BE_ZERO = ("_s", "_sigma", "_s_per_mb")
+_MOST_SIGMA = 10.0  # of a logarithm: a factor of e^20 is no spread of anything
+_RATES = ("_per_s", "_halving_s", "_period_s")  # what is divided by
+
+
+def _may_be_zero(name: str) -> bool:
+    return name.endswith(("_s", "_sigma", "_s_per_mb")) and not name.endswith(_RATES)
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -85,6 +90,8 @@ def _distribution(row: Mapping[str, Any]) -> Distribution:
         return Constant(_usable(float(row["value"])), **about)
     if "median" in row:
         median, sigma = _usable(float(row["median"])), _usable(float(row["sigma"]))
+        if sigma > _MOST_SIGMA:
+            raise ValueError
         if median == 0:
             return Constant(0.0, **about)
         return Lognormal(median, sigma, **about)
@@ -156,11 +163,14 @@ def with_rows(model: LambdaModel, parsed: Mapping[str, Any], where: str) -> Lamb
                 changed[name] = {arch: dict.fromkeys(by_version, one) for arch, by_version in model.init_s.items()}
             else:
                 changed[name] = _distribution(row)
-                if not changed[name].median > 0 and not name.endswith(_MAY_BE_ZERO):
+                if not changed[name].median > 0 and not _may_be_zero(name):
+                    raise ValueError
+                if name.endswith("_sigma") and changed[name].median > _MOST_SIGMA:
                     raise ValueError
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InputError(
-                f"{where}: {name} must have a positive value, or a median and a sigma, or probabilities and values"
+                f"{where}: {name} must have a positive value, or a median and a sigma (at most "
+                f"{_MOST_SIGMA:g}), or probabilities and values"
             ) from None
     return dataclasses.replace(model, **changed)
 
@@ -176,8 +186,10 @@ def with_values(model: LambdaModel, changes: Mapping[str, float]) -> LambdaModel
         known = {field.name for field in dataclasses.fields(model)} - {"init_s"}
         if name not in known:
             raise InputError(f"the model has no parameter {name!r}; it has {', '.join(sorted(known))}")
-        if not value > 0 and not (value == 0 and name.endswith(_MAY_BE_ZERO)):
+        if not value > 0 and not (value == 0 and _may_be_zero(name)):
             raise InputError(f"the model's parameter {name} must be above 0, got {value:g}")
+        if name.endswith("_sigma") and value > _MOST_SIGMA:
+            raise InputError(f"the model's parameter {name} must be at most {_MOST_SIGMA:g}, got {value:g}")
         old = getattr(model, name)
         if isinstance(old, Lognormal) and value > 0:
             replaced[name] = Lognormal(value, old.sigma, "given by hand", date.today())

@@ -65,6 +65,7 @@ def test_ratios_shares_and_lists() -> None:
 def test_an_interval_says_what_it_is() -> None:
     full, few, one = Estimate(6.41, 6.37, 6.45, 6), Estimate(0.6, 0.45, 1.19, 3, "range"), Estimate(1.0, count=1)
     assert [spread_text(each) for each in (full, few, one)] == ["95 %: 6.37–6.45 s", "range of 3: 450–1,190 ms", ""]
+    assert spread_text(Estimate(5400.0, 3600.0, 9000.0, 6)) == "95 %: 1 h 00 min–2 h 30 min"
     assert [times_spread_text(each) for each in (full, few, one)] == ["95 %: 6.37–6.45", "range of 3: 0.45–1.19", ""]
     assert [times_interval_text(each) for each in (full, one, None)] == ["6.37–6.45", "–", "–"]
     assert ms_spread_text(Estimate(64.0, 60.1, 12400.0, 6)) == "95 %: 60.1 ms–12.4 s"

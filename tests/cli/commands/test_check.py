@@ -57,6 +57,13 @@ def endless():
     while True:
         yield [Task(plain, i=1)]
 
+def stuck(i):
+    import time
+    time.sleep(600)
+
+def stuck_job():
+    yield [Task(stuck, i=1), Task(stuck, i=2)]
+
 def bad(i):
     raise ValueError("no\\nsuch thing")
 
@@ -104,6 +111,7 @@ def test_a_table_of_80_columns_has_the_limit_and_the_verdict(
     [
         (("./mine.py:never", "--for", "1"), "does it ever?"),
         (("./mine.py:endless", "--for", "1"), "does it ever end?"),
+        (("./mine.py:stuck_job", "--for", "1"), "no task ended within 1 s: does one ever?"),
         (("./mine.py:fails",), "task 1 of 1 fails on this machine: ValueError: no such thing"),
         (("mandelbrot", "--for", "0"), "--for must be above 0"),
         (("mandelbrot", "--for", "soon"), "--for must be a number"),

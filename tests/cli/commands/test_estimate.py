@@ -123,4 +123,4 @@ def test_jobs_that_fail_or_never_end_get_one_line(lbench: Lbench, home: Path) ->
     assert "task 1 of 1 fails on this machine: ValueError: no" in fails.stderr
     never = lbench("estimate", "./mine.py:never", "--for", "1")
     assert (never.returncode, never.stdout) == (2, "")
-    assert "no task ended within 1 s: give the sample longer with --for SECONDS" in never.stderr
+    assert "no task ended within 1 s: does one ever? --for SECONDS gives them longer" in never.stderr

@@ -16,7 +16,15 @@ from lbench.engine.simulation.distributions import Constant, Lognormal, Quantile
 from lbench.engine.simulation.environments import cold_share, ramp_wait_s, warm_after
 from lbench.engine.simulation.fan_out import Stage, simulate_stage
 from lbench.engine.simulation.network import transfer_s
-from lbench.engine.simulation.parameters import LambdaModel, lambda_model, load_model, old_parameters, with_values
+from lbench.engine.simulation.parameters import (
+    LambdaModel,
+    lambda_model,
+    load_model,
+    old_parameters,
+    with_rows,
+    with_values,
+)
+from lbench.engine.simulation.platform import Host, Platform
 from lbench.errors import InputError
 
 
@@ -151,6 +159,8 @@ def test_a_parameter_that_is_not_there_or_impossible_is_refused() -> None:
         ("[init_s]\nmedian = -1\nsigma = 0.1", "init_s must have a positive value"),
         ("[mb_per_vcpu]\nvalue = 0", "mb_per_vcpu must have a positive value"),
         ("[s3_get_s]\nprobabilities = [0, 1]\nvalues = [1]", "s3_get_s must have a positive value"),
+        ("[core_ratio]\nmedian = 1\nsigma = 100", "core_ratio must have a positive value, .* sigma .at most 10"),
+        ("[task_sigma]\nvalue = 1e7", "task_sigma must have a positive value"),
         ("rtt_s = ", "is not a file of parameters"),
     ],
 )
@@ -168,3 +178,28 @@ def test_a_file_replaces_the_parameters_that_it_has(tmp_path: Path) -> None:
     assert model.init_of("arm64", "3.14").median == 0.5
     assert model.rtt_s.median == 0.002
     assert model.allocation_s == lambda_model().allocation_s
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-6, 1e7])
+def test_an_extreme_value_of_any_parameter_is_refused_or_gives_finite_times(value: float) -> None:
+    stage = Stage(work_s=np.full(20, 1.0), request_mb=0.5, response_mb=0.5, fetch_mb=400.0, import_s=0.1)
+    for field in dataclasses.fields(lambda_model()):
+        try:
+            model = with_values(lambda_model(), {field.name: value})
+        except InputError:
+            continue
+        run = simulate_stage(
+            model, stage, memory_mb=1769, environments=5, warm=0, rng=np.random.default_rng(1), replications=3
+        )
+        assert np.isfinite(run.makespan_s).all() and np.isfinite(run.billed_s).all(), field.name
+        platform = Platform(model, memory_mb=1769, arch="x86_64", python="3.13", concurrency=5, seed=1)
+        Host(model, 0.03).send(0.0, 1.0)
+        platform.rest(10.0, 10.0)
+
+
+@pytest.mark.parametrize("name", ["uplink_mb_per_s", "network_mb_per_s", "idle_halving_s", "ramp_period_s"])
+def test_what_is_divided_by_is_never_zero(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} must be above 0, got 0"):
+        with_values(lambda_model(), {name: 0.0})
+    with pytest.raises(InputError, match=name):
+        with_rows(lambda_model(), {name: {"value": 0}}, "mine.toml")
