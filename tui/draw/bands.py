@@ -25,9 +25,8 @@ def bands(palette: Palette, title: list[Piece], every: list[Series], width: int,
         left_out: Piece = (f" · {len(series)} of {len(every)}", "quiet")
         title = [*title, left_out] if width >= _WIDE else [title[0], left_out]
     measure: list[Piece] = [(right_of("p50", _NUMBER) + right_of("p99", _NUMBER), "quiet")]
-    # The numbers' names come before the whole title.
-    shorter_ones = ([one for one in title if "all" not in one[0]], [(title[0][0].split()[0], title[0][1]), *title[1:]])
-    title = next((one for one in (title, *shorter_ones) if width_of([*one, *measure]) + HEADING_CELLS <= width), title)
+    if width_of([*title, *measure]) + HEADING_CELLS > width:  # the numbers' names come before the whole title
+        title = [(title[0][0].split()[0], title[0][1]), *title[1:]]
     strips = [line(palette, heading(title, measure, width), width)]
     cells = max(1, width - 4 - 2 * _NUMBER)
     rows = max(1, height - 2)

@@ -137,7 +137,8 @@ async def test_a_key_shows_another_repeat_in_timelines_and_histograms(
             await pilot.press("right_parenthesis")
             await _settled(app, pilot)
             text = screen_text(app)
-            assert f"processes · repeat {number}" in text and f"warm durations · repeat {number}" in text
+            assert f"processes · repeat {number}" in text and f"warm · repeat {number}" in text
+            assert "p50   p99" in text
             assert "all repeats" not in text
 
 
