@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from lbench.config.prices import rates, regions
-from lbench.engine.billing.bill import lost_deadlines, run_bill, run_cost_of, s3_usage
+from lbench.engine.billing.bill import lost_deadlines, quantities, run_bill, run_cost_of, s3_usage
 from lbench.engine.billing.pricing import bound_of, pricing_of, rates_of, s3_each
 from lbench.engine.cost import charges as cost
-from lbench.engine.cost.format import usd_short
+from lbench.engine.cost.format import usd_short, usd_text
 from lbench.engine.export.document import document, invocations
 from lbench.engine.journal.events import (
     JOURNAL_VERSION,
@@ -236,6 +236,75 @@ def test_the_bound_is_tasks_times_attempts_times_the_worst_call():
     assert bound.usd == worst.usd and None not in (worst.items.s3, worst.items.transfer, worst.items.logs)
 
 
+@pytest.mark.parametrize(
+    ("backend", "fields", "limits", "calls", "put", "get"),
+    [
+        ("emulated:arch=x86_64", {"retries": 1}, Limits(tasks=10, s3_requests=7), 20, 41 + 14, 60 + 14),
+        ("lambda:transport=event,arch=x86_64", {"retries": 1}, Limits(tasks=10, s3_requests=7), 20, 61 + 14, 80 + 14),
+        ("lambda:arch=x86_64", {"retries": 0, "hedge": 0.9}, Limits(tasks=20, s3_requests=0), 21, 43, 63),
+        ("emulated:arch=x86_64", {"retries": 0, "hedge": 0.9}, Limits(tasks=20, s3_requests=0), 20, 41, 60),
+    ],
+)
+def test_the_bound_counts_letters_hedges_and_the_job_s_own_requests(backend, fields, limits, calls, put, get):
+    choice = parse_backend(backend, {})
+    plan = Plan("probe", backends=[choice], timeout_s=60.0, **fields)
+    marked = 170 + 26 if backend.startswith("lambda") else 0
+    log = calls * (348 + 241 + 4096 + (1 << 18) + marked)
+    worst = cost.run_cost(
+        rates_of(settings_of(choice)),
+        calls * 71_000,
+        memory_mb=1769,
+        requests=calls,
+        s3_requests={"put": put, "get": get},
+        transfer_bytes=calls * 6_291_556,
+        log_bytes=log,
+    )
+    assert bound_of(choice, plan, limits).usd == worst.usd
+
+
+def test_a_run_on_aws_is_recorded_with_all_that_it_is_priced_by():
+    choice = parse_backend("lambda:memory=512,arch=x86_64,region=us-east-1", {})
+    plan = Plan("probe", backends=[choice], timeout_s=60.0, max_usd=1.5)
+    limits = Limits(tasks=10, s3_requests=0)
+    bound = bound_of(choice, plan, limits, 1024)
+    assert pricing_of(choice, plan, limits, 1024) == Pricing(
+        rates=rates_of(settings_of(choice)),
+        memory_mb=512,
+        bound_usd=usd_text(bound.usd),
+        max_usd="1.5",
+        unpriced=list(bound.left_out),
+        ephemeral_mb=1024,
+        deadline_s=60.0,
+        marked=True,
+        print_limit_bytes=1 << 18,
+    )
+    here = parse_backend("emulated", {})
+    emulated = pricing_of(here, Plan("probe", backends=[here]), limits)
+    assert (emulated.marked, emulated.max_usd, emulated.ephemeral_mb) == (False, None, 512)
+
+
+def test_the_prices_of_api_gateway_are_named_as_assumed_only_where_they_are_charged():
+    assumed = {
+        transport: rates_of(settings_of(parse_backend(f"lambda:transport={transport},region=eu-west-1", {}))).assumed
+        for transport in ("direct", "http-api")
+    }
+    listed = rates("eu-west-1", "x86_64").assumed
+    assert "http_api_request_usd" in listed
+    assert assumed["http-api"] == listed | {"request_usd": listed["http_api_request_usd"]}
+    assert assumed["direct"] == {name: text for name, text in listed.items() if name != "http_api_request_usd"}
+
+
+def test_a_bill_has_its_price_list_and_what_it_counted():
+    run = view(
+        [{"status": "ok", "billed_ms": 1000}], pricing=msgspec.structs.replace(ON_LAMBDA, ephemeral_mb=612)
+    ).runs["r1"]
+    bill = run_cost_of(run)
+    assert (bill.region, bill.architecture) == ("us-east-1", "x86_64")
+    assert (bill.price_date, bill.price_source) == (RATES.price_date, RATES.price_source)
+    assert bill.quantities == quantities(run)
+    assert (bill.quantities.requests, bill.quantities.billed_ms, bill.quantities.storage_mb) == (1, 1000, 100)
+
+
 @pytest.mark.parametrize("region", regions())
 def test_the_bound_of_every_region_includes_every_item_and_names_those_at_another_regions_price(region):
     choice = parse_backend(f"lambda:region={region}", {})
@@ -414,3 +483,11 @@ def test_a_larger_tmp_is_charged_and_bounded_once_it_is_known_and_named_before()
 def test_what_no_bound_can_hold_is_named_before_a_run(transport, named):
     choice = parse_backend(f"lambda:transport={transport}", {})
     assert any(named in text for text in bound_of(choice, Plan("probe", backends=[choice]), Limits(tasks=5)).left_out)
+
+
+def test_what_a_user_s_function_prints_is_in_no_bound():
+    choice = parse_backend("lambda", {})
+    plan = Plan("function", backends=[choice], params={"name": "theirs"})
+    assert "logs: what the function prints" in bound_of(choice, plan, Limits(tasks=5)).left_out
+    assert pricing_of(choice, plan, Limits(tasks=5)).print_limit_bytes is None
+    assert pricing_of(choice, plan, Limits(tasks=5)).marked is False
