@@ -267,7 +267,7 @@ async def test_a_real_busy_process_is_stopped_and_continued() -> None:
     with subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"], process_group=0) as process:  # noqa: ASYNC220
         agenda = Agenda()
         tree = Tree(process.pid)
-        held = DutyCycle(agenda, 2).attach(tree, 0.3)
+        held = DutyCycle(agenda, 2).attach(tree, 0.02)  # less than a busy machine leaves it
         held.initialised()
         loop = asyncio.get_running_loop()
         for _ in range(3):
