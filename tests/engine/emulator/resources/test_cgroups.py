@@ -288,7 +288,7 @@ def home() -> Iterator[Home]:
 def test_the_kernel_throttles_a_busy_process(home: Home) -> None:
     with subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"], process_group=0) as process:
         tree = Tree(process.pid)
-        held = QuotaShare(home, "cgroup-v1").attach(tree, 0.2)
+        held = QuotaShare(home, "cgroup-v1").attach(tree, 0.02)
         held.initialised()
         stat = home.folder / f"e{process.pid}/cpu.stat"
         while "nr_throttled 0" in stat.read_text():
