@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lbench.engine.journal.events import Event, encode_lines
-from lbench.engine.session.index import find_session, list_sessions
+from lbench.engine.journal.lock import FolderLock
+from lbench.engine.machine.fingerprint import Environment
+from lbench.engine.session.index import Recorded, find_session, list_sessions, recorded, session_folders, when
+from lbench.engine.session.labels import Meta, write_meta
 from lbench.errors import InputError, UnknownNameError
 
 
@@ -42,6 +46,77 @@ def test_whole_torn_empty_and_foreign_journals_are_all_listed(
     assert not any(one.running for one in found.values())
 
 
+def test_a_session_is_listed_with_what_its_journal_begins_and_ends_with(
+    sessions: Path, make_events: Callable[..., list[Event]]
+) -> None:
+    machine = Environment(hostname="here", cpu_model="a processor")
+    events = make_events({"sequential": [1.0, 1.1], "processes": [0.6]}, environment=machine)
+    folder = record(sessions, "20260101-100000-aaaa", encode_lines(events))
+    whole = Recorded(
+        id="20260101-100000-aaaa",
+        path=str(folder),
+        name="s",
+        created="2026-01-01T00:00:00+00:00",
+        complete=True,
+        workloads=["probe"],
+        backends=["sequential", "processes"],
+        runs=3,
+        runs_ended=3,
+        machine="here",
+        cpu_model="a processor",
+    )
+    assert list_sessions() == [whole]
+    write_meta(folder, Meta(name="mine", tags=["a", "b"]))
+    lock = FolderLock(folder)
+    assert list_sessions() == [msgspec.structs.replace(whole, name="mine", tags=["a", "b"], running=True)]
+    lock.release()
+    torn = record(sessions, "torn", encode_lines(events)[:-1])  # its last line is not whole: the end
+    assert not recorded(torn).complete and recorded(torn).runs_ended == 3
+
+
+def test_what_cannot_be_read_says_why_and_is_listed_by_its_name(
+    sessions: Path, make_events: Callable[..., list[Event]]
+) -> None:
+    lines = encode_lines(make_events({"sequential": [1.0]})).splitlines(keepends=True)
+    no_head = record(sessions, "20260101-100000-aaaa", b"".join(lines[1:]))
+    empty = record(sessions, "20260103-100000-aaaa", b"")
+    bad = record(sessions, "20260102-100000-aaaa", lines[0] + b'{"event":"planned","run":3}\n')
+    (sessions / "none").mkdir()
+    found = {one.id: one for one in list_sessions()}
+    assert list(found) == [empty.name, no_head.name, bad.name, "none"]  # the third began at midnight of the 1st
+    assert found[empty.name].error == "its journal is empty: nothing was recorded"
+    assert found[no_head.name].error == f"{no_head / 'events.jsonl'} is not an lbench journal"
+    assert found[bad.name].error == f"{bad / 'events.jsonl'} is damaged"
+    assert found["none"].error is not None and found["none"].error.startswith(f"{sessions / 'none'}")
+    assert [found[name].created for name in (empty.name, no_head.name)] == [None, None]
+    assert not any(one.complete or one.runs for one in found.values())
+
+
+def test_sessions_are_sorted_by_their_start_else_by_their_names() -> None:
+    assert when(Recorded(id="x", path="", created="2026-01-01T00:00:00+00:00")) == ("2026-01-01T00:00:00+00:00", "x")
+    assert when(Recorded(id="20260203-040506-aaaa", path=""))[0] == "2026-02-03T04:05:06+00:00"
+    assert when(Recorded(id="mine", path="")) == ("", "mine")
+
+
+def test_other_files_and_names_are_no_sessions(sessions: Path) -> None:
+    (sessions / "file").write_text("")
+    (sessions / "a\x1bb").mkdir()
+    (sessions / "b").mkdir()
+    (sessions / "a").mkdir()
+    assert session_folders() == [sessions / "b", sessions / "a"]
+
+
+def test_a_list_makes_no_folder_and_names_one_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "none"))
+    assert list_sessions() == [] and not (tmp_path / "none").exists()
+    (tmp_path / "none" / "lbench").mkdir(parents=True)
+    (tmp_path / "none" / "lbench" / "sessions").write_text("")
+    with pytest.raises(InputError, match=f"^cannot read the folder {tmp_path}/none/lbench/sessions: Not a directory$"):
+        list_sessions()
+
+
 def test_a_session_is_found_by_id_beginning_last_and_path(
     sessions: Path, make_events: Callable[..., list[Event]], tmp_path: Path
 ) -> None:
@@ -67,3 +142,21 @@ def test_what_is_no_session_is_refused_with_what_there_is(
         find_session("./nowhere.json")
     with pytest.raises(UnknownNameError, match="did you mean"):
         find_session("20260102-1")
+
+
+def test_a_refusal_names_at_most_five_sessions(sessions: Path, make_events: Callable[..., list[Event]]) -> None:
+    with pytest.raises(InputError, match=f"^no session '2026': none is recorded in {sessions}$"):
+        find_session("2026")
+    journal = encode_lines(make_events({"sequential": [1.0]}))
+    names = [f"2026010{number}-1" for number in range(1, 7)]
+    for name in names[:5]:
+        record(sessions, name, journal)
+    five = ", ".join(reversed(names[:5]))
+    with pytest.raises(InputError, match=f"^session '2026' is not unique: {five}$"):
+        find_session("2026")
+    record(sessions, names[5], journal)
+    with pytest.raises(InputError, match=r"20260102-1 \.\.\.$"):
+        find_session("2026")
+    for text in ("gone.json", "gone.jsonl", "a/b"):
+        with pytest.raises(InputError, match=f"^{text}: no such file or folder$"):
+            find_session(text)
