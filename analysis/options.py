@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from statistics import median
 from typing import Any, Literal
 
 import msgspec
@@ -104,7 +105,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     needs: str
     places: int  # tasks at once
     memory_mb: int | None = None
-    temperature: str | None = None  # of Lambda: "cold", "warm" or "4 of 100 warm"
+    temperature: str | None = None  # of Lambda: "cold", "warm" or "4 of 100 warm"; of a cluster's workers
     old: bool = False  # its price is older than prices stay true
     priced: bool = True
     usd_interval: tuple[Decimal, Decimal] | None = None  # of a run, as the makespan's
@@ -457,11 +458,13 @@ def _recorded(cluster: ClusterRuns, runs: Runs) -> Option:
     """A cluster, by its runs of this very job."""
     makespan = median_estimate(cluster.makespans_s)
     assert makespan is not None
-    usd = None if cluster.usd is None else sorted(cluster.usd)[len(cluster.usd) // 2]
+    usd = None if cluster.usd is None else median(cluster.usd)
     per_day = _runs_a_day(runs, makespan.value)
     day = cluster.created[:10]
+    temperature = None if cluster.cold is None else "cold" if cluster.cold else "warm"
+    who = f"{cluster.label}, {cluster.workers} worker{'s' * (cluster.workers > 1)}"
     return Option(
-        name=f"{cluster.label}, {cluster.workers} worker{'s' * (cluster.workers > 1)}, {day}",
+        name=f"{who}{f' {temperature}' if temperature else ''}, {day}",
         kind="cluster",
         basis="measured",
         makespan_s=makespan,
@@ -471,6 +474,7 @@ def _recorded(cluster: ClusterRuns, runs: Runs) -> Option:
         usd_day=None if usd is None or per_day is None else usd * Decimal(str(per_day)),
         needs="the cluster, as it was",
         places=cluster.workers,
+        temperature=temperature,
         priced=not any(text.startswith("no price") for text in cluster.unpriced),
         measured=day,
         session=cluster.session,

@@ -32,12 +32,13 @@ _WHERE = ("scheduler", "scheduler_file", "factory")  # the settings that name a 
 
 
 class ClusterRuns(msgspec.Struct, frozen=True, kw_only=True):
-    """The runs of one session on one cluster, in their order. Each list has an item for each run."""
+    """The runs of one session on one cluster, cold or warm, in their order. Each list has an item for each run."""
 
     session: str
     created: str  # ISO 8601
     label: str
     workers: int
+    cold: bool | None  # whether its workers were new to the job; None: not known
     setup_s: float | None  # until the first worker was there
     makespans_s: list[float]
     usd: list[Decimal] | None  # None: no price was given
@@ -85,14 +86,13 @@ def _of_session(
             continue
         if wanted(plan, start):
             where = tuple(start.settings.get(name) for name in _WHERE)
-            workers = max(1, round(end.worker_s / end.makespan_s))
-            groups.setdefault((plan.backend, plan.label, where, workers), []).append((plan, start, end))
+            groups.setdefault((plan.backend, plan.label, where, _workers(end), end.cold), []).append((plan, start, end))
     for key, runs in groups.items():
         if head is not None:
-            yield key, _together(head, key[-1], runs)
+            yield key, _together(head, runs)
 
 
-def _together(head: SessionStarted, workers: int, runs: list[tuple[RunPlanned, RunStarted, RunEnded]]) -> ClusterRuns:
+def _together(head: SessionStarted, runs: list[tuple[RunPlanned, RunStarted, RunEnded]]) -> ClusterRuns:
     prices = [start.pricing.worker_usd_per_hour for _, start, _ in runs]
     usd = [
         rent_usd(Decimal(price), end.worker_s or 0.0) for price, (_, _, end) in zip(prices, runs, strict=True) if price
@@ -101,12 +101,18 @@ def _together(head: SessionStarted, workers: int, runs: list[tuple[RunPlanned, R
         session=head.id,
         created=head.created,
         label=runs[0][0].label,
-        workers=workers,
+        workers=_workers(runs[0][2]),
+        cold=runs[0][2].cold,
         setup_s=next((start.setup_s for _, start, _ in runs if start.setup_s is not None), None),
         makespans_s=[end.makespan_s or 0.0 for _, _, end in runs],
         usd=usd if len(usd) == len(runs) else None,
         unpriced=runs[-1][1].pricing.unpriced,
     )
+
+
+def _workers(end: RunEnded) -> int:
+    """How many there were, on average: they join and leave."""
+    return max(1, round((end.worker_s or 0.0) / (end.makespan_s or 1.0)))
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -177,6 +177,7 @@ def cluster(*makespans_s: float, usd: str | None = None, **more: Any) -> Cluster
         created="2026-11-28T10:00:00+00:00",
         label="dask",
         workers=40,
+        cold=None,
         setup_s=0.5,
         makespans_s=list(makespans_s),
         usd=None if usd is None else [Decimal(usd)] * len(makespans_s),
@@ -192,6 +193,10 @@ def test_a_recorded_cluster_is_an_option_with_its_day_its_range_and_its_price() 
     assert (row.makespan_s.value, row.makespan_s.interval, row.makespan_s.kind) == (0.6, (0.5, 0.7), "range")
     assert (row.usd, row.usd_day, row.start_s) == (Decimal("0.01"), Decimal("0.1"), 0.5)
     assert usd_cell(row) == "$0.01"
+    both = [cluster(2.0, cold=True), cluster(1.0, usd="0.02", cold=False)]
+    rows = [one for one in options_of(job(), ONCE, clusters=both).rows if one.kind == "cluster"]
+    assert [one.name for one in rows] == ["dask, 40 workers cold, 2026-11-28", "dask, 40 workers warm, 2026-11-28"]
+    assert [one.temperature for one in rows] == ["cold", "warm"]
     assert recorded_lines(found) == ["dask, 40 workers, 2026-11-28: 3 recorded runs of this job (session 20261128-1)"]
 
 

@@ -59,6 +59,12 @@ def test_a_cluster_stands_for_its_newest_session_with_its_price(record: Callable
     assert (old.workers, old.makespans_s) == (8, [9.0])
 
 
+def test_cold_runs_and_warm_ones_stand_apart(record: Callable[..., None]) -> None:
+    record("20260101-1", {"dask": [9.0]}, ended={"worker_s": 18.0, "cold": True})
+    record("20260101-2", {"dask": [3.0]}, ended={"worker_s": 6.0, "cold": False})
+    assert {one.cold: one.makespans_s for one in found()} == {True: [9.0], False: [3.0]}
+
+
 def test_wrong_failed_and_torn_runs_and_other_jobs_are_passed_over(record: Callable[..., None], tmp_path: Path) -> None:
     record("20260101-1", {"dask": [9.0]}, ended={"worker_s": 18.0}, ok=False)
     record("20260101-2", {"dask": [9.0]}, ended={"worker_s": 18.0, "status": "failed", "makespan_s": None})
