@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import Literal
 
@@ -54,7 +55,7 @@ def curves_of(scaling: Scaling, measure: Measure, hidden: frozenset[str], select
     shown.sort(key=lambda one: (one.name == selected, one.main))
     found = scaling.crossings if measure == "time" else scaling.usd_crossings
     crossings = [
-        (one.root.at, place_text(scaling, one.root.at))
+        (_far_side(scaling, one.root.at), place_text(scaling, one.root.at))
         for one in found
         if one.root.at is not None and not {one.below, one.above} & hidden
     ]
@@ -80,6 +81,16 @@ def curves_of(scaling: Scaling, measure: Measure, hidden: frozenset[str], select
         marks=tuple(mark.at for mark in scaling.marks),
         before="$" if measure == "usd" else "",
     )
+
+
+def _far_side(scaling: Scaling, crossing: float) -> float:
+    """Where a crossing is drawn: as its number says, on a whole place if the axis has no others."""
+    return float(math.ceil(crossing - 1e-9)) if scaling.whole else crossing
+
+
+def _spread(estimate: Estimate, text: str) -> str:
+    """An interval in brackets; "once" for a single value."""
+    return f" ({text})" if estimate.interval is not None else " (once)"
 
 
 def _money(point: Point) -> str:
@@ -116,14 +127,15 @@ def point_lines(
             cells: list[list[Piece]] = [
                 [
                     (right_of(seconds_text(point.makespan_s.value), 10), "bright"),
-                    (put(f" ({interval_text(point.makespan_s)})", 18), "quiet"),
+                    (put(_spread(point.makespan_s, interval_text(point.makespan_s)), 18), "quiet"),
                 ]
             ]
             if point.speedup is not None:
+                base = one.label == scaling.baseline and one.origin == "measured"
                 cells.append(
                     [
                         (right_of(times_text(point.speedup.value), 7), "text"),
-                        (put(f" ({times_interval_text(point.speedup)})", 14), "quiet"),
+                        (put("" if base else _spread(point.speedup, times_interval_text(point.speedup)), 14), "quiet"),
                     ]
                 )
             cells.append([(put(_money(point), 16), "text")])

@@ -16,7 +16,7 @@ from lbench.analysis.scaling import Scaling
 from lbench.analysis.scaling_text import axis_text, scaling_notes, scaling_sentence
 from lbench.analysis.tuning import tuning_sentence
 from lbench.errors import LbenchError
-from lbench.tui.draw.ink import Piece, wrapped
+from lbench.tui.draw.ink import Piece, fits, wrapped
 from lbench.tui.feeds.feed import Frame, is_engine, is_record
 from lbench.tui.host import ReadingScreen, keys_of
 from lbench.tui.scaling.board import LEGEND_KEYS, Measure, curves_of, key_of, point_lines, table_lines, title_of
@@ -208,8 +208,10 @@ class ScalingScreen(ReadingScreen[None]):
 
         def table(width: int) -> list[list[Piece]]:
             rows = table_lines(scaling, measure, self._hidden, place, selected, width)
-            for note in scaling_notes(scaling):
-                lines = wrapped([(note, "quiet")], width - 5, 4)
+            answer = scaling_sentence(scaling)
+            whole = [] if fits([(answer, "text")], width - 2, _ANSWER_ROWS) else [answer]
+            for note in (*whole, *scaling_notes(scaling)):
+                lines = wrapped([(note, "quiet")], width - 5, 12)
                 rows += [[], *([("  ", "text"), *line] for line in lines)]
             return rows
 

@@ -73,10 +73,11 @@ class Rows(Lines):
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        measure: list[Piece] = [(self._measure, "quiet")] if self._measure else []
-        strips = [line(self.palette, heading([(self._title, "text!")], measure, width), width)] if self._title else []
         lines = self._make(width)
         self._count = len(lines)
+        text = self._measure or ("pgup pgdn" if self._title and len(lines) > height - 1 else "")
+        measure: list[Piece] = [(text, "quiet")] if text else []
+        strips = [line(self.palette, heading([(self._title, "text!")], measure, width), width)] if self._title else []
         room = height - len(strips)
         self.top = max(0, min(self.top, len(lines) - room))
         return strips + [line(self.palette, pieces, width) for pieces in lines[self.top : self.top + room]]

@@ -16,6 +16,8 @@ from lbench.engine.plan.sweep import SweepPlan
 from lbench.tui.app import LbenchApp
 from lbench.tui.feeds.replay import RecordedFeed
 from lbench.tui.scaling import loading
+from lbench.tui.scaling.board import curves_of
+from lbench.tui.screens import scaling
 from lbench.tui.screens.ask import AskText
 from lbench.tui.screens.scaling import ScalingScreen
 from lbench.tui.widgets import plan_forecast
@@ -57,6 +59,30 @@ async def test_it_looks_as_it_did(
         await pilot.press("d")
         await pilot.pause()
         same_as(f"scaling-table-{size[0]}x{size[1]}", screen_text(app))
+
+
+async def test_a_crossing_stands_where_its_number_says(app_of: AppOf, swept: Swept) -> None:
+    swept()
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        assert screen.scaling is not None
+        crossings = curves_of(screen.scaling, "time", frozenset(), None).crossings
+        assert crossings and all(f"{at:,.0f}" == text and at == int(at) for at, text in crossings)
+
+
+async def test_a_sentence_without_room_is_whole_below_the_table(
+    app_of: AppOf, swept: Swept, screen_text: ScreenText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept()
+    sentence = " ".join(f"word{number}" for number in range(60))
+    monkeypatch.setattr(scaling, "scaling_sentence", lambda swept: sentence)
+    app = app_of()
+    async with app.run_test(size=(80, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("d")
+        await pilot.pause()
+        assert "word59" in screen_text(app) and "…" in screen_text(app)
 
 
 async def test_the_sentence_is_there_whatever_is_shown(app_of: AppOf, swept: Swept, screen_text: ScreenText) -> None:
