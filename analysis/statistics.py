@@ -156,30 +156,39 @@ def quantile_estimates(repeats: Iterable[ArrayLike], quantiles: Sequence[float])
 
 
 def _two_level(samples: list[_Floats], quantiles: list[float]) -> _Floats:
-    """The quantiles of `QUANTILE_RESAMPLES` resamples, (quantiles, resamples)."""
+    """The quantiles of `QUANTILE_RESAMPLES` resamples, (quantiles, resamples).
+
+    A resample is counted by the ranks of its values among all of them, so none is sorted.
+    """
     generator = np.random.default_rng(_SEED)
     sizes = np.array([len(sample) for sample in samples])
-    padded = np.zeros((len(samples), sizes.max()))
-    for row, sample in enumerate(samples):
-        padded[row, : len(sample)] = sample
+    firsts = np.cumsum(sizes) - sizes
+    joined = np.concatenate(samples)
+    order = np.argsort(joined, kind="stable")
+    ranks = np.empty(len(joined), dtype=np.int64)
+    ranks[order] = np.arange(len(joined))
+    ordered = joined[order]
     found = []
     for _ in range(QUANTILE_RESAMPLES):
         chosen = generator.integers(0, len(samples), len(samples))
-        owners = np.repeat(chosen, sizes[chosen])
-        picks = (generator.random(len(owners)) * sizes[owners]).astype(np.int64)
-        found.append(_quantiles(padded[owners, picks], quantiles))
+        drawn = sizes[chosen]
+        picks = (generator.random(int(drawn.sum())) * np.repeat(drawn, drawn)).astype(np.int64)
+        picks += np.repeat(firsts[chosen], drawn)
+        counts = np.bincount(ranks[picks], minlength=len(ordered))
+        found.append(_quantiles(ordered, np.cumsum(counts), quantiles))
     return np.array(found).T
 
 
-def _quantiles(values: _Floats, quantiles: list[float]) -> list[float]:
-    """As `numpy.quantile`, whose checks cost more than the work."""
-    places = [q * (len(values) - 1) for q in quantiles]
+def _quantiles(ordered: _Floats, up_to: NDArray[np.int64], quantiles: list[float]) -> list[float]:
+    """As `numpy.quantile` of a resample, of which `up_to[i]` values are at most the i-th of the ordered ones."""
+    count = int(up_to[-1])
+    places = [q * (count - 1) for q in quantiles]
     lower = [int(place) for place in places]
-    upper = [min(place + 1, len(values) - 1) for place in lower]
-    values.partition(sorted({*lower, *upper}))
+    upper = [min(place + 1, count - 1) for place in lower]
+    lows, highs = ordered[np.searchsorted(up_to, [lower, upper], side="right")]
     return [
-        float(values[low] + (values[high] - values[low]) * (place - low))
-        for place, low, high in zip(places, lower, upper, strict=True)
+        float(low + (high - low) * (place - at))
+        for low, high, place, at in zip(lows.tolist(), highs.tolist(), places, lower, strict=True)
     ]
 
 

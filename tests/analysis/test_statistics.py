@@ -354,3 +354,29 @@ def test_medians_of_resamples_in_blocks_are_those_of_one(monkeypatch: pytest.Mon
     whole = known(median_estimate(values))
     monkeypatch.setattr(statistics, "_BLOCK", 40 * 700)
     assert known(median_estimate(values)).interval == pytest.approx(whole.interval, rel=0.01)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.sampled_from([0.0, 0.25, 1.0, 1.5, 7.0, 1e9]), min_size=1, max_size=60), min_size=6, max_size=9
+    )
+)
+def test_resamples_counted_by_rank_have_the_quantiles_of_resamples_that_are_sorted(repeats: list[list[float]]) -> None:
+    samples = [np.sort(np.array(values)) for values in repeats]
+    sizes = np.array([len(sample) for sample in samples])
+    quantiles = [0.0, 0.5, 0.99, 1.0]
+    generator = np.random.default_rng(statistics._SEED)
+    expected = []
+    for _ in range(40):
+        chosen = generator.integers(0, len(samples), len(samples))
+        owners = np.repeat(chosen, sizes[chosen])
+        picks = (generator.random(len(owners)) * sizes[owners]).astype(int)
+        values = sorted(samples[owner][pick] for owner, pick in zip(owners, picks, strict=True))
+        row = []
+        for q in quantiles:
+            place = q * (len(values) - 1)
+            low, high = values[int(place)], values[min(int(place) + 1, len(values) - 1)]
+            row.append(low + (high - low) * (place - int(place)))
+        expected.append(row)
+    assert statistics._two_level(samples, quantiles)[:, :40].T.tolist() == expected
