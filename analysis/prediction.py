@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Literal
 
@@ -194,14 +195,16 @@ def predict_lambda(
             replications=replications,
         )
 
+    with ThreadPoolExecutor(2) as threads:  # each draws from a generator of its own, in arrays: they share the cores
+        cold, warm = threads.map(of, (True, False))
     return PredictedLine(
         worked_out_from=source[0].planned.label,
         environments=min(most, widest),
         memory_mb=memory,
         region=region,
         architecture=architecture,
-        cold=of(cold=True),
-        warm=of(cold=False),
+        cold=cold,
+        warm=warm,
         core_ratio=core_ratio_ends(used),
         baseline_s=baseline_s,
         at_once=_at_once(source[0], widest),

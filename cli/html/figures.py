@@ -431,6 +431,8 @@ def _latency(latency: dict[str, Any], colours: dict[str, str]) -> Any:
 
 
 def _timelines(middle: dict[str, RunView], colours: dict[str, str]) -> Any:
+    from matplotlib.collections import LineCollection
+
     shown = {label: lanes_of(run) for label, run in list(middle.items())[:6]}
     heights = [min(3.0, 0.5 + 0.09 * min(lanes.count, _MOST_LANES)) for lanes in shown.values()]
     figure, every = _axes(0.6 + sum(heights), len(shown), height_ratios=heights)
@@ -444,10 +446,13 @@ def _timelines(middle: dict[str, RunView], colours: dict[str, str]) -> Any:
             (inside & lanes.failed, "#d1242f", 0.9),
         ):
             if mask.any():
-                axes.hlines(
-                    lanes.lane[mask], lanes.start_s[mask], lanes.end_s[mask], colors=colour, alpha=alpha,
-                    linewidth=thickness, rasterized=raster,
-                )  # fmt: skip
+                bars: Any = np.empty((int(mask.sum()), 2, 2))  # from and to, time and lane
+                bars[:, 0, 0], bars[:, 1, 0] = lanes.start_s[mask], lanes.end_s[mask]
+                bars[:, :, 1] = lanes.lane[mask][:, None]
+                axes.add_collection(
+                    LineCollection(bars, colors=colour, alpha=alpha, linewidth=thickness, rasterized=raster)
+                )
+        axes.autoscale_view()
         axes.set_ylim(min(lanes.count, _MOST_LANES) - 0.5, -0.5)
         more = f", {_MOST_LANES} of {lanes.count} environments" if lanes.count > _MOST_LANES else ""
         axes.set_title(f"{label}{more}", loc="left", fontsize=9)
