@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -102,16 +103,19 @@ def _clusters(plan: Plan, sample: Sample) -> list[ClusterRuns]:
     from lbench.workloads.parameters import settable
 
     described, params = registry.describe(plan.workload), resolve_params(plan)
-    values, limits = settable(params), registry.limits(described, params)
+    values = settable(params)
 
     def wanted(run: RunPlanned, start: RunStarted) -> bool:
         if run.workload != described.name or run.params != values:
             return False
-        if run.tasks is not None and limits.sure and run.tasks != limits.tasks:
-            return False
         if described.code is not None and start.code_digest != code_digest(described.code):
             return False
-        return (0 if start.data is None else start.data.bytes) == sample.data_bytes
+        if (0 if start.data is None else start.data.bytes) != sample.data_bytes:
+            return False
+        if plan.data is not None and (start.data is None or Path(plan.data).name not in start.data.source):
+            return False
+        limits = registry.limits(described, params)  # of an own file a process may have to be asked
+        return run.tasks is None or not limits.sure or run.tasks == limits.tasks
 
     return recorded_clusters(wanted)
 
