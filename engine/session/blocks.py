@@ -29,7 +29,17 @@ from lbench.engine.model import check_times
 from lbench.engine.session.columns import CODES, Rows, Values, dtype_of
 from lbench.errors import SessionFileError, visible_json
 
-__all__ = ["BLOCK_BYTES", "Block", "Stretch", "block_spans", "checked", "journal_blocks", "read_block", "rows_of"]
+__all__ = [
+    "BLOCK_BYTES",
+    "Block",
+    "Stretch",
+    "block_spans",
+    "checked",
+    "journal_blocks",
+    "read_block",
+    "rows_of",
+    "steps_of",
+]
 
 BLOCK_BYTES = 1 << 19
 _LEAST = 64  # events of invocations; of fewer each is applied by itself
@@ -146,12 +156,12 @@ def _steps_of(lines: bytes, count: int) -> list[Event | Stretch] | None:
         visible = lines
     try:
         events = _decoder.decode_lines(visible)
-        return _steps(events) if len(events) == count else None
+        return steps_of(events) if len(events) == count else None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
-def _steps(events: list[Event]) -> list[Event | Stretch]:
+def steps_of(events: list[Event]) -> list[Event | Stretch]:
     """Previews and samples change nothing of an invocation, so they may go before the stretch around them.
 
     Raises:

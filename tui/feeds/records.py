@@ -24,7 +24,7 @@ from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import epoch_s
 from lbench.engine.session.block_process import blocks_of
-from lbench.engine.session.blocks import Block
+from lbench.engine.session.blocks import Block, steps_of
 from lbench.errors import LbenchError, SessionFileError
 
 __all__ = ["Clock", "Source", "Timed", "timed"]
@@ -74,7 +74,38 @@ class Source:
             return cls(path, lambda: _Refused(why))
         if path.name == JOURNAL_NAME or head.startswith(b'{"event"'):
             return cls(path, lambda: read_events(path), lambda: _journal_length_s(path), lambda: blocks_of(path))
-        return cls(path, lambda: document_events(path), lambda: document_length_s(path))
+        return cls(path, lambda: document_events(path), lambda: document_length_s(path), lambda: _document_blocks(path))
+
+
+_AT_ONCE = 1024  # events of a document in a block
+
+
+def _document_blocks(path: Path) -> Iterator[Block]:
+    """A document's events in blocks. How far it is read is told by the number of its invocations.
+
+    Raises:
+        SessionFileError: as `document_events`.
+    """
+    events = document_events(path)
+    try:
+        content = path.read_bytes()
+        size, expected = len(content), 2 * content.count(b'"dispatched_s"')
+        del content
+    except OSError:
+        size = expected = 0  # reading it tells why
+    batch: list[Event] = []
+    count = 0
+    try:
+        for event in events:
+            batch.append(event)
+            if len(batch) == _AT_ONCE:
+                count += len(batch)
+                yield Block(steps_of(batch), 0, size * count // max(count, expected), 0)
+                batch = []
+    except LbenchError:
+        yield Block(steps_of(batch), 0, 0, 0)
+        raise
+    yield Block(steps_of(batch), 0, size, 0)
 
 
 _TELLING = tuple(b'{"event":"' + name + b'"' for name in (b"session", b"started", b"ended"))
