@@ -19,7 +19,7 @@ from lbench.analysis.break_even import BreakEven, break_evens
 from lbench.analysis.comparison import Bill, Comparison, Line, Summary, Temperature, compare, is_cold
 from lbench.analysis.crossings import Crossing, course
 from lbench.analysis.curves import Shape, fit, shape_of
-from lbench.analysis.format import count_text
+from lbench.analysis.format import count_text, listed
 from lbench.analysis.prediction import LABEL, PredictedLine
 from lbench.analysis.series import Point, Series
 from lbench.analysis.statistics import FULL_INTERVAL, Estimate, median_estimate
@@ -128,7 +128,30 @@ def _placed(views: Sequence[SessionView]) -> list[_Placed]:
     workloads = dict.fromkeys(run.planned.workload for _, run, _ in placed)
     if len(workloads) > 1:
         raise InputError(f"the runs are of several workloads ({', '.join(workloads)}): name sessions of one sweep")
+    _check_alike(placed)
     return placed
+
+
+def _check_alike(placed: list[_Placed]) -> None:
+    """Refuse runs that differ in more than the axes: a curve through them would be of several jobs.
+
+    Raises:
+        InputError: they do.
+    """
+    axes = set(placed[0][2])
+    first = placed[0][1].planned
+    data: dict[str, str] = {}  # digests at each place: it may depend on the swept parameter
+    for _, run, point in placed:
+        planned = run.planned
+        names = [name for name in dict.fromkeys([*first.params, *planned.params]) if name not in axes]
+        other = [name for name in names if planned.params.get(name) != first.params.get(name)]
+        if planned.seed != first.seed:
+            other.append("seed")
+        own = None if run.started is None else run.started.data
+        if own is not None and data.setdefault(repr(point), own.digest) != own.digest:
+            other.append("data")
+        if other:
+            raise InputError(f"the runs differ in {listed(other)} as well as in {listed(sorted(axes))}: name one sweep")
 
 
 def _derived(runs: list[tuple[int, RunView]]) -> list[_Placed]:

@@ -167,9 +167,12 @@ def _jobs(sessions: Sequence[tuple[str, SessionView]], bill: Bill) -> list[Job]:
 
 
 def _key(run: RunView) -> _Key:
-    point = {} if run.planned.sweep is None else run.planned.sweep.point  # workers and tasks are no parameters
-    params = msgspec.json.encode(run.planned.params | point, order="sorted").decode()
-    return run.planned.workload, params, run.planned.seed
+    return run.planned.workload, msgspec.json.encode(_parameters(run), order="sorted").decode(), run.planned.seed
+
+
+def _parameters(run: RunView) -> dict[str, Any]:
+    """The parameters, with the point of a sweep: workers and tasks are none."""
+    return run.planned.params | ({} if run.planned.sweep is None else run.planned.sweep.point)
 
 
 def _other_parameters(
@@ -194,15 +197,14 @@ def _other_parameters(
 
 
 def _parameters_text(base: RunView, run: RunView) -> str:
-    mine, theirs = base.planned, run.planned
-    names = dict.fromkeys([*mine.params, *theirs.params])
+    mine, theirs = _parameters(base), _parameters(run)
     texts = [
-        f"{name} {theirs.params.get(name)} against {mine.params.get(name)}"
-        for name in names
-        if mine.params.get(name) != theirs.params.get(name)
+        f"{name} {theirs.get(name, 'absent')} against {mine.get(name, 'absent')}"
+        for name in dict.fromkeys([*mine, *theirs])
+        if mine.get(name) != theirs.get(name)
     ]
-    if mine.seed != theirs.seed:
-        texts.append(f"seed {theirs.seed} against {mine.seed}")
+    if base.planned.seed != run.planned.seed:
+        texts.append(f"seed {run.planned.seed} against {base.planned.seed}")
     return f"other parameters: {', '.join(texts)}"
 
 
@@ -227,7 +229,7 @@ def _job(found: list[_Found], bill: Bill) -> Job:
                 rows.append(row)
     return Job(
         workload=planned.workload,
-        params=planned.params,
+        params=_parameters(runs[0]),
         seed=planned.seed,
         data=base_data,
         rows=tuple(rows),
@@ -240,7 +242,7 @@ def _why_not(summary: Summary, runs: list[RunView]) -> str:
     if summary.error is not None:
         return summary.error
     if summary.makespan_s is not None:
-        return "its makespan is 0: there is nothing to divide"
+        return "its makespan is not above 0: there is nothing to divide"
     if summary.answer == "wrong":
         return "its answer is wrong"
     statuses = dict.fromkeys(str(run.status) for run in runs if run.planned.label == summary.label)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lbench.analysis.effects import MOST_REPEATS, Effect
 from lbench.analysis.format import count_text, times_spread_text, times_text
-from lbench.analysis.session_comparison import Row, SessionComparison
+from lbench.analysis.session_comparison import Job, Row, SessionComparison
 
 __all__ = ["change_text", "comparison_sentence", "effect_text", "needed_text", "permutation_text", "verdict_lines"]
 
@@ -12,13 +14,23 @@ __all__ = ["change_text", "comparison_sentence", "effect_text", "needed_text", "
 def comparison_sentence(comparison: SessionComparison) -> str:
     """The answer in one sentence: each row against its base."""
     clauses = []
-    several = len([job for job in comparison.jobs if any(row.effect for row in job.rows)]) > 1
-    for job in comparison.jobs:
+    compared = [job for job in comparison.jobs if any(row.effect for row in job.rows)]
+    for job in compared:
         for row in job.rows:
             if row.effect is not None:
-                of = f" on {job.workload}" if several else ""
+                of = f" on {_job_text(job, compared)}" if len(compared) > 1 else ""
                 clauses.append(f"{row.session} {row.name}{of} {effect_text(row.effect)}")
     return "; ".join(clauses) + "." if clauses else "nothing to compare."
+
+
+def _job_text(job: Job, among: Sequence[Job]) -> str:
+    """A job by its workload and what of its parameters tells it from the others: "random_forest n_trees=8"."""
+    alike = [one for one in among if one.workload == job.workload]
+    names = [name for name in job.params if any(one.params.get(name) != job.params[name] for one in alike)]
+    parts = [f"{name}={job.params[name]}" for name in names]
+    if any(one.seed != job.seed for one in alike):
+        parts.append(f"seed={job.seed}")
+    return " ".join([job.workload, *parts])
 
 
 def effect_text(effect: Effect) -> str:
@@ -72,9 +84,10 @@ def verdict_lines(comparison: SessionComparison) -> list[str]:
     limit = f"{comparison.threshold * 100:g} %"
     lines = []
     for job in comparison.jobs:
+        name = _job_text(job, comparison.jobs)
         for row in job.rows:
             if row.effect is not None:
-                lines.append(_verdict_line(row, row.effect, f"{job.workload}, {row.session} {row.name}", limit))
+                lines.append(_verdict_line(row, row.effect, f"{name}, {row.session} {row.name}", limit))
     return lines
 
 

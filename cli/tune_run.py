@@ -86,9 +86,7 @@ def tune_plan(base: Plan, over: Sequence[str]) -> TunePlan:
         )
     if not registry.has_answer(base.workload):
         raise InputError(f"{base.workload} has no tasks to tune: measure its memory sizes with `lbench run`")
-    axes = {axis.name: axis for axis in map(parse_axis, over)}
-    if unknown := [name for name in axes if name not in ("memory", "tasks")]:
-        raise InputError(f"--over {unknown[0]}: tune varies memory and tasks")
+    axes = _axes(base, over)
     plan = msgspec.structs.replace(base, repeats=LEAST_RUNS, warmup=0, cold_repeats=0)
     usual = _tasks(plan)
     memory = axes.get("memory", Axis("memory", _MEMORY_MB, False)).values
@@ -108,6 +106,8 @@ def tune_plan(base: Plan, over: Sequence[str]) -> TunePlan:
                 point = sweep.at(_point(candidate), "")
                 validate(point)
             except InputError as error:
+                if axes:  # a person named it
+                    raise
                 why = why or error
                 continue
             found.setdefault((int(size), _tasks(point) or count or 1), candidate)
@@ -132,6 +132,21 @@ def _environments(plan: Plan, memory_mb: int) -> int | None:
     if not isinstance(settings, EmulatedSettings) or settings.concurrency is not None:
         return None
     return max(1, supported_environments(memory_mb, usable_cores(), memory_bytes()))
+
+
+def _axes(base: Plan, over: Sequence[str]) -> dict[str, Axis]:
+    axes: dict[str, Axis] = {}
+    for axis in map(parse_axis, over):
+        if axis.name not in ("memory", "tasks"):
+            raise InputError(f"--over {axis.name}: tune varies memory and tasks")
+        if axis.name in axes:
+            raise InputError(f"--over {axis.name} is given twice: put its values into one")
+        if bad := [value for value in axis.values if not isinstance(value, int) or value < 1]:
+            raise InputError(f"--over {axis.name}: the values must be whole numbers from 1 on, got {bad[0]:g}")
+        axes[axis.name] = axis
+    if "tasks" in axes and base.tasks is not None:
+        raise InputError("--over tasks and --tasks cannot be used together: leave --tasks out")
+    return axes
 
 
 def _tasks(plan: Plan) -> int | None:

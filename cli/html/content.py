@@ -94,7 +94,7 @@ def content_of(sessions: Sequence[tuple[str, SessionView]]) -> Content:
     if compared is not None:
         answer.append(comparison_sentence(compared))
         answer += verdict_lines(compared) if compared.threshold is not None else []
-    for number, scaling in enumerate(found := _swept(views)):
+    for number, scaling in enumerate(found := _swept(views, caveats)):
         answer.append(scaling_sentence(scaling))
         sections.append(_sweep_section(scaling, f"sweep{number + 1}"))
     if laws := law_lines(found):
@@ -144,13 +144,14 @@ def _compared(sessions: Sequence[tuple[str, SessionView]], caveats: dict[str, No
     return found
 
 
-def _swept(views: Sequence[SessionView]) -> list[Scaling]:
+def _swept(views: Sequence[SessionView], caveats: dict[str, None]) -> list[Scaling]:
     """The sweep of these sessions; none where nothing was swept on purpose."""
     if not any(run.planned.sweep is not None for view in views for run in view.runs.values()):
         return []
     try:
         return scalings(views, run_bill, predict=predict_comparison)
-    except InputError:
+    except InputError as error:
+        caveats[f"The sweeps are in no curves: {error}"] = None
         return []
 
 

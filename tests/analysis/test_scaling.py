@@ -412,6 +412,13 @@ def test_sizes_with_different_numbers_of_environments_are_not_compared() -> None
             "differ in a, b, c",
         ),
         ([sweep_session([({"kind": "x"}, {"processes": [1.0]})])], "no axis of numbers"),
+        (
+            [
+                sweep_session([({"n": n}, {"processes": [1.0]})], params={"depth": depth}, identity=str(n))
+                for n, depth in ((1, 5), (2, 10))
+            ],
+            "differ in depth as well as in n",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_one_line(views: list[SessionView], why: str) -> None:

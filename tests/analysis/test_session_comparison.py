@@ -185,7 +185,7 @@ def test_failed_and_cancelled_runs_stand_apart_with_their_reason() -> None:
 def test_zero_durations_are_no_base() -> None:
     found = compared(session("a", A), session("b", {"processes": [0.0, 0.0], "threads": noisy(1.0, 6, 1)}))
     assert [row.label for row in found.jobs[0].rows] == ["processes", "threads"]
-    assert found.jobs[0].apart[0].why == "its makespan is 0: there is nothing to divide"
+    assert found.jobs[0].apart[0].why == "its makespan is not above 0: there is nothing to divide"
 
 
 # the permutation test
@@ -218,3 +218,21 @@ def test_few_values_say_what_p_they_cannot_reach() -> None:
     assert found is not None and (found.p, found.least_p) == (pytest.approx(0.1), pytest.approx(0.1))
     assert permutation_test([1.0], []) is None
     assert permutation_test([1.0], [0.0]) is None
+
+
+def test_points_of_a_sweep_are_told_apart() -> None:
+    points = [({"n": n, "workers": 2}, {"processes": noisy(0.1 * n, 6, n)}) for n in (1, 2)]
+    found = compared(*[sweep_session(points, identity=name) for name in ("a", "b")])
+    sentence = comparison_sentence(found)
+    assert "b processes on probe n=1 against a processes" in sentence
+    assert "b processes on probe n=2 against a processes" in sentence
+    assert found.jobs[0].params == {"n": 1, "workers": 2}
+
+
+def test_sweeps_without_a_common_point_name_both_points() -> None:
+    one, other = (
+        sweep_session([({"workers": workers}, {"processes": list(A["processes"])})], identity=str(workers))
+        for workers in (1, 2)
+    )
+    with pytest.raises(InputError, match="other parameters: workers 2 against 1"):
+        compared(one, other)

@@ -183,6 +183,10 @@ def test_all_emulated_candidates_have_as_many_environments(monkeypatch: pytest.M
         (("emulated",), ["size=1,2"], "--over size: tune varies memory and tasks"),
         (("emulated",), ["memory=64,65"], "memory=6[45]: must be at least 128"),
         (("emulated",), ["memory="], "the sweep is empty"),
+        (("emulated",), ["memory=512.5,1000"], "--over memory: the values must be whole numbers from 1 on, got 512.5"),
+        (("emulated",), ["tasks=0,1"], "--over tasks: the values must be whole numbers from 1 on, got 0"),
+        (("emulated",), ["tasks=1,2", "tasks=4,8"], "--over tasks is given twice"),
+        (("emulated",), ["memory=512,20000"], "memory=20000: must be at most 10240"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(backends: tuple[str, ...], over: list[str], why: str) -> None:
