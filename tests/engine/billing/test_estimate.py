@@ -10,6 +10,7 @@ import pytest
 from lbench.config.folders import sessions_folder
 from lbench.config.prices import rates
 from lbench.engine.billing.estimate import quotes
+from lbench.engine.billing.pricing import bound_of
 from lbench.engine.billing.quote import Expectation, Quote, question
 from lbench.engine.cost import charges as cost
 from lbench.engine.journal.events import (
@@ -236,6 +237,19 @@ def test_a_damaged_session_is_passed_over():
 
 def test_local_backends_have_no_quote():
     assert quotes(plan(backends=[parse_backend("processes", {})]), LIMITS) == []
+
+
+def test_each_backend_that_is_charged_has_a_quote_with_its_origin_and_what_is_assumed():
+    backends = [parse_backend(text, {}) for text in ("processes", "emulated", "lambda:region=eu-west-1,arch=x86_64")]
+    made = plan(backends=backends)
+    emulated, there = quotes(made, LIMITS)
+    assert [(one.label, one.origin, one.spends) for one in (emulated, there)] == [
+        ("emulated", "emulated", False),
+        ("lambda", "measured", True),
+    ]
+    bound = bound_of(backends[2], made, LIMITS)
+    assert (there.bound_usd, there.left_out, there.assumed) == (bound.usd, bound.left_out, bound.assumed)
+    assert any(text.startswith("logs:") for text in there.assumed)
 
 
 def quote(bound, about, *, spends=True, runs=1):
