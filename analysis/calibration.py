@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from lbench.engine.simulation.parameters import LambdaModel
 from lbench.engine.simulation.platform import BURST
 from lbench.errors import InputError
 
-__all__ = ["LEAST_COLD", "Calibration", "Fitted", "calibrate", "parameter_file"]
+__all__ = ["LEAST_COLD", "Calibration", "Fitted", "calibrate", "parameter_file", "second_part"]
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +38,8 @@ _RESAMPLES = 400
 _LEAST_RUNS = 3
 _CONFIDENCE = 0.95
 _TINY_S = 1e-5
+_PLACES = 41  # of a distribution, where two are added
+_SIGMAS = tuple(float(one) for one in np.linspace(0.0, 1.2, 25))
 _OK, _THROTTLED = STATUSES.index("ok"), STATUSES.index("throttled")
 _LOCAL = ("sequential", "processes", "threads")  # the first: there a task shares its core least
 
@@ -264,11 +267,21 @@ def _fit_starts(calls: _Calls, model: LambdaModel, runs: list[RunView], fitted: 
     outside = calls.outside_s
     known = {one.name: one.value for one in fitted}
     rtt_s = known.get("rtt_s", model.rtt_s.median)
-    placed = known.get("start_delay_s", model.start_delay_s.median)
-    single = known.get("invoke_overhead_s", model.invoke_overhead_s.median)
     rows = np.flatnonzero(calls.cold & ~np.isnan(outside))
-    rest = np.maximum(outside - rtt_s - np.where(calls.burst, placed, single), _TINY_S)
-    fitted.append(_fit_lognormal("allocation_s", model.allocation_s.median, rows, calls, rest, "cold starts"))
+    bursts = bool(np.mean(calls.burst[rows]) > 0.5)
+    placed = np.flatnonzero(~calls.cold & ~np.isnan(outside) & (calls.burst == bursts) & calls.first)
+    if len(placed) >= _LEAST:
+        before = np.maximum(outside[placed] - rtt_s, _TINY_S)
+    else:
+        before = (model.start_delay_s if bursts else model.invoke_overhead_s).draw(np.random.default_rng(1), 500)
+    both = np.maximum(outside - rtt_s, _TINY_S)
+    _, sigma = second_part(both[rows], before)
+
+    def median(chosen: NDArray[np.int64]) -> float:
+        return second_part(both[chosen], before, sigma)[0]
+
+    now = model.allocation_s.median
+    fitted.append(_fit("allocation_s", now, rows, calls, median, what="cold starts", sigma=sigma))
     gaps: list[float] = []
     for run in runs:
         columns = run.columns
@@ -446,6 +459,32 @@ def _fit_concurrency(runs: list[RunView], model: LambdaModel, fitted: list[Fitte
 
 
 # -- arithmetic
+
+
+def second_part(sums: Floats, first: Floats, sigma: float | None = None) -> tuple[float, float]:
+    """The median and sigma of a lognormal part that, added to draws of the first one, gives sums like these.
+
+    Medians do not add up where a part is skewed, so median and quartiles of the sums are matched. A given `sigma` stays.
+    """
+    places = (np.arange(_PLACES) + 0.5) / _PLACES
+    firsts = np.quantile(first, places)[:, None]
+    normal = NormalDist()
+    scores = np.array([normal.inv_cdf(place) for place in places.tolist()])[None, :]
+    low, wanted, high = np.quantile(sums, (0.25, 0.5, 0.75)).tolist()
+
+    def matched(spread: float) -> tuple[float, float]:
+        """The median for that sigma, and how far the quartiles then are from those of the sums."""
+        shape = np.exp(spread * scores)
+        least, most = _TINY_S, max(wanted, _TINY_S)
+        for _ in range(30):
+            middle = (least + most) / 2
+            least, most = (middle, most) if np.median(firsts + middle * shape) < wanted else (least, middle)
+        quarters = np.quantile(firsts + least * shape, (0.25, 0.75))
+        return least, abs(float(np.ptp(quarters)) - (high - low))
+
+    if sigma is None:
+        sigma = min(_SIGMAS, key=lambda one: matched(one)[1])
+    return matched(sigma)[0], sigma
 
 
 def _fit_lognormal(name: str, now: float, rows: NDArray[np.int64], calls: _Calls, values: Floats, what: str) -> Fitted:
