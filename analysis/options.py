@@ -24,7 +24,7 @@ from lbench.analysis.statistics import Estimate, median_estimate
 from lbench.config.limits import limits
 from lbench.config.rented import Profile, is_old, rented
 from lbench.engine.session.clusters import ClusterRuns
-from lbench.engine.simulation.distributions import Constant, Distribution, Lognormal
+from lbench.engine.simulation.distributions import Constant, Distribution, Lognormal, even_draws
 from lbench.engine.simulation.environments import cold_share, warm_after
 from lbench.engine.simulation.parameters import LambdaModel, lambda_model
 from lbench.errors import InputError
@@ -417,9 +417,9 @@ def _ends_of(work: Floats, workers: int) -> Floats:
 def _speed(profile: Profile, model: LambdaModel) -> Floats:
     """How many times as long a task takes there as here, drawn; both ratios are uncertain."""
     rng = np.random.default_rng(_SEED + 3)
-    here = model.core_ratio.draw(rng, (_REPLICATIONS, 1))
-    there = Lognormal(profile.core_ratio.median, profile.core_ratio.sigma).draw(rng, (_REPLICATIONS, 1))
-    return np.asarray(here / there)
+    here = even_draws(model.core_ratio, rng, _REPLICATIONS)
+    there = even_draws(Lognormal(profile.core_ratio.median, profile.core_ratio.sigma), rng, _REPLICATIONS)
+    return np.asarray(here / there)[:, None]
 
 
 def _rented(job: Job, model: LambdaModel, runs: Runs, today: date, confidence: float) -> Iterator[Option]:

@@ -26,7 +26,7 @@ from lbench.engine.cost.format import usd_short, usd_text
 from lbench.engine.model import Prediction
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
-from lbench.engine.simulation.distributions import Lognormal
+from lbench.engine.simulation.distributions import Lognormal, even_draws
 from lbench.engine.simulation.fan_out import Stage, simulate_stage
 from lbench.engine.simulation.parameters import LambdaModel, lambda_model
 
@@ -248,7 +248,7 @@ def predict_stages(
     Raises:
         InputError: there are no prices for the region.
     """
-    ratio = model.core_ratio.draw(np.random.default_rng(_SEED), (replications, 1))
+    ratio = even_draws(model.core_ratio, np.random.default_rng(_SEED), replications)[:, None]
     rng = np.random.default_rng(_SEED + 1)
     if run_sigma:
         ratio = ratio * np.exp(np.random.default_rng(_SEED + 2).normal(0.0, run_sigma, (replications, 1)))

@@ -26,6 +26,7 @@ _MOST_DRAWN = (
 )
 _MOST_TASKS = 10_000_000
 _RESAMPLES = 64
+_MOST_WIDER = 3.0
 _LEAST_S = 1e-9  # of a task, for its logarithm
 _SUMMED = 32  # draws for a sum; of more tasks together the sum is scaled
 _SEED = 1
@@ -107,10 +108,11 @@ def _drawn(
     known = min(1.0, len(measured) / tasks) if indices is not None else 0.0  # a share of the tasks is no guess
     summed = min(each, _SUMMED)
     middle = float(measured.mean())
+    spread = float(_logs(measured).std())
     sets = []
     for _ in range(_RESAMPLES):
         others = rng.choice(measured, min(len(measured), _MOST_DRAWN))
-        drawn = _further(others, (count, summed), rng)
+        drawn = _further(others, spread, (count, summed), rng)
         if each == 1:
             work = drawn[:, 0]
             if indices is not None:
@@ -123,15 +125,23 @@ def _drawn(
     return {"work_s": sets, "each": each}
 
 
-def _further(values: Floats, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
+def _logs(values: Floats) -> Floats:
+    return np.asarray(np.log(np.maximum(values, _LEAST_S)))
+
+
+def _further(values: Floats, spread: float, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
     """Draws of further values: between those that are there, and beyond both ends as far as their halves reach.
 
     In the logarithm, against the quantiles of a normal distribution; beyond an end it is the line through that half.
+    `spread` is that of the sample from which the values were drawn again. As much as theirs is below it, the truth may be
+    above it (the basic bootstrap); and a further value differs more from the mean than those that have made it.
     """
     count = len(values)
-    logs = np.sort(np.log(np.maximum(values, _LEAST_S)))
-    if count > 1:  # a further value differs more from the mean than those that have made it
-        logs = logs.mean() + (logs - logs.mean()) * math.sqrt((count + 1) / (count - 1))
+    logs = np.sort(_logs(values))
+    own = float(logs.std())
+    if count > 1 and own:
+        wider = min((spread / own) ** 2, _MOST_WIDER) * math.sqrt((count + 1) / (count - 1))
+        logs = logs.mean() + (logs - logs.mean()) * wider
     scores = _scores(count)
     at = rng.normal(size=shape)
     found = np.interp(at, scores, logs)

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Constant", "Distribution", "Lognormal", "Quantiles"]
+__all__ = ["Constant", "Distribution", "Lognormal", "Quantiles", "even_draws"]
 
 Floats = NDArray[np.float64]
 
@@ -86,3 +86,15 @@ class Quantiles(msgspec.Struct, frozen=True):
 
 
 Distribution = Constant | Lognormal | Quantiles
+
+
+def even_draws(one: Distribution, rng: np.random.Generator, count: int) -> Floats:
+    """So many draws that cover the distribution evenly, in a random order: one from the middle of each equal share."""
+    places = (np.arange(count) + 0.5) / count
+    if isinstance(one, Lognormal):
+        values = np.array([one.quantile(place) for place in places.tolist()])
+    elif isinstance(one, Quantiles):
+        values = one.at(places)
+    else:
+        values = one.draw(rng, count)
+    return rng.permutation(values)
