@@ -56,6 +56,9 @@ class AtWork(EngineFeed):
     def frame(self, budget_s: float = 0.03) -> Frame:
         return self._record.frame(budget_s)
 
+    def catch_up(self, budget_s: float = 0.03) -> bool:
+        return self._record.catch_up(budget_s)
+
     def close(self) -> None:
         self.asked.append("close")
 
