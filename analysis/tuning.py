@@ -363,8 +363,9 @@ def tuning_sentence(measured: Sequence[Tuned], label: str, origin: str) -> str:
     if picks is None:
         return "no candidate has a right answer yet."
     clauses = []
+    doubtful = {text.partition(": ")[0] for text in caveats(measured)}  # picks that do not beat another candidate
     for one in dict.fromkeys((picks.fastest, picks.cheapest, picks.balanced)):
-        doubt = "" if one.steady else ", not settled"
+        doubt = ", not settled" if not one.steady or doubtful & set(picks.names[one.candidate]) else ""
         usd = usd_short(Decimal(repr(one.usd.value)))
         clauses.append(f"{listed(picks.names[one.candidate])}: {tuned_text(one)}{doubt}, {usd} a run")
     where = [] if origin != "measured" and label == origin else [f"on {label}"]

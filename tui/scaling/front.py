@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from lbench.analysis.format import interval_text, percent_text, seconds_text
-from lbench.analysis.tuning import Candidate, Tuned, caveats, front, memory_text, picks_of
+from lbench.analysis.tuning import Candidate, Tuned, front, picks_of
 from lbench.engine.cost.format import usd_short
 from lbench.tui.draw.curves import Curve, Curves, Spot
 from lbench.tui.draw.ink import Piece, put, right_of, width_of, wrapped
@@ -44,7 +44,9 @@ def _marks(found: Sequence[Tuned]) -> dict[Candidate, str]:
     return marks if picks is None else marks | {one: ", ".join(names) for one, names in picks.names.items()}
 
 
-def candidate_lines(found: Sequence[Tuned], chosen: int, role: str, width: int, *, notes: bool) -> list[list[Piece]]:
+def candidate_lines(
+    found: Sequence[Tuned], chosen: int, role: str, width: int, notes: Sequence[str]
+) -> list[list[Piece]]:
     """A line a candidate, the fastest first: makespan with its interval, dollars, what it is, CV, cold, runs."""
     ordered, marks = by_time(found), _marks(found)
     names = max((len(name_of(one)) for one in ordered), default=1)
@@ -68,13 +70,7 @@ def candidate_lines(found: Sequence[Tuned], chosen: int, role: str, width: int, 
             if width_of([*line, cell]) <= width:
                 line.append(cell)
         lines.append(line)
-    if notes:
-        texts = [
-            "a candidate off the front is never the answer: another is as fast for less, or faster for as little",
-            memory_text(found),
-            *caveats(found),
-        ]
-        for text in texts:
-            rows = wrapped([(text, "quiet")], width - 5, 4)
-            lines += [[], *([("  ", "text"), *row] for row in rows)]
+    for text in notes:
+        rows = wrapped([(text, "quiet")], width - 5, 4)
+        lines += [[], *([("  ", "text"), *row] for row in rows)]
     return lines

@@ -9,7 +9,7 @@ import msgspec
 
 from lbench.analysis.prediction import predict_comparison
 from lbench.analysis.scaling import Scaling, scalings
-from lbench.analysis.tuning import Tuned, tuned
+from lbench.analysis.tuning import Tuned, caveats, memory_text, tuned, tuning_sentence
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.journal.events import RunPlanned
 from lbench.engine.journal.reader import read_events
@@ -35,7 +35,8 @@ class Swept(msgspec.Struct, frozen=True):
     source: Path | None = None  # of its newest session, to export
     tuned: tuple[Tuned, ...] = ()  # the candidates of a Lambda-like backend whose memory was varied
     label: str = ""  # of that backend
-    origin: str = ""
+    picks: str = ""  # of these, in a sentence
+    caveats: tuple[str, ...] = ()  # what the picks do not settle
 
 
 def load_view(path: Path) -> SessionView:
@@ -84,7 +85,14 @@ def _swept(paths: list[Path], last: SessionView, *, predict: bool) -> Swept:
     if len(kinds) > 1 or not all(_is_candidate(run.planned.sweep) for run in runs):
         return swept
     ((label, origin),) = kinds
-    return msgspec.structs.replace(swept, tuned=tuple(tuned(runs, run_bill)), label=label, origin=origin)
+    measured = tuned(runs, run_bill)
+    return msgspec.structs.replace(
+        swept,
+        tuned=tuple(measured),
+        label=label,
+        picks=tuning_sentence(measured, label, origin),
+        caveats=(*caveats(measured), memory_text(measured)) if measured else (),
+    )
 
 
 def _is_candidate(sweep: Sweep | None) -> bool:

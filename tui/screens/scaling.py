@@ -14,7 +14,6 @@ from lbench.analysis.format import count_text
 from lbench.analysis.next_points import next_points
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.scaling_text import axis_text, scaling_notes, scaling_sentence
-from lbench.analysis.tuning import tuning_sentence
 from lbench.errors import LbenchError
 from lbench.tui.draw.ink import Piece, fits, wrapped
 from lbench.tui.feeds.feed import Frame, is_engine, is_record
@@ -229,19 +228,19 @@ class ScalingScreen(ReadingScreen[None]):
         chosen, role = by_time(found)[self._place], role_of(scaling.series[0].backend, swept.label)
         what = f"{scaling.workload} · memory × tasks · {count_text(len(found), 'candidate')}"
         self.query_one(Title).show([("tuning · ", "quiet"), (what, "text")], [(f"seed {swept.seed}", "quiet")])
-        sentence = tuning_sentence(found, swept.label, swept.origin)
-        self.query_one(Answer).show([(self._problem, "wrong") if self._problem else (sentence, "text")])
+        self.query_one(Answer).show([(self._problem, "wrong") if self._problem else (swept.picks, "text")])
         self.query_one("#chart-usd", Chart).show(
             "dollars a run against seconds", front_curves(found, role), log=self._log, cursor=chosen.makespan_s.value
         )
 
-        def lines(width: int, notes: bool) -> list[list[Piece]]:
-            return candidate_lines(found, self._place, role, width, notes=notes)
+        def lines(width: int, notes: tuple[str, ...]) -> list[list[Piece]]:
+            return candidate_lines(found, self._place, role, width, notes)
 
+        whole = () if fits([(swept.picks, "text")], self.size.width - 2, _ANSWER_ROWS) else (swept.picks,)
         title = "candidates, the fastest first"
-        self.query_one("#table", Rows).show(title, "", lambda width: lines(width, True))
+        self.query_one("#table", Rows).show(title, "", lambda width: lines(width, (*whole, *swept.caveats)))
         place = f"{name_of(chosen)}: {self._place + 1} of {len(found)}"
-        self.query_one("#point", Rows).show(title, place, lambda width: lines(width, False))
+        self.query_one("#point", Rows).show(title, place, lambda width: lines(width, ()))
 
     @property
     def _tuned(self) -> int:
@@ -383,7 +382,7 @@ class ScalingScreen(ReadingScreen[None]):
 
     def action_copy(self) -> None:
         if self.swept is not None and self.swept.tuned:
-            self.host.copy_out(tuning_sentence(self.swept.tuned, self.swept.label, self.swept.origin), "sentence")
+            self.host.copy_out(self.swept.picks, "sentence")
         elif self.scaling is not None:
             self.host.copy_out(scaling_sentence(self.scaling), "sentence")
 
