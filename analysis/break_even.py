@@ -52,6 +52,7 @@ def break_evens(series: Sequence[Series], places: tuple[float, ...], hourly: Dec
             (point.makespan_s.value, one)
             for one in series
             if one.local and (point := one.at(place)) is not None and point.makespan_s is not None
+            if point.makespan_s.value > 0
         ]
         if not local:
             continue

@@ -231,11 +231,15 @@ def _speedup(line: Line, against: list[RunView], runs: list[RunView]) -> tuple[L
     pairs = [(rounds[key], run) for run in runs if (key := _round(run)) in rounds]
     if len(pairs) > 1:
         over, under = makespans([one for one, _ in pairs]), makespans([other for _, other in pairs])
+        if min(over + under, default=0.0) <= 0:
+            return line, lambda count: 1.0
         return (
             msgspec.structs.replace(line, speedup=paired_ratio_estimate(over, under), paired=True),
             lambda count: paired_p(over, under, count),
         )
     over, under = makespans(against), makespans(runs)
+    if min(over, default=0.0) <= 0 or min(under, default=0.0) <= 0:
+        return line, lambda count: 1.0
     return (
         msgspec.structs.replace(line, speedup=ratio_estimate(over, under)),
         lambda count: unpaired_p(over, under, count),

@@ -108,13 +108,17 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
         return ("cold", self.cold), ("warm", self.warm)
 
     def speedup(self, of: Predicted) -> Estimate | None:
-        """The baseline's makespan over a predicted one; None without a baseline.
+        """The baseline's makespan over a predicted one; None without a baseline, or where a time is 0.
 
         The two are taken as independent: their intervals add up in quadrature, in logarithms. A baseline with a range
         makes it a range, one that was measured once leaves no interval.
         """
         one, base = of.makespan_s, self.baseline_s
-        if base is None or one.interval is None:
+        if (
+            base is None
+            or one.interval is None
+            or min(base.value, one.value, *one.interval, *(base.interval or ())) <= 0
+        ):
             return None
         middle, (low, high) = base.value / one.value, one.interval
         if base.interval is None:

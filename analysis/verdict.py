@@ -102,7 +102,9 @@ def _when(line: Line) -> str:
 def _against(other: Summary, base: Summary, *, first: bool) -> str:
     clauses: list[str] = []
     for line in _shown(other):
-        assert line.speedup is not None
+        if line.speedup is None:
+            clauses.append(f"{_named(other, line).removesuffix(',')} cannot be compared: a makespan is 0")
+            continue
         ratio = speedup_clause(line.speedup, doubt_text(line, base.main))
         if clauses:
             clause = f"{_when(line)} it is {ratio} as fast"

@@ -113,3 +113,11 @@ def test_a_tuning_has_its_candidates_front_and_picks(monkeypatch: pytest.MonkeyP
 def test_without_a_sweep_there_is_none() -> None:
     made = document_of(sweep_session([({"n": 1}, {"processes": [1.0]})], sweep=False))
     assert made.sweeps is None and made.tuning is None
+
+
+def test_zero_durations_leave_a_document_without_ratios() -> None:
+    points = [({"n": n}, {"sequential": [0.0] * 3, "lambda": [0.0] * 3, "threads": [1.0] * 3}) for n in (1, 2)]
+    view = sweep_session(points)
+    (scaling,) = scalings([view], bill)
+    assert all(one.most_an_hour < 1e9 for one in scaling.break_evens)
+    assert sweep_curves(scaling, "w1").text.endswith(".")

@@ -10,7 +10,8 @@ import pytest
 from lbench.analysis.comparison import Bill, compare
 from lbench.analysis.statistics import Estimate
 from lbench.analysis.verdict import answer_sentence, cost_clause, name_of, speedup_clause
-from lbench.engine.session.view import SessionView
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.session.view import SessionView, fold
 
 Make = Callable[..., SessionView]
 TOLD = "would cost $1.00 a run on AWS (emulated here)"
@@ -196,3 +197,8 @@ def test_equal_backends_are_seldom_called_different(sentence: Sentence) -> None:
         clauses = text.removesuffix(".").split("; ")
         false += any("cannot" not in clause and "not settled" not in clause for clause in clauses)
     assert false <= 5  # 2 expected at most; more than 5 has a chance below 2 %
+
+
+def test_zero_durations_cannot_be_compared(make_events: Any) -> None:
+    comparison = compare(fold(make_events({"sequential": [0.0] * 6, "threads": [1.0] * 6})).runs.values(), run_bill)
+    assert "threads cannot be compared: a makespan is 0" in answer_sentence(comparison)
