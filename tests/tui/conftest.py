@@ -63,7 +63,7 @@ def patient_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         app = pilot.app
         if delay is not None or not isinstance(app, LbenchApp):
             return
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not app._exit and (not app._inputs.empty or any(not one.is_finished for one in app.workers)):  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
         await textual_pause(pilot, 0)
