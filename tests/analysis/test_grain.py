@@ -38,7 +38,9 @@ def test_large_tasks_need_no_advice() -> None:
 
 def test_each_backend_has_the_batch_for_its_own_hand_over() -> None:
     notes = grain_notes([0.02] * 100, {"processes": 1e-4, "emulated": 5e-3}, 100, 2)
-    assert notes == ["emulated: tasks take 20.0 ms, handing one over takes 5.00 ms: --batch 5 and it is 1.19× as fast"]
+    assert notes == [
+        "emulated: tasks take 20.0 ms, handing one over takes 5.00 ms: --batch 5 would make it about 1.19× as fast"
+    ]
     small = grain_notes([1e-4] * 100, {"processes": 1e-4, "emulated": 5e-3}, 100, 2)
     assert [note.split(":")[0] for note in small] == ["processes", "emulated"]
 
