@@ -55,6 +55,8 @@ def prepare(plan: Plan, texts: tuple[str, ...], loaded: Loaded) -> Plan:
     if loaded.origins["repeats"] == "default":
         plan = msgspec.structs.replace(plan, repeats=1)
     function_plan.check(plan)
+    for choice in plan.backends:
+        function_plan.check_backend(plan, choice)
     everywhere = loaded.origins["memory"] == "command line"
     given = {
         choice.label
