@@ -191,7 +191,19 @@ def fresh(
     return make
 
 
-@pytest.mark.parametrize("place", PLACES)
+LONG = {
+    "the set-up",
+    "a field of the set-up",
+    "a backend of the set-up",
+    "a record",
+    "a timeline",
+    "before the first run",
+}
+
+
+@pytest.mark.parametrize(
+    "place", [pytest.param(place, marks=pytest.mark.slow if place in LONG else ()) for place in PLACES]
+)
 async def test_every_key_in_the_footer_does_something(
     place: str, fresh: Callable[[str], LbenchApp], screen_text: ScreenText
 ) -> None:
