@@ -191,19 +191,11 @@ def fresh(
     return make
 
 
-LONG = {
-    "the set-up",
-    "a field of the set-up",
-    "a backend of the set-up",
-    "a record",
-    "a timeline",
-    "before the first run",
-}
+QUICK = {"a card", "a run", "the help", "the palette", "the sessions", "the sweep"}
+EVERY_PLACE = [pytest.param(place, marks=() if place in QUICK else pytest.mark.slow) for place in PLACES]
 
 
-@pytest.mark.parametrize(
-    "place", [pytest.param(place, marks=pytest.mark.slow if place in LONG else ()) for place in PLACES]
-)
+@pytest.mark.parametrize("place", EVERY_PLACE)
 async def test_every_key_in_the_footer_does_something(
     place: str, fresh: Callable[[str], LbenchApp], screen_text: ScreenText
 ) -> None:
