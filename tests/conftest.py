@@ -250,17 +250,3 @@ def theirs(_running_theirs: Theirs, _apart: None, small_bundle: None, monkeypatc
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", _running_theirs.endpoint)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return _running_theirs
-
-
-_LONGEST = (
-    "test_every_workload.py",
-    "test_random_hands.py",
-    "test_keys.py",
-    "test_conductor.py",
-    "test_pty_terminals.py",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files begin first: one of them at the end would keep one core idle."""
-    items.sort(key=lambda item: item.path.name not in _LONGEST)
