@@ -235,7 +235,7 @@ async def test_every_key_in_the_footer_does_something(
     assert [meaning for meaning, did in moved.items() if not did] == []
 
 
-@pytest.mark.parametrize("place", [*PLACES, "the palette"])
+@pytest.mark.parametrize("place", [*EVERY_PLACE, "the palette"])
 async def test_at_80_columns_what_matters_is_there_uncut_and_without_room_each_screen_says_so_and_comes_back(
     place: str, fresh: Callable[[str], LbenchApp], screen_text: ScreenText
 ) -> None:
