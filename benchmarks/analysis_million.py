@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from large_session import BACKENDS, LANES, REPEATS, planned
+
 __all__ = ["run"]
 
 INVOCATIONS = 1_000_000
-BACKENDS, REPEATS, LANES = ("sequential", "processes", "emulated"), 10, 4
 MOST_S, MOST_GB = 3.0, 1.5
 
 
@@ -61,7 +62,6 @@ def _session() -> Any:
     from lbench.engine.journal.events import (
         Answered,
         RunEnded,
-        RunPlanned,
         RunStarted,
         SessionStarted,
         StageEnded,
@@ -89,23 +89,10 @@ def _session() -> Any:
             for one in range(lanes):
                 ends[lane == one] = np.cumsum(busy[lane == one])
             makespan_s = float(ends.max() / 1000) + 0.01
-            planned = RunPlanned(
-                run=name,
-                workload="probe",
-                params={},
-                seed=1,
-                backend=backend,
-                label=backend,
-                origin="emulated" if backend == "emulated" else "measured",
-                repeat=repeat,
-                warmup=False,
-                schedule="alternating",
-                tasks=each,
-                round=repeat,
-            )
+            run = planned(name, backend, repeat, each)
             started = RunStarted(name, header.created, None, {}, None, False, "d", None, Pricing(), capacity=lanes)
             driver = Driver(0.1, 0.1, 0.1, 0.0, 1.0, 2.0)
-            fold([planned, started, StageStarted(name, 0, each, 0.0), StageEnded(name, 0, makespan_s)], view)
+            fold([run, started, StageStarted(name, 0, each, 0.0), StageEnded(name, 0, makespan_s)], view)
             columns = Columns()
             columns._reach(each - 1)
             filled: dict[str, Any] = {

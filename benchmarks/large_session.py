@@ -26,7 +26,7 @@ from lbench.engine.journal.events import (
 from lbench.engine.machine.fingerprint import fingerprint
 from lbench.engine.model import Answer, Driver, Pricing
 
-__all__ = ["BACKENDS", "LANES", "REPEATS", "write_large_session"]
+__all__ = ["BACKENDS", "LANES", "REPEATS", "planned", "write_large_session"]
 
 BACKENDS, REPEATS, LANES = ("sequential", "processes", "emulated"), 10, 4
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,7 +47,7 @@ def write_large_session(folder: Path, invocations: int) -> Path:
         for number, backend in enumerate(BACKENDS)
     ]
     with (folder / "events.jsonl").open("wb") as file:
-        file.write(encode_lines([header, *(_planned(*run, each) for run in runs)]))
+        file.write(encode_lines([header, *(planned(*run, each) for run in runs)]))
         now = _BEGAN
         for run, backend, repeat in runs:
             lanes = 1 if backend == "sequential" else LANES
@@ -59,7 +59,8 @@ def write_large_session(folder: Path, invocations: int) -> Path:
     return folder
 
 
-def _planned(run: str, backend: str, repeat: int, tasks: int) -> RunPlanned:
+def planned(run: str, backend: str, repeat: int, tasks: int) -> RunPlanned:
+    """The plan of one run of a large session."""
     return RunPlanned(
         run=run,
         workload="probe",

@@ -35,8 +35,8 @@ _QUIET = {"AWS_EC2_METADATA_DISABLED": "true"}
 def run(pairs: int = 15) -> list[dict[str, Any]]:
     """Eleven figures, a dict each (see `pairs.figure`); the longest, Lithops, is the last."""
     return [
-        _noops(pairs),
-        _noops_of_a_pool(pairs),
+        _noops(pairs, "process_pool.py", 0.6, "ProcessPoolExecutor.map(chunksize=1)'s time"),
+        _noops(pairs, "multiprocessing_pool.py", 3, "multiprocessing.Pool.imap_unordered(chunksize=1)'s time"),
         *_many(pairs),
         _small(pairs, "sequential", "plain_loop.py", "a plain loop's time"),
         _small(pairs, "processes", "process_pool.py", "ProcessPoolExecutor.map(chunksize=1)'s time"),
@@ -59,32 +59,13 @@ def _seconds(engine: EngineRun) -> Callable[[], float]:
     return once
 
 
-def _noops(pairs: int) -> dict[str, Any]:
+def _noops(pairs: int, peer_file: str, at_most: float, of: str) -> dict[str, Any]:
     with (
         EngineRun("probe", ProbeParams(tasks=_NOOPS), "processes") as engine,
-        Peer(Path(sys.executable), _PEERS / "process_pool.py") as peer,
+        Peer(Path(sys.executable), _PEERS / peer_file) as peer,
     ):
         ratios = alternate(_seconds(engine), lambda: float(peer.call(tasks=_NOOPS)["seconds"]), pairs)
-    return figure(
-        f"{_NOOPS:,} no-op tasks on warm processes, with full records",
-        ratios,
-        at_most=0.6,
-        of="ProcessPoolExecutor.map(chunksize=1)'s time",
-    )
-
-
-def _noops_of_a_pool(pairs: int) -> dict[str, Any]:
-    with (
-        EngineRun("probe", ProbeParams(tasks=_NOOPS), "processes") as engine,
-        Peer(Path(sys.executable), _PEERS / "multiprocessing_pool.py") as peer,
-    ):
-        ratios = alternate(_seconds(engine), lambda: float(peer.call(tasks=_NOOPS)["seconds"]), pairs)
-    return figure(
-        f"{_NOOPS:,} no-op tasks, with full records",
-        ratios,
-        at_most=3,
-        of="multiprocessing.Pool.imap_unordered(chunksize=1)'s time",
-    )
+    return figure(f"{_NOOPS:,} no-op tasks on warm processes, with full records", ratios, at_most=at_most, of=of)
 
 
 def _many(pairs: int) -> list[dict[str, Any]]:

@@ -191,7 +191,7 @@ def fresh(
     return make
 
 
-QUICK = {"a card", "a run", "the help", "the palette", "the sessions", "the sweep"}
+QUICK = {"a card", "a run", "the help", "the sessions", "the sweep"}
 EVERY_PLACE = [pytest.param(place, marks=() if place in QUICK else pytest.mark.slow) for place in PLACES]
 
 
