@@ -1,7 +1,7 @@
 """Fits the model of Lambda to recorded runs: each parameter with its interval, and what the data cannot tell.
 
-Each parameter comes from the calls that show it alone: a round trip less the time inside the function is network and
-service, a burst's is its placement, a cold one's the allocation. Intervals are percentile bootstraps over runs, or over
+Each parameter comes from the calls that show it alone: a round trip less the time inside the function is network (the same
+for all calls of a run) and service (skewed), a burst's is its placement, a cold one's the allocation. Intervals are percentile bootstraps over runs, or over
 calls where there are fewer than three runs.
 """
 
@@ -21,16 +21,20 @@ from lbench.engine.model import Origin
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView, SessionView
 from lbench.engine.simulation.compute import speed
+from lbench.engine.simulation.distributions import Lognormal
 from lbench.engine.simulation.parameters import LambdaModel
 from lbench.engine.simulation.platform import BURST
 from lbench.errors import InputError
 
-__all__ = ["LEAST_COLD", "Calibration", "Fitted", "calibrate", "parameter_file", "second_part"]
+__all__ = ["LEAST_COLD", "Calibration", "Fitted", "calibrate", "parameter_file", "round_trips", "second_part"]
 
 Floats = NDArray[np.float64]
 
 LEAST_COLD = 5
 _LEAST = 5  # calls for any parameter
+_LEAST_SKEWED = 30  # calls for the skewness of their times
+_DECILE = 1.2816  # of a normal distribution
+_SKEWED = (0.1, 1.5)  # least and most sigma of a wait
 _LEAST_RESIDUALS = 20
 _LEAST_COMPUTE_S = 0.005  # below that a ratio of two durations is noise
 _LEAST_MB = 0.2  # of a payload, below which its time is lost in the rest
@@ -117,8 +121,8 @@ def calibrate(sessions: Sequence[SessionView], model: LambdaModel, backend: str 
         )
     fitted: list[Fitted] = []
     untold: list[str] = []
-    _fit_trips(calls, model, fitted, untold)
-    _fit_starts(calls, model, direct, fitted)
+    rtt_s = _fit_trips(calls, model, fitted, untold)
+    _fit_starts(calls, model, direct, rtt_s, fitted)
     _fit_payloads(calls, model, fitted, untold)
     _fit_spread(calls, model, fitted, untold)
     _fit_ratio(every, direct, calls, keys, model, fitted, untold)
@@ -230,34 +234,78 @@ def _waves(run: RunView, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], ND
 # -- the parameters
 
 
-def _fit_trips(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold: list[str]) -> None:
+def _fit_trips(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold: list[str]) -> Floats:
+    """Fit the round trip and what a warm call waits for besides; returns the round trip of each call's run.
+
+    A warm call takes the round trip of its run and a lognormal wait. The wait's skewness tells the two apart: calls that
+    come singly show it best.
+    """
     outside = calls.outside_s
     small = (calls.request_mb < _LEAST_MB) & (calls.response_mb < _LEAST_MB) & ~np.isnan(outside)
     warm = small & ~calls.cold
     if warm.sum() < _LEAST:
         untold.append(f"rtt_s, invoke_overhead_s: {_LEAST} warm calls with small payloads are needed; use more repeats")
-        return
+        return np.full(len(outside), model.rtt_s.median)
+    kinds = (
+        ("invoke_overhead_s", warm & ~calls.burst, "warm calls, singly", model.invoke_overhead_s),
+        ("start_delay_s", warm & calls.burst, f"warm calls in bursts of {BURST} or more", model.start_delay_s),
+    )
+    single = kinds[0][1].sum() >= _LEAST
+    _, which, what, now = kinds[0 if single else 1]
+    rows = np.flatnonzero(which)
+    sigma = None
+    if len(rows) < _LEAST_SKEWED:
+        sigma = now.sigma if isinstance(now, Lognormal) else 0.0
+        untold.append(
+            f"rtt_s and {kinds[0 if single else 1][0]} are told apart by the model's sigma of the latter: their own needs "
+            f"{_LEAST_SKEWED} {what}, got {len(rows)}"
+        )
 
-    def least(rows: NDArray[np.int64]) -> float:
-        return max(_TINY_S, float(np.quantile(outside[rows], 0.02)))
+    def trips(chosen: NDArray[np.int64]) -> Floats:
+        return round_trips(outside[chosen], calls.run[chosen], sigma)
 
-    rows = np.flatnonzero(warm)
-    fitted.append(_fit("rtt_s", model.rtt_s.median, rows, calls, least, what="warm calls", sigma=0.0))
-    rtt_s = fitted[-1].value
-    for name, which, what, now in (
-        ("invoke_overhead_s", warm & ~calls.burst, "warm calls, singly", model.invoke_overhead_s.median),
-        ("start_delay_s", warm & calls.burst, f"warm calls in bursts of {BURST} or more", model.start_delay_s.median),
-    ):
+    def median(chosen: NDArray[np.int64]) -> float:
+        return float(np.median(trips(chosen)))
+
+    found = trips(rows)
+    of_runs = {int(run): float(one) for run, one in zip(calls.run[rows], found, strict=True)}
+    spread = model.rtt_s.sigma if isinstance(model.rtt_s, Lognormal) else 0.0
+    if len(of_runs) >= _LEAST_RUNS:
+        spread = float(np.std(np.log(list(of_runs.values())), ddof=1))
+    else:
+        untold.append(f"rtt_s: its sigma, from run to run, is the model's: {_LEAST_RUNS} runs are needed")
+    fitted.append(_fit("rtt_s", model.rtt_s.median, rows, calls, median, what=what, sigma=spread))
+    rtt_s = np.array([of_runs.get(run, fitted[-1].value) for run in calls.run.tolist()])
+    for name, which, what, now in kinds:
         chosen = np.flatnonzero(which)
         if len(chosen) < _LEAST:
             untold.append(f"{name}: {_LEAST} {what} are needed, got {len(chosen)}")
             continue
-        rest = np.maximum(outside - rtt_s, _TINY_S)
-        fitted.append(_fit_lognormal(name, now, chosen, calls, rest, what))
-    untold.append("rtt_s and invoke_overhead_s are known in sum only: the least round trip is taken for the network's")
+        fitted.append(
+            _fit_lognormal(name, now.median, chosen, calls, np.maximum(outside - rtt_s, _TINY_S), what)
+        )
+    return rtt_s
 
 
-def _fit_starts(calls: _Calls, model: LambdaModel, runs: list[RunView], fitted: list[Fitted]) -> None:
+def round_trips(outside_s: Floats, run: NDArray[np.int64], sigma: float | None = None) -> Floats:
+    """The constant part of each call's time, the same for all calls of a run; the rest is lognormal, the same in all runs.
+
+    Within a run the deciles lie at median * (exp(±1.28 sigma) - 1) from the middle: their ratio gives sigma, unless it is
+    given, and then the lower one the median of the rest.
+    """
+    middle = np.empty(len(outside_s))
+    for of in _groups(run, np.arange(len(run))):
+        middle[of] = np.median(outside_s[of])
+    low, high = np.quantile(outside_s - middle, (0.1, 0.9)).tolist()
+    if sigma is None:
+        sigma = float(np.log(max(high, _TINY_S) / max(-low, _TINY_S))) / _DECILE
+    rest_s = -low / (1 - np.exp(-_DECILE * min(max(sigma, _SKEWED[0]), _SKEWED[1])))
+    return np.maximum(middle - rest_s, _TINY_S)
+
+
+def _fit_starts(
+    calls: _Calls, model: LambdaModel, runs: list[RunView], rtt_s: Floats, fitted: list[Fitted]
+) -> None:
     cold = np.flatnonzero(calls.cold & ~np.isnan(calls.init_s))
     if len(cold) >= _LEAST:
         now = model.init_of("x86_64", "3.13").median
@@ -265,16 +313,14 @@ def _fit_starts(calls: _Calls, model: LambdaModel, runs: list[RunView], fitted: 
             _fit_lognormal("init_s", now, cold, calls, calls.init_s, "cold starts, imports of the code included")
         )
     outside = calls.outside_s
-    known = {one.name: one.value for one in fitted}
-    rtt_s = known.get("rtt_s", model.rtt_s.median)
     rows = np.flatnonzero(calls.cold & ~np.isnan(outside))
     bursts = bool(np.mean(calls.burst[rows]) > 0.5)
     placed = np.flatnonzero(~calls.cold & ~np.isnan(outside) & (calls.burst == bursts) & calls.first)
+    both = np.maximum(outside - rtt_s, _TINY_S)
     if len(placed) >= _LEAST:
-        before = np.maximum(outside[placed] - rtt_s, _TINY_S)
+        before = both[placed]
     else:
         before = (model.start_delay_s if bursts else model.invoke_overhead_s).draw(np.random.default_rng(1), 500)
-    both = np.maximum(outside - rtt_s, _TINY_S)
     _, sigma = second_part(both[rows], before)
 
     def median(chosen: NDArray[np.int64]) -> float:

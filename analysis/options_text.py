@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from lbench.analysis.format import count_text, seconds_text, spread_text, times_text
+from lbench.analysis.format import count_text, listed, seconds_text, spread_text, times_spread_text, times_text
 from lbench.analysis.options import Option, Options, Sensitivity
+from lbench.analysis.prediction import independent_ratio
+from lbench.analysis.statistics import LEAST_CLAIM, Estimate
 from lbench.config.limits import limits
 from lbench.engine.cost.format import usd_short
 
@@ -19,6 +21,8 @@ __all__ = [
     "usd_cell",
     "usd_spread_cell",
 ]
+
+_NAMED = 2  # options that may be first too
 
 
 def usd_cell(option: Option) -> str:
@@ -44,18 +48,49 @@ def first_sentence(options: Options) -> str:
     if first.kind == "local":
         return (
             f"{_capital(here.name)} is first: {_time(here)}, and nothing is charged; "
-            f"{aws.name} is predicted to take {_time(aws)}, {_cost(aws)}{_doubt(here, aws)}."
+            f"{aws.name} is predicted to take {_time(aws)}, {_cost(aws)}{_doubt(options, here)}."
         )
     start = f", {seconds_text(first.start_s)} of it to start" if first.start_s else ""
-    gain = here.makespan_s.value / first.whole_s
     return (
         f"{_capital(first.name)} is first: {seconds_text(first.whole_s)}{start} ({_spread(first)}), {_cost(first)}: "
-        f"{times_text(gain)} as fast as {here.name} with {_time(here)}{_doubt(first, here)}."
+        f"{_gain(first, here)} as fast as {here.name} with {_time(here)}{_doubt(options, first)}."
     )
 
 
-def _doubt(one: Option, other: Option) -> str:
-    return "" if _apart(one, other) else "; their intervals overlap, so either may be first"
+def _gain(first: Option, here: Option) -> str:
+    """How many times as fast: with its interval, or why it is not settled."""
+    whole = _whole(first)
+    gain = independent_ratio(here.makespan_s, whole)
+    if gain is None:
+        return times_text(here.makespan_s.value / whole.value)
+    aside = times_spread_text(gain)
+    if whole.interval is None:
+        aside = "measured once: not settled"
+    elif first.basis == "measured" and whole.count < LEAST_CLAIM:
+        aside += f"; {count_text(whole.count, 'run')}: not settled"
+    return f"{times_text(gain.value)} ({aside})"
+
+
+def _doubt(options: Options, first: Option) -> str:
+    """The other options that may be first too; of a time without an interval nothing is claimed."""
+    ends = _whole(first).interval
+    if ends is None:
+        return ""
+    rivals = []
+    for row in options.rows:
+        if row.kind == first.kind in ("local", "lambda") or row is first:
+            continue
+        if row.kind == "lambda" and (row is not options.on_lambda or not options.fits_lambda):
+            continue
+        whole = _whole(row)
+        if (whole.value if whole.low is None else whole.low) <= ends[1]:
+            rivals.append(row)
+    if not rivals:
+        return ""
+    rivals.sort(key=lambda row: row.whole_s)
+    names = [f"{row.name}{'' if row.makespan_s.interval else ' (measured once)'}" for row in rivals]
+    more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return f"; the intervals overlap: {listed([*names[:_NAMED], *more])} may be first too"
 
 
 def break_even_sentence(options: Options) -> str:
@@ -133,18 +168,14 @@ def _usd(option: Option) -> str:
 
 def _spread(option: Option) -> str:
     """The interval of the whole time, start-up included."""
+    return spread_text(_whole(option)) or "one run"
+
+
+def _whole(option: Option) -> Estimate:
+    """From the decision to the answer, with its interval."""
     one, start_s = option.makespan_s, option.start_s
-    if one.low is None or one.high is None:
-        return "one run"
-    return spread_text(
-        msgspec.structs.replace(one, value=one.value + start_s, low=one.low + start_s, high=one.high + start_s)
-    )
-
-
-def _apart(one: Option, other: Option) -> bool:
-    ends, others = one.makespan_s, other.makespan_s
-    assert others.low is not None
-    return ends.high is not None and ends.high + one.start_s < others.low + other.start_s
+    low, high = (None if end is None else end + start_s for end in (one.low, one.high))
+    return msgspec.structs.replace(one, value=one.value + start_s, low=low, high=high)
 
 
 def _capital(text: str) -> str:

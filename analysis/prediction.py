@@ -35,6 +35,7 @@ __all__ = [
     "PredictedLine",
     "StageTimes",
     "core_ratio_ends",
+    "independent_ratio",
     "predict_comparison",
     "predict_lambda",
     "predict_stages",
@@ -109,23 +110,26 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
     def speedup(self, of: Predicted) -> Estimate | None:
         """The baseline's makespan over a predicted one; None without a baseline, or where a time is 0.
 
-        The two are taken as independent: their intervals add up in quadrature, in logarithms. A baseline with a range
-        makes it a range, one that was measured once leaves no interval.
+        See `independent_ratio`.
         """
-        one, base = of.makespan_s, self.baseline_s
-        if (
-            base is None
-            or one.interval is None
-            or min(base.value, one.value, *one.interval, *(base.interval or ())) <= 0
-        ):
-            return None
-        middle, (low, high) = base.value / one.value, one.interval
-        if base.interval is None:
-            return Estimate(middle, count=1)
-        base_low, base_high = base.interval
-        below = math.hypot(math.log(high / one.value), math.log(base.value / base_low))
-        above = math.hypot(math.log(one.value / low), math.log(base_high / base.value))
-        return Estimate(middle, middle * math.exp(-below), middle * math.exp(above), base.count, base.kind)
+        return None if self.baseline_s is None else independent_ratio(self.baseline_s, of.makespan_s)
+
+
+def independent_ratio(over: Estimate, under: Estimate) -> Estimate | None:
+    """The ratio of two times that are taken as independent; None where one of them is 0.
+
+    Their intervals add up in quadrature, in logarithms. A range makes it a range, a time without an interval leaves none.
+    """
+    if min(over.value, under.value, *(over.interval or ()), *(under.interval or ())) <= 0:
+        return None
+    middle = over.value / under.value
+    if over.interval is None or under.interval is None:
+        return Estimate(middle, count=1)
+    (over_low, over_high), (under_low, under_high) = over.interval, under.interval
+    below = math.hypot(math.log(under_high / under.value), math.log(over.value / over_low))
+    above = math.hypot(math.log(under.value / under_low), math.log(over_high / over.value))
+    least = min((one for one in (over, under) if one.kind == "range"), key=lambda one: one.count, default=over)
+    return Estimate(middle, middle * math.exp(-below), middle * math.exp(above), least.count, least.kind)
 
 
 class StageTimes(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ figure.
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import re
@@ -23,11 +24,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.engine.simulation.compute import fit_work
+from lbench.engine.simulation.compute import Work, fit_work, speed
 from lbench.engine.simulation.environments import warm_after
 from lbench.engine.simulation.fan_out import Driver, FanOut, Stage, simulate_stage
 from lbench.engine.simulation.network import slow_start_s, transfer_s
 from lbench.engine.simulation.parameters import lambda_model
+from lbench.errors import InputError
 
 __all__ = ["Coverage", "Figure", "Report", "evaluate", "table"]
 
@@ -37,7 +39,10 @@ Rows = list[dict[str, str]]
 # 64 threads open connections and call, 1.7 ms apart; results are polled; a worker's start and end take 0.17 s.
 LITHOPS = Driver(dispatch_s=0.0004, poll_s=0.8, after_s=0.17, connections_open=False)
 THREADS = {"411": 2.0}  # busy threads of a function, where it has more than one
-FIT_MB = (512.0, 1024.0)  # what memory laws are fitted on
+# S3 requests of a warm call, reads and writes, by SeBS's source: boto3's download is a HEAD and a GET, and 311 lists and loads
+# the 39 files of its data of 2020. 120 asks another host, of which nothing is known.
+REQUESTS = {"210": (2, 1), "311": (79, 1), "411": (2, 0), "503": (0, 0)}
+FIT_MB = (512.0, 1024.0)  # what memory laws are fitted on, where both are recorded; else on all sizes
 _HANDSHAKES = 3.0  # round trips of a new TLS connection
 _LOW, _HIGH = 0.05, 0.95
 _EVENT_S = 1e-3
@@ -119,8 +124,9 @@ def _functions(folder: Path, base: Path, report: Report) -> None:
         threads = THREADS.get(name.split("_")[0], 1.0)
         fitted_on = base / path.name if (base / path.name).is_file() else path
         for kind in ("warm", "cold"):
-            fit = _by_memory(_rows(fitted_on), kind)
-            fit = {size: times for size, times in fit.items() if size in FIT_MB}
+            fit = _by_memory(fitted_on, kind)
+            if all(size in fit for size in FIT_MB):
+                fit = {size: fit[size] for size in FIT_MB}
             if len(fit) < 2:
                 continue
             # The quantiles follow the same law as the median; the odd calls are fitted, the even ones are predicted.
@@ -130,8 +136,8 @@ def _functions(folder: Path, base: Path, report: Report) -> None:
                 fit_work({size: float(np.quantile(times, share)) for size, times in odd.items()}, threads)
                 for share in (_LOW, _HIGH)
             )
-            for size, times in sorted(_by_memory(_rows(path), kind).items()):
-                seen = size in FIT_MB
+            for size, times in sorted(_by_memory(path, kind).items()):
+                seen = size in fit
                 what = f"{name}, {kind}, {size:g} MB"
                 report.figures["functions"].append(
                     Figure(what, float(np.median(times)), whole.seconds(size), seen=seen)
@@ -143,21 +149,40 @@ def _functions(folder: Path, base: Path, report: Report) -> None:
                 else:
                     inside, count = inside + hits, count + len(checked)
             if kind == "warm":
-                for one, other in (FIT_MB, FIT_MB[::-1]):
-                    alone = fit_work({one: float(np.median(fit[one]))}, threads)
-                    report.figures["functions from one size, all of it computing"].append(
-                        Figure(f"{name}, {other:g} MB from {one:g}", float(np.median(fit[other])), alone.seconds(other))
-                    )
+                _from_one_size(name, {size: float(np.median(times)) for size, times in fit.items()}, threads, report)
     if count_seen:
         report.coverage.append(Coverage("calls of functions (the other half)", inside_seen, count_seen))
     if count:
         report.coverage.append(Coverage("calls of functions at sizes not fitted", inside, count))
 
 
-def _by_memory(rows: Rows, kind: str) -> dict[float, Floats]:
+def _from_one_size(name: str, medians_s: dict[float, float], threads: float, report: Report) -> None:
+    """Predict one size from another one: all of it computing, or all but the S3 requests that its source makes."""
+    requests = REQUESTS.get(name.split("_")[0])
+    for one, other in itertools.permutations(sorted(medians_s), 2):
+        what = f"{name}, {other:g} MB from {one:g}"
+        laws = {"all of it computing": fit_work({one: medians_s[one]}, threads)}
+        if requests is not None:
+            wait_s = min(_requests_s(*requests), medians_s[one])
+            cpu_s = (medians_s[one] - wait_s) * speed(one, threads)
+            laws["its S3 requests known"] = Work(cpu_s=cpu_s, wait_s=wait_s, threads=threads)
+        for law, work in laws.items():
+            report.figures[f"functions from one size, {law}"].append(
+                Figure(what, medians_s[other], work.seconds(other))
+            )
+
+
+def _requests_s(reads: int, writes: int) -> float:
+    """The median time of so many S3 requests of a few bytes, one after the other."""
+    rng, model = np.random.default_rng(1), lambda_model()
+    sums = model.s3_get_s.draw(rng, (4000, reads)).sum(axis=1) + model.s3_put_s.draw(rng, (4000, writes)).sum(axis=1)
+    return float(np.median(sums))
+
+
+def _by_memory(path: Path, kind: str) -> dict[float, Floats]:
     found: dict[float, list[float]] = defaultdict(list)
-    for row in rows:
-        if row["type"] == kind:
+    for row in _rows(path, "memory", "exec_time", texts=("type",)):
+        if row["type"] == kind and float(row["exec_time"]) > 0:
             found[float(row["memory"])].append(float(row["exec_time"]) / 1e6)
     return {size: np.array(times) for size, times in found.items()}
 
@@ -188,10 +213,12 @@ _Flows = dict[int, list[tuple[Floats, Floats]]]  # by width: starts and ends of 
 
 def _flows(folder: Path, kind: str) -> _Flows:
     found: _Flows = {}
-    for path in sorted(folder.glob(f"ps_*t_{kind}.csv")):
-        width = int(path.stem.split("_")[1].removesuffix("t"))
-        flows = []
-        for rows in _by_request(_rows(path)).values():
+    for path in sorted(folder.glob(f"ps_*_{kind}*.csv")):
+        if (named := re.match(r"ps_(\d+)t_", path.stem)) is None:
+            continue
+        width = int(named[1])
+        flows = found.get(width, [])
+        for rows in _by_request(path).values():
             before = [float(row["end"]) for row in rows if row["func"] == "generate"]
             calls = [row for row in rows if row["func"] == "process"]
             if len(before) == 1 and len(calls) == width:
@@ -270,7 +297,9 @@ def _map_reduce(folder: Path, base: Path, report: Report) -> None:
     inside = count = 0
     for path in sorted(folder.glob("sebsflow_mapreduce_*.csv")):
         kind = "burst" if "burst" in path.stem else "warm"
-        flows = list(_by_request(_rows(path)).values())
+        flows = list(_by_request(path).values())
+        if len(flows) < 2:
+            continue
         steps = _flows(base, kind) or _flows(folder, kind)
         if not steps:
             continue
@@ -318,10 +347,13 @@ def _payloads(folder: Path, base: Path, report: Report) -> None:
     inside = count = 0
     for path in sorted(folder.glob("sebs_aws_*_payload.csv")):
         kind = path.stem.split("_")[2]
-        rows = _rows(path)
-        fitted_on = _rows(base / path.name) if (base / path.name).is_file() else rows
+        numbers = ("payload_size", "connection_time", "invocation_time")
+        rows = _rows(path, *numbers)
+        fitted_on = _rows(base / path.name, *numbers) if (base / path.name).is_file() else rows
         for size in sorted({float(row["payload_size"]) for row in rows}):
             others = [row for row in fitted_on if float(row["payload_size"]) != size]
+            if len({row["payload_size"] for row in others}) < 2:
+                continue
             law, residuals = _fit_payload(others)
             measured = np.array([float(row["invocation_time"]) for row in rows if float(row["payload_size"]) == size])
             predicted = law(size)
@@ -371,8 +403,10 @@ def _fit_payload(rows: Rows) -> tuple[Callable[[float], float], Floats]:
 def _evictions(folder: Path, report: Report) -> None:
     for path in sorted(folder.glob("sebs_eviction_results_*.csv")):
         found: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for row in _rows(path):
-            found[int(row["Invocations"]), int(row["DeltaT"])].append(int(row["WarmContainers"]))
+        for row in _rows(path, "Invocations", "DeltaT", "WarmContainers"):
+            found[int(float(row["Invocations"])), int(float(row["DeltaT"]))].append(int(float(row["WarmContainers"])))
+        if not found:
+            continue
         errors = np.array(
             [abs(float(np.median(warm)) - warm_after(most, idle_s)) for (most, idle_s), warm in found.items()]
         )
@@ -417,8 +451,10 @@ def _lithops(folder: Path, base: Path, report: Report) -> None:
 
 def _computing(path: Path) -> Rows:
     """The calls of a fan-out that computes; none for one that reads or writes."""
-    rows = _rows(path)
-    return rows if rows and all(row.get("exec_s") and row.get("gflops") for row in rows) else []
+    numbers = ("submit_s", "worker_start_s", "status_seen_s", "exec_s", "gflops")
+    if not {"exec_s", "gflops"} <= _columns(path):
+        return []
+    return _rows(path, *numbers, texts=("cold",))
 
 
 def _lithops_run(exec_s: float, tasks: int, warm: int) -> FanOut:
@@ -440,13 +476,14 @@ def _lithops_run(exec_s: float, tasks: int, warm: int) -> FanOut:
 
 def _storage(folder: Path, report: Report, *, seen: bool) -> None:
     for path in sorted(folder.glob("skyrise_s3_*percentiles.csv")):
-        rows = _rows(path)
+        quantile_columns = ("p50", "p90", "p99", "p99.9")
+        rows = _rows(path, *quantile_columns, texts=("operation",))
         for operation, name, quantiles in (
             ("kRead", "GET", lambda_model().s3_get_s),
             ("kWrite", "PUT", lambda_model().s3_put_s),
         ):
             drawn = quantiles.draw(np.random.default_rng(1), 200_000) * 1000
-            for column in ("p50", "p90", "p99", "p99.9"):
+            for column in quantile_columns:
                 recorded = [float(row[column]) for row in rows if row["operation"] == operation]
                 if recorded:
                     report.figures["S3, 1 KB"].append(
@@ -459,7 +496,7 @@ def _storage(folder: Path, report: Report, *, seen: bool) -> None:
                         )
                     )
     for path in sorted(folder.glob("lithops2022_*.csv")):
-        rows = [row for row in _rows(path) if row.get("mb_s")]
+        rows = _rows(path, "mb_s") if "mb_s" in _columns(path) else []
         if rows:
             measured = float(np.median([float(row["mb_s"]) for row in rows]))
             predicted = 512 / transfer_s(lambda_model(), 512)
@@ -468,12 +505,8 @@ def _storage(folder: Path, report: Report, *, seen: bool) -> None:
 
 def _network(folder: Path, report: Report) -> None:
     for path in sorted(folder.glob("skyrise_net_*.json")):
-        parsed = json.loads(path.read_text())
-        for run in parsed["runs"]:
-            seconds = float(run["parameters"]["duration_s"])
-            at_once = run["parameters"]["concurrent_instance_count"]
-            for way in ("upload", "download"):
-                measured = float(run["metrics"][f"throughput_{way}_mbps_average"])
+        for seconds, at_once, averages in _network_runs(path):
+            for way, measured in averages.items():
                 if measured <= 0:
                     continue
                 report.figures["network of an environment, average"].append(
@@ -484,6 +517,19 @@ def _network(folder: Path, report: Report) -> None:
                         unit="MB/s",
                     )
                 )
+
+
+def _network_runs(path: Path) -> Iterator[tuple[float, int, dict[str, float]]]:
+    """Seconds, instances at once, and MB/s up and down of each run in a file."""
+    try:
+        for run in json.loads(path.read_text(encoding="utf-8-sig"))["runs"]:
+            told, metrics = run["parameters"], run["metrics"]
+            averages = {way: float(metrics[f"throughput_{way}_mbps_average"]) for way in ("upload", "download")}
+            yield float(told["duration_s"]), int(told["concurrent_instance_count"]), averages
+    except KeyError as error:
+        raise InputError(f"{path}: {error} is missing") from None
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a recording of Skyrise's network benchmark: {error}") from None
 
 
 def _carried_mb(seconds: float) -> float:
@@ -503,7 +549,7 @@ def _arrivals(folder: Path, report: Report) -> None:
     if not path.is_file():
         return
     kept_s = lambda_model().idle_last_s.median
-    for row in _rows(path):
+    for row in _rows(path, "ArrivalRate", "ColdStartProbability"):
         rate, measured = float(row["ArrivalRate"]), float(row["ColdStartProbability"])
         if measured < 0.035:  # there several environments are kept, and the share of calls on the last decides
             continue
@@ -515,14 +561,42 @@ def _arrivals(folder: Path, report: Report) -> None:
 # -- reading
 
 
-def _rows(path: Path) -> Rows:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+def _rows(path: Path, *numbers: str, texts: tuple[str, ...] = ()) -> Rows:
+    """The rows of a CSV file. One that lacks a number has failed, and is left out.
+
+    Raises:
+        InputError: a column is missing, or a value is not a number.
+    """
+    rows = []
+    for line, row in enumerate(_read(path), 2):
+        if missing := [name for name in (*numbers, *texts) if name not in row]:
+            raise InputError(f"{path}: column {missing[0]} is missing; there are {', '.join(filter(None, row))}")
+        try:
+            known = [float(row[name]) for name in numbers if row[name]]
+        except (TypeError, ValueError):
+            raise InputError(f"{path}, line {line}: {', '.join(numbers)} must be numbers") from None
+        if len(known) == len(numbers) and all(map(math.isfinite, known)):
+            rows.append(row)
+    return rows
 
 
-def _by_request(rows: Rows) -> dict[str, Rows]:
+def _columns(path: Path) -> set[str]:
+    return {name for row in _read(path)[:1] for name in row}
+
+
+def _read(path: Path) -> Rows:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a CSV file: {error}") from None
+
+
+def _by_request(path: Path) -> dict[str, Rows]:
     found: dict[str, Rows] = defaultdict(list)
-    for row in rows:
+    for row in _rows(path, "start", "end", texts=("func", "request_id")):
         found[row["request_id"]].append(row)
     return found
 
@@ -589,12 +663,22 @@ def main(arguments: list[str]) -> int:
             "usage: python -m lbench.engine.simulation.recordings FOLDER [--fit FOLDER] [--write PAGE]", file=sys.stderr
         )
         return 2
-    figures = table(evaluate(folder, Path(options["--fit"]) if "--fit" in options else None))
-    if "--write" in options:
-        page = Path(options["--write"])
-        page.write_text(written(page.read_text(encoding="utf-8"), figures), encoding="utf-8")
-    else:
-        sys.stdout.write(figures)
+    try:
+        report = evaluate(folder, Path(options["--fit"]) if "--fit" in options else None)
+        if not report.figures:
+            raise InputError(f"{folder} has no recordings that can be predicted: docs/model.md names their files")
+        figures = table(report)
+        if "--write" in options:
+            page = Path(options["--write"])
+            page.write_text(written(page.read_text(encoding="utf-8"), figures), encoding="utf-8")
+        else:
+            sys.stdout.write(figures)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     return 0
 
 

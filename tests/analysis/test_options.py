@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -207,15 +208,26 @@ def test_a_cluster_without_a_price_says_so_and_one_run_has_no_interval() -> None
     sentence = first_sentence(found)
     assert sentence.startswith("Dask, 40 workers, 2026-11-28 is first: 600 ms, 500 ms of it to start (one run), ")
     assert "at no known price (usd_per_hour= gives it)" in sentence
-    assert sentence.endswith("either may be first.")
+    assert "× (measured once: not settled) as fast as this machine, 4 workers with " in sentence
+    assert "overlap" not in sentence
     here = options_of(job(1_000, 1.0), ONCE, clusters=[cluster(0.1, unpriced=[])])
     assert "and nothing is charged" in first_sentence(here)
 
 
+def test_how_many_times_as_fast_has_an_interval_of_the_kind_of_its_runs() -> None:
+    def gain(*makespans_s: float) -> str:
+        sentence = first_sentence(options_of(job(1_000, 1.0), ONCE, clusters=[cluster(*makespans_s)]))
+        return sentence[sentence.index("× (") + 2 : sentence.index(" as fast as")]
+
+    assert re.fullmatch(r"\(range of 2: [\d.]+–[\d.]+; 2 runs: not settled\)", gain(0.1, 0.11))
+    assert re.fullmatch(r"\(range of 3: [\d.]+–[\d.]+\)", gain(0.1, 0.11, 0.12))
+    assert re.fullmatch(r"\(95 %: [\d.]+–[\d.]+\)", gain(*[0.1] * 6))
+
+
 def test_overlapping_intervals_are_named_also_where_this_machine_is_first() -> None:
-    doubt = "; their intervals overlap, so either may be first."
-    assert not first_sentence(options_of(job(4, 0.001), ONCE)).endswith(doubt)
+    assert "overlap" not in first_sentence(options_of(job(4, 0.001), ONCE))
     seconds = next(s for s in (0.02 * 1.15**k for k in range(60)) if _close(options_of(job(8, s), ONCE)))
+    doubt = "; the intervals overlap: Lambda 1,769 MB cold may be first too."
     assert first_sentence(options_of(job(8, seconds), ONCE)).endswith(doubt)
 
 
@@ -288,7 +300,7 @@ def test_the_dollars_have_an_interval_as_the_makespan() -> None:
 
 def test_a_first_place_that_the_intervals_leave_open_is_no_claim() -> None:
     near = first_sentence(options_of(job(12, 1.0), ONCE))
-    assert near.endswith("; their intervals overlap, so either may be first.")
+    assert near.endswith("; the intervals overlap: this machine, 4 workers may be first too.")
     rented_first = options_of(job(400, 30.0), ONCE, model=with_values(lambda_model(), {"concurrency": 2}))
     sentence = first_sentence(rented_first)
     first = rented_first.fastest
@@ -296,6 +308,14 @@ def test_a_first_place_that_the_intervals_leave_open_is_no_claim() -> None:
     low, high = first.makespan_s.interval
     whole = Estimate(first.whole_s, low + first.start_s, high + first.start_s, 200)
     assert f"({spread_text(whole)})" in sentence  # the start is in the interval as it is in the time
+
+
+def test_every_option_that_may_be_first_too_is_named_with_how_it_is_known() -> None:
+    many = job(1_000, 1.0)
+    _, high_s = options_of(many, ONCE).on_lambda.makespan_s.interval
+    sentence = first_sentence(options_of(many, ONCE, clusters=[cluster(high_s - 0.51)]))  # and half a second to start
+    assert sentence.startswith("Lambda ")
+    assert sentence.endswith("; the intervals overlap: dask, 40 workers, 2026-11-28 (measured once) may be first too.")
 
 
 def test_a_sample_in_which_no_task_ended_is_refused() -> None:
