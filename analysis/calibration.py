@@ -251,15 +251,14 @@ def _fit_trips(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold: 
         ("start_delay_s", warm & calls.burst, f"warm calls in bursts of {BURST} or more", model.start_delay_s),
     )
     single = kinds[0][1].sum() >= _LEAST
-    _, which, what, now = kinds[0 if single else 1]
+    wait, which, what, now = kinds[0 if single else 1]
     rows = np.flatnonzero(which)
     sigma = None
+    apart = f"rtt_s and {wait} are told apart by the skewness of the latter alone, which is taken for lognormal"
     if len(rows) < _LEAST_SKEWED:
         sigma = now.sigma if isinstance(now, Lognormal) else 0.0
-        untold.append(
-            f"rtt_s and {kinds[0 if single else 1][0]} are told apart by the model's sigma of the latter: their own needs "
-            f"{_LEAST_SKEWED} {what}, got {len(rows)}"
-        )
+        apart += f", with the model's sigma: its own needs {_LEAST_SKEWED} {what}, got {len(rows)}"
+    untold.append(apart)
 
     def trips(chosen: NDArray[np.int64]) -> Floats:
         return round_trips(outside[chosen], calls.run[chosen], sigma)
@@ -281,9 +280,7 @@ def _fit_trips(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold: 
         if len(chosen) < _LEAST:
             untold.append(f"{name}: {_LEAST} {what} are needed, got {len(chosen)}")
             continue
-        fitted.append(
-            _fit_lognormal(name, now.median, chosen, calls, np.maximum(outside - rtt_s, _TINY_S), what)
-        )
+        fitted.append(_fit_lognormal(name, now.median, chosen, calls, np.maximum(outside - rtt_s, _TINY_S), what))
     return rtt_s
 
 
@@ -303,9 +300,7 @@ def round_trips(outside_s: Floats, run: NDArray[np.int64], sigma: float | None =
     return np.maximum(middle - rest_s, _TINY_S)
 
 
-def _fit_starts(
-    calls: _Calls, model: LambdaModel, runs: list[RunView], rtt_s: Floats, fitted: list[Fitted]
-) -> None:
+def _fit_starts(calls: _Calls, model: LambdaModel, runs: list[RunView], rtt_s: Floats, fitted: list[Fitted]) -> None:
     cold = np.flatnonzero(calls.cold & ~np.isnan(calls.init_s))
     if len(cold) >= _LEAST:
         now = model.init_of("x86_64", "3.13").median

@@ -51,6 +51,11 @@ def command(sessions: tuple[str, ...], backend: str, out: Path | None, as_json: 
         if out.suffix.lower() != ".toml":
             raise InputError(f"-o must be a file name that ends in .toml, got {out}")
         check_writable(out, "-o")
+    if of_others := [text for text in sessions if text.lower().endswith(".csv")]:
+        raise InputError(
+            f"{of_others[0]}: calibrate reads sessions of lbench. Public recordings of Lambda are held against the model by "
+            "`python -m lbench.engine.simulation.recordings FOLDER` (docs/model.md)"
+        )
     views = [load_view(text) for text in sessions]
     found = calibrate(views, lambda_model(), backend)
     if out is not None:
