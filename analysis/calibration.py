@@ -297,7 +297,7 @@ def round_trips(outside_s: Floats, run: NDArray[np.int64], sigma: float | None =
     if sigma is None:
         sigma = float(np.log(max(high, _TINY_S) / max(-low, _TINY_S))) / _DECILE
     rest_s = -low / (1 - np.exp(-_DECILE * min(max(sigma, _SKEWED[0]), _SKEWED[1])))
-    return np.maximum(middle - rest_s, _TINY_S)
+    return np.asarray(np.maximum(middle - rest_s, _TINY_S))
 
 
 def _fit_starts(calls: _Calls, model: LambdaModel, runs: list[RunView], rtt_s: Floats, fitted: list[Fitted]) -> None:

@@ -39,8 +39,8 @@ Rows = list[dict[str, str]]
 # 64 threads open connections and call, 1.7 ms apart; results are polled; a worker's start and end take 0.17 s.
 LITHOPS = Driver(dispatch_s=0.0004, poll_s=0.8, after_s=0.17, connections_open=False)
 THREADS = {"411": 2.0}  # busy threads of a function, where it has more than one
-# S3 requests of a warm call, reads and writes, by SeBS's source: boto3's download is a HEAD and a GET, and 311 lists and loads
-# the 39 files of its data of 2020. 120 asks another host, of which nothing is known.
+# S3 requests of a warm call, reads and writes, by SeBS's source: boto3's download is a HEAD and a GET, and 311 lists and
+# loads the 39 files of its data of 2020. 120 asks another host, of which nothing is known.
 REQUESTS = {"210": (2, 1), "311": (79, 1), "411": (2, 0), "503": (0, 0)}
 FIT_MB = (512.0, 1024.0)  # what memory laws are fitted on, where both are recorded; else on all sizes
 _HANDSHAKES = 3.0  # round trips of a new TLS connection
