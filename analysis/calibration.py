@@ -1,8 +1,8 @@
 """Fits the model of Lambda to recorded runs: each parameter with its interval, and what the data cannot tell.
 
 Each parameter comes from the calls that show it alone: a round trip less the time inside the function is network (the same
-for all calls of a run) and service (skewed), a burst's is its placement, a cold one's the allocation. Intervals are percentile bootstraps over runs, or over
-calls where there are fewer than three runs.
+for all calls of a run) and service (skewed), a burst's is its placement, a cold one's the allocation. Intervals are
+percentile bootstraps over runs, or over calls where there are fewer than three runs.
 """
 
 from __future__ import annotations
