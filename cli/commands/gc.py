@@ -21,7 +21,7 @@ __all__ = ["command"]
 @click.option("--dry-run", is_flag=True, help="List leftovers, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 def command(dry_run: bool, yes: bool) -> None:
-    """Find and remove leftovers of crashed runs: folders, sockets, cgroups, objects in S3, a changed function.
+    """Find and remove leftovers of crashed runs: folders, sockets, cgroups, objects in S3 or a store, a changed function.
 
     Kept results of simulated runs (--answers compute) are listed too: they are computed again when needed. Recorded
     sessions and everything in use stay. AWS is asked only if the records of this machine name a killed run that may

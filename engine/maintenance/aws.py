@@ -1,7 +1,7 @@
-"""Leftovers of killed runs on AWS: functions with a temporary change, and objects under a run's prefix.
+"""Leftovers of killed runs on AWS: functions with a temporary change, objects under a run's prefix or in a `store=`.
 
 AWS is queried only where this machine's records point to leftovers; they are listed, and removed on request. Objects of
-other machines are deleted after a day by the bucket's lifecycle rule.
+other machines are deleted after a day by the lifecycle rule of lbench's bucket; a bucket of `store=` may have one, too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import msgspec
 from lbench.config.aws import aws_client, aws_session
 from lbench.config.aws_errors import AwsError
 from lbench.config.deployment import TEMPORARY, outputs_of, read_outputs
+from lbench.engine.backends.cluster import store_log
+from lbench.engine.backends.cluster.shared_store import delete_objects_left, objects_left
 from lbench.engine.backends.lambda_.change_log import Forced, forget, is_held, records
 from lbench.engine.backends.lambda_.cold_starts import put_back
 from lbench.engine.journal.lock import is_live
@@ -49,7 +51,29 @@ async def find_remains() -> tuple[list[Remain], list[str]]:
             found += await _objects(stack, region, prefixes)
         except LbenchError as error:
             problems.append(str(error))
+    for place in store_log.abandoned_places():
+        if place.bucket is not None:
+            try:
+                found += await _in_store(place)
+            except LbenchError as error:
+                problems.append(f"store=s3://{place.bucket}/{place.above}: {error}")
     return found, problems
+
+
+async def _in_store(place: store_log.StorePlace) -> list[Remain]:
+    """The objects that a killed engine has left in a bucket of the user's own."""
+    keys = await objects_left(place)
+    if not keys:
+        if time.time() - place.made_s > _KEPT_S:  # until then a worker of that engine may still write
+            store_log.forget(place.name)
+        return []
+
+    async def remove() -> None:
+        await delete_objects_left(place)
+        store_log.forget(place.name)
+
+    count = f"{len(keys)}" if len(keys) < _AT_ONCE else f"{_AT_ONCE:,} or more"
+    return [Remain("temporary objects of a killed run", f"{count} under s3://{place.bucket}/{place.path}/", 0, remove)]
 
 
 def _changed(record: Forced) -> Remain:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.config.folders import cache_folder
+from lbench.engine.backends.cluster import store_log
 from lbench.engine.backends.simulated.computed import kept_tasks
 from lbench.engine.emulator.resources import cgroups, scratch
 from lbench.engine.journal.lock import is_live
@@ -45,6 +47,7 @@ def local_leftovers() -> list[Leftover]:
     """All leftovers on this machine, and what can be made again."""
     return [
         *_sessions(),
+        *_stores(),
         *_sockets(),
         *_emulators(),
         *_cgroups(),
@@ -69,6 +72,29 @@ def _sessions() -> Iterator[Leftover]:
         for left in _entries(folder):
             if left.name.startswith("check-") and left.is_dir():
                 yield _tree("files of an interrupted answer check", left)
+
+
+def _stores() -> Iterator[Leftover]:
+    """What killed engines left in a folder that `store=` named."""
+    for place in store_log.abandoned_places():
+        if place.bucket is not None:
+            continue
+        path = Path(place.path)
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            if Path(place.above).is_dir():  # else it is not mounted now
+                store_log.forget(place.name)
+            continue
+        except OSError:
+            continue
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
+
+            def remove(path: Path = path, name: str = place.name) -> None:
+                shutil.rmtree(path)
+                store_log.forget(name)
+
+            yield Leftover("temporary objects of a killed run", str(path), _size(path), remove)
 
 
 def _sockets() -> Iterator[Leftover]:

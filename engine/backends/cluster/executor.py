@@ -238,6 +238,8 @@ async def _answer_of(future: asyncio.Future[Any], call: str) -> Any:
     """The answer of a call; one that is stuck in a thread of this process is given up."""
     while True:
         await asyncio.wait({future}, timeout=1)
+        if future.cancelled():  # by the executor: nobody here does that to a call that is waited for
+            raise LostWorker("the executor dropped the call")
         if future.done():
             return future.result()
         if remote.is_stuck(call):

@@ -73,6 +73,14 @@ class ObjectStore:
         """
         return await self._run(lambda client: client.keys(self._bucket, f"{self._prefix}/{folder}/"), made)
 
+    async def all_keys(self) -> list[str]:
+        """The keys under the prefix, at most 1,000.
+
+        Raises:
+            ObjectStoreError: S3 refused or cannot be reached.
+        """
+        return await self._run(lambda client: client.keys(self._bucket, f"{self._prefix}/"))
+
     async def warm(self) -> None:
         """Make each kind of request, and a connection in each thread: what is slow the first time is slow now.
 

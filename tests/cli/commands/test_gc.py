@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 
 from lbench.cli.commands import gc
 from lbench.cli.main import command
-from lbench.config.folders import cache_folder, runtime_folder, sessions_folder
+from lbench.config.folders import cache_folder, data_folder, runtime_folder, sessions_folder
+from lbench.engine.backends.cluster.store_log import StorePlace, StoreRecord
 from lbench.engine.emulator.resources.scratch import Scratch
 from lbench.engine.journal.lock import FolderLock
 from lbench.errors import InputError
@@ -192,6 +193,65 @@ def test_a_deployment_that_was_destroyed_holds_nothing_that_a_run_has_left(aws: 
     journal(session, {"stack": "gone", "region": "us-east-1", "temporary": "tmp/0123456789abcdef"})
     done = collect()
     assert code(done) == 0 and "No leftovers" in done.output
+
+
+def place_left(**given: Any) -> StorePlace:
+    """A place in a store whose engine was killed: its record stays, and nobody holds the lock."""
+    place = StorePlace(f"lbench-{len(list(data_folder('stores').iterdir())):016x}", **given)
+    StoreRecord(place).close(cleared=False)
+    return place
+
+
+def test_what_killed_engines_left_in_shared_folders_goes_and_nothing_else(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    mine = place_left(above=str(store))
+    gone = place_left(above=str(store))
+    foreign = StoreRecord(StorePlace("lbench-00000000000000ff", str(store)))  # in use
+    record = data_folder("stores") / gone.name / "place.json"
+    for name in (mine.name, "lbench-00000000000000ff", "other", "lbench-fedcba9876543210"):
+        (store / name / "r1").mkdir(parents=True)
+        (store / name / "r1/o1").write_bytes(bytes(3000))
+    (elsewhere := place_left(above=str(store)))
+    file = data_folder("stores") / elsewhere.name / "place.json"
+    file.write_text(file.read_text().replace(socket.gethostname(), "another-machine"))
+    (store / elsewhere.name).mkdir()
+    (wrong := data_folder("stores") / "other").mkdir()  # a record that names what no engine makes
+    (wrong / "place.json").write_text(json.dumps({"name": "other", "above": str(store), "host": socket.gethostname()}))
+    listed = collect("--dry-run")
+    assert "temporary objects of a killed run" in " ".join(listed.output.split()) and "3 kB" in listed.output
+    assert code(collect("--yes")) == 0
+    left = {elsewhere.name, "lbench-00000000000000ff", "other", "lbench-fedcba9876543210"}
+    assert {path.name for path in store.iterdir()} == left
+    assert not record.exists() and not (data_folder("stores") / mine.name).exists()
+    assert "No leftovers" in collect("--yes").output
+    foreign.close(cleared=True)
+    assert not (data_folder("stores") / "lbench-00000000000000ff").exists()
+
+
+def test_objects_that_killed_engines_left_in_a_bucket_go_and_nothing_else(aws_lambda: Any) -> None:
+    bucket = aws_lambda.deploy()
+    s3 = aws_lambda.client("s3")
+    mine = place_left(above="some/prefix", bucket=bucket, region="us-east-1", endpoint=aws_lambda.endpoint)
+    keys = [f"{mine.path}/0.r1/o1", f"{mine.path}/1.r2/o", f"some/prefix/{mine.name}x/o", "some/prefix/o"]
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"12345")
+    held = StoreRecord(StorePlace("lbench-00000000000000ff", "", bucket, "us-east-1", aws_lambda.endpoint))
+    s3.put_object(Bucket=bucket, Key="lbench-00000000000000ff/o", Body=b"1")
+    listed = " ".join(collect("--dry-run").output.split())
+    assert "temporary objects of a killed run" in listed
+    assert set(aws_lambda.keys(bucket)) == {*keys, "lbench-00000000000000ff/o"}
+    done = collect("--yes")
+    assert code(done) == 0 and "Removed 1 of 1." in done.output
+    assert set(aws_lambda.keys(bucket)) == {*keys[2:], "lbench-00000000000000ff/o"}
+    assert "No leftovers" in collect().output
+    held.close(cleared=True)
+
+
+def test_objects_at_another_endpoint_are_not_looked_for_here(aws_lambda: Any) -> None:
+    place_left(above="", bucket="mine", region="us-east-1", endpoint="http://minio.example:9000")
+    done = collect("--yes")
+    text = " ".join(done.output.split())
+    assert code(done) == 1 and "ask again where the S3 endpoint is http://minio.example:9000" in text
 
 
 def journal(folder: Path, settings: dict[str, Any]) -> None:
