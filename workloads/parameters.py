@@ -26,6 +26,18 @@ _KINDS = {
     "numbers": "must be numbers separated by commas",
     "yes or no": "must be yes or no",
     "text": "must be text",
+    "date": "must be a date, as in 2026-01-31",
+    "date and time": "must be a date and a time, as in 2026-01-31T12:00:00",
+    "time": "must be a time, as in 12:00:00",
+    "decimal": "must be a number",
+    "UUID": "must be a UUID, as in 123e4567-e89b-12d3-a456-426614174000",
+}
+_FORMS: dict[type[msgspec.inspect.Type], str] = {
+    msgspec.inspect.DateType: "date",
+    msgspec.inspect.DateTimeType: "date and time",
+    msgspec.inspect.TimeType: "time",
+    msgspec.inspect.DecimalType: "decimal",
+    msgspec.inspect.UUIDType: "UUID",
 }
 _BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 _LONGEST = 60  # characters of a value that a message repeats
@@ -35,7 +47,7 @@ class Field(msgspec.Struct, frozen=True):
     """One parameter as forms and command lines show it."""
 
     name: str
-    type: str  # "int", "float", "text", "choice", "numbers", "yes or no", "value" (JSON, else text)
+    type: str  # "int", "float", "text", "choice", "numbers", "yes or no", "value" (JSON, else text), "date" ... (`_FORMS`)
     default: Any
     meaning: str
     minimum: float | None = None
@@ -72,6 +84,8 @@ def _describe_type(kind: msgspec.inspect.Type) -> dict[str, Any]:
         return {"type": "choice", "choices": tuple(str(v) for v in kind.values)}
     if isinstance(kind, inspect.TupleType | inspect.VarTupleType | inspect.ListType):
         return {"type": "numbers"}
+    if form := _FORMS.get(type(kind)):
+        return {"type": form}
     return {"type": "value" if isinstance(kind, inspect.AnyType) else "text"}
 
 
@@ -153,7 +167,7 @@ def _explain(field: Field, message: str) -> str:
         return f"must have {_BOUNDS[letters[1]]} {letters[2]} characters"
     if multiple := re.fullmatch(r"Expected `(?:int|float)` that's a multiple of (\S+)", message):
         return f"must be a multiple of {multiple[1]}"
-    if message.startswith("Expected `"):
+    if message.startswith("Expected `") or field.type in _FORMS.values():
         return _KINDS[field.type]
     return message[:1].lower() + message[1:]
 

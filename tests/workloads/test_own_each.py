@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from lbench.errors import InputError
 from lbench.workloads import functions, parameters, registry
+from lbench.workloads.encoding import decode, encode
 from lbench.workloads.model import Description
 from lbench.workloads.own import importer
 from lbench.workloads.own.each import combinations, grid_of, pinned
 
 MINE = '''
+import datetime
+import enum
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Optional
+from uuid import UUID
+import numpy as np
+if TYPE_CHECKING: from pandas import DataFrame
 from lbench import Meta, Task
 
 def simulate(
@@ -32,7 +43,40 @@ def needs(alpha: float, beta: "Unknown" = 3): return alpha
 def job(n: int = 2): return (yield [Task(simulate, seed=1)])
 class Thing: pass
 async def later(x): pass
-def positional(x, /): pass
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+class Size(enum.IntEnum):
+    SMALL = 1
+    LARGE = 2
+
+@dataclass
+class Point:
+    x: int
+    on: datetime.date | None = None
+
+class Pair(NamedTuple):
+    a: int
+    b: str
+
+def shown(*values): return [repr(one) for one in values]
+def kinds(
+    colour: Colour = Colour.RED, size: Optional[Size] = None, day: datetime.date = datetime.date(2026, 1, 31),
+    at: "datetime.datetime | None" = None, price: Decimal = Decimal("0.5"), path=Path("a"),
+    flag: Literal[True, False] = True, end: Literal["x", None] = "x",
+    after: datetime.timedelta = datetime.timedelta(0), which: UUID | None = None,
+):
+    return shown(colour, size, day, at, price, path, flag, end, after, which)
+def whole(
+    point: Point = Point(7), pair: Pair = Pair(1, "b"), ids: set[int] = {3}, places: list[Path] = [],
+    by: dict[int, float] = {1: 2.0},
+):
+    return shown(point, pair, ids, places, by)
+def untyped(raw=b"x", several=(1, 2), listed=[1, [2]], marks={"a": (1,)}, frame: "DataFrame" = None, x: np.ndarray = 1):
+    return shown(raw, several, listed, marks, frame, x)
+def placed(a, b=datetime.date(2026, 1, 1), c=3, /, d=4, *rest, e: Path = Path("e"), **others):
+    return shown(a, b, c, d, rest, e, others)
 def clash(each): pass
 alias = simulate
 '''
@@ -79,6 +123,14 @@ def values(description: Description, *texts: str) -> list[dict[str, Any]]:
         ("simulate", "mode=b,a,b", ["b", "a", "b"]),
         ("loose", "x=1,2.5,abc,true,null", [1, 2.5, "abc", True, None]),
         ("loose", "x=1..2,x", [1, 2, "x"]),
+        ("kinds", "colour=blue,red", ["blue", "red"]),
+        ("kinds", "size=LARGE,none", ["LARGE", None]),
+        ("kinds", "day=2026-02-27..2026-03-01", [date(2026, 2, 27), date(2026, 2, 28), date(2026, 3, 1)]),
+        ("kinds", "day=2026-01-01..2026-01-20+7", [date(2026, 1, 1), date(2026, 1, 8), date(2026, 1, 15)]),
+        ("kinds", "at=2026-01-01 10:00:00,none", [datetime(2026, 1, 1, 10), None]),
+        ("kinds", "price=0..0.2+0.1,1.10", [Decimal("0"), Decimal("0.1"), Decimal("0.2"), Decimal("1.10")]),
+        ("kinds", "flag=no,true", [False, True]),
+        ("kinds", "end=none,x", [None, "x"]),
         ("loose", "flag=yes,no", [True, False]),
         ("loose", "where=/tmp,none", ["/tmp", None]),
         ("loose", "x=ä b,日本", ["ä b", "日本"]),
@@ -145,6 +197,22 @@ def test_values_of_a_file_stay_what_they_were_when_the_plan_was_made(
         ("simulate", "seed=9..0", "--each seed=9..0: the range is empty"),
         ("simulate", "alpha=1..0+0.5", "--each alpha=1..0+0.5: the range is empty"),
         ("simulate", "seed=0..4+0", "the step must be above 0"),
+        ("simulate", "seed=1..", "--each seed=1..: a range must be A..B, A..B+STEP or A..BxFACTOR"),
+        ("loose", "x=0...5", "--each x=0...5: a range must be A..B, A..B+STEP or A..BxFACTOR"),
+        ("loose", "x=2,..3", "--each x=..3: a range must be A..B, A..B+STEP or A..BxFACTOR"),
+        ("kinds", "colour=RED", "--each colour=RED: must be one of blue, red"),
+        ("kinds", "size=1", "must be one of LARGE, SMALL"),
+        ("kinds", "day=2026-02-30", "must be a date, as in 2026-01-31"),
+        ("kinds", "day=2026-02-01..2026-01-01", "the range is empty: write the earlier date first"),
+        ("kinds", "day=2026-02-01..2026-02-30", "must be dates, as in 2026-01-01..2026-12-31"),
+        ("kinds", "day=2026-02-01..2026-02-03+0", "the step must be above 0"),
+        ("kinds", "at=noon", "must be a date and a time, as in 2026-01-31T12:00:00"),
+        ("kinds", "price=1,5x", "--each price=1,5x (5x): must be a number"),
+        ("kinds", "which=7", "must be a UUID"),
+        ("placed", "rest=1", "unknown parameter 'rest'"),
+        ("kinds", "day=@days.csv", "--each day=@days.csv, line 3: must be a date, as in 2026-01-31, got 2026-13-01"),
+        ("simulate", "seed=@days.csv:n", "--each seed=@days.csv, line 3: must be a whole number, got nothing"),
+        ("simulate", "seed=@null.jsonl", "--each seed=@null.jsonl, line 2: must be a whole number, got null"),
         ("simulate", "seed=0..4x2", "must have a factor above 1 and begin above 0"),
         ("simulate", "seed=1..4x1", "must have a factor above 1 and begin above 0"),
         ("simulate", "seed=1,,2", "a value is empty"),
@@ -162,7 +230,7 @@ def test_values_of_a_file_stay_what_they_were_when_the_plan_was_made(
         ("simulate", "seed=@none.csv", "there is no such file"),
         ("simulate", "seed=@.", "that is a folder"),
         ("simulate", "seed=@c.csv:x", "there is no column 'x': name one after a colon (name, pop)"),
-        ("simulate", "seed=@c.csv:name", "--each seed=@c.csv (A): must be a whole number"),
+        ("simulate", "seed=@c.csv:name", "--each seed=@c.csv, line 2: must be a whole number, got A"),
         ("simulate", "seed=@empty.csv", "there are no values in it"),
         ("simulate", "seed=@header.csv", "there are no values in it"),
         ("simulate", "seed=@j.jsonl", "--each seed=@j.jsonl, line 2: must be one JSON value a line"),
@@ -179,6 +247,8 @@ def test_unusable_values_are_refused_in_one_line(
     describe: Callable[[str], Description], tmp_path: Path, function: str, text: str, message: str
 ) -> None:
     (tmp_path / "c.csv").write_text("name,pop\nA,1\n")
+    (tmp_path / "days.csv").write_bytes(b"\xef\xbb\xbfday;n\r\n2026-01-01;1\r\n2026-13-01;\r\n")
+    (tmp_path / "null.jsonl").write_text("1\nnull\n")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "text.txt").write_text("1")
     (tmp_path / "header.csv").write_text("seed\n")
@@ -213,7 +283,7 @@ def test_a_product_is_bounded_before_it_is_made(describe: Callable[[str], Descri
         ("Path", "Path must be a function, got type"),
         ("alias", "alias must be defined with def at this file's top level"),
         ("later", "later must be a plain function, not async"),
-        ("positional", "positional's parameter x: it must have a name"),
+        ("Thing.go", "Thing.go: must be a function at the file's top level"),
         ("clash", "clash's parameter each: rename it"),
     ],
 )
@@ -242,6 +312,47 @@ def test_each_parameter_has_a_value_from_somewhere(describe: Callable[[str], Des
     assert parameters.settable(params) == {"each": "note=1,2", "x": [1], "where": None, "flag": False, "sizes": ()}
     seeded = parameters.parse(describe("simulate").params, {"each": "points=1,2"}, seed=7)
     assert seeded.fixed()["seed"] == 7  # --seed
+
+
+def results(description: Description, *texts: str, **given: str) -> list[list[str]]:
+    """What the function returns for each task, after its arguments have travelled."""
+    each = pinned(description.params.specs, texts)  # type: ignore[attr-defined]
+    params = parameters.parse(description.params, {"each": each, **given})
+    stage = next(registry.load(description).job(params, None))
+    return [functions.call(task.function, decode(encode(task.arguments))) for task in stage]
+
+
+def test_a_function_gets_what_its_annotations_and_defaults_name(
+    describe: Callable[[str], Description], tmp_path: Path
+) -> None:
+    kinds = describe("kinds")
+    usual = ["datetime.date(2026, 1, 31)", "None", "Decimal('0.5')", "PosixPath('a')", "True", "'x'"]
+    usual += ["datetime.timedelta(0)", "None"]
+    both = [[f"<Colour.{one}>", "None", *usual] for one in ("BLUE: 'blue'", "RED: 'red'")]
+    assert results(kinds, "colour=blue,red") == both
+    (one,) = results(kinds, "at=2026-01-01T10:00:00", size="LARGE", after="90", which="0" * 32, path="b c", flag="no")
+    assert one[1] == "<Size.LARGE: 2>" and one[3] == "datetime.datetime(2026, 1, 1, 10, 0)"
+    assert one[5:] == ["PosixPath('b c')", "False", "'x'", "datetime.timedelta(seconds=90)", f"UUID('{UUID(int=0)}')"]
+    (tmp_path / "points.jsonl").write_text('{"x": 1}\n{"x": 2, "on": "2026-01-31"}\n')
+    found = results(describe("whole"), "point=@points.jsonl", pair='[2, "c"]', places='["/a"]', ids="[1, 1]")
+    assert found == [
+        [f"Point(x={x}, on={on})", "Pair(a=2, b='c')", "{1}", "[PosixPath('/a')]", "{1: 2.0}"]
+        for x, on in ((1, "None"), (2, "datetime.date(2026, 1, 31)"))
+    ]
+    (one,) = results(describe("whole"), "places=[]")
+    assert one == ["Point(x=7, on=None)", "Pair(a=1, b='b')", "{3}", "[]", "{1: 2.0}"]
+    rest = ["[1, [2]]", "{'a': (1,)}", "None", "1"]
+    assert results(describe("untyped"), "x=1") == [["b'x'", "(1, 2)", *rest]]
+    assert results(describe("untyped"), "x=1", several="[3]", raw="7") == [["7", "[3]", *rest]]
+    assert results(describe("placed"), "a=1,2", d="5") == [
+        [one, "datetime.date(2026, 1, 1)", "3", "5", "()", "PosixPath('e')", "{}"] for one in ("1", "2")
+    ]
+    assert results(describe("placed"), "c=1", a="x")[0][:3] == ["'x'", "datetime.date(2026, 1, 1)", "1"]
+
+
+def test_an_argument_that_is_not_as_annotated_is_named(describe: Callable[[str], Description]) -> None:
+    with pytest.raises(TypeError, match=r"its argument point must be as annotated: Expected `int`, got `str`"):
+        results(describe("whole"), 'point={"x":"many"}')
 
 
 def test_its_job_is_one_stage_and_its_answer_the_list_of_results(describe: Callable[[str], Description]) -> None:

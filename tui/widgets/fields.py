@@ -34,6 +34,11 @@ _KINDS = {
     "text": "text",
     "choice": "one of these",
     "value": "JSON, else text",
+    "date": "a date, as in 2026-01-31",
+    "date and time": "a date and a time",
+    "time": "a time",
+    "decimal": "a number",
+    "UUID": "a UUID",
 }
 _LEAST = 20  # cells of an error's line
 

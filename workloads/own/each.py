@@ -9,6 +9,7 @@ whatever becomes of the file.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import hashlib
 import itertools
@@ -34,7 +35,11 @@ __all__ = ["MOST_TASKS", "EachParams", "combinations", "count", "grid_of", "join
 
 MOST_TASKS = 1_000_000  # of a job: as `--tasks`
 _NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
-_RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:([x+])({_NUMBER}))?")
+_RANGE = re.compile(rf"({_NUMBER})\.\.(?!\.)({_NUMBER})(?:([x+])({_NUMBER}))?")
+_NO_RANGE = re.compile(rf"{_NUMBER}\.\.|\.\.{_NUMBER}")  # begins like one
+_DATE = r"\d{4}-\d\d-\d\d"
+_DATES = re.compile(rf"({_DATE})\.\.({_DATE})(?:\+(\d+))?")  # by days
+_NUMBERS = ("int", "float", "decimal", "any")  # kinds that have ranges
 _PINNED = re.compile(r"@(?P<file>[^/]*)%(?P<digest>[0-9a-f]{16})")
 _DIGITS = 16  # of a digest
 _KEPT = 200  # files of values in the cache
@@ -199,17 +204,21 @@ def _typed(spec: FieldSpec, text: str) -> Sequence[Any]:
         raise InputError(
             f"{_call(name, text)}: each value is a list: put them into a file, one a line: {name}=@FILE.jsonl"
         )
-    if spec.type.kind in ("int", "float", "any"):
-        whole = _whole_range(spec, text)
-        if whole is not None:
-            return whole
+    if spec.type.kind in ("int", "any") and (whole := _whole_range(spec, text)) is not None:
+        return whole
     found: list[Any] = []
     for part in text.split(","):
         part = part.strip()
         if not part:
             raise InputError(f"{_call(name, text)}: a value is empty: write {name}=1,2,5")
-        bounds = _RANGE.fullmatch(part) if spec.type.kind in ("int", "float", "any") else None
-        found += [part] if bounds is None else _numbers(name, part, bounds)
+        if spec.type.kind in _NUMBERS and (bounds := _RANGE.fullmatch(part)):
+            found += _numbers(name, part, bounds, exact=spec.type.kind == "decimal")
+        elif spec.type.kind == "date" and (days := _DATES.fullmatch(part)):
+            found += _dates(name, part, days)
+        elif spec.type.kind in _NUMBERS and _NO_RANGE.match(part):
+            raise InputError(f"{_call(name, part)}: a range must be A..B, A..B+STEP or A..BxFACTOR")
+        else:
+            found.append(part)
         if len(found) > MOST_TASKS:
             raise InputError(f"{_call(name, text)}: must be at most {MOST_TASKS:,} values")
     return _converted(spec, found, _short(text))
@@ -218,7 +227,7 @@ def _typed(spec: FieldSpec, text: str) -> Sequence[Any]:
 def _whole_range(spec: FieldSpec, text: str) -> range | None:
     """`A..B` of whole numbers without limits of its own, which needs no list; None: something else."""
     bounds = _RANGE.fullmatch(text)
-    if bounds is None or bounds[3] or spec.type.limits or spec.type.kind == "float":
+    if bounds is None or bounds[3] or spec.type.limits:
         return None
     try:
         first, last = int(bounds[1]), int(bounds[2])
@@ -233,12 +242,26 @@ def _whole_range(spec: FieldSpec, text: str) -> range | None:
     return range(first, last + 1)
 
 
-def _empty(name: str, part: str) -> InputError:
-    return InputError(f"{_call(name, part)}: the range is empty: write the smaller number first")
+def _empty(name: str, part: str, smaller: str = "the smaller number") -> InputError:
+    return InputError(f"{_call(name, part)}: the range is empty: write {smaller} first")
 
 
-def _numbers(name: str, part: str, bounds: re.Match[str]) -> list[Any]:
-    """`A..B`, `A..B+STEP` or `A..BxFACTOR`, with both ends."""
+def _dates(name: str, part: str, bounds: re.Match[str]) -> list[Any]:
+    """`A..B` or `A..B+DAYS`, with both ends."""
+    try:
+        first, last = (datetime.date.fromisoformat(text) for text in bounds.group(1, 2))
+        by = datetime.timedelta(days=int(bounds[3] or 1))
+    except (ValueError, OverflowError):
+        raise InputError(f"{_call(name, part)}: must be dates, as in 2026-01-01..2026-12-31") from None
+    if last < first:
+        raise _empty(name, part, "the earlier date")
+    if not by:
+        raise InputError(f"{_call(name, part)}: the step must be above 0")
+    return [first + number * by for number in range((last - first) // by + 1)]
+
+
+def _numbers(name: str, part: str, bounds: re.Match[str], *, exact: bool = False) -> list[Any]:
+    """`A..B`, `A..B+STEP` or `A..BxFACTOR`, with both ends. `exact`: as decimals, and not as floats."""
     try:
         first, last = Decimal(bounds[1]), Decimal(bounds[2])
         by = Decimal(bounds[4]) if bounds[3] else Decimal(1)
@@ -260,7 +283,7 @@ def _numbers(name: str, part: str, bounds: re.Match[str]) -> list[Any]:
     found: list[Any] = []
     value = first
     while value <= last:
-        found.append(int(value) if whole else float(value))
+        found.append(value if exact else int(value) if whole else float(value))
         value = value * by if bounds[3] == "x" else first + by * len(found)
     return found
 
@@ -278,7 +301,7 @@ def _converted(spec: FieldSpec, values: list[Any], shown: str, *, typed: bool = 
 
 
 def _read_file(spec: FieldSpec, text: str) -> list[Any]:
-    """`@file.csv[:column]`, `@file.jsonl[:key]`, or a file of lines."""
+    """The values of `@file.csv[:column]`, `@file.jsonl[:key]`, or a file of lines."""
     path, column = _file_and_column(text[1:])
     name = spec.name
     shown = f"{name}=@{path}"
@@ -297,7 +320,7 @@ def _read_file(spec: FieldSpec, text: str) -> list[Any]:
         elif kind.startswith((".csv", ".tsv")):
             values = _cells(path, column, name, shown)
         elif column is None:
-            values = [line.strip() for line in _lines(path) if line.strip()]
+            values = [(number, line.strip()) for number, line in enumerate(_lines(path), 1) if line.strip()]
         else:
             raise InputError(f"{shown}: a column is of a .csv or .jsonl file")
     except OSError as error:
@@ -306,7 +329,22 @@ def _read_file(spec: FieldSpec, text: str) -> list[Any]:
         raise InputError(f"{shown}: there are no values in it")
     if len(values) > MOST_TASKS:
         raise InputError(f"{shown}: must have at most {MOST_TASKS:,} values, got {len(values):,}")
-    return _converted(spec, values, f"@{path.name}", typed=typed)
+    try:
+        return _converted(spec, [value for _, value in values], f"@{path.name}", typed=typed)
+    except InputError as error:
+        raise _at_its_line(spec, values, shown, typed) or error from None
+
+
+def _at_its_line(spec: FieldSpec, values: list[tuple[int, Any]], shown: str, typed: bool) -> InputError | None:
+    """The refusal of the first value that cannot be used, with its line."""
+    for line, value in values:
+        written = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        try:
+            _converted(spec, [value], written, typed=typed)
+        except InputError as error:
+            why = str(error).removeprefix(f"{spec.name}={written}: ")
+            return InputError(f"{shown}, line {line:,}: {why}, got {_short(written) or 'nothing'}")
+    return None
 
 
 def _file_and_column(text: str) -> tuple[Path, str | None]:
@@ -333,7 +371,7 @@ def _lines(path: Path) -> Generator[str, None, None]:
         yield from lines
 
 
-def _cells(path: Path, column: str | None, name: str, shown: str) -> list[Any]:
+def _cells(path: Path, column: str | None, name: str, shown: str) -> list[tuple[int, Any]]:
     from lbench.workloads.csv_rows import CsvRows
 
     with contextlib.closing(_lines(path)) as lines:
@@ -353,11 +391,11 @@ def _cells(path: Path, column: str | None, name: str, shown: str) -> list[Any]:
         for row in rows:
             if row.problem or place >= len(row.cells):
                 raise InputError(f"{shown}, line {row.line}: {row.problem or f'there is no cell for {wanted}'}")
-            values.append(row.cells[place].strip())
+            values.append((row.line, row.cells[place].strip()))
     return values
 
 
-def _json_lines(path: Path, key: str | None, shown: str) -> list[Any]:
+def _json_lines(path: Path, key: str | None, shown: str) -> list[tuple[int, Any]]:
     values = []
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
@@ -370,7 +408,7 @@ def _json_lines(path: Path, key: str | None, shown: str) -> list[Any]:
             if not isinstance(value, dict) or key not in value:
                 raise InputError(f"{shown}, line {number}: there is no key {key!r}")
             value = value[key]
-        values.append(value)
+        values.append((number, value))
     return values
 
 

@@ -7,13 +7,13 @@ is loaded in each cold start.
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path, PurePath
+from inspect import Parameter
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,7 +24,6 @@ from lbench.workloads.signatures import parameters_of
 
 __all__ = [
     "MARKER",
-    "PATH_TYPES",
     "Marker",
     "enter",
     "find_name",
@@ -38,8 +37,8 @@ __all__ = [
     "share",
 ]
 
-PATH_TYPES = (Path, PurePath)
-_PATH_NAMES = ("Path", "pathlib.Path", "PurePath", "pathlib.PurePath")
+_AS_THEY_TRAVEL = (type(None), bool, int, float, str, list, dict)
+_PLAIN = (Parameter.empty, bool, int, float, str, "bool", "int", "float", "str")  # annotations
 MARKER = "lbench-own.json"  # in a snapshot's root and in a package's
 
 
@@ -195,7 +194,7 @@ def find_own(name: str) -> tuple[Callable[..., Any], bool]:
     theirs = getattr(found, "__module__", None) == dotted and getattr(found, "__qualname__", None) == qualified
     if not callable(found) or isinstance(found, type) or not theirs:
         raise InputError(f"{dotted} has no function {qualified} of its own: define it at the module's top level")
-    _found[name] = _with_paths(found), marker.data and "data" in parameters_of(found)
+    _found[name] = _adapted(found), marker.data and "data" in parameters_of(found)
     return _found[name]
 
 
@@ -240,24 +239,12 @@ def import_names() -> None:
             importlib.import_module(module)
 
 
-def _with_paths(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, given a `Path` in place of a text where that is its parameter's annotation: no encoding has one."""
-    given: dict[str, Any] = getattr(function, "__annotations__", {})
-    names = [name for name, one in given.items() if name != "return" and _is_path_type(one)]
-    if not names:
-        return function
+def _adapted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as a task calls it (`argument_types.adapted`), where it must be changed for that."""
+    for one in parameters_of(function).values():
+        written = one.default is one.empty or type(one.default) in _AS_THEY_TRAVEL
+        if one.annotation not in _PLAIN or one.kind is one.POSITIONAL_ONLY or not written:
+            from lbench.workloads.own.argument_types import adapted
 
-    @functools.wraps(function)
-    def call(**arguments: Any) -> Any:
-        for name in names:
-            if isinstance(arguments.get(name), str):
-                arguments[name] = Path(arguments[name])
-        return function(**arguments)
-
-    return call
-
-
-def _is_path_type(annotation: Any) -> bool:
-    if isinstance(annotation, str):
-        return any(part.strip() in _PATH_NAMES for part in annotation.split("|"))
-    return annotation in PATH_TYPES or any(one in PATH_TYPES for one in getattr(annotation, "__args__", ()))
+            return adapted(function)
+    return function

@@ -8,6 +8,7 @@ standard input it answers with the job's limits.
 from __future__ import annotations
 
 import contextlib
+import enum
 import importlib
 import inspect
 import math
@@ -17,14 +18,15 @@ import sys
 import threading
 import typing
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import msgspec
 
 from lbench.errors import LbenchError
+from lbench.workloads.own import argument_types
 from lbench.workloads.own.calling import call_with, offered_to
-from lbench.workloads.own.importer import PATH_TYPES, enter
+from lbench.workloads.own.importer import enter
 from lbench.workloads.own.tracebacks import one_line
 from lbench.workloads.own.type_spec import FieldSpec, TypeSpec, annotation_of, spec_of
 from lbench.workloads.signatures import parameters_of
@@ -125,56 +127,62 @@ def _describe_function(module: Any, file: str, function: str) -> Inspection:
 
 def _function_fields(found: Callable[..., Any], function: str) -> list[FieldSpec]:
     """A plain function's parameters: without an annotation that the command line knows, any value."""
-    hints = _hints(found)
+    hints = argument_types.hints_of(found)
     fields = []
     for name, parameter in parameters_of(found).items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise _Wrong(f"{function}'s parameter {name}: it must have a name, so write no / after it")
         if name == "each":
             raise _Wrong(f"{function}'s parameter each: rename it, as --each sets the values of the others")
         required = parameter.default is parameter.empty
         spec = _loose_spec(hints.get(name), parameter.default)
-        default = None
+        default, own = None, False
         if not required:
             try:
-                default = msgspec.to_builtins(parameter.default)
+                default = _written(parameter.default)
                 msgspec.json.encode(default)
                 msgspec.convert(default, annotation_of(spec))
+                own = not _arrives(hints.get(name), parameter.default)
             except (TypeError, ValueError, msgspec.MsgspecError, LbenchError):
                 continue  # a default that cannot be written: it stays the function's own
             if isinstance(default, float) and not math.isfinite(default):
                 continue
-        fields.append(FieldSpec(name, spec, default, required))
+        fields.append(FieldSpec(name, spec, default, required, own))
     return fields
 
 
-def _hints(found: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(found, include_extras=True)
-    except Exception:  # an annotation may name what is not there: each by itself, then
-        plain = {"int": int, "float": float, "str": str, "bool": bool}
-        given = getattr(inspect.unwrap(found), "__annotations__", {})
-        return {name: plain.get(one, one) if isinstance(one, str) else one for name, one in given.items()}
-
-
 def _loose_spec(annotation: Any, default: Any) -> TypeSpec:
-    if annotation is None and isinstance(default, bool | int | float | str):
-        annotation = type(default)
-    try:
-        spec = spec_of(_without_paths(annotation)) if annotation is not None else TypeSpec("any")
-    except LbenchError:
-        spec = TypeSpec("any")
-    return msgspec.structs.replace(spec, optional=True) if default is None else spec
+    annotation = argument_types.annotation_for(annotation, default)
+    inner = argument_types.without_none(annotation)
+    if (kind := argument_types.enum_of(annotation)) is not None:
+        spec = TypeSpec("choice", values=[*argument_types.members(kind)])
+    elif isinstance(inner, type) and inner in argument_types.SCALARS:
+        spec = TypeSpec(argument_types.SCALARS[inner])
+    elif isinstance(inner, type) and issubclass(inner, PurePath):
+        spec = TypeSpec("str")
+    else:
+        try:
+            spec = TypeSpec("any") if annotation is None else spec_of(annotation)
+        except LbenchError:
+            spec = TypeSpec("any")
+    return msgspec.structs.replace(spec, optional=spec.optional or default is None or inner is not annotation)
 
 
-def _without_paths(annotation: Any) -> Any:
-    """A Path is written as text; the task gets a Path (`importer.find_own`)."""
-    if annotation in PATH_TYPES:
-        return str
-    others = [one for one in typing.get_args(annotation) if one is not type(None)]
-    return str | None if len(others) == 1 and others[0] in PATH_TYPES else annotation
+def _written(default: Any) -> Any:
+    """A default as it is written on a command line.
+
+    Raises:
+        TypeError: it cannot be.
+    """
+    if isinstance(default, enum.Enum):
+        return next(name for name, one in argument_types.members(type(default)).items() if one is default)
+    return str(default) if isinstance(default, PurePath) else msgspec.to_builtins(default)
+
+
+def _arrives(annotation: Any, default: Any) -> bool:
+    if isinstance(default, enum.Enum | PurePath):
+        return True
+    return argument_types.travels(annotation, default)
 
 
 def _first_line(text: Any) -> str:

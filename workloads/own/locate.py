@@ -132,6 +132,10 @@ def _located(root: Path, file: str, function: str, shown: str) -> Located:
             raise InputError(f"{file}: Python cannot import a module named {part!r}: rename it, for example {better!r}")
     if problem := module_problem(dotted.partition(".")[0]):
         raise InputError(f"{file}: {problem}")
+    if "." in function:
+        raise InputError(
+            f"{file}:{function}: must be a function at the file's top level: write one there that calls {function}"
+        )
     if not function.isidentifier():
         raise InputError(f"{file}:{function}: write the job's name after the colon, as in {file}:job")
     return Located(root=str(root), file=file, module=dotted, function=function, shown=shown)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import datetime
+import functools
+import uuid
+from decimal import Decimal
 from types import UnionType
 from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin
 
@@ -10,13 +15,18 @@ from msgspec import Meta, inspect
 
 from lbench.errors import InputError
 
-__all__ = ["FieldSpec", "TypeSpec", "params_struct", "spec_of"]
+__all__ = ["FieldSpec", "Kind", "TypeSpec", "params_struct", "spec_of"]
+
+
+Kind = Literal[
+    "bool", "int", "float", "str", "choice", "list", "tuple", "date", "datetime", "time", "decimal", "uuid", "any"
+]  # any: JSON, else text
 
 
 class TypeSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a parameter may be. `limits` are arguments of `msgspec.Meta`."""
 
-    kind: Literal["bool", "int", "float", "str", "choice", "list", "tuple", "any"]  # any: JSON, else text
+    kind: Kind
     limits: dict[str, Any] = {}
     values: list[Any] = []  # of a choice
     item: TypeSpec | None = None  # of a list
@@ -31,12 +41,24 @@ class FieldSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     type: TypeSpec
     default: Any = None
     required: bool = False
+    own: bool = False  # the default is for people: the function is called without the argument, as it could not be sent
 
 
 _NUMBER_LIMITS = ("ge", "gt", "le", "lt", "multiple_of")
 _TEXT_LIMITS = ("min_length", "max_length", "pattern")
 _LIST_LIMITS = ("min_length", "max_length")
-_SCALARS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "any": Any}
+_SCALARS: dict[str, Any] = {
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "str": str,
+    "date": datetime.date,
+    "datetime": datetime.datetime,
+    "time": datetime.time,
+    "decimal": Decimal,
+    "uuid": uuid.UUID,
+    "any": Any,
+}
 
 
 def spec_of(annotation: Any) -> TypeSpec:
@@ -82,7 +104,10 @@ def _spec(kind: inspect.Type) -> TypeSpec:
     if isinstance(kind, inspect.StrType):
         return TypeSpec("str", _limits(kind, _TEXT_LIMITS))
     if isinstance(kind, inspect.LiteralType):
-        return TypeSpec("choice", values=list(kind.values))
+        values = [one for one in kind.values if one is not None]
+        if all(isinstance(one, bool) for one in values):
+            return TypeSpec("bool", optional=None in kind.values)
+        return TypeSpec("choice", values=values, optional=None in kind.values)
     if isinstance(kind, inspect.ListType | inspect.VarTupleType):
         item = _spec(kind.item_type)
         if item.kind not in ("int", "float"):
@@ -145,6 +170,10 @@ def params_struct(
             default = msgspec.convert(field.default, kind)
         except msgspec.ValidationError as error:
             raise InputError(f"the default of parameter {field.name} is invalid: {error}") from None
+        if field.own and unset:
+            default = msgspec.UNSET
+        elif isinstance(default, list | dict):  # each object has its own
+            default = msgspec.field(default_factory=functools.partial(copy.deepcopy, default))
         made.append((field.name, Union[kind, msgspec.UnsetType] if unset else kind, default))  # noqa: UP007
     return msgspec.defstruct(
         name, made, bases=(base,), namespace=namespace, frozen=True, kw_only=True, forbid_unknown_fields=True
