@@ -21,6 +21,7 @@ from lbench.analysis.crossings import Crossing, course
 from lbench.analysis.curves import Shape, fit, shape_of
 from lbench.analysis.format import count_text, listed
 from lbench.analysis.prediction import LABEL, PredictedLine
+from lbench.analysis.resumed import unfinished_runs
 from lbench.analysis.series import Point, Series
 from lbench.analysis.statistics import FULL_INTERVAL, Estimate, median_estimate
 from lbench.engine.session.view import RunView, SessionView
@@ -202,7 +203,7 @@ def _scaling(
     for number, run, point in placed:
         groups.setdefault(float(point[axis]), {}).setdefault(number, []).append(run)
     hosts = [None if view.header is None else view.header.environment.hostname for view in views]
-    stopped = [_stopped(view) for view in views]
+    stopped = [unfinished_runs(view) for view in views]
     several = len({hosts[number] for number, _, _ in placed}) > 1
     collected: dict[tuple[str | None, str, Temperature | None], _Collected] = {}
     baselines: list[str] = []
@@ -260,17 +261,6 @@ def _best(sessions: Mapping[int, list[RunView]], hosts: list[str | None]) -> dic
         if other is None or _ok(runs) >= _ok(sessions[other]):
             best[hosts[number]] = number
     return {number: sessions[number] for number in best.values()}
-
-
-def _stopped(view: SessionView) -> set[str]:
-    """The runs of comparisons that were stopped or are under way."""
-    found = {
-        run.id for run in view.started_runs if run.status in ("running", "cancelled", "interrupted", "over_budget")
-    }
-    for comparison in view.comparisons:
-        if comparison.ended_by == "cancelled":
-            found.update(comparison.runs)
-    return found
 
 
 def _ok(runs: Iterable[RunView]) -> int:

@@ -26,6 +26,7 @@ from lbench.engine.cost.format import usd_short
 
 __all__ = [
     "axis_text",
+    "break_even_spread",
     "break_even_text",
     "crossing_text",
     "law_lines",
@@ -112,7 +113,7 @@ def break_even_text(one: BreakEven) -> str:
     """From how many runs on the rented machine is cheaper: "from 41 runs an hour on (984 a day)"."""
     if not one.reachable:
         sure = one.low is None or one.low > one.most_an_hour
-        spread = "" if sure else f" ({_spread(one)[:-2]})"
+        spread = "" if sure else f" ({break_even_spread(one)})"
         return (
             f"a rented machine is {'never' if sure else 'hardly ever'} cheaper: it would take "
             f"{_runs(one.runs_an_hour)} an hour{spread}, and it can do {_runs(one.most_an_hour, down=True)}"
@@ -123,16 +124,16 @@ def break_even_text(one: BreakEven) -> str:
     )
     return (
         f"a machine rented at {hourly} an hour is cheaper from {_runs(one.runs_an_hour)} an hour on "
-        f"({_spread(one)}{_count(one.runs_a_day)} a day{doubt})"
+        f"({f'{spread}; ' if (spread := break_even_spread(one)) else ''}{_count(one.runs_a_day)} a day{doubt})"
     )
 
 
-def _spread(one: BreakEven) -> str:
-    """The interval of the runs an hour: "95 %: 15–31; "."""
+def break_even_spread(one: BreakEven) -> str:
+    """The interval of the runs an hour: "95 %: 15–31"; "" for none."""
     if one.low is None or one.high is None or (one.low, one.high) == (one.runs_an_hour,) * 2:
         return ""
     kind = one.run_usd.kind if one.run_usd.kind == "95 %" else f"range of {one.run_usd.count}"
-    return f"{kind}: {_count(one.low)}–{_count(one.high)}; "
+    return f"{kind}: {_count(one.low)}–{_count(one.high)}"
 
 
 def scaling_notes(scaling: Scaling) -> list[str]:

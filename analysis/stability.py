@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from statistics import median
 
@@ -25,7 +25,7 @@ from lbench.engine.model import Warning_, point_text
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView, SessionView
 
-__all__ = ["idle_share", "stability_warnings"]
+__all__ = ["idle_share", "machine_warnings", "stability_warnings"]
 
 MOST_CV = 0.10
 DRIFT_P = 0.05
@@ -47,7 +47,7 @@ _OK = STATUSES.index("ok")
 def stability_warnings(view: SessionView) -> list[Warning_]:
     """All warnings, those about the whole session first."""
     points = _points([run for run in view.started_runs if run.planned.interaction is None])  # those are no repeats
-    warnings = list(_machine(view))
+    warnings = list(machine_warnings(view))
     for code, check in _OF_A_BACKEND.items():
         texts: dict[str, list[str]] = {}  # text: backends that share it
         for label, found in _found(check, points).items():
@@ -83,9 +83,11 @@ def _at(point: str, others: int) -> str:
     return f" at {point}" + (f" (and {count_text(others, 'other point')})" if others else "")
 
 
-def _machine(view: SessionView) -> Iterator[Warning_]:
-    runs = [run for run in view.started_runs if run.planned.origin != "simulated"]
-    if view.started_runs and not runs:
+def machine_warnings(view: SessionView, without: Collection[str] = ()) -> Iterator[Warning_]:
+    """Warnings about the machine on which a session was measured; `without`: ids of runs that do not count."""
+    started = [run for run in view.started_runs if run.id not in without]
+    runs = [run for run in started if run.planned.origin != "simulated"]
+    if not runs and (started or without):
         return  # nothing was measured here
     if view.header is not None:
         for notice in machine_notices(view.header.environment):

@@ -7,9 +7,9 @@ tasks / environments, rounded up; speed is min(memory / 1,769 MB, threads), with
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -26,6 +26,7 @@ from lbench.analysis.format import (
     times_spread_text,
     times_text,
 )
+from lbench.analysis.resumed import unfinished_runs
 from lbench.analysis.statistics import (
     CLAIM_LEVEL,
     Estimate,
@@ -37,7 +38,7 @@ from lbench.analysis.statistics import (
 )
 from lbench.config.limits import limits
 from lbench.engine.cost.format import usd_short
-from lbench.engine.session.view import RunView
+from lbench.engine.session.view import RunView, SessionView
 
 __all__ = [
     "LEAST_RUNS",
@@ -48,6 +49,7 @@ __all__ = [
     "Picks",
     "TuneModel",
     "Tuned",
+    "candidate_at",
     "candidate_text",
     "caveats",
     "fit_model",
@@ -141,16 +143,25 @@ class TuneModel(msgspec.Struct, frozen=True):
         return float(row[0] @ np.array(self.time)), float(row[1] @ np.array(self.usd))
 
 
-def tuned(runs: Iterable[RunView], bill: Bill) -> list[Tuned]:
-    """The candidates that have a run that ended well, by their points (`memory`, `tasks`)."""
+def tuned(view: SessionView, bill: Bill) -> list[Tuned]:
+    """The candidates that have a run that ended well, by their points (`memory`, `tasks`).
+
+    One that was cut off, or is under way, is left out where another was measured to its end: it has fewer repeats.
+    """
     groups: dict[Candidate, list[RunView]] = {}
-    for run in runs:
+    for run in view.runs.values():
         sweep = run.planned.sweep
-        if sweep is not None and "memory" in sweep.point:
-            candidate = Candidate(int(sweep.point["memory"]), sweep.point.get("tasks"))
-            groups.setdefault(candidate, []).append(run)
-    found = [_tuned(candidate, group, bill) for candidate, group in groups.items()]
+        if sweep is not None and "memory" in sweep.point and run.has_answer:
+            groups.setdefault(candidate_at(sweep.point), []).append(run)
+    unfinished = unfinished_runs(view) | {run.id for run in view.runs.values() if run.status is None}
+    whole = {one: group for one, group in groups.items() if unfinished.isdisjoint(run.id for run in group)}
+    found = [_tuned(candidate, group, bill) for candidate, group in (whole or groups).items()]
     return [one for one in found if one is not None]
+
+
+def candidate_at(point: Mapping[str, Any]) -> Candidate:
+    """The candidate of a point."""
+    return Candidate(int(point["memory"]), point.get("tasks"))
 
 
 def _tuned(candidate: Candidate, group: list[RunView], bill: Bill) -> Tuned | None:

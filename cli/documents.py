@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,7 +25,7 @@ from lbench.engine.session.labels import Meta, read_meta
 from lbench.engine.session.view import RunView, SessionView, fold, load_folder, load_journal
 from lbench.errors import InputError, SessionFileError
 
-__all__ = ["document_of", "load_document", "load_view", "sweeps_of"]
+__all__ = ["TUNE", "document_of", "load_document", "load_view"]
 
 TUNE = "tune-"  # how the id of a tuning begins
 
@@ -78,26 +77,26 @@ def document_of(view: SessionView, meta: Meta | None = None, *, predict: bool = 
         made,
         predictions=found or None,
         explanations=_explanations(view, groups) or None,
-        sweeps=sweeps_of([view], predict=predict) or None,
+        sweeps=_sweeps(view, predict=predict) or None,
         tuning=_tuning(view),
     )
 
 
-def sweeps_of(views: Sequence[SessionView], *, predict: bool) -> list[SweepCurves]:
-    """The curves of the sweep that these sessions hold; none where nothing was swept, or no point has come to an end."""
-    identity = _sweep_id(views)
+def _sweeps(view: SessionView, *, predict: bool) -> list[SweepCurves]:
+    """The curves of the sweep that a session holds; none where nothing was swept, or no point has come to an end."""
+    identity = _sweep_id(view)
     if identity is None or identity.startswith(TUNE):
         return []
     try:
-        found = scalings(views, run_bill, predict=_predicted if predict else None)
+        found = scalings([view], run_bill, predict=_predicted if predict else None)
     except InputError:
         return []
     return [sweep_curves(one, identity) for one in found]
 
 
-def _sweep_id(views: Sequence[SessionView]) -> str | None:
-    runs = [run for view in views for run in view.runs.values() if run.has_answer]
-    return next((run.planned.sweep.id for run in runs if run.planned.sweep is not None), None)
+def _sweep_id(view: SessionView) -> str | None:
+    swept = (run.planned.sweep for run in view.runs.values() if run.has_answer)
+    return next((sweep.id for sweep in swept if sweep is not None), None)
 
 
 def _predicted(comparison: Compared, runs: list[RunView]) -> PredictedLine | None:
@@ -106,13 +105,12 @@ def _predicted(comparison: Compared, runs: list[RunView]) -> PredictedLine | Non
 
 def _tuning(view: SessionView) -> Tuning | None:
     """The candidates of a tuned function; None: the session holds none."""
-    identity = _sweep_id([view])
+    identity = _sweep_id(view)
     if identity is None or not identity.startswith(TUNE):
         return None
-    runs = [run for run in view.started_runs if run.planned.sweep is not None]
-    if not (found := tuned(runs, run_bill)):
+    if not (found := tuned(view, run_bill)):
         return None
-    first = runs[0].planned
+    first = next(run.planned for run in view.started_runs if run.planned.sweep is not None)
     return tuning_record(found, identity, first.workload, first.label, first.origin)
 
 

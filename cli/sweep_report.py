@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -16,71 +14,35 @@ from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.series import Point, Series
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
-from lbench.cli.documents import document_of, sweeps_of
 from lbench.cli.report import warning_lines
 from lbench.cli.tables import Column, print_table
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.format import usd_short
-from lbench.engine.model import Comparison as RecordedComparison
 from lbench.engine.model import Document
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import InputError
 
-__all__ = ["merged_document", "print_sweep", "sweep_scalings"]
+__all__ = ["print_sweep"]
 
 
-def sweep_scalings(views: Sequence[SessionView], *, predict: bool) -> list[Scaling]:
-    """The curves of these sessions.
+def _scalings(view: SessionView, *, predict: bool) -> list[Scaling]:
+    """The curves of a session.
 
     Raises:
-        InputError: they hold no sweep.
+        InputError: it holds no sweep.
     """
-    return scalings(views, run_bill, predict=_predicted if predict else None)
+    return scalings([view], run_bill, predict=_predicted if predict else None)
 
 
 def _predicted(comparison: Comparison, runs: list[RunView]) -> PredictedLine | None:
     return predict_comparison(comparison, runs)
 
 
-def merged_document(views: Sequence[SessionView], *, predict: bool) -> Document:
-    """One document of a sweep that several sessions have measured: the last one's, with the runs of all.
-
-    Runs of earlier sessions have that session's id before their own.
-    """
-    documents = [document_of(view, predict=predict) for view in views]
-    last = documents[-1]
-    if len(documents) == 1:
-        return last
-    runs, comparisons, warnings = [], [], []
-    for document in documents[:-1]:
-        renamed: Callable[[str], str] = f"{document.id}/{{}}".format
-        runs += [
-            msgspec.structs.replace(run, id=renamed(run.id), overlaps=[renamed(one) for one in run.overlaps])
-            for run in document.runs
-        ]
-        comparisons += [
-            RecordedComparison(renamed(one.id), [renamed(run) for run in one.runs], one.ended_by, one.rounds, one.text)
-            for one in document.comparisons or []
-        ]
-        warnings += [
-            msgspec.structs.replace(one, run=None if one.run is None else renamed(one.run)) for one in document.warnings
-        ]
-    return msgspec.structs.replace(
-        last,
-        sweeps=sweeps_of(views, predict=predict) or None,
-        runs=runs + last.runs,
-        comparisons=comparisons + (last.comparisons or []),
-        warnings=warnings + last.warnings,
-    )
-
-
-def print_sweep(
-    views: Sequence[SessionView], document: Document, failures: dict[str, str], saved: str, *, predict: bool
-) -> None:
+def print_sweep(view: SessionView, document: Document, failures: dict[str, str], saved: str, *, predict: bool) -> None:
     """Print the report on standard output."""
     out = console()
     try:
-        found = sweep_scalings(views, predict=predict)
+        found = _scalings(view, predict=predict)
     except InputError:  # nothing was measured: the failures below say why
         found = []
     for scaling in found:

@@ -14,6 +14,7 @@ import msgspec
 from lbench.analysis.comparison import by_label, makespans
 from lbench.analysis.format import count_text, seconds_text
 from lbench.analysis.next_points import next_points
+from lbench.analysis.resumed import whole_comparisons
 from lbench.analysis.scaling import scalings
 from lbench.cli.follow import Measurement
 from lbench.cli.progress import Progress
@@ -38,6 +39,7 @@ __all__ = [
     "done_points",
     "earlier_sessions",
     "points_left",
+    "stopped_sweep",
 ]
 
 _BUSY_S = 0.02  # before a plan is sent again to an engine that has not quite ended the last one
@@ -46,15 +48,14 @@ _NAMED = 4  # points that are left, by name
 
 
 class Earlier(msgspec.Struct, frozen=True):
-    """What a stopped sweep has left: its id, its sessions, and the points to measure next."""
+    """What an earlier sweep of the same definition has left: its id and its sessions, the oldest first."""
 
     id: str
     views: list[SessionView]
-    left: list[Point]
 
 
-def earlier_sessions(sweep: SweepPlan, more: int) -> Earlier | None:
-    """The newest sweep of the same definition, if it was stopped before its last point. `more`: points that may be added.
+def earlier_sessions(sweep: SweepPlan) -> Earlier | None:
+    """The newest sweep or tuning of the same definition.
 
     Raises:
         InputError: it is running now.
@@ -64,16 +65,26 @@ def earlier_sessions(sweep: SweepPlan, more: int) -> Earlier | None:
         identity = _sweep_id(folder)
         if identity is not None and identity.startswith(f"{sweep.definition}-"):
             if is_live(folder):
-                raise InputError(f"this sweep is running: `lbench attach {folder.name}` shows it")
+                raise InputError(f"the same command is running: `lbench attach {folder.name}` shows it")
             found.setdefault(identity, []).append(folder)
     if not found:
         return None
     identity, folders = next(iter(found.items()))
-    views = [load_folder(folder) for folder in reversed(folders)]
-    left = points_left(sweep, views)
-    if not left and added_point(sweep, identity, views, more) is None:
+    return Earlier(identity, [load_folder(folder) for folder in reversed(folders)])
+
+
+def stopped_sweep(sweep: SweepPlan, more: int) -> Earlier | None:
+    """The newest sweep of the same definition, if it was stopped before its last point. `more`: points that may be added.
+
+    Raises:
+        InputError: it is running now.
+    """
+    earlier = earlier_sessions(sweep)
+    if earlier is None or points_left(sweep, earlier.views):
+        return earlier
+    if added_point(sweep, earlier.id, earlier.views, more) is None:
         return None  # it is whole: the same command measures it once more
-    return Earlier(identity, views, left)
+    return earlier
 
 
 def _sweep_id(folder: Path) -> str | None:
@@ -86,13 +97,7 @@ def _sweep_id(folder: Path) -> str | None:
 
 def done_points(view: SessionView) -> list[Point]:
     """The points whose runs have all ended, well or not, and were not stopped."""
-    points = []
-    for comparison in view.comparisons:
-        runs = [view.runs[name] for name in comparison.runs if name in view.runs]
-        stopped = comparison.ended_by == "cancelled" or any(run.status == "over_budget" for run in runs)
-        if not stopped and runs and runs[0].planned.sweep is not None:
-            points.append(runs[0].planned.sweep.point)
-    return points
+    return [runs[0].planned.sweep.point for runs in whole_comparisons(view) if runs[0].planned.sweep is not None]
 
 
 def points_left(sweep: SweepPlan, views: Sequence[SessionView]) -> list[Point]:
@@ -148,14 +153,16 @@ class PointsMeasurement(Measurement):
         sweep: SweepPlan,
         identity: str,
         points: Sequence[Point],
+        earlier: Sequence[SessionView] = (),
         measured: int = 0,
     ) -> None:
-        """`points` are measured first; `measured` of the sweep's were measured before."""
+        """`points` are measured first; `measured` others were in the `earlier` sessions."""
         super().__init__(folder, on_hangup, progress, sweep.base)
         self.failures: dict[str, str] = {}  # point: why it could not be measured
         self.over_budget = False
         self._sweep = sweep
         self._identity = identity
+        self._earlier = list(earlier)
         self._waiting = list(points)
         self._measured = measured
         self._point: Point | None = None
@@ -166,10 +173,14 @@ class PointsMeasurement(Measurement):
     @property
     def views(self) -> list[SessionView]:
         """The sessions of the sweep, the one under way last."""
-        return [self.view]
+        return [*self._earlier, self.view]
 
     def choose(self) -> Point | None:
         """The next point, once the given ones are measured; None: that is all."""
+        return None
+
+    def left_text(self) -> str | None:
+        """What is left to measure, and where it goes on; None: nothing, it is whole."""
         return None
 
     def announce(self, point: Point, number: int, count: int) -> str:
@@ -277,17 +288,12 @@ class SweepMeasurement(PointsMeasurement):
         earlier: Earlier | None,
         more: int,
     ) -> None:
-        self._earlier = [] if earlier is None else earlier.views
-        left = sweep.points if earlier is None else earlier.left
-        begun = len(sweep.points) + len(_added(sweep, self._earlier))
-        super().__init__(folder, on_hangup, progress, sweep, identity, left, begun - len(left))
+        views = [] if earlier is None else earlier.views
+        left = points_left(sweep, views)
+        begun = len(sweep.points) + len(_added(sweep, views))
+        super().__init__(folder, on_hangup, progress, sweep, identity, left, views, begun - len(left))
         self._more = more
         self._chosen: list[Point] = []  # added ones: one that the engine refuses has no runs
-
-    @property
-    def views(self) -> list[SessionView]:
-        """The sessions of the sweep, the one under way last."""
-        return [*self._earlier, self.view]
 
     def left_text(self) -> str | None:
         """What of the sweep is left, and where it goes on; None: nothing, it is whole."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
-import sys
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -14,12 +12,14 @@ from rich.console import Console
 from rich.text import Text
 
 from lbench.analysis.format import count_text, interval_text, interval_title, percent_text, seconds_text
+from lbench.analysis.resumed import joined, whole_comparisons
 from lbench.analysis.tuning import (
     LEAST_RUNS,
     MOST_CV,
     MOST_TRIALS,
     Candidate,
     Tuned,
+    candidate_at,
     caveats,
     fit_model,
     front,
@@ -31,31 +31,27 @@ from lbench.analysis.tuning import (
 )
 from lbench.cli.confirm import ask_about
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
-from lbench.cli.documents import document_of
-from lbench.cli.follow import follow_to_end, saved_text, say
+from lbench.cli.documents import TUNE
 from lbench.cli.progress import Progress
-from lbench.cli.signals import StopSignals
-from lbench.cli.sweep_run import PointsMeasurement
+from lbench.cli.sweep_end import measure_points
+from lbench.cli.sweep_run import Earlier, PointsMeasurement, done_points, earlier_sessions
 from lbench.cli.tables import Column, print_table
-from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED, SIGNAL_EXIT_CODES
 from lbench.config.limits import limits as lambda_limits
 from lbench.engine.backends.lambda_.emulated import supported_environments
 from lbench.engine.backends.settings import EmulatedSettings, LambdaSettings
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.billing.estimate import quotes
 from lbench.engine.cost.format import usd_short
-from lbench.engine.export.files import encode, format_of, write
 from lbench.engine.machine.fingerprint import memory_bytes, usable_cores
 from lbench.engine.model import Document
 from lbench.engine.plan.plan import Plan, resolve_params, settings_of
-from lbench.engine.plan.sweep import Axis, Point, SweepPlan, parse_axis
+from lbench.engine.plan.sweep import Axis, Point, SweepPlan, definition, parse_axis
 from lbench.engine.plan.validate import validate
-from lbench.engine.service.client import new_session_folder
 from lbench.engine.session.view import SessionView
-from lbench.errors import InputError, LbenchError
+from lbench.errors import InputError
 from lbench.workloads import registry
 
-__all__ = ["TunePlan", "ask_for_tuning", "measure_tuning", "tune_plan"]
+__all__ = ["TunePlan", "ask_for_tuning", "measure_tuning", "next_trial", "stopped_tuning", "tried", "tune_plan"]
 
 _MEMORY_MB = (512, 885, 1769, 3538)
 
@@ -96,7 +92,7 @@ def tune_plan(base: Plan, over: Sequence[str]) -> TunePlan:
         tasks = [plan.tasks]
     else:
         tasks = list(dict.fromkeys(max(1, round(usual * factor)) for factor in (1, 0.5, 0.25, 2)))
-    sweep = SweepPlan(plan, (), "tune")  # validates candidates; the environments follow from those that are valid
+    sweep = SweepPlan(plan, (), "")  # validates candidates; the environments follow from those that are valid
     found: dict[tuple[int, int], Candidate] = {}
     why: InputError | None = None
     for count in tasks:
@@ -118,8 +114,8 @@ def tune_plan(base: Plan, over: Sequence[str]) -> TunePlan:
     if environments is not None:
         choice = plan.backends[0]
         alike = msgspec.structs.replace(choice, settings=choice.settings | {"concurrency": environments})
-        sweep = SweepPlan(msgspec.structs.replace(plan, backends=[alike]), (), "tune")
-    return TunePlan(sweep, candidates, environments)
+        plan = msgspec.structs.replace(plan, backends=[alike])
+    return TunePlan(SweepPlan(plan, (), f"{TUNE}{definition(plan, candidates)}"), candidates, environments)
 
 
 def _environments(plan: Plan, memory_mb: int) -> int | None:
@@ -136,7 +132,7 @@ def _environments(plan: Plan, memory_mb: int) -> int | None:
 
 def _axes(base: Plan, over: Sequence[str]) -> dict[str, Axis]:
     axes: dict[str, Axis] = {}
-    for axis in map(parse_axis, over):
+    for axis in (parse_axis(text, least=1) for text in over):
         if axis.name not in ("memory", "tasks"):
             raise InputError(f"--over {axis.name}: tune varies memory and tasks")
         if axis.name in axes:
@@ -163,52 +159,90 @@ def ask_for_tuning(tune: TunePlan, ask_above_usd: float, *, yes: bool) -> None:
     ask_about([tune.sweep.at(_point(one), "") for one, _ in dearest], ask_above_usd, yes=yes)
 
 
+def stopped_tuning(tune: TunePlan) -> Earlier | None:
+    """The newest tuning of the same definition, if it was stopped before its last candidate.
+
+    Raises:
+        InputError: it is running now.
+    """
+    earlier = earlier_sessions(tune.sweep)
+    return None if earlier is None or next_trial(tune, earlier.views, tried(earlier.views)) is None else earlier
+
+
+def tried(views: Sequence[SessionView]) -> list[Candidate]:
+    """The candidates that were measured to their end, one as often as it was."""
+    return [candidate_at(point) for view in views for point in done_points(view) if "memory" in point]
+
+
+def next_trial(tune: TunePlan, views: Sequence[SessionView], before: Sequence[Candidate]) -> Candidate | None:
+    """The next candidate; a pick whose repeats differ is measured again; None: more would tell nothing new.
+
+    Args:
+        tune: the plan.
+        views: the sessions so far.
+        before: the candidates that were tried, also those that could not be measured.
+    """
+    runs = chain.from_iterable(chain.from_iterable(map(whole_comparisons, views)))
+    if sum(run.started is not None for run in runs) + LEAST_RUNS > MOST_TRIALS:
+        return None
+    found = tuned(joined(views), run_bill) if views else []
+    return _first(tune, before) or _better(tune, found, before) or _unsteady(found, before)
+
+
+def _first(tune: TunePlan, before: Sequence[Candidate]) -> Candidate | None:
+    """The usual candidate, one of another size, one of another number of tasks."""
+    usual = tune.candidates[0]
+    others = [
+        next((one for one, tasks in tune.candidates if one.memory_mb < usual[0].memory_mb), None),
+        next((one for one, tasks in tune.candidates if tasks != usual[1]), None),
+    ]
+    wanted = [usual[0], *(one for one in others if one is not None)]
+    return next((one for one in wanted if one not in before), None)
+
+
+def _better(tune: TunePlan, found: Sequence[Tuned], before: Sequence[Candidate]) -> Candidate | None:
+    best = next_candidate(found, [pair for pair in tune.candidates if pair[0] not in before])
+    return None if best is None else best[0]
+
+
+def _unsteady(found: Sequence[Tuned], before: Sequence[Candidate]) -> Candidate | None:
+    picks = picks_of(found)
+    if picks is None:
+        return None
+    return next((one.candidate for _, one in picks.named if not one.steady and before.count(one.candidate) < 2), None)
+
+
 class _TuneMeasurement(PointsMeasurement):
     """At most `MOST_TRIALS` runs: three candidates that show the model's parameters, then those that it chooses."""
 
-    def __init__(self, folder: Path, on_hangup: str, progress: Progress, tune: TunePlan) -> None:
+    def __init__(
+        self, folder: Path, on_hangup: str, progress: Progress, tune: TunePlan, identity: str, earlier: Earlier | None
+    ) -> None:
+        views = [] if earlier is None else earlier.views
         self._tune = tune
         self._tasks = dict(tune.candidates)
-        self._tried: list[Candidate] = []
-        super().__init__(folder, on_hangup, progress, tune.sweep, tune.sweep.new_id(), [])
+        self._tried = tried(views)
+        super().__init__(folder, on_hangup, progress, tune.sweep, identity, [], views, len(self._tried))
 
     @property
     def results(self) -> list[Tuned]:
         """The candidates measured so far."""
-        return tuned(self.view.runs.values(), run_bill)
+        return tuned(joined(self.views), run_bill)
 
     def choose(self) -> Point | None:
-        """The next candidate; a pick whose repeats differ is measured again; None: more would tell nothing new."""
-        trials = sum(run.started is not None for run in self.view.runs.values())
-        if trials + LEAST_RUNS > MOST_TRIALS:
-            return None
-        candidate = self._first() or self._better() or self._unsteady()
+        """The next candidate."""
+        candidate = next_trial(self._tune, self.views, self._tried)
         if candidate is None:
             return None
         self._tried.append(candidate)
         return _point(candidate)
 
-    def _first(self) -> Candidate | None:
-        """The usual candidate, one of another size, one of another number of tasks."""
-        usual = self._tune.candidates[0]
-        others = [
-            next((one for one, tasks in self._tune.candidates if one.memory_mb < usual[0].memory_mb), None),
-            next((one for one, tasks in self._tune.candidates if tasks != usual[1]), None),
-        ]
-        wanted = [usual[0], *(one for one in others if one is not None)]
-        return next((one for one in wanted if one not in self._tried), None)
-
-    def _better(self) -> Candidate | None:
-        waiting = [pair for pair in self._tune.candidates if pair[0] not in self._tried]
-        found = next_candidate(self.results, waiting)
-        return None if found is None else found[0]
-
-    def _unsteady(self) -> Candidate | None:
-        picks = picks_of(self.results)
-        if picks is None:
+    def left_text(self) -> str | None:
+        """The candidate that is the next one; None: more would tell nothing new."""
+        candidate = next_trial(self._tune, self.views, tried(self.views))
+        if candidate is None:
             return None
-        again = [one.candidate for _, one in picks.named if not one.steady and self._tried.count(one.candidate) < 2]
-        return again[0] if again else None
+        return f"the next candidate is {candidate.memory_mb:,} MB × {count_text(self._tasks[candidate], 'task')}"
 
     def announce(self, point: Point, number: int, count: int) -> str:
         """The candidate with what it is expected to take and cost."""
@@ -232,14 +266,14 @@ class _TuneMeasurement(PointsMeasurement):
         return f"{begin}; at most {usd_short(quote.bound_usd, up=True)} a run (better known after its first run)"
 
 
-def measure_tuning(tune: TunePlan, on_hangup: str, *, out: Path | None, as_json: bool, quiet: bool) -> int:
+def measure_tuning(tune: TunePlan, on_hangup: str, *, fresh: bool, out: Path | None, as_json: bool, quiet: bool) -> int:
     """Measure the candidates; returns the exit code.
 
     Raises:
         InputError: no candidate could be measured.
-        LbenchError: the session could not be written to `out`.
     """
-    folder = new_session_folder()
+    earlier = None if fresh else stopped_tuning(tune)
+    identity = tune.sweep.new_id() if earlier is None else earlier.id
     label = tune.sweep.base.backends[0].label
     head = (
         f"tune {tune.sweep.base.workload} on {label}: at most {MOST_TRIALS} runs, {LEAST_RUNS} of each of "
@@ -252,46 +286,25 @@ def measure_tuning(tune: TunePlan, on_hangup: str, *, out: Path | None, as_json:
             f"each candidate has {count_text(tune.environments, 'environment')}: what this machine carries of {largest:,} MB"
             f" (-b {label}:concurrency=N sets another number)"
         )
-    with StopSignals() as signals:
-        measurement = follow_to_end(
-            lambda progress: _TuneMeasurement(folder, on_hangup, progress, tune), folder, signals, lines, quiet=quiet
-        )
-        if measurement.left_alone(signals):
-            say(f"the engine ends this point without a terminal; the session is in {folder}")
-            return SIGNAL_EXIT_CODES[signal.SIGHUP]
-        view = measurement.view
-        if not view.started_runs:
-            if signals.exit_code is None and measurement.failures:
-                shutil.rmtree(folder, ignore_errors=True)
-                point, why = next(iter(measurement.failures.items()))
-                raise InputError(f"no candidate could be measured; {point}: {why}")
-            say(f"nothing was measured; see {folder}")
-            return EXIT_FAILED if signals.exit_code is None else signals.exit_code
-        document = document_of(view, predict=False)
-        content = encode(document, "json")
-        if out is not None:
-            try:
-                write(out, encode(document, format_of(out)))
-            except LbenchError as error:
-                say(str(error))
-                out = None
-        saved = saved_text(view, folder, content, out)
-        if as_json:
-            sys.stdout.buffer.write(content)
-        else:
-            _print(view, document, measurement, saved)
-        if signals.exit_code is not None:
-            return signals.exit_code
-        if measurement.over_budget:
-            return EXIT_BUDGET
-        bad = measurement.failures or measurement.lost
-        failed = bad or any(run.status not in ("ok", "cancelled") for run in view.runs.values())
-        return EXIT_FAILED if failed else 0
+    if earlier is not None:
+        known = count_text(len(tried(earlier.views)), "measurement")
+        lines.append(f"goes on with a stopped tuning: {known} of candidates are kept (--fresh begins anew)")
+    return measure_points(
+        lambda folder, progress: _TuneMeasurement(folder, on_hangup, progress, tune, identity, earlier),
+        lines,
+        _print,
+        what="tuning",
+        point="candidate",
+        out=out,
+        as_json=as_json,
+        quiet=quiet,
+        predict=False,
+    )
 
 
-def _print(view: SessionView, document: Document, measurement: _TuneMeasurement, saved: str) -> None:
+def _print(measurement: _TuneMeasurement, view: SessionView, document: Document, saved: str) -> None:
     out = console()
-    found = measurement.results
+    found = tuned(view, run_bill)
     picks = picks_of(found)
     if picks is not None:
         out.print()

@@ -20,15 +20,18 @@ __all__ = ["command"]
     metavar="memory|tasks=V1,V2,...",
     help="Candidates (default: memory 512, 885, 1769 and 3538 MB; a quarter, half, all and twice the usual tasks).",
 )
+@click.option("--fresh", is_flag=True, help="Begin anew, though a stopped tuning could go on.")
 @plan_options
 @click.option("-o", "--out", metavar="FILE", type=FILE, help="Write the session as FILE.json or FILE.csv.")
 @click.option("--json", "as_json", is_flag=True, help="Print only the session document on stdout.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
-def command(workload: str, over: tuple[str, ...], out: Path | None, as_json: bool, quiet: bool, **options: Any) -> None:
+def command(
+    workload: str, over: tuple[str, ...], fresh: bool, out: Path | None, as_json: bool, quiet: bool, **options: Any
+) -> None:
     """Find the memory size and the number of tasks of WORKLOAD on Lambda that are fastest, cheapest, and both in balance.
 
     At most 20 runs, 4 of each candidate that is tried; a model of time and dollars chooses the next. Before each its
-    expected cost is shown.
+    expected cost is shown. A tuning that was stopped goes on where it was: give the same command again.
 
     \b
     Examples:
@@ -47,5 +50,5 @@ def command(workload: str, over: tuple[str, ...], out: Path | None, as_json: boo
     tune = tune_plan(plan, over)
     checked_out(out)
     ask_for_tuning(tune, loaded.values.ask_above_usd, yes=options["yes"])
-    code = measure_tuning(tune, on_hangup(loaded.values, "run"), out=out, as_json=as_json, quiet=quiet)
+    code = measure_tuning(tune, on_hangup(loaded.values, "run"), fresh=fresh, out=out, as_json=as_json, quiet=quiet)
     click.get_current_context().exit(code)

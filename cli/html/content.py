@@ -2,63 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import msgspec
 
+from lbench.analysis.break_even import BreakEven
 from lbench.analysis.causes import explanations
 from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare
-from lbench.analysis.format import (
-    count_text,
-    ms_text,
-    percent_text,
-    seconds_text,
-    spread_text,
-    times_spread_text,
-    times_text,
-)
+from lbench.analysis.format import count_text, percent_text
 from lbench.analysis.hedging import hedges_of, hedges_sentence
 from lbench.analysis.prediction import predict_comparison, predicted_sentence
 from lbench.analysis.scaling import Scaling, scalings
-from lbench.analysis.scaling_text import law_lines, scaling_notes, scaling_sentence
+from lbench.analysis.scaling_text import break_even_spread, law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.session_comparison import SessionComparison, compare_sessions
 from lbench.analysis.session_comparison_text import comparison_sentence, verdict_lines
 from lbench.analysis.stability import stability_warnings
-from lbench.analysis.statistics import Estimate
 from lbench.analysis.variance import VarianceParts, steadiness_text, variance_parts, variance_text
 from lbench.analysis.verdict import answer_sentence
+from lbench.cli.html.cells import Cell, Section, ms_cell, seconds_cell, times_cell, usd_cell
 from lbench.cli.html.figures import Figure, job_figures, sweep_figures
+from lbench.cli.html.tuning import is_tuning, tuning_section
 from lbench.engine.billing.bill import run_bill, run_cost_of
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import InputError
 
-__all__ = ["Cell", "Content", "Section", "content_of"]
+__all__ = ["Content", "content_of"]
 
+_MOST_ANSWERS = 4  # jobs up to which each has its answer at the head of a comparison
 _MOST_JOBS = 6  # that get figures of their own in one report; the others have their table
-
-
-class Cell(msgspec.Struct, frozen=True):
-    """A cell of a table: its text, the number behind it in plain units for whoever checks it, and its interval."""
-
-    text: str
-    value: str = ""
-    aside: str = ""
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """A job, or a sweep: its sentences, its table, its figures."""
-
-    title: str
-    facts: str  # tasks, parameters, seed, data
-    sentences: tuple[str, ...]
-    head: tuple[str, ...] = ()
-    rows: tuple[tuple[Cell, ...], ...] = ()
-    words: int = 1  # so many of the first columns are words
-    figures: tuple[Figure, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,19 +69,23 @@ def content_of(sessions: Sequence[tuple[str, SessionView]]) -> Content:
     if compared is not None:
         answer.append(comparison_sentence(compared))
         answer += verdict_lines(compared) if compared.threshold is not None else []
-    for number, scaling in enumerate(found := _swept(views, caveats)):
+    found = _swept(views, caveats)
+    for number, scaling in enumerate(found):
         answer.append(scaling_sentence(scaling))
         sections.append(_sweep_section(scaling, f"sweep{number + 1}"))
     if laws := law_lines(found):
         sections.append(Section(title="Scaling along workers", facts="", sentences=tuple(laws)))
-    jobs = [(name, view, key, runs) for name, view in sessions for key, runs in _jobs(view).items()]
-    if found:  # the other points are in the sweep's table and figures
-        jobs = [job for job in jobs if job[3][0].planned.sweep is None] + _last_points(jobs)
+    for number, view in enumerate(views):
+        if (tuning := tuning_section(view, f"tune{number + 1}")) is not None:
+            answer += tuning.sentences
+            sections.append(tuning)
+    every = [(name, view, key, runs) for name, view in sessions for key, runs in _jobs(view).items()]
+    jobs = _one_of_each_sweep(every)
     for number, (name, view, _, runs) in enumerate(jobs):
         comparison = compare(runs, run_bill)
         title = runs[0].planned.workload if len(sessions) == 1 else f"{runs[0].planned.workload} in {name}"
         sentence = answer_sentence(comparison) if _timed(comparison) else "No run has come to an answer."
-        if not found and (compared is None or len(jobs) <= 4):
+        if runs[0].planned.sweep is None and (compared is None or len(jobs) <= _MOST_ANSWERS):
             answer.append(sentence if len(jobs) == 1 else f"{title}: {sentence}")
         reasons, parts = _reasons(view, runs)
         made = job_figures(comparison, runs, parts, f"job{number + 1}") if number < _MOST_JOBS else []
@@ -145,14 +124,29 @@ def _compared(sessions: Sequence[tuple[str, SessionView]], caveats: dict[str, No
 
 
 def _swept(views: Sequence[SessionView], caveats: dict[str, None]) -> list[Scaling]:
-    """The sweep of these sessions; none where nothing was swept on purpose."""
-    if not any(run.planned.sweep is not None for view in views for run in view.runs.values()):
-        return []
-    try:
-        return scalings(views, run_bill, predict=predict_comparison)
-    except InputError as error:
-        caveats[f"The sweeps are in no curves: {error}"] = None
-        return []
+    """The sweeps of these sessions: those of one workload along the same axes together, of several machines."""
+    groups: dict[tuple[str, ...], dict[str, list[SessionView]]] = {}
+    for view in views:
+        planned = next((run.planned for run in view.runs.values() if run.planned.sweep is not None), None)
+        if planned is not None and planned.sweep is not None and not is_tuning(planned):
+            group = groups.setdefault((planned.workload, *sorted(planned.sweep.point)), {})
+            group.setdefault(planned.sweep.id, []).append(view)
+    found = []
+    for sweeps in groups.values():
+        together = list(chain.from_iterable(sweeps.values()))
+        try:
+            found += scalings(together, run_bill, predict=predict_comparison)
+        except InputError as error:
+            if len(sweeps) == 1:
+                caveats[f"A sweep is in no curve: {error}"] = None
+                continue
+            caveats[f"Sweeps are shown one by one: {error}"] = None
+            for one in sweeps.values():
+                try:
+                    found += scalings(one, run_bill, predict=predict_comparison)
+                except InputError as reason:
+                    caveats[f"A sweep is in no curve: {reason}"] = None
+    return found
 
 
 def _jobs(view: SessionView) -> dict[Any, list[RunView]]:
@@ -174,10 +168,20 @@ def _jobs(view: SessionView) -> dict[Any, list[RunView]]:
 _JobOf = tuple[str, SessionView, Any, list[RunView]]
 
 
-def _last_points(jobs: list[_JobOf]) -> list[_JobOf]:
-    """The job at the far end of a sweep: the one with the longest runs."""
-    swept = [job for job in jobs if job[3][0].planned.sweep is not None]
-    return [max(swept, key=lambda job: max((run.makespan_s or 0.0 for run in job[3]), default=0.0))] if swept else []
+def _one_of_each_sweep(jobs: list[_JobOf]) -> list[_JobOf]:
+    """The jobs that are shown: all that are of no sweep; of a sweep the longest, of a tuning the fastest."""
+    swept: dict[str, list[_JobOf]] = {}
+    for job in jobs:
+        sweep = job[3][0].planned.sweep
+        if sweep is not None:
+            swept.setdefault(sweep.id, []).append(job)
+    shown = [job for job in jobs if job[3][0].planned.sweep is None]
+    for group in swept.values():
+        timed = [(min(times), job) for job in group if (times := [run.makespan_s for run in job[3] if run.makespan_s])]
+        if timed:
+            choose = min if is_tuning(group[0][3][0].planned) else max
+            shown.append(choose(timed, key=lambda pair: pair[0])[1])
+    return shown
 
 
 def _timed(comparison: Comparison) -> bool:
@@ -186,6 +190,7 @@ def _timed(comparison: Comparison) -> bool:
 
 def _sweep_section(scaling: Scaling, prefix: str) -> Section:
     rows = []
+    evens = {(even.at, even.paid): even for even in scaling.break_evens}
     for place in scaling.places:
         for one in scaling.series:
             point = one.at(place)
@@ -197,11 +202,10 @@ def _sweep_section(scaling: Scaling, prefix: str) -> Section:
                     Cell(f"{place:,g}", repr(place)),
                     Cell(one.name),
                     Cell("predicted" if one.origin == "predicted" else f"{point.repeats_ok}/{point.repeats}"),
-                    _seconds(point.makespan_s),
-                    _times(point.speedup),
-                    Cell("–")
-                    if usd is None
-                    else Cell(f"{usd_short(Decimal(repr(usd.value)))}{'' if point.usd else ' rent'}", repr(usd.value)),
+                    seconds_cell(point.makespan_s),
+                    times_cell(point.speedup),
+                    Cell("–") if usd is None else usd_cell(usd, "" if point.usd else " rent"),
+                    _break_even(evens.get((place, one.name))),
                 )
             )
     facts = ", ".join(
@@ -211,12 +215,30 @@ def _sweep_section(scaling: Scaling, prefix: str) -> Section:
         title=f"{scaling.workload} along {scaling.axis.replace('_', ' ')}",
         facts=facts,
         sentences=(scaling_sentence(scaling),),
-        head=(scaling.axis.replace("_", " "), "backend", "runs", "makespan", "speedup", "cost"),
+        head=(
+            scaling.axis.replace("_", " "),
+            "backend",
+            "runs",
+            "makespan",
+            "speedup",
+            "cost",
+            "a rented machine is cheaper from",
+        ),
         rows=tuple(rows),
         words=3,
         figures=tuple(sweep_figures(scaling, prefix)),
         notes=tuple(scaling_notes(scaling)),
     )
+
+
+def _break_even(found: BreakEven | None) -> Cell:
+    """Runs an hour, with the interval; and how many the machine can do, where that is fewer."""
+    if found is None:
+        return Cell("–")
+    text = f"{math.ceil(found.runs_an_hour * (1 - 1e-12)):,} runs an hour"
+    if not found.reachable:
+        text += f"; it can do {math.floor(found.most_an_hour):,}"
+    return Cell(text, repr(found.runs_an_hour), break_even_spread(found))
 
 
 _HEAD = (
@@ -282,10 +304,10 @@ def _row(one: Summary, line: Line) -> tuple[Cell, ...]:
     return (
         Cell(name),
         Cell(f"{line.repeats_ok}/{line.repeats}", str(line.repeats_ok)),
-        _seconds(line.makespan_s),
-        _times(line.speedup),
-        _ms(one.duration_p50_ms if warm else None),
-        _ms(one.duration_p99_ms if warm else None),
+        seconds_cell(line.makespan_s),
+        times_cell(line.speedup),
+        ms_cell(one.duration_p50_ms if warm else None),
+        ms_cell(one.duration_p99_ms if warm else None),
         Cell("–" if one.duration_cv is None or not warm else percent_text(one.duration_cv)),
         Cell("–") if line.cold_starts is None else Cell(str(line.cold_starts), str(line.cold_starts)),
         _cost(one, line),
@@ -295,24 +317,6 @@ def _row(one: Summary, line: Line) -> tuple[Cell, ...]:
             )
         ),
     )
-
-
-def _seconds(found: Estimate | None) -> Cell:
-    if found is None:
-        return Cell("–")
-    spread = spread_text(found)
-    return Cell(seconds_text(found.value), repr(found.value), spread)
-
-
-def _times(found: Estimate | None) -> Cell:
-    if found is None:
-        return Cell("–")
-    spread = times_spread_text(found)
-    return Cell(times_text(found.value), repr(found.value), spread)
-
-
-def _ms(value: float | None) -> Cell:
-    return Cell("–") if value is None else Cell(ms_text(value), repr(value))
 
 
 def _cost(one: Summary, line: Line) -> Cell:

@@ -22,10 +22,11 @@ from lbench.analysis.course import dollars_so_far, lanes_of, mean_at_once, media
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.series import Series
 from lbench.analysis.statistics import Estimate
+from lbench.analysis.tuning import Tuned, front
 from lbench.analysis.variance import VarianceParts
 from lbench.engine.session.view import RunView
 
-__all__ = ["Figure", "job_figures", "sweep_figures", "write_figures"]
+__all__ = ["Figure", "front_figure", "job_figures", "sweep_figures", "write_figures"]
 
 _COLOURS = {
     "sequential": "#6b7f8f",
@@ -227,6 +228,39 @@ def _line(axes: Any, one: Series, points: list[tuple[float, Estimate]], colour: 
     low = [found.value if found.low is None else max(found.low, found.value / 1e3) for _, found in points]
     high = [found.value if found.high is None else found.high for _, found in points]
     axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+# -- a tuning
+
+
+def front_figure(found: Sequence[Tuned], backend: str, name: str) -> Figure:
+    """Dollars a run against seconds: the front as a line, the candidates off it hollow."""
+    colour = _COLOURS.get(backend, "#2f7ed8")
+    return _figure(
+        name,
+        "Dollars of a run against its makespan, medians of each candidate; the line is the Pareto front: no candidate is "
+        "faster and cheaper than one on it",
+        lambda: _front(found, colour),
+    )
+
+
+def _front(found: Sequence[Tuned], colour: str) -> Any:
+    figure, (axes,) = _axes(3.6)
+    ends = front(found)
+    axes.plot([one.makespan_s.value for one in ends], [one.usd.value for one in ends], color=colour, linewidth=1.2)
+    for one in found:
+        own = one in ends
+        axes.scatter(
+            one.makespan_s.value, one.usd.value, s=26, facecolors=colour if own else "none", edgecolors=colour, zorder=3
+        )
+        axes.annotate(
+            f"{one.candidate.memory_mb:,} MB × {one.tasks:,}", (one.makespan_s.value, one.usd.value),
+            xytext=(5, 5), textcoords="offset points", fontsize=8,
+        )  # fmt: skip
+    axes.margins(x=0.2, y=0.2)
+    axes.set_xlabel("makespan (s)")
+    axes.set_ylabel("US dollars a run")
+    return figure
 
 
 # -- one job

@@ -14,7 +14,7 @@ import msgspec
 
 from lbench.config.folders import write_whole
 from lbench.engine.export.document import encode_document
-from lbench.engine.model import Document, Invocation
+from lbench.engine.model import Document, Invocation, Run
 from lbench.errors import InputError, LbenchError
 
 __all__ = ["EXPORTS", "FORMATS", "check_writable", "columns_of", "csv_text", "encode", "format_of", "rows_of", "write"]
@@ -96,6 +96,10 @@ _RUN_FIGURES = (
     "run_usd",
     "run_rent_usd",
     "run_cold",
+    "run_round",
+    "run_point",
+    "run_oversubscribed",
+    "run_rent_usd_per_hour",
 )  # at the end: the first stay first
 
 
@@ -124,6 +128,10 @@ def rows_of(document: Document) -> Iterator[dict[str, Any]]:
             "run_usd": cost.usd if cost else None,
             "run_rent_usd": cost.items.machine_rent if cost else None,
             "run_cold": run.cold,
+            "run_round": _round(run),
+            "run_point": None if run.sweep is None else msgspec.json.encode(run.sweep.point).decode(),
+            "run_oversubscribed": run.oversubscribed,
+            "run_rent_usd_per_hour": None if run.pricing is None else run.pricing.rent_usd_per_hour,
         }
         for invocation in run.invocations:
             values = msgspec.structs.asdict(invocation)
@@ -136,6 +144,13 @@ def rows_of(document: Document) -> Iterator[dict[str, Any]]:
                 "error_retriable": error.retriable if error else None,
                 **figures,
             }
+
+
+def _round(run: Run) -> int | None:
+    """The round of an alternating session: runs of one round are pairs."""
+    if run.schedule != "alternating":
+        return None
+    return run.repeat if run.round is None else run.round
 
 
 def csv_text(document: Document) -> str:

@@ -20,6 +20,8 @@ _OF_RUN = {
     "error_retriable": "bool",
     "run_makespan_s": "double",
     "run_cold": "bool",
+    "run_round": "int64",
+    "run_oversubscribed": "bool",
 }
 
 

@@ -9,6 +9,7 @@ import re
 import secrets
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -20,7 +21,7 @@ from lbench.engine.plan.validate import validate
 from lbench.errors import InputError, UnknownNameError
 from lbench.workloads import parameters, registry
 
-__all__ = ["MOST_POINTS", "SETTING_AXES", "Axis", "SweepPlan", "parse_axis", "sweep_plan"]
+__all__ = ["MOST_POINTS", "SETTING_AXES", "Axis", "SweepPlan", "definition", "parse_axis", "sweep_plan"]
 
 MOST_POINTS = 200
 SETTING_AXES = {  # the setting of a backend that an axis stands for; None: the plan's own
@@ -75,11 +76,11 @@ class SweepPlan(msgspec.Struct, frozen=True):
         return plan
 
 
-def parse_axis(text: str) -> Axis:
+def parse_axis(text: str, least: int = 2) -> Axis:
     """Parse `NAME=V1,V2,...`, `NAME=A..B` (whole numbers) or `NAME=A..BxF` (times F each).
 
     Raises:
-        InputError: it has another form, or fewer than two values.
+        InputError: it has another form, or fewer than `least` values.
     """
     name, equals, body = text.partition("=")
     name, body = name.strip(), body.strip()
@@ -90,7 +91,7 @@ def parse_axis(text: str) -> Axis:
     is_range = ".." in body
     values = _range(name, body) if is_range else [_number(name, part) for part in body.split(",")]
     unique = sorted(set(values))
-    if len(unique) < 2:
+    if len(unique) < least:
         raise InputError(f"--over {name}: a sweep must have at least two values, got {body}")
     return Axis(name, tuple(unique), is_range)
 
@@ -153,7 +154,7 @@ def sweep_plan(base: Plan, texts: Sequence[str]) -> SweepPlan:
     count = math.prod(len(axis.values) for axis in axes)
     if count > MOST_POINTS:
         raise InputError(f"--over must have at most {MOST_POINTS} points, got {count:,}")
-    plan = SweepPlan(base, axes, _definition(base, axes))
+    plan = SweepPlan(base, axes, definition(base, axes))
     for point in plan.points:
         validate(plan.at(point, ""))
     return plan
@@ -202,13 +203,13 @@ def _set(choice: BackendChoice, setting: str, value: int | float) -> BackendChoi
     return msgspec.structs.replace(choice, settings=choice.settings | {setting: int(value)})
 
 
-def _definition(base: Plan, axes: tuple[Axis, ...]) -> str:
-    """Eight hexadecimal digits of what is measured, with which code, on which machine."""
+def definition(base: Plan, what: Any) -> str:
+    """Eight hexadecimal digits of the plan and what is varied in it, with which code, on which machine."""
     own = msgspec.structs.replace(base, max_usd=None)
-    what = [
+    whole = [
         msgspec.to_builtins(own),
-        msgspec.to_builtins(axes),
+        msgspec.to_builtins(what),
         code_digest(registry.describe(base.workload).code),
         socket.gethostname(),
     ]
-    return hashlib.sha256(msgspec.json.encode(what, order="deterministic")).hexdigest()[:8]
+    return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()[:8]

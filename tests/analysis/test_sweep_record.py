@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from lbench.analysis.resumed import joined
 from lbench.analysis.scaling import scalings
 from lbench.analysis.scaling_text import scaling_sentence
 from lbench.analysis.sweep_record import sweep_curves
 from lbench.cli import documents
 from lbench.cli.documents import document_of, load_document, load_view
-from lbench.cli.sweep_report import merged_document
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.export.document import encode_document
 from lbench.engine.session.view import SessionView
@@ -79,7 +79,7 @@ def test_a_sweep_of_two_sessions_is_one_in_their_document() -> None:
         )
         for number, own in enumerate(sizes)
     ]
-    merged = merged_document(views, predict=False)
+    merged = document_of(joined(views), predict=False)
     assert merged.sweeps is not None
     assert merged.sweeps[0].places == [1.0, 2.0, 4.0, 8.0]
     assert merged.sweeps[0].crossings[0].at == pytest.approx(3.0, rel=0.02)

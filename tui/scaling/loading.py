@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.analysis.prediction import predict_comparison
+from lbench.analysis.resumed import joined
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.tuning import Tuned, caveats, memory_text, tuned, tuning_sentence
 from lbench.engine.billing.bill import run_bill
@@ -85,7 +86,7 @@ def _swept(paths: list[Path], last: SessionView, *, predict: bool) -> Swept:
     if len(kinds) > 1 or not all(_is_candidate(run.planned.sweep) for run in runs):
         return swept
     ((label, origin),) = kinds
-    measured = tuned(runs, run_bill)
+    measured = tuned(joined(views), run_bill)
     return msgspec.structs.replace(
         swept,
         tuned=tuple(measured),

@@ -70,6 +70,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(lbench: Lbench, started: Started, 
     assert "goes on with a stopped sweep: 1 of 3 points are left" in done.stderr
     document = json.loads(done.stdout)
     assert {run["sweep"]["point"]["seconds"] for run in document["runs"]} == {0.01, 0.02, 0.3}
+    assert {run["status"] for run in document["runs"]} == {"ok"}  # the runs that were cut off were measured again
     assert len({run["sweep"]["id"] for run in document["runs"]}) == 1
     again = lbench(*command, "--quiet", "--json")
     assert {run["sweep"]["id"] for run in json.loads(again.stdout)["runs"]}.isdisjoint(

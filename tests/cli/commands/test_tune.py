@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Lbench
+
+Started = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.mark.slow
@@ -24,6 +29,29 @@ def test_at_most_20_runs_of_at_least_4_each_and_three_picks(lbench: Lbench) -> N
     runs = json.loads(Path("out.json").read_bytes())["runs"]
     counts = Counter(json.dumps(run["sweep"]["point"]) for run in runs)
     assert 4 <= len(runs) <= 20 and set(counts.values()) <= {4, 8}
+
+
+def test_a_stopped_tuning_goes_on_where_it_was(lbench: Lbench, started: Started) -> None:
+    command = (
+        *("tune", "probe", "-p", "kind=spin", "-p", "seconds=0.002", "-b", "simulated:answers=compute"),
+        *("--over", "memory=885,1769", "--over", "tasks=2", "--yes"),
+    )
+    first = started(*command)
+    assert first.stderr is not None
+    for line in first.stderr:
+        if line.startswith("candidate 2"):
+            break
+    first.send_signal(signal.SIGINT)
+    assert first.wait(60) == 130
+    assert "the tuning was stopped, the next candidate is " in first.stderr.read()
+    done = lbench(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "goes on with a stopped tuning: " in done.stderr and "candidate 1:" not in done.stderr
+    document = json.loads(done.stdout)
+    runs = [(run["sweep"]["point"]["memory"], run["status"], "/" in run["id"]) for run in document["runs"]]
+    assert runs[:4] == [(1769, "ok", True)] * 4  # of the first session
+    assert {status for _, status, _ in runs} == {"ok"} and len(runs) <= 20
+    assert {one["memory_mb"]: one["runs"] % 4 for one in document["tuning"]["candidates"]} == {885: 0, 1769: 0}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""Sections of a report, and the cells of its tables."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from lbench.analysis.format import ms_text, seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.statistics import Estimate
+from lbench.cli.html.figures import Figure
+from lbench.engine.cost.format import usd_short
+
+__all__ = ["Cell", "Section", "ms_cell", "seconds_cell", "times_cell", "usd_cell"]
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """A cell of a table: its text, the number behind it in plain units for whoever checks it, and its interval."""
+
+    text: str
+    value: str = ""
+    aside: str = ""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A job, a sweep or a tuning: its sentences, its table, its figures."""
+
+    title: str
+    facts: str  # tasks, parameters, seed, data
+    sentences: tuple[str, ...]
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[Cell, ...], ...] = ()
+    words: int = 1  # so many of the first columns are words
+    figures: tuple[Figure, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def seconds_cell(found: Estimate | None) -> Cell:
+    """A makespan with its interval."""
+    return Cell("–") if found is None else Cell(seconds_text(found.value), repr(found.value), spread_text(found))
+
+
+def times_cell(found: Estimate | None) -> Cell:
+    """A ratio with its interval."""
+    return Cell("–") if found is None else Cell(times_text(found.value), repr(found.value), times_spread_text(found))
+
+
+def ms_cell(value: float | None) -> Cell:
+    """A duration in milliseconds."""
+    return Cell("–") if value is None else Cell(ms_text(value), repr(value))
+
+
+def usd_cell(found: Estimate, after: str = "") -> Cell:
+    """Dollars with their interval; `after`: what they are."""
+    return Cell(f"{_usd(found.value)}{after}", repr(found.value), _usd_spread(found))
+
+
+def _usd(usd: float) -> str:
+    return usd_short(Decimal(repr(usd)))
+
+
+def _usd_spread(found: Estimate) -> str:
+    if found.low is None or found.high is None:
+        return ""
+    low, high = _usd(found.low), _usd(found.high)
+    if low == high:
+        return ""  # the same to the shown digits
+    kind = found.kind if found.kind == "95 %" else f"range of {found.count}"
+    return f"{kind}: {low}–{high}"

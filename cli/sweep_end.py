@@ -1,0 +1,112 @@
+"""The end of a sweep or a tuning: its document and its report, what is left of it, and the exit code."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from lbench.analysis.resumed import joined
+from lbench.cli.documents import document_of
+from lbench.cli.follow import follow_to_end, saved_text, say
+from lbench.cli.progress import Progress
+from lbench.cli.signals import StopSignals
+from lbench.cli.streams import output_error
+from lbench.cli.sweep_run import PointsMeasurement
+from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED, SIGNAL_EXIT_CODES
+from lbench.engine.export.files import encode, format_of, write
+from lbench.engine.model import Document
+from lbench.engine.service.client import new_session_folder
+from lbench.engine.session.view import SessionView
+from lbench.errors import InputError, LbenchError
+
+__all__ = ["measure_points"]
+
+_Points = TypeVar("_Points", bound=PointsMeasurement)
+
+
+def measure_points(
+    make: Callable[[Path, Progress], _Points],
+    lines: list[str],
+    show: Callable[[_Points, SessionView, Document, str], None],
+    *,
+    what: str,
+    point: str,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+    predict: bool,
+) -> int:
+    """Measure the points that `make` begins in a new session, and report them with those of earlier sessions.
+
+    Args:
+        make: the measurement, of its folder and progress.
+        lines: the text before it.
+        show: prints the report: of the session that holds all points, its document, and where it is saved.
+        what: "sweep" or "tuning", in messages.
+        point: what it measures one of.
+        out: the file to write, or None.
+        as_json: print the document in place of the report.
+        quiet: show no progress.
+        predict: put what AWS Lambda would take into the document.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        InputError: no point could be measured.
+    """
+    folder = new_session_folder()
+    with StopSignals() as signals:
+        measurement = follow_to_end(lambda progress: make(folder, progress), folder, signals, lines, quiet=quiet)
+        if measurement.left_alone(signals):
+            say(f"the engine ends this {point} without a terminal; the session is in {folder}")
+            return SIGNAL_EXIT_CODES[signal.SIGHUP]
+        views = [view for view in measurement.views if view.header is not None and view.runs]
+        if not any(view.started_runs for view in views):
+            return _nothing(measurement, signals, folder, point)
+        whole = joined(views)
+        document = document_of(whole, predict=predict)
+        content = encode(document, "json")
+        unwritten: LbenchError | None = None
+        if out is not None:
+            try:
+                write(out, encode(document, format_of(out)))
+            except LbenchError as error:
+                unwritten, out = error, None
+        saved = saved_text(measurement.view, folder, content, out)
+        if as_json:
+            sys.stdout.buffer.write(content)
+        else:
+            show(measurement, whole, document, saved)
+        if measurement.lost:
+            say(f"the engine has died: its runs are marked interrupted, the results so far are in {folder}")
+        elif output_error() is not None or (as_json and (not quiet or signals.exit_code is not None)):
+            say(saved, prefix="")
+        stopped = signals.exit_code is not None or measurement.lost
+        if (stopped or measurement.over_budget) and (left := measurement.left_text()) is not None:
+            how = "the same command" if stopped else "the same command with a larger --max-usd"
+            say(f"the {what} was stopped, {left}; {how} goes on there")
+        if unwritten is not None:
+            say(str(unwritten))
+        if signals.exit_code is not None:
+            return signals.exit_code
+        if measurement.over_budget:
+            return EXIT_BUDGET
+        failed = measurement.failures or any(
+            run.status not in ("ok", "cancelled", "interrupted") for run in whole.runs.values()
+        )
+        return EXIT_FAILED if failed or unwritten is not None or measurement.lost else 0
+
+
+def _nothing(measurement: PointsMeasurement, signals: StopSignals, folder: Path, point: str) -> int:
+    """The exit code where no run has begun."""
+    if signals.exit_code is None and measurement.failures:
+        shutil.rmtree(folder, ignore_errors=True)
+        first, why = next(iter(measurement.failures.items()))
+        raise InputError(f"no {point} could be measured; {first}: {why}")
+    say(f"nothing was measured; see {folder}")
+    return EXIT_FAILED if signals.exit_code is None else signals.exit_code

@@ -1,0 +1,145 @@
+"""A sweep or a tuning in several sessions: what was measured counts once, and what was cut off not at all."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from lbench.analysis.resumed import joined
+from lbench.analysis.scaling import scalings
+from lbench.analysis.scaling_text import scaling_sentence
+from lbench.analysis.tuning import LEAST_RUNS, MOST_TRIALS, Candidate, tuned
+from lbench.cli import documents, tune_run
+from lbench.cli.documents import document_of, load_document, load_view
+from lbench.cli.tune_run import TunePlan, next_trial, tried
+from lbench.engine.cost.charges import CostItems, RunCost
+from lbench.engine.export.document import encode_document
+from lbench.engine.journal.events import Warned
+from lbench.engine.plan.plan import Plan
+from lbench.engine.plan.sweep import SweepPlan
+from lbench.engine.session.view import RunView, SessionView
+from tests.analysis.sweeps import Times, sweep_session
+
+STEADY = (1.0, 1.01, 0.99, 1.0, 1.02, 0.98)
+
+
+def times(n: int, count: int = 6) -> Times:
+    return {"processes": [0.1 * n * k for k in STEADY[:count]], "threads": [0.3 * k for k in STEADY[:count]]}
+
+
+def stopped_and_resumed() -> list[SessionView]:
+    """Stopped in n=4, where its threads had a bad time; resumed there."""
+    first = sweep_session(
+        [({"n": 1}, times(1)), ({"n": 4}, {"processes": [9.0, 9.5], "threads": [0.3]})],
+        stopped=[{"n": 4}],
+        identity="a",
+        settings={"concurrency": 2},
+    )
+    cut = [run.id for run in first.runs.values() if run.planned.params["n"] == 4]
+    first.apply(Warned("odd", "a warning of a run that was measured again", cut[0]))
+    first.apply(Warned("odd", "a warning of a run that counts", next(iter(first.runs))))
+    first.apply(Warned("failed", "a point had no room on the disk"))
+    rest = [({"n": n}, times(n)) for n in (4, 8)]
+    return [first, sweep_session(rest, stopped=[{"n": 0}], identity="b", settings={"concurrency": 2})]
+
+
+def test_a_resumed_sweep_has_neither_the_runs_that_were_replaced_nor_their_warnings() -> None:
+    views = stopped_and_resumed()
+    made = document_of(joined(views), predict=False)
+    assert [run.id for run in made.runs[:2]] == ["a/a1", "a/a2"]
+    points = [run.sweep.point["n"] for run in made.runs if run.sweep is not None]
+    assert {n: points.count(n) for n in points} == {1: 12, 4: 12, 8: 12}
+    assert [len(one.runs) for one in made.comparisons or []] == [12, 12, 12]
+    texts = [warning.text for warning in made.warnings]
+    assert "a warning of a run that counts" in texts
+    assert not [text for text in texts if "measured again" in text or "disk" in text or "repeats differ" in text]
+    whole = sweep_session([({"n": n}, times(n)) for n in (1, 4, 8)])
+    sentences = [
+        scaling_sentence(scalings([view], lambda run, now_s: RunCost(CostItems()))[0])
+        for view in (joined(views), whole)
+    ]
+    assert sentences[0] == sentences[1]
+    assert document_of(views[0], predict=False).runs[-1].id == "a15"  # its own session keeps them
+
+
+def test_a_resumed_sweep_is_the_same_after_it_was_written_and_read(tmp_path: Path) -> None:
+    made = document_of(joined(stopped_and_resumed()), predict=False)
+    (tmp_path / "a.json").write_bytes(encode_document(made))
+    assert document_of(load_view(str(tmp_path / "a.json")), predict=False) == load_document(str(tmp_path / "a.json"))
+
+
+def test_points_that_were_only_cut_off_stay() -> None:
+    first, _ = stopped_and_resumed()
+    assert joined([first]) is first
+    other = sweep_session([({"n": 8}, times(8))], stopped=[{"n": 0}], identity="b")
+    assert sum(run.planned.params["n"] == 4 for run in joined([first, other]).runs.values()) == 3
+
+
+# A tuning
+
+
+SIZES = (512, 885, 1769)
+TASKS = (8, 16)
+
+
+def seconds(candidate: Candidate) -> float:
+    tasks = candidate.tasks or 1
+    return 0.2 + 8.0 / min(tasks, 4) / (candidate.memory_mb / 1769) + 0.01 * tasks
+
+
+def bill(run: RunView, now_s: float | None = None) -> RunCost:
+    sweep = run.planned.sweep
+    assert sweep is not None
+    return RunCost(CostItems(duration=Decimal(f"{sweep.point['memory'] * (run.makespan_s or 0) / 1e6:.9f}")))
+
+
+@pytest.fixture
+def tune(monkeypatch: pytest.MonkeyPatch) -> TunePlan:
+    monkeypatch.setattr(tune_run, "run_bill", bill)
+    monkeypatch.setattr(documents, "run_bill", bill)
+    candidates = tuple((Candidate(memory, tasks), tasks) for tasks in TASKS for memory in reversed(SIZES))
+    return TunePlan(SweepPlan(Plan("probe"), (), "tune-x"), candidates)
+
+
+def session(name: str, *parts: tuple[Candidate, int], stopped: Candidate | None = None) -> SessionView:
+    """Each candidate with so many runs, which take turns between a slow and a fast time."""
+    points = [
+        (place(one), {"lambda": [seconds(one) * (1 + 0.1 * (n % 2)) for n in range(count)]}) for one, count in parts
+    ]
+    cut = [{"memory": 0}] if stopped is None else [place(stopped)]
+    return sweep_session(points, sweep_id="tune-x-1", identity=name, stopped=cut)
+
+
+def place(candidate: Candidate) -> dict[str, int | None]:
+    return {"memory": candidate.memory_mb, "tasks": candidate.tasks}
+
+
+def course(tune: TunePlan, views: list[SessionView]) -> list[Candidate]:
+    """The candidates of a tuning from here on, to its end."""
+    found = []
+    while (chosen := next_trial(tune, views, tried(views))) is not None:
+        found.append(chosen)
+        views = [*views, session(f"v{len(views)}", (chosen, LEAST_RUNS))]
+    return found
+
+
+def test_a_stopped_tuning_goes_on_with_what_is_left_and_measures_nothing_again(tune: TunePlan) -> None:
+    whole = course(tune, [])
+    assert 3 <= len(whole) <= MOST_TRIALS // LEAST_RUNS
+    for count in (1, len(whole) - 1):
+        done = [(one, LEAST_RUNS) for one in whole[:count]]
+        cut = whole[count]
+        stopped = [session("first", *done), session("second", (cut, 2), stopped=cut)]
+        assert tried(stopped) == whole[:count]
+        assert course(tune, stopped) == whole[count:]
+    assert next_trial(tune, [session("all", *((one, LEAST_RUNS) for one in whole))], whole) is None
+
+
+def test_a_candidate_that_was_cut_off_is_in_no_pick(tune: TunePlan) -> None:
+    fast, slow = Candidate(1769, 16), Candidate(512, 8)
+    stopped = session("first", (slow, LEAST_RUNS), (fast, 1), stopped=fast)
+    assert [one.candidate for one in tuned(stopped, bill)] == [slow]
+    alone = session("first", (fast, 1), stopped=fast)
+    assert [one.candidate for one in tuned(alone, bill)] == [fast]  # there is nothing else to tell
