@@ -16,9 +16,9 @@ from lbench.analysis.comparison import is_cold
 from lbench.analysis.format import cores_text, count_text, ms_text, percent_text, times_text
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.session.columns import STATUSES
-from lbench.engine.session.view import RunView
+from lbench.engine.session.view import RunView, SessionView
 
-__all__ = ["Cause", "Explanation", "explain", "explanations"]
+__all__ = ["MOST_LOAD_SHARE", "Cause", "Explanation", "explain", "explanations", "held_runs"]
 
 Cause = Literal[
     "computing",
@@ -36,6 +36,8 @@ Cause = Literal[
 ]
 Floats = NDArray[np.float64]
 
+MOST_LOAD_SHARE = 0.5  # of the usable cores, before anything was measured
+
 _OK = STATUSES.index("ok")
 _STRAGGLER = 2.0  # times the stage's median task
 _SLOWER = 1.05  # times the task alone
@@ -52,7 +54,10 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explanations(groups: Mapping[str, Sequence[RunView]], environment: Environment | None) -> list[Explanation]:
-    """An explanation for each backend with a run that ended well; a task alone is that of `sequential`."""
+    """An explanation for each backend with a run that ended well; a task alone is that of `sequential`.
+
+    The runs of `held_runs` are to be left out: their waiting has another cause.
+    """
     alone = [run for group in groups.values() for run in group if run.planned.backend == "sequential" and _counts(run)]
     medians = [own for run in alone if (own := _median_ms(run)) is not None]
     alone_ms = float(np.median(medians)) if medians else None
@@ -62,6 +67,16 @@ def explanations(groups: Mapping[str, Sequence[RunView]], environment: Environme
         if run is not None and (one := explain(label, run, alone_ms, environment)) is not None:
             found.append(one)
     return found
+
+
+def held_runs(view: SessionView) -> set[str]:
+    """The runs whose tasks had to wait for a pause to end, or for a spending limit: no backend is the cause."""
+    held = {warning.run for warning in view.warnings if warning.code == "paused" and warning.run is not None}
+    if any(warning.code == "budget" for warning in view.warnings):  # recorded once, and all paid runs share the limit
+        held |= {
+            run.id for run in view.started_runs if run.started is not None and run.started.pricing.rates is not None
+        }
+    return held
 
 
 def _counts(run: RunView) -> bool:
@@ -135,7 +150,8 @@ def explain(label: str, run: RunView, alone_ms: float | None, environment: Envir
     return Explanation(label=label, cause=largest, text=text, shares=shares)
 
 
-_NAMES: dict[str, str] = {"handing over": "handing over tasks", "slower tasks": "tasks that take longer than alone"}
+_LONGER = "tasks that take longer than alone"
+_NAMES: dict[str, str] = {"handing over": "handing over tasks", "slower tasks": _LONGER, "memory bandwidth": _LONGER}
 _DETAILS: dict[str, str] = {
     "cold starts": "new environments start before they compute",
     "fetch": "environments load their data",
@@ -231,5 +247,11 @@ def _slowdown(run: RunView, alone_ms: float | None, lanes: int, environment: Env
     if physical is not None and lanes > physical:
         return "slower tasks", f"{lanes} on {cores_text(physical, 'physical')}; {longer}"
     if lanes > 1 and run.planned.backend in ("processes", "threads"):
-        return "memory bandwidth", f"{longer}, though each has a core: they share memory and caches"
+        load = None if environment is None else environment.load_1m
+        if load is not None and cores is not None and load > MOST_LOAD_SHARE * cores:
+            return "slower tasks", f"{longer}; other processes were running, the load average was {load:g}"
+        return (
+            "memory bandwidth",
+            f"{longer}, though each has a core: probably for the memory and caches that they share",
+        )
     return "slower tasks", longer

@@ -142,6 +142,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return next((line.init_p50_ms for line in self.lines if line.init_p50_ms is not None), None)
 
     @property
+    def crowded(self) -> bool:
+        """Whether it has more environments than this machine can carry; any number of workers is a person's choice."""
+        return self.oversubscribed and self.origin != "measured"
+
+    @property
     def local(self) -> bool:
         """Whether it runs on this machine and is charged nothing."""
         return self.region is None and self.origin == "measured"

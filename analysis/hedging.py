@@ -82,9 +82,12 @@ def hedges_sentence(label: str, hedges: Hedges, all_tasks: int) -> str:
         f"{count_text(hedges.won, 'duplicate')} answered first"
     ]
     if hedges.compared:
-        parts.append(f"they saved {seconds_text(hedges.saved_s)} of waiting for {count_text(hedges.compared, 'task')}")
+        saved = f"{seconds_text(hedges.saved_s)} of waiting for {count_text(hedges.compared, 'task')}"
+        parts.append(f"{'it' if hedges.won == 1 else 'they'} saved {saved}")
     if (left := hedges.won - hedges.compared) > 0:
-        parts.append(f"time saved for the other {left} is unknown: their first attempts were abandoned")
+        whose = f"{left} of them" if hedges.compared else "them" if left > 1 else "it"
+        first = "its first attempt was" if left == 1 else "their first attempts were"
+        parts.append(f"time saved by {whose} is unknown: {first} abandoned")
     if hedges.usd is not None:
         usd = usd_short(hedges.usd, assumed=hedges.assumed)
         parts.append(f"the losing attempts cost {usd}{' so far' * (hedges.running > 0)}")

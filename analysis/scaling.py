@@ -313,7 +313,7 @@ class _Collected:
                 repeats=line.repeats,
                 repeats_ok=line.repeats_ok,
                 capacity=summary.capacity,
-                oversubscribed=summary.oversubscribed and summary.origin != "measured",
+                oversubscribed=summary.crowded,
                 error=summary.error,
                 unfinished=unfinished,
                 times_s=tuple(run.makespan_s for run in own if run.makespan_s is not None),

@@ -223,7 +223,7 @@ def _job(found: list[_Found], bill: Bill) -> Job:
             row = _row(session, other, own, summary, line)
             if row is None:
                 apart.append(Apart(session, summary.label, _why_not(summary, own)))
-            elif summary.oversubscribed:
+            elif summary.crowded:
                 apart.append(Apart(session, row.name, "more environments than that machine can carry"))
             else:
                 rows.append(row)

@@ -8,6 +8,7 @@ from statistics import median
 
 import numpy as np
 
+from lbench.analysis.causes import MOST_LOAD_SHARE, held_runs
 from lbench.analysis.comparison import by_label, is_cold, makespans
 from lbench.analysis.format import cores_text, count_text, listed, percent_text
 from lbench.analysis.grain import grain_of
@@ -38,7 +39,6 @@ MOST_LOOP_LAG_MS = 20.0
 MOST_DRIVER_SHARE = 0.25
 MOST_IDLE_SHARE = 0.25
 LEAST_SMALL = 8  # tasks, to be called too small
-MOST_LOAD_SHARE = 0.5  # of the usable cores, before anything was measured
 
 _Group = list[RunView]
 _OK = STATUSES.index("ok")
@@ -47,10 +47,15 @@ _OK = STATUSES.index("ok")
 def stability_warnings(view: SessionView) -> list[Warning_]:
     """All warnings, those about the whole session first."""
     points = _points([run for run in view.started_runs if run.planned.interaction is None])  # those are no repeats
+    held = held_runs(view)
+    free = {
+        point: {label: [run for run in group if run.id not in held] for label, group in groups.items()}
+        for point, groups in points.items()
+    }
     warnings = list(machine_warnings(view))
     for code, check in _OF_A_BACKEND.items():
         texts: dict[str, list[str]] = {}  # text: backends that share it
-        for label, found in _found(check, points).items():
+        for label, found in _found(check, free if code == "idle_lanes" else points).items():
             point, text = next(iter(found.items()))
             texts.setdefault(text, []).append(f"{label}{_at(point, len(found) - 1)}")
         warnings += [Warning_(code, f"{listed(labels)}: {text}") for text, labels in texts.items()]
@@ -129,11 +134,13 @@ def _few_repeats(group: _Group) -> str | None:
         return None
     lacking = "no interval" if count == 1 else "a range in place of an interval"
     drift = " and cannot show a drift" if count < LEAST_TREND else ""
-    have = "has" if count == 1 else "have"
+    option, kind = "--repeats", "warm repeat" if any(is_cold(run) for run in group) else "repeat"
     if all(is_cold(run) for run in _repeats(group)):
-        return f"{count_text(count, 'cold repeat')} {have} {lacking}{drift}; use --cold-repeats {FULL_INTERVAL} or more"
-    warm = "warm repeat" if any(is_cold(run) for run in group) else "repeat"
-    return f"{count_text(count, warm)} {have} {lacking}{drift}; use --repeats {FULL_INTERVAL} or more"
+        option, kind = "--cold-repeats", "cold repeat"
+    remedy = f"use {option} {FULL_INTERVAL} or more"
+    if lost := sum(not run.planned.warmup and run.status not in (None, "running", "ok") for run in group):
+        remedy = f"{count_text(lost, 'other')} came to no right answer"
+    return f"{count_text(count, kind)} {'has' if count == 1 else 'have'} {lacking}{drift}; {remedy}"
 
 
 def _unsteady(group: _Group) -> str | None:
@@ -234,7 +241,7 @@ def _idle_lanes(group: _Group) -> str | None:
         return None
     return (
         f"workers or environments were idle for {percent_text(max(shares))} of the makespan while tasks waited "
-        "(worst run): handing over a task takes as long as the task; use fewer or larger tasks"
+        "(worst run): they were not handed over in time; use fewer or larger tasks, or measure on an idle machine"
     )
 
 
@@ -298,7 +305,7 @@ def _overlap(group: _Group) -> str | None:
     if not others:
         return None
     return (
-        f"runs overlapped with {count_text(len(others), 'other run')} on this machine: their times are "
+        f"runs overlapped with {count_text(len(others), 'other run')} on this machine: their times may be "
         "longer than alone"
     )
 
@@ -306,10 +313,10 @@ def _overlap(group: _Group) -> str | None:
 def _oversubscribed(group: _Group) -> str | None:
     for run in group:
         if run.started is not None and run.started.oversubscribed:
-            return (
-                f"{count_text(run.started.capacity, 'environment')} are too many for this machine: "
-                "times are longer than on AWS"
-            )
+            if run.planned.origin == "measured":
+                return "its workers keep more threads busy than this machine has cores: they wait for each other"
+            environments, are = count_text(run.started.capacity, "environment"), _are(run.started.capacity)
+            return f"{environments} {are} more than this machine can carry: times are longer than on AWS"
     return None
 
 
@@ -319,6 +326,10 @@ def _retried(group: _Group) -> str | None:
         return None
     were, them = ("was", "it") if count == 1 else ("were", "them")
     return f"{count_text(count, 'attempt')} failed and {were} retried: times include {them}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 _OF_A_BACKEND: dict[str, Callable[[_Group], str | None]] = {

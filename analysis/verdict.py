@@ -80,7 +80,7 @@ def _conditions(summary: Summary) -> list[str]:
     conditions = ["emulated here" if summary.origin == "emulated" else "simulated"]
     if summary.origin == "emulated" and summary.cpu_share_method == "none":
         conditions.append("CPU share not enforced")
-    if summary.oversubscribed:
+    if summary.crowded:
         conditions.append("oversubscribed")
     return conditions
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.analysis.causes import explanations
+from lbench.analysis.causes import explanations, held_runs
 from lbench.analysis.comparison import Comparison as Compared
 from lbench.analysis.comparison import by_label, compare
 from lbench.analysis.prediction import PredictedLine, predict_comparison, predictions
@@ -124,8 +124,9 @@ def _explanations(view: SessionView, groups: dict[str, list[RunView]]) -> list[E
     """Why each backend is as fast as it is, and where its invocations' times differ from."""
     environment = None if view.header is None else view.header.environment
     found: list[Explanation] = []
+    held = held_runs(view)
     for name, runs in groups.items():
-        backends = by_label([run for run in runs if run.has_answer])
+        backends = by_label([run for run in runs if run.has_answer and run.id not in held])
         for one in explanations(backends, environment):
             parts = variance_parts(one.label, backends[one.label])
             shares = None

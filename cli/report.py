@@ -9,7 +9,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
-from lbench.analysis.causes import explanations
+from lbench.analysis.causes import explanations, held_runs
 from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare, warm_quantiles
 from lbench.analysis.format import (
     assumed_text,
@@ -303,7 +303,9 @@ def _ends(view: SessionView) -> Iterable[str]:
 def _reasons(view: SessionView) -> Iterable[str]:
     """Why each backend is as fast as it is, and where its invocations' times differ from."""
     groups = by_label([run for run in view.started_runs if run.has_answer])
-    for one in explanations(groups, None if view.header is None else view.header.environment):
+    held = held_runs(view)
+    free = by_label([run for run in view.started_runs if run.has_answer and run.id not in held])
+    for one in explanations(free, None if view.header is None else view.header.environment):
         yield one.text
     for label, group in groups.items():
         if (parts := variance_parts(label, group)) is not None:
@@ -365,7 +367,7 @@ def _intervals(comparison: Comparison) -> Iterable[str]:
         whose = "speedups" if len(paired) == len(compared_lines) else f"speedups of {listed(paired)}"
         yield f"{whose} are medians of ratios within a round, in which each backend ran once"
     compared = max((line.comparisons for _, line in comparison.rows), default=0)
-    if compared > 1:
+    if compared > 1 and any(line.claim in ("faster", "slower") for _, line in comparison.rows):
         yield f"what is called faster or slower stays so after Holm's correction for {compared} comparisons"
 
 

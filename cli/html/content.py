@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from lbench.analysis.break_even import BreakEven
-from lbench.analysis.causes import explanations
+from lbench.analysis.causes import explanations, held_runs
 from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare
 from lbench.analysis.format import count_text, percent_text
 from lbench.analysis.hedging import hedges_of, hedges_sentence
@@ -258,7 +258,9 @@ _HEAD = (
 def _reasons(view: SessionView, runs: list[RunView]) -> tuple[list[str], list[VarianceParts]]:
     """Why each backend is as fast as it is, and of what its invocations' variance is made."""
     groups = by_label(runs)
-    texts = [f"{one.text}." for one in explanations(groups, None if view.header is None else view.header.environment)]
+    held = held_runs(view)
+    free = by_label([run for run in runs if run.id not in held])
+    texts = [f"{one.text}." for one in explanations(free, None if view.header is None else view.header.environment)]
     parts = [found for label, group in groups.items() if (found := variance_parts(label, group)) is not None]
     texts += [f"{variance_text(one)}." for one in parts]
     if (line := steadiness_text(groups)) is not None:

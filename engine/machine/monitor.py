@@ -171,7 +171,7 @@ def machine_notices(environment: Environment, busy: float | None = None) -> list
         notices.append(
             Notice(
                 "machine_busy",
-                f"other processes use {busy:.0%} of this machine's CPU: times will be longer and less steady; "
+                f"other processes use {100 * busy:.0f} % of this machine's CPU: times will be longer and less steady; "
                 "stop them, or measure later",
             )
         )
@@ -187,7 +187,7 @@ def sample_notices(samples: Iterable[MachineSample]) -> list[Notice]:
         notices.append(
             Notice(
                 "steal",
-                f"the hypervisor gave {mean:.1%} of the CPU to other machines: times are longer than "
+                f"the hypervisor gave {100 * mean:.1f} % of the CPU to other machines: times are longer than "
                 "necessary; repeat, or use a dedicated machine",
             )
         )

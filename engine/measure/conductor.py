@@ -157,15 +157,22 @@ class Conductor:
                     ended_by = "failed"
                 elif number == len(runs.by_label[living[0].choice.label]):
                     labels = [one.choice.label for one in living]
-                    ended_by = rule.ended_by(labels, time.monotonic() - began_s) if automatic else "count"
+                    ended_by = rule.ended_by(labels, time.monotonic() - began_s, number) if automatic else "count"
                     if ended_by is None:
                         for one in living:
                             runs.add(one.choice)
                 if ended_by is None:
                     await self._round(job, [one.entry(runs, number) for one in living], number, rule)
                     number += 1
+            labels = [one.choice.label for one in living]
+            every = tuple(choice.label for choice in choices)
             return SeriesEnd(
-                ended_by, number, time.monotonic() - began_s, rule.widths([one.choice.label for one in living])
+                ended_by=ended_by,
+                rounds=number,
+                elapsed_s=time.monotonic() - began_s,
+                widths=rule.widths(labels),
+                labels=every,
+                failed=tuple(label for label in every if label not in labels),
             )
 
     async def _round(self, job: Common, entries: list[_Entry], number: int, rule: StopRule) -> None:
@@ -215,9 +222,10 @@ class Conductor:
             if found is None:
                 continue
             run = entry.run
-            if found.makespan_s is not None and not run.warmup and not run.cold and found.cold is not True:
+            wrong = await self._judge.judge(job, run, found.answer) is False
+            warm = not run.warmup and not run.cold and found.cold is not True
+            if found.makespan_s is not None and warm and not wrong:
                 rule.add(run.choice.label, entry.number, found.makespan_s)
-            await self._judge.judge(job, run, found.answer)
 
     @contextlib.asynccontextmanager
     async def _opened(self, job: Common, choice: BackendChoice) -> AsyncIterator[tuple[Backend, float]]:
@@ -274,7 +282,7 @@ class Conductor:
                 runs=every,
                 ended_by=end.ended_by,
                 rounds=max(one.rounds for one in ends),
-                text=end.text,
+                text=end.text if len(ends) == 1 else "; ".join(f"{one.labels[0]}: {one.text}" for one in ends),
             )
         )
 

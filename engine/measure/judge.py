@@ -38,10 +38,13 @@ class Judge:
         self._pictured = False
         self._verdicts.clear()
 
-    async def judge(self, job: Common, run: PlannedRun, answer: Any) -> None:
-        """Check an answer, if there is one; the reason why it could not be checked is recorded as a warning."""
+    async def judge(self, job: Common, run: PlannedRun, answer: Any) -> bool | None:
+        """Check an answer; returns whether it is right, or None: there is no answer, or nothing to check it against.
+
+        The reason why it could not be checked is recorded as a warning.
+        """
         if answer is None:
-            return
+            return None
         try:
             encoded = await asyncio.to_thread(encode, answer)
             del answer
@@ -54,6 +57,7 @@ class Judge:
             why = f"the answer of {run.choice.label} could not be checked: {verdict.error}"
             self._journal.write(Warned("unchecked", why, run.id))
         await self._journal.sync()
+        return None if verdict.answer is None else verdict.answer.ok
 
     async def _known_or_check(self, job: Common, run: PlannedRun, encoded: bytes) -> Verdict:
         """Check an answer, unless the plan had the same one, to the last bit."""

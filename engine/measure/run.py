@@ -58,7 +58,7 @@ class Measurer:
         self.broken: set[str] = set()  # labels of backends with a failed run: they are not used again
         self._folder = folder
         self._journal = journal
-        self._runners: dict[str, Runner | VirtualRun] = {}
+        self._runners: dict[str, tuple[str, Runner | VirtualRun]] = {}  # by run: the label of its backend
         self._virtual_zeros: dict[str, datetime] = {}  # by label: when virtual time was 0
         self._intervals: dict[str, tuple[float, float | None]] = {}
         self._previews: PreviewWriter | None = None
@@ -66,17 +66,24 @@ class Measurer:
 
     def cancel(self) -> None:
         """Cancel the runs under way."""
-        for runner in self._runners.values():
+        for _, runner in self._runners.values():
             runner.cancel()
 
     def pause(self, paused: bool) -> None:
         """Stop dispatching in these runs and later ones; or go on."""
         self._paused = paused
-        for runner in self._runners.values():
-            if paused:
-                runner.pause()
-            else:
+        for run, (label, runner) in self._runners.items():
+            if not paused:
                 runner.resume()
+                continue
+            runner.pause()
+            if isinstance(runner, Runner):  # virtual time stands still meanwhile
+                self._warn_of_pause(run, label)
+
+    def _warn_of_pause(self, run: str, label: str) -> None:
+        self._journal.write(
+            Warned("paused", f"{label} was paused while its clock ran: its time includes the pause", run)
+        )
 
     def close(self) -> None:
         """End the thread that draws previews."""
@@ -123,9 +130,11 @@ class Measurer:
             steps = job.workload.job(job.params, job.data)
             if plan.batch not in (None, 1):
                 steps = batched(steps, plan.batch)
-        self._runners[run.id] = runner  # from here on a cancel reaches it, although its clock has not started
+        # From here on a cancel reaches it, although its clock has not started.
+        self._runners[run.id] = run.choice.label, runner
         if self._paused:
             runner.pause()
+            self._warn_of_pause(run.id, run.choice.label)
         self._journal.write(Phase(""))
         recorded = RecordedRun(
             run=run.id,
@@ -184,7 +193,7 @@ class Measurer:
         virtual = VirtualRun(begins_s)
         # Simulated runs follow each other in virtual time, so that a replay shows them one after the other.
         zero = self._virtual_zeros.setdefault(run.choice.label, datetime.now(UTC) - timedelta(seconds=begins_s))
-        self._runners[run.id] = virtual
+        self._runners[run.id] = run.choice.label, virtual
         if self._paused:
             virtual.pause()
         self._journal.write(Phase(""))

@@ -14,6 +14,7 @@ __all__ = ["PRECISION", "SeriesEnd", "StopRule", "baselines", "order_interval"]
 
 PRECISION = 0.05  # width of an interval as a share of its median
 _CONFIDENCE = 0.95
+_MOST_ROUNDS = 2 * LEAST_ROUNDS  # after the time limit, for a backend whose runs are cold each time, or wrong
 
 
 def order_interval(values: Sequence[float]) -> tuple[float, float] | None:
@@ -39,25 +40,48 @@ class SeriesEnd:
     rounds: int
     elapsed_s: float
     widths: Mapping[str, float | None]  # as `StopRule.widths` returns them
+    labels: tuple[str, ...]  # that were to be compared
+    failed: tuple[str, ...] = ()  # of these, with a failed run: their intervals ended nothing
 
     @property
     def text(self) -> str:
         """The end in one sentence."""
         count = f"{self.rounds} {'round' if self.rounds == 1 else 'rounds'}"
-        known = {label: width for label, width in self.widths.items() if width is not None}
-        widest = max(known, key=lambda label: known[label], default=None)
-        how_well = "" if widest is None else f": the widest interval, of {widest}, spans {100 * known[widest]:.1f} %"
+        without = f", without {', '.join(self.failed)}, which failed" if self.failed else ""
         match self.ended_by:
             case "precision":
-                return f"{count} until every interval was narrower than {100 * PRECISION:.0f} %{how_well}"
+                end = f"{count} until {self._interval} was narrower than {100 * PRECISION:.0f} %"
             case "time":
-                return f"{count} in {self.elapsed_s:.0f} s, when the time limit (--for) ended them{how_well}"
+                end = f"{count} in {self.elapsed_s:.0f} s, when the time limit (--for) ended them"
             case "count":
                 return f"{count}, as planned"
             case "cancelled":
                 return f"cancelled after {count}"
             case "failed":
                 return f"{count}, until no backend was left"
+        return f"{end}{without}{self._how_well}"
+
+    @property
+    def _alone(self) -> bool:
+        """Whether there is no speedup: the interval is that of a makespan."""
+        return len(self.labels) - len(self.failed) == 1
+
+    @property
+    def _interval(self) -> str:
+        if self._alone:
+            return "the interval of its makespan"
+        return f"the interval of {'every' if len(self.widths) > 1 else 'the'} speedup"
+
+    @property
+    def _how_well(self) -> str:
+        known = {label: width for label, width in self.widths.items() if width is not None}
+        widest = max(known, key=lambda label: known[label], default=None)
+        if widest is None:
+            return ""
+        which = "it" if len(self.widths) == 1 else f"the widest, of {widest},"
+        if self.ended_by == "time":
+            which = self._interval if len(self.widths) == 1 else f"the widest interval, of {widest},"
+        return f": {which} spans {100 * known[widest]:.1f} %"
 
 
 def baselines(choices: Sequence[BackendChoice]) -> list[BackendChoice]:
@@ -67,7 +91,7 @@ def baselines(choices: Sequence[BackendChoice]) -> list[BackendChoice]:
 
 
 class StopRule:
-    """The makespans of the rounds so far. A cold run is no pair of a warm one: it is not added."""
+    """The makespans of the rounds so far. A cold run is no pair of a warm one, and a wrong answer has none: not added."""
 
     def __init__(self, baselines: Sequence[str], limit_s: float) -> None:
         """`baselines`: labels in the order of preference; speedups are against the first that has makespans."""
@@ -76,17 +100,16 @@ class StopRule:
         self._times: dict[str, dict[int, float]] = {}
 
     def add(self, label: str, round_: int, makespan_s: float) -> None:
-        """Add a warm run."""
+        """Add a warm run with a right answer, or one that was not checked."""
         self._times.setdefault(label, {})[round_] = makespan_s
 
-    def ended_by(self, labels: Iterable[str], elapsed_s: float) -> ComparisonEnd | None:
-        """What ends the repeats of these backends now; None: another round is needed, or none of them has a makespan."""
+    def ended_by(self, labels: Iterable[str], elapsed_s: float, rounds: int) -> ComparisonEnd | None:
+        """What ends the repeats of these backends now, after so many rounds; None: another round is needed."""
         widths = list(self.widths(labels).values())
-        if not widths or None in widths:
-            return None
-        if all(width is not None and width < PRECISION for width in widths):
+        if widths and all(width is not None and width < PRECISION for width in widths):
             return "precision"
-        return "time" if elapsed_s >= self._limit_s else None
+        enough = rounds >= _MOST_ROUNDS or (widths and None not in widths)
+        return "time" if enough and elapsed_s >= self._limit_s else None
 
     def widths(self, labels: Iterable[str]) -> dict[str, float | None]:
         """The width of each speedup's interval as a share of the speedup; None: too few pairs.

@@ -88,7 +88,15 @@ def test_each_cause_alone_is_named(cause: str, run: dict[str, Any], text: str) -
 @pytest.mark.parametrize(
     ("cause", "more", "environment", "text"),
     [
-        ("memory bandwidth", {}, FOUR, "though each has a core"),
+        ("memory bandwidth", {}, FOUR, "lost to tasks that take longer than alone (50 %: a task"),
+        ("memory bandwidth", {}, FOUR, "though each has a core: probably for the memory and caches that they share)"),
+        ("memory bandwidth", {}, Environment(usable_cores=4.0, load_1m=2.0), "though each has a core"),
+        (
+            "slower tasks",
+            {},
+            Environment(usable_cores=4.0, load_1m=2.1),
+            "; other processes were running, the load average was 2.1)",
+        ),
         ("BLAS threads", {"settings": {"blas_threads": 4}}, FOUR, "2 x 4 threads on 4 cores"),
         ("slower tasks", {}, Environment(usable_cores=1.0), "2 on 1 core;"),
         ("slower tasks", {}, Environment(usable_cores=4.0, physical_cores=1), "2 on 1 physical core;"),

@@ -125,7 +125,7 @@ def rounds_until_the_stop_rule(names: list[str], times: Values, limit_s: float) 
     for number, makespans in enumerate(times):
         for name, makespan_s in zip(names, makespans, strict=True):
             rule.add(name, number, float(makespan_s))
-        if rule.ended_by(names, float(times[: number + 1].sum())) is not None:
+        if rule.ended_by(names, float(times[: number + 1].sum()), number + 1) is not None:
             return number + 1
     raise AssertionError("the time limit has not ended it")
 

@@ -63,5 +63,25 @@ def test_the_sentence_has_counts_time_and_cost():
     assert text == (
         "hedging on lambda: 5 of 100 tasks duplicated, 3 duplicates answered first; "
         "they saved 4.25 s of waiting for 2 tasks; "
-        "time saved for the other 1 is unknown: their first attempts were abandoned; the losing attempts cost $0.0012"
+        "time saved by 1 of them is unknown: its first attempt was abandoned; the losing attempts cost $0.0012"
     )
+
+
+@pytest.mark.parametrize(
+    ("won", "compared", "text"),
+    [
+        (1, 1, "1 duplicate answered first; it saved 4.25 s of waiting for 1 task"),
+        (1, 0, "1 duplicate answered first; time saved by it is unknown: its first attempt was abandoned"),
+        (3, 0, "3 duplicates answered first; time saved by them is unknown: their first attempts were abandoned"),
+        (
+            5,
+            3,
+            "5 duplicates answered first; they saved 4.25 s of waiting for 3 tasks; "
+            "time saved by 2 of them is unknown: their first attempts were abandoned",
+        ),
+        (0, 0, "0 duplicates answered first"),
+    ],
+)
+def test_one_duplicate_is_one(won, compared, text):
+    sentence = hedges_sentence("lambda", Hedges(5, won, compared, 4.25, None), 100)
+    assert sentence == f"hedging on lambda: 5 of 100 tasks duplicated, {text}"

@@ -64,6 +64,15 @@ def test_beyond_the_threshold_but_within_its_interval_is_unclear_and_says_how_ma
     assert line.endswith(f"about {effect.repeats_needed} repeats of each would decide")
 
 
+def test_more_workers_than_cores_are_compared_and_more_environments_than_it_can_carry_are_not() -> None:
+    times = {"processes": noisy(1.0, 8, 1), "emulated": noisy(2.0, 8, 2)}
+    crowded = session("b", times, oversubscribed=["processes", "emulated"])
+    found = compared(session("a", times), crowded)
+    (job,) = found.jobs
+    assert [row.name for row in job.rows if row.session == "b"] == ["processes"]
+    assert [(one.what, one.why) for one in job.apart] == [("emulated", "more environments than that machine can carry")]
+
+
 def test_equal_machines_seldom_fail_a_threshold() -> None:
     failed = 0
     for seed in range(120):

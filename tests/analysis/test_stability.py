@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from lbench.analysis.stability import idle_share, stability_warnings
-from lbench.engine.journal.events import Dispatched, Returned, RunEnded
+from lbench.config.prices import rates
+from lbench.engine.journal.events import Dispatched, Returned, RunEnded, Warned
 from lbench.engine.machine.fingerprint import Environment, MachineSample
-from lbench.engine.model import Driver
+from lbench.engine.model import Driver, Pricing
 from lbench.engine.session.view import SessionView, fold
 
 Make = Callable[..., SessionView]
@@ -46,6 +47,27 @@ def test_a_steady_session_has_no_warnings(make_session: Make) -> None:
 )
 def test_few_repeats_are_named_with_what_they_cannot_show(of_times: Of, count: int, text: str) -> None:
     assert of_times([4.0] * count) == {"few_repeats": f"sequential: {text}; use --repeats 6 or more"}
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ("failed", "1 other came to no right answer"),
+        ("cancelled", "1 other came to no right answer"),
+        ("ok", "use --repeats 6 or more"),
+    ],
+)
+def test_repeats_that_were_lost_are_no_reason_to_ask_for_six(make_events: Any, status: Any, text: str) -> None:
+    events = make_events({"sequential": [4.0] * 3})
+    at = max(at for at, event in enumerate(events) if isinstance(event, RunEnded))
+    events[at] = msgspec.structs.replace(events[at], status=status, makespan_s=4.0 if status == "ok" else None)
+    assert warned(fold(events))["few_repeats"].endswith(f" and cannot show a drift; {text}")
+
+
+def test_a_run_under_way_is_not_called_lost(make_events: Any) -> None:
+    events = make_events({"sequential": [4.0] * 3})
+    at = max(at for at, event in enumerate(events) if isinstance(event, RunEnded))
+    assert warned(fold(events[:at]))["few_repeats"].endswith("; use --repeats 6 or more")
 
 
 def test_a_backend_without_a_right_answer_has_no_repeats_to_count(of_times: Of) -> None:
@@ -250,9 +272,33 @@ def test_idle_lanes_are_warned_about_above_a_quarter(make_events: Any, gap_s: fl
     found = warned(session_of(make_events, [row(0, 0, 2), row(0, 2 + gap_s, 4)], 1))
     text = (
         "processes: workers or environments were idle for 26 % of the makespan while tasks waited "
-        "(worst run): handing over a task takes as long as the task; use fewer or larger tasks"
+        "(worst run): they were not handed over in time; use fewer or larger tasks, or measure on an idle machine"
     )
     assert found == ({"idle_lanes": text} if warns else {})
+
+
+@pytest.mark.parametrize(
+    ("code", "run", "paid", "warns"),
+    [
+        ("paused", "r1", False, True),  # one of six
+        ("paused", None, False, False),
+        ("budget", None, True, False),
+        ("budget", None, False, True),  # that of another backend
+        ("audit", None, True, True),
+    ],
+)
+def test_lanes_that_a_pause_or_a_limit_holds_back_are_no_fault_of_the_tasks(
+    make_events: Any, code: str, run: str | None, paid: bool, warns: bool
+) -> None:
+    view = session_of(make_events, [row(0, 0, 1), row(0, 3, 4)], 1)
+    if paid:
+        pricing = Pricing(rates=rates("us-east-1", "x86_64"), memory_mb=1769)
+        for one in view.runs.values():
+            assert one.started is not None
+            one.started = msgspec.structs.replace(one.started, pricing=pricing)
+    for name in [run] if run else list(view.runs):
+        view.apply(Warned(code, "held back", name))
+    assert ("idle_lanes" in warned(view)) is warns
 
 
 def test_environments_that_start_are_no_idle_lanes(make_events: Any) -> None:
@@ -263,13 +309,23 @@ def test_environments_that_start_are_no_idle_lanes(make_events: Any) -> None:
 
 def test_overlapping_runs_are_warned_about(of_times: Of) -> None:
     assert of_times(STEADY, ended={"overlaps": ["r9", "r8"]}) == {
-        "overlap": "sequential: runs overlapped with 2 other runs on this machine: their times are longer than alone"
+        "overlap": "sequential: runs overlapped with 2 other runs on this machine: their times may be longer than alone"
     }
 
 
 def test_more_environments_than_cores_are_warned_about(make_session: Make) -> None:
     assert warned(make_session({"emulated": STEADY}, started={"oversubscribed": True})) == {
-        "oversubscribed": "emulated: 2 environments are too many for this machine: times are longer than on AWS"
+        "oversubscribed": "emulated: 2 environments are more than this machine can carry: times are longer than on AWS"
+    }
+    assert warned(make_session({"emulated": STEADY}, started={"oversubscribed": True, "capacity": 1})) == {
+        "oversubscribed": "emulated: 1 environment is more than this machine can carry: times are longer than on AWS"
+    }
+
+
+def test_more_busy_threads_than_cores_have_nothing_to_do_with_aws(make_session: Make) -> None:
+    assert warned(make_session({"processes": STEADY}, started={"oversubscribed": True})) == {
+        "oversubscribed": "processes: its workers keep more threads busy than this machine has cores: "
+        "they wait for each other"
     }
 
 

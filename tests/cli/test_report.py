@@ -10,12 +10,13 @@ import pytest
 from lbench.analysis.comparison import Comparison, Summary, summarise
 from lbench.analysis.prediction import Predicted, PredictedLine
 from lbench.analysis.statistics import Estimate
+from lbench.cli.documents import document_of
 from lbench.cli.progress import PlainProgress
 from lbench.cli.report import print_report, result_columns, warning_lines
 from lbench.cli.tables import table_lines
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.export.document import document
-from lbench.engine.journal.events import ComparisonEnded, RunEnded, RunPlanned
+from lbench.engine.journal.events import ComparisonEnded, RunEnded, RunPlanned, Warned
 from lbench.engine.model import Warning_
 from lbench.engine.session.view import RunView, SessionView, fold
 
@@ -143,6 +144,27 @@ def test_only_what_was_compared_by_rounds_is_called_so(printed: Callable[..., st
         {"sequential": [4.0] * 6, "processes": [2.0] * 6}, schedule="alternating"
     )
     assert "medians of ratios" not in printed({"sequential": [4.0] * 6, "processes": [2.0] * 6})
+
+
+def test_a_correction_is_named_where_something_is_called_faster_or_slower(printed: Callable[..., str]) -> None:
+    base, fast = [4.0 + 0.01 * number for number in range(7)], [2.0 + 0.01 * number for number in range(7)]
+    text = "what is called faster or slower stays so after Holm's correction for 2 comparisons"
+    assert text in printed({"sequential": base, "a": fast, "b": base}, schedule="alternating")
+    assert "Holm" not in printed({"sequential": base, "a": base, "b": base}, schedule="alternating")
+    assert "Holm" not in printed({"sequential": base, "a": fast}, schedule="alternating")
+
+
+def test_what_a_pause_held_back_is_not_explained_by_the_backend(
+    make_events: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = make_events({"processes": [4.0] * 6}, invocations=[{}, {}])
+    for paused in (False, True):
+        if paused:
+            events[-1:-1] = [Warned("paused", "processes was paused", f"r{number}") for number in range(1, 7)]
+        view = fold(events)
+        print_report(view, document_of(view), "saved", predict=False)
+        assert ("processes spends " in capsys.readouterr().out) is not paused
+        assert bool(document_of(view).explanations) is not paused
 
 
 def test_a_range_is_explained_wherever_it_stands(printed: Callable[..., str]) -> None:

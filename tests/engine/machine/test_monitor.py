@@ -106,6 +106,6 @@ def test_causes_of_unsteady_results_are_reported_in_one_line_with_a_remedy() -> 
     assert "swapped 1 MB" in notices[5].text
     assert all("\n" not in notice.text for notice in notices)
     assert "'powersave'" in notices[0].text
-    assert "40%" in notices[1].text
-    assert "5.0%" in notices[2].text
+    assert "40 %" in notices[1].text
+    assert "5.0 %" in notices[2].text
     assert "97 °C" in notices[3].text

@@ -161,7 +161,7 @@ async def test_repeats_auto_end_once_every_speedup_is_known_well_enough(stage, f
     (end,) = stage.of(ComparisonEnded)
     assert end.ended_by == "precision" and end.rounds >= 6
     assert sorted(end.runs) == sorted(stage.view.runs) and len(end.runs) == 2 * end.rounds
-    assert f"{end.rounds} rounds until every interval was narrower than 50 %: the widest interval, of b" in end.text
+    assert f"{end.rounds} rounds until the interval of the speedup was narrower than 50 %: it spans" in end.text
     (comparison,) = document(stage.view).comparisons
     assert (comparison.ended_by, comparison.rounds, comparison.text) == (end.ended_by, end.rounds, end.text)
 
@@ -194,7 +194,24 @@ async def test_a_backend_that_fails_does_not_keep_the_others_from_ending(stage, 
     }
     assert await stage.carry_out(stage.plan("a", "b", tasks=1, repeats="auto"))
     (end,) = stage.of(ComparisonEnded)
-    assert end.ended_by in ("precision", "time") and "of a," in end.text
+    assert end.ended_by in ("precision", "time") and ", without b, which failed" in end.text
+
+
+async def test_a_wrong_answer_is_no_pair_and_does_not_hold_the_others_up_for_ever(stage, fakes, number, coarse):
+    stage.judge = lambda request: Verdict(Answer(False, "no", "digest"))
+    assert await stage.carry_out(stage.plan("a", tasks=1, repeats="auto", for_s=0.001))
+    (end,) = stage.of(ComparisonEnded)
+    assert end.rounds == 12 and end.text.endswith(" s, when the time limit (--for) ended them")
+
+
+async def test_backends_one_after_the_other_end_each_for_itself(stage, fakes, number, coarse):
+    plan = stage.plan("a", "b", tasks=1, repeats="auto", for_s=20.0, schedule="isolated")
+    stage.backends = {name: fakes.Backend(number(0.02)) for name in "ab"}
+    assert await stage.carry_out(plan)
+    (end,) = stage.of(ComparisonEnded)
+    first, second = end.text.split("; ")
+    assert first.startswith("a: ") and second.startswith("b: ")
+    assert all("rounds until the interval of its makespan was narrower than 50 %" in one for one in (first, second))
 
 
 async def test_loop_runs_the_answer_in_one_piece_as_one_task(stage, fakes):
@@ -478,6 +495,22 @@ async def test_a_pause_before_the_run_holds_it_until_resumed(stage):
     assert kinds.index("StageStarted") < kinds.index("Dispatched")
     resumed = [n for n, kind in enumerate(kinds) if kind == "Paused"][1]
     assert resumed < kinds.index("Dispatched")
+    assert stage.of(Warned) == [Warned("paused", "a was paused while its clock ran: its time includes the pause", "r1")]
+
+
+async def test_a_run_that_was_paused_says_that_its_time_includes_the_pause(stage, fakes, number):
+    calls = []
+
+    def paused_by_its_first_call(call):
+        if not calls:
+            stage.conductor.pause(True)
+            asyncio.get_running_loop().call_later(0.05, stage.conductor.pause, False)
+        calls.append(call)
+        return number()(call)
+
+    stage.backends["a"] = fakes.Backend(paused_by_its_first_call)
+    await asyncio.wait_for(stage.carry_out(stage.plan("a", repeats=1)), 20)
+    assert stage.of(Warned) == [Warned("paused", "a was paused while its clock ran: its time includes the pause", "r1")]
 
 
 async def test_the_preparation_of_a_run_is_outside_its_clock(stage):
