@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from lbench.errors import InputError
+from lbench.folders import make_private
 
 __all__ = [
     "cache_folder",
@@ -37,7 +38,7 @@ def _home(variable: str, fallback: str) -> Path:
 def _made(variable: str, fallback: str, name: str) -> Path:
     folder = _home(variable, fallback) / name
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         raise InputError(
             f"cannot create the folder {folder}: {error.strerror}; set {variable} to a folder that you own"
@@ -109,7 +110,7 @@ def cache_folder(name: str) -> Path:
 
 
 def runtime_folder(fallback_parent: Path = Path("/tmp")) -> Path:
-    """Where sockets go: `$XDG_RUNTIME_DIR/lbench`, else a folder in /tmp that is ours alone.
+    """Where sockets go: `$XDG_RUNTIME_DIR/lbench` where that folder is ours, else a folder in /tmp that is ours alone.
 
     /tmp, not $TMPDIR: a socket's path has at most about 104 bytes. Anyone can make a folder there first, so
     its owner and its mode are looked at before it is used.
@@ -118,9 +119,17 @@ def runtime_folder(fallback_parent: Path = Path("/tmp")) -> Path:
         InputError: it cannot be made, or is not ours alone.
     """
     base = os.environ.get("XDG_RUNTIME_DIR", "")
-    if base and Path(base).is_absolute() and os.access(base, os.W_OK | os.X_OK):
+    if base and Path(base).is_absolute() and os.access(base, os.W_OK | os.X_OK) and _is_ours(Path(base)):
         return _private(Path(base) / "lbench")
     return _private(fallback_parent / f"lbench-{os.getuid()}")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the folder belongs to this user, as the specification asks: after `su` it may be another's."""
+    try:
+        return folder.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def _private(folder: Path) -> Path:

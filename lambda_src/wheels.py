@@ -20,6 +20,7 @@ import msgspec
 from lbench.config.folders import cache_folder
 from lbench.config.manifest import canonical_name
 from lbench.errors import InputError, LbenchError
+from lbench.folders import make_private
 from lbench.lambda_src.pins import driver_versions
 from lbench.lambda_src.requirements import needs, unmet
 from lbench.lambda_src.targets import Target
@@ -99,7 +100,7 @@ def _kept(folder: Path) -> _Listed | None:
 
 
 def _fetch(wanted: list[str], pins: Mapping[str, str], target: Target, folder: Path) -> _Listed:
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_private(folder.parent)
     made = Path(tempfile.mkdtemp(prefix=".downloading-", dir=folder.parent))
     try:
         _download_all(wanted, pins, target, made)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +87,17 @@ ours = sorted(name for name in sys.modules if name.startswith(others))
 assert ours == [], ours
 """
     assert loaded(code) & {"textual", "rich"} == set()
+
+
+def test_no_process_of_ours_looks_for_modules_in_the_working_folder() -> None:
+    """`-P`: a json.py there would be imported in place of Python's."""
+    root = Path(__file__).parents[1]
+    folders = ("analysis", "cli", "config", "engine", "lambda_src", "tui", "workloads")
+    starts = [
+        (path.name, found[0])
+        for folder in folders
+        for path in (root / folder).rglob("*.py")
+        for found in re.finditer(r'sys\.executable,\s*("[^"]*",\s*)?"-[mc]"', path.read_text(encoding="utf-8"))
+    ]
+    assert len(starts) >= 9
+    assert [name for name, start in starts if '"-P"' not in start] == []

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,55 @@ def test_a_folder_that_cannot_be_made_gets_one_line(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
     with pytest.raises(InputError, match=r"cannot create the folder .*set XDG_DATA_HOME to a folder that you own"):
         sessions_folder()
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def test_whatever_the_umask_no_other_user_may_write(tmp_path: Path, open_umask: None) -> None:
+    cache_folder("code")
+    sessions_folder()
+    assert {_mode(folder) for folder in tmp_path.rglob("*")} == {0o700}
+
+
+def test_a_folder_that_another_umask_has_made_is_closed(tmp_path: Path) -> None:
+    folder = cache_folder("code")
+    folder.chmod(0o777)
+    folder.parent.chmod(0o775)
+    assert _mode(cache_folder("code")) == 0o755 and _mode(folder.parent) == 0o755
+
+
+def _give_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() == 0:
+        os.chown(folder, 12345, 12345)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+
+@pytest.mark.parametrize("level", ["lbench", "lbench/code"])
+def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache_folder("code")
+    _give_away(tmp_path / level, monkeypatch)
+    with pytest.raises(InputError, match=r"belongs to another user; set XDG_CACHE_HOME to a folder that you own"):
+        cache_folder("code")
+
+
+def test_a_runtime_folder_in_the_place_of_another_user_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o777)
+    theirs.chmod(0o777)
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    os.chown(theirs, 12345, 12345)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(theirs))
+    assert runtime_folder(tmp_path) == tmp_path / f"lbench-{os.getuid()}" and list(theirs.iterdir()) == []
 
 
 def test_looking_for_sessions_makes_no_folder(tmp_path: Path) -> None:

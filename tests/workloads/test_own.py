@@ -547,6 +547,17 @@ def test_a_process_that_the_import_leaves_running_does_not_hold_the_answer(write
     assert time.monotonic() - began < 60
 
 
+def test_compiled_files_that_a_task_put_beside_its_code_are_removed(write: Write) -> None:
+    description = registry.describe(f"{write('mine.py')}:job")
+    assert description.code is not None
+    folder = Path(description.code.folder)
+    folder.chmod(0o755)
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / f"mine.{sys.implementation.cache_tag}.pyc").write_bytes(b"what a task likes")
+    assert snapshot.restore(folder) == []  # Python itself writes such files, in the processes of root's pools
+    assert not (folder / "__pycache__").exists() and (folder / "mine.py").exists()
+
+
 @pytest.mark.parametrize("change", ["edit", "add", "remove", "hide"])
 def test_a_snapshot_is_restored_by_its_digest(write: Write, change: str) -> None:
     description = registry.describe(f"{write('mine.py')}:job")

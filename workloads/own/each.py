@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from lbench.errors import DataFileError, InputError, UnknownNameError
+from lbench.folders import make_private
 from lbench.workloads import parameters
 from lbench.workloads.model import Params
 from lbench.workloads.own.snapshot import cache_home
@@ -422,7 +423,7 @@ def _keep(values: list[Any]) -> str:
     digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
     folder = _folder()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as file:
             file.write(content)
         Path(file.name).replace(folder / f"{digest}.json")

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from lbench.errors import InputError
+from lbench.folders import make_private
 from lbench.workloads.own.importer import MARKER, Marker
 from lbench.workloads.own.locate import Located, module_problem
 
@@ -241,6 +242,8 @@ def snapshot(gathered: Gathered) -> Path:
 
 def _intact(folder: Path, files: Mapping[str, bytes]) -> bool:
     try:
+        if any(path.stat().st_uid not in (0, os.geteuid()) for path in (folder, _pristine(folder))):
+            return False  # put there by another user
         return _contents(folder) == files == _contents(_pristine(folder))
     except OSError:
         return False
@@ -264,6 +267,15 @@ def _contents(folder: Path) -> dict[str, bytes]:
             elif not compiled or path.suffix != ".pyc":
                 found[relative] = path.read_bytes()
     return found
+
+
+def _drop_compiled(folder: Path) -> None:
+    """Remove Python's compiled files, which root's processes write: a task could have put others in their place."""
+    for path in [path for path in folder.rglob("__pycache__") if not path.is_symlink()]:
+        mode = path.parent.stat().st_mode
+        path.parent.chmod(0o700)
+        _remove(path)
+        path.parent.chmod(mode)
 
 
 def _pristine(folder: Path) -> Path:
@@ -290,13 +302,14 @@ def restore(folder: Path) -> list[str]:
         changed = sorted(name for name in found.keys() | files.keys() if found.get(name) != files.get(name))
         if changed:
             _make(folder.parent, folder, files)
+        _drop_compiled(folder)
     except OSError as error:
         raise InputError(f"the copy of your workload in {folder} cannot be verified: {error.strerror}") from None
     return changed
 
 
 def _make(home: Path, folder: Path, files: Mapping[str, bytes]) -> None:
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(home)
     for target in (_pristine(folder), folder):
         made = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
         try:

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from lbench.errors import InputError
+from lbench.folders import make_private
 
 __all__ = ["check_name", "discard", "making_folder", "module_name", "recordings_folder"]
 
@@ -42,7 +43,7 @@ def making_folder() -> Path:
     """
     home = recordings_folder()
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(home)
         return Path(tempfile.mkdtemp(prefix=".making-", dir=home))
     except OSError as error:
         raise InputError(

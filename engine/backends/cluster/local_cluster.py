@@ -26,6 +26,7 @@ __all__ = ["LocalCluster"]
 _START_S = 120.0
 _STOP_S = 10.0
 _LOG = "cluster.log"
+_MODULE = "lbench.engine.backends.cluster.local_cluster"
 _PREFIX = "lbench-dask-"  # of its folder, then the engine's process
 
 
@@ -47,7 +48,7 @@ class LocalCluster:
         self._folder = folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         with (folder / _LOG).open("wb") as log:
             self._child = child = children.start(
-                [sys.executable, "-m", "lbench.engine.backends.cluster.local_cluster", str(self.workers), str(folder)],
+                [sys.executable, "-P", "-m", _MODULE, str(self.workers), str(folder)],
                 stdout=subprocess.PIPE,
                 stderr=log,
             )

@@ -62,7 +62,7 @@ class EmbeddedS3:
         number = self._socket.fileno()
         asyncio.get_running_loop().remove_reader(number)
         self.child = start(
-            [sys.executable, "-m", "lbench.engine.backends.lambda_.embedded_s3", str(number), self._bucket],
+            [sys.executable, "-P", "-m", "lbench.engine.backends.lambda_.embedded_s3", str(number), self._bucket],
             env=_environment(self._credentials),
             pass_fds=(number,),
         )

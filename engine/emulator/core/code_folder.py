@@ -17,6 +17,7 @@ from pathlib import Path
 
 from lbench.config.shipped import files_digest, shipped_sources
 from lbench.errors import BackendError, LbenchError
+from lbench.folders import make_private
 
 __all__ = ["code_folder"]
 
@@ -57,6 +58,8 @@ def _cache() -> Path:
 
 def _intact(folder: Path, sources: dict[str, bytes]) -> bool:
     try:
+        if folder.stat().st_uid not in (0, os.geteuid()):
+            return False  # put there by another user
         there = (path for path in folder.rglob("*") if path.suffix != ".pyc" and path.is_file())
         present = {path.relative_to(folder).as_posix() for path in there}
         return present == set(sources) and all((folder / name).read_bytes() == sources[name] for name in sources)
@@ -65,7 +68,7 @@ def _intact(folder: Path, sources: dict[str, bytes]) -> bool:
 
 
 def _build(folder: Path, sources: dict[str, bytes]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_private(folder.parent)
     made = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
     try:
         for name, content in sources.items():

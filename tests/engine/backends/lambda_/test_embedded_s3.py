@@ -35,6 +35,20 @@ async def store(server: EmbeddedS3) -> AsyncIterator[ObjectStore]:
     store.close()
 
 
+async def test_modules_in_the_working_folder_are_not_taken_for_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json.py", "lbench.py", "moto.py"):
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\nraise SystemExit('imported')\n")
+    monkeypatch.chdir(tmp_path)
+    server = EmbeddedS3("bucket-of-mine", KEYS)
+    store = ObjectStore(KEYS, region="us-east-1", endpoint=server.open(), bucket="bucket-of-mine", prefix="run")
+    assert await store.get(await store.put("result", b"x")) == b"x"
+    store.close()
+    await server.close()
+    assert not (tmp_path / "imported").exists()
+
+
 async def test_without_a_connection_no_process_is_started() -> None:
     server = EmbeddedS3("b", KEYS)
     assert server.open().startswith("http://127.0.0.1:")

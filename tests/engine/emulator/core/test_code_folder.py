@@ -32,7 +32,9 @@ def test_the_folder_holds_the_handler_s_side_only() -> None:
     folder, _ = code_folder()
     assert {path.name for path in folder.iterdir()} == {"lbench"}
     there = {path.name for path in (folder / "lbench").iterdir()}
-    assert there == {"__init__.py", "_version.py", "errors.py", "workloads", "lambda_src", "__pycache__"}
+    assert there == {
+        "__init__.py", "_version.py", "errors.py", "folders.py", "workloads", "lambda_src", "__pycache__",
+    }  # fmt: skip
     assert (folder / "lbench/workloads/encoding.py").exists()
     assert {path.name for path in (folder / "lbench/lambda_src").glob("*.py")} <= {"__init__.py", "handler.py"}
 
@@ -75,6 +77,14 @@ def test_a_damaged_folder_is_made_again() -> None:
     assert code_folder() == (folder, digest)
     assert spoilt.read_bytes() == whole
     assert not (folder / "lbench/extra.py").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_that_another_user_put_there_is_made_again() -> None:
+    folder, _ = code_folder()
+    os.chown(folder, 12345, 12345)
+    code_folder()
+    assert folder.stat().st_uid == os.geteuid()
 
 
 def test_a_damaged_compiled_file_is_made_again() -> None:

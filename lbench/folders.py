@@ -1,0 +1,48 @@
+"""Folders that are this user's alone. Like `errors`, every other folder may import it, and it imports nothing of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+
+__all__ = ["make_private"]
+
+_HOME = "lbench"  # the folder's name in each of the XDG folders
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder below `.../lbench`, and those above it, each for this user alone whatever the umask is.
+
+    From `lbench` on they must belong to this user or root: code that is run lies there. Those that others may write (made by
+    another umask) are closed to them.
+
+    Raises:
+        OSError: it cannot be made, or belongs to another user.
+    """
+    missing = []
+    at = folder
+    while not at.is_dir():
+        missing.append(at)
+        at = at.parent
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
+    ours = [folder, *folder.parents]
+    names = [path.name for path in ours]
+    for path in ours[: names.index(_HOME) + 1 if _HOME in names else 1]:
+        _check(path)
+
+
+def _check(path: Path) -> None:
+    found = path.stat()
+    own = found.st_uid == os.geteuid()
+    if not own and found.st_uid != 0:
+        raise PermissionError(errno.EPERM, f"{path} belongs to another user", str(path))
+    if found.st_mode & _OTHERS_WRITE:
+        if not own:
+            raise PermissionError(errno.EPERM, f"other users can write to {path}", str(path))
+        with contextlib.suppress(OSError):  # a file system without modes
+            path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS_WRITE)
