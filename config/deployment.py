@@ -22,6 +22,7 @@ __all__ = [
     "TAG",
     "TEMPORARY",
     "Deployment",
+    "account_in",
     "function_name",
     "lbench_command",
     "outputs_of",
@@ -57,6 +58,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral_mb: int  # of /tmp; what is above 512 is charged
     log_group: str
     http_api: str | None = None  # the front's URL, where it was deployed
+    account: str | None = None  # that it belongs to
 
     def function(self, memory_mb: int) -> str:
         """The name of the function of this memory size.
@@ -114,7 +116,12 @@ def outputs_of(described: Mapping[str, Any]) -> dict[str, str]:
     return {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", ())}
 
 
-def read_outputs(stack: str, region: str, outputs: Mapping[str, str]) -> Deployment:
+def account_in(arn: str) -> str:
+    """The account in an ARN, such as a stack's ID."""
+    return arn.split(":")[4]
+
+
+def read_outputs(stack: str, region: str, outputs: Mapping[str, str], account: str | None = None) -> Deployment:
     """A stack's outputs, by their keys, as a deployment.
 
     Raises:
@@ -141,6 +148,7 @@ def read_outputs(stack: str, region: str, outputs: Mapping[str, str]) -> Deploym
                 "ephemeral_mb": int(outputs["EphemeralStorage"]),
                 "log_group": outputs["LogGroup"],
                 "http_api": outputs.get("HttpApi") or None,
+                "account": account,
             },
             Deployment,
         )

@@ -74,11 +74,9 @@ async def put_package(
         upload()
         if size <= _PART_BYTES:
             body = await asyncio.to_thread(path.read_bytes)
-            await s3.put_object(
-                Bucket=bucket, Key=key, Body=body, ExpectedBucketOwner=owner, ChecksumAlgorithm="SHA256"
-            )
+            await s3.put_object(**_of(bucket, owner), Key=key, Body=body, ChecksumAlgorithm="SHA256")
         else:
-            await _in_parts(s3, {"Bucket": bucket, "Key": key, "ExpectedBucketOwner": owner}, path, size)
+            await _in_parts(s3, _of(bucket, owner) | {"Key": key}, path, size)
     return True
 
 
@@ -118,21 +116,22 @@ async def _unwrapped() -> AsyncIterator[None]:
         raise group.exceptions[0] from None
 
 
-async def prune_packages(session: Any, bucket: str, keep: str) -> None:
+async def prune_packages(session: Any, bucket: str, keep: str, *, owner: str) -> None:
     """Remove the packages that no function uses any more. One less than a day old stays: another machine may be about
     to deploy it.
     """
+    where = _of(bucket, owner)
     async with _s3(session) as s3:
         old = [
             {"Key": item["Key"]}
-            async for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=CODE)
+            async for page in s3.get_paginator("list_objects_v2").paginate(**where, Prefix=CODE)
             for item in page.get("Contents", ())
             if item["Key"] != package_key(keep) and _age(item["LastModified"]) > _OLD
         ]
-        await _delete(s3, bucket, old)
+        await _delete(s3, where, old)
 
 
-async def stored_bytes(session: Any, bucket: str) -> int:
+async def stored_bytes(session: Any, bucket: str, *, owner: str) -> int:
     """The total size of the bucket's objects.
 
     Raises:
@@ -142,37 +141,49 @@ async def stored_bytes(session: Any, bucket: str) -> int:
         return sum(
             [
                 int(item["Size"])
-                async for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+                async for page in s3.get_paginator("list_objects_v2").paginate(**_of(bucket, owner))
                 for item in page.get("Contents", ())
             ]
         )
 
 
-async def empty_bucket(session: Any, bucket: str) -> None:
+async def empty_bucket(session: Any, bucket: str, *, owner: str) -> None:
     """Remove everything: objects, all their versions and delete markers, unfinished uploads.
+
+    Args:
+        session: see `config.aws.aws_session`.
+        bucket: its name.
+        owner: the account that the bucket must belong to: a stranger's objects are nobody's to delete.
 
     Raises:
         BucketGone: there is no such bucket.
-        AwsError: something may not be removed.
+        AwsError: something may not be removed, or the bucket is another account's.
     """
+    where = _of(bucket, owner)
     async with _s3(session) as s3:
-        async for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        async for page in s3.get_paginator("list_object_versions").paginate(**where):
             items = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-            await _delete(s3, bucket, [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in items])
-        async for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+            await _delete(s3, where, [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in items])
+        async for page in s3.get_paginator("list_multipart_uploads").paginate(**where):
             for item in page.get("Uploads", ()):
                 with contextlib.suppress(s3.exceptions.NoSuchUpload):  # it has ended meanwhile
-                    await s3.abort_multipart_upload(Bucket=bucket, Key=item["Key"], UploadId=item["UploadId"])
+                    await s3.abort_multipart_upload(**where, Key=item["Key"], UploadId=item["UploadId"])
 
 
-async def _delete(s3: Any, bucket: str, items: list[dict[str, str]]) -> None:
+def _of(bucket: str, owner: str) -> dict[str, str]:
+    """The parameters of a request about a bucket that S3 refuses where another account owns it."""
+    return {"Bucket": bucket, "ExpectedBucketOwner": owner}
+
+
+async def _delete(s3: Any, where: dict[str, str], items: list[dict[str, str]]) -> None:
     for start in range(0, len(items), _AT_ONCE):
         some = items[start : start + _AT_ONCE]
-        done = await s3.delete_objects(Bucket=bucket, Delete={"Objects": some, "Quiet": True})
+        done = await s3.delete_objects(**where, Delete={"Objects": some, "Quiet": True})
         failed: Iterable[dict[str, str]] = done.get("Errors", ())
         for one in failed:
             raise AwsError(
-                f"cannot remove {one.get('Key')} from the bucket {bucket} ({one.get('Code')}: {one.get('Message')}): "
+                f"cannot remove {one.get('Key')} from the bucket {where['Bucket']} "
+                f"({one.get('Code')}: {one.get('Message')}): "
                 "remove it in the S3 console, then try again",
                 one.get("Code"),
             )
@@ -180,7 +191,7 @@ async def _delete(s3: Any, bucket: str, items: list[dict[str, str]]) -> None:
 
 async def _head(s3: Any, bucket: str, key: str, owner: str) -> _Stored | None:
     """Find an object by listing: a HEAD's refusal has no text, so it cannot tell a missing key from a missing bucket."""
-    listed = await s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1, ExpectedBucketOwner=owner)
+    listed = await s3.list_objects_v2(**_of(bucket, owner), Prefix=key, MaxKeys=1)
     for item in listed.get("Contents", ()):
         if item["Key"] == key:
             return _Stored(item["Size"], item["LastModified"])

@@ -24,7 +24,7 @@ from lbench.lambda_src.destroy import remove_stack
 from lbench.lambda_src.stack import MADE, NO_REASON, Pause, Say, Stack, Stacks, refuse_foreign, silent
 from lbench.lambda_src.template import body, render
 
-__all__ = ["MOST_SIZES", "Chosen", "Deployed", "Package", "Wanted", "account_of", "choose", "deploy", "parameters"]
+__all__ = ["MOST_SIZES", "Chosen", "Deployed", "Package", "Wanted", "choose", "deploy", "parameters"]
 
 MOST_SIZES = 20  # as many as fit into a template's 51,200 bytes
 _TURNS = 6  # reads of the stack, before it gives up on concurrent changes by others
@@ -68,12 +68,6 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
     deployment: Deployment
     changed: bool  # False: everything was as wanted already
     uploaded: bool
-
-
-async def account_of(session: Any) -> str:
-    """The account that the credentials belong to."""
-    async with aws_client(session, "sts") as sts:
-        return str((await sts.get_caller_identity())["Account"])
 
 
 def choose(wanted: Wanted, stack: Stack | None) -> Chosen:
@@ -304,7 +298,7 @@ class _Turn:
             if not _runs(after, package) or after.outputs.get("Memory") != _listed(chosen.memory_mb):
                 return None
             try:
-                await prune_packages(self._session, bucket, package.sha256)
+                await prune_packages(self._session, bucket, package.sha256, owner=self._owner)
             except BucketGone:
                 return None
             return self._deployed(after, uploaded=uploaded)
@@ -320,7 +314,7 @@ class _Turn:
         return _NOTHING_LEFT if gone else "what another machine has deployed meanwhile is there"
 
     def _deployed(self, stack: Stack, *, uploaded: bool) -> Deployed:
-        deployment = read_outputs(stack.name, self._wanted.region, stack.outputs)
+        deployment = read_outputs(stack.name, self._wanted.region, stack.outputs, stack.account)
         return Deployed(deployment=deployment, changed=self._changed, uploaded=uploaded)
 
     def _failed(self, why: str | None, left: str) -> AwsError:

@@ -47,7 +47,7 @@ async def find_stray(session: Any, region: str, names: Sequence[str]) -> list[st
 async def remove_stacks(
     session: Any, region: str, names: Sequence[str], *, say: Say = silent, pause: Pause = asyncio.sleep
 ) -> list[str]:
-    """Remove the stacks of these names, where they exist.
+    """Remove the stacks of these names, where they exist. One that cannot be removed does not keep the others.
 
     Returns:
         the names of those that were there.
@@ -57,6 +57,7 @@ async def remove_stacks(
         AwsError: AWS refused something, or something cannot be removed.
     """
     removed = []
+    problems: list[AwsError] = []
     async with aws_client(session, "cloudformation") as client:
         stacks = Stacks(client, region, say=say, pause=pause)
         for name in names:
@@ -64,8 +65,14 @@ async def remove_stacks(
             if stack is None:
                 continue
             refuse_foreign(stack, region)
-            await remove_stack(session, stacks, stack)
-            removed.append(name)
+            try:
+                await remove_stack(session, stacks, stack)
+                removed.append(name)
+            except AwsError as error:
+                problems.append(error)
+    if problems:
+        gone = f"{', '.join(removed)} was removed; " if removed else ""
+        raise AwsError(gone + "; ".join(map(str, problems)), problems[0].code)
     return removed
 
 
@@ -95,7 +102,7 @@ async def remove_stack(session: Any, stacks: Stacks, stack: Stack, *, unless: Ca
         bucket = await stacks.bucket(stack)
         if bucket is not None:
             with contextlib.suppress(BucketGone):
-                await empty_bucket(session, bucket)
+                await empty_bucket(session, bucket, owner=stack.account)
         found = await stacks.settled(stack.id)
         if found is None:
             return True
@@ -113,10 +120,17 @@ async def remove_stack(session: Any, stacks: Stacks, stack: Stack, *, unless: Ca
     )
 
 
-async def remove_stray(session: Any, arns: Sequence[str]) -> list[str]:
-    """Remove leftover resources.
+async def remove_stray(session: Any, arns: Sequence[str]) -> dict[str, str]:
+    """Remove leftover resources. One that cannot be removed does not keep the others.
 
     Returns:
-        the ARNs of those that are left: of a kind that lbench does not deploy.
+        the ARNs of those that are left, each with the reason.
     """
-    return [arn for arn in arns if not await remove_leftover(session, arn)]
+    left = {}
+    for arn in arns:
+        try:
+            if not await remove_leftover(session, arn):
+                left[arn] = "it has the tag but was not created by lbench: check it in the AWS console"
+        except AwsError as error:
+            left[arn] = str(error)
+    return left

@@ -14,8 +14,11 @@ from typing import Any
 from lbench.config.aws import aws_client
 from lbench.config.deployment import TAG
 from lbench.lambda_src.bucket import BucketGone, empty_bucket
+from lbench.lambda_src.stack import account_of
 
 __all__ = ["find_leftovers", "remove_leftover"]
+
+_UNKNOWN = ("403", "AccessDenied", "AccessDeniedException")  # it may be there: its removal will tell
 
 
 async def find_leftovers(session: Any, stack: str) -> list[str]:
@@ -34,13 +37,17 @@ async def remove_leftover(session: Any, arn: str) -> bool:
 
     Returns:
         whether it was removed.
+
+    Raises:
+        AwsError: AWS refused that.
     """
     service, name = _parts(arn)
     if service == "s3":
+        owner = await account_of(session)  # a bucket's ARN does not have it
         with contextlib.suppress(BucketGone):
-            await empty_bucket(session, name)
+            await empty_bucket(session, name, owner=owner)
             async with aws_client(session, "s3") as s3:
-                await s3.delete_bucket(Bucket=name)
+                await s3.delete_bucket(Bucket=name, ExpectedBucketOwner=owner)
     elif service == "lambda" and name.startswith("function:"):
         async with aws_client(session, "lambda") as client:
             with contextlib.suppress(client.exceptions.ResourceNotFoundException):
@@ -68,7 +75,7 @@ async def _exists(session: Any, arn: str) -> bool:
             groups = [group["logGroupName"] async for group in _log_groups(logs, _group(name))]
             return _group(name) in groups
     asked = {
-        "s3": ("s3", "head_bucket", {"Bucket": name}),
+        "s3": ("s3", "head_bucket", {"Bucket": name}),  # that of another account is refused when it is to be removed
         "lambda": ("lambda", "get_function_configuration", {"FunctionName": name.removeprefix("function:")}),
         "apigateway": ("apigatewayv2", "get_api", {"ApiId": _api(name)}),
         "cloudformation": ("cloudformation", "describe_stacks", {"StackName": arn}),
@@ -80,9 +87,12 @@ async def _exists(session: Any, arn: str) -> bool:
             answer = await getattr(client, asked[1])(**asked[2])
         except ClientError as error:
             code = error.response["Error"].get("Code")
-            gone = ("404", "NoSuchBucket", "NotFoundException", "ResourceNotFoundException", "ValidationError")
+            # 301: the name is a bucket's of another region by now; this region's are listed
+            gone = ("404", "301", "NoSuchBucket", "NotFoundException", "ResourceNotFoundException", "ValidationError")
             if code in gone:
                 return False
+            if code in _UNKNOWN:
+                return True
             raise
     return not any(stack["StackStatus"] == "DELETE_COMPLETE" for stack in answer.get("Stacks", ()))
 

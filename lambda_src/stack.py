@@ -14,23 +14,42 @@ from typing import Any
 
 import msgspec
 
-from lbench.config.aws import AwsError
+from lbench.config.aws import AwsError, aws_client
 from lbench.config.aws_errors import resource_failure_text
-from lbench.config.deployment import TAG, outputs_of
+from lbench.config.deployment import TAG, account_in, outputs_of
 from lbench.errors import InputError
 
-__all__ = ["MADE", "NO_REASON", "Pause", "Say", "Stack", "Stacks", "refuse_foreign", "refuse_protected", "silent"]
+__all__ = [
+    "MADE",
+    "NO_REASON",
+    "Pause",
+    "Say",
+    "Stack",
+    "Stacks",
+    "account_of",
+    "refuse_foreign",
+    "refuse_protected",
+    "silent",
+]
 
 Say = Callable[[str], None]
 Pause = Callable[[float], Awaitable[None]]
 
-MADE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED")  # what can be updated
+# What can be updated. Somebody may have imported a resource into it.
+MADE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED")
+MADE += ("IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 _LOOK_EACH_S = 2.0
 _UNHURRIED_EACH_S = 5.0
 _HURRIED = 15  # looks, before they become rarer
 _LONGEST_S = 1800.0  # a function that is slow to go away takes minutes; nothing of ours takes half an hour
 _CANCELLED = ("Resource creation cancelled", "Resource update cancelled", "Resource deletion cancelled")
 NO_REASON = "no reason was given; its events are in the CloudFormation console"
+
+
+async def account_of(session: Any) -> str:
+    """The account that the credentials belong to."""
+    async with aws_client(session, "sts") as sts:
+        return str((await sts.get_caller_identity())["Account"])
 
 
 def silent(line: str) -> None:
@@ -60,6 +79,11 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     def ours(self) -> bool:
         """Whether lbench has made it."""
         return self.tags.get(TAG) == self.name
+
+    @property
+    def account(self) -> str:
+        """The account that it belongs to."""
+        return account_in(self.id)
 
     @property
     def has_functions(self) -> bool:

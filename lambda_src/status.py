@@ -58,7 +58,7 @@ async def _status(session: Any, region: str, stack: Stack) -> Status:
     held = logged = None
     if stack.ours and "Bucket" in stack.outputs:
         try:
-            held = await stored_bytes(session, stack.outputs["Bucket"])
+            held = await stored_bytes(session, stack.outputs["Bucket"], owner=stack.account)
         except BucketGone:
             commands = " then ".join(lbench_command(name, stack.name, region) for name in ("destroy", "deploy"))
             note = f"its bucket is gone, and was not removed by lbench: run {commands}"
@@ -92,7 +92,7 @@ def _deployment(region: str, stack: Stack) -> tuple[Deployment | None, str | Non
     if not stack.has_functions:
         return None, f"no functions are there: run {deploy} to go on, or {destroy}"
     try:
-        deployment = read_outputs(stack.name, region, stack.outputs)
+        deployment = read_outputs(stack.name, region, stack.outputs, stack.account)
     except InputError:
         return None, f"it was made by another version of lbench: run {deploy}"
     if deployment.lbench_version != __version__:

@@ -64,6 +64,7 @@ class S3Client:
         endpoint: str | None = None,
         proxy: str | None = None,
         ca_file: str | None = None,
+        owner: str | None = None,
         timeout_s: float = 60.0,
         attempts: int = 5,
         sleep: Callable[[float], object] = time.sleep,
@@ -76,6 +77,7 @@ class S3Client:
             endpoint: None: AWS's own.
             proxy: a URL, maybe with user and password; None: none (the environment's is not looked at).
             ca_file: a file or folder of certificate authorities; None: the system's.
+            owner: the account that the bucket must belong to; None: any. The name of a deleted bucket is free for anybody.
             timeout_s: of each step of a request (connecting, sending, a read), not of the whole.
             attempts: how often a request is tried.
             sleep: waits between them.
@@ -93,6 +95,7 @@ class S3Client:
             raise ObjectStoreError(f"S3 cannot be reached: {error}") from None
         self._credentials = credentials if callable(credentials) else lambda: credentials
         self._signer = Signer(self._credentials(), region, "s3")
+        self._expected = {} if owner is None else {"x-amz-expected-bucket-owner": owner}
         self._attempts = attempts
         self._sleep = sleep
         self._connection: http.client.HTTPConnection | None = None
@@ -300,7 +303,7 @@ class S3Client:
                 self._sleep(random.uniform(0.5, 1.0) * min(5.0, 0.1 * 2**attempt))
                 if body is not None and not isinstance(body, bytes | memoryview):
                     body.seek(0)
-            sent = {"host": host, **(headers or {})}
+            sent = {"host": host, **self._expected, **(headers or {})}
             if length is not None:
                 sent["content-length"] = str(length)
             credentials = self._credentials()

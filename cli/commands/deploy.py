@@ -63,7 +63,8 @@ def command(
     from lbench.cli.deployments import interruptible, open_session, settings
     from lbench.config.aws import AwsError
     from lbench.config.deployment import DEFAULT_STACK, stack_name
-    from lbench.lambda_src.deploy import Wanted, account_of, choose
+    from lbench.lambda_src.deploy import Wanted, choose
+    from lbench.lambda_src.stack import account_of
     from lbench.lambda_src.targets import choose_target
     from lbench.workloads import registry
 

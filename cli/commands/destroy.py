@@ -26,9 +26,10 @@ def command(ctx: click.Context, arch: str | None, region: str | None, base: str 
     Sessions recorded on this machine stay. It is safe to interrupt and to repeat.
     """
     from lbench.cli.deployments import interruptible, open_session, say, stack_names
+    from lbench.config.aws import AwsError
     from lbench.config.deployment import DEFAULT_STACK
-    from lbench.lambda_src.deploy import account_of
     from lbench.lambda_src.destroy import find_stacks, find_stray, remove_stacks, remove_stray
+    from lbench.lambda_src.stack import account_of
 
     names = stack_names(base if base is not None else DEFAULT_STACK, arch)
     session, region = open_session(region)
@@ -40,18 +41,23 @@ def command(ctx: click.Context, arch: str | None, region: str | None, base: str 
 
     ask([_line(stack) for stack in interruptible(find_stacks(session, region, names), again)])
     removed = interruptible(remove_stacks(session, region, names, say=say), again)
+    what = f"{', '.join(removed)} removed from {region}"
+    if not removed:
+        where = "name its region with --region, its account with AWS_PROFILE"
+        what = f"there is no {' and no '.join(names)} in {region} (deployed elsewhere? {where})"
     say(f"looking for leftovers of {' and '.join(removed or names)}")
-    stray = interruptible(find_stray(session, region, names), again)
+    try:
+        stray = interruptible(find_stray(session, region, names), again)
+    except AwsError as error:
+        click.echo(what)
+        raise AwsError(f"cannot look for leftovers: {error}", error.code) from None
     ask([f"{arn} has the tag of a stack that no longer exists" for arn in stray])
     left = interruptible(remove_stray(session, stray), again)
     for arn in stray:
         if arn not in left:
             click.echo(f"also removed: {arn}")
-    for arn in left:
-        click.echo(f"lbench: {arn} has the tag but was not created by lbench: check it in the AWS console", err=True)
-    what = f"{', '.join(removed)} removed from {region}"
-    if not removed:
-        what = f"there is no {' and no '.join(names)} in {region} (deployed elsewhere? name it with --region)"
+    for arn, why in left.items():
+        click.echo(f"lbench: {arn} is left: {why}", err=True)
     click.echo(f"{what}: {'nothing' if not left else 'only what is named above'} is left")
     ctx.exit(1 if left else 0)
 

@@ -16,7 +16,7 @@ import msgspec
 
 from lbench.config.aws import aws_client, aws_session
 from lbench.config.aws_errors import AwsError
-from lbench.config.deployment import TEMPORARY, outputs_of, read_outputs
+from lbench.config.deployment import TEMPORARY, account_in, outputs_of, read_outputs
 from lbench.engine.backends.cluster import store_log
 from lbench.engine.backends.cluster.shared_store import delete_objects_left, objects_left
 from lbench.engine.backends.lambda_.change_log import Forced, forget, is_held, records
@@ -148,30 +148,33 @@ async def _objects(stack: str, region: str, prefixes: set[str]) -> list[Remain]:
             if "does not exist" not in str(error.response.get("Error", {}).get("Message", "")):
                 raise
             return []  # it was destroyed, and the bucket with it
-    bucket = read_outputs(stack, region, outputs_of(described["Stacks"][0])).bucket
+    there = described["Stacks"][0]
+    bucket = read_outputs(stack, region, outputs_of(there)).bucket
+    where = {"Bucket": bucket, "ExpectedBucketOwner": account_in(there["StackId"])}  # else the name is another's by now
     found = []
     async with aws_client(session, "s3") as client:
         for prefix in sorted(prefixes):
             keys, size = [], 0
-            async for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
+            async for page in client.get_paginator("list_objects_v2").paginate(**where, Prefix=f"{prefix}/"):
                 for one in page.get("Contents", []):
                     keys.append(one["Key"])
                     size += one["Size"]
             if keys:
                 where = f"{len(keys)} under s3://{bucket}/{prefix}/"
-                found.append(Remain("objects of a killed run", where, size, _deletion(session, bucket, keys)))
+                found.append(Remain("objects of a killed run", where, size, _deletion(session, where, keys)))
     return found
 
 
-def _deletion(session: Any, bucket: str, keys: list[str]) -> Callable[[], Awaitable[None]]:
+def _deletion(session: Any, where: dict[str, str], keys: list[str]) -> Callable[[], Awaitable[None]]:
     async def remove() -> None:
         async with aws_client(session, "s3") as client:
             for begin in range(0, len(keys), _AT_ONCE):
                 some = [{"Key": key} for key in keys[begin : begin + _AT_ONCE]]
-                answer = await client.delete_objects(Bucket=bucket, Delete={"Objects": some, "Quiet": True})
+                answer = await client.delete_objects(**where, Delete={"Objects": some, "Quiet": True})
                 if answer.get("Errors"):
                     raise AwsError(
-                        f"S3 kept {len(answer['Errors'])} objects of {bucket}: the bucket's rule deletes them in a day"
+                        f"S3 kept {len(answer['Errors'])} objects of {where['Bucket']}: "
+                        "the bucket's rule deletes them in a day"
                     )
 
     return remove

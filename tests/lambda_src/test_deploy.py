@@ -102,7 +102,7 @@ async def test_a_first_deployment_makes_all_that_its_outputs_tell_of(aws: Any, p
     assert settings["MaximumRetryAttempts"] == 0
     (group,) = client("logs").describe_log_groups()["logGroups"]
     assert group["retentionInDays"] == 7
-    assert read_outputs("lbench", REGION, _outputs()) == there
+    assert read_outputs("lbench", REGION, _outputs(), "123456789012") == there
     tagged = client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": TAG, "Values": ["lbench"]}])
     kinds = {item["ResourceARN"].split(":")[2] for item in tagged["ResourceTagMappingList"]}
     assert {"lambda", "logs", "s3"} <= kinds
@@ -230,7 +230,7 @@ async def test_machines_that_deploy_at_once_take_turns(aws: Any, package: Callab
     aws.looks = 2
     made = await asyncio.gather(*(deploy_it(package(name), memory_mb=(1769,)) for name in "ab"))
     assert len({one.deployment.bucket for one in made}) == 1
-    last = read_outputs("lbench", REGION, _outputs())
+    last = read_outputs("lbench", REGION, _outputs(), "123456789012")
     assert last.package_digest in {package("a").sha256, package("b").sha256}
     assert aws.contents()["functions"] == ["lbench-1769"]
 
@@ -240,10 +240,10 @@ async def test_a_first_deployment_that_fails_leaves_what_another_machine_has_dep
 ) -> None:
     aws.roll_back_updates("Function10240", "AWS::Lambda::Function", "MemorySize must be at most 3008")
 
-    async def just_then(session: Any, bucket: str) -> None:
+    async def just_then(session: Any, bucket: str, *, owner: str) -> None:
         aws.forget_rules()
         await deploy_it(package("b"), memory_mb=(1769,))
-        await empty_bucket(session, bucket)
+        await empty_bucket(session, bucket, owner=owner)
 
     monkeypatch.setattr("lbench.lambda_src.destroy.empty_bucket", just_then)
     with pytest.raises(AwsError, match="at most 3008; what another machine has deployed meanwhile is there"):
@@ -262,7 +262,7 @@ async def test_another_machines_success_is_not_reported_as_ones_own(aws: Any, pa
 
     made = await deploy_it(package("a"), memory_mb=(1769,), pause=just_then)
     assert made.deployment.package_digest == package("a").sha256 and made.deployment.memory_mb == (1769,)
-    assert read_outputs("lbench", REGION, _outputs()) == made.deployment
+    assert read_outputs("lbench", REGION, _outputs(), "123456789012") == made.deployment
 
 
 async def test_another_machines_failure_is_not_reported_as_ones_own(aws: Any, package: Callable[..., Package]) -> None:
@@ -337,7 +337,7 @@ async def test_functions_that_fail_later_leave_what_was_deployed(aws: Any, packa
     aws.roll_back_updates("Function1769", "AWS::Lambda::Function", "no room")
     with pytest.raises(AwsError, match=r"no room; what was deployed before is still there"):
         await deploy_it(package("b"))
-    assert read_outputs("lbench", REGION, _outputs()) == there
+    assert read_outputs("lbench", REGION, _outputs(), "123456789012") == there
 
 
 async def test_a_stack_of_somebody_else_is_left_alone(aws: Any, package: Callable[..., Package]) -> None:

@@ -29,7 +29,7 @@ def client(service: str) -> Any:
 class Destroyed(NamedTuple):
     stacks: list[str]
     stray: list[str]
-    left: list[str]
+    left: dict[str, str]
 
 
 async def destroy_it() -> Destroyed:
@@ -54,7 +54,7 @@ async def test_a_bucket_goes_with_all_versions_marks_and_begun_uploads(aws: Any,
         s3.put_object(Bucket=bucket, Key="tmp/a", Body=b"x")
     s3.delete_object(Bucket=bucket, Key="tmp/a")
     s3.create_multipart_upload(Bucket=bucket, Key="code/b")
-    assert await destroy_it() == Destroyed(["lbench"], [], [])
+    assert await destroy_it() == Destroyed(["lbench"], [], {})
     assert not any(aws.contents().values())
 
 
@@ -82,6 +82,49 @@ async def test_what_a_run_puts_there_meanwhile_goes_at_the_second_turn(
     aws.rule(run_goes_on)
     assert (await destroy_it()).stacks == ["lbench"]
     assert not any(aws.contents().values())
+
+
+async def test_a_bucket_that_belongs_to_another_account_by_now_keeps_its_objects(
+    aws: Any, aws_server: ModuleType, bucket: str
+) -> None:
+    """It was removed outside lbench, and its name is free for anybody."""
+    client("s3").put_object(Bucket=bucket, Key="theirs", Body=b"x")
+
+    def of_another(request: Any) -> Any:
+        owner = request.headers.get("X-Amz-Expected-Bucket-Owner")
+        if request.service == "s3" and owner == "123456789012":
+            return aws_server.s3_refusal("AccessDenied", "Access Denied")
+        return None
+
+    aws.rule(of_another)
+    with pytest.raises(AwsError, match="may not do ListObjectVersions"):
+        await destroy_it()
+    aws.forget_rules()
+    assert client("s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+
+
+async def test_a_stack_that_cannot_be_removed_does_not_keep_the_other(
+    aws: Any, aws_server: ModuleType, bucket: str
+) -> None:
+    tags = [{"Key": TAG, "Value": "lbench-arm64"}]
+    client("cloudformation").create_stack(StackName="lbench-arm64", TemplateBody=body(render([1769])), Tags=tags)
+    client("s3").put_object(Bucket=bucket, Key="tmp/kept", Body=b"x")
+    why = b"<Key>tmp/kept</Key><Code>AccessDenied</Code><Message>Access Denied</Message>"
+    answer = aws_server.Answer(200, b"<DeleteResult><Error>%b</Error></DeleteResult>" % why)
+    aws.fail("s3", rf"POST /{bucket}", answer)
+    with pytest.raises(AwsError, match=r"^lbench-arm64 was removed; cannot remove tmp/kept from the bucket"):
+        await remove_stacks(aws_session(REGION), REGION, ["lbench", "lbench-arm64"], pause=no_pause)
+    assert aws.contents()["stacks"] == ["lbench"]
+
+
+async def test_a_leftover_that_may_not_go_does_not_keep_the_others(aws: Any, aws_server: ModuleType) -> None:
+    client("s3").create_bucket(Bucket="a-stray")
+    client("s3").put_bucket_tagging(Bucket="a-stray", Tagging={"TagSet": TAGS})
+    client("logs").create_log_group(logGroupName="stray", tags={TAG: "lbench"})
+    aws.fail("s3", r"(HEAD|GET|DELETE) /a-stray.*", aws_server.s3_refusal("AccessDenied", "Access Denied"))
+    done = await destroy_it()
+    assert list(done.left) == ["arn:aws:s3:::a-stray"] and "may not do" in done.left["arn:aws:s3:::a-stray"]
+    assert aws.contents()["logs"] == []
 
 
 async def test_an_object_that_may_not_go_is_named(aws: Any, aws_server: ModuleType, bucket: str) -> None:
@@ -118,7 +161,7 @@ async def test_what_carries_the_tag_without_a_stack_goes_too(aws: Any) -> None:
         client("logs").create_log_group(logGroupName=name)
     client("apigatewayv2").create_api(Name="stray", ProtocolType="HTTP", Tags={TAG: "lbench"})
     done = await destroy_it()
-    assert done.stacks == done.left == []
+    assert (done.stacks, done.left) == ([], {})
     assert sorted(arn.split(":", 5)[2] for arn in done.stray) in (
         ["apigateway", "logs", "s3"],
         ["logs", "s3"],  # moto's tagging API knows no HTTP APIs
@@ -143,7 +186,7 @@ async def test_what_the_tagging_api_still_tells_of_though_it_is_gone_is_no_lefto
         "GetResources",
         aws_server.recorded("resourcegroupstaggingapi", "GetResources", {"ResourceTagMappingList": listed}),
     )
-    assert await destroy_it() == Destroyed([], [], [])
+    assert await destroy_it() == Destroyed([], [], {})
 
 
 async def test_resources_that_lbench_does_not_deploy_are_reported_and_kept(aws: Any) -> None:

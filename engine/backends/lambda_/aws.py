@@ -74,6 +74,7 @@ class AwsBackend(LambdaBackend):
             prefix=self._prefix,
             proxy=s3.proxy,
             ca_file=s3.ca_file,
+            owner=None if self._chosen.s3_endpoint else self._found.deployment.account,
         )
         return place, self._credentials, self._store
 

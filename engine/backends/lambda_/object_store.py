@@ -41,8 +41,11 @@ class ObjectStore:
         prefix: str,
         proxy: str | None = None,
         ca_file: str | None = None,
+        owner: str | None = None,
     ) -> None:
+        """`owner`: the account that the bucket must belong to; None: any."""
         self._credentials = credentials
+        self._owner = owner
         self._proxy = proxy
         self._ca_file = ca_file
         self._region = region
@@ -182,6 +185,7 @@ class ObjectStore:
                     endpoint=self._endpoint,
                     proxy=self._proxy,
                     ca_file=self._ca_file,
+                    owner=self._owner,
                     sleep=self._closed.wait,
                 )
                 self._local.client = client

@@ -8,7 +8,7 @@ import msgspec
 
 from lbench._version import __version__
 from lbench.config.aws import aws_client, aws_session
-from lbench.config.deployment import Deployment, lbench_command, outputs_of, read_outputs, stack_name
+from lbench.config.deployment import Deployment, account_in, lbench_command, outputs_of, read_outputs, stack_name
 from lbench.engine.backends.lambda_.account import Chosen, check_permission, choose_concurrency, read_quota
 from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.settings import AwsSettings
@@ -57,7 +57,7 @@ async def find_deployment(session: Any, stack: str, region: str) -> Deployment:
         raise InputError(
             f"the stack {stack} in {region} is incomplete ({status}): run {lbench_command('deploy', stack, region)}"
         )
-    return read_outputs(stack, region, outputs)
+    return read_outputs(stack, region, outputs, account_in(found[0]["StackId"]))
 
 
 async def survey(

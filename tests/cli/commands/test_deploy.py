@@ -88,7 +88,8 @@ def test_deploy_status_destroy(run: Callable[..., Result], aws: Any) -> None:
     nothing = run("destroy")  # there is nothing to ask about
     assert (
         nothing.exit_code == 0
-        and "no lbench-arm64 in us-east-1 (deployed elsewhere? name it with --region)" in nothing.stdout
+        and "no lbench-arm64 in us-east-1 (deployed elsewhere? name its region with --region, its account"
+        in nothing.stdout
     )
 
 
