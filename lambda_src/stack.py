@@ -36,8 +36,10 @@ Say = Callable[[str], None]
 Pause = Callable[[float], Awaitable[None]]
 
 # What can be updated. Somebody may have imported a resource into it.
-MADE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED")
-MADE += ("IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
+MADE = (
+    *("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED"),
+    *("IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"),
+)
 _LOOK_EACH_S = 2.0
 _UNHURRIED_EACH_S = 5.0
 _HURRIED = 15  # looks, before they become rarer

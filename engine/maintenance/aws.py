@@ -150,18 +150,18 @@ async def _objects(stack: str, region: str, prefixes: set[str]) -> list[Remain]:
             return []  # it was destroyed, and the bucket with it
     there = described["Stacks"][0]
     bucket = read_outputs(stack, region, outputs_of(there)).bucket
-    where = {"Bucket": bucket, "ExpectedBucketOwner": account_in(there["StackId"])}  # else the name is another's by now
+    owned = {"Bucket": bucket, "ExpectedBucketOwner": account_in(there["StackId"])}  # else the name is another's by now
     found = []
     async with aws_client(session, "s3") as client:
         for prefix in sorted(prefixes):
             keys, size = [], 0
-            async for page in client.get_paginator("list_objects_v2").paginate(**where, Prefix=f"{prefix}/"):
+            async for page in client.get_paginator("list_objects_v2").paginate(**owned, Prefix=f"{prefix}/"):
                 for one in page.get("Contents", []):
                     keys.append(one["Key"])
                     size += one["Size"]
             if keys:
                 where = f"{len(keys)} under s3://{bucket}/{prefix}/"
-                found.append(Remain("objects of a killed run", where, size, _deletion(session, where, keys)))
+                found.append(Remain("objects of a killed run", where, size, _deletion(session, owned, keys)))
     return found
 
 
