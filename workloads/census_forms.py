@@ -7,14 +7,15 @@ Source of the columns: census-income.names and adult.names (UCI Machine Learning
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from lbench.workloads.csv_rows import header_name, letters
+
 __all__ = ["ADULT", "KDD", "Form", "FormedFile", "formed_file"]
 
-_LABELS = frozenset(("0", "1", "true", "false", "yes", "no"))  # in copies, whatever the form
+_LABELS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no"))  # in copies, whatever the form
 _MISSING = frozenset(("", "?", "na", "n/a", "nan", "null", "none"))
 _ENOUGH = 2 / 3  # of a form's columns, in a header
 
@@ -78,7 +79,7 @@ ADULT = Form(
     ),
     frozenset(("age", "education_years", "capital_gain", "capital_loss", "hours_per_week")),
     frozenset(("fnlwgt", "label")),
-    frozenset(("<=50k", ">50k")),
+    frozenset(("<=50k", ">50k", "≤50k")),
 )
 _ALIASES: dict[str, Mapping[str, str]] = {  # names without anything but letters and digits
     ADULT.name: {
@@ -139,16 +140,12 @@ def formed_file(first: Sequence[str], second: Sequence[str] = ()) -> FormedFile 
 
 
 def _by_names(form: Form, header: Sequence[str]) -> tuple[str, ...]:
-    known = {_letters(name): name for name in form.columns} | dict(_ALIASES[form.name])
+    known = {letters(name): name for name in form.columns} | dict(_ALIASES[form.name])
     names: list[str] = []
     for cell in header:
-        name = known.get(_letters(cell))
-        names.append(cell.strip() if name is None or name in names else name)
+        name = known.get(letters(cell))
+        names.append(header_name(cell) if name is None or name in names else name)
     return tuple(names)
-
-
-def _letters(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _fits(form: Form, columns: Sequence[str], row: Sequence[str]) -> bool:
@@ -160,7 +157,7 @@ def _fits(form: Form, columns: Sequence[str], row: Sequence[str]) -> bool:
         return False
     numbers = [cells[name] for name in (*form.numbers, *({"index"} & cells.keys()))]
     sex = cells["sex"].lower()
-    return (sex in ("male", "female") or sex in _MISSING) and all(map(_is_number, numbers))
+    return (sex in ("male", "female", "m", "f") or sex in _MISSING) and all(map(_is_number, numbers))
 
 
 def _is_number(cell: str) -> bool:

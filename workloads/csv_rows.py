@@ -19,11 +19,12 @@ import msgspec
 from lbench.errors import DataFileError
 from lbench.workloads.textfile import LONGEST_LINE
 
-__all__ = ["CsvRow", "CsvRows", "canonical", "parse_rows"]
+__all__ = ["CsvRow", "CsvRows", "canonical", "header_name", "letters", "parse_rows"]
 
 csv.field_size_limit(LONGEST_LINE)
 
-_DELIMITERS = "\t;|,"  # in a tie the first one: commas stand in numbers and texts more often
+_DELIMITERS = "\t;|^~,"  # in a tie the first one: commas stand in numbers and texts more often
+_UNSEEN = "\ufeff\u200b\u200c\u200d\u2060 \t\u00a0"
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 1 << 20
 _SEPARATOR = re.compile(r'\s*"?sep=(?P<delimiter>[^"\r\n]?)"?[\s;,]*', re.IGNORECASE)
 _SPACE_AFTER_QUOTE = re.compile(r'"[ \t]+(?=[\r\n]|$|(?P<next>.))')
@@ -139,6 +140,16 @@ class CsvRows:
                 f"{self.path}, line {first:,}: a quotation mark opens a field that is closed only on line "
                 f"{first + len(raw) - 1:,}, and the lines between look like rows: close it, or remove it"
             )
+
+
+def header_name(cell: str) -> str:
+    """A column's name without what cannot be seen around it: a second byte order mark, spaces of no width."""
+    return cell.strip(_UNSEEN).strip()
+
+
+def letters(name: str) -> str:
+    """A column's name reduced to letters and digits: one name is written in many ways."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def parse_rows(lines: Iterable[str], delimiter: str, escape: str | None = None) -> Iterator[list[str]]:

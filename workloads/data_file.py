@@ -11,7 +11,7 @@ import msgspec
 
 from lbench.errors import DataFileError
 from lbench.workloads.census_forms import formed_file
-from lbench.workloads.csv_rows import CsvRow, CsvRows
+from lbench.workloads.csv_rows import CsvRow, CsvRows, header_name, letters
 from lbench.workloads.textfile import TextFile
 
 __all__ = ["DataFile", "describe_file"]
@@ -38,9 +38,9 @@ def describe_file(path: Path, encoding: str | None = None) -> DataFile:
     """
     with contextlib.closing(iter(TextFile(path, encoding=encoding))) as lines:
         first = list(islice(iter(CsvRows(path, lines)), _FIRST))
-    names = {cell.strip().lower() for row in first for cell in row.cells}
+    names = {letters(cell) for row in first for cell in row.cells}
     cells_of = [row.cells for row in first]
-    if names & {"loan_status", "is_bad"} or all(len(cells) < 2 for cells in cells_of):
+    if names & {"loanstatus", "isbad"} or all(len(cells) < 2 for cells in cells_of):
         from lbench.workloads.random_forest.loans import read_loans
 
         loans = read_loans(path, encoding=encoding)
@@ -70,7 +70,7 @@ def _table(path: Path, encoding: str | None) -> DataFile:
                 odd = row
     if header is None or not widths:
         raise DataFileError(f"{path} has no rows below its header: name a file that has")
-    columns = [cell.strip()[:40] or "(without a name)" for cell in header.cells]
+    columns = [header_name(cell)[:40] or "(without a name)" for cell in header.cells]
     more = f" and {len(columns) - _NAMED} more" if len(columns) > _NAMED else ""
     count = widths.total()
     notes = [f"a table with the columns {', '.join(columns[:_NAMED])}{more}"]

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from lbench.errors import DataFileError, InputError
 from lbench.workloads import textfile
-from lbench.workloads.csv_rows import CsvRows, canonical, parse_rows
+from lbench.workloads.csv_rows import CsvRows, canonical, header_name, parse_rows
 from lbench.workloads.data_file import describe_file
+from lbench.workloads.map_reduce import MapReduceParams
+from lbench.workloads.map_reduce.inputs import load_input
 from lbench.workloads.textfile import TextFile, text_lines
 
 if sys.version_info >= (3, 14):
@@ -154,6 +156,8 @@ def test_a_mark_within_a_field_is_a_bad_row_and_the_next_one_is_read(path: Path)
         ("city;a;b\nRome;1,5;2,5\nOslo;2,5;3,5\n", ";"),
         ("a\tb\nx, y\t1\nz, w\t2\n", "\t"),
         ("a|b|c\n1|2|3\n", "|"),
+        ("a^b, c\n1^2\n", "^"),
+        ("a~b\n1~2, 3\n", "~"),
         ('a,b\n"x;y;z",1\n"u;v;w",2\n', ","),
         ("notes: x; y; z\na,b\n1,2\n3,4\n", ","),
         ("sep=|\na|b\n1|2\n", "|"),
@@ -168,6 +172,13 @@ def test_the_delimiter_is_found_by_evidence_over_rows(path: Path, text: str, del
     rows = CsvRows(path, TextFile(path))
     assert rows.delimiter == delimiter
     assert not any("sep=" in cell.lower() for row in rows for cell in row.cells)
+
+
+@pytest.mark.parametrize("name", ["\ufeffregion", "\u200bregion\u200b", "\u00a0region "])
+def test_what_cannot_be_seen_is_no_part_of_a_column_s_name(path: Path, name: str) -> None:
+    path.write_text(f"{name},sales\nNorth,1\n", encoding="utf-8-sig")
+    assert header_name(next(iter(CsvRows(path, TextFile(path)))).cells[0]) == "region"
+    assert load_input(MapReduceParams(job="group_by", by="region", column="sales"), path).rows == 1
 
 
 def test_marks_escaped_by_a_backslash_are_read(path: Path) -> None:

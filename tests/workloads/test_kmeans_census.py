@@ -137,6 +137,10 @@ def test_copies_with_header_index_or_other_labels_are_the_same_data(tmp_path: Pa
         "index": [f"{at},{line}" for at, line in enumerate(people())],
         "header and index": [f",{HEADER}", *(f"{at},{line}" for at, line in enumerate(people()))],
         "labels": [line.replace("<=50K", str(at % 2)) for at, line in enumerate(people())],
+        "labels of numbers": [line.replace("<=50K", f"{at % 2}.0") for at, line in enumerate(people())],
+        "labels of one sign": [line.replace("<=50K", "\u226450K") for line in people()],
+        "carets": [line.replace(",", "^") for line in people()],
+        "a second byte order mark": [f"\ufeff\ufeff{HEADER}", *people()],
         "unknown header": ["c" + ",c".join(map(str, range(15))), *people()],
         "reversed": [",".join(line.split(",")[::-1]) for line in [HEADER, *people()]],
         "semicolons": [line.replace(",", ";") for line in people()],
@@ -147,6 +151,11 @@ def test_copies_with_header_index_or_other_labels_are_the_same_data(tmp_path: Pa
         assert data.meta["features"] == plain.meta["features"], name
         np.testing.assert_array_equal(data["X"], plain["X"], name)
     assert any("index" in note for note in read(tmp_path, copies["index"]).notes)
+
+
+def test_a_copy_with_sexes_of_one_letter_is_known_by_its_form(tmp_path: Path) -> None:
+    lines = [line.replace("Female", "F").replace("Male", "M") for line in people()]
+    assert read(tmp_path, lines).rows == len(lines)
 
 
 def test_a_few_bad_rows_are_skipped_with_a_note(tmp_path: Path) -> None:

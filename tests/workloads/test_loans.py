@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lbench.errors import DataFileError
+from lbench.workloads.data_file import describe_file
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.random_forest.columns import FEATURES
 from lbench.workloads.random_forest.loans import explain, read_loans
@@ -131,6 +132,41 @@ def test_missing_values_are_marked_and_counted_by_column(tmp_path: Path) -> None
     assert data["X"][-2].tolist() == [5000, 36, -1, -1, 0]
     assert data["X"][-1, 4] == -1
     assert "missing values became -1, below every real one: int_rate 1, emp_length 2, home_ownership 1" in data.notes
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda name: name.replace("_", " ").title(),
+        lambda name: name.replace("_", " ").title().replace(" ", ""),
+        lambda name: name.replace("_", "-").upper(),
+        lambda name: f"\ufeff {name}\u200b",
+    ],
+    ids=["words", "camel", "hyphens", "unseen"],
+)
+def test_a_header_may_be_written_in_other_ways(tmp_path: Path, write: Callable[[str], str]) -> None:
+    content = text(loans(), [write(name) for name in HEADER])
+    assert same(read(tmp_path, content), read(tmp_path, text(loans())))
+    read(tmp_path, content)
+    assert any("fully paid" in note for note in describe_file(tmp_path / "loans.csv").notes)
+
+
+@pytest.mark.parametrize(
+    "write", [str.upper, lambda status: status.replace(" ", "_"), lambda s: s.replace(" ", "\xa0")]
+)
+def test_an_outcome_may_be_written_in_other_ways(tmp_path: Path, write: Callable[[str], str]) -> None:
+    rows = [[*row[:-1], write(str(row[-1]))] for row in loans()]
+    assert same(read(tmp_path, text(rows)), read(tmp_path, text(loans())))
+
+
+def test_is_bad_may_be_a_word(tmp_path: Path) -> None:
+    rows = [[*row[:-1], str(row[-1] == "Charged Off")] for row in loans()]
+    assert same(read(tmp_path, text(rows, [*HEADER[:-1], "is_bad"])), read(tmp_path, text(loans())))
+
+
+def test_outcomes_that_are_not_understood_are_named(tmp_path: Path) -> None:
+    rows = [[*row[:-1], "1" if row[-1] == "Charged Off" else "0"] for row in loans()]
+    assert "100 that are not finished ('0', '1')" in refused(tmp_path, text(rows))
 
 
 def test_a_column_without_a_value_is_dropped(tmp_path: Path) -> None:

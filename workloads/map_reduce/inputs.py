@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lbench.errors import DataFileError, InputError, UnknownNameError
 from lbench.workloads.census_forms import ADULT, KDD, FormedFile, formed_file
-from lbench.workloads.csv_rows import CsvRow, CsvRows, canonical
+from lbench.workloads.csv_rows import CsvRow, CsvRows, canonical, header_name
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.map_reduce import MapReduceParams
 from lbench.workloads.map_reduce.cells import Numbers, is_blank
@@ -216,7 +216,7 @@ def _read(path: Path, rows: CsvRows, params: MapReduceParams) -> _Table:
         raise DataFileError(f"{path}, line {first.line:,}: {first.problem}: it must be the header")
     formed = formed_file(first.cells)
     if formed is None or formed.header:
-        columns = [cell.strip() for cell in first.cells]
+        columns = [header_name(cell) for cell in first.cells]
         table = _Table(path, columns, None, params)
     else:
         table = _Table(path, list(formed.columns), formed, params)

@@ -224,4 +224,5 @@ def outcome(status: str) -> int | None:
     Loans of 2007 to 2010 that later policies would refuse carry a prefix; they ended like the others. Default
     is a state on the way to a charge-off, and a few are still paid.
     """
-    return _OUTCOMES.get(status.strip().lower().removeprefix(_POLICY).strip())
+    words = " ".join(re.split(r"[\s_-]+", status.lower().strip()))
+    return _OUTCOMES.get(words.removeprefix(_POLICY).strip())

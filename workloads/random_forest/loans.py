@@ -109,7 +109,8 @@ def _refuse(table: Table) -> None:
     charged_off = sum(table.labels)
     if min(charged_off, len(table.labels) - charged_off) < FEWEST_OF_A_CLASS:
         unfinished = sum(table.unfinished.values())
-        left = f", and {unfinished:,} that are not finished" if unfinished else ""
+        states = ", ".join(repr(state[:30]) for state, _ in table.unfinished.most_common(3))
+        left = f", and {unfinished:,} that are not finished ({states})" if unfinished else ""
         raise DataFileError(
             f"{path} has {len(table.labels) - charged_off:,} fully paid loans, {charged_off:,} charged off"
             f"{left}: at least {FEWEST_OF_A_CLASS} of both kinds are needed; name a file of earlier years"

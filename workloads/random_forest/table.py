@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.errors import DataFileError
-from lbench.workloads.csv_rows import CsvRow
+from lbench.workloads.csv_rows import CsvRow, header_name, letters
 from lbench.workloads.random_forest.columns import ALIASES, FEATURES, MISSING_TEXTS, day_may_come_first, outcome
 
 __all__ = ["BAD_LIMIT", "FEWEST_COLUMNS", "Table"]
@@ -30,6 +30,9 @@ _CACHED_TEXTS = 20_000  # a column, so that a long file of distinct numbers stay
 _STATUSES_SHOWN = 50
 _MOST_CATEGORIES = 1000
 _HOPELESS = 200  # bad cells of a column, and more than half of all: its cells no longer make a row bad
+_KNOWN = {letters(name): name for name in (*FEATURES, "loan_status", "is_bad")}
+_KNOWN |= {letters(alias): name for alias, name in ALIASES.items()}
+_TRUTH = {"0": 0, "0.0": 0, "false": 0, "no": 0, "1": 1, "1.0": 1, "true": 1, "yes": 1}
 _BAD = math.inf  # in `values`: a cell that is not understood
 
 
@@ -98,8 +101,8 @@ class Table:
 
     def _find_header(self) -> list[str]:
         for number, row in enumerate(self.rows):
-            names = [re.sub(r"[\s.\-]+", "_", cell.strip().lower()) for cell in row.cells]
-            names = [ALIASES.get(name, name) for name in names]
+            plain = [re.sub(r"[\s.\-]+", "_", header_name(cell).lower()) for cell in row.cells]
+            names = [_KNOWN.get(letters(name), name) for name in plain]
             if "loan_status" in names or "is_bad" in names:
                 return names
             if number >= _HEADER_WITHIN:
@@ -183,7 +186,7 @@ class Table:
 
     def _outcome(self, status: str) -> int | None:
         if self.label == "is_bad":
-            return {"0": 0, "1": 1, "0.0": 0, "1.0": 1}.get(status.strip())
+            return _TRUTH.get(status.strip().lower())
         return outcome(status)
 
     def _of_width(self, row: CsvRow) -> list[str]:
@@ -200,7 +203,7 @@ class Table:
 
     def _leave_out(self, cells: list[str], status: str, line: int) -> None:
         name = status.strip()
-        if sum(1 for cell in cells if cell.strip()) <= 1 or ALIASES.get(name.lower(), name.lower()) == self.label:
+        if sum(1 for cell in cells if cell.strip()) <= 1 or _KNOWN.get(letters(name)) == self.label:
             self.remarks += 1  # totals padded with commas; the header once more, where files were joined
             return
         self.seen += 1
