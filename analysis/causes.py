@@ -106,10 +106,12 @@ def explain(label: str, run: RunView, alone_ms: float | None, environment: Envir
     if not known.any() or np.isnan(columns["compute_ms"][known]).all():
         return None
     begin, end = columns["dispatched_s"][known], columns["returned_s"][known]
-    computed_s = float(np.nansum(columns["compute_ms"][known])) / 1000
-    fetch_s = float(np.nansum(columns["fetch_ms"][known])) / 1000
+    computing, fetching = (np.nan_to_num(columns[name][known]) / 1000 for name in ("compute_ms", "fetch_ms"))
+    computed_s, fetch_s = float(computing.sum()), float(fetching.sum())
     cold = columns["cold"][known] == 1
-    init_s = float(np.nansum(columns["init_ms"][known][cold])) / 1000
+    # An environment may have begun to start before its first call came, which waited for the rest of the start only.
+    waited = (end - begin - computing - fetching).clip(0.0)
+    init_s = float(np.minimum(np.nan_to_num(columns["init_ms"][known]) / 1000, waited)[cold].sum())
     whole_s = lanes * makespan_s
     busy_s = min(whole_s, float((end - begin).sum()))
     waiting_s, empty_s = _idle(columns["queued_s"][known], begin, end, lanes, _stages(run))
@@ -224,8 +226,8 @@ def _end_of_stage(run: RunView, lanes: int) -> tuple[Cause, str]:
 
 
 def _ratio(run: RunView, alone_ms: float | None) -> float:
-    if (run.columns["batch"] > 1).any():
-        return 1.0  # the times are of batches
+    if run.planned.backend in ("sequential", "loop") or (run.columns["batch"] > 1).any():
+        return 1.0  # alone itself; or the times are of the whole job, or of batches
     own = _median_ms(run)
     return own / alone_ms if own and alone_ms else 1.0
 

@@ -340,15 +340,17 @@ def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:
     for name, one in reversed(line.lines):
         ratio = line.speedup(one)
         if ratio is None or baseline is None:
-            figure = f"to take {seconds_text(one.makespan_s.value)} ({spread_text(one.makespan_s)})"
+            figure = (
+                f"{'' if clauses else 'to take '}{seconds_text(one.makespan_s.value)} ({spread_text(one.makespan_s)})"
+            )
         else:
             as_what = "" if clauses else f" as {baseline}"
             spread = times_spread_text(ratio) or "baseline measured once: not settled"
             if ratio.interval is not None and ratio.interval[0] <= 1 <= ratio.interval[1]:
                 spread += ", so either may be faster"
             figure = f"{'' if clauses else 'to be '}{times_text(ratio.value)} ({spread}) as fast{as_what}"
-        clauses.append(f"{figure} {name}, for {usd_short(one.usd, assumed=bool(one.assumed))}")
-    return f"AWS Lambda with {places} of its own is predicted {'; '.join(clauses)}. It hangs on: {line.hangs_on}."
+        clauses.append(f"{name}, {figure}, for {usd_short(one.usd, assumed=bool(one.assumed))}")
+    return f"AWS Lambda with {places} of its own is predicted, {'; '.join(clauses)}. It hangs on: {line.hangs_on}."
 
 
 def predictions(line: PredictedLine, comparison: str) -> list[Prediction]:

@@ -122,10 +122,12 @@ def invocation_phases(run: RunView) -> dict[str, Floats]:
         found: Floats = np.nan_to_num(columns[name][good].astype(np.float64))
         return found
 
-    init = np.where(columns["cold"][good] == 1, known("init_ms"), 0.0)
+    fetch, computing = known("fetch_ms"), known("compute_ms")
+    # An environment may have begun to start before its first call came, which waited for the rest of the start only.
+    waited = ((columns["returned_s"] - dispatched)[good] * 1000 - fetch - computing).clip(0.0)
+    init = np.where(columns["cold"][good] == 1, np.minimum(known("init_ms"), waited), 0.0)
     whole = (columns["returned_s"] - ready)[good] * 1000
     driver = (dispatched - ready)[good] * 1000
-    fetch, computing = known("fetch_ms"), known("compute_ms")
     return {
         "whole": whole,
         "driver": driver,

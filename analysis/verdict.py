@@ -92,11 +92,12 @@ def _shown(summary: Summary) -> list[Line]:
 
 
 def _named(summary: Summary, line: Line) -> str:
-    return name_of(summary) if line.temperature is None else f"{name_of(summary)}, {_when(line)},"
+    return name_of(summary) if line.temperature is None else f"{name_of(summary)}, {_when(summary, line)},"
 
 
-def _when(line: Line) -> str:
-    return "cold (all environments new)" if line.temperature == "cold" else "warm"
+def _when(summary: Summary, line: Line) -> str:
+    places = "environments" if summary.region is not None or summary.origin != "measured" else "workers"
+    return f"cold (all {places} new)" if line.temperature == "cold" else "warm"
 
 
 def _against(other: Summary, base: Summary, *, first: bool) -> str:
@@ -107,7 +108,7 @@ def _against(other: Summary, base: Summary, *, first: bool) -> str:
             continue
         ratio = speedup_clause(line.speedup, doubt_text(line, base.main))
         if clauses:
-            clause = f"{_when(line)} it is {ratio} as fast"
+            clause = f"{_when(other, line)} it is {ratio} as fast"
         elif line.claim == "open":
             base_name = _named(base, base.main).removesuffix(",")
             clause = f"{_named(other, line)} cannot be distinguished from {base_name}: {ratio} as fast"
@@ -126,7 +127,7 @@ def _alone(base: Summary) -> str:
         assert line.makespan_s is not None
         spread = spread_text(line.makespan_s) or "measured once"
         runs = f", the median of {line.makespan_s.count} runs" if line.makespan_s.count > 1 else ""
-        subject = f"{_when(line)} it takes" if clauses else f"{_named(base, line)} takes"
+        subject = f"{_when(base, line)} it takes" if clauses else f"{_named(base, line)} takes"
         clause = f"{subject} {seconds_text(line.makespan_s.value)} ({spread}){runs}"
         clauses.append(_with_cost(clause, base, line, short=bool(clauses)))
     return "; ".join(clauses)

@@ -145,6 +145,7 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
         *_hedging(view),
         *_quantiles(run for run in view.started_runs if run.has_answer),
         *_conditions(comparison),
+        *_order(view, comparison),
         *([] if predicted is None else [predicted.conditions]),
         *([unpredicted] if unpredicted is not None else []),
         *_estimated(document),
@@ -369,6 +370,17 @@ def _intervals(comparison: Comparison) -> Iterable[str]:
     compared = max((line.comparisons for _, line in comparison.rows), default=0)
     if compared > 1 and any(line.claim in ("faster", "slower") for _, line in comparison.rows):
         yield f"what is called faster or slower stays so after Holm's correction for {compared} comparisons"
+
+
+def _order(view: SessionView, comparison: Comparison) -> Iterable[str]:
+    """What the order of the runs cannot tell apart."""
+    here = [one.label for one in comparison.summaries if one.makespan_s is not None and one.origin != "simulated"]
+    runs = [run for run in view.started_runs if run.planned.label in here and not catalog.is_paid(run.planned.backend)]
+    if len({run.planned.label for run in runs}) > 1 and any(run.planned.schedule == "isolated" for run in runs):
+        yield (
+            "the backends ran one after the other (--schedule isolated): a machine that became slower or faster meanwhile "
+            "would look like a difference between them"
+        )
 
 
 def _line_name(summary: Summary, line: Line) -> str:

@@ -68,6 +68,15 @@ FULL = [row(0.0, 1.0, 0), row(0.0, 1.0, 1), row(1.0, 2.0, 0), row(1.0, 2.0, 1)]
             "new environments start before they compute",
         ),
         (
+            "cold starts",  # both began to start before their first call came
+            {
+                "rows": [row(0, 3, lane, 1000.0, cold=True, init_ms=9000.0) for lane in range(2)],
+                "lanes": 2,
+                "makespan_s": 3.0,
+            },
+            "spends 33 % of its 2 workers' time computing; most is lost to cold starts (67 %",
+        ),
+        (
             "fetch",
             {"rows": [row(0, 3, lane, 1000.0, fetch_ms=2000.0) for lane in range(2)], "lanes": 2, "makespan_s": 3.0},
             "environments load their data",
@@ -119,6 +128,13 @@ def test_a_task_alone_is_the_median_of_all_repeats_of_sequential() -> None:
     rows = [row(0, 2, 0), row(0, 2, 1), row(2, 4, 0), row(2, 4, 1)]
     found = explained(ALONE, slow, slow, {"rows": rows, "lanes": 2, "makespan_s": 4.0})
     assert found["processes"].cause == "computing"
+
+
+def test_a_task_of_sequential_is_alone_and_the_one_of_loop_is_the_whole_job() -> None:
+    fast = {**ALONE, "rows": [row(n / 2, n / 2 + 0.5) for n in range(4)], "makespan_s": 2.0}
+    whole = {"rows": [row(0.0, 4.0)], "lanes": 1, "makespan_s": 4.0, "backend": "loop"}
+    found = explained(fast, ALONE, fast, ALONE, ALONE, whole)
+    assert [found[name].cause for name in ("sequential", "loop")] == ["computing", "computing"]
 
 
 def test_tasks_that_are_handed_over_together_are_counted_as_batches() -> None:

@@ -108,8 +108,8 @@ def test_the_sentence_names_what_it_hangs_on_and_never_claims_a_measurement(runs
     line = predict_comparison(comparison, made)
     assert line is not None
     sentence = predicted_sentence(line, comparison.baseline)
-    assert sentence.startswith("AWS Lambda with 40 environments of its own is predicted to be ")
-    assert "as fast as sequential warm, for $" in sentence
+    assert sentence.startswith("AWS Lambda with 40 environments of its own is predicted, warm, to be ")
+    assert "as fast as sequential, for $" in sentence and "; cold, " in sentence  # the baseline has a warm line, too
     assert sentence.endswith("It hangs on: one core here = 1.4 (95 %: 0.84–2.2) Lambda vCPUs.")
     assert line.worked_out_from == "sequential"
 
@@ -128,7 +128,7 @@ def test_a_speedup_whose_interval_holds_1_is_no_claim_and_the_baseline_has_its_s
     assert narrow_ratio.interval[0] == pytest.approx(same.value / same.interval[1])  # type: ignore[index]
     assert wide_ratio.interval[0] < narrow_ratio.interval[0] and wide_ratio.interval[1] > narrow_ratio.interval[1]
     assert "1.00× (95 %: " in predicted_sentence(exact, "sequential")
-    assert ", so either may be faster) as fast as sequential warm" in predicted_sentence(exact, "sequential")
+    assert ", so either may be faster) as fast as sequential, for" in predicted_sentence(exact, "sequential")
     far = msgspec.structs.replace(line, baseline_s=Estimate(*[same.value * 50] * 3, 6))
     assert "either may be faster" not in predicted_sentence(far, "sequential")
 

@@ -13,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbench.analysis.comparison import by_label
-from lbench.analysis.variance import nested_components, steadiness_text, variance_parts, variance_text
+from lbench.analysis.variance import (
+    invocation_phases,
+    nested_components,
+    steadiness_text,
+    variance_parts,
+    variance_text,
+)
 from lbench.engine.session.view import SessionView
 from tests.analysis.runs import session_of
 
@@ -137,6 +143,18 @@ def test_a_negative_estimate_is_0_and_said() -> None:
             assert variance_text(two).endswith("; fetch and driver came out below 0 and count as 0")
             return
     raise AssertionError("no estimate was below 0")
+
+
+def test_a_start_that_began_before_the_call_is_no_longer_than_the_call_waited() -> None:
+    rows = [
+        {"dispatched_s": 0.0, "returned_s": 0.5, "compute_ms": 100.0, "cold": True, "init_ms": 9000.0},
+        {"dispatched_s": 0.5, "returned_s": 1.0, "compute_ms": 100.0, "cold": True, "init_ms": 300.0},
+        {"dispatched_s": 1.0, "returned_s": 1.5, "compute_ms": 100.0, "cold": False, "init_ms": 300.0},
+    ]
+    (run,) = session_of([{"rows": rows, "lanes": 1, "makespan_s": 1.5}]).runs.values()
+    phases = invocation_phases(run)
+    assert phases["cold starts"] == pytest.approx([400.0, 300.0, 0.0])
+    assert phases["network and hand-over"] == pytest.approx([0.0, 100.0, 400.0])
 
 
 def test_too_little_has_no_parts() -> None:

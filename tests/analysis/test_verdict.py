@@ -97,6 +97,13 @@ def test_cold_and_warm_are_two_clauses_with_their_costs(sentence: Sentence) -> N
     )
 
 
+def test_workers_that_are_new_are_no_environments(sentence: Sentence) -> None:
+    text = sentence(
+        {"sequential": [4.0] * 4, "processes": [20.0, 2.0, 2.0, 2.0]}, cold={"processes": [True, False, False, False]}
+    )
+    assert text.endswith("; cold (all workers new) it is 0.20× (measured once: not settled) as fast.")
+
+
 def test_a_backend_that_only_ran_cold_says_so(sentence: Sentence) -> None:
     text = sentence({"sequential": [4.0], "emulated": [20.0]}, cold={"emulated": [True]})
     assert text == (

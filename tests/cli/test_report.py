@@ -167,6 +167,15 @@ def test_what_a_pause_held_back_is_not_explained_by_the_backend(
         assert bool(document_of(view).explanations) is not paused
 
 
+def test_an_isolated_order_says_what_it_cannot_tell_apart(printed: Callable[..., str]) -> None:
+    text = "a machine that became slower or faster meanwhile would look like a difference between them"
+    both = {"sequential": [4.0] * 6, "processes": [2.0] * 6}
+    assert text in printed(both, schedule="isolated")
+    assert text not in printed(both, schedule="alternating")
+    assert text not in printed({"processes": [2.0] * 6}, schedule="isolated")
+    assert text not in printed({"processes": [2.0] * 6, "lambda": [2.0] * 6}, schedule="isolated")
+
+
 def test_a_range_is_explained_wherever_it_stands(printed: Callable[..., str]) -> None:
     text = "range: least to greatest; fewer than 6 repeats have no 95 % interval"
     assert text in printed({"sequential": [4.0] * 3, "processes": [2.0] * 6})
