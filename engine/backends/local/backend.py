@@ -23,10 +23,9 @@ from typing import Literal, Self
 
 from lbench.engine.backends.base import SIBLING_LOST, Call, EnvironmentInfo, Failure, Outcome, Published
 from lbench.engine.backends.local import frames
-from lbench.engine.backends.local.deadlines import Deadlines
 from lbench.engine.backends.local.pool import Pool
 from lbench.engine.backends.local.worker import STOP
-from lbench.engine.backends.local.worker_process import START_LIMIT_S, Answer, Lane, WorkerProcess, describe_exit
+from lbench.engine.backends.local.worker_process import START_LIMIT_S, Lane, WorkerProcess, describe_exit
 from lbench.engine.backends.local.workspace import Workspace, sweep
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.workloads.encoding import decode
@@ -95,7 +94,6 @@ class LocalBackend:
         self._pool = Pool(name, letter, processes, threads, env, imports)
         own = preload is not None and is_pinned(preload)
         self._compute_ms: float | None = None  # of the longest task lately
-        self._deadlines = Deadlines(self._overdue)
         self._workspace = Workspace(preload) if own and preload is not None else None
 
     async def __aenter__(self) -> Self:
@@ -114,7 +112,6 @@ class LocalBackend:
     ) -> None:
         """End the workers and whatever their tasks have started; calls still running fail."""
         await self._pool.close()
-        self._deadlines.close()
         if self._workspace is not None:
             await asyncio.to_thread(self._workspace.close)
 
@@ -150,13 +147,14 @@ class LocalBackend:
             BackendError: workers can no longer be started.
         """
         begun = False
+        loop = asyncio.get_running_loop()
 
         def begin(at_s: float) -> None:
             nonlocal begun
             begun = True
             if call.begin is not None:
                 call.begin(at_s)
-            self._deadlines.begin(future, lane, call.deadline_s)
+            lane.deadline.set(loop.time() + call.deadline_s)
             call.placed(lane.id)
 
         behind = None
@@ -168,7 +166,7 @@ class LocalBackend:
         if behind is not None:
             future = lane.send_next(call.task, begin)
         else:
-            sent_s = asyncio.get_running_loop().time()
+            sent_s = loop.time()
             future = lane.send(frames.CALL, call.task)
             begin(sent_s)
         try:
@@ -185,8 +183,7 @@ class LocalBackend:
                 await self._stop(lane)
             raise
         finally:
-            self._deadlines.end(future)
-            if future in (lane.reply, lane.next):  # cancelled while the task runs, or waits in the worker
+            if future in (lane.reply, lane.next):  # too late, or cancelled while the task runs or waits in the worker
                 self._pool.replace(worker)
         fetch_ms, worker.fetch_ms = worker.fetch_ms, None
         cold = lane.cold
@@ -214,6 +211,7 @@ class LocalBackend:
     async def _stop(self, lane: Lane) -> None:
         """Stop the lane's task. The lane is free again when its worker replies; nobody reads that reply."""
         worker = lane.worker
+        lane.deadline.clear()
         lane.reply = stopped = asyncio.get_running_loop().create_future()
         stopped.add_done_callback(lambda future: future.cancelled() or future.exception())
         grace_s = max(_GRACE_S, (lane.info.init_ms or 0.0) / 1000)
@@ -252,11 +250,6 @@ class LocalBackend:
     def waiting(self) -> int:
         """The calls that wait in an environment behind another (`LooksAhead`)."""
         return self._pool.next_calls
-
-    def _overdue(self, future: asyncio.Future[Answer], lane: Lane) -> None:
-        if lane.reply is future and not future.done():
-            future.set_exception(TimeoutError())
-            self._pool.replace(lane.worker)
 
 
 def _raised(body: bytes | memoryview) -> Failure:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lbench.engine.backends.base import EnvironmentInfo
 from lbench.engine.backends.local import frames
+from lbench.engine.deadline import Deadline
 from lbench.engine.processes import child as children
 from lbench.workloads.encoding import decode, encode
 
@@ -30,7 +31,20 @@ START_LIMIT_S = 120.0  # importing scikit-learn from a cold disk takes seconds; 
 class Lane:
     """One environment: a socket, the awaited reply, and that of a call which waits behind it."""
 
-    __slots__ = ("_loop", "_out", "_reader", "_turn", "cold", "id", "info", "next", "reply", "sock", "worker")
+    __slots__ = (
+        "_loop",
+        "_out",
+        "_reader",
+        "_turn",
+        "cold",
+        "deadline",
+        "id",
+        "info",
+        "next",
+        "reply",
+        "sock",
+        "worker",
+    )
 
     def __init__(self, worker: WorkerProcess, name: str, sock: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
@@ -40,6 +54,7 @@ class Lane:
         self.id = name
         self.info = EnvironmentInfo(id=name, created_s=self._loop.time())
         self.sock = sock
+        self.deadline = Deadline(self._late)  # of the running call
         self.reply: asyncio.Future[Answer] | None = None
         self.next: asyncio.Future[Answer] | None = None  # of the call that waits
         self._turn: Callable[[float], None] | None = None  # called when it no longer does
@@ -123,8 +138,14 @@ class Lane:
         if self.next is not None:
             self.worker.waiting -= 1
         self.reply, self.next = self.next, None
+        self.deadline.clear()
         if turn is not None:
             turn(at_s)
+
+    def _late(self) -> None:
+        """Fail the running call with `TimeoutError`; it keeps the lane until its process is replaced."""
+        if self.reply is not None and not self.reply.done():
+            self.reply.set_exception(TimeoutError())
 
     def close(self) -> None:
         """Read replies that have arrived already; fail those that have not."""
@@ -142,6 +163,7 @@ class Lane:
         if self.next is not None:
             self.worker.waiting -= 1
         self.reply = self.next = self._turn = None
+        self.deadline.close()
         self._loop.remove_reader(self.sock.fileno())
         self._loop.remove_writer(self.sock.fileno())
         self._out = None

@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lbench.engine.deadline import Deadline
 from lbench.engine.emulator.core.context import Shared
 from lbench.engine.emulator.core.invocation import Invocation
 from lbench.engine.emulator.core.log import Report, ended
 from lbench.engine.emulator.core.spec import FunctionSpec
 from lbench.engine.emulator.environment import failures as endings
-from lbench.engine.emulator.environment.deadline import Deadline
 from lbench.engine.emulator.environment.failures import Ending
 from lbench.engine.emulator.environment.init import Init
 from lbench.engine.emulator.environment.process import Process, variables
