@@ -6,7 +6,7 @@ import msgspec
 
 from lbench.analysis.format import count_text
 from lbench.engine.session.view import RunView
-from lbench.tui.draw.ink import Piece
+from lbench.tui.draw.ink import Piece, width_of
 from lbench.tui.draw.picture import Window
 from lbench.tui.explore.messages import comparison_pieces, invitation, notes, picture_title, problem, progress
 from lbench.tui.explore.metrics import Figures, Tally
@@ -21,6 +21,8 @@ __all__ = ["ExploreBoard", "ExploreBoardBuilder", "Room", "warnings_in"]
 
 
 _KEPT = 4  # ended updates that stay in memory
+_SHORT = 110  # columns under which a line has to say less
+_TITLE = 21  # cells of the title line besides the scene and the place
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -28,7 +30,12 @@ class Room(msgspec.Struct, frozen=True):
 
     points: tuple[int, int]  # columns and rows of the picture
     updates: int  # latencies beside each other
-    short: bool  # lines have to say less
+    columns: int  # of the screen
+
+    @property
+    def short(self) -> bool:
+        """Whether lines have to say less."""
+        return self.columns < _SHORT
 
 
 class ExploreBoard(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -48,7 +55,7 @@ class ExploreBoard(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     notes: list[list[Piece]]
     title: list[Piece]
     place: list[Piece]  # at the title's right
-    answer: list[Piece] | None  # None: as it was
+    answer: list[Piece] | None  # None: there was no frame yet
 
 
 def warnings_in(frame: Frame) -> int:
@@ -64,6 +71,7 @@ class ExploreBoardBuilder:
         self.run: RunView | None = None  # the newest
         self.blocks: PreviewReader | None = None  # its picture; None: there is none that is of now
         self.recorded_scene: Scene | None = None  # of a record that is looked at
+        self._frame: Frame | None = None  # the last one
         self.warnings = 0  # how often the engine has warned that it computes nothing
         self._state = ""
         self._figures_of: tuple[int, Feed | None] = (-1, None)
@@ -73,7 +81,7 @@ class ExploreBoardBuilder:
 
     def forget(self) -> None:
         """Forget the run: there is another engine."""
-        self.run = self.blocks = None
+        self.run = self.blocks = self._frame = None
 
     # -- what is followed
 
@@ -120,6 +128,7 @@ class ExploreBoardBuilder:
 
     def take(self, frame: Frame, feed: Feed) -> bool:
         """Follow to this frame. Returns whether there is anything new to show. `feed`: the record's."""
+        self._frame = frame
         self.warnings = warnings_in(frame)
         runs = {} if frame.view is None else frame.view.runs
         newest = next(reversed(runs.values())) if runs else None
@@ -148,8 +157,8 @@ class ExploreBoardBuilder:
 
     # -- what is shown
 
-    def make(self, frame: Frame | None, room: Room) -> ExploreBoard:
-        """The board. Without a frame (a key was pressed) the answer stays."""
+    def make(self, room: Room) -> ExploreBoard:
+        """The board, of the last frame and of what keys have changed since."""
         scene, run, exploring = self.scene, self.run, self.exploring
         label = exploring.label if self.live or run is None else run.planned.label
         accent = role_of(exploring.choice.name if self.live or run is None else run.planned.backend, label)
@@ -157,6 +166,7 @@ class ExploreBoardBuilder:
         by_script = bool(scripted) and self._in_script
         added_ms, updates = (exploring.added(), len(exploring.added_ms)) if self.live else (None, 0)
         capacity = None if run is None or run.started is None else run.started.capacity
+        place = [(label, accent), *([] if capacity is None else [(f" · {count_text(capacity, 'place')}", "quiet")])]
         return ExploreBoard(
             scene=scene,
             blocks=self.blocks,
@@ -170,9 +180,9 @@ class ExploreBoardBuilder:
             basis="by hand" if not by_script else "scripted" if room.short else "scripted, the same on each",
             updates=self.figures.recent(room.updates, scene.workload),
             notes=notes(by_hand.values(), scripted.values(), added_ms, updates, short=room.short),
-            title=[("explore ", "text"), (f"· {self._described(scene, room)}", "quiet")],
-            place=[(label, accent), *([] if capacity is None else [(f" · {count_text(capacity, 'place')}", "quiet")])],
-            answer=None if frame is None else self._answer(frame, scripted, room.short),
+            title=[("explore ", "text"), (f"· {self._described(scene, room, place)}", "quiet")],
+            place=place,
+            answer=None if self._frame is None else self._answer(self._frame, scripted, room.short),
         )
 
     def _tallies(self, scene: Scene) -> tuple[dict[str, Tally], dict[str, Tally]]:
@@ -194,7 +204,7 @@ class ExploreBoardBuilder:
             return [("…", "quiet")] if self.live else []
         return progress(run, blocks, self.exploring.script_length if self.live and not short else None)
 
-    def _described(self, scene: Scene, room: Room) -> str:
+    def _described(self, scene: Scene, room: Room, place: list[Piece]) -> str:
         run = self.run
         if self.live:
             params = scene.plan(self.exploring.choice, *room.points).params
@@ -203,7 +213,8 @@ class ExploreBoardBuilder:
         if not params:
             return scene.workload
         tasks = run.planned.tasks if run is not None and run.planned.workload == scene.workload else None
-        return described(scene.workload, {"assignment": "interleaved", **params} if scene.plane else params, tasks)
+        shown = {"assignment": "interleaved", **params} if scene.plane else params
+        return described(scene.workload, shown, tasks, room.columns - _TITLE - width_of(place))
 
     def _answer(self, frame: Frame, scripted: dict[str, Tally], short: bool) -> list[Piece]:
         wrong = problem(frame, self.run, warned=self.live and self.warnings > self.exploring.warned)

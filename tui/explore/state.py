@@ -148,6 +148,15 @@ class ExploreState:
             return False
         return interaction.step + 1 < self.script_length
 
+    @property
+    def comparing(self) -> bool:
+        """Whether a scripted sequence is under way, or waits to be sent."""
+        if self.feed is None or self.feed.over or self.wants or not self.script_length:
+            return self._script is not None
+        view = self.feed.view
+        newest = next(reversed(view.runs.values()), None)
+        return self.waits(newest, sum(warning.code == "explore" for warning in view.warnings))
+
     def drawn(self, run: RunView) -> None:
         """The newest run's picture is drawn: record the latency that the screen added."""
         interaction = run.planned.interaction

@@ -29,7 +29,6 @@ from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall
 __all__ = ["ExploreScreen"]
 
 _WAITING_FPS = 60.0  # while an update is under way
-_SHORT = 110  # columns under which a line has to say less
 _BUSY = "a comparison is running: exploring beside it would disturb it; e explores once it is over"
 
 
@@ -102,7 +101,7 @@ class ExploreScreen(LbenchScreen[None]):
     def on_resize(self) -> None:
         self._arrange()
         if self.live:
-            self.call_after_refresh(self._update)
+            self.call_after_refresh(self._fill)
 
     def _looking_at_record(self) -> bool:
         return not self.live and self.host.looks_at_explored
@@ -128,7 +127,7 @@ class ExploreScreen(LbenchScreen[None]):
             self.maker.forget()
         self.refresh_bindings()
         self._arrange()
-        self.call_after_refresh(self._update)
+        self.call_after_refresh(self._fill)
 
     def _arrange(self) -> None:
         key = (self.size, len(self.scene.sliders), len(self.exploring.backends), self.live)
@@ -165,6 +164,14 @@ class ExploreScreen(LbenchScreen[None]):
         self.exploring.scene = scene
         self._update()
 
+    def _fill(self) -> None:
+        """Have the scene computed for the size of the screen, unless that would end a comparison."""
+        if self.exploring.comparing:
+            self._quick.resume()
+            self._show()
+        else:
+            self._update()
+
     def _update(self) -> None:
         if not self.live:
             return
@@ -179,7 +186,7 @@ class ExploreScreen(LbenchScreen[None]):
         elif self.exploring.send(self.maker.warnings):
             self._quick.resume()
             self.maker.blocks = None
-        self._show(None)
+        self._show()
 
     def _ask_for_money(self) -> None:
         """Ask once, before the first update that AWS charges for. No takes `lambda` out."""
@@ -214,7 +221,7 @@ class ExploreScreen(LbenchScreen[None]):
             self.exploring.send(warnings_in(frame))
         if maker.take(frame, self.host.feed):
             self._arrange()
-            self._show(frame)
+            self._show()
         run = maker.run
         if self.live and run is not None and run.ended is not None and run.ended.status == "ok":
             self.call_after_refresh(self.exploring.drawn, run)
@@ -230,10 +237,10 @@ class ExploreScreen(LbenchScreen[None]):
             self._waited = waits
             self.refresh_bindings()
 
-    def _show(self, frame: Frame | None) -> None:
+    def _show(self) -> None:
         picture, strip = self.query_one(ExplorePicture), self.query_one(LatencyStrip)
-        room = Room(picture.points, max(1, strip.room), self.size.width < _SHORT)
-        board = self.maker.make(frame, room)
+        room = Room(picture.points, max(1, strip.room), self.size.width)
+        board = self.maker.make(room)
         picture.show(board.blocks, board.window, board.shape, board.picture, board.progress, board.accent)
         self.query_one(Sliders).show(board.scene, "" if self.live else "as recorded")
         self.query_one(ExploreBackends).show(self.exploring.backends, board.label, board.tallies, board.basis)
@@ -284,7 +291,7 @@ class ExploreScreen(LbenchScreen[None]):
     def action_workload(self) -> None:
         self.exploring.next_workload()
         self._arrange()
-        self._show(None)
+        self._show()
         self.refresh_bindings()
         self.query_one(ExplorePicture if self.exploring.scene.plane else Sliders).focus()
         self.call_after_refresh(self._update)
@@ -297,7 +304,7 @@ class ExploreScreen(LbenchScreen[None]):
         """Include the current backend in the comparison, or not."""
         self.exploring.toggle()
         self.refresh_bindings()
-        self._show(None)
+        self._show()
 
     def action_compare(self) -> None:
         """Run the same interactions on each ticked backend."""

@@ -57,6 +57,14 @@ async def test_an_explored_session_is_shown_on_its_own_screen_as_it_was_approved
         same_as(f"explore-{size[0]}x{size[1]}", screen_text(app))
 
 
+async def test_a_narrow_title_leaves_out_whole_parts(app_of: App, explored: Path, screen_text: Text) -> None:
+    app = app_of(RecordedFeed.of_folder(explored))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _settled(app, pilot)
+        title = screen_text(app).splitlines()[0]
+        assert "mandelbrot 120×90 · 2 tasks" in title and "…" not in title
+
+
 async def test_the_sentence_answers_with_numbers_their_spread_and_where_they_come_from(
     app_of: App, explored: Path, screen_text: Text
 ) -> None:
@@ -209,9 +217,13 @@ async def test_another_workload_is_explored_and_the_script_compares_the_ticked_b
         live.exploring._kept["kmeans"] = SCENES["kmeans"].with_value("n_samples", 500)
         await pilot.press("w")
         assert live.exploring.scene.workload == "kmeans"
+        assert screen_text(live).splitlines()[1].startswith(" the first update warms up")  # at once, not with its first event
         await _until(live, pilot, lambda: _idle(live) and "◆" in screen_text(live))
         assert live.screen.query_one(Sliders).has_focus
         await pilot.press("t")
+        await pilot.resize_terminal(100, 30)  # neither another size nor a look elsewhere ends the comparison
+        await pilot.press("1", "3")
+        await pilot.resize_terminal(120, 40)
         await _until(live, pilot, lambda: _idle(live))
         tallies = live.exploring.figures.tallies("kmeans", live.exploring.figures.last_script)
         assert {label: tally.count for label, tally in tallies.items()} == {"sequential": 13, "processes": 13}
