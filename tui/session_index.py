@@ -29,8 +29,9 @@ from lbench.errors import LbenchError
 from lbench.tui.bench.board_builder import data_text
 from lbench.tui.feeds.fold import Fold
 
-__all__ = ["Backend", "Entry", "entries", "last_result", "verdict_of"]
+__all__ = ["ONCE", "Backend", "Entry", "entries", "last_result", "verdict_of"]
 
+ONCE = "once"  # in place of an interval: measured one time
 _VERSION = 6
 _LOOKED_AT = 3  # sessions, for the last result
 _SMALL_BYTES = 2_000_000  # of a journal that is read for it
@@ -42,7 +43,7 @@ class Backend(msgspec.Struct, frozen=True):
     backend: str
     label: str
     speedup: str | None = None  # "1.94×"
-    spread: str = ""  # of it: "1.90–1.97", or "once"
+    spread: str = ""  # of it: "1.90–1.97", or `ONCE`
     failed: bool = False
     wrong: bool = False
     baseline: bool = False
@@ -230,7 +231,7 @@ def verdict_of(runs: list[RunView]) -> list[Backend]:
             backend=one.backend,
             label=one.label,
             speedup=None if one.speedup is None or one.makespan_s is None else times_text(one.speedup.value),
-            spread="once" if one.speedup is None or one.speedup.interval is None else times_interval_text(one.speedup),
+            spread=ONCE if one.speedup is None or one.speedup.interval is None else times_interval_text(one.speedup),
             failed=one.error is not None,
             wrong=one.answer == "wrong",
             baseline=one.label == comparison.baseline,

@@ -101,7 +101,7 @@ def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> li
         sure: Piece = (_spread(summary, comparison[base].main, short, cost), "quiet")
         clause: list[Piece]
         if summary.main.claim == "open":
-            verb = "no difference to" if short else "cannot be distinguished from"
+            verb = "unclear against" if short else "cannot be distinguished from"
             clause = [(f"{row.label}: {verb} {base}, ", "text"), speed, sure]
         elif pieces:
             clause = [(f"{row.label}{sofar} ", "text"), speed, sure]
@@ -133,11 +133,11 @@ def _other_lines(summary: Summary, base: Line, short: bool) -> list[Piece]:
 
 
 def _ratio_text(line: Line, base: Line) -> str:
-    """A speedup with its interval and its doubt; never broken within "95 %"."""
+    """A speedup with its interval and its doubt."""
     from lbench.analysis.verdict import doubt_text, speedup_clause  # loads numpy: not for the first frame
 
     assert line.speedup is not None
-    return speedup_clause(line.speedup, doubt_text(line, base)).replace("95 %", "95\u00a0%")
+    return speedup_clause(line.speedup, doubt_text(line, base))
 
 
 def _spread(summary: Summary, base: Line, short: bool, doubts: bool) -> str:
@@ -146,7 +146,7 @@ def _spread(summary: Summary, base: Line, short: bool, doubts: bool) -> str:
         return ""
     aside = _ratio_text(summary.main, base).partition(" ")[2]
     if short:
-        aside = re.sub(r"\((95.%|range of \d+): ", "(", aside)
+        aside = re.sub(r"\((95 %|range of \d+): ", "(", aside)
     if not doubts:  # the block of what is weak says it, too
         aside = re.sub(r"; .*\)$|: not settled", lambda found: ")" if found[0].endswith(")") else "", aside)
     return f" {aside}" if aside else ""

@@ -24,9 +24,12 @@ def bands(palette: Palette, title: list[Piece], every: list[Series], width: int,
     if len(series) < len(every):
         left_out: Piece = (f" · {len(series)} of {len(every)}", "quiet")
         title = [*title, left_out] if width >= _WIDE else [title[0], left_out]
-    measure: list[Piece] = [(right_of("p50", _NUMBER) + right_of("p99", _NUMBER), "quiet")]
-    if width_of([*title, *measure]) + HEADING_CELLS > width:  # the numbers' names come before the whole title
+    names = (right_of("p50", _NUMBER) + right_of("p99", _NUMBER)).lstrip()
+    measure: list[Piece] = [(names, "quiet")]
+    if not _has_room(title, measure, width):  # the numbers' names come before the whole title
         title = [(title[0][0].split()[0], title[0][1]), *title[1:]]
+    if not _has_room(title, measure, width):
+        title = [(text.removesuffix(" repeats"), role) for text, role in title]
     strips = [line(palette, heading(title, measure, width), width)]
     cells = max(1, width - 4 - 2 * _NUMBER)
     rows = max(1, height - 2)
@@ -54,6 +57,10 @@ def bands(palette: Palette, title: list[Piece], every: list[Series], width: int,
             strips.append(line(palette, pieces, width))
     strips.append(line(palette, [("  ", "text"), (histogram.axis(low, high, cells, "ms"), "quiet")], width))
     return strips
+
+
+def _has_room(title: list[Piece], measure: list[Piece], width: int) -> bool:
+    return width_of([*title, *measure]) + HEADING_CELLS <= width
 
 
 def _marked(text: str, marks: dict[int, str], role: str, top: bool) -> list[Piece]:

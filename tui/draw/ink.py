@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 HEADING_CELLS = 7  # of a heading, besides its title and its measure
+_TOGETHER = re.compile(r"(?<=\d) (?=(?:%|s|ms|µs|min|MB|KB|GB)(?![\w.]))")  # a number and its unit stay on one line
+_FIXED = "\u00a0"
 Piece = tuple[str, str]  # text and role; a role may end in "!" for bold: ("1.94×", "bright!")
 
 
@@ -68,7 +70,12 @@ def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
 
 def wrapped(pieces: Iterable[Piece], width: int, rows: int) -> list[list[Piece]]:
     """The pieces wrapped at spaces over at most `rows` lines; `line` cuts the rest. The last has two words, if it can."""
-    pieces = list(pieces)
+    pieces = [(_TOGETHER.sub(_FIXED, text), role) for text, role in pieces]
+    lines = _broken(pieces, width, rows)
+    return [[(text.replace(_FIXED, " "), role) for text, role in one] for one in lines]
+
+
+def _broken(pieces: list[Piece], width: int, rows: int) -> list[list[Piece]]:
     lines = _wrapped(pieces, width, rows)
     if len(lines) < 2 or len(lines[-1]) > 1:
         return lines
@@ -98,6 +105,11 @@ def _wrapped(pieces: list[Piece], width: int, rows: int) -> list[list[Piece]]:
 
 def sentence_lines(text: str, width: int, *, indent: str = "") -> list[str]:
     """A text wrapped over as few lines as it needs; the last has two words, if it can. `indent`: of all but the first."""
+    lines = _sentence_lines(_TOGETHER.sub(_FIXED, text), width, indent)
+    return [one.replace(_FIXED, " ") for one in lines]
+
+
+def _sentence_lines(text: str, width: int, indent: str) -> list[str]:
     lines = textwrap.wrap(text, width, subsequent_indent=indent)
     if len(lines) < 2 or " " in lines[-1].strip():
         return lines

@@ -18,7 +18,7 @@ from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.index import when
 from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, width_of
-from lbench.tui.session_index import Backend, Entry
+from lbench.tui.session_index import ONCE, Backend, Entry
 from lbench.tui.theme import EMULATED, role_of
 from lbench.tui.widgets.lines import Lines
 
@@ -64,8 +64,11 @@ def title_of(entry: Entry) -> str:
     return " ".join([*shown, *(f"#{tag}" for tag in entry.recorded.tags)]).strip()
 
 
-def verdict_pieces(verdict: list[Backend], *, spread: bool = True) -> list[Piece]:
-    """A comparison's result: "processes 1.94× (1.90–1.97) · emulated 1.41× (once)"."""
+def verdict_pieces(verdict: list[Backend], *, short: bool = False) -> list[Piece]:
+    """A comparison's result: "processes 1.94× (1.90–1.97) · emulated 1.41× (once)".
+
+    `short`: the interval in the ratio's place, "processes 1.90–1.97×": a ratio by itself would be surer than it is.
+    """
     pieces: list[Piece] = []
     for one in verdict:
         if one.wrong:
@@ -77,17 +80,20 @@ def verdict_pieces(verdict: list[Backend], *, spread: bool = True) -> list[Piece
         elif len(verdict) == 1:
             clause = [("✔ right", "right")]
         else:
-            clause = [(f"{one.label} ", role_of(one.backend, one.label)), (one.speedup, "bright")]
-            clause += [(f" ({one.spread})", "quiet")] if spread else []
+            clause = [(f"{one.label} ", role_of(one.backend, one.label))]
+            if short and one.spread != ONCE:
+                clause.append((f"{one.spread}×", "bright"))
+            else:
+                clause += [(one.speedup, "bright"), (f" {one.spread}" if short else f" ({one.spread})", "quiet")]
         pieces += [(" · ", "quiet"), *clause] if pieces else clause
     return pieces
 
 
-def outcome_pieces(entry: Entry, *, spread: bool = True) -> list[Piece]:
+def outcome_pieces(entry: Entry, *, short: bool = False) -> list[Piece]:
     """A session's result: its last comparison, or its number of updates; empty if there is none."""
     if entry.explored and not entry.verdict:
         return [(f"explored: {count_text(entry.explored, 'update')}", "text")]
-    return verdict_pieces(entry.verdict, spread=spread)
+    return verdict_pieces(entry.verdict, short=short)
 
 
 def matches(entry: Entry, text: str) -> bool:
@@ -129,15 +135,14 @@ def _cost(entry: Entry) -> list[Piece]:
     ]
 
 
-def _verdict(entry: Entry, *, spread: bool = True) -> list[Piece]:
+def _verdict(entry: Entry, *, short: bool = False) -> list[Piece]:
     if not entry.worked_out:
         return [("…", "quiet")] if entry.recorded.error is None else [("–", "quiet")]
-    return outcome_pieces(entry, spread=spread) or [("no answer", "quiet")]
+    return outcome_pieces(entry, short=short) or [("no answer", "quiet")]
 
 
 def _short_verdict(entry: Entry) -> list[Piece]:
-    """Without intervals, which the lines of the chosen session have."""
-    return _verdict(entry, spread=False)
+    return _verdict(entry, short=True)
 
 
 def _work(entry: Entry) -> list[Piece]:

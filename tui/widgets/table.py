@@ -157,17 +157,18 @@ _COLUMNS = (  # title, least width, at the right end?, rank, cell
     _Column("RUN", 6, False, 1, _runs),
     _Column("TASKS", 15, False, 3, _tasks),
     _Column("MAKESPAN", 8, True, 0, _makespan),
-    _Column("LOW–HIGH", 11, True, 5, _makespan_range),
+    _Column("LOW–HIGH", 11, True, 7, _makespan_range),
     _Column("SPEEDUP", 7, True, 0, _speedup),
-    _Column("LOW–HIGH", 9, True, 10, _speedup_range),
-    _Column("P50", 6, True, 6, _p50),
-    _Column("P99", 6, True, 7, _p99),
-    _Column("CV", 4, True, 8, _cv),
+    _Column("LOW–HIGH", 9, True, 5, _speedup_range),
+    _Column("P50", 6, True, 8, _p50),
+    _Column("P99", 6, True, 9, _p99),
+    _Column("CV", 4, True, 10, _cv),
     _Column("COLD", 5, True, 4, _cold),
     _Column("RETRIED", 7, True, 1, _retried),
     _Column("COST", 9, True, 2, _cost),
     _Column("ANSWER", 7, True, 2, _answer),
 )
+_TASKS_OVER = 6  # rank of TASKS once every run is over: the interval of the speedup says more than "100/100"
 _OF_A_LINE = (_makespan, _makespan_range, _speedup, _speedup_range, _cold, _cost)
 _GAP = 1
 _COUNT = 7  # cells of "100/100"
@@ -282,7 +283,12 @@ def _fit(width: int, labels: list[str], rows: list[Row]) -> tuple[list[_Column],
     def need(columns: list[_Column]) -> int:
         return 3 + label + sum(column.width + _GAP for column in columns)
 
-    chosen = fitting_columns(chosen, lambda column: column.rank, need, width)
+    over = bool(rows) and all(row.outlook.state not in ("waiting", "running", "checking") for row in rows)
+
+    def rank(column: _Column) -> int:
+        return _TASKS_OVER if over and column.cell is _tasks else column.rank
+
+    chosen = fitting_columns(chosen, rank, need, width)
     spare = max(0, width - need(chosen))
     widths = [label, *(column.width for column in chosen)]
     titles = [column.title for column in chosen]

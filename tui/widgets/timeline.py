@@ -280,11 +280,11 @@ class Timeline(Lines, can_focus=True):
         assert self._run is not None
         planned = self._run.planned
         lanes = lanes_text(planned.backend, len(self._lanes), (self._top, shown))
-        titles = [lanes if planned.warmup else f"repeat {planned.repeat + 1} · {lanes}", lanes]
-        if planned.warmup:
-            titles[0] = f"warm-up · {lanes}"
+        repeat = "warm-up" if planned.warmup else f"repeat {planned.repeat + 1}"
+        seen = f" · {self._top + 1}–{self._top + shown} of {len(self._lanes):,}" if shown < len(self._lanes) else ""
+        titles = [f"{repeat} · {lanes}", repeat + seen, repeat]
         if self.by_duration:
-            titles = [f"{titles[0]}, {LONGEST_FIRST}", f"{lanes}, {LONGEST_FIRST}", LONGEST_FIRST]
+            titles = [f"{titles[0]}, {LONGEST_FIRST}", f"{repeat}{seen}, {LONGEST_FIRST}", LONGEST_FIRST]
         mark = "▸ " if self.has_focus else ""
         measure: list[Piece] = [(span_text(*self.window.span), "quiet")]
         for text in titles:  # the stretch of time is what must be seen

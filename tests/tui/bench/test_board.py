@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from lbench.engine.cost.charges import total_usd
@@ -41,6 +42,20 @@ def test_emulated_results_are_always_marked_emulated(board_of: Boards) -> None:
     for short in (False, True):
         for at_s in (34.2, None):
             assert "emulated here" in _text(board_of(at_s), short=short)
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_an_open_comparison_is_never_called_no_difference(board_of: Boards, short: bool) -> None:
+    board = board_of(None)
+    assert board.comparison is not None
+    index = [row.label for row in board.rows].index("processes")
+    summary = board.rows[index].summary
+    lines = tuple(msgspec.structs.replace(one, claim="open") for one in summary.lines)
+    rows = list(board.rows)
+    rows[index] = msgspec.structs.replace(rows[index], summary=msgspec.structs.replace(summary, lines=lines))
+    text = _text(msgspec.structs.replace(board, rows=rows), short=short)
+    assert ("processes: unclear against sequential, " if short else "cannot be distinguished from sequential, ") in text
+    assert "no difference" not in text and "1.94–2.03" in text
 
 
 def test_a_backend_that_failed_is_in_the_sentence(board_of: Boards) -> None:

@@ -207,3 +207,16 @@ def test_an_axis_always_has_its_unit_and_two_numbers() -> None:
     assert axis(0.0, 50.0, 21, "ms").split() == ["0", "25", "50", "ms"]
     assert axis(0.0, 75.0, 19, "ms").split() == ["0", "50", "ms"]
     assert axis(0.0, 60.0, 30, "ms").split()[-1] == "ms"
+
+
+@pytest.mark.parametrize(
+    "text", ["it hangs on one core here = 1.4 (95 %: 0.84–2.2) of theirs", "the last took 12.4 s in all"]
+)
+def test_no_line_ends_between_a_number_and_its_unit(text: str) -> None:
+    for width in range(20, 60):
+        for lines in (
+            sentence_lines(text, width),
+            ["".join(word for word, _ in one) for one in wrapped([(text, "text")], width, 9)],
+        ):
+            assert " ".join(lines) == text
+            assert not any(line.endswith(("95", "12.4")) for line in lines)

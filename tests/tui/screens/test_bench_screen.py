@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -80,6 +81,29 @@ async def test_the_sentence_says_how_much_faster_and_where_that_was_found(
         line = " ".join(screen_text(app).splitlines()[1:3])
         assert "processes is 1.9" in line and "as fast as sequential" in line
         assert "a run on AWS" in line and "emulated here" in line
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (100, 30), (120, 40)])
+async def test_a_speedup_has_its_interval_beside_it_at_every_size(
+    app_of: App, still: Any, screen_text: Text, columns: int, rows: int
+) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=(columns, rows)) as pilot:
+        await _settled(app, pilot)
+        table = [line for line in screen_text(app).splitlines() if line.startswith(("▐", "▍"))]
+        assert any("1.98× 1.94–2.03" in line for line in table)
+        assert any("6.54× 6.37–6.65" in line for line in table)
+
+
+async def test_headings_of_narrow_panels_name_the_repeat_and_the_numbers(
+    app_of: App, still: Any, screen_text: Text
+) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await _settled(app, pilot)
+        text = screen_text(app)
+        assert "─ processes · repeat 3" in text and "─ emulated · repeat 3" in text
+        assert re.search("─ cold · all ─+ p50   p99 ─", text)
 
 
 async def test_what_makes_a_result_weak_is_counted_and_a_key_shows_all_of_it(
