@@ -50,7 +50,6 @@ _STEPS = 50_000_000  # replications x tasks x environments: a prediction takes t
 _SEED = 1
 _RUN_SIGMA = 0.03  # of times here, from run to run; the sample is such a run too
 _DAY_S = 86_400.0
-_MONTH_DAYS = 30
 _FREE_GB_S, _FREE_REQUESTS = 400_000, 1_000_000  # a month: config/prices.toml names AWS's price list
 _HEADROOM = 1.25  # of a function's memory over the peak here
 _SIZES_MB = (512, 885, 1769, 3008, 5307, 10_240)

@@ -40,21 +40,20 @@ def prepare(plan: Plan, texts: tuple[str, ...], loaded: Loaded) -> Plan:
     It has one repeat unless the user asks for more: a user's function is called as often as `invocations` says.
 
     Raises:
-        InputError: see `function_plan.check` and `adapt`.
+        InputError: see `validate_job`, `function_plan.check_backend` and `adapt`.
     """
     import msgspec
 
     from lbench.engine.plan import function as function_plan
-    from lbench.engine.plan.validate import check_files
+    from lbench.engine.plan.validate import validate_job
 
-    check_files(plan)
     standard_input = None
     if plan.params.get("payload") == "@-":
         standard_input = sys.stdin.buffer.read()
     plan = function_plan.with_payload(plan, standard_input)
     if loaded.origins["repeats"] == "default":
         plan = msgspec.structs.replace(plan, repeats=1)
-    function_plan.check(plan)
+    validate_job(plan)
     for choice in plan.backends:
         function_plan.check_backend(plan, choice)
     everywhere = loaded.origins["memory"] == "command line"

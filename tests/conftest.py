@@ -241,12 +241,33 @@ def _running_theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs
 
 @pytest.fixture
 def theirs(_running_theirs: Theirs, _apart: None, small_bundle: None, monkeypatch: pytest.MonkeyPatch) -> Theirs:
-    """Somebody's function on what this process and those that it starts take for AWS."""
+    """Somebody's function on what this process and those that it starts take for AWS; its first call is cold."""
     _running_theirs.wait_for_update()  # of the test before
-    if _running_theirs.now != Theirs.variables:
-        configuration = {"Environment": {"Variables": Theirs.variables}, "FunctionName": "theirs"}
-        _running_theirs.client.update_function_configuration(**configuration)
-        _running_theirs.wait_for_update()
+    configuration = {"Environment": {"Variables": Theirs.variables}, "FunctionName": "theirs"}
+    _running_theirs.client.update_function_configuration(**configuration)  # its environments end, as on AWS
+    _running_theirs.wait_for_update()
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", _running_theirs.endpoint)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return _running_theirs
+
+
+# The longest first: a file runs on one worker, and at the end the other would have nothing to do.
+_FIRST = (
+    "test_conductor.py",
+    "test_deploy_broken_off.py",
+    "test_random_hands.py",
+    "test_keys.py",
+    "test_setup_screen.py",
+    "test_explore_screen.py",
+    "test_every_workload.py",
+    "test_kill_harness.py",
+    "test_pty_terminals.py",
+    "test_record.py",
+    "test_dask.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; the others keep their order."""
+    place = {name: number for number, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(_FIRST)))

@@ -26,7 +26,7 @@ from lbench.workloads.model import Params
 from lbench.workloads.own.each import EachParams, split
 from lbench.workloads.textfile import checked_encoding
 
-__all__ = ["check_files", "validate", "validate_backend", "validate_job"]
+__all__ = ["validate", "validate_backend", "validate_job"]
 
 MOST_BATCHED = 100_000
 
@@ -80,7 +80,7 @@ def validate_job(plan: Plan) -> None:
         raise InputError(f"--hedge must be a quantile from 0.5 to below 1 (0.95 is usual), got {plan.hedge:g}")
     if plan.max_usd is not None and not 0 < plan.max_usd < 1e6:
         raise InputError(f"--max-usd must be above 0 and below 1,000,000 US dollars, got {plan.max_usd:g}")
-    check_files(plan)
+    _check_files(plan)
 
 
 def validate_backend(plan: Plan, choice: BackendChoice) -> None:
@@ -148,7 +148,7 @@ def _check_simulated(label: str, settings: SimulatedSettings, plan: Plan) -> Non
         raise InputError(f"{label} has no processes: choose another kind of probe than spawn")
 
 
-def check_files(plan: Plan) -> None:
+def _check_files(plan: Plan) -> None:
     """Refuse a data file or a picture that the workload has no use for.
 
     Raises:

@@ -45,7 +45,6 @@ REQUESTS = {"210": (2, 1), "311": (79, 1), "411": (2, 0), "503": (0, 0)}
 FIT_MB = (512.0, 1024.0)  # what memory laws are fitted on, where both are recorded; else on all sizes
 _HANDSHAKES = 3.0  # round trips of a new TLS connection
 _LOW, _HIGH = 0.05, 0.95
-_EVENT_S = 1e-3
 _Z_90 = 1.2816  # one-sided, 10 %
 
 

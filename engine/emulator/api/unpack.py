@@ -18,9 +18,8 @@ from pathlib import Path, PurePosixPath
 from lbench.config.limits import limits
 from lbench.config.zip_entries import ZIP_DAMAGE, open_entry
 
-__all__ = ["UNZIPPED_LIMIT", "ZIPPED_LIMIT", "BadPackage", "Package", "archive_of", "unpack"]
+__all__ = ["UNZIPPED_LIMIT", "BadPackage", "Package", "archive_of", "unpack"]
 
-ZIPPED_LIMIT = limits().package_zipped_max_bytes
 UNZIPPED_LIMIT = limits().package_unzipped_max_bytes
 _FILES_LIMIT = 200_000  # entries: what a folder can reasonably hold
 _UNZIP_TEXT = "Could not unzip uploaded file. Please check your file, then try to upload again."
