@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from lbench.engine.processes.lifeline import free_standard_input
 from lbench.engine.service.server import Service
 from lbench.errors import LbenchError
 
@@ -36,17 +37,19 @@ async def _run(folder: Path, name: str, on_hangup: str) -> None:
         loop.add_signal_handler(number, service.stop, f"the engine got {signal.Signals(number).name}")
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
 
+    pipe = free_standard_input()
+
     def lifeline() -> None:
         try:
-            alive = bool(os.read(0, 4096))
+            alive = bool(os.read(pipe, 4096))
         except OSError:
             alive = False
         if not alive:
-            loop.remove_reader(0)
+            loop.remove_reader(pipe)
             service.launcher_gone(on_hangup)
 
     with contextlib.suppress(PermissionError):  # a file or /dev/null cannot be watched, and never closes
-        loop.add_reader(0, lifeline)
+        loop.add_reader(pipe, lifeline)
     _print_line({"socket": str(service.socket)})
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)  # the launcher has its line; nothing may keep its pipe open

@@ -12,11 +12,27 @@ import signal
 import stat
 import sys
 
-__all__ = ["PARENT", "die_with_parent", "take_group_along"]
+__all__ = ["PARENT", "die_with_parent", "free_standard_input", "take_group_along"]
 
 PARENT = "LBENCH_PARENT_PID"
 _PR_SET_PDEATHSIG = 1
 _F_SETSIG = 10  # Linux's; Python's fcntl has no name for it
+
+
+_descriptor = 0  # of the pipe, once it has moved
+
+
+def free_standard_input() -> int:
+    """Move the lifeline away from standard input, and return its new descriptor.
+
+    Standard input is then empty: users' code, and the programs that it starts, may read it, and wait for nothing.
+    """
+    global _descriptor
+    _descriptor = os.dup(0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return _descriptor
 
 
 def die_with_parent() -> None:
@@ -41,18 +57,19 @@ def take_group_along() -> None:
     signal-driven (F_SETSIG), the kernel itself kills the group when that end closes. The parent must never write to
     it. Elsewhere than on Linux the watching thread does the same.
     """
-    if sys.platform == "linux" and os.getpgrp() == os.getpid() and stat.S_ISFIFO(os.fstat(0).st_mode):
+    pipe = _descriptor
+    if sys.platform == "linux" and os.getpgrp() == os.getpid() and stat.S_ISFIFO(os.fstat(pipe).st_mode):
         import fcntl
 
         with contextlib.suppress(OSError):  # where the kernel refuses, PDEATHSIG has to do
-            fcntl.fcntl(0, fcntl.F_SETOWN, -os.getpgrp())
-            fcntl.fcntl(0, _F_SETSIG, signal.SIGKILL)
-            fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+            fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
+            fcntl.fcntl(pipe, _F_SETSIG, signal.SIGKILL)
+            fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _watch_lifeline() -> None:
     with contextlib.suppress(OSError):
-        while os.read(0, 4096):
+        while os.read(_descriptor, 4096):
             pass
     with contextlib.suppress(OSError):
         os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -27,7 +27,7 @@ from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.engine.machine import fingerprint as machine
 from lbench.engine.measure.run_store import RunStore
 from lbench.engine.plan.prepared_job import keep
-from lbench.engine.processes.lifeline import die_with_parent
+from lbench.engine.processes.lifeline import die_with_parent, free_standard_input
 from lbench.engine.runner.job_steps import Answer, EndedStage, JobSteps, RunFailed, offload_to_thread
 from lbench.engine.sampling.hand_over import hand_over_s
 from lbench.engine.sampling.model import Noticed, Request, Sample, SampledStage, Verdict
@@ -298,6 +298,7 @@ def _size(place: Path) -> int:
 
 def main() -> None:
     """Answer one request."""
+    free_standard_input()
     die_with_parent()
     out = os.dup(1)
     os.dup2(2, 1)  # what the job prints must not get into the verdict

@@ -179,6 +179,24 @@ def test_workloads_shows_the_parameters_of_one(home: Path) -> None:
     assert "Sevens" in CliRunner().invoke(command, ["workloads", "./mine.py"]).stdout
 
 
+def test_code_that_reads_standard_input_finds_it_empty_wherever_it_runs(lbench: Lbench, home: Path) -> None:
+    write(
+        home,
+        "mine.py",
+        """
+import os, subprocess, sys
+from lbench import Task
+GIVEN = sys.stdin.read()
+def work(i): return [GIVEN, subprocess.check_output(["cat"], timeout=30), os.read(0, 9)]
+def job(): return (yield [Task(work, i=1)]) + [sys.stdin.read()]
+def reference(): return [work(1), sys.stdin.read()]
+""",
+    )
+    done = lbench("run", "./mine.py:job", "-b", "sequential", "--repeats", "1", "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert [run["answer"]["ok"] for run in document(done)["runs"]] == [True]
+
+
 # -- a plain function
 
 SIMULATE = """

@@ -535,6 +535,41 @@ def test_results_that_only_vary_cannot_be_checked(lbench: Lbench, home: Path) ->
     assert answers(lbench("run", "recorded:mine", *HERE)) == [(True, 2), (True, 2)]
 
 
+def test_pools_with_initializers_of_their_own_are_replayed_each_with_its_own(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(
+        """
+from multiprocessing.pool import ThreadPool
+base = 0
+def begin(x): global base; base = x
+def add(x): return x + base
+if __name__ == "__main__":
+    for number in (5, 7, 5):
+        with ThreadPool(1, begin, (number,)) as pool: print(pool.map(add, [1, 2]))
+"""
+    )
+    assert lbench("record", "mine.py").stdout == "[6, 7]\n[8, 9]\n[6, 7]\n"
+    assert answers(lbench("run", "recorded:mine", "-b", "sequential", *HERE[-4:])) == [(True, 6)]
+
+
+LOKY = """
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
+def sq(x, by=2): return x ** by
+if __name__ == "__main__":
+    pool = get_reusable_executor(1)
+    print(list(pool.map(sq, range(5), chunksize=2)), pool.submit(sq, 5, by=3).result())
+    print(Parallel(n_jobs=1)(delayed(sq)(i) for i in range(3)))
+    pool.shutdown()
+"""
+
+
+def test_lokys_executor_is_recorded_and_joblibs_use_of_it_once(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(LOKY)
+    done = lbench("record", "mine.py")
+    assert (done.returncode, done.stdout) == (0, "[0, 1, 4, 9, 16] 125\n[0, 1, 4]\n"), done.stderr
+    assert (manifest(home, "mine")["functions"], manifest(home, "mine")["stages"]) == ({"mine:sq": 9}, [5, 1, 3])
+
+
 def test_a_recorded_call_that_fails_is_named_as_the_script_made_it(
     lbench: Lbench, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

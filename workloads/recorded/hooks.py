@@ -472,6 +472,8 @@ _PATCHES: dict[str, Callable[[ModuleType], None]] = {
     "concurrent.futures.thread": _threads,
     "multiprocessing.pool": _pools,
     "joblib.parallel": _joblib,
+    "joblib.externals.loky.process_executor": _processes,
+    "loky.process_executor": _processes,
 }
 _patched: set[str] = set()
 

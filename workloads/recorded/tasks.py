@@ -13,16 +13,17 @@ from lbench.workloads.recorded.values import Packer, unpack
 __all__ = ["CALL", "call"]
 
 CALL = "recorded.call"
-_set_up: set[bytes] = set()  # initializers that have run in this process
+_set_up: bytes | None = None  # the initializer that has run last in this process
 
 
 @task_function(CALL)
 def call(given: list[Any], setup: Any = None) -> Any:
     """Call a function as the script did, and pack its result. `given`: the function, its arguments, those by name."""
-    if setup is not None and (key := encode(setup)) not in _set_up:
+    global _set_up
+    if setup is not None and (key := encode(setup)) != _set_up:  # another pool's has set the same names, maybe
         initializer, arguments = unpack(setup, find_name)
         initializer(*arguments)
-        _set_up.add(key)
+        _set_up = key
     function, args, kwargs = unpack(given, find_name)
     result = function(*args, **kwargs)
     try:

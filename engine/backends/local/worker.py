@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import faulthandler
 import gc
-import io
 import os
 import signal
 import socket
@@ -27,7 +26,7 @@ from lbench.engine.backends.local import frames
 from lbench.engine.backends.local.folders import NOTICED, TEMPORARY, WORKING
 from lbench.engine.backends.local.peak_memory import PeakMemory
 from lbench.engine.backends.local.watch import watch_if_asked
-from lbench.engine.processes.lifeline import die_with_parent, take_group_along
+from lbench.engine.processes.lifeline import die_with_parent, free_standard_input, take_group_along
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.functions import find
 from lbench.workloads.functions import preload as load_tasks
@@ -205,11 +204,11 @@ def _describe(error: BaseException) -> list[str]:
 
 def main(descriptors: Sequence[str]) -> None:
     """Serve the inherited sockets until the engine closes them or goes away."""
+    free_standard_input()
     die_with_parent()
     take_group_along()  # the processes that its tasks have started
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    sys.stdin = io.StringIO()  # the real one is the lifeline: a task that reads must find nothing
     sockets = []
     for descriptor in map(int, descriptors):
         os.set_inheritable(descriptor, False)  # not for what a task may start
