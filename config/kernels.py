@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import tomllib
 from datetime import date
-from pathlib import Path
 
 import msgspec
+
+from lbench.config.tables import read_table
 
 __all__ = ["Published", "published_seconds"]
 
@@ -22,8 +22,7 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @functools.cache
 def _rows() -> dict[str, dict[str, Published]]:
-    with Path(__file__).with_name("kernels.toml").open("rb") as file:
-        return msgspec.convert(tomllib.load(file), dict[str, dict[str, Published]])
+    return read_table("kernels.toml", dict[str, dict[str, Published]])
 
 
 def published_seconds(arch: str, python: str) -> dict[str, tuple[float, date]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-import tomllib
 from pathlib import Path
 from typing import Any
+
+from lbench.config.tables import read_rows
 
 __all__ = ["STUDIES", "rows"]
 
@@ -16,5 +17,4 @@ STUDIES = {"study-2017": Path(__file__).with_name("study_2017.toml")}
 @functools.cache
 def rows() -> dict[str, Any]:
     """The file as it stands; `engine.simulation.parameters` gives the rows their types."""
-    with Path(__file__).with_name("lambda_model.toml").open("rb") as file:
-        return tomllib.load(file)
+    return read_rows("lambda_model.toml")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import tomllib
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
+
+from lbench.config.tables import read_rows
 
 __all__ = ["TOO_MANY_FILES", "LambdaLimits", "MemoryMb", "TimeoutS", "limits"]
 
@@ -46,8 +46,7 @@ TOO_MANY_FILES = "too many open files: raise the limit with `ulimit -n 4096`, or
 @functools.cache
 def limits() -> LambdaLimits:
     """AWS Lambda's limits."""
-    with Path(__file__).with_name("limits.toml").open("rb") as file:
-        rows = tomllib.load(file)
+    rows = read_rows("limits.toml")
     return msgspec.convert({name: row["value"] for name, row in rows.items()}, LambdaLimits)
 
 

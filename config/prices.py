@@ -12,7 +12,6 @@ from __future__ import annotations
 import datetime
 import functools
 import re
-import tomllib
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +20,7 @@ import msgspec
 
 from lbench.config.folders import cache_folder, write_whole
 from lbench.config.limits import limits
+from lbench.config.tables import read_table
 from lbench.errors import InputError
 
 __all__ = [
@@ -162,9 +162,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 @functools.cache
 def _file() -> _File:
-    with Path(__file__).with_name("prices.toml").open("rb") as file:
-        table: dict[str, Any] = tomllib.load(file)
-    return msgspec.convert(table, _File)
+    return read_table("prices.toml", _File)
 
 
 def _snapshot_file(region: str) -> Path:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import tomllib
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+
+from lbench.config.tables import read_table
 
 __all__ = ["Profile", "is_old", "rented", "source_text"]
 
@@ -77,8 +77,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @functools.cache
 def _file() -> _File:
-    with Path(__file__).with_name("rented.toml").open("rb") as file:
-        return msgspec.convert(tomllib.load(file), _File)
+    return read_table("rented.toml", _File)
 
 
 def rented() -> tuple[Profile, ...]:

@@ -90,6 +90,9 @@ class _Kept(msgspec.Struct):
     entries: list[Entry]
 
 
+_decoder = msgspec.json.Decoder(_Kept)  # made here: threads that make one at once crash in msgspec 0.22
+
+
 def entries() -> Iterator[Entry]:
     """All sessions, the newest first: each at once as it is known, then a second time those that had to be read.
 
@@ -140,7 +143,7 @@ def _cache_file(folder: Path) -> Path:
 def _kept(folder: Path) -> list[Entry] | None:
     """The cached entries, if they still hold. Name and tags are read anew."""
     try:
-        kept = msgspec.json.decode(_cache_file(folder).read_bytes(), type=_Kept)
+        kept = _decoder.decode(_cache_file(folder).read_bytes())
         if kept.version != _VERSION or (kept.size, kept.mtime_ns) != _stamp(folder) or is_live(folder):
             return None
         if not kept.entries or kept.entries[0].recorded.path != str(folder):

@@ -24,6 +24,9 @@ class Head(msgspec.Struct):
     version: int = 0
 
 
+_head_decoder = msgspec.json.Decoder(Head)
+
+
 def split_lines(buffer: bytearray) -> Iterator[bytes]:
     """Remove the complete lines from `buffer` and yield them; a torn last line stays."""
     end = buffer.rfind(b"\n")
@@ -68,7 +71,7 @@ def check_first(path: Path, line: bytes) -> None:
             return
     else:
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
-            head = msgspec.json.decode(line, type=Head)
+            head = _head_decoder.decode(line)
     if head.format != "lbench.journal":
         raise SessionFileError(f"{path} is not an lbench journal")
     if head.version > JOURNAL_VERSION:

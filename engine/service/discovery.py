@@ -38,6 +38,9 @@ class EngineFile(msgspec.Struct):
     pid: int = 0
 
 
+_decoder = msgspec.json.Decoder(EngineFile)
+
+
 def socket_path(folder: Path, pid: int) -> Path:
     """The socket of engine `pid` of a session.
 
@@ -95,7 +98,7 @@ def engine_socket(folder: Path) -> Path:
     """
     engine: EngineFile | None = None
     with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):  # it has ended, or has not begun
-        engine = msgspec.json.decode((folder / ENGINE_FILE).read_bytes(), type=EngineFile)
+        engine = _decoder.decode((folder / ENGINE_FILE).read_bytes())
     if engine is not None and engine.host not in ("", socket.gethostname()):
         raise InputError(f"the engine of {folder.name} runs on {engine.host}: attach to it there")
     if engine is None or not is_live(folder):

@@ -22,10 +22,13 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: list[str] = []
 
 
+_decoder = msgspec.json.Decoder(Meta)
+
+
 def read_meta(folder: Path) -> Meta:
     """The labels of the session in `folder`; empty if the file is missing or damaged."""
     try:
-        return msgspec.json.decode(visible_json((folder / META_NAME).read_bytes()), type=Meta)
+        return _decoder.decode(visible_json((folder / META_NAME).read_bytes()))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return Meta()
 
