@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import os
 import signal
 import sys
@@ -122,6 +123,14 @@ def find_factory(name: str) -> Any:
     factory = getattr(module, function, None)
     if not callable(factory):
         raise InputError(f"executor: {module_name} has no callable named {function!r}")
+    try:
+        inspect.signature(factory).bind()
+    except TypeError as error:
+        raise InputError(
+            f"executor: {name} is called without arguments ({_line(error)}): write a function that calls it with them"
+        ) from None
+    except ValueError:  # of a class in C
+        pass
     return factory
 
 
@@ -193,6 +202,10 @@ class ExecutorWorkers:
             raise BackendError(
                 f"executor: {self._factory}: submit raised {type(error).__name__}: {_line(error)}"
             ) from None
+        if not isinstance(future, concurrent.futures.Future):
+            raise BackendError(
+                f"executor: {self._factory}: submit must return a concurrent.futures.Future, got {type(future).__name__}"
+            )
         try:
             answer = await _answer_of(asyncio.wrap_future(future), str(request["call"]))
         except concurrent.futures.BrokenExecutor as error:
@@ -203,13 +216,17 @@ class ExecutorWorkers:
         except asyncio.CancelledError:
             future.cancel()
             raise
-        except Exception as error:  # whatever the executor's own transport raises
+        except (
+            Exception,
+            KeyboardInterrupt,
+            SystemExit,
+        ) as error:  # whatever its transport or a worker's process raised
             raise LostWorker(f"the executor failed: {type(error).__name__}: {_line(error)}") from None
-        if not isinstance(answer, bytes):
+        if not isinstance(answer, bytes | bytearray | memoryview):
             raise BackendError(
                 f"executor: {self._factory}: a call returned {type(answer).__name__} instead of its result"
             )
-        return answer
+        return bytes(answer)
 
     async def stop(self, slot: str, call: str) -> None:
         """Stop a running call: in this process by itself, in a pool of processes with them all."""

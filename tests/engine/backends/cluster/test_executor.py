@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lbench.engine.backends.cluster.executor import try_factory
-from lbench.errors import InputError
+from lbench.engine.backends.cluster.backend import LostWorker
+from lbench.engine.backends.cluster.executor import ExecutorWorkers, try_factory
+from lbench.errors import BackendError, InputError
 
 FACTORIES = """
 import multiprocessing
@@ -38,6 +42,9 @@ def nothing():
 
 def broken():
     raise RuntimeError("no licence")
+
+def needs(workers):
+    return ThreadPoolExecutor(workers)
 """
 
 MINE = """
@@ -179,6 +186,10 @@ def test_mpi_gives_the_same_answer(folder: Path) -> None:
         ("./factories.py:nothing", "must give a concurrent.futures.Executor, got int"),
         ("./factories.py:broken", "raised RuntimeError: no licence"),
         ("./factories.py:leaves", "raised SystemExit: 3"),
+        (
+            "./factories.py:needs",
+            "is called without arguments (missing a required argument: 'workers'): write a function",
+        ),
         ("./factories.py:absent", "has no callable named 'absent'"),
         ("./nowhere.py:x", "nowhere.py"),
         ("no_such_module_here:x", "no module named 'no_such_module_here'"),
@@ -193,6 +204,58 @@ async def test_a_factory_that_cannot_be_used_is_refused_in_one_line(
     with pytest.raises(InputError, match=r"^executor: [^\n]*$") as refused:
         await try_factory(factory)
     assert line in str(refused.value)
+
+
+class Scripted(Executor):
+    """An executor whose calls end as a test wants it."""
+
+    def __init__(self, end: Callable[[Any], object]) -> None:
+        self._end = end
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        future: Any = Future()
+        return self._end(future) or future
+
+
+async def sent(monkeypatch: pytest.MonkeyPatch, end: Callable[[Any], object]) -> bytes:
+    """What a call gives whose executor ends it so."""
+    monkeypatch.setattr(sys.modules[__name__], "scripted", lambda: Scripted(end), raising=False)
+    monkeypatch.setitem(sys.modules, "a_factory_of_tests", sys.modules[__name__])
+    workers = ExecutorWorkers("a_factory_of_tests:scripted", 1)
+    await workers.open()
+    try:
+        return await workers.send("x0", {"call": "c"})
+    finally:
+        await workers.close()
+
+
+def dropped(future: Any) -> None:
+    future.cancel()
+    future.set_running_or_notify_cancel()
+
+
+@pytest.mark.parametrize(
+    ("end", "error", "message"),
+    [
+        (dropped, LostWorker, "the executor dropped the call"),
+        (lambda future: future.set_exception(KeyboardInterrupt()), LostWorker, "failed: KeyboardInterrupt"),
+        (lambda future: future.set_exception(SystemExit(3)), LostWorker, "failed: SystemExit: 3"),
+        (lambda future: future.set_exception(OSError("pipe")), LostWorker, "failed: OSError: pipe"),
+        (lambda future: future.set_result("text"), BackendError, "a call returned str instead of its result"),
+        (lambda future: "text", BackendError, "submit must return a concurrent.futures.Future, got str"),
+    ],
+    ids=["dropped", "interrupt", "exit", "transport", "result", "no future"],
+)
+async def test_a_call_that_an_executor_ends_in_its_own_way_is_a_lost_attempt_or_a_refusal(
+    monkeypatch: pytest.MonkeyPatch, end: Callable[[Any], object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        await asyncio.wait_for(sent(monkeypatch, end), 60)
+
+
+async def test_an_answer_may_arrive_as_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (bytes, bytearray, memoryview):
+        assert await sent(monkeypatch, lambda future, kind=kind: future.set_result(kind(b"123"))) == b"123"
 
 
 def test_a_refusal_is_exit_code_2(folder: Path) -> None:
