@@ -9,16 +9,20 @@ from textual.binding import Binding
 from textual.strip import Strip
 
 from lbench.engine.session.view import RunView
-from lbench.tui.draw.ink import line
+from lbench.tui.draw.ink import Piece, line
 from lbench.tui.feeds.feed import Frame
 from lbench.tui.host import LbenchScreen
 from lbench.tui.theme import role_of
+from lbench.tui.widgets.among import Among
 from lbench.tui.widgets.card import STATE, card_lines
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.scroll import Scroll
 from lbench.tui.widgets.title import Keys, Title
 
 __all__ = ["CardScreen"]
+
+
+_BARS = 3  # lines that the title, the air below it and the footer take
 
 
 class _Card(Lines):
@@ -28,13 +32,19 @@ class _Card(Lines):
         super().__init__(id="card-lines")
         self.run = run
         self.row = row
+        self._among: tuple[int, Among] | None = None  # of so many invocations that have ended
+
+    def _made(self, width: int) -> list[list[Piece]]:
+        if self._among is None or self._among[0] != self.run.finished_tasks:
+            self._among = (self.run.finished_tasks, Among(self.run))
+        return card_lines(self.run, self.row, width, self.screen.size.height - _BARS, self._among[1])
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        return [line(self.palette, pieces, width) for pieces in card_lines(self.run, self.row, width)]
+        return [line(self.palette, pieces, width) for pieces in self._made(width)]
 
     def fit(self) -> None:
         """Take the height of the lines."""
-        count = len(card_lines(self.run, self.row, max(20, self.size.width or self.screen.size.width)))
+        count = len(self._made(max(20, self.size.width or self.screen.size.width)))
         if self.styles.height is None or self.styles.height.value != count:
             self.styles.height = count
         self.redraw()

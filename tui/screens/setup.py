@@ -31,6 +31,7 @@ from lbench.tui.widgets.title import Answer, Keys, Title
 __all__ = ["SetupScreen"]
 
 _OWN = f"own.{OWN_FIELD.name}"  # the place of an own file's path
+_FIELD = "the next or last field"
 _WIDE = 150  # columns from which the form has two columns
 
 
@@ -45,8 +46,8 @@ class SetupScreen(AnswersInputs, Screen[Plan | None]):
         Binding("escape", "leave", "back", key_display="esc"),
         Binding("ctrl+s", "sweep", "sweep", tooltip="sweep this parameter"),
         Binding("ctrl+o", "options", "options", tooltip="options, before a run"),
-        Binding("up", "app.focus_previous", "field", key_display="↑↓", tooltip="the next or last field"),
-        Binding("down", "app.focus_next", "field", key_display="↑↓", tooltip="the next or last field"),
+        Binding("up", "app.focus_previous", "field", key_display="↑↓", tooltip=_FIELD, priority=True),
+        Binding("down", "app.focus_next", "field", key_display="↑↓", tooltip=_FIELD, priority=True),
         Binding("w", "jump('workload')", "workload", tooltip="to the workload"),
         Binding("b", "jump('backends')", "backends", tooltip="to the backends"),
     ]

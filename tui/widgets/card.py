@@ -10,6 +10,7 @@ from lbench.analysis.format import ms_text, seconds_text
 from lbench.engine.session.view import RunView
 from lbench.tui.draw.ink import Piece, heading, put, right_of, sentence_lines
 from lbench.tui.theme import role_of
+from lbench.tui.widgets.among import Among
 from lbench.tui.widgets.inspect import bytes_text, phase_lines
 
 __all__ = ["card_lines"]
@@ -26,13 +27,13 @@ STATE = {  # glyph and role of an invocation's status
 }
 
 
-def card_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
-    """The card's lines; headings take the whole width."""
+def card_lines(run: RunView, row: int, width: int, height: int = 0, among: Among | None = None) -> list[list[Piece]]:
+    """The card's lines; headings take the whole width. `height`: lines that the screen has; `among`: of its run."""
     values = run.columns.row(row)
     lines: list[list[Piece]] = [heading([("phases", "quiet!")], [(_when(values), "quiet")], width)]
     lines += [_in(pieces) for pieces in phase_lines(run, row, min(width - 2, 100))]
     lines += [[], heading([("attempts of this task", "quiet!")], [], width), *_attempts(run, values, row)]
-    lines += [[], heading([("where and how much", "quiet!")], [], width), *_facts(run, values)]
+    lines += [[], heading([("where and how much", "quiet!")], [], width), *_facts(run, values, row)]
     error = values["error"]
     if error is not None:
         lines += [[], heading([(f"error: {error.type}", "wrong!")], [], width)]
@@ -43,7 +44,8 @@ def card_lines(run: RunView, row: int, width: int) -> list[list[Piece]]:
         lines += [[], heading([("end of its log", "quiet!")], [], width)]
         for text in values["log_tail"].splitlines():
             lines += [_in([(part, "text")]) for part in _wrapped(text, width - 4)]
-    return lines
+    beside = (among or Among(run)).lines(row, width, height - len(lines) - 1)
+    return [*lines, [], *beside] if beside else lines
 
 
 def _in(pieces: list[Piece]) -> list[Piece]:
@@ -94,7 +96,21 @@ def _short(environment: str | None) -> str:
     return environment if len(environment) <= 12 else "…" + environment[-8:]
 
 
-def _facts(run: RunView, values: dict[str, Any]) -> list[list[Piece]]:
+def _order(run: RunView, row: int) -> str | None:
+    """Which of its environment's invocations it is, and those beside it; None: the only one, or of no environment."""
+    columns = run.columns
+    rows = np.flatnonzero(columns["environment"] == columns["environment"][row])
+    if columns["environment"][row] < 0 or len(rows) < 2:
+        return None
+    rows = rows[np.argsort(columns["dispatched_s"][rows], kind="stable")]
+    at = int(np.flatnonzero(rows == row)[0])
+    tasks = columns["task"]
+    beside = [f"after task {tasks[rows[at - 1]]:,}"] if at else []
+    beside += [f"before task {tasks[rows[at + 1]]:,}"] if at + 1 < len(rows) else []
+    return f"invocation {at + 1:,} of {len(rows):,}, {', '.join(beside)}"
+
+
+def _facts(run: RunView, values: dict[str, Any], row: int) -> list[list[Piece]]:
     memory = None
     if values["memory_mb"] is not None:
         used = "" if values["max_memory_mb"] is None else f"{values['max_memory_mb']:,} of "
@@ -104,6 +120,7 @@ def _facts(run: RunView, values: dict[str, Any]) -> list[list[Piece]]:
     connect = values["connect_ms"]
     facts = [
         ("environment", values["environment"]),
+        ("in it", _order(run, row)),
         ("request id", values["request_id"]),
         ("memory", memory),
         ("payload", sizes if sent or came else None),

@@ -285,8 +285,12 @@ class SessionTable(Lines, can_focus=True):
         chosen = fitting_columns(
             chosen, lambda one: max(0, one.rank - 1), need, width
         )  # COST stays where texts give way
-        for title in ("VERDICT", "WORKLOAD", "NAME"):
-            column = next(one for one in _COLUMNS if one.title == title)
-            sizes[title] = max(column.least, sizes[title] - max(0, need(chosen) - width))
+        least = {one.title: one.least for one in _COLUMNS}
+        short = max((width_of(_short_verdict(entry)) for entry in fine), default=0)
+        for title, down_to in (
+            ("VERDICT", max(short, least["VERDICT"])),
+            *((title, least[title]) for title in ("WORKLOAD", "VERDICT", "NAME")),
+        ):
+            sizes[title] = min(sizes[title], max(down_to, sizes[title] - max(0, need(chosen) - width)))
         chosen = fitting_columns(chosen, lambda one: one.rank, need, width)
         return chosen, [sizes[one.title] for one in chosen]

@@ -55,6 +55,22 @@ async def test_the_card_looks_as_it_was_approved(
         same_as(f"card-{size[0]}x{size[1]}", screen_text(app))
 
 
+async def test_the_card_of_an_invocation_that_was_ok_shows_where_it_stands_and_fills_the_screen(
+    app_of: App, still: Any, screen_text: Text
+) -> None:
+    app = app_of(still(None))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        await pilot.press("enter")
+        await pilot.pause()
+        lines = screen_text(app).splitlines()
+        slowest = next(line for line in lines if line.startswith("  in all"))
+        assert slowest.split()[2:4] == ["105", "ms"] and slowest.endswith("99 %")
+        assert any(line.startswith("  in it        invocation ") for line in lines)
+        assert any("▾" in line for line in lines)
+        assert sum(not line for line in lines[20:-1]) < 8
+
+
 async def test_before_the_first_run_the_default_backends_are_listed(app_of: App, screen_text: Text) -> None:
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:

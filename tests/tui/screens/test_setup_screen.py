@@ -27,6 +27,7 @@ from lbench.tui.export import check_target
 from lbench.tui.run_form import OWN_FILE, Draft, form_fields, plain_number, read_own
 from lbench.tui.screens.setup import SetupScreen
 from lbench.tui.widgets import plan_forecast as ahead
+from lbench.tui.widgets.title import Keys
 from lbench.workloads import registry
 
 AppOf = Callable[..., LbenchApp]
@@ -576,3 +577,15 @@ async def test_figures_that_come_after_leaving_start_nothing(app_of: AppOf, monk
         await screen.action_start()
         await pilot.pause()
         assert not started and app.screen is app.bench
+
+
+async def test_the_footer_offers_the_arrows_in_a_field_for_text(app_of: AppOf) -> None:
+    app = app_of()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("r")
+        await pilot.pause()
+        app.screen.query_one("#at-params-size").focus()
+        await pilot.pause()
+        assert ("↑↓", "field") in app.screen.query_one(Keys).entries()
+        await pilot.press("down")
+        assert app.focused is not None and app.focused.id == "at-params-width"
