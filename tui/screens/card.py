@@ -32,11 +32,12 @@ class _Card(Lines):
         super().__init__(id="card-lines")
         self.run = run
         self.row = row
-        self._among: tuple[int, Among] | None = None  # of so many invocations that have ended
+        self._among: tuple[tuple[int, int], Among] | None = None  # of so many that were ok and that failed
 
     def _made(self, width: int) -> list[list[Piece]]:
-        if self._among is None or self._among[0] != self.run.finished_tasks:
-            self._among = (self.run.finished_tasks, Among(self.run))
+        ended = (self.run.finished_tasks, self.run.failed_attempts)
+        if self._among is None or self._among[0] != ended:
+            self._among = (ended, Among(self.run))
         return card_lines(self.run, self.row, width, self.screen.size.height - _BARS, self._among[1])
 
     def draw(self, width: int, height: int) -> list[Strip]:

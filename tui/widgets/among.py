@@ -14,7 +14,6 @@ from lbench.tui.draw import histogram
 from lbench.tui.draw.dots import FEW
 from lbench.tui.draw.ink import Piece, heading, put, right_of
 from lbench.tui.theme import role_of
-from lbench.tui.widgets.inspect import phases
 
 __all__ = ["Among"]
 
@@ -43,20 +42,21 @@ class Among:
             _WHOLE: (columns["returned_s"] - columns["dispatched_s"]) * 1000,
         }
         self.count = int(ok.sum())
+        self._ok = ok
+        self._values: dict[str, NDArray[Any]] = {}
         self._sorted: dict[str, NDArray[Any]] = {}
         for name, values in every.items():
-            known = np.sort(values[ok & np.isfinite(values)].round(_DECIMALS))
+            values = values.round(_DECIMALS)
+            known = np.sort(values[ok & np.isfinite(values)])
             if len(known) and (known[-1] > 0 or name == _WHOLE):
-                self._sorted[name] = known
+                self._values[name], self._sorted[name] = values, known
 
     def lines(self, row: int, width: int, room: int) -> list[list[Piece]]:
         """The table, then the histogram if it fits into `room` lines; nothing where there is nothing to compare with."""
         if self.count < 2:
             return []
-        values = self._run.columns.row(row)
-        mine = {name: ms for name, ms, _ in phases(values) if name in self._sorted}
-        if values["returned_s"] is not None:
-            mine[_WHOLE] = (values["returned_s"] - values["dispatched_s"]) * 1000
+        known = {name: values for name, values in self._values.items() if row < len(values)}  # else it began later
+        mine = {name: float(values[row]) for name, values in known.items() if np.isfinite(values[row])}
         if not mine:
             return []
         measure: list[Piece] = [(f"{count_text(self.count, 'invocation')} ok", "quiet")]
@@ -64,22 +64,23 @@ class Among:
         lines: list[list[Piece]] = [heading([("among those of its run", "quiet!")], measure, width)]
         lines.append([(" " * (2 + _NAME) + titles + "  longer than", "quiet")])
         for name, ms in mine.items():
-            lines.append(self._line(name, ms))
+            lines.append(self._line(name, ms, one_of_them=bool(self._ok[row])))
         if _WHOLE in mine and room >= len(lines) + 3 + _ROWS[0] and self.count >= FEW:
             rows = min(_ROWS[1], room - len(lines) - 3)
             lines += [[], *self._histogram(mine[_WHOLE], width, rows)]
         return lines
 
-    def _line(self, name: str, ms: float) -> list[Piece]:
+    def _line(self, name: str, ms: float, *, one_of_them: bool) -> list[Piece]:
         others = self._sorted[name]
         p50, p99 = (float(np.quantile(others, part)) for part in (0.5, 0.99))
-        shorter = int(np.searchsorted(others, round(ms, _DECIMALS), side="left"))
+        shorter, count = int(np.searchsorted(others, ms, side="left")), len(others) - one_of_them
+        share = "none" if not shorter else "all" if shorter == count else percent_text(shorter / count)
         return [
             ("  " + put(name, _NAME), "quiet"),
             (right_of(ms_text(ms), _NUMBER), "text"),
             (right_of(ms_text(p50), _NUMBER), "quiet"),
             (right_of(ms_text(p99) if len(others) >= FEW else "–", _NUMBER), "quiet"),
-            (right_of(percent_text(shorter / len(others)) if shorter else "none", _NUMBER), "text"),
+            (right_of(share, _NUMBER), "text"),
         ]
 
     def _histogram(self, ms: float, width: int, rows: int) -> list[list[Piece]]:
