@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import re
@@ -139,6 +140,14 @@ def _allow_many_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _cannot_start(problem: OSError, port: int) -> str:
+    if problem.filename is None and problem.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+        return f"port {port} is not available ({problem.strerror}): choose another with --port"
+    if problem.filename is None:
+        return f"the emulator cannot start: {problem.strerror}"
+    return f"the emulator cannot start: {problem.filename}: {problem.strerror}; set TMPDIR to a folder that you can write to"
+
+
 def main() -> int:
     """Serve; the exit code is 0, or 2 where it could not start."""
     parser = argparse.ArgumentParser(prog="python -m lbench.engine.emulator", description=__doc__)
@@ -167,10 +176,7 @@ def main() -> int:
         print(f"lbench: --port must be 1 to 65535, got {given.port}", file=sys.stderr)
         return 2
     except OSError as problem:
-        print(
-            f"lbench: port {given.port} is not available ({problem.strerror}): choose another with --port",
-            file=sys.stderr,
-        )
+        print(f"lbench: {_cannot_start(problem, given.port)}", file=sys.stderr)
         return 2
     return 0
 

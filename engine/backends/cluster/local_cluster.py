@@ -109,7 +109,11 @@ async def _serve(workers: int, folder: str) -> None:
     from distributed import Security
 
     security: Any = Security.temporary()
-    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.scheduler.work-stealing": False}
+    settings = {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.scheduler.work-stealing": False,
+        "temporary-directory": folder,
+    }
     with dask.config.set(settings):
         async with Cluster(
             n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,

@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,19 @@ def _lock(path: Path, *, wait: bool) -> int | None:
     return descriptor
 
 
+def _parent() -> Path:
+    return Path(tempfile.gettempdir()) / f"lbench-emulator-{os.getuid()}"
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is there that no other user has made or may write to: anybody can take its name first."""
+    try:
+        found = folder.lstat()  # not stat: a link could lead anywhere
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+
+
 class Scratch:
     """The emulator's folder `<tmp>/lbench-emulator-<uid>/<pid>-xxxx`; leaving the context removes it.
 
@@ -39,14 +53,18 @@ class Scratch:
 
     def __init__(self, announce: Callable[[Path], None] | None = None) -> None:
         self._announce = announce
-        self._parent = Path(tempfile.gettempdir()) / f"lbench-emulator-{os.getuid()}"
+        self._parent = _parent()
+        self._own_parent: Path | None = None  # where the usual one is another user's
         self._held: int | None = None
         self.path = Path()
 
     def __enter__(self) -> Self:
-        self._parent.mkdir(mode=0o700, exist_ok=True)
-        if self._parent.is_symlink() or self._parent.stat().st_uid != os.getuid():
-            self._parent = Path(tempfile.mkdtemp(prefix="lbench-emulator-"))  # another user's: use a new one
+        with contextlib.suppress(FileExistsError):
+            self._parent.mkdir(mode=0o700)
+        if not _is_ours(self._parent):
+            self._parent = self._own_parent = Path(tempfile.mkdtemp(prefix="lbench-emulator-"))
+            if self._announce is not None:
+                self._announce(self._own_parent)
         gate = _lock(self._parent / ".lock", wait=True)  # no sweep while a new folder has no lock yet
         assert gate is not None
         try:
@@ -63,7 +81,7 @@ class Scratch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(self._own_parent or self.path, ignore_errors=True)
         if self._held is not None:
             os.close(self._held)
 
@@ -89,10 +107,10 @@ def _folders(parent: Path) -> list[Path]:
 
 def abandoned() -> list[Path]:
     """This user's folders of emulators that have ended."""
-    parent = Path(tempfile.gettempdir()) / f"lbench-emulator-{os.getuid()}"
+    parent = _parent()
     found = []
     with contextlib.suppress(OSError):
-        if parent.is_symlink() or parent.stat().st_uid != os.getuid():
+        if not _is_ours(parent):
             return []
         for folder in _folders(parent):
             held = _lock(folder / ".lock", wait=False)
