@@ -173,12 +173,17 @@ def _refuse_undecodable(arguments: Sequence[str]) -> None:
     """
     for text in arguments:
         if not _is_text(text):
-            shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            raise InputError(f"the argument {shown} is not valid UTF-8: use another name, or a link to the file")
+            raise InputError(f"the argument {_undecoded(text)}: use another name, or a link to the file")
     folder = _working_folder()
     if folder is not None and not _is_text(folder):
-        shown = folder.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        raise InputError(f"the working folder's name {shown} is not valid UTF-8: change to another folder")
+        raise InputError(f"the working folder's name {_undecoded(folder)}: change to another folder")
+
+
+def _undecoded(text: str) -> str:
+    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if "\\x" not in shown:
+        return f"{shown} cannot be read in this locale (set PYTHONUTF8=1)"
+    return f"{shown} is not valid UTF-8"
 
 
 def _is_text(text: str) -> bool:

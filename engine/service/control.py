@@ -24,6 +24,8 @@ __all__ = ["Command", "ControlServer"]
 _VIEWER_QUEUE_BYTES = 4 * 2**20
 _LINE_LIMIT_BYTES = 16 * 2**20
 _PARTING_S = 0.5
+_LOOK_S = 0.02
+_ONLY_COPY_S = 10.0  # for the end of a session of which the disk does not have all
 
 
 class Command(msgspec.Struct):
@@ -54,6 +56,11 @@ class _Viewer:
             else:
                 self._writer.write(lines)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether it still has to ask for what it missed, or waits for the answer."""
+        return self._held is not None or self._lagging is not None
+
     def release(self, read_to: int, backlog: bytes) -> None:
         """Answer now that the file is settled, then send all lines since."""
         held, self._held = self._held or [], None
@@ -79,6 +86,7 @@ class ControlServer:
         self._execute = execute
         self._server: asyncio.Server | None = None
         self._writers: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+        self._viewers: dict[asyncio.StreamWriter, _Viewer] = {}
 
     async def start(self) -> None:
         """Listen."""
@@ -89,11 +97,16 @@ class ControlServer:
             os.umask(before)
 
     async def close(self) -> None:
-        """Send what is queued, as far as viewers take it within a moment, and remove the socket."""
+        """Send what is queued, as far as viewers take it within a moment, and remove the socket.
+
+        Where the disk was full, what is queued is nowhere else: then viewers have longer.
+        """
         self._journal.flush()
         if self._server is not None:
             self._server.close()
-        await asyncio.gather(*(self._part(writer) for writer in list(self._writers)))
+        _, missing = await self._journal.settled()
+        limit_s = _ONLY_COPY_S if missing else _PARTING_S
+        await asyncio.gather(*(self._part(writer, limit_s, bool(missing)) for writer in list(self._writers)))
         serving = {task for task in self._writers.values() if task is not None}
         for task in serving:
             task.cancel()
@@ -101,11 +114,14 @@ class ControlServer:
             await asyncio.wait(serving)
         self._path.unlink(missing_ok=True)
 
-    async def _part(self, writer: asyncio.StreamWriter) -> None:
+    async def _part(self, writer: asyncio.StreamWriter, limit_s: float, only_copy: bool) -> None:
         try:
             writer.transport.set_write_buffer_limits(high=0)
-            async with asyncio.timeout(_PARTING_S):
+            async with asyncio.timeout(limit_s):
                 await writer.drain()
+                while only_copy and (viewer := self._viewers.get(writer)) is not None and viewer.is_behind:
+                    await asyncio.sleep(_LOOK_S)
+                    await writer.drain()
         except (ConnectionError, TimeoutError):
             writer.transport.abort()  # it does not read; the file has what it misses
         writer.close()
@@ -132,11 +148,12 @@ class ControlServer:
             if viewer is not None:
                 self._journal.unlisten(viewer)
             self._writers.pop(writer, None)
+            self._viewers.pop(writer, None)
             writer.close()
 
     async def _follow(self, writer: asyncio.StreamWriter) -> _Viewer:
         self._journal.flush()
-        viewer = _Viewer(writer)
+        viewer = self._viewers[writer] = _Viewer(writer)
         self._journal.listen(viewer)
         written, backlog = await self._journal.settled()
         viewer.release(written, backlog)

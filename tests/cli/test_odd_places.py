@@ -29,6 +29,14 @@ def test_an_argument_that_is_not_utf8_is_refused_in_one_line(args: tuple[str, ..
     assert done.stderr.count("\n") == 1 and "internal error" not in done.stderr
 
 
+def test_an_argument_that_only_the_locale_cannot_read_is_not_called_invalid(tmp_path: Path) -> None:
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    argv = [sys.executable, "-m", "lbench", "data", "caf\u00e9.csv".encode()]
+    done = subprocess.run(argv, cwd=tmp_path, env=os.environ | plain, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "cannot be read in this locale (set PYTHONUTF8=1)" in done.stderr
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses such names itself")
 def test_a_working_folder_that_is_not_utf8_is_refused_in_one_line(tmp_path: Path) -> None:
     folder = tmp_path / ODD

@@ -40,6 +40,8 @@ _MESSAGE_CHARACTERS = 500
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 _MAKES = {"os.mkdir": 0, "os.rename": 1, "os.link": 1, "os.symlink": 1, "sqlite3.connect": 0}  # argument: what is made
 _MOST_NOTED = 1000
+_MEMORY = "/dev/shm/"  # files, though below /dev; those of pools go with their pools
+_POOLS = (f"{_MEMORY}joblib_memmapping_folder_", f"{_MEMORY}pymp-")
 
 
 class TaskStopped(BaseException):
@@ -184,7 +186,9 @@ class _Writes:
     def _note(self, path: Any) -> None:
         try:
             full = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - as the task wrote it
-            if full in self._seen or full.startswith(self._allowed) or len(self._seen) >= _MOST_NOTED:
+            if full in self._seen or len(self._seen) >= _MOST_NOTED:
+                return
+            if full.startswith(self._allowed) and (not full.startswith(_MEMORY) or full.startswith(_POOLS)):
                 return
             self._seen.add(full)
             os.write(self._out, os.fsencode(full) + b"\0")

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import stat
 
 import msgspec
@@ -203,6 +205,42 @@ async def test_a_viewer_that_never_reads_holds_up_neither_the_others_nor_the_end
 
     for follower in stuck:
         assert await asyncio.to_thread(read_all, follower) == 30
+
+
+@pytest.mark.parametrize("lagging", [False, True])
+async def test_on_a_full_disk_a_slow_viewer_gets_all_before_the_engine_ends(folder, monkeypatch, lagging):
+    real = os.write
+
+    def full(descriptor, data):
+        if os.path.samestat(os.fstat(descriptor), (folder / JOURNAL_NAME).stat()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr(control, "_PARTING_S", 0.01)
+    if lagging:
+        monkeypatch.setattr(control, "_VIEWER_QUEUE_BYTES", 10_000)
+    async with serving(folder) as engine:
+        monkeypatch.setattr(os, "write", full)
+        follower = Follower(folder, engine.path)
+        follower.follow()
+        assert [event async for event in _some(follower)] == []
+        count = 3_000
+        for number in range(count):
+            engine.tell(f"{number} {'x' * 500}")  # more than the socket holds
+        closing = asyncio.create_task(engine.server.close())
+        await asyncio.wait({closing}, timeout=0.3)
+        assert not closing.done()  # nothing of it is in the file
+        seen = []
+        while len(seen) < count:
+            seen += [event async for event in _some(follower)]
+        assert [int(event.text.split()[0]) for event in seen] == list(range(count))
+        await closing
+        follower.close()
+
+
+async def _some(follower):
+    for event in await asyncio.to_thread(lambda: list(follower.receive(10))):
+        yield event
 
 
 # -- the follower and a disk that is full

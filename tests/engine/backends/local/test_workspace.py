@@ -144,6 +144,21 @@ async def test_each_run_has_folders_of_its_own(backend: LocalBackend) -> None:
     assert not await asyncio.to_thread(os.path.lexists, first[1])
 
 
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no memory that is a folder")
+async def test_what_a_task_leaves_in_shared_memory_is_named_and_what_pools_keep_there_is_not(
+    backend: LocalBackend,
+) -> None:
+    left, pools = Path(f"/dev/shm/left-{os.getpid()}"), Path(f"/dev/shm/pymp-{os.getpid()}")
+    try:
+        for path in (left, pools):
+            await result(backend, "write", name=str(path))
+        (line,) = await backend.left()
+        assert f"({left})" in line
+    finally:
+        for path in (left, pools):
+            path.unlink(missing_ok=True)
+
+
 async def test_what_a_task_leaves_elsewhere_is_named(backend: LocalBackend, tmp_path: Path) -> None:
     await result(backend, "write", name=str(tmp_path / "left.txt"))
     (line,) = await backend.left()
