@@ -13,8 +13,9 @@ from lbench.workloads.task_errors import error_texts
 
 __all__ = ["RECORDED", "call_text", "one_line", "place_in", "trimmed", "user_traceback"]
 
-# Where a copy of the user's files may lie: a snapshot, the emulator's code folder or unpacked package, Lambda.
-_OURS = re.compile(r'File "(?:[^"]*/(?:own/[0-9a-f]{32}|[0-9a-f]{64})/|/var/task/)([^"]+)"')
+# Where a copy of the user's files may lie: a snapshot, a cluster's worker, the emulator's code folder or unpacked package,
+# Lambda.
+_OURS = re.compile(r'File "(?:[^"]*/(?:own/[0-9a-f]{32}|code-[0-9a-f]{32}|[0-9a-f]{64})/|/var/task/)([^"]+)"')
 _OWN_FRAME = re.compile(r'File "([^"/<][^"]*\.py)", line (\d+), in (\S+)')
 RECORDED = "recorded.call"  # `recorded.tasks.CALL`
 _MESSAGE = 500  # characters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import platform
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = ["RecordedWorkload"]
 _TOLERANCE = 1e-9  # relative: another processor's or library's rounding
 _TRIED = 3  # calls of each function that are run twice, to find what differs by itself
 _TRIED_S = 20.0
+_NAMED = 5  # functions that a note names
 
 
 class RecordedWorkload(Workload[RecordedParams]):
@@ -130,9 +132,13 @@ class RecordedWorkload(Workload[RecordedParams]):
 
     def notes(self, params: RecordedParams) -> list[str]:
         """What the recording does not have."""
-        left = self._manifest.left_out
-        named = ", ".join(f"{one.count:,} of {one.what}" for one in left)
-        notes = [f"calls of the script that are not in the recording: {named}"] if left else []
+        left: Counter[str] = Counter()
+        for one in self._manifest.left_out:
+            left[one.what] += one.count
+        named = [f"{count:,} of {what}" for what, count in left.most_common(_NAMED)]
+        if others := left.total() - sum(count for _, count in left.most_common(_NAMED)):
+            named.append(f"{others:,} others")
+        notes = [f"calls of the script that are not in the recording: {', '.join(named)}"] if left else []
         notes += self._manifest.unset
         if differing := self._differing():
             notes.append(f"recorded with other versions, results may differ: {', '.join(differing)}")

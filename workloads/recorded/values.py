@@ -216,7 +216,8 @@ class Packer:
         if found is not value:
             raise CannotTravel(
                 f"{_what(value)} {qualified}{place_of(value)} is not what the name {qualified} in module {module} gives: "
-                "call it by the name of a function at its module's top level"
+                f"{'define it under that name' if isinstance(value, type) else 'call it by the name of a function'} "
+                "at its module's top level"
             )
         if module == "__main__":
             if self._main is None:

@@ -29,3 +29,22 @@ def test_a_worker_s_first_task_of_each_workload_is_a_cold_start() -> None:
     assert done.returncode == 0, done.stderr
     unknown = True
     assert json.loads(done.stdout) == [[True, False], [False, False], [True, unknown], [False, unknown], [False, False]]
+
+
+OWN = """
+from lbench.engine.backends.cluster import remote
+from lbench.workloads.encoding import decode, encode
+from lbench.workloads.own.tracebacks import place_in
+
+files = {"pkg/mine.py": b"def f(x):\\n    raise ValueError(x)\\n", "lbench-own.json": b'{"modules": ["pkg.mine"]}'}
+code = {"digest": "0123456789abcdef" * 2, "module": "pkg.mine", "function": "f", "files": files}
+task = encode(["pkg.mine:f", {"x": 7}])
+request = {"call": "c", "task": task, "deadline_s": 60.0, "blas": 1, "workload": "w", "code": code}
+kind, message, trace = decode(remote.run(encode(request)))["error"]
+print(kind, message, place_in(trace))
+"""
+
+
+def test_an_error_of_a_user_s_code_has_its_place_in_their_file() -> None:
+    done = subprocess.run([sys.executable, "-c", OWN], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "ValueError 7 pkg/mine.py, line 2 in f\n", done.stderr
