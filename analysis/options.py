@@ -392,10 +392,9 @@ def _scheduled(
     rng = np.random.default_rng(_SEED + 2)
     total = np.full(replications, job.before_s)
     for stage in job.stages:
-        picks = rng.integers(0, len(stage.work_s), replications)
-        work = np.stack([stage.work_s[pick] for pick in picks]) * slower * speed + overhead_s * stage.each
+        work = stage.drawn(rng, replications) * slower * speed + overhead_s * stage.each
         total += _ends_of(work, workers) + stage.between_s
-    total *= np.exp(rng.normal(0.0, math.sqrt(2) * _RUN_SIGMA, replications))  # of that run, and of the sample
+    total *= even_draws(Lognormal(1.0, math.sqrt(2) * _RUN_SIGMA), rng, replications)  # of that run, and of the sample
     return quantile_ends(total, confidence)
 
 

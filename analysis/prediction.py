@@ -146,6 +146,11 @@ class StageTimes(msgspec.Struct, frozen=True):
         """Calls of the stage."""
         return len(self.work_s[0]) * self.each
 
+    def drawn(self, rng: np.random.Generator, replications: int) -> Floats:
+        """A repeat for each replication, all of them alike often: shape (replications, tasks)."""
+        picks = rng.permutation(np.arange(replications) % len(self.work_s))
+        return np.stack([self.work_s[pick] for pick in picks])
+
 
 def predict_lambda(
     runs: Iterable[RunView],
@@ -258,14 +263,13 @@ def predict_stages(
     ratio = even_draws(model.core_ratio, np.random.default_rng(_SEED), replications)[:, None]
     rng = np.random.default_rng(_SEED + 1)
     if run_sigma:
-        ratio = ratio * np.exp(np.random.default_rng(_SEED + 2).normal(0.0, run_sigma, (replications, 1)))
+        ratio = ratio * even_draws(Lognormal(1.0, run_sigma), np.random.default_rng(_SEED + 2), replications)[:, None]
     total_s = np.zeros(replications)
     billed_s = np.zeros(replications)
     there = min(warm, environments)
     cold = 0
     for stage in stages:
-        picks = rng.integers(0, len(stage.work_s), replications)
-        work = np.stack([stage.work_s[pick] for pick in picks]) * ratio
+        work = stage.drawn(rng, replications) * ratio
         between_calls_s = model.rtt_s.median + model.invoke_overhead_s.median
         run = simulate_stage(
             model,

@@ -25,8 +25,9 @@ _MOST_DRAWN = (
     1_000  # calls of a stage that are simulated, as many as Lambda has environments; of more, each stands for several
 )
 _MOST_TASKS = 10_000_000
-_RESAMPLES = 64
-_MOST_WIDER = 3.0
+_SETS, _LEAST_SETS = 200, 64  # of draws: each is a job that may be the true one
+_DRAWS = 400_000
+_MOST_STEEPER = 3.0
 _LEAST_S = 1e-9  # of a task, for its logarithm
 _SUMMED = 32  # draws for a sum; of more tasks together the sum is scaled
 _SEED = 1
@@ -97,9 +98,9 @@ def _drawn(
 ) -> dict[str, Any]:
     """Durations of so many tasks: those that were measured, else draws; of very many the sums of several.
 
-    Each set of draws comes from a bootstrap of what was measured: a few tasks say exactly neither the mean of the
-    others nor how long the longest takes, and that is in the spread. Measured tasks keep their places (`indices`) where
-    every task is drawn by itself.
+    Each set of draws comes from a distribution that may have given what was measured: a few tasks say exactly neither the
+    mean of the others nor how long the longest takes, and that is in the spread. Measured tasks keep their places
+    (`indices`) where every task is drawn by itself.
     """
     each = max(1, math.ceil(tasks / _MOST_DRAWN))
     if len(measured) == tasks and each == 1:
@@ -108,48 +109,59 @@ def _drawn(
     known = min(1.0, len(measured) / tasks) if indices is not None else 0.0  # a share of the tasks is no guess
     summed = min(each, _SUMMED)
     middle = float(measured.mean())
-    spread = float(_logs(measured).std())
+    further = _Further(measured)
     sets = []
-    for _ in range(_RESAMPLES):
-        others = rng.choice(measured, min(len(measured), _MOST_DRAWN))
-        drawn = _further(others, spread, (count, summed), rng)
+    for _ in range(max(_LEAST_SETS, min(_SETS, _DRAWS // (count * summed)))):
+        drawn = further.draw((count, summed), rng)
         if each == 1:
             work = drawn[:, 0]
             if indices is not None:
                 work[list(indices)] = measured
         else:
-            mean = middle + (float(others.mean()) - middle) * (1 - known)
+            mean = middle + (float(drawn.mean()) - middle) * (1 - known)
             drawn *= mean / drawn.mean()
             work = each * mean + (drawn.sum(axis=1) - summed * mean) * math.sqrt(each / summed)
         sets.append(work)
     return {"work_s": sets, "each": each}
 
 
-def _logs(values: Floats) -> Floats:
-    return np.asarray(np.log(np.maximum(values, _LEAST_S)))
+class _Further:
+    """Draws of further values, beside those that are there.
 
-
-def _further(values: Floats, spread: float, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """Draws of further values: between those that are there, and beyond both ends as far as their halves reach.
-
-    In the logarithm, against the quantiles of a normal distribution; beyond an end it is the line through that half.
-    `spread` is that of the sample from which the values were drawn again. As much as theirs is below it, the truth may be
-    above it (the basic bootstrap); and a further value differs more from the mean than those that have made it.
+    Of n values in their order a further one falls into each of the n + 1 gaps alike, whatever the distribution; how likely
+    each gap is by itself has the Dirichlet distribution (Hill, Posterior distribution of percentiles, JASA 1968). Inside a
+    gap the logarithm is even. Beyond an end it goes on as that half of the values does: a line against the quantiles of a
+    normal distribution, as steep as so few values may say.
     """
-    count = len(values)
-    logs = np.sort(_logs(values))
-    own = float(logs.std())
-    if count > 1 and own:
-        wider = min((spread / own) ** 2, _MOST_WIDER) * math.sqrt((count + 1) / (count - 1))
-        logs = logs.mean() + (logs - logs.mean()) * wider
-    scores = _scores(count)
-    at = rng.normal(size=shape)
-    found = np.interp(at, scores, logs)
-    for end, half in ((-1, slice(count // 2, None)), (0, slice(None, (count + 1) // 2))):
-        slope = _slope(scores[half], logs[half])
-        beyond = at > scores[-1] if end else at < scores[0]
-        found[beyond] += slope * (at[beyond] - scores[end])
-    return np.asarray(np.exp(found))
+
+    def __init__(self, values: Floats) -> None:
+        count = self._count = len(values)
+        self._logs = np.sort(np.log(np.maximum(values, _LEAST_S)))
+        scores = _scores(count)
+        halves = slice(None, (count + 1) // 2), slice(count // 2, None)
+        self._slopes = [_slope(scores[half], self._logs[half]) for half in halves]
+
+    def draw(self, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
+        """Draws from one distribution that may have given the values."""
+        ends = np.cumsum(rng.dirichlet(np.ones(self._count + 1)))[:-1]
+        at = rng.random(shape)
+        found = np.interp(at, ends, self._logs)
+        half = max(1, self._count // 2)
+        steeper = min(math.sqrt(half / rng.chisquare(half)), _MOST_STEEPER)
+        for place, slope, beyond in ((0, self._slopes[0], at < ends[0]), (-1, self._slopes[1], at > ends[-1])):
+            found[beyond] += slope * steeper * (_normal(at[beyond]) - _normal(ends[place]))
+        return np.asarray(np.exp(found))
+
+
+def _normal(probabilities: Floats) -> Floats:
+    """The quantiles of a normal distribution, to two digits."""
+    return np.asarray(np.interp(probabilities, *_normal_table()))
+
+
+@functools.cache
+def _normal_table() -> tuple[Floats, Floats]:
+    scores = np.linspace(-6, 6, 1201)
+    return np.array([NormalDist().cdf(score) for score in scores.tolist()]), scores
 
 
 @functools.lru_cache(maxsize=16)

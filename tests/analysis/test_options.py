@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from lbench.analysis.format import spread_text
@@ -273,7 +274,22 @@ def test_a_small_sample_of_unequal_tasks_widens_the_intervals() -> None:
         return (high - low) / row.makespan_s.value
 
     assert spread(20) > 1.5 * spread(400)
-    assert spread(400) == pytest.approx(2 * 1.96 * 0.03 * 2**0.5, rel=0.2)  # the sample's run and that one
+    assert spread(400) == pytest.approx(2 * 1.96 * 0.03 * 2**0.5, rel=0.05)  # the sample's run and that one, drawn evenly
+
+
+def test_a_further_task_is_longer_than_all_sampled_ones_as_often_as_it_must_be() -> None:
+    rng = np.random.default_rng(4)
+    longer, shorter = [], []
+    for _ in range(40):
+        times = np.exp(rng.normal(size=20)).tolist()
+        base = sample(120, measured=20)
+        stage = msgspec.structs.replace(base.stages[0], compute_s=times)
+        (found,) = job_of(msgspec.structs.replace(base, stages=[stage])).stages
+        others = np.stack(found.work_s)[:, 20:]
+        longer.append(float(np.mean(others > max(times))))
+        shorter.append(float(np.mean(others < min(times))))
+    for share in (longer, shorter):
+        assert np.mean(share) == pytest.approx(1 / 21, rel=0.1)  # whatever the distribution is
 
 
 def test_a_sum_of_many_tasks_keeps_its_mean_and_gets_narrower() -> None:
