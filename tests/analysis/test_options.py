@@ -274,7 +274,9 @@ def test_a_small_sample_of_unequal_tasks_widens_the_intervals() -> None:
         return (high - low) / row.makespan_s.value
 
     assert spread(20) > 1.5 * spread(400)
-    assert spread(400) == pytest.approx(2 * 1.96 * 0.03 * 2**0.5, rel=0.05)  # the sample's run and that one, drawn evenly
+    assert spread(400) == pytest.approx(
+        2 * 1.96 * 0.03 * 2**0.5, rel=0.05
+    )  # the sample's run and that one, drawn evenly
 
 
 def test_a_further_task_is_longer_than_all_sampled_ones_as_often_as_it_must_be() -> None:
