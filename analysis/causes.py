@@ -153,7 +153,12 @@ def explain(label: str, run: RunView, alone_ms: float | None, environment: Envir
 
 
 _LONGER = "tasks that take longer than alone"
-_NAMES: dict[str, str] = {"handing over": "handing over tasks", "slower tasks": _LONGER, "memory bandwidth": _LONGER}
+_NAMES: dict[str, str] = {
+    "handing over": "handing over tasks",
+    "slower tasks": _LONGER,
+    "memory bandwidth": _LONGER,
+    "driver": "the driver",
+}
 _DETAILS: dict[str, str] = {
     "cold starts": "new environments start before they compute",
     "fetch": "environments load their data",
@@ -211,7 +216,7 @@ def _end_of_stage(run: RunView, lanes: int) -> tuple[Cause, str]:
     stage = max(stages, key=lambda one: (one.finished_s or 0.0) - one.started_s)
     rows = (columns["stage"] == stage.index) & (columns["status"] == _OK)
     if stage.tasks < lanes:
-        return "too few tasks", f"{count_text(stage.tasks, 'task')} for {lanes}"
+        return "too few tasks", f"{count_text(stage.tasks, 'task')} for {lanes:,}"
     times = (columns["returned_s"] - columns["dispatched_s"])[rows]
     median_s, longest_s = (float(np.median(times)), float(times.max())) if len(times) else (0.0, 0.0)
     last = rows.nonzero()[0][int(np.argmax(columns["returned_s"][rows]))] if len(times) else -1

@@ -135,9 +135,13 @@ def _few_repeats(group: _Group) -> str | None:
     lacking = "no interval" if count == 1 else "a range in place of an interval"
     drift = " and cannot show a drift" if count < LEAST_TREND else ""
     option, kind = "--repeats", "warm repeat" if any(is_cold(run) for run in group) else "repeat"
+    # The first of --repeats may have been the cold one.
+    wanted = FULL_INTERVAL + sum(
+        is_cold(run) is True and not run.planned.cold and not run.planned.warmup for run in group
+    )
     if all(is_cold(run) for run in _repeats(group)):
-        option, kind = "--cold-repeats", "cold repeat"
-    remedy = f"use {option} {FULL_INTERVAL} or more"
+        option, kind, wanted = "--cold-repeats", "cold repeat", FULL_INTERVAL
+    remedy = f"use {option} {wanted} or more"
     if lost := sum(not run.planned.warmup and run.status not in (None, "running", "ok") for run in group):
         remedy = f"{count_text(lost, 'other')} came to no right answer"
     return f"{count_text(count, kind)} {'has' if count == 1 else 'have'} {lacking}{drift}; {remedy}"

@@ -54,8 +54,8 @@ FULL = [row(0.0, 1.0, 0), row(0.0, 1.0, 1), row(1.0, 2.0, 0), row(1.0, 2.0, 1)]
         ),
         (
             "too few tasks",
-            {"rows": [row(0, 1, 0), row(0, 1, 1)], "lanes": 8, "makespan_s": 1.0},
-            "2 tasks for 8",
+            {"rows": [row(0, 1, 0), row(0, 1, 1)], "lanes": 1000, "makespan_s": 1.0},
+            "2 tasks for 1,000)",
         ),
         (
             "cold starts",
@@ -81,7 +81,7 @@ FULL = [row(0.0, 1.0, 0), row(0.0, 1.0, 1), row(1.0, 2.0, 0), row(1.0, 2.0, 1)]
             {"rows": [row(0, 3, lane, 1000.0, fetch_ms=2000.0) for lane in range(2)], "lanes": 2, "makespan_s": 3.0},
             "environments load their data",
         ),
-        ("driver", {"rows": FULL, "lanes": 2, "makespan_s": 5.0, "stage_s": (0.0, 2.0)}, "between the stages"),
+        ("driver", {"rows": FULL, "lanes": 2, "makespan_s": 5.0, "stage_s": (0.0, 2.0)}, "lost to the driver ("),
         (
             "encoding",
             {"rows": FULL, "lanes": 2, "makespan_s": 5.0, "stage_s": (0.0, 2.0), "driver": (1.0, 1.8)},

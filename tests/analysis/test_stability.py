@@ -89,6 +89,18 @@ def test_cold_repeats_do_not_count_as_warm_ones(make_session: Make) -> None:
     )
 
 
+def test_a_first_repeat_that_was_cold_is_one_of_those_that_were_asked_for(make_events: Callable[..., Any]) -> None:
+    events = [
+        msgspec.structs.replace(event, cold=event.run == "r1", environment="a")
+        if isinstance(event, Returned)
+        else event
+        for event in make_events({"emulated": [20.0, *STEADY[:5]]})
+    ]
+    assert warned(fold(events)) == {
+        "few_repeats": "emulated: 5 warm repeats have a range in place of an interval; use --repeats 7 or more"
+    }
+
+
 def test_a_function_that_is_only_called_has_no_repeats_to_count(make_events: Callable[..., Any]) -> None:
     view = fold(make_events({"lambda": [4.0]}))
     view.runs["r1"].has_answer = False
