@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-getcontext().prec = 100
 NONE = "–"
 GB = 1024**3
 
@@ -360,6 +359,7 @@ def differences(document: dict[str, Any], rows: list[dict[str, str]]) -> list[st
 
 def main() -> None:
     """Print all figures of an exported session."""
+    getcontext().prec = 100
     document = json.loads(Path(sys.argv[1]).read_text())
     with Path(sys.argv[2]).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
