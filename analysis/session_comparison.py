@@ -342,7 +342,7 @@ def _with_effects(jobs: list[Job], threshold: float | None) -> list[Job]:
                 continue
             base = _base(row, bases)
             if base is None:
-                why = f"its times are {row.origin}, and the base has no such times of {row.label}: not comparable"
+                why = _no_base(row, bases)
                 apart.setdefault(number, []).append(Apart(row.session, row.name, why))
             else:
                 pairs.append((number, index, base))
@@ -364,6 +364,16 @@ def _with_effects(jobs: list[Job], threshold: float | None) -> list[Job]:
         )
         for number, job in enumerate(jobs)
     ]
+
+
+def _no_base(row: Row, bases: list[Row]) -> str:
+    """Why the base has nothing to compare a row with."""
+    same = [one for one in bases if (one.origin, one.label) == (row.origin, row.label)]
+    if not same:
+        return f"its times are {row.origin}, and the base has no such times of {row.label}: not comparable"
+    if row.temperature is None:
+        return f"the base has its cold and warm repeats of {row.label} apart, and these have neither: not comparable"
+    return f"the base has no {row.temperature} repeats of {row.label}: not comparable"
 
 
 def _base(row: Row, bases: list[Row]) -> Row | None:

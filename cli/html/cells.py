@@ -66,4 +66,4 @@ def _usd_spread(found: Estimate) -> str:
     if low == high:
         return ""  # the same to the shown digits
     kind = found.kind if found.kind == "95 %" else f"range of {found.count}"
-    return f"{kind}: {low}–{high}"
+    return f"{kind}: {low}–{high[1:]}"

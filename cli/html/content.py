@@ -32,6 +32,9 @@ from lbench.errors import InputError
 
 __all__ = ["Content", "content_of"]
 
+_BREAK_EVEN = (
+    "break-even: from so many runs an hour on a rented machine costs less than paying by the run, if it can do them"
+)
 _MOST_ANSWERS = 4  # jobs up to which each has its answer at the head of a comparison
 _MOST_JOBS = 6  # that get figures of their own in one report; the others have their table
 
@@ -201,7 +204,7 @@ def _sweep_section(scaling: Scaling, prefix: str) -> Section:
                 (
                     Cell(f"{place:,g}", repr(place)),
                     Cell(one.name),
-                    Cell("predicted" if one.origin == "predicted" else f"{point.repeats_ok}/{point.repeats}"),
+                    Cell("–" if one.origin == "predicted" else f"{point.repeats_ok}/{point.repeats}"),
                     seconds_cell(point.makespan_s),
                     times_cell(point.speedup),
                     Cell("–") if usd is None else usd_cell(usd, "" if point.usd else " rent"),
@@ -222,22 +225,22 @@ def _sweep_section(scaling: Scaling, prefix: str) -> Section:
             "makespan",
             "speedup",
             "cost",
-            "a rented machine is cheaper from",
+            "break-even, runs an hour",
         ),
         rows=tuple(rows),
         words=3,
         figures=tuple(sweep_figures(scaling, prefix)),
-        notes=tuple(scaling_notes(scaling)),
+        notes=(*scaling_notes(scaling), *([_BREAK_EVEN] if evens else [])),
     )
 
 
 def _break_even(found: BreakEven | None) -> Cell:
-    """Runs an hour, with the interval; and how many the machine can do, where that is fewer."""
+    """Runs an hour from which a rented machine is cheaper, with the interval; more than it can do: never."""
     if found is None:
         return Cell("–")
-    text = f"{math.ceil(found.runs_an_hour * (1 - 1e-12)):,} runs an hour"
+    text = f"{math.ceil(found.runs_an_hour * (1 - 1e-12)):,}"
     if not found.reachable:
-        text += f"; it can do {math.floor(found.most_an_hour):,}"
+        text += f" (it can do {math.floor(found.most_an_hour):,})"
     return Cell(text, repr(found.runs_an_hour), break_even_spread(found))
 
 
@@ -246,9 +249,9 @@ _HEAD = (
     "runs",
     "makespan",
     "speedup",
-    "p50",
-    "p99",
-    "CV",
+    "task p50",
+    "task p99",
+    "task CV",
     "cold starts",
     "cost",
     "answer",

@@ -40,6 +40,16 @@ _COLOURS = {
     "dask": "#6f9f00",
     "executor": "#b56576",
 }
+_PART_COLOURS = {  # of the variance, the same in every figure
+    "within an environment": "#2f7ed8",
+    "network and hand-over": "#d98a00",
+    "between tasks": "#2f9e8f",
+    "between environments": "#9b5de5",
+    "between repeats": "#d6336c",
+    "driver": "#6b7f8f",
+    "cold starts": "#9a7b4f",
+    "fetch": "#6f9f00",
+}
 _OTHERS = ("#2f7ed8", "#d6336c", "#2f9e8f", "#9b5de5", "#b56576", "#6f9f00", "#9a7b4f")
 _INK, _HAIR = "#010203", "#040506"  # stand for the page's colours until the SVG is written
 _MOST_POINTS, _MOST_SPANS, _MOST_LANES = 900, 1500, 400
@@ -211,6 +221,13 @@ def _plain(axis: Any) -> None:
     axis.set_minor_formatter(FuncFormatter(lambda *_: ""))
 
 
+def _plain_numbers(axis: Any) -> None:
+    """Numbers in full, without a factor beside the axis."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _number(value)))
+
+
 def _number(value: float) -> str:
     return f"{value:,.10f}".rstrip("0").rstrip(".") if value < 1e6 else f"{value:g}"
 
@@ -258,6 +275,9 @@ def _front(found: Sequence[Tuned], colour: str) -> Any:
             xytext=(5, 5), textcoords="offset points", fontsize=8,
         )  # fmt: skip
     axes.margins(x=0.2, y=0.2)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    _plain_numbers(axes.yaxis)
     axes.set_xlabel("makespan (s)")
     axes.set_ylabel("US dollars a run")
     return figure
@@ -381,15 +401,12 @@ def _strip(comparison: Comparison, groups: dict[str, list[RunView]], colours: di
 def _parts(every: Sequence[VarianceParts]) -> Any:
     figure, (axes,) = _axes(1.1 + 0.38 * len(every))
     names = list(dict.fromkeys(part.name for one in every for part in one.parts if part.share >= 0.005))
-    shades = dict(
-        zip(names, ("#2f7ed8", "#d98a00", "#2f9e8f", "#9b5de5", "#d6336c", "#6b7f8f", "#9a7b4f") * 2, strict=False)
-    )
     for name in names:
         shares = [{part.name: part.share for part in one.parts} for one in every]
         left = [sum(share.get(other, 0.0) for other in names[: names.index(name)]) for share in shares]
         axes.barh(
             range(len(every)), [100 * share.get(name, 0.0) for share in shares], left=[100 * one for one in left],
-            color=shades[name], height=0.6, label=name,
+            color=_PART_COLOURS.get(name, "#b56576"), height=0.6, label=name,
         )  # fmt: skip
     axes.set_yticks(range(len(every)), [one.label for one in every])
     axes.invert_yaxis()
@@ -445,6 +462,7 @@ def _costs(comparison: Comparison, colours: dict[str, str]) -> Any:
     axes.set_yticks(range(len(rows)), [_row_name(one.label, line.temperature) for one, line in rows])
     axes.invert_yaxis()
     axes.set_xlabel("US dollars a run")
+    _plain_numbers(axes.xaxis)
     axes.grid(visible=False, axis="y")
     return figure
 
@@ -469,7 +487,7 @@ def _timelines(middle: dict[str, RunView], colours: dict[str, str]) -> Any:
 
     shown = {label: lanes_of(run) for label, run in list(middle.items())[:6]}
     heights = [min(3.0, 0.5 + 0.09 * min(lanes.count, _MOST_LANES)) for lanes in shown.values()]
-    figure, every = _axes(0.6 + sum(heights), len(shown), height_ratios=heights)
+    figure, every = _axes(0.6 + sum(heights), len(shown), height_ratios=heights, sharex=True)
     for axes, (label, lanes) in zip(every, shown.items(), strict=True):
         inside = lanes.lane < _MOST_LANES
         raster = int(inside.sum()) > _MOST_SPANS
@@ -491,6 +509,7 @@ def _timelines(middle: dict[str, RunView], colours: dict[str, str]) -> Any:
         more = f", {_MOST_LANES} of {lanes.count} environments" if lanes.count > _MOST_LANES else ""
         axes.set_title(f"{label}{more}", loc="left", fontsize=9)
         axes.set_yticks([])
+    every[-1].set_xlim(0, max((float(lanes.end_s.max()) for lanes in shown.values() if len(lanes.end_s)), default=1.0))
     every[-1].set_xlabel("time since the run began (s)")
     return figure
 
@@ -502,6 +521,7 @@ def _at_once(middle: dict[str, RunView], colours: dict[str, str]) -> Any:
         axes.stairs(running, edges, color=colours[label], label=label, linewidth=1.5)
     axes.set_xlabel("time since the run began (s)")
     axes.set_ylabel("running at once")
+    axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     _legend(figure, axes)
     return figure
@@ -517,11 +537,15 @@ def _so_far(middle: dict[str, RunView], colours: dict[str, str]) -> Any:
         for end in ends if len(ends) <= 40 else []:
             every[0].axvline(end, color=colours[label], linestyle=":", linewidth=0.8, alpha=0.6)
     every[0].set_ylabel("tasks done")
+    every[0].set_xlim(left=0)
+    every[0].set_ylim(bottom=0)
     _legend(figure, every[0])
     for label, (x, y) in dollars.items():
         x, y = thinned(x, y, _MOST_POINTS)
         every[1].step(x, y, where="post", color=colours[label], label=label)
     if dollars:
         every[1].set_ylabel("US dollars")
+        every[1].set_ylim(bottom=0)
+        _plain_numbers(every[1].yaxis)
     every[-1].set_xlabel("time since the run began (s)")
     return figure

@@ -15,7 +15,7 @@ import msgspec
 
 from lbench.engine.backends import catalog
 from lbench.engine.machine.code_digest import code_digest
-from lbench.engine.model import Sweep
+from lbench.engine.model import Sweep, point_text
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.engine.plan.validate import validate
 from lbench.errors import InputError, UnknownNameError
@@ -116,6 +116,8 @@ def _range(name: str, body: str) -> list[int | float]:
     while value <= last * (1 + 1e-9) and len(values) <= 10 * MOST_POINTS:
         values.append(round(value) if whole else value)
         value *= factor
+    if len(values) > MOST_POINTS:
+        raise InputError(f"--over {name}: {body} has more than {MOST_POINTS} values: use a larger factor")
     return values
 
 
@@ -146,6 +148,8 @@ def sweep_plan(base: Plan, texts: Sequence[str]) -> SweepPlan:
         raise InputError("name what to vary: --over NAME=V1,V2,... or NAME=A..BxF, as in --over n_trees=1..128x2")
     if len(texts) > 2:
         raise InputError(f"--over must be given once or twice, got {len(texts)} axes")
+    for text in texts:
+        _check_kind(base, text.partition("=")[0].strip())
     axes = tuple(parse_axis(text) for text in texts)
     if len({axis.name for axis in axes}) < len(axes):
         raise InputError(f"--over {axes[0].name} is given twice: put its values into one")
@@ -156,8 +160,30 @@ def sweep_plan(base: Plan, texts: Sequence[str]) -> SweepPlan:
         raise InputError(f"--over must have at most {MOST_POINTS} points, got {count:,}")
     plan = SweepPlan(base, axes, definition(base, axes))
     for point in plan.points:
-        validate(plan.at(point, ""))
+        if (error := _error(plan, point)) is not None:
+            if all(str(_error(plan, other)) == str(error) for other in plan.points):
+                raise error  # it has nothing to do with the point
+            raise InputError(f"--over, at {point_text(point)}: {error}")
     return plan
+
+
+def _error(plan: SweepPlan, point: Point) -> InputError | None:
+    """Why a point cannot be measured."""
+    try:
+        validate(plan.at(point, ""))
+    except InputError as error:
+        return error
+    return None
+
+
+def _check_kind(base: Plan, name: str) -> None:
+    """Refuse a parameter that has no numbers, before its values are parsed as numbers."""
+    known = _parameter_names(base)
+    if name in known and known[name] not in ("int", "float"):
+        raise InputError(
+            f"--over {name}: only a parameter that is a number can be swept: measure each value with -p {name}=VALUE, "
+            "and see `lbench compare`"
+        )
 
 
 def _parameter_names(base: Plan) -> dict[str, str]:
@@ -170,8 +196,6 @@ def _check_axis(base: Plan, axis: Axis) -> None:
     known = _parameter_names(base)
     whole = f"--over {axis.name}: the values must be whole numbers, got {axis.values[0]}"
     if axis.name in known:
-        if known[axis.name] not in ("int", "float"):
-            raise InputError(f"--over {axis.name}: only a parameter that is a number can be swept")
         if axis.name in base.params:
             raise InputError(f"--over {axis.name} and -p {axis.name} cannot be used together: leave -p out")
         if known[axis.name] == "int" and any(not isinstance(value, int) for value in axis.values):
@@ -188,6 +212,10 @@ def _check_axis(base: Plan, axis: Axis) -> None:
             raise InputError("--over tasks and --tasks cannot be used together: leave --tasks out")
     elif not any(_has(choice, setting) for choice in base.backends):
         labels = ", ".join(choice.label for choice in base.backends)
+        if setting == "concurrency" and (given := [one.label for one in base.backends if one.settings.get(setting)]):
+            raise InputError(
+                f"--over {axis.name}: {', '.join(given)} has its workers by concurrency or --concurrency: leave it out"
+            )
         raise InputError(f"--over {axis.name}: no backend has it ({labels}): choose one with -b, see `lbench backends`")
 
 

@@ -143,3 +143,31 @@ def test_a_candidate_that_was_cut_off_is_in_no_pick(tune: TunePlan) -> None:
     assert [one.candidate for one in tuned(stopped, bill)] == [slow]
     alone = session("first", (fast, 1), stopped=fast)
     assert [one.candidate for one in tuned(alone, bill)] == [fast]  # there is nothing else to tell
+
+
+def test_the_report_of_a_tuning_has_its_candidates_its_front_and_its_picks(
+    tune: TunePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="the extra lbench[report] is not installed")
+    from lbench.cli.html import tuning
+
+    monkeypatch.setattr(tuning, "run_bill", bill)
+    fast, cheap, beaten = Candidate(1769, 16), Candidate(512, 8), Candidate(885, 16)
+    view = session("first", *((one, LEAST_RUNS) for one in (beaten, cheap, fast)))
+    section = tuning.tuning_section(view, "t")
+    assert section is not None
+    rows = {(int(row[0].value), int(row[1].value)): row for row in section.rows}
+    assert float(rows[1769, 16][3].value) == pytest.approx(1.05 * seconds(fast))
+    assert float(rows[512, 8][6].value) == pytest.approx(512 * 1.05 * seconds(cheap) / 1e6, rel=1e-4)
+    marks = {key: row[-1].text for key, row in rows.items()}
+    assert "fastest" in marks[1769, 16] and set(marks.values()) <= {
+        "fastest, cheapest, balanced",
+        "fastest",
+        "cheapest",
+        "–",
+        "on it",
+        "fastest, balanced",
+        "cheapest, balanced",
+    }
+    assert "1,769 MB × 16" in section.figures[0].svg and section.sentences[0].startswith("fastest")
+    assert tuning.tuning_section(stopped_and_resumed()[0], "t") is None

@@ -77,7 +77,7 @@ def test_every_figure_of_a_sweeps_report_follows_from_the_csv(tmp_path: Path) ->
     rows = {(float(cells[0][0] or "nan"), cells[1][1]): cells for cells in Page(page).rows if len(cells) == 7}
     points = golden_sweep.points(places)
     evens = golden_sweep.break_evens(places, 0.10)
-    assert {key for key, cells in rows.items() if cells[2][1] != "predicted"} == points.keys()
+    assert {key for key, cells in rows.items() if "predicted" not in cells[1][1]} == points.keys()
     for key, point in points.items():
         runs, makespan, speedup, usd, even = rows[key][2:]
         assert runs[1] == point["runs"]
@@ -91,7 +91,7 @@ def test_every_figure_of_a_sweeps_report_follows_from_the_csv(tmp_path: Path) ->
         assert float(usd[0] or "nan") == pytest.approx(point["usd"][0], rel=1e-9)
         if key in evens and not key[1].endswith("cold"):
             assert float(even[0] or "nan") == pytest.approx(evens[key]["runs_an_hour"], rel=1e-9)
-            assert even[1].startswith(f"{np.ceil(evens[key]['runs_an_hour']):,.0f} runs an hour")
+            assert even[1].startswith(f"{np.ceil(evens[key]['runs_an_hour']):,.0f}")
             assert ("it can do" in even[1]) == (evens[key]["runs_an_hour"] > evens[key]["most_an_hour"])
         else:
             assert even[1] == "–"

@@ -52,7 +52,10 @@ def test_values_are_listed_or_multiplied(text: str, values: tuple[float, ...], i
         (["size=1e400,2"], "must be numbers"),
         (["size=nan,2"], "must be numbers"),
         (["size=1.5,2"], "must be whole numbers, got 1.5"),
-        (["size=0,5"], "must be at least 1"),
+        (["size=0,5"], "^--over, at size=0: parameter size=0: must be at least 1"),
+        (["workers=0,5"], "^--over, at workers=0: .*must be at least 1"),
+        (["size=1..128x1.00001"], "has more than 200 values: use a larger factor"),
+        (["kernel=numpy,python"], "measure each value with -p kernel=VALUE"),
         (["sise=1,2"], "unknown axis 'sise': did you mean 'size'"),
         (["kernel=1,2"], "only a parameter that is a number"),
         (["size=1,2", "size=3,4"], "given twice"),
@@ -69,7 +72,7 @@ def test_other_axes_are_refused(texts: list[str], why: str) -> None:
 def test_an_axis_that_no_backend_has_or_that_is_given_is_refused() -> None:
     with pytest.raises(InputError, match=r"no backend has it \(processes\)"):
         sweep_plan(plan("processes"), ["memory=128,256"])
-    with pytest.raises(InputError, match="no backend has it"):
+    with pytest.raises(InputError, match="processes has its workers by concurrency or --concurrency"):
         sweep_plan(plan("processes:concurrency=4"), ["workers=1,2"])
     with pytest.raises(InputError, match="-p size cannot be used together"):
         sweep_plan(plan(params={"size": "4"}), ["size=1,2"])
