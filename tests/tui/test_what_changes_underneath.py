@@ -92,13 +92,24 @@ async def test_a_timeline_is_drawn_while_further_events_are_folded(
 
 
 def test_an_engine_that_ends_while_a_viewer_is_behind_is_reported_without_a_crash(making: ModuleType) -> None:
-    events = [event for event in events_of(making, tasks=3000) if not isinstance(event, SessionEnded)]
+    events = [event for event in events_of(making, tasks=3000) if not isinstance(event, RunEnded | SessionEnded)]
     feed = feed_of(Follower([*events, EngineLostError("the engine has gone")]))
     for _ in range(10_000):
         frame = feed.frame(0.0005)
         if frame.state == "lost":
             break
     assert frame.state == "lost" and "the engine has gone" in str(frame.problem)
+
+
+async def test_an_engine_that_dies_after_its_last_run_leaves_the_answer_on_line_2(
+    making: ModuleType, app_of: App, screen_text: Text
+) -> None:
+    events = [event for event in events_of(making) if not isinstance(event, SessionEnded)]
+    feed = feed_of(Follower([*events, EngineLostError("the engine has gone")]))
+    app = app_of(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(app, pilot)
+        assert feed.over and "processes is 1.98×" in screen_text(app).splitlines()[1]
 
 
 async def test_two_sessions_of_one_shape_are_not_taken_for_each_other(

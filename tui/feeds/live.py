@@ -240,8 +240,9 @@ class EngineFeed:
                 if not self._fold.take_for(self._rest, left):
                     return False
             except EngineLostError as error:
+                lost = self.running  # else nothing is: what it has measured is all there
                 self._ended = True
-                if self._fold.view.end is None and self._problem is None:
+                if lost and self._problem is None:
                     self._problem = f"{error}: its log is {self._folder}/engine.log" if self._folder else str(error)
                 return True
             except (LbenchError, msgspec.MsgspecError, OSError) as error:

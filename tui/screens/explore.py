@@ -173,7 +173,11 @@ class ExploreScreen(LbenchScreen[None]):
             self._update()
 
     def _update(self) -> None:
-        if not self.live:
+        feed = self.exploring.feed
+        if feed is None:
+            return
+        if feed.over:
+            self._begin()  # its engine has gone: another one computes the scene
             return
         self.maker.blocks = None
         self.exploring.want(self._plan())
@@ -308,6 +312,8 @@ class ExploreScreen(LbenchScreen[None]):
 
     def action_compare(self) -> None:
         """Run the same interactions on each ticked backend."""
+        if self.exploring.feed is not None and self.exploring.feed.over:
+            self._begin()
         labels = [choice.label for choice in self.exploring.compared]
         steps = interleaved(sequence(self.exploring.scene), labels)
         self.maker.blocks = None

@@ -31,9 +31,11 @@ class Cost(Lines):
         """The heading, the amounts, the decision; what finds no room is left out from the end."""
         palette = self.palette
         strips = [line(palette, heading([("cost", "quiet!")], self._bound(), width), width)]
-        texts = [*self._so_far(), *self._decision(width - 3, height)]
-        if len(texts) > height - 1:  # the break-even says as much
+        texts = [*self._so_far(width - 3), *self._decision(width - 3)]
+        notes, room = self._notes(width - 3), height - 1
+        if len(texts) + len(notes[0]) > room:  # the break-even says as much
             texts = [pieces for pieces in texts if pieces[-1][0] != _HOUR]
+        texts += self._note(notes, room - len(texts))
         if self._board.assumed or self._board.bound_assumed:
             texts.append([(f"{ASSUMED} at the dearest known price of a region", "quiet")])
         if len(texts) < height - 1:
@@ -51,7 +53,7 @@ class Cost(Lines):
             return []
         return [(f"at most {usd_short(bound, up=True, assumed=self._board.bound_assumed)}", "quiet")]
 
-    def _so_far(self) -> list[list[Piece]]:
+    def _so_far(self, width: int) -> list[list[Piece]]:
         board = self._board
         if board.usd is None:
             return [[("$0", "bright!"), (" on this machine's own cores", "quiet")]]
@@ -60,11 +62,13 @@ class Cost(Lines):
         what = " so far" if plain else f" so far, {origin}"
         marked = bool(board.assumed)
         pieces: list[Piece] = [(usd_short(board.usd, assumed=marked), "bright!"), (what, "quiet")]
-        if board.expected_usd is not None:
-            pieces.append((f" · expected {usd_short(board.expected_usd, assumed=marked)}", "text"))
-        return [pieces]
+        if board.expected_usd is None:
+            return [pieces]
+        expected = f"expected {usd_short(board.expected_usd, assumed=marked)}"
+        beside: list[Piece] = [*pieces, (f" · {expected}", "text")]
+        return [beside] if width_of(beside) <= width else [pieces, [(expected, "text")]]
 
-    def _decision(self, width: int, height: int) -> list[list[Piece]]:
+    def _decision(self, width: int) -> list[list[Piece]]:
         decision, lines = self._board.decision, []
         if decision is not None:
             each, many = usd_short(decision.run_usd), usd_short(decision.thousand_usd)
@@ -80,15 +84,23 @@ class Cost(Lines):
                 lines.append([(_break_even(decision.break_even_runs), "quiet")])
         rent = next((one.summary.rent_usd for one in self._board.rows if one.summary.rent_usd is not None), None)
         if decision is None and rent is not None:
-            lines.append([(usd_short(rent), "text"), (" a run on a rented equal", "quiet")])
-        if self._predicted:
-            forms = [sentence_lines(form, width) for form in self._predicted]
-            room = max(2, height - 2 - len(lines))
-            wrapped = next((form for form in forms if len(form) <= room), forms[-1])
-            lines += [[(part, "predicted")] for part in wrapped]
-        elif self._board.note:
-            lines += [[(part, "text")] for part in sentence_lines(self._board.note, width)]
+            lines.append([(usd_short(rent), "text"), (" a run, equal machine", "quiet")])
         return lines
+
+    def _notes(self, width: int) -> list[list[str]]:
+        """The prediction for AWS, else what this machine cannot show: wrapped, the longest form first."""
+        note = self._board.note or ""
+        forms = self._predicted or (note, note.partition(";")[0])
+        return [sentence_lines(form, width) for form in forms]
+
+    def _note(self, notes: list[list[str]], room: int) -> list[list[Piece]]:
+        """The first form that fits into the room; of the last one as much as fits, with an ellipsis."""
+        role = "predicted" if self._predicted else "text"
+        lines = next((form for form in notes if len(form) <= room), None)
+        if lines is None:
+            lines = notes[-1][: max(0, room)]
+            lines = [*lines[:-1], f"{lines[-1]} …"] if lines else []
+        return [[(part, role)] for part in lines]
 
     def _items(self, width: int) -> list[list[Piece]]:
         others = {text.partition(":")[0] for text in self._board.assumed}

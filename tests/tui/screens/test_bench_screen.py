@@ -381,3 +381,19 @@ async def test_a_click_on_the_footer_presses_its_key(app_of: App, still: Any) ->
         await pilot.click(offset=(first + 1, 39))
         await pilot.pause()
         assert app.screen.name == "help"
+
+
+async def test_the_cost_panel_cuts_no_amount_and_no_sentence_without_a_sign(
+    app_of: App, still: Any, screen_text: Text
+) -> None:
+    for columns, rows in ((80, 24), (100, 30), (120, 40), (200, 60)):
+        for at_s in (34.2, None):
+            app = app_of(still(at_s))
+            async with app.run_test(size=(columns, rows)) as pilot:
+                await _settled(app, pilot)
+                panel = app.screen.query_one(Cost)
+                texts = [strip.text.strip() for strip in panel.draw(panel.size.width, panel.size.height)]
+                assert not any("$" in text.rpartition(" ")[2] and "…" in text for text in texts), texts
+                if any("environments share" in text for text in texts):
+                    whole = " ".join(texts)
+                    assert "gives each its own" in whole or "cores here" in whole or "…" in whole, texts

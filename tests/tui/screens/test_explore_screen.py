@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -164,7 +166,7 @@ def live(app_of: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[LbenchApp]:
     yield app
     for feed in feeds:
         feed.close()
-        assert feed.engine is None or feed.engine.wait(30) == 0
+        assert feed.engine is None or feed.engine.wait(30) in (0, -signal.SIGKILL)
 
 
 async def _until(app: LbenchApp, pilot: Any, ready: Callable[[], object]) -> None:
@@ -205,6 +207,19 @@ async def test_a_key_held_down_ends_with_the_last_state_and_few_runs(live: Lbenc
         assert (x_min + x_max) / 2 == pytest.approx(wanted.values["x"])
         assert {run.status for run in view.runs.values()} <= {"ok", "cancelled"}
         assert screen.maker.blocks is not None and screen.maker.blocks.run is last
+        await pilot.press("q")
+
+
+async def test_a_key_after_the_engine_has_died_computes_in_another_one(live: LbenchApp) -> None:
+    async with live.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        await _until(live, pilot, lambda: _idle(live))
+        first = live.exploring.feed
+        assert first is not None and first.folder is not None
+        os.kill(json.loads((first.folder / "engine.json").read_bytes())["pid"], signal.SIGKILL)
+        await _until(live, pilot, lambda: first.over)
+        await pilot.press("left")
+        await _until(live, pilot, lambda: live.exploring.feed is not first and _idle(live))
         await pilot.press("q")
 
 
