@@ -300,6 +300,8 @@ def test_the_parameters_that_are_shown_include_the_functions_own_seed(describe: 
     assert list(shown) == ["seed", "points", "alpha", "mode", "each"]
     assert shown["seed"].required and not shown["points"].required and shown["mode"].choices == ("a", "b")
     assert [field.name for field in parameters.fields(describe("needs").params)] == ["alpha", "beta", "each"]
+    untyped = {field.name: field for field in parameters.fields(describe("untyped").shown_params)}
+    assert untyped["several"].default == "(1, 2)" and untyped["raw"].default == "b'x'"
 
 
 def test_each_parameter_has_a_value_from_somewhere(describe: Callable[[str], Description]) -> None:

@@ -37,6 +37,7 @@ LIMIT_S = 120  # for an import; longer than this, it hangs
 _POOLS_S = 6.0  # for an import that has started processes of Python's: a pool that waits for them waits for ever
 _POOL_WORDS = (b"multiprocessing", b"loky", b"forkserver", b"resource_tracker")
 RUNS_OWN = ("tasks", "seed", "data")  # parameters of a job that are no settings of its own
+_OWN = "JSON, else text; left out, it is the function's own default"
 _COMPANIONS = ("load", "reference", "check", "limits", "summary", "picture", "preview")
 
 
@@ -143,6 +144,8 @@ def _function_fields(found: Callable[..., Any], function: str) -> list[FieldSpec
                 msgspec.json.encode(default)
                 msgspec.convert(default, annotation_of(spec))
                 own = not _arrives(hints.get(name), parameter.default)
+                if own and spec.kind == "any":
+                    default, spec = repr(parameter.default), msgspec.structs.replace(spec, description=_OWN)
             except (TypeError, ValueError, msgspec.MsgspecError, LbenchError):
                 continue  # a default that cannot be written: it stays the function's own
             if isinstance(default, float) and not math.isfinite(default):
