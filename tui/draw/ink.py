@@ -70,36 +70,47 @@ def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
 
 def wrapped(pieces: Iterable[Piece], width: int, rows: int) -> list[list[Piece]]:
     """The pieces wrapped at spaces over at most `rows` lines; `line` cuts the rest. The last has two words, if it can."""
-    pieces = [(_TOGETHER.sub(_FIXED, text), role) for text, role in pieces]
-    lines = _broken(pieces, width, rows)
-    return [[(text.replace(_FIXED, " "), role) for text, role in one] for one in lines]
+    words = _words((_TOGETHER.sub(_FIXED, text), role) for text, role in pieces)
+    lines = _wrapped(words, width, rows)
+    if len(lines) > 1 and len(lines[-1]) == 1:
+        for narrower in range(width - 1, width // 2, -1):
+            other = _wrapped(words, narrower, rows)
+            if len(other) > len(lines) or any(sum(map(width_of, one)) > narrower for one in other):
+                break
+            if len(other[-1]) > 1:
+                lines = other
+                break
+    return [[(text.replace(_FIXED, " "), role) for word in one for text, role in word] for one in lines]
 
 
-def _broken(pieces: list[Piece], width: int, rows: int) -> list[list[Piece]]:
-    lines = _wrapped(pieces, width, rows)
-    if len(lines) < 2 or len(lines[-1]) > 1:
-        return lines
-    for narrower in range(width - 1, width // 2, -1):
-        other = _wrapped(pieces, narrower, rows)
-        if len(other) > len(lines) or any(width_of(one) > narrower for one in other):
-            break
-        if len(other[-1]) > 1:
-            return other
-    return lines
-
-
-def _wrapped(pieces: list[Piece], width: int, rows: int) -> list[list[Piece]]:
-    lines: list[list[Piece]] = [[]]
-    left = width
+def _words(pieces: Iterable[Piece]) -> list[list[Piece]]:
+    """Words with the spaces before them. A word may be of several pieces, which nothing breaks apart."""
+    words: list[list[Piece]] = [[]]
     for text, role in pieces:
-        for word in re.findall(r" *[^ ]+| +$", text):
-            size = cell_len(word)
-            if size > left and word.startswith(" ") and lines[-1] and len(lines) < rows:
-                lines.append([])
-                word = word.lstrip(" ")
-                size, left = cell_len(word), width
-            lines[-1].append((word, role))
-            left -= size
+        for part in re.findall(" +|[^ ]+", text):
+            last = words[-1][-1][0] if words[-1] else ""
+            if part.startswith(" ") and last.strip(" "):
+                words.append([])
+            if words[-1] and words[-1][-1][1] == role:
+                words[-1][-1] = (words[-1][-1][0] + part, role)
+            else:
+                words[-1].append((part, role))
+    return words
+
+
+def _wrapped(words: list[list[Piece]], width: int, rows: int) -> list[list[list[Piece]]]:
+    lines: list[list[list[Piece]]] = [[]]
+    left = width
+    for word in words:
+        size = width_of(word)
+        if size > left and lines[-1] and len(lines) < rows:
+            word = [(text, role) for text, role in word if text.strip(" ")]
+            if word:
+                word[0] = (word[0][0].lstrip(" "), word[0][1])
+            lines.append([])
+            size, left = width_of(word), width
+        lines[-1].append(word)
+        left -= size
     return lines
 
 

@@ -203,8 +203,9 @@ class BenchScreen(LbenchScreen[None]):
         self.query_one(Title).show(*self._title(frame))
         problem = frame.problem or host.problem
         answer = self._answer(frame) if not problem else [(problem, "wrong")]
-        if problem and frame.view is not None and problem == disk_trouble(frame.view):  # the results are in memory
-            answer = [(f"{problem} · x exports all of it · ", "wrong"), *self._answer(frame)]
+        if problem and frame.view is not None and problem == disk_trouble(frame.view):
+            why = problem.partition("(")[2].partition(")")[0] or problem
+            answer = self._answer(frame, [(f"{why}: kept in memory, x exports all of it · ", "wrong")])
         self.query_one(Answer).show(answer)
         if frame.read_share is None:
             for histograms in self.query(Histograms):
@@ -295,21 +296,25 @@ class BenchScreen(LbenchScreen[None]):
         text = described(board.workload, board.params, board.tasks, width - width_of(right), board.data)
         return [(text, "text")], right
 
-    def _answer(self, frame: Frame) -> list[Piece]:
+    def _answer(self, frame: Frame, before: list[Piece] | None = None) -> list[Piece]:
+        """The sentence of line 2, in the longest form that fits behind `before`."""
+        before = before or []
         if frame.awaited_s is not None:
             phase = (
                 "starting the engine" if frame.state == "starting" else (frame.view and frame.view.phase) or "preparing"
             )
             workload = registry.without_folder(self.host.plan.workload)
-            return [(f"{phase} · ", "quiet"), (workload, "text"), (f" · {frame.awaited_s:.0f} s", "quiet")]
+            return [*before, (f"{phase} · ", "quiet"), (workload, "text"), (f" · {frame.awaited_s:.0f} s", "quiet")]
         if frame.state == "starting":
-            return [("starting the engine", "quiet")]
+            return [*before, ("starting the engine", "quiet")]
         if frame.read_share is not None:
-            return [("reading the record: ", "quiet"), (f"{frame.read_share:.0%}".replace("%", " %"), "text")]
+            return [*before, ("reading the record: ", "quiet"), (f"{frame.read_share:.0%}".replace("%", " %"), "text")]
         rows = max(1, self.query_one(Answer).size.height)
-        forms = (answer_pieces(self.board, short=short, cost=cost) for short, cost in ((False, True), (True, True)))
-        last = answer_pieces(self.board, short=True, cost=False)
-        pieces = next((form for form in forms if fits(form, self.size.width - 2, rows)), last)
+        whole, short, shortest = (
+            [*before, *answer_pieces(self.board, short=short, cost=cost)]
+            for short, cost in ((False, True), (True, True), (True, False))
+        )
+        pieces = next((form for form in (whole, short) if fits(form, self.size.width - 2, rows)), shortest)
         if frame.view is not None and frame.view.phase and frame.state == "live":
             pieces = [*pieces, (f" · {frame.view.phase}", "quiet")]
         return pieces

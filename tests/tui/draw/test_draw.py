@@ -220,3 +220,18 @@ def test_no_line_ends_between_a_number_and_its_unit(text: str) -> None:
         ):
             assert " ".join(lines) == text
             assert not any(line.endswith(("95", "12.4")) for line in lines)
+
+
+def test_a_line_breaks_before_a_word_of_another_role_and_never_within_a_word_of_several() -> None:
+    pieces = [
+        ("processes is ", "text"),
+        ("1.98×", "bright!"),
+        (" as fast", "text"),
+        ("; ", "text"),
+        ("emulated", "text"),
+    ]
+    text = "".join(part for part, _ in pieces)
+    for width in range(12, 40):
+        lines = ["".join(part for part, _ in one) for one in wrapped(pieces, width, 9)]
+        assert " ".join(line.strip() for line in lines) == text and max(map(len, lines)) <= width
+        assert not any(line.startswith(";") for line in lines)

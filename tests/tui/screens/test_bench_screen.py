@@ -2,8 +2,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
+from lbench.engine.journal.events import Warned
 from lbench.tui.app import LbenchApp
 from lbench.tui.screens.card import CardScreen
 from lbench.tui.widgets.cost import Cost
@@ -97,6 +99,20 @@ async def test_the_sentence_says_how_much_faster_and_where_that_was_found(
         line = " ".join(screen_text(app).splitlines()[1:3])
         assert "processes is 1.9" in line and "as fast as sequential" in line
         assert "a run on AWS" in line and "emulated here" in line
+
+
+async def test_a_full_disk_leaves_room_for_the_answer(app_of: App, still: Any, screen_text: Text) -> None:
+    feed = still(None)
+    whole_frame = feed.frame
+    text = "the journal cannot be written (No space left on device): the run goes on in memory; export it elsewhere"
+    feed._fold.view.apply(Warned("disk", text))
+    feed.frame = lambda *_: msgspec.structs.replace(whole_frame(), problem=text)
+    app = app_of(feed)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _settled(app, pilot)
+        answer = " ".join(" ".join(screen_text(app).splitlines()[1:3]).split())
+        assert "No space left on device: kept in memory, x exports all of it · processes is 1.98×" in answer
+        assert "(1.94–2.03)" in answer and "-o" not in answer
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (100, 30), (120, 40)])
