@@ -241,6 +241,15 @@ def _concurrency(sample: Sample) -> Finding:
 
 def _noticed(noticed: list[Noticed]) -> Iterator[Finding]:
     hosts = [one.what for one in noticed if one.kind == "network"]
+    if here := [one.what for one in noticed if one.kind == "port"]:
+        yield Finding(
+            what="ports of this machine",
+            measured=_some(here, 1),
+            limit="the task's own",
+            verdict="note",
+            detail=", ".join(here),
+            remedy="what listens on this machine is not there on Lambda, unless the task starts it itself",
+        )
     inside = [host for host in hosts if _is_private(host)]
     if inside:
         yield Finding(

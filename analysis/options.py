@@ -50,6 +50,7 @@ _STEPS = 50_000_000  # replications x tasks x environments: a prediction takes t
 _SEED = 1
 _RUN_SIGMA = 0.03  # of times here, from run to run; the sample is such a run too
 _DAY_S = 86_400.0
+_MOST_RUNS = 1_000_000  # a day
 _FREE_GB_S, _FREE_REQUESTS = 400_000, 1_000_000  # a month: config/prices.toml names AWS's price list
 _HEADROOM = 1.25  # of a function's memory over the peak here
 _SIZES_MB = (512, 885, 1769, 3008, 5307, 10_240)
@@ -74,7 +75,9 @@ def parse_runs(text: str) -> Runs:
     Raises:
         InputError: it is neither 1, nor N/day, nor always.
     """
-    wrong = InputError(f"--runs must be 1, N/day (for example 10/day) or always, got {text}")
+    wrong = InputError(
+        f"--runs must be 1, N/day (for example 10/day; N above 0 and at most {_MOST_RUNS:,}) or always, got {text}"
+    )
     word = text.strip().lower()
     if word == "1":
         return Runs(None, once=True)
@@ -85,7 +88,7 @@ def parse_runs(text: str) -> Runs:
         count = float(number)
     except ValueError:
         raise wrong from None
-    if not slash or unit.strip() != "day" or not 0 < count <= 1e6:
+    if not slash or unit.strip() != "day" or not 0 < count <= _MOST_RUNS:
         raise wrong
     return Runs(count)
 

@@ -67,6 +67,8 @@ def job_of(sample: Sample) -> Job:
     """
     rng = np.random.default_rng(_SEED)
     stages = tuple(_times(stage, rng) for stage in sample.stages if stage.compute_s)
+    if sample.complete and not sample.known_tasks:
+        raise InputError(f"{sample.workload}: the job has ended without a task")
     if not stages:
         raise InputError(
             f"{sample.workload}: no task ended within {sample.limit_s:g} s: does one ever? --for SECONDS gives them longer"

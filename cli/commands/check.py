@@ -42,7 +42,9 @@ def command(workload: str, build: bool, arch: str | None, python: str | None, as
     from lbench.errors import InputError
 
     sample, _ = sample_for(workload, options, watch=True, fresh=True)
-    if sample.known_tasks and not sample.sampled_tasks:
+    if sample.complete and not sample.known_tasks:
+        raise InputError(f"{sample.workload}: the job has ended without a task")
+    if not sample.sampled_tasks:
         raise InputError(
             f"{sample.workload}: no task ended within {sample.limit_s:g} s: does one ever? --for SECONDS gives them longer"
         )

@@ -155,7 +155,7 @@ def _changes(text: str | None) -> dict[str, float]:
 def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_s: dict[str, float]) -> None:
     from rich.text import Text
 
-    from lbench.analysis.format import seconds_text
+    from lbench.analysis.format import count_text, seconds_text
     from lbench.analysis.grain import grain_notes
     from lbench.analysis.options_text import (
         break_even_sentence,
@@ -205,8 +205,9 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
     if changes:
         say(f"what if: {', '.join(f'{name}={value:.15g}' for name, value in changes.items())}", QUIET)
     say(
-        f"predicted from {sample.sampled_tasks:,} tasks measured here ({sample.created}) with the model of docs/model.md; "
-        f"model: also with dated profiles of config/rented.toml; a worker starts in {seconds_text(sample.init_s)} here; "
+        f"predicted from {count_text(sample.sampled_tasks, 'task')} measured here ({sample.created}) with the model of "
+        "docs/model.md; model: also with dated profiles of config/rented.toml; a worker starts in "
+        f"{seconds_text(sample.init_s)} here; "
         "list prices",
         QUIET,
     )

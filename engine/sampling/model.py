@@ -9,7 +9,7 @@ import msgspec
 __all__ = ["SAMPLE_PREFIX", "Noticed", "Request", "Sample", "SampledStage", "Verdict"]
 
 SAMPLE_PREFIX = "lbench-sample-"  # of the folder of a sample
-NoticedKind = Literal["network", "program", "gpu", "write"]
+NoticedKind = Literal["network", "port", "program", "gpu", "write"]  # a port: of this machine
 
 
 class SampledStage(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,6 +43,7 @@ _STAGES = 10_000  # kept
 _MOST_TASKS = 20_000  # of a stage that are run one by one
 _TOGETHER_S = 3.0  # with all workers busy
 _TOGETHER_LEAST_S = 0.001  # shorter tasks show the hand-over, not the machine
+_FIRST_LONGER, _FIRST_LEAST_S = 1.2, 0.001  # than the others: the first task is tried again
 _POLL_S = 0.05  # of the temporary folder
 _OWN = {"data.lbds", "noticed", "objects", "request.json"}  # in the folder, of the sample itself
 _GOLDEN = 0.618033988749895
@@ -213,6 +214,10 @@ class _Sampler:
             rows.append((index, seconds, len(encoded[index]), len(outcome.result), outcome.peak_rss_mb or 0))
             if not number:
                 self._first.append((encoded[index], seconds))
+        if not number and len(rows) > 1:
+            rows[0] = await self._without_imports(
+                backend, rows[0], median_s=statistics.median(row[1] for row in rows[1:])
+            )
         if rows or not tasks:
             self.stages.append(_stage_of(len(tasks), sorted(rows)))
         if len(results) < len(tasks):
@@ -220,6 +225,27 @@ class _Sampler:
         raw = [results[index] for index in range(len(tasks))]
         times = {index: seconds for index, seconds, *_ in rows}
         return EndedStage(raw, [(times[index], 0.0) for index in range(len(tasks))], sum(times.values()), 1)
+
+    async def _without_imports(
+        self, backend: LocalBackend, row: tuple[int, float, int, int, int], median_s: float
+    ) -> tuple[int, float, int, int, int]:
+        """The first task's row, by a second try where it took longer than the others.
+
+        What only a worker's first task does (imports inside a function, caches) belongs to the worker's start: a new
+        environment on Lambda does it too.
+        """
+        index, seconds, *sizes = row
+        left_s = self._end_s - asyncio.get_running_loop().time()
+        if seconds < _FIRST_LONGER * median_s + _FIRST_LEAST_S or left_s <= 0:
+            return row
+        call = Call(task=self._first[0][0], stage=0, index=index, attempt=0, deadline_s=max(1.0, left_s))
+        again = await backend.invoke(call)
+        if again.failure is not None or again.compute_ms is None or again.compute_ms / 1000 >= seconds:
+            return row
+        again_s = again.compute_ms / 1000
+        self.init_s += seconds - again_s
+        self._first[0] = (self._first[0][0], again_s)
+        return (index, again_s, sizes[0], sizes[1], sizes[2])
 
     async def watch_scratch(self) -> None:
         """Keep the largest size of the temporary folder."""

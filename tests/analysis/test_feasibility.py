@@ -64,6 +64,13 @@ def package(unzipped_mib: float, zipped_mib: float | None = None) -> PackageWeig
     )
 
 
+def test_what_listens_on_this_machine_is_no_hindrance_but_is_named() -> None:
+    found = feasibility(sample(noticed=[Noticed("port", "127.0.0.1:5432")]), None, RATIO)
+    row = rows(found)["ports of this machine"]
+    assert (row.verdict, row.measured, found.possible) == ("note", "127.0.0.1:5432", True)
+    assert "is not there on Lambda" in row.remedy
+
+
 def test_a_small_job_fits_and_has_headroom_everywhere() -> None:
     found = feasibility(sample(), package(60), RATIO)
     assert found.possible

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 __all__ = ["WATCH", "Kind", "noticed", "watch_if_asked"]
 
-Kind = Literal["network", "program", "gpu", "write"]
+Kind = Literal["network", "port", "program", "gpu", "write"]  # a port: of this machine
 
 WATCH = "LBENCH_WATCH_FILE"
 _MOST = 200  # of a kind
@@ -80,7 +80,7 @@ class _Watch:
         elif event in _SENDS:
             address = arguments[1]
             if isinstance(address, tuple):
-                self._host(address[0], address[1])
+                self._host(address[0], address[1], reached=True)
         elif event == "socket.getaddrinfo":
             if arguments[0] is not None:
                 self._host(arguments[0], arguments[1])
@@ -90,10 +90,11 @@ class _Watch:
             name = arguments[_PROGRAMS[event]]
             self._note("program", os.fsdecode(name if isinstance(name, str | bytes) else name[0]))
 
-    def _host(self, host: Any, port: Any) -> None:
+    def _host(self, host: Any, port: Any, *, reached: bool = False) -> None:
         name = os.fsdecode(host)
-        if not name.startswith(_LOCAL_HOSTS):
-            self._note("network", f"{name}:{port}" if port else name)
+        here = name.startswith(_LOCAL_HOSTS)
+        if reached or not here:
+            self._note("port" if here else "network", f"{name}:{port}" if port else name)
 
     def _write(self, path: Any, folder: int = -1) -> None:
         """Note a path that could not be written on Lambda: there all is read-only but /tmp."""

@@ -48,6 +48,18 @@ def plain(i):
 def clean(n: int = 5):
     return sum((yield [Task(plain, i=i) for i in range(n)]))
 
+def slow_first(i, seen=[]):
+    import time
+    time.sleep(0.01 if seen else 0.4)
+    seen.append(i)
+    return i
+
+def imports(n: int = 4):
+    return (yield [Task(slow_first, i=i) for i in range(n)])
+
+def empty():
+    return (yield [])
+
 def never():
     while True:
         pass
@@ -88,7 +100,8 @@ def test_what_tasks_do_besides_computing_is_measured_and_named(lbench: Lbench, j
     assert rows["files in /tmp"]["value"] >= 20
     assert rows["programs started"]["measured"] == "true"
     assert rows["files written"]["detail"] == f"{jobs}/mine.db, working folder: relative.txt"
-    assert "network" not in rows  # this machine is none
+    assert "network" not in rows
+    assert rows["ports of this machine"]["measured"] == "127.0.0.1:9"
     assert found["sample"]["complete"]
     assert not found["possible"]
 
@@ -106,12 +119,22 @@ def test_a_table_of_80_columns_has_the_limit_and_the_verdict(
     assert "mine.py:clean can run on AWS Lambda" in done.stdout
 
 
+def test_what_only_the_first_task_does_is_no_long_task(lbench: Lbench, jobs: Path) -> None:
+    done = lbench("check", "./mine.py:imports", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    longest = next(row for row in found["rows"] if row["what"] == "longest task")
+    assert longest["value"] < 0.3
+    assert not any("cut it into smaller ones" in note for note in found["notes"])
+
+
 @pytest.mark.parametrize(
     ("args", "line"),
     [
         (("./mine.py:never", "--for", "1"), "does it ever?"),
         (("./mine.py:endless", "--for", "1"), "does it ever end?"),
         (("./mine.py:stuck_job", "--for", "1"), "no task ended within 1 s: does one ever?"),
+        (("./mine.py:empty",), "the job has ended without a task"),
         (("./mine.py:fails",), "task 1 of 1 fails on this machine: ValueError: no such thing"),
         (("mandelbrot", "--for", "0"), "--for must be above 0"),
         (("mandelbrot", "--for", "soon"), "--for must be a number"),

@@ -81,4 +81,5 @@ def test_other_hosts_are_noted_whatever_reaches_them(seen: Seen, event: tuple[An
 
 
 def test_this_machine_is_no_other_host(seen: Seen) -> None:
-    assert seen(("socket.connect", None, ("127.0.0.1", 80)), ("socket.sendto", None, "/run/x.sock")) == []
+    assert seen(("socket.getaddrinfo", "localhost", 80, 0, 0, 0), ("socket.sendto", None, "/run/x.sock")) == []
+    assert seen(("socket.connect", None, ("127.0.0.1", 80))) == [("port", "127.0.0.1:80")]
