@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -69,8 +70,17 @@ def main() -> None:
     try:
         asyncio.run(_run(arguments.folder, arguments.name, arguments.on_hangup))
     except (LbenchError, OSError) as error:
-        _print_line({"error": str(error)})
+        _print_line({"error": _reason(error, arguments.folder)})
         sys.exit(2)
+
+
+def _reason(error: LbenchError | OSError, folder: Path) -> str:
+    if isinstance(error, LbenchError):
+        return str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        remedy = "free some, or set XDG_DATA_HOME to a folder with room"
+        return f"no room on the disk for {error.filename or folder} ({error.strerror}): {remedy}"
+    return f"the engine cannot start in {error.filename or folder}: {error.strerror}"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from lbench.engine.measure.setup import Common, PlannedRun
 from lbench.engine.model import Answer
 from lbench.engine.verify import reference_client as checking
 from lbench.engine.verify.reference_process import Request, Verdict
-from lbench.errors import LbenchError
+from lbench.errors import InputError, LbenchError
 from lbench.workloads.encoding import encode
 from lbench.workloads.parameters import settable
 
@@ -79,8 +79,16 @@ class Judge:
             data=None if job.published is None else str(job.published.path),
             data_digest=None if job.published is None else job.published.digest,
             versions=code_digest(job.description.code),
-            cache=str(cache_folder("references")),
+            cache=_cache(),
             picture=None if self._pictured else job.plan.picture,
         )
         self._pictured = True
         return await checking.ask(request, encoded, self._folder, self._stopped)
+
+
+def _cache() -> str | None:
+    """The folder of references; None: it cannot be made, and each is computed when it is needed."""
+    try:
+        return str(cache_folder("references"))
+    except InputError:
+        return None

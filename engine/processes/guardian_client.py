@@ -120,6 +120,8 @@ class Guard:
                 self._start()
 
     def _keep(self, line: str) -> None:
+        if "\n" in line:  # a path of which the guardian would take a part for the whole, and remove that
+            return
         self._kept.append(line)
         self._send(line)
 

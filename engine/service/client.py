@@ -94,8 +94,15 @@ class Engine:
                 self.wait()
             elif code < 0:
                 raise EngineLostError(f"the engine was killed by signal {-code} before it began: run again")
-            raise InputError(answer.get("error") or f"the engine did not start: see {folder / 'engine.log'}")
+            raise InputError(answer.get("error") or f"the engine did not start: {self._last_words()}")
         self.socket = Path(answer["socket"])
+
+    def _last_words(self) -> str:
+        """The last line of the engine's log: the folder with it is removed when nothing was measured."""
+        with contextlib.suppress(OSError):
+            lines = (self.folder / "engine.log").read_text("utf-8", "replace").split("\n")
+            return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it wrote no reason")
+        return "its log cannot be read"
 
     def let_go(self) -> None:
         """Close the lifeline: the engine acts on `on_hangup`."""

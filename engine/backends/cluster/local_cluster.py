@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lbench.engine.processes import child as children
+from lbench.engine.processes.guardian_client import Guard
 from lbench.engine.processes.lifeline import die_with_parent
 from lbench.errors import BackendError
 
@@ -36,6 +38,7 @@ class LocalCluster:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._child: children.Child | None = None
+        self._guard: Guard | None = None  # removes the folder and all processes where the engine is killed
         self._folder: Path | None = None
 
     async def start(self) -> tuple[str, dict[str, str | None]]:
@@ -45,13 +48,22 @@ class LocalCluster:
             BackendError: it does not start.
         """
         await asyncio.to_thread(_sweep)
-        self._folder = folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-        with (folder / _LOG).open("wb") as log:
-            self._child = child = children.start(
-                [sys.executable, "-P", "-m", _MODULE, str(self.workers), str(folder)],
-                stdout=subprocess.PIPE,
-                stderr=log,
-            )
+        self._folder = folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        try:
+            self._guard = guard = Guard("dask")
+            guard.folder(folder)  # announced before it is made
+            folder.mkdir(mode=0o700)
+            with (folder / _LOG).open("wb") as log:
+                self._child = child = children.start(
+                    [sys.executable, "-P", "-m", _MODULE, str(self.workers), str(folder)],
+                    env=os.environ | guard.variables(0),
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                )
+        except OSError as error:
+            await self.stop()
+            raise BackendError(f"dask: a local cluster cannot start in {folder}: {error.strerror}") from None
+        guard.watch(child.pid)
         assert child.stdout is not None
         try:
             async with asyncio.timeout(_START_S):
@@ -79,6 +91,9 @@ class LocalCluster:
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
             self._folder = None
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            await guard.close()
 
 
 def _sweep() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import importlib.util
 import json
 import os
 import platform
@@ -23,6 +25,7 @@ from lbench.engine.processes import child as children
 
 __all__ = ["Output", "Process", "libraries", "needed_paths", "variables"]
 
+_NEEDED = ("msgspec", "numpy", "scipy", "sklearn", "joblib", "threadpoolctl")
 _KEPT_OUTPUT_BYTES = 16_384  # more than the tail of a log
 _FRAME = b"\xa5\x5a\x00"  # begins a log record of the runtime; the type's last byte holds format and level
 _FRAME_HEAD_BYTES = 16
@@ -34,12 +37,20 @@ _STACK_BYTES = 8_388_608
 _PROCESSES = 742
 
 
-def libraries() -> list[str]:
-    """The running interpreter's folders of installed packages, which environments import from."""
+@functools.cache
+def libraries() -> tuple[str, ...]:
+    """The running interpreter's folders of installed packages, which environments import from.
+
+    Those of lbench's own needs are among them wherever they are: PYTHONPATH may name them.
+    """
     folders = site.getsitepackages()
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
-    return [folder for folder in folders if Path(folder).is_dir()]
+    for name in _NEEDED:
+        found = importlib.util.find_spec(name)
+        if found is not None and found.origin is not None:
+            folders.append(str(Path(found.origin).parent.parent))
+    return tuple(folder for folder in dict.fromkeys(folders) if Path(folder).is_dir())
 
 
 def needed_paths() -> list[str]:

@@ -192,6 +192,15 @@ async def test_a_guardian_that_does_not_read_does_not_hold_up_the_emulator(folde
     assert not folder.exists()  # noqa: ASYNC240
 
 
+async def test_a_path_with_a_line_end_is_not_taken_for_a_shorter_one(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    guard = Guard()
+    guard.folder(tmp_path / "kept\nfolder gone")
+    await guard.close()
+    assert kept.is_dir()
+
+
 async def test_nothing_is_sent_after_the_end() -> None:
     guard = Guard()
     await guard.close()

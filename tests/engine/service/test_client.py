@@ -27,9 +27,23 @@ def test_a_session_folder_that_cannot_be_made_is_an_error_with_a_remedy(tmp_path
         new_session_folder()
 
 
-def test_an_engine_that_dies_at_once_is_an_error_that_names_its_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(InputError, match=r"the engine did not start: see .*engine\.log"):
+def test_an_engine_that_dies_at_once_is_an_error_with_its_last_words(tmp_path, monkeypatch):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho Traceback >&2\necho 'ImportError: no ssl' >&2\nexit 1\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(InputError, match=r"the engine did not start: ImportError: no ssl$"):
+        Engine(tmp_path, on_hangup="stop")  # the folder with its log is removed
+
+
+def test_a_disk_without_any_room_is_named_with_the_remedy(tmp_path, monkeypatch):
+    full = "import os, resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+    full += "import sys, runpy; sys.argv = sys.argv[3:]; runpy.run_module('lbench.engine', run_name='__main__')"
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -P -c "{full}" "$@"\n')
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(InputError, match=r"no room on the disk for .*free some, or set XDG_DATA_HOME"):
         Engine(tmp_path, on_hangup="stop")
 
 

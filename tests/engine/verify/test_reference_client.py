@@ -46,6 +46,14 @@ def killing(times: int, started: list[int]) -> Any:
     return started_and_killed
 
 
+async def test_without_a_folder_for_references_the_answer_is_checked_all_the_same(
+    request_: Request, tmp_path: Path
+) -> None:
+    request_.cache = None
+    verdict = await checking.ask(request_, encode([0, 1]), tmp_path, lambda: False)
+    assert verdict.error is None and verdict.answer is not None and verdict.answer.ok
+
+
 @pytest.mark.parametrize("killed", [0, 1])
 async def test_a_killed_checking_process_is_started_again(
     request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: int

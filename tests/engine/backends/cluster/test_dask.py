@@ -273,6 +273,7 @@ def test_without_an_address_a_local_cluster_is_started_and_a_killed_engine_leave
     running = subprocess.Popen(
         [sys.executable, "-m", "lbench", "run", "./mine.py:job", "-b", "dask:concurrency=1", "--repeats", "1"],
         cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
     )  # fmt: skip
     import psutil
 
@@ -289,4 +290,5 @@ def test_without_an_address_a_local_cluster_is_started_and_a_killed_engine_leave
     engine.kill()
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive
+    assert list(tmp_path.glob("lbench-dask-*")) == []  # the guardian was among them
     running.wait(30)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lbench.engine.emulator.environment import process
 from lbench.engine.emulator.environment.process import unframed
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux's limits")
@@ -213,3 +215,17 @@ def test_the_runtime_api_checks_methods_and_order(start: Any) -> None:
         "Error: State transition is not allowed",
         "errorType": "InvalidStateTransition",
     }
+
+
+def test_libraries_that_pythonpath_lends_are_those_of_environments_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lent").mkdir()
+    (tmp_path / "lent" / "__init__.py").touch()
+    monkeypatch.setattr(process, "_NEEDED", ("lent", "nowhere"))
+    monkeypatch.syspath_prepend(tmp_path)
+    process.libraries.cache_clear()
+    try:
+        assert str(tmp_path) in process.libraries() and str(tmp_path) in process.needed_paths()
+    finally:
+        process.libraries.cache_clear()
