@@ -46,7 +46,8 @@ _OK = STATUSES.index("ok")
 
 def stability_warnings(view: SessionView) -> list[Warning_]:
     """All warnings, those about the whole session first."""
-    points = _points([run for run in view.started_runs if run.planned.interaction is None])  # those are no repeats
+    begun = [run for run in view.runs.values() if run.started is not None or run.ended is not None]  # or never will
+    points = _points([run for run in begun if run.planned.interaction is None])  # those are no repeats
     held = held_runs(view)
     free = {
         point: {label: [run for run in group if run.id not in held] for label, group in groups.items()}

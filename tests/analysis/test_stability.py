@@ -8,7 +8,7 @@ import pytest
 
 from lbench.analysis.stability import idle_share, stability_warnings
 from lbench.config.prices import rates
-from lbench.engine.journal.events import Dispatched, Returned, RunEnded, Warned
+from lbench.engine.journal.events import Dispatched, Returned, RunEnded, RunPlanned, Warned
 from lbench.engine.machine.fingerprint import Environment, MachineSample
 from lbench.engine.model import Driver, Pricing
 from lbench.engine.session.view import SessionView, fold
@@ -62,6 +62,17 @@ def test_repeats_that_were_lost_are_no_reason_to_ask_for_six(make_events: Any, s
     at = max(at for at, event in enumerate(events) if isinstance(event, RunEnded))
     events[at] = msgspec.structs.replace(events[at], status=status, makespan_s=4.0 if status == "ok" else None)
     assert warned(fold(events))["few_repeats"].endswith(f" and cannot show a drift; {text}")
+
+
+def test_repeats_that_a_cancel_kept_from_beginning_are_lost_too(make_events: Any) -> None:
+    events = [
+        event for event in make_events({"sequential": [4.0] * 6}) if getattr(event, "run", "") not in ("r5", "r6")
+    ]
+    planned = [event for event in make_events({"sequential": [4.0] * 6}) if isinstance(event, RunPlanned)]
+    for event in planned[4:]:
+        events[-1:-1] = [event, RunEnded(event.run, "cancelled", None, None)]
+    text = "4 repeats have a range in place of an interval and cannot show a drift; 2 others came to no right answer"
+    assert warned(fold(events)) == {"few_repeats": f"sequential: {text}"}
 
 
 def test_a_run_under_way_is_not_called_lost(make_events: Any) -> None:

@@ -127,8 +127,9 @@ class EmulatedBackend(LambdaBackend):
             self.settings |= injected
             self.notes.append("injected: " + ", ".join(f"{name}={value:g}" for name, value in injected.items()))
         if oversubscribed:
+            many = "environment exceeds" if capacity == 1 else "environments exceed"
             self.notes.append(
-                f"oversubscribed: {capacity} environments of {settings.memory} MB exceed what this machine can run"
+                f"oversubscribed: {capacity} {many} what this machine can run with {settings.memory:,} MB each"
             )
         described = None if preload is None else registry.describe(preload)
         self._own = None if described is None else described.code
