@@ -21,16 +21,21 @@ class ErrorTexts(NamedTuple):
 
 def error_texts(error: BaseException) -> ErrorTexts:
     """The texts of an error, whatever its class does when it is asked for them."""
-    kind = _sent(type(error).__name__)
+    kind = _name_of(error)
     try:
         message = " ".join(str(error).split())
     except BaseException as other:  # the task's own __str__ may raise anything
-        message = f"(its message cannot be read: __str__ raised {_sent(type(other).__name__)})"
+        message = f"(its message cannot be read: __str__ raised {_name_of(other)})"
     try:
         frames = traceback.format_list(traceback.extract_tb(error.__traceback__)[-_FRAMES:])
     except BaseException:  # a source file that is no text, say
         frames = []
     return ErrorTexts(kind, shortened(_sent(message)), [_sent(frame) for frame in frames])
+
+
+def _name_of(error: BaseException) -> str:
+    """The name of its class, past a metaclass that may raise when it is asked for it."""
+    return _sent(type.__dict__["__name__"].__get__(type(error)))
 
 
 def sendable(error: BaseException) -> Exception:

@@ -31,6 +31,17 @@ class NoText(Exception):
         return 3  # type: ignore[return-value]
 
 
+class Unnamed(type):
+    def __getattribute__(cls, name: str) -> object:
+        if name in ("__name__", "__qualname__", "__module__"):
+            raise RuntimeError("no name")
+        return super().__getattribute__(name)
+
+
+class Nameless(Exception, metaclass=Unnamed):
+    pass
+
+
 def deep(n: int = 0) -> int:
     return deep(n + 1)
 
@@ -60,6 +71,7 @@ RAISING = {
     "recursion": deep,
     "lines": raise_(ValueError("one\ntwo\r\nthree\ttab\x00\x1b[31m")),
     "empty": raise_(ValueError()),
+    "name raises": raise_(Nameless("kept")),
 }
 
 

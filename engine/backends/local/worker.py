@@ -64,10 +64,13 @@ class _Worker:
     def serve(self, sock: socket.socket) -> None:
         """Answer requests until the engine closes its end (then the whole process ends)."""
         requests = frames.RequestReader(sock)
+        process = os.getpid()
         try:
             while True:
                 kind, body = requests.receive()
                 head, answer = self._run(body) if kind == frames.CALL else self._set_up(body)
+                if os.getpid() != process:  # a task has forked and returned twice: its parent answers
+                    os._exit(0)
                 del body  # a task's memory is freed while waiting for the next one
                 frames.send_blocking(sock, head, answer)
                 del answer

@@ -47,6 +47,10 @@ def write(name):
     path.write_text("x")
     return [before, os.getcwd(), tempfile.gettempdir()]
 
+def twice(forks):
+    child = os.fork() if forks else 1
+    return os.getpid() if child else -1
+
 def square(x):
     return x * x
 
@@ -84,6 +88,13 @@ async def result(backend: LocalBackend, function: str, **arguments: Any) -> Any:
     outcome = await run(backend, function, **arguments)
     assert outcome.failure is None, outcome.failure
     return decode(outcome.result)  # type: ignore[arg-type]
+
+
+async def test_the_child_of_a_task_that_forks_gives_no_answer(backend: LocalBackend) -> None:
+    first = await result(backend, "twice", forks=True)
+    for _ in range(3):  # an answer too many would be taken for the next call's
+        assert await result(backend, "square", x=3) == 9
+    assert await result(backend, "twice", forks=False) == first > 0
 
 
 async def test_what_a_run_writes_beside_its_code_is_undone_and_named(backend: LocalBackend) -> None:
