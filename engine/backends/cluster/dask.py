@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -167,14 +167,14 @@ class DaskWorkers:
 
     async def close(self) -> None:
         """Disconnect; a local cluster is stopped."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
-            self._watch = None
+        watch, self._watch = self._watch, None
+        while watch is not None and not watch.done():
+            watch.cancel()  # once may not be enough: dask turns a cancellation into an error of its connection
+            await asyncio.wait({watch}, timeout=1)
         client, self.client = self.client, None
         if client is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(client.close(timeout=2), 5)
+                await _within(5, client.close(timeout=2))
         if self._local is not None:
             await self._local.stop()
 
@@ -186,7 +186,7 @@ class DaskWorkers:
         Raises:
             BackendError: `strict`, and a worker cannot be used.
         """
-        info = await asyncio.wait_for(self.client.scheduler.identity(n_workers=-1), _GONE_S)
+        info = await _within(_GONE_S, self.client.scheduler.identity(n_workers=-1))
         workers: dict[str, Any] = info["workers"]
         for address in [one for one in self._process if one not in workers]:
             del self._process[address]
@@ -213,9 +213,7 @@ class DaskWorkers:
     async def _welcome(self, new: dict[str, Any], *, strict: bool) -> None:
         """Ask new workers for their versions; those that differ are not used."""
         try:
-            answers = await asyncio.wait_for(
-                self.client.run(remote.hello, workers=list(new), on_error="return"), _ASK_S
-            )  # fmt: skip
+            answers = await _within(_ASK_S, self.client.run(remote.hello, workers=list(new), on_error="return"))
         except Exception as error:
             if strict:
                 raise BackendError(f"dask: the workers do not answer: {_short(error)}") from None
@@ -319,7 +317,7 @@ class DaskWorkers:
             result.cancel()
             if not future.done():
                 with contextlib.suppress(Exception):
-                    await self.client.cancel([future], force=True)
+                    await _within(5, self.client.cancel([future], force=True))
         raise self._why(address, "the worker was lost")
 
     def _why(self, address: str, text: str) -> Exception:
@@ -349,7 +347,7 @@ class DaskWorkers:
         address = slot.partition("#")[0]
         if self.client is not None and address in self._process and self.broken is None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self.client.run(remote.stop, call, workers=[address]), 5)
+                await _within(5, self.client.run(remote.stop, call, workers=[address]))
 
 
 @contextlib.asynccontextmanager
@@ -372,6 +370,23 @@ async def look_at_cluster(settings: DaskSettings) -> list[WorkerFacts]:
     check_dask(settings)
     async with _connected(settings) as workers:
         return workers.facts
+
+
+async def _within(limit_s: float, asked: Awaitable[Any]) -> Any:
+    """What dask answers. It may take no notice of being cancelled, so nobody waits for that.
+
+    Raises:
+        TimeoutError: there is no answer in that time.
+    """
+    task = asyncio.ensure_future(asked)
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else it is said to be lost
+    try:
+        done, _ = await asyncio.wait({task}, timeout=limit_s)
+    finally:
+        task.cancel()
+    if not done:
+        raise TimeoutError
+    return task.result()
 
 
 def _short(error: object) -> str:

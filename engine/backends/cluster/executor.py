@@ -271,7 +271,8 @@ async def _shut_down(executor: Any) -> None:
             executor.shutdown()
 
     with contextlib.suppress(Exception):
-        await asyncio.wait_for(_in_thread(shut_down), _SHUT_S)
+        async with asyncio.timeout(_SHUT_S):
+            await _in_thread(shut_down)
     _kill(executor)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from lbench.errors import InputError
 
 pytest.importorskip("distributed", reason="the extra lbench[dask] is not installed")
 
+from lbench.engine.backends.cluster import dask
 from lbench.engine.backends.cluster.dask import check_dask
 
 
@@ -122,3 +124,36 @@ def test_the_folder_of_a_killed_engine_s_cluster_is_removed_by_the_next(
         (tmp_path / f"lbench-dask-{process}-x").mkdir()
     local_cluster._sweep()
     assert [path.name for path in tmp_path.iterdir()] == [f"lbench-dask-{os.getpid()}-x"]
+
+
+class Answering:
+    """A client of dask's whose next answer comes when the test wants it."""
+
+    status = "running"
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.scheduler = self
+
+    def identity(self, n_workers: int) -> Any:
+        self.asked.set()
+        return self.answer
+
+    async def close(self, **limit: float) -> None:
+        raise OSError("the connection was closed")
+
+
+async def test_closing_ends_also_in_the_moment_in_which_the_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask, "_LOOK_S", 0.001)
+    workers = dask.DaskWorkers(DaskSettings())
+    workers.client = client = Answering()
+    workers._local = None
+    workers._watch = watch = asyncio.create_task(workers._watching())
+    await client.asked.wait()
+    await asyncio.sleep(0)  # now it waits for the answer
+    client.answer.set_result({"workers": {}})
+    closing = asyncio.create_task(workers.close())
+    done, _ = await asyncio.wait({closing}, timeout=20)
+    watch.cancel()  # for the sake of the other tests
+    assert done and workers.client is None
