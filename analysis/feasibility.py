@@ -84,12 +84,14 @@ def _verdict(share: float) -> VerdictKind:
 
 def _time(sample: Sample, ratio: Distribution) -> Finding:
     most_s = limits().timeout_max_s
-    middle, high = _ends(ratio)
-    times = [seconds for stage in sample.stages for seconds in stage.compute_s]
-    longest_s = max([*times, sample.longest_unended_s or 0.0])
+    times = [(seconds, stage.wait) for stage in sample.stages for seconds in stage.compute_s]
+    longest_s, wait = max([*times, (sample.longest_unended_s or 0.0, 0.0)])
+    core, core_high = _ends(ratio)
+    middle, high = (wait + (1 - wait) * one for one in (core, core_high))
     unended = sample.longest_unended_s is not None and longest_s == sample.longest_unended_s
     here = f"more than {seconds_text(longest_s)}" if unended else seconds_text(longest_s)
     of = "" if sample.complete else f" (of {sample.sampled_tasks:,} of {sample.known_tasks:,} tasks)"
+    waits = f", {percent_text(wait)} of it waiting" if wait else ""
     share = longest_s * middle / most_s
     verdict = _verdict(longest_s * high / most_s)
     if verdict == "no" and share <= 1:
@@ -104,7 +106,7 @@ def _time(sample: Sample, ratio: Distribution) -> Finding:
         limit=f"{most_s} s",
         headroom=1 - share,
         verdict=verdict,
-        detail=f"{here} here{of}; a core of this machine is taken for {middle:.2g} vCPUs, at most {high:.2g}",
+        detail=f"{here} here{waits}{of}; a core of this machine is taken for {core:.2g} vCPUs, at most {core_high:.2g}",
         remedy=remedy,
         value=longest_s * middle,
         most=most_s,

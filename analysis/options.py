@@ -259,8 +259,11 @@ def _preferred(rows: Iterable[Option]) -> Option:
 
 
 def _longest_s(job: Job, model: LambdaModel) -> float:
-    """The longest task on a vCPU; of tasks that were added up, their mean."""
-    return max(float(np.max(stage.work_s[0])) / stage.each for stage in job.stages) * model.core_ratio.median
+    """The longest task on as many vCPUs as it has threads; of tasks that were added up, their mean."""
+    ratio = model.core_ratio.median
+    return max(
+        float(np.max(stage.work_s[0])) / stage.each * (stage.wait + (1 - stage.wait) * ratio) for stage in job.stages
+    )
 
 
 def _sizes(job: Job, memory_mb: int | None) -> list[int]:
@@ -274,7 +277,8 @@ def _sizes(job: Job, memory_mb: int | None) -> list[int]:
             f"a task uses {job.peak_mb:,} MB here, and Lambda has {limits().memory_max_mb:,} MB at most: "
             "cut the tasks smaller"
         )
-    first = next((place for place, size in enumerate(fitting) if size >= 885), len(fitting) - 1)
+    enough = (place for place, size in enumerate(fitting) if size >= 885 * job.threads)
+    first = next(enough, max(0, len(fitting) - _SHOWN_SIZES))
     return fitting[max(0, first) : first + _SHOWN_SIZES]
 
 
@@ -387,7 +391,7 @@ def _scheduled(
 ) -> Estimate:
     """The makespan of the job on so many workers, each of which takes the next task when it is free.
 
-    `speed`, of shape (replications, 1): how many times as long a task takes as here.
+    `speed`, of shape (replications, 1): how many times as long a task computes as here.
     """
     drawn = sum(len(stage.work_s[0]) for stage in job.stages)
     replications = max(_LEAST_REPLICATIONS, min(_REPLICATIONS, 400_000 // max(1, drawn)))
@@ -395,7 +399,8 @@ def _scheduled(
     rng = np.random.default_rng(_SEED + 2)
     total = np.full(replications, job.before_s)
     for stage in job.stages:
-        work = stage.drawn(rng, replications) * slower * speed + overhead_s * stage.each
+        slowed = slower * (speed * (1 - stage.wait) + stage.wait)
+        work = stage.drawn(rng, replications) * slowed + overhead_s * stage.each
         total += _ends_of(work, workers) + stage.between_s
     total *= even_draws(Lognormal(1.0, math.sqrt(2) * _RUN_SIGMA), rng, replications)  # of that run, and of the sample
     return quantile_ends(total, confidence)
@@ -428,7 +433,7 @@ def _rented(job: Job, model: LambdaModel, runs: Runs, today: date, confidence: f
         if profile.always is not None and (runs.once or runs.per_day is not None):
             continue  # it is there all day, whoever runs nothing
         fits = profile.vcpus if not job.peak_mb else int(profile.gib * 1024 / (job.peak_mb * _HEADROOM))
-        workers = min(profile.vcpus, fits)
+        workers = min(max(1, int(profile.vcpus / job.threads)), fits)
         if workers < 1:
             continue
         makespan = _scheduled(job, workers, 1.0, job.overhead_s, _speed(profile, model), confidence)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from lbench.analysis.format import count_text, listed, seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.format import (
+    count_text,
+    listed,
+    percent_text,
+    seconds_text,
+    spread_text,
+    times_spread_text,
+    times_text,
+)
 from lbench.analysis.options import Option, Options, Sensitivity
 from lbench.analysis.prediction import independent_ratio
 from lbench.analysis.statistics import LEAST_CLAIM, Estimate
@@ -18,6 +26,7 @@ __all__ = [
     "limit_line",
     "recorded_lines",
     "sensitivity_line",
+    "usage_lines",
     "usd_cell",
     "usd_spread_cell",
 ]
@@ -148,6 +157,17 @@ def recorded_lines(options: Options) -> list[str]:
         for row in options.rows
         if row.kind == "cluster"
     ]
+
+
+def usage_lines(stage: int | None, wait: float, threads: float) -> list[str]:
+    """What the tasks of a stage (None: the only one) do with their time, where they do not compute with one thread."""
+    whose = "tasks" if stage is None else f"tasks of stage {stage}"
+    lines = []
+    if wait:
+        lines.append(f"{whose} wait {percent_text(wait)} of their time, which no faster core shortens")
+    if threads > 1:
+        lines.append(f"{whose} keep {threads:.2g} threads busy: as many vCPUs make them faster")
+    return lines
 
 
 def _cost(option: Option) -> str:

@@ -140,6 +140,8 @@ class StageTimes(msgspec.Struct, frozen=True):
     response_mb: float
     between_s: float  # the job's own code after the stage, in the driver
     each: int = 1  # calls that one of these stands for, one after the other: a stage of very many is simulated so
+    wait: float = 0.0  # the share of their seconds in which tasks do not compute
+    threads: float = 1.0  # that are busy in the rest
 
     @property
     def calls(self) -> int:
@@ -269,13 +271,14 @@ def predict_stages(
     there = min(warm, environments)
     cold = 0
     for stage in stages:
-        work = stage.drawn(rng, replications) * ratio
+        work = stage.drawn(rng, replications)
         between_calls_s = model.rtt_s.median + model.invoke_overhead_s.median
         run = simulate_stage(
             model,
             Stage(
-                work_s=work,
-                wait_s=(stage.each - 1) * between_calls_s,
+                work_s=work * (1 - stage.wait) * stage.threads * ratio,
+                wait_s=work * stage.wait + (stage.each - 1) * between_calls_s,
+                threads=stage.threads,
                 request_mb=stage.request_mb,
                 response_mb=stage.response_mb,
                 fetch_mb=fetch_mb if there < work.shape[1] else 0.0,

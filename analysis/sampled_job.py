@@ -54,6 +54,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return sum(stage.calls for stage in self.stages)
 
     @property
+    def threads(self) -> float:
+        """The most threads that a task keeps busy."""
+        return max((stage.threads for stage in self.stages), default=1.0)
+
+    @property
     def widest(self) -> int:
         """Tasks of the widest stage."""
         return max((stage.calls for stage in self.stages), default=0)
@@ -92,6 +97,8 @@ def _times(stage: SampledStage, rng: np.random.Generator) -> StageTimes:
         request_mb=_mean(stage.request_bytes) / 1e6,
         response_mb=_mean(stage.response_bytes) / 1e6,
         between_s=stage.between_s,
+        wait=stage.wait,
+        threads=stage.threads,
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_STAGES_NAMED = 3
 _LEAST_DIFFERING = 5  # tasks that were run
 _LEAST, _MOST = 1e-6, 1e7  # of what is changed
 
@@ -164,6 +165,7 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
         limit_line,
         recorded_lines,
         sensitivity_line,
+        usage_lines,
     )
     from lbench.cli.console import BRIGHT, QUIET, WARN, console
     from lbench.cli.tables import print_table
@@ -185,6 +187,9 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
     first = sample.stages[0]
     for note in grain_notes(first.compute_s, overheads_s, first.tasks, sample.workers):
         say(f"! {note}", WARN)
+    for number, stage in enumerate(sample.stages[:_STAGES_NAMED], 1):
+        for text in usage_lines(number if len(sample.stages) > 1 else None, stage.wait, stage.threads):
+            say(text, QUIET)
     if not sample.complete:
         say(
             f"! {sample.sampled_tasks:,} of {sample.known_tasks:,} tasks were run ({sample.limit_s:g} s): the others are "
@@ -313,6 +318,7 @@ def _print_json(sample: Sample, found: Options, changes: dict[str, float], overh
             "hand_over_s": sample.overhead_s,
             "hand_overs_s": overheads_s,
             "contention": sample.contention,
+            "stages": [{"tasks": one.tasks, "wait": one.wait, "threads": one.threads} for one in sample.stages],
         },
     }
     click.echo(msgspec.json.format(msgspec.json.encode(content), indent=1))

@@ -59,7 +59,18 @@ def take_sample(
     """
     described = registry.describe(workload)
     machine = _machine()
-    asked = [described.name, code_digest(described.code), params, tasks, seed, _file(data), encoding, watch, machine]
+    asked = [
+        described.name,
+        code_digest(described.code),
+        params,
+        tasks,
+        seed,
+        _file(data),
+        encoding,
+        watch,
+        machine,
+        "waits",
+    ]
     key = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:32]
     kept = cache_folder("samples") / f"{key}.json"
     if not fresh and (found := _kept(kept, limit_s)) is not None:

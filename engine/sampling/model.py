@@ -22,6 +22,8 @@ class SampledStage(msgspec.Struct, frozen=True, kw_only=True):
     response_bytes: list[int]
     peak_mb: list[int]  # 0: not measured
     between_s: float = 0.0  # the job's own code after the stage, in the driver
+    wait: float = 0.0  # the share of their time in which the tasks do not compute
+    threads: float = 1.0  # that are busy in the rest
 
 
 class Noticed(msgspec.Struct, frozen=True):

@@ -31,6 +31,7 @@ from lbench.engine.processes.lifeline import die_with_parent, free_standard_inpu
 from lbench.engine.runner.job_steps import Answer, EndedStage, JobSteps, RunFailed, offload_to_thread
 from lbench.engine.sampling.hand_over import hand_over_s
 from lbench.engine.sampling.model import Noticed, Request, Sample, SampledStage, Verdict
+from lbench.engine.sampling.processor_time import ProcessorTime, Usage, processor_time, usage
 from lbench.errors import InputError, LbenchError
 from lbench.workloads import parameters, registry
 from lbench.workloads.model import Task
@@ -45,6 +46,7 @@ _TOGETHER_S = 3.0  # with all workers busy
 _TOGETHER_LEAST_S = 0.001  # shorter tasks show the hand-over, not the machine
 _FIRST_LONGER, _FIRST_LEAST_S = 1.2, 0.001  # than the others: the first task is tried again
 _POLL_S = 0.05  # of the temporary folder
+_COMPUTING = Usage()
 _OWN = {"data.lbds", "noticed", "objects", "request.json"}  # in the folder, of the sample itself
 _GOLDEN = 0.618033988749895
 
@@ -194,6 +196,7 @@ class _Sampler:
         number = len(self.stages)
         results: dict[int, Any] = {}
         rows: list[tuple[int, float, int, int, int]] = []
+        before = _counted(backend)
         for index in spread_order(len(tasks))[:_MOST_TASKS]:
             left_s = self._end_s - asyncio.get_running_loop().time()
             if left_s <= 0 and rows:
@@ -214,12 +217,15 @@ class _Sampler:
             rows.append((index, seconds, len(encoded[index]), len(outcome.result), outcome.peak_rss_mb or 0))
             if not number:
                 self._first.append((encoded[index], seconds))
+            if len(rows) == 1 and len(tasks) > 1:
+                before = _counted(backend)  # the first task may have imported
+        used = usage(sum(row[1] for row in rows[1:] or rows), before, _counted(backend))
         if not number and len(rows) > 1:
             rows[0] = await self._without_imports(
                 backend, rows[0], median_s=statistics.median(row[1] for row in rows[1:])
             )
         if rows or not tasks:
-            self.stages.append(_stage_of(len(tasks), sorted(rows)))
+            self.stages.append(_stage_of(len(tasks), sorted(rows), used=used))
         if len(results) < len(tasks):
             return None
         raw = [results[index] for index in range(len(tasks))]
@@ -286,7 +292,15 @@ def _filling(tasks: list[tuple[bytes, float]], workers: int) -> list[tuple[bytes
     return chosen
 
 
-def _stage_of(tasks: int, rows: list[tuple[int, float, int, int, int]], unended: bytes | None = None) -> SampledStage:
+def _counted(backend: LocalBackend) -> ProcessorTime | None:
+    """What the only worker has computed so far; None: not known."""
+    pids = backend.pids()
+    return processor_time(pids[0]) if len(pids) == 1 else None
+
+
+def _stage_of(
+    tasks: int, rows: list[tuple[int, float, int, int, int]], unended: bytes | None = None, used: Usage = _COMPUTING
+) -> SampledStage:
     return SampledStage(
         tasks=tasks,
         indices=[row[0] for row in rows],
@@ -294,6 +308,8 @@ def _stage_of(tasks: int, rows: list[tuple[int, float, int, int, int]], unended:
         request_bytes=[row[2] for row in rows] or ([] if unended is None else [len(unended)]),
         response_bytes=[row[3] for row in rows],
         peak_mb=[row[4] for row in rows],
+        wait=used.wait,
+        threads=used.threads,
     )
 
 

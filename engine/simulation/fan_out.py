@@ -44,11 +44,11 @@ class Stage:
     """Tasks that may all run at once.
 
     `work_s` are durations on one full vCPU, of one thread, in the order of dispatch: shape (tasks,), or (replications,
-    tasks) where they are uncertain themselves. `wait_s` is what memory does not shorten.
+    tasks) where they are uncertain themselves. `wait_s`, also of such a shape, is what memory does not shorten.
     """
 
     work_s: Floats
-    wait_s: float = 0.0
+    wait_s: float | Floats = 0.0
     threads: float = 1.0
     request_mb: float = 0.0
     response_mb: float = 0.0
@@ -127,6 +127,7 @@ def simulate_stage(
     lane_speed = np.exp(rng.normal(0.0, model.environment_sigma.median, (replications, lanes)))
     task_spread = np.exp(rng.normal(0.0, model.task_sigma.median, shape))
     run_s = stage.work_s / factor * task_spread
+    wait_s = np.broadcast_to(stage.wait_s, shape)
     first_s = np.zeros((replications, lanes))
     if stage.fetch_mb:
         first_s = model.s3_get_s.draw(rng, (replications, lanes)) + transfer_s(model, stage.fetch_mb) / min(
@@ -139,7 +140,7 @@ def simulate_stage(
     if lanes == tasks:
         arrived_s = queued_s + delay_s
         started_s = arrived_s + lane_new_s
-        ended_s = started_s + first_s + (run_s + driver.after_s) * lane_speed + stage.wait_s
+        ended_s = started_s + first_s + (run_s + driver.after_s) * lane_speed + wait_s
         cold = np.broadcast_to(np.arange(tasks) >= warm, shape)
         billed_s = ended_s - started_s + np.where(cold, lane_init_s, 0.0)
     else:
@@ -154,7 +155,7 @@ def simulate_stage(
             is_cold = first & (lane >= warm)
             start = free_s[rows, lane] + np.where(first, delay_s[:, task], again_s[:, task])
             start = start + np.where(is_cold, lane_new_s[rows, lane], 0.0)
-            end = start + np.where(first, first_s[rows, lane], 0.0) + stage.wait_s
+            end = start + np.where(first, first_s[rows, lane], 0.0) + wait_s[:, task]
             end = end + (run_s[:, task] + driver.after_s) * lane_speed[rows, lane]
             started_s[:, task], ended_s[:, task], cold[:, task] = start, end, is_cold
             billed_s[:, task] = end - start + np.where(is_cold, lane_init_s[rows, lane], 0.0)

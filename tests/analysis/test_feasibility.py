@@ -64,6 +64,14 @@ def package(unzipped_mib: float, zipped_mib: float | None = None) -> PackageWeig
     )
 
 
+def test_what_a_task_waits_is_not_multiplied_by_the_core_ratio() -> None:
+    made = sample()
+    stage = msgspec.structs.replace(made.stages[0], compute_s=[800.0], wait=0.9)
+    row = rows(feasibility(msgspec.structs.replace(made, stages=[stage]), None, RATIO))["longest task"]
+    assert row.value == pytest.approx(800 * (0.9 + 0.1 * RATIO.median))
+    assert "90 % of it waiting" in row.detail
+
+
 def test_what_listens_on_this_machine_is_no_hindrance_but_is_named() -> None:
     found = feasibility(sample(noticed=[Noticed("port", "127.0.0.1:5432")]), None, RATIO)
     row = rows(found)["ports of this machine"]

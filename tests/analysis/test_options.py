@@ -18,6 +18,7 @@ from lbench.analysis.options_text import (
     first_sentence,
     limit_line,
     recorded_lines,
+    usage_lines,
     usd_cell,
     usd_spread_cell,
 )
@@ -277,6 +278,35 @@ def test_a_small_sample_of_unequal_tasks_widens_the_intervals() -> None:
     assert spread(400) == pytest.approx(
         2 * 1.96 * 0.03 * 2**0.5, rel=0.05
     )  # the sample's run and that one, drawn evenly
+
+
+def using(wait: float = 0.0, threads: float = 1.0) -> Job:
+    base = sample(10, 2.0)
+    return job_of(
+        msgspec.structs.replace(base, stages=[msgspec.structs.replace(base.stages[0], wait=wait, threads=threads)])
+    )
+
+
+def test_what_tasks_wait_for_no_core_and_no_memory_shortens() -> None:
+    waiting, computing = (by_name(options_of(one, ONCE)) for one in (using(wait=0.95), using()))
+    for size in ("885", "3,008"):
+        assert waiting[f"Lambda {size} MB cold"].makespan_s.value == pytest.approx(3.2, abs=0.5)
+    assert computing["Lambda 885 MB cold"].makespan_s.value > 5
+    low, high = waiting["EC2 c7i.12xlarge"].makespan_s.interval
+    assert high / low < 1.3
+    assert waiting["this machine, 1 worker"].makespan_s.value == computing["this machine, 1 worker"].makespan_s.value
+    assert options_of(using(wait=0.95), ONCE).longest_s == pytest.approx(2.0, rel=0.05)
+
+
+def test_tasks_with_several_threads_want_as_many_vcpus() -> None:
+    four = options_of(using(threads=4.0), ONCE)
+    sizes = [row.memory_mb for row in four.rows if row.kind == "lambda"]
+    assert sizes == [5307, 10_240]
+    one = by_name(options_of(using(threads=4.0), ONCE, memory_mb=1769))["Lambda 1,769 MB cold"].makespan_s.value
+    assert one > 2.5 * by_name(four)["Lambda 10,240 MB cold"].makespan_s.value
+    assert by_name(four)["EC2 c7i.xlarge"].places == 1
+    assert usage_lines(None, 0.0, 4.0) == ["tasks keep 4 threads busy: as many vCPUs make them faster"]
+    assert usage_lines(2, 0.5, 1.0) == ["tasks of stage 2 wait 50 % of their time, which no faster core shortens"]
 
 
 def test_a_further_task_is_longer_than_all_sampled_ones_as_often_as_it_must_be() -> None:

@@ -208,6 +208,10 @@ class LocalBackend:
             peak_rss_mb=-(-reply.peak_kib // 1024) or None,
         )
 
+    def pids(self) -> list[int]:
+        """The process ids of the workers that are there."""
+        return self._pool.pids()
+
     async def _stop(self, lane: Lane) -> None:
         """Stop the lane's task. The lane is free again when its worker replies; nobody reads that reply."""
         worker = lane.worker

@@ -156,6 +156,10 @@ class Pool:
         """The calls that wait behind another."""
         return sum([worker.waiting for worker in self._slots if worker is not None])
 
+    def pids(self) -> list[int]:
+        """The process ids of the workers that are there."""
+        return [worker.child.pid for worker in self._slots if worker is not None]
+
     def _lanes(self) -> Iterator[Lane]:
         return (lane for worker in self._slots if worker is not None for lane in worker.lanes)
 

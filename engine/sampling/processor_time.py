@@ -1,0 +1,56 @@
+"""How much of their time tasks compute, and with how many threads, by what the kernel counts of their worker (Linux)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["ProcessorTime", "Usage", "processor_time", "usage"]
+
+_LEAST_S = 0.2  # of tasks, below which the kernel's ticks of 10 ms are too coarse
+_LEAST_WAIT = 0.1  # of their time; less is the machine's own disturbance
+_LEAST_THREADS = 1.2
+_OTHERS = 0.1  # of the tasks' time that other threads or programs compute
+
+
+class ProcessorTime(NamedTuple):
+    """Seconds of a process so far."""
+
+    cpu_s: float  # of all its threads, and of its children that have ended
+    main_s: float  # of its first thread
+    ready_s: float  # the first thread could have run, and no core was free
+
+
+class Usage(NamedTuple):
+    """What tasks do with their time."""
+
+    wait: float = 0.0  # the share in which nothing computes: storage, network, sleep
+    threads: float = 1.0  # that are busy in the rest
+
+
+def processor_time(pid: int) -> ProcessorTime | None:
+    """What the kernel has counted of a process; None: it does not say."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        ticks = sum(map(int, (folder / "stat").read_text().rpartition(")")[2].split()[11:15]))
+        main, ready = map(int, (folder / "schedstat").read_text().split()[:2])
+    except (OSError, ValueError):
+        return None
+    return ProcessorTime(ticks / os.sysconf("SC_CLK_TCK"), main / 1e9, ready / 1e9)
+
+
+def usage(seconds: float, before: ProcessorTime | None, after: ProcessorTime | None) -> Usage:
+    """What tasks of so many seconds together did between two counts; without them all of it is computing.
+
+    Where other threads or programs compute, their waiting for a core is not known, and counts as computing.
+    """
+    if before is None or after is None or seconds < _LEAST_S:
+        return Usage()
+    cpu_s, main_s, ready_s = (max(0.0, new - old) for new, old in zip(after, before, strict=True))
+    wait = 1 - (cpu_s + ready_s) / seconds
+    alone = cpu_s - main_s < _OTHERS * seconds
+    return Usage(
+        wait=min(wait, 1.0) if alone and wait >= _LEAST_WAIT else 0.0,
+        threads=cpu_s / seconds if cpu_s >= _LEAST_THREADS * seconds else 1.0,
+    )
