@@ -19,6 +19,7 @@ from textual.color import Color
 from lbench.tui.app import LbenchApp
 from lbench.tui.feeds.replay import RecordedFeed
 from lbench.tui.terminal.capabilities import Terminal
+from lbench.tui.widgets import plan_forecast
 
 _HERE = Path(__file__).resolve().parent / "screens"
 _CELL = (7.2, 15.0)  # width and height of a cell, in pixels
@@ -93,13 +94,18 @@ def _svg(size: tuple[int, int], body: str) -> str:
 
 
 async def _settle(app: LbenchApp, pilot: Any, count: int = 4) -> None:
+    """Draw frames until what is worked out aside is there, too."""
     for _ in range(count):
         app.tick()
         await pilot.pause(0.05)
+    await app.workers.wait_for_complete()
+    app.tick()
+    await pilot.pause(0.05)
 
 
 async def draw(session: Path) -> None:
     """All pictures."""
+    plan_forecast.busy_notice = lambda: None  # how busy the machine is that draws is not of the session
     for size in _SIZES:
         app = LbenchApp(RecordedFeed.of(session), terminal=Terminal(fps=0.001))
         async with app.run_test(size=size) as pilot:
