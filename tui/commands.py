@@ -221,8 +221,10 @@ class Commands(App[int]):
     async def action_go(self, screen: str) -> None:
         """Switch to another screen: one switch at a time."""
         async with self._switching:
-            while self.screen is not self.bench and len(self.screen_stack) > 1:
+            while len(self.screen_stack) > 1 and self.screen is not self.bench:
                 await self.pop_screen()
+            if not self.screen_stack:
+                return  # the app was left meanwhile
             if screen == "sessions":
                 from lbench.tui.screens.sessions import SessionsScreen
 

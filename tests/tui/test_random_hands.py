@@ -302,6 +302,20 @@ def test_the_palette_is_asked_for_again_while_another_screen_covers_it(shelf: Sh
     asyncio.run(one_run(shelf, "record", [*steps, ("keys", ["escape", "ctrl+p", "escape"])]))
 
 
+def test_a_switch_of_screens_that_waits_while_the_app_is_left_does_nothing(shelf: Shelf) -> None:
+    async def check() -> None:
+        app = shelf.app("record")
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app._switching.acquire()
+            switch = asyncio.create_task(app.action_go("sessions"))
+            await pilot.pause()
+            app.action_leave()
+        app._switching.release()
+        await switch
+
+    asyncio.run(check())
+
+
 @pytest.mark.parametrize(
     "keys", [["3", "?", "3", "?", "3", "1", "3", "4", "3"], ["3", "t", "w", "w", "t", "w", "right", "enter"]]
 )
