@@ -13,7 +13,7 @@ from lbench.analysis.stability import machine_warnings
 from lbench.engine.journal.events import ComparisonEnded, Warned
 from lbench.engine.session.view import RunView, SessionView
 
-__all__ = ["joined", "unfinished_runs", "whole_comparisons"]
+__all__ = ["cut_off_runs", "joined", "unfinished_runs", "whole_comparisons"]
 
 _Place = tuple[tuple[str, Any], ...]  # a point of a sweep
 
@@ -40,7 +40,7 @@ def unfinished_runs(view: SessionView) -> set[str]:
     return found
 
 
-def _cut_off_runs(views: Sequence[SessionView]) -> list[set[str]]:
+def cut_off_runs(views: Sequence[SessionView]) -> list[set[str]]:
     """For each session the ids of its runs that were cut off, where their point was measured to its end as well."""
     whole = [whole_comparisons(view) for view in views]
     done = {_place(runs[0]) for runs in chain.from_iterable(whole)}
@@ -61,7 +61,7 @@ def joined(views: Sequence[SessionView]) -> SessionView:
     Runs that were cut off and measured again are left out with their warnings: their own session keeps them. Views of
     one session are that session, unless it has such runs.
     """
-    cut = _cut_off_runs(views)
+    cut = cut_off_runs(views)
     last = views[-1]
     if len(views) == 1 and not cut[0]:
         return last

@@ -118,7 +118,8 @@ def _placed(views: Sequence[SessionView]) -> list[_Placed]:
         for run in view.runs.values()
         if run.has_answer and run.planned.interaction is None
     ]
-    swept = [(number, run, run.planned.sweep.point) for number, run in runs if run.planned.sweep is not None]
+    with_sweep = [(number, run, run.planned.sweep) for number, run in runs if run.planned.sweep is not None]
+    swept = [(number, run, sweep.point) for number, run, sweep in with_sweep if sweep.point]
     if swept:
         axes = set(swept[0][2])
         placed = [one for one in swept if set(one[2]) == axes and all(map(_is_number, one[2].values()))]

@@ -246,6 +246,8 @@ def _why_not(summary: Summary, runs: list[RunView]) -> str:
     if summary.answer == "wrong":
         return "its answer is wrong"
     statuses = dict.fromkeys(str(run.status) for run in runs if run.planned.label == summary.label)
+    if any(run.status == "ok" for run in runs if run.planned.label == summary.label):
+        return "its runs have no makespan"
     return f"no run ended well ({', '.join(statuses)})"
 
 

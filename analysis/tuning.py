@@ -26,7 +26,7 @@ from lbench.analysis.format import (
     times_spread_text,
     times_text,
 )
-from lbench.analysis.resumed import unfinished_runs
+from lbench.analysis.resumed import cut_off_runs, unfinished_runs
 from lbench.analysis.statistics import (
     CLAIM_LEVEL,
     Estimate,
@@ -149,14 +149,24 @@ def tuned(view: SessionView, bill: Bill) -> list[Tuned]:
     One that was cut off, or is under way, is left out where another was measured to its end: it has fewer repeats.
     """
     groups: dict[Candidate, list[RunView]] = {}
-    for run in view.runs.values():
+    (cut_off,) = cut_off_runs([view])  # a second measurement of a pick may be
+    runs = [run for run in view.runs.values() if run.id not in cut_off and _is_candidate(run)]
+    for run in runs:
         sweep = run.planned.sweep
-        if sweep is not None and "memory" in sweep.point and run.has_answer:
+        if sweep is not None and run.planned.label == runs[0].planned.label:  # one backend is tuned
             groups.setdefault(candidate_at(sweep.point), []).append(run)
     unfinished = unfinished_runs(view) | {run.id for run in view.runs.values() if run.status is None}
     whole = {one: group for one, group in groups.items() if unfinished.isdisjoint(run.id for run in group)}
     found = [_tuned(candidate, group, bill) for candidate, group in (whole or groups).items()]
     return [one for one in found if one is not None]
+
+
+def _is_candidate(run: RunView) -> bool:
+    """Whether a run has a point with a size, and a number of tasks or none."""
+    point = {} if run.planned.sweep is None else run.planned.sweep.point
+    numbers = [value for name in ("memory", "tasks") if (value := point.get(name)) is not None]
+    whole = all(isinstance(value, int) and value > 0 for value in numbers)
+    return point.get("memory") is not None and whole and run.has_answer
 
 
 def candidate_at(point: Mapping[str, Any]) -> Candidate:

@@ -385,6 +385,7 @@ class Run(msgspec.Struct, frozen=True):
     pricing: PricingTexts | None = None
     s3: S3Usage | None = None  # null: nothing is charged for S3, or it was not recorded
     worker_s: Seconds | None = None  # of a cluster: the time of all its workers during the run, idle time too
+    cold_repeat: bool | None = None  # whether it was one of --cold-repeats; null: of an older document
 
 
 class Warning_(msgspec.Struct, frozen=True):

@@ -28,7 +28,15 @@ from lbench.engine.session.labels import Meta
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import SessionFileError, visible_json
 
-__all__ = ["check_head", "document", "encode_document", "invocations", "read_document", "recorded_pricing"]
+__all__ = [
+    "check_head",
+    "check_runs",
+    "document",
+    "encode_document",
+    "invocations",
+    "read_document",
+    "recorded_pricing",
+]
 
 
 def invocations(run: RunView) -> Iterable[Invocation]:
@@ -94,6 +102,7 @@ def _run(run: RunView) -> Run:
         pricing=_pricing_texts(started.pricing),
         s3=s3_usage(run),
         worker_s=ended.worker_s if ended else None,
+        cold_repeat=planned.cold is True,
     )
 
 
@@ -200,6 +209,24 @@ def read_document(path: Path) -> Document:
     try:
         found = msgspec.json.decode(visible_json(content), type=Document)
         check_times([found.created, *(run.started for run in found.runs)])
-        return found
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SessionFileError(f"{path} is damaged: {error}") from None
+    check_runs(path, [(run.id, run.makespan_s) for run in found.runs])
+    return found
+
+
+def check_runs(path: Path, runs: Iterable[tuple[str, float | None]]) -> None:
+    """Check that the runs of a document, by id and makespan, can be told apart and drawn.
+
+    Raises:
+        SessionFileError: two have one id, or one ends before it begins.
+    """
+    known: set[str] = set()
+    for identity, makespan_s in runs:
+        if identity in known:
+            raise SessionFileError(f"{path} is damaged: two runs have the id {identity!r}")
+        if makespan_s is not None and makespan_s < 0:
+            raise SessionFileError(
+                f"{path} is damaged: makespan_s of run {identity!r} must be at least 0, got {makespan_s:g}"
+            )
+        known.add(identity)

@@ -124,7 +124,7 @@ def _planned(run: FileRun) -> RunPlanned:
         schedule=run.schedule,
         tasks=run.tasks,
         interaction=run.interaction,
-        cold=run.cold,
+        cold=run.cold if run.cold_repeat is None else run.cold_repeat or None,
         round=run.round,
         sweep=run.sweep,
     )

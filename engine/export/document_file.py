@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.engine.export.document import check_head
+from lbench.engine.export.document import check_head, check_runs
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.model import VERSION, Comparison, Run, Warning_, check_times
 from lbench.errors import SessionFileError, visible_json
@@ -65,4 +65,5 @@ def read_file(path: Path) -> FileDocument:
         raise SessionFileError(f"{path} is damaged: {error}") from None
     if parsed.format != "lbench.session" or parsed.version > VERSION:
         check_head(path, content)
+    check_runs(path, [(run.id, run.makespan_s) for run in parsed.runs])
     return parsed

@@ -1,6 +1,7 @@
 """Invocations as columns: a hundred thousand in memory without an object for each.
 
-A row is an invocation's number in its run. What was not measured is NaN, -1 or an empty text, and None outside.
+A row is an invocation's number in its run. What was not measured is NaN, -1 or an empty text, and None outside. Times are
+to the microsecond, as documents have them: what follows from a session and from its document is the same to the last digit.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _DTYPES: dict[str, tuple[str, Any]] = {  # with the empty value
     **{name: ("i8", -1) for name in ("request_bytes", "response_bytes", "printed_bytes")},
     "request_id": ("V16", b""),  # a UUID's bytes, as AWS's are; others are kept aside
 }
+_SECONDS = frozenset(name for name, (dtype, _) in _DTYPES.items() if dtype == "f8")
+_MILLISECONDS = frozenset(name for name, (dtype, _) in _DTYPES.items() if dtype == "f4")
 _PLAIN = [name for name in _DTYPES if name not in (*_KEYS, "environment", "request_id")]
 RETURNED = ("status", "returned_s", "cold", "started_s", "finished_s", *Measures.__struct_fields__)
 _AUDITED = ("billed_ms", "init_ms", "memory_mb", "max_memory_mb")
@@ -137,8 +140,8 @@ class Columns:
         if event.hedge_of is not None:
             self.hedge_of[row] = event.hedge_of
         put["environment"][row] = self.environment_code(event.environment)
-        put["queued_s"][row] = event.queued_s
-        put["dispatched_s"][row] = event.dispatched_s
+        put["queued_s"][row] = round(event.queued_s, 6)
+        put["dispatched_s"][row] = round(event.dispatched_s, 6)
 
     def finish(self, event: Returned) -> None:
         """End a row."""
@@ -171,12 +174,12 @@ class Columns:
             self._reach(end - 1)
             put = self._arrays
             for name, (_, values) in rows.begun.items():
-                put[name][rows.first : end] = values
+                put[name][rows.first : end] = _rounded(name, values)
             put["environment"][rows.first : end] = codes[rows.begun_environments]
             self.hedge_of.update(rows.hedge_of)
         ended = rows.ended_rows
         for name, (there, values) in rows.ended.items():
-            put[name][ended if there is None else ended[there]] = values
+            put[name][ended if there is None else ended[there]] = _rounded(name, values)
         known = rows.ended_environments >= 0
         put["environment"][ended[known]] = codes[rows.ended_environments[known]]
         if rows.uuids is not None:
@@ -205,7 +208,7 @@ class Columns:
         for name in names:
             value = getattr(event, name)
             if value is not None:
-                self._arrays[name][row] = CODES[name][value] if name in CODES else value
+                self._arrays[name][row] = CODES[name][value] if name in CODES else _round(name, value)
 
     def _put_request_id(self, row: int, text: str) -> None:
         if _UUID.fullmatch(text):
@@ -227,6 +230,20 @@ class Columns:
             "error": self.errors.get(row),
             "log_tail": self.log_tails.get(row),
         }
+
+
+def _round(name: str, value: float) -> float:
+    """A value to the microsecond: of what a cell can hold, which is what a document will have."""
+    if name in _SECONDS:
+        return round(value, 6)
+    return round(float(np.float32(value)), 3) if name in _MILLISECONDS else value
+
+
+def _rounded(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """As `_round`, many at once."""
+    if name in _SECONDS:
+        return np.round(values, 6)
+    return np.round(values.astype(np.float32).astype(np.float64), 3) if name in _MILLISECONDS else values
 
 
 def _value(name: str, cell: int | float) -> Any:

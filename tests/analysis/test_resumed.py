@@ -141,6 +141,11 @@ def test_a_candidate_that_was_cut_off_is_in_no_pick(tune: TunePlan) -> None:
     fast, slow = Candidate(1769, 16), Candidate(512, 8)
     stopped = session("first", (slow, LEAST_RUNS), (fast, 1), stopped=fast)
     assert [one.candidate for one in tuned(stopped, bill)] == [slow]
+    again = session("again", (slow, 2), stopped=slow)  # a second measurement
+    both = session("first", (slow, LEAST_RUNS))
+    both.runs |= again.runs
+    both.comparisons += again.comparisons
+    assert [(one.candidate, one.runs) for one in tuned(both, bill)] == [(slow, LEAST_RUNS)]
     alone = session("first", (fast, 1), stopped=fast)
     assert [one.candidate for one in tuned(alone, bill)] == [fast]  # there is nothing else to tell
 

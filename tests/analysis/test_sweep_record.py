@@ -17,6 +17,7 @@ from lbench.cli.documents import document_of, load_document, load_view
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.export.document import encode_document
 from lbench.engine.session.view import SessionView
+from lbench.errors import InputError, SessionFileError
 from tests.analysis.sweeps import sweep_session
 from tests.analysis.test_scaling import bill, cut_off, forest
 
@@ -121,3 +122,36 @@ def test_zero_durations_leave_a_document_without_ratios() -> None:
     (scaling,) = scalings([view], bill)
     assert all(one.most_an_hour < 1e9 for one in scaling.break_evens)
     assert sweep_curves(scaling, "w1").text.endswith(".")
+
+
+@pytest.mark.parametrize("point", [{}, {"n": "big"}, {"n": True}, {"memory": "x"}, {"memory": None}])
+def test_points_that_nobody_measures_leave_a_document_without_curves_or_picks(point: dict[str, object]) -> None:
+    for name in ("w1", "tune-1"):
+        view = sweep_session([(point, {"processes": [1.0, 1.1], "threads": [2.0, 2.1]})], sweep_id=name)
+        made = document_of(view)
+        assert made.sweeps is None and made.tuning is None
+        with pytest.raises(InputError, match=r"^[^\n]+$"):
+            scalings([view], bill)
+
+
+def test_a_tuning_of_two_backends_is_that_of_its_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "run_bill", lambda run, now_s: RunCost(CostItems(duration=Decimal(1))))
+    point = {"memory": 512, "tasks": 4}
+    made = document_of(
+        sweep_session([(point, {"lambda": [1.0, 1.1], "emulated": [5.0]})], sweep_id="tune-1"), predict=False
+    )
+    assert made.tuning is not None
+    assert [(one.runs, one.makespan_s.value) for one in made.tuning.candidates] == [(2, 1.05)]
+
+
+def test_a_document_whose_runs_cannot_be_told_apart_is_damaged(tmp_path: Path) -> None:
+    text = encode_document(document_of(sweep_session([({"n": 1}, {"processes": [1.0, 1.5]})]), predict=False)).decode()
+    for name, old, new, why in (
+        ("twice", '"s2"', '"s1"', "two runs have the id 's1'"),
+        ("past", '"makespan_s": 1.5', '"makespan_s": -1.5', "makespan_s of run 's2' must be at least 0, got -1.5"),
+    ):
+        (path := tmp_path / f"{name}.json").write_text(text.replace(old, new))
+        for read in (load_document, load_view):
+            with pytest.raises(SessionFileError) as refused:
+                read(str(path))
+            assert str(refused.value) == f"{path} is damaged: {why}"

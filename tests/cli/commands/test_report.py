@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from lbench.cli.main import command
-from lbench.engine.journal.events import Event, RunPlanned, RunStarted, SessionStarted, encode_lines
+from lbench.engine.export.document import encode_document
+from lbench.engine.journal.events import Event, RunEnded, RunPlanned, RunStarted, SessionStarted, encode_lines
 from lbench.errors import InputError
 from tests.session_events import session_events
 
@@ -242,3 +243,34 @@ def test_a_document_read_as_a_session_is_the_same_document(tmp_path: Path) -> No
     written = load_document(str(tmp_path / "one.json"))
     again = document_of(load_view(str(tmp_path / "one.json")))
     assert msgspec.to_builtins(again) == msgspec.to_builtins(written)
+
+
+def test_a_document_gives_every_figure_of_its_session_to_the_last_digit(tmp_path: Path) -> None:
+    from lbench.cli.documents import document_of, load_document, load_view
+
+    third = 1 / 3
+    calls = [
+        {
+            "environment": f"e{n % 2}",
+            "cold": False if n > 1 else None,
+            "started_s": 0.1 + third * n / 7,
+            "finished_s": 0.12 + third * n / 7,
+            "returned_s": 0.13 + third * n / 7,
+            "compute_ms": 9000 * third + 10 * n * third,
+            "fetch_ms": third / 100,
+        }
+        for n in range(8)
+    ]
+    times = {"processes": [2.0, 2.1 + third / 1e6, 2.2], "emulated": [3.0, 1.0 + third, 1.1]}
+    new = {"emulated": [None, False, False]}  # the first had new environments, and nobody had asked for them
+    events = session_events(times, invocations=calls, cold=new, started={"settings": {"concurrency": 2}})
+    first = next(event for event in events if isinstance(event, RunEnded) and event.run == "r4")
+    first.cold = True
+    session(tmp_path / "one", events)
+    for predict in (True, False):
+        made = document_of(load_view(str(tmp_path / "one")), predict=predict)
+        assert made.explanations is not None
+        (tmp_path / "one.json").write_bytes(encode_document(made))
+        assert load_document(str(tmp_path / "one.json")) == made
+        again = document_of(load_view(str(tmp_path / "one.json")), predict=predict)
+        assert msgspec.to_builtins(again) == msgspec.to_builtins(made)
