@@ -5,34 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lbench.engine.journal.events import (
-    Answered,
-    Dispatched,
-    Event,
-    Returned,
-    RunEnded,
-    RunPlanned,
-    RunStarted,
-    SessionStarted,
-    StageEnded,
-    StageStarted,
-)
+from lbench.engine.journal.events import Dispatched, Event, Returned, RunEnded, StageEnded, StageStarted
 from lbench.engine.machine.fingerprint import Environment
-from lbench.engine.model import Answer, Driver, Pricing
+from lbench.engine.model import Driver
 from lbench.engine.session.view import SessionView, fold
+from tests.session_events import run_answered, run_planned, run_started, session_started
 
 
 def session_of(runs: Sequence[dict[str, Any]], environment: Environment | None = None) -> SessionView:
     """A session of runs; each has `rows` (dispatched_s, returned_s, lane and what is measured), `lanes`, `makespan_s` ..."""
-    events: list[Event] = [
-        SessionStarted(
-            id="s",
-            name="s",
-            created="2026-01-01T00:00:00+00:00",
-            lbench_version="0",
-            environment=environment or Environment(usable_cores=4.0, physical_cores=4),
-        )
-    ]
+    events: list[Event] = [session_started(environment or Environment(usable_cores=4.0, physical_cores=4))]
     for number, run in enumerate(runs):
         events += _run(f"r{number}", number, **run)
     return fold(events)
@@ -52,30 +34,8 @@ def _run(
 ) -> list[Event]:
     first, last = stage_s or (0.0, max(row["returned_s"] for row in rows))
     events: list[Event] = [
-        RunPlanned(
-            run=name,
-            workload="probe",
-            params={},
-            seed=1,
-            backend=backend,
-            label=backend,
-            origin="emulated" if backend == "emulated" else "measured",
-            repeat=number,
-            warmup=False,
-            schedule="isolated",
-        ),
-        RunStarted(
-            run=name,
-            started="2026-01-01T00:00:00+00:00",
-            setup_s=None,
-            settings=settings or {},
-            transport=None,
-            oversubscribed=False,
-            code_digest="d",
-            package_digest=None,
-            pricing=Pricing(),
-            capacity=lanes,
-        ),
+        run_planned(name, backend, number),
+        run_started(name, setup_s=None, settings=settings or {}, capacity=lanes),
         StageStarted(name, 0, len(rows), first),
     ]
     for n, row in enumerate(rows):
@@ -93,6 +53,6 @@ def _run(
             makespan_s=makespan_s,
             driver=Driver(0.0, encode_s, decode_s, 0.0, None, None),
         ),
-        Answered(name, Answer(ok=True, check="equal", digest="same")),
+        run_answered(name),
     ]
     return events

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lbench.engine.journal.events import (
-    Answered,
-    ComparisonEnded,
-    Event,
-    RunEnded,
-    RunPlanned,
-    RunStarted,
-    SessionStarted,
-)
+from lbench.engine.journal.events import ComparisonEnded, Event, RunEnded
 from lbench.engine.machine.fingerprint import Environment
-from lbench.engine.model import Answer, ComparisonEnd, Driver, Pricing, Sweep
+from lbench.engine.model import ComparisonEnd, Pricing, Sweep
 from lbench.engine.session.view import SessionView, fold
+from tests.session_events import DRIVER, run_answered, run_planned, run_started, session_started
 
 RENT = Pricing(rent_usd_per_hour="0.10", rent_basis="rent of an equal machine at $0.10 an hour")
 ENVIRONMENT = Environment(usable_cores=4.0, load_1m=0.0, hostname="here", physical_cores=2, logical_cores=4)
@@ -43,17 +36,7 @@ def sweep_session(
     A label is a backend's name, with a temperature after a space where it has one ("emulated warm"). Comparisons are
     recorded where some point was `stopped`: one for each point.
     """
-    events: list[Event] = [
-        SessionStarted(
-            id=identity,
-            name=identity,
-            created="2026-01-01T00:00:00+00:00",
-            lbench_version="0",
-            environment=environment,
-            format="lbench.journal",
-            version=1,
-        )
-    ]
+    events: list[Event] = [session_started(environment, identity)]
     number = 0
     for index_of_point, (point, backends) in enumerate(points):
         before = number
@@ -64,48 +47,38 @@ def sweep_session(
                 number += 1
                 run = f"{identity}{number}"
                 events += [
-                    RunPlanned(
-                        run=run,
+                    run_planned(
+                        run,
+                        label,
+                        index,
                         workload=workload,
                         params={**(params or {}), **own},
-                        seed=1,
-                        backend=label,
-                        label=label,
-                        origin="emulated" if label == "emulated" else "measured",
-                        repeat=index,
-                        warmup=False,
                         schedule="alternating",
                         round=index,
                         tasks=point.get("tasks"),
                         cold={"cold": True, "warm": False}.get(temperature),
                         sweep=Sweep(sweep_id, point) if sweep else None,
                     ),
-                    RunStarted(
-                        run=run,
-                        started="2026-01-01T00:00:00+00:00",
-                        setup_s=0.1,
+                    run_started(
+                        run,
                         settings={"concurrency": point["workers"]} if "workers" in point else dict(settings or {}),
-                        transport=None,
                         oversubscribed=label in oversubscribed,
-                        code_digest="d",
-                        package_digest=None,
                         pricing=Pricing() if label in ("emulated", "lambda") else RENT,
                         capacity=point.get("workers", 2),
                     ),
                 ]
                 bad = (point, label) in failed
-                driver = Driver(0.0, 0.0, 0.0, 0.0, 1.0, 2.0)
                 events.append(
                     RunEnded(
                         run=run,
                         status="failed" if bad else "ok",
                         makespan_s=None if bad else seconds,
-                        driver=driver,
+                        driver=DRIVER,
                         error="a task failed" if bad else None,
                     )
                 )
                 if not bad:
-                    events.append(Answered(run, Answer(ok=True, check="equal", digest="same")))
+                    events.append(run_answered(run))
         if stopped:
             runs = [f"{identity}{one}" for one in range(before + 1, number + 1)]
             ended_by: ComparisonEnd = "cancelled" if point in stopped else "count"
