@@ -207,7 +207,7 @@ async def one_run(shelf: Shelf, kind: str, steps: list[Any]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_sequence_of_inputs_crashes(kind: str, shelf: Shelf) -> None:
-    @settings(QUICK, max_examples=6)
+    @settings(QUICK, max_examples=3)
     @given(steps=steps_of_170_keys)
     def check(steps: list[Any]) -> None:
         asyncio.run(one_run(shelf, kind, steps))

@@ -127,7 +127,6 @@ async def test_an_isolated_schedule_finishes_one_backend_before_it_opens_the_nex
     assert {run.status for run in stage.view.runs.values()} == {"ok"}
 
 
-@pytest.mark.slow
 async def test_backends_of_this_machine_take_turns_in_an_order_that_the_seed_draws_for_each_round(stage):
     await stage.carry_out(stage.plan("a", "b", "c", repeats=8))
     planned = {event.run: event for event in stage.of(RunPlanned)}
@@ -139,7 +138,6 @@ async def test_backends_of_this_machine_take_turns_in_an_order_that_the_seed_dra
     assert all(event.overlaps == [] for event in stage.of(RunEnded))
 
 
-@pytest.mark.slow
 async def test_another_seed_draws_another_order_and_the_same_seed_the_same(fakes, number, monkeypatch):
     orders = []
     for seed in (1, 1, 2):
