@@ -43,6 +43,8 @@ _WATCHDOG = (
     "signal: alarm clock",
     "signal: SIGALRM",
 )  # the handler's watchdog, in both of its forms
+_KILLED = "signal: killed"
+_ROOM = 0.9  # of the memory
 _PAUSE_S = 1.0  # an outage of network or service seldom ends within a tenth of a second
 NO_ERROR_TEXT = "the function failed without an error message"
 _TAIL_KEPT = 2000  # characters of a log or a stack trace that are kept
@@ -282,18 +284,27 @@ def _failed(reply: Reply, tail: bytes, report: Report | None, deadline_s: float)
         return raised(error)
     if is_timeout(kind, text, report):
         return Failure("timeout", kind, text or "the function timed out", retriable=True, log_tail=log)
-    if kind == "Runtime.ExitError" and (
-        text.endswith(_WATCHDOG) or (report and (report.duration_ms or 0) >= deadline_s * 1000)
-    ):
+    if kind == "Runtime.ExitError" and (text.endswith(_WATCHDOG) or _is_at_deadline(text, report, deadline_s)):
         text = f"no result within the deadline of {deadline_s:g} s"
         return Failure("timeout", DEADLINE, text, retriable=True, log_tail=log)
     if kind in _FATAL_RUNTIME:
         return Failure("error", kind, f"{text} ({_FATAL_RUNTIME[kind]})", retriable=False, log_tail=log)
-    if kind == "Runtime.OutOfMemory" or text.endswith("signal: killed"):
+    if kind == "Runtime.OutOfMemory" or text.endswith(_KILLED):
         text = f"{text or 'out of memory'}: raise --memory"
         return Failure("error", kind, text, retriable=True, log_tail=log)
     ours = kind.startswith(("Runtime.", "Sandbox.", "Extension."))
     return Failure("error", kind, text or kind, retriable=ours or kind == "ObjectStoreError", log_tail=log)
+
+
+def _is_at_deadline(text: str, report: Report | None, deadline_s: float) -> bool:
+    """Whether the process ended when the deadline was over. The watchdog kills where a task has stopped itself."""
+    if report is None:
+        return False
+    ran_ms = report.duration_ms or 0.0
+    has_room = (report.max_memory_mb or 0) < _ROOM * (report.memory_mb or 0)
+    if text.endswith(_KILLED) and has_room:  # not for lack of memory
+        ran_ms += report.init_ms or 0.0  # of an environment that was started anew within the call
+    return ran_ms >= deadline_s * 1000
 
 
 def is_timeout(error_type: str, text: str, report: Report | None) -> bool:

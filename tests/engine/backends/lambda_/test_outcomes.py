@@ -85,6 +85,16 @@ def test_an_exit_at_the_deadline_is_a_timeout_however_it_is_worded() -> None:
     assert failed.kind == "timeout"
 
 
+@pytest.mark.parametrize(("used", "kind", "says"), [(38, "timeout", "deadline"), (1760, "error", "--memory")])
+def test_a_kill_at_the_deadline_in_a_new_environment_is_no_lack_of_memory(used: int, kind: str, says: str) -> None:
+    """The start of the environment is not in the duration."""
+    text = f"RequestId: {ID} Error: Runtime exited with error: signal: killed"
+    line = f"REPORT RequestId: {ID}\tDuration: 1544.41 ms\tBilled Duration: 2264 ms\tMemory Size: 1769 MB\t"
+    line += f"Max Memory Used: {used} MB\tInit Duration: 718.87 ms\t\n"
+    failed = failure({"errorType": "Runtime.ExitError", "errorMessage": text}, tail=line)
+    assert failed.kind == kind and says in failed.message
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "expected", "retriable"),
     [
