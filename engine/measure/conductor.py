@@ -30,7 +30,7 @@ from lbench.engine.measure.simulated_job import refuse_unknown
 from lbench.engine.measure.stop_rule import SeriesEnd, StopRule, baselines
 from lbench.engine.model import ComparisonEnd, RunStatus
 from lbench.engine.plan.open_backend import open_backend, survey_choice
-from lbench.engine.plan.plan import BackendChoice, Plan, fixed_repeats, schedule_of
+from lbench.engine.plan.plan import BackendChoice, Plan, fixed_repeats, planned_runs, schedule_of
 from lbench.engine.session.view import fold
 from lbench.errors import InputError, LbenchError
 
@@ -173,6 +173,7 @@ class Conductor:
                 widths=rule.widths(labels),
                 labels=every,
                 failed=tuple(label for label in every if label not in labels),
+                least=number <= planned_runs(job.plan),
             )
 
     async def _round(self, job: Common, entries: list[_Entry], number: int, rule: StopRule) -> None:

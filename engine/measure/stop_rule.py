@@ -14,6 +14,7 @@ __all__ = ["PRECISION", "SeriesEnd", "StopRule", "baselines", "order_interval"]
 
 PRECISION = 0.05  # width of an interval as a share of its median
 _CONFIDENCE = 0.95
+_LIMIT = "when the time limit (--for) ended them"
 _MOST_ROUNDS = 2 * LEAST_ROUNDS  # after the time limit, for a backend whose runs are cold each time, or wrong
 
 
@@ -42,6 +43,7 @@ class SeriesEnd:
     widths: Mapping[str, float | None]  # as `StopRule.widths` returns them
     labels: tuple[str, ...]  # that were to be compared
     failed: tuple[str, ...] = ()  # of these, with a failed run: their intervals ended nothing
+    least: bool = False  # whether fewer rounds are never made
 
     @property
     def text(self) -> str:
@@ -52,7 +54,8 @@ class SeriesEnd:
             case "precision":
                 end = f"{count} until {self._interval} was narrower than {100 * PRECISION:.0f} %"
             case "time":
-                end = f"{count} in {self.elapsed_s:.0f} s, when the time limit (--for) ended them"
+                ended = "the least that are made: the time limit (--for) had passed" if self.least else _LIMIT
+                end = f"{count} in {self.elapsed_s:.0f} s, {ended}"
             case "count":
                 return f"{count}, as planned"
             case "cancelled":

@@ -170,7 +170,7 @@ async def test_repeats_auto_end_at_the_time_limit_but_not_before_six_rounds(stag
     assert await stage.carry_out(stage.plan("a", "b", tasks=1, repeats="auto", for_s=0.001))
     (end,) = stage.of(ComparisonEnded)
     assert (end.ended_by, end.rounds) == ("time", 6)
-    assert "the time limit (--for) ended them" in end.text
+    assert ", the least that are made: the time limit (--for) had passed" in end.text
 
 
 async def test_auto_is_three_repeats_where_a_backend_is_paid(stage, monkeypatch):

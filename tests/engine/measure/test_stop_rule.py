@@ -97,5 +97,10 @@ def test_the_end_of_the_rounds_says_of_what_the_interval_is(labels, failed, widt
     assert SeriesEnd(ended_by, 7, 61.2, widths, tuple(labels), tuple(failed)).text == text
 
 
+def test_a_limit_that_had_passed_before_the_least_number_of_rounds_ended_nothing():
+    text = "7 rounds in 61 s, the least that are made: the time limit (--for) had passed"
+    assert SeriesEnd("time", 7, 61.2, {"b": None}, ("a", "b"), least=True).text == text
+
+
 def test_one_round_is_one():
     assert SeriesEnd("cancelled", 1, 1.0, {}, ("a",)).text == "cancelled after 1 round"
