@@ -1,4 +1,4 @@
-"""What to do first, before anything has run: three examples with their keys, the last result, where to go next."""
+"""What to do first, before anything has run: examples with their keys, the last result, where to go next, the columns."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ _NEXT = (
     ("4", "the comparisons recorded on this machine"),
     ("?", "every key; lbench new workload begins a job of your own"),
 )
+_COLUMNS = (
+    ("MAKESPAN", "the wall time of a run: the median, then its interval"),
+    ("SPEEDUP", "how many times as fast as the first backend, with its interval"),
+    ("P50 P99", "of the compute times of tasks, in warm environments"),
+    ("COLD", "environments that were new; such repeats have a line of their own"),
+    ("COST", "what AWS charges a run, or would charge for one that is emulated here"),
+    ("ANSWER", "each run's answer, compared with a reference: a wrong one is a failed run"),
+)
 
 
 class Welcome(Lines):
@@ -37,7 +45,7 @@ class Welcome(Lines):
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """Three parts; the last ones go where there is no room."""
+        """Parts; the last ones go where there is no room."""
         names = registry.names()
         examples = [
             ("r ↵" if not names.index(name) else f"w {'→ ' * names.index(name)}↵", f"{name}: {meaning}")
@@ -48,6 +56,7 @@ class Welcome(Lines):
         if self._last:
             parts.append(("last result", [[("  ", "text"), *self._last]]))
         parts.append(("and then", [_entry(*one) for one in _NEXT]))
+        parts.append(("what the table says", [_entry(*one, role="text!") for one in _COLUMNS]))
         rows: list[list[Piece]] = []
         for title, lines in parts:
             if len(rows) + 1 + len(lines) > height:
@@ -56,5 +65,5 @@ class Welcome(Lines):
         return [line(self.palette, pieces, width) for pieces in rows[:height]]
 
 
-def _entry(keys: str, meaning: str) -> list[Piece]:
-    return [("  ", "text"), (put(keys, _KEYS), "key!"), (meaning, "text")]
+def _entry(keys: str, meaning: str, role: str = "key!") -> list[Piece]:
+    return [("  ", "text"), (put(keys, _KEYS), role), (meaning, "text")]
