@@ -24,6 +24,7 @@ from lbench.engine.backends.cluster import remote
 from lbench.engine.backends.cluster.backend import LostWorker
 from lbench.errors import BackendError, InputError
 from lbench.workloads.encoding import encode
+from lbench.workloads.signatures import parameters_of
 
 __all__ = ["ExecutorWorkers", "find_factory", "try_factory"]
 
@@ -123,15 +124,22 @@ def find_factory(name: str) -> Any:
     factory = getattr(module, function, None)
     if not callable(factory):
         raise InputError(f"executor: {module_name} has no callable named {function!r}")
-    try:
-        inspect.signature(factory).bind()
-    except TypeError as error:
+    if needed := _needed(factory):
         raise InputError(
-            f"executor: {name} is called without arguments ({_line(error)}): write a function that calls it with them"
-        ) from None
-    except ValueError:  # of a class in C
-        pass
+            f"executor: {name} is called without arguments, and needs {', '.join(needed)}: write a function that calls it "
+            "with them"
+        )
     return factory
+
+
+def _needed(factory: Any) -> list[str]:
+    """The arguments that a factory cannot be called without, as far as that is known."""
+    try:
+        parameters = parameters_of(factory).values()
+    except (TypeError, ValueError):  # of a class in C
+        return []
+    rest = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [one.name for one in parameters if one.default is one.empty and one.kind not in rest]
 
 
 def _load_file(path: Path) -> Any:

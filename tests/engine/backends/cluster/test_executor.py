@@ -188,7 +188,7 @@ def test_mpi_gives_the_same_answer(folder: Path) -> None:
         ("./factories.py:leaves", "raised SystemExit: 3"),
         (
             "./factories.py:needs",
-            "is called without arguments (missing a required argument: 'workers'): write a function",
+            "is called without arguments, and needs workers: write a function",
         ),
         ("./factories.py:absent", "has no callable named 'absent'"),
         ("./nowhere.py:x", "nowhere.py"),
