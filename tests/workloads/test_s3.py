@@ -151,6 +151,18 @@ def test_deleting_a_missing_object_succeeds(server: Server, client: S3Client) ->
     assert server.seen == ["DELETE /b/k"]
 
 
+def test_every_request_names_the_account_that_the_bucket_must_belong_to(server: Server, waits: list[float]) -> None:
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    client = S3Client(Credentials("AK", "SK"), endpoint=endpoint, owner="123456789012", sleep=waits.append)
+    client.put(place(server), BODY)
+    client.get(place(server))
+    client.delete("b", "k")
+    client.close()
+    assert len(server.headers) == 3
+    assert all(sent["x-amz-expected-bucket-owner"] == "123456789012" for sent in server.headers)
+    assert all("x-amz-expected-bucket-owner" in sent["authorization"] for sent in server.headers)  # signed, too
+
+
 def test_a_closed_client_gives_up(server: Server, client: S3Client) -> None:
     client.close()
     with pytest.raises(ObjectStoreError, match="closed"):
