@@ -416,7 +416,7 @@ class Draft:
         for name in (_why(error)[0], *_named(text), _quoted(text, params)):
             if name in params or name in self.run:
                 own = name.replace("_", "[-_]")
-                reason = re.sub(rf"\A(?:parameter |--){own}(?:=[^:]*)?(?:: | )", "", text)
+                reason = re.sub(rf"\A(?:parameter |--){own}(?:=[^:]*)?(?:: | )", "", text).replace(f"--{name} ", "")
                 return f"{'params' if name in params else 'run'}.{name}", reason
         return "", text
 

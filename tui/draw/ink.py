@@ -14,6 +14,7 @@ from lbench.errors import visible
 from lbench.tui.theme import Palette
 
 __all__ = [
+    "FIXED",
     "HEADING_CELLS",
     "Piece",
     "between",
@@ -31,7 +32,7 @@ __all__ = [
 
 HEADING_CELLS = 7  # of a heading, besides its title and its measure
 _TOGETHER = re.compile(r"(?<=\d) (?=(?:%|s|ms|µs|min|MB|KB|GB)(?![\w.]))")  # a number and its unit stay on one line
-_FIXED = "\u00a0"
+FIXED = "\u00a0"  # a space that no line breaks at; `wrapped` and `sentence_lines` draw it as any other
 Piece = tuple[str, str]  # text and role; a role may end in "!" for bold: ("1.94×", "bright!")
 
 
@@ -70,7 +71,7 @@ def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
 
 def wrapped(pieces: Iterable[Piece], width: int, rows: int) -> list[list[Piece]]:
     """The pieces wrapped at spaces over at most `rows` lines; `line` cuts the rest. The last has two words, if it can."""
-    words = _words((_TOGETHER.sub(_FIXED, text), role) for text, role in pieces)
+    words = _words((_TOGETHER.sub(FIXED, text), role) for text, role in pieces)
     lines = _wrapped(words, width, rows)
     if len(lines) > 1 and len(lines[-1]) == 1:
         for narrower in range(width - 1, width // 2, -1):
@@ -80,7 +81,7 @@ def wrapped(pieces: Iterable[Piece], width: int, rows: int) -> list[list[Piece]]
             if len(other[-1]) > 1:
                 lines = other
                 break
-    return [[(text.replace(_FIXED, " "), role) for word in one for text, role in word] for one in lines]
+    return [[(text.replace(FIXED, " "), role) for word in one for text, role in word] for one in lines]
 
 
 def _words(pieces: Iterable[Piece]) -> list[list[Piece]]:
@@ -116,8 +117,8 @@ def _wrapped(words: list[list[Piece]], width: int, rows: int) -> list[list[list[
 
 def sentence_lines(text: str, width: int, *, indent: str = "") -> list[str]:
     """A text wrapped over as few lines as it needs; the last has two words, if it can. `indent`: of all but the first."""
-    lines = _sentence_lines(_TOGETHER.sub(_FIXED, text), width, indent)
-    return [one.replace(_FIXED, " ") for one in lines]
+    lines = _sentence_lines(_TOGETHER.sub(FIXED, text), width, indent)
+    return [one.replace(FIXED, " ") for one in lines]
 
 
 def _sentence_lines(text: str, width: int, indent: str) -> list[str]:

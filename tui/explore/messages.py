@@ -11,7 +11,7 @@ from lbench.analysis.statistics import Estimate, median_estimate
 from lbench.engine.backends import catalog
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView
-from lbench.tui.draw.ink import Piece
+from lbench.tui.draw.ink import FIXED, Piece
 from lbench.tui.explore.metrics import Tally
 from lbench.tui.feeds.feed import Frame
 from lbench.tui.feeds.previews import PreviewReader, Scatter
@@ -166,7 +166,7 @@ def comparison_pieces(tallies: dict[str, Tally], *, short: bool) -> list[Piece] 
         if tally.usd is not None and not short:
             pieces.append((f", {usd_short(tally.usd, assumed=tally.assumed)} each", "text"))
     origins = dict.fromkeys(f"{tally.origin} here" for tally in elastic if tally.origin != "measured")
-    pieces.append((f" · n {min(tally.count for tally in named)}", "quiet"))
+    pieces.append((f" ·{FIXED}n{FIXED}{min(tally.count for tally in named)}", "quiet"))
     if not short:
         pieces += [(f", {origin}", "quiet") for origin in origins]
     return pieces

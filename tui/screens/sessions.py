@@ -329,7 +329,7 @@ def _about(entry: Entry) -> list[list[Piece]]:
         ],
         [
             ("   ", "text"),
-            (f"{state} · {runs}{count}{cost}", "quiet"),
+            (f"{state}{cost} · {runs}{count}", "quiet"),  # an amount is never cut
         ],
         [("   ", "text"), *(outcome_pieces(entry) or [("no answer yet", "quiet")])],
         [("   ", "text"), (machine, "quiet")],

@@ -119,7 +119,10 @@ async def test_a_plain_function_has_its_values_in_the_form(app_of: AppOf, files:
         await pilot.press(*"mine.py:simulate", "enter")
         await read(pilot, screen)
         assert params_of(screen) == {"points": "1000", "each": ""}
-        assert "plain function" in screen.draft.errors()["params.each"]
+        problem = screen.draft.errors()["params.each"]
+        assert (
+            "is a plain function; write NAME=VALUES, a task for each value" in problem
+        )  # no option of the command line
         screen.query_one("#at-params-each").focus()
         await pilot.press(*"seed=0..9", "enter")
         await pilot.pause()
