@@ -200,7 +200,7 @@ class ExecutorWorkers:
             BackendError: the executor takes no calls.
         """
         executor = self._executor
-        encoded = encode(request | {"exit": bool(_pids(executor))})
+        encoded = encode(request | {"exit": bool(_pids(executor)), "parent": os.getpid()})
         try:
             future = executor.submit(remote.run, encoded)
         except concurrent.futures.BrokenExecutor as error:

@@ -29,6 +29,7 @@ __all__ = ["TaskStopped", "hello", "is_stuck", "run", "stop", "versions"]
 
 EXIT_STUCK = 75  # of a process that had to end for a task to end
 _IDLE_S = 3600.0
+_LOOK_S = 2.0  # between two looks at whether the engine is still there
 _GRACE_S = 1.0  # from the stop of a task to the end of its process
 _TAIL_CHARACTERS = 4000
 _MESSAGE_CHARACTERS = 500
@@ -124,6 +125,7 @@ class _Process:
         self.running: dict[str, _Call] = {}
         self.blas: int | None = None
         self.alarms = _Alarms()
+        self.parent: int | None = None  # the engine, where this process is of a pool of its own
         self.s3: dict[str, str] | None = None  # as the request has it
         self.s3_counted: dict[str, int] = {}
 
@@ -145,6 +147,17 @@ class _Process:
             now, before = requests(), self.s3_counted
             self.s3_counted = now
         return {name: count - before.get(name, 0) for name, count in now.items()}
+
+    def end_with(self, parent: int) -> None:
+        """End this process when the engine has gone that started it: a pool's workers would wait for ever."""
+        if self.parent is None and os.getppid() == parent:
+            self.parent = parent
+            threading.Thread(target=self._watch_parent, name="lbench parent", daemon=True).start()
+
+    def _watch_parent(self) -> None:
+        while os.getppid() == self.parent:
+            time.sleep(_LOOK_S)
+        os._exit(EXIT_STUCK)
 
     def scratch(self) -> Path:
         """A folder of this process's own, removed when it ends."""
@@ -176,8 +189,8 @@ def run(request: bytes) -> bytes:
 
     The request: `call` (its id), `task`, `deadline_s`, `blas`, `workload` (what is imported), `code` ({digest, module,
     function, files?}), `data` ({digest, path, content?}), `process` (which alone may run it; others answer `moved`), `exit`
-    (whether this process may end where nothing else stops the task), `s3` (where tasks exchange objects there: {region,
-    prefix}).
+    (whether this process may end where nothing else stops the task), `parent` (the engine's process, if on this machine),
+    `s3` (where tasks exchange objects there: {region, prefix}).
     The answer: `environment`, `cold`, `began`, `ended` (wall clock), `import_ms`, `fetch_ms`, `compute_ms`, `s3` (requests),
     and `result`, `error` ([type, message, traceback]) or `needs` (["code", "data"]).
     """
@@ -185,6 +198,8 @@ def run(request: bytes) -> bytes:
     asked: dict[str, Any] = decode(request)
     if asked.get("process", _process.name) != _process.name:
         return encode({"moved": True})
+    if "parent" in asked:
+        _process.end_with(int(asked["parent"]))
     environment, cold = _process.environment()
     answer: dict[str, Any] = {"environment": environment, "cold": cold, "host": socket.gethostname(), "began": began}
     try:

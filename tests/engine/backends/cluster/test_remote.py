@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+import psutil
 
 CALLS = """
 import json, sys
@@ -48,3 +51,27 @@ print(kind, message, place_in(trace))
 def test_an_error_of_a_user_s_code_has_its_place_in_their_file() -> None:
     done = subprocess.run([sys.executable, "-c", OWN], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == "ValueError 7 pkg/mine.py, line 2 in f\n", done.stderr
+
+
+POOL = """
+import multiprocessing, os
+from concurrent.futures import ProcessPoolExecutor
+from lbench.engine.backends.cluster import remote
+from lbench.workloads.encoding import encode
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+    task = encode(["probe.noop", {"number": 1}])
+    request = {"call": "c", "task": task, "deadline_s": 60.0, "blas": 1, "workload": "probe", "parent": os.getpid()}
+    pool.submit(remote.run, encode(request)).result()
+    print(*pool._processes, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_workers_of_an_engine_s_own_pool_end_with_it(tmp_path: Path) -> None:
+    (tmp_path / "pool.py").write_text(POOL)
+    done = subprocess.run([sys.executable, "pool.py"], stdout=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == -9
+    workers = [psutil.Process(int(pid)) for pid in done.stdout.split() if psutil.pid_exists(int(pid))]
+    assert not psutil.wait_procs(workers, timeout=60)[1]
