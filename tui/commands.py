@@ -196,6 +196,8 @@ class Commands(App[int]):
 
         feed = self.feed
         view = feed.unsaved_view if is_engine(feed) and feed.folder == source else None
+        if is_record(feed) and feed.source == source and feed.gone:
+            view = feed.whole_view
         try:
             outcome, role = export(source, text, view), "text"
         except LbenchError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -247,3 +249,16 @@ async def test_another_screen_on_a_tiny_terminal_is_a_message(key: str, app_of: 
         await pilot.press(key)
         await settled(app, pilot)
         assert isinstance(app.screen, SmallScreen)
+
+
+async def test_a_record_that_was_deleted_while_it_is_shown_can_be_exported(
+    recorded: Path, app_of: App, tmp_path: Path
+) -> None:
+    app = app_of(RecordedFeed.of(recorded))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(app, pilot, 8)
+        shutil.rmtree(recorded)
+        await pilot.press("x", "ctrl+u", *f"{tmp_path}/left.json", "enter")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+    assert len(json.loads((tmp_path / "left.json").read_bytes())["runs"]) == 9

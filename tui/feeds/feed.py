@@ -175,6 +175,16 @@ class ReplayControls(Feed, Protocol):
         """Seconds of the whole record."""
         ...
 
+    @property
+    def gone(self) -> bool:
+        """Whether the record was deleted since it was opened."""
+        ...
+
+    @property
+    def whole_view(self) -> SessionView | None:
+        """The session as it is in memory; None: not all of it is."""
+        ...
+
     def toggle(self) -> None: ...
 
     def faster(self, by: int) -> None:

@@ -13,6 +13,7 @@ from typing import ClassVar
 from lbench.engine.journal.events import Event
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.blocks import Stretch
+from lbench.engine.session.view import SessionView
 from lbench.errors import InputError, LbenchError
 from lbench.tui.feeds.block_reader import BlockReader
 from lbench.tui.feeds.feed import BUDGET_S, FeedKind, Frame, FrameState, now_of
@@ -69,6 +70,16 @@ class RecordedFeed:
     def source(self) -> Path | None:
         """The session's folder or the document, to export."""
         return self._folder or self._source.path
+
+    @property
+    def gone(self) -> bool:
+        """Whether the record was deleted since it was opened."""
+        return self._source.path is not None and not self._source.path.exists()
+
+    @property
+    def whole_view(self) -> SessionView | None:
+        """The session as it is in memory; None: not all of it is."""
+        return self._fold.view if self._over else None
 
     def _begin(self) -> None:
         self._blocks: BlockReader | None = None  # what is shown whole is folded in blocks
@@ -200,11 +211,11 @@ class RecordedFeed:
     def _look(self) -> None:
         """Check every two seconds whether the record still exists."""
         path = self._source.path
-        if path is None or self._problem is not None or self._clock - self._looked_s < _LOOK_EVERY_S:
+        if self._problem is not None or self._clock - self._looked_s < _LOOK_EVERY_S:
             return
         self._looked_s = self._clock
-        if not path.exists():
-            self._problem = f"{path} was deleted: what is on the screen is all that is left of it"
+        if self.gone:
+            self._problem = f"{path} was deleted: what is on the screen is all that is left of it; x exports it"
             self._fold.note_change()
 
     def _fold_blocks(self, budget_s: float) -> bool:
