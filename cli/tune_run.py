@@ -45,7 +45,7 @@ from lbench.engine.cost.format import usd_short
 from lbench.engine.machine.fingerprint import memory_bytes, usable_cores
 from lbench.engine.model import Document
 from lbench.engine.plan.plan import Plan, resolve_params, settings_of
-from lbench.engine.plan.sweep import Axis, Point, SweepPlan, definition, parse_axis
+from lbench.engine.plan.sweep import Axis, Point, SweepPlan, definition, own_setting, parse_axis
 from lbench.engine.plan.validate import validate
 from lbench.engine.session.view import SessionView
 from lbench.errors import InputError
@@ -85,7 +85,9 @@ def tune_plan(base: Plan, over: Sequence[str]) -> TunePlan:
     axes = _axes(base, over)
     plan = msgspec.structs.replace(base, repeats=LEAST_RUNS, warmup=0, cold_repeats=0)
     usual = _tasks(plan)
-    memory = axes.get("memory", Axis("memory", _MEMORY_MB, False)).values
+    given = own_setting(base.backends[0], "memory")
+    sizes = _MEMORY_MB if given is None else (int(given),)
+    memory = axes.get("memory", Axis("memory", sizes, False)).values
     if "tasks" in axes:
         tasks: list[int | None] = [int(value) for value in axes["tasks"].values]
     elif plan.tasks is not None or usual is None:
@@ -140,6 +142,8 @@ def _axes(base: Plan, over: Sequence[str]) -> dict[str, Axis]:
         if bad := [value for value in axis.values if not isinstance(value, int) or value < 1]:
             raise InputError(f"--over {axis.name}: the values must be whole numbers from 1 on, got {bad[0]:g}")
         axes[axis.name] = axis
+    if "memory" in axes and own_setting(base.backends[0], "memory") is not None:
+        raise InputError("--over memory and a memory of the backend's own cannot be used together: leave that out")
     if "tasks" in axes and base.tasks is not None:
         raise InputError("--over tasks and --tasks cannot be used together: leave --tasks out")
     return axes

@@ -13,6 +13,7 @@ from lbench.analysis.break_even import BreakEven
 from lbench.analysis.causes import explanations, held_runs
 from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare
 from lbench.analysis.format import count_text, percent_text
+from lbench.analysis.function_calls import calls_of
 from lbench.analysis.hedging import hedges_of, hedges_sentence
 from lbench.analysis.prediction import predict_comparison, predicted_sentence
 from lbench.analysis.scaling import Scaling, scalings
@@ -22,6 +23,7 @@ from lbench.analysis.session_comparison_text import comparison_sentence, verdict
 from lbench.analysis.stability import stability_warnings
 from lbench.analysis.variance import VarianceParts, steadiness_text, variance_parts, variance_text
 from lbench.analysis.verdict import answer_sentence
+from lbench.cli.function_report import call_lines
 from lbench.cli.html.cells import Cell, Section, ms_cell, seconds_cell, times_cell, usd_cell
 from lbench.cli.html.figures import Figure, job_figures, sweep_figures
 from lbench.cli.html.tuning import is_tuning, tuning_section
@@ -62,6 +64,7 @@ def content_of(sessions: Sequence[tuple[str, SessionView]]) -> Content:
         InputError: no run of theirs has come to an end.
     """
     views = [view for _, view in sessions]
+    _check_twice(sessions)
     if not any(run.makespan_s is not None for view in views for run in view.runs.values()):
         names = ", ".join(name for name, _ in sessions)
         raise InputError(f"nothing to report: no run of {names} has come to an answer")
@@ -82,6 +85,11 @@ def content_of(sessions: Sequence[tuple[str, SessionView]]) -> Content:
         if (tuning := tuning_section(view, f"tune{number + 1}")) is not None:
             answer += tuning.sentences
             sections.append(tuning)
+    for name, view in sessions:
+        if called := [run for run in view.started_runs if not run.has_answer]:
+            section = _function_section(called, "" if len(sessions) == 1 else f" in {name}")
+            answer += section.sentences
+            sections.append(section)
     every = [(name, view, key, runs) for name, view in sessions for key, runs in _jobs(view).items()]
     jobs = _one_of_each_sweep(every)
     for number, (name, view, _, runs) in enumerate(jobs):
@@ -97,7 +105,7 @@ def content_of(sessions: Sequence[tuple[str, SessionView]]) -> Content:
         _add_caveats(caveats, name if len(sessions) > 1 else "", view)
     headers = [view.header for view in views if view.header is not None]
     return Content(
-        title=f"{', '.join(dict.fromkeys(runs[0].planned.workload for _, _, _, runs in jobs))}: measured with lbench",
+        title=f"{', '.join(_workloads(views))}: measured with lbench",
         subtitle=" · ".join(
             f"{name}, {header.created[:16].replace('T', ' ')}"
             for (name, _), header in zip(sessions, headers, strict=False)
@@ -107,6 +115,24 @@ def content_of(sessions: Sequence[tuple[str, SessionView]]) -> Content:
         environments=tuple((name, _environment(view)) for name, view in sessions),
         caveats=tuple(caveats),
     )
+
+
+def _workloads(views: Sequence[SessionView]) -> list[str]:
+    return list(dict.fromkeys(run.planned.workload for view in views for run in view.started_runs))
+
+
+def _check_twice(sessions: Sequence[tuple[str, SessionView]]) -> None:
+    """Refuse a session that is named twice.
+
+    Raises:
+        InputError: one is.
+    """
+    seen: dict[str, str] = {}
+    for name, view in sessions:
+        identity = name if view.header is None else view.header.id
+        if identity in seen:
+            raise InputError(f"{name} is the same session as {seen[identity]}: name each session once")
+        seen[identity] = name
 
 
 def _compared(sessions: Sequence[tuple[str, SessionView]], caveats: dict[str, None]) -> SessionComparison | None:
@@ -234,6 +260,30 @@ def _sweep_section(scaling: Scaling, prefix: str) -> Section:
     )
 
 
+def _function_section(runs: list[RunView], where: str) -> Section:
+    """A deployed function: its cold and its warm calls."""
+    rows = []
+    for label, group in by_label(runs).items():
+        calls = calls_of(group)
+        for word, one in (("cold", calls.cold), ("warm", calls.warm)):
+            times = (one.init_p50_ms, one.init_p99_ms, one.duration_p50_ms, one.duration_p99_ms)
+            rows.append(
+                (
+                    Cell(f"{label} {word}"),
+                    Cell(f"{one.count:,}", str(one.count)),
+                    *map(ms_cell, (*times, one.round_trip_p50_ms, one.billed_p50_ms)),
+                )
+            )
+    given = [f"{name} {value}" for name, value in runs[0].planned.params.items() if value is not None]
+    return Section(
+        title=f"{runs[0].planned.workload}{where}",
+        facts=" · ".join(given),
+        sentences=tuple(f"{line}." for line in call_lines(runs)),
+        head=_FUNCTION_HEAD,
+        rows=tuple(rows),
+    )
+
+
 def _break_even(found: BreakEven | None) -> Cell:
     """Runs an hour from which a rented machine is cheaper, with the interval; more than it can do: never."""
     if found is None:
@@ -244,6 +294,16 @@ def _break_even(found: BreakEven | None) -> Cell:
     return Cell(text, repr(found.runs_an_hour), break_even_spread(found))
 
 
+_FUNCTION_HEAD = (
+    "calls",
+    "number",
+    "init p50",
+    "init p99",
+    "duration p50",
+    "duration p99",
+    "round trip p50",
+    "billed p50",
+)
 _HEAD = (
     "backend",
     "runs",

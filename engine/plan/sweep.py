@@ -21,7 +21,7 @@ from lbench.engine.plan.validate import validate
 from lbench.errors import InputError, UnknownNameError
 from lbench.workloads import parameters, registry
 
-__all__ = ["MOST_POINTS", "SETTING_AXES", "Axis", "SweepPlan", "definition", "parse_axis", "sweep_plan"]
+__all__ = ["MOST_POINTS", "SETTING_AXES", "Axis", "SweepPlan", "definition", "own_setting", "parse_axis", "sweep_plan"]
 
 MOST_POINTS = 200
 SETTING_AXES = {  # the setting of a backend that an axis stands for; None: the plan's own
@@ -212,17 +212,23 @@ def _check_axis(base: Plan, axis: Axis) -> None:
             raise InputError("--over tasks and --tasks cannot be used together: leave --tasks out")
     elif not any(_has(choice, setting) for choice in base.backends):
         labels = ", ".join(choice.label for choice in base.backends)
-        if setting == "concurrency" and (given := [one.label for one in base.backends if one.settings.get(setting)]):
-            raise InputError(
-                f"--over {axis.name}: {', '.join(given)} has its workers by concurrency or --concurrency: leave it out"
-            )
+        if given := [choice.label for choice in base.backends if own_setting(choice, setting) is not None]:
+            raise InputError(f"--over {axis.name}: {', '.join(given)} has a {setting} of its own: leave it out")
         raise InputError(f"--over {axis.name}: no backend has it ({labels}): choose one with -b, see `lbench backends`")
 
 
 def _has(choice: BackendChoice, setting: str) -> bool:
     """Whether the backend has the setting, free to be varied."""
     names = {field.name for field in parameters.fields(catalog.settings_type(choice.name))}
-    return setting in names and (setting != "concurrency" or choice.settings.get(setting) is None)
+    return setting in names and own_setting(choice, setting) is None
+
+
+def own_setting(choice: BackendChoice, setting: str) -> Any:
+    """The value of a setting that was given to a backend; None: it has the default."""
+    fields = msgspec.structs.fields(catalog.settings_type(choice.name))
+    default = next((field.default for field in fields if field.name == setting), None)
+    value = choice.settings.get(setting)
+    return None if value == default else value
 
 
 def _set(choice: BackendChoice, setting: str, value: int | float) -> BackendChoice:

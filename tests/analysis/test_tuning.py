@@ -160,6 +160,10 @@ def test_candidates_are_sizes_and_numbers_of_tasks_the_usual_ones_first() -> Non
     assert tune.sweep.base.repeats == 4
     chosen = tune_plan(plan("emulated"), ["memory=885,1769", "tasks=4,8"])
     assert len(chosen.candidates) == 4
+    given = tune_plan(plan("emulated:memory=885"), ["tasks=4"])
+    assert given.candidates == ((Candidate(885, 4), 4),)
+    with pytest.raises(InputError, match="a memory of the backend's own cannot be used together"):
+        tune_plan(plan("emulated:memory=885"), ["memory=512,1769"])
 
 
 def test_all_emulated_candidates_have_as_many_environments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.model import point_text
 from lbench.engine.plan.plan import Plan
-from lbench.engine.plan.sweep import Point, SweepPlan, sweep_plan
+from lbench.engine.plan.sweep import SETTING_AXES, Point, SweepPlan, sweep_plan
 from lbench.engine.session.view import SessionView
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
@@ -135,12 +135,12 @@ def sweep_of(plan: Plan, text: str) -> SweepPlan:
             tasks=None if name == "tasks" else plan.tasks,
             sweep=None,
         )
-        if name == "workers":
+        if (setting := SETTING_AXES.get(name)) is not None:
             plan = msgspec.structs.replace(
                 plan,
                 backends=[
                     msgspec.structs.replace(
-                        one, settings={key: value for key, value in one.settings.items() if key != "concurrency"}
+                        one, settings={key: value for key, value in one.settings.items() if key != setting}
                     )
                     for one in plan.backends
                 ],

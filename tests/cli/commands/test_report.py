@@ -187,6 +187,7 @@ def test_several_sessions_are_compared_first(tmp_path: Path) -> None:
     [
         (["nowhere", "-o", "r.html"], "nowhere"),
         (["one", "-o", "r.txt"], "-o must end in .html, got r.txt"),
+        (["one", "one", "-o", "r.html"], "is the same session as"),
         (["one", "-o", "absent/r.html"], "the folder"),
         (["cancelled", "-o", "r.html"], "nothing to report: no run of cancelled has come to an answer"),
         (["one", "-o", "r.html", "--figures", "one/events.jsonl"], "must be a folder"),
@@ -274,3 +275,18 @@ def test_a_document_gives_every_figure_of_its_session_to_the_last_digit(tmp_path
         assert load_document(str(tmp_path / "one.json")) == made
         again = document_of(load_view(str(tmp_path / "one.json")), predict=predict)
         assert msgspec.to_builtins(again) == msgspec.to_builtins(made)
+
+
+def test_the_report_of_a_function_has_its_calls(tmp_path: Path) -> None:
+    calls = [{"environment": "e", "cold": n == 0, "billed_ms": 7 + n, "memory_mb": 128} for n in range(4)]
+    events = session_events({"emulated": [1.0]}, invocations=calls, ok=None)
+    for event in events:
+        if isinstance(event, RunPlanned):
+            event.workload = "function"
+    done = lbench("report", session(tmp_path / "one", events), "-o", tmp_path / "r.html")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "r.html").read_text()
+    assert "<h1>function: measured with lbench</h1>" in text and "34 ms billed in total" in text
+    rows = {cells[0][1]: cells for cells in Page(text).rows if len(cells) == 8}
+    assert (rows["emulated cold"][1][1], rows["emulated warm"][1][1]) == ("1", "3")
+    assert rows["emulated warm"][7][0] == "9.0"

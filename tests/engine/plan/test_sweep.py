@@ -72,8 +72,10 @@ def test_other_axes_are_refused(texts: list[str], why: str) -> None:
 def test_an_axis_that_no_backend_has_or_that_is_given_is_refused() -> None:
     with pytest.raises(InputError, match=r"no backend has it \(processes\)"):
         sweep_plan(plan("processes"), ["memory=128,256"])
-    with pytest.raises(InputError, match="processes has its workers by concurrency or --concurrency"):
+    with pytest.raises(InputError, match="processes has a concurrency of its own: leave it out"):
         sweep_plan(plan("processes:concurrency=4"), ["workers=1,2"])
+    with pytest.raises(InputError, match="emulated has a memory of its own: leave it out"):
+        sweep_plan(plan("emulated:memory=512"), ["memory=885,1769"])
     with pytest.raises(InputError, match="-p size cannot be used together"):
         sweep_plan(plan(params={"size": "4"}), ["size=1,2"])
     with pytest.raises(InputError, match="--tasks cannot be used together"):
