@@ -49,6 +49,19 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+async def nothing_to_do(min_sleep: float = 0.0, max_sleep: float = 10.0) -> None:
+    """Wait until the event loop has nothing to call, a few turns in a row.
+
+    Stands for Textual's `wait_for_idle`, which compares the process's CPU time with the clock: 20 ms or more for each key.
+    """
+    loop: Any = asyncio.get_running_loop()
+    end_s = loop.time() + max_sleep
+    turns = 0
+    while turns < 5 and loop.time() < end_s:
+        await asyncio.sleep(0)
+        turns = 0 if loop._ready else turns + 1
+
+
 @pytest.fixture(autouse=True)
 def patient_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """`pilot.pause()` lasts until every input is handled and every worker has ended, however busy the machine is.
@@ -56,6 +69,8 @@ def patient_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     Textual's own pause ends once the process idles for a moment, which a busy machine makes it do at any time. A test that
     holds a worker back gives a delay, which is all that it waits then.
     """
+    monkeypatch.setattr("textual.pilot.wait_for_idle", nothing_to_do)
+    monkeypatch.setattr("textual.app.wait_for_idle", nothing_to_do)
     textual_pause = Pilot.pause
 
     async def pause(pilot: Pilot[Any], delay: float | None = None) -> None:
@@ -66,7 +81,7 @@ def patient_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         async with asyncio.timeout(180):
             while not app._exit and (not app._inputs.empty or any(not one.is_finished for one in app.workers)):  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
-        await textual_pause(pilot, 0)
+        await textual_pause(pilot)
 
     monkeypatch.setattr(Pilot, "pause", pause)
 
