@@ -16,7 +16,7 @@ import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lbench.engine.emulator.api.signatures import Verifier
@@ -28,6 +28,7 @@ KEYS = Credentials("key", "secret")
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=20)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(name=NAMES, query=st.dictionaries(NAMES, NAMES, max_size=3), body=st.binary(max_size=100))
 def test_botocore_s_signatures_are_valid(name: str, query: dict[str, str], body: bytes) -> None:
     from urllib.parse import quote, urlencode
