@@ -112,7 +112,7 @@ def calibrate(sessions: Sequence[SessionView], model: LambdaModel, backend: str 
     if not direct:
         raise InputError("calibrating needs runs with transport direct: the others hide when a call arrives")
     keys: dict[tuple[str, ...], int] = {}
-    calls = _calls(direct, keys)
+    calls = _calls(direct, keys, model.driver_dispatch_s.median)
     cold = int(calls.cold.sum())
     if cold < LEAST_COLD:
         raise InputError(
@@ -163,7 +163,7 @@ def _notes(origins: Iterable[Origin]) -> list[str]:
 # -- the calls
 
 
-def _calls(runs: list[RunView], keys: dict[tuple[str, ...], int]) -> _Calls:
+def _calls(runs: list[RunView], keys: dict[tuple[str, ...], int], dispatch_s: float) -> _Calls:
     parts: dict[str, list[Any]] = defaultdict(list)
     environments: dict[tuple[str, str], int] = {}
     for number, run in enumerate(runs):
@@ -183,7 +183,9 @@ def _calls(runs: list[RunView], keys: dict[tuple[str, ...], int]) -> _Calls:
         inside = finished - started
         inside = np.where(np.isnan(inside), compute, inside)
         stages, tasks = columns["stage"][rows], columns["task"][rows]
-        burst, first = _waves(run, rows)
+        burst, first, ahead = _waves(run, rows)
+        # In virtual time all calls of a wave leave at one moment: the driver's own time for those ahead is in the trip.
+        queue_s = ahead * (dispatch_s if run.planned.origin == "simulated" else 0.0)
         parts["run"].append(np.full(len(rows), number))
         parts["environment"].append(np.array(codes))
         parts["cold"].append(columns["cold"][rows] == 1)
@@ -192,7 +194,7 @@ def _calls(runs: list[RunView], keys: dict[tuple[str, ...], int]) -> _Calls:
         parts["compute_s"].append(compute)
         parts["inside_s"].append(inside)
         parts["init_s"].append(columns["init_ms"][rows].astype(np.float64) / 1000)
-        parts["trip_s"].append(columns["returned_s"][rows] - columns["dispatched_s"][rows])
+        parts["trip_s"].append(columns["returned_s"][rows] - columns["dispatched_s"][rows] - queue_s)
         parts["request_mb"].append(np.maximum(columns["request_bytes"][rows], 0) / 1e6)
         parts["response_mb"].append(np.maximum(columns["response_bytes"][rows], 0) / 1e6)
         parts["key"].append(
@@ -217,18 +219,20 @@ def _job(run: RunView) -> tuple[str, ...]:
     return planned.workload, msgspec.json.encode(planned.params).decode(), str(planned.seed), memory
 
 
-def _waves(run: RunView, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which calls left in a burst of many, and which were the first of their place in the stage."""
+def _waves(run: RunView, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
+    """Which calls left in a burst of many, which were the first of their place in the stage, and how many left ahead."""
     columns = run.columns
     burst, first = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+    ahead = np.zeros(len(rows), dtype=np.int64)
     capacity = run.started.capacity if run.started is not None else 1
     for stage in range(len(run.stages)):
         inside = np.flatnonzero(columns["stage"][rows] == stage)
         order = inside[np.argsort(columns["dispatched_s"][rows][inside], kind="stable")]
         wave = order[:capacity]
         first[wave] = True
+        ahead[wave] = np.arange(len(wave)) + 1
         burst[wave] = len(wave) >= BURST
-    return burst, first
+    return burst, first, ahead
 
 
 # -- the parameters
@@ -266,6 +270,9 @@ def _fit_trips(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold: 
     def median(chosen: NDArray[np.int64]) -> float:
         return float(np.median(trips(chosen)))
 
+    def rest(chosen: NDArray[np.int64]) -> float:
+        return float(np.median(outside[chosen] - trips(chosen)))
+
     found = trips(rows)
     of_runs = {int(run): float(one) for run, one in zip(calls.run[rows], found, strict=True)}
     spread = model.rtt_s.sigma if isinstance(model.rtt_s, Lognormal) else 0.0
@@ -280,7 +287,12 @@ def _fit_trips(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold: 
         if len(chosen) < _LEAST:
             untold.append(f"{name}: {_LEAST} {what} are needed, got {len(chosen)}")
             continue
-        fitted.append(_fit_lognormal(name, now.median, chosen, calls, np.maximum(outside - rtt_s, _TINY_S), what))
+        waits = np.maximum(outside - rtt_s, _TINY_S)
+        if name == wait:  # its interval holds that of the round trip, too
+            sigma = _robust_sigma(np.log(waits[chosen]))
+            fitted.append(_fit(name, now.median, chosen, calls, rest, what=what, sigma=sigma))
+        else:
+            fitted.append(_fit_lognormal(name, now.median, chosen, calls, waits, what))
     return rtt_s
 
 
