@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 LEAST_COLD = 5
 _LEAST = 5  # calls for any parameter
 _LEAST_SKEWED = 30  # calls for the skewness of their times
-_DECILE = 1.2816  # of a normal distribution
+_TAIL, _TAIL_SCORE = 0.05, 1.6449  # a share of calls on each side, and its quantile of a normal distribution
 _SKEWED = (0.1, 1.5)  # least and most sigma of a wait
 _LEAST_RESIDUALS = 20
 _LEAST_COMPUTE_S = 0.005  # below that a ratio of two durations is noise
@@ -299,16 +299,16 @@ def _fit_trips(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold: 
 def round_trips(outside_s: Floats, run: NDArray[np.int64], sigma: float | None = None) -> Floats:
     """The constant part of each call's time, the same for all calls of a run; the rest is lognormal, the same in all runs.
 
-    Within a run the deciles lie at median * (exp(±1.28 sigma) - 1) from the middle: their ratio gives sigma, unless it is
-    given, and then the lower one the median of the rest.
+    Within a run the quantiles of 5 and 95 % lie at median * (exp(±1.64 sigma) - 1) from the middle: their ratio gives
+    sigma, unless it is given, and then the lower one the median of the rest.
     """
     middle = np.empty(len(outside_s))
     for of in _groups(run, np.arange(len(run))):
         middle[of] = np.median(outside_s[of])
-    low, high = np.quantile(outside_s - middle, (0.1, 0.9)).tolist()
+    low, high = np.quantile(outside_s - middle, (_TAIL, 1 - _TAIL)).tolist()
     if sigma is None:
-        sigma = float(np.log(max(high, _TINY_S) / max(-low, _TINY_S))) / _DECILE
-    rest_s = -low / (1 - np.exp(-_DECILE * min(max(sigma, _SKEWED[0]), _SKEWED[1])))
+        sigma = float(np.log(max(high, _TINY_S) / max(-low, _TINY_S))) / _TAIL_SCORE
+    rest_s = -low / (1 - np.exp(-_TAIL_SCORE * min(max(sigma, _SKEWED[0]), _SKEWED[1])))
     return np.asarray(np.maximum(middle - rest_s, _TINY_S))
 
 

@@ -39,7 +39,9 @@ def test_the_parameters_that_made_a_session_are_found_again(lbench: Lbench, para
     assert found["task_sigma"]["low"] <= 0.03 <= found["task_sigma"]["high"]
     assert found["rtt_s"]["value"] + found["start_delay_s"]["value"] == pytest.approx(0.3, rel=0.05)
     assert found["start_delay_s"]["low"] < found["start_delay_s"]["value"] < found["start_delay_s"]["high"]
-    assert found["rtt_s"]["value"] == pytest.approx(0.1, rel=0.4)  # the least of the times would be 0.2
+    assert (
+        found["rtt_s"]["value"] < 0.18
+    )  # of 0.1: a wait of little skewness; the least of the times would be above 0.2
     assert found["allocation_s"]["value"] == pytest.approx(1.0, rel=0.1)
     assert "core_ratio" not in found
     untold = json.loads(result.stdout)["untold"]
