@@ -140,7 +140,7 @@ def test_what_is_no_session_is_refused_with_what_there_is(
         find_session("2026")
     with pytest.raises(InputError, match="no such file"):
         find_session("./nowhere.json")
-    with pytest.raises(UnknownNameError, match="did you mean"):
+    with pytest.raises(UnknownNameError, match=r"^unknown session '20260102-1': did you mean"):
         find_session("20260102-1")
 
 

@@ -171,6 +171,12 @@ def test_a_run_whose_answer_is_wrong_is_no_success():
     assert unknown.runs["r1"].status == "ok"
 
 
+@pytest.mark.parametrize(("cold", "count"), [([None, None], None), ([None, False], 0), ([True, False], 1)])
+def test_a_warm_run_has_no_cold_starts_and_one_without_environments_has_no_count(cold, count):
+    calls = [event for n, one in enumerate(cold) for event in (dispatched(n), returned(n, cold=one))]
+    assert fold([head(), planned(), started(), *calls]).runs["r1"].cold_starts() == count
+
+
 def test_columns_grow_without_losing_a_row():
     columns = Columns()
     for row in range(1000):
