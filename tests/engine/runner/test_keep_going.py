@@ -9,6 +9,7 @@ import pytest
 from lbench.engine.backends.base import Call, Failure, Outcome
 from lbench.engine.journal.events import StageStarted
 from lbench.engine.plan.policy import Policy
+from lbench.engine.runner.failure_text import failures_line
 from lbench.engine.runner.job_steps import RunFailed
 from lbench.engine.runner.runner import Runner
 from lbench.engine.virtual_time import run_virtual
@@ -70,3 +71,9 @@ def test_the_error_shows_a_users_task_as_its_call(fakes: Any) -> None:
     message = outcome_of(backend, sink, job())
     assert message.startswith("task 0, fit(degree=3, name='xxx") and len(message) < 200
     assert message.endswith("failed: ValueError: no (mine.py, line 9 in fit)")
+
+
+def test_of_several_failed_tasks_the_first_is_named():
+    assert failures_line(["task 3 failed: A"], 40) == "1 of 40 tasks failed: task 3 failed: A"
+    several = ["task 3 failed: A", "task 1 failed: B", *["task 9 failed: C"] * 998]
+    assert failures_line(several, 2000) == "1,000 of 2,000 tasks failed; the first to fail: task 3 failed: A"
