@@ -139,10 +139,13 @@ def _refuse(sessions: Sequence[tuple[str, SessionView]], jobs: Iterable[Job]) ->
         for one in job.apart:
             raise InputError(f"nothing to compare: {one.session}, {one.what}: {one.why}")
     have = [
-        f"{name} has {', '.join(dict.fromkeys(run.planned.workload for run in view.started_runs)) or 'no runs'}"
-        for name, view in sessions
+        f"{name} has {', '.join(dict.fromkeys(map(_what, view.started_runs))) or 'no runs'}" for name, view in sessions
     ]
     raise InputError(f"the sessions have no workload with the same parameters in common: {'; '.join(have)}")
+
+
+def _what(run: RunView) -> str:
+    return run.planned.workload + (" as it was explored" if run.planned.interaction is not None else "")
 
 
 # -- the jobs

@@ -14,7 +14,7 @@ from lbench.analysis.permutation import permutation_test
 from lbench.analysis.session_comparison import SessionComparison, compare_sessions
 from lbench.analysis.session_comparison_text import comparison_sentence, permutation_text, verdict_lines
 from lbench.engine.cost.charges import CostItems, RunCost
-from lbench.engine.model import DataInfo
+from lbench.engine.model import DataInfo, Interaction
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import InputError
 from tests.analysis.sweeps import ENVIRONMENT, sweep_session
@@ -182,6 +182,14 @@ def test_several_workloads_are_corrected_together() -> None:
 def test_what_cannot_be_compared_is_refused(views: list[SessionView], why: str) -> None:
     with pytest.raises(InputError, match=why):
         compared(*views)
+
+
+def test_an_explored_session_is_named_as_one() -> None:
+    explored = session("b", A)
+    for run in explored.runs.values():
+        run.planned = msgspec.structs.replace(run.planned, interaction=Interaction(generation=1))
+    with pytest.raises(InputError, match="b has probe as it was explored"):
+        compared(session("a", A), explored)
 
 
 def test_failed_and_cancelled_runs_stand_apart_with_their_reason() -> None:
