@@ -218,7 +218,7 @@ def test_a_cluster_without_a_price_says_so_and_one_run_has_no_interval() -> None
 
 def test_how_many_times_as_fast_has_an_interval_of_the_kind_of_its_runs() -> None:
     def gain(*makespans_s: float) -> str:
-        sentence = first_sentence(options_of(job(1_000, 1.0), ONCE, clusters=[cluster(*makespans_s)]))
+        sentence = first_sentence(options_of(job(100, 1.0), ONCE, clusters=[cluster(*makespans_s)]))
         return sentence[sentence.index("× (") + 2 : sentence.index(" as fast as")]
 
     assert re.fullmatch(r"\(range of 2: [\d.]+–[\d.]+; 2 runs: not settled\)", gain(0.1, 0.11))
