@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from unittest.mock import ANY
 
+import msgspec
 import pytest
 
 from lbench.engine.backends.base import Outcome
@@ -434,11 +435,19 @@ async def test_an_answer_that_cannot_be_checked_is_a_warning_and_the_run_stays(s
     assert [warning.code for warning in view.warnings] == ["unchecked", "unchecked"]
 
 
-async def test_a_folder_for_references_that_cannot_be_made_is_a_warning_too(stage, monkeypatch, tmp_path):
+async def test_without_a_folder_for_references_the_answer_is_checked_all_the_same(stage, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    asked = []
+
+    def judge(request_file):
+        asked.append(msgspec.json.decode(Path(request_file).read_bytes())["cache"])
+        return TRUE
+
+    stage.judge = judge
     assert await stage.carry_out(stage.plan("a", repeats=1))
-    assert [warning.code for warning in stage.view.warnings] == ["unchecked"]
+    assert asked == [None]  # the reference is computed, and not kept
+    assert stage.view.runs["r1"].answer == TRUE.answer and stage.view.warnings == []
 
 
 async def test_a_cancel_ends_the_run_and_starts_no_other(stage, fakes, number):
