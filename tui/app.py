@@ -46,7 +46,7 @@ __all__ = ["LbenchApp", "default_plan"]
 _NEXT = ("lbench.tui.screens.setup", "lbench.tui.launch", "lbench.tui.screens.bench_panels")  # needed by the first keys
 _ASK_AFTER_S = 10.0  # a comparison that is older is not cancelled by one key
 _BREATH_S = 0.02  # between two stretches of folding, for keys
-_READING_S = 0.2  # between two frames while a record is read
+_READING_S = 0.5  # between two frames while a record is read
 _HANDOVER_S = 3.0  # for an engine that is only starting to take up the plan that it was given; it needs half a second
 
 

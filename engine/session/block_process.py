@@ -24,7 +24,7 @@ from lbench.engine.processes.lifeline import PARENT, die_with_parent
 from lbench.engine.session.blocks import Block, Stretch, block_spans, checked, journal_blocks, read_block
 from lbench.errors import SessionFileError
 
-__all__ = ["blocks_of", "journal_blocks_apart"]
+__all__ = ["blocks_of", "journal_blocks_apart", "reads_apart"]
 
 _PROCESSES = 2  # more would wait for who applies their blocks
 _LARGE_BYTES = 32_000_000  # of a journal that is read faster than processes start
@@ -47,11 +47,15 @@ _decoder: msgspec.msgpack.Decoder[Block] = msgspec.msgpack.Decoder(Block, dec_ho
 
 def blocks_of(path: Path) -> Iterator[Block]:
     """A journal's events, read here or, of a large one, in processes of their own; as `journal_blocks`."""
+    return journal_blocks_apart(path) if reads_apart(path) else journal_blocks(path)
+
+
+def reads_apart(path: Path) -> bool:
+    """Whether a journal is so large that processes of their own read it."""
     try:
-        large = path.stat().st_size > _LARGE_BYTES
+        return path.stat().st_size > _LARGE_BYTES
     except OSError:
-        large = False  # reading it tells why
-    return journal_blocks_apart(path) if large else journal_blocks(path)
+        return False  # reading it tells why
 
 
 def journal_blocks_apart(path: Path, processes: int = _PROCESSES) -> Iterator[Block]:

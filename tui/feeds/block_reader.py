@@ -20,7 +20,11 @@ _LOOK_S = 0.1  # between two looks whether anybody still wants blocks
 class BlockReader:
     """One reader of one record."""
 
-    def __init__(self, path: Path | None, blocks: Callable[[], Iterator[Block]]) -> None:
+    def __init__(self, path: Path | None, blocks: Callable[[], Iterator[Block]], *, ahead: bool = False) -> None:
+        """`ahead`: read from now on, which is worth it where other processes read; else from the first `take` on.
+
+        A thread that reads takes its time from those who draw the first frame.
+        """
         self._size = _size(path)
         self._open = blocks
         self._blocks: Iterator[Block] | None = None
@@ -28,9 +32,8 @@ class BlockReader:
         self._closed = threading.Event()
         self._end = 0
         self.over = False
-        if self._size > _SMALL_BYTES:
-            self._ready = queue.Queue(_AHEAD)
-            threading.Thread(target=self._read, args=(self._ready,), name="reading", daemon=True).start()
+        if ahead and self._size > _SMALL_BYTES:
+            self._ready = self._begin()
 
     @property
     def share(self) -> float:
@@ -44,10 +47,17 @@ class BlockReader:
             LbenchError: the record is damaged from here on.
             OSError: it cannot be read.
         """
+        if self._ready is None and self._size > _SMALL_BYTES:
+            self._ready = self._begin()
         block = self._at_once() if self._ready is None else self._from_thread(self._ready)
         if block is not None:
             self._end = block.end
         return block
+
+    def _begin(self) -> queue.Queue[Block | Exception | None]:
+        ready: queue.Queue[Block | Exception | None] = queue.Queue(_AHEAD)
+        threading.Thread(target=self._read, args=(ready,), name="reading", daemon=True).start()
+        return ready
 
     def _at_once(self) -> Block | None:
         if self._blocks is None:

@@ -23,7 +23,7 @@ from lbench.engine.journal.events import (
 from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import epoch_s
-from lbench.engine.session.block_process import blocks_of
+from lbench.engine.session.block_process import blocks_of, reads_apart
 from lbench.engine.session.blocks import Block, steps_of
 from lbench.errors import LbenchError, SessionFileError
 
@@ -41,14 +41,18 @@ class Source:
         events: Callable[[], Iterator[Event]],
         length_s: Callable[[], float] | None = None,
         blocks: Callable[[], Iterator[Block]] | None = None,
+        *,
+        apart: bool = False,
     ) -> None:
         """Reading `events` may raise LbenchError, as may `length_s`, which only a replay needs.
 
-        `blocks`: the same events in blocks, which are folded faster; a replay needs each event at its time.
+        `blocks`: the same events in blocks, which are folded faster; a replay needs each event at its time. `apart`: other
+        processes read them.
         """
         self.path = path
         self.events = events
         self.blocks = blocks
+        self.apart = apart
         self._length_s = length_s
 
     def length_s(self) -> float:
@@ -73,7 +77,8 @@ class Source:
             why = SessionFileError(f"{path} cannot be read: {error.strerror}")
             return cls(path, lambda: _Refused(why))
         if path.name == JOURNAL_NAME or head.startswith(b'{"event"'):
-            return cls(path, lambda: read_events(path), lambda: _journal_length_s(path), lambda: blocks_of(path))
+            events, length_s = lambda: read_events(path), lambda: _journal_length_s(path)
+            return cls(path, events, length_s, lambda: blocks_of(path), apart=reads_apart(path))
         return cls(path, lambda: document_events(path), lambda: document_length_s(path), lambda: _document_blocks(path))
 
 

@@ -84,7 +84,7 @@ class RecordedFeed:
     def _begin(self) -> None:
         self._blocks: BlockReader | None = None  # what is shown whole is folded in blocks
         if self._speed is None and self._source.blocks is not None:
-            self._blocks = BlockReader(self._source.path, self._source.blocks)
+            self._blocks = BlockReader(self._source.path, self._source.blocks, ahead=self._source.apart)
             self._block_clock = Clock()
         self._events: Iterator[Timed] = timed(self._source.events() if self._blocks is None else iter(()))
         self._held: Timed | None = None  # read, but not yet due

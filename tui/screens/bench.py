@@ -181,13 +181,16 @@ class BenchScreen(LbenchScreen[None]):
         self._epoch = frame.epoch
         measured = self.measured if frame.view is None else self.furnish()
         changed = frame.changed and frame.read_share is None  # while a record is read, something changes in every frame
-        if anew or changed or self._repeat_changed or self._frames % self.host.reading_every == 0:
+        slow = anew or changed or self._repeat_changed or self._frames % self.host.reading_every == 0
+        if slow:
             self._repeat_changed = False
             self._show_slow(frame)
         elif frame.pictured and measured is not None:
             measured.show_picture(frame)
         if measured is not None:
             measured.show_timelines(frame, self.arrangement.timelines, anew=anew)
+            if slow:
+                measured.show_inspect()  # it names lanes, which the timelines know
         self.query_one(ReplayBar).show(frame)
 
     def keep_up(self, frame: Frame) -> None:
@@ -215,8 +218,6 @@ class BenchScreen(LbenchScreen[None]):
             self._predict(frame)
         self.query_one(Cost).show(board, self._predicted)
         self.query_one(Weaknesses).show(board.warnings)
-        if self.measured is not None:
-            self.measured.show_inspect()
         offered = tuple(
             bool(self.check_action(action, ())) for action in ("picture", "inspect", "weaknesses", "repeat")
         )

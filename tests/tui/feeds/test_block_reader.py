@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +12,7 @@ import pytest
 
 from lbench.engine.export.document import document, encode_document
 from lbench.engine.export.document_events import document_events
+from lbench.engine.session.blocks import Block
 from lbench.engine.session.view import SessionView, fold, load_folder
 from lbench.errors import SessionFileError
 from lbench.tui.feeds.block_reader import BlockReader
@@ -51,6 +54,24 @@ def test_the_share_that_is_read_grows_to_all(exported: Path) -> None:
     while reader.take() is not None:
         shares.append(reader.share)
     assert reader.over and shares == sorted(shares) and shares[-1] == 1.0 and len(shares) > 3
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_the_first_frame_is_drawn_before_a_thread_of_ours_reads(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, ahead: bool
+) -> None:
+    monkeypatch.setattr("lbench.tui.feeds.block_reader._SMALL_BYTES", 0)
+    begun = threading.Event()
+
+    def blocks() -> Iterator[Block]:
+        begun.set()
+        yield Block([], 0, 0, 0)
+
+    reader = BlockReader(exported, blocks, ahead=ahead)
+    assert begun.wait(30.0 if ahead else 0.05) == ahead  # other processes may read from the start
+    reader.take()
+    assert begun.wait(30.0)
+    reader.close()
 
 
 def test_what_comes_before_a_damage_is_shown(exported: Path) -> None:
