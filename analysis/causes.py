@@ -138,7 +138,10 @@ def explain(label: str, run: RunView, alone_ms: float | None, environment: Envir
     largest = max(losses, key=lambda name: losses[name])
     if shares[largest] < _MATTERS:
         spent = percent_text(shares["computing"])
-        text = f"{label} spends {spent} of its {_lanes(run, lanes)} computing; no other part takes {percent_text(_MATTERS)}"
+        text = (
+            f"{label} spends {spent} of its {_lanes(run, lanes)} {_doing(run)}; no other part takes "
+            f"{percent_text(_MATTERS)}"
+        )
         return Explanation(label=label, cause="computing", text=text, shares=shares)
     aside = {cause: detail, slower: why}.get(largest) or _DETAILS.get(largest, "")
     if largest == "handing over":
@@ -146,7 +149,7 @@ def explain(label: str, run: RunView, alone_ms: float | None, environment: Envir
         handed = ("batch", "batches") if (columns["batch"] > 0).any() else ("task",)
         aside = f"{ms_text(1000 * losses[largest] / calls)} for each of {count_text(calls, *handed)}"
     text = (
-        f"{label} spends {percent_text(shares['computing'])} of its {_lanes(run, lanes)} computing; most is lost to "
+        f"{label} spends {percent_text(shares['computing'])} of its {_lanes(run, lanes)} {_doing(run)}; most is lost to "
         f"{_NAMES.get(largest, largest)} ({percent_text(shares[largest])}{f': {aside}' if aside else ''})"
     )
     return Explanation(label=label, cause=largest, text=text, shares=shares)
@@ -165,6 +168,16 @@ _DETAILS: dict[str, str] = {
     "driver": "its own code between the stages, one step after the other",
     "encoding": "arguments and results are encoded and decoded by the driver",
 }
+
+
+def _doing(run: RunView) -> str:
+    """What the tasks do with their time."""
+    usage = None if run.ended is None else run.ended.usage
+    return (
+        f"in tasks, which wait {percent_text(usage.wait)} of theirs"
+        if usage is not None and usage.wait
+        else "computing"
+    )
 
 
 def _lanes(run: RunView, lanes: int) -> str:

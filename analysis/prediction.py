@@ -16,12 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.comparison import Comparison, by_label
-from lbench.analysis.format import count_text, seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.format import (
+    count_text,
+    listed,
+    percent_text,
+    seconds_text,
+    spread_text,
+    times_spread_text,
+    times_text,
+)
 from lbench.analysis.statistics import Estimate
 from lbench.config.limits import limits
 from lbench.config.prices import rates
 from lbench.engine.cost.charges import RunCost, log_bytes, run_cost
 from lbench.engine.cost.format import usd_short, usd_text
+from lbench.engine.machine.processor_time import Usage
 from lbench.engine.model import Prediction
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
@@ -54,6 +63,7 @@ _ALONE = ("sequential", "processes", "threads")  # the first measured: there a t
 _SEED = 1
 _DRAWS = 2_000_000  # tasks times replications at the most: a prediction takes a second or two
 _INTERPRETER_S = 0.03  # of a worker's start, what is no import
+_MOSTLY = 0.5  # of the tasks' time, above which waiting matters more than how fast a core is
 
 
 class Predicted(msgspec.Struct, frozen=True):
@@ -81,10 +91,13 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
     baseline_s: Estimate | None = None  # the median makespan of the comparison's baseline
     at_once: int = 1  # tasks that ran together here
     payload_bytes: int = 0  # the largest request or result of a task
+    usage: Usage | None = None  # what the tasks did with their time here; None: all of it is taken for computing
 
     @property
     def hangs_on(self) -> str:
         """The assumption that matters most, in words."""
+        if self.usage is not None and self._waits:
+            return f"the {percent_text(self.usage.wait)} of their time that tasks wait takes as long there"
         middle, low, high = self.core_ratio
         return f"one core here = {middle:.2g} (95 %: {low:.2g}–{high:.2g}) Lambda vCPUs"
 
@@ -93,14 +106,29 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
         """What it is worked out from, in a line."""
         shared = (
             f"; {self.at_once} of them ran at once here, which made each longer: -b sequential measures them alone"
-            if self.at_once > 1
+            if self.at_once > 1 and not self._waits
             else ""
         )
         return (
             f"{LABEL}: the model with the tasks of {self.worked_out_from} on "
             f"{count_text(self.environments, 'environment')} of {self.memory_mb:,} MB in {self.region} "
-            f"({self.architecture}); nothing was run there (docs/model.md){shared}"
+            f"({self.architecture}); nothing was run there (docs/model.md){shared}; {self._time_text}"
         )
+
+    @property
+    def _waits(self) -> bool:
+        """Whether the tasks wait for most of their time: then they do not slow each other here."""
+        return self.usage is not None and self.usage.wait > _MOSTLY
+
+    @property
+    def _time_text(self) -> str:
+        """What is known of the tasks' time."""
+        if self.usage is None:
+            return "all time of the tasks is taken for computing, with one thread"
+        wait, threads = self.usage.wait, self.usage.threads
+        parts = [f"keep {threads:.2g} threads busy"] if threads > 1 else []
+        parts += [f"wait {percent_text(wait)} of their time, there too"] if wait else []
+        return f"the tasks {listed(parts) if parts else 'compute all the time, with one thread'}"
 
     @property
     def lines(self) -> tuple[tuple[Literal["cold", "warm"], Predicted], ...]:
@@ -186,7 +214,8 @@ def predict_lambda(
         return None
     used = model or lambda_model()
     memory = memory_mb or limits().memory_mb_per_vcpu
-    stages = _stages(source)
+    usage = _usage(source)
+    stages = _stages(source, usage or Usage())
     if not stages:
         return None
     most = min(int(used.concurrency.median), environments or 10**9)
@@ -223,6 +252,7 @@ def predict_lambda(
         baseline_s=baseline_s,
         at_once=_at_once(source[0], widest),
         payload_bytes=int(1e6 * max(max(stage.request_mb, stage.response_mb) for stage in stages)),
+        usage=usage,
     )
 
 
@@ -378,6 +408,7 @@ def predictions(line: PredictedLine, comparison: str) -> list[Prediction]:
                 "architecture": line.architecture,
                 "core_ratio": list(line.core_ratio),
                 "worked_out_from": line.worked_out_from,
+                "usage": None if line.usage is None else {"wait": line.usage.wait, "threads": line.usage.threads},
             },
             date=str(lambda_model().core_ratio.date),
         )
@@ -422,7 +453,15 @@ def _source(runs: Iterable[RunView]) -> list[RunView]:
     return min(by_label(good).values(), key=alone, default=[])
 
 
-def _stages(source: list[RunView]) -> list[StageTimes]:
+def _usage(source: list[RunView]) -> Usage | None:
+    """What the tasks did with their time, by the median repeat; None: it was not counted."""
+    known = [run.ended.usage for run in source if run.ended is not None and run.ended.usage is not None]
+    if not known:
+        return None
+    return Usage(*(float(np.median([getattr(one, name) for one in known])) for name in ("wait", "threads")))
+
+
+def _stages(source: list[RunView], usage: Usage) -> list[StageTimes]:
     """The stages that all repeats have in common, with each task's seconds in each repeat."""
     samples = []
     for number, stage in enumerate(source[0].stages):
@@ -441,7 +480,14 @@ def _stages(source: list[RunView]) -> list[StageTimes]:
         if not works:
             return []
         samples.append(
-            StageTimes(works, float(np.median(sent)) / 1e6, float(np.median(received)) / 1e6, float(np.median(between)))
+            StageTimes(
+                works,
+                float(np.median(sent)) / 1e6,
+                float(np.median(received)) / 1e6,
+                float(np.median(between)),
+                wait=usage.wait,
+                threads=usage.threads,
+            )
         )
     return samples
 

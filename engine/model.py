@@ -16,6 +16,7 @@ import msgspec
 from lbench.config.limits import limits
 from lbench.config.prices import Rates
 from lbench.engine.machine.fingerprint import Environment, MachineSample
+from lbench.engine.machine.processor_time import Usage
 
 __all__ = [
     "VERSION",
@@ -385,6 +386,7 @@ class Run(msgspec.Struct, frozen=True):
     pricing: PricingTexts | None = None
     s3: S3Usage | None = None  # null: nothing is charged for S3, or it was not recorded
     worker_s: Seconds | None = None  # of a cluster: the time of all its workers during the run, idle time too
+    usage: Usage | None = None  # what the tasks did with their time, on workers of this machine; null: not known
     cold_repeat: bool | None = None  # whether it was one of --cold-repeats; null: of an older document
 
 

@@ -15,6 +15,7 @@ from typing import Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 
+from lbench.engine.machine.processor_time import Usage
 from lbench.engine.model import Measures
 from lbench.workloads.objects import Place
 
@@ -24,6 +25,7 @@ __all__ = [
     "UNREACHED",
     "Backend",
     "Call",
+    "CountsProcessors",
     "Elastic",
     "EnvironmentInfo",
     "Failure",
@@ -241,6 +243,19 @@ class LooksAhead(Protocol):
     @property
     def waiting(self) -> int:
         """How many calls wait so now."""
+        ...
+
+
+@runtime_checkable
+class CountsProcessors(Protocol):
+    """A backend that can tell what its tasks do with their time: its workers are processes of this machine."""
+
+    def begin_count(self) -> None:
+        """Count from now on."""
+        ...
+
+    def counted(self) -> Usage | None:
+        """What the tasks have done since `begin_count`; None: it is not known."""
         ...
 
 

@@ -102,6 +102,7 @@ def _run(run: RunView) -> Run:
         pricing=_pricing_texts(started.pricing),
         s3=s3_usage(run),
         worker_s=ended.worker_s if ended else None,
+        usage=ended.usage if ended else None,
         cold_repeat=planned.cold is True,
     )
 

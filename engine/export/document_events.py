@@ -278,6 +278,7 @@ def _ended(run: FileRun) -> RunEnded:
         overlaps=run.overlaps,
         cold=run.cold,
         worker_s=run.worker_s,
+        usage=run.usage,
     )
 
 

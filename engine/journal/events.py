@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from lbench.engine.machine.fingerprint import Environment, MachineSample
+from lbench.engine.machine.processor_time import Usage
 from lbench.engine.model import (
     Answer,
     ComparisonEnd,
@@ -218,6 +219,7 @@ class RunEnded(_Event, tag="ended"):
     overlaps: list[str] = []
     cold: bool | None = None  # whether all the environments that it reached were new; null: it does not apply
     worker_s: Seconds | None = None  # of a cluster: the time of all its workers, idle time too
+    usage: Usage | None = None  # what the tasks did with their time; null: not known
 
 
 class ComparisonEnded(_Event, tag="comparison"):

@@ -9,13 +9,14 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from lbench.engine.backends.base import Backend, Elastic, EnvironmentInfo
+from lbench.engine.backends.base import Backend, CountsProcessors, Elastic, EnvironmentInfo
 from lbench.engine.billing.budget import Budget, OverBudget, Purse
 from lbench.engine.billing.pricing import s3_each
 from lbench.engine.journal.events import EnvironmentSeen, RunEnded, RunStarted
 from lbench.engine.journal.writer import Sink
 from lbench.engine.machine.code_digest import code_digest
 from lbench.engine.machine.loop_lag import LagMeter
+from lbench.engine.machine.processor_time import Usage
 from lbench.engine.model import Driver, LambdaEnvironment, Pricing, RunStatus
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.engine.plan.prepared_job import Prepared
@@ -61,6 +62,7 @@ class RecordedRun:
     elapsed_s: float = 0.0
     cpu_s: float = 0.0  # of this process within the clock
     driven: bool = False
+    usage: Usage | None = None  # what the tasks did with their time
 
     def __enter__(self) -> Self:
         backend = self.backend
@@ -86,6 +88,9 @@ class RecordedRun:
 
     async def drive(self, steps: Job, at_s: float | None = None) -> Any:
         """Run the job; returns its answer, or None after an error that ends a run. `at_s`: the clock's zero, if not now."""
+        counter = self.backend if at_s is None and isinstance(self.backend, CountsProcessors) else None
+        if counter is not None:
+            counter.begin_count()
         cpu_s = time.process_time()
         if self.lag is not None:
             self.lag.start()
@@ -102,6 +107,8 @@ class RecordedRun:
             self.driven = True
             self.elapsed_s = self.runner.elapsed_s
             self.cpu_s = time.process_time() - cpu_s
+            if counter is not None:
+                self.usage = counter.counted()
             if self.lag is not None:
                 self.lag.stop()
 
@@ -139,6 +146,7 @@ class RecordedRun:
                 overlaps=self.overlaps,
                 cold=self.runner.attempts.cold,
                 worker_s=self._worker_s(),
+                usage=self.usage,
             )
         )
 

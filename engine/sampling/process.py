@@ -25,13 +25,13 @@ from lbench.engine.backends.local.backend import LocalBackend, open_local
 from lbench.engine.backends.local.watch import WATCH, noticed
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.engine.machine import fingerprint as machine
+from lbench.engine.machine.processor_time import ProcessorTime, Usage, processor_time, usage
 from lbench.engine.measure.run_store import RunStore
 from lbench.engine.plan.prepared_job import keep
 from lbench.engine.processes.lifeline import die_with_parent, free_standard_input
 from lbench.engine.runner.job_steps import Answer, EndedStage, JobSteps, RunFailed, offload_to_thread
 from lbench.engine.sampling.hand_over import hand_over_s
 from lbench.engine.sampling.model import Noticed, Request, Sample, SampledStage, Verdict
-from lbench.engine.sampling.processor_time import ProcessorTime, Usage, processor_time, usage
 from lbench.errors import InputError, LbenchError
 from lbench.workloads import parameters, registry
 from lbench.workloads.model import Task
@@ -219,7 +219,7 @@ class _Sampler:
                 self._first.append((encoded[index], seconds))
             if len(rows) == 1 and len(tasks) > 1:
                 before = _counted(backend)  # the first task may have imported
-        used = usage(sum(row[1] for row in rows[1:] or rows), before, _counted(backend))
+        used = usage(sum(row[1] for row in rows[1:] or rows), before, _counted(backend)) or _COMPUTING
         if not number and len(rows) > 1:
             rows[0] = await self._without_imports(
                 backend, rows[0], median_s=statistics.median(row[1] for row in rows[1:])

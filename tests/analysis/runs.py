@@ -7,6 +7,7 @@ from typing import Any
 
 from lbench.engine.journal.events import Dispatched, Event, Returned, RunEnded, StageEnded, StageStarted
 from lbench.engine.machine.fingerprint import Environment
+from lbench.engine.machine.processor_time import Usage
 from lbench.engine.model import Driver
 from lbench.engine.session.view import SessionView, fold
 from tests.session_events import run_answered, run_planned, run_started, session_started
@@ -31,6 +32,7 @@ def _run(
     settings: dict[str, Any] | None = None,
     driver: tuple[float, float] = (0.0, 0.0),
     stage_s: tuple[float, float] | None = None,
+    usage: Usage | None = None,
 ) -> list[Event]:
     first, last = stage_s or (0.0, max(row["returned_s"] for row in rows))
     events: list[Event] = [
@@ -52,6 +54,7 @@ def _run(
             status="ok",
             makespan_s=makespan_s,
             driver=Driver(0.0, encode_s, decode_s, 0.0, None, None),
+            usage=usage,
         ),
         run_answered(name),
     ]

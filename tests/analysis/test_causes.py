@@ -9,6 +9,7 @@ import pytest
 from lbench.analysis.causes import Explanation, explanations
 from lbench.analysis.comparison import by_label
 from lbench.engine.machine.fingerprint import Environment
+from lbench.engine.machine.processor_time import Usage
 from tests.analysis.runs import session_of
 
 FOUR = Environment(usable_cores=4.0, physical_cores=4)
@@ -36,7 +37,12 @@ FULL = [row(0.0, 1.0, 0), row(0.0, 1.0, 1), row(1.0, 2.0, 0), row(1.0, 2.0, 1)]
 @pytest.mark.parametrize(
     ("cause", "run", "text"),
     [
-        ("computing", {"rows": FULL, "lanes": 2, "makespan_s": 2.0}, "no other part takes 5 %"),
+        ("computing", {"rows": FULL, "lanes": 2, "makespan_s": 2.0}, "time computing; no other part takes 5 %"),
+        (
+            "computing",
+            {"rows": FULL, "lanes": 2, "makespan_s": 2.0, "usage": Usage(wait=0.9)},
+            "spends 100 % of its 2 workers' time in tasks, which wait 90 % of theirs; no other part takes 5 %",
+        ),
         (
             "handing over",
             {"rows": [row(n, n + 1.0, 0, 400.0) for n in range(4)], "lanes": 1, "makespan_s": 4.0},

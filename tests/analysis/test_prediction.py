@@ -19,6 +19,7 @@ from lbench.analysis.prediction import (
 )
 from lbench.analysis.statistics import Estimate
 from lbench.engine.billing.bill import run_bill
+from lbench.engine.machine.processor_time import Usage
 from lbench.engine.session.view import RunView, fold
 from lbench.engine.simulation.parameters import lambda_model, with_values
 
@@ -72,6 +73,28 @@ def test_half_a_vcpu_takes_twice_as_long(runs: Callable[..., list[RunView]]) -> 
     assert half.warm.makespan_s.value / whole.warm.makespan_s.value == pytest.approx(2, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("usage", "warm_s", "text", "hangs_on"),
+    [
+        (None, 13.5, "; all time of the tasks is taken for computing, with one thread", "one core here"),
+        (Usage(), 13.5, "; the tasks compute all the time, with one thread", "one core here"),
+        (Usage(wait=0.98), 10.07, "; the tasks wait 98 % of their time, there too", "the 98 % of their time that"),
+        (Usage(threads=2.0), 27.0, "; the tasks keep 2 threads busy", "one core here"),
+        (Usage(0.2, 2.0), 23.6, "; the tasks keep 2 threads busy and wait 20 % of their time, there too", "one core"),
+    ],
+)
+def test_waiting_takes_as_long_there_and_busy_threads_share_a_vcpu(
+    make_events: Callable[..., list[Any]], usage: Usage | None, warm_s: float, text: str, hangs_on: str
+) -> None:
+    calls = [{"compute_ms": 10_000.0} for _ in range(10)]
+    view = fold(make_events({"sequential": [100.0] * 3}, invocations=calls, ended={"usage": usage}))
+    line = predict_lambda(view.runs.values())
+    assert line is not None
+    assert line.warm.makespan_s.value == pytest.approx(warm_s, rel=0.08)
+    assert line.conditions.endswith(text)
+    assert hangs_on in predicted_sentence(line, None)
+
+
 def test_the_same_session_gives_the_same_prediction(runs: Callable[..., list[RunView]]) -> None:
     assert predict_lambda(runs()) == predict_lambda(runs())
 
@@ -100,6 +123,8 @@ def test_tasks_that_ran_beside_each_other_are_named_as_such(runs: Callable[..., 
     assert alone is not None and beside is not None
     assert alone.at_once == 1 and "at once" not in alone.conditions
     assert "; 2 of them ran at once here" in beside.conditions
+    waiting = msgspec.structs.replace(beside, usage=Usage(wait=0.9))
+    assert "at once" not in waiting.conditions
 
 
 def test_the_sentence_names_what_it_hangs_on_and_never_claims_a_measurement(runs: Callable[..., list[RunView]]) -> None:

@@ -28,6 +28,7 @@ from lbench.engine.backends.local.worker import STOP
 from lbench.engine.backends.local.worker_process import START_LIMIT_S, Lane, WorkerProcess, describe_exit
 from lbench.engine.backends.local.workspace import Workspace, sweep
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
+from lbench.engine.machine.processor_time import ProcessorTime, Usage, total_time, usage
 from lbench.workloads.encoding import decode
 from lbench.workloads.functions import WHOLE
 from lbench.workloads.objects import Place
@@ -94,6 +95,8 @@ class LocalBackend:
         self._pool = Pool(name, letter, processes, threads, env, imports)
         own = preload is not None and is_pinned(preload)
         self._compute_ms: float | None = None  # of the longest task lately
+        self._computed_s = 0.0  # of all tasks together
+        self._count: tuple[list[int], ProcessorTime | None, float] = ([], None, 0.0)
         self._workspace = Workspace(preload) if own and preload is not None else None
 
     async def __aenter__(self) -> Self:
@@ -192,6 +195,7 @@ class LocalBackend:
         failed = reply.kind == frames.FAILURE
         compute_ms = (reply.finished_s - reply.started_s) * 1000
         self._compute_ms = compute_ms if self._compute_ms is None else max(compute_ms, 0.9 * self._compute_ms)
+        self._computed_s += compute_ms / 1000
         return Outcome(
             result=None if failed else reply.body,
             failure=_raised(reply.body) if failed else None,
@@ -211,6 +215,18 @@ class LocalBackend:
     def pids(self) -> list[int]:
         """The process ids of the workers that are there."""
         return self._pool.pids()
+
+    def begin_count(self) -> None:
+        """Count from now on what tasks do with their time."""
+        pids = self.pids()
+        self._count = (pids, total_time(pids), self._computed_s)
+
+    def counted(self) -> Usage | None:
+        """What the tasks have done since `begin_count`; None: they were short, or the system does not tell, or workers
+        have been replaced.
+        """
+        pids, before, computed_s = self._count
+        return usage(self._computed_s - computed_s, before, total_time(pids)) if pids == self.pids() else None
 
     async def _stop(self, lane: Lane) -> None:
         """Stop the lane's task. The lane is free again when its worker replies; nobody reads that reply."""

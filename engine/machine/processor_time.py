@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-__all__ = ["ProcessorTime", "Usage", "processor_time", "usage"]
+import msgspec
+
+__all__ = ["ProcessorTime", "Usage", "processor_time", "total_time", "usage"]
 
 _LEAST_S = 0.2  # of tasks, below which the kernel's ticks of 10 ms are too coarse
 _LEAST_WAIT = 0.1  # of their time; less is the machine's own disturbance
@@ -22,11 +25,11 @@ class ProcessorTime(NamedTuple):
     ready_s: float  # the first thread could have run, and no core was free
 
 
-class Usage(NamedTuple):
+class Usage(msgspec.Struct, frozen=True):
     """What tasks do with their time."""
 
-    wait: float = 0.0  # the share in which nothing computes: storage, network, sleep
-    threads: float = 1.0  # that are busy in the rest
+    wait: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0  # the share in which nothing computes: network, disk, sleep
+    threads: Annotated[float, msgspec.Meta(ge=1, le=100_000)] = 1.0  # that are busy in the rest
 
 
 def processor_time(pid: int) -> ProcessorTime | None:
@@ -40,16 +43,27 @@ def processor_time(pid: int) -> ProcessorTime | None:
     return ProcessorTime(ticks / os.sysconf("SC_CLK_TCK"), main / 1e9, ready / 1e9)
 
 
-def usage(seconds: float, before: ProcessorTime | None, after: ProcessorTime | None) -> Usage:
-    """What tasks of so many seconds together did between two counts; without them all of it is computing.
+def total_time(pids: Iterable[int]) -> ProcessorTime | None:
+    """What the kernel has counted of several processes together; None: not of all."""
+    times = [processor_time(pid) for pid in pids]
+    known = [one for one in times if one is not None]
+    if not known or len(known) < len(times):
+        return None
+    return ProcessorTime(*map(sum, zip(*known, strict=True)))
+
+
+def usage(seconds: float, before: ProcessorTime | None, after: ProcessorTime | None) -> Usage | None:
+    """What tasks of so many seconds together did between two counts; None: not known, or they are too short.
 
     Where other threads or programs compute, their waiting for a core is not known, and counts as computing.
     """
     if before is None or after is None or seconds < _LEAST_S:
-        return Usage()
+        return None
     cpu_s, main_s, ready_s = (max(0.0, new - old) for new, old in zip(after, before, strict=True))
+    others_s = max(0.0, cpu_s - main_s)
+    cpu_s = min(main_s, seconds) + others_s  # beyond its tasks the first thread encodes arguments and results
     wait = 1 - (cpu_s + ready_s) / seconds
-    alone = cpu_s - main_s < _OTHERS * seconds
+    alone = others_s < _OTHERS * seconds
     return Usage(
         wait=min(wait, 1.0) if alone and wait >= _LEAST_WAIT else 0.0,
         threads=cpu_s / seconds if cpu_s >= _LEAST_THREADS * seconds else 1.0,
