@@ -1,1 +1,1 @@
-"""A model of AWS Lambda: small objects whose parameters lie in `config/lambda_model.toml`; only `recordings` reads files."""
+"""A model of AWS Lambda: objects whose parameters lie in `config/lambda_model.toml`; `recordings/` alone reads files."""

@@ -15,7 +15,9 @@ from lbench.engine.simulation.compute import fit_work
 from lbench.engine.simulation.environments import warm_after
 from lbench.engine.simulation.fan_out import FanOut, Stage, simulate_stage
 from lbench.engine.simulation.parameters import lambda_model
-from lbench.engine.simulation.recordings import BEGIN, END, LITHOPS, Report, evaluate, table
+from lbench.engine.simulation.recordings.evaluate import evaluate
+from lbench.engine.simulation.recordings.lithops import LITHOPS
+from lbench.engine.simulation.recordings.report import BEGIN, END, Report, table
 
 Floats = NDArray[np.float64]
 

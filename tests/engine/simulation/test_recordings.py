@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lbench.engine.simulation.recordings import evaluate, main
+from lbench.engine.simulation.recordings.__main__ import main
+from lbench.engine.simulation.recordings.evaluate import evaluate
 
 HEAD = "memory,type,exec_time"
 
@@ -45,5 +46,5 @@ def test_a_file_that_is_no_recording_gets_one_line(
 ) -> None:
     (tmp_path / name).write_text(content)
     assert main([str(tmp_path)]) == 2
-    said = capsys.readouterr().err
-    assert re.search(re.escape(line), said) and len(said.splitlines()) == 1
+    message = capsys.readouterr().err
+    assert re.search(re.escape(line), message) and len(message.splitlines()) == 1
