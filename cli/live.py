@@ -16,7 +16,7 @@ from lbench.analysis.progress import Outlook, State, outlooks
 from lbench.cli.console import HAIRLINE, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.progress import Progress, current_runs, place_text
 from lbench.cli.tables import Column, table_lines
-from lbench.engine.billing.bill import run_bill
+from lbench.engine.billing.running import RunningBills
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.events import Answered, Event, RunEnded, Warned
 from lbench.engine.session.view import SessionView
@@ -47,6 +47,7 @@ class LiveProgress(Progress):
             redirect_stdout=False,
             redirect_stderr=False,
         )
+        self._bill = RunningBills()
         self._begun = False
         self._next_s = 0.0
 
@@ -71,7 +72,7 @@ class LiveProgress(Progress):
         if clock_s < self._next_s:
             return
         self._next_s = clock_s + _FRAME_S
-        backends = outlooks(current_runs(view), now_s, run_bill)
+        backends = outlooks(current_runs(view), now_s, self._bill)
         lines = table_lines(_columns(backends, self._console.width), self._console.width) if backends else []
         lines.append(Text(f"  {view.phase or ''}", style=QUIET))
         self._live.update(Group(*lines), refresh=True)

@@ -11,7 +11,7 @@ from typing import Self
 
 from lbench.analysis.format import count_text, seconds_text
 from lbench.analysis.progress import Outlook, outlooks
-from lbench.engine.billing.bill import run_bill
+from lbench.engine.billing.running import RunningBills
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.events import Answered, Event, RunEnded, RunStarted, Warned
 from lbench.engine.model import point_text
@@ -65,6 +65,7 @@ class PlainProgress(Progress):
 
     def __init__(self) -> None:
         self._printed_s: dict[str, float] = {}  # label: when its last line was written
+        self._bill = RunningBills()
         self._phase: tuple[str, float] | None = None  # its text and its start; infinity once it is printed
 
     def event(self, event: Event, view: SessionView) -> None:
@@ -91,7 +92,7 @@ class PlainProgress(Progress):
         running = [run for run in view.runs.values() if run.status == "running"]
         if not any(clock_s - self._printed_s.get(run.planned.label, 0.0) >= _PROGRESS_S for run in running):
             return
-        known = {outlook.label: outlook for outlook in outlooks(current_runs(view), now_s, run_bill)}
+        known = {outlook.label: outlook for outlook in outlooks(current_runs(view), now_s, self._bill)}
         for run in running:
             label = run.planned.label
             if clock_s - self._printed_s.get(label, 0.0) >= _PROGRESS_S:

@@ -22,6 +22,7 @@ _RAN = [STATUSES.index(name) for name in ("ok", "error", "timeout", "superseded"
 _CANCELLED, _SUPERSEDED = STATUSES.index("cancelled"), STATUSES.index("superseded")
 _TIMEOUT = STATUSES.index("timeout")
 _ESTIMATED = BILLED_SOURCES.index("estimated")
+_UNSURE_S = 1.0  # since its dispatch, in which a call in flight may yet be throttled, or is on its way
 
 
 def _elapsed_ms(run: RunView, mask: Any, now_s: float | None) -> Any:
@@ -76,7 +77,7 @@ def _ran(run: RunView) -> Any:
 
 
 def run_bill(run: RunView, now_s: float | None = None) -> cost.RunCost:
-    """The bill of a run so far: what has returned, with what was abandoned and (given `now_s`) runs, estimated.
+    """The bill of a run so far: what has returned, with what was abandoned and (given `now_s`) surely runs, estimated.
 
     `now_s` is seconds since the run's start; a run whose engine is gone is counted to the last that was heard of it. A local
     run has only its machine's rent.
@@ -121,10 +122,12 @@ def quantities(run: RunView, now_s: float | None = None) -> Quantities | None:
     ran = ran | (status == _CANCELLED)  # an audit may have found its billed time
     known = ran & (billed >= 0)
     open_ended = ran & (billed < 0)
-    if now_s is not None:
-        open_ended = open_ended | (status < 0)
-    received = columns["response_bytes"]
     estimated = _elapsed_ms(run, open_ended, now_s)
+    if now_s is not None:
+        until_s = now_s - _UNSURE_S if run.status == "running" else now_s
+        in_flight = (status < 0) & (columns["dispatched_s"] <= until_s)
+        estimated = np.concatenate([estimated, _elapsed_ms(run, in_flight, until_s)])
+    received = columns["response_bytes"]
     calls = int(known.sum()) + len(estimated)
     cold = int((ran & (columns["cold"] == 1)).sum())
     return Quantities(

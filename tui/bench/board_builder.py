@@ -18,6 +18,7 @@ from lbench.analysis.decision import decide, shared_cores_note
 from lbench.analysis.format import count_text
 from lbench.analysis.progress import Outlook, outlooks
 from lbench.engine.billing.bill import run_bill
+from lbench.engine.billing.running import RunningBills
 from lbench.engine.cost.charges import RunCost, total_usd
 from lbench.engine.model import epoch_s
 from lbench.engine.session.view import RunView
@@ -38,6 +39,8 @@ class BoardBuilder:
         self._key: tuple[Any, ...] | None = None
         self._comparison: Comparison | None = None
         self._bills: dict[str, RunCost] = {}
+        self._running = RunningBills()
+        self._epoch = 0  # of the view that these are of
         self._warnings: tuple[str, ...] = ()
         self._partial = False
         self._longest_s: tuple[object, float] = (None, 0.0)  # the clock of a comparison, which never goes back
@@ -54,6 +57,8 @@ class BoardBuilder:
         )
         if frame.read_share is not None:
             key = (*key, "reading")
+        if frame.epoch != self._epoch:
+            self._epoch, self._running = frame.epoch, RunningBills()
         if key != self._key:
             self._key = key
             self._bills = {run.id: run_bill(run) for run in runs if run.ended is not None and run.started is not None}
@@ -106,7 +111,7 @@ class BoardBuilder:
 
     def _bill(self, run: RunView, now_s: float | None) -> RunCost:
         known = self._bills.get(run.id)
-        return known if known is not None else run_bill(run, now_s)
+        return known if known is not None else self._running(run, now_s)
 
     def _elapsed_s(self, frame: Frame) -> float | None:
         elapsed_s, key = _elapsed_s(frame), (frame.epoch, frame.runs[0].id)

@@ -8,6 +8,7 @@ import pytest
 from lbench.config.prices import rates, regions
 from lbench.engine.billing.bill import lost_deadlines, quantities, run_bill, run_cost_of, s3_usage
 from lbench.engine.billing.pricing import bound_of, pricing_of, rates_of, s3_each
+from lbench.engine.billing.running import RunningBills
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_short, usd_text
 from lbench.engine.export.document import document, invocations
@@ -107,8 +108,8 @@ def test_a_call_that_ran_without_a_report_is_estimated_as_well():
 
 def test_a_running_total_includes_what_is_in_flight_and_never_more_than_the_bound_has_for_it():
     run = view([{"status": "ok", "billed_ms": 10}], dispatched=2).runs["r1"]
-    without, at_4, at_5, late = (invoked(run_bill(run, now_s)) for now_s in (None, 4.0, 5.0, 1e6))
-    assert without == cost.invocation_usd(RATES, 10, 1769).usd
+    soon, without, at_4, at_5, late = (invoked(run_bill(run, now_s)) for now_s in (1.9, None, 5.0, 6.0, 1e6))
+    assert soon == without == cost.invocation_usd(RATES, 10, 1769).usd  # it may be throttled yet
     assert at_4 - without == cost.invocation_usd(RATES, 3000, 1769).usd
     assert at_5 > at_4
     assert late - without == cost.invocation_usd(RATES, cost.worst_ms(10.0), 1769).usd
@@ -492,3 +493,31 @@ def test_what_a_user_s_function_prints_is_in_no_bound():
     assert "logs: what the function prints" in bound_of(choice, plan, Limits(tasks=5)).left_out
     assert pricing_of(choice, plan, Limits(tasks=5)).print_limit_bytes is None
     assert pricing_of(choice, plan, Limits(tasks=5)).marked is False
+
+
+def test_what_is_shown_of_a_running_run_never_falls_and_ends_as_its_bill():
+    """Four calls wait 2 s for an environment: three are throttled, and the other ran for a moment only."""
+    run = view(dispatched=4).runs["r1"]
+    shown = RunningBills()
+    amounts = [shown(run, now_s).usd for now_s in (0.5, 1.5, 4.0)]
+    for n, fields in enumerate(({"status": "ok", "billed_ms": 10}, *({"status": "throttled"},) * 3)):
+        run.apply(Returned("r1", n, returned_s=4.1, **fields))
+        amounts.append(shown(run, 4.1).usd)
+    assert run_bill(run, 4.1).usd < amounts[2]  # nothing of the waiting is charged
+    assert amounts == sorted(amounts) and amounts[0] == 0 < amounts[1]
+    run.apply(RunEnded("r1", "ok", 4.2, None))
+    assert shown(run).usd == run_bill(run).usd
+    again = view(dispatched=4).runs["r1"]  # a record that is shown from its beginning
+    assert RunningBills()(again, 0.5).usd == 0
+
+
+def test_a_burst_of_throttled_calls_is_not_charged_while_their_answers_are_on_their_way():
+    run = view(dispatched=1).runs["r1"]
+    amounts = []
+    for n in range(1, 1000):
+        run.apply(Dispatched("r1", n, 0, n, 0, 0.0, 0.0))
+    amounts.append(run_bill(run, 0.3).usd)
+    for n in range(1, 1000):
+        run.apply(Returned("r1", n, status="throttled", returned_s=0.35))
+    amounts.append(run_bill(run, 0.4).usd)
+    assert amounts == [0, 0]
