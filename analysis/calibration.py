@@ -100,7 +100,11 @@ def calibrate(sessions: Sequence[SessionView], model: LambdaModel, backend: str 
         InputError: there are none, or too few cold starts.
     """
     every = [run for session in sessions for run in session.started_runs]
-    runs = [run for run in every if run.planned.backend == backend and run.status == "ok" and run.has_answer]
+    runs = [
+        run
+        for run in every
+        if run.planned.backend == backend and run.status == "ok" and not run.paused and run.has_answer
+    ]
     named = "AWS Lambda" if backend == "lambda" else backend
     if not runs:
         had = sorted({run.planned.backend for run in every})
@@ -438,7 +442,7 @@ def _fit_ratio(
     local = [
         run
         for run in every
-        if run.planned.backend in _LOCAL and run.planned.origin == "measured" and run.status == "ok"
+        if run.planned.backend in _LOCAL and run.planned.origin == "measured" and run.status == "ok" and not run.paused
     ]
     if not local:
         untold.append(needed)

@@ -80,7 +80,7 @@ def held_runs(view: SessionView) -> set[str]:
 
 
 def _counts(run: RunView) -> bool:
-    return run.status == "ok" and not run.planned.warmup and run.started is not None and bool(run.makespan_s)
+    return run.counts and run.started is not None and bool(run.makespan_s)
 
 
 def _typical(group: Sequence[RunView]) -> RunView | None:

@@ -63,7 +63,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     temperature: Temperature | None  # None: the backend has no cold starts
     repeats: int
-    repeats_ok: int  # whose answer is right or was not checked
+    repeats_ok: int  # whose answer is right or was not checked, and which were not paused
+    paused: int = 0  # repeats that ended as well, but were paused while their clock ran
     makespan_s: Estimate | None  # of the repeats that were ok
     speedup: Estimate | None = None  # against the baseline's main line
     paired: bool = False  # the speedup is of runs of the same round
@@ -279,7 +280,7 @@ def summarise(group: list[RunView], bill: Bill, *, durations: bool = True) -> Su
     """The summary of one backend's runs (at least one), without speedups; `durations`: as of `compare`."""
     planned = group[0].planned
     repeats = [run for run in group if not run.planned.warmup]
-    good = [run for run in repeats if run.status == "ok"]
+    good = [run for run in repeats if run.counts]
     started = next((run.started for run in group if run.started is not None), None)
     pricing = started.pricing if started is not None else None
     rates = pricing.rates if pricing is not None else None
@@ -320,16 +321,12 @@ def summarise(group: list[RunView], bill: Bill, *, durations: bool = True) -> Su
 
 def warm_quantiles(group: list[RunView], quantiles: tuple[float, ...]) -> list[Estimate | None]:
     """Quantiles (ms) of the warm invocations of a backend's repeats, with intervals over both levels."""
-    return quantile_estimates([run.warm_compute_ms() for run in group if _counts(run)], quantiles)
+    return quantile_estimates([run.warm_compute_ms() for run in group if run.counts], quantiles)
 
 
 def makespans(group: list[RunView]) -> list[float]:
-    """Makespans of the repeats that ended well, in their order, without warm-up runs."""
-    return [run.makespan_s for run in group if _counts(run) and run.makespan_s is not None]
-
-
-def _counts(run: RunView) -> bool:
-    return not run.planned.warmup and run.status == "ok"
+    """Makespans of the repeats that ended well and were not paused, in their order, without warm-up runs."""
+    return [run.makespan_s for run in group if run.counts and run.makespan_s is not None]
 
 
 def _lines(repeats: list[RunView], bills: dict[str, RunCost]) -> tuple[Line, ...]:
@@ -344,13 +341,14 @@ def _lines(repeats: list[RunView], bills: dict[str, RunCost]) -> tuple[Line, ...
 
 
 def _line(temperature: Temperature | None, repeats: list[RunView], bills: dict[str, RunCost]) -> Line:
-    good = [run for run in repeats if run.status == "ok"]
+    good = [run for run in repeats if run.counts]
     colds = [count for run in good if (count := run.cold_starts()) is not None]
     costs = [bills[run.id] for run in good]
     return Line(
         temperature=temperature,
         repeats=len(repeats),
         repeats_ok=len(good),
+        paused=sum(run.paused and run.status == "ok" for run in repeats),
         makespan_s=median_estimate(makespans(good)),
         cold_starts=sum(colds) if colds else None,
         init_p50_ms=quantile(_joined([_inits(run) for run in good]), 0.5) if colds else None,
@@ -361,7 +359,7 @@ def _line(temperature: Temperature | None, repeats: list[RunView], bills: dict[s
 
 def _of_line(group: list[RunView], line: Line) -> list[RunView]:
     """The repeats with a makespan that belong to a line."""
-    good = [run for run in group if _counts(run)]
+    good = [run for run in group if run.counts]
     if line.temperature is None:
         return good
     return [run for run in good if (is_cold(run) is True) == (line.temperature == "cold")]

@@ -442,7 +442,7 @@ def _source(runs: Iterable[RunView]) -> list[RunView]:
     """The good repeats of the local backend on which a task runs most alone."""
     good = []
     for run in runs:
-        ended_well = run.status == "ok" and not run.planned.warmup and run.started is not None and run.has_answer
+        ended_well = run.counts and run.started is not None and run.has_answer
         if ended_well and run.planned.origin == "measured" and run.planned.backend in _ALONE:
             good.append(run)
 

@@ -53,7 +53,7 @@ def _outlook(group: list[RunView], now_s: Mapping[str, float], bill: Bill) -> Ou
     done = [run for run in group if run.ended is not None]
     shown = running or (done[-1] if done else None)
     elapsed_s = None if running is None else now_s.get(running.id)
-    makespans = [run.makespan_s for run in done if run.makespan_s is not None and not run.planned.warmup]
+    makespans = [run.makespan_s for run in done if run.makespan_s is not None and run.counts]
     tasks = None if shown is None else max(shown.known_tasks, shown.planned.tasks or 0) or None
     total = None if shown is None else _total(shown, done)
     bills = [bill(run, now_s.get(run.id)) for run in group if run.started is not None]

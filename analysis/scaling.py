@@ -294,8 +294,7 @@ class _Collected:
             run
             for run in runs
             if run.planned.label == summary.label
-            and not run.planned.warmup
-            and run.status == "ok"
+            and run.counts
             and run.makespan_s is not None
             and (line.temperature is None or (is_cold(run) is True) == (line.temperature == "cold"))
         ]
@@ -313,6 +312,7 @@ class _Collected:
                 claim=line.claim,
                 repeats=line.repeats,
                 repeats_ok=line.repeats_ok,
+                paused=line.paused,
                 capacity=summary.capacity,
                 oversubscribed=summary.crowded,
                 error=summary.error,

@@ -34,6 +34,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     times_s: tuple[float, ...] = ()  # of the repeats that were ok, in their order
     rounds: tuple[int | None, ...] = ()  # of each of these: runs of one round are pairs
     usds: tuple[float, ...] = ()  # the bills, or the rents, of the same
+    paused: int = 0  # repeats that ended well, but were paused
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):

@@ -250,7 +250,7 @@ def _why_not(summary: Summary, runs: list[RunView]) -> str:
         return "its answer is wrong"
     statuses = dict.fromkeys(str(run.status) for run in runs if run.planned.label == summary.label)
     if any(run.status == "ok" for run in runs if run.planned.label == summary.label):
-        return "its runs have no makespan"
+        return "its runs were paused" if any(line.paused for line in summary.lines) else "its runs have no makespan"
     return f"no run ended well ({', '.join(statuses)})"
 
 
@@ -290,8 +290,7 @@ def _row(session: str, view: SessionView, runs: list[RunView], summary: Summary,
         run
         for run in runs
         if run.planned.label == summary.label
-        and not run.planned.warmup
-        and run.status == "ok"
+        and run.counts
         and (line.temperature is None or (is_cold(run) is True) == (line.temperature == "cold"))
     ]
     times = tuple(run.makespan_s for run in own if run.makespan_s is not None)

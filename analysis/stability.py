@@ -143,6 +143,8 @@ def _few_repeats(group: _Group) -> str | None:
     if all(is_cold(run) for run in _repeats(group)):
         option, kind, wanted = "--cold-repeats", "cold repeat", FULL_INTERVAL
     remedy = f"use {option} {wanted} or more"
+    if paused := sum(run.paused and run.status == "ok" and not run.planned.warmup for run in group):
+        remedy = f"{count_text(paused, 'other')} {'was' if paused == 1 else 'were'} paused: measure again"
     if lost := sum(not run.planned.warmup and run.status not in (None, "running", "ok") for run in group):
         remedy = f"{count_text(lost, 'other')} came to no right answer"
     return f"{count_text(count, kind)} {'has' if count == 1 else 'have'} {lacking}{drift}; {remedy}"
@@ -213,7 +215,8 @@ def _loop_lag(group: _Group) -> str | None:
     lags = [
         lag
         for run in group
-        if run.ended is not None
+        if not run.paused
+        and run.ended is not None
         and run.ended.driver is not None
         and (lag := run.ended.driver.loop_lag_p99_ms) is not None
     ]

@@ -179,7 +179,7 @@ def _tuned(candidate: Candidate, group: list[RunView], bill: Bill) -> Tuned | No
     line = summary.main
     if line.makespan_s is None or line.makespan_s.value <= 0:
         return None
-    good = [run for run in group if run.status == "ok" and not run.planned.warmup and run.makespan_s]
+    good = [run for run in group if run.counts and run.makespan_s]
     warm = [
         run for run in good if line.temperature is None or (run.cold is True) == (line.temperature == "cold")
     ] or good

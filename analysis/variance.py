@@ -60,7 +60,7 @@ class VarianceParts(msgspec.Struct, frozen=True, kw_only=True):
 
 def variance_parts(label: str, group: Sequence[RunView]) -> VarianceParts | None:
     """The parts of a backend's repeats that ended well; None below 8 invocations, or where all took the same time."""
-    good = [run for run in group if run.status == "ok" and not run.planned.warmup and run.started is not None]
+    good = [run for run in group if run.counts and run.started is not None]
     phases = [invocation_phases(run) for run in good]
     known = [
         (number, run, own) for number, (run, own) in enumerate(zip(good, phases, strict=True)) if len(own["whole"])

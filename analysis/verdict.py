@@ -14,8 +14,10 @@ def answer_sentence(comparison: Comparison) -> str:
     """The results so far in words; figures that are emulated or simulated say so."""
     timed = [summary for summary in comparison.summaries if summary.makespan_s is not None]
     clauses: list[str] = []
+    paused = [s.label for s in comparison.summaries if s.makespan_s is None and any(line.paused for line in s.lines)]
     if comparison.baseline is None:
-        clauses.append("nothing to compare: no run has a right answer")
+        why = "all runs with a right answer were paused" if paused else "no run has a right answer"
+        clauses.append(f"nothing to compare: {why}")
     else:
         base = comparison[comparison.baseline]
         others = [summary for summary in timed if summary.label != base.label]
@@ -32,6 +34,8 @@ def answer_sentence(comparison: Comparison) -> str:
     failed = [s.label for s in comparison.summaries if s.error is not None and s.label not in timed_labels]
     if failed:
         clauses.append(f"failed: {listed(failed)}")
+    if paused and comparison.baseline is not None:
+        clauses.append(f"paused: {listed(paused)}")
     return "; ".join(clauses) + "."
 
 

@@ -55,7 +55,7 @@ from lbench.engine.session.view import RunView, SessionView
 from lbench.workloads import registry
 from lbench.workloads.parameters import settable
 
-__all__ = ["bound_lines", "failures", "print_report", "result_columns", "traces", "warning_lines"]
+__all__ = ["bound_lines", "failures", "print_report", "result_columns", "runs_mark", "traces", "warning_lines"]
 
 _ANSWERS = {
     "same": ("✔ same", RIGHT),
@@ -118,7 +118,7 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
     comparison = compare(view.runs.values(), run_bill)
     predicted = predict_comparison(comparison, view.runs.values()) if predict else None
     unpredicted = unpredicted_text(comparison) if predict and predicted is None else None
-    if any(summary.makespan_s is not None for summary in comparison.summaries):
+    if any(line.makespan_s is not None or line.paused for _, line in comparison.rows):
         out.print()
         print_table(out, result_columns(comparison, predicted))
         out.print()
@@ -212,8 +212,7 @@ def _predicted_cells(temperature: str, one: Predicted, line: PredictedLine) -> d
 
 
 def _cells(one: Summary, line: Line) -> dict[str, str | Text]:
-    right = line.repeats_ok == line.repeats
-    mark, style = ("✔", RIGHT) if right else ("✘", WRONG)
+    mark, style = runs_mark(line.repeats_ok, line.paused, line.repeats)
     colour = accent(one.backend)
     origin = f" {one.origin}" if one.origin != "measured" and one.origin not in one.label else ""
     temperature = "" if line.temperature is None else f" {line.temperature}"
@@ -235,6 +234,13 @@ def _cells(one: Summary, line: Line) -> dict[str, str | Text]:
         "cost": _cost(one, line),
         "answer": Text(answer, style=answer_style),
     }
+
+
+def runs_mark(ok: int, paused: int, repeats: int) -> tuple[str, str]:
+    """The sign before the number of runs that count, and its style: all do, some were paused, some failed."""
+    if ok == repeats:
+        return "✔", RIGHT
+    return ("‖", WARN) if ok + paused == repeats else ("✘", WRONG)
 
 
 def _cost(one: Summary, line: Line) -> str:

@@ -13,8 +13,8 @@ from lbench.analysis.prediction import PredictedLine, predict_comparison
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.series import Point, Series
-from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
-from lbench.cli.report import warning_lines
+from lbench.cli.console import BRIGHT, QUIET, WARN, WRONG, accent, console
+from lbench.cli.report import runs_mark, warning_lines
 from lbench.cli.tables import Column, print_table
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.format import usd_short
@@ -89,8 +89,7 @@ def sweep_columns(scaling: Scaling) -> list[Column]:
 
 def _cells(scaling: Scaling, one: Series, point: Point, *, first: bool) -> dict[str, str | Text]:
     colour = accent("predicted" if one.origin == "predicted" else one.backend)
-    right = point.repeats_ok == point.repeats
-    mark, style = ("✔", RIGHT) if right else ("✘", WRONG)
+    mark, style = runs_mark(point.repeats_ok, point.paused, point.repeats)
     runs = (
         Text("–", style=QUIET)
         if one.origin == "predicted"

@@ -388,6 +388,7 @@ class Run(msgspec.Struct, frozen=True):
     worker_s: Seconds | None = None  # of a cluster: the time of all its workers during the run, idle time too
     usage: Usage | None = None  # what the tasks did with their time, on workers of this machine; null: not known
     cold_repeat: bool | None = None  # whether it was one of --cold-repeats; null: of an older document
+    paused: bool = False  # while its clock ran: its times count in no figure
 
 
 class Warning_(msgspec.Struct, frozen=True):

@@ -237,7 +237,7 @@ def report(document: dict[str, Any], rows: list[dict[str, str]]) -> tuple[str, d
     of_run: dict[str, list[dict[str, str]]] = {run["id"]: [] for run in document["runs"]}
     for row in rows:
         of_run[row["run"]].append(row)
-    counted = [run for run in document["runs"] if not run["warmup"] and run["status"] == "ok"]
+    counted = [run for run in document["runs"] if not run["warmup"] and run["status"] == "ok" and not run["paused"]]
     labels = list(dict.fromkeys(run["label"] for run in document["runs"]))
     sides = [
         Side(label, cold, chosen, of_run)
@@ -302,7 +302,7 @@ def rows_of(label: str, runs: list[dict[str, Any]], of_run: dict[str, list[dict[
 
 def sentences(document: dict[str, Any], rows: list[dict[str, str]]) -> list[str]:
     """Pieces of the text below the table that hold figures: quantiles with their intervals, and rents."""
-    counted = [run for run in document["runs"] if not run["warmup"] and run["status"] == "ok"]
+    counted = [run for run in document["runs"] if not run["warmup"] and run["status"] == "ok" and not run["paused"]]
     found = []
     for label in dict.fromkeys(run["label"] for run in counted):
         own = [run for run in counted if run["label"] == label]

@@ -290,10 +290,7 @@ def job_figures(
     comparison: Comparison, runs: list[RunView], parts: Sequence[VarianceParts], prefix: str
 ) -> list[Figure]:
     """What the runs of one job show, as far as there is something to show."""
-    groups = {
-        label: [run for run in group if not run.planned.warmup and run.status == "ok"]
-        for label, group in by_label(runs).items()
-    }
+    groups = {label: [run for run in group if run.counts] for label, group in by_label(runs).items()}
     groups = {label: group for label, group in groups.items() if makespans(group)}
     if not groups:
         return []

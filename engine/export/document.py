@@ -104,6 +104,7 @@ def _run(run: RunView) -> Run:
         worker_s=ended.worker_s if ended else None,
         usage=ended.usage if ended else None,
         cold_repeat=planned.cold is True,
+        paused=run.paused,
     )
 
 

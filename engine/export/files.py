@@ -100,6 +100,7 @@ _RUN_FIGURES = (
     "run_point",
     "run_oversubscribed",
     "run_rent_usd_per_hour",
+    "run_paused",
 )  # at the end: the first stay first
 
 
@@ -132,6 +133,7 @@ def rows_of(document: Document) -> Iterator[dict[str, Any]]:
             "run_point": None if run.sweep is None else msgspec.json.encode(run.sweep.point).decode(),
             "run_oversubscribed": run.oversubscribed,
             "run_rent_usd_per_hour": None if run.pricing is None else run.pricing.rent_usd_per_hour,
+            "run_paused": run.paused,
         }
         for invocation in run.invocations:
             values = msgspec.structs.asdict(invocation)

@@ -22,6 +22,7 @@ _OF_RUN = {
     "run_cold": "bool",
     "run_round": "int64",
     "run_oversubscribed": "bool",
+    "run_paused": "bool",
 }
 
 

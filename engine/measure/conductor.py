@@ -147,7 +147,11 @@ class Conductor:
         rule = StopRule([choice.label for choice in baselines(choices)], limit_s)
         async with contextlib.AsyncExitStack() as stack:
             opened = await self._open_all(job, runs, choices, stack)
-            began_s, number = time.monotonic(), 0
+            began_s, number = time.monotonic() - self._measurer.held_s, 0
+
+            def elapsed_s() -> float:  # without pauses
+                return time.monotonic() - self._measurer.held_s - began_s
+
             ended_by: ComparisonEnd | None = None
             while ended_by is None:
                 living = [one for one in opened if one.choice.label not in self._measurer.broken]
@@ -157,7 +161,7 @@ class Conductor:
                     ended_by = "failed"
                 elif number == len(runs.by_label[living[0].choice.label]):
                     labels = [one.choice.label for one in living]
-                    ended_by = rule.ended_by(labels, time.monotonic() - began_s, number) if automatic else "count"
+                    ended_by = rule.ended_by(labels, elapsed_s(), number) if automatic else "count"
                     if ended_by is None:
                         for one in living:
                             runs.add(one.choice)
@@ -169,7 +173,7 @@ class Conductor:
             return SeriesEnd(
                 ended_by=ended_by,
                 rounds=number,
-                elapsed_s=time.monotonic() - began_s,
+                elapsed_s=elapsed_s(),
                 widths=rule.widths(labels),
                 labels=every,
                 failed=tuple(label for label in every if label not in labels),
@@ -225,7 +229,7 @@ class Conductor:
             run = entry.run
             wrong = await self._judge.judge(job, run, found.answer) is False
             warm = not run.warmup and not run.cold and found.cold is not True
-            if found.makespan_s is not None and warm and not wrong:
+            if found.makespan_s is not None and warm and not wrong and not found.paused:
                 rule.add(run.choice.label, entry.number, found.makespan_s)
 
     @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -44,6 +45,7 @@ class Measured:
     answer: Any  # None: it has none
     makespan_s: float | None  # None: it failed
     cold: bool | None  # whether all environments that it reached were new; None: it does not apply
+    paused: bool = False  # while its clock ran: its makespan counts in no figure
 
 
 _SAMPLE_S = 1.0
@@ -62,7 +64,15 @@ class Measurer:
         self._virtual_zeros: dict[str, datetime] = {}  # by label: when virtual time was 0
         self._intervals: dict[str, tuple[float, float | None]] = {}
         self._previews: PreviewWriter | None = None
+        self._disturbed: set[str] = set()  # runs that were paused while their clock ran
         self._paused = False
+        self._paused_at_s = 0.0
+        self._held_s = 0.0
+
+    @property
+    def held_s(self) -> float:
+        """How long all was paused, or stood still while a run was measured, so far."""
+        return self._held_s + (time.monotonic() - self._paused_at_s if self._paused else 0.0)
 
     def cancel(self) -> None:
         """Cancel the runs under way."""
@@ -71,7 +81,10 @@ class Measurer:
 
     def pause(self, paused: bool) -> None:
         """Stop dispatching in these runs and later ones; or go on."""
-        self._paused = paused
+        if paused != self._paused:
+            if self._paused:
+                self._held_s += time.monotonic() - self._paused_at_s
+            self._paused, self._paused_at_s = paused, time.monotonic()
         for run, (label, runner) in self._runners.items():
             if not paused:
                 runner.resume()
@@ -81,9 +94,18 @@ class Measurer:
                 self._warn_of_pause(run, label)
 
     def _warn_of_pause(self, run: str, label: str) -> None:
-        self._journal.write(
-            Warned("paused", f"{label} was paused while its clock ran: its time includes the pause", run)
+        text = f"{label} was paused while its clock ran: its time includes the pause and counts in no figure"
+        self._journal.write(Warned("paused", text, run))
+        self._disturbed.add(run)
+
+    def _warn_of_standstill(self, run: str, label: str, still_s: float) -> None:
+        self._held_s += still_s
+        text = (
+            f"{label} was under way while the engine stood still for {still_s:.0f} s (stopped, or the machine slept): "
+            "its time counts in no figure"
         )
+        self._journal.write(Warned("paused", text, run))
+        self._disturbed.add(run)
 
     def close(self) -> None:
         """End the thread that draws previews."""
@@ -147,13 +169,15 @@ class Measurer:
             pricing=pricing,
             notes=notes,
             purse=purse,
-            lag=LagMeter(),
+            lag=(lag := LagMeter()),
         )
         try:
             with recorded:
                 answer = await self._drive(recorded, runner, steps, run.id, store)
+                if still_s := lag.still_s:
+                    self._warn_of_standstill(run.id, run.choice.label, still_s)
             makespan_s = recorded.elapsed_s if recorded.error is None else None
-            return Measured(answer, makespan_s, runner.attempts.cold)
+            return Measured(answer, makespan_s, runner.attempts.cold, paused=run.id in self._disturbed)
         finally:
             if isinstance(recorded.error, RunFailed | BackendError | OverBudget):
                 self.broken.add(run.choice.label)

@@ -70,6 +70,7 @@ class RunView:
         self.s3_get = 0
         self.s3_bytes = 0  # put there
         self.interrupted = False  # its engine is gone and it has no end
+        self.paused = False  # while its clock ran, by a person or because the engine or the machine stood still
 
     @property
     def id(self) -> str:
@@ -91,6 +92,11 @@ class RunView:
     def makespan_s(self) -> float | None:
         """The run's wall time, None until it has an answer."""
         return self.ended.makespan_s if self.ended is not None and self.ended.status == "ok" else None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its times are in the figures: it ended well, is no warm-up run, and was not paused."""
+        return self.status == "ok" and not self.planned.warmup and not self.paused
 
     @property
     def cold(self) -> bool | None:
@@ -222,6 +228,8 @@ class SessionView:
                 self.paused = event.paused
             case Warned():
                 self.warnings.append(event)
+                if event.code == "paused" and event.run in self.runs:
+                    self.runs[event.run].paused = True
             case ComparisonEnded():
                 self.comparisons.append(event)
             case SessionEnded():

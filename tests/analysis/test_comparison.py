@@ -9,7 +9,7 @@ import pytest
 
 from lbench.analysis.comparison import Bill, Comparison, by_label, compare, is_cold, makespans, warm_quantiles
 from lbench.engine.cost.charges import CostItems, RunCost
-from lbench.engine.journal.events import Answered
+from lbench.engine.journal.events import Answered, Warned
 from lbench.engine.model import Answer, Pricing
 from lbench.engine.session.view import RunView, SessionView, fold
 
@@ -285,3 +285,18 @@ def test_runs_are_grouped_in_the_order_of_the_plan(make_session: Make) -> None:
         "b": [1.0, 2.0],
         "a": [3.0],
     }
+
+
+def test_a_run_that_was_paused_is_in_no_figure(make_events: Callable[..., Any], flat_bill: Bill) -> None:
+    events = make_events({"sequential": [4.0, 4.2, 4.1], "processes": [90.0, 2.0, 2.1]}, **ALTERNATING)
+    plain = compare(fold(events).runs.values(), flat_bill)["processes"]
+    assert plain.main.makespan_s is not None and plain.main.makespan_s.value == 2.1
+    view = fold([*events[:-1], Warned("paused", "processes was paused", "r4"), events[-1]])
+    assert [run.id for run in view.runs.values() if run.paused] == ["r4"]
+    assert view.runs["r4"].makespan_s == 90.0 and view.runs["r4"].status == "ok"
+    found = compare(view.runs.values(), flat_bill)["processes"]
+    assert (found.main.repeats, found.main.repeats_ok, found.main.paused) == (3, 2, 1)
+    assert found.main.makespan_s is not None and found.main.makespan_s.interval == (2.0, 2.1)
+    assert found.speedup is not None and found.speedup.count == 2
+    assert len(makespans(by_label(view.runs.values())["processes"])) == 2
+    assert found.durations == 2

@@ -64,6 +64,22 @@ def test_repeats_that_were_lost_are_no_reason_to_ask_for_six(make_events: Any, s
     assert warned(fold(events))["few_repeats"].endswith(f" and cannot show a drift; {text}")
 
 
+def test_repeats_that_were_paused_are_no_reason_to_ask_for_six(make_events: Any) -> None:
+    view = fold(make_events({"sequential": [4.0] * 4}))
+    for count, text in ((1, "1 other was paused: measure again"), (2, "2 others were paused: measure again")):
+        view.apply(Warned("paused", "stopped", f"r{count}"))
+        assert warned(view)["few_repeats"].endswith(f"; {text}")
+
+
+def test_a_driver_that_stood_still_was_not_late(make_events: Any) -> None:
+    late = {"driver": Driver(0.1, 0, 0, 0, 1500.0, 1500.0)}
+    view = fold(make_events({"sequential": [4.0] * 6}, ended=late))
+    assert "loop_lag" in warned(view)
+    for run in view.runs:
+        view.apply(Warned("paused", "stopped", run))
+    assert "loop_lag" not in warned(view)
+
+
 def test_repeats_that_a_cancel_kept_from_beginning_are_lost_too(make_events: Any) -> None:
     events = [
         event for event in make_events({"sequential": [4.0] * 6}) if getattr(event, "run", "") not in ("r5", "r6")

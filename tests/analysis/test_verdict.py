@@ -11,6 +11,7 @@ from lbench.analysis.comparison import Bill, compare
 from lbench.analysis.statistics import Estimate
 from lbench.analysis.verdict import answer_sentence, cost_clause, name_of, speedup_clause
 from lbench.engine.billing.bill import run_bill
+from lbench.engine.journal.events import Warned
 from lbench.engine.session.view import SessionView, fold
 
 Make = Callable[..., SessionView]
@@ -153,6 +154,16 @@ def test_wrong_failed_and_differing_answers_are_named(make_session: Make, flat_b
     differing = msgspec.structs.replace(failed, summaries=[msgspec.structs.replace(summary, answer="differ")])
     assert "the answers differ, and there is no reference to check them against" in answer_sentence(differing)
     assert answer_sentence(compare([], flat_bill)) == "nothing to compare: no run has a right answer."
+
+
+def test_a_backend_whose_runs_were_all_paused_is_named(make_session: Make, flat_bill: Bill) -> None:
+    view = make_session({"sequential": [4.0], "processes": [4.0]})
+    for run, text in (
+        ("r2", "sequential takes 4.00 s (measured once); paused: processes."),
+        ("r1", "nothing to compare: all runs with a right answer were paused."),
+    ):
+        view.apply(Warned("paused", "stopped", run))
+        assert answer_sentence(compare(view.runs.values(), flat_bill)) == text
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,29 @@ def test_a_second_ctrl_c_ends_at_once(started: Started, home: Path) -> None:
     assert is_gone(engine)
 
 
+def test_a_run_during_which_the_engine_was_stopped_is_marked_and_counts_in_no_figure(
+    started: Started, lbench: Lbench, home: Path
+) -> None:
+    process = started(
+        *("run", "probe", "-b", "processes", "-p", "kind=sleep", "-p", "seconds=0.5", "--tasks", "8"),
+        *("--concurrency", "2", "--repeats", "2", "-o", "out.json"),
+    )
+    engine = engine_pid(wait_for_journal(home, b'"returned"'))
+    os.kill(engine, signal.SIGSTOP)
+    time.sleep(1.5)
+    os.kill(engine, signal.SIGCONT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    document = json.loads((home / "out.json").read_text())
+    assert [run["paused"] for run in document["runs"]] == [True, False]
+    assert [warning["run"] for warning in document["warnings"] if warning["code"] == "paused"] == ["r1"]
+    assert "‖ 1/2" in out and "measured once" in out
+    assert "was under way while the engine stood still" in out
+    assert "1 repeat has no interval and cannot show a drift; 1 other was paused: measure again" in " ".join(
+        out.split()
+    )
+
+
 def test_an_engine_that_dies_leaves_an_interrupted_run(started: Started, lbench: Lbench, home: Path) -> None:
     process = started(*LONG)
     folder = wait_for_journal(home, b'"returned"')

@@ -12,7 +12,7 @@ from lbench.analysis.prediction import Predicted, PredictedLine
 from lbench.analysis.statistics import Estimate
 from lbench.cli.documents import document_of
 from lbench.cli.progress import PlainProgress
-from lbench.cli.report import print_report, result_columns, warning_lines
+from lbench.cli.report import print_report, result_columns, runs_mark, warning_lines
 from lbench.cli.tables import table_lines
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.export.document import document
@@ -165,6 +165,24 @@ def test_what_a_pause_held_back_is_not_explained_by_the_backend(
         print_report(view, document_of(view), "saved", predict=False)
         assert ("processes spends " in capsys.readouterr().out) is not paused
         assert bool(document_of(view).explanations) is not paused
+
+
+@pytest.mark.parametrize(
+    ("ok", "paused", "repeats", "mark"), [(3, 0, 3, "✔"), (2, 1, 3, "‖"), (1, 1, 3, "✘"), (2, 0, 3, "✘")]
+)
+def test_the_number_of_runs_tells_paused_ones_from_failed_ones(ok: int, paused: int, repeats: int, mark: str) -> None:
+    assert runs_mark(ok, paused, repeats)[0] == mark
+
+
+def test_a_session_whose_runs_were_all_paused_still_has_a_table(
+    make_events: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = make_events({"processes": [4.0]})
+    view = fold([*events, Warned("paused", "processes was paused while its clock ran", "r1")])
+    print_report(view, document_of(view), "saved", predict=False)
+    out = capsys.readouterr().out
+    assert "‖ 0/1" in out and "nothing to compare: all runs with a right answer were paused." in out
+    assert "! processes was paused while its clock ran" in out
 
 
 def test_an_isolated_order_says_what_it_cannot_tell_apart(printed: Callable[..., str]) -> None:

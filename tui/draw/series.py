@@ -40,10 +40,10 @@ def warm_durations(run: RunView) -> Any:
 
 
 def gather(runs: list[RunView], values: Callable[[RunView], Any]) -> list[Series]:
-    """A series for each backend that has values, over all its runs but warm-ups."""
+    """A series for each backend that has values, over all its runs but warm-ups and paused ones."""
     groups: dict[str, list[RunView]] = {}
     for run in runs:
-        if not run.planned.warmup and run.started is not None:
+        if not run.planned.warmup and not run.paused and run.started is not None:
             groups.setdefault(run.planned.label, []).append(run)
     series = []
     for label, group in groups.items():

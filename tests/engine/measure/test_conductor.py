@@ -26,6 +26,7 @@ from lbench.engine.journal.events import (
 )
 from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME, Journal
+from lbench.engine.machine.loop_lag import LagMeter
 from lbench.engine.measure import conductor as conducting
 from lbench.engine.measure import stop_rule
 from lbench.engine.measure.conductor import Conductor
@@ -43,6 +44,7 @@ from lbench.workloads import registry
 from lbench.workloads.encoding import decode, encode
 
 TRUE = Verdict(Answer(True, "by decree", "digest"))
+PAUSED = "a was paused while its clock ran: its time includes the pause and counts in no figure"
 
 
 @pytest.fixture
@@ -172,6 +174,36 @@ async def test_repeats_auto_end_at_the_time_limit_but_not_before_six_rounds(stag
     (end,) = stage.of(ComparisonEnded)
     assert (end.ended_by, end.rounds) == ("time", 6)
     assert ", the least that are made: the time limit (--for) had passed" in end.text
+
+
+async def test_a_run_that_was_paused_is_no_pair_so_auto_measures_another_round(stage, fakes, number):
+    calls = []
+
+    def paused_by_its_first_call(call):
+        if not calls:
+            stage.conductor.pause(True)
+            asyncio.get_running_loop().call_later(0.05, stage.conductor.pause, False)
+        calls.append(call)
+        return number()(call)
+
+    stage.backends = {"a": fakes.Backend(paused_by_its_first_call), "b": fakes.Backend(number())}
+    assert await stage.carry_out(stage.plan("a", "b", tasks=1, repeats="auto", for_s=0.001))
+    (end,) = stage.of(ComparisonEnded)
+    assert (end.ended_by, end.rounds) == ("time", 7)
+    assert [run.counts for run in stage.view.runs.values()].count(False) == 1
+
+
+async def test_a_run_during_which_the_engine_stood_still_counts_in_no_figure(stage, monkeypatch):
+    stills_s = iter([0.0, 3.2, 0.0])
+    monkeypatch.setattr(LagMeter, "still_s", property(lambda _: next(stills_s)))
+    await stage.carry_out(stage.plan("a", tasks=1, repeats=3))
+    text = (
+        "a was under way while the engine stood still for 3 s (stopped, or the machine slept): "
+        "its time counts in no figure"
+    )
+    assert stage.of(Warned) == [Warned("paused", text, "r2")]
+    assert [run.counts for run in stage.view.runs.values()] == [True, False, True]
+    assert [run.paused for run in document(stage.view).runs] == [False, True, False]
 
 
 async def test_auto_is_three_repeats_where_a_backend_is_paid(stage, monkeypatch):
@@ -502,7 +534,7 @@ async def test_a_pause_before_the_run_holds_it_until_resumed(stage):
     assert kinds.index("StageStarted") < kinds.index("Dispatched")
     resumed = [n for n, kind in enumerate(kinds) if kind == "Paused"][1]
     assert resumed < kinds.index("Dispatched")
-    assert stage.of(Warned) == [Warned("paused", "a was paused while its clock ran: its time includes the pause", "r1")]
+    assert stage.of(Warned) == [Warned("paused", PAUSED, "r1")]
 
 
 async def test_a_run_that_was_paused_says_that_its_time_includes_the_pause(stage, fakes, number):
@@ -517,7 +549,7 @@ async def test_a_run_that_was_paused_says_that_its_time_includes_the_pause(stage
 
     stage.backends["a"] = fakes.Backend(paused_by_its_first_call)
     await asyncio.wait_for(stage.carry_out(stage.plan("a", repeats=1)), 20)
-    assert stage.of(Warned) == [Warned("paused", "a was paused while its clock ran: its time includes the pause", "r1")]
+    assert stage.of(Warned) == [Warned("paused", PAUSED, "r1")]
 
 
 async def test_the_preparation_of_a_run_is_outside_its_clock(stage):

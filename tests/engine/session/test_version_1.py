@@ -26,7 +26,7 @@ def without_later_fields(content):
     for name in ("comparisons", "predictions", "explanations", "sweeps", "tuning"):
         assert content.pop(name) is None
     for run in content["runs"]:
-        for name in ("cold", "round", "pricing", "s3", "worker_s", "cold_repeat", "usage"):
+        for name in ("cold", "round", "pricing", "s3", "worker_s", "cold_repeat", "usage", "paused"):
             del run[name]
         for name in ("quantities", "assumed"):
             del run["cost"][name]
