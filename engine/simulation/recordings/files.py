@@ -1,15 +1,83 @@
-"""Rows of recordings, in their authors' CSV files."""
+"""Recordings in their authors' files: which kind each is, told by its columns, and their rows."""
 
 from __future__ import annotations
 
 import csv
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from lbench.errors import InputError
 
 Rows = list[dict[str, str]]
+
+_COLUMNS: dict[str, set[str]] = {  # of each kind of CSV file; its name may be any
+    "function": {"memory", "type", "exec_time"},
+    "workflow": {"func", "start", "end", "request_id"},
+    "payload": {"payload_size", "connection_time", "invocation_time"},
+    "eviction": {"Invocations", "DeltaT", "WarmContainers"},
+    "fan-out": {"cold", "submit_s", "worker_start_s", "status_seen_s", "exec_s"},
+    "S3": {"operation", "p50", "p90", "p99", "p99.9"},
+    "arrivals": {"ArrivalRate", "ColdStartProbability"},
+}
+_MOST = 0.5  # of a kind's columns: a file that lacks others of them is of that kind, and named
+
+
+class Recordings:
+    """Files by their kinds, each kind in the order of the names."""
+
+    def __init__(self, places: Sequence[Path]) -> None:
+        """`places`: files, and folders in which other files may lie too.
+
+        Raises:
+            InputError: a file that was named cannot be read, or is of no kind.
+        """
+        self._kinds: dict[str, list[Path]] = defaultdict(list)
+        for place in places:
+            for path in sorted(place.iterdir()) if place.is_dir() else [place]:
+                try:
+                    self._kinds[_kind_of(path)].append(path)
+                except InputError:
+                    if not place.is_dir():
+                        raise
+
+    def of(self, kind: str) -> list[Path]:
+        """The files of a kind."""
+        return self._kinds[kind]
+
+    def like(self, kind: str, path: Path) -> Path:
+        """The file of this name; there being none, that very file."""
+        return next((one for one in self._kinds[kind] if one.name == path.name), path)
+
+
+def is_cold(path: Path, rows: Rows) -> bool:
+    """Whether a recording's environments were new, by the file's name, else by most of its calls."""
+    name = path.stem.lower()
+    if "warm" in name or "burst" in name or "cold" in name:
+        return "warm" not in name
+    return 2 * sum(is_true(row.get("is_cold")) for row in rows) > len(rows)
+
+
+def is_true(text: str | None) -> bool:
+    """A flag of a CSV file."""
+    return (text or "").strip().lower() in ("1", "1.0", "true", "yes")
+
+
+def _kind_of(path: Path) -> str:
+    """What is recorded in a file.
+
+    Raises:
+        InputError: it cannot be read, or is of no kind.
+    """
+    if path.suffix == ".json":
+        return "network"
+    columns = columns_of(path) if path.suffix == ".csv" else set()
+    shares = {kind: len(needed & columns) / len(needed) for kind, needed in _COLUMNS.items()}
+    kind = max(shares, key=lambda one: shares[one])
+    if shares[kind] < _MOST:
+        raise InputError(f"{path}: its columns are those of no kind of recording: docs/model.md names them")
+    return kind
 
 
 def read_rows(path: Path, *numbers: str, texts: tuple[str, ...] = ()) -> Rows:
@@ -33,7 +101,13 @@ def read_rows(path: Path, *numbers: str, texts: tuple[str, ...] = ()) -> Rows:
 
 def columns_of(path: Path) -> set[str]:
     """The names in a file's first line; none for an empty file."""
-    return {name for row in _read(path)[:1] for name in row}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return set(csv.DictReader(file).fieldnames or ())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a CSV file: {error}") from None
 
 
 def _read(path: Path) -> Rows:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lbench.engine.simulation.compute import Work, fit_work, speed
 from lbench.engine.simulation.parameters import lambda_model
-from lbench.engine.simulation.recordings.files import read_rows
+from lbench.engine.simulation.recordings.files import Recordings, read_rows
 from lbench.engine.simulation.recordings.report import HIGH, LOW, Coverage, Figure, Report
 
 Floats = NDArray[np.float64]
@@ -23,18 +23,20 @@ REQUESTS = {"210": (2, 1), "311": (79, 1), "411": (2, 0), "503": (0, 0)}
 FIT_MB = (512.0, 1024.0)  # what memory laws are fitted on, where both are recorded; else on all sizes
 
 
-def predict_functions(folder: Path, base: Path, report: Report) -> None:
-    """Predict `sebs_NUMBER.csv`: medians and 90 % intervals at each memory size, and one size from another."""
+def predict_functions(recordings: Recordings, base: Recordings, report: Report) -> None:
+    """Predict calls of functions: medians and 90 % intervals at each memory size, and one size from another."""
     inside = count = inside_seen = count_seen = 0
-    for path in sorted(folder.glob("sebs_[0-9]*.csv")):
+    for path in recordings.of("function"):
         name = path.stem.removeprefix("sebs_")
-        threads = THREADS.get(name.split("_")[0], 1.0)
-        fitted_on = base / path.name if (base / path.name).is_file() else path
+        threads = THREADS.get(_number(name), 1.0)
+        fitted_on = base.like("function", path)
         for kind in ("warm", "cold"):
             fit = _by_memory(fitted_on, kind)
             if all(size in fit for size in FIT_MB):
                 fit = {size: fit[size] for size in FIT_MB}
             if len(fit) < 2:
+                if fit:
+                    report.left_out.append(f"{path.name}, {kind}: calls at two memory sizes are needed")
                 continue
             # The quantiles follow the same law as the median; the odd calls are fitted, the even ones are predicted.
             odd = {size: times[1::2] for size, times in fit.items()}
@@ -63,9 +65,14 @@ def predict_functions(folder: Path, base: Path, report: Report) -> None:
         report.coverage.append(Coverage("calls of functions at sizes not fitted", inside, count))
 
 
+def _number(name: str) -> str:
+    """SeBS's number of a function, as a part of a file's name; "": there is none."""
+    return next((part for part in name.split("_") if len(part) == 3 and part.isdigit()), "")
+
+
 def _from_one_size(name: str, medians_s: dict[float, float], threads: float, report: Report) -> None:
     """Predict one size from another one: all of it computing, or all but the S3 requests that its source makes."""
-    requests = REQUESTS.get(name.split("_")[0])
+    requests = REQUESTS.get(_number(name))
     for one, other in itertools.permutations(sorted(medians_s), 2):
         what = f"{name}, {other:g} MB from {one:g}"
         laws = {"all of it computing": fit_work({one: medians_s[one]}, threads)}

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 
 from lbench.engine.simulation.environments import warm_after
 from lbench.engine.simulation.parameters import lambda_model
-from lbench.engine.simulation.recordings.files import read_rows
+from lbench.engine.simulation.recordings.files import Recordings, read_rows
 from lbench.engine.simulation.recordings.report import Figure, Report
 
 
-def predict_evictions(folder: Path, report: Report) -> None:
-    """Predict `sebs_eviction_results_*.csv`: how many environments are left after a pause."""
-    for path in sorted(folder.glob("sebs_eviction_results_*.csv")):
+def predict_evictions(recordings: Recordings, report: Report) -> None:
+    """Predict how many environments are left after a pause."""
+    for path in recordings.of("eviction"):
         found: dict[tuple[int, int], list[int]] = defaultdict(list)
         for row in read_rows(path, "Invocations", "DeltaT", "WarmContainers"):
             found[int(float(row["Invocations"])), int(float(row["DeltaT"]))].append(int(float(row["WarmContainers"])))
@@ -30,13 +29,11 @@ def predict_evictions(folder: Path, report: Report) -> None:
         )
 
 
-def predict_arrivals(folder: Path, report: Report) -> None:
-    """Predict `simfaas_exp.csv`: the share of cold starts by the rate of arrivals, where one environment suffices."""
-    path = folder / "simfaas_exp.csv"
-    if not path.is_file():
-        return
+def predict_arrivals(recordings: Recordings, report: Report) -> None:
+    """Predict the share of cold starts by the rate of arrivals, where one environment suffices."""
     kept_s = lambda_model().idle_last_s.median
-    for row in read_rows(path, "ArrivalRate", "ColdStartProbability"):
+    rows = [row for path in recordings.of("arrivals") for row in read_rows(path, "ArrivalRate", "ColdStartProbability")]
+    for row in rows:
         rate, measured = float(row["ArrivalRate"]), float(row["ColdStartProbability"])
         if measured < 0.035:  # there several environments are kept, and the share of calls on the last decides
             continue

@@ -8,27 +8,25 @@ import numpy as np
 
 from lbench.engine.simulation.fan_out import Driver, FanOut, Stage, simulate_stage
 from lbench.engine.simulation.parameters import lambda_model
-from lbench.engine.simulation.recordings.files import Rows, columns_of, read_rows
+from lbench.engine.simulation.recordings.files import Recordings, Rows, columns_of, is_true, read_rows
 from lbench.engine.simulation.recordings.report import HIGH, LOW, Coverage, Figure, Report
 
 # 64 threads open connections and call, 1.7 ms apart; results are polled; a worker's start and end take 0.17 s.
 LITHOPS = Driver(dispatch_s=0.0004, poll_s=0.8, after_s=0.17, connections_open=False)
 
 
-def predict_lithops(folder: Path, base: Path, report: Report) -> None:
-    """Predict `lithops2022_*.csv`: the makespan, when calls start, and how long they take."""
-    for path in sorted(folder.glob("lithops2022_*.csv")):
+def predict_lithops(recordings: Recordings, base: Recordings, report: Report) -> None:
+    """Predict fan-outs by Lithops: the makespan, when calls start, and how long they take."""
+    for path in recordings.of("fan-out"):
         rows = _computing(path)
         if not rows:
             continue
         # A function's duration is fitted on another fan-out, where there is one.
-        others = [
-            other for other in sorted(base.glob("lithops2022_*.csv")) if other.name != path.name and _computing(other)
-        ]
+        others = [other for other in base.of("fan-out") if other.name != path.name and _computing(other)]
         durations = np.array([float(row["exec_s"]) for row in (_computing(others[0]) if others else rows)])
         zero_s = min(float(row["submit_s"]) for row in rows)
         ran_s = np.array([float(row["exec_s"]) for row in rows])
-        warm = sum(row["cold"] in ("0", "False", "") for row in rows)
+        warm = sum(not is_true(row["cold"]) for row in rows)
         run = _lithops_run(float(np.median(durations)), len(rows), warm)
         seen_s = max(float(row["status_seen_s"]) for row in rows) - zero_s
         name = f"{len(rows):,} calls"

@@ -10,14 +10,14 @@ import numpy as np
 
 from lbench.engine.simulation.network import transfer_s
 from lbench.engine.simulation.parameters import lambda_model
-from lbench.engine.simulation.recordings.files import columns_of, read_rows
+from lbench.engine.simulation.recordings.files import Recordings, columns_of, read_rows
 from lbench.engine.simulation.recordings.report import Figure, Report
 from lbench.errors import InputError
 
 
-def predict_storage(folder: Path, report: Report, *, seen: bool) -> None:
-    """Predict `skyrise_s3_*percentiles.csv` (latencies) and the `mb_s` of `lithops2022_*.csv`."""
-    for path in sorted(folder.glob("skyrise_s3_*percentiles.csv")):
+def predict_storage(recordings: Recordings, report: Report, *, seen: bool) -> None:
+    """Predict latencies of S3, and the throughput of fan-outs that read or write."""
+    for path in recordings.of("S3"):
         quantile_columns = ("p50", "p90", "p99", "p99.9")
         rows = read_rows(path, *quantile_columns, texts=("operation",))
         for operation, name, quantiles in (
@@ -37,7 +37,7 @@ def predict_storage(folder: Path, report: Report, *, seen: bool) -> None:
                             seen=seen,
                         )
                     )
-    for path in sorted(folder.glob("lithops2022_*.csv")):
+    for path in recordings.of("fan-out"):
         rows = read_rows(path, "mb_s") if "mb_s" in columns_of(path) else []
         if rows:
             measured = float(np.median([float(row["mb_s"]) for row in rows]))
@@ -45,9 +45,9 @@ def predict_storage(folder: Path, report: Report, *, seen: bool) -> None:
             report.figures["S3, 512 MB a call"].append(Figure(path.stem, measured, predicted, unit="MB/s"))
 
 
-def predict_network(folder: Path, report: Report) -> None:
-    """Predict `skyrise_net_*.json`: an environment's average throughput by how long it sends or receives."""
-    for path in sorted(folder.glob("skyrise_net_*.json")):
+def predict_network(recordings: Recordings, report: Report) -> None:
+    """Predict an environment's average throughput by how long it sends or receives."""
+    for path in recordings.of("network"):
         for seconds, at_once, averages in _network_runs(path):
             for way, measured in averages.items():
                 if measured <= 0:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lbench.engine.simulation.network import slow_start_s
-from lbench.engine.simulation.recordings.files import Rows, read_rows
+from lbench.engine.simulation.recordings.files import Recordings, Rows, is_cold, read_rows
 from lbench.engine.simulation.recordings.report import HIGH, LOW, Coverage, Figure, Report
 
 Floats = NDArray[np.float64]
@@ -18,18 +17,19 @@ Floats = NDArray[np.float64]
 _HANDSHAKES = 3.0  # round trips of a new TLS connection
 
 
-def predict_payloads(folder: Path, base: Path, report: Report) -> None:
-    """Predict `sebs_aws_*_payload.csv`: a call's time by its payload's size."""
+def predict_payloads(recordings: Recordings, base: Recordings, report: Report) -> None:
+    """Predict a call's time by its payload's size."""
     inside = count = 0
-    for path in sorted(folder.glob("sebs_aws_*_payload.csv")):
-        kind = path.stem.split("_")[2]
+    for path in recordings.of("payload"):
         numbers = ("payload_size", "connection_time", "invocation_time")
         rows = read_rows(path, *numbers)
-        fitted_on = read_rows(base / path.name, *numbers) if (base / path.name).is_file() else rows
+        kind = "cold" if is_cold(path, rows) else "warm"
+        fitted_on = read_rows(base.like("payload", path), *numbers)
         for size in sorted({float(row["payload_size"]) for row in rows}):
             others = [row for row in fitted_on if float(row["payload_size"]) != size]
             if len({row["payload_size"] for row in others}) < 2:
-                continue
+                report.left_out.append(f"{path.name}: payloads of three sizes are needed")
+                break
             law, residuals = _fit_payload(others)
             measured = np.array([float(row["invocation_time"]) for row in rows if float(row["payload_size"]) == size])
             predicted = law(size)

@@ -59,6 +59,7 @@ class Report:
 
     figures: dict[str, list[Figure]] = field(default_factory=lambda: defaultdict(list))
     coverage: list[Coverage] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # what is not predicted, and why
 
     def errors(self, section: str, *, seen: bool = False) -> list[float]:
         """The absolute relative errors of a section."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
+import statistics
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.engine.simulation.recordings.files import Rows, rows_by_request
+from lbench.engine.simulation.recordings.files import Recordings, Rows, is_cold, rows_by_request
 from lbench.engine.simulation.recordings.report import HIGH, LOW, Coverage, Figure, Report
 
 Floats = NDArray[np.float64]
@@ -38,14 +38,16 @@ class _Steps:
         return rng.choice(self.first_s, (replications, 1)) * drifted + own
 
 
-def _read_fan_outs(folder: Path, kind: str) -> _FanOuts:
+def _read_fan_outs(recordings: Recordings, kind: str) -> _FanOuts:
     found: _FanOuts = {}
-    for path in sorted(folder.glob(f"ps_*_{kind}*.csv")):
-        if (named := re.match(r"ps_(\d+)t_", path.stem)) is None:
+    for path in recordings.of("workflow"):
+        by_request = rows_by_request(path)
+        calls = [row for rows in by_request.values() for row in rows if row["func"] == "process"]
+        if not calls or is_cold(path, calls) is not (kind == "burst"):
             continue
-        width = int(named[1])
+        width = statistics.mode(Counter(row["request_id"] for row in calls).values())
         flows = found.get(width, [])
-        for rows in rows_by_request(path).values():
+        for rows in by_request.values():
             before = [float(row["end"]) for row in rows if row["func"] == "generate"]
             calls = [row for row in rows if row["func"] == "process"]
             if len(before) == 1 and len(calls) == width:
@@ -85,14 +87,15 @@ def _fit_steps(flows: _FanOuts, drift: float = 0.0) -> _Steps:
     return _Steps(first, *chosen, drift)
 
 
-def predict_fan_outs(folder: Path, base: Path, report: Report) -> None:
-    """Predict `ps_WIDTHt_*.csv`: makespan, first start and spread of starts, each width from the others."""
+def predict_fan_outs(recordings: Recordings, base: Recordings, report: Report) -> None:
+    """Predict fan-outs by Step Functions: makespan, first start and spread of starts, each width from the others."""
     inside = count = 0
     for kind in _KINDS:
-        flows, fit = _read_fan_outs(folder, kind), _read_fan_outs(base, kind)
+        flows, fit = _read_fan_outs(recordings, kind), _read_fan_outs(base, kind)
         for width, of in flows.items():
             others = {other: those for other, those in fit.items() if other != width}
             if not others:
+                report.left_out.append(f"the fan-out of {width} calls: one of another width is needed (--fit)")
                 continue
             rng = np.random.default_rng(width)
             rest = [
@@ -118,18 +121,20 @@ def predict_fan_outs(folder: Path, base: Path, report: Report) -> None:
         report.coverage.append(Coverage("makespans of fan-outs of 2 and more calls", int(inside), count))
 
 
-def predict_map_reduces(folder: Path, base: Path, report: Report) -> None:
-    """Predict `sebsflow_mapreduce_*.csv`: makespans, by the starts of the fan-outs."""
+def predict_map_reduces(recordings: Recordings, base: Recordings, report: Report) -> None:
+    """Predict map-reduces by Step Functions: makespans, by the starts of the fan-outs."""
     inside = count = 0
-    for path in sorted(folder.glob("sebsflow_mapreduce_*.csv")):
-        kind = "burst" if "burst" in path.stem else "warm"
+    for path in recordings.of("workflow"):
         flows = list(rows_by_request(path).values())
-        if len(flows) < 2:
+        calls = [row for rows in flows for row in rows if row["func"] in _STAGES]
+        if len(flows) < 2 or not calls:
             continue
-        steps = _read_fan_outs(base, kind) or _read_fan_outs(folder, kind)
+        kind = "burst" if is_cold(path, calls) else "warm"
+        steps = _read_fan_outs(base, kind) or _read_fan_outs(recordings, kind)
         if not steps:
+            report.left_out.append(f"{path.name}: a {kind} fan-out of generate and process is needed (--fit)")
             continue
-        drift = _drift_of([_read_fan_outs(base, one) or _read_fan_outs(folder, one) for one in _KINDS])
+        drift = _drift_of([_read_fan_outs(base, one) or _read_fan_outs(recordings, one) for one in _KINDS])
         widths = {stage: sum(row["func"] == stage for row in flows[0]) for stage in _STAGES}
         if not all(widths.values()):
             continue
