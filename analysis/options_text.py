@@ -13,7 +13,7 @@ from lbench.analysis.format import (
     times_spread_text,
     times_text,
 )
-from lbench.analysis.options import Option, Options, Sensitivity
+from lbench.analysis.option_types import Option, Options, Sensitivity
 from lbench.analysis.prediction import independent_ratio
 from lbench.analysis.statistics import LEAST_CLAIM, Estimate
 from lbench.config.limits import limits

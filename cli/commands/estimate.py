@@ -13,7 +13,7 @@ from lbench.cli.sample import sample_for, sample_options
 from lbench.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
-    from lbench.analysis.options import Option, Options
+    from lbench.analysis.option_types import Option, Options
     from lbench.engine.plan.plan import Plan
     from lbench.engine.sampling.model import Sample
     from lbench.engine.session.clusters import ClusterRuns
@@ -50,7 +50,8 @@ def command(workload: str, runs: str, changes: str | None, fresh: bool, as_json:
       lbench estimate ./mine.py:job -p n=10 --runs 10/day
       lbench estimate mandelbrot --what-if core_ratio=1.8,tasks=1000
     """
-    from lbench.analysis.options import options_of, parse_runs
+    from lbench.analysis.option_types import parse_runs
+    from lbench.analysis.options import options_of
     from lbench.analysis.sampled_job import job_of, what_if
     from lbench.cli.sample import with_kernels
     from lbench.config.settings import load

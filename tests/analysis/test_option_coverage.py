@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lbench.analysis.options import Option, Runs, option_rows, parse_runs
+from lbench.analysis.option_types import Option, Runs, parse_runs
+from lbench.analysis.options import option_rows
 from lbench.analysis.sampled_job import job_of
 from lbench.config.prices import rates
 from lbench.config.rented import Profile, rented

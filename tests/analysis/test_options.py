@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from lbench.analysis.format import spread_text
-from lbench.analysis.options import Options, Runs, options_of, parse_runs
+from lbench.analysis.option_types import Options, Runs, parse_runs
+from lbench.analysis.options import options_of
 from lbench.analysis.options_text import (
     break_even_sentence,
     first_sentence,
