@@ -247,9 +247,10 @@ def _idle_lanes(group: _Group) -> str | None:
     shares = [share for run in group if not is_cold(run) and (share := idle_share(run)) is not None]
     if not shares or max(shares) <= MOST_IDLE_SHARE:
         return None
+    otherwise = "" if group[0].planned.origin == "simulated" else ", or measure on an idle machine"
     return (
         f"workers or environments were idle for {percent_text(max(shares))} of the makespan while tasks waited "
-        "(worst run): they were not handed over in time; use fewer or larger tasks, or measure on an idle machine"
+        f"(worst run): they were not handed over in time; use fewer or larger tasks{otherwise}"
     )
 
 

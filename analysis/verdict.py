@@ -31,7 +31,13 @@ def answer_sentence(comparison: Comparison) -> str:
     if any(summary.answer == "differ" for summary in comparison.summaries):
         clauses.append("the answers differ, and there is no reference to check them against")
     timed_labels = {summary.label for summary in timed}
-    failed = [s.label for s in comparison.summaries if s.error is not None and s.label not in timed_labels]
+    failed = [
+        f"{s.label} ({s.repeats_ok} of {count_text(s.repeats, 'run')} ended well)"
+        if s.label in timed_labels
+        else s.label
+        for s in comparison.summaries
+        if s.error is not None
+    ]
     if failed:
         clauses.append(f"failed: {listed(failed)}")
     if paused and comparison.baseline is not None:

@@ -316,6 +316,13 @@ def test_idle_lanes_are_warned_about_above_a_quarter(make_events: Any, gap_s: fl
     assert found == ({"idle_lanes": text} if warns else {})
 
 
+def test_an_idle_machine_is_no_remedy_for_what_was_simulated(make_events: Any) -> None:
+    view = session_of(make_events, [row(0, 0, 1), row(0, 3, 4)], 1)
+    for run in view.runs.values():
+        run.planned = msgspec.structs.replace(run.planned, origin="simulated")
+    assert warned(view)["idle_lanes"].endswith("; use fewer or larger tasks")
+
+
 @pytest.mark.parametrize(
     ("code", "run", "paid", "warns"),
     [

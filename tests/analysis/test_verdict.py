@@ -11,7 +11,7 @@ from lbench.analysis.comparison import Bill, compare
 from lbench.analysis.statistics import Estimate
 from lbench.analysis.verdict import answer_sentence, cost_clause, name_of, speedup_clause
 from lbench.engine.billing.bill import run_bill
-from lbench.engine.journal.events import Warned
+from lbench.engine.journal.events import RunEnded, Warned
 from lbench.engine.session.view import SessionView, fold
 
 Make = Callable[..., SessionView]
@@ -154,6 +154,19 @@ def test_wrong_failed_and_differing_answers_are_named(make_session: Make, flat_b
     differing = msgspec.structs.replace(failed, summaries=[msgspec.structs.replace(summary, answer="differ")])
     assert "the answers differ, and there is no reference to check them against" in answer_sentence(differing)
     assert answer_sentence(compare([], flat_bill)) == "nothing to compare: no run has a right answer."
+
+
+def test_a_backend_with_some_failed_runs_is_named_with_the_number_of_the_others(
+    make_events: Any, flat_bill: Bill
+) -> None:
+    events = make_events({"sequential": [4.0] * 4, "processes": [2.0] * 4}, schedule="alternating")
+    for at, event in enumerate(events):
+        if isinstance(event, RunEnded) and event.run in ("r6", "r8"):
+            events[at] = msgspec.structs.replace(event, status="failed", makespan_s=None, error="no memory")
+    assert answer_sentence(compare(fold(events).runs.values(), flat_bill)) == (
+        "processes is 2.00× (range of 2: 2.00–2.00; 2 repeats: not settled) as fast as sequential; "
+        "failed: processes (2 of 4 runs ended well)."
+    )
 
 
 def test_a_backend_whose_runs_were_all_paused_is_named(make_session: Make, flat_bill: Bill) -> None:
