@@ -41,6 +41,7 @@ __all__ = ["Emulator"]
 _FUNCTIONS = "/2015-03-31/functions"
 _INVOCATIONS = "/invocations"
 _UPLOAD_LIMIT = 70_167_211  # bytes: AWS names this number for a request with a zip in it
+_UNCHECKED = 65_536  # bytes: a body up to here is read before the signature is checked, together with it
 
 Body = bytes | bytearray
 # Takes (name, query, body) and returns the reply; None: an empty reply
@@ -57,17 +58,14 @@ class _Route(NamedTuple):
     operation: Operation
 
 
-def _limit_of(exchange: Exchange) -> int:
-    if exchange.path.startswith(FRONT_PATH.encode()):
-        return PAYLOAD_LIMIT
-    return REQUEST_LIMIT if b"/invocations" in exchange.path else _UPLOAD_LIMIT
-
-
-def _verify(verifier: Verifier, exchange: Exchange) -> None:
-    body = (
-        None if exchange.too_large else exchange.body
-    )  # a body that was dropped cannot be verified, nor will it be used
+def _verify(verifier: Verifier, exchange: Exchange, body: Body | None) -> None:
+    """Check a request's signature; `body` None: not received, so that all but the signature itself is checked."""
     verifier.check(exchange.method.decode(), exchange.path.decode("latin-1"), exchange.headers, body)
+
+
+def _received(exchange: Exchange) -> Body | None:
+    """The body; None: it was dropped, so that it cannot be verified, nor will it be used."""
+    return None if exchange.too_large else exchange.body
 
 
 def _sandbox(scratch: Path, *, isolate: bool) -> Sandbox:
@@ -87,7 +85,7 @@ class Emulator:
         self._wanted_port = port
         self._scratch: Scratch | None = None
         self._functions: dict[str, Function] = {}
-        self._server = Server(self._answer, body_limit=REQUEST_LIMIT, limit_of=_limit_of)
+        self._server = Server(self._answer, body_limit=REQUEST_LIMIT, limit_of=self._limit_of)
         self._verifier = self._front_verifier = None
         if config.auth:
             config = self._config = config.with_credentials()
@@ -149,6 +147,23 @@ class Emulator:
     def _set_conditions(self, conditions: Conditions) -> None:
         assert self._shared is not None
         self._shared.weather = None if conditions.at_rest else Weather(conditions)
+
+    def _limit_of(self, exchange: Exchange) -> int:
+        """The bytes that a request's body may have: none where its headers are refused, or where no body is used."""
+        in_front = exchange.path.startswith(FRONT_PATH.encode())
+        headers = exchange.headers
+        if b"transfer-encoding" in headers or int(headers.get(b"content-length", b"0")) > _UNCHECKED:
+            verifier = self._front_verifier if in_front else self._verifier
+            if is_foreign(headers) or exchange.path.startswith(CODE_PATH.encode()):
+                return 0
+            try:
+                if verifier is not None:
+                    _verify(verifier, exchange, None)
+            except Refusal:
+                return 0
+        if in_front:
+            return PAYLOAD_LIMIT
+        return REQUEST_LIMIT if b"/invocations" in exchange.path else _UPLOAD_LIMIT
 
     # -- routes
     def _routes(self) -> list[_Route]:
@@ -230,7 +245,7 @@ class Emulator:
                 exchange.reply(404 if archive is None else 200, archive or b"")
                 return
             if self._verifier is not None:
-                _verify(self._verifier, exchange)
+                _verify(self._verifier, exchange, _received(exchange))
             if path.endswith(_INVOCATIONS) and path.startswith(_FUNCTIONS) and exchange.method == b"POST":
                 name = path[len(_FUNCTIONS) + 1 : -len(_INVOCATIONS)]
                 self._invoker.invoke(exchange, request_id, name, query)
@@ -244,7 +259,7 @@ class Emulator:
     def _in_front(self, exchange: Exchange, request_id: str, path: str, query: str) -> None:
         if self._front_verifier is not None:
             try:
-                _verify(self._front_verifier, exchange)
+                _verify(self._front_verifier, exchange, _received(exchange))
             except Refusal:
                 reply_json(exchange, request_id, {"message": "Forbidden"}, 403)
                 return

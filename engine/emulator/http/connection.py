@@ -15,6 +15,7 @@ __all__ = ["Connection", "Handler", "Owner", "PlainConnection"]
 
 _PIPELINE = 16  # waiting requests of one connection at which reading pauses
 _DISCARD_FACTOR = 8  # a body that is too large is read up to this many limits, so that the client gets the answer
+_LINGER_S = 2.0  # for so long a body that nobody wants is read and dropped, so that the client gets the answer
 
 Handler = Callable[["Exchange"], None]
 
@@ -122,7 +123,12 @@ class Connection(asyncio.BufferedProtocol):
             self._body_limit = self._server.limit_of(exchange)
         if int(headers.get(b"content-length", b"0")) > self._body_limit:
             exchange.too_large = True
-        if headers.get(b"expect", b"").lower() == b"100-continue":
+        if self._body_limit == 0 and (exchange.too_large or b"transfer-encoding" in headers):
+            exchange.too_large = True
+            exchange.keep_alive = False
+            self._enqueue(exchange)
+            self._incoming = None
+        elif headers.get(b"expect", b"").lower() == b"100-continue":
             if exchange.too_large:  # answered before the body, which may never come
                 exchange.keep_alive = False
                 self._enqueue(exchange)
@@ -184,7 +190,11 @@ class Connection(asyncio.BufferedProtocol):
         if not exchange.keep_alive or self._server.closing:
             self._waiting.clear()
             self.lost = True
-            transport.close()
+            if self._in_head:
+                transport.close()
+            else:  # its body is still coming: what closes now, with bytes unread, takes the answer from the client
+                transport.write_eof()
+                asyncio.get_running_loop().call_later(_LINGER_S, transport.close)
         elif self._waiting:
             asyncio.get_running_loop().call_soon(self._advance)
 

@@ -32,7 +32,8 @@ class Server:
     ) -> None:
         self.handler = handler
         self.body_limit = body_limit  # bytes; a larger body comes as an exchange with `too_large` set
-        self.limit_of = limit_of  # for limits that depend on the request's line and headers
+        # For limits that depend on the request's line and headers. 0: a request with a body is handled before its body comes
+        self.limit_of = limit_of
         self.head_limit = head_limit  # bytes of request line and headers; more gets 431
         self.admits = admits  # of a connection's two ports, the peer's first; others get 403. None: all
         self._connection = Connection if keep_headers else PlainConnection

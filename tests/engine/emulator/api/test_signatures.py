@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -136,6 +137,30 @@ def test_a_large_body_needs_a_signature_too(service: Any) -> None:
         connection.request("POST", path, b"x" * 11_000_000)
         assert connection.getresponse().status == 403
         connection.close()
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 70000000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "POST /2015-03-31/functions/echo/invocations",
+        "POST /2015-03-31/functions",
+        "PUT /2015-03-31/functions/echo/code",
+        "POST /_lbench/http-api/echo",
+        "POST /_lbench/code/x",
+        "PUT /_lbench/conditions",
+        "POST /",
+    ],
+)
+def test_a_large_body_of_a_stranger_is_refused_before_it_comes(service: Any, line: str, length: str) -> None:
+    host, _, port = service.endpoint.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as client:
+        client.sendall(f"{line} HTTP/1.1\r\nHost: {host}\r\n{length}\r\n\r\n".encode())
+        answer = b""
+        while received := client.recv(65536):
+            answer += received
+    assert answer.startswith((b"HTTP/1.1 403 ", b"HTTP/1.1 404 "))
+    assert b"Connection: close" in answer
 
 
 PAGE = {"Host": "evil.example.com", "Origin": "https://evil.example.com", "Sec-Fetch-Site": "cross-site"}
