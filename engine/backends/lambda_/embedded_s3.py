@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
 
 from lbench.engine.emulator.api.signatures import Verifier
 from lbench.engine.emulator.core.errors import Refusal
@@ -25,6 +28,7 @@ from lbench.workloads.sigv4 import Credentials
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from flask import Flask
 
 __all__ = ["EmbeddedS3", "main"]
 
@@ -116,7 +120,13 @@ def main(argv: list[str]) -> int:
 
     number, bucket = int(argv[0]), argv[1]
     host, port = socket.socket(fileno=os.dup(number)).getsockname()
-    application = DomainDispatcherApplication(create_backend_app)
+
+    def create_app(service: Any) -> Flask:
+        application: Flask = create_backend_app(service)
+        application.config["PROPAGATE_EXCEPTIONS"] = True  # else a full disk is a 500 that does not say so
+        return application
+
+    application = DomainDispatcherApplication(create_app)
     made = Client(application).put(f"/{bucket}", base_url=f"http://{host}:{port}", headers=_AUTHORIZATION)
     if made.status_code != 200:
         sys.stderr.write(f"lbench: the embedded S3 cannot make its bucket: {made.status}\n")
@@ -142,7 +152,14 @@ class _Guarded:
         if not self._allows(environ):
             start_response("403 Forbidden", [("Content-Type", "application/xml"), ("Connection", "close")])
             return [b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"]
-        return self._application(environ, start_response)
+        try:
+            return self._application(environ, start_response)
+        except OSError as problem:
+            if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            start_response("507 Insufficient Storage", [("Content-Type", "application/xml"), ("Connection", "close")])
+            text = f"no room in {tempfile.gettempdir()}: make some, or set TMPDIR to a folder that has it"
+            return [f"<Error><Code>DiskFull</Code><Message>{escape(text)}</Message></Error>".encode()]
 
     def _allows(self, environ: WSGIEnvironment) -> bool:
         headers = {

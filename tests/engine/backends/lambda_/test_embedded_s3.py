@@ -125,6 +125,32 @@ async def test_a_stranger_is_refused_whatever_it_asks(server: EmbeddedS3, store:
     assert await store.get(place) == b"secret"
 
 
+async def test_a_full_folder_for_temporary_files_is_one_line_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A large object becomes a file of the server's, and here no such file can be written to.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, tempfile\n"
+        "class Full:\n"
+        "    def __getattr__(self, name): raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "tempfile.TemporaryFile = lambda *args, **named: Full()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    server = EmbeddedS3("bucket-of-mine", KEYS)
+    store = ObjectStore(KEYS, region="us-east-1", endpoint=server.open(), bucket="bucket-of-mine", prefix="run")
+    try:
+        with pytest.raises(ObjectStoreError) as caught:
+            await store.put("result", bytes(20_000_000))
+        assert str(caught.value).endswith(
+            f"failed: 507 DiskFull no room in {tmp_path}: make some, or set TMPDIR to a folder that has it"
+        )
+        assert await store.get(await store.put("result", b"small")) == b"small"
+    finally:
+        store.close()
+        await server.close()
+
+
 async def test_no_secret_is_in_the_server_s_arguments(server: EmbeddedS3, store: ObjectStore) -> None:
     await store.put("result", b"1")
     assert server.child is not None
