@@ -18,9 +18,11 @@ from lbench.analysis.prediction import independent_ratio
 from lbench.analysis.statistics import LEAST_CLAIM, Estimate
 from lbench.config.limits import limits
 from lbench.engine.cost.format import usd_short
+from lbench.engine.sampling.model import Sample
 
 __all__ = [
     "break_even_sentence",
+    "busy_line",
     "first_sentence",
     "free_tier_line",
     "limit_line",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 _NAMED = 2  # options that may be first too
+_BUSY = 0.1  # of the tasks' time
 
 
 def usd_cell(option: Option) -> str:
@@ -168,6 +171,17 @@ def usage_lines(stage: int | None, wait: float, threads: float) -> list[str]:
     if threads > 1:
         lines.append(f"{whose} keep {threads:.2g} threads busy: as many vCPUs make them faster")
     return lines
+
+
+def busy_line(sample: Sample) -> str | None:
+    """What other processes did to the sample; None: nothing much."""
+    shares = [stage.ready for stage in sample.stages if stage.compute_s]
+    if max(shares, default=0.0) < _BUSY:
+        return None
+    return (
+        f"other processes had the cores in {percent_text(max(shares))} of the tasks' time: times here are too long by as "
+        "much; when the machine is idle, --fresh measures anew"
+    )
 
 
 def _cost(option: Option) -> str:

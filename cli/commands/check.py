@@ -90,6 +90,7 @@ def _print(sample: Sample, found: Feasibility) -> None:
     from rich.text import Text
 
     from lbench.analysis.feasibility import headroom_text, summary_sentence
+    from lbench.analysis.options_text import busy_line
     from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, console
     from lbench.cli.tables import Column, print_table
 
@@ -112,7 +113,8 @@ def _print(sample: Sample, found: Feasibility) -> None:
             mark, style = marks[row.verdict]
             line = Text.assemble((f"{mark[0]} ", style), f"{row.what}: {text}")
             out.print(line, soft_wrap=not out.is_terminal)
-    for note in found.notes:
+    busy = busy_line(sample)
+    for note in [*found.notes, *([] if busy is None else [busy])]:
         out.print(Text(f"! {note}", style=WARN), soft_wrap=not out.is_terminal)
     whole = "the whole job" if sample.complete else f"{sample.sampled_tasks:,} of {sample.known_tasks:,} tasks"
     out.print(

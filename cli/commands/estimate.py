@@ -161,6 +161,7 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
     from lbench.analysis.grain import grain_notes
     from lbench.analysis.options_text import (
         break_even_sentence,
+        busy_line,
         first_sentence,
         free_tier_line,
         limit_line,
@@ -199,6 +200,8 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
         )
     if len(first.compute_s) < min(_LEAST_DIFFERING, first.tasks):
         say("! so few tasks do not show how much tasks differ: that is not in the intervals", WARN)
+    if (line := busy_line(sample)) is not None:
+        say(f"! {line}", WARN)
     if sample.stores:
         say(
             "! its tasks exchange objects: on Lambda through S3, whose time and requests are not in these figures", WARN
@@ -319,7 +322,10 @@ def _print_json(sample: Sample, found: Options, changes: dict[str, float], overh
             "hand_over_s": sample.overhead_s,
             "hand_overs_s": overheads_s,
             "contention": sample.contention,
-            "stages": [{"tasks": one.tasks, "wait": one.wait, "threads": one.threads} for one in sample.stages],
+            "stages": [
+                {"tasks": one.tasks, "wait": one.wait, "threads": one.threads, "ready": one.ready}
+                for one in sample.stages
+            ],
         },
     }
     click.echo(msgspec.json.format(msgspec.json.encode(content), indent=1))

@@ -30,6 +30,9 @@ class Usage(msgspec.Struct, frozen=True):
 
     wait: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0  # the share in which nothing computes: network, disk, sleep
     threads: Annotated[float, msgspec.Meta(ge=1, le=100_000)] = 1.0  # that are busy in the rest
+    ready: Annotated[float, msgspec.Meta(ge=0, le=1)] = (
+        0.0  # the share in which they could compute, had a core been free
+    )
 
 
 def processor_time(pid: int) -> ProcessorTime | None:
@@ -67,4 +70,5 @@ def usage(seconds: float, before: ProcessorTime | None, after: ProcessorTime | N
     return Usage(
         wait=min(wait, 1.0) if alone and wait >= _LEAST_WAIT else 0.0,
         threads=cpu_s / seconds if cpu_s >= _LEAST_THREADS * seconds else 1.0,
+        ready=min(ready_s / seconds, 1.0) if alone else 0.0,
     )

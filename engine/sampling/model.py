@@ -24,6 +24,7 @@ class SampledStage(msgspec.Struct, frozen=True, kw_only=True):
     between_s: float = 0.0  # the job's own code after the stage, in the driver
     wait: float = 0.0  # the share of their time in which the tasks do not compute
     threads: float = 1.0  # that are busy in the rest
+    ready: float = 0.0  # the share in which they could compute, had a core been free
 
 
 class Noticed(msgspec.Struct, frozen=True):

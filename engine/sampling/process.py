@@ -310,6 +310,7 @@ def _stage_of(
         peak_mb=[row[4] for row in rows],
         wait=used.wait,
         threads=used.threads,
+        ready=used.ready,
     )
 
 

@@ -16,6 +16,7 @@ from lbench.analysis.option_types import Options, Runs, parse_runs
 from lbench.analysis.options import options_of
 from lbench.analysis.options_text import (
     break_even_sentence,
+    busy_line,
     first_sentence,
     limit_line,
     recorded_lines,
@@ -308,6 +309,13 @@ def test_tasks_with_several_threads_want_as_many_vcpus() -> None:
     assert by_name(four)["EC2 c7i.xlarge"].places == 1
     assert usage_lines(None, 0.0, 4.0) == ["tasks keep 4 threads busy: as many vCPUs make them faster"]
     assert usage_lines(2, 0.5, 1.0) == ["tasks of stage 2 wait 50 % of their time, which no faster core shortens"]
+
+
+def test_a_sample_on_a_busy_machine_says_so() -> None:
+    (quiet,) = sample().stages
+    assert busy_line(sample()) is busy_line(sample(stages=[msgspec.structs.replace(quiet, ready=0.09)])) is None
+    line = busy_line(sample(stages=[quiet, msgspec.structs.replace(quiet, ready=0.8)]))
+    assert line is not None and line.startswith("other processes had the cores in 80 % of the tasks' time")
 
 
 def test_a_further_task_is_longer_than_all_sampled_ones_as_often_as_it_must_be() -> None:

@@ -34,6 +34,7 @@ def test_what_tasks_of_ten_seconds_did(after: ProcessorTime, wait: float, thread
     assert found is not None
     assert found.wait == pytest.approx(wait)
     assert found.threads == pytest.approx(threads)
+    assert found.ready == pytest.approx((after.ready_s - START.ready_s) / 10)
 
 
 def test_short_tasks_and_unknown_processes_tell_nothing() -> None:
