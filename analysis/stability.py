@@ -145,8 +145,11 @@ def _few_repeats(group: _Group) -> str | None:
     remedy = f"use {option} {wanted} or more"
     if paused := sum(run.paused and run.status == "ok" and not run.planned.warmup for run in group):
         remedy = f"{count_text(paused, 'other')} {'was' if paused == 1 else 'were'} paused: measure again"
-    if lost := sum(not run.planned.warmup and run.status not in (None, "running", "ok") for run in group):
-        remedy = f"{count_text(lost, 'other')} came to no right answer"
+    lost = [run.status for run in group if not run.planned.warmup and run.status not in (None, "running", "ok")]
+    if stopped := lost.count("cancelled"):
+        remedy = f"{count_text(stopped, 'other')} {'was' if stopped == 1 else 'were'} stopped"
+    if wrong := len(lost) - stopped:
+        remedy = f"{count_text(wrong, 'other')} came to no right answer"
     return f"{count_text(count, kind)} {'has' if count == 1 else 'have'} {lacking}{drift}; {remedy}"
 
 

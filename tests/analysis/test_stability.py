@@ -53,7 +53,7 @@ def test_few_repeats_are_named_with_what_they_cannot_show(of_times: Of, count: i
     ("status", "text"),
     [
         ("failed", "1 other came to no right answer"),
-        ("cancelled", "1 other came to no right answer"),
+        ("cancelled", "1 other was stopped"),
         ("ok", "use --repeats 6 or more"),
     ],
 )
@@ -87,7 +87,7 @@ def test_repeats_that_a_cancel_kept_from_beginning_are_lost_too(make_events: Any
     planned = [event for event in make_events({"sequential": [4.0] * 6}) if isinstance(event, RunPlanned)]
     for event in planned[4:]:
         events[-1:-1] = [event, RunEnded(event.run, "cancelled", None, None)]
-    text = "4 repeats have a range in place of an interval and cannot show a drift; 2 others came to no right answer"
+    text = "4 repeats have a range in place of an interval and cannot show a drift; 2 others were stopped"
     assert warned(fold(events)) == {"few_repeats": f"sequential: {text}"}
 
 
