@@ -11,6 +11,7 @@ import pytest
 from lbench.engine.backends.base import Outcome
 from lbench.engine.explore.warm_pool import WarmPool
 from lbench.engine.journal.events import Returned
+from lbench.engine.model import ErrorInfo
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.attempt import Attempts
 from lbench.engine.runner.task_state import Pending
@@ -97,7 +98,8 @@ def test_the_outcome_of_a_cancelled_call_is_recorded_when_it_ends(fakes, sink):
     assert ends(sink) == [(2, "error", None, 2.0), (1, "error", None, 3.0), (0, "superseded", 4000, 4.0)]
     returned = {event.n: event for event in sink.of(Returned)}
     assert returned[1].log_tail == "Traceback"
-    assert returned[2].error.type == "ValueError"
+    assert returned[2].error == ErrorInfo("ValueError", "no", retriable=False)
+    assert [returned[n].environment for n in range(3)] == ["e0", "e1", "e2"]
 
 
 def test_a_call_that_runs_when_the_backends_are_closed_is_recorded_as_cancelled(fakes, sink):
@@ -111,3 +113,4 @@ def test_a_call_that_runs_when_the_backends_are_closed_is_recorded_as_cancelled(
 
     run_virtual(main())
     assert ends(sink) == [(0, "cancelled", None, 3.0)]
+    assert [event.environment for event in sink.of(Returned)] == ["e0"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lbench.engine.backends.base import Call, Failure, Outcome
-from lbench.engine.journal.events import StageStarted
+from lbench.engine.journal.events import Returned, StageStarted
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.failure_text import failures_line
 from lbench.engine.runner.job_steps import RunFailed
@@ -71,6 +71,9 @@ def test_the_error_shows_a_users_task_as_its_call(fakes: Any) -> None:
     message = outcome_of(backend, sink, job())
     assert message.startswith("task 0, fit(degree=3, name='xxx") and len(message) < 200
     assert message.endswith("failed: ValueError: no (mine.py, line 9 in fit)")
+    (ended,) = sink.of(Returned)
+    assert ended.log_tail.startswith("fit(degree=3, name='xxx")
+    assert ended.log_tail.endswith('\n  File "mine.py", line 9, in fit\nValueError: no')
 
 
 def test_of_several_failed_tasks_the_first_is_named():

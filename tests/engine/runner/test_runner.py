@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lbench.engine.backends.base import Outcome
 from lbench.engine.journal.events import Dispatched, Returned, StageEnded, StageStarted
+from lbench.engine.model import ErrorInfo
 from lbench.engine.plan.policy import Policy, backoff_s
 from lbench.engine.runner.job_steps import RunFailed, offload_to_thread
 from lbench.engine.runner.runner import RunCancelled, Runner
@@ -87,6 +88,27 @@ def test_a_job_gets_the_times_of_its_stage(fakes, sink):
     assert isinstance(answer, StageResults) and answer == list(range(6))
     assert (answer.elapsed_s, answer.task_s, answer.places) == (pytest.approx(2), pytest.approx(0.6), 3)
     assert answer.overhead_s == pytest.approx(0.4)
+
+
+def test_what_a_new_environment_takes_once_is_no_overhead_of_its_tasks(fakes, sink):
+    def job():
+        return (yield [Task("fake.task", x=number) for number in range(3)])
+
+    def measured(call):
+        result = fakes.ok(call).result
+        return Outcome(result=result, compute_ms=600.0, connect_ms=100.0, init_ms=50.0, fetch_ms=30.0)
+
+    answer, _ = drive(fakes.Backend(lambda call: (1.0, measured(call)), capacity=3), sink, job())
+    assert (answer.task_s, answer.overhead_s) == (pytest.approx(0.6), pytest.approx(0.22))
+
+
+def test_a_task_that_reports_more_than_its_round_trip_has_no_overhead(fakes, sink):
+    def job():
+        return (yield [Task("fake.task", x=1)])
+
+    measured = Outcome(result=encode(1), compute_ms=1400.0)
+    answer, _ = drive(fakes.Backend(lambda call: (1.0, measured)), sink, job())
+    assert (answer.task_s, answer.overhead_s) == (pytest.approx(1.4), 0.0)
 
 
 def test_a_stage_gets_the_results_of_the_one_before(fakes, sink):
@@ -221,8 +243,12 @@ def test_a_backend_that_breaks_down_ends_the_run_with_its_message_and_a_whole_re
 
 def test_a_bug_in_a_backend_ends_the_run_in_one_line_and_a_whole_record(fakes, sink):
     backend = fakes.Backend({0: [(1.0, KeyError("lane"))]})
-    with pytest.raises(RunFailed, match="KeyError: 'lane'"):
+    with pytest.raises(RunFailed, match=r"^KeyError: 'lane'$"):
         drive(backend, sink, fakes.one_stage(9))
+    broken = [event for event in sink.of(Returned) if event.status == "error"]
+    assert [(event.error, event.environment) for event in broken] == [
+        (ErrorInfo("KeyError", "'lane'", retriable=False), "e0")
+    ]
     sink.assert_whole()
 
 
