@@ -101,6 +101,7 @@ IMPORTED = [
     ("import helpers", "it is not sent with it yet: name it, include = ['helpers.py']"),
     ("raise RuntimeError('early')", "cannot be imported: RuntimeError: early (bad.py, line 1 in <module>)"),
     ("import sys; sys.exit(3)", "it ends the program: SystemExit: 3"),
+    ("from .helpers import x", "with no known parent package (bad.py, line 1 in <module>): put an empty __init__.py"),
     ("import os; os._exit(3)", "it ended its process (exit code 3)"),
     ("", "has no function 'job': write a function of that name"),
     ("def jobb(): yield []", "has no function 'job': there are: jobb"),
@@ -125,6 +126,14 @@ def test_an_unusable_module_is_refused_in_one_line(write: Write, text: str, mess
         registry.describe(f"{path}:job")
     assert message in str(caught.value) and "\n" not in str(caught.value)
     assert "bad.py" in str(caught.value)
+
+
+def test_a_module_sees_no_arguments_and_a_package_s_own_is_named_by_its_file(write: Write) -> None:
+    path = write("reads.py", "import sys\nassert sys.argv == ['reads.py'], sys.argv\ndef job(): yield []")
+    assert next(registry.load(registry.describe(f"{path}:job")).job(Params(), None)) == []
+    package = write("kit/__init__.py", "")
+    with pytest.raises(InputError, match=r"kit/__init__\.py has no function 'f'"):
+        registry.describe(f"{package}:f")
 
 
 PARSED = [

@@ -12,6 +12,7 @@ import importlib
 import math
 import sys
 import threading
+from multiprocessing import managers, shared_memory
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,6 +111,8 @@ def through(value: Any) -> Any:
         np.float64(0.1),
         np.dtype("<f4"),
         np.int16,
+        type(None),
+        type(...),
     ],
     ids=repr,
 )
@@ -160,6 +163,7 @@ def test_what_cannot_travel_is_named_with_its_place_and_a_way_out() -> None:
     itself: list[Any] = []
     itself.append(itself)
     here = Path(__file__).name
+    shared = shared_memory.SharedMemory.__new__(shared_memory.SharedMemory)
     for value, expected in {
         "lambda": (lambda: 1, f"a lambda ({here}, line"),
         "closure": (inner, "which is defined inside test_what_cannot"),
@@ -171,6 +175,8 @@ def test_what_cannot_travel_is_named_with_its_place_and_a_way_out() -> None:
         "itself": (itself, "that contains itself"),
         "text": ("\ud800", "not valid Unicode"),
         "file": (sys.stderr.buffer, "make it inside the function"),
+        "shared memory": (shared, "a SharedMemory, which ends with the script"),
+        "a manager's": (managers.BaseProxy.__new__(managers.DictProxy), "a DictProxy, which ends with the script"),
     }.values():
         with pytest.raises(CannotTravel) as error:
             Packer().pack({"deep": [value]})

@@ -13,6 +13,7 @@ import datetime
 import functools
 import hashlib
 import itertools
+import json
 import math
 import os
 import re
@@ -45,6 +46,7 @@ _PINNED = re.compile(r"@(?P<file>[^/]*)%(?P<digest>[0-9a-f]{16})")
 _DIGITS = 16  # of a digest
 _KEPT = 200  # files of values in the cache
 _FILE_BYTES = 500_000_000
+_JSON = json.JSONDecoder()
 
 Grid = dict[str, Sequence[Any]]
 
@@ -208,7 +210,7 @@ def _typed(spec: FieldSpec, text: str) -> Sequence[Any]:
     if spec.type.kind in ("int", "any") and (whole := _whole_range(spec, text)) is not None:
         return whole
     found: list[Any] = []
-    for part in text.split(","):
+    for part in _parts(name, text) if spec.type.kind == "any" else text.split(","):
         part = part.strip()
         if not part:
             raise InputError(f"{_call(name, text)}: a value is empty: write {name}=1,2,5")
@@ -223,6 +225,26 @@ def _typed(spec: FieldSpec, text: str) -> Sequence[Any]:
         if len(found) > MOST_TASKS:
             raise InputError(f"{_call(name, text)}: must be at most {MOST_TASKS:,} values")
     return _converted(spec, found, _short(text))
+
+
+def _parts(name: str, text: str) -> Iterator[str]:
+    """The values between the commas; those inside a list, a dict or a text of JSON do not part values."""
+    place = 0
+    while place <= len(text):
+        begin = len(text) - len(text[place:].lstrip())
+        end = begin
+        if text[begin : begin + 1] in ("[", "{", '"'):
+            try:
+                _, end = _JSON.raw_decode(text, begin)
+                msgspec.json.decode(text[begin:end])
+            except (ValueError, RecursionError):
+                end = -1
+        comma = text.find(",", max(end, begin))
+        comma = len(text) if comma < 0 else comma
+        if end < 0 or (end > begin and text[end:comma].strip()):
+            raise InputError(f'{_call(name, text[begin:])}: must be JSON, as in {name}=[1,2],[3,4] or {name}={{"a":1}}')
+        yield text[begin:comma]
+        place = comma + 1
 
 
 def _whole_range(spec: FieldSpec, text: str) -> range | None:

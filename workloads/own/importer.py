@@ -188,7 +188,7 @@ def find_own(name: str) -> tuple[Callable[..., Any], bool]:
             f"the task function {qualified} is in module {dotted}, which is not sent with the workload: "
             "call a function of the workload's own module, or name the file in include = [...]"
         )
-    found: Any = importlib.import_module(dotted)
+    found: Any = import_own(dotted)
     for part in qualified.split("."):
         found = getattr(found, part, None)
     theirs = getattr(found, "__module__", None) == dotted and getattr(found, "__qualname__", None) == qualified
@@ -219,12 +219,12 @@ def find_name(name: str) -> Any:
 
 
 def import_own(dotted: str) -> ModuleType:
-    """Import a module of the snapshot; a recorded script's sees the arguments that the script had."""
-    marker = _marker()
-    if marker is None or marker.argv is None or dotted in sys.modules:
+    """Import a module of the snapshot. It sees no arguments; a recorded script's sees those that the script had."""
+    if dotted in sys.modules:
         return importlib.import_module(dotted)
+    marker = _marker()
     before = sys.argv
-    sys.argv = [f"{dotted}.py", *marker.argv]
+    sys.argv = [f"{dotted}.py", *((marker.argv if marker is not None else None) or ())]
     try:
         return importlib.import_module(dotted)
     finally:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import importlib
 import inspect
 import math
 import os
@@ -26,7 +25,7 @@ import msgspec
 from lbench.errors import LbenchError
 from lbench.workloads.own import argument_types
 from lbench.workloads.own.calling import call_with, offered_to
-from lbench.workloads.own.importer import enter
+from lbench.workloads.own.importer import enter, import_own
 from lbench.workloads.own.tracebacks import one_line
 from lbench.workloads.own.type_spec import FieldSpec, TypeSpec, annotation_of, spec_of
 from lbench.workloads.signatures import parameters_of
@@ -232,15 +231,24 @@ def most_tasks(module: Any, function: str, params: dict[str, Any]) -> int | None
     return most
 
 
+def _file_of(folder: Path, dotted: str) -> str:
+    place = dotted.replace(".", "/")
+    return f"{place}/__init__.py" if (folder / place / "__init__.py").is_file() else f"{place}.py"
+
+
 def _ask(folder: Path, dotted: str, function: str, question: bytes) -> Inspection:
-    file = f"{dotted.replace('.', '/')}.py"
+    file = _file_of(folder, dotted)
     try:
         enter(folder)
-        module = importlib.import_module(dotted)
+        module = import_own(dotted)
     except KeyboardInterrupt:
         raise
     except ModuleNotFoundError as error:
         return Inspection(error=f"{file} cannot be imported: {one_line(error)}: {_remedy(error)}")
+    except ImportError as error:
+        alone = "relative import with no known parent package" in str(error)
+        remedy = ": put an empty __init__.py into its folder, which makes it a package" if alone else ""
+        return Inspection(error=f"{file} cannot be imported: {one_line(error)}{remedy}")
     except SystemExit as error:
         return Inspection(error=f"{file} cannot be imported: it ends the program: {one_line(error)}")
     except BaseException as error:  # the user's module is being imported: it may raise anything
@@ -270,7 +278,7 @@ def main() -> None:
     question = sys.stdin.buffer.read()
     folder, dotted, function = sys.argv[1:]
     done = threading.Event()
-    threading.Thread(target=_watch, args=(out, f"{dotted.replace('.', '/')}.py", done), daemon=True).start()
+    threading.Thread(target=_watch, args=(out, _file_of(Path(folder), dotted), done), daemon=True).start()
     inspection = _ask(Path(folder), dotted, function, question)
     if not done.is_set():
         done.set()

@@ -6,7 +6,6 @@ code can fail a run, and nothing else.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from lbench.workloads.model import Check, Description, Job, Limits, Params, Prev
 from lbench.workloads.own.calling import call_with, offered_to
 from lbench.workloads.own.describe import limits_of
 from lbench.workloads.own.each import EachParams, combinations, grid_of
-from lbench.workloads.own.importer import enter, find_own
+from lbench.workloads.own.importer import enter, find_own, import_own
 from lbench.workloads.own.tracebacks import one_line, user_traceback
 from lbench.workloads.signatures import parameters_of
 
@@ -41,7 +40,7 @@ def load_own(description: Description) -> Workload[Any]:
     code = description.code
     assert code is not None
     enter(Path(code.folder))
-    module = _guarded(f"{code.file} cannot be imported", importlib.import_module, code.module)
+    module = _guarded(f"{code.file} cannot be imported", import_own, code.module)
     if issubclass(description.params, EachParams):
         return FunctionWorkload(description, module)
     return OwnWorkload(description, module)

@@ -22,6 +22,7 @@ from lbench.workloads.recorded.folder import (
     Left,
     Manifest,
     digest_of,
+    function_name,
 )
 from lbench.workloads.recorded.log import read_log
 
@@ -197,29 +198,7 @@ def _leave_guarded(events: _Events, files: dict[str, bytes]) -> None:
 
 
 def _function(packed: list[Any]) -> str:
-    """A call's function by name; of a partial and of a method, what is inside."""
-    value = packed[0][0]
-    while isinstance(value, dict):
-        if value.get("~") == "name":
-            return str(value["v"])
-        arguments = value.get("a") or [None]
-        if (
-            value.get("~") == "object"
-            and isinstance(value.get("f"), dict)
-            and value["f"].get("v") == "builtins:getattr"
-        ):
-            return f"{_class_of(arguments[0])}.{arguments[1]}"
-        value = arguments[0] if isinstance(arguments[0], dict) else value.get("f")
-    return "a call"
-
-
-def _class_of(value: Any) -> str:
-    while isinstance(value, dict):
-        if value.get("~") == "name":
-            return str(value["v"])
-        arguments = value.get("a") or [None]
-        value = arguments[0] if isinstance(arguments[0], dict) else value.get("f")
-    return type(value).__name__
+    return function_name(packed[0][0])
 
 
 def _left(events: _Events) -> list[Left]:

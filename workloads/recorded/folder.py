@@ -23,6 +23,7 @@ __all__ = [
     "Left",
     "Manifest",
     "find",
+    "function_name",
     "names",
     "read_manifest",
     "read_values",
@@ -175,3 +176,28 @@ def read_values(path: Path) -> Iterator[Any]:
             if len(content) < int.from_bytes(head, "little"):
                 return
             yield decode(content)
+
+
+def function_name(value: Any) -> str:
+    """A packed function by name; of a partial and of a method, what is inside."""
+    while isinstance(value, dict):
+        if value.get("~") == "name":
+            return str(value["v"])
+        arguments = value.get("a") or [None]
+        if (
+            value.get("~") == "object"
+            and isinstance(value.get("f"), dict)
+            and value["f"].get("v") == "builtins:getattr"
+        ):
+            return f"{_class_of(arguments[0])}.{arguments[1]}"
+        value = arguments[0] if isinstance(arguments[0], dict) else value.get("f")
+    return "a call"
+
+
+def _class_of(value: Any) -> str:
+    while isinstance(value, dict):
+        if value.get("~") == "name":
+            return str(value["v"])
+        arguments = value.get("a") or [None]
+        value = arguments[0] if isinstance(arguments[0], dict) else value.get("f")
+    return type(value).__name__

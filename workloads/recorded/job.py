@@ -17,7 +17,7 @@ from lbench.workloads.model import Check, Description, Job, Limits, Task, Worklo
 from lbench.workloads.own.describe import RecordedParams
 from lbench.workloads.own.tracebacks import one_line
 from lbench.workloads.recorded.code import versions_of
-from lbench.workloads.recorded.folder import Manifest, read_manifest, read_values
+from lbench.workloads.recorded.folder import Manifest, function_name, read_manifest, read_values
 from lbench.workloads.recorded.tasks import CALL
 from lbench.workloads.recorded.values import with_arrays
 
@@ -26,6 +26,10 @@ __all__ = ["RecordedWorkload"]
 _TOLERANCE = 1e-9  # relative: another processor's or library's rounding
 _TRIED = 3  # calls of each function that are run twice, to find what differs by itself
 _TRIED_S = 20.0
+_ALONE = (
+    ", and does so too where the call is made by itself: it depends on what else the script had done (a random state, a "
+    "global, a variable of the environment), or on the versions of libraries: pass what it needs as arguments of its own"
+)
 _NAMED = 5  # functions that a note names
 
 
@@ -77,20 +81,26 @@ class RecordedWorkload(Workload[RecordedParams]):
             yield with_arrays(value, arrays.__getitem__) if arrays else value
 
     def _varying(self) -> dict[str, Any]:
-        """For each call the number of its function, and for each function where its results vary."""
+        """For each call the number of its function; for each function its name, where its results vary, and whether a call
+        that is made by itself gives something else than in the script.
+        """
         assert self._description.code is not None
         functions.preload(self._description.code.pinned)
         numbers: dict[str, int] = {}
         tried: list[int] = []
         varies: list[set[str]] = []
+        names: list[str] = []
+        differs: list[bool] = []
         functions_of: list[int] = []
         end_s = time.monotonic() + _TRIED_S
-        for task in self._calls():
+        for task, recorded in zip(self._calls(), self._results(), strict=True):
             number = numbers.setdefault(repr(task.arguments["given"][0]), len(numbers))
             functions_of.append(number)
             if number == len(tried):
                 tried.append(0)
                 varies.append(set())
+                names.append(function_name(task.arguments["given"][0]))
+                differs.append(False)
             if tried[number] >= _TRIED or time.monotonic() > end_s:
                 continue
             tried[number] += 1
@@ -99,7 +109,11 @@ class RecordedWorkload(Workload[RecordedParams]):
             except BaseException as error:  # the user's code may raise anything
                 raise WorkloadError(f"a recorded call fails here: {one_line(error)}") from None
             varies[number] |= {path for path, _ in _differences(one, other, "", frozenset())}
-        return {"functions": functions_of, "varies": [sorted(one) for one in varies]}
+            own = frozenset(varies[number])
+            differs[number] |= "" not in own and not all(close for _, close in _differences(one, recorded, "", own))
+        return {
+            "functions": functions_of, "names": names, "varies": [sorted(one) for one in varies], "differs": differs,
+        }  # fmt: skip
 
     def check(self, params: RecordedParams, answer: Any, reference: Any) -> Check:
         """Equal to the recorded results; numbers within rounding; what varies by itself is not compared.
@@ -118,10 +132,13 @@ class RecordedWorkload(Workload[RecordedParams]):
         left = f"; not compared, as it varies by itself: {', '.join(named)}" if named else ""
         rounded = False
         for number, (one, other) in enumerate(zip(answer, results, strict=True)):
-            own = varies[reference["functions"][number]]
+            function = reference["functions"][number]
+            own = varies[function]
             for path, close in () if "" in own else _differences(one, other, "", own):
                 if not close:
-                    return Check(ok=False, how=f"the result{path} of call {number} differs from the recorded one{left}")
+                    alone = _ALONE if reference["differs"][function] else ""
+                    what = f"the result{path} of call {number}, of {reference['names'][function]}"
+                    return Check(ok=False, how=f"{what}, differs from the recorded one{alone}{left}")
                 rounded = True
         how = "equal to the recorded results" + (f" within {_TOLERANCE:g} (relative)" if rounded else "")
         return Check(ok=True, how=how + left)

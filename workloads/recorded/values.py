@@ -38,6 +38,12 @@ _MARK = "~"
 LARGE_BYTES = 1 << 16  # of an array that a recording has once, however many calls get it
 _DEPTH = 200
 _PLAIN_DTYPES = frozenset("biufcSUmM")
+_ONLY_HERE = {  # classes whose objects name what ends with the script
+    ("multiprocessing.shared_memory", "SharedMemory"),
+    ("multiprocessing.shared_memory", "ShareableList"),
+    ("multiprocessing.managers", "BaseManager"),
+    ("multiprocessing.managers", "BaseProxy"),
+}
 _GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 _OWN_WAYS = ("__reduce__", "__reduce_ex__", "__getstate__", "__getnewargs__", "__getnewargs_ex__")
 
@@ -201,6 +207,9 @@ class Packer:
             return _marked("dict", [[self._pack(key), self._pack(one)] for key, one in value.items()])
         if kind in (set, frozenset):
             return _marked(kind.__name__, sorted((self._pack(one) for one in value), key=_order))
+        for one in (None, ..., NotImplemented):
+            if value is type(one):  # no module has its name
+                return {_MARK: "object", "f": self._pack(type), "a": [self._pack(one)]}
         if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType) and not _is_bound(value):
             return _marked("name", self._named(value, value.__qualname__))
         return self._object(value, kind)
@@ -239,6 +248,10 @@ class Packer:
             raise CannotTravel(f"the module {value.__name__}: import it inside the function")
         if (name := _found_as(value)) is not None:
             return _marked("name", self._named(value, name, value.__module__))
+        if any((one.__module__, one.__qualname__) in _ONLY_HERE for one in kind.__mro__):
+            raise CannotTravel(
+                f"{_a(value)}, which ends with the script: pass what it holds as numbers, texts, arrays, lists and dicts"
+            )
         if not is_library(kind.__module__) and not _says_how(kind):
             raise CannotTravel(
                 f"an object of class {kind.__qualname__}{place_of(kind)}: make the class a dataclass, or pass what it "
