@@ -192,7 +192,13 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
     for number, stage in enumerate(sample.stages[:_STAGES_NAMED], 1):
         for text in usage_lines(number if len(sample.stages) > 1 else None, stage.wait, stage.threads):
             say(text, QUIET)
-    if not sample.complete:
+    if not sample.complete and sample.sampled_tasks == sample.known_tasks:
+        say(
+            f"! the job had not ended after {sample.limit_s:g} s: what follows its first "
+            f"{count_text(len(sample.stages), 'stage')} is not counted; --for SECONDS takes more",
+            WARN,
+        )
+    elif not sample.complete:
         say(
             f"! {sample.sampled_tasks:,} of {sample.known_tasks:,} tasks were run ({sample.limit_s:g} s): the others are "
             "drawn from them, and stages after these are not counted; --for SECONDS takes more",

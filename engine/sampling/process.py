@@ -46,6 +46,8 @@ _TOGETHER_S = 3.0  # with all workers busy
 _TOGETHER_LEAST_S = 0.001  # shorter tasks show the hand-over, not the machine
 _FIRST_LONGER, _FIRST_LEAST_S = 1.2, 0.001  # than the others: the first task is tried again
 _POLL_S = 0.05  # of the temporary folder
+_COUNT_S = 0.2  # of tasks, after which their worker is counted anew
+_ENDLESS = 10  # stages: a job that has yielded so many and no answer when the time is over may never end
 _COMPUTING = Usage()
 _OWN = {"data.lbds", "noticed", "objects", "request.json"}  # in the folder, of the sample itself
 _GOLDEN = 0.618033988749895
@@ -165,8 +167,11 @@ class _Sampler:
                 if isinstance(step, Answer):
                     self.complete = True
                     return
-                if self.stages and (loop.time() > self._end_s or len(self.stages) >= _STAGES):
+                late = bool(self.stages) and loop.time() > self._end_s
+                if len(self.stages) >= (_ENDLESS if late else _STAGES):
                     self._refuse_endless()
+                if late:
+                    return
                 ended = await self._stage(backend, *step)
                 if ended is None:
                     return
@@ -196,7 +201,7 @@ class _Sampler:
         number = len(self.stages)
         results: dict[int, Any] = {}
         rows: list[tuple[int, float, int, int, int]] = []
-        before = _counted(backend)
+        count = _Count(backend)
         for index in spread_order(len(tasks))[:_MOST_TASKS]:
             left_s = self._end_s - asyncio.get_running_loop().time()
             if left_s <= 0 and rows:
@@ -217,9 +222,8 @@ class _Sampler:
             rows.append((index, seconds, len(encoded[index]), len(outcome.result), outcome.peak_rss_mb or 0))
             if not number:
                 self._first.append((encoded[index], seconds))
-            if len(rows) == 1 and len(tasks) > 1:
-                before = _counted(backend)  # the first task may have imported
-        used = usage(sum(row[1] for row in rows[1:] or rows), before, _counted(backend)) or _COMPUTING
+            count.task(seconds, last=len(rows) == len(tasks))
+        used = count.usage
         if not number and len(rows) > 1:
             rows[0] = await self._without_imports(
                 backend, rows[0], median_s=statistics.median(row[1] for row in rows[1:])
@@ -292,10 +296,37 @@ def _filling(tasks: list[tuple[bytes, float]], workers: int) -> list[tuple[bytes
     return chosen
 
 
-def _counted(backend: LocalBackend) -> ProcessorTime | None:
-    """What the only worker has computed so far; None: not known."""
-    pids = backend.pids()
-    return processor_time(pids[0]) if len(pids) == 1 else None
+class _Count:
+    """What a stage's tasks do with their time, as far as their worker was counted: a task that is cut off ends that too.
+
+    The first task counts only where it is the only one: it may have imported.
+    """
+
+    def __init__(self, backend: LocalBackend) -> None:
+        self._backend = backend
+        self._computed_s = 0.0  # of the tasks since the first count
+        self._since_s = 0.0  # of those since the last count
+        self._tasks = 0
+        self._first = self._counted()
+        self.usage = _COMPUTING
+
+    def task(self, seconds: float, *, last: bool) -> None:
+        """Take a task that has ended; `last`: of the stage."""
+        self._tasks += 1
+        self._computed_s += seconds
+        self._since_s += seconds
+        if not last and self._since_s < _COUNT_S and self._tasks > 1:
+            return
+        self._since_s = 0.0
+        now = self._counted()
+        self.usage = usage(self._computed_s, self._first, now) or self.usage
+        if self._tasks == 1:
+            self._computed_s, self._first = 0.0, now
+
+    def _counted(self) -> ProcessorTime | None:
+        """What the only worker has computed so far; None: not known."""
+        pids = self._backend.pids()
+        return processor_time(pids[0]) if len(pids) == 1 else None
 
 
 def _stage_of(

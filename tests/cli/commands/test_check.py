@@ -69,6 +69,26 @@ def endless():
     while True:
         yield [Task(plain, i=1)]
 
+def slow(i, seconds):
+    import time
+    time.sleep(seconds)
+    return i
+
+def slow_stages():
+    while True:
+        yield [Task(slow, i=1, seconds=0.6)]
+
+def spin(i):
+    import time
+    if i == 1:
+        time.sleep(600)
+    end = time.thread_time() + 0.25
+    while time.thread_time() < end:
+        pass
+
+def cut_off():
+    yield [Task(spin, i=i) for i in range(3)]
+
 def stuck(i):
     import time
     time.sleep(600)
@@ -126,6 +146,22 @@ def test_what_only_the_first_task_does_is_no_long_task(lbench: Lbench, jobs: Pat
     longest = next(row for row in found["rows"] if row["what"] == "longest task")
     assert longest["value"] < 0.3
     assert not any("cut it into smaller ones" in note for note in found["notes"])
+
+
+def test_a_stage_that_ends_with_the_time_is_a_sample_and_what_follows_is_not_counted(
+    lbench: Lbench, jobs: Path
+) -> None:
+    done = lbench("estimate", "./mine.py:slow_stages", "--for", "1")
+    assert done.returncode == 0, done.stderr
+    assert "the job had not ended after 1 s: what follows its first " in " ".join(done.stdout.split())
+
+
+def test_a_task_that_is_cut_off_does_not_make_the_others_wait(lbench: Lbench, jobs: Path) -> None:
+    done = lbench("estimate", "./mine.py:cut_off", "--for", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["sample"]
+    assert found["sampled_tasks"] < 3
+    assert found["stages"][0]["wait"] < 0.3
 
 
 @pytest.mark.parametrize(
