@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from lbench.analysis.format import count_text, listed
 from lbench.analysis.stability import machine_warnings
 from lbench.engine.journal.events import ComparisonEnded, Warned
-from lbench.engine.session.view import RunView, SessionView
+from lbench.engine.session.sweeps import earlier_parts
+from lbench.engine.session.view import RunView, SessionView, load_folder
 
-__all__ = ["cut_off_runs", "joined", "unfinished_runs", "whole_comparisons"]
+__all__ = ["cut_off_runs", "joined", "load_whole", "resumed_text", "unfinished_runs", "whole_comparisons"]
 
 _Place = tuple[tuple[str, Any], ...]  # a point of a sweep
 
@@ -49,6 +53,31 @@ def cut_off_runs(views: Sequence[SessionView]) -> list[set[str]]:
         kept = {run.id for run in chain.from_iterable(comparisons)}
         found.append({run.id for run in view.runs.values() if run.id not in kept and _place(run) in done})
     return found
+
+
+def load_whole(folder: Path, besides: Collection[Path] = ()) -> SessionView:
+    """The session in a folder, with those that it goes on with: a sweep or a tuning that was stopped is one.
+
+    Args:
+        folder: of the session.
+        besides: the folders of sessions that are not taken in.
+
+    Raises:
+        InputError: the folder of sessions cannot be read.
+        SessionFileError: there is no readable journal.
+    """
+    last = load_folder(folder)
+    return joined([*map(load_folder, earlier_parts(folder, besides)), last])
+
+
+def resumed_text(view: SessionView) -> str | None:
+    """How many runs of a session are of which earlier ones; None: it went on with none."""
+    counts = Counter(run.rpartition("/")[0] for run in view.runs)
+    earlier = [f"{count} of {name}" for name, count in counts.items() if name]
+    if not earlier:
+        return None
+    runs = count_text(len(view.runs), "run")
+    return f"it was stopped and resumed: of its {runs}, {listed(earlier)}, {counts['']} of the last session"
 
 
 def _place(run: RunView) -> _Place | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from lbench.analysis.causes import explanations, held_runs
 from lbench.analysis.comparison import Comparison as Compared
 from lbench.analysis.comparison import by_label, compare
 from lbench.analysis.prediction import PredictedLine, predict_comparison, predictions
+from lbench.analysis.resumed import load_whole
 from lbench.analysis.scaling import scalings
 from lbench.analysis.stability import stability_warnings
 from lbench.analysis.sweep_record import sweep_curves, tuning_record
@@ -22,10 +24,10 @@ from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import Document, Explanation, Prediction, SweepCurves, Tuning, VarianceShares
 from lbench.engine.session.index import find_session
 from lbench.engine.session.labels import Meta, read_meta
-from lbench.engine.session.view import RunView, SessionView, fold, load_folder, load_journal
-from lbench.errors import InputError, SessionFileError
+from lbench.engine.session.view import RunView, SessionView, fold, load_journal
+from lbench.errors import InputError, SessionFileError, utf8
 
-__all__ = ["TUNE", "document_of", "load_document", "load_view"]
+__all__ = ["TUNE", "document_of", "load_document", "load_view", "load_views"]
 
 TUNE = "tune-"  # how the id of a tuning begins
 
@@ -39,7 +41,7 @@ def load_document(text: str) -> Document:
     """
     path = _found(text)
     if path.is_dir():
-        return document_of(load_folder(path), read_meta(path))
+        return document_of(load_whole(path), read_meta(path))
     head = _beginning(path)
     if head.startswith(b'{"event"'):
         return document_of(load_journal(path), read_meta(path.parent))
@@ -53,9 +55,23 @@ def load_view(text: str) -> SessionView:
         InputError: no such session, or several.
         SessionFileError: the file is no session, is damaged, or has a newer version.
     """
-    path = _found(text)
+    return load_views([text])[0]
+
+
+def load_views(texts: Sequence[str]) -> list[SessionView]:
+    """As `load_view`, several at once. What one of them holds is in no other one, though it was resumed there.
+
+    Raises:
+        InputError: no such session, or several.
+        SessionFileError: a file is no session, is damaged, or has a newer version.
+    """
+    paths = [_found(text) for text in texts]
+    return [_view(path, besides=paths) for path in paths]
+
+
+def _view(path: Path, besides: Sequence[Path]) -> SessionView:
     if path.is_dir():
-        return load_folder(path)
+        return load_whole(path, besides)
     if _beginning(path).startswith(b'{"event"'):
         return load_journal(path)
     return fold(document_events(path))
@@ -149,6 +165,6 @@ def _predictions(groups: dict[str, list[RunView]]) -> list[Prediction]:
 def _beginning(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(64).lstrip()
+            return utf8(file.read(64)).lstrip()
     except OSError as error:
         raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None

@@ -19,17 +19,16 @@ from lbench.analysis.scaling import scalings
 from lbench.cli.follow import Measurement
 from lbench.cli.progress import Progress
 from lbench.engine.billing.bill import run_bill
-from lbench.engine.journal.events import ComparisonEnded, Event, RunPlanned, Warned
+from lbench.engine.journal.events import ComparisonEnded, Event, Warned
 from lbench.engine.journal.lock import is_live
-from lbench.engine.journal.reader import read_events
-from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import point_text
 from lbench.engine.plan.sweep import Point, SweepPlan
 from lbench.engine.plan.validate import validate
 from lbench.engine.service.client import Follower
 from lbench.engine.session.index import session_folders
+from lbench.engine.session.sweeps import sweep_id
 from lbench.engine.session.view import SessionView, load_folder
-from lbench.errors import InputError, LbenchError, SessionFileError
+from lbench.errors import InputError, LbenchError
 
 __all__ = [
     "Earlier",
@@ -62,7 +61,7 @@ def earlier_sessions(sweep: SweepPlan) -> Earlier | None:
     """
     found: dict[str, list[Path]] = {}
     for folder in session_folders()[:_LOOKED_AT]:
-        identity = _sweep_id(folder)
+        identity = sweep_id(folder)
         if identity is not None and identity.startswith(f"{sweep.definition}-"):
             if is_live(folder):
                 raise InputError(f"the same command is running: `lbench attach {folder.name}` shows it")
@@ -85,14 +84,6 @@ def stopped_sweep(sweep: SweepPlan, more: int) -> Earlier | None:
     if added_point(sweep, earlier.id, earlier.views, more) is None:
         return None  # it is whole: the same command measures it once more
     return earlier
-
-
-def _sweep_id(folder: Path) -> str | None:
-    try:
-        planned = next((one for one in read_events(folder / JOURNAL_NAME) if isinstance(one, RunPlanned)), None)
-    except (SessionFileError, OSError):
-        return None
-    return None if planned is None or planned.sweep is None else planned.sweep.id
 
 
 def done_points(view: SessionView) -> list[Point]:

@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from lbench.config.folders import config_file
 from lbench.config.limits import MemoryMb, TimeoutS, limits
-from lbench.errors import InputError
+from lbench.errors import InputError, utf8
 
 __all__ = ["Loaded", "Setting", "Settings", "known_settings", "load", "on_hangup"]
 
@@ -177,7 +177,7 @@ def load(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(utf8(file.read_bytes()).decode())
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -31,6 +31,7 @@ __all__ = [
     "SessionFileError",
     "UnknownNameError",
     "WorkloadError",
+    "utf8",
     "visible",
     "visible_json",
 ]
@@ -47,6 +48,8 @@ _JSON_CONTROL = re.compile(
     rb"|\\u(?:061[cC]|20(?:0[eEfF]|2[89a-eA-E]|6[6-9]))"
     rb"|\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
 )
+_MARK = b"\xef\xbb\xbf"
+_MARKED = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _SHORT = {b"\\b": b"\\\\x08", b"\\f": b"\\\\x0c"}
 _LINE_ENDS = (b"\\r", b"\\r\\n")
 
@@ -68,7 +71,21 @@ def visible_json(content: bytes | memoryview) -> bytes:
     content = bytes(content)
     if content.isascii() and b"\\" not in content and b"\x7f" not in content:  # nearly every line
         return content
-    return _JSON_CONTROL.sub(_spelled_json, content)
+    return _JSON_CONTROL.sub(_spelled_json, content.removeprefix(_MARK))
+
+
+def utf8(content: bytes) -> bytes:
+    """A text file's content in UTF-8, without the byte order mark that editors and shells of Windows write.
+
+    What is not in the encoding that its mark names stays as it is: reading it tells what is wrong.
+    """
+    for mark, encoding in _MARKED.items():
+        if content.startswith(mark):
+            try:
+                return content.decode(encoding).encode()
+            except UnicodeError:
+                return content
+    return content.removeprefix(_MARK)
 
 
 def _spelled_json(match: re.Match[bytes]) -> bytes:

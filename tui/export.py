@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lbench.analysis.resumed import load_whole
 from lbench.analysis.stability import stability_warnings
 from lbench.config.folders import typed_path
 from lbench.engine.export import files as outputs
@@ -11,7 +12,7 @@ from lbench.engine.export.document import document, read_document
 from lbench.engine.export.rescue import journal_is_whole, rescue
 from lbench.engine.journal.events import SessionEnded
 from lbench.engine.session.labels import read_meta
-from lbench.engine.session.view import SessionView, load_folder
+from lbench.engine.session.view import SessionView
 from lbench.errors import InputError
 
 __all__ = ["check_target", "export", "proposed", "rescued"]
@@ -49,7 +50,7 @@ def export(source: Path, text: str, view: SessionView | None = None) -> str:
     """
     path = _path(text)
     if view is not None or source.is_dir():
-        view = view or load_folder(source)
+        view = view or load_whole(source)
         exported = document(view, stability_warnings(view), read_meta(source))
     else:
         exported = read_document(source)

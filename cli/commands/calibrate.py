@@ -38,7 +38,7 @@ def command(sessions: tuple[str, ...], backend: str, out: Path | None, as_json: 
     import msgspec
 
     from lbench.analysis.calibration import calibrate, parameter_file
-    from lbench.cli.documents import load_view
+    from lbench.cli.documents import load_views
     from lbench.engine.backends import catalog
     from lbench.engine.export.files import check_writable
     from lbench.engine.simulation.parameters import lambda_model
@@ -56,7 +56,7 @@ def command(sessions: tuple[str, ...], backend: str, out: Path | None, as_json: 
             f"{of_others[0]}: calibrate reads sessions of lbench. Public recordings of Lambda are held against the model by "
             "`python -m lbench.engine.simulation.recordings FOLDER` (docs/model.md)"
         )
-    views = [load_view(text) for text in sessions]
+    views = load_views(sessions)
     found = calibrate(views, lambda_model(), backend)
     if out is not None:
         names = ", ".join(view.header.id for view in views if view.header is not None)

@@ -27,12 +27,12 @@ def command(sessions: tuple[str, ...], fail_if_slower: str | None, as_json: bool
     """
     from lbench.analysis.session_comparison import compare_sessions
     from lbench.cli.compare_report import comparison_json, print_comparison, session_names
-    from lbench.cli.documents import load_view
+    from lbench.cli.documents import load_views
     from lbench.config.exit_codes import EXIT_FAILED
     from lbench.engine.billing.bill import run_bill
 
     threshold = _share(fail_if_slower)
-    views = [load_view(text) for text in sessions]
+    views = load_views(sessions)
     found = compare_sessions(
         list(zip(session_names(sessions, views), views, strict=True)), run_bill, threshold=threshold
     )

@@ -16,6 +16,7 @@ from lbench.analysis.format import count_text, percent_text
 from lbench.analysis.function_calls import calls_of
 from lbench.analysis.hedging import hedges_of, hedges_sentence
 from lbench.analysis.prediction import predict_comparison, predicted_sentence
+from lbench.analysis.resumed import resumed_text
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import break_even_spread, law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.session_comparison import SessionComparison, compare_sessions
@@ -415,6 +416,8 @@ def _environment(view: SessionView) -> tuple[tuple[str, str], ...]:
 
 def _add_caveats(caveats: dict[str, None], name: str, view: SessionView) -> None:
     before = f"{name}: " if name else ""
+    if (resumed := resumed_text(view)) is not None:
+        caveats[f"{before}{resumed}"] = None
     texts = [warning.text for warning in view.warnings] + [warning.text for warning in stability_warnings(view)]
     for text in texts:
         caveats[f"{before}{text}"] = None

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lbench.cli.compare_report import session_names
-from lbench.cli.documents import load_view
+from lbench.cli.documents import load_views
 from lbench.cli.html.content import content_of
 from lbench.cli.html.figures import Figure
 from lbench.cli.html.page import page
@@ -65,6 +65,6 @@ def report_page(sessions: Sequence[str]) -> tuple[str, list[Figure]]:
         InputError: no such session, or nothing to report.
         SessionFileError: a file is no session, or is damaged.
     """
-    views = [load_view(text) for text in sessions]
+    views = load_views(sessions)
     content = content_of(list(zip(session_names(sessions, views), views, strict=True)))
     return page(content), content.figures

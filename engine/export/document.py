@@ -26,7 +26,7 @@ from lbench.engine.model import (
 )
 from lbench.engine.session.labels import Meta
 from lbench.engine.session.view import RunView, SessionView
-from lbench.errors import SessionFileError, visible_json
+from lbench.errors import SessionFileError, utf8, visible_json
 
 __all__ = [
     "check_head",
@@ -204,7 +204,7 @@ def read_document(path: Path) -> Document:
         SessionFileError: the file is no document, is torn, damaged, or of a newer version.
     """
     try:
-        content = path.read_bytes()
+        content = utf8(path.read_bytes())
     except OSError as error:
         raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
     check_head(path, content)

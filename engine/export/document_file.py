@@ -9,7 +9,7 @@ import msgspec
 from lbench.engine.export.document import check_head, check_runs
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.model import VERSION, Comparison, Run, Warning_, check_times
-from lbench.errors import SessionFileError, visible_json
+from lbench.errors import SessionFileError, utf8, visible_json
 
 __all__ = ["FileDocument", "FileRun", "read_file"]
 
@@ -54,7 +54,7 @@ def read_file(path: Path) -> FileDocument:
         SessionFileError: the file is not a session document, or is torn, damaged or of a newer version.
     """
     try:
-        content = visible_json(path.read_bytes())
+        content = visible_json(utf8(path.read_bytes()))
     except OSError as error:
         raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.engine.journal.events import JOURNAL_VERSION, Event, decode_event
-from lbench.errors import SessionFileError
+from lbench.errors import SessionFileError, utf8
 
 __all__ = ["Head", "check_first", "read_events", "split_lines"]
 
@@ -66,6 +66,7 @@ def check_first(path: Path, line: bytes) -> None:
         SessionFileError: it is none, or of a newer version.
     """
     head = Head()
+    line = utf8(line)
     if not line.endswith(b"\n"):
         if line.startswith(_FIRST_BYTES[: len(line)]):
             return

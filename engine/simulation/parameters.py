@@ -13,7 +13,7 @@ from typing import Any
 
 from lbench.config.lambda_model import STUDIES, rows
 from lbench.engine.simulation.distributions import Constant, Distribution, Lognormal, Quantiles
-from lbench.errors import InputError
+from lbench.errors import InputError, utf8
 
 __all__ = ["LambdaModel", "lambda_model", "load_model", "old_parameters", "with_rows", "with_values"]
 
@@ -132,8 +132,7 @@ def load_model(path: str | None) -> LambdaModel:
     if path is None:
         return lambda_model()
     try:
-        with STUDIES.get(path, Path(path)).open("rb") as file:
-            parsed = tomllib.load(file)
+        parsed = tomllib.loads(utf8(STUDIES.get(path, Path(path)).read_bytes()).decode())
     except OSError as error:
         raise InputError(f"cannot read the model's parameters in {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -17,7 +17,12 @@ ENVIRONMENT = Environment(usable_cores=4.0, load_1m=0.0, hostname="here", physic
 Times = Mapping[str, Sequence[float]]
 
 
-def sweep_session(
+def sweep_session(points: Sequence[tuple[dict[str, Any], Times]], **how: Any) -> SessionView:
+    """As `sweep_events`, folded."""
+    return fold(sweep_events(points, **how))
+
+
+def sweep_events(
     points: Sequence[tuple[dict[str, Any], Times]],
     *,
     workload: str = "probe",
@@ -30,7 +35,7 @@ def sweep_session(
     stopped: Sequence[dict[str, Any]] = (),
     environment: Environment = ENVIRONMENT,
     settings: Mapping[str, Any] | None = None,
-) -> SessionView:
+) -> list[Event]:
     """Each point with the makespans of each backend; the n-th repeats of a point are one round.
 
     A label is a backend's name, with a temperature after a space where it has one ("emulated warm"). Comparisons are
@@ -83,4 +88,4 @@ def sweep_session(
             runs = [f"{identity}{one}" for one in range(before + 1, number + 1)]
             ended_by: ComparisonEnd = "cancelled" if point in stopped else "count"
             events.append(ComparisonEnded(f"c{index_of_point}", runs, ended_by, 1, ""))
-    return fold(events)
+    return events

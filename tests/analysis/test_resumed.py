@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,17 +11,23 @@ import pytest
 from lbench.analysis.resumed import joined
 from lbench.analysis.scaling import scalings
 from lbench.analysis.scaling_text import scaling_sentence
+from lbench.analysis.session_comparison import compare_sessions
 from lbench.analysis.tuning import LEAST_RUNS, MOST_TRIALS, Candidate, tuned
 from lbench.cli import documents, tune_run
-from lbench.cli.documents import document_of, load_document, load_view
+from lbench.cli.documents import document_of, load_document, load_view, load_views
+from lbench.cli.html.write import report_page
 from lbench.cli.tune_run import TunePlan, next_trial, tried
+from lbench.config.folders import sessions_place
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.export.document import encode_document
-from lbench.engine.journal.events import Warned
+from lbench.engine.journal.events import Warned, encode_lines
+from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.sweep import SweepPlan
 from lbench.engine.session.view import RunView, SessionView
-from tests.analysis.sweeps import Times, sweep_session
+from lbench.tui.compare.loading import compare_folders
+from lbench.tui.export import export
+from tests.analysis.sweeps import Times, sweep_events, sweep_session
 
 STEADY = (1.0, 1.01, 0.99, 1.0, 1.02, 0.98)
 
@@ -68,6 +75,51 @@ def test_a_resumed_sweep_is_the_same_after_it_was_written_and_read(tmp_path: Pat
     made = document_of(joined(stopped_and_resumed()), predict=False)
     (tmp_path / "a.json").write_bytes(encode_document(made))
     assert document_of(load_view(str(tmp_path / "a.json")), predict=False) == load_document(str(tmp_path / "a.json"))
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The sessions of a sweep over 1, 2, 4 that was stopped in 2 and resumed, and one of another sweep."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    parts: list[tuple[tuple[int, ...], str]] = [((1, 2), "w1"), ((2, 4), "w1"), ((1, 2, 4), "w2")]
+    names = [f"20260101-00000{number}-aaaa" for number in range(3)]
+    for name, (sizes, sweep) in zip(names, parts, strict=True):
+        events = sweep_events(
+            [({"n": n}, times(n)) for n in sizes],
+            identity=name,
+            sweep_id=sweep,
+            stopped=[{"n": 2} if name == names[0] else {"n": 0}],
+        )
+        sessions_place().joinpath(name).mkdir(parents=True)
+        (sessions_place() / name / JOURNAL_NAME).write_bytes(encode_lines(events))
+    return names
+
+
+def places(view: SessionView) -> dict[int, int]:
+    """The runs at each point."""
+    return dict(Counter(run.planned.params["n"] for run in view.runs.values()))
+
+
+def test_every_command_takes_a_resumed_sweep_as_one(recorded: list[str], tmp_path: Path) -> None:
+    first, last, other = recorded
+    whole = {1: 12, 2: 12, 4: 12}
+    assert places(load_view(last)) == places(load_view(str(sessions_place() / last))) == whole
+    assert places(load_view(first)) == {1: 12, 2: 12}
+    assert places(load_view(other)) == whole
+    page, _ = report_page([last])
+    assert f"of its 36 runs, 12 of {first}, 24 of the last session" in page
+    exported = tmp_path / "a.json"
+    assert "36 runs" in export(sessions_place() / last, str(exported))
+    assert places(load_view(str(exported))) == whole
+    assert len(load_document(last).runs) == 36
+    compared = compare_sessions(list(zip("ab", load_views([other, last]), strict=True)), documents.run_bill)
+    assert len(compared.jobs) == 3
+    assert len(compare_folders([sessions_place() / other, sessions_place() / last]).jobs) == 3
+
+
+def test_a_part_that_is_named_itself_is_in_no_other(recorded: list[str]) -> None:
+    first, last, _ = recorded
+    assert [*map(places, load_views([first, last]))] == [{1: 12, 2: 12}, {2: 12, 4: 12}]
 
 
 def test_points_that_were_only_cut_off_stay() -> None:

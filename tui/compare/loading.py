@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from lbench.analysis.resumed import load_whole
 from lbench.analysis.session_comparison import SessionComparison, compare_sessions
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.session.labels import read_meta
@@ -25,7 +26,7 @@ def compare_folders(folders: Sequence[Path]) -> SessionComparison:
     """
     if len(folders) < 2:
         raise InputError(HOW_TO_COMPARE)
-    views = [load_view(folder) for folder in folders]
+    views = [load_whole(one, folders) if one.is_dir() else load_view(one) for one in folders]
     names = [_name(folder, view) for folder, view in zip(folders, views, strict=True)]
     for tail in (4, 1000):  # of the session's own name, which may end alike, too
         names = [

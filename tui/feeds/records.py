@@ -25,7 +25,7 @@ from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import epoch_s
 from lbench.engine.session.block_process import blocks_of, reads_apart
 from lbench.engine.session.blocks import Block, steps_of
-from lbench.errors import LbenchError, SessionFileError
+from lbench.errors import LbenchError, SessionFileError, utf8
 
 __all__ = ["Clock", "Source", "Timed", "timed"]
 
@@ -72,7 +72,7 @@ class Source:
             path = path / JOURNAL_NAME
         try:
             with path.open("rb") as file:
-                head = file.read(64).lstrip()
+                head = utf8(file.read(64)).lstrip()
         except OSError as error:
             why = SessionFileError(f"{path} cannot be read: {error.strerror}")
             return cls(path, lambda: _Refused(why))

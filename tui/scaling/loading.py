@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import msgspec
@@ -12,13 +11,12 @@ from lbench.analysis.resumed import joined
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.tuning import Tuned, caveats, memory_text, tuned, tuning_sentence
 from lbench.engine.billing.bill import run_bill
-from lbench.engine.journal.events import RunPlanned
-from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import Sweep
 from lbench.engine.session.index import session_folders
+from lbench.engine.session.sweeps import sweep_folders, sweep_id
 from lbench.engine.session.view import SessionView, fold, load_folder
-from lbench.errors import InputError, LbenchError
+from lbench.errors import InputError
 from lbench.tui.feeds.records import Source
 
 __all__ = ["NO_SWEEP", "Swept", "load_sweep", "load_view"]
@@ -60,7 +58,7 @@ def load_sweep(shown: Path | None, *, predict: bool, measuring: bool = False) ->
     if shown is not None:
         view = load_view(shown)
         identity = _identity_of(view)
-        paths = [shown] if identity is None else [*_folders_of(identity, besides=shown), shown]
+        paths = [shown] if identity is None else [*_parts_of(identity, besides=shown), shown]
         try:
             swept = _swept(paths, view, predict=predict)
             if identity is not None or _is_curve(swept):
@@ -68,10 +66,10 @@ def load_sweep(shown: Path | None, *, predict: bool, measuring: bool = False) ->
         except InputError:
             if identity is not None or measuring:
                 return Swept([], source=shown)  # its first point is being measured
-    identity = next((one for folder in session_folders()[:_LOOKED_AT] if (one := _sweep_id(folder)) is not None), None)
+    identity = next((one for folder in session_folders()[:_LOOKED_AT] if (one := sweep_id(folder)) is not None), None)
     if identity is None:
         raise InputError(NO_SWEEP)
-    folders = _folders_of(identity)
+    folders = sweep_folders(identity)
     return _swept(folders, load_view(folders[-1]), predict=predict)
 
 
@@ -110,17 +108,6 @@ def _identity_of(view: SessionView) -> str | None:
     return next((run.planned.sweep.id for run in view.runs.values() if run.planned.sweep is not None), None)
 
 
-def _folders_of(identity: str, besides: Path | None = None) -> list[Path]:
-    """The sessions of a sweep that was stopped and resumed, the oldest first."""
-    folders = [folder for folder in session_folders()[:_LOOKED_AT] if folder != besides]
-    return [folder for folder in reversed(folders) if _sweep_id(folder) == identity]
-
-
-def _sweep_id(folder: Path) -> str | None:
-    """By the first planned run."""
-    try:
-        events = itertools.islice(read_events(folder / JOURNAL_NAME), 50)
-        planned = next((one for one in events if isinstance(one, RunPlanned)), None)
-    except (LbenchError, OSError):
-        return None
-    return None if planned is None or planned.sweep is None else planned.sweep.id
+def _parts_of(identity: str, besides: Path) -> list[Path]:
+    """The other sessions of a sweep that was stopped and resumed, the oldest first."""
+    return [folder for folder in sweep_folders(identity) if folder != besides]
