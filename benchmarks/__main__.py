@@ -37,6 +37,7 @@ MODULES = (
     "simulated",
     "tui_first_frame",
     "tui_million",
+    "tui_keys",
     "tui_live",
 )
 

@@ -30,7 +30,7 @@ __all__ = ["DEADLINE_EXCEEDED", "WORKER_LOST", "ClusterBackend", "LostWorker", "
 DEADLINE_EXCEEDED = "DeadlineExceeded"  # Failure.type: the task took longer than it may
 WORKER_LOST = "WorkerLost"  # Failure.type: the worker or its connection ended under the call
 _LATE_S = 5.0  # that a worker has to stop a task at its deadline before the call is given up
-_WORTH_MS = 100.0  # so much work is handed to a worker ahead: it never waits for the next call
+_WORTH_MS = 200.0  # so much work is handed to a worker ahead: it never waits for the next call
 _MOST_AHEAD = 64
 _LEAST_MS = 0.5  # a task is never counted as shorter: handing it over takes as long
 

@@ -1,4 +1,8 @@
-"""Which worker gets the next call: the one with the fewest calls under way, and of these the one idle longest."""
+"""Which worker gets the next call: the one with the fewest calls under way, and of these the one idle longest.
+
+Where calls are handed over ahead, a slot that is full takes the next ones only once it is half empty, all in one turn of the
+loop: they travel as one message, and the worker still has work.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +17,36 @@ class Slots:
     """Places for calls. Each slot runs one call at a time; up to `ahead` calls are handed to it, so that it never waits."""
 
     def __init__(self) -> None:
-        self.ahead = 1
+        self._ahead = 1
         self._calls: dict[str, int] = {}  # under way in each slot
-        self._levels: list[dict[str, None]] = [{}]  # slots by their calls under way, each level in the order of its use
+        self._levels: list[dict[str, None]] = [{}]  # the slots that take calls, by those under way, in the order of their use
         self._waiting: deque[asyncio.Future[str]] = deque()
         self._broken: Exception | None = None
 
     def __len__(self) -> int:
         return len(self._calls)
 
+    @property
+    def ahead(self) -> int:
+        """The most calls under way in a slot."""
+        return self._ahead
+
+    @ahead.setter
+    def ahead(self, ahead: int) -> None:
+        if ahead == self._ahead:
+            return
+        self._ahead = ahead
+        self._levels = [{} for _ in range(ahead)]
+        for slot, calls in self._calls.items():
+            if calls < ahead:
+                self._levels[calls][slot] = None
+
     def update(self, slots: Iterable[str]) -> None:
         """Take up slots that have joined, and drop those that left."""
         wanted = dict.fromkeys(slots)
         for slot in [slot for slot in self._calls if slot not in wanted]:
-            del self._levels[self._calls.pop(slot)][slot]
+            self._leave(slot)
+            del self._calls[slot]
         for slot in wanted:
             if slot not in self._calls:
                 self._calls[slot] = 0
@@ -67,7 +87,7 @@ class Slots:
                 waiting.set_exception(error)
 
     def _next(self) -> str | None:
-        for level in self._levels[: self.ahead]:
+        for level in self._levels:
             if level:
                 slot = next(iter(level))
                 self._move(slot, self._calls[slot] + 1)
@@ -75,11 +95,18 @@ class Slots:
         return None
 
     def _move(self, slot: str, calls: int) -> None:
-        del self._levels[self._calls[slot]][slot]
+        takes = self._leave(slot) or calls <= self._ahead // 2
         self._calls[slot] = calls
-        while len(self._levels) <= calls:
-            self._levels.append({})
-        self._levels[calls][slot] = None
+        if takes and calls < self._ahead:
+            self._levels[calls][slot] = None
+
+    def _leave(self, slot: str) -> bool:
+        """Take a slot out of its level, and whether it was in one."""
+        calls = self._calls[slot]
+        found = calls < self._ahead and slot in self._levels[calls]
+        if found:
+            del self._levels[calls][slot]
+        return found
 
     def _hand_out(self) -> None:
         while self._waiting:
