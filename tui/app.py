@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -47,6 +48,8 @@ _NEXT = ("lbench.tui.screens.setup", "lbench.tui.launch", "lbench.tui.screens.be
 _ASK_AFTER_S = 10.0  # a comparison that is older is not cancelled by one key
 _BREATH_S = 0.02  # between two stretches of folding, for keys
 _READING_S = 0.5  # between two frames while a record is read
+_STILL_S = 1.0  # between two frames while nothing moves
+_STILL_AFTER_S = 2.0  # without an input
 _HANDOVER_S = 3.0  # for an engine that is only starting to take up the plan that it was given; it needs half a second
 
 
@@ -98,6 +101,8 @@ class LbenchApp(Commands):
         self._timer: Timer | None = None
         self._pace = Pace(self.terminal.fps, sent=self._sent_bytes if self.terminal.remote else None)
         self._interrupted = False  # by Ctrl-C, and something still runs
+        self._still = False  # nothing on the screen moves by itself
+        self._touched_s = time.monotonic()  # by the last input
         self._inputs = InputQueue(self)
         self._read_ahead = False
         self._catching_up = False
@@ -126,8 +131,10 @@ class LbenchApp(Commands):
         if isinstance(event, events.Key) and event.key == "ctrl+j":  # Enter, pressed before the terminal was ours
             event = events.Key("enter", "\r")
         going = self._exit or not self.screen_stack
-        if going and isinstance(event, events.InputEvent | events.Paste):
-            return  # left already
+        if isinstance(event, events.InputEvent | events.Paste):
+            if going:
+                return  # left already
+            self._wake()
         if self._inputs.admit(event):
             await super().on_event(event)
 
@@ -138,6 +145,14 @@ class LbenchApp(Commands):
     def handle_again(self, inputs: Sequence[events.Event]) -> None:
         """Handle inputs that a screen has kept, before those that wait."""
         self._inputs.again(inputs)
+
+    def _wake(self) -> None:
+        """Draw at the full rate again: what an input begins may move."""
+        now_s, before_s = time.monotonic(), self._touched_s
+        self._touched_s = now_s
+        if self._still and now_s - before_s > _STILL_AFTER_S and self._timer is not None:
+            self._timer.stop()
+            self._timer = self.set_timer(self._pace.interval_s, self._beat)
 
     def _sent_bytes(self) -> int:
         return self._driver.sent_bytes if isinstance(self._driver, LbenchDriver) else 0
@@ -180,7 +195,11 @@ class LbenchApp(Commands):
             self._pace.forget()
         else:
             self._pace.frame()
-        interval_s = max(_READING_S, self._pace.interval_s) if self._reading else self._pace.interval_s
+        interval_s = self._pace.interval_s
+        if self._reading:
+            interval_s = max(_READING_S, interval_s)
+        elif self._still and time.monotonic() - self._touched_s > _STILL_AFTER_S:
+            interval_s = max(_STILL_S, interval_s)
         self._timer = self.set_timer(interval_s, self._beat)
 
     def _load_ahead(self) -> None:
@@ -260,6 +279,7 @@ class LbenchApp(Commands):
         self._mind_sweep()
         frame = self.shown.frame()
         self._reading = frame.read_share is not None
+        self._still = frame.state in ("none", "done", "lost") and not frame.behind and self.set_aside is None
         self._show_explored(frame)
         screen = self.screen
         if isinstance(screen, LbenchScreen):

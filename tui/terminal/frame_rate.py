@@ -13,13 +13,14 @@ SHARE_BUSY = 0.02  # and on one without
 BYTES_REMOTE = 6.0 * 1024  # a second that drawing may send over SSH or to tmux
 _BUSY, _IDLE = 0.9, 0.75  # share of the machine's CPU from which on it is busy, and below which no more
 _LOOK_S = 0.25  # between two looks at the machine and at what we cost
+_CALM_S = 1.0  # of cheap frames before there are more: what a person reads is drawn twice a second, and costs more
 
 
 class Pace:
     """The time between two frames, from their cost and the load of the cores.
 
-    The rate is reviewed four times a second. It is halved at once as often as needed, and doubled only with room to
-    spare, so that it does not waver.
+    The rate is reviewed four times a second. It is halved at once as often as needed, and doubled only after a second with
+    room to spare, so that it does not waver.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Pace:
         self._cpu = cpu
         self._sent = sent or (lambda: 0)
         self._seen: tuple[float, float, int] | None = None  # wall and CPU time, bytes at the last look
+        self._calm_s: float | None = None  # since when each look found room to spare
         self.busy = False
         self._reason = ""
 
@@ -80,10 +82,14 @@ class Pace:
             self.busy = usage >= (_IDLE if self.busy else _BUSY)
         cpu_over, bytes_over = share / (SHARE_BUSY if self.busy else SHARE), bytes_per_s / BYTES_REMOTE
         over = max(cpu_over, bytes_over)  # 1: just what is allowed
+        if over >= 0.4:
+            self._calm_s = None
+        elif self._calm_s is None:
+            self._calm_s = now_s - wall_s
         if over > 1:
             self._reason = "" if bytes_over > cpu_over else "cores busy" if self.busy else "slow"
             least = min(FPS_LEAST, self._most)
             while over > 1 and self.fps > least:
                 self.fps, over = max(self.fps / 2, least), over / 2
-        elif over < 0.4 and self.fps < self._most:
-            self.fps = min(self.fps * 2, self._most)
+        elif self._calm_s is not None and now_s - self._calm_s >= _CALM_S and self.fps < self._most:
+            self.fps, self._calm_s = min(self.fps * 2, self._most), now_s

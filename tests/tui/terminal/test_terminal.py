@@ -117,6 +117,17 @@ def test_the_rate_does_not_waver() -> None:
     assert len(set(seen[5:])) == 1
 
 
+def test_a_dear_frame_every_half_second_does_not_make_the_rate_waver() -> None:
+    machine = Machine(fps=30.0)
+    machine.usage = 1.0
+    seen = []
+    for _ in range(100):
+        machine.frames(max(1, round(machine.pace.fps / 2)) - 1, 0.0005)
+        machine.frames(1, 0.006)
+        seen.append(machine.pace.fps)
+    assert len(set(seen[5:])) == 1
+
+
 def test_a_machine_that_tells_nothing_of_its_use_is_not_busy() -> None:
     machine = Machine()
     machine.usage = None
