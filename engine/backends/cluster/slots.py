@@ -19,7 +19,9 @@ class Slots:
     def __init__(self) -> None:
         self._ahead = 1
         self._calls: dict[str, int] = {}  # under way in each slot
-        self._levels: list[dict[str, None]] = [{}]  # the slots that take calls, by those under way, in the order of their use
+        self._levels: list[dict[str, None]] = [
+            {}
+        ]  # the slots that take calls, by those under way, in the order of their use
         self._waiting: deque[asyncio.Future[str]] = deque()
         self._broken: Exception | None = None
 
