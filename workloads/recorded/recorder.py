@@ -151,7 +151,7 @@ class Recorder:
         place, line = "", None
         for one in _frames(frame):
             file = one.f_code.co_filename
-            if not place and file not in _HERE and not _is_library(file):
+            if not place and not file.startswith(_HERE) and not _is_library(file):
                 place = f"{Path(file).name}, line {one.f_lineno}"
             if file == self._script and one.f_code.co_name == "<module>":
                 line = one.f_lineno
@@ -213,7 +213,7 @@ def _encoded(event: list[Any]) -> bytes:
     return msgspec.msgpack.encode(event)
 
 
-_HERE = frozenset({__file__, __file__.replace("recorder.py", "hooks.py")})
+_HERE = __file__.removesuffix("recorder.py")
 _known_files: dict[str, bool] = {}
 
 

@@ -16,15 +16,14 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from lbench.engine.emulator.core.spec import FunctionSpec
 from lbench.engine.emulator.resources.cpu import visible_cpus
 
-__all__ = ["ISOLATION_METHODS", "IsolationMethod", "Room", "Sandbox"]
+__all__ = ["IsolationMethod", "Room", "Sandbox"]
 
 IsolationMethod = Literal["mounts-and-user", "mounts", "user", "none"]
-ISOLATION_METHODS: tuple[IsolationMethod, ...] = get_args(IsolationMethod)
 _HIDDEN = ("/dev", "/home", "/root", "/tmp", "/var")
 _FOLDERS = ("/var/task", "/var/runtime", "/var/tmp")  # as on Lambda
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
