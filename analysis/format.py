@@ -65,13 +65,16 @@ def ms_text(ms: float) -> str:
 
 
 def interval_text(estimate: Estimate, *, unit: bool = False) -> str:
-    """The interval of a time, in the unit of its value: "6.37–6.45"; "–" for none. `unit` appends the unit."""
+    """The interval of a time, in the unit of its value: "6.37–6.45"; "–" for none. `unit` appends the unit.
+
+    Where the value has minutes, the interval is in seconds, and says so: "278–330 s".
+    """
     if estimate.low is None or estimate.high is None:
         return "–"
     scale, name = (1000.0, " ms") if estimate.value < _MS_BELOW_S else (1.0, " s")
     low, high = estimate.low * scale, estimate.high * scale
     ends = (f"{low:.2f}", f"{high:.2f}") if scale > 1 and high < 9.995 else (_digits(low), _digits(high))
-    return "–".join(ends) + (name if unit else "")
+    return "–".join(ends) + (name if unit or estimate.value >= _MINUTES_FROM_S else "")
 
 
 def spread_text(estimate: Estimate) -> str:

@@ -221,7 +221,7 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
         say(f"what if: {', '.join(f'{name}={value:.15g}' for name, value in changes.items())}", QUIET)
     say(
         f"predicted from {count_text(sample.sampled_tasks, 'task')} measured here ({sample.created}) with the model of "
-        "docs/model.md; model: also with dated profiles of config/rented.toml; a worker starts in "
+        "docs/model.md; rented machines: also with dated profiles of config/rented.toml; a worker starts in "
         f"{seconds_text(sample.init_s)} here; "
         "list prices",
         QUIET,
@@ -239,9 +239,9 @@ def _columns(found: Options) -> list[Any]:
 
     name, time, interval = Column("OPTION"), Column("TIME", justify="right"), Column("95 %", justify="right", rank=1)
     start, usd = Column("START", justify="right"), Column("$ A RUN", justify="right")
-    usd_spread = Column("95 %", justify="right", rank=3)
-    day, basis = Column("$ A DAY", justify="right", rank=2), Column("BASIS")
-    needs = Column("NEEDS", rank=4)
+    usd_spread = Column("95 %", justify="right", rank=4)
+    day, basis = Column("$ A DAY", justify="right", rank=3), Column("BASIS", rank=2)
+    needs = Column("NEEDS", rank=5)
     colours = {"local": accent("processes"), "lambda": accent("predicted"), "rented": QUIET, "cluster": accent("dask")}
 
     def startup(row: Option) -> str:

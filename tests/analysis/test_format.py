@@ -50,6 +50,7 @@ def test_an_interval_has_the_unit_of_its_value() -> None:
     assert interval_text(Estimate(0.6, 0.45, 1.19)) == "450–1,190"
     assert interval_text(Estimate(6.41, 6.37, 6.45), unit=True) == "6.37–6.45 s"
     assert interval_text(Estimate(6.41)) == "–"
+    assert interval_text(Estimate(303.0, 278.0, 330.0)) == "278–330 s"
 
 
 def test_ratios_shares_and_lists() -> None:

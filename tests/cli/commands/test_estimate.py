@@ -37,6 +37,9 @@ def test_the_options_at_80_columns_and_again_from_the_kept_sample(
     assert {one["basis"] for one in again["options"]} == {"predicted", "model"}
     assert len(again["sensitivity"]) == 3
     assert len(again["sentences"]) == 2
+    table = lbench("estimate", *_PROBE, "--runs", "always").stdout.split("\n\n")[0].splitlines()
+    assert max(map(len, table)) <= 80
+    assert "95 %" in table[0] and "BASIS" not in table[0]  # no time without its interval
     assert all(one["usd_day"] is not None for one in again["options"] if one["kind"] != "local")
 
 
