@@ -32,7 +32,7 @@ from lbench.tui.feeds.fold import Fold
 __all__ = ["ONCE", "Backend", "Entry", "entries", "last_result", "verdict_of"]
 
 ONCE = "once"  # in place of an interval: measured one time
-_VERSION = 6
+_VERSION = 7
 _LOOKED_AT = 3  # sessions, for the last result
 _SMALL_BYTES = 2_000_000  # of a journal that is read for it
 
@@ -204,6 +204,7 @@ def _comparison(entry: Entry, runs: list[RunView], part: int | None) -> Entry:
             backends=list(dict.fromkeys(run.planned.label for run in runs)),
             runs=len(runs),
             runs_ended=sum(run.ended is not None for run in runs),
+            runs_stopped=sum(run.status == "cancelled" for run in runs),
             complete=all(run.ended is not None for run in runs),
         )
     bills = [(run, run_bill(run)) for run in started]

@@ -47,7 +47,7 @@ def command(as_json: bool) -> None:
         columns["created"].add(_local_time(one.created))
         columns["workloads"].add(", ".join(one.workloads) or (one.error or "–")[:60])
         columns["backends"].add(", ".join(one.backends) or "–")
-        columns["runs"].add(f"{one.runs_ended}/{one.runs}" if one.runs else "–")
+        columns["runs"].add(f"{one.runs_done}/{one.runs}" if one.runs else "–")
         columns["machine"].add(one.machine or "–")
     print_table(out, list(columns.values()))
     out.print(f"in {sessions_place()}", style=QUIET, soft_wrap=True)

@@ -36,10 +36,16 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     workloads: list[str] = []
     backends: list[str] = []  # labels
     runs: int = 0  # planned
-    runs_ended: int = 0
+    runs_ended: int = 0  # those that were stopped, or never began, too
+    runs_stopped: int = 0
     machine: str | None = None  # host name
     cpu_model: str | None = None
     error: str | None = None  # why it cannot be read
+
+    @property
+    def runs_done(self) -> int:
+        """The runs that came to their own end, good or bad."""
+        return self.runs_ended - self.runs_stopped
 
 
 def list_sessions() -> list[Recorded]:
@@ -82,7 +88,7 @@ def recorded(folder: Path) -> Recorded:
     path = folder / JOURNAL_NAME
     head: SessionStarted | None = None
     planned: list[RunPlanned] = []
-    ended = 0
+    ended = stopped = 0
     complete = False
     error: str | None = None
     try:
@@ -96,6 +102,7 @@ def recorded(folder: Path) -> Recorded:
                 planned.append(event)
             elif isinstance(event, RunEnded):
                 ended += 1
+                stopped += event.status == "cancelled"
             elif isinstance(event, SessionEnded):
                 complete = event.complete
     except SessionFileError as problem:
@@ -116,6 +123,7 @@ def recorded(folder: Path) -> Recorded:
         backends=list(dict.fromkeys(run.label for run in planned)),
         runs=len(planned),
         runs_ended=ended,
+        runs_stopped=stopped,
         machine=head.environment.hostname if head else None,
         cpu_model=head.environment.cpu_model if head else None,
         error=error,

@@ -314,7 +314,7 @@ def _about(entry: Entry) -> list[list[Piece]]:
     machine = " · ".join(filter(None, [recorded.machine, recorded.cpu_model]))
     live = "running now" if recorded.runs_ended < recorded.runs else "its engine is still there"
     state = {"complete": "complete", "running": live, "stopped": "stopped before it was done"}[entry.state]
-    ended, runs = recorded.runs_ended, count_text(recorded.runs, "run")
+    ended, runs = recorded.runs_done, count_text(recorded.runs, "run")
     runs = runs if ended == recorded.runs else f"{ended} of {runs}"
     count = f" · {count_text(entry.invocations, 'invocation')}" if entry.worked_out else ""
     cost = ""

@@ -163,7 +163,7 @@ _COLUMNS = (
     _Column("DATE", 16, 16, 0, False, lambda one: [(local_time(one), "text")]),
     _Column("NAME", 10, 28, 0, False, _name),
     _Column("WORKLOAD", 10, 40, 0, False, _work),
-    _Column("RUNS", 4, 7, 2, True, lambda one: [(f"{one.recorded.runs_ended}/{one.recorded.runs}", "text")]),
+    _Column("RUNS", 4, 7, 2, True, lambda one: [(f"{one.recorded.runs_done}/{one.recorded.runs}", "text")]),
     _Column("COST", 8, 10, 1, True, _cost),
     _Column("VERDICT", 20, 82, 0, False, _verdict, _short_verdict),
     _Column("BACKENDS", 10, 44, 5, False, _backends),

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lbench.engine.journal.events import Event, encode_lines
+from lbench.engine.journal.events import Event, RunEnded, encode_lines
 from lbench.engine.journal.lock import FolderLock
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.session.index import Recorded, find_session, list_sessions, recorded, session_folders, when
@@ -72,6 +72,16 @@ def test_a_session_is_listed_with_what_its_journal_begins_and_ends_with(
     lock.release()
     torn = record(sessions, "torn", encode_lines(events)[:-1])  # its last line is not whole: the end
     assert not recorded(torn).complete and recorded(torn).runs_ended == 3
+
+
+def test_runs_that_a_stop_kept_from_ending_are_not_counted_as_done(
+    sessions: Path, make_events: Callable[..., list[Event]]
+) -> None:
+    events = make_events({"sequential": [1.0, 1.1], "processes": [0.6]})
+    last = max(at for at, event in enumerate(events) if isinstance(event, RunEnded))
+    events[last] = msgspec.structs.replace(events[last], status="cancelled", makespan_s=None)
+    one = recorded(record(sessions, "stopped", encode_lines(events)))
+    assert (one.runs_done, one.runs_ended, one.runs) == (2, 3, 3)
 
 
 def test_what_cannot_be_read_says_why_and_is_listed_by_its_name(
