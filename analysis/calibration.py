@@ -8,15 +8,27 @@ percentile bootstraps over runs, or over calls where there are fewer than three 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from statistics import NormalDist
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.format import count_text
+from lbench.analysis.parameter_fits import (
+    LEAST_RUNS,
+    TINY_S,
+    Fitted,
+    fit_lognormal,
+    fit_parameter,
+    group_rows,
+    interval,
+    resamples,
+    robust_sigma,
+    round_trips,
+    second_part,
+)
+from lbench.analysis.recorded_calls import OK, Calls, calls_of, job_key
 from lbench.engine.model import Origin
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView, SessionView
@@ -26,39 +38,19 @@ from lbench.engine.simulation.parameters import LambdaModel
 from lbench.engine.simulation.platform import BURST
 from lbench.errors import InputError
 
-__all__ = ["LEAST_COLD", "Calibration", "Fitted", "calibrate", "parameter_file", "round_trips", "second_part"]
+__all__ = ["LEAST_COLD", "Calibration", "calibrate", "parameter_file"]
+
+_THROTTLED = STATUSES.index("throttled")
 
 Floats = NDArray[np.float64]
 
 LEAST_COLD = 5
 _LEAST = 5  # calls for any parameter
 _LEAST_SKEWED = 30  # calls for the skewness of their times
-_TAIL, _TAIL_SCORE = 0.05, 1.6449  # a share of calls on each side, and its quantile of a normal distribution
-_SKEWED = (0.1, 1.5)  # least and most sigma of a wait
 _LEAST_RESIDUALS = 20
 _LEAST_COMPUTE_S = 0.005  # below that a ratio of two durations is noise
 _LEAST_MB = 0.2  # of a payload, below which its time is lost in the rest
-_RESAMPLES = 400
-_LEAST_RUNS = 3
-_CONFIDENCE = 0.95
-_TINY_S = 1e-5
-_PLACES = 41  # of a distribution, where two are added
-_SIGMAS = tuple(float(one) for one in np.linspace(0.0, 1.2, 25))
-_OK, _THROTTLED = STATUSES.index("ok"), STATUSES.index("throttled")
 _LOCAL = ("sequential", "processes", "threads")  # the first: there a task shares its core least
-
-
-class Fitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A parameter: its value or median, the interval of that, and the spread of a distribution."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    sigma: float | None = None  # of the logarithm; None: the parameter has no spread of its own
-    model: float  # what the model has now
-    count: int  # values that it comes from
-    what: str  # of what
 
 
 class Calibration(msgspec.Struct, frozen=True):
@@ -69,28 +61,6 @@ class Calibration(msgspec.Struct, frozen=True):
     runs: int
     calls: int
     notes: list[str]
-
-
-class _Calls(msgspec.Struct, frozen=True):
-    """The good calls of all runs, as arrays."""
-
-    run: NDArray[np.int64]
-    environment: NDArray[np.int64]  # numbered over all runs; -1: not known
-    cold: NDArray[np.bool_]
-    burst: NDArray[np.bool_]  # sent with many others when nothing was under way
-    first: NDArray[np.bool_]  # of its environment's wave
-    compute_s: Floats
-    inside_s: Floats
-    init_s: Floats
-    trip_s: Floats  # from dispatch to return
-    request_mb: Floats
-    response_mb: Floats
-    key: NDArray[np.int64]  # the same for the same task of the same job
-
-    @property
-    def outside_s(self) -> Floats:
-        """The part of the round trip that is network and service."""
-        return self.trip_s - self.inside_s - np.where(self.cold & ~np.isnan(self.init_s), self.init_s, 0.0)
 
 
 def calibrate(sessions: Sequence[SessionView], model: LambdaModel, backend: str = "lambda") -> Calibration:
@@ -116,7 +86,7 @@ def calibrate(sessions: Sequence[SessionView], model: LambdaModel, backend: str 
     if not direct:
         raise InputError("calibrating needs runs with transport direct: the others hide when a call arrives")
     keys: dict[tuple[str, ...], int] = {}
-    calls = _calls(direct, keys, model.driver_dispatch_s.median)
+    calls = calls_of(direct, keys, model.driver_dispatch_s.median)
     cold = int(calls.cold.sum())
     if cold < LEAST_COLD:
         raise InputError(
@@ -164,85 +134,7 @@ def _notes(origins: Iterable[Origin]) -> list[str]:
     ]
 
 
-# -- the calls
-
-
-def _calls(runs: list[RunView], keys: dict[tuple[str, ...], int], dispatch_s: float) -> _Calls:
-    parts: dict[str, list[Any]] = defaultdict(list)
-    environments: dict[tuple[str, str], int] = {}
-    for number, run in enumerate(runs):
-        columns = run.columns
-        rows = np.flatnonzero((columns["status"] == _OK) & (columns["dispatched_s"] == columns["dispatched_s"]))
-        if not len(rows):
-            continue
-        names = columns.environments
-        label = f"{run.planned.label}/{run.started.package_digest if run.started else ''}"
-        codes = [
-            -1 if code < 0 else environments.setdefault((label, names[code]), len(environments))
-            for code in columns["environment"][rows].tolist()
-        ]
-        job = _job(run)
-        started, finished = columns["started_s"][rows], columns["finished_s"][rows]
-        compute = columns["compute_ms"][rows].astype(np.float64) / 1000
-        inside = finished - started
-        inside = np.where(np.isnan(inside), compute, inside)
-        stages, tasks = columns["stage"][rows], columns["task"][rows]
-        burst, first, ahead = _waves(run, rows)
-        # In virtual time all calls of a wave leave at one moment: the driver's own time for those ahead is in the trip.
-        queue_s = ahead * (dispatch_s if run.planned.origin == "simulated" else 0.0)
-        parts["run"].append(np.full(len(rows), number))
-        parts["environment"].append(np.array(codes))
-        parts["cold"].append(columns["cold"][rows] == 1)
-        parts["burst"].append(burst)
-        parts["first"].append(first)
-        parts["compute_s"].append(compute)
-        parts["inside_s"].append(inside)
-        parts["init_s"].append(columns["init_ms"][rows].astype(np.float64) / 1000)
-        parts["trip_s"].append(columns["returned_s"][rows] - columns["dispatched_s"][rows] - queue_s)
-        parts["request_mb"].append(np.maximum(columns["request_bytes"][rows], 0) / 1e6)
-        parts["response_mb"].append(np.maximum(columns["response_bytes"][rows], 0) / 1e6)
-        parts["key"].append(
-            np.array(
-                [
-                    keys.setdefault((*job, str(stage), str(task)), len(keys))
-                    for stage, task in zip(stages.tolist(), tasks.tolist(), strict=True)
-                ]
-            )
-        )
-    arrays: dict[str, Any] = {
-        name: np.concatenate(parts[name]) if parts[name] else np.empty(0, dtype=np.int64)
-        for name in _Calls.__struct_fields__
-    }
-    return _Calls(**arrays)
-
-
-def _job(run: RunView) -> tuple[str, ...]:
-    """What makes two runs the same work."""
-    planned = run.planned
-    memory = "" if run.started is None else str(run.started.pricing.memory_mb)
-    return planned.workload, msgspec.json.encode(planned.params).decode(), str(planned.seed), memory
-
-
-def _waves(run: RunView, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
-    """Which calls left in a burst of many, which were the first of their place in the stage, and how many left ahead."""
-    columns = run.columns
-    burst, first = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
-    ahead = np.zeros(len(rows), dtype=np.int64)
-    capacity = run.started.capacity if run.started is not None else 1
-    for stage in range(len(run.stages)):
-        inside = np.flatnonzero(columns["stage"][rows] == stage)
-        order = inside[np.argsort(columns["dispatched_s"][rows][inside], kind="stable")]
-        wave = order[:capacity]
-        first[wave] = True
-        ahead[wave] = np.arange(len(wave)) + 1
-        burst[wave] = len(wave) >= BURST
-    return burst, first, ahead
-
-
-# -- the parameters
-
-
-def _fit_trips(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold: list[str]) -> Floats:
+def _fit_trips(calls: Calls, model: LambdaModel, fitted: list[Fitted], untold: list[str]) -> Floats:
     """Fit the round trip and what a warm call waits for besides; returns the round trip of each call's run.
 
     A warm call takes the round trip of its run and a lognormal wait. The wait's skewness tells the two apart: calls that
@@ -280,54 +172,38 @@ def _fit_trips(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold: 
     found = trips(rows)
     of_runs = {int(run): float(one) for run, one in zip(calls.run[rows], found, strict=True)}
     spread = model.rtt_s.sigma if isinstance(model.rtt_s, Lognormal) else 0.0
-    if len(of_runs) >= _LEAST_RUNS:
+    if len(of_runs) >= LEAST_RUNS:
         spread = float(np.std(np.log(list(of_runs.values())), ddof=1))
     else:
-        untold.append(f"rtt_s: its sigma, from run to run, is the model's: {_LEAST_RUNS} runs are needed")
-    fitted.append(_fit("rtt_s", model.rtt_s.median, rows, calls, median, what=what, sigma=spread))
+        untold.append(f"rtt_s: its sigma, from run to run, is the model's: {LEAST_RUNS} runs are needed")
+    fitted.append(fit_parameter("rtt_s", model.rtt_s.median, rows, calls, median, what=what, sigma=spread))
     rtt_s = np.array([of_runs.get(run, fitted[-1].value) for run in calls.run.tolist()])
     for name, which, what, now in kinds:
         chosen = np.flatnonzero(which)
         if len(chosen) < _LEAST:
             untold.append(f"{name}: {_LEAST} {what} are needed, got {len(chosen)}")
             continue
-        waits = np.maximum(outside - rtt_s, _TINY_S)
+        waits = np.maximum(outside - rtt_s, TINY_S)
         if name == wait:  # its interval holds that of the round trip, too
-            sigma = _robust_sigma(np.log(waits[chosen]))
-            fitted.append(_fit(name, now.median, chosen, calls, rest, what=what, sigma=sigma))
+            sigma = robust_sigma(np.log(waits[chosen]))
+            fitted.append(fit_parameter(name, now.median, chosen, calls, rest, what=what, sigma=sigma))
         else:
-            fitted.append(_fit_lognormal(name, now.median, chosen, calls, waits, what))
+            fitted.append(fit_lognormal(name, now.median, chosen, calls, waits, what))
     return rtt_s
 
 
-def round_trips(outside_s: Floats, run: NDArray[np.int64], sigma: float | None = None) -> Floats:
-    """The constant part of each call's time, the same for all calls of a run; the rest is lognormal, the same in all runs.
-
-    Within a run the quantiles of 5 and 95 % lie at median * (exp(±1.64 sigma) - 1) from the middle: their ratio gives
-    sigma, unless it is given, and then the lower one the median of the rest.
-    """
-    middle = np.empty(len(outside_s))
-    for of in _groups(run, np.arange(len(run))):
-        middle[of] = np.median(outside_s[of])
-    low, high = np.quantile(outside_s - middle, (_TAIL, 1 - _TAIL)).tolist()
-    if sigma is None:
-        sigma = float(np.log(max(high, _TINY_S) / max(-low, _TINY_S))) / _TAIL_SCORE
-    rest_s = -low / (1 - np.exp(-_TAIL_SCORE * min(max(sigma, _SKEWED[0]), _SKEWED[1])))
-    return np.asarray(np.maximum(middle - rest_s, _TINY_S))
-
-
-def _fit_starts(calls: _Calls, model: LambdaModel, runs: list[RunView], rtt_s: Floats, fitted: list[Fitted]) -> None:
+def _fit_starts(calls: Calls, model: LambdaModel, runs: list[RunView], rtt_s: Floats, fitted: list[Fitted]) -> None:
     cold = np.flatnonzero(calls.cold & ~np.isnan(calls.init_s))
     if len(cold) >= _LEAST:
         now = model.init_of("x86_64", "3.13").median
         fitted.append(
-            _fit_lognormal("init_s", now, cold, calls, calls.init_s, "cold starts, imports of the code included")
+            fit_lognormal("init_s", now, cold, calls, calls.init_s, "cold starts, imports of the code included")
         )
     outside = calls.outside_s
     rows = np.flatnonzero(calls.cold & ~np.isnan(outside))
     bursts = bool(np.mean(calls.burst[rows]) > 0.5)
     placed = np.flatnonzero(~calls.cold & ~np.isnan(outside) & (calls.burst == bursts) & calls.first)
-    both = np.maximum(outside - rtt_s, _TINY_S)
+    both = np.maximum(outside - rtt_s, TINY_S)
     if len(placed) >= _LEAST:
         before = both[placed]
     else:
@@ -338,7 +214,7 @@ def _fit_starts(calls: _Calls, model: LambdaModel, runs: list[RunView], rtt_s: F
         return second_part(both[chosen], before, sigma)[0]
 
     now = model.allocation_s.median
-    fitted.append(_fit("allocation_s", now, rows, calls, median, what="cold starts", sigma=sigma))
+    fitted.append(fit_parameter("allocation_s", now, rows, calls, median, what="cold starts", sigma=sigma))
     gaps: list[float] = []
     for run in runs:
         columns = run.columns
@@ -349,7 +225,7 @@ def _fit_starts(calls: _Calls, model: LambdaModel, runs: list[RunView], rtt_s: F
                 gaps.append(float(times[-1] - times[0]) / (len(times) - 1))
     if gaps and np.median(gaps) > 0:  # in virtual time all calls leave at one moment
         values = np.array(gaps)
-        low, high = _percentiles([float(np.median(values[pick])) for pick in _picks(len(values))])
+        low, high = interval([float(np.median(values[pick])) for pick in resamples(len(values))])
         fitted.append(
             Fitted(
                 name="driver_dispatch_s",
@@ -363,7 +239,7 @@ def _fit_starts(calls: _Calls, model: LambdaModel, runs: list[RunView], rtt_s: F
         )
 
 
-def _fit_payloads(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold: list[str]) -> None:
+def _fit_payloads(calls: Calls, model: LambdaModel, fitted: list[Fitted], untold: list[str]) -> None:
     outside = calls.outside_s
     warm = ~calls.cold & ~np.isnan(outside)
     for name, sizes, now in (
@@ -382,21 +258,21 @@ def _fit_payloads(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untol
             slope = float(np.polyfit(sizes[chosen], outside[chosen], 1)[0])
             return 1.0 / max(slope, 1e-6)
 
-        fitted.append(_fit(name, now, rows, calls, rate, what="warm calls"))
+        fitted.append(fit_parameter(name, now, rows, calls, rate, what="warm calls"))
 
 
-def _fit_spread(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold: list[str]) -> None:
+def _fit_spread(calls: Calls, model: LambdaModel, fitted: list[Fitted], untold: list[str]) -> None:
     computed = np.flatnonzero(calls.compute_s >= _LEAST_COMPUTE_S)
     logs = np.full(len(calls.run), np.nan)
     logs[computed] = np.log(calls.compute_s[computed])
     residuals = np.full(len(calls.run), np.nan)  # of a call from the mean of its task
     kept = np.zeros(len(calls.run))  # the share of its own effects that this leaves
-    for group in _groups(calls.key, computed):
+    for group in group_rows(calls.key, computed):
         if len(group) >= 2:
             residuals[group] = logs[group] - logs[group].mean()
             kept[group] = 1 - 1 / len(group)
     rows = np.flatnonzero(~np.isnan(residuals) & (calls.environment >= 0))
-    groups = [group for group in _groups(calls.environment, rows) if len(group) >= 2]
+    groups = [group for group in group_rows(calls.environment, rows) if len(group) >= 2]
     if len(rows) < _LEAST_RESIDUALS or len(groups) < 3:
         untold.append(
             "environment_sigma, task_sigma: the same tasks in at least two repeats, on environments that are used again, "
@@ -414,11 +290,11 @@ def _fit_spread(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold:
         return float(np.sqrt(between)), float(np.sqrt(max(0.0, total - between)))
 
     value = components(groups)
-    resampled = [components([groups[one] for one in pick]) for pick in _picks(len(groups))]
+    resampled = [components([groups[one] for one in pick]) for pick in resamples(len(groups))]
     for place, (name, now) in enumerate(
         (("environment_sigma", model.environment_sigma.median), ("task_sigma", model.task_sigma.median))
     ):
-        low, high = _percentiles([one[place] for one in resampled])
+        low, high = interval([one[place] for one in resampled])
         fitted.append(
             Fitted(
                 name=name, value=value[place], low=low, high=high, model=now, count=len(rows),
@@ -430,7 +306,7 @@ def _fit_spread(calls: _Calls, model: LambdaModel, fitted: list[Fitted], untold:
 def _fit_ratio(
     every: list[RunView],
     runs: list[RunView],
-    calls: _Calls,
+    calls: Calls,
     keys: dict[tuple[str, ...], int],
     model: LambdaModel,
     fitted: list[Fitted],
@@ -453,8 +329,8 @@ def _fit_ratio(
         if run.planned.backend != best:
             continue
         columns = run.columns
-        rows = np.flatnonzero(columns["status"] == _OK)
-        job = _job(run)[:3]
+        rows = np.flatnonzero(columns["status"] == OK)
+        job = job_key(run)[:3]
         for stage, task, ms in zip(
             columns["stage"][rows].tolist(),
             columns["task"][rows].tolist(),
@@ -465,7 +341,7 @@ def _fit_ratio(
                 here[(*job, str(stage), str(task))].append(ms / 1000)
     there = {number: key for key, number in keys.items()}
     ratios = []
-    for group in _groups(calls.key, np.flatnonzero(calls.compute_s >= _LEAST_COMPUTE_S)):
+    for group in group_rows(calls.key, np.flatnonzero(calls.compute_s >= _LEAST_COMPUTE_S)):
         key = there[int(calls.key[group[0]])]
         found = here.get((*key[:3], *key[4:]))
         if found:
@@ -475,14 +351,14 @@ def _fit_ratio(
         untold.append(needed)
         return
     logs = np.log(np.array(ratios))
-    low, high = _percentiles([float(np.exp(np.median(logs[pick]))) for pick in _picks(len(logs))])
+    low, high = interval([float(np.exp(np.median(logs[pick]))) for pick in resamples(len(logs))])
     fitted.append(
         Fitted(
             name="core_ratio",
             value=float(np.exp(np.median(logs))),
             low=low,
             high=high,
-            sigma=_robust_sigma(logs),
+            sigma=robust_sigma(logs),
             model=model.core_ratio.median,
             count=len(ratios),
             what=f"tasks, against {best}",
@@ -499,7 +375,7 @@ def _fit_concurrency(runs: list[RunView], model: LambdaModel, fitted: list[Fitte
         columns = run.columns
         if not (columns["status"] == _THROTTLED).any():
             continue
-        good = columns["status"] == _OK
+        good = columns["status"] == OK
         moments = np.concatenate([columns["started_s"][good], columns["finished_s"][good]])
         steps = np.concatenate([np.ones(good.sum()), -np.ones(good.sum())])
         known = ~np.isnan(moments)
@@ -513,85 +389,3 @@ def _fit_concurrency(runs: list[RunView], model: LambdaModel, fitted: list[Fitte
             count=len(most), what="runs with throttled calls",
         )
     )  # fmt: skip
-
-
-# -- arithmetic
-
-
-def second_part(sums: Floats, first: Floats, sigma: float | None = None) -> tuple[float, float]:
-    """The median and sigma of a lognormal part that, added to draws of the first one, gives sums like these.
-
-    Medians do not add up where a part is skewed, so median and quartiles of the sums are matched. A given `sigma` stays.
-    """
-    places = (np.arange(_PLACES) + 0.5) / _PLACES
-    firsts = np.quantile(first, places)[:, None]
-    normal = NormalDist()
-    scores = np.array([normal.inv_cdf(place) for place in places.tolist()])[None, :]
-    low, wanted, high = np.quantile(sums, (0.25, 0.5, 0.75)).tolist()
-
-    def matched(spread: float) -> tuple[float, float]:
-        """The median for that sigma, and how far the quartiles then are from those of the sums."""
-        shape = np.exp(spread * scores)
-        least, most = _TINY_S, max(wanted, _TINY_S)
-        for _ in range(30):
-            middle = (least + most) / 2
-            least, most = (middle, most) if np.median(firsts + middle * shape) < wanted else (least, middle)
-        quarters = np.quantile(firsts + least * shape, (0.25, 0.75))
-        return least, abs(float(np.ptp(quarters)) - (high - low))
-
-    if sigma is None:
-        sigma = min(_SIGMAS, key=lambda one: matched(one)[1])
-    return matched(sigma)[0], sigma
-
-
-def _fit_lognormal(name: str, now: float, rows: NDArray[np.int64], calls: _Calls, values: Floats, what: str) -> Fitted:
-    logs = np.log(np.maximum(values, _TINY_S))
-
-    def median(chosen: NDArray[np.int64]) -> float:
-        return float(np.exp(np.median(logs[chosen])))
-
-    return _fit(name, now, rows, calls, median, what=what, sigma=_robust_sigma(logs[rows]))
-
-
-def _fit(
-    name: str,
-    now: float,
-    rows: NDArray[np.int64],
-    calls: _Calls,
-    value_of: Callable[[NDArray[np.int64]], float],
-    *,
-    what: str,
-    sigma: float | None = None,
-) -> Fitted:
-    by_run = _groups(calls.run, rows)
-    if len(by_run) >= _LEAST_RUNS:
-        resampled = [value_of(np.concatenate([by_run[one] for one in pick])) for pick in _picks(len(by_run))]
-    else:
-        resampled = [value_of(rows[pick]) for pick in _picks(len(rows))]
-    low, high = _percentiles(resampled)
-    return Fitted(
-        name=name, value=value_of(rows), low=low, high=high, sigma=sigma, model=now, count=len(rows), what=what
-    )
-
-
-def _groups(labels: NDArray[np.int64], rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The rows of each label."""
-    order = rows[np.argsort(labels[rows], kind="stable")]
-    cuts = np.flatnonzero(np.diff(labels[order])) + 1
-    return [part for part in np.split(order, cuts) if len(part)]
-
-
-def _picks(count: int) -> Iterable[NDArray[np.int64]]:
-    rng = np.random.default_rng(1)
-    return (rng.integers(0, count, count) for _ in range(_RESAMPLES))
-
-
-def _percentiles(values: list[float]) -> tuple[float, float]:
-    low, high = np.quantile(values, ((1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2))
-    return float(low), float(high)
-
-
-def _robust_sigma(logs: Floats) -> float:
-    """The standard deviation by the quartiles: a few stragglers do not widen it."""
-    quarter, three_quarters = np.quantile(logs, (0.25, 0.75))
-    return float(three_quarters - quarter) / 1.349

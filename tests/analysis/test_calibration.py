@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lbench.analysis.calibration import round_trips, second_part
+from lbench.analysis.parameter_fits import round_trips, second_part
 
 
 @pytest.mark.parametrize(("median", "sigma"), [(0.24, 0.35), (1.0, 0.2), (0.02, 0.6)])
