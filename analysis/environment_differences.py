@@ -12,6 +12,10 @@ from lbench.engine.session.view import SessionView
 __all__ = ["Difference", "environment_differences", "short_digest"]
 
 
+_ABSENT = "–"
+_OF_RUNS = ("workers of ", "tasks of ", "code of ")
+
+
 class Difference(msgspec.Struct, frozen=True):
     """What differs between the sessions' environments: a value for each session."""
 
@@ -20,11 +24,14 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def environment_differences(views: Sequence[SessionView]) -> list[Difference]:
-    """The facts that are not the same in all sessions, in a fixed order."""
+    """The facts that are not the same in all sessions, in a fixed order.
+
+    A session without a backend or a workload differs in nothing of it.
+    """
     facts = [_facts(view) for view in views]
     names = dict.fromkeys(name for own in facts for name in own)
-    rows = [Difference(name, tuple(own.get(name, "–") for own in facts)) for name in names]
-    return [row for row in rows if len(set(row.values)) > 1]
+    rows = [Difference(name, tuple(own.get(name, _ABSENT) for own in facts)) for name in names]
+    return [row for row in rows if len(set(row.values) - ({_ABSENT} if row.what.startswith(_OF_RUNS) else set())) > 1]
 
 
 def _facts(view: SessionView) -> dict[str, str]:

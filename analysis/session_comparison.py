@@ -123,6 +123,7 @@ def compare_sessions(
         _refuse(sessions, jobs)
     shared = [job for job in jobs if len({row.session for row in job.rows}) > 1 or job.apart]
     compared = _with_effects(shared, threshold)
+    compared += _lacking(sessions, bill)
     if not any(row.effect is not None for job in compared for row in job.rows):
         _refuse(sessions, compared)
     return SessionComparison(
@@ -167,6 +168,24 @@ def _jobs(sessions: Sequence[tuple[str, SessionView]], bill: Bill) -> list[Job]:
     alone = [found for found in groups.values() if len(found) == 1]
     jobs = [_job(found, bill) for found in groups.values() if len(found) > 1]
     return jobs + [job for job in _other_parameters(sessions, groups, alone, bill) if job is not None]
+
+
+def _lacking(sessions: Sequence[tuple[str, SessionView]], bill: Bill) -> list[Job]:
+    """A job without rows for each workload that not all sessions have."""
+    groups: dict[str, dict[str, _Found]] = {}
+    for name, view in sessions:
+        for run in view.started_runs:
+            if run.planned.interaction is None and run.has_answer:
+                groups.setdefault(run.planned.workload, {}).setdefault(name, (name, view, []))[2].append(run)
+    jobs = []
+    for workload, found in groups.items():
+        lacking = [name for name, _ in sessions if name not in found]
+        if lacking:
+            first = next(iter(found.values()))
+            same = [run for run in first[2] if _key(run) == _key(first[2][0])]
+            apart = tuple(Apart(name, workload, "it has no runs of this workload") for name in lacking)
+            jobs.append(msgspec.structs.replace(_job([(*first[:2], same)], bill), rows=(), apart=apart))
+    return jobs
 
 
 def _key(run: RunView) -> _Key:

@@ -148,8 +148,9 @@ def _compared(sessions: Sequence[tuple[str, SessionView]], caveats: dict[str, No
         pairs = "; ".join(f"{name}: {value}" for name, value in zip(found.sessions, one.values, strict=False))
         caveats[f"The sessions differ in {one.what}: {pairs}"] = None
     for job in found.jobs:
+        how = "is shown apart" if job.rows else "is not compared"
         for apart in job.apart:
-            caveats[f"{apart.session}: {apart.what} is shown apart: {apart.why}"] = None
+            caveats[f"{apart.session}: {apart.what} {how}: {apart.why}"] = None
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 
 from lbench.analysis.permutation import permutation_test
+from lbench.analysis.resumed import joined
 from lbench.analysis.session_comparison import SessionComparison, compare_sessions
 from lbench.analysis.session_comparison_text import comparison_sentence, permutation_text, verdict_lines
 from lbench.engine.cost.charges import CostItems, RunCost
@@ -182,6 +183,25 @@ def test_several_workloads_are_corrected_together() -> None:
 def test_what_cannot_be_compared_is_refused(views: list[SessionView], why: str) -> None:
     with pytest.raises(InputError, match=why):
         compared(*views)
+
+
+def test_a_workload_that_a_session_lacks_is_named_and_no_difference_of_the_machines() -> None:
+    whole = [
+        joined(
+            [session(name, {"processes": noisy(1, 6, seed)}), session(f"{name}2", {"threads": [2.0]}, workload="other")]
+        )
+        for seed, name in enumerate("ab")
+    ]
+    lacking = session("c", {"processes": noisy(1, 6, 3)})
+    for views in ([*whole, lacking], [whole[0], lacking]):
+        found = compare_sessions([(f"s{number}", view) for number, view in enumerate(views)], free)
+        last = f"s{len(views) - 1}"
+        assert [(one.session, one.what, one.why) for job in found.jobs for one in job.apart] == [
+            (last, "other", "it has no runs of this workload")
+        ]
+        assert not [one for one in found.differences if "other" in one.what or "threads" in one.what]
+    alike = compare_sessions([("s0", whole[0]), ("s1", whole[1])], free)
+    assert not [one for job in alike.jobs for one in job.apart]
 
 
 def test_an_explored_session_is_named_as_one() -> None:
