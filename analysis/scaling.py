@@ -354,7 +354,7 @@ def _predicted_point(place: float, line: PredictedLine, temperature: Temperature
 
 
 def _series(collected: list[_Collected], parameter: bool) -> list[Series]:
-    """All series; of a backend with two the warm one is the main one, if it has as many points."""
+    """All series; of a backend with two the warm one is the main one, if it has as many whole points."""
     found = []
     for one in collected:
         twin = next(
@@ -365,7 +365,7 @@ def _series(collected: list[_Collected], parameter: bool) -> list[Series]:
             ),
             None,
         )
-        main = twin is None or (_timed(one), one.temperature == "warm") > (_timed(twin), twin.temperature == "warm")
+        main = twin is None or _rank(one) > _rank(twin)
         points = _with_few(sorted(one.points, key=lambda point: point.at))
         values = [
             None if p.few or p.makespan_s is None or p.makespan_s.value <= 0 else p.makespan_s.value for p in points
@@ -405,8 +405,10 @@ def _with_few(points: list[Point]) -> tuple[Point, ...]:
     )
 
 
-def _timed(one: _Collected) -> int:
-    return sum(point.makespan_s is not None for point in one.points)
+def _rank(one: _Collected) -> tuple[int, bool, bool]:
+    """Which of two series stands for a backend. The first repeats are cold: a point that was cut off may have no others."""
+    timed = [point for point in one.points if point.makespan_s is not None]
+    return sum(not point.unfinished for point in timed), bool(timed), one.temperature == "warm"
 
 
 def _has_usd(one: Series) -> bool:

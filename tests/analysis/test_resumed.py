@@ -71,6 +71,17 @@ def test_a_resumed_sweep_has_neither_the_runs_that_were_replaced_nor_their_warni
     assert document_of(views[0], predict=False).runs[-1].id == "a15"  # its own session keeps them
 
 
+def test_a_point_that_was_cut_off_after_its_cold_repeat_makes_no_cold_curve_the_main_one() -> None:
+    whole = {"processes": STEADY, "emulated cold": [9.0], "emulated warm": [0.5 * k for k in STEADY]}
+    cut = {"processes": [4.0], "emulated cold": [9.0]}
+    (found,) = scalings(
+        [sweep_session([({"n": 1}, whole), ({"n": 2}, whole), ({"n": 4}, cut)], stopped=[{"n": 4}])],
+        lambda run, now_s: RunCost(CostItems()),
+    )
+    assert {one.name for one in found.series if one.main} == {"processes", "emulated warm"}
+    assert "emulated Lambda" in scaling_sentence(found) and "cold" not in scaling_sentence(found).split(";")[0]
+
+
 def test_a_resumed_sweep_is_the_same_after_it_was_written_and_read(tmp_path: Path) -> None:
     made = document_of(joined(stopped_and_resumed()), predict=False)
     (tmp_path / "a.json").write_bytes(encode_document(made))
