@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from lbench.analysis.statistics import quantile
+from lbench.analysis.statistics import enough_for, quantile
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
 
@@ -24,7 +24,7 @@ class CallGroup(msgspec.Struct, frozen=True):
 
     count: int
     duration_p50_ms: float | None  # the Duration of the REPORT line
-    duration_p99_ms: float | None
+    duration_p99_ms: float | None  # this and the next p99: None below 300 calls
     init_p50_ms: float | None
     init_p99_ms: float | None
     round_trip_p50_ms: float | None  # measured on this machine
@@ -68,9 +68,9 @@ def calls_of(runs: Iterable[RunView]) -> Calls:
         return CallGroup(
             count=int(mask.sum()),
             duration_p50_ms=quantile(_known(compute), 0.5),
-            duration_p99_ms=quantile(_known(compute), 0.99),
+            duration_p99_ms=_p99(_known(compute)),
             init_p50_ms=quantile(_known(init), 0.5),
-            init_p99_ms=quantile(_known(init), 0.99),
+            init_p99_ms=_p99(_known(init)),
             round_trip_p50_ms=quantile(_known(trips_ms[mask]), 0.5),
             billed_p50_ms=quantile(billed[mask & (billed >= 0)].astype(float), 0.5),
         )
@@ -98,3 +98,7 @@ def _missing(run: RunView) -> int:
 
 def _known(values: Any) -> Any:
     return values[np.isfinite(values)]
+
+
+def _p99(values: Any) -> float | None:
+    return quantile(values, 0.99) if enough_for(0.99, len(values)) else None

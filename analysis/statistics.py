@@ -33,6 +33,7 @@ __all__ = [
     "Trend",
     "change_point",
     "coefficient_of_variation",
+    "enough_for",
     "holm",
     "median_estimate",
     "paired_p",
@@ -139,7 +140,7 @@ def quantile_estimates(repeats: Iterable[ArrayLike], quantiles: Sequence[float])
     """
     samples = [sample for one in repeats if len(sample := _sorted(one))]
     pooled = np.concatenate(samples) if samples else np.empty(0)
-    known = [q for q in quantiles if len(pooled) and (q <= 0.5 or round(len(pooled) * (1 - q), 6) >= 3)]
+    known = [q for q in quantiles if len(pooled) and (q <= 0.5 or enough_for(q, len(pooled)))]
     count = len(samples)
     values = {q: float(np.quantile(pooled, q)) for q in known}
     found: dict[float, Estimate] = {q: Estimate(value, count=count) for q, value in values.items()}
@@ -344,6 +345,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
         worst = max(worst, min(1.0, (len(p_values) - place) * p_values[index]))
         adjusted[index] = worst
     return adjusted
+
+
+def enough_for(q: float, count: int, *, beyond: int = 3) -> bool:
+    """Whether at least `beyond` of so many values lie beyond the q-quantile; else it is about the largest of them."""
+    return round(count * (1 - q), 6) >= beyond
 
 
 def quantile(values: ArrayLike, q: float) -> float | None:

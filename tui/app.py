@@ -93,6 +93,8 @@ class LbenchApp(Commands):
         self.problem: str | None = None
         self.unsaved = {}
         self.compared = []
+        self.session_chosen: tuple[str, int] | None = None
+        self.sessions_marked: list[str] = []
         self.sweep: SweepRun | None = None
         self.axis_in_focus: str | None = None  # the parameter that had the focus in the set-up last
         self._swept_feed: Feed | None = None

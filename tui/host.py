@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from lbench.engine.plan.plan import Plan
+from lbench.tui.current_size import CurrentSize
 from lbench.tui.draw.marker import Marker
 from lbench.tui.feeds.feed import EngineControls, Feed, Frame
 from lbench.tui.theme import DARK, Palette
@@ -36,6 +37,8 @@ class Host(Protocol):
     set_aside: EngineControls | None  # an engine of ours that is at work while a record is shown
     plan: Plan
     compared: list[Path]  # the sessions that the Compare screen shows
+    session_chosen: tuple[str, int] | None  # in the list of sessions, by a person: path and part
+    sessions_marked: list[str]  # their paths
     problem: str | None
 
     sweep: SweepRun | None  # that an engine of ours measures, or has measured
@@ -120,7 +123,7 @@ def palette_for(node: DOMNode) -> Palette:
     return host_of(node.app).palette if node.is_attached else DARK
 
 
-class LbenchScreen(Screen[Result], Generic[Result]):
+class LbenchScreen(CurrentSize, Screen[Result], Generic[Result]):
     """A screen that the app draws a frame on, several times a second."""
 
     @property

@@ -57,6 +57,7 @@ def test_cold_and_warm_calls_are_separate_and_errors_are_samples() -> None:
     assert (calls.cold.count, calls.warm.count, calls.unknown) == (1, 3, 0)
     assert (calls.cold.init_p50_ms, calls.cold.duration_p50_ms, calls.warm.init_p50_ms) == (200.0, 10.0, None)
     assert calls.warm.duration_p50_ms == 4.0 and calls.errors == {"ValueError": 1}
+    assert calls.warm.duration_p99_ms is None and calls.cold.init_p99_ms is None  # it would be the longest
     assert (calls.billed_ms, calls.memory_mb, calls.max_memory_mb) == (222, 512, 90)
 
 

@@ -17,6 +17,7 @@ from lbench.analysis.comparison import Comparison, by_label, compare
 from lbench.analysis.decision import decide, shared_cores_note
 from lbench.analysis.format import count_text
 from lbench.analysis.progress import Outlook, outlooks
+from lbench.analysis.statistics import enough_for
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.billing.running import RunningBills
 from lbench.engine.cost.charges import RunCost, total_usd
@@ -184,7 +185,8 @@ def _row(look: Outlook, comparison: Comparison, group: list[RunView], *, duratio
         warm = run.warm_compute_ms()
         warm = warm[np.isfinite(warm)]
         if len(warm):
-            p50, p99 = (float(value) for value in np.quantile(warm, (0.5, 0.99)))
+            p50 = float(np.median(warm))
+            p99 = float(np.quantile(warm, 0.99)) if enough_for(0.99, len(warm)) else None
     if summary.makespan_s is None and look.elapsed_s and look.total and look.tasks_done and comparison.baseline:
         base = comparison[comparison.baseline].makespan_s
         if base is not None and look.tasks_done * 10 >= look.total:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from textual.strip import Strip
 
+from lbench.analysis.statistics import enough_for
 from lbench.tui.draw import histogram
 from lbench.tui.draw.dots import FEW, MOST_ROWS, dots, short_ms
 from lbench.tui.draw.ink import HEADING_CELLS, Piece, heading, line, right_of, width_of
@@ -38,21 +39,20 @@ def bands(palette: Palette, title: list[Piece], every: list[Series], width: int,
     for number, one in enumerate(series):
         band = rows // len(series) + (number < rows % len(series))
         p50, p99 = (float(np.quantile(one.values, part)) for part in (0.5, 0.99))
-        few = len(one.values) < FEW
+        few, tail = len(one.values) < FEW, enough_for(0.99, len(one.values))
         if few:
             lines = [[(text, one.role)] for text in dots(one.values, low, high, cells, band)]
         else:
             heights = histogram.counts(one.values, low, high, cells)
             marks = {
                 histogram.cell_of(p50, low, high, cells): "▾",
-                histogram.cell_of(p99, low, high, cells): "▿",
-            }
+            } | ({histogram.cell_of(p99, low, high, cells): "▿"} if tail else {})
             texts = histogram.columns(heights, band)
             lines = [_marked(text, marks, one.role, index == 0) for index, text in enumerate(texts)]
         for index, drawn in enumerate(lines):
             pieces: list[Piece] = [("  ", "text"), *drawn]
             if index == band - 1:
-                numbers = (short_ms(p50), "–" if few else short_ms(p99))  # so few have no 99th in a hundred
+                numbers = (short_ms(p50), short_ms(p99) if tail else "–")
                 pieces.append(("".join(right_of(text, _NUMBER) for text in numbers), one.role))
             strips.append(line(palette, pieces, width))
     strips.append(line(palette, [("  ", "text"), (histogram.axis(low, high, cells, "ms"), "quiet")], width))

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Literal
 
 from lbench.analysis.format import count_text, times_text
-from lbench.analysis.statistics import Estimate, median_estimate
+from lbench.analysis.statistics import FULL_INTERVAL, Estimate, median_estimate
 from lbench.engine.backends import catalog
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView
@@ -32,7 +32,6 @@ __all__ = [
 
 Unit = Literal["ms", "s"]
 
-_LEAST = 5  # updates of a backend, before there is a sentence
 _TITLES = {"mandelbrot": "the set", "kmeans": "two principal components", "random_forest": "out-of-bag accuracy"}
 _SHORT_TITLES = {"kmeans": "components", "random_forest": "accuracy"}
 
@@ -126,8 +125,8 @@ def number(value_ms: float | None, unit: Unit) -> str:
 
 
 def spread(estimate: Estimate | None, unit: Unit) -> str:
-    """A median's interval."""
-    interval = None if estimate is None else estimate.interval
+    """A median's interval of 95 %; "" where there are too few values for one."""
+    interval = None if estimate is None or estimate.kind != "95 %" else estimate.interval
     return "" if interval is None else f"{number(interval[0], unit)}–{number(interval[1], unit)}"
 
 
@@ -143,7 +142,7 @@ def comparison_pieces(tallies: dict[str, Tally], *, short: bool) -> list[Piece] 
     The interactions were the same on each backend, so they are compared pair by pair: what one of them is given to compute
     differs from step to step much more than the backends do.
     """
-    enough = [tally for tally in tallies.values() if tally.count >= _LEAST and tally.p50 is not None]
+    enough = [tally for tally in tallies.values() if tally.count >= FULL_INTERVAL and tally.p50 is not None]
     local = [tally for tally in enough if _is_local(tally)]
     elastic = sorted((tally for tally in enough if not _is_local(tally)), key=_middle)
     if len(enough) < 2:

@@ -9,7 +9,7 @@ from decimal import Decimal
 import msgspec
 import numpy as np
 
-from lbench.analysis.statistics import Estimate, median_estimate, quantile
+from lbench.analysis.statistics import Estimate, enough_for, median_estimate, quantile
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.journal.events import RunPlanned
 from lbench.engine.model import Origin
@@ -27,7 +27,7 @@ class Tally(msgspec.Struct, frozen=True):
     latencies_ms: tuple[float, ...]  # of the finished ones but the warm-up, in their order
     steps_ms: tuple[float | None, ...]  # of a scripted sequence: step by step, None for one that did not finish
     p50: Estimate | None
-    p95_ms: float | None
+    p95_ms: float | None  # None below 20 updates
     first_ms: float | None  # median of the time to the first picture
     usd: Decimal | None  # mean of an update, with what was abandoned; None: a local backend
     total_usd: Decimal | None
@@ -125,7 +125,7 @@ def _tally(label: str, group: list[_Update], scripted: bool) -> Tally:
         latencies_ms=latencies,
         steps_ms=tuple(update.latency_ms for update in group[1:]) if scripted else (),
         p50=median_estimate(latencies),
-        p95_ms=quantile(latencies, 0.95),
+        p95_ms=quantile(latencies, 0.95) if enough_for(0.95, len(latencies), beyond=1) else None,
         first_ms=statistics.median(firsts) if firsts else None,
         usd=sum(bills, Decimal(0)) / len(bills) if bills else None,
         total_usd=sum(bills, Decimal(0)) if bills else None,

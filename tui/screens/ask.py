@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from lbench.errors import LbenchError
+from lbench.tui.current_size import CurrentSize
 from lbench.tui.host import host_of
 from lbench.tui.widgets.fields import Heading
 from lbench.tui.widgets.path_input import PathInput
@@ -20,7 +21,7 @@ from lbench.tui.widgets.title import Keys
 __all__ = ["AskCopy", "AskText", "AskYes"]
 
 
-class AskText(ModalScreen[str | None]):
+class AskText(CurrentSize, ModalScreen[str | None]):
     """Asks for a text. Dismissed with it, or with None. `check` refuses a text by raising LbenchError."""
 
     BINDINGS = [
@@ -69,7 +70,7 @@ class AskText(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class AskYes(ModalScreen[bool]):
+class AskYes(CurrentSize, ModalScreen[bool]):
     """Asks yes or no. Enter is not an answer."""
 
     BINDINGS = [
@@ -96,7 +97,7 @@ class AskYes(ModalScreen[bool]):
         self.dismiss(yes)
 
 
-class AskCopy(ModalScreen[str | None]):
+class AskCopy(CurrentSize, ModalScreen[str | None]):
     """Asks what to copy. Dismissed with "sentence", "table" or "command", or with None."""
 
     BINDINGS = [

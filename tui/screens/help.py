@@ -13,6 +13,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.strip import Strip
 
+from lbench.tui.current_size import CurrentSize
 from lbench.tui.draw.ink import Piece, clipped, heading, line, put, sentence_lines, width_of
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.replay import REPLAY_BINDINGS
@@ -163,7 +164,7 @@ def _column(parts: list[tuple[str, list[tuple[str, str]]]], width: int) -> list[
     return rows
 
 
-class HelpScreen(Screen[None]):
+class HelpScreen(CurrentSize, Screen[None]):
     """Every key, those of the screen below first."""
 
     BINDINGS = [

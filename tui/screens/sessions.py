@@ -72,6 +72,8 @@ class SessionsScreen(ReadingScreen[None]):
     def on_mount(self) -> None:
         self.query_one("#filter").display = False
         self.query_one(Title).show([("recorded sessions", "text")], [])
+        table = self.query_one(SessionTable)
+        table.wanted, table.marked = self.host.session_chosen, self.host.sessions_marked
         self.action_load()
 
     def on_screen_resume(self) -> None:
@@ -147,7 +149,9 @@ class SessionsScreen(ReadingScreen[None]):
 
     def on_session_table_moved(self) -> None:
         """Describe the session under the cursor."""
-        entry = self.query_one(SessionTable).chosen
+        table = self.query_one(SessionTable)
+        entry = table.chosen
+        self.host.session_chosen = table.wanted
         title = "" if entry is None else title_of(entry) or entry.recorded.id
         self.query_one("#chosen", Heading).set_title(title, "" if entry is None else local_time(entry))
         self.query_one("#about", Text).show([] if entry is None else _about(entry))
@@ -211,6 +215,7 @@ class SessionsScreen(ReadingScreen[None]):
         """Mark the session, or take the mark away."""
         table = self.query_one(SessionTable)
         table.mark(str(self._chosen.folder))
+        self.host.sessions_marked = table.marked
         count = len(table.marked)
         self._say(f"{count_text(count, 'session')} marked" + (": c compares them" if count > 1 else ""), "quiet")
         self.refresh_bindings()
@@ -301,6 +306,7 @@ class SessionsScreen(ReadingScreen[None]):
             self._deleted.add(str(folder))
             table = self.query_one(SessionTable)
             table.marked = [path for path in table.marked if path != str(folder)]
+            self.host.sessions_marked = table.marked
             self._entries = {key: one for key, one in self._entries.items() if key[0] != str(folder)}
         self._outcome = [outcome]
         self._show()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.format import count_text, ms_text, percent_text
+from lbench.analysis.statistics import enough_for
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
 from lbench.tui.draw import histogram
@@ -79,7 +80,7 @@ class Among:
             ("  " + put(name, _NAME), "quiet"),
             (right_of(ms_text(ms), _NUMBER), "text"),
             (right_of(ms_text(p50), _NUMBER), "quiet"),
-            (right_of(ms_text(p99) if len(others) >= FEW else "–", _NUMBER), "quiet"),
+            (right_of(ms_text(p99) if enough_for(0.99, len(others)) else "–", _NUMBER), "quiet"),
             (right_of(share, _NUMBER), "text"),
         ]
 

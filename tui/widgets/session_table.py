@@ -192,7 +192,7 @@ class SessionTable(Lines, can_focus=True):
         self.cursor = 0
         self._top = 0
         self._empty = ""
-        self._chosen_by_hand = False
+        self.wanted: tuple[str, int] | None = None  # the key of the session that a person chose
         self.marked: list[str] = []  # paths, in the order in which they were marked
 
     def mark(self, path: str) -> None:
@@ -201,13 +201,13 @@ class SessionTable(Lines, can_focus=True):
         self.redraw()
 
     def show(self, entries: list[Entry], empty: str) -> None:
-        """Show sessions; the cursor stays on the chosen one. `empty`: the text if there are none."""
+        """Show sessions; the cursor stays on the one that a person chose. `empty`: the text if there are none."""
         here = self.chosen
         self.entries, self._empty = entries, empty
-        if here is not None and self._chosen_by_hand:
-            where = next((at for at, one in enumerate(entries) if one.key == here.key), None)
-            self.cursor = self.cursor if where is None else where
-        self.cursor = max(0, min(self.cursor, len(entries) - 1))
+        where = next((at for at, one in enumerate(entries) if one.key == self.wanted), None)
+        self.cursor = max(0, min(self.cursor if where is None else where, len(entries) - 1))
+        if where is None and here is not None and here.key == self.wanted and self.chosen is not None:
+            self.wanted = self.chosen.key  # it has gone: the one in its place
         self.redraw()
         self.post_message(self.Moved())
 
@@ -217,8 +217,8 @@ class SessionTable(Lines, can_focus=True):
         return self.entries[self.cursor] if self.cursor < len(self.entries) else None
 
     def action_move(self, by: int) -> None:
-        self._chosen_by_hand = True
         self.cursor = max(0, min(len(self.entries) - 1, self.cursor + by))
+        self.wanted = None if self.chosen is None else self.chosen.key
         self.redraw()
         self.post_message(self.Moved())
 

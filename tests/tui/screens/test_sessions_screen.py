@@ -355,3 +355,21 @@ async def test_each_comparison_of_a_launch_is_an_entry_and_opens_alone(
         await pilot.pause()
         assert app.screen.draft.params["mandelbrot"]["size"] == "1000"
         assert app.screen.draft.run["repeats"] == "3"
+
+
+async def test_the_list_keeps_its_cursor_and_its_marks_while_another_screen_is_looked_at(
+    several: Path, app_of: AppOf
+) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        table = await open_sessions(pilot)
+        await pilot.press("space", "down", "space", "down")
+        chosen, marked = table.chosen, table.marked
+        assert chosen is not None and table.cursor == 2 and len(marked) == 2
+        for way in (["1"], ["3"], ["enter"]):
+            await pilot.press(*way)
+            await pilot.pause()
+            assert not isinstance(app.screen, SessionsScreen)
+            table = await open_sessions(pilot)
+            assert table.chosen is not None and table.chosen.key == chosen.key
+            assert table.marked == marked
