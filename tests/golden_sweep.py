@@ -29,7 +29,7 @@ class Line:
         self.label, self.cold = label, cold
         self.name = label if cold is None else f"{label} {'cold' if cold else 'warm'}"
         self.repeats = len(runs)
-        self.runs = [run for run in runs if run["run_status"] == "ok"]
+        self.runs = [run for run in runs if run["run_status"] == "ok" and run["run_paused"] == "false"]
         self.measured = runs[0]["origin"] == "measured"
         self.crowded = not self.measured and any(run["run_oversubscribed"] == "true" for run in runs)
         self.times = [float(run["run_makespan_s"]) for run in self.runs]
