@@ -221,10 +221,10 @@ class LbenchApp(Commands):
 
     @property
     def reading_every(self) -> int:
-        """Frames between two updates of what a person reads: two updates a second."""
+        """Frames between two updates of what a person reads: two updates a second, one at the lowest rates."""
         if self._reading:
             return 2
-        return max(2, round(self._pace.fps / 2))
+        return 1 if self._pace.fps < 2 else max(2, round(self._pace.fps / 2))
 
     def tick_if_taken(self) -> None:
         """Draw a frame, unless the terminal has not taken the ones before."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 __all__ = ["BYTES_REMOTE", "FPS_LEAST", "SHARE", "SHARE_BUSY", "Pace"]
 
-FPS_LEAST = 2.0
+FPS_LEAST = 1.0
 SHARE = 0.12  # of a core that drawing may take on a machine with idle cores
 SHARE_BUSY = 0.02  # and on one without
 BYTES_REMOTE = 6.0 * 1024  # a second that drawing may send over SSH or to tmux

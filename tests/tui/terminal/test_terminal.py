@@ -89,7 +89,7 @@ def test_the_rate_falls_when_the_cores_are_busy_and_rises_again() -> None:
 def test_dear_frames_come_less_often_but_never_too_rarely() -> None:
     machine = Machine()
     machine.frames(200, 0.5)
-    assert machine.pace.fps == FPS_LEAST and machine.pace.note == "slow 2 fps"
+    assert machine.pace.fps == FPS_LEAST and machine.pace.note == "slow 1 fps"
 
 
 def test_the_first_look_on_busy_cores_finds_the_right_rate() -> None:
