@@ -76,7 +76,7 @@ def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> li
     comparison = board.comparison
     if comparison is None or not board.rows:
         return [
-            ("nothing has run yet: ", "quiet"),
+            ("not run yet: ", "quiet"),
             ("r", "key!"),
             (" then ", "quiet"),
             ("enter", "key!"),
