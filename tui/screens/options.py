@@ -43,6 +43,8 @@ class OptionsScreen(LbenchScreen[None]):
         super().__init__(name="options")
         self._plan = plan
         self._process: asyncio.subprocess.Process | None = None
+        self._columns = 0  # for which the text was made
+        self._asking = False
 
     def compose(self) -> ComposeResult:
         yield Title()
@@ -53,7 +55,19 @@ class OptionsScreen(LbenchScreen[None]):
     def on_mount(self) -> None:
         self.query_one(Title).show([("options", "text")], [("predicted, before anyone pays", "quiet")])
         self.query_one(Scroll).focus()
+        self._asking = True
         self._ask()
+
+    def on_resize(self) -> None:
+        """Ask for the text again where it was made for another width: the sample is kept."""
+        if self._columns and not self._asking and self._columns != self._room:
+            self._asking = True
+            self._ask()
+
+    @property
+    def _room(self) -> int:
+        """Columns for the text."""
+        return max(_NARROWEST, self.app.size.width - _MARGIN)
 
     def on_unmount(self) -> None:
         """End the command."""
@@ -63,7 +77,14 @@ class OptionsScreen(LbenchScreen[None]):
 
     @work(exclusive=True, group="options", exit_on_error=False)
     async def _ask(self) -> None:
-        columns = max(_NARROWEST, self.app.size.width - _MARGIN)
+        try:
+            while self._columns != self._room:  # the terminal may change meanwhile
+                self._columns = self._room
+                await self._show_options(self._columns)
+        finally:
+            self._asking = False
+
+    async def _show_options(self, columns: int) -> None:
         self._process = await asyncio.create_subprocess_exec(
             *[sys.executable, "-P", "-m", "lbench", "estimate", *estimate_arguments(self._plan)],
             stdin=asyncio.subprocess.DEVNULL,

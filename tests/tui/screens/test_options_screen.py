@@ -79,6 +79,19 @@ async def test_the_options_are_shown_and_escape_comes_back(app_of: Any, screen_t
     assert more["env"]["COLUMNS"] == "114"
 
 
+async def test_the_text_is_made_anew_for_another_width(app_of: Any, screen_text: Any, prints: Any) -> None:
+    _, called = prints(0, b"OPTION  TIME\n")
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _opened(pilot)
+        await app.workers.wait_for_complete()
+        for width in (84, 84, 100):
+            await pilot.resize_terminal(width, 30)
+            await pilot.pause()
+            await app.workers.wait_for_complete()
+    assert [more["env"]["COLUMNS"] for _, more in called] == ["114", "78", "94"]
+
+
 async def test_an_error_is_shown_in_its_line(app_of: Any, screen_text: Any, prints: Any) -> None:
     prints(2, b"", b"lbench: mine.py:job: task 1 of 1 fails\n")
     app = app_of()
