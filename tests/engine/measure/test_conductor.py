@@ -180,11 +180,12 @@ async def test_a_run_that_was_paused_is_no_pair_so_auto_measures_another_round(s
     calls = []
 
     def paused_by_its_first_call(call):
-        if not calls:
-            stage.conductor.pause(True)
-            asyncio.get_running_loop().call_later(0.05, stage.conductor.pause, False)
         calls.append(call)
-        return number()(call)
+        if len(calls) > 1:
+            return number()(call)
+        stage.conductor.pause(True)
+        asyncio.get_running_loop().call_later(0.05, stage.conductor.pause, False)
+        return number(1.0)(call)  # the run goes on until after the pause: the next one begins without it
 
     stage.backends = {"a": fakes.Backend(paused_by_its_first_call), "b": fakes.Backend(number())}
     assert await stage.carry_out(stage.plan("a", "b", tasks=1, repeats="auto", for_s=0.001))
@@ -541,11 +542,12 @@ async def test_a_run_that_was_paused_says_that_its_time_includes_the_pause(stage
     calls = []
 
     def paused_by_its_first_call(call):
-        if not calls:
-            stage.conductor.pause(True)
-            asyncio.get_running_loop().call_later(0.05, stage.conductor.pause, False)
         calls.append(call)
-        return number()(call)
+        if len(calls) > 1:
+            return number()(call)
+        stage.conductor.pause(True)
+        asyncio.get_running_loop().call_later(0.05, stage.conductor.pause, False)
+        return number(1.0)(call)  # the run goes on until after the pause: the next one begins without it
 
     stage.backends["a"] = fakes.Backend(paused_by_its_first_call)
     await asyncio.wait_for(stage.carry_out(stage.plan("a", repeats=1)), 20)
