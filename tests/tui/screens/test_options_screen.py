@@ -82,12 +82,13 @@ async def test_the_options_are_shown_and_escape_comes_back(app_of: Any, screen_t
 async def test_the_text_is_made_anew_for_another_width(app_of: Any, screen_text: Any, prints: Any) -> None:
     _, called = prints(0, b"OPTION  TIME\n")
     app = app_of()
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(120, 40)) as pilot, asyncio.timeout(60):
         await _opened(pilot)
         await app.workers.wait_for_complete()
-        for width in (84, 84, 100):
+        for width, texts in ((84, 2), (84, 2), (100, 3)):
             await pilot.resize_terminal(width, 30)
-            await pilot.pause()
+            while len(called) < texts:
+                await pilot.pause()
             await app.workers.wait_for_complete()
     assert [more["env"]["COLUMNS"] for _, more in called] == ["114", "78", "94"]
 
