@@ -8,7 +8,6 @@ import importlib
 import os
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -49,7 +48,7 @@ _ASK_AFTER_S = 10.0  # a comparison that is older is not cancelled by one key
 _BREATH_S = 0.02  # between two stretches of folding, for keys
 _READING_S = 0.5  # between two frames while a record is read
 _STILL_S = 1.0  # between two frames while nothing moves
-_STILL_AFTER_S = 2.0  # without an input
+_STILL_FRAMES = 40  # in which nothing moved, after which there are fewer
 _HANDOVER_S = 3.0  # for an engine that is only starting to take up the plan that it was given; it needs half a second
 
 
@@ -103,8 +102,7 @@ class LbenchApp(Commands):
         self._timer: Timer | None = None
         self._pace = Pace(self.terminal.fps, sent=self._sent_bytes if self.terminal.remote else None)
         self._interrupted = False  # by Ctrl-C, and something still runs
-        self._still = False  # nothing on the screen moves by itself
-        self._touched_s = time.monotonic()  # by the last input
+        self._still_frames = 0  # since anything moved or came in
         self._inputs = InputQueue(self)
         self._read_ahead = False
         self._catching_up = False
@@ -133,8 +131,8 @@ class LbenchApp(Commands):
         if isinstance(event, events.Key) and event.key == "ctrl+j":  # Enter, pressed before the terminal was ours
             event = events.Key("enter", "\r")
         going = self._exit or not self.screen_stack
-        if isinstance(event, events.InputEvent | events.Paste):
-            if going:
+        if isinstance(event, events.InputEvent | events.Paste | events.Resize):
+            if going and not isinstance(event, events.Resize):
                 return  # left already
             self._wake()
         if self._inputs.admit(event):
@@ -150,9 +148,8 @@ class LbenchApp(Commands):
 
     def _wake(self) -> None:
         """Draw at the full rate again: what an input begins may move."""
-        now_s, before_s = time.monotonic(), self._touched_s
-        self._touched_s = now_s
-        if self._still and now_s - before_s > _STILL_AFTER_S and self._timer is not None:
+        slow, self._still_frames = self._still_frames > _STILL_FRAMES, 0
+        if slow and self._timer is not None:
             self._timer.stop()
             self._timer = self.set_timer(self._pace.interval_s, self._beat)
 
@@ -200,7 +197,7 @@ class LbenchApp(Commands):
         interval_s = self._pace.interval_s
         if self._reading:
             interval_s = max(_READING_S, interval_s)
-        elif self._still and time.monotonic() - self._touched_s > _STILL_AFTER_S:
+        elif self._still_frames > _STILL_FRAMES:
             interval_s = max(_STILL_S, interval_s)
         self._timer = self.set_timer(interval_s, self._beat)
 
@@ -281,7 +278,8 @@ class LbenchApp(Commands):
         self._mind_sweep()
         frame = self.shown.frame()
         self._reading = frame.read_share is not None
-        self._still = frame.state in ("none", "done", "lost") and not frame.behind and self.set_aside is None
+        still = frame.state in ("none", "done", "lost") and not frame.behind and self.set_aside is None
+        self._still_frames = self._still_frames + 1 if still else 0
         self._show_explored(frame)
         screen = self.screen
         if isinstance(screen, LbenchScreen):
