@@ -17,31 +17,15 @@ class Slots:
     """Places for calls. Each slot runs one call at a time; up to `ahead` calls are handed to it, so that it never waits."""
 
     def __init__(self) -> None:
-        self._ahead = 1
+        self.ahead = 1
         self._calls: dict[str, int] = {}  # under way in each slot
-        self._levels: list[dict[str, None]] = [
-            {}
-        ]  # the slots that take calls, by those under way, in the order of their use
+        # The slots that take calls, by their calls under way, each level in the order of its use.
+        self._levels: list[dict[str, None]] = [{}]
         self._waiting: deque[asyncio.Future[str]] = deque()
         self._broken: Exception | None = None
 
     def __len__(self) -> int:
         return len(self._calls)
-
-    @property
-    def ahead(self) -> int:
-        """The most calls under way in a slot."""
-        return self._ahead
-
-    @ahead.setter
-    def ahead(self, ahead: int) -> None:
-        if ahead == self._ahead:
-            return
-        self._ahead = ahead
-        self._levels = [{} for _ in range(ahead)]
-        for slot, calls in self._calls.items():
-            if calls < ahead:
-                self._levels[calls][slot] = None
 
     def update(self, slots: Iterable[str]) -> None:
         """Take up slots that have joined, and drop those that left."""
@@ -89,7 +73,7 @@ class Slots:
                 waiting.set_exception(error)
 
     def _next(self) -> str | None:
-        for level in self._levels:
+        for level in self._levels[: self.ahead]:
             if level:
                 slot = next(iter(level))
                 self._move(slot, self._calls[slot] + 1)
@@ -97,17 +81,19 @@ class Slots:
         return None
 
     def _move(self, slot: str, calls: int) -> None:
-        takes = self._leave(slot) or calls <= self._ahead // 2
+        takes = self._leave(slot) or calls <= self.ahead // 2
         self._calls[slot] = calls
-        if takes and calls < self._ahead:
+        if takes and calls < self.ahead:
+            while len(self._levels) <= calls:
+                self._levels.append({})
             self._levels[calls][slot] = None
 
     def _leave(self, slot: str) -> bool:
-        """Take a slot out of its level, and whether it was in one."""
-        calls = self._calls[slot]
-        found = calls < self._ahead and slot in self._levels[calls]
+        """Take a slot out of its level, and whether it was in one: a full slot is in none."""
+        level = self._calls[slot]
+        found = level < len(self._levels) and slot in self._levels[level]
         if found:
-            del self._levels[calls][slot]
+            del self._levels[level][slot]
         return found
 
     def _hand_out(self) -> None:
