@@ -131,9 +131,9 @@ class LbenchApp(Commands):
         if isinstance(event, events.Key) and event.key == "ctrl+j":  # Enter, pressed before the terminal was ours
             event = events.Key("enter", "\r")
         going = self._exit or not self.screen_stack
+        if going and isinstance(event, events.InputEvent | events.Paste):
+            return  # left already
         if isinstance(event, events.InputEvent | events.Paste | events.Resize):
-            if going and not isinstance(event, events.Resize):
-                return  # left already
             self._wake()
         if self._inputs.admit(event):
             await super().on_event(event)

@@ -95,8 +95,7 @@ class Measurer:
 
     def _warn_of_pause(self, run: str, label: str) -> None:
         text = f"{label} was paused while its clock ran: its time includes the pause and counts in no figure"
-        self._journal.write(Warned("paused", text, run))
-        self._disturbed.add(run)
+        self._warn(run, text)
 
     def _warn_of_standstill(self, run: str, label: str, still_s: float) -> None:
         self._held_s += still_s
@@ -104,6 +103,9 @@ class Measurer:
             f"{label} was under way while the engine stood still for {still_s:.0f} s (stopped, or the machine slept): "
             "its time counts in no figure"
         )
+        self._warn(run, text)
+
+    def _warn(self, run: str, text: str) -> None:
         self._journal.write(Warned("paused", text, run))
         self._disturbed.add(run)
 
@@ -158,6 +160,7 @@ class Measurer:
             runner.pause()
             self._warn_of_pause(run.id, run.choice.label)
         self._journal.write(Phase(""))
+        lag = LagMeter()
         recorded = RecordedRun(
             run=run.id,
             job=job,
@@ -169,7 +172,7 @@ class Measurer:
             pricing=pricing,
             notes=notes,
             purse=purse,
-            lag=(lag := LagMeter()),
+            lag=lag,
         )
         try:
             with recorded:

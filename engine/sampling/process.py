@@ -25,7 +25,7 @@ from lbench.engine.backends.local.backend import LocalBackend, open_local
 from lbench.engine.backends.local.watch import WATCH, noticed
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.engine.machine import fingerprint as machine
-from lbench.engine.machine.processor_time import ProcessorTime, Usage, processor_time, usage
+from lbench.engine.machine.processor_time import Usage
 from lbench.engine.measure.run_store import RunStore
 from lbench.engine.plan.prepared_job import keep
 from lbench.engine.processes.lifeline import die_with_parent, free_standard_input
@@ -304,29 +304,21 @@ class _Count:
 
     def __init__(self, backend: LocalBackend) -> None:
         self._backend = backend
-        self._computed_s = 0.0  # of the tasks since the first count
-        self._since_s = 0.0  # of those since the last count
+        self._since_s = 0.0  # of the tasks since the last count
         self._tasks = 0
-        self._first = self._counted()
         self.usage = _COMPUTING
+        backend.begin_count()
 
     def task(self, seconds: float, *, last: bool) -> None:
         """Take a task that has ended; `last`: of the stage."""
         self._tasks += 1
-        self._computed_s += seconds
         self._since_s += seconds
         if not last and self._since_s < _COUNT_S and self._tasks > 1:
             return
         self._since_s = 0.0
-        now = self._counted()
-        self.usage = usage(self._computed_s, self._first, now) or self.usage
+        self.usage = self._backend.counted() or self.usage
         if self._tasks == 1:
-            self._computed_s, self._first = 0.0, now
-
-    def _counted(self) -> ProcessorTime | None:
-        """What the only worker has computed so far; None: not known."""
-        pids = self._backend.pids()
-        return processor_time(pids[0]) if len(pids) == 1 else None
+            self._backend.begin_count()
 
 
 def _stage_of(
