@@ -43,6 +43,7 @@ __all__ = [
     "compare",
     "is_cold",
     "makespans",
+    "runs_of_line",
     "summarise",
     "warm_quantiles",
 ]
@@ -211,7 +212,7 @@ def compare(runs: Iterable[RunView], bill: Bill, *, durations: bool = True) -> C
 def _put_speedups(summaries: dict[str, Summary], groups: dict[str, list[RunView]], baseline: str) -> None:
     """Speedups of all lines against the baseline's main line, and what they claim together."""
     base = summaries[baseline].main
-    against = _of_line(groups[baseline], base)
+    against = runs_of_line(groups[baseline], base)
     found: dict[tuple[str, int], Line] = {}
     tested: dict[tuple[str, int], Callable[[int], float]] = {}
     for label, summary in summaries.items():
@@ -219,7 +220,7 @@ def _put_speedups(summaries: dict[str, Summary], groups: dict[str, list[RunView]
             if line is base:
                 found[label, index] = msgspec.structs.replace(line, speedup=Estimate(1.0, count=line.repeats_ok))
             elif line.makespan_s is not None:
-                found[label, index], tested[label, index] = _speedup(line, against, _of_line(groups[label], line))
+                found[label, index], tested[label, index] = _speedup(line, against, runs_of_line(groups[label], line))
     count = sum(_can_claim(found[place]) for place in tested)
     places = [place for place in tested if _can_claim(found[place])]
     corrected = dict(zip(places, holm([tested[place](count) for place in places]), strict=True))
@@ -357,9 +358,9 @@ def _line(temperature: Temperature | None, repeats: list[RunView], bills: dict[s
     )
 
 
-def _of_line(group: list[RunView], line: Line) -> list[RunView]:
-    """The repeats with a makespan that belong to a line."""
-    good = [run for run in group if run.counts]
+def runs_of_line(runs: Iterable[RunView], line: Line) -> list[RunView]:
+    """The repeats among a backend's runs that count and belong to a line."""
+    good = [run for run in runs if run.counts]
     if line.temperature is None:
         return good
     return [run for run in good if (is_cold(run) is True) == (line.temperature == "cold")]

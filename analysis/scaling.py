@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from lbench.analysis.break_even import BreakEven, break_evens
-from lbench.analysis.comparison import Bill, Comparison, Line, Summary, Temperature, compare, is_cold
+from lbench.analysis.comparison import Bill, Comparison, Line, Summary, Temperature, compare, runs_of_line
 from lbench.analysis.crossings import Crossing, course
 from lbench.analysis.curves import Shape, fit, shape_of
 from lbench.analysis.format import count_text, listed
@@ -290,14 +290,8 @@ class _Collected:
         *,
         unfinished: bool,
     ) -> None:
-        own = [
-            run
-            for run in runs
-            if run.planned.label == summary.label
-            and run.counts
-            and run.makespan_s is not None
-            and (line.temperature is None or (is_cold(run) is True) == (line.temperature == "cold"))
-        ]
+        group = [run for run in runs if run.planned.label == summary.label and run.makespan_s is not None]
+        own = runs_of_line(group, line)
         costs = [bill(run, None) for run in own]
         usds = [cost.usd for cost in costs]
         rents = [cost.items.machine_rent for cost in costs]

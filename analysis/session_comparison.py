@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from lbench.analysis.comparison import Bill, Line, Summary, Temperature, compare, is_cold
+from lbench.analysis.comparison import Bill, Line, Summary, Temperature, compare, runs_of_line
 from lbench.analysis.effects import Effect, Samples, effects
 from lbench.analysis.environment_differences import Difference, environment_differences, short_digest
 from lbench.analysis.format import cores_text
@@ -305,13 +305,7 @@ def _major(version: str | None) -> str:
 
 
 def _row(session: str, view: SessionView, runs: list[RunView], summary: Summary, line: Line) -> Row | None:
-    own = [
-        run
-        for run in runs
-        if run.planned.label == summary.label
-        and run.counts
-        and (line.temperature is None or (is_cold(run) is True) == (line.temperature == "cold"))
-    ]
+    own = runs_of_line([run for run in runs if run.planned.label == summary.label], line)
     times = tuple(run.makespan_s for run in own if run.makespan_s is not None)
     if line.makespan_s is None or not times or min(times) <= 0:
         return None

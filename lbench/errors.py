@@ -22,6 +22,7 @@ import re
 from collections.abc import Iterable
 
 __all__ = [
+    "BYTE_ORDER_MARKS",
     "BackendError",
     "DataFileError",
     "EncodingError",
@@ -49,7 +50,8 @@ _JSON_CONTROL = re.compile(
     rb"|\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
 )
 _MARK = b"\xef\xbb\xbf"
-_MARKED = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+# The encodings that byte order marks name, the longer marks first; without the one of UTF-8.
+BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _SHORT = {b"\\b": b"\\\\x08", b"\\f": b"\\\\x0c"}
 _LINE_ENDS = (b"\\r", b"\\r\\n")
 
@@ -79,7 +81,7 @@ def utf8(content: bytes) -> bytes:
 
     What is not in the encoding that its mark names stays as it is: reading it tells what is wrong.
     """
-    for mark, encoding in _MARKED.items():
+    for mark, encoding in BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             try:
                 return content.decode(encoding).encode()

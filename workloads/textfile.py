@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lbench.errors import DataFileError, InputError
+from lbench.errors import BYTE_ORDER_MARKS, DataFileError, InputError
 
 __all__ = ["LONGEST_LINE", "TextFile", "checked_encoding", "text_lines"]
 
@@ -27,13 +27,7 @@ _NOT_TEXT = {
     b"BZh": "compressed with bzip2: unpack it",
     b"\xfd7zXZ": "compressed with xz: unpack it",
 }
-_MARKS = {  # byte order marks, the longer ones first
-    b"\xff\xfe\0\0": "utf-32",
-    b"\0\0\xfe\xff": "utf-32",
-    b"\xef\xbb\xbf": "utf-8-sig",
-    b"\xff\xfe": "utf-16",
-    b"\xfe\xff": "utf-16",
-}
+_MARKS = BYTE_ORDER_MARKS | {b"\xef\xbb\xbf": "utf-8-sig"}
 _PLAIN_PIECE = 1 << 18
 _PACKED_PIECE = 1 << 13
 _MOST_AT_ONCE = 1 << 22  # unpacked bytes: a piece may hold 100 times more

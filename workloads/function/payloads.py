@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.errors import InputError
+from lbench.errors import BYTE_ORDER_MARKS, InputError, utf8
 
 __all__ = ["LARGEST_BYTES", "STANDARD_INPUT", "check_payloads", "read_payloads"]
 
@@ -15,7 +15,6 @@ LARGEST_BYTES = 6 * 1024 * 1024  # of a synchronous invocation (AWS documentatio
 STANDARD_INPUT = "@-"
 _LARGEST_FILE = 1 << 30
 _LINES = (".jsonl", ".ndjson")
-_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _BYTE_AT = re.compile(r" \(byte (\d+)\)$")
 
 
@@ -66,13 +65,11 @@ def check_payloads(content: bytes, where: str, *, lines: bool = False) -> list[b
 
 def _utf8(content: bytes, where: str) -> bytes:
     """The content as UTF-8 without a byte order mark, which JSON does not have and editors write."""
-    for mark, encoding in _MARKS.items():
+    content = utf8(content)
+    for mark, encoding in BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
-            try:
-                return content.decode(encoding).encode()
-            except UnicodeError:
-                raise InputError(f"{where} is not {encoding.upper()}, as its byte order mark says") from None
-    return content.removeprefix(b"\xef\xbb\xbf")
+            raise InputError(f"{where} is not {encoding.upper()}, as its byte order mark says")
+    return content
 
 
 def _is_json(text: bytes) -> bool:

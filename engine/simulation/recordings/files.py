@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lbench.errors import InputError
@@ -101,19 +102,25 @@ def read_rows(path: Path, *numbers: str, texts: tuple[str, ...] = ()) -> Rows:
 
 def columns_of(path: Path) -> set[str]:
     """The names in a file's first line; none for an empty file."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return set(csv.DictReader(file).fieldnames or ())
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a CSV file: {error}") from None
+    with _reader(path) as reader:
+        return set(reader.fieldnames or ())
 
 
 def _read(path: Path) -> Rows:
+    with _reader(path) as reader:
+        return list(reader)
+
+
+@contextlib.contextmanager
+def _reader(path: Path) -> Iterator[csv.DictReader[str]]:
+    """The rows of a CSV file, while it is open.
+
+    Raises:
+        InputError: it cannot be read, or is no CSV file.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
+            yield csv.DictReader(file)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except (csv.Error, UnicodeDecodeError) as error:

@@ -90,18 +90,16 @@ def _fit_steps(flows: _FanOuts, drift: float = 0.0) -> _Steps:
 def predict_fan_outs(recordings: Recordings, base: Recordings, report: Report) -> None:
     """Predict fan-outs by Step Functions: makespan, first start and spread of starts, each width from the others."""
     inside = count = 0
+    fits = {kind: _read_fan_outs(base, kind) for kind in _KINDS}
     for kind in _KINDS:
-        flows, fit = _read_fan_outs(recordings, kind), _read_fan_outs(base, kind)
-        for width, of in flows.items():
-            others = {other: those for other, those in fit.items() if other != width}
+        for width, of in _read_fan_outs(recordings, kind).items():
+            rest = {one: {other: those for other, those in fit.items() if other != width} for one, fit in fits.items()}
+            others = rest[kind]
             if not others:
                 report.left_out.append(f"the fan-out of {width} calls: one of another width is needed (--fit)")
                 continue
             rng = np.random.default_rng(width)
-            rest = [
-                {other: those for other, those in _read_fan_outs(base, one).items() if other != width} for one in _KINDS
-            ]
-            starts = _fit_steps(others, _drift_of(rest)).draw(rng, width)
+            starts = _fit_steps(others, _drift_of(list(rest.values()))).draw(rng, width)
             lasts = np.concatenate([ends - begins for those in others.values() for begins, ends in those])
             ends = starts + rng.choice(lasts, starts.shape)
             makespans = ends.max(axis=1)
@@ -124,17 +122,18 @@ def predict_fan_outs(recordings: Recordings, base: Recordings, report: Report) -
 def predict_map_reduces(recordings: Recordings, base: Recordings, report: Report) -> None:
     """Predict map-reduces by Step Functions: makespans, by the starts of the fan-outs."""
     inside = count = 0
+    fan_outs = {kind: _read_fan_outs(base, kind) or _read_fan_outs(recordings, kind) for kind in _KINDS}
+    drift = _drift_of(list(fan_outs.values()))
     for path in recordings.of("workflow"):
         flows = list(rows_by_request(path).values())
         calls = [row for rows in flows for row in rows if row["func"] in _STAGES]
         if len(flows) < 2 or not calls:
             continue
         kind = "burst" if is_cold(path, calls) else "warm"
-        steps = _read_fan_outs(base, kind) or _read_fan_outs(recordings, kind)
+        steps = fan_outs[kind]
         if not steps:
             report.left_out.append(f"{path.name}: a {kind} fan-out of generate and process is needed (--fit)")
             continue
-        drift = _drift_of([_read_fan_outs(base, one) or _read_fan_outs(recordings, one) for one in _KINDS])
         widths = {stage: sum(row["func"] == stage for row in flows[0]) for stage in _STAGES}
         if not all(widths.values()):
             continue
