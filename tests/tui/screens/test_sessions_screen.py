@@ -358,8 +358,12 @@ async def test_each_comparison_of_a_launch_is_an_entry_and_opens_alone(
 
 
 async def test_the_list_keeps_its_cursor_and_its_marks_while_another_screen_is_looked_at(
-    several: Path, app_of: AppOf
+    several: Path, app_of: AppOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def refuse(*_: Any) -> None:
+        raise InputError("no engine is started here")
+
+    monkeypatch.setattr("lbench.tui.screens.explore.launched", refuse)
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:
         table = await open_sessions(pilot)
