@@ -49,7 +49,7 @@ _BREATH_S = 0.02  # between two stretches of folding, for keys
 _READING_S = 0.5  # between two frames while a record is read
 _STILL_S = 1.0  # between two frames while nothing moves
 _STILL_FRAMES = 40  # in which nothing moved, after which there are fewer
-_HANDOVER_S = 3.0  # for an engine that is only starting to take up the plan that it was given; it needs half a second
+_HANDOVER_S = 60.0  # for an engine to take up its plan: it needs half a second, and many on a busy machine
 
 
 def default_plan() -> Plan:
@@ -503,8 +503,8 @@ class LbenchApp(Commands):
         Waits until the engine has taken up a plan that was sent just before.
         """
         feed = self.feed if is_engine(self.feed) else self.set_aside
-        if feed is not None and self._to_be_settled(feed):
-            feed.settle(_HANDOVER_S)
+        if feed is not None and self._to_be_settled(feed) and not feed.settle(_HANDOVER_S):
+            return f"lbench: the engine did not take up the plan in {_HANDOVER_S:g} s: start it again"
         if feed is None or not feed.goes_on or feed.folder is None or self._interrupted:
             return None
         if feed.launched_here and self._on_hangup == "stop":

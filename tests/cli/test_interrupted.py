@@ -36,7 +36,7 @@ LONG = (
 
 def wait_for_journal(home: Path, part: bytes) -> Path:
     """The session's folder, once its journal holds `part`."""
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 180
     while time.monotonic() < deadline_s:
         for journal in (home / "data" / "lbench" / "sessions").glob("*/events.jsonl"):
             if part in journal.read_bytes():
@@ -69,7 +69,7 @@ def test_a_signal_keeps_what_was_measured(
     folder = wait_for_journal(home, b'"returned"')
     engine = engine_pid(folder)
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == code, err
     assert str(folder) in out + err
     assert "Traceback" not in out + err
@@ -92,7 +92,7 @@ def test_a_second_ctrl_c_ends_at_once(started: Started, home: Path) -> None:
     while "stopping" not in process.stderr.readline():
         pass
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=10) == 130
+    assert process.wait(timeout=120) == 130
     assert str(folder) in process.stderr.read()
     os.kill(engine, signal.SIGCONT)
     assert is_gone(engine)
@@ -125,7 +125,7 @@ def test_an_engine_that_dies_leaves_an_interrupted_run(started: Started, lbench:
     process = started(*LONG)
     folder = wait_for_journal(home, b'"returned"')
     os.kill(engine_pid(folder), signal.SIGKILL)
-    _out, err = process.communicate(timeout=30)
+    _out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "the engine has died" in err and str(folder) in err
     lbench("export", "last", "-o", "out.json")
@@ -153,7 +153,7 @@ class Terminal:
     def read(self, until: str | None = None) -> str:
         """What it writes, until that is in it, or to its end."""
         output = b""
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + 180
         while until is None or until not in output.decode(errors="replace"):
             assert time.monotonic() < deadline_s, output.decode(errors="replace")
             if not select.select([self.master], [], [], 0.2)[0]:
@@ -169,7 +169,7 @@ class Terminal:
 
     def close(self) -> int:
         os.close(self.master)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
 
 SHORT = ("run", "probe", "-b", "sequential", "-b", "processes", "-p", "kind=sleep", "--tasks", "60", "--repeats", "1")
@@ -213,6 +213,6 @@ def test_closing_the_terminal_stops_and_saves(home: Path) -> None:
     folder = wait_for_journal(home, b'"returned"')
     engine = engine_pid(folder)
     os.close(master)
-    assert process.wait(timeout=30) == 129
+    assert process.wait(timeout=120) == 129
     assert is_gone(engine)
     assert b'"end"' in (folder / "events.jsonl").read_bytes()

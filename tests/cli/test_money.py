@@ -40,7 +40,7 @@ def test_on_a_terminal_a_person_is_asked_and_no_is_the_default(home, answer):
     while b"[y/N]" not in shown:
         shown += os.read(leader, 4096)
     os.write(leader, answer.encode())
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while b"nothing is spent" not in shown and time.monotonic() < end:
         shown += os.read(leader, 4096)
     assert process.wait(60) == 2

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 from textual.pilot import Pilot
 
@@ -288,11 +289,26 @@ def program(ptys: ModuleType, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def engine_end() -> Callable[[Path], None]:
-    """Wait until the engine of a session has gone."""
+def workers(tmp_path: Path) -> Callable[[signal.Signals], None]:
+    """`workers(SIGSTOP)` holds what computes tasks, so that a run outlasts slow screens; SIGCONT lets them go on."""
+
+    def give(number: signal.Signals) -> None:
+        for found in tmp_path.glob("data/lbench/sessions/*/engine.json"):
+            with contextlib.suppress(psutil.Error, OSError):
+                for child in psutil.Process(json.loads(found.read_bytes())["pid"]).children(recursive=True):
+                    if any(word.endswith("backends.local.worker") for word in child.cmdline()):
+                        child.send_signal(number)
+
+    return give
+
+
+@pytest.fixture
+def engine_end(workers: Callable[[signal.Signals], None]) -> Callable[[Path], None]:
+    """Let the tasks go on, and wait until the engine of a session has gone."""
 
     def wait(folder: Path) -> None:
-        deadline_s = time.monotonic() + 60
+        workers(signal.SIGCONT)
+        deadline_s = time.monotonic() + 180
         while is_live(folder):
             assert time.monotonic() < deadline_s, f"the engine of {folder} does not end"
             time.sleep(0.02)

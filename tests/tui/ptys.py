@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 _SEQUENCE = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\^_]|\x1b[>=]")
 _MODES = {  # by private mode: what a program must leave behind, as in a terminal just opened
     b"1049": False,

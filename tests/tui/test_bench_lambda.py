@@ -47,6 +47,6 @@ def test_what_is_missing_on_aws_is_reported_on_the_bench(aws_lambda: Any, progra
     terminal.send("r")
     terminal.wait_for("start")
     terminal.send("\r")
-    terminal.wait_for("nothing is deployed as lbench", limit_s=20)
+    terminal.wait_for("nothing is deployed as lbench")
     terminal.send("q")
     assert terminal.wait() == 0

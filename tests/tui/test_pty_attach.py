@@ -1,8 +1,8 @@
 """Leave and come back: an engine that goes on is found again, by one viewer or by several, and nothing is missed."""
 
 import json
+import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,13 +46,15 @@ def long_engine() -> Iterator[Engine]:
 
 
 def test_what_was_left_is_found_again_with_nothing_missed(
-    program: Program, tmp_path: Path, mid_run: Callable[[Any], None]
+    program: Program, mid_run: Callable[[Any], None], workers: Callable[[signal.Signals], None]
 ) -> None:
     first = program()
     mid_run(first)
+    workers(signal.SIGSTOP)
     first.send("q")
     assert first.wait() == 0
     back = first.last_line()
+    workers(signal.SIGCONT)
     again = program(*back.removeprefix("lbench ").split())
     again.wait_for("100/100")
     again.wait_for("same")

@@ -14,12 +14,13 @@ Program = Callable[..., Any]
 
 
 @pytest.fixture
-def in_mid_run(program: Program, mid_run: Callable[[Any], None]) -> Program:
-    """The program with its tasks returning."""
+def in_mid_run(program: Program, mid_run: Callable[[Any], None], workers: Callable[[signal.Signals], None]) -> Program:
+    """The program with tasks that have returned, and others that end no sooner than `engine_end` is called."""
 
     def start(**more: Any) -> Any:
         terminal = program(**more)
         mid_run(terminal)
+        workers(signal.SIGSTOP)
         return terminal
 
     return start
@@ -78,7 +79,8 @@ def test_leaving_while_the_engine_still_starts_hands_the_plan_over(
     terminal.wait_for("start")
     terminal.send("\r" if number else "\rq")
     if number:
-        terminal.wait_until(lambda: sessions(tmp_path).is_dir() and any(sessions(tmp_path).iterdir()), "the start")
+        taken_up = journal_has(tmp_path, b'"planned"')
+        terminal.wait_until(lambda: "starting the engine" in terminal.text() or taken_up(), "the plan's sending")
         terminal.signal(number)
     assert terminal.wait() == (129 if number else 0)
     assert terminal.left_on() == []

@@ -157,8 +157,8 @@ class EngineControls(Feed, Protocol):
         """Have a plan carried out."""
         ...
 
-    def settle(self, limit_s: float) -> None:
-        """Wait until the newest plan is in the journal."""
+    def settle(self, limit_s: float) -> bool:
+        """Wait until the newest plan is in the journal, or why it could not start; False: it is not in time."""
         ...
 
 

@@ -23,6 +23,7 @@ __all__ = ["EngineFeed"]
 
 _GLANCE_S = 0.01  # between two looks at a journal that is waited for
 _PLANNED = b'{"event":"planned"'  # how the line of a planned run begins
+_FAILED = b'{"event":"warning","code":"failed"'  # and that of a plan that could not start
 
 
 class EngineFeed:
@@ -162,15 +163,23 @@ class EngineFeed:
         """Whether a plan was sent that the engine has not taken up: leaving now would lose it."""
         return not self._ended and not self._closed and len(self._fold.view.runs) < self._awaited
 
-    def settle(self, limit_s: float) -> None:
-        """Wait until the newest plan is in the journal. Takes no lock and reads the file alone.
+    def settle(self, limit_s: float) -> bool:
+        """Wait until the newest plan is in the journal, or why it could not start; False: it is not in time.
+
+        Takes no lock and reads the file alone.
 
         A starting engine listens after half a second; the thread that opens it goes on meanwhile.
         """
         end = time.monotonic() + limit_s
-        counter = _PlannedCounter(self._folder)
-        while self.handing_over and counter.count() < self._awaited and time.monotonic() < end:
+        counter = _PlanCounter(self._folder)
+        while self.handing_over:
+            counter.read()
+            if counter.planned >= self._awaited or counter.failed > self._failed_before:
+                break
+            if time.monotonic() >= end:
+                return False
             time.sleep(_GLANCE_S)
+        return True
 
     # -- frames
 
@@ -268,25 +277,25 @@ class EngineFeed:
             self.engine.let_go()
 
 
-class _PlannedCounter:
-    """Counts the planned runs in a journal's file, reading on from where it stopped."""
+class _PlanCounter:
+    """Counts the planned runs and the plans that failed in a journal's file, reading on from where it stopped."""
 
     def __init__(self, folder: Path | None) -> None:
         self._path = None if folder is None else folder / JOURNAL_NAME
         self._offset = 0
-        self._counted = 0
+        self.planned = self.failed = 0
 
-    def count(self) -> int:
-        """In the whole lines that there are."""
+    def read(self) -> None:
+        """Count what the whole lines say that have come since."""
         if self._path is None:
-            return self._counted
+            return
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
                 for line in file:
                     if line.endswith(b"\n"):
                         self._offset += len(line)
-                        self._counted += line.startswith(_PLANNED)
+                        self.planned += line.startswith(_PLANNED)
+                        self.failed += line.startswith(_FAILED)
         except OSError:
             pass  # not yet there
-        return self._counted

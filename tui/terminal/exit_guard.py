@@ -42,6 +42,7 @@ class Guard:
         self._interrupt = interrupt
         self._interrupted = False  # and the loop has not heard of it yet
         self._before: dict[signal.Signals, Any] = {}
+        self._leaving = False
         self._modes: list[Any] | None = None
 
     def __enter__(self) -> Self:
@@ -77,7 +78,8 @@ class Guard:
 
     def leave(self, code: int) -> None:
         """Restore the terminal, print the last line, and end the process without waiting for anything else."""
-        line = self._farewell()
+        again, self._leaving = self._leaving, True
+        line = None if again else self._farewell()  # it may wait for a starting engine: not at a second signal
         self._restore((_RESTORE + (f"{line}\r\n" if line else "")).encode())
         os._exit(code)
 

@@ -30,6 +30,12 @@ from lbench.lambda_src.stack import Stack
 ACCOUNT = "123456789012"
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is imported while credentials are looked for takes long on a busy machine."""
+    monkeypatch.setattr(doctor_aws, "_PATIENCE_S", 300.0)
+
+
 def look(*, asked: bool = False, region: str | None = None, stack: str = "lbench") -> dict[str, Finding]:
     return {finding.what: finding for finding in aws_findings(asked=asked, region=region, stack=stack)}
 

@@ -212,7 +212,7 @@ def test_cgroups_of_a_killed_emulator_are_removed(tmp_path: Path) -> None:
     (cgroup / "e1").mkdir(parents=True)
     script = str(Path(sys.modules["lbench.engine.processes.guardian"].__file__ or ""))
     with subprocess.Popen([sys.executable, "-I", "-S", script], stdin=subprocess.PIPE) as guardian:
-        guardian.communicate(f"cgroup {cgroup}\nmark nobody\n".encode(), timeout=10)
+        guardian.communicate(f"cgroup {cgroup}\nmark nobody\n".encode(), timeout=120)
     assert not cgroup.exists()
 
 
@@ -220,7 +220,7 @@ def test_a_process_group_whose_id_is_another_ones_by_now_is_left_alone() -> None
     script = str(Path(sys.modules["lbench.engine.processes.guardian"].__file__ or ""))
     with subprocess.Popen(["sleep", "600"], process_group=0) as other:
         with subprocess.Popen([sys.executable, "-I", "-S", script], stdin=subprocess.PIPE) as guardian:
-            guardian.communicate(f"group {other.pid} 1\n".encode(), timeout=10)
+            guardian.communicate(f"group {other.pid} 1\n".encode(), timeout=120)
         assert other.poll() is None
         other.kill()
 

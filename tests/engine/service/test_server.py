@@ -24,7 +24,7 @@ from lbench.engine.service.client import Engine, Follower, new_session_folder
 from lbench.engine.session.view import SessionView, load_folder
 from lbench.errors import EngineLostError, InputError
 
-_HANG_S = 30.0  # no measure of speed: a test that waits so long has failed
+_HANG_S = 180.0  # no measure of speed: a test that waits so long has failed
 
 
 def plan(seconds: float = 0.02, tasks: int = 20, backend: str = "processes:concurrency=2", repeats: int = 1) -> Plan:

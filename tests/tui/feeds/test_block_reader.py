@@ -23,7 +23,7 @@ from lbench.tui.feeds.replay import RecordedFeed
 
 def whole(feed: RecordedFeed) -> Frame:
     """The frame when nothing is left to fold."""
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 180
     while (frame := feed.frame()).behind:
         assert time.monotonic() < deadline_s
         time.sleep(0.001)

@@ -288,7 +288,7 @@ def test_without_an_address_a_local_cluster_is_started_and_a_killed_engine_leave
     )
     family = engine.children(recursive=True)
     engine.kill()
-    _, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=120)
     assert not alive
     assert list(tmp_path.glob("lbench-dask-*")) == []  # the guardian was among them
     running.wait(30)

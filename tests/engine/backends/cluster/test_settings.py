@@ -154,6 +154,6 @@ async def test_closing_ends_also_in_the_moment_in_which_the_scheduler_answers(mo
     await asyncio.sleep(0)  # now it waits for the answer
     client.answer.set_result({"workers": {}})
     closing = asyncio.create_task(workers.close())
-    done, _ = await asyncio.wait({closing}, timeout=20)
+    done, _ = await asyncio.wait({closing}, timeout=120)
     watch.cancel()  # for the sake of the other tests
     assert done and workers.client is None

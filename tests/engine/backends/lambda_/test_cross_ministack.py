@@ -73,7 +73,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     server = subprocess.Popen([str(python), "-m", "ministack"], env=env, cwd=folder, **quiet)
     try:
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + 180
         while True:  # it says nowhere that it is ready
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
