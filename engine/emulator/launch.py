@@ -23,7 +23,7 @@ from lbench.workloads.sigv4 import EMPTY_SHA256, Credentials, Signer
 
 __all__ = ["RunningEmulator", "launch"]
 
-_START_LIMIT_S = 30.0
+_START_LIMIT_S = 120.0
 _STOP_GRACE_S = 3.0
 _KEPT_ERRORS_BYTES = 4096
 

@@ -44,7 +44,7 @@ def lbench(home: Path) -> Lbench:
 
     def run(*args: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-m", "lbench", *three(args)]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=120, cwd=home, check=False)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=300, cwd=home, check=False)
 
     return run
 

@@ -72,6 +72,7 @@ def patient_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr("textual.pilot.wait_for_idle", nothing_to_do)
     monkeypatch.setattr("textual.app.wait_for_idle", nothing_to_do)
+    monkeypatch.setattr(Pilot._wait_for_screen, "__defaults__", (180.0,))
     textual_pause = Pilot.pause
 
     async def pause(pilot: Pilot[Any], delay: float | None = None) -> None:

@@ -94,7 +94,7 @@ async def test_what_starts_is_what_was_asked_about_whatever_is_typed_meanwhile(
     typed = threading.Event()
 
     def slow(asked: Plan) -> str:
-        assert typed.wait(30)
+        assert typed.wait(180)
         return f"{asked.repeats} repeats"
 
     monkeypatch.setattr(setup, "money_question", slow)
@@ -124,7 +124,7 @@ async def test_a_late_forecast_does_not_take_the_place_of_a_newer_one(
     def expected(of: Plan) -> Forecast:
         if of.repeats == 3:
             asked.set()
-            assert answer.wait(30)
+            assert answer.wait(180)
         return Forecast(tasks=of.repeats)
 
     monkeypatch.setattr(ahead, "forecast", expected)

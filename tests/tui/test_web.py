@@ -136,7 +136,7 @@ def served(tmp_path: Path) -> Iterator[str]:
             yield process.stdout.readline().strip()
         finally:
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 0
+            assert process.wait(180) == 0
 
 
 @pytest.mark.skipif(_CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
