@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from textual import events
 from textual.binding import Binding
+from textual.screen import Screen
 from textual.timer import Timer
 
 from lbench.config.exit_codes import SIGNAL_EXIT_CODES
@@ -106,6 +107,7 @@ class LbenchApp(Commands):
         self._inputs = InputQueue(self)
         self._read_ahead = False
         self._catching_up = False
+        self._noted: tuple[object, str] | None = None  # the screen with the newest note
         self._reading = False  # a record, which is not on the screen as a whole yet
         for palette in (DARK, LIGHT):
             self.register_theme(textual_theme(palette_of(palette.name, self.terminal.colours)))
@@ -286,8 +288,7 @@ class LbenchApp(Commands):
             screen.show_frame(frame)
         if screen is not self.bench and self.shown is self.feed:
             self.bench.keep_up(frame)
-        for keys in screen.query(Keys):
-            keys.show_note(self._note())
+        self._show_note(screen)
         if frame.behind and not self._catching_up:
             self._catching_up = True
             self.set_timer(_BREATH_S, self._catch_up)
@@ -310,7 +311,16 @@ class LbenchApp(Commands):
         elif self._reading and self.screen_stack:
             self.tick_if_taken()  # all of it is known now
 
-    def _note(self) -> str:
+    def _show_note(self, screen: Screen[object]) -> None:
+        """Show the note in the footer, which reads it itself when it is mounted; looking for the footer costs time."""
+        if self._noted != (screen, self.note):
+            self._noted = (screen, self.note)
+            for keys in screen.query(Keys):
+                keys.show_note(self.note)
+
+    @property
+    def note(self) -> str:
+        """The note at the right of the footer: an automatic choice."""
         if self._interrupted:
             return "cancelling; Ctrl-C once more leaves"
         if self.shown is not self.feed:  # while somebody explores, a frame comes when there is something to see

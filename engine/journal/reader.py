@@ -12,7 +12,7 @@ import msgspec
 from lbench.engine.journal.events import JOURNAL_VERSION, Event, decode_event
 from lbench.errors import SessionFileError, utf8
 
-__all__ = ["Head", "check_first", "read_events", "split_lines"]
+__all__ = ["Head", "check_first", "cut_lines", "read_events"]
 
 _FIRST_BYTES = b'{"event":"session"'
 
@@ -27,14 +27,12 @@ class Head(msgspec.Struct):
 _head_decoder = msgspec.json.Decoder(Head)
 
 
-def split_lines(buffer: bytearray) -> Iterator[bytes]:
-    """Remove the complete lines from `buffer` and yield them; a torn last line stays."""
-    end = buffer.rfind(b"\n")
-    if end < 0:
-        return
+def cut_lines(buffer: bytearray) -> bytes:
+    """Remove the whole lines from `buffer` and return them; a torn last line stays."""
+    end = buffer.rfind(b"\n") + 1
     whole = bytes(buffer[:end])
-    del buffer[: end + 1]
-    yield from whole.split(b"\n")
+    del buffer[:end]
+    return whole
 
 
 def read_events(path: Path) -> Iterator[Event]:

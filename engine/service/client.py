@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 
 from lbench.config.folders import sessions_folder
-from lbench.engine.journal.events import Event, decode_event
-from lbench.engine.journal.reader import split_lines
+from lbench.engine.journal.events import Event, decode_event, decode_events
+from lbench.engine.journal.reader import cut_lines
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.plan.plan import Plan
 from lbench.engine.service.discovery import ENGINE_FILE, socket_path
@@ -200,7 +200,12 @@ class Follower:
                 yield from self._from_file(None)
             raise EngineLostError("the engine has ended")
         self._buffer += block
-        for line in split_lines(self._buffer):
+        lines = cut_lines(self._buffer)
+        if (events := self._decoded_together(lines)) is not None:
+            self._offset += len(lines)
+            yield from events
+            return
+        for line in lines.split(b"\n")[:-1]:
             if line.startswith(_CONTROL_PREFIX) and not self._torn:
                 yield from self._control(line)
             elif self._seen:
@@ -209,6 +214,15 @@ class Follower:
                 whole, self._torn = self._torn + line, b""
                 self._offset += len(whole) + 1
                 yield self._decoded(whole)
+
+    def _decoded_together(self, lines: bytes) -> list[Event] | None:
+        """The events of lines that follow what was returned; None: they are to be looked at one by one."""
+        if self._seen or self._torn or _CONTROL_PREFIX in lines:
+            return None
+        try:
+            return decode_events(lines)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None  # which line is damaged
 
     def _control(self, line: bytes) -> Iterator[Event]:
         message = msgspec.json.decode(visible_json(line))

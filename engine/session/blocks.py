@@ -21,15 +21,13 @@ from lbench.engine.journal.events import (
     Event,
     Previewed,
     Returned,
-    RunStarted,
     Sampled,
-    SessionStarted,
     decode_event,
+    decode_events,
 )
 from lbench.engine.journal.reader import check_first
-from lbench.engine.model import check_times
 from lbench.engine.session.columns import CODES, RETURNED, Rows, Values, dtype_of
-from lbench.errors import SessionFileError, visible_json
+from lbench.errors import SessionFileError
 
 __all__ = [
     "BLOCK_BYTES",
@@ -67,7 +65,7 @@ class Stretch(msgspec.Struct, tag_field="event", tag="stretch"):
         path, begin, end, number = self.place
         with Path(path).open("rb") as file:
             lines = lines_from(file, begin, end)
-        stretches = [step for step in _steps_of(lines, lines.count(b"\n")) or () if isinstance(step, Stretch)]
+        stretches = [step for step in _steps_of(lines) or () if isinstance(step, Stretch)]
         return stretches[number].kept
 
 
@@ -78,9 +76,6 @@ class Block(msgspec.Struct):
     begin: int  # the bytes of the file in which its lines begin
     end: int
     lines: int
-
-
-_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def journal_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
@@ -107,8 +102,7 @@ def block_spans(path: Path, block_bytes: int = BLOCK_BYTES) -> list[tuple[int, i
 def read_block(file: IO[bytes], begin: int, end: int) -> Block:
     """The events of the lines that begin in these bytes."""
     lines = lines_from(file, begin, end)
-    count = lines.count(b"\n")
-    return Block(_steps_of(lines, count), begin, end, count)
+    return Block(_steps_of(lines), begin, end, lines.count(b"\n"))
 
 
 def checked(path: Path, blocks: Iterable[Block]) -> Iterator[Block]:
@@ -151,25 +145,16 @@ def _line_by_line(path: Path, lines: bytes, number: int, block: Block) -> Iterat
     yield Block(events, block.begin, block.end, len(events))
 
 
-def _steps_of(lines: bytes, count: int) -> list[Event | Stretch] | None:
-    """The events of so many whole lines; None: one is damaged."""
-    if not lines.isascii() or b"\\" in lines or b"\x7f" in lines:
-        visible = b"\n".join(map(visible_json, lines.split(b"\n")))
-    else:
-        visible = lines
+def _steps_of(lines: bytes) -> list[Event | Stretch] | None:
+    """The events of whole lines; None: one is damaged."""
     try:
-        events = _decoder.decode_lines(visible)
-        return steps_of(events) if len(events) == count else None
+        return steps_of(decode_events(lines))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
 def steps_of(events: list[Event]) -> list[Event | Stretch]:
-    """Previews and samples change nothing of an invocation, so they may go before the stretch around them.
-
-    Raises:
-        msgspec.ValidationError: a time is none.
-    """
+    """Previews and samples change nothing of an invocation, so they may go before the stretch around them."""
     if set(map(type, events)) <= _OF_INVOCATIONS:
         return _stretch(events)  # type: ignore[arg-type]
     steps: list[Event | Stretch] = []
@@ -178,8 +163,6 @@ def steps_of(events: list[Event]) -> list[Event | Stretch]:
         if isinstance(event, Dispatched | Returned):
             stretch.append(event)
             continue
-        if isinstance(event, SessionStarted | RunStarted):
-            check_times([event.created if isinstance(event, SessionStarted) else event.started])
         if not isinstance(event, Previewed | Sampled):
             steps += _stretch(stretch)
             stretch = []

@@ -205,7 +205,7 @@ async def test_ctrl_c_cancels_what_is_on_the_screen_and_forgets_it_when_nothing_
         await settled(app, pilot)
         app._beat()
         app._beat()
-        assert follower.commands[2:] == [] and app._note() == ""
+        assert follower.commands[2:] == [] and app.note == ""
 
 
 @pytest.mark.parametrize("tasks", [1, 99, 1_000, 12_345, 100_000])

@@ -137,6 +137,7 @@ class Keys(Lines):
     def on_mount(self) -> None:
         """Follow the active bindings."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.redraw())
+        self.show_note(host_of(self.app).note)
 
     def show_note(self, text: str) -> None:
         """Set the note at the right: an automatic choice."""
