@@ -146,6 +146,7 @@ class ListSink:
         ended = [event.n for event in self.of(Returned)]
         assert began == list(range(len(began)))
         assert sorted(ended) == began
+        assert len({event.run for event in self.events}) <= 1  # type: ignore[union-attr]
         begins = {event.n: event.dispatched_s for event in self.of(Dispatched)}
         assert all(event.returned_s >= begins[event.n] for event in self.of(Returned))
         assert [event.index for event in self.of(StageStarted)] == list(range(len(self.of(StageStarted))))

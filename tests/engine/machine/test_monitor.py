@@ -109,3 +109,68 @@ def test_causes_of_unsteady_results_are_reported_in_one_line_with_a_remedy() -> 
     assert "40 %" in notices[1].text
     assert "5.0 %" in notices[2].text
     assert "97 °C" in notices[3].text
+
+
+@pytest.mark.parametrize(
+    ("samples", "text"),
+    [
+        (
+            [MachineSample(0, steal=0.0412), MachineSample(1, steal=0.0), MachineSample(2)],
+            "the hypervisor gave 2.1 % of the CPU to other machines: times are longer than necessary; repeat, or use a "
+            "dedicated machine",
+        ),
+        ([MachineSample(0, steal=0.04), MachineSample(1, steal=0.0)], None),  # 2 % on average
+        (
+            [MachineSample(0, throttled_periods=1), MachineSample(1)],
+            "a CPU quota throttled the work in 1 period: times are longer than on whole cores; raise the quota or use "
+            "fewer workers",
+        ),
+        (
+            [MachineSample(0, throttled_periods=1200), MachineSample(1, throttled_periods=34)],
+            "a CPU quota throttled the work in 1,234 periods: times are longer than on whole cores; raise the quota or "
+            "use fewer workers",
+        ),
+        ([MachineSample(0, throttled_periods=0)], None),
+        (
+            [MachineSample(0, swapped_bytes=2**19), MachineSample(1, swapped_bytes=2**19)],
+            "the machine swapped 1 MB while measuring: times include the disk; use fewer workers or a smaller job",
+        ),
+        (
+            [MachineSample(0, swapped_bytes=1_234_000_000)],
+            "the machine swapped 1,234 MB while measuring: times include the disk; use fewer workers or a smaller job",
+        ),
+        ([MachineSample(0, swapped_bytes=2**20 - 1)], None),
+        (
+            [MachineSample(0, temperature_c=50.0), MachineSample(1, temperature_c=90.0), MachineSample(2)],
+            "the CPU reached 90 °C and may have slowed down: let it cool between runs",
+        ),
+        ([MachineSample(0, temperature_c=89.9)], None),
+    ],
+)
+def test_the_condition_of_the_machine_is_named_from_its_threshold_on(
+    samples: list[MachineSample], text: str | None
+) -> None:
+    assert [notice.text for notice in sample_notices(samples)] == ([] if text is None else [text])
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (
+            0.104,
+            "other processes use 10 % of this machine's CPU: times will be longer and less steady; stop them, or "
+            "measure later",
+        ),
+        (0.1, None),
+        (None, None),
+    ],
+)
+def test_others_are_named_from_a_tenth_of_the_machine_on(share: float | None, text: str | None) -> None:
+    assert [notice.text for notice in machine_notices(Environment(), share)] == ([] if text is None else [text])
+
+
+def test_a_governor_that_changes_the_clock_is_named_with_its_remedy() -> None:
+    (notice,) = machine_notices(Environment(cpu_governor="powersave"))
+    assert notice.text == (
+        "the CPU governor is 'powersave': the clock changes with the load; for steadier times set it to 'performance'"
+    )

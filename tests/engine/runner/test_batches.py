@@ -8,7 +8,7 @@ import pytest
 
 from lbench.engine.runner.batches import batch_for, batched, tasks_in
 from lbench.workloads.encoding import decode, encode
-from lbench.workloads.functions import BATCH, call, run_batch, task_function
+from lbench.workloads.functions import BATCH, STORE_MARK, call, run_batch, task_function
 from lbench.workloads.model import StageResults, Task
 from lbench.workloads.objects import RUN_STORE
 
@@ -96,3 +96,54 @@ def test_tasks_of_a_batch_get_the_runs_store() -> None:
     assert batch.function == BATCH and batch.arguments["store"] is RUN_STORE
     place = {"folder": "here"}
     assert run_batch(batch.arguments["calls"], place) == [[0, place], [1, place], [2, place]]
+
+
+@pytest.mark.parametrize(("count", "first"), [(15, 15), (16, 8)])
+def test_auto_measures_where_at_least_as_many_tasks_are_left(count: int, first: int) -> None:
+    _, stages = carried_out(batched(job([count]), "auto"))
+    assert len(stages[0]) == first and stages[0] == [None] * first
+
+
+def test_a_job_gets_the_times_of_a_single_task_not_of_a_batch() -> None:
+    seen = []
+
+    def steps() -> Any:
+        found = yield [Task("batchtest.twice", x=number) for number in range(12)]
+        seen.append((list(found), found.elapsed_s, found.task_s, found.overhead_s, found.places))
+        return found
+
+    carried_out(batched(steps(), 4), task_s=0.25, overhead_s=0.125)
+    carried_out(batched(steps(), 1), task_s=0.25, overhead_s=0.125)
+    carried_out(batched(steps(), 4), task_s=None, overhead_s=None)
+    values = [2 * number for number in range(12)]
+    assert seen == [(values, 1.0, 0.25, 0.125, 2), (values, 1.0, 0.25, 0.125, 2), (values, 1.0, None, None, 2)]
+
+
+def test_results_without_times_leave_the_tasks_alone() -> None:
+    """A job that is run in one piece gives plain lists."""
+    steps = batched(job([40]), "auto")
+    sizes, results = [], None
+    while True:
+        try:
+            tasks = next(steps) if results is None else steps.send(results)
+        except StopIteration as end:
+            assert end.value == [[2 * number for number in range(40)]]
+            break
+        sizes.append([tasks_in(task) for task in tasks])
+        results = [call(task.function, task.arguments) for task in tasks]
+    assert sizes == [[None] * 8, [None] * 32]
+
+
+def test_a_batch_without_a_store_has_none_and_a_mark_in_each_place_of_one() -> None:
+    def steps(**more: Any) -> Any:
+        return (yield [Task("batchtest.stored", x=n, values=1, **more) for n in range(2)])
+
+    (plain,) = next(batched(steps(store=None), 2))
+    assert plain.arguments == {
+        "calls": [["batchtest.stored", {"x": n, "values": 1, "store": None}] for n in range(2)],
+        "store": None,
+    }
+    (marked,) = next(batched(steps(store=RUN_STORE), 2))
+    assert marked.arguments["calls"] == [
+        ["batchtest.stored", {"x": n, "values": 1, "store": STORE_MARK}] for n in range(2)
+    ]

@@ -258,3 +258,170 @@ def test_the_straggler_limit_is_the_quantile_of_the_durations(durations, quantil
 @pytest.mark.parametrize(("tasks", "most"), [(1, 1), (19, 1), (20, 1), (39, 1), (40, 2), (100, 5), (100_000, 5000)])
 def test_at_most_five_per_cent_are_hedged_and_at_least_one(tasks, most):
     assert most_hedges(tasks) == most
+
+
+# -- the moments of a duplicate, to the millisecond
+
+
+def slow_seventh(fakes, seconds=100.0, **outcome):
+    """20 tasks of 1 s at once, of which the seventh takes longer."""
+
+    def deed(call):
+        found = fakes.ok(call)
+        for name, value in outcome.items():
+            setattr(found, name, value)
+        return (seconds if call.index == 7 and not call.attempt else 1.0), found
+
+    return fakes.Backend(deed, capacity=20)
+
+
+def test_a_duplicate_goes_out_a_millisecond_after_the_quantile_was_passed(fakes, sink):
+    _, seconds = drive(slow_seventh(fakes), sink, fakes.one_stage(20), HEDGED)
+    (double,) = hedges(sink)
+    assert (double.queued_s, double.dispatched_s) == (pytest.approx(1.001, abs=1e-9), pytest.approx(1.001, abs=1e-9))
+    assert seconds == pytest.approx(2.001, abs=1e-9)
+
+
+def test_a_task_that_returns_within_that_millisecond_gets_no_duplicate(fakes, sink):
+    drive(slow_seventh(fakes, 1.0005), sink, fakes.one_stage(20), HEDGED)
+    assert not hedges(sink)
+
+
+def test_the_time_to_fetch_a_result_is_no_part_of_a_duration(fakes, sink):
+    drive(slow_seventh(fakes, collected_s=0.75), sink, fakes.one_stage(20), HEDGED)
+    (double,) = hedges(sink)
+    assert double.dispatched_s == 1.0  # it was a straggler after 0.251 s, which is known from the tenth result on
+
+
+def test_a_call_that_has_ended_and_fetches_its_result_gets_no_duplicate(fakes, sink):
+    def deed(call):
+        if call.index == 7:
+            call.arrived()
+        return (9.0 if call.index == 7 else 1.0), fakes.ok(call)
+
+    drive(fakes.Backend(deed, capacity=20), sink, fakes.one_stage(20), HEDGED)
+    assert not hedges(sink)
+
+
+def test_the_limit_falls_when_later_tasks_are_quicker(fakes, sink):
+    """12 tasks of 10 s, then 11 of 0.1 s: the 45 % quantile falls from 10 s to 0.1 s while one task is under way."""
+
+    def deed(call):
+        if call.index == 12 and not call.attempt:
+            return 100.0, fakes.ok(call)
+        return (10.0 if call.index < 12 else 0.1), fakes.ok(call)
+
+    drive(fakes.Backend(deed, capacity=12), sink, fakes.one_stage(24), Policy(hedge=0.45))
+    (double,) = hedges(sink)
+    assert (double.task, double.dispatched_s) == (12, pytest.approx(10.101, abs=1e-9))
+
+
+def test_an_attempt_that_begins_later_is_watched_from_its_own_start(fakes, sink):
+    def deed(call):
+        return (50.0 if call.index == 25 and not call.attempt else 1.0), fakes.ok(call)
+
+    drive(fakes.Backend(deed, capacity=2), sink, fakes.one_stage(40), Policy(hedge=0.95))
+    (double,) = hedges(sink)
+    begun = next(event for event in sink.of(Dispatched) if event.task == 25)
+    assert (begun.dispatched_s, double.task, double.queued_s) == (12.0, 25, pytest.approx(13.001, abs=1e-9))
+    assert double.dispatched_s == 14.0  # the next free place
+
+
+def test_a_duplicate_that_found_no_place_in_time_is_not_counted(fakes, sink):
+    """A task returns while its duplicate waits: the only duplicate of the stage is there for a later straggler."""
+
+    def deed(call):
+        if call.index == 0:
+            return 10.5, fakes.ok(call)
+        return (60.0 if call.index == 15 and not call.attempt else 1.0), fakes.ok(call)
+
+    drive(fakes.Backend(deed, capacity=2), sink, fakes.one_stage(20), HEDGED)
+    assert [event.task for event in hedges(sink)] == [15]
+    assert Counter(sink.statuses()) == {"ok": 20, "superseded": 1}
+
+
+def test_a_stage_has_duplicates_of_its_own_within_those_of_the_run(fakes, sink):
+    def job():
+        yield fakes.tasks(20)
+        return (yield fakes.tasks(20))
+
+    def deed(call):
+        return (30.0 if call.index == 7 and not call.attempt else 1.0), fakes.ok(call)
+
+    _, seconds = drive(fakes.Backend(deed, capacity=20), sink, job(), HEDGED)
+    assert [(event.stage, event.dispatched_s) for event in hedges(sink)] == [
+        (0, pytest.approx(1.001, abs=1e-9)),
+        (1, pytest.approx(3.002, abs=1e-9)),
+    ]
+    assert seconds == pytest.approx(4.002, abs=1e-9)
+
+
+def test_two_stages_of_ten_share_one_duplicate(fakes, sink):
+    def job():
+        yield fakes.tasks(10)
+        return (yield fakes.tasks(10))
+
+    def deed(call):
+        return (30.0 if call.index == 7 and not call.attempt else 1.0), fakes.ok(call)
+
+    _, seconds = drive(fakes.Backend(deed, capacity=20), sink, job(), HEDGED)
+    assert [event.stage for event in hedges(sink)] == [0]
+    assert seconds == pytest.approx(2.001 + 30, abs=1e-9)
+
+
+def test_a_straggler_that_failed_may_be_tried_again_and_is_not_hedged_twice(fakes, sink):
+    script = {7: [(2.5, fakes.failed()), (0.5, fakes.failed()), (30.0, fakes.ok_as("third"))]}
+    policy = Policy(hedge=0.95, retries=3, backoff_base_s=0.0)
+    answer, seconds = drive(fakes.Backend(script, capacity=20), sink, fakes.one_stage(20), policy)
+    assert answer[7] == "third" and len(hedges(sink)) == 1
+    assert seconds == pytest.approx(32.5, abs=1e-9)
+
+
+def test_the_quantile_is_computed_again_after_two_per_cent_more_durations():
+    hedger = Hedger(0.5)
+    hedger.begin_stage(400)
+    for _ in range(199):
+        hedger.returned(1.0)
+        assert hedger.limit_s is None
+    hedger.returned(1.0)
+    assert hedger.limit_s == 1.0
+    for _ in range(3):
+        hedger.returned(0.5)
+        assert hedger.limit_s == 1.0  # the next is at 204
+    hedger.returned(0.5)
+    limits = []
+    for _ in range(300):
+        limits.append(hedger.limit_s)
+        hedger.returned(0.5)
+    assert limits[-1] == 0.5 and limits.index(0.5) in range(
+        190, 206
+    )  # as many quick ones as slow ones, give or take 2 %
+
+
+def test_a_small_stage_computes_its_quantile_with_each_duration():
+    hedger = Hedger(0.95)
+    hedger.begin_stage(10)
+    found = []
+    for duration in (5.0, 4.0, 3.0, 2.0, 1.0, 6.0, 7.0):
+        hedger.returned(duration)
+        found.append(hedger.limit_s)
+    assert found == [None, None, None, None, 5.0, 6.0, 7.0]
+
+
+def test_issued_duplicates_are_counted_for_the_stage_and_for_the_run():
+    hedger = Hedger(0.95)
+    hedger.begin_stage(40)
+    assert not hedger.spent
+    hedger.issued()
+    assert not hedger.spent
+    hedger.issued()
+    assert hedger.spent
+    hedger.withdrawn()
+    assert not hedger.spent
+    hedger.issued()
+    hedger.begin_stage(19)  # 59 tasks may have 2
+    assert hedger.spent
+    hedger.begin_stage(1)  # 60 may have 3, and each stage one
+    assert not hedger.spent
+    hedger.issued()
+    assert hedger.spent
