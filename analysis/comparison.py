@@ -66,6 +66,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int
     repeats_ok: int  # whose answer is right or was not checked, and which were not paused
     paused: int = 0  # repeats that ended as well, but were paused while their clock ran
+    stopped: int = 0  # repeats without an end of their own, or under way
     makespan_s: Estimate | None  # of the repeats that were ok
     speedup: Estimate | None = None  # against the baseline's main line
     paired: bool = False  # the speedup is of runs of the same round
@@ -350,6 +351,7 @@ def _line(temperature: Temperature | None, repeats: list[RunView], bills: dict[s
         repeats=len(repeats),
         repeats_ok=len(good),
         paused=sum(run.paused and run.status == "ok" for run in repeats),
+        stopped=sum(run.stopped for run in repeats),
         makespan_s=median_estimate(makespans(good)),
         cold_starts=sum(colds) if colds else None,
         init_p50_ms=quantile(_joined([_inits(run) for run in good]), 0.5) if colds else None,

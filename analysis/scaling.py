@@ -307,6 +307,7 @@ class _Collected:
                 repeats=line.repeats,
                 repeats_ok=line.repeats_ok,
                 paused=line.paused,
+                stopped=line.stopped,
                 capacity=summary.capacity,
                 oversubscribed=summary.crowded,
                 error=summary.error,

@@ -35,6 +35,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     rounds: tuple[int | None, ...] = ()  # of each of these: runs of one round are pairs
     usds: tuple[float, ...] = ()  # the bills, or the rents, of the same
     paused: int = 0  # repeats that ended well, but were paused
+    stopped: int = 0  # repeats without an end of their own, or under way
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):

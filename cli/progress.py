@@ -137,7 +137,7 @@ def _end_text(run: RunView, view: SessionView) -> str:
     if run.ended.makespan_s is not None:
         return f"{place_text(run, view)}: ✔ {seconds_text(run.ended.makespan_s)}"
     why = f": {run.ended.error}" if run.ended.error else ""
-    return f"{place_text(run, view)}: ✘ {run.ended.status.replace('_', ' ')}{why}"
+    return f"{place_text(run, view)}: {'■' if run.stopped else '✘'} {run.ended.status.replace('_', ' ')}{why}"
 
 
 def _outlook_text(outlook: Outlook) -> str:

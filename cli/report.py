@@ -35,6 +35,7 @@ from lbench.analysis.prediction import (
     predicted_sentence,
     unpredicted_text,
 )
+from lbench.analysis.series import Point
 from lbench.analysis.statistics import FULL_INTERVAL
 from lbench.analysis.variance import steadiness_text, variance_parts, variance_text
 from lbench.analysis.verdict import answer_sentence
@@ -212,7 +213,7 @@ def _predicted_cells(temperature: str, one: Predicted, line: PredictedLine) -> d
 
 
 def _cells(one: Summary, line: Line) -> dict[str, str | Text]:
-    mark, style = runs_mark(line.repeats_ok, line.paused, line.repeats)
+    mark, style = runs_mark(line)
     colour = accent(one.backend)
     origin = f" {one.origin}" if one.origin != "measured" and one.origin not in one.label else ""
     temperature = "" if line.temperature is None else f" {line.temperature}"
@@ -236,11 +237,13 @@ def _cells(one: Summary, line: Line) -> dict[str, str | Text]:
     }
 
 
-def runs_mark(ok: int, paused: int, repeats: int) -> tuple[str, str]:
-    """The sign before the number of runs that count, and its style: all do, some were paused, some failed."""
-    if ok == repeats:
+def runs_mark(line: Line | Point) -> tuple[str, str]:
+    """The sign before the number of runs that count, and its style: all do, some failed, were stopped or paused."""
+    if line.repeats_ok == line.repeats:
         return "✔", RIGHT
-    return ("‖", WARN) if ok + paused == repeats else ("✘", WRONG)
+    if line.repeats_ok + line.paused + line.stopped < line.repeats:
+        return "✘", WRONG
+    return ("■", WARN) if line.stopped else ("‖", WARN)
 
 
 def _cost(one: Summary, line: Line) -> str:

@@ -89,7 +89,7 @@ def sweep_columns(scaling: Scaling) -> list[Column]:
 
 def _cells(scaling: Scaling, one: Series, point: Point, *, first: bool) -> dict[str, str | Text]:
     colour = accent("predicted" if one.origin == "predicted" else one.backend)
-    mark, style = runs_mark(point.repeats_ok, point.paused, point.repeats)
+    mark, style = runs_mark(point)
     runs = (
         Text("–", style=QUIET)
         if one.origin == "predicted"

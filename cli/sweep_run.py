@@ -260,7 +260,8 @@ class PointsMeasurement(Measurement):
         parts = []
         for label, group in by_label(runs).items():
             times = makespans(group)
-            parts.append(f"{label} {seconds_text(median(times)) if times else '✘'}")
+            missing = "■" if all(run.stopped for run in group) else "✘"
+            parts.append(f"{label} {seconds_text(median(times)) if times else missing}")
         if parts:
             self._progress.note(f"{point_text(self._point)}: {', '.join(parts)}")
         self._point = None

@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from lbench.workloads.csv_rows import header_name, letters
+from lbench.workloads.csv_rows import MISSING_TEXTS, header_name, letters
 
 __all__ = ["ADULT", "KDD", "Form", "FormedFile", "formed_file"]
 
 _LABELS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no"))  # in copies, whatever the form
-_MISSING = frozenset(("", "?", "na", "n/a", "nan", "null", "none"))
 _ENOUGH = 2 / 3  # of a form's columns, in a header
 
 
@@ -157,12 +156,12 @@ def _fits(form: Form, columns: Sequence[str], row: Sequence[str]) -> bool:
         return False
     numbers = [cells[name] for name in (*form.numbers, *({"index"} & cells.keys()))]
     sex = cells["sex"].lower()
-    return (sex in ("male", "female", "m", "f") or sex in _MISSING) and all(map(_is_number, numbers))
+    return (sex in ("male", "female", "m", "f") or sex in MISSING_TEXTS) and all(map(_is_number, numbers))
 
 
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
-        return cell.lower() in _MISSING
+        return cell.lower() in MISSING_TEXTS
     return True

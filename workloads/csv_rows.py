@@ -19,7 +19,15 @@ import msgspec
 from lbench.errors import DataFileError
 from lbench.workloads.textfile import LONGEST_LINE
 
-__all__ = ["CsvRow", "CsvRows", "canonical", "header_name", "letters", "parse_rows"]
+__all__ = ["MISSING_TEXTS", "CsvRow", "CsvRows", "canonical", "header_name", "letters", "of_width", "parse_rows"]
+
+# A cell that says that there is no value, in lower case: as spreadsheets, R, pandas and databases write it.
+MISSING_TEXTS = frozenset(
+    (
+        *("", "-", "--", "?", "na", "n/a", "n.a.", "nan", "-nan", "nat", "null", "none", "nil", "<na>"),
+        *("#n/a", "#na", "#n/a n/a", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
+    )
+)
 
 csv.field_size_limit(LONGEST_LINE)
 
@@ -140,6 +148,13 @@ class CsvRows:
                 f"{self.path}, line {first:,}: a quotation mark opens a field that is closed only on line "
                 f"{first + len(raw) - 1:,}, and the lines between look like rows: close it, or remove it"
             )
+
+
+def of_width(cells: list[str], width: int) -> list[str] | None:
+    """The cells at the header's width, without empty ones behind; None: they are more or fewer."""
+    if len(cells) > width and not any(cells[width:]):
+        return cells[:width]
+    return cells if len(cells) == width else None
 
 
 def header_name(cell: str) -> str:

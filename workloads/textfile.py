@@ -11,7 +11,7 @@ import hashlib
 import re
 import sys
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -75,7 +75,7 @@ class TextFile:
     """Iterates over a file's lines, line ends kept; `digest()` is the SHA-256 of the file's own bytes.
 
     Without an encoding it is UTF-8, or UTF-16 or UTF-32 by its byte order mark. `kind` is what messages ask for; `by_name`:
-    whether they may ask for the encoding's name.
+    whether they may ask for the encoding's name. `watch` is called with the file's bytes that were read so far.
 
     Raises:
         DataFileError: the file is missing, unreadable, empty, not text, not in this encoding, its compression ends too
@@ -83,7 +83,15 @@ class TextFile:
         InputError: the encoding is unknown.
     """
 
-    def __init__(self, path: Path, *, kind: str = "CSV", encoding: str | None = None, by_name: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        kind: str = "CSV",
+        encoding: str | None = None,
+        by_name: bool = True,
+        watch: Callable[[int], None] | None = None,
+    ) -> None:
         self.path = path
         self._by_name = by_name
         self.encoding = None if encoding is None else checked_encoding(encoding)
@@ -92,6 +100,7 @@ class TextFile:
         self._what = "CSV text file" if kind == "CSV" else f"{kind} file"
         self._hash = hashlib.sha256()
         self._packed = 0
+        self._watch = watch
 
     def digest(self) -> str:
         """SHA-256 in hex of what was read; of the whole file once the lines have come to their end."""
@@ -220,6 +229,8 @@ class TextFile:
         while piece := file.read(size):
             self._hash.update(piece)
             self._packed += len(piece)
+            if self._watch is not None:
+                self._watch(self._packed)
             yield piece
 
     def _unpacked(self, file: BinaryIO) -> Iterator[bytes]:

@@ -16,7 +16,8 @@ __all__ = ["command"]
 )
 def command(path: Path | None, encoding: str | None) -> None:
     """Explain how to get the Lending Club loans; with PATH, show what `lbench run --data PATH` uses of it."""
-    from lbench.errors import visible
+    from lbench.errors import InputError, visible
+    from lbench.cli.reading import ReadingProgress
     from lbench.workloads.data_file import describe_file
 
     if path is None:
@@ -24,11 +25,12 @@ def command(path: Path | None, encoding: str | None) -> None:
 
         click.echo(loans.explain().rstrip())
         return
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name the file in it")
     if not path.is_file():
-        from lbench.errors import InputError
-
-        raise InputError(f"{path}: no such file")
-    found = describe_file(path, encoding)
+        raise InputError(f"{path}: {'it is not a regular file: save it as one' if path.exists() else 'no such file'}")
+    with ReadingProgress(path.name, path.stat().st_size) as progress:
+        found = describe_file(path, encoding, progress)
     click.echo(visible(f"{found.source}: {found.rows:,} rows, {found.columns} columns"))
     for note in found.notes:
         click.echo(visible(f"  {note}"))

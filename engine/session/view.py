@@ -99,6 +99,11 @@ class RunView:
         return self.status == "ok" and not self.planned.warmup and not self.paused
 
     @property
+    def stopped(self) -> bool:
+        """Whether it came to no end of its own, as somebody stopped it, its budget was used up, or its engine died."""
+        return self.status in (None, "running", "cancelled", "interrupted", "over_budget")
+
+    @property
     def cold(self) -> bool | None:
         """Whether all environments that it reached were new; None: it does not apply, or is not known yet."""
         return self.planned.cold if self.ended is None or self.ended.cold is None else self.ended.cold

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lbench.analysis.comparison import Comparison, Summary, summarise
+from lbench.analysis.comparison import Comparison, Line, Summary, summarise
 from lbench.analysis.prediction import Predicted, PredictedLine
 from lbench.analysis.statistics import Estimate
 from lbench.cli.documents import document_of
@@ -131,8 +131,8 @@ def test_progress_has_no_line_for_a_run_that_never_began(
         progress.event(event, view)
     view.apply(cancelled)
     progress.event(cancelled, view)
-    ends = [line for line in capsys.readouterr().err.splitlines() if "✘" in line]
-    assert ends == ["sequential 1/1: ✘ over budget"]
+    ends = [line for line in capsys.readouterr().err.splitlines() if "over budget" in line]
+    assert ends == ["sequential 1/1: ■ over budget"]
 
 
 def test_only_what_was_compared_by_rounds_is_called_so(printed: Callable[..., str]) -> None:
@@ -168,10 +168,41 @@ def test_what_a_pause_held_back_is_not_explained_by_the_backend(
 
 
 @pytest.mark.parametrize(
-    ("ok", "paused", "repeats", "mark"), [(3, 0, 3, "✔"), (2, 1, 3, "‖"), (1, 1, 3, "✘"), (2, 0, 3, "✘")]
+    ("ok", "paused", "stopped", "mark"),
+    [(3, 0, 0, "✔"), (2, 1, 0, "‖"), (1, 1, 0, "✘"), (2, 0, 0, "✘"), (2, 0, 1, "■"), (0, 0, 3, "■"), (1, 0, 1, "✘")],
 )
-def test_the_number_of_runs_tells_paused_ones_from_failed_ones(ok: int, paused: int, repeats: int, mark: str) -> None:
-    assert runs_mark(ok, paused, repeats)[0] == mark
+def test_the_number_of_runs_tells_paused_and_stopped_ones_from_failed_ones(
+    ok: int, paused: int, stopped: int, mark: str
+) -> None:
+    line = Line(
+        temperature=None,
+        repeats=3,
+        repeats_ok=ok,
+        paused=paused,
+        stopped=stopped,
+        makespan_s=None,
+        cold_starts=None,
+        init_p50_ms=None,
+        usd=None,
+        rent_usd=None,
+    )
+    assert runs_mark(line)[0] == mark
+
+
+@pytest.mark.parametrize(("status", "line"), [("cancelled", "■ cancelled"), ("failed", "✘ failed: why")])
+def test_a_stopped_run_has_no_cross(
+    make_events: Callable[..., Any], capsys: pytest.CaptureFixture[str], status: str, line: str
+) -> None:
+    ended = {"status": status, "makespan_s": None, "error": "why" if status == "failed" else None}
+    events = make_events({"processes": [4.0]}, ended=ended)
+    view = fold(events)
+    progress = PlainProgress()
+    for event in events:
+        progress.event(event, view)
+    print_report(view, document_of(view), "saved", predict=False)
+    out, err = capsys.readouterr()
+    assert f"processes 1/1: {line}\n" in err
+    assert ("✘" in out + err) is (status == "failed")
 
 
 def test_a_session_whose_runs_were_all_paused_still_has_a_table(

@@ -262,7 +262,7 @@ NOISE = random.Random(1).randbytes(5000)
         (text([loan("Current")] * 100), "0 charged off, and 100 that are not finished"),
         ('"' + text(loans(3000)), "line 1: a quotation mark opens a field and is not closed"),
         (text([*loans(), loan(home_ownership="x@y"), *loans(3000)]).replace("x@y", '"x'), "line 102: a quotation mark"),
-        (text([loan(term="?", int_rate="?", emp_length="?") for i in range(300)] + loans()), "too few columns that are"),
+        (text([loan(term="@", int_rate="@", emp_length="@") for i in range(300)] + loans()), "too few columns that are"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 60 else "",
 )  # fmt: skip

@@ -264,8 +264,23 @@ def test_blank_cells_are_counted_apart_from_numbers(tmp_path: Path) -> None:
 
 def test_a_few_cells_that_are_no_numbers_are_noted(tmp_path: Path) -> None:
     rows = "".join(f"Rome,{number}\n" for number in range(99))
-    _, data = table(tmp_path, "city,price\n" + rows + "Rome,1_000\n")
-    assert any("1 cells of price are no numbers" in note and "'1_000'" in note for note in data.notes)
+    _, data = table(tmp_path, "city,price\n" + rows + "Rome,on request\n")
+    assert any("1 cells of price are no numbers" in note and "'on request'" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    "cell", ["1_000", '"1,234"', '"1.234,56"', '"12,5"', "$5", "5 %", "(5)", "5-", "1 234", "1\u00a0234", "1e300", "€7"]
+)
+def test_one_number_in_another_notation_is_refused_with_its_line(tmp_path: Path, cell: str) -> None:
+    rows = "".join(f"Rome,{number}\n" for number in range(99))
+    with pytest.raises(InputError, match=r"table\.csv, line 101: price is '.*': write numbers as in 1234\.5"):
+        table(tmp_path, "city,price\n" + rows + f"Rome,{cell}\n")
+
+
+@pytest.mark.parametrize("cell", ["#N/A", "NULL", "<NA>", "-", "--", "nil", "NaT", "-nan", "?"])
+def test_every_spelling_of_nothing_is_a_blank_cell(tmp_path: Path, cell: str) -> None:
+    _, data = table(tmp_path, f"city,price\nRome,1\nRome,{cell}\n")
+    assert any("1 blank cells of price" in note for note in data.notes)
 
 
 def test_more_mappers_than_rows_are_as_many_as_rows(tmp_path: Path) -> None:

@@ -243,6 +243,9 @@ def test_values_of_a_file_stay_what_they_were_when_the_plan_was_made(
         ("simulate", "seed=@text.txt:a", "a column is of a .csv or .jsonl file"),
         ("simulate", "seed=@c.csv%0123456789abcdef", "no longer kept"),
         ("simulate", "seed=@twice.csv", "2 columns are named 'seed': rename all but one"),
+        ("simulate", "seed=@ragged.csv", "--each seed=@ragged.csv, line 3: 3 fields in place of 2"),
+        ("simulate", "seed=@short.csv", "--each seed=@short.csv, line 2: 1 fields in place of 2"),
+        ("simulate", "seed=@headless.csv", "its first line must name the column, got 7: add a header line"),
         ("simulate", "seed=@~nobody-of-that-name/c.csv", "there is no such home folder"),
         ("simulate", "seed=1,99999999999999999999", "--each seed=1,99999999999999999999: must be numbers of 64 bits"),
         ("loose", "x=-9223372036854775809", "must be numbers of 64 bits"),
@@ -258,6 +261,9 @@ def test_unusable_values_are_refused_in_one_line(
     (tmp_path / "text.txt").write_text("1")
     (tmp_path / "header.csv").write_text("seed\n")
     (tmp_path / "twice.csv").write_text("seed,seed\n1,2\n")
+    (tmp_path / "ragged.csv").write_text("city,seed\nRome,1\nBerlin, DE,2\n")
+    (tmp_path / "short.csv").write_text("seed,city\n1\n")
+    (tmp_path / "headless.csv").write_text("7\n8\n9\n")
     (tmp_path / "j.jsonl").write_text("1\n[2\n")
     with pytest.raises(InputError) as error:
         values(describe(function), text)

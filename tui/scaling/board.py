@@ -122,7 +122,8 @@ def point_lines(
         elif point is None:
             line.append(("not measured yet", "quiet"))
         elif point.makespan_s is None:
-            line.append((f"✘ {point.error or 'no right answer'}", "wrong"))
+            stopped = point.stopped == point.repeats and point.error is None
+            line.append(("■ stopped", "quiet") if stopped else (f"✘ {point.error or 'no right answer'}", "wrong"))
         else:
             cells: list[list[Piece]] = [
                 [
@@ -180,6 +181,6 @@ def _cell(point: Point | None, measure: Measure) -> str:
     if measure == "usd":
         return _money(point)
     if point.makespan_s is None:
-        return "✘"
+        return "■" if point.stopped == point.repeats else "✘"
     interval = "" if point.makespan_s.interval is None else f" ({interval_text(point.makespan_s)})"
     return f"{seconds_text(point.makespan_s.value)}{interval}"

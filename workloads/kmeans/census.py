@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from lbench.errors import DataFileError
 from lbench.workloads.census_forms import Form, formed_file
-from lbench.workloads.csv_rows import CsvRow, CsvRows
+from lbench.workloads.csv_rows import MISSING_TEXTS, CsvRow, CsvRows, of_width
 from lbench.workloads.kmeans import KMeansParams
 from lbench.workloads.textfile import TextFile
 
@@ -31,7 +31,6 @@ __all__ = ["read_census"]
 
 _BAD_LIMIT = 0.05  # of all rows, or of a column's cells; more means that it is not what it seems
 _BAD = math.inf
-_MISSING = frozenset(("", "?", "na", "n/a", "nan", "null", "none"))
 _MOST_TEXTS = 100_000  # of a column; more are not kept apart, the column is left out anyhow
 _LARGEST = 1e15
 
@@ -51,7 +50,7 @@ class _Cells(dict[str, float]):
             value = float(min(len(self.names), _MOST_TEXTS))
             if len(self.names) < _MOST_TEXTS:
                 self.names.append(clean)
-        elif clean.lower() in _MISSING:
+        elif clean.lower() in MISSING_TEXTS:
             value = math.nan
         else:
             try:
@@ -75,14 +74,14 @@ class _Column(msgspec.Struct, frozen=True):
 
 
 def read_census(
-    path: Path, params: KMeansParams, encoding: str | None = None
+    path: Path, params: KMeansParams, encoding: str | None = None, watch: Callable[[int], None] | None = None
 ) -> tuple[NDArray[Any], list[str], str, list[str]]:
-    """X (rows, columns) in the dtype asked for, the columns' names, the source and the notes.
+    """X (rows, columns) in the dtype asked for, the columns' names, the source and the notes. `watch`: see `TextFile`.
 
     Raises:
         DataFileError: the file is of neither form, damaged, has too many bad rows, or nothing to tell rows by.
     """
-    file = TextFile(path, encoding=encoding)
+    file = TextFile(path, encoding=encoding, watch=watch)
     with contextlib.closing(iter(file)) as lines:
         rows = CsvRows(path, lines)
         table = _Table(path, iter(rows))
@@ -133,12 +132,10 @@ class _Table:
         kept = 0
         for row in self.rows:
             self.seen += 1
-            cells = row.cells
-            if len(cells) > width and not any(cells[width:]):
-                cells = cells[:width]
-            if len(cells) != width:
+            cells = of_width(row.cells, width)
+            if cells is None:
                 self.bad += 1
-                why = row.problem or f"{len(cells)} fields in place of {width}"
+                why = row.problem or f"{len(row.cells)} fields in place of {width}"
                 self.first_bad = self.first_bad or f"line {row.line:,}: {why}"
                 continue
             self.values.extend([known[cell] for known, cell in zip(self.cells, pick(cells), strict=True)])

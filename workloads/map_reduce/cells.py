@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 
+from lbench.workloads.csv_rows import MISSING_TEXTS
 from lbench.workloads.map_reduce.sums import LARGEST
 
 __all__ = ["Codes", "Numbers", "is_blank", "key_of", "number"]
 
-_BLANK = frozenset((b"", b"?", b"na", b"n/a", b"nan", b"null", b"none"))
 _MOST_KEPT = 100_000  # cells remembered
 
 
 def is_blank(cell: bytes) -> bool:
     """Whether a cell says that there is no value."""
-    return cell.strip().lower() in _BLANK
+    return cell.strip().lower().decode() in MISSING_TEXTS
 
 
 def key_of(cell: bytes) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from lbench.errors import DataFileError, InputError, UnknownNameError
 from lbench.workloads.census_forms import ADULT, KDD, FormedFile, formed_file
-from lbench.workloads.csv_rows import CsvRow, CsvRows, canonical, header_name
+from lbench.workloads.csv_rows import CsvRow, CsvRows, canonical, header_name, of_width
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.map_reduce import MapReduceParams
 from lbench.workloads.map_reduce.cells import Numbers, is_blank
@@ -36,6 +37,8 @@ _BAD_LIMIT = 0.05  # of all rows, or of a column's cells; more means that it is 
 _NAMED = 12  # columns that a message names
 _LEAST_ROOM = 1 << 30  # bytes of text that are read on any machine
 _LINE_BYTES = 40  # of memory beside a line's own
+# A number all the same, and a sum without it would be wrong: with separators, a sign of money, or too large to be summed.
+_OTHER_NUMBER = re.compile(r"[-+(\s]*[$€£¥]?[-+\s]*\d[\d.,'_\s]*(?:e[-+]?\d+)?\s*[$€£¥%)]?-?\s*", re.IGNORECASE)
 _DEFAULTS = {KDD.name: ("education", "weeks_worked"), ADULT.name: ("education", "hours_per_week")}
 
 
@@ -138,6 +141,7 @@ class _Table:
                 raise InputError(f"{what}={name}: {columns.count(name)} columns of {path} have this name: rename one")
         self.by, self.column = columns.index(by), columns.index(column)
         self.pieces = _Pieces(path)
+        self._path = path
         self.blank = 0
         self.text_cells = 0  # neither numbers nor blank
         self.first_text = ""
@@ -148,16 +152,16 @@ class _Table:
 
     def take(self, row: CsvRow, delimiter: str) -> None:
         """Count a row in."""
-        width, cells, text = len(self.columns), row.cells, row.text
-        if len(cells) > width and not any(cells[width:]):
-            cells = cells[:width]
-            text = canonical(cells, delimiter)
-        if len(cells) != width:
+        width, text = len(self.columns), row.text
+        cells = of_width(row.cells, width)
+        if cells is None:
             self.bad += 1
             self.first_bad = self.first_bad or f"line {row.line:,}: " + (
-                row.problem or f"{len(cells)} fields in place of {width}"
+                row.problem or f"{len(row.cells)} fields in place of {width}"
             )
             return
+        if len(cells) < len(row.cells):
+            text = canonical(cells, delimiter)
         if '"' in text or "\\" in text:
             text = canonical(cells, delimiter)
             self.quoted = self.quoted or '"' in text
@@ -165,6 +169,11 @@ class _Table:
         if math.isnan(self._numbers[cell]):
             if is_blank(cell):
                 self.blank += 1
+            elif _OTHER_NUMBER.fullmatch(cells[self.column]):
+                raise InputError(
+                    f"{self._path}, line {row.line:,}: {self.columns[self.column]} is {cells[self.column].strip()[:40]!r}: "
+                    "write numbers as in 1234.5, or name another column with -p column="
+                )
             else:
                 self.text_cells += 1
                 self.first_text = self.first_text or repr(cells[self.column].strip()[:40])

@@ -341,7 +341,7 @@ def _read_file(spec: FieldSpec, text: str) -> list[Any]:
         if typed:
             values = _json_lines(path, column, shown)
         elif kind.startswith((".csv", ".tsv")):
-            values = _cells(path, column, name, shown)
+            values = _cells(path, column, spec, shown)
         elif column is None:
             values = [(number, line.strip()) for number, line in enumerate(_lines(path), 1) if line.strip()]
         else:
@@ -394,28 +394,41 @@ def _lines(path: Path) -> Generator[str, None, None]:
         yield from lines
 
 
-def _cells(path: Path, column: str | None, name: str, shown: str) -> list[tuple[int, Any]]:
-    from lbench.workloads.csv_rows import CsvRows
+def _cells(path: Path, column: str | None, spec: FieldSpec, shown: str) -> list[tuple[int, Any]]:
+    from lbench.workloads.csv_rows import CsvRows, header_name, of_width
 
     with contextlib.closing(_lines(path)) as lines:
         rows = iter(CsvRows(path, lines))
         header = next(rows, None)
         if header is None:
             raise InputError(f"{shown}: there are no values in it")
-        columns = [cell.strip() for cell in header.cells]
-        wanted = column if column is not None else columns[0] if len(columns) == 1 else name
+        columns = [header_name(cell) for cell in header.cells]
+        wanted = column if column is not None else columns[0] if len(columns) == 1 else spec.name
         if wanted not in columns:
             there = ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "")
             raise InputError(f"{shown}: there is no column {wanted!r}: name one after a colon ({_short(there)})")
         if columns.count(wanted) > 1:
             raise InputError(f"{shown}: {columns.count(wanted)} columns are named {wanted!r}: rename all but one")
+        if column is None and wanted != spec.name and _is_value(spec, wanted):
+            raise InputError(f"{shown}: its first line must name the column, got {wanted}: add a header line")
         place = columns.index(wanted)
         values = []
         for row in rows:
-            if row.problem or place >= len(row.cells):
-                raise InputError(f"{shown}, line {row.line}: {row.problem or f'there is no cell for {wanted}'}")
-            values.append((row.line, row.cells[place].strip()))
+            cells = of_width(row.cells, len(columns))
+            if cells is None:
+                why = row.problem or f"{len(row.cells)} fields in place of {len(columns)}"
+                raise InputError(f"{shown}, line {row.line:,}: {why}")
+            values.append((row.line, cells[place].strip()))
     return values
+
+
+def _is_value(spec: FieldSpec, text: str) -> bool:
+    """Whether a text, which may be a name, reads as a number or another value that is no text."""
+    try:
+        (value,) = _converted(spec, [text], text)
+    except InputError:
+        return False
+    return not isinstance(value, str)
 
 
 def _json_lines(path: Path, key: str | None, shown: str) -> list[tuple[int, Any]]:

@@ -16,14 +16,12 @@ __all__ = [
     "CATEGORIES",
     "FEATURES",
     "MISSING",
-    "MISSING_TEXTS",
     "day_may_come_first",
     "known_only_after",
     "outcome",
 ]
 
 MISSING = -1.0  # what a missing value becomes: below every real one, so that one split sets them apart
-MISSING_TEXTS = frozenset({"", "n/a", "na", "nan", "null", "none", "-", "n.a.", "#n/a", "<na>", "nat"})
 _LARGEST = 1e15  # a larger number is a damaged cell, not money
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NEWEST = 25  # of two-digit years: 00 to this are of this century

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,13 +63,15 @@ def explain() -> str:
     return _EXPLANATION.format(columns=columns, fewest=FEWEST_COLUMNS, missing=MISSING, limit=BAD_LIMIT)
 
 
-def read_loans(path: Path, rows: int | None = None, encoding: str | None = None) -> Dataset:
-    """Read a loan file; with `rows`, at most the first so many finished loans of it.
+def read_loans(
+    path: Path, rows: int | None = None, encoding: str | None = None, watch: Callable[[int], None] | None = None
+) -> Dataset:
+    """Read a loan file; with `rows`, at most the first so many finished loans of it. `watch`: see `TextFile`.
 
     Raises:
         DataFileError: the file is not text, damaged, of wrong columns, mostly bad rows, or too few outcomes.
     """
-    file = TextFile(path, encoding=encoding)
+    file = TextFile(path, encoding=encoding, watch=watch)
     with contextlib.closing(iter(file)) as lines:
         cells = CsvRows(path, lines)
         table = Table(path, iter(cells))

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.errors import DataFileError
-from lbench.workloads.csv_rows import CsvRow, header_name, letters
-from lbench.workloads.random_forest.columns import ALIASES, FEATURES, MISSING_TEXTS, day_may_come_first, outcome
+from lbench.workloads.csv_rows import MISSING_TEXTS, CsvRow, header_name, letters
+from lbench.workloads.random_forest.columns import ALIASES, FEATURES, day_may_come_first, outcome
 
 __all__ = ["BAD_LIMIT", "FEWEST_COLUMNS", "Table"]
 

@@ -31,6 +31,7 @@ from lbench.engine.emulator.core.throttles import Limits
 from lbench.engine.emulator.environment.isolation import can_unshare
 from lbench.engine.emulator.environment.process import needed_paths
 from lbench.engine.emulator.http.door import is_foreign
+from lbench.engine.emulator.http.room import Room
 from lbench.engine.emulator.http.server import Exchange, Server
 from lbench.engine.emulator.resources.confinement import Confinement
 from lbench.engine.emulator.resources.scratch import Scratch
@@ -41,6 +42,7 @@ __all__ = ["Emulator"]
 _FUNCTIONS = "/2015-03-31/functions"
 _INVOCATIONS = "/invocations"
 _UPLOAD_LIMIT = 70_167_211  # bytes: AWS names this number for a request with a zip in it
+_ROOM = 2 * _UPLOAD_LIMIT  # bytes of bodies whose signatures cannot be checked yet, of all connections together
 _UNCHECKED = 65_536  # bytes: a body up to here is read before the signature is checked, together with it
 
 Body = bytes | bytearray
@@ -85,7 +87,7 @@ class Emulator:
         self._wanted_port = port
         self._scratch: Scratch | None = None
         self._functions: dict[str, Function] = {}
-        self._server = Server(self._answer, body_limit=REQUEST_LIMIT, limit_of=self._limit_of)
+        self._server = Server(self._answer, body_limit=REQUEST_LIMIT, limit_of=self._limit_of, room=Room(_ROOM))
         self._verifier = self._front_verifier = None
         if config.auth:
             config = self._config = config.with_credentials()

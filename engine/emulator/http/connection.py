@@ -10,11 +10,13 @@ from typing import Protocol
 import httptools
 
 from lbench.engine.emulator.http.exchange import HEADS, Exchange
+from lbench.engine.emulator.http.room import Room
 
 __all__ = ["Connection", "Handler", "Owner", "PlainConnection"]
 
 _PIPELINE = 16  # waiting requests of one connection at which reading pauses
 _DISCARD_FACTOR = 8  # a body that is too large is read up to this many limits, so that the client gets the answer
+_LARGE = 65_536  # bytes: a body above it takes a place in the server's room
 _LINGER_S = 2.0  # for so long a body that nobody wants is read and dropped, so that the client gets the answer
 
 Handler = Callable[["Exchange"], None]
@@ -30,6 +32,7 @@ class Owner(Protocol):
     connections: set[Connection]
     closing: bool
     admits: Callable[[int, int], bool] | None
+    room: Room | None
 
 
 # Received data is parsed before the loop serves the next connection, so all connections share one buffer. Without it,
@@ -53,6 +56,8 @@ class Connection(asyncio.BufferedProtocol):
         self._in_head = True
         self._data = _RECEIVED[:0]  # the data being parsed
         self._paused = False
+        self._in_room = False  # its body has a place in the server's room, or waits for one
+        self._outside = False  # waits for one
         self.lost = False
 
     # -- called by asyncio
@@ -70,6 +75,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:  # noqa: D102
         self.lost = True
         self._server.connections.discard(self)
+        if self._in_room:
+            self._leave_room()
         self._waiting.clear()
         current, self._current = self._current, None
         if current is not None and current.on_close is not None:
@@ -121,20 +128,28 @@ class Connection(asyncio.BufferedProtocol):
         headers = exchange.headers
         if self._server.limit_of is not None:
             self._body_limit = self._server.limit_of(exchange)
-        if int(headers.get(b"content-length", b"0")) > self._body_limit:
+        length = int(headers.get(b"content-length", b"0"))
+        if length > self._body_limit:
             exchange.too_large = True
         if self._body_limit == 0 and (exchange.too_large or b"transfer-encoding" in headers):
             exchange.too_large = True
             exchange.keep_alive = False
             self._enqueue(exchange)
             self._incoming = None
-        elif headers.get(b"expect", b"").lower() == b"100-continue":
+            return
+        if headers.get(b"expect", b"").lower() == b"100-continue":
             if exchange.too_large:  # answered before the body, which may never come
                 exchange.keep_alive = False
                 self._enqueue(exchange)
                 self._incoming = None
-            elif self._current is None and self._transport is not None:
+                return
+            if self._current is None and self._transport is not None:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        room = self._server.room
+        if room is not None and not exchange.too_large:
+            most = self._body_limit if b"transfer-encoding" in headers else length
+            if most > _LARGE:
+                self._ask_for_room(room, most)
 
     def on_body(self, chunk: bytes) -> None:  # noqa: D102
         exchange = self._incoming
@@ -145,6 +160,8 @@ class Connection(asyncio.BufferedProtocol):
             exchange.too_large = True
         if exchange.too_large:
             exchange.body = b""
+            if self._in_room:
+                self._leave_room()
             if self._body_bytes > self._body_limit * _DISCARD_FACTOR:
                 exchange.keep_alive = False
                 self._enqueue(exchange)
@@ -162,6 +179,32 @@ class Connection(asyncio.BufferedProtocol):
         self._in_head = True
         if exchange is not None:
             self._enqueue(exchange)
+        if self._in_room:
+            self._leave_room()
+
+    # -- the room of large bodies
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of the present body that have come."""
+        return self._body_bytes
+
+    def _ask_for_room(self, room: Room, bytes_: int) -> None:
+        self._in_room = True
+        if not room.ask(self, bytes_):
+            self._outside = True
+            assert self._transport is not None
+            self._transport.pause_reading()
+
+    def enter(self) -> None:
+        """Read on: there is room for the body."""
+        self._outside = False
+        if not self._paused and self._transport is not None and not self.lost:
+            self._transport.resume_reading()
+
+    def _leave_room(self) -> None:
+        self._in_room = self._outside = False
+        assert self._server.room is not None
+        self._server.room.leave(self)
 
     # -- one at a time, in order
     def _enqueue(self, exchange: Exchange) -> None:
@@ -203,7 +246,8 @@ class Connection(asyncio.BufferedProtocol):
             self._current = self._waiting.popleft()
             if self._paused and len(self._waiting) < _PIPELINE and self._transport is not None:
                 self._paused = False
-                self._transport.resume_reading()
+                if not self._outside:
+                    self._transport.resume_reading()
             self._server.handler(self._current)
 
     def _refuse(self, status: int) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from lbench.engine.emulator.http.connection import Connection, Handler, PlainConnection
 from lbench.engine.emulator.http.exchange import Exchange
+from lbench.engine.emulator.http.room import Room
 
 __all__ = ["Exchange", "Server"]
 
@@ -29,6 +30,7 @@ class Server:
         limit_of: Callable[[Exchange], int] | None = None,
         keep_headers: bool = True,
         admits: Callable[[int, int], bool] | None = None,
+        room: Room | None = None,
     ) -> None:
         self.handler = handler
         self.body_limit = body_limit  # bytes; a larger body comes as an exchange with `too_large` set
@@ -36,6 +38,7 @@ class Server:
         self.limit_of = limit_of
         self.head_limit = head_limit  # bytes of request line and headers; more gets 431
         self.admits = admits  # of a connection's two ports, the peer's first; others get 403. None: all
+        self.room = room  # for the large bodies of all connections together; None: no bound but each body's own
         self._connection = Connection if keep_headers else PlainConnection
         self.connections: set[Connection] = set()
         self.closing = False
