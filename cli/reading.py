@@ -1,4 +1,4 @@
-"""Progress on standard error while a large file is read: a line that is redrawn on a terminal, else one every few seconds."""
+"""Progress on standard error while a large file is read: one line on a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ReadingProgress:
 
 
 def reading_text(name: str, read_bytes: int, size_bytes: int, elapsed_s: float) -> str:
-    """"reading loans.csv.gz: 312 MB of 1,210 MB (26 %), about 40 s left"."""
+    """As in "reading loans.csv.gz: 312 MB of 1,210 MB (26 %), about 40 s left"."""
     done = min(1.0, read_bytes / size_bytes) if size_bytes else 1.0
     text = f"reading {name}: {read_bytes / 1e6:,.0f} MB of {size_bytes / 1e6:,.0f} MB ({done:.0%})".replace("%", " %")
     if _ESTIMATE_FROM <= done < 1:

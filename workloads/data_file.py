@@ -30,9 +30,7 @@ class DataFile(msgspec.Struct, frozen=True):
     notes: list[str]
 
 
-def describe_file(
-    path: Path, encoding: str | None = None, watch: Callable[[int], None] | None = None
-) -> DataFile:
+def describe_file(path: Path, encoding: str | None = None, watch: Callable[[int], None] | None = None) -> DataFile:
     """Lending Club's loans as random_forest reads them, the census files as kmeans does, other tables for map_reduce.
 
     `watch` is called with the file's bytes that were read so far.

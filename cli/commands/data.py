@@ -16,8 +16,8 @@ __all__ = ["command"]
 )
 def command(path: Path | None, encoding: str | None) -> None:
     """Explain how to get the Lending Club loans; with PATH, show what `lbench run --data PATH` uses of it."""
-    from lbench.errors import InputError, visible
     from lbench.cli.reading import ReadingProgress
+    from lbench.errors import InputError, visible
     from lbench.workloads.data_file import describe_file
 
     if path is None:

@@ -82,10 +82,11 @@ def test_each_kind_of_file_says_how_much_of_it_was_read(tmp_path: Path, kind: st
         "table": "a,b\n" + "x,1\n" * 5000,
         "loans": "loan_status,loan_amnt,term,int_rate,annual_inc,dti,grade\n"
         + "".join(
-            f"{('Fully Paid', 'Charged Off')[n % 2]},{5000 + n},36 months,1{n % 9}.5%,5{n}0,1{n % 9},A\n" for n in range(2000)
+            f"{('Fully Paid', 'Charged Off')[n % 2]},{5000 + n},36 months,1{n % 9}.5%,5{n}0,1{n % 9},A\n"
+            for n in range(2000)
         ),
         "census": "".join(
-            f"{20 + n % 50}, Private, {n}, Bachelors, 13, Never-married, Sales, Husband, White, Male, 0, 0, 40, Cuba, <=50K\n"
+            f"{20 + n % 50}, Private, {n}, Bachelors, 13, Never-married, Sales, Wife, White, Male, 0, 0, 40, Cuba, <=50K\n"
             for n in range(2000)
         ),
     }[kind]

@@ -26,6 +26,7 @@ class Wire(asyncio.Transport):
         self.written = b""
         self.closed = False
         self.reading = True
+        self.resumed = asyncio.Event()
 
     def write(self, data: Any) -> None:
         assert not self.closed
@@ -45,6 +46,7 @@ class Wire(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self.reading = True
+        self.resumed.set()
 
 
 def echo(exchange: Exchange) -> None:

@@ -77,8 +77,7 @@ async def test_a_body_that_does_not_grow_is_turned_out_where_others_wait() -> No
     first.send(HEAD)
     second.send(HEAD)
     async with asyncio.timeout(60):
-        while not second.wire.reading:
-            await asyncio.sleep(0)
+        await second.wire.resumed.wait()
     assert first.wire.closed
     second.send(b"x" * BODY)
     assert second.answered
