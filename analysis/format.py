@@ -143,22 +143,23 @@ def listed(names: list[str]) -> str:
 
 
 def quote_text(quote: Quote) -> str:
-    """The expected and the highest cost on one backend, of a run and of all runs."""
+    """The expected and the highest cost on one backend, of a run and of all runs, as far as their number is fixed."""
     would = "AWS charges" if quote.spends else "AWS would charge"
+    whole_of = f"for {count_text(quote.runs, 'run')}" if quote.open else "in all"
     most = most_all = None
     if quote.bound_usd is not None:
         assumed = bool(quote.assumed)
         most = usd_short(quote.bound_usd, up=True, assumed=assumed)
         most_all = usd_short(quote.bound_usd * quote.runs, up=True, assumed=assumed)
     if quote.expected is None:
-        amount = f"{would} at most {most} a run, {most_all} in all" if most else f"{would} an unlimited amount"
+        amount = f"{would} at most {most} a run, {most_all} {whole_of}" if most else f"{would} an unlimited amount"
         return f"{quote.label}: {amount}; expected: not known yet"
     assumed = bool(quote.expected.assumed)
     each = usd_short(quote.expected.usd, assumed=assumed)
     whole = usd_short(quote.expected.usd * quote.runs, assumed=assumed)
     if most is None:
-        return f"{quote.label}: {would} about {each} a run, {whole} in all; there is no bound"
-    return f"{quote.label}: {would} about {each} a run, at most {most}; in all about {whole}, at most {most_all}"
+        return f"{quote.label}: {would} about {each} a run, {whole} {whole_of}; there is no bound"
+    return f"{quote.label}: {would} about {each} a run, at most {most}; {whole_of} about {whole}, at most {most_all}"
 
 
 def assumed_text(assumed: Iterable[str]) -> str | None:

@@ -37,8 +37,10 @@ from lbench.workloads import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from lbench.engine.plan.sweep import Point, SweepPlan
+    from lbench.tui.draw.ink import Piece
     from lbench.tui.explore.state import ExploreState
     from lbench.tui.scaling.sweep_run import SweepRun
 
@@ -204,19 +206,31 @@ class LbenchApp(Commands):
         self._timer = self.set_timer(interval_s, self._beat)
 
     def _load_ahead(self) -> None:
-        """Import what the first keys need, then look for the last result. Runs in a thread."""
+        """Import what the first keys need, then look for what the first screen shows besides. Runs in a thread."""
         for name in _NEXT:
             importlib.import_module(name)
+        self._look_for_last()
+        from lbench.tui.bench.first_sight import machine_texts
+
+        with contextlib.suppress(RuntimeError):  # left meanwhile
+            self.call_from_thread(self.bench.show_machine, machine_texts())
+
+    def _look_for_last(self) -> None:
+        """Show the last result on the first screen. Runs in a thread."""
         from lbench.tui.session_index import last_result
         from lbench.tui.widgets.session_table import local_time, outcome_pieces
 
-        entry = last_result()
-        if entry is None or not self.is_running:
-            return
-        what = " ".join([", ".join(entry.recorded.workloads), entry.data]).strip()
-        pieces = [(f"{local_time(entry)}  {what}  ", "text"), *outcome_pieces(entry)]
+        pieces: list[Piece] = []
+        if (entry := last_result()) is not None:
+            what = " ".join([", ".join(entry.recorded.workloads), entry.data]).strip()
+            pieces = [(f"{local_time(entry)}  {what}  ", "text"), *outcome_pieces(entry)]
         with contextlib.suppress(RuntimeError):  # left meanwhile
             self.call_from_thread(self.bench.show_last, pieces)
+
+    def forget_deleted(self, folder: Path) -> None:
+        """A session was deleted: no screen shows it as something to look at any more."""
+        self.compared = [one for one in self.compared if one != folder]
+        threading.Thread(target=self._look_for_last, name="last", daemon=True).start()
 
     @property
     def reading_every(self) -> int:
@@ -402,12 +416,12 @@ class LbenchApp(Commands):
 
         screen = self.screen
         if plan.workload not in registry.all_names():
-            self.notify(f"reading {plan.workload}", timeout=2, markup=False)
+            self.notify(f"reading {plan.workload}", timeout=2)
         try:
             copied = await aside(lambda: pinned(plan), name="own-file")
             proposed = proposed_axis(copied, name)
         except LbenchError as error:  # an own file that is not there, or cannot be used now
-            self.notify(str(error), severity="error", markup=False)
+            self.notify(str(error), severity="error")
             self.drop_waiting_inputs()
             return
         if self.screen is not screen:

@@ -13,9 +13,10 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
 from textual.dom import DOMNode
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
-from lbench.errors import LbenchError
+from lbench.errors import LbenchError, visible
 from lbench.tui.feeds.feed import EngineControls, Feed, is_engine, is_record
 from lbench.tui.host import Say
 from lbench.tui.screens.bench import BenchScreen
@@ -63,6 +64,18 @@ class Commands(App[int]):
 
     def tick(self) -> None:
         raise NotImplementedError
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Show a note, always as plain text: it names files and values, which may hold brackets and control characters."""
+        super().notify(visible(message), title=title, severity=severity, timeout=timeout, markup=False)
 
     # -- sessions
 

@@ -109,6 +109,10 @@ class Host(Protocol):
         """Show a session on the Bench screen."""
         ...
 
+    def forget_deleted(self, folder: Path) -> None:
+        """A session was deleted: no screen shows it as something to look at any more."""
+        ...
+
     def copy_out(self, text: str, what: str) -> None:
         """Copy a text to the terminal's clipboard, and keep it in a file."""
         ...

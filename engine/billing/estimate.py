@@ -25,7 +25,7 @@ from lbench.engine.cost import charges as cost
 from lbench.engine.journal.events import RunPlanned, decode_event
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.machine.code_digest import code_digest
-from lbench.engine.plan.plan import BackendChoice, Plan, planned_runs, resolve_params, settings_of
+from lbench.engine.plan.plan import BackendChoice, Plan, fixed_repeats, planned_runs, resolve_params, settings_of
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.index import session_folders
 from lbench.engine.session.view import RunView, load_folder
@@ -66,6 +66,7 @@ def quotes(plan: Plan, limits: Limits) -> list[Quote]:
                 bound_usd=bound.usd,
                 left_out=bound.left_out,
                 assumed=bound.assumed,
+                open=fixed_repeats(plan) is None,
                 expected=_expected(choice, plan, past),
             )
         )

@@ -29,12 +29,13 @@ class Quote(msgspec.Struct, frozen=True):
 
     label: str
     spends: bool
-    runs: int
+    runs: int  # at the least, where `open`
     bound_usd: Decimal | None  # of one run; None: no bound
     left_out: tuple[str, ...]
     expected: Expectation | None
     origin: Literal["measured", "emulated", "simulated"] = "measured"
     assumed: tuple[str, ...] = ()  # items of the bound at another region's price (`cost.charges.assumed_items`)
+    open: bool = False  # `--repeats auto` may measure more runs
 
     @property
     def bound_all_usd(self) -> Decimal | None:

@@ -126,6 +126,11 @@ def quote(**changes: Any) -> Quote:
         ({"expected": None}, "lambda: AWS charges at most $0.50 a run, $1.50 in all; expected: not known yet"),
         ({"expected": None, "bound_usd": None}, "lambda: AWS charges an unlimited amount; expected: not known yet"),
         ({"bound_usd": None}, "lambda: AWS charges about $0.01 a run, $0.03 in all; there is no bound"),
+        ({"open": True}, "lambda: AWS charges about $0.01 a run, at most $0.50; for 3 runs about $0.03, at most $1.50"),
+        (
+            {"open": True, "expected": None},
+            "lambda: AWS charges at most $0.50 a run, $1.50 for 3 runs; expected: not known yet",
+        ),
     ],
 )
 def test_a_quote_has_the_expected_cost_beside_the_highest(changes: dict[str, Any], text: str) -> None:

@@ -14,7 +14,7 @@ from lbench.tui.run_form import form_fields, text_of, usual_text, value_text
 from lbench.workloads import registry
 from lbench.workloads.own.each import EachParams, split
 
-__all__ = ["command_line", "markdown_table"]
+__all__ = ["command_line", "job_arguments", "markdown_table"]
 
 _USUAL = Plan(workload="")
 _MORE = (  # options that are named where they are not as usual, and their fields of a plan
@@ -46,25 +46,36 @@ def _row(summary: Summary, line: Line) -> tuple[str, ...]:
     )
 
 
-def command_line(plan: Plan) -> str:
-    """The `lbench run` command of a plan; what is as usual is left out."""
+def job_arguments(plan: Plan) -> list[str]:
+    """The options of any command that give the plan's job its parameters and data; what is as usual is left out.
+
+    Slow for a workload of one's own, whose file is read.
+
+    Raises:
+        InputError: that file cannot be used.
+    """
     described = registry.describe(plan.workload)
     fields = {field.name: field for field in form_fields(described.params)}
-    written = {name: value_text(fields[name], value) for name, value in plan.params.items() if name in fields}
-    params = [(name, text) for name, text in written.items() if text != usual_text(fields[name])]
+    arguments: list[str] = []
+    for name, value in plan.params.items():
+        if name not in fields or (text := value_text(fields[name], value)) == usual_text(fields[name]):
+            continue
+        if name == "each" and issubclass(described.params, EachParams):
+            for parameter, values in split(text):
+                arguments += ["--each", f"{parameter}={values}"]
+        else:
+            arguments += ["-p", f"{name}={text}"]
+    for option, given in (("--data", plan.data), ("--encoding", plan.encoding)):
+        arguments += [] if given is None else [option, given]
+    return arguments
+
+
+def command_line(plan: Plan) -> str:
+    """The `lbench run` command of a plan; what is as usual is left out. As slow as `job_arguments`."""
     parts = ["lbench", "run", plan.workload]
     for choice in plan.backends:
         parts += ["-b", _backend(choice)]
-    for name, text in params:
-        if name == "each" and issubclass(described.params, EachParams):
-            for parameter, values in split(text):
-                parts += ["--each", f"{parameter}={values}"]
-        else:
-            parts += ["-p", f"{name}={text}"]
-    if plan.data is not None:
-        parts += ["--data", plan.data]
-    if plan.encoding is not None:
-        parts += ["--encoding", plan.encoding]
+    parts += job_arguments(plan)
     options: dict[str, Any] = {"tasks": plan.tasks, "repeats": plan.repeats, "warmup": plan.warmup or None}
     options |= {"schedule": plan.schedule, "seed": None if plan.seed == 1 else plan.seed, "max-usd": plan.max_usd}
     options |= {name: getattr(plan, field) for name, field in _MORE if getattr(plan, field) != getattr(_USUAL, field)}

@@ -10,7 +10,7 @@ from lbench.engine.billing.estimate import quotes
 from lbench.engine.billing.quote import question
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.machine.monitor import busy, machine_notices
-from lbench.engine.plan.plan import Plan, planned_runs, resolve_params
+from lbench.engine.plan.plan import Plan, fixed_repeats, planned_runs, resolve_params
 from lbench.tui.draw.ink import Piece, sentence_lines, shorter
 from lbench.workloads import registry
 
@@ -23,6 +23,7 @@ class Forecast(msgspec.Struct, frozen=True):
     tasks: int | None = None
     sure: bool = True  # whether it is so many tasks, not only at most
     runs: int = 0
+    open: bool = False  # whether more runs may follow: `auto`
     backends: int = 0
     bounds: list[str] = []  # a line for each backend that AWS would charge for
     basis: list[str] = []  # where what is expected comes from
@@ -37,7 +38,8 @@ class Forecast(msgspec.Struct, frozen=True):
             return [[(text, "wrong")] for text in sentence_lines(f"✘ {self.problem}", width, indent="  ")]
         few = "" if self.sure else "at most "
         tasks = "tasks: not known before it runs" if self.tasks is None else few + count_text(self.tasks, "task")
-        head: Piece = (f" · {count_text(self.runs, 'run')} on {count_text(self.backends, 'backend')}", "text")
+        least = "at least " if self.open else ""
+        head: Piece = (f" · {least}{count_text(self.runs, 'run')} on {count_text(self.backends, 'backend')}", "text")
         out = f"not in it: {'; '.join(self.left_out)}" if self.left_out else ""
         notes = ". ".join(
             filter(None, (*self.basis, "" if self.spends else f"{self.origin} here: nothing is spent", out))
@@ -67,6 +69,7 @@ def forecast(plan: Plan) -> Forecast:
         tasks=limits.tasks,
         sure=limits.sure,
         runs=runs * len(plan.backends),
+        open=fixed_repeats(plan) is None,
         backends=len(plan.backends),
         bounds=[quote_text(quote) for quote in made],
         basis=[text for text in map(basis_text, made) if text is not None],

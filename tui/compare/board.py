@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import msgspec
+from rich.cells import cell_len
 
 from lbench.analysis.format import count_text, interval_text, seconds_text, times_interval_text, times_text
 from lbench.analysis.layout import fitting_columns
@@ -20,7 +21,6 @@ __all__ = ["answer_of", "lines_of", "title_of"]
 
 _GAP = "  "
 _NAME_MOST = 24
-_TITLE_MOST = 24
 
 
 def title_of(comparison: SessionComparison) -> str:
@@ -100,12 +100,12 @@ def _ratio(row: Row) -> list[Piece]:
 
 def _columns(job: Job) -> list[_Column]:
     return [
-        _Column("SESSION", 0, False, lambda row: [(row.session[:_NAME_MOST], "text")]),
+        _Column("SESSION", 0, False, lambda row: [(_shown(row.session), "text")]),
         _Column("MACHINE", 4, False, lambda row: [(row.machine, "quiet")]),
         _Column("BACKEND", 0, False, lambda row: [(row.name, _role(row))]),
         _Column("RUNS", 3, True, lambda row: [(str(len(row.times_s)), "text")]),
         _Column("MAKESPAN", 0, True, _makespan),
-        _Column(f"AGAINST {job.rows[0].session}"[:_TITLE_MOST], 0, True, _ratio),
+        _Column(_shown(f"AGAINST {job.rows[0].session}"), 0, True, _ratio),
         _Column("COST", 2, True, lambda row: [("–" if row.usd is None else usd_short(row.usd), "text")]),
     ]
 
@@ -145,8 +145,8 @@ def _details(job: Job, width: int) -> list[list[Piece]]:
 def _strip(job: Job, width: int) -> list[list[Piece]]:
     """The makespans on one scale: each value a dot, the interval a band, the median a disc."""
     most = nice_ceiling(max(max(row.times_s) for row in job.rows))
-    names = [f"{row.session[:_NAME_MOST]} {row.name}" for row in job.rows]
-    size = min(max(map(len, names)), max(12, 2 * width // 5))
+    names = [f"{_shown(row.session)} {row.name}" for row in job.rows]
+    size = min(max(map(cell_len, names)), max(12, 2 * width // 5))
     room = max(10, width - size - 6)
 
     def cell(seconds: float) -> int:
@@ -171,16 +171,17 @@ def _differences(comparison: SessionComparison, width: int) -> list[list[Piece]]
     first = max(len(one.what) for one in comparison.differences) + 2
     each = max(8, (width - first - 4) // len(names) - 2)
     sizes = [
-        min(each, max(len(name), *(len(one.values[number]) for one in comparison.differences)))
+        min(each, max(cell_len(name), *(cell_len(one.values[number]) for one in comparison.differences)))
         for number, name in enumerate(names)
     ]
     rows = [("", tuple(names), "quiet"), *((one.what, one.values, "text") for one in comparison.differences)]
     lines: list[list[Piece]] = []
     for what, values, role in rows:
-        cells = [(_cut(text, size) + _GAP, role) for text, size in zip(values, sizes, strict=True)]
+        cells = [(put(text, size) + _GAP, role) for text, size in zip(values, sizes, strict=True)]
         lines.append([("  " + put(what, first), "quiet"), *cells])
     return lines
 
 
-def _cut(text: str, size: int) -> str:
-    return put(text, size) if len(text) <= size else text[: max(0, size - 1)] + "…"
+def _shown(name: str) -> str:
+    """A name that a person may have given, in so many cells as a column has at most."""
+    return put(name, min(cell_len(name), _NAME_MOST))

@@ -189,7 +189,9 @@ def right_of(text: str, width: int) -> str:
 
 
 def put(text: str, width: int) -> str:
-    """Text left-aligned in a width, cut if longer."""
+    """Text left-aligned in a width, cut with an ellipsis if longer."""
+    if cell_len(text) > width > 0:
+        text = set_cell_size(text, width - 1) + "…"
     return set_cell_size(text, width)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
+from textual.strip import Strip
 
 from lbench.tui.theme import Palette
 
@@ -20,6 +21,7 @@ __all__ = [
     "half_blocks",
     "moved",
     "nearest",
+    "pictured",
     "pooled",
     "quadrants",
     "resample",
@@ -150,6 +152,20 @@ def _cells(masks: list[int], front: list[int], back: list[int], ramp: Ramp) -> l
 def _colours(mask: int, front: int, back: int) -> tuple[int, int]:
     """The colours of a cell; one that is all of one colour has no other."""
     return (front, front) if mask == 15 else (back, back) if mask == 0 else (front, back)
+
+
+def pictured(
+    levels: NDArray[Any], shape: tuple[int, int], width: int, height: int, ramp: Ramp, pad: Style, *, fine: bool
+) -> list[Strip]:
+    """A picture of `shape` (rows, columns) in the middle of so many cells; `pad`: beside it; `fine`: in quadrants."""
+    rows, columns = fit(*shape, width - 2, height)
+    left = (width - columns) // 2
+    before, behind = Segment(" " * left, pad), Segment(" " * (width - columns - left), pad)
+    if fine:
+        made = quadrants(stretched(resample(levels, rows, 2 * columns)), ramp)
+    else:
+        made = half_blocks(stretched(resample(levels, rows, columns)), ramp)
+    return [Strip([before, *row, behind], width) for row in made]
 
 
 def nearest(levels: NDArray[np.int16], rows: int, columns: int) -> NDArray[np.int16]:

@@ -22,6 +22,7 @@ Measure = Literal["time", "usd"]
 
 LEGEND_KEYS = "abefghijknouv"  # none of these is another key of the screen
 _GAP = "  "
+_MONEY = 18  # cells of "$0.0000045 rented"
 
 
 def key_of(scaling: Scaling, series: Series) -> str:
@@ -139,7 +140,7 @@ def point_lines(
                         (put("" if base else _spread(point.speedup, times_interval_text(point.speedup)), 14), "quiet"),
                     ]
                 )
-            cells.append([(put(_money(point), 16), "text")])
+            cells.append([(put(_money(point), _MONEY), "text")])
             cells.append([(_ORIGINS.get(one.origin, ""), "quiet")])
             for cell in cells:
                 if width_of([*line, *cell]) <= width:

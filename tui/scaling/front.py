@@ -50,6 +50,7 @@ def candidate_lines(
     """A line a candidate, the fastest first: makespan with its interval, dollars, what it is, CV, cold, runs."""
     ordered, marks = by_time(found), _marks(found)
     names = max((len(name_of(one)) for one in ordered), default=1)
+    room = max([18, *map(len, marks.values())]) + 1
     lines: list[list[Piece]] = []
     for number, one in enumerate(ordered):
         mark = marks.get(one.candidate, "")
@@ -61,7 +62,7 @@ def candidate_lines(
         cells: list[Piece] = [
             (f" {put(f'({interval_text(one.makespan_s)})', 15)}", "quiet"),
             (put(f" {usd_short(Decimal(repr(one.usd.value)))}", 11), "text"),
-            (put(f" {mark}", 19), "right"),
+            (put(f" {mark}", room), "right"),
             ("" if one.cv is None else put(f" CV {percent_text(one.cv)}", 9), "text" if one.steady else "wrong"),
             ("" if one.cold_s is None else put(f" cold {seconds_text(one.cold_s)}", 14), "quiet"),
             (f" {one.runs} runs", "quiet"),

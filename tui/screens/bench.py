@@ -24,7 +24,7 @@ from lbench.tui.widgets.replay import ReplayBar
 from lbench.tui.widgets.table import BackendTable, Waiting, other_lines
 from lbench.tui.widgets.title import Answer, Keys, Title, TooSmall, clock_text, described, left_text
 from lbench.tui.widgets.weaknesses import Weaknesses
-from lbench.tui.widgets.welcome import Welcome
+from lbench.tui.widgets.welcome import BESIDE, Welcome
 from lbench.workloads import registry
 from lbench.workloads.parameters import settable
 
@@ -71,6 +71,7 @@ class BenchScreen(LbenchScreen[None]):
         self._predicted_for: object = None  # the comparison that a prediction was begun for
         self._predicted: tuple[str, ...] = ()
         self._worked_out: object = None  # whose figures a thread computes, or has computed
+        self._example_due = False  # its picture may be computed, and was not yet
         self.measured: BenchPanels | None = None  # since there is something to measure
         self.arrangement = Arrangement({}, ())
 
@@ -124,10 +125,37 @@ class BenchScreen(LbenchScreen[None]):
         for welcome in self.query(Welcome):
             welcome.show_last(pieces)
 
+    def show_machine(self, texts: list[str]) -> None:
+        """Show what this machine is, while nothing has run; what is slow to load may be loaded from now on."""
+        for welcome in self.query(Welcome):
+            welcome.show_machine(texts)
+        self._example_due = True
+        self._show_example()
+
+    def _show_example(self) -> None:
+        """Have the first example's picture computed, once, where there is room for it."""
+        if self._example_due and self.measured is None and self.size.width >= BESIDE:
+            self._example_due = False
+            self._compute_example()
+
+    @work(thread=True, group="example", exit_on_error=False)
+    def _compute_example(self) -> None:
+        from lbench.tui.bench.first_sight import example_picture
+
+        levels = example_picture()
+        with contextlib.suppress(RuntimeError):  # left meanwhile
+            self.app.call_from_thread(self.query_one(Welcome).show_example, levels)
+
+    def on_screen_resume(self) -> None:
+        """The keys of the examples go by the workload that the set-up offers, which may be another one now."""
+        for welcome in self.query(Welcome):
+            welcome.redraw()
+
     def on_resize(self) -> None:
         """Lay out anew; the next frame's texts fit the size."""
         self._frames = -1
         self._arrange()
+        self._show_example()
 
     # -- places
 
@@ -368,7 +396,7 @@ class BenchScreen(LbenchScreen[None]):
         try:
             text = self._copied(what)
         except InputError as error:
-            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
+            self.app.call_from_thread(self.notify, str(error), severity="error")
             return
         if text:
             self.app.call_from_thread(self.host.copy_out, text, what)

@@ -12,8 +12,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 
 from lbench.engine.plan.plan import Plan
+from lbench.errors import LbenchError
+from lbench.tui.aside import aside
 from lbench.tui.host import LbenchScreen
-from lbench.tui.run_form import text_of
 from lbench.tui.widgets.prose import Prose
 from lbench.tui.widgets.scroll import Scroll
 from lbench.tui.widgets.title import Keys, Title
@@ -25,13 +26,11 @@ _NARROWEST = 74
 
 
 def estimate_arguments(plan: Plan) -> list[str]:
-    """The arguments of `lbench estimate` for the plan's job."""
-    arguments = [plan.workload, "--seed", str(plan.seed)]
-    for name, value in plan.params.items():
-        arguments += ["-p", f"{name}={text_of(value)}"]
-    for option, given in (("--tasks", plan.tasks), ("--data", plan.data), ("--encoding", plan.encoding)):
-        arguments += [] if given is None else [option, str(given)]
-    return arguments
+    """The arguments of `lbench estimate` for the plan's job. As slow as `job_arguments`, and raises as it does."""
+    from lbench.tui.bench.copied_text import job_arguments  # loads numpy: not with the set-up
+
+    tasks = [] if plan.tasks is None else ["--tasks", str(plan.tasks)]
+    return [plan.workload, "--seed", str(plan.seed), *tasks, *job_arguments(plan)]
 
 
 class OptionsScreen(LbenchScreen[None]):
@@ -85,8 +84,13 @@ class OptionsScreen(LbenchScreen[None]):
             self._asking = False
 
     async def _show_options(self, columns: int) -> None:
+        try:
+            arguments = await aside(lambda: estimate_arguments(self._plan), name="own-file")
+        except LbenchError as error:  # an own file that has changed meanwhile
+            self.query_one(Prose).set_text((f"✘ {error}", "wrong"))
+            return
         self._process = await asyncio.create_subprocess_exec(
-            *[sys.executable, "-P", "-m", "lbench", "estimate", *estimate_arguments(self._plan)],
+            *[sys.executable, "-P", "-m", "lbench", "estimate", *arguments],
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -15,7 +15,7 @@ from lbench.analysis.next_points import next_points
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.scaling_text import axis_text, scaling_notes, scaling_sentence
 from lbench.errors import LbenchError
-from lbench.tui.draw.ink import Piece, fits, wrapped
+from lbench.tui.draw.ink import Piece, fits, heading, wrapped
 from lbench.tui.feeds.feed import Frame, is_engine, is_record
 from lbench.tui.host import ReadingScreen, keys_of
 from lbench.tui.scaling.board import LEGEND_KEYS, Measure, curves_of, key_of, point_lines, table_lines, title_of
@@ -29,6 +29,7 @@ __all__ = ["ScalingScreen"]
 
 _BESIDE = 110  # columns from which both charts have room
 _ANSWER_ROWS = 3  # the sentence is always visible
+_TABLE_NOTES = 12  # rows that notes take below a table
 _AROUND = 22  # cells of the title's line besides the title and the seed
 _MEASURES: dict[Measure, str] = {"time": "makespan, s", "usd": "dollars a run"}
 
@@ -207,6 +208,9 @@ class ScalingScreen(ReadingScreen[None]):
 
         def table(width: int) -> list[list[Piece]]:
             rows = table_lines(scaling, measure, self._hidden, place, selected, width)
+            other = table_lines(scaling, "usd", self._hidden, place, selected, width)
+            if self._chosen is None and 2 * len(rows) + _TABLE_NOTES <= self.query_one("#table").size.height:
+                rows += [[], heading([(_MEASURES["usd"], "text!")], [], width), *other]
             answer = scaling_sentence(scaling)
             whole = [] if fits([(answer, "text")], width - 2, _ANSWER_ROWS) else [answer]
             for note in (*whole, *scaling_notes(scaling)):

@@ -307,6 +307,7 @@ class SessionsScreen(ReadingScreen[None]):
             table = self.query_one(SessionTable)
             table.marked = [path for path in table.marked if path != str(folder)]
             self.host.sessions_marked = table.marked
+            self.host.forget_deleted(folder)
             self._entries = {key: one for key, one in self._entries.items() if key[0] != str(folder)}
         self._outcome = [outcome]
         self._show()

@@ -297,7 +297,11 @@ class SetupScreen(AnswersInputs, CurrentSize, Screen[Plan | None]):
             host_of(self.app).drop_waiting_inputs()
         else:
             self._entered = self.draft.own[OWN_FIELD.name]
-            self.form.first_parameter()
+            lacking = next((place for place in self._errors if place.startswith("params.")), None)
+            if lacking is None:
+                self.form.first_parameter()
+            else:
+                await self.form.go_to(lacking)
 
     async def _submit(self) -> None:
         self.form.collect()

@@ -38,9 +38,10 @@ class Cost(Lines):
         texts += self._note(notes, room - len(texts))
         if self._board.assumed or self._board.bound_assumed:
             texts.append([(f"{ASSUMED} at the dearest known price of a region", "quiet")])
-        if len(texts) < height - 1:
-            texts += self._items(width - 3)
-        if len(texts) < height - 1 and (region := self._region()):
+        items = self._items(width - 3)
+        if len(texts) + len(items) <= room:
+            texts += items
+        if len(texts) < room and (region := self._region()):
             texts.append([(region, "quiet")])
         strips += [line(palette, [("  ", "text"), *pieces], width) for pieces in texts[: height - 1]]
         return strips
@@ -81,7 +82,7 @@ class Cost(Lines):
             if decision.machine_usd_per_hour is not None:
                 hourly = usd_short(decision.machine_usd_per_hour)
                 lines.append([(hourly, "bright"), (_HOUR, "quiet")])
-                lines.append([(_break_even(decision.break_even_runs), "quiet")])
+                lines.append([(_break_even(decision.break_even_runs, width), "quiet")])
         rent = next((one.summary.rent_usd for one in self._board.rows if one.summary.rent_usd is not None), None)
         if decision is None and rent is not None:
             lines.append([(usd_short(rent), "text"), (" a run, equal machine", "quiet")])
@@ -105,7 +106,7 @@ class Cost(Lines):
     def _items(self, width: int) -> list[list[Piece]]:
         others = {text.partition(":")[0] for text in self._board.assumed}
         items = self._board.items.items()
-        parts = [f"{name} {usd_short(usd, assumed=name in others).removeprefix('$0')}" for name, usd in items]
+        parts = [f"{name} {usd_short(usd, assumed=name in others)}" for name, usd in items]
         return [[(text, "quiet")] for text in _packed(parts, width)]
 
     def _region(self) -> str:
@@ -115,10 +116,13 @@ class Cost(Lines):
         return f"{charged.region} · {charged.architecture} · prices {(charged.price_date or '')[:7]}"
 
 
-def _break_even(runs: int | None) -> str:
+def _break_even(runs: int | None, width: int) -> str:
+    """From how many runs on renting the machine is cheaper, in two digits: a run's dollars are no surer."""
     if runs is None:
-        return "never cheaper: it is too slow for that"
-    return f"cheaper from {runs:,} runs an hour"
+        return "renting never wins: it is too slow"
+    about = f"{float(f'{runs:.2g}'):,.0f}"
+    whole = f"renting wins from about {about} runs an hour"
+    return whole if len(whole) <= width else f"renting wins from {about} runs/hour"
 
 
 def _packed(parts: list[str], width: int) -> list[str]:

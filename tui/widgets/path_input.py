@@ -104,7 +104,7 @@ class PathInput(Input):
             self.cursor_position = len(text)
         elif len(names) > 1:
             more = f"  and {len(names) - _MOST:,} more" if len(names) > _MOST else ""
-            self.notify("  ".join(names[:_MOST]) + more, markup=False)
+            self.notify("  ".join(names[:_MOST]) + more)
         else:
             self.screen.focus_next()
 

@@ -28,7 +28,8 @@ class PlanForecast(Text):
     def __init__(self) -> None:
         super().__init__(id="forecast")
         self._forecast: Forecast | None = None
-        self._stale = False  # the figures are of another plan than the form's
+        self._stale = False  # the figures are of another plan than the form's, whose own are being worked out
+        self._void = False  # the form has errors: they are of what it was before
         self._busy: str | None = None
         self._waiting: Timer | None = None
 
@@ -50,13 +51,13 @@ class PlanForecast(Text):
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
-        self._stale = plan is not None
+        self._stale, self._void = plan is not None, plan is None
         self.fit()
         if plan is not None:
             self._waiting = self.set_timer(_QUIET_S, lambda: self._look_ahead(plan))
 
     def take(self, made: Forecast) -> None:
-        self._forecast, self._stale = made, False
+        self._forecast, self._stale, self._void = made, False, False
         self.fit()
         self.post_message(self.Made())
 
@@ -64,8 +65,9 @@ class PlanForecast(Text):
         width = max(20, self.app.size.width - 4)
         low = self.app.size.height < _LOW
         lines = [] if self._forecast is None else self._forecast.lines(width, 4 if low else 9)
-        if self._stale:
+        if self._stale or self._void:
             lines = [[(text, "hairline") for text, _ in pieces] for pieces in lines]
+        if self._stale:
             lines = lines or [[("working it out", "quiet")]]
         if self._busy:
             notice = f"! {self._busy}"

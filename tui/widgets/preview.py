@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rich.segment import Segment
 from textual.strip import Strip
 
 from lbench.tui.draw.curve import curve
 from lbench.tui.draw.histogram import axis
 from lbench.tui.draw.ink import Piece, heading, line, right_of
-from lbench.tui.draw.picture import Ramp, fit, half_blocks, quadrants, resample, stretched
+from lbench.tui.draw.picture import Ramp, pictured
 from lbench.tui.draw.scale import tick_text
 from lbench.tui.draw.scatter import CENTRE, NOBODY, Cells, scatter
 from lbench.tui.feeds.previews import Curve, Drawn, Picture, Scatter
@@ -77,15 +76,8 @@ class Preview(Lines):
         palette = self.palette
         if self._ramp is None or self._ramp[0] is not palette:
             self._ramp = (palette, Ramp(palette))
-        rows, columns = fit(drawn.height, drawn.width, width - 2, height)
-        left = (width - columns) // 2
-        pad = Segment(" " * left, palette.style("text"))
-        rest = Segment(" " * (width - columns - left), palette.style("text"))
-        if host_of(self.app).quadrants:
-            made = quadrants(stretched(resample(drawn.levels, rows, 2 * columns)), self._ramp[1])
-        else:
-            made = half_blocks(stretched(resample(drawn.levels, rows, columns)), self._ramp[1])
-        return [Strip([pad, *row, rest], width) for row in made]
+        shape, fine = (drawn.height, drawn.width), host_of(self.app).quadrants
+        return pictured(drawn.levels, shape, width, height, self._ramp[1], palette.style("text"), fine=fine)
 
     def _curve(self, points: list[tuple[float, float]], width: int, height: int) -> list[Strip]:
         cells, rows = width - _SCALE - 3, height - 1

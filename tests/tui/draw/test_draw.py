@@ -10,7 +10,7 @@ from lbench.tui.draw.bars import bar, progress
 from lbench.tui.draw.curve import curve
 from lbench.tui.draw.dots import dots
 from lbench.tui.draw.histogram import axis, bins, columns, counts, range_of
-from lbench.tui.draw.ink import between, clipped, heading, line, sentence_lines, shorter, width_of, wrapped
+from lbench.tui.draw.ink import between, clipped, heading, line, put, sentence_lines, shorter, width_of, wrapped
 from lbench.tui.draw.lanes import paint, paint_marks, spans
 from lbench.tui.draw.picture import Ramp, fit, half_blocks, quadrants, resample, stretched
 from lbench.tui.draw.scale import nice_ceiling, nice_range, ticks, window_s
@@ -37,6 +37,8 @@ def test_headings_and_two_sided_lines_never_get_wider_than_asked(left: list, rig
 def test_what_does_not_fit_ends_in_an_ellipsis() -> None:
     assert clipped([("abcdef", "text")], 4) == [("abc…", "text")]
     assert clipped([("abc", "text"), ("def", "text")], 3)[-1][0].endswith("…")
+    assert [put("abcdef", width) for width in (8, 6, 5, 1, 0)] == ["abcdef  ", "abcdef", "abcd…", "…", ""]
+    assert put("計算機", 4) == "計 …" or cell_len(put("計算機", 4)) == 4
 
 
 @given(st.floats(1e-3, 1e6), st.floats(1e-3, 1e6))

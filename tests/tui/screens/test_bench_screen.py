@@ -39,6 +39,10 @@ async def test_the_screen_looks_as_it_was_approved(
     feed = {"before": lambda: None, "mid": lambda: still(MID), "done": lambda: still(None)}[moment]()
     app = app_of(feed)
     async with app.run_test(size=size) as pilot:
+        if moment == "before":
+            app.bench.show_machine(
+                ["AMD EPYC 7B13 · 8 cores · 31.4 GiB", "renting an equal one on EC2 costs $0.40 an hour"]
+            )
         await _settled(app, pilot)
         same_as(f"bench-{moment}-{size[0]}x{size[1]}", screen_text(app))
 
@@ -99,6 +103,22 @@ async def test_the_sentence_says_how_much_faster_and_where_that_was_found(
         line = " ".join(screen_text(app).splitlines()[1:3])
         assert "processes is 1.9" in line and "as fast as sequential" in line
         assert "a run on AWS" in line and "emulated here" in line
+
+
+@pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
+@pytest.mark.parametrize("moment", [MID, None])
+async def test_every_amount_of_the_cost_panel_has_its_sign_and_says_what_it_is(
+    size: tuple[int, int], moment: float | None, app_of: App, still: Any
+) -> None:
+    app = app_of(still(moment))
+    async with app.run_test(size=size) as pilot:
+        await _settled(app, pilot)
+        lines = [strip.text.strip() for strip in app.screen.query_one(Cost)._strips[1:]]
+        parts = [part for line in lines for part in line.split(" · ")]
+        assert not [part for part in parts if re.search(r"(?<![$\d,.])\.\d", part)]
+        items = [part.split()[0] for part in parts if part.startswith(("duration ", "requests ", "transfer ", "logs "))]
+        assert items in ([], ["duration", "requests", "transfer", "logs"])
+        assert (moment is None) == any(line.startswith("renting wins from ") for line in lines)
 
 
 async def test_a_full_disk_leaves_room_for_the_answer(app_of: App, still: Any, screen_text: Text) -> None:

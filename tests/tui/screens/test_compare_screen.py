@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from lbench.engine.session.labels import Meta, write_meta
 from lbench.tui.app import LbenchApp
 from lbench.tui.compare.board import lines_of
 from lbench.tui.compare.loading import HOW_TO_COMPARE, compare_folders
@@ -99,6 +100,17 @@ async def test_it_looks_as_it_did(
     async with app.run_test(size=size) as pilot:
         await compared(pilot, sessions)
         same_as(f"compare-{size[0]}x{size[1]}", screen_text(app))
+
+
+async def test_a_name_that_is_cut_ends_in_an_ellipsis(
+    app_of: AppOf, sessions: list[Path], screen_text: ScreenText
+) -> None:
+    write_meta(sessions[0], Meta("the night shift of the render farm"))
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await compared(pilot, sessions)
+        text = screen_text(app)
+        assert "the night shift of the …  sequential" in text and "AGAINST the night shift…" in text
 
 
 async def test_another_session_can_be_the_base_and_the_lines_scroll(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,18 @@ from lbench.tui.screens.setup import SetupScreen
 
 
 def test_the_job_of_the_set_up_is_what_is_estimated() -> None:
-    plan = Plan("mandelbrot", params={"size": 250, "viewport": [-2.0, 0.5]}, seed=7, tasks=30)
+    plan = Plan("mandelbrot", params={"size": 250, "window": [-2.0, 0.5, -1.0, 1.0]}, seed=7, tasks=30)
     assert estimate_arguments(plan) == [
-        *("mandelbrot", "--seed", "7", "-p", "size=250", "-p", "viewport=-2,0.5", "--tasks", "30")
+        *("mandelbrot", "--seed", "7", "--tasks", "30", "-p", "size=250", "-p", "window=-2,0.5,-1,1")
     ]
+
+
+def test_values_of_an_own_function_reach_the_estimate_as_they_are(tmp_path: Path) -> None:
+    """A mapping is JSON, and the values of `each` are an option of their own."""
+    (tmp_path / "mine.py").write_text("def f(seed: int, deep: dict, of: list) -> int:\n    return seed\n")
+    params = {"each": "seed=0..9", "deep": {"a": [1, "b"]}, "of": [1, 2]}
+    arguments = estimate_arguments(Plan(f"{tmp_path}/mine.py:f", params=params))
+    assert arguments[-6:] == ["--each", "seed=0..9", "-p", 'deep={"a":[1,"b"]}', "-p", "of=[1,2]"]
 
 
 class _Process:

@@ -119,6 +119,7 @@ async def test_a_plain_function_has_its_values_in_the_form(app_of: AppOf, files:
         await pilot.press(*"mine.py:simulate", "enter")
         await read(pilot, screen)
         assert params_of(screen) == {"points": "1000", "each": ""}
+        assert screen.focused is screen.query_one("#at-params-each")  # what it needs comes first
         problem = screen.draft.errors()["params.each"]
         assert (
             "is a plain function; write NAME=VALUES, a task for each value" in problem

@@ -561,6 +561,28 @@ async def test_figures_of_another_plan_are_dimmed_and_enter_waits_for_the_new_on
         assert [plan.workload for plan in started] == [screen.draft.workload] != ["mandelbrot"]
 
 
+async def test_figures_beside_a_form_with_errors_are_dimmed(app_of: AppOf) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_setup(pilot)
+        screen._forecast.take(Forecast(tasks=100))
+        screen.query_one("#at-run-repeats").focus()
+        await pilot.press("x")
+        await pilot.pause()
+        assert "run.repeats" in screen._errors
+        figures = [piece for line in screen._forecast.pieces[1:] for piece in line[1:]]
+        assert ("100 tasks", "hairline") in figures
+
+
+def test_runs_that_auto_may_add_are_counted_at_the_least() -> None:
+    plan = Plan("mandelbrot", repeats="auto", backends=[parse_backend("sequential", {}), parse_backend("emulated", {})])
+    texts = ["".join(text for text, _ in line) for line in forecast(plan).lines(200)]
+    assert "at least 14 runs on 2 backends" in texts[0] and " in all" not in texts[1]
+    fixed = msgspec.structs.replace(plan, repeats=3)
+    texts = ["".join(text for text, _ in line) for line in forecast(fixed).lines(200)]
+    assert texts[0].endswith("· 6 runs on 2 backends") and " in all" in texts[1]
+
+
 async def test_figures_that_come_after_leaving_start_nothing(app_of: AppOf, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Plan] = []
     monkeypatch.setattr(LbenchApp, "start", lambda app, plan: started.append(plan))
