@@ -105,38 +105,20 @@ class Attempts:
             begun[0][0].environment = environment
             self.environments.add(environment)
 
+        call = self._call(pending, stage, placed, begin if deferred else None, may_wait)
         if not deferred:
             begin(made_s)
+            call.number = begun[0][0].n
         hold, pending.hold = pending.hold, None
-        call = Call(
-            task=pending.encoded,
-            stage=stage,
-            index=pending.index,
-            attempt=pending.attempts if deferred else pending.attempts - 1,
-            deadline_s=self._deadline_s,
-            placed=placed,
-            run=self._run_id,
-            number=begun[0][0].n if begun else -1,
-            interactive=self.interactive,
-            begin=begin if deferred else None,
-            may_wait=may_wait,
-        )
         if hold is not None:
             call.may_fetch = hold.may_fetch
         if stragglers is not None:
             call.arrived = partial(stragglers.ended, call.number)  # from then on a duplicate would gain nothing
         paid: Outcome | None = None  # the outcome that tells the cost; None: the worst case counts
         try:
-            outcome = paid = await self._invoke(call)
+            outcome = paid = await self._carry_out(call, pending, freed)
             if not begun:
                 return None
-            outcome.batch = tasks_in(pending.task)
-            if freed is not None and outcome.failure is None:
-                freed()
-                with contextlib.suppress(asyncio.CancelledError):  # too late: it has its result
-                    await asyncio.sleep(0)
-            if outcome.failure is not None and (text := user_call(pending.task)) is not None:
-                outcome.failure.log_tail = f"{text}\n{outcome.failure.log_tail or ''}"
         except asyncio.CancelledError:
             for dispatched, _ in begun:
                 if call.detached is None:
@@ -161,6 +143,41 @@ class Attempts:
         ((dispatched, began_s),) = begun
         self._record(dispatched.n, dispatched.environment, outcome, late=pending.done)
         return outcome, (self._loop.time() if outcome.returned_s is None else outcome.returned_s) - began_s
+
+    def _call(
+        self,
+        pending: Pending,
+        stage: int,
+        placed: Callable[[str], None],
+        begin: Callable[[float], None] | None,
+        may_wait: bool,
+    ) -> Call:
+        return Call(
+            task=pending.encoded,
+            stage=stage,
+            index=pending.index,
+            attempt=pending.attempts,
+            deadline_s=self._deadline_s,
+            placed=placed,
+            run=self._run_id,
+            number=-1,  # until it begins
+            interactive=self.interactive,
+            begin=begin,
+            may_wait=may_wait,
+        )
+
+    async def _carry_out(self, call: Call, pending: Pending, freed: Callable[[], None] | None) -> Outcome:
+        """Invoke, and add to the outcome what only the driver knows: the batch, and the user's call that failed."""
+        outcome = await self._invoke(call)
+        outcome.batch = tasks_in(pending.task)
+        if outcome.failure is not None:
+            if (text := user_call(pending.task)) is not None:
+                outcome.failure.log_tail = f"{text}\n{outcome.failure.log_tail or ''}"
+        elif freed is not None:
+            freed()
+            with contextlib.suppress(asyncio.CancelledError):  # too late: it has its result
+                await asyncio.sleep(0)
+        return outcome
 
     def _begin(self, pending: Pending, stage: int, at_s: float) -> Dispatched:
         """Number an attempt and record that it begins."""

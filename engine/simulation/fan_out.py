@@ -96,78 +96,134 @@ def simulate_stage(
     tasks = stage.work_s.shape[-1]
     if tasks < 1 or environments < 1:
         raise InputError(f"a simulated stage needs tasks and environments, got {tasks} and {environments}")
-    shape = (replications, tasks)
     lanes = min(environments, tasks)
     warm = min(warm, lanes)
+    burst = tasks >= 8 if together is None else together
+    drawn = _draw(
+        model, stage, driver, rng,
+        replications=replications, lanes=lanes, warm=warm, memory_mb=memory_mb, arch=arch, python=python, burst=burst,
+    )  # fmt: skip
+    started_s, ended_s, billed_s, cold = _all_at_once(drawn, warm) if lanes == tasks else _in_turn(drawn, warm)
+    # The responses share the downlink, and the driver decodes one after the other.
+    back_s = np.sort(ended_s + drawn.response_s, axis=1)
+    back_s = one_by_one(back_s, stage.response_mb / model.downlink_mb_per_s.median)
+    back_s = one_by_one(back_s, stage.response_mb * model.driver_decode_s_per_mb.median)
+    if driver.poll_s:
+        back_s = back_s + rng.random((replications, tasks)) * driver.poll_s
+    return FanOut(started_s=started_s, ended_s=ended_s, noticed_s=back_s, cold=cold, billed_s=billed_s)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The parts of a stage's times: of tasks (replications, tasks), of environments (replications, lanes)."""
+
+    dispatch_s: float  # between two calls
+    delay_s: Floats  # from the dispatch of an environment's first call to its start
+    again_s: Floats  # of its later calls
+    run_s: Floats
+    wait_s: Floats
+    response_s: Floats  # (replications, 1)
+    new_s: Floats  # until a new environment can run; 0 for warm ones
+    init_s: Floats  # the billed part of it
+    first_s: Floats  # that an environment's first call takes more
+    speed: Floats  # factor on a task's time
+
+
+def _draw(
+    model: LambdaModel,
+    stage: Stage,
+    driver: Driver,
+    rng: np.random.Generator,
+    *,
+    replications: int,
+    lanes: int,
+    warm: int,
+    memory_mb: float,
+    arch: str,
+    python: str,
+    burst: bool,
+) -> _Drawn:
+    of_tasks, of_lanes = (replications, stage.work_s.shape[-1]), (replications, lanes)
     dispatch_s = model.driver_dispatch_s.median if driver.dispatch_s is None else driver.dispatch_s
     if driver.rate_per_s is not None:
         dispatch_s = max(dispatch_s, 1.0 / driver.rate_per_s)
     if not driver.connections_open:
         dispatch_s += model.driver_connect_s.median
-    burst = tasks >= 8 if together is None else together
 
     rtt_s = model.rtt_s.draw(rng, (replications, 1))
     rtt = model.rtt_s.median
     upload_s = stage.request_mb * lanes / model.uplink_mb_per_s.median  # the calls under way share the uplink
     upload_s += slow_start_s(stage.request_mb, rtt, model.uplink_mb_per_s.median)
-    again_s = rtt_s / 2 + upload_s + model.invoke_overhead_s.draw(rng, shape)
-    delay_s = rtt_s / 2 + upload_s + model.start_delay_s.draw(rng, shape) if burst else again_s
+    again_s = rtt_s / 2 + upload_s + model.invoke_overhead_s.draw(rng, of_tasks)
+    delay_s = rtt_s / 2 + upload_s + model.start_delay_s.draw(rng, of_tasks) if burst else again_s
     if not driver.connections_open:
         delay_s = delay_s + _HANDSHAKES * rtt_s
+
     # A new environment's init runs with two vCPUs; what the call itself imports and fetches, with its memory's share.
-    factor = speed(memory_mb, stage.threads, model.mb_per_vcpu.median)
-    single = speed(memory_mb, 1.0, model.mb_per_vcpu.median)
-    lane_init_s = model.init_of(arch, python).draw(rng, (replications, lanes))
-    lane_init_s = lane_init_s + stage.import_s / min(model.init_vcpus.median, 1.0)
-    lane_new_s = model.allocation_s.draw(rng, (replications, lanes)) + lane_init_s
+    init_s = model.init_of(arch, python).draw(rng, of_lanes)
+    init_s = init_s + stage.import_s / min(model.init_vcpus.median, 1.0)
+    new_s = model.allocation_s.draw(rng, of_lanes) + init_s
     ramp = np.zeros(lanes)
     ramp[warm:] = ramp_wait_s(lanes - warm, model.ramp_environments.median, model.ramp_period_s.median)
-    lane_new_s = lane_new_s + ramp
-    lane_new_s[:, :warm] = 0.0
-    lane_speed = np.exp(rng.normal(0.0, model.environment_sigma.median, (replications, lanes)))
-    task_spread = np.exp(rng.normal(0.0, model.task_sigma.median, shape))
-    run_s = stage.work_s / factor * task_spread
-    wait_s = np.broadcast_to(stage.wait_s, shape)
-    first_s = np.zeros((replications, lanes))
-    if stage.fetch_mb:
-        first_s = model.s3_get_s.draw(rng, (replications, lanes)) + transfer_s(model, stage.fetch_mb) / min(
-            1.0, single * 2
-        )
-    response_s = rtt_s / 2 + stage.response_mb / model.network_mb_per_s.median
-    response_s = response_s + slow_start_s(stage.response_mb, rtt, model.downlink_mb_per_s.median)
+    new_s = new_s + ramp
+    new_s[:, :warm] = 0.0
 
-    queued_s = np.arange(tasks)[None, :] * dispatch_s
-    if lanes == tasks:
-        arrived_s = queued_s + delay_s
-        started_s = arrived_s + lane_new_s
-        ended_s = started_s + first_s + (run_s + driver.after_s) * lane_speed + wait_s
-        cold = np.broadcast_to(np.arange(tasks) >= warm, shape)
-        billed_s = ended_s - started_s + np.where(cold, lane_init_s, 0.0)
-    else:
-        started_s, ended_s, billed_s = np.empty(shape), np.empty(shape), np.empty(shape)
-        cold = np.zeros(shape, dtype=np.bool_)
-        free_s = np.broadcast_to(queued_s[:, :lanes], (replications, lanes)).copy()  # when each lane can take a call
-        fresh = np.ones((replications, lanes), dtype=np.bool_)
-        rows, back_s = np.arange(replications), response_s[:, 0] + dispatch_s
-        for task in range(tasks):  # the next call goes to the lane that is free first
-            lane = free_s.argmin(axis=1)
-            first = fresh[rows, lane]
-            is_cold = first & (lane >= warm)
-            start = free_s[rows, lane] + np.where(first, delay_s[:, task], again_s[:, task])
-            start = start + np.where(is_cold, lane_new_s[rows, lane], 0.0)
-            end = start + np.where(first, first_s[rows, lane], 0.0) + wait_s[:, task]
-            end = end + (run_s[:, task] + driver.after_s) * lane_speed[rows, lane]
-            started_s[:, task], ended_s[:, task], cold[:, task] = start, end, is_cold
-            billed_s[:, task] = end - start + np.where(is_cold, lane_init_s[rows, lane], 0.0)
-            free_s[rows, lane] = end + back_s
-            fresh[rows, lane] = False
-    back = np.sort(ended_s + response_s, axis=1)
-    # The responses share the downlink, and the driver decodes one after the other.
-    back = one_by_one(back, stage.response_mb / model.downlink_mb_per_s.median)
-    back = one_by_one(back, stage.response_mb * model.driver_decode_s_per_mb.median)
-    if driver.poll_s:
-        back = back + rng.random(shape) * driver.poll_s
-    return FanOut(started_s=started_s, ended_s=ended_s, noticed_s=back, cold=cold, billed_s=np.asarray(billed_s))
+    lane_speed = np.exp(rng.normal(0.0, model.environment_sigma.median, of_lanes))
+    task_spread = np.exp(rng.normal(0.0, model.task_sigma.median, of_tasks))
+    work_s = stage.work_s / speed(memory_mb, stage.threads, model.mb_per_vcpu.median)
+    first_s = np.zeros(of_lanes)
+    if stage.fetch_mb:
+        share = min(1.0, speed(memory_mb, 1.0, model.mb_per_vcpu.median) * 2)
+        first_s = model.s3_get_s.draw(rng, of_lanes) + transfer_s(model, stage.fetch_mb) / share
+    response_s = rtt_s / 2 + stage.response_mb / model.network_mb_per_s.median
+    return _Drawn(
+        dispatch_s=dispatch_s,
+        delay_s=delay_s,
+        again_s=again_s,
+        run_s=work_s * task_spread + driver.after_s,
+        wait_s=np.broadcast_to(stage.wait_s, of_tasks),
+        response_s=response_s + slow_start_s(stage.response_mb, rtt, model.downlink_mb_per_s.median),
+        new_s=new_s,
+        init_s=init_s,
+        first_s=first_s,
+        speed=lane_speed,
+    )
+
+
+_Course = tuple[Floats, Floats, Floats, NDArray[np.bool_]]  # started, ended and billed seconds, and cold, of each task
+
+
+def _all_at_once(drawn: _Drawn, warm: int) -> _Course:
+    """Each task in an environment of its own."""
+    tasks = np.arange(drawn.run_s.shape[1])
+    started_s = tasks[None, :] * drawn.dispatch_s + drawn.delay_s + drawn.new_s
+    ended_s = started_s + drawn.first_s + drawn.run_s * drawn.speed + drawn.wait_s
+    cold = np.broadcast_to(tasks >= warm, drawn.run_s.shape)
+    return started_s, ended_s, ended_s - started_s + np.where(cold, drawn.init_s, 0.0), cold
+
+
+def _in_turn(drawn: _Drawn, warm: int) -> _Course:
+    """More tasks than environments: the next call goes to the environment that is free first."""
+    shape, lanes = drawn.run_s.shape, drawn.new_s.shape[1]
+    started_s, ended_s, billed_s = np.empty(shape), np.empty(shape), np.empty(shape)
+    cold = np.zeros(shape, dtype=np.bool_)
+    queued_s = np.arange(lanes)[None, :] * drawn.dispatch_s
+    free_s = np.broadcast_to(queued_s, drawn.new_s.shape).copy()  # when each environment can take a call
+    fresh = np.ones(drawn.new_s.shape, dtype=np.bool_)
+    rows, back_s = np.arange(shape[0]), drawn.response_s[:, 0] + drawn.dispatch_s
+    for task in range(shape[1]):
+        lane = free_s.argmin(axis=1)
+        first = fresh[rows, lane]
+        is_cold = first & (lane >= warm)
+        start = free_s[rows, lane] + np.where(first, drawn.delay_s[:, task], drawn.again_s[:, task])
+        start = start + np.where(is_cold, drawn.new_s[rows, lane], 0.0)
+        end = start + np.where(first, drawn.first_s[rows, lane], 0.0) + drawn.wait_s[:, task]
+        end = end + drawn.run_s[:, task] * drawn.speed[rows, lane]
+        started_s[:, task], ended_s[:, task], cold[:, task] = start, end, is_cold
+        billed_s[:, task] = end - start + np.where(is_cold, drawn.init_s[rows, lane], 0.0)
+        free_s[rows, lane] = end + back_s
+        fresh[rows, lane] = False
+    return started_s, ended_s, billed_s, cold
 
 
 def one_by_one(arrivals_s: Floats, each_s: float) -> Floats:
