@@ -12,12 +12,12 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import IO, Any
 
 from lbench.engine.processes.lifeline import PARENT
 
-__all__ = ["Child", "is_there", "start"]
+__all__ = ["Child", "answering", "is_there", "start"]
 
 
 class Child:
@@ -140,6 +140,32 @@ def start(
             bufsize=0,
         )
     )
+
+
+@contextlib.asynccontextmanager
+async def answering(argv: Sequence[str]) -> AsyncIterator[tuple[Child, asyncio.StreamReader]]:
+    """A started process, and its standard output. It is killed at the end of the block.
+
+    Raises:
+        OSError: the program cannot be started.
+    """
+    read_end, write_end = os.pipe()
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb")
+    )
+    try:
+        try:
+            child = start(argv, stdout=write_end)
+        finally:
+            os.close(write_end)
+        try:
+            yield child, reader
+        finally:
+            child.kill()
+            await child.wait()
+    finally:
+        transport.close()
 
 
 def is_there(pid: int) -> bool:

@@ -44,7 +44,6 @@ class Guard:
 
     @property
     def pid(self) -> int:
-        """The guardian's process id."""
         return self._child.pid
 
     def variables(self, number: int) -> dict[str, str]:

@@ -12,7 +12,7 @@ import signal
 import stat
 import sys
 
-__all__ = ["PARENT", "die_with_parent", "free_standard_input", "take_group_along"]
+__all__ = ["PARENT", "begin_to_answer", "die_with_parent", "free_standard_input", "take_group_along"]
 
 PARENT = "LBENCH_PARENT_PID"
 _PR_SET_PDEATHSIG = 1
@@ -48,6 +48,15 @@ def die_with_parent() -> None:
         import threading
 
         threading.Thread(target=_watch_lifeline, name="lifeline", daemon=True).start()
+
+
+def begin_to_answer() -> int:
+    """Called first in a child that writes one answer: the descriptor for it. What users' code prints goes to stderr."""
+    free_standard_input()
+    die_with_parent()
+    out = os.dup(1)
+    os.dup2(2, 1)
+    return out
 
 
 def take_group_along() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import os
 import shutil
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from lbench._version import __version__
 from lbench.config.folders import cache_folder, write_whole
 from lbench.engine.machine.code_digest import code_digest
 from lbench.engine.machine.fingerprint import fingerprint
-from lbench.engine.processes import child as children
+from lbench.engine.processes.child import answering
 from lbench.engine.sampling.model import SAMPLE_PREFIX, Request, Sample, Verdict
 from lbench.errors import InputError, LbenchError
 from lbench.workloads import registry
@@ -131,28 +130,14 @@ def _machine() -> str:
 async def _ask(request: Request) -> Verdict:
     file = Path(request.folder) / "request.json"
     file.write_bytes(msgspec.json.encode(request))
-    read_end, write_end = os.pipe()
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb"))
-    try:
-        child = children.start(
-            [sys.executable, "-P", "-m", "lbench.engine.sampling.process", str(file)],
-            stdout=write_end,
-            stderr=None,
-        )
-    finally:
-        os.close(write_end)
-    try:
-        async with asyncio.timeout(3 * request.limit_s + _PATIENCE_S):
-            output = await reader.read()
-            code = await child.wait()
-    except TimeoutError:
-        raise InputError("the job did not end in time: does it ever end? --for SECONDS gives it longer") from None
-    finally:
-        child.kill()
-        await child.wait()
-        transport.close()
+    argv = [sys.executable, "-P", "-m", "lbench.engine.sampling.process", str(file)]
+    async with answering(argv) as (child, reader):
+        try:
+            async with asyncio.timeout(3 * request.limit_s + _PATIENCE_S):
+                output = await reader.read()
+                code = await child.wait()
+        except TimeoutError:
+            raise InputError("the job did not end in time: does it ever end? --for SECONDS gives it longer") from None
     try:
         return msgspec.json.decode(output, type=Verdict)
     except msgspec.MsgspecError:

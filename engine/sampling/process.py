@@ -28,7 +28,7 @@ from lbench.engine.machine import fingerprint as machine
 from lbench.engine.machine.processor_time import Usage
 from lbench.engine.measure.run_store import RunStore
 from lbench.engine.plan.prepared_job import keep
-from lbench.engine.processes.lifeline import die_with_parent, free_standard_input
+from lbench.engine.processes.lifeline import begin_to_answer
 from lbench.engine.runner.job_steps import Answer, EndedStage, JobSteps, RunFailed, offload_to_thread
 from lbench.engine.sampling.hand_over import hand_over_s
 from lbench.engine.sampling.model import Noticed, Request, Sample, SampledStage, Verdict
@@ -46,7 +46,7 @@ _TOGETHER_S = 3.0  # with all workers busy
 _TOGETHER_LEAST_S = 0.001  # shorter tasks show the hand-over, not the machine
 _FIRST_LONGER, _FIRST_LEAST_S = 1.2, 0.001  # than the others: the first task is tried again
 _POLL_S = 0.05  # of the temporary folder
-_COUNT_S = 0.2  # of tasks, after which their worker is counted anew
+_COUNT_S = 0.2  # of tasks, after which their worker is counted again
 _ENDLESS = 10  # stages: a job that has yielded so many and no answer when the time is over may never end
 _COMPUTING = Usage()
 _OWN = {"data.lbds", "noticed", "objects", "request.json"}  # in the folder, of the sample itself
@@ -364,10 +364,7 @@ def _size(place: Path) -> int:
 
 def main() -> None:
     """Answer one request."""
-    free_standard_input()
-    die_with_parent()
-    out = os.dup(1)
-    os.dup2(2, 1)  # what the job prints must not get into the verdict
+    out = begin_to_answer()
     request = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Request)
     tempfile.tempdir = os.environ["TMPDIR"] = request.folder
     asyncio.run(_answer(request, out))
@@ -376,11 +373,9 @@ def main() -> None:
 async def _answer(request: Request, out: int) -> None:
     try:
         verdict = Verdict(await _sample(request))
-    except _Refused as error:
-        verdict = Verdict(None, str(error))
     except RunFailed as error:
         verdict = Verdict(None, f"{error}: mend it first")
-    except InputError as error:
+    except (_Refused, InputError) as error:
         verdict = Verdict(None, str(error))
     except (LbenchError, OSError, MemoryError) as error:
         verdict = Verdict(None, f"{type(error).__name__}: {error}")

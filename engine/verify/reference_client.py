@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.engine.processes import child as children
+from lbench.engine.processes.child import answering
 from lbench.engine.verify.reference_process import Request, Verdict
 
 __all__ = ["ask"]
@@ -44,31 +43,17 @@ async def ask(request: Request, encoded: bytes, folder: Path, stopped: Callable[
 
 async def _ask_process(request_file: Path, stopped: Callable[[], bool]) -> Verdict | None:
     """Return the verdict; None: the process was killed before it was whole."""
-    read_end, write_end = os.pipe()
-    os.set_blocking(read_end, False)
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb"))
-    try:
-        child = children.start(
-            [sys.executable, "-P", "-m", "lbench.engine.verify.reference_process", str(request_file)],
-            stdout=write_end,
-            stderr=None,
-        )
-    finally:
-        os.close(write_end)
-    output = asyncio.ensure_future(reader.read())
-    try:
-        while not output.done():
-            await asyncio.wait({output}, timeout=0.1)
-            if stopped():
-                return Verdict(None, "the session was stopped")
+    argv = [sys.executable, "-P", "-m", "lbench.engine.verify.reference_process", str(request_file)]
+    async with answering(argv) as (child, reader):
+        output = asyncio.ensure_future(reader.read())
+        try:
+            while not output.done():
+                await asyncio.wait({output}, timeout=0.1)
+                if stopped():
+                    return Verdict(None, "the session was stopped")
+        finally:
+            output.cancel()
         code = await child.wait()
         with contextlib.suppress(msgspec.MsgspecError):  # it may have died before its verdict was whole
             return msgspec.json.decode(output.result(), type=Verdict)
         return None if code < 0 else Verdict(None, f"the checking process ended with exit code {code}: see engine.log")
-    finally:
-        output.cancel()
-        child.kill()
-        await child.wait()
-        transport.close()

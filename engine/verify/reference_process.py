@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from lbench.engine.model import Answer
-from lbench.engine.processes.lifeline import die_with_parent, free_standard_input
+from lbench.engine.processes.lifeline import begin_to_answer
 from lbench.engine.verify.png import write_png
 from lbench.errors import LbenchError, WorkloadError
 from lbench.workloads import parameters, registry
@@ -106,10 +106,7 @@ def _draw(workload: Workload[Any], params: Params, answer: Any, path: str) -> No
 
 def main() -> None:
     """Check one request."""
-    free_standard_input()
-    die_with_parent()
-    out = os.dup(1)
-    os.dup2(2, 1)  # keep what the workload prints away from the verdict
+    out = begin_to_answer()
     try:
         request = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Request)
         verdict = Verdict(check(request))
