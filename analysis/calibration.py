@@ -154,7 +154,7 @@ def _fit_trips(calls: Calls, model: LambdaModel, fitted: list[Fitted], untold: l
     wait, which, what, now = kinds[0 if single else 1]
     rows = np.flatnonzero(which)
     sigma = None
-    apart = f"rtt_s and {wait} are told apart by the skewness of the latter alone, which is taken for lognormal"
+    apart = f"rtt_s and {wait} are separated by the skewness of the latter alone, which is taken for lognormal"
     if len(rows) < _LEAST_SKEWED:
         sigma = now.sigma if isinstance(now, Lognormal) else 0.0
         apart += f", with the model's sigma: its own needs {_LEAST_SKEWED} {what}, got {len(rows)}"

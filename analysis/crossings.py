@@ -136,7 +136,7 @@ def _crossing(below: Series, above: Series, measure: Measure) -> Crossing | None
         if (one := below.at(place)) is not None and (other := above.at(place)) is not None
     ]
     generator = np.random.default_rng(_SEED)
-    common = generator.standard_normal(RESAMPLES)  # of a prediction: what it hangs on is the same at every place
+    common = generator.standard_normal(RESAMPLES)  # of a prediction: it depends on the same assumption at every place
     columns: list[tuple[Floats, Floats]] = []
     counts = []
     for one, other in pairs:

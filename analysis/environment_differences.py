@@ -1,4 +1,4 @@
-"""What differs between the environments of sessions: all that their figures hang on."""
+"""What differs between the environments of sessions, on which their figures depend."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def environment_differences(views: Sequence[SessionView]) -> list[Difference]:
 
 
 def _facts(view: SessionView) -> dict[str, str]:
-    """What a session's figures hang on, as texts."""
+    """What a session's figures depend on, as texts."""
     if view.header is None:
         return {}
     environment = view.header.environment

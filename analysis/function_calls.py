@@ -47,7 +47,7 @@ class Calls(msgspec.Struct, frozen=True):
 
 
 def calls_of(runs: Iterable[RunView]) -> Calls:
-    """The calls of these runs."""
+    """The calls of these runs, cold and warm apart; those of warm-up runs are left out."""
     kept = [run for run in runs if not run.planned.warmup and run.started is not None]
 
     def column(name: str) -> Any:

@@ -96,7 +96,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sensitivity(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of the answer hangs on one assumption: Lambda's makespan at the ends of what it may be."""
+    """How much of the answer depends on one assumption: Lambda's makespan at both of its ends."""
 
     name: str
     text: str  # what it is, and its ends

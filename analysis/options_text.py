@@ -1,4 +1,4 @@
-"""The options in words: which is first, what the dollars say, and what the answer hangs on."""
+"""The options in words: which is first, what the dollars say, and what the answer depends on."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def busy_line(sample: Sample) -> str | None:
         return None
     return (
         f"other processes had the cores in {percent_text(max(shares))} of the tasks' time: times here are too long by as "
-        "much; when the machine is idle, --fresh measures anew"
+        "much; when the machine is idle, --fresh measures again"
     )
 
 

@@ -125,14 +125,14 @@ def fit_parameter(
 
 
 def group_rows(labels: NDArray[np.int64], rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The rows of each label."""
+    """`rows`, divided by their label; labels without a row are left out."""
     order = rows[np.argsort(labels[rows], kind="stable")]
     cuts = np.flatnonzero(np.diff(labels[order])) + 1
     return [part for part in np.split(order, cuts) if len(part)]
 
 
 def resamples(count: int) -> Iterable[NDArray[np.int64]]:
-    """The places of each resample."""
+    """Indices of bootstrap resamples of `count` values, the same in each call."""
     rng = np.random.default_rng(1)
     return (rng.integers(0, count, count) for _ in range(_RESAMPLES))
 

@@ -1,6 +1,6 @@
 """What a measured run would take and cost on AWS Lambda: the same tasks on as many environments as there are tasks.
 
-A prediction, never a measurement: the model of `engine.simulation` with the durations that were measured here. It hangs on
+A prediction, never a measurement: the model of `engine.simulation` with the durations that were measured here. It depends on
 how many Lambda vCPUs a core of this machine is worth, which is known as a distribution only; its spread is in the interval.
 """
 
@@ -94,7 +94,7 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None  # what the tasks did with their time here; None: all of it is taken for computing
 
     @property
-    def hangs_on(self) -> str:
+    def depends_on(self) -> str:
         """The assumption that matters most, in words."""
         if self.usage is not None and self._waits:
             return f"the {percent_text(self.usage.wait)} of their time that tasks wait takes as long there"
@@ -173,7 +173,6 @@ class StageTimes(msgspec.Struct, frozen=True):
 
     @property
     def calls(self) -> int:
-        """Calls of the stage."""
         return len(self.work_s[0]) * self.each
 
     def drawn(self, rng: np.random.Generator, replications: int) -> Floats:
@@ -371,7 +370,7 @@ def unpredicted_text(comparison: Comparison) -> str | None:
 
 
 def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:
-    """The prediction in words, with what it hangs on."""
+    """The prediction in words, with the assumption that it depends on."""
     places = count_text(line.environments, "environment")
     clauses: list[str] = []
     for name, one in reversed(line.lines):
@@ -387,7 +386,7 @@ def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:
                 spread += ", so either may be faster"
             figure = f"{'' if clauses else 'to be '}{times_text(ratio.value)} ({spread}) as fast{as_what}"
         clauses.append(f"{name}, {figure}, for {usd_short(one.usd, assumed=bool(one.assumed))}")
-    return f"AWS Lambda with {places} of its own is predicted, {'; '.join(clauses)}. It hangs on: {line.hangs_on}."
+    return f"AWS Lambda with {places} of its own is predicted, {'; '.join(clauses)}. It depends on: {line.depends_on}."
 
 
 def predictions(line: PredictedLine, comparison: str) -> list[Prediction]:

@@ -63,5 +63,4 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
         return self.origin == "measured" and all(point.usd is None for point in self.points)
 
     def at(self, place: float) -> Point | None:
-        """The point at a place."""
         return next((point for point in self.points if point.at == place), None)

@@ -84,7 +84,6 @@ class SessionComparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def effects(self) -> list[Effect]:
-        """All effects, in their order."""
         return [row.effect for job in self.jobs for row in job.rows if row.effect is not None]
 
     @property
@@ -200,7 +199,7 @@ def _parameters(run: RunView) -> dict[str, Any]:
 def _other_parameters(
     sessions: Sequence[tuple[str, SessionView]], groups: dict[_Key, list[_Found]], alone: list[list[_Found]], bill: Bill
 ) -> list[Job | None]:
-    """Jobs whose workload another session has with other parameters or another seed: said, not compared."""
+    """Jobs whose workload another session has with other parameters or another seed: named, not compared."""
     if any(len(found) > 1 for found in groups.values()):
         return []
     first = sessions[0][0]

@@ -67,7 +67,7 @@ def _going_on(sweep: SweepPlan, earlier: Earlier) -> str:
     what = f"{grid} of {len(sweep.points)} points are left" if grid else "its last points are to be added"
     if added:
         what += f"{', and' if grid else ':'} {', '.join(map(point_text, added))}"
-    return f"goes on with a stopped sweep: {what} (--fresh begins anew)"
+    return f"goes on with a stopped sweep: {what} (--fresh starts over)"
 
 
 def _head(sweep: SweepPlan) -> str:

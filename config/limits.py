@@ -45,7 +45,7 @@ TOO_MANY_FILES = "too many open files: raise the limit with `ulimit -n 4096`, or
 
 @functools.cache
 def limits() -> LambdaLimits:
-    """AWS Lambda's limits."""
+    """The limits of `limits.toml`, read once."""
     rows = read_rows("limits.toml")
     return msgspec.convert({name: row["value"] for name, row in rows.items()}, LambdaLimits)
 

@@ -47,7 +47,7 @@ def host_python() -> str:
 
 def find_python(minor: str) -> Python | None:
     """A CPython of that minor version for this machine's processor, the running one if it is; None: there is none."""
-    return _find(minor, os.environ.get("PATH", ""), str(_home()))  # a change of either is looked at anew
+    return _find(minor, os.environ.get("PATH", ""), str(_home()))  # a change of either is seen at the next call
 
 
 @functools.lru_cache(maxsize=32)

@@ -1,4 +1,4 @@
-"""A deadline that each invocation sets anew.
+"""A deadline that each invocation sets again.
 
 A timer for each would cost as much as the rest of a short task's record. One deadline is much like the next, so the timer
 of an earlier one is kept, and setting the next costs a comparison.

@@ -75,7 +75,7 @@ Schedule = Literal["isolated", "alternating", "concurrent"]
 RunStatus = Literal["running", "ok", "failed", "wrong_answer", "cancelled", "interrupted", "over_budget"]
 InvocationStatus = Literal["ok", "error", "throttled", "timeout", "cancelled", "superseded"]
 Usd = Annotated[str, msgspec.Meta(pattern=r"^-?\d+(\.\d+)?$", description="US dollars, a plain decimal")]
-# What a damaged record can tell beyond these (three centuries) no figure and no bill can hold.
+# Wider than any figure or bill can hold (three centuries): only damaged records are outside.
 Seconds = Annotated[float, msgspec.Meta(ge=-1e10, le=1e10)]
 Milliseconds = Annotated[float, msgspec.Meta(ge=-1e13, le=1e13)]
 # What ended the repeats of a comparison: their number, the precision of every speedup, the limit, a person, a failure.
@@ -84,10 +84,10 @@ BilledSource = Literal["report", "audit", "estimated", "model"]
 
 
 def check_times(texts: Iterable[str]) -> None:
-    """What is decoded with a time that is none is refused there, not where it is drawn.
+    """Refuse an invalid time where it is decoded, not where it is drawn.
 
     Raises:
-        msgspec.ValidationError: one is no ISO 8601 time that this machine's clock could show.
+        msgspec.ValidationError: one is not an ISO 8601 time that this machine's clock could show.
     """
     for text in texts:
         try:

@@ -85,7 +85,7 @@ _environment = _Environment()
 
 
 def _starts_again() -> bool:
-    """Whether this environment's process has started before: /tmp stays when Lambda starts one anew.
+    """Whether this environment's process has started before: /tmp stays when Lambda restarts one.
 
     It does so in an invocation's time, after a start of more than 10 s and after a crash: at full price, slowly where memory
     is small, and up to the function's timeout.

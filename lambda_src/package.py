@@ -59,7 +59,6 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unzipped_bytes(self) -> int:
-        """Of all files."""
         return sum(part.unzipped_bytes for part in self.parts)
 
     @property

@@ -24,7 +24,7 @@ def read_package(path: Path, *, arch: str | None = None, python: str | None = No
         python: the same.
 
     Raises:
-        InputError: it is none, is not what was asked for, or Lambda would not take it.
+        InputError: it is not a package, not what was asked for, or Lambda would not take it.
     """
     manifest = read_manifest(path)
     for option, asked, found in (("--arch", arch, manifest.arch), ("--python", python, manifest.python)):

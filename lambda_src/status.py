@@ -25,7 +25,7 @@ _SHOWN = Decimal("0.000001")  # of a dollar; finer ones would be written with an
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """One stack."""
+    """A stack with its age, its contents and its cost at rest."""
 
     stack: str
     region: str

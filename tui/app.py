@@ -460,7 +460,6 @@ class LbenchApp(Commands):
         return self.plan
 
     def action_pause(self) -> None:
-        """Pause or resume dispatching."""
         if is_engine(self.feed):
             self.feed.command("resume" if self.feed.paused else "pause")
 

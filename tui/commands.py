@@ -141,7 +141,6 @@ class Commands(App[int]):
             self.tick()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only keys that do something."""
         screen = next((one for one in reversed(self.screen_stack) if not one.is_modal), None)
         if screen is None:
             return True
@@ -171,7 +170,6 @@ class Commands(App[int]):
         return feed.source if is_record(feed) else feed.folder if is_engine(feed) else None
 
     def action_export(self) -> None:
-        """Write the session to a file."""
         if (source := self._exported) is not None:
             self.export(source, self._say_on_bench)
 
@@ -199,7 +197,7 @@ class Commands(App[int]):
             say(f"writing {text}", "quiet")
             self._export(source, text, say)
 
-        hint = "ends in .json (everything) or .csv (a row an invocation)"
+        hint = "ends in .json (everything) or .csv (one row per invocation)"
         ask = AskText(f"export {source.name} to", proposed(source), hint=hint, check=check_target, path=True)
         self.push_screen(ask, named)
 
@@ -258,7 +256,6 @@ class Commands(App[int]):
                 await self.push_screen(ExploreScreen(self.exploring))
 
     def action_help(self) -> None:
-        """Open the list of keys."""
         from lbench.tui.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
@@ -272,7 +269,6 @@ class Commands(App[int]):
             self.push_screen(Palette(id="--command-palette"))
 
     def action_switch_theme(self) -> None:
-        """Switch between dark and light."""
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterator[SystemCommand]:

@@ -141,7 +141,7 @@ def _cache_file(folder: Path) -> Path:
 
 
 def _kept(folder: Path) -> list[Entry] | None:
-    """The cached entries, if they still hold. Name and tags are read anew."""
+    """The cached entries, if they still hold. Name and tags are read again."""
     try:
         kept = _decoder.decode(_cache_file(folder).read_bytes())
         if kept.version != _VERSION or (kept.size, kept.mtime_ns) != _stamp(folder) or is_live(folder):
@@ -181,7 +181,7 @@ def _worked_out(entry: Entry) -> list[Entry]:
     several = len(groups) > 1
     done = [_comparison(entry, runs, part if several else None) for part, runs in enumerate(groups or [[]])]
     if not entry.recorded.running:
-        # The name is a person's, and read anew each time: what is kept is the journal's.
+        # The name is a person's, and read each time: what is kept is the journal's.
         head = view.header.name if view.header is not None else None
         bare = [
             msgspec.structs.replace(one, recorded=msgspec.structs.replace(one.recorded, name=head, tags=[]))

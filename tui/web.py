@@ -210,7 +210,7 @@ def _cells(request: web.Request, name: str, usual: int) -> int:
 
 
 async def _pass_on(page: web.WebSocketResponse, screens: AppService) -> None:
-    """What is typed in the page, to its screens, until it is closed. What is none of that is passed over."""
+    """Send what is typed in the page to its screens, until it is closed; other messages are ignored."""
     async for message in page:
         if message.type != WSMsgType.TEXT:
             continue

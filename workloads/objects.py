@@ -119,7 +119,6 @@ class FolderStore:
         self._folder = folder
 
     def here(self) -> FolderStore:
-        """See `Store`."""
         return self
 
     def _path(self, key: str) -> Path:
@@ -128,7 +127,6 @@ class FolderStore:
         return self._folder / ("o" + quote(key, safe=""))
 
     def put(self, key: str, body: bytes) -> None:
-        """See `Store`."""
         path = self._path(key)
         part = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")
         try:
@@ -141,7 +139,6 @@ class FolderStore:
             raise StoreError(f"object {key} cannot be stored in {self._folder}: {error.strerror or error}") from None
 
     def get(self, key: str, sha256: str | None = None) -> bytes:
-        """See `Store`."""
         try:
             body = self._path(key).read_bytes()
         except OSError as error:
@@ -151,7 +148,6 @@ class FolderStore:
         return body
 
     def keys(self, prefix: str = "") -> list[str]:
-        """See `Store`."""
         try:
             names = [path.name for path in self._folder.iterdir()]
         except FileNotFoundError:
@@ -193,7 +189,6 @@ class S3Store:
         return Object(place.bucket, f"{place.key}/{key}", place.region, place.endpoint, sha256)
 
     def put(self, key: str, body: bytes) -> None:
-        """See `Store`."""
         self._client.put(self._at(key), body)
 
     def get(self, key: str, sha256: str | None = None) -> bytes:
@@ -201,7 +196,6 @@ class S3Store:
         return bytes(self._client.get(self._at(key, sha256)))
 
     def keys(self, prefix: str = "") -> list[str]:
-        """See `Store`."""
         start = f"{self._place.key}/"
         found: list[str] = []
         while page := self._client.keys(self._place.bucket, start + prefix, after=found[-1] if found else ""):
@@ -211,7 +205,6 @@ class S3Store:
         return [key.removeprefix(start) for key in found]
 
     def delete_all(self) -> None:
-        """See `Store`."""
         self._client.delete_under(self._place.bucket, f"{self._place.key}/")
 
 

@@ -25,7 +25,7 @@ class Meter:
         self._limit: int | None = None
 
     def begin(self, limit: int | None) -> None:
-        """Count anew, up to this many bytes."""
+        """Start counting, up to this many bytes."""
         self.printed = self.dropped = 0
         self._limit = limit
 
@@ -59,7 +59,6 @@ class _Stream:
         return iter(self._stream)
 
     def write(self, text: Any) -> int:
-        """As a text stream's."""
         if not isinstance(text, str):
             return int(self._stream.write(text))  # which refuses it
         content = text.encode("utf-8", "surrogatepass")
@@ -68,7 +67,6 @@ class _Stream:
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """As a text stream's."""
         for line in lines:
             self.write(line)
 
@@ -93,7 +91,6 @@ class _Buffer:
         return getattr(self._buffer, name)
 
     def write(self, content: Any) -> int:
-        """As a binary stream's."""
         whole = bytes(content)
         self._buffer.write(self._stream.take(whole))
         return len(whole)
@@ -110,7 +107,6 @@ class _Sink:
         return getattr(self._sink, name)
 
     def log(self, text: str, *arguments: Any, **named: Any) -> None:
-        """As the runtime's."""
         content = text.encode("utf-8", "surrogatepass")
         kept = self._meter.take(content, 1)
         if kept:

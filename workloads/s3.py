@@ -83,7 +83,7 @@ class S3Client:
             sleep: waits between them.
 
         Raises:
-            ObjectStoreError: the proxy is none that can be used.
+            ObjectStoreError: the proxy cannot be used.
         """
         self.requests = {"get": 0, "put": 0}
         self.stored_bytes = 0

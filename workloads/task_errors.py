@@ -28,7 +28,7 @@ def error_texts(error: BaseException) -> ErrorTexts:
         message = f"(its message cannot be read: __str__ raised {_name_of(other)})"
     try:
         frames = traceback.format_list(traceback.extract_tb(error.__traceback__)[-_FRAMES:])
-    except BaseException:  # a source file that is no text, say
+    except BaseException:  # for example a source file that is not text
         frames = []
     return ErrorTexts(kind, shortened(_sent(message)), [_sent(frame) for frame in frames])
 

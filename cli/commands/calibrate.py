@@ -53,8 +53,8 @@ def command(sessions: tuple[str, ...], backend: str, out: Path | None, as_json: 
         check_writable(out, "-o")
     if of_others := [text for text in sessions if text.lower().endswith(".csv")]:
         raise InputError(
-            f"{of_others[0]}: calibrate reads sessions of lbench. Public recordings of Lambda are held against the model by "
-            "`python -m lbench.engine.simulation.recordings FOLDER` (docs/model.md)"
+            f"{of_others[0]}: calibrate reads sessions of lbench. Public recordings of Lambda are compared with the model "
+            "by `python -m lbench.engine.simulation.recordings FOLDER` (docs/model.md)"
         )
     views = load_views(sessions)
     found = calibrate(views, lambda_model(), backend)

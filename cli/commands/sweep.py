@@ -23,7 +23,7 @@ __all__ = ["command"]
 @click.option(
     "--more", metavar="N", help="Points to add where two curves cross (default: 2 in a range A..BxF, else 0)."
 )
-@click.option("--fresh", is_flag=True, help="Begin anew, though a stopped sweep could go on.")
+@click.option("--fresh", is_flag=True, help="Start over, even if a stopped sweep could go on.")
 @plan_options
 @click.option("--no-predict", is_flag=True, help="Leave out the curve of what AWS Lambda would take and cost.")
 @click.option("-o", "--out", metavar="FILE", type=FILE, help="Write the session as FILE.json or FILE.csv.")

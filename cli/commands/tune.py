@@ -20,7 +20,7 @@ __all__ = ["command"]
     metavar="memory|tasks=V1,V2,...",
     help="Candidates (default: memory 512, 885, 1769 and 3538 MB; a quarter, half, all and twice the usual tasks).",
 )
-@click.option("--fresh", is_flag=True, help="Begin anew, though a stopped tuning could go on.")
+@click.option("--fresh", is_flag=True, help="Start over, even if a stopped tuning could go on.")
 @plan_options
 @click.option("-o", "--out", metavar="FILE", type=FILE, help="Write the session as FILE.json or FILE.csv.")
 @click.option("--json", "as_json", is_flag=True, help="Print only the session document on stdout.")

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 SIBLING_LOST = "SiblingLost"  # Failure.type of a call that was lost because its neighbour's process was replaced
-OVER_BUDGET = "OverBudget"  # Failure.type where `Call.may_fetch` said no
+OVER_BUDGET = "OverBudget"  # Failure.type where `Call.may_fetch` is false
 
 UNREACHED = "Unreached"  # Failure.type of a call that was never sent: nothing answers there, or the network is down
 

@@ -39,7 +39,6 @@ class Quote(msgspec.Struct, frozen=True):
 
     @property
     def bound_all_usd(self) -> Decimal | None:
-        """The upper bound of all runs."""
         return None if self.bound_usd is None else self.bound_usd * self.runs
 
     @property

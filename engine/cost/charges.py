@@ -74,7 +74,6 @@ class InvocationCost(msgspec.Struct, frozen=True):
 
     @property
     def usd(self) -> Decimal:
-        """All of it."""
         return _sum((self.requests, self.duration, self.storage))
 
 

@@ -55,7 +55,7 @@ def _arrow(field: Any) -> str:
 
 
 def parquet_bytes(document: Document) -> bytes:
-    """The file's bytes."""
+    """A Parquet file with one row per invocation."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -39,7 +39,6 @@ class FolderLock:
         raise InputError(f"another engine is writing to {folder}: see lbench sessions")
 
     def release(self) -> None:
-        """Release the lock."""
         os.close(self._file)
 
 

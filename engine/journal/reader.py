@@ -1,4 +1,4 @@
-"""Reads a journal up to its last whole line. A file that is no journal, and a damaged journal, have different errors."""
+"""Reads a journal up to its last whole line. A damaged journal and a file that is not a journal have different errors."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check_first(path: Path, line: bytes) -> None:
     """Check that a file with this first line is a journal, or may become one.
 
     Raises:
-        SessionFileError: it is none, or of a newer version.
+        SessionFileError: it is not a journal, or of a newer version.
     """
     head = Head()
     line = utf8(line)

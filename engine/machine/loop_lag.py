@@ -29,12 +29,10 @@ class LagMeter:
         self._slept_s = 0.0
 
     def start(self) -> None:
-        """Begin."""
         self._slept_before_s = _sleep_s()
         self._await_tick(self._loop.time())
 
     def stop(self) -> None:
-        """End."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -35,7 +35,7 @@ _TRIALS = ("lbench-try-", "lbench-pins-", SAMPLE_PREFIX)
 
 
 class Leftover(msgspec.Struct, frozen=True):
-    """One leftover."""
+    """Something that a killed run has left on this machine, and how to remove it."""
 
     what: str
     where: str

@@ -75,7 +75,6 @@ class Measurer:
         return self._held_s + (time.monotonic() - self._paused_at_s if self._paused else 0.0)
 
     def cancel(self) -> None:
-        """Cancel the runs under way."""
         for _, runner in self._runners.values():
             runner.cancel()
 
@@ -118,7 +117,6 @@ class Measurer:
     async def measure(
         self, job: Common, run: PlannedRun, backend: Backend, setup_s: float | None, purse: Purse | None
     ) -> Measured:
-        """Measure a run."""
         plan = job.plan
         notes = [*backend.notes, *job.workload.notes(job.params)]
         hedge = plan.hedge

@@ -35,7 +35,6 @@ class ThreadSink:
         self._handed_s = time.monotonic()
 
     def write(self, event: Event) -> None:
-        """Take one event."""
         if len(self._events) >= _BLOCK or (self._events and time.monotonic() - self._handed_s > _BLOCK_S):
             self.hand_over()
         self._events.append(event)

@@ -61,7 +61,6 @@ class SweepPlan(msgspec.Struct, frozen=True):
         return f"{self.definition}-{secrets.token_hex(2)}"
 
     def at(self, point: Point, identity: str) -> Plan:
-        """The plan of one point."""
         plan = msgspec.structs.replace(self.base, sweep=Sweep(identity, dict(point)))
         described = _parameter_names(self.base)
         for name, value in point.items():

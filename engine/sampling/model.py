@@ -62,7 +62,6 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sampled_tasks(self) -> int:
-        """Tasks that were run."""
         return sum(len(stage.compute_s) for stage in self.stages)
 
 

@@ -89,7 +89,6 @@ class ControlServer:
         self._viewers: dict[asyncio.StreamWriter, _Viewer] = {}
 
     async def start(self) -> None:
-        """Listen."""
         before = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(self._serve, path=str(self._path), limit=_LINE_LIMIT_BYTES)

@@ -22,7 +22,6 @@ class Constant(msgspec.Struct, frozen=True):
 
     @property
     def median(self) -> float:
-        """The value."""
         return self.value
 
     def draw(self, rng: np.random.Generator, shape: int | tuple[int, ...]) -> Floats:
@@ -30,7 +29,6 @@ class Constant(msgspec.Struct, frozen=True):
         return np.full(shape, self.value)
 
     def spread_by(self, factor: float) -> Constant:
-        """Itself."""
         return self
 
 
@@ -43,7 +41,6 @@ class Lognormal(msgspec.Struct, frozen=True):
     date: Any = None
 
     def draw(self, rng: np.random.Generator, shape: int | tuple[int, ...]) -> Floats:
-        """Independent draws."""
         return self.median * np.exp(rng.normal(0.0, self.sigma, shape)) if self.sigma else np.full(shape, self.median)
 
     def spread_by(self, factor: float) -> Lognormal:

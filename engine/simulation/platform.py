@@ -29,9 +29,7 @@ _RATE_PERIOD_S = 1.0
 
 
 class _Drawn(Protocol):
-    def draw(self, rng: np.random.Generator, shape: int | tuple[int, ...]) -> NDArray[np.float64]:
-        """Independent draws."""
-        ...
+    def draw(self, rng: np.random.Generator, shape: int | tuple[int, ...]) -> NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +182,6 @@ class Platform:
             self._idle.append(environment)
 
     def duration_s(self, load: Load, environment: Environment) -> float:
-        """How long a task runs there."""
         factor = speed(self._memory_mb, load.threads, self._model.mb_per_vcpu.median)
         pace = self._draws.of("task_sigma", self._task_pace) * environment.pace
         return load.cpu_s / factor * pace + load.wait_s
@@ -222,7 +219,6 @@ class Platform:
         self._busy = self._unplaced = self._expected = self._most_expected = self._growing = 0
 
     def renew(self, now_s: float) -> None:
-        """End all environments."""
         self._end(self._idle, now_s)
         self._idle = []
 

@@ -25,9 +25,7 @@ def test_a_sum_without_a_second_part_has_next_to_none() -> None:
 
 
 @pytest.mark.parametrize(("wait_s", "sigma", "within"), [(0.012, 0.6, 0.05), (0.065, 0.95, 0.15)])
-def test_the_round_trip_of_each_run_is_told_apart_from_a_skewed_wait(
-    wait_s: float, sigma: float, within: float
-) -> None:
+def test_the_round_trip_of_each_run_is_separated_from_a_skewed_wait(wait_s: float, sigma: float, within: float) -> None:
     """By the least of the times it would be the wait's least too long: 12 and 30 %."""
     rng = np.random.default_rng(1)
     trips = np.array([0.022, 0.027, 0.030, 0.034, 0.041])

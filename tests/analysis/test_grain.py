@@ -61,5 +61,5 @@ def test_one_task_that_is_longer_than_all_else() -> None:
     assert note.startswith("one task takes 20.0 s, the median is 1.00 s: with 4 workers")
 
 
-def test_without_tasks_nothing_is_said() -> None:
+def test_without_tasks_there_is_no_note() -> None:
     assert grain_notes([], {}, 10, 2) == []

@@ -74,7 +74,7 @@ def test_half_a_vcpu_takes_twice_as_long(runs: Callable[..., list[RunView]]) -> 
 
 
 @pytest.mark.parametrize(
-    ("usage", "warm_s", "text", "hangs_on"),
+    ("usage", "warm_s", "text", "depends_on"),
     [
         (None, 13.5, "; all time of the tasks is taken for computing, with one thread", "one core here"),
         (Usage(), 13.5, "; the tasks compute all the time, with one thread", "one core here"),
@@ -84,7 +84,7 @@ def test_half_a_vcpu_takes_twice_as_long(runs: Callable[..., list[RunView]]) -> 
     ],
 )
 def test_waiting_takes_as_long_there_and_busy_threads_share_a_vcpu(
-    make_events: Callable[..., list[Any]], usage: Usage | None, warm_s: float, text: str, hangs_on: str
+    make_events: Callable[..., list[Any]], usage: Usage | None, warm_s: float, text: str, depends_on: str
 ) -> None:
     calls = [{"compute_ms": 10_000.0} for _ in range(10)]
     view = fold(make_events({"sequential": [100.0] * 3}, invocations=calls, ended={"usage": usage}))
@@ -92,7 +92,7 @@ def test_waiting_takes_as_long_there_and_busy_threads_share_a_vcpu(
     assert line is not None
     assert line.warm.makespan_s.value == pytest.approx(warm_s, rel=0.08)
     assert line.conditions.endswith(text)
-    assert hangs_on in predicted_sentence(line, None)
+    assert depends_on in predicted_sentence(line, None)
 
 
 def test_the_same_session_gives_the_same_prediction(runs: Callable[..., list[RunView]]) -> None:
@@ -127,7 +127,9 @@ def test_tasks_that_ran_beside_each_other_are_named_as_such(runs: Callable[..., 
     assert "at once" not in waiting.conditions
 
 
-def test_the_sentence_names_what_it_hangs_on_and_never_claims_a_measurement(runs: Callable[..., list[RunView]]) -> None:
+def test_the_sentence_names_what_it_depends_on_and_never_claims_a_measurement(
+    runs: Callable[..., list[RunView]],
+) -> None:
     made = runs(backends=("sequential", "processes"))
     comparison = compare(made, run_bill)
     line = predict_comparison(comparison, made)
@@ -135,7 +137,7 @@ def test_the_sentence_names_what_it_hangs_on_and_never_claims_a_measurement(runs
     sentence = predicted_sentence(line, comparison.baseline)
     assert sentence.startswith("AWS Lambda with 40 environments of its own is predicted, warm, to be ")
     assert "as fast as sequential, for $" in sentence and "; cold, " in sentence  # the baseline has a warm line, too
-    assert sentence.endswith("It hangs on: one core here = 1.4 (95 %: 0.84–2.2) Lambda vCPUs.")
+    assert sentence.endswith("It depends on: one core here = 1.4 (95 %: 0.84–2.2) Lambda vCPUs.")
     assert line.worked_out_from == "sequential"
 
 

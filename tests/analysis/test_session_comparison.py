@@ -257,7 +257,7 @@ def test_few_values_say_what_p_they_cannot_reach() -> None:
     assert permutation_test([1.0], [0.0]) is None
 
 
-def test_points_of_a_sweep_are_told_apart() -> None:
+def test_points_of_a_sweep_are_different_jobs() -> None:
     points = [({"n": n, "workers": 2}, {"processes": noisy(0.1 * n, 6, n)}) for n in (1, 2)]
     found = compared(*[sweep_session(points, identity=name) for name in ("a", "b")])
     sentence = comparison_sentence(found)

@@ -144,7 +144,7 @@ def test_a_tuning_of_two_backends_is_that_of_its_first(monkeypatch: pytest.Monke
     assert [(one.runs, one.makespan_s.value) for one in made.tuning.candidates] == [(2, 1.05)]
 
 
-def test_a_document_whose_runs_cannot_be_told_apart_is_damaged(tmp_path: Path) -> None:
+def test_a_document_with_equal_ids_or_a_negative_makespan_is_damaged(tmp_path: Path) -> None:
     text = encode_document(document_of(sweep_session([({"n": 1}, {"processes": [1.0, 1.5]})]), predict=False)).decode()
     for name, old, new, why in (
         ("twice", '"s2"', '"s1"', "two runs have the id 's1'"),

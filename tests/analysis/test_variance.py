@@ -129,7 +129,7 @@ def test_parts_add_up_to_the_variance_of_the_times(seed: int, repeats: int, task
         assert found.whole_ms2 == pytest.approx(float(whole.var(ddof=1)), rel=1e-6)
 
 
-def test_a_negative_estimate_is_0_and_said() -> None:
+def test_a_negative_estimate_is_0_and_named() -> None:
     for seed in range(30):
         view = made(seed=seed, repeats=3, between_repeats=0.0, within=5.0)
         ((label, group),) = by_label(view.runs.values()).items()

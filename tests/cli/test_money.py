@@ -86,7 +86,7 @@ def test_a_limit_that_no_attempt_fits_in_starts_nothing_and_says_so(lbench):
     assert "another attempt may cost" in done.stdout and "lower --timeout" in done.stdout
 
 
-def test_hedging_is_off_where_it_would_take_cores_and_that_is_said(lbench):
+def test_hedging_is_off_where_it_would_take_cores_and_a_note_says_so(lbench):
     done = lbench("run", "probe", "--tasks", "4", "--repeats", "1", "-b", "processes", "--hedge", "0.95", "--json")
     assert done.returncode == 0
     (run,) = json.loads(done.stdout)["runs"]

@@ -105,7 +105,7 @@ async def test_without_the_cli_the_message_names_it(cli: Cli) -> None:
             await ask
 
 
-async def test_a_cli_that_has_none_either_changes_nothing_in_the_message(cli: Cli) -> None:
+async def test_a_cli_without_credentials_changes_nothing_in_the_message(cli: Cli) -> None:
     cli.installed(code=1)
     (cli.folder / "config").write_text("[default]\nregion = us-east-1\n")
     with pytest.raises(AwsError, match="no AWS credentials: set AWS_PROFILE"):

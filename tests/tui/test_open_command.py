@@ -59,7 +59,7 @@ def test_options_of_the_screens_may_stand_before_the_command(recorded: Path, mon
 
 
 @pytest.mark.parametrize("speed", ["0", "-1", "fast", "nan", "inf"])
-def test_a_speed_that_is_none_is_refused(speed: str, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_speed_is_refused(speed: str, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="--speed"):
         opened(monkeypatch, "last", f"--speed={speed}")
 

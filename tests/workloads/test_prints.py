@@ -43,7 +43,7 @@ def test_beyond_the_limit_nothing_is_written_but_how_much_was_dropped(capfd: Cap
     assert len(out) < 250
 
 
-def test_each_call_is_counted_anew_and_errors_pass(capfd: Capture) -> None:
+def test_each_call_is_counted_from_zero_and_errors_pass(capfd: Capture) -> None:
     meter = Meter()
     with pytest.raises(ZeroDivisionError), counted(meter, 50):
         print("x" * 100)

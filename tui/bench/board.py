@@ -35,7 +35,6 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """What the backend is called."""
         return self.summary.label
 
 

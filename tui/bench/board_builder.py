@@ -47,7 +47,6 @@ class BoardBuilder:
         self._longest_s: tuple[object, float] = (None, 0.0)  # the clock of a comparison, which never goes back
 
     def make(self, frame: Frame) -> Board:
-        """The board of a frame."""
         runs = frame.runs
         if not runs:
             return EMPTY
@@ -101,7 +100,7 @@ class BoardBuilder:
 
     @property
     def open_figures(self) -> object:
-        """What tells the figures that are left to compute from all others; None: there are none."""
+        """The key of the figures that are left to compute; None: there are none."""
         return self._key if self._partial else None
 
     def take_figures(self, of: object, figures: Figures) -> None:

@@ -40,7 +40,7 @@ class Navigator:
         return self._longest_first
 
     def forget_order(self) -> None:
-        """Compute the order by duration anew."""
+        """Compute the order by duration again."""
         self._longest_first = []
 
     def rows_of(self, lane: int) -> Any:

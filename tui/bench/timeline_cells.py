@@ -1,7 +1,7 @@
 """The cells of one timeline: a window of time over some lanes, painted as invocations end and kept until it moves.
 
 What has ended is in the buffer and costs nothing again. What runs is laid over it for each frame. When the window or the
-choice of lanes changes, the visible lanes are painted anew from the columns, in numpy.
+choice of lanes changes, the visible lanes are painted again from the columns, in numpy.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Canvas:
             self._paint(ended)
 
     def _ended_in_sight(self, visible: list[int]) -> Any:
-        """The rows to paint anew: of a large run that is over only those that show."""
+        """The rows to paint again: of a large run that is over only those that show."""
         run = self.lanes.run
         ended = np.flatnonzero(run.columns["status"] >= 0)
         if len(ended) <= _AT_ONCE or (run.ended is None and not run.interrupted):

@@ -53,7 +53,7 @@ def _cells(columns: Sequence[_Column]) -> int:
 
 
 class ExploreBackends(Lines, can_focus=True):
-    """A backend a line."""
+    """One line per backend."""
 
     BINDINGS = [
         Binding("up,k", "screen.backend(-1)", "choose", key_display="↑↓"),
@@ -75,7 +75,6 @@ class ExploreBackends(Lines, can_focus=True):
             self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """Heading, titles, a line for each."""
         palette = self.palette
         columns = fitting_columns(_COLUMNS, lambda column: column.rank, _cells, width)
         spare = width - _cells(columns)
@@ -94,7 +93,6 @@ class ExploreBackends(Lines, can_focus=True):
         return strips
 
     def _unit(self) -> Unit:
-        """The unit of the whole table."""
         tallies = self._tallies.values()
         medians = [tally.p50.value for tally in tallies if tally.p50 is not None]
         return unit_of([*medians, *(tally.first_ms for tally in tallies), *(tally.p95_ms for tally in tallies)])

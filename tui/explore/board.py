@@ -92,7 +92,6 @@ class ExploreBoardBuilder:
 
     @property
     def scene(self) -> Scene:
-        """What is on the screen."""
         if not self.live:
             return self.recorded_scene or self.exploring.scene
         return self.exploring.scripted(self.run) or self.exploring.scene
@@ -104,7 +103,6 @@ class ExploreBoardBuilder:
 
     @property
     def waits(self) -> bool:
-        """Whether an update is awaited."""
         return self.live and self.exploring.waits(self.run, self.warnings)
 
     @property
@@ -186,7 +184,7 @@ class ExploreBoardBuilder:
         )
 
     def _tallies(self, scene: Scene) -> tuple[dict[str, Tally], dict[str, Tally]]:
-        """Tallies by hand and scripted, computed anew when an update has ended."""
+        """Tallies by hand and scripted, computed again when an update has ended."""
         figures = self.figures
         key = (id(figures), figures.version, scene.workload)
         if key != self._tallied[0]:

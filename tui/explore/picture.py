@@ -75,7 +75,6 @@ class ExplorePicture(Lines, can_focus=True):
             self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """The heading and the picture."""
         mark: Piece = ("▸ ", "key") if self.has_focus else ("", "text")
         strips = [line(self.palette, heading([mark, (self._title, "quiet!")], self._measure, width), width)]
         if height < 3:

@@ -17,7 +17,7 @@ _KEYS = 4
 
 
 class Sliders(Lines, can_focus=True):
-    """One line a parameter."""
+    """One line per parameter."""
 
     BINDINGS = [
         Binding("up,k", "move(-1)", "choose", key_display="↑↓"),
@@ -41,13 +41,11 @@ class Sliders(Lines, can_focus=True):
             self.redraw()
 
     def action_move(self, by: int) -> None:
-        """The next or the previous one."""
         if self._scene is not None:
             self.cursor = max(0, min(len(self._scene.sliders) - 1, self.cursor + by))
             self.redraw()
 
     async def action_step(self, by: int) -> None:
-        """A step down or up."""
         if self._scene is not None:
             await self.run_action(f"screen.step({self._scene.sliders[self.cursor].name!r}, {by})")
 

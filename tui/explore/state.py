@@ -81,7 +81,6 @@ class ExploreState:
 
     @property
     def limit_usd(self) -> float:
-        """The spending limit of the session."""
         return _LIMIT_USD if self.max_usd is None else self.max_usd
 
     @property

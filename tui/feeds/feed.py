@@ -48,7 +48,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[RunView]  # of the newest comparison in the session, in the plan's order
     touched: Mapping[str, list[int]]  # by run: the invocations (rows) that began or ended since the last frame
     changed: bool  # anything but invocations, previews and samples changed
-    epoch: int  # grows when the view was begun anew (another session, a seek back): caches are void
+    epoch: int  # grows when the view starts over (another session, a seek back): caches are void
     state: FrameState
     now_s: Mapping[str, float]  # seconds since the start of each run that is under way
     behind: bool = False  # more is known than was folded

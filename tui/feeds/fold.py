@@ -114,7 +114,7 @@ class Fold:
                 self.take(step)
 
     def frame(self, state: FrameState, now_s: Mapping[str, float], **more: Any) -> Frame:
-        """The state now. Changes are counted anew from here."""
+        """The state now. Changes are counted again from here."""
         runs = self.view.runs
         frame = Frame(
             view=self.view,

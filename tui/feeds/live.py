@@ -109,7 +109,6 @@ class EngineFeed:
 
     @property
     def listening(self) -> bool:
-        """Whether the engine is connected."""
         return self._follower is not None and not self._ended
 
     def _give(self, command: Callable[[Follower], None]) -> None:
@@ -121,7 +120,6 @@ class EngineFeed:
 
     @property
     def over(self) -> bool:
-        """Whether the engine has gone."""
         return self._ended
 
     @property

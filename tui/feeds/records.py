@@ -86,7 +86,7 @@ _AT_ONCE = 1024  # events of a document in a block
 
 
 def _document_blocks(path: Path) -> Iterator[Block]:
-    """A document's events in blocks. How far it is read is told by the number of its invocations.
+    """A document's events in blocks. The number of its invocations shows how far it is read.
 
     Raises:
         SessionFileError: as `document_events`.

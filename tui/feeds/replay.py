@@ -97,11 +97,9 @@ class RecordedFeed:
 
     @property
     def paused(self) -> bool:
-        """Whether the replay is paused."""
         return self._paused
 
     def pause(self, paused: bool) -> None:
-        """Pause or resume."""
         self._advance()
         self._paused = paused
         self._fold.note_change()
@@ -138,7 +136,7 @@ class RecordedFeed:
         """Switch from the whole record to paused at its end."""
         if self._speed is None:
             self._speed, self._paused = 1.0, True
-            self._at_s = self.length_s + 1e-9  # all that was folded is past: a seek begins anew
+            self._at_s = self.length_s + 1e-9  # all that was folded is past: a seek starts over
 
     @property
     def length_s(self) -> float:

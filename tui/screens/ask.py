@@ -44,7 +44,6 @@ class AskText(CurrentSize, ModalScreen[str | None]):
         self._heading, self._value, self._hint, self._check = title, value, hint, check
 
     def compose(self) -> ComposeResult:
-        """Title, text, hint or error."""
         with Vertical():
             yield Heading(self._heading)
             yield PathInput(self._value) if self._path else Input(self._value, compact=True)
@@ -84,7 +83,6 @@ class AskYes(CurrentSize, ModalScreen[bool]):
         self._question, self._detail = question, detail
 
     def compose(self) -> ComposeResult:
-        """The question and its consequence."""
         with Vertical():
             yield Heading(self._question)
             yield Prose(self._detail, "text")
@@ -111,7 +109,6 @@ class AskCopy(CurrentSize, ModalScreen[str | None]):
         super().__init__(classes="ask")
 
     def compose(self) -> ComposeResult:
-        """The question and the keys."""
         with Vertical():
             yield Heading("copy")
             yield Prose("s the sentence · t the table as Markdown · c the command that measures this again")

@@ -104,7 +104,6 @@ class BenchScreen(LbenchScreen[None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """Focus the table."""
         table = self.query_one(BackendTable)
         table.show(EMPTY, self._waiting)
         table.focus()
@@ -152,7 +151,7 @@ class BenchScreen(LbenchScreen[None]):
             welcome.redraw()
 
     def on_resize(self) -> None:
-        """Lay out anew; the next frame's texts fit the size."""
+        """Lay out again; the next frame's texts fit the size."""
         self._frames = -1
         self._arrange()
         self._show_example()
@@ -187,7 +186,6 @@ class BenchScreen(LbenchScreen[None]):
                 part.styles.height = place.height
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only keys that do something."""
         if action == "picture":  # a key only where the picture and the timeline share a place
             return self.size.width < COMPACT and self.measured is not None and self.measured.preview is not None
         if action == "inspect":
@@ -381,7 +379,6 @@ class BenchScreen(LbenchScreen[None]):
         self.app.push_screen(WeaknessesScreen(self.board.warnings))
 
     def action_copy(self) -> None:
-        """Ask what to copy, and copy it."""
         from lbench.tui.screens.ask import AskCopy
 
         def answered(what: str | None) -> None:

@@ -56,7 +56,6 @@ class BenchPanels:
 
     @property
     def repeats(self) -> list[int]:
-        """The repeats that have begun."""
         runs = [run for row in self.board.rows for run in row.runs if run.started is not None]
         return sorted({run.planned.repeat for run in runs if not run.planned.warmup})
 

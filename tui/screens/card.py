@@ -68,7 +68,6 @@ class CardScreen(LbenchScreen[None]):
         self._step = step
 
     def compose(self) -> ComposeResult:
-        """The title, the card, the keys."""
         yield Title()
         with Scroll():
             yield self._card
@@ -107,7 +106,6 @@ class CardScreen(LbenchScreen[None]):
         self._card.fit()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only keys that do something."""
         return action != "step" or self._step is not None
 
     def action_step(self, by: int) -> None:

@@ -43,7 +43,6 @@ class CompareScreen(ReadingScreen[None]):
         self.comparison: SessionComparison | None = None
 
     def compose(self) -> ComposeResult:
-        """Title, answer, all lines, keys."""
         yield Title()
         yield Answer()
         yield Rows(id="lines")
@@ -92,7 +91,6 @@ class CompareScreen(ReadingScreen[None]):
     # -- keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only keys that do something."""
         if action == "scroll_lines":
             return self.comparison is not None and self.query_one("#lines", Rows).scrolls
         if action in ("base", "copy", "page"):

@@ -69,7 +69,6 @@ class ExploreScreen(LbenchScreen[None]):
 
     @property
     def scene(self) -> Scene:
-        """What is on the screen."""
         return self.maker.scene
 
     @property
@@ -258,7 +257,6 @@ class ExploreScreen(LbenchScreen[None]):
     # -- keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only keys that do something."""
         if action in ("pan", "zoom"):
             return self.live and self.scene.plane
         if action in ("less", "backend", "workload", "home", "step", "type_value", "compare_this"):
@@ -289,7 +287,6 @@ class ExploreScreen(LbenchScreen[None]):
             self._changed(self.exploring.scene.stepped(name, by))
 
     def action_home(self) -> None:
-        """Reset the scene."""
         self._changed(self.exploring.scene.home())
 
     def action_workload(self) -> None:
@@ -357,7 +354,6 @@ class ExploreScreen(LbenchScreen[None]):
         return feed.source if is_record(feed) else feed.folder if is_engine(feed) else None
 
     def action_export_session(self) -> None:
-        """Write the session to a file."""
         source = self._source()
         if source is not None:
             self.host.export(source, self._say)

@@ -180,7 +180,6 @@ class HelpScreen(CurrentSize, Screen[None]):
         self._before = before
 
     def compose(self) -> ComposeResult:
-        """Title, the keys, the footer."""
         yield Title()
         yield Answer()
         with VerticalScroll(can_focus=False):
@@ -213,5 +212,4 @@ class HelpScreen(CurrentSize, Screen[None]):
         return True
 
     def action_scroll(self, by: int) -> None:
-        """Up or down by so many lines."""
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)

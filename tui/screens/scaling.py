@@ -292,7 +292,6 @@ class ScalingScreen(ReadingScreen[None]):
     # -- keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only keys that do something."""
         scaling = self.scaling
         if action in ("point", "series", "hide", "scale", "measure", "table", "export", "copy", "legend"):
             if scaling is None:
@@ -352,7 +351,6 @@ class ScalingScreen(ReadingScreen[None]):
 
     @property
     def _both(self) -> bool:
-        """Whether both charts are shown."""
         return self._chosen is None and not self._table and self.size.width >= _BESIDE
 
     @property

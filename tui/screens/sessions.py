@@ -203,7 +203,6 @@ class SessionsScreen(ReadingScreen[None]):
         self.query_one(SessionTable).focus()
 
     def action_filter(self) -> None:
-        """Open the filter."""
         field = self.query_one("#filter", Input)
         field.display = True
         field.focus()
@@ -221,7 +220,7 @@ class SessionsScreen(ReadingScreen[None]):
         self.refresh_bindings()
 
     async def action_compare(self) -> None:
-        """Compare the marked sessions; the one that was marked first is what the others are held against."""
+        """Compare the marked sessions; the one that was marked first is the base."""
         self.host.compared = [Path(path) for path in self.query_one(SessionTable).marked]
         await self.host.action_go("compare")
 
@@ -271,7 +270,6 @@ class SessionsScreen(ReadingScreen[None]):
         self.action_load()
 
     def action_export(self) -> None:
-        """Export the session."""
         self.host.export(self._chosen.folder, self._say)
 
     def action_delete(self) -> None:

@@ -70,7 +70,6 @@ class SetupScreen(AnswersInputs, CurrentSize, Screen[Plan | None]):
 
     @property
     def draft(self) -> Draft:
-        """The plan being edited."""
         return self.form.draft
 
     # -- parts
@@ -152,7 +151,7 @@ class SetupScreen(AnswersInputs, CurrentSize, Screen[Plan | None]):
 
     def _ask_or_start(self, worker: Worker[None], plan: Plan, why: str | LbenchError | None) -> None:
         if worker.is_cancelled or self.app.screen is not self:
-            return  # it was left meanwhile, or is asked anew once the screen is back
+            return  # it was left meanwhile, or is asked again once the screen is back
         if why is None:
             self._leave_with(plan)
             return
@@ -195,7 +194,6 @@ class SetupScreen(AnswersInputs, CurrentSize, Screen[Plan | None]):
         self._go_on()
 
     def on_setup_form_edited(self) -> None:
-        """A text or the fields changed."""
         self._look()
 
     # -- keys

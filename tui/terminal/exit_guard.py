@@ -85,7 +85,7 @@ class Guard:
 
     def _restore(self, data: bytes) -> None:
         with contextlib.suppress(OSError, termios.error):
-            # Opened anew: not waiting is then ours alone, and does not become the shell's too.
+            # Opened again: not waiting is then ours alone, and does not become the shell's too.
             terminal = os.open(os.ttyname(2), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 2)  # frames that still wait in the thread that writes go nowhere

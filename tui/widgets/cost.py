@@ -59,7 +59,7 @@ class Cost(Lines):
         if board.usd is None:
             return [[("$0", "bright!"), (" on this machine's own cores", "quiet")]]
         origin = next((row.summary.origin for row in board.rows if row.summary.region is not None), "measured")
-        plain = origin == "measured" or board.expected_usd is not None  # what is emulated is said on line 2, too
+        plain = origin == "measured" or board.expected_usd is not None  # line 2 names what is emulated, too
         what = " so far" if plain else f" so far, {origin}"
         marked = bool(board.assumed)
         pieces: list[Piece] = [(usd_short(board.usd, assumed=marked), "bright!"), (what, "quiet")]

@@ -69,7 +69,6 @@ class Text(Lines):
             self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """The lines, cut to the width."""
         return [line(self.palette, pieces, width) for pieces in self.pieces]
 
 
@@ -110,7 +109,6 @@ class Choice(Lines, can_focus=True):
         self.options, self.value, self.place, self._roomy = options, value, place, roomy
 
     def action_choose(self, by: int) -> None:
-        """The next or the previous one."""
         index = (self.options.index(self.value) if self.value in self.options else 0) + by
         self._take(self.options[max(0, min(len(self.options) - 1, index))])
 
@@ -194,7 +192,6 @@ class Ticks(Lines, can_focus=True):
         self.post_message(self.Ticked(self.index))
 
     def action_open(self, opened: bool) -> None:
-        """Open or close the settings."""
         self.post_message(self.Opened(self.index, opened))
 
     def action_another(self) -> None:
@@ -216,7 +213,7 @@ class Ticks(Lines, can_focus=True):
 
 
 class FieldRow(Lines):
-    """One field of a form. It draws name, meaning and error itself: a widget each would be slow."""
+    """One field of a form. It draws name, meaning and error itself: one widget for each would be slow."""
 
     def __init__(self, place: str, field: Field, value: str) -> None:
         super().__init__(classes="field")
@@ -227,7 +224,6 @@ class FieldRow(Lines):
 
     @property
     def name_shown(self) -> str:
-        """The field's name for people."""
         return self._field.name.replace("_", " ")
 
     def compose(self) -> ComposeResult:
@@ -251,7 +247,6 @@ class FieldRow(Lines):
 
     @property
     def value(self) -> str:
-        """The text of the editor."""
         editor = self.children[0]
         assert isinstance(editor, Input | Choice)
         return editor.value
@@ -275,7 +270,6 @@ class FieldRow(Lines):
         return [(meaning, "quiet"), (f" ({limits})" if limits else "", "quiet")]
 
     def show_error(self, error: str | None) -> None:
-        """Show an error, or none."""
         if error != self.error:
             self.error = error
             self.on_resize()

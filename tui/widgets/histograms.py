@@ -1,4 +1,4 @@
-"""Histograms of cold starts and warm durations: a band a backend, on one scale, p50 and p99 marked."""
+"""Histograms of cold starts and warm durations: one band per backend, on one scale, p50 and p99 marked."""
 
 from __future__ import annotations
 

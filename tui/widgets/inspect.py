@@ -120,7 +120,6 @@ class Inspect(Lines):
         self.redraw()
 
     def show_failure(self, label: str, backend: str, why: str) -> None:
-        """Show why a backend failed."""
         self._failure = (label, backend, why)
         self.redraw()
 
@@ -140,7 +139,6 @@ class Inspect(Lines):
         return strips
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """The heading and a line a phase."""
         palette = self.palette
         if self._failure is not None:
             return self._why(width, height)

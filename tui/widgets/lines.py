@@ -34,7 +34,7 @@ class Lines(Widget):
         raise NotImplementedError
 
     def redraw(self) -> None:
-        """Make the strips anew and repaint the cells that changed."""
+        """Make the strips again and repaint the cells that changed."""
         size = self.content_size
         if not self.is_mounted or not size.width or not size.height:
             return

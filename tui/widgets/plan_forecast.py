@@ -17,7 +17,7 @@ from lbench.tui.widgets.fields import Text
 
 __all__ = ["PlanForecast"]
 
-_QUIET_S = 0.15  # without a change, before the forecast is made anew
+_QUIET_S = 0.15  # without a change, before the forecast is made again
 _BUSY_EVERY_S = 5.0
 _LOW = 30  # rows of the screen under which each thing takes one line
 

@@ -41,7 +41,6 @@ class Preview(Lines):
             self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """The heading and the picture."""
         drawn = self._drawn
         title = "picture"
         measure: list[Piece] = [(self._measure, "quiet")] if self._measure else []

@@ -42,7 +42,6 @@ class ReplayBar(Lines, can_focus=True):
         self._frame: Frame | None = None
 
     def show(self, frame: Frame) -> None:
-        """Show the replay's position."""
         self._frame = frame
         self.redraw()
 
@@ -53,7 +52,6 @@ class ReplayBar(Lines, can_focus=True):
             self.app.run_worker(self.run_action(f"app.replay_to({share * frame.replay_length_s})"))
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """State, time, bar, length, speed."""
         frame = self._frame
         if frame is None:
             return []

@@ -21,5 +21,4 @@ class Scroll(VerticalScroll):
         self.watch(self, "show_vertical_scrollbar", self.refresh_bindings)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only keys that do something."""
         return self.show_vertical_scrollbar if action in ("scroll_up", "scroll_down") else True

@@ -103,7 +103,7 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
     # -- what is shown
 
     def fit(self) -> None:
-        """Wrap the workload's description anew."""
+        """Wrap the workload's description to the new width."""
         description = self.draft.description
         if description is None:
             texts = [
@@ -115,7 +115,6 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         self.query_one("#about", Prose).set_text(*((text, "quiet") for text in texts), room=room)
 
     def show_errors(self, errors: Mapping[str, str]) -> None:
-        """Show each error at its place."""
         self._errors = {} if self.draft.unread else errors
         for row in self.query(FieldRow):
             row.show_error(self._errors.get(row.place))
@@ -144,7 +143,6 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
     # -- changes
 
     async def on_changed(self, message: Changed) -> None:
-        """A field's text changed."""
         message.stop()
         if not message.editor.is_attached:  # its row went meanwhile, and its place may be another's now
             return
@@ -208,7 +206,6 @@ class SetupForm(VerticalScroll, inherit_bindings=False):
         return None if description is None else (form_fields(description.params), description.summary, description.data)
 
     def first_parameter(self) -> None:
-        """Focus the first parameter."""
         rows = self.query("#params FieldRow")
         (rows.first() if rows else self.query("#runs FieldRow").first()).children[0].focus()
 

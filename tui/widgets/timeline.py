@@ -1,4 +1,4 @@
-"""A run's timeline: a lane an environment over a fixed window of time that steps."""
+"""A run's timeline: one lane per environment over a fixed window of time that moves in steps."""
 
 from __future__ import annotations
 
@@ -99,7 +99,6 @@ class Timeline(Lines, can_focus=True):
 
     @property
     def whole_s(self) -> float:
-        """The run's length so far."""
         run = self._run
         if run is None:
             return 1.0
@@ -210,7 +209,6 @@ class Timeline(Lines, can_focus=True):
         self.redraw()
 
     def action_slowest(self) -> None:
-        """Select the slowest invocation."""
         if self._run is not None:
             self._go(self._walk.slowest())
 
@@ -243,7 +241,6 @@ class Timeline(Lines, can_focus=True):
         return head_width(len(self._lanes))
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        """The heading and a line a lane."""
         palette = self.palette
         run = self._run
         if run is None:

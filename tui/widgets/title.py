@@ -135,7 +135,6 @@ class Keys(Lines):
         self._places: list[tuple[int, int, str]] = []  # first cell, the one behind the last, meaning
 
     def on_mount(self) -> None:
-        """Follow the active bindings."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.redraw())
         self.show_note(host_of(self.app).note)
 

@@ -21,7 +21,7 @@ _BYTE_AT = re.compile(r" \(byte (\d+)\)$")
 def read_payloads(payload: str) -> list[bytes]:
     """The events, at least one, each a JSON text in UTF-8.
 
-    A file is one event if all of it is JSON or its first line is none, else an event a line; a name that ends in .jsonl
+    A file is one event if all of it is JSON or its first line is not, else one event per line; a name that ends in .jsonl
     always is the latter.
 
     Raises:

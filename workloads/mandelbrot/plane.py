@@ -43,7 +43,7 @@ def deal(height: int, tasks: int, assignment: str) -> list[range]:
     elif assignment == "dynamic":
         ends = _shrinking(height, tasks)
     else:
-        raise ValueError(f"assignment {assignment!r} is none of interleaved, blocked, dynamic")
+        raise ValueError(f"assignment must be interleaved, blocked or dynamic, got {assignment!r}")
     return [range(first, end) for first, end in pairwise(ends)]
 
 

@@ -18,7 +18,7 @@ _WORD = re.compile(r"\w+")
 
 
 def map_words(text: NDArray[np.uint8], reducers: int, combiner: bool) -> list[tuple[int, Any]]:
-    """Each reducer's rows: (how many, what is sent). Combined it is each word with its `count`, else every word anew.
+    """Each reducer's rows: (how many, what is sent). Combined it is each word with its `count`, else every occurrence.
 
     A piece of text is whole lines, and no rule of Unicode's lower case looks beyond a line's end.
     """

@@ -155,7 +155,7 @@ def combinations(grid: Grid) -> Iterator[dict[str, Any]]:
 
 
 def count(grid: Grid) -> int:
-    """The number of tasks."""
+    """The number of tasks: a grid's size."""
     return math.prod(map(len, grid.values()))
 
 

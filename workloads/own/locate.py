@@ -37,7 +37,6 @@ class Located(msgspec.Struct, frozen=True):
 
     @property
     def path(self) -> Path:
-        """The module's file."""
         return Path(self.root) / self.file
 
     @property
@@ -60,7 +59,7 @@ def _typed_path(text: str) -> Path:
 
 
 def absolute(name: str) -> str:
-    """The name for a process in another folder; one that is no path stays as it is."""
+    """The name for a process in another folder; a name that is not a path stays as it is."""
     found = _PATH.fullmatch(name)
     if found is None:
         return name

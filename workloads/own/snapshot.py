@@ -95,7 +95,7 @@ def is_module(name: str) -> bool:
 
 
 def module_of(name: str) -> str:
-    """The module of a file."""
+    """The dotted name of the module in a file: `pkg/mine.py` is `pkg.mine`."""
     return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 

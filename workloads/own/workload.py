@@ -159,7 +159,6 @@ class OwnWorkload(Workload[Params]):
         return self._own("reference") is not None
 
     def reference_key(self, params: Params) -> dict[str, Any]:
-        """All parameters."""
         values: dict[str, Any] = msgspec.to_builtins(params)
         return values
 
@@ -250,7 +249,6 @@ class FunctionWorkload(OwnWorkload):
         return (fixed | one for one in combinations(grid_of(params.specs, params.each)))
 
     def job(self, params: Params, data: Any) -> Job:
-        """One stage."""
         tasks = [Task(self._task_name, **arguments) for arguments in self._calls(params)]
         self._find(tasks[0])
         results = yield tasks

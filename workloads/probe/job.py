@@ -55,7 +55,6 @@ class Probe(Workload[ProbeParams]):
         return Check(ok=answer == reference, how="each task returned what it was given")
 
     def limits(self, params: ProbeParams) -> Limits:
-        """One stage."""
         carried = params.size_bytes if params.kind == "carry" else 0
         return Limits(tasks=params.tasks or (9 if params.kind == "kernels" else 100), largest_bytes=carried + 1024)
 

@@ -143,7 +143,7 @@ class RandomForest(Workload[RandomForestParams]):
         return Curve(data)
 
     def limits(self, params: RandomForestParams) -> Limits:
-        """One stage, a tree a task at most."""
+        """One stage, at most one tree per task."""
         return Limits(tasks=_tasks(params))
 
     def notes(self, params: RandomForestParams) -> list[str]:

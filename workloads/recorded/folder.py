@@ -43,7 +43,6 @@ class Left(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """One line."""
         place = f", handed over at {self.where}" if self.where else ""
         return f"{self.count:,} call{'s' * (self.count != 1)} of {self.what}{place}: {self.why}"
 
@@ -72,7 +71,6 @@ class Manifest(msgspec.Struct, frozen=True):
 
     @property
     def tasks(self) -> int:
-        """The number of calls."""
         return sum(self.stages)
 
 

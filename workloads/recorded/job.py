@@ -144,7 +144,6 @@ class RecordedWorkload(Workload[RecordedParams]):
         return Check(ok=True, how=how + left)
 
     def limits(self, params: RecordedParams) -> Limits:
-        """As many as there are."""
         return params.limits
 
     def notes(self, params: RecordedParams) -> list[str]:

@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
 
     # asyncio.Protocol
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._transport.set_write_buffer_limits(high=0)  # `pause_writing` then reports any byte left unsent
         self.usable = True
@@ -114,14 +114,14 @@ class Connection(asyncio.Protocol):
                 if hasattr(socket, name):
                     sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
-    def pause_writing(self) -> None:  # noqa: D102
+    def pause_writing(self) -> None:
         self._unwritten = True
 
-    def resume_writing(self) -> None:  # noqa: D102
+    def resume_writing(self) -> None:
         self._unwritten = False
         self._written_s = self._loop.time()
 
-    def data_received(self, data: bytes) -> None:  # noqa: D102
+    def data_received(self, data: bytes) -> None:
         if self._waiter is None:  # unrequested bytes
             self.abort()
             return
@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self.fail(f"the response is not HTTP: {error}")
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
+    def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
         if self._waiter is None:
             return
@@ -148,18 +148,18 @@ class Connection(asyncio.Protocol):
 
     # httptools
 
-    def on_header(self, name: bytes, value: bytes) -> None:  # noqa: D102
+    def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value
 
-    def on_headers_complete(self) -> None:  # noqa: D102
+    def on_headers_complete(self) -> None:
         self._has_head = True
         if self._waiter is None:  # a second response to one request, in the same packet
             self.abort()
 
-    def on_body(self, body: bytes) -> None:  # noqa: D102
+    def on_body(self, body: bytes) -> None:
         self._parts.append(body)
 
-    def on_message_complete(self) -> None:  # noqa: D102
+    def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, {}
         if status < 200:  # 100 Continue: the real one follows

@@ -115,7 +115,6 @@ class Aioboto3Client:
         )
 
     async def close(self) -> None:
-        """Close the client."""
         await self._stack.aclose()
 
 

@@ -113,7 +113,6 @@ class SignedClient:
         return await renew(used) is not used
 
     async def close(self) -> None:
-        """Close all connections."""
         self._pool.close()
 
 

@@ -197,7 +197,7 @@ class ClusterBackend:
         Raises:
             BackendError: always.
         """
-        raise BackendError("the workers of a cluster cannot be started anew from here: leave out --cold-repeats")
+        raise BackendError("the workers of a cluster cannot be restarted from here: leave out --cold-repeats")
 
     async def invoke(self, call: Call) -> Outcome:
         """Run one call.

@@ -379,7 +379,7 @@ async def _within(limit_s: float, asked: Awaitable[Any]) -> Any:
         TimeoutError: there is no answer in that time.
     """
     task = asyncio.ensure_future(asked)
-    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else it is said to be lost
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else Dask reports it as lost
     try:
         done, _ = await asyncio.wait({task}, timeout=limit_s)
     finally:

@@ -1,7 +1,7 @@
 """Workers behind any `concurrent.futures.Executor`: MPI, loky, ipyparallel, SLURM. A slot is one call under way.
 
 Such an interface says nothing of its workers: neither which one runs a call nor how to stop it. What runs the call is what
-answers. An executor that broke with one of its workers is made anew by its factory.
+answers. An executor that broke with one of its workers is replaced by a new one from its factory.
 """
 
 from __future__ import annotations

@@ -104,7 +104,6 @@ class SharedFolder:
         record.close(cleared=not own.exists())
 
     def temporary(self, run: str) -> Place:
-        """See `SharedStore`."""
         try:
             if self._own is None:
                 place = StorePlace(_new_name(), str(self._folder))
@@ -118,7 +117,6 @@ class SharedFolder:
         return Place(folder=str(folder))
 
     async def clear(self, place: Place, made: dict[str, int]) -> None:
-        """See `SharedStore`."""
         assert place.folder is not None
         try:
             await asyncio.to_thread(shutil.rmtree, place.folder)
@@ -141,11 +139,10 @@ class SharedBucket:
 
     @property
     def s3(self) -> dict[str, str] | None:
-        """See `SharedStore`: the prefix makes a worker look for credentials anew with each backend."""
+        """See `SharedStore`: the prefix makes a worker look for credentials again with each backend."""
         return {"region": self._place.region, "prefix": self._place.path}
 
     async def open(self) -> None:
-        """See `SharedStore`."""
         await self._credentials.__aenter__()
         found = await asyncio.to_thread(resolve, "s3", self._place.region or None)
         endpoint = named_s3_endpoint(found)
@@ -219,12 +216,10 @@ class SharedBucket:
             await self._credentials.__aexit__(None, None, None)
 
     def temporary(self, run: str) -> Place:
-        """See `SharedStore`."""
         assert self._store is not None
         return self._store.temporary(run)
 
     async def clear(self, place: Place, made: dict[str, int]) -> None:
-        """See `SharedStore`."""
         assert self._store is not None
         await self._store.clear(place, made)
 

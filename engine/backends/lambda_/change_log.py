@@ -28,7 +28,6 @@ class Forced(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The function's name."""
         return self.function.rpartition(":")[2]
 
     @property

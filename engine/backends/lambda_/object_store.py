@@ -63,7 +63,6 @@ class ObjectStore:
         return self.at(f"{self._prefix}/{folder and folder + '/'}{next(self._numbers)}.{kind}")
 
     def at(self, key: str) -> Object:
-        """The place of a key."""
         return Object(self._bucket, key, self._region, self._endpoint)
 
     async def keys(self, folder: str, made: dict[str, int] | None = None) -> list[str]:

@@ -303,7 +303,7 @@ def _is_at_deadline(text: str, report: Report | None, deadline_s: float) -> bool
     ran_ms = report.duration_ms or 0.0
     has_room = (report.max_memory_mb or 0) < _ROOM * (report.memory_mb or 0)
     if text.endswith(_KILLED) and has_room:  # not for lack of memory
-        ran_ms += report.init_ms or 0.0  # of an environment that was started anew within the call
+        ran_ms += report.init_ms or 0.0  # of an environment that was restarted within the call
     return ran_ms >= deadline_s * 1000
 
 

@@ -196,7 +196,7 @@ class _Writes:
             self._seen.add(full)
             os.write(self._out, os.fsencode(full) + b"\0")
         except (OSError, TypeError, ValueError):
-            pass  # a path that is none: the task's own call fails too
+            pass  # an invalid path: the task's own call fails too
 
 
 def _describe(error: BaseException) -> list[str]:

@@ -140,7 +140,6 @@ class SimulatedBackend:
         self._data = data
 
     async def renew(self) -> None:
-        """End all environments."""
         self._platform.renew(self._now_s)
 
     def imports(self, seconds: float) -> None:

@@ -215,7 +215,7 @@ def _misplaced(value: Any) -> Refusal:
 
 
 def _any_value(value: Any) -> bool:
-    """Whether a value is requested: `{"SubnetIds": []}` is none."""
+    """Whether a value is requested: `{"SubnetIds": []}` is not."""
     if isinstance(value, dict):
         return any(_any_value(one) for one in value.values())
     return bool(value)

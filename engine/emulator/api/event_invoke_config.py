@@ -59,12 +59,10 @@ class EventConfigs:
         return self._set(key, None, body, "UpdateFunctionEventInvokeConfig")
 
     def get(self, name: str, query: str) -> dict[str, Any]:
-        """GetFunctionEventInvokeConfig."""
         key = self._key(name, query, "GetFunctionEventInvokeConfig")
         return self._describe(key, self._config(key))
 
     def delete(self, name: str, query: str) -> None:
-        """DeleteFunctionEventInvokeConfig."""
         key = self._key(name, query, "DeleteFunctionEventInvokeConfig")
         self._config(key)
         del self._events.configs[key]

@@ -126,7 +126,6 @@ class Control:
         return None if spec is None else archive_of(Path(spec.code))
 
     def get_configuration(self, name: str, query: str) -> dict[str, Any]:
-        """GetFunctionConfiguration."""
         function, spec, qualified = self._find(name, query, "GetFunctionConfiguration")
         return self._describe(function, spec, qualified=qualified)
 
@@ -150,7 +149,6 @@ class Control:
         return [function.spec, *(pool.spec for version, pool in function.pools.items() if version != LATEST)]
 
     def list_versions(self, name: str, query: str) -> dict[str, Any]:
-        """ListVersionsByFunction."""
         function, _ = find(self._functions, self._region, name, "", operation="ListVersionsByFunction")
         entries = [self._describe(function, spec, qualified=True, listed=True) for spec in self._specs(function)]
         return page("Versions", entries, parameters(query))
@@ -172,7 +170,6 @@ class Control:
 
     # -- changing
     def create(self, body: bytes | bytearray) -> dict[str, Any]:
-        """CreateFunction."""
         asked = decode(body, Create, "CreateFunction")
         name, qualifier = naming.parse(asked.function_name, self._region, operation="CreateFunction")
         if len(name) > _NAME_MAX:
@@ -216,7 +213,6 @@ class Control:
         return self._describe(function, spec)
 
     def update_configuration(self, name: str, body: bytes | bytearray) -> dict[str, Any]:
-        """UpdateFunctionConfiguration."""
         function = self._latest(name, "UpdateFunctionConfiguration")
         asked = decode(body, Settings, "UpdateFunctionConfiguration")
         self._check_change(function, asked.revision_id)
@@ -231,7 +227,6 @@ class Control:
         self._states[spec.name, spec.version] = VersionState("update", function.loop.time(), self._activation_s)
 
     def publish(self, name: str, body: bytes | bytearray) -> dict[str, Any]:
-        """PublishVersion."""
         function = self._latest(name, "PublishVersion")
         asked = decode(body, Publish, "PublishVersion")
         self._check_change(function, asked.revision_id)
@@ -275,7 +270,6 @@ class Control:
 
     # -- reserved concurrency
     def put_concurrency(self, name: str, body: bytes | bytearray) -> dict[str, Any]:
-        """PutFunctionConcurrency."""
         asked = decode(body, dict[str, int], "PutFunctionConcurrency")["ReservedConcurrentExecutions"]
         function = self._unqualified(name, "PutFunctionConcurrency", shown=LATEST)
         concurrency = self._shared.limits
@@ -289,12 +283,10 @@ class Control:
         return {"ReservedConcurrentExecutions": asked}
 
     def get_concurrency(self, name: str) -> dict[str, Any]:
-        """GetFunctionConcurrency."""
         function = self._unqualified(name, "GetFunctionConcurrency")
         return {} if function.reserved is None else {"ReservedConcurrentExecutions": function.reserved}
 
     def delete_concurrency(self, name: str) -> None:
-        """DeleteFunctionConcurrency."""
         self._unqualified(name, "DeleteFunctionConcurrency").reserve(None)
 
     # -- helpers

@@ -137,7 +137,7 @@ class Settings(msgspec.Struct, rename="pascal", kw_only=True):
 
 
 class Create(Settings, rename="pascal", kw_only=True):
-    """CreateFunction."""
+    """The body of CreateFunction."""
 
     function_name: str
     code: Code
@@ -148,7 +148,7 @@ class Create(Settings, rename="pascal", kw_only=True):
 
 
 class UpdateCode(Code, rename="pascal", kw_only=True):
-    """UpdateFunctionCode."""
+    """The body of UpdateFunctionCode."""
 
     publish: bool | None = None
     dry_run: bool | None = None
@@ -157,7 +157,7 @@ class UpdateCode(Code, rename="pascal", kw_only=True):
 
 
 class Publish(msgspec.Struct, rename="pascal"):
-    """PublishVersion."""
+    """The body of PublishVersion."""
 
     code_sha256: str | None = msgspec.field(default=None, name="CodeSha256")
     description: str | None = None
@@ -165,7 +165,7 @@ class Publish(msgspec.Struct, rename="pascal"):
 
 
 class Tagging(msgspec.Struct, rename="pascal"):
-    """TagResource."""
+    """The body of TagResource."""
 
     tags: dict[str, str | None]
 

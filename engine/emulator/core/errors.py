@@ -92,7 +92,6 @@ class Refusal(Exception):
 
     @property
     def message(self) -> str:
-        """The error's text."""
         return str(self)
 
     def body(self) -> bytes:

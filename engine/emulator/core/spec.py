@@ -79,7 +79,6 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     @property
     def log_group(self) -> str:
-        """The name of its log group."""
         own = f"/aws/lambda/{self.name}"
         return own if self.logging is None else self.logging.group or own
 

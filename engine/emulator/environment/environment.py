@@ -240,7 +240,6 @@ class Environment:
         return request_id == self._last_id and (next_one is None or next_one.delivered_s is None)
 
     def initialised(self) -> bool:
-        """Whether the init is over."""
         return self.init_ms is not None
 
     def is_own_connection(self, peer_port: int, our_port: int) -> bool:
@@ -293,7 +292,6 @@ class Environment:
         self._after_slowness(partial(self._respond, exchange))
 
     def on_error(self, exchange: Exchange, failed: str) -> None:
-        """Take the function's error."""
         self._after_slowness(partial(self._respond, exchange, failed))
 
     def _after_slowness(self, then: Callable[[], None]) -> None:
@@ -395,7 +393,6 @@ class Environment:
 
     @property
     def state(self) -> str:
-        """Its state in one word."""
         if self.ended_s is not None or self.process.ended.done():
             return "ended"
         if self.init_ms is None:

@@ -192,7 +192,7 @@ class _WithoutSemaphores:
         sys.meta_path.remove(self)
         try:
             self._module = importlib.import_module(name)
-            del sys.modules[name]  # the import that asks here begins anew
+            del sys.modules[name]  # the import that asks here starts again
         finally:
             sys.meta_path.insert(0, self)
 

@@ -290,7 +290,6 @@ class Process:
 
     @property
     def ended(self) -> asyncio.Future[int]:
-        """A future of the exit code."""
         return self._child.exited
 
     def has_connection(self, peer_port: int, our_port: int) -> bool:

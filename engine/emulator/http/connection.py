@@ -61,7 +61,7 @@ class Connection(asyncio.BufferedProtocol):
         self.lost = False
 
     # -- called by asyncio
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport  # asyncio has set TCP_NODELAY
         self._server.connections.add(self)
@@ -72,7 +72,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._refuse(403)
                 self.lost = True
 
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: D102
+    def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
         self._server.connections.discard(self)
         if self._in_room:
@@ -82,10 +82,10 @@ class Connection(asyncio.BufferedProtocol):
         if current is not None and current.on_close is not None:
             current.on_close()
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: D102
+    def get_buffer(self, sizehint: int) -> memoryview:
         return _RECEIVED
 
-    def buffer_updated(self, count: int) -> None:  # noqa: D102
+    def buffer_updated(self, count: int) -> None:
         if not self.lost:
             self._parse(_RECEIVED[:count])
 
@@ -105,19 +105,19 @@ class Connection(asyncio.BufferedProtocol):
                 self._refuse(431)
 
     # -- called by httptools
-    def on_message_begin(self) -> None:  # noqa: D102
+    def on_message_begin(self) -> None:
         self._incoming = Exchange(self)
         self._body_bytes = 0
 
-    def on_url(self, url: bytes) -> None:  # noqa: D102
+    def on_url(self, url: bytes) -> None:
         assert self._incoming is not None
         self._incoming.path += url
 
-    def on_header(self, name: bytes, value: bytes) -> None:  # noqa: D102
+    def on_header(self, name: bytes, value: bytes) -> None:
         assert self._incoming is not None
         self._incoming.headers[name.lower()] = value
 
-    def on_headers_complete(self) -> None:  # noqa: D102
+    def on_headers_complete(self) -> None:
         exchange = self._incoming
         assert exchange is not None
         self._in_head = False
@@ -151,7 +151,7 @@ class Connection(asyncio.BufferedProtocol):
             if most > _LARGE:
                 self._ask_for_room(room, most)
 
-    def on_body(self, chunk: bytes) -> None:  # noqa: D102
+    def on_body(self, chunk: bytes) -> None:
         exchange = self._incoming
         if exchange is None:
             return
@@ -173,7 +173,7 @@ class Connection(asyncio.BufferedProtocol):
                 exchange.body = bytearray(exchange.body)
             exchange.body += chunk
 
-    def on_message_complete(self) -> None:  # noqa: D102
+    def on_message_complete(self) -> None:
         exchange, self._incoming = self._incoming, None
         self._head_bytes = 0
         self._in_head = True
@@ -263,7 +263,6 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.close()
 
     def drop(self) -> None:
-        """Close without an answer."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -273,7 +272,7 @@ class PlainConnection(Connection):
 
     on_header = None  # type: ignore[assignment]
 
-    def on_headers_complete(self) -> None:  # noqa: D102
+    def on_headers_complete(self) -> None:
         exchange = self._incoming
         if exchange is not None and exchange.path.endswith(b"/error"):
             head = bytes(self._data).partition(exchange.path)[2].partition(b"\r\n\r\n")[0]

@@ -83,7 +83,7 @@ class Tree:
         return total
 
     def refresh(self, after_s: float = 0.0) -> None:
-        """List the members anew, if the list is older than `after_s`."""
+        """List the members again, if the list is older than `after_s`."""
         now_s = time.monotonic()
         if now_s - self._looked_s < after_s:
             return

@@ -33,7 +33,6 @@ class Agenda:
         self._armed_s = float("inf")
 
     def time(self) -> float:
-        """The loop's clock."""
         return self._loop.time()
 
     def at(self, when_s: float, entry: Entry) -> None:

@@ -1,4 +1,4 @@
-"""Recordings in their authors' files: which kind each is, told by its columns, and their rows."""
+"""Recordings in their authors' files: the kind of each by its columns, and their rows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,6 @@ class Recordings:
                         raise
 
     def of(self, kind: str) -> list[Path]:
-        """The files of a kind."""
         return self._kinds[kind]
 
     def like(self, kind: str, path: Path) -> Path:

@@ -28,7 +28,6 @@ class Figure:
 
     @property
     def error(self) -> float:
-        """The relative error."""
         return self.predicted / self.measured - 1 if self.measured else math.nan
 
 
@@ -42,7 +41,6 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """The share inside."""
         return self.inside / self.count
 
     @property

@@ -209,7 +209,7 @@ def packed(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[
     return asked
 
 
-def test_python_and_workloads_that_are_not_said_stay_as_they_are_deployed(
+def test_python_and_workloads_that_are_not_given_stay_as_they_are_deployed(
     run: Callable[..., Result], aws: Any, packed: list[tuple[str, list[str]]]
 ) -> None:
     for line, made in (

@@ -75,7 +75,7 @@ def left(_own_tmp: Path) -> list[Path]:
     return [*held, dead, emulator, making, trial, payload]
 
 
-def test_nothing_is_said_to_be_left_where_nothing_is() -> None:
+def test_nothing_is_listed_where_nothing_is_left() -> None:
     done = collect()
     assert code(done) == 0 and "No leftovers" in done.output
 

@@ -100,7 +100,7 @@ def test_dispatch_stops_before_the_limit_and_says_what_was_spent_and_what_to_do(
     sink.assert_whole()
 
 
-def test_what_is_in_flight_counts_at_its_worst_so_the_limit_limits_concurrency_and_that_is_said_once(fakes):
+def test_what_is_in_flight_counts_at_its_worst_so_the_limit_limits_concurrency_and_one_warning_says_so(fakes):
     sink, backend = fakes.Sink(), fakes.Backend(lambda call: (1.0, billed(fakes, call)), capacity=10)
     (answer,) = drive([(backend, sink, fakes.one_stage(50), purse_of(3 * WORST + 50 * Decimal("0.00004")))])
     assert answer == list(range(50))

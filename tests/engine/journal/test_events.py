@@ -84,7 +84,7 @@ def test_lone_surrogates_are_escaped_at_every_depth():
 
 
 @pytest.mark.parametrize("created", ["", "yesterday", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00"])
-def test_a_time_that_is_none_is_refused(created, fakes):
+def test_an_invalid_time_is_refused(created, fakes):
     head = events.SessionStarted(id="s", name="s", created=created, lbench_version="0", environment=fakes.machine)
     with pytest.raises(msgspec.ValidationError, match="is not an ISO 8601 time"):
         decode_event(encode_lines([head]))

@@ -24,7 +24,7 @@ def test_a_part_of_a_core_gets_a_worker_too(
     assert (backend.capacity, backend.notes) == (count, notes)
 
 
-def test_the_environments_of_a_quota_keep_their_full_share_and_it_is_said_why() -> None:
+def test_the_environments_of_a_quota_keep_their_full_share_and_a_note_says_why() -> None:
     backend = open_emulated(EmulatedSettings(), usable_cores=1.5, memory_bytes=8 << 30)
     assert backend.capacity == 1
     assert any("a quota of 1.5 cores is enough for 1 of 1769 MB at" in note for note in backend.notes)

@@ -100,7 +100,7 @@ RECORDED = {  # of each kind, and a figure that must come out
 
 
 @pytest.mark.parametrize("section", RECORDED)
-def test_each_kind_is_told_by_its_columns_in_any_order_with_others_beside_them(tmp_path: Path, section: str) -> None:
+def test_each_kind_is_known_by_its_columns_in_any_order_with_others_beside_them(tmp_path: Path, section: str) -> None:
     content, what = RECORDED[section]
     rows = [line.split(",") for line in content.strip().splitlines()]
     turned = [[f'"a, {n}"', *reversed(row)] for n, row in enumerate(rows)]

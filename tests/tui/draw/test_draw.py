@@ -212,7 +212,7 @@ def test_an_axis_always_has_its_unit_and_two_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["it hangs on one core here = 1.4 (95 %: 0.84–2.2) of theirs", "the last took 12.4 s in all"]
+    "text", ["it depends on one core here = 1.4 (95 %: 0.84–2.2) of theirs", "the last took 12.4 s in all"]
 )
 def test_no_line_ends_between_a_number_and_its_unit(text: str) -> None:
     for width in range(20, 60):

@@ -227,7 +227,7 @@ def test_a_step_from_the_end_stands_still_a_little_before_it(recorded: Path, clo
     assert frame.replay_s == pytest.approx(0.9 * length)
 
 
-def test_a_speed_that_is_none_is_refused(recorded: Path) -> None:
+def test_an_invalid_speed_is_refused(recorded: Path) -> None:
     with pytest.raises(InputError, match="more than 0"):
         RecordedFeed.of(recorded, speed=0.0)
 

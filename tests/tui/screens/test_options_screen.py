@@ -88,7 +88,7 @@ async def test_the_options_are_shown_and_escape_comes_back(app_of: Any, screen_t
     assert more["env"]["COLUMNS"] == "114"
 
 
-async def test_the_text_is_made_anew_for_another_width(app_of: Any, screen_text: Any, prints: Any) -> None:
+async def test_the_text_is_made_again_for_another_width(app_of: Any, screen_text: Any, prints: Any) -> None:
     _, called = prints(0, b"OPTION  TIME\n")
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot, asyncio.timeout(60):

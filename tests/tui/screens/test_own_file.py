@@ -224,7 +224,7 @@ async def test_a_field_that_is_about_to_go_gives_no_value(app_of: AppOf, files: 
         assert screen.draft.errors() == {} and screen.draft.plan().params == {}
 
 
-async def test_a_file_that_is_gone_is_told_at_its_field_when_the_plan_is_repeated(
+async def test_a_missing_file_is_named_at_its_field_when_the_plan_is_repeated(
     app_of: AppOf, screen_text: ScreenText
 ) -> None:
     plan = Plan(workload="/nowhere/mine.py:job", params={"n": 3}, backends=[parse_backend("sequential", {})])

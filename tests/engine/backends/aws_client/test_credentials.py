@@ -111,7 +111,7 @@ async def test_old_ones_serve_on_where_new_ones_cannot_be_had(
         assert found() is first
 
 
-async def test_a_refusal_asks_the_chain_anew_once_however_many_calls_it_hit(process: Callable[[str], None]) -> None:
+async def test_a_refusal_asks_the_chain_again_once_however_many_calls_it_hit(process: Callable[[str], None]) -> None:
     process(printed(None))
     async with ChainCredentials() as found:
         stale = found()

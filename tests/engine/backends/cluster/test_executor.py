@@ -144,7 +144,7 @@ def test_a_deadline_ends_the_task_also_one_that_never_returns_to_python(folder: 
 
 
 @pytest.mark.slow
-def test_a_killed_worker_breaks_the_pool_which_is_made_anew_and_its_calls_are_tried_again(folder: Path) -> None:
+def test_a_killed_worker_breaks_the_pool_which_is_replaced_and_its_calls_are_tried_again(folder: Path) -> None:
     run = _run(folder, "./mine.py:job", "processes", "-p", "kind=killed", "-p", "n=6")
     lost = [call for call in run["invocations"] if call["status"] == "error"]
     assert lost

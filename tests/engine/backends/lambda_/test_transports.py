@@ -134,7 +134,7 @@ def test_the_front_s_few_words_are_read_with_the_time(
     assert (failure.kind, failure.type, failure.retriable) == (kind, type_, retriable)
 
 
-def test_a_letter_that_is_none_is_a_bad_answer() -> None:
+def test_an_invalid_letter_is_a_bad_answer() -> None:
     for letter in (b"", b"[]", b'{"answer": {}}'):
         outcome, answer = read_letter(letter, 5.0, None)
         assert answer is None and outcome.failure is not None and outcome.failure.type == "BadAnswer"

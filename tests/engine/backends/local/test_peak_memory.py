@@ -33,7 +33,7 @@ async def test_threads_of_one_process_share_a_mark(opened, call) -> None:
     assert outcome.peak_rss_mb >= 100
 
 
-def test_the_mark_is_of_this_process_and_starts_anew() -> None:
+def test_the_mark_is_of_this_process_and_is_reset() -> None:
     memory = PeakMemory()
     block = b"x" * (150 << 20)
     high = memory.kib()
