@@ -149,7 +149,7 @@ def explain(label: str, run: RunView, alone_ms: float | None, environment: Envir
         handed = ("batch", "batches") if (columns["batch"] > 0).any() else ("task",)
         aside = f"{ms_text(1000 * losses[largest] / calls)} for each of {count_text(calls, *handed)}"
     text = (
-        f"{label} spends {percent_text(shares['computing'])} of its {_lanes(run, lanes)} {_doing(run)}; most is lost to "
+        f"{label} spends {percent_text(shares['computing'])} of its {_lanes(run, lanes)} {_doing(run)}; the largest loss is "
         f"{_NAMES.get(largest, largest)} ({percent_text(shares[largest])}{f': {aside}' if aside else ''})"
     )
     return Explanation(label=label, cause=largest, text=text, shares=shares)

@@ -21,7 +21,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     run_usd: Decimal
     thousand_usd: Decimal
     machine_usd_per_hour: Decimal | None  # of an equal machine; None: no price is known
-    break_even_runs: int | None  # runs an hour from which the rented machine is cheaper; None: it cannot do so many
+    break_even_runs: (
+        int | None
+    )  # runs an hour from which the rented machine is cheaper; None: no run here tells how long
+    can_do: bool  # whether the machine can do so many
 
 
 def decide(comparison: Comparison, machine_usd_per_hour: Decimal | None) -> Decision | None:
@@ -31,22 +34,21 @@ def decide(comparison: Comparison, machine_usd_per_hour: Decimal | None) -> Deci
         return None
     best = min(priced, key=lambda summary: summary.usd or Decimal(0))
     assert best.usd is not None
+    here_s = [
+        one.makespan_s.value
+        for one in comparison.summaries
+        if one.local and not one.priced_by_worker and one.makespan_s is not None
+    ]
+    runs = None if machine_usd_per_hour is None or not here_s else math.ceil(machine_usd_per_hour / best.usd)
     return Decision(
         label=best.label,
         origin=best.origin,
         run_usd=best.usd,
         thousand_usd=best.usd * 1000,
         machine_usd_per_hour=machine_usd_per_hour,
-        break_even_runs=_break_even(comparison, best.usd, machine_usd_per_hour),
+        break_even_runs=runs,
+        can_do=runs is not None and runs * min(here_s) <= 3600,
     )
-
-
-def _break_even(comparison: Comparison, run_usd: Decimal, machine_usd_per_hour: Decimal | None) -> int | None:
-    local_s = [one.makespan_s.value for one in comparison.summaries if one.local and one.makespan_s is not None]
-    if machine_usd_per_hour is None or not local_s:
-        return None
-    runs = math.ceil(machine_usd_per_hour / run_usd)
-    return runs if runs * min(local_s) <= 3600 else None
 
 
 def shared_cores_note(summary: Summary, cores: float | None) -> str | None:

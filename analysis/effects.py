@@ -53,10 +53,10 @@ def effects(pairs: Sequence[Samples], threshold: float | None = None) -> list[Ef
     beyond = holm([_p_beyond(pair, threshold or 0.0, count) for pair in pairs])
     found = []
     for pair, test, claim_p, beyond_p in zip(pairs, tests, claims, beyond, strict=True):
-        ratio, over = ratio_estimate(pair.base_s, pair.own_s), ratio_estimate(pair.own_s, pair.base_s)
-        assert ratio is not None and over is not None  # no time is 0
-        low, high = (None if end is None else end - 1 for end in (over.low, over.high))
-        change = Estimate(over.value - 1, low, high, over.count, over.kind)
+        ratio = ratio_estimate(pair.base_s, pair.own_s)
+        assert ratio is not None  # no time is 0
+        low, high = (None if end is None else 1 / end - 1 for end in (ratio.high, ratio.low))
+        change = Estimate(1 / ratio.value - 1, low, high, ratio.count, ratio.kind)
         found.append(
             Effect(
                 against=pair.against,

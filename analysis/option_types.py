@@ -118,6 +118,7 @@ class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
     runs: int | None  # None: more than that machine could do
     low: int  # of the interval, by the dollars of a run
     high: int
+    low_beyond: bool  # whether the machine could not even do `low` runs a day
     machine: str
     usd_day: Decimal  # that the machine costs
 

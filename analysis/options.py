@@ -111,9 +111,11 @@ def _break_even(job: Job, model: LambdaModel, best: Option, predict: OnLambda) -
         return None
     runs = most_runs(cold.usd, warm.usd)
     makespan = scheduled(job, profile.vcpus, 1.0, job.overhead_s, speed_there(profile, model))
+    low = most_runs(cold.high_usd, warm.high_usd)
     return BreakEven(
         runs=runs if runs * makespan.value <= DAY_S else None,
-        low=most_runs(cold.high_usd, warm.high_usd),
+        low=low,
+        low_beyond=low * makespan.value > DAY_S,
         high=most_runs(cold.low_usd, warm.low_usd),
         machine=profile.name,
         usd_day=day_usd,

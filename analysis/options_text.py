@@ -118,9 +118,10 @@ def break_even_sentence(options: Options) -> str:
             f"{perhaps}: rent machines for as long as it takes."
         )
     if found.runs is None:
+        perhaps = "" if found.low_beyond else f" (95 %: from {count_text(found.low, 'run')} a day on it may not)"
         return (
             f"{aws} costs less than an {found.machine} that is always on ({usd_short(found.usd_day)} a day) for as many "
-            "runs as that could do in a day."
+            f"runs as that could do in a day{perhaps}."
         )
     spread = "" if found.low == found.high else f" (95 %: {found.low:,}–{found.high:,})"
     return (

@@ -25,7 +25,7 @@ from lbench.analysis.format import (
     times_spread_text,
     times_text,
 )
-from lbench.analysis.statistics import Estimate
+from lbench.analysis.statistics import LEAST_CLAIM, Estimate
 from lbench.config.limits import limits
 from lbench.config.prices import rates
 from lbench.engine.cost.charges import RunCost, log_bytes, run_cost
@@ -43,6 +43,7 @@ __all__ = [
     "Predicted",
     "PredictedLine",
     "StageTimes",
+    "baseline_doubt",
     "core_ratio_ends",
     "independent_ratio",
     "predict_comparison",
@@ -63,6 +64,7 @@ _ALONE = ("sequential", "processes", "threads")  # the first measured: there a t
 _SEED = 1
 _DRAWS = 2_000_000  # tasks times replications at the most: a prediction takes a second or two
 _INTERPRETER_S = 0.03  # of a worker's start, what is no import
+_INLINE_MB = 4.498464  # in base64 and with its envelope 6 MB, the most that an event or its answer holds
 _MOSTLY = 0.5  # of the tasks' time, above which waiting matters more than how fast a core is
 
 
@@ -329,7 +331,7 @@ def predict_stages(
         there = max(there, used)
     amounts = quantile_ends(billed_s, confidence)
     bills = [
-        _bill(seconds, stages, cold, memory_mb, region, architecture)
+        _bill(seconds, stages, cold, cold if fetch_mb else 0, memory_mb, region, architecture)
         for seconds in (amounts.low or 0.0, amounts.value, amounts.high or 0.0)
     ]
     low_usd, usd, high_usd = (bill.usd or Decimal(0) for bill in bills)
@@ -381,12 +383,20 @@ def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:
             )
         else:
             as_what = "" if clauses else f" as {baseline}"
-            spread = times_spread_text(ratio) or "baseline measured once: not settled"
+            spread = "; ".join(filter(None, (times_spread_text(ratio), baseline_doubt(ratio))))
             if ratio.interval is not None and ratio.interval[0] <= 1 <= ratio.interval[1]:
                 spread += ", so either may be faster"
             figure = f"{'' if clauses else 'to be '}{times_text(ratio.value)} ({spread}) as fast{as_what}"
         clauses.append(f"{name}, {figure}, for {usd_short(one.usd, assumed=bool(one.assumed))}")
     return f"AWS Lambda with {places} of its own is predicted, {'; '.join(clauses)}. It depends on: {line.depends_on}."
+
+
+def baseline_doubt(speedup: Estimate) -> str:
+    """Why a predicted speedup is not settled: its baseline has too few repeats; "" where it has enough."""
+    if speedup.interval is None:
+        return "baseline measured once: not settled"
+    few = speedup.count < LEAST_CLAIM
+    return f"baseline of {count_text(speedup.count, 'repeat')}: not settled" if few else ""
 
 
 def predictions(line: PredictedLine, comparison: str) -> list[Prediction]:
@@ -424,14 +434,27 @@ def core_ratio_ends(model: LambdaModel) -> tuple[float, float, float]:
 
 
 def _bill(
-    billed_s: float, stages: Sequence[StageTimes], cold: int, memory_mb: int, region: str, architecture: str
+    billed_s: float,
+    stages: Sequence[StageTimes],
+    cold: int,
+    fetches: int,
+    memory_mb: int,
+    region: str,
+    architecture: str,
 ) -> RunCost:
+    """The bill of a run; `fetches`: of the data set from S3, to which the driver has put it for the first of them."""
     calls = sum(stage.calls for stage in stages)
+    large = sum(
+        stage.calls * (megabytes > _INLINE_MB)  # either goes through S3: a PUT and a GET
+        for stage in stages
+        for megabytes in (stage.request_mb, stage.response_mb)
+    )
     return run_cost(
         rates(region, architecture),
         math.ceil(billed_s * 1000),
         requests=calls,
         memory_mb=memory_mb,
+        s3_requests={"put": large + (fetches > 0), "get": large + fetches},
         transfer_bytes=int(sum(stage.calls * stage.response_mb * 1e6 for stage in stages)),
         log_bytes=log_bytes(calls, cold),
     )

@@ -21,7 +21,7 @@ from lbench.analysis.format import (
 from lbench.analysis.scaling import SETTING_AXES, Scaling
 from lbench.analysis.series import Point, Series
 from lbench.analysis.speedup_laws import Efficiency, fit_law, law_text, strong_scaling, weak_scaling
-from lbench.analysis.statistics import FULL_INTERVAL, ratio_estimate
+from lbench.analysis.statistics import CLAIM_LEVEL, FULL_INTERVAL, holm, ratio_estimate, unpaired_p
 from lbench.engine.cost.format import usd_short
 
 __all__ = [
@@ -224,7 +224,9 @@ def _capacities(one: Series) -> set[int]:
 
 def _efficiencies(found: list[Efficiency]) -> str:
     parts = [
-        f"{times_text(one.speedup.value)} with {one.workers:g} ({percent_text(one.efficiency)})" for one in found[1:]
+        f"{times_text(one.speedup.value)} with {one.workers:g} ({times_spread_text(one.speedup) or 'measured once'}; "
+        f"efficiency {percent_text(one.efficiency)})"
+        for one in found[1:]
     ]
     return ", ".join(parts) if parts else "one number of workers only"
 
@@ -388,14 +390,29 @@ def _best_place(scaling: Scaling, one: Series) -> str | None:
     spread = times_spread_text(ratio)
     if ratio.low <= 1:
         return f"{name} {_are(name)} not distinguishably faster than at {there}: at best {times} ({spread}), at {here}"
-    near = [point for point in others if point is not first and not _slower(point, best)]
+    slower = _slower(best, timed)
+    if first not in slower:
+        return f"{name} {_are(name)} fastest at {here}, {times} ({spread}; not settled) as fast as at {there}"
+    near = [point for point in others if point is not first and point not in slower]
     alike = f", not distinguishably faster than at {listed([axis_text(scaling, p.at) for p in near])}" if near else ""
     return f"{name} {_are(name)} fastest at {here}, {times} ({spread}) as fast as at {there}{alike}"
 
 
-def _slower(point: Point, best: Point) -> bool:
-    ratio = ratio_estimate(point.times_s, best.times_s)
-    return ratio is not None and ratio.low is not None and ratio.low > 1
+def _slower(best: Point, timed: Sequence[Point]) -> list[Point]:
+    """The points that are surely slower than the best, by interval and test; the best was chosen by its times.
+
+    So every pair of points counts as a comparison, not only those with the best.
+    """
+    pairs = [(one, other) for number, one in enumerate(timed) for other in timed[number + 1 :]]
+    tests = holm([unpaired_p(one.times_s, other.times_s, len(pairs)) for one, other in pairs])
+    found = []
+    for (one, other), p in zip(pairs, tests, strict=True):
+        if (one is best or other is best) and p <= CLAIM_LEVEL:
+            point = other if one is best else one
+            ratio = ratio_estimate(point.times_s, best.times_s)
+            if ratio is not None and ratio.low is not None and ratio.low > 1:
+                found.append(point)
+    return found
 
 
 def _money(scaling: Scaling) -> Iterable[str]:

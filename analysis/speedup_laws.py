@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.curves import resampled_medians
-from lbench.analysis.format import percent_text, seconds_text
+from lbench.analysis.format import count_text, percent_text, seconds_text
 from lbench.analysis.series import Series
 from lbench.analysis.statistics import FULL_INTERVAL, Estimate, percentile_tail, ratio_estimate
 
@@ -124,7 +124,7 @@ def fit_law(series: Series, law: Law) -> LawFit | Refusal:
     one_s, serial, coherence = (_estimate(own, resampled, index, count) for index in range(3))
     best = None
     if law == "usl" and own[2] > 1e-12:
-        best = math.sqrt(max(0.0, 1 - own[1]) / own[2])
+        best = max(1.0, math.sqrt(max(0.0, 1 - own[1]) / own[2]))
     error = float(np.sqrt(np.mean(np.square(medians - _log_times(places, own)))))
     return LawFit(
         law=law,
@@ -190,9 +190,10 @@ def law_text(fit: LawFit | Refusal, law: Law) -> str:
         else:
             seconds, beyond = predicted_s(fit, fit.best)
             aside = f"; extrapolated, {fit.most:g} were measured" if beyond else ""
-            parts.append(f"fastest at {fit.best:.0f} workers ({seconds_text(seconds)}{aside})")
+            aside += "; or more are always faster" if fit.coherence.low == 0 else ""
+            parts.append(f"fastest at {count_text(round(fit.best), 'worker')} ({seconds_text(seconds)}{aside})")
     elif fit.serial.value > 0:
-        parts.append(f"at most {1 / fit.serial.value:.1f}× whatever the number of workers: an extrapolation")
+        parts.append(f"at most {_most(fit.serial)} whatever the number of workers: an extrapolation")
     return f"{name}: {', '.join(parts)}; off by {percent_text(math.expm1(fit.error))} on average"
 
 
@@ -201,6 +202,15 @@ def _share(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return text
     return f"{text} ({_kind(estimate)}: {percent_text(estimate.low)} to {percent_text(estimate.high)})"
+
+
+def _most(serial: Estimate) -> str:
+    """The speedup that a serial share leaves, with its interval."""
+    text = f"{1 / serial.value:.1f}×"
+    if serial.low is None or serial.high is None:
+        return text
+    upper = f"–{1 / serial.low:.1f}" if serial.low > 0 else " or more"
+    return f"{text} ({_kind(serial)}: {1 / serial.high:.1f}{upper})"
 
 
 def _plain(estimate: Estimate) -> str:

@@ -305,10 +305,12 @@ def memory_text(measured: Sequence[Tuned]) -> str:
     ratio = ratio_estimate(base.times_s, other.times_s)
     if ratio is None:
         return rule
-    spread = times_spread_text(ratio)
+    held = ratio.low is None or ratio.high is None or ratio.low <= 1 <= ratio.high
+    settled = not held and unpaired_p(base.times_s, other.times_s) <= CLAIM_LEVEL
+    aside = "; ".join(filter(None, (times_spread_text(ratio) or "once", "" if settled else "not settled")))
     price = other.usd.value / base.usd.value
     return (
-        f"{rule}: here {other.candidate.memory_mb:,} MB is {times_text(ratio.value)}{f' ({spread})' if spread else ''} as "
+        f"{rule}: here {other.candidate.memory_mb:,} MB is {times_text(ratio.value)} ({aside}) as "
         f"fast as {whole:,} MB for {times_text(price)} the dollars"
     )
 
@@ -350,7 +352,7 @@ def _as_good(
             alike.append(candidate_text(one))
     if not alike:
         return []
-    named = alike[:_NAMED] + ([f"{len(alike) - _NAMED} others"] if len(alike) > _NAMED else [])
+    named = alike[:_NAMED] + ([count_text(len(alike) - _NAMED, "other")] if len(alike) > _NAMED else [])
     return [f"{word}: {candidate_text(pick)} cannot be distinguished from {listed(named)}"]
 
 

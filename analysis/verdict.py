@@ -136,7 +136,7 @@ def _alone(base: Summary) -> str:
     for line in _shown(base):
         assert line.makespan_s is not None
         spread = spread_text(line.makespan_s) or "measured once"
-        runs = f", the median of {line.makespan_s.count} runs" if line.makespan_s.count > 1 else ""
+        runs = f", the median of {count_text(line.makespan_s.count, 'run')}" if line.makespan_s.count > 1 else ""
         subject = f"{_when(base, line)} it takes" if clauses else f"{_named(base, line)} takes"
         clause = f"{subject} {seconds_text(line.makespan_s.value)} ({spread}){runs}"
         clauses.append(_with_cost(clause, base, line, short=bool(clauses)))

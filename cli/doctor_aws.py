@@ -236,6 +236,7 @@ async def _denied(client: Any, source: str, actions: list[str], statement: dict[
 
 
 async def _quota(session: Any, stack: str) -> list[Finding]:
+    from lbench.analysis.format import count_text
     from lbench.config.account_memory import memory_limit, memory_limit_text
     from lbench.config.aws import aws_client
 
@@ -246,7 +247,9 @@ async def _quota(session: Any, stack: str) -> list[Finding]:
     except LbenchError as error:
         return [Finding("weak", "quota", "unknown", str(error))]
     most, left = account["ConcurrentExecutions"], account.get("UnreservedConcurrentExecutions")
-    found = f"{most:,} environments at once" + (f", {left:,} of them unreserved" if left not in (None, most) else "")
+    found = f"{count_text(most, 'environment')} at once" + (
+        f", {left:,} of them unreserved" if left not in (None, most) else ""
+    )
     few = most < _FEW
     findings = [Finding("weak" if few else "good", "quota", found, "request more under Service Quotas (free)" * few)]
     if most_mb is not None:

@@ -159,7 +159,7 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
 def warning_lines(warnings: Iterable[Warning_]) -> list[str]:
     """Each warning once, with the number of runs that have it; failures stand above them."""
     counts = Counter(warning.text for warning in warnings if warning.code != "failed")
-    return [f"! {text}" if count == 1 else f"! {text} ({count} runs)" for text, count in counts.items()]
+    return [f"! {text}" if count == 1 else f"! {text} ({count_text(count, 'run')})" for text, count in counts.items()]
 
 
 def result_columns(comparison: Comparison, predicted: PredictedLine | None = None) -> list[Column]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lbench.analysis.format import count_text
 from lbench.cli.confirm import ask_about
 from lbench.cli.report import bound_lines
 from lbench.cli.sweep_end import measure_points
@@ -64,7 +65,11 @@ def _going_on(sweep: SweepPlan, earlier: Earlier) -> str:
     left = points_left(sweep, earlier.views)
     added = [point for point in left if point not in sweep.points]
     grid = len(left) - len(added)
-    what = f"{grid} of {len(sweep.points)} points are left" if grid else "its last points are to be added"
+    what = (
+        f"{grid} of {count_text(len(sweep.points), 'point')} {'is' if grid == 1 else 'are'} left"
+        if grid
+        else "its last points are to be added"
+    )
     if added:
         what += f"{', and' if grid else ':'} {', '.join(map(point_text, added))}"
     return f"goes on with a stopped sweep: {what} (--fresh starts over)"
@@ -72,4 +77,4 @@ def _going_on(sweep: SweepPlan, earlier: Earlier) -> str:
 
 def _head(sweep: SweepPlan) -> str:
     axes = "; ".join(f"{axis.name} {', '.join(f'{value:g}' for value in axis.values)}" for axis in sweep.axes)
-    return f"sweep over {axes}: {len(sweep.points)} points; at {point_text(sweep.points[-1])}:"
+    return f"sweep over {axes}: {count_text(len(sweep.points), 'point')}; at {point_text(sweep.points[-1])}:"

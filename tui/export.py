@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lbench.analysis.format import count_text
 from lbench.analysis.resumed import load_whole
 from lbench.analysis.stability import stability_warnings
 from lbench.config.folders import typed_path
@@ -56,7 +57,7 @@ def export(source: Path, text: str, view: SessionView | None = None) -> str:
         exported = read_document(source)
     outputs.write(path, outputs.encode(exported, outputs.format_of(path, "")))
     count = sum(len(run.invocations) for run in exported.runs)
-    return f"{path}: {len(exported.runs):,} runs, {count:,} invocations"
+    return f"{path}: {count_text(len(exported.runs), 'run')}, {count_text(count, 'invocation')}"
 
 
 def rescued(folder: Path, view: SessionView) -> str | None:

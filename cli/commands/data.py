@@ -16,6 +16,7 @@ __all__ = ["command"]
 )
 def command(path: Path | None, encoding: str | None) -> None:
     """Explain how to get the Lending Club loans; with PATH, show what `lbench run --data PATH` uses of it."""
+    from lbench.analysis.format import count_text
     from lbench.cli.reading import ReadingProgress
     from lbench.errors import InputError, visible
     from lbench.workloads.data_file import describe_file
@@ -31,6 +32,6 @@ def command(path: Path | None, encoding: str | None) -> None:
         raise InputError(f"{path}: {'it is not a regular file: save it as one' if path.exists() else 'no such file'}")
     with ReadingProgress(path.name, path.stat().st_size) as progress:
         found = describe_file(path, encoding, progress)
-    click.echo(visible(f"{found.source}: {found.rows:,} rows, {found.columns} columns"))
+    click.echo(visible(f"{found.source}: {count_text(found.rows, 'row')}, {count_text(found.columns, 'column')}"))
     for note in found.notes:
         click.echo(visible(f"  {note}"))

@@ -248,6 +248,7 @@ def _print_plan(base: str, wanted: Wanted, stack: Stack | None, unknown: str | N
     """Print the plan of a deployment; `unknown`: why the present stack could not be read."""
     import json
 
+    from lbench.analysis.format import count_text
     from lbench.config.deployment import function_name
     from lbench.lambda_src.deploy import choose, parameters
     from lbench.lambda_src.policy import caller_policy
@@ -275,7 +276,7 @@ def _print_plan(base: str, wanted: Wanted, stack: Stack | None, unknown: str | N
         ("functions", f"{functions}: up to 900 s, {chosen.ephemeral_mb} MB of /tmp, events are not retried"),
         *([("removed", gone)] if gone else []),
         ("bucket", "private, encrypted, TLS only; objects of runs expire after a day"),
-        ("logs", f"kept for {chosen.retention_days} days"),
+        ("logs", f"kept for {count_text(chosen.retention_days, 'day')}"),
         ("role", "reads and writes objects of runs in the bucket, and writes the logs"),
         ("HTTP API", front),
         ("cost", _at_rest(wanted.region, package.zipped_bytes)),

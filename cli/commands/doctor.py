@@ -107,6 +107,7 @@ def _cluster(settings: DaskSettings) -> Iterator[Finding]:
     """The workers of a Dask cluster: threads, memory, versions."""
     import asyncio
 
+    from lbench.analysis.format import count_text
     from lbench.engine.backends.cluster.dask import look_at_cluster
     from lbench.errors import BackendError, InputError
 
@@ -117,13 +118,15 @@ def _cluster(settings: DaskSettings) -> Iterator[Finding]:
         return
     memory = sum(one.memory_bytes for one in workers) / 2**30
     threads = sum(one.threads for one in workers)
-    yield Finding("good", "scheduler", f"{len(workers)} workers, {threads} threads, {memory:.1f} GiB")
+    yield Finding(
+        "good", "scheduler", f"{count_text(len(workers), 'worker')}, {count_text(threads, 'thread')}, {memory:.1f} GiB"
+    )
     for one in workers:
         versions = ", ".join(f"{name} {version}" for name, version in one.versions.items())
         yield Finding(
             "bad" if one.differing else "good",
             one.address,
-            f"{one.threads} threads, {one.memory_bytes / 2**30:.1f} GiB, {versions}",
+            f"{count_text(one.threads, 'thread')}, {one.memory_bytes / 2**30:.1f} GiB, {versions}",
             f"differs here: {one.differing}; make them equal, or pass --any-versions" if one.differing else "",
         )
 

@@ -199,8 +199,9 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
             WARN,
         )
     elif not sample.complete:
+        were = "was" if sample.sampled_tasks == 1 else "were"
         say(
-            f"! {sample.sampled_tasks:,} of {sample.known_tasks:,} tasks were run ({sample.limit_s:g} s): the others are "
+            f"! {sample.sampled_tasks:,} of {sample.known_tasks:,} tasks {were} run ({sample.limit_s:g} s): the others are "
             "drawn from them, and stages after these are not counted; --for SECONDS takes more",
             WARN,
         )
@@ -231,13 +232,14 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
 def _columns(found: Options) -> list[Any]:
     from rich.text import Text
 
-    from lbench.analysis.format import interval_text, seconds_text
+    from lbench.analysis.format import interval_text, interval_title, seconds_text
     from lbench.analysis.options_text import usd_cell, usd_spread_cell
     from lbench.cli.console import QUIET, accent
     from lbench.cli.tables import Column
     from lbench.engine.cost.format import usd_short
 
-    name, time, interval = Column("OPTION"), Column("TIME", justify="right"), Column("95 %", justify="right", rank=1)
+    name, time = Column("OPTION"), Column("TIME", justify="right")
+    interval = Column(interval_title(row.makespan_s for row in found.rows), justify="right", rank=1)
     start, usd = Column("START", justify="right"), Column("$ A RUN", justify="right")
     usd_spread = Column("95 %", justify="right", rank=4)
     day, basis = Column("$ A DAY", justify="right", rank=3), Column("BASIS", rank=2)

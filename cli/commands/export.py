@@ -20,6 +20,7 @@ def command(session: str, format_: str | None, out: Path) -> None:
 
     SESSION is an id or its beginning, `last`, or the path of a folder, journal or JSON document.
     """
+    from lbench.analysis.format import count_text
     from lbench.cli.documents import load_document
     from lbench.engine.export import files as outputs
 
@@ -28,7 +29,7 @@ def command(session: str, format_: str | None, out: Path) -> None:
         from lbench.cli.html.write import check_report, write_report
 
         check_report(out, None)
-        click.echo(f"{out}: {write_report([session], out)} figures")
+        click.echo(f"{out}: {count_text(write_report([session], out), 'figure')}")
         return
     if chosen == "parquet":
         from lbench.engine.export.parquet import check_parquet
@@ -47,7 +48,8 @@ def command(session: str, format_: str | None, out: Path) -> None:
     else:
         content = outputs.encode(document, chosen)
     outputs.write(out, content)
-    click.echo(f"{out}: {len(document.runs)} runs, {sum(len(run.invocations) for run in document.runs)} invocations")
+    invocations = sum(len(run.invocations) for run in document.runs)
+    click.echo(f"{out}: {count_text(len(document.runs), 'run')}, {count_text(invocations, 'invocation')}")
 
 
 def _format(name: str | None, out: Path) -> str:

@@ -28,6 +28,7 @@ def command(sessions: tuple[str, ...], out: Path, figures: Path | None) -> None:
       lbench report last -o report.html
       lbench report laptop.json server.json -o report.html --figures figures
     """
+    from lbench.analysis.format import count_text
     from lbench.cli.html.write import check_report, write_report
     from lbench.errors import InputError
 
@@ -35,4 +36,4 @@ def command(sessions: tuple[str, ...], out: Path, figures: Path | None) -> None:
         raise InputError(f"-o must end in .html, got {out}")
     check_report(out, figures)
     count = write_report(sessions, out, figures)
-    click.echo(f"{out}: {count} figures, {out.stat().st_size / 1e6:.1f} MB")
+    click.echo(f"{out}: {count_text(count, 'figure')}, {out.stat().st_size / 1e6:.1f} MB")

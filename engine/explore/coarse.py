@@ -30,7 +30,10 @@ class CoarseFirst:
     @property
     def notes(self) -> list[str]:
         """Conditions to show with the results."""
-        return [f"coarse first: its first {len(self.tasks)} tasks draw every few points"] if self.tasks else []
+        if not self.tasks:
+            return []
+        first = "task draws" if len(self.tasks) == 1 else f"{len(self.tasks)} tasks draw"
+        return [f"coarse first: its first {first} every few points"]
 
     def steps(self) -> Job:
         """The steps of the job, with the coarse tasks at the beginning of its first stage."""

@@ -171,9 +171,9 @@ def _deletion(session: Any, where: dict[str, str], keys: list[str]) -> Callable[
             for begin in range(0, len(keys), _AT_ONCE):
                 some = [{"Key": key} for key in keys[begin : begin + _AT_ONCE]]
                 answer = await client.delete_objects(**where, Delete={"Objects": some, "Quiet": True})
-                if answer.get("Errors"):
+                if count := len(answer.get("Errors", [])):
                     raise AwsError(
-                        f"S3 kept {len(answer['Errors'])} objects of {where['Bucket']}: "
+                        f"S3 kept {count} object{'s' * (count != 1)} of {where['Bucket']}: "
                         "the bucket's rule deletes them in a day"
                     )
 

@@ -121,7 +121,7 @@ def _machine() -> str:
     """What times depend on, in one line."""
     found = fingerprint()
     versions = [f"{name} {found.packages[name]}" for name in ("numpy", "scikit-learn") if name in found.packages]
-    cores = f"{found.usable_cores:g} cores" if found.usable_cores else ""
+    cores = f"{found.usable_cores:g} core{'s' * (found.usable_cores != 1)}" if found.usable_cores else ""
     return ", ".join(
         filter(None, [found.cpu_model, cores, f"Python {found.python}", f"lbench {__version__}", *versions])
     )

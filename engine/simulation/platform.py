@@ -145,7 +145,9 @@ class Platform:
         """
         burst = grows and self._growing >= BURST
         if self._busy >= self._concurrency:
-            return Refused(f"the account allows {self._concurrency:,} environments at once")
+            return Refused(
+                f"the account allows {self._concurrency:,} environment{'s' * (self._concurrency != 1)} at once"
+            )
         if not self._rate.take(now_s):
             return Refused(f"the account allows {self._rate.most:,.0f} requests a second")
         if self._unplaced >= len(self._idle) and not self._ramp.take(now_s):

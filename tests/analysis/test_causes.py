@@ -80,14 +80,18 @@ FULL = [row(0.0, 1.0, 0), row(0.0, 1.0, 1), row(1.0, 2.0, 0), row(1.0, 2.0, 1)]
                 "lanes": 2,
                 "makespan_s": 3.0,
             },
-            "spends 33 % of its 2 workers' time computing; most is lost to cold starts (67 %",
+            "spends 33 % of its 2 workers' time computing; the largest loss is cold starts (67 %",
         ),
         (
             "fetch",
             {"rows": [row(0, 3, lane, 1000.0, fetch_ms=2000.0) for lane in range(2)], "lanes": 2, "makespan_s": 3.0},
             "environments load their data",
         ),
-        ("driver", {"rows": FULL, "lanes": 2, "makespan_s": 5.0, "stage_s": (0.0, 2.0)}, "lost to the driver ("),
+        (
+            "driver",
+            {"rows": FULL, "lanes": 2, "makespan_s": 5.0, "stage_s": (0.0, 2.0)},
+            "the largest loss is the driver (",
+        ),
         (
             "encoding",
             {"rows": FULL, "lanes": 2, "makespan_s": 5.0, "stage_s": (0.0, 2.0), "driver": (1.0, 1.8)},
@@ -103,7 +107,7 @@ def test_each_cause_alone_is_named(cause: str, run: dict[str, Any], text: str) -
 @pytest.mark.parametrize(
     ("cause", "more", "environment", "text"),
     [
-        ("memory bandwidth", {}, FOUR, "lost to tasks that take longer than alone (50 %: a task"),
+        ("memory bandwidth", {}, FOUR, "the largest loss is tasks that take longer than alone (50 %: a task"),
         ("memory bandwidth", {}, FOUR, "though each has a core: probably for the memory and caches that they share)"),
         ("memory bandwidth", {}, Environment(usable_cores=4.0, load_1m=2.0), "though each has a core"),
         (

@@ -146,6 +146,19 @@ def test_up_to_the_break_even_lambda_costs_less() -> None:
     assert f"Up to {runs:,} run" in break_even_sentence(found)
 
 
+def test_where_the_break_even_lies_beyond_what_the_machine_can_do_its_interval_may_not() -> None:
+    def sentence(low: int, *, low_beyond: bool) -> str:
+        found = options_of(job(100, 10.0), ONCE)
+        assert found.break_even is not None
+        even = msgspec.structs.replace(found.break_even, runs=None, low=low, low_beyond=low_beyond)
+        return break_even_sentence(msgspec.structs.replace(found, break_even=even))
+
+    assert sentence(900, low_beyond=True).endswith("for as many runs as that could do in a day.")
+    assert sentence(90, low_beyond=False).endswith("in a day (95 %: from 90 runs a day on it may not).")
+    slow = options_of(job(100, 100.0), ONCE, model=with_values(lambda_model(), {"core_ratio": 0.05})).break_even
+    assert slow is not None and slow.low_beyond == (slow.runs is None)
+
+
 def test_of_many_tasks_each_simulated_one_stands_for_several() -> None:
     exact = options_of(job(1_000, 1.0), ONCE).on_lambda
     coarse = options_of(job(4_000, 1.0, measured=50), ONCE).on_lambda

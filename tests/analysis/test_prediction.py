@@ -20,6 +20,7 @@ from lbench.analysis.prediction import (
 from lbench.analysis.statistics import Estimate
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.machine.processor_time import Usage
+from lbench.engine.model import DataInfo
 from lbench.engine.session.view import RunView, fold
 from lbench.engine.simulation.parameters import lambda_model, with_values
 
@@ -56,6 +57,23 @@ def test_the_cost_is_that_of_the_billed_time(runs: Callable[..., list[RunView]])
     assert seconds == pytest.approx(40 * 0.5, rel=0.2)
     assert line.warm.low_usd <= line.warm.usd <= line.warm.high_usd
     assert line.cold.usd > line.warm.usd > Decimal(0)
+
+
+def test_requests_to_s3_are_in_the_cost(make_events: Callable[..., list[Any]]) -> None:
+    def usd(data: DataInfo | None, response_bytes: int = 100) -> tuple[Decimal, Decimal]:
+        calls = [{"compute_ms": 500.0, "request_bytes": 200, "response_bytes": response_bytes} for _ in range(40)]
+        view = fold(make_events({"sequential": [20.0] * 3}, invocations=calls, started={"data": data}))
+        line = predict_lambda(view.runs.values(), model=with_values(lambda_model(), {"s3_get_s": 1e-6}))
+        assert line is not None
+        return line.cold.usd, line.warm.usd
+
+    put, get = Decimal("0.000005"), Decimal("0.0000004")
+    cold, warm = usd(None)
+    with_data = usd(DataInfo(source="generated", digest="d", rows=1, columns=1, bytes=1))
+    assert with_data == (pytest.approx(cold + put + 40 * get, rel=Decimal("1e-4")), warm)
+    inline, through_s3 = usd(None, 4_498_000), usd(None, 4_499_000)
+    assert through_s3[1] - inline[1] > 40 * (put + get)
+    assert through_s3[1] - inline[1] < Decimal("1.2") * 40 * (put + get)
 
 
 def test_more_tasks_than_the_account_allows_run_in_waves(runs: Callable[..., list[RunView]]) -> None:
@@ -165,6 +183,9 @@ def test_a_speedup_claims_no_more_than_its_baseline(runs: Callable[..., list[Run
     assert line is not None
     few = msgspec.structs.replace(line, baseline_s=Estimate(20.0, 19.0, 21.0, 3, "range"))
     assert "(range of 3: " in predicted_sentence(few, "sequential")
+    assert "not settled" not in predicted_sentence(few, "sequential")
+    two = msgspec.structs.replace(line, baseline_s=Estimate(20.0, 19.0, 21.0, 2, "range"))
+    assert predicted_sentence(two, "sequential").count("; baseline of 2 repeats: not settled) as fast") == 2
     once = msgspec.structs.replace(line, baseline_s=Estimate(20.0, count=1))
     ratio = once.speedup(once.warm)
     assert ratio is not None and ratio.interval is None

@@ -342,7 +342,10 @@ def test_two_axes_give_a_curve_for_each_value_of_the_second() -> None:
     assert one.crossings[0].root.at == pytest.approx(3.0, rel=0.05)
     assert two.crossings[0].root.at == pytest.approx(6.0, rel=0.05)
     assert scaling_sentence(one).startswith("with workers 1; below 3 trees")
-    assert "processes, weak scaling (as much work for each worker): 1.00× with 2 (100 %)" in law_lines([one, two])
+    assert (
+        "processes, weak scaling (as much work for each worker): 1.00× with 2 (95 %: 1.00–1.00; efficiency 100 %)"
+        in law_lines([one, two])
+    )
 
 
 def test_along_workers_the_physical_cores_are_marked_and_the_best_is_named() -> None:
@@ -355,7 +358,10 @@ def test_along_workers_the_physical_cores_are_marked_and_the_best_is_named() -> 
     assert found["processes"].shape == "valley"
     assert "processes are fastest at 3 workers, 2.00×" in scaling_sentence(found)
     first, *laws = law_lines([found])
-    assert first == "processes, strong scaling: 1.90× with 2 (95 %), 2.00× with 3 (67 %), 1.82× with 4 (45 %)"
+    assert first == (
+        "processes, strong scaling: 1.90× with 2 (95 %: 1.89–1.92; efficiency 95 %), "
+        "2.00× with 3 (95 %: 1.98–2.02; efficiency 67 %), 1.82× with 4 (95 %: 1.80–1.84; efficiency 45 %)"
+    )
     assert all("needs 6 different numbers of workers, got 4" in line for line in laws)
 
 
@@ -377,6 +383,27 @@ def test_the_best_number_of_workers_is_named_only_where_it_is_faster_beyond_doub
     assert "as fast as at 1 worker, not distinguishably faster than at 2 workers" in scaling_sentence(
         only(sweep_session(near))
     )
+
+
+def test_a_best_number_of_workers_needs_more_than_an_interval() -> None:
+    """The best was chosen among all by its times: intervals alone would find one among equal ones in every third sweep."""
+    sentence = scaling_sentence(
+        only(sweep_session([({"workers": at}, {"processes": [at, at * 1.1]}) for at in (3, 2, 1)]))
+    )
+    assert re.search(
+        r"processes are fastest at 1 worker, 2\.00× \(range of 2: .*; not settled\) as fast as", sentence
+    ), sentence
+    claims = {count: 0 for count in (2, 3, 6)}
+    for count in claims:
+        for seed in range(60):
+            generator = np.random.default_rng(seed)
+            points = [
+                ({"workers": at}, {"processes": list(np.exp(0.05 * generator.normal(size=count)))})
+                for at in (1, 2, 3, 4, 6)
+            ]
+            text = scaling_sentence(only(sweep_session(points)))
+            claims[count] += "are fastest at" in text and "not settled" not in text
+    assert max(claims.values()) <= 3, claims  # of 60: 5 %
 
 
 def test_sizes_with_different_numbers_of_environments_are_not_compared() -> None:

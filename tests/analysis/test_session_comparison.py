@@ -82,6 +82,19 @@ def test_equal_machines_seldom_fail_a_threshold() -> None:
     assert failed <= 6  # of 120: 5 %
 
 
+def test_a_ratio_and_its_change_have_the_same_interval() -> None:
+    for count in (3, 6, 25):
+        (effect,) = compared(
+            session("a", {"processes": noisy(1.0, count, 1, 0.05)}),
+            session("b", {"processes": noisy(1.02, count, 2, 0.05)}),
+        ).effects
+        ratio, change = effect.ratio, effect.change
+        assert (ratio.kind, ratio.count) == (change.kind, change.count)
+        assert ratio.interval is not None and change.interval is not None
+        assert [1 / (1 + end) for end in reversed(change.interval)] == pytest.approx(list(ratio.interval))
+        assert 1 / (1 + change.value) == pytest.approx(ratio.value)
+
+
 def test_so_many_repeats_do_decide() -> None:
     """The number that is told is enough in most cases: the spread stays, the interval shrinks."""
 

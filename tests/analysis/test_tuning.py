@@ -105,6 +105,14 @@ def test_more_than_one_vcpu_pays_only_for_tasks_that_are_parallel_inside() -> No
     )
     assert text.endswith("for 2.00× the dollars")
     assert memory_text([one(1769, 8, 2.0, 1.0)]).endswith("not measured here")
+    unlike = [(2.0, 2.2, 1.8), (1.7, 1.6, 1.75)]
+    base, other = (
+        msgspec.structs.replace(one(mb, 8, times[0], 1.0), times_s=times)
+        for mb, times in zip((1769, 3538), unlike, strict=True)
+    )
+    assert "3,538 MB is 1.18× (range of 3: 1.03–1.38; not settled) as fast as" in memory_text([base, other])
+    single = msgspec.structs.replace(other, times_s=(1.7,))
+    assert "3,538 MB is 1.18× (once; not settled) as fast as" in memory_text([base, single])
 
 
 def test_a_pick_is_not_claimed_beyond_its_interval() -> None:

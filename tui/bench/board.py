@@ -140,14 +140,14 @@ def _ratio_text(line: Line, base: Line) -> str:
 
 
 def _spread(summary: Summary, base: Line, short: bool, doubts: bool) -> str:
-    """The interval of a speedup in brackets, after a space; `doubts`: and why it is not settled."""
+    """The interval of a speedup in brackets, after a space; `doubts`: and why it is not settled, else only that."""
     if summary.speedup is None:
         return ""
     aside = _ratio_text(summary.main, base).partition(" ")[2]
     if short:
         aside = re.sub(r"\((95 %|range of \d+): ", "(", aside)
-    if not doubts:  # the block of what is weak says it, too
-        aside = re.sub(r"; .*\)$|: not settled", lambda found: ")" if found[0].endswith(")") else "", aside)
+    if not doubts:  # how many repeats there were, the block of what is weak says, too
+        aside = re.sub(r"; .*\)$", "; not settled)", aside).replace(": not settled", "")
     return f" {aside}" if aside else ""
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lbench.analysis.comparison import Comparison
-from lbench.analysis.format import seconds_text, times_spread_text, times_text
-from lbench.analysis.prediction import PredictedLine, predict_comparison, predicted_sentence
+from lbench.analysis.format import count_text, seconds_text, times_spread_text, times_text
+from lbench.analysis.prediction import PredictedLine, baseline_doubt, predict_comparison, predicted_sentence
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView
 from lbench.errors import InputError
@@ -27,15 +27,14 @@ def _speed(line: PredictedLine, *, spread: bool) -> str:
     ratio = line.speedup(line.warm)
     if ratio is None:
         return seconds_text(line.warm.makespan_s.value)
-    aside = times_spread_text(ratio) or "baseline measured once"
+    aside = "; ".join(filter(None, (times_spread_text(ratio), baseline_doubt(ratio))))
     return times_text(ratio.value) + (f" ({aside})" if spread else "")
 
 
 def _short(line: PredictedLine) -> str:
     usd = usd_short(line.warm.usd, assumed=bool(line.warm.assumed))
-    return (
-        f"AWS itself, predicted: {_speed(line, spread=True)} warm, for {usd}, with {line.environments:,} environments"
-    )
+    places = count_text(line.environments, "environment")
+    return f"AWS itself, predicted: {_speed(line, spread=True)} warm, for {usd}, with {places}"
 
 
 def _shortest(line: PredictedLine) -> str:

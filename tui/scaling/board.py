@@ -172,7 +172,8 @@ def table_lines(
         ]
         lines.append(line)
     if len(columns) < len(shown):
-        lines.append([(f"  {len(columns)} of {len(shown)} series have room: ↑↓ goes to the others", "quiet")])
+        have = "has" if len(columns) == 1 else "have"
+        lines.append([(f"  {len(columns)} of {len(shown)} series {have} room: ↑↓ goes to the others", "quiet")])
     return lines
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from lbench.analysis.format import interval_text, percent_text, seconds_text
-from lbench.analysis.tuning import Candidate, Tuned, front, picks_of
+from lbench.analysis.format import count_text, interval_text, percent_text, seconds_text
+from lbench.analysis.tuning import Candidate, Tuned, candidate_text, front, picks_of
 from lbench.engine.cost.format import usd_short
 from lbench.tui.draw.curves import Curve, Curves, Spot
 from lbench.tui.draw.ink import Piece, put, right_of, width_of, wrapped
@@ -56,7 +56,7 @@ def candidate_lines(
         mark = marks.get(one.candidate, "")
         line: list[Piece] = [
             (" ▸ " if number == chosen else "   ", "key"),
-            (put(f"{name_of(one)} tasks", names + 7), role if mark else "quiet"),
+            (put(candidate_text(one), names + 7), role if mark else "quiet"),
             (right_of(seconds_text(one.makespan_s.value), 9), "bright"),
         ]
         cells: list[Piece] = [
@@ -65,7 +65,7 @@ def candidate_lines(
             (put(f" {mark}", room), "right"),
             ("" if one.cv is None else put(f" CV {percent_text(one.cv)}", 9), "text" if one.steady else "wrong"),
             ("" if one.cold_s is None else put(f" cold {seconds_text(one.cold_s)}", 14), "quiet"),
-            (f" {one.runs} runs", "quiet"),
+            (f" {count_text(one.runs, 'run')}", "quiet"),
         ]
         for cell in cells:
             if width_of([*line, cell]) <= width:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.strip import Strip
 
 from lbench.engine.cost.format import ASSUMED, usd_short
 from lbench.tui.bench.board import EMPTY, Board
 from lbench.tui.draw.ink import Piece, heading, line, sentence_lines, width_of
 from lbench.tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from lbench.analysis.decision import Decision
 
 __all__ = ["Cost"]
 
@@ -82,7 +87,8 @@ class Cost(Lines):
             if decision.machine_usd_per_hour is not None:
                 hourly = usd_short(decision.machine_usd_per_hour)
                 lines.append([(hourly, "bright"), (_HOUR, "quiet")])
-                lines.append([(_break_even(decision.break_even_runs, width), "quiet")])
+                if (even := _break_even(decision, width)) is not None:
+                    lines.append([(even, "quiet")])
         rent = next((one.summary.rent_usd for one in self._board.rows if one.summary.rent_usd is not None), None)
         if decision is None and rent is not None:
             lines.append([(usd_short(rent), "text"), (" a run, equal machine", "quiet")])
@@ -116,11 +122,15 @@ class Cost(Lines):
         return f"{charged.region} · {charged.architecture} · prices {(charged.price_date or '')[:7]}"
 
 
-def _break_even(runs: int | None, width: int) -> str:
-    """From how many runs on renting the machine is cheaper, in two digits: a run's dollars are no surer."""
-    if runs is None:
+def _break_even(decision: Decision, width: int) -> str | None:
+    """From how many runs on renting the machine is cheaper, in two digits: a run's dollars are no surer; None: not known."""
+    if decision.break_even_runs is None:
+        return None
+    if not decision.can_do:
         return "renting never wins: it is too slow"
-    about = f"{float(f'{runs:.2g}'):,.0f}"
+    if decision.break_even_runs == 1:
+        return "renting wins from 1 run an hour"
+    about = f"{float(f'{decision.break_even_runs:.2g}'):,.0f}"
     whole = f"renting wins from about {about} runs an hour"
     return whole if len(whole) <= width else f"renting wins from {about} runs/hour"
 

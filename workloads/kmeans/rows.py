@@ -54,7 +54,7 @@ def load_rows(params: KMeansParams, path: Path | None, encoding: str | None = No
     units = unit_count(rows, columns, params.k)
     if params.tasks is not None and params.tasks > units:
         notes.append(
-            f"{units} tasks an iteration instead of {params.tasks}: a task gets at least "
+            f"{units} task{'s' * (units != 1)} an iteration instead of {params.tasks}: a task gets at least "
             f"{unit_rows(columns, params.k):,} rows"
         )
     return Dataset(
@@ -69,7 +69,7 @@ def load_rows(params: KMeansParams, path: Path | None, encoding: str | None = No
 
 def _blobs(params: KMeansParams) -> tuple[NDArray[Any], list[str], str, list[str]]:
     if params.k > params.n_samples:
-        raise InputError(f"k={params.k:,} clusters of n_samples={params.n_samples:,} rows cannot be: ask for fewer")
+        raise InputError(f"k={params.k:,} clusters of n_samples={params.n_samples:,} cannot be: ask for fewer")
     random = np.random.RandomState(params.seed)  # the legacy generator's streams do not change
     middles = random.uniform(-_MIDDLES, _MIDDLES, (params.k, params.n_features))
     X = np.empty((params.n_samples, params.n_features), dtype=params.dtype)
@@ -77,7 +77,8 @@ def _blobs(params: KMeansParams) -> tuple[NDArray[Any], list[str], str, list[str
         part = X[at : at + _PIECE]
         blob = random.randint(0, params.k, len(part))
         part[:] = middles[blob] + random.normal(size=part.shape) * params.spread
-    source = f"generated: {params.k} blobs of spread {params.spread:g}, {params.n_samples:,} rows, seed {params.seed}"
+    blobs = f"{params.k} blob{'s' * (params.k != 1)} of spread {params.spread:g}"
+    source = f"generated: {blobs}, {params.n_samples:,} row{'s' * (params.n_samples != 1)}, seed {params.seed}"
     features = [f"x{at + 1}" for at in range(params.n_features)]
     return X, features, source, [f"{params.n_features} columns, not standardised"]
 

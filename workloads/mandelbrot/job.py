@@ -139,7 +139,7 @@ class Mandelbrot(Workload[MandelbrotParams]):
         wanted = params.tasks or _TASKS
         if wanted <= height:
             return []
-        return [f"{height} tasks instead of {wanted}: a task gets at least one row of the picture"]
+        return [f"{height} task{'s' * (height != 1)} instead of {wanted}: a task gets at least one row of the picture"]
 
     def _tasks(self, params: MandelbrotParams) -> int:
         return min(params.tasks or _TASKS, params.shape[0])

@@ -116,8 +116,8 @@ class RandomForest(Workload[RandomForestParams]):
                 return Check(ok=False, how=f"out-of-bag votes differ from RandomForestClassifier's {where}")
             return Check(
                 ok=True,
-                how=f"{params.n_trees} trees and their out-of-bag votes equal RandomForestClassifier's, "
-                f"array by array {where}",
+                how=f"{params.n_trees} tree{'s' * (params.n_trees != 1)} and their out-of-bag votes equal "
+                f"RandomForestClassifier's, array by array {where}",
             )
         equal, rows = forest.equal_votes(answer["predictions"], reference["predictions"])
         return Check(
@@ -149,7 +149,9 @@ class RandomForest(Workload[RandomForestParams]):
     def notes(self, params: RandomForestParams) -> list[str]:
         """More tasks than trees cannot be."""
         if params.tasks is not None and params.tasks > params.n_trees:
-            return [f"{params.tasks} tasks were asked for; {params.n_trees} trees make {params.n_trees} tasks"]
+            trees = params.n_trees
+            made = "1 tree makes 1 task" if trees == 1 else f"{trees} trees make {trees} tasks"
+            return [f"{params.tasks} tasks were asked for; {made}"]
         return []
 
 

@@ -153,7 +153,7 @@ class RecordedWorkload(Workload[RecordedParams]):
             left[one.what] += one.count
         named = [f"{count:,} of {what}" for what, count in left.most_common(_NAMED)]
         if others := left.total() - sum(count for _, count in left.most_common(_NAMED)):
-            named.append(f"{others:,} others")
+            named.append(f"{others:,} other{'s' * (others != 1)}")
         notes = [f"calls of the script that are not in the recording: {', '.join(named)}"] if left else []
         notes += self._manifest.unset
         if differing := self._differing():

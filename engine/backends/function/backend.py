@@ -117,7 +117,9 @@ class FunctionBackend:
         if facts.most is not None and facts.most < self.capacity:
             if chosen.concurrency is not None:
                 raise InputError(concurrency_refusal(chosen.concurrency, facts.most))
-            self.notes.append(f"{facts.most} calls at once: the quota leaves no more for this function")
+            self.notes.append(
+                f"{facts.most} call{'s' * (facts.most != 1)} at once: the quota leaves no more for this function"
+            )
             self.capacity = facts.most
             self.settings["concurrency"] = facts.most
         self.settings["region"] = reached.region

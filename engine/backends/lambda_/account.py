@@ -104,17 +104,23 @@ def choose_concurrency(quota: Quota, asked: int | None, tasks: int | None, regio
                 f"--concurrency must be at most {most}, got {asked}: that is {whose}. "
                 "Raise it under Service Quotas in the AWS console"
             )
-        return Chosen(asked, f"at most {asked} environments at once (--concurrency)")
+        return Chosen(asked, f"at most {_environments(asked)} at once (--concurrency)")
     if most is None:
         within, why = limits().concurrency, f"{whose} is not known (lambda:GetAccountSettings is not allowed)"
     else:
         within = max(1, int((most if quota.reserved is not None else most * _SHARE) / sharers))
-        why = f"{whose} is {most}" + ("" if within == most else f", of which {within} are used")
+        why = f"{whose} is {most}" + (
+            "" if within == most else f", of which {within} {'is' if within == 1 else 'are'} used"
+        )
         why += f" by each of {sharers} backends at once" if sharers > 1 else ""
     wanted = within if tasks is None else max(1, tasks)
     if wanted <= within and tasks is not None:
-        return Chosen(wanted, f"{wanted} environments at once, one per task")
-    return Chosen(within, f"{within} environments at once: {why}")
+        return Chosen(wanted, f"{_environments(wanted)} at once, one per task")
+    return Chosen(within, f"{_environments(within)} at once: {why}")
+
+
+def _environments(count: int) -> str:
+    return f"{count} environment{'s' * (count != 1)}"
 
 
 class Ramp:

@@ -310,7 +310,8 @@ def _allow_files(connections: int) -> None:
     least = connections + _LEAST_FILES
     if hard != resource.RLIM_INFINITY and hard < least:
         raise InputError(
-            f"{connections} environments at once need at least {least} open files, but the limit is {hard}: "
+            f"{connections} environment{'s' * (connections != 1)} at once need{'s' * (connections == 1)} "
+            f"at least {least} open files, but the limit is {hard}: "
             f"raise it with `ulimit -n {wanted}`, or lower --concurrency"
         )
 

@@ -101,7 +101,7 @@ class SimulatedBackend:
         old = old_parameters(model, date.today())
         self.notes = [
             f"simulated with one core here = {self.core_ratio:.3g} Lambda vCPUs: nothing was measured on AWS",
-            *([f"{len(old)} parameters of the model are older than two years: see docs/model.md"] if old else []),
+            *([f"{_parameters(len(old))} older than two years: see docs/model.md"] if old else []),
         ]
         self._now_s = 0.0
         self._host = Host(model, 0.0)
@@ -350,6 +350,10 @@ class _Work(msgspec.Struct):
     get: int
     put_bytes: int
     known: bool = True  # whether the caller sees the end
+
+
+def _parameters(count: int) -> str:
+    return "1 parameter of the model is" if count == 1 else f"{count} parameters of the model are"
 
 
 def _throttled(reason: str) -> Failure:

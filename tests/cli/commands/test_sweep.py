@@ -67,7 +67,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(lbench: Lbench, started: Started, 
     assert "the sweep was stopped, 1 point left: seconds=0.3; the same command goes on there" in first.stderr.read()
     done = lbench(*command, "--json")
     assert done.returncode == 0, done.stderr
-    assert "goes on with a stopped sweep: 1 of 3 points are left" in done.stderr
+    assert "goes on with a stopped sweep: 1 of 3 points is left" in done.stderr
     document = json.loads(done.stdout)
     assert {run["sweep"]["point"]["seconds"] for run in document["runs"]} == {0.01, 0.02, 0.3}
     assert {run["status"] for run in document["runs"]} == {"ok"}  # the runs that were cut off were measured again

@@ -1,12 +1,16 @@
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
+from lbench.analysis.prediction import Predicted, PredictedLine
+from lbench.analysis.statistics import Estimate
 from lbench.engine.cost.charges import total_usd
 from lbench.tui.bench.board import EMPTY, Board, answer_pieces
 from lbench.tui.bench.board_builder import BoardBuilder
+from lbench.tui.bench.predicted import _short, _shortest
 
 Boards = Callable[..., Board]
 
@@ -80,3 +84,34 @@ def test_time_left_shrinks_and_is_gone_at_the_end(board_of: Boards) -> None:
     assert all(left is not None for left in lefts)
     assert lefts[-1] < lefts[0]  # type: ignore[operator]
     assert not board_of(None).left_s
+
+
+def test_what_is_not_settled_says_so_in_every_form_of_the_sentence(board_of: Boards) -> None:
+    board = board_of(None)
+    index = [row.label for row in board.rows].index("processes")
+    summary = board.rows[index].summary
+    lines = tuple(msgspec.structs.replace(one, claim="unsettled", comparisons=3) for one in summary.lines)
+    rows = list(board.rows)
+    rows[index] = msgspec.structs.replace(rows[index], summary=msgspec.structs.replace(summary, lines=lines))
+    board = msgspec.structs.replace(board, rows=rows)
+    for short, cost in ((False, True), (True, True), (True, False)):
+        clause = _text(board, short=short, cost=cost).partition(";  ")[0]
+        assert "not settled" in clause, clause
+
+
+def test_the_shorter_forms_of_a_prediction_count_its_environments_and_repeats() -> None:
+    one = Predicted(Estimate(2.0, 1.0, 3.0, 200), Decimal("0.001"), Decimal("0.001"), Decimal("0.001"))
+    line = PredictedLine(
+        worked_out_from="sequential",
+        environments=1,
+        memory_mb=1769,
+        region="us-east-1",
+        architecture="x86_64",
+        cold=one,
+        warm=one,
+        core_ratio=(1.35, 0.84, 2.2),
+        baseline_s=Estimate(20.0, 19.0, 21.0, 2, "range"),
+    )
+    for text in (_short(line), _shortest(line)):
+        assert "10.0× (range of 2: 6.65–20.0; baseline of 2 repeats: not settled) warm" in text
+    assert _short(line).endswith("with 1 environment")
