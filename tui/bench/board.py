@@ -49,10 +49,11 @@ class Board(msgspec.Struct, frozen=True):
     tasks: int | None
     usd: Decimal | None  # so far, of all runs of the comparison
     expected_usd: Decimal | None  # of all its runs, by what one costs
-    bound_usd: Decimal | None  # of all its runs; None: no bound, or nothing is charged
+    bound_usd: Decimal | None  # of all its runs as planned now; None: no bound, or nothing is charged
     items: dict[str, Decimal]  # so far
     left_s: float | None  # until everything is done
     elapsed_s: float | None
+    bound_run_usd: Decimal | None = None  # of one run, where nothing is paid: `auto` may add runs
     budget_usd: Decimal | None = None  # what all runs may cost together, where a budget was set
     assumed: tuple[str, ...] = ()  # what is counted at another region's price (`RunCost.assumed`)
     bound_assumed: bool = False  # whether the bound counts anything so

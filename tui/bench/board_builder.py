@@ -85,6 +85,7 @@ class BoardBuilder:
             usd=total_usd(bill.usd for bill in bills),
             expected_usd=_expected(rows, self._bills),
             bound_usd=_bound(rows),
+            bound_run_usd=_bound_of_a_run(rows),
             items=_items(bills),
             left_s=None if any(left is None for left in lefts) else sum(left or 0.0 for left in lefts),
             elapsed_s=self._elapsed_s(frame),
@@ -216,6 +217,13 @@ def _expected(rows: list[Row], bills: Mapping[str, RunCost]) -> Decimal | None:
 
 def _bound(rows: list[Row]) -> Decimal | None:
     return total_usd(row.summary.bound_usd * row.outlook.runs for row in rows if row.summary.bound_usd is not None)
+
+
+def _bound_of_a_run(rows: list[Row]) -> Decimal | None:
+    """The bound of the dearest run; None: AWS charges, and the number of runs is fixed."""
+    bounds = [row.summary.bound_usd for row in rows if row.summary.bound_usd is not None]
+    paid = any(row.summary.origin == "measured" and row.summary.bound_usd is not None for row in rows)
+    return None if paid else max(bounds, default=None)
 
 
 def _budget(runs: list[RunView]) -> Decimal | None:

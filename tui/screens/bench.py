@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import work
@@ -309,7 +310,8 @@ class BenchScreen(LbenchScreen[None]):
             plan = self.host.plan
             own = plan.workload not in registry.all_names()  # its defaults would have to be read from its file
             params = plan.params if own else settable(resolve_params(plan))
-            return [(described(registry.without_folder(plan.workload), params, plan.tasks, width), "text")], []
+            data = Path(plan.data).name if plan.data else ""
+            return [(described(registry.without_folder(plan.workload), params, plan.tasks, width, data), "text")], []
         right: list[Piece] = []
         if is_record(self.host.feed):
             right.append(("RECORD  " if frame.speed is None else "REPLAY  ", "key!"))
@@ -330,8 +332,9 @@ class BenchScreen(LbenchScreen[None]):
             phase = (
                 "starting the engine" if frame.state == "starting" else (frame.view and frame.view.phase) or "preparing"
             )
-            workload = registry.without_folder(self.host.plan.workload)
-            return [*before, (f"{phase} · ", "quiet"), (workload, "text"), (f" · {frame.awaited_s:.0f} s", "quiet")]
+            plan = self.host.plan
+            what = registry.without_folder(plan.workload) + (f" on {Path(plan.data).name}" if plan.data else "")
+            return [*before, (f"{phase} · ", "quiet"), (what, "text"), (f" · {frame.awaited_s:.0f} s", "quiet")]
         if frame.state == "starting":
             return [*before, ("starting the engine", "quiet")]
         if frame.read_share is not None:

@@ -57,7 +57,9 @@ class Cost(Lines):
             return [(f"stops before {usd_short(budget)}", "quiet")]
         if bound is None:
             return []
-        return [(f"at most {usd_short(bound, up=True, assumed=self._board.bound_assumed)}", "quiet")]
+        each = self._board.bound_run_usd
+        amount = usd_short(bound if each is None else each, up=True, assumed=self._board.bound_assumed)
+        return [(f"at most {amount}" + ("" if each is None else " a run"), "quiet")]
 
     def _so_far(self, width: int) -> list[list[Piece]]:
         board = self._board

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from lbench.engine.journal.events import Warned
+from lbench.engine.plan.plan import Plan
 from lbench.tui.app import LbenchApp
 from lbench.tui.screens.card import CardScreen
 from lbench.tui.widgets.cost import Cost
@@ -119,6 +120,20 @@ async def test_every_amount_of_the_cost_panel_has_its_sign_and_says_what_it_is(
         items = [part.split()[0] for part in parts if part.startswith(("duration ", "requests ", "transfer ", "logs "))]
         assert items in ([], ["duration", "requests", "transfer", "logs"])
         assert (moment is None) == any(line.startswith("renting wins from ") for line in lines)
+
+
+async def test_while_data_load_the_screen_names_the_file_and_not_what_would_be_generated(
+    app_of: App, still: Any, screen_text: Text
+) -> None:
+    feed = still(None)
+    frame = msgspec.structs.replace(feed.frame(), runs=[], awaited_s=12.0, state="live")
+    feed.frame = lambda *_: frame
+    app = app_of(feed, plan=Plan("kmeans", params={"k": 7}, data="/data/census-income.data.zst"))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(app, pilot)
+        title, answer = screen_text(app).splitlines()[:2]
+        assert "kmeans on census-income.data.zst · k 7" in title and "n_samples" not in title
+        assert "kmeans on census-income.data.zst · 12 s" in answer
 
 
 async def test_a_full_disk_leaves_room_for_the_answer(app_of: App, still: Any, screen_text: Text) -> None:
