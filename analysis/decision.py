@@ -21,9 +21,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     run_usd: Decimal
     thousand_usd: Decimal
     machine_usd_per_hour: Decimal | None  # of an equal machine; None: no price is known
-    break_even_runs: (
-        int | None
-    )  # runs an hour from which the rented machine is cheaper; None: no run here tells how long
+    break_even_runs: int | None  # an hour, from which the rented machine is cheaper; None: no local run tells
     can_do: bool  # whether the machine can do so many
 
 
