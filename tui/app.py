@@ -218,12 +218,12 @@ class LbenchApp(Commands):
     def _look_for_last(self) -> None:
         """Show the last result on the first screen. Runs in a thread."""
         from lbench.tui.session_index import last_result
-        from lbench.tui.widgets.session_table import local_time, outcome_pieces
+        from lbench.tui.widgets.session_table import local_time, whole_outcome
 
         pieces: list[Piece] = []
         if (entry := last_result()) is not None:
             what = " ".join([", ".join(entry.recorded.workloads), entry.data]).strip()
-            pieces = [(f"{local_time(entry)}  {what}  ", "text"), *outcome_pieces(entry)]
+            pieces = [(f"{local_time(entry)}  {what}  ", "text"), *whole_outcome(entry)]
         with contextlib.suppress(RuntimeError):  # left meanwhile
             self.call_from_thread(self.bench.show_last, pieces)
 

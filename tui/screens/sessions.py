@@ -25,7 +25,7 @@ from lbench.tui.screens.ask import AskText, AskYes
 from lbench.tui.session_index import Entry, entries
 from lbench.tui.theme import EMULATED
 from lbench.tui.widgets.fields import Heading, Text
-from lbench.tui.widgets.session_table import SessionTable, error_of, local_time, matches, outcome_pieces, title_of
+from lbench.tui.widgets.session_table import SessionTable, error_of, local_time, matches, title_of, whole_outcome
 from lbench.tui.widgets.title import Answer, Keys, Title
 
 __all__ = ["SessionsScreen"]
@@ -336,7 +336,7 @@ def _about(entry: Entry) -> list[list[Piece]]:
             ("   ", "text"),
             (f"{state}{cost} · {runs}{count}", "quiet"),  # an amount is never cut
         ],
-        [("   ", "text"), *(outcome_pieces(entry) or [("no answer yet", "quiet")])],
+        [("   ", "text"), *(whole_outcome(entry) or [("no answer yet", "quiet")])],
         [("   ", "text"), (machine, "quiet")],
         [("   ", "text"), (recorded.path, "quiet")],
     ]

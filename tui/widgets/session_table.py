@@ -22,7 +22,16 @@ from lbench.tui.session_index import ONCE, Backend, Entry
 from lbench.tui.theme import EMULATED, role_of
 from lbench.tui.widgets.lines import Lines
 
-__all__ = ["SessionTable", "error_of", "local_time", "matches", "outcome_pieces", "title_of", "verdict_pieces"]
+__all__ = [
+    "SessionTable",
+    "error_of",
+    "local_time",
+    "matches",
+    "outcome_pieces",
+    "title_of",
+    "verdict_pieces",
+    "whole_outcome",
+]
 
 GLYPHS = {
     "complete": ("✔", "right"),
@@ -31,6 +40,7 @@ GLYPHS = {
     "damaged": ("✘", "wrong"),
 }
 _GAP = 2
+_LEAST_NAME = 6  # cells of a name before its tags
 
 
 class _Column(msgspec.Struct, frozen=True):
@@ -57,11 +67,18 @@ def error_of(entry: Entry) -> str:
     return (entry.recorded.error or "").replace(f"{entry.recorded.path}/{JOURNAL_NAME}", "its journal")
 
 
+def _given_name(entry: Entry) -> str:
+    """The name that a person gave."""
+    return "" if entry.recorded.name == entry.recorded.id else entry.recorded.name or ""
+
+
+def _tags(entry: Entry) -> str:
+    return " ".join(f"#{tag}" for tag in entry.recorded.tags)
+
+
 def title_of(entry: Entry) -> str:
     """The name that a person gave, with the tags; "" if there is none."""
-    name = entry.recorded.name or ""
-    shown = [] if name == entry.recorded.id else [name]
-    return " ".join([*shown, *(f"#{tag}" for tag in entry.recorded.tags)]).strip()
+    return " ".join(filter(None, [_given_name(entry), _tags(entry)]))
 
 
 def verdict_pieces(verdict: list[Backend], *, short: bool = False) -> list[Piece]:
@@ -94,6 +111,13 @@ def outcome_pieces(entry: Entry, *, short: bool = False) -> list[Piece]:
     if entry.explored and not entry.verdict:
         return [(f"explored: {count_text(entry.explored, 'update')}", "text")]
     return verdict_pieces(entry.verdict, short=short)
+
+
+def whole_outcome(entry: Entry) -> list[Piece]:
+    """A session's result, with the backend that the others are compared with."""
+    pieces, base = outcome_pieces(entry), [one.label for one in entry.verdict if one.baseline]
+    others = [one for one in entry.verdict if not one.baseline and one.speedup is not None and not one.wrong]
+    return [*pieces, (f" against {base[0]}", "quiet")] if pieces and base and others else pieces
 
 
 def matches(entry: Entry, text: str) -> bool:
@@ -157,6 +181,15 @@ def _name(entry: Entry) -> list[Piece]:
     if entry.point:
         pieces.append((f" {entry.point}" if title else entry.point, "text"))
     return pieces or [("–", "quiet")]
+
+
+def _fitted_name(entry: Entry, size: int) -> list[Piece]:
+    """The cell of a name that has no room: the name is cut, and the tags and the point behind it stay, if they can."""
+    name, behind = _given_name(entry), " ".join(filter(None, [_tags(entry), entry.point]))
+    room = size - cell_len(behind) - 1
+    if not name or not behind or room < _LEAST_NAME:
+        return _name(entry)
+    return [(put(name, room), "bright"), (f" {behind}", "text")]
 
 
 _COLUMNS = (
@@ -260,7 +293,9 @@ class SessionTable(Lines, can_focus=True):
                 pieces.append((error_of(entry), "wrong" if here else "quiet"))
                 break
             cell = column.cell(entry)
-            if column.short is not None and width_of(cell) > size:
+            if width_of(cell) > size and column.cell is _name:
+                cell = _fitted_name(entry, size)
+            elif width_of(cell) > size and column.short is not None:
                 cell = column.short(entry)
             cell = clipped(cell, size)
             pad: Piece = (" " * (size - width_of(cell)), "text")
@@ -274,7 +309,8 @@ class SessionTable(Lines, can_focus=True):
         sizes: dict[str, int] = {}
         for column in _COLUMNS:
             longest = max((width_of(column.cell(entry)) for entry in fine), default=0)
-            sizes[column.title] = max(column.least, cell_len(column.title), min(longest, column.most))
+            most = max(column.most, width // 4) if column.cell is _name else column.most
+            sizes[column.title] = max(column.least, cell_len(column.title), min(longest, most))
         chosen = [
             one for one in _COLUMNS if one.title != "NAME" or any(title_of(entry) or entry.point for entry in fine)
         ]

@@ -206,6 +206,28 @@ async def test_a_name_and_tags_are_given_by_keyboard(recorded: Path, app_of: App
     assert read_meta(recorded) == Meta("before the change", ["laptop", "cold"])
 
 
+async def test_a_long_name_is_cut_and_its_tags_stay(recorded: Path, app_of: AppOf, screen_text: ScreenText) -> None:
+    write_meta(recorded, Meta("the first night of the render farm", ["night", "cellar"]))
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_sessions(pilot)
+        row = next(line for line in screen_text(app).splitlines() if line.startswith(" ▸"))
+        assert "  the first nigh… #night #cellar  " in row
+        await pilot.resize_terminal(200, 60)
+        await pilot.pause()
+        row = next(line for line in screen_text(app).splitlines() if line.startswith(" ▸"))
+        assert "  the first night of the render farm #night #cellar  " in row
+
+
+async def test_the_last_lines_name_the_backend_that_the_others_are_compared_with(
+    recorded: Path, app_of: AppOf, screen_text: ScreenText
+) -> None:
+    app = app_of()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_sessions(pilot)
+        assert "emulated 6.54× (6.37–6.65) against sequential" in screen_text(app)
+
+
 async def test_a_name_that_cannot_be_kept_is_reported_plainly(
     recorded: Path, app_of: AppOf, screen_text: ScreenText, monkeypatch: pytest.MonkeyPatch
 ) -> None:
