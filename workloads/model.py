@@ -253,7 +253,7 @@ class Description(msgspec.Struct, frozen=True):
     @property
     def shown_params(self) -> type[msgspec.Struct]:
         """The parameters to list: of a plain function also `seed` and `tasks`, which are its own there."""
-        shown: type[msgspec.Struct] = getattr(self.params, "shown", self.params)
+        shown: type[msgspec.Struct] = getattr(self.params, "__shown__", self.params)
         return shown
 
     @property

@@ -7,7 +7,7 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -203,15 +203,22 @@ def parse(struct: type[P], texts: Mapping[str, Any], *, what: str = "parameter",
         raise InputError(f"{what} {name}{given}: {_explain(field, message)}") from None
 
 
-def parse_values(annotation: Any, name: str, values: list[Any], shown: str, *, typed: bool) -> list[Any]:
-    """Values of one parameter. `shown`: what a message quotes; `typed`: texts are values, and not to be read as such.
+def parse_values(
+    annotation: Any, name: str, values: list[Any], shown: str, *, typed: bool | Container[int]
+) -> list[Any]:
+    """Values of one parameter. `shown`: what a message quotes; `typed`: texts, or those at these places, are values, and not
+    to be read as such.
 
     Raises:
         InputError: one is not a value of the parameter.
     """
     field = Field(name=name, default=None, **({"meaning": ""} | _describe_type(msgspec.inspect.type_info(annotation))))
-    if not typed:
-        values = [_read_one(field, value, name, shown) if isinstance(value, str) else value for value in values]
+    if typed is not True:
+        kept = typed or ()
+        values = [
+            _read_one(field, value, name, shown) if isinstance(value, str) and place not in kept else value
+            for place, value in enumerate(values)
+        ]
     try:
         return msgspec.convert(values, list[annotation], strict=False)
     except msgspec.ValidationError as error:

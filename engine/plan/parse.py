@@ -123,7 +123,7 @@ def with_each(plan: Plan, texts: Sequence[str]) -> Plan:
     Raises:
         InputError: the workload is not a plain function, or the values cannot be used.
     """
-    from lbench.workloads.own.each import EachParams, pinned, split
+    from lbench.workloads.own.each import EachParams, pinned, specs_of, split
 
     description = registry.describe(plan.workload)
     if not issubclass(description.params, EachParams):
@@ -134,5 +134,5 @@ def with_each(plan: Plan, texts: Sequence[str]) -> Plan:
             )
         return plan
     given = [f"{name}={values}" for name, values in split(str(plan.params.get("each", "")))]
-    each = pinned(description.params.specs, [*given, *texts])
+    each = pinned(specs_of(description.params), [*given, *texts])
     return msgspec.structs.replace(plan, params=plan.params | {"each": each})

@@ -23,7 +23,7 @@ from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
 from lbench.workloads.model import Params
-from lbench.workloads.own.each import EachParams, split
+from lbench.workloads.own.each import EachParams, specs_of, split
 from lbench.workloads.textfile import checked_encoding
 
 __all__ = ["validate", "validate_backend", "validate_job"]
@@ -115,7 +115,7 @@ def _check_each(plan: Plan, params: Params) -> None:
     """Refuse a plain function without values, and a parameter that has both one value and several."""
     if not isinstance(params, EachParams):
         return
-    names = [spec.name for spec in params.specs]
+    names = [spec.name for spec in specs_of(params)]
     if not params.each:
         name = registry.describe(plan.workload).name
         if not names:

@@ -187,6 +187,11 @@ ENDINGS = {
     "shut down": "pool.shutdown()\npool.submit(print, 1)",
     "exit": "pool.submit(pow, 2, 2).result(); import os; os._exit(7)",
     "signal": "pool.submit(pow, 2, 2).result(); import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
+    "logged": "import logging, traceback\nfrom joblib import Parallel, delayed\ndef f(x): raise ValueError(x)\n"
+    "try: Parallel()(delayed(f)(i) for i in [1])\nexcept ValueError: logging.exception('joblib')\npool.shutdown()\n"
+    "try: pool.submit(f, 1)\nexcept RuntimeError as error: traceback.print_exc(); print(traceback.format_exception(error))",
+    "thread": "pool.shutdown()\nimport threading\nthread = threading.Thread(target=pool.submit, args=(abs, 1))\n"
+    "thread.start()\nthread.join()",
     "async": "import asyncio\nprint(asyncio.run(asyncio.to_thread(pow, 2, 3)))",
     "interrupt": "pool.submit(pow, 2, 2).result(); import os, signal; os.kill(os.getpid(), signal.SIGINT)",
     "syntax": "def",
@@ -202,6 +207,89 @@ def test_a_script_ends_as_it_does_by_itself(lbench: Lbench, home: Path, text: st
     expected, done = plain(home, "mine.py"), lbench("record", "mine.py")
     assert (done.returncode, done.stdout) == (expected.returncode, expected.stdout)
     assert without_ours(done.stderr) == expected.stderr
+
+
+READ = """
+import sys
+from joblib import Parallel, delayed
+from multiprocessing.pool import ThreadPool
+
+class Shown:  # as a progress bar
+    def __init__(self, items): self.items = items
+    def __len__(self): return len(self.items)
+    def __iter__(self):
+        for item in self.items:
+            print("item", file=sys.stderr)
+            yield item
+
+class Turning:  # as a loader that shuffles: in another order each time
+    items = [1, 2, 3, 4, 5, 6, 7]
+    def __len__(self): return len(self.items)
+    def __iter__(self):
+        self.items.append(self.items.pop(0))
+        return iter(list(self.items))
+
+def double(x): return 2 * x
+def add(a, b): return a + b
+
+if __name__ == "__main__":
+    with ThreadPool(2) as pool:
+        print(pool.map(double, Shown([1, 2, 3])), pool.map(double, Turning()), pool.starmap(add, Shown([(1, 2)])))
+        print(pool.starmap(add, [iter((1, 2))]), pool.apply(add, iter((3, 4))))
+    print(Parallel(n_jobs=1)(Shown([delayed(double)(i) for i in range(3)])), Parallel(n_jobs=1)([]))
+"""
+
+
+def test_what_a_script_hands_over_is_read_once(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(READ)
+    expected, done = plain(home, "mine.py"), lbench("record", "mine.py")
+    assert (done.returncode, done.stdout) == (0, expected.stdout)
+    assert without_ours(done.stderr) == expected.stderr == "item\n" * 7
+    assert (
+        "2 calls of add (mine.py, line 22), handed over at mine.py, line 27: arguments in a tuple_iterator"
+        in done.stderr
+    )
+    assert manifest(home, "mine")["functions"] == {"mine:double": 13, "mine:add": 1}
+    assert answers(lbench("run", "recorded:mine", "-b", "sequential", *HERE[-4:])) == [(True, 14)]
+
+
+NESTED = """
+from joblib import Parallel, delayed
+def inner(x): return x + 1
+def outer(x): return sum(Parallel(n_jobs=1)(delayed(inner)(i) for i in range(x)))
+if __name__ == "__main__": print(list(Parallel(n_jobs=1, return_as="generator")(delayed(outer)(i) for i in (1, 2))))
+"""
+
+
+def test_a_call_within_a_task_that_runs_when_its_result_is_read_belongs_to_the_task(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(NESTED)
+    assert lbench("record", "mine.py").stdout == "[1, 3]\n"
+    assert manifest(home, "mine")["functions"] == {"mine:outer": 2}
+
+
+UNGUARDED = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+def f(x): return x + BASE
+BASE = int("1")
+manager = multiprocessing.Manager()
+lock = manager.Lock()
+pool = multiprocessing.Pool(1)
+print("workers", pool._processes)
+executor = ProcessPoolExecutor(1)
+print(pool.map(f, [1, 2]))
+print(list(executor.map(f, [3])))
+pool.terminate()
+executor.shutdown()
+"""
+
+
+def test_the_copy_of_a_script_starts_no_processes(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(UNGUARDED)
+    assert lbench("record", "mine.py").stdout.endswith("[2, 3]\n[4]\n")
+    kept = [line for line in (home / "data/lbench/recordings/mine/code/mine.py").read_text().splitlines() if line]
+    assert kept == [*UNGUARDED.splitlines()[1:4], 'BASE = int("1")']
+    assert answers(lbench("run", "recorded:mine", "-b", "sequential", *HERE[-4:])) == [(True, 3)]
 
 
 def test_a_signal_reaches_the_script_and_what_was_recorded_stays(
@@ -259,13 +347,16 @@ BAD = {
     "record": "missing argument",
     "record --name a/b mine.py": "--name must be 1 to 64 letters",
     "run recorded:": "name a recording",
-    "run recorded:nothing": "recorded:nothing: no such recording: there are: damaged, mine, other, torn",
+    "run recorded:nothing": "no such recording: there are: changed, damaged, lost, mine, other, torn, unsound",
     "run recorded:./nowhere": "no recording in that folder",
     "run recorded:mine -p n=1": "unknown parameter 'n'",
     "run recorded:mine --each n=1": "--each is for a plain function of yours",
     "workloads recorded:other": "recording of version 99, and this lbench reads version 1: record",
     "run recorded:torn": "the recording is not whole",
     "run recorded:damaged": "manifest.json is damaged",
+    "run recorded:unsound": "manifest.json is damaged",
+    "run recorded:lost": "lost: code/mine.py is missing: copy the recording again",
+    "run recorded:changed": "changed: code/mine.py is not what was recorded: copy the recording again",
 }
 
 
@@ -273,8 +364,13 @@ def test_bad_input_gets_one_line(lbench: Lbench, home: Path) -> None:
     (home / "mine.py").write_text("from multiprocessing.pool import ThreadPool\nThreadPool(1).map(abs, [1])\n")
     assert lbench("record", "mine.py").returncode == 0
     recordings = home / "data/lbench/recordings"
-    for name in ("other", "torn", "damaged"):
+    for name in ("other", "torn", "damaged", "unsound", "lost", "changed"):
         shutil.copytree(recordings / "mine", recordings / name)
+    (recordings / "unsound/manifest.json").write_text(
+        json.dumps(manifest(home, "mine") | {"stages": [], "functions": {}})
+    )
+    shutil.rmtree(recordings / "lost/code")
+    (recordings / "changed/code/mine.py").write_text("def f(")
     text = (recordings / "mine/manifest.json").read_text().replace('"version": 1,', '"version": 99, "new": 1,')
     (recordings / "other/manifest.json").write_text(text)
     (recordings / "torn/results.bin").write_bytes(b"")

@@ -16,7 +16,7 @@ from lbench.workloads import functions, parameters, registry
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.model import Description
 from lbench.workloads.own import importer
-from lbench.workloads.own.each import combinations, grid_of, pinned
+from lbench.workloads.own.each import EachParams, combinations, fixed_of, grid_of, pinned, specs_of
 
 MINE = '''
 import datetime
@@ -78,6 +78,9 @@ def untyped(raw=b"x", several=(1, 2), listed=[1, [2]], marks={"a": (1,)}, frame:
 def placed(a, b=datetime.date(2026, 1, 1), c=3, /, d=4, *rest, e: Path = Path("e"), **others):
     return shown(a, b, c, d, rest, e, others)
 def clash(each): pass
+def named(specs, fixed=0, shown=0, limits=0, self=0, __hidden=1, large=2**70):
+    return [specs, fixed, shown, limits, self, __hidden, large == 2**70]
+def hidden(__x): return __x
 alias = simulate
 '''
 
@@ -105,7 +108,7 @@ def describe(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
 
 
 def values(description: Description, *texts: str) -> list[dict[str, Any]]:
-    specs = description.params.specs  # type: ignore[attr-defined]
+    specs = specs_of(description.params)  # type: ignore[arg-type]
     return list(combinations(grid_of(specs, pinned(specs, texts))))
 
 
@@ -137,6 +140,7 @@ def values(description: Description, *texts: str) -> list[dict[str, Any]]:
         ("loose", "flag=yes,no", [True, False]),
         ("loose", "where=/tmp,none", ["/tmp", None]),
         ("loose", "x=ä b,日本", ["ä b", "日本"]),
+        ("loose", 'where="a,b",none,"none", c', ["a,b", None, "none", "c"]),
     ],
 )
 def test_values_are_typed_by_the_annotation(
@@ -182,7 +186,7 @@ def test_values_of_a_file_stay_what_they_were_when_the_plan_was_made(
     describe: Callable[[str], Description], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "c.csv").write_text("seed\n3\n4\n")
-    specs = describe("simulate").params.specs  # type: ignore[attr-defined]
+    specs = specs_of(describe("simulate").params)  # type: ignore[arg-type]
     text = pinned(specs, [f"seed=@{tmp_path}/c.csv"])
     assert str(tmp_path) not in text
     (tmp_path / "c.csv").write_text("seed\n5\n")
@@ -230,6 +234,7 @@ def test_values_of_a_file_stay_what_they_were_when_the_plan_was_made(
         ("loose", "sizes=1,2", "each value is a list: put them into a file"),
         ("loose", "x=1,[2,3", "--each x=[2,3: must be JSON, as in x=[1,2],[3,4]"),
         ("loose", 'x={"a": 1} 2', "must be JSON"),
+        ("kinds", 'path="a,b', 'must be JSON, as in path="a, b",c'),
         ("loose", "table=1", "unknown parameter 'table'"),
         ("simulate", "seed=@", "name a file after @"),
         ("simulate", "seed=@none.csv", "there is no such file"),
@@ -296,6 +301,7 @@ def test_a_product_is_bounded_before_it_is_made(describe: Callable[[str], Descri
         ("later", "later must be a plain function, not async"),
         ("Thing.go", "Thing.go: must be a function at the file's top level"),
         ("clash", "clash's parameter each: rename it"),
+        ("hidden", "hidden's parameter __x: rename it"),
     ],
 )
 def test_what_is_no_plain_function_is_refused(
@@ -324,12 +330,12 @@ def test_each_parameter_has_a_value_from_somewhere(describe: Callable[[str], Des
     params = parameters.parse(form, {"each": "note=1,2", "x": "[1]"})
     assert parameters.settable(params) == {"each": "note=1,2", "x": [1], "where": None, "flag": False, "sizes": ()}
     seeded = parameters.parse(describe("simulate").params, {"each": "points=1,2"}, seed=7)
-    assert seeded.fixed()["seed"] == 7  # --seed
+    assert isinstance(seeded, EachParams) and fixed_of(seeded)["seed"] == 7  # --seed
 
 
 def results(description: Description, *texts: str, **given: str) -> list[list[str]]:
     """What the function returns for each task, after its arguments have travelled."""
-    each = pinned(description.params.specs, texts)  # type: ignore[attr-defined]
+    each = pinned(specs_of(description.params), texts)  # type: ignore[arg-type]
     params = parameters.parse(description.params, {"each": each, **given})
     stage = next(registry.load(description).job(params, None))
     return [functions.call(task.function, decode(encode(task.arguments))) for task in stage]
@@ -361,6 +367,10 @@ def test_a_function_gets_what_its_annotations_and_defaults_name(
         [one, "datetime.date(2026, 1, 1)", "3", "5", "()", "PosixPath('e')", "{}"] for one in ("1", "2")
     ]
     assert results(describe("placed"), "c=1", a="x")[0][:3] == ["'x'", "datetime.date(2026, 1, 1)", "1"]
+
+
+def test_a_parameter_may_have_any_name(describe: Callable[[str], Description]) -> None:
+    assert results(describe("named"), "specs=1,2", shown="3") == [[one, 0, 3, 0, 0, 1, True] for one in (1, 2)]
 
 
 def test_an_argument_that_is_not_as_annotated_is_named(describe: Callable[[str], Description]) -> None:

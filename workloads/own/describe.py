@@ -15,7 +15,7 @@ import msgspec
 
 from lbench.errors import InputError
 from lbench.workloads.model import Description, Limits, OwnCode, Params
-from lbench.workloads.own.each import EachParams, count, grid_of
+from lbench.workloads.own.each import EachParams, count, grid_of, specs_of
 from lbench.workloads.own.importer import pinned_parts
 from lbench.workloads.own.inspect_process import LIMIT_S, Inspection
 from lbench.workloads.own.locate import Located, is_path, locate, locate_entry
@@ -152,7 +152,7 @@ def _params(function: str, inspection: Inspection) -> Any:
     what = "values, a task for each: NAME=A..B or NAME=V1,V2, several with a space between them"
     each = FieldSpec("each", TypeSpec("str", description=what), "")
     shown = params_struct(name, [*inspection.fields, each], msgspec.Struct)
-    namespace = {"specs": tuple(inspection.fields), "shown": shown}
+    namespace = {"__specs__": tuple(inspection.fields), "__shown__": shown}
     return params_struct(name, [*own, each], EachParams, unset=True, namespace=namespace)
 
 
@@ -167,7 +167,7 @@ def limits_of(description: Description, params: Params) -> Limits:
     if isinstance(params, RecordedParams):
         return params.limits
     if isinstance(params, EachParams):
-        tasks = count(grid_of(params.specs, params.each)) if params.each else None
+        tasks = count(grid_of(specs_of(params), params.each)) if params.each else None
         return Limits(tasks=tasks, s3_requests=0, widest=tasks)
     kept = msgspec.json.decode(inspection_file(Path(code.folder), code.module, code.function).read_bytes(), type=Kept)
     if not kept.inspection.limits:

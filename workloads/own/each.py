@@ -19,7 +19,7 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from decimal import Decimal, DecimalException
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,7 +33,18 @@ from lbench.workloads.model import Params
 from lbench.workloads.own.snapshot import cache_home
 from lbench.workloads.own.type_spec import FieldSpec, annotation_of
 
-__all__ = ["MOST_TASKS", "EachParams", "combinations", "count", "grid_of", "joined", "pinned", "split"]
+__all__ = [
+    "MOST_TASKS",
+    "EachParams",
+    "combinations",
+    "count",
+    "fixed_of",
+    "grid_of",
+    "joined",
+    "pinned",
+    "specs_of",
+    "split",
+]
 
 MOST_TASKS = 1_000_000  # of a job: as `--tasks`
 _NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
@@ -42,6 +53,7 @@ _NO_RANGE = re.compile(rf"{_NUMBER}\.\.|\.\.{_NUMBER}")  # begins like one
 _DATE = r"\d{4}-\d\d-\d\d"
 _DATES = re.compile(rf"({_DATE})\.\.({_DATE})(?:\+(\d+))?")  # by days
 _NUMBERS = ("int", "float", "decimal", "any")  # kinds that have ranges
+_OPENING = ("[", "{", '"')  # of JSON
 _PINNED = re.compile(r"@(?P<file>[^/]*)%(?P<digest>[0-9a-f]{16})")
 _DIGITS = 16  # of a digest
 _KEPT = 200  # files of values in the cache
@@ -52,10 +64,13 @@ Grid = dict[str, Sequence[Any]]
 
 
 class EachParams(Params, frozen=True):
-    """Base of a plain function's parameters. `each` says which have several values; those have none of their own here."""
+    """Base of a plain function's parameters. `each` says which have several values; those have none of their own here.
+
+    A parameter may have any name: what is not one has a name of Python's own kind.
+    """
 
     each = ""  # a field of every class that is made of it
-    specs: ClassVar[tuple[FieldSpec, ...]] = ()  # all the function's parameters, `seed` and `tasks` too
+    __specs__: ClassVar[tuple[FieldSpec, ...]] = ()  # all the function's parameters, `seed` and `tasks` too
 
     def __post_init__(self) -> None:
         """Check the values, and that each parameter has one.
@@ -66,28 +81,34 @@ class EachParams(Params, frozen=True):
         if not self.each:
             return
         try:
-            grid = grid_of(self.specs, self.each)
+            grid = grid_of(self.__specs__, self.each)
         except InputError as error:
             raise ValueError(f"each: {error}") from None
-        for spec in self.specs:
+        for spec in self.__specs__:
             name = spec.name
             if name in grid:
                 if name in self.__struct_fields__ and name not in Params.__struct_fields__:
                     msgspec.structs.force_setattr(self, name, msgspec.UNSET)
-            elif spec.required and name not in self.fixed():
+            elif spec.required and name not in fixed_of(self):
                 raise ValueError(f"{name}: has no value: give -p {name}=VALUE, or --each {name}=VALUES")
 
-    def fixed(self) -> dict[str, Any]:
-        """The parameters that have one value."""
-        values = {}
-        for spec in self.specs:
-            value = getattr(self, spec.name, msgspec.UNSET)
-            if value is msgspec.UNSET or (spec.name == "tasks" and value is None):
-                continue
-            if spec.name == "seed" and spec.type.kind not in ("int", "float", "any"):
-                continue
-            values[spec.name] = value
-        return values
+
+def specs_of(params: EachParams | type[EachParams]) -> tuple[FieldSpec, ...]:
+    """All parameters of the function, `seed` and `tasks` too."""
+    return params.__specs__
+
+
+def fixed_of(params: EachParams) -> dict[str, Any]:
+    """The parameters that have one value."""
+    values = {}
+    for spec in specs_of(params):
+        value = getattr(params, spec.name, msgspec.UNSET)
+        if value is msgspec.UNSET or (spec.name == "tasks" and value is None):
+            continue
+        if spec.name == "seed" and spec.type.kind not in ("int", "float", "any"):
+            continue
+        values[spec.name] = value
+    return values
 
 
 def joined(texts: Iterable[str]) -> str:
@@ -210,11 +231,15 @@ def _typed(spec: FieldSpec, text: str) -> Sequence[Any]:
     if spec.type.kind in ("int", "any") and (whole := _whole_range(spec, text)) is not None:
         return whole
     found: list[Any] = []
-    for part in _parts(name, text) if spec.type.kind == "any" else text.split(","):
+    quoted: set[int] = set()
+    for part in _parts(name, text, _OPENING if spec.type.kind == "any" else ('"',)):
         part = part.strip()
         if not part:
             raise InputError(f"{_call(name, text)}: a value is empty: write {name}=1,2,5")
-        if spec.type.kind in _NUMBERS and (bounds := _RANGE.fullmatch(part)):
+        if spec.type.kind != "any" and part[0] == '"':
+            quoted.add(len(found))
+            found.append(msgspec.json.decode(part))
+        elif spec.type.kind in _NUMBERS and (bounds := _RANGE.fullmatch(part)):
             found += _numbers(name, part, bounds, exact=spec.type.kind == "decimal")
         elif spec.type.kind == "date" and (days := _DATES.fullmatch(part)):
             found += _dates(name, part, days)
@@ -224,16 +249,16 @@ def _typed(spec: FieldSpec, text: str) -> Sequence[Any]:
             found.append(part)
         if len(found) > MOST_TASKS:
             raise InputError(f"{_call(name, text)}: must be at most {MOST_TASKS:,} values")
-    return _converted(spec, found, _short(text))
+    return _converted(spec, found, _short(text), typed=quoted)
 
 
-def _parts(name: str, text: str) -> Iterator[str]:
-    """The values between the commas; those inside a list, a dict or a text of JSON do not part values."""
+def _parts(name: str, text: str, opening: tuple[str, ...]) -> Iterator[str]:
+    """The values between the commas. One that begins with such a sign is JSON, and commas in it do not part values."""
     place = 0
     while place <= len(text):
         begin = len(text) - len(text[place:].lstrip())
         end = begin
-        if text[begin : begin + 1] in ("[", "{", '"'):
+        if text.startswith(opening, begin):
             try:
                 _, end = _JSON.raw_decode(text, begin)
                 msgspec.json.decode(text[begin:end])
@@ -242,7 +267,8 @@ def _parts(name: str, text: str) -> Iterator[str]:
         comma = text.find(",", max(end, begin))
         comma = len(text) if comma < 0 else comma
         if end < 0 or (end > begin and text[end:comma].strip()):
-            raise InputError(f'{_call(name, text[begin:])}: must be JSON, as in {name}=[1,2],[3,4] or {name}={{"a":1}}')
+            example = f'{name}="a, b",c' if text[begin] == '"' else f'{name}=[1,2],[3,4] or {name}={{"a":1}}'
+            raise InputError(f"{_call(name, text[begin:])}: must be JSON, as in {example}")
         yield text[begin:comma]
         place = comma + 1
 
@@ -311,8 +337,8 @@ def _numbers(name: str, part: str, bounds: re.Match[str], *, exact: bool = False
     return found
 
 
-def _converted(spec: FieldSpec, values: list[Any], shown: str, *, typed: bool = False) -> list[Any]:
-    """`typed`: texts among the values are values, and not to be read as numbers, say."""
+def _converted(spec: FieldSpec, values: list[Any], shown: str, *, typed: bool | Container[int] = False) -> list[Any]:
+    """`typed`: texts among the values, or those at these places, are values, and not to be read as numbers, say."""
     found = parameters.parse_values(annotation_of(spec.type), spec.name, values, shown, typed=typed)
     for value in found:
         if type(value) is int and not -(2**63) <= value < 2**64:

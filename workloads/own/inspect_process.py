@@ -135,17 +135,22 @@ def _function_fields(found: Callable[..., Any], function: str) -> list[FieldSpec
         if name == "each":
             raise _Wrong(f"{function}'s parameter each: rename it, as --each sets the values of the others")
         required = parameter.default is parameter.empty
+        if name.startswith("__"):
+            if required:
+                raise _Wrong(f"{function}'s parameter {name}: rename it, without two underscores at the beginning")
+            continue
         spec = _loose_spec(hints.get(name), parameter.default)
         default, own = None, False
         if not required:
             try:
                 default = _written(parameter.default)
                 msgspec.json.encode(default)
+                msgspec.msgpack.encode(default)  # as it travels: no more than 64 bits
                 msgspec.convert(default, annotation_of(spec))
                 own = not _arrives(hints.get(name), parameter.default)
                 if own and spec.kind == "any":
                     default, spec = repr(parameter.default), msgspec.structs.replace(spec, description=_OWN)
-            except (TypeError, ValueError, msgspec.MsgspecError, LbenchError):
+            except (TypeError, ValueError, OverflowError, msgspec.MsgspecError, LbenchError):
                 continue  # a default that cannot be written: it stays the function's own
             if isinstance(default, float) and not math.isfinite(default):
                 continue

@@ -19,7 +19,7 @@ from lbench.workloads.dataset import Dataset
 from lbench.workloads.model import Check, Description, Job, Limits, Params, Previewer, Task, Workload
 from lbench.workloads.own.calling import call_with, offered_to
 from lbench.workloads.own.describe import limits_of
-from lbench.workloads.own.each import EachParams, combinations, grid_of
+from lbench.workloads.own.each import EachParams, combinations, fixed_of, grid_of, specs_of
 from lbench.workloads.own.importer import enter, find_own, import_own
 from lbench.workloads.own.tracebacks import one_line, user_traceback
 from lbench.workloads.signatures import parameters_of
@@ -235,7 +235,7 @@ class FunctionWorkload(OwnWorkload):
 
     def _arguments(self, params: Params) -> dict[str, Any]:
         assert isinstance(params, EachParams)
-        return params.fixed()
+        return fixed_of(params)
 
     @property
     def _task_name(self) -> str:
@@ -245,8 +245,8 @@ class FunctionWorkload(OwnWorkload):
         assert isinstance(params, EachParams)
         if not params.each:
             raise WorkloadError(f"{self._name}() is a plain function: give --each NAME=VALUES, a task for each")
-        fixed = params.fixed()
-        return (fixed | one for one in combinations(grid_of(params.specs, params.each)))
+        fixed = fixed_of(params)
+        return (fixed | one for one in combinations(grid_of(specs_of(params), params.each)))
 
     def job(self, params: Params, data: Any) -> Job:
         tasks = [Task(self._task_name, **arguments) for arguments in self._calls(params)]

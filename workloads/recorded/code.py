@@ -1,7 +1,8 @@
 """The script's own files as modules that a worker can import: what its functions need, and nothing that runs.
 
 A script without `if __name__ == "__main__":` would begin its whole work again when it is imported. Its copy ends where it
-first hands something over: that statement and what follows are left out, but for definitions, imports and constants.
+first hands something over: that statement and what follows are left out, but for definitions, imports and constants. So
+are, before it, statements that start processes (a pool), and those that use what such a statement sets.
 """
 
 from __future__ import annotations
@@ -31,8 +32,12 @@ _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import,
 OwnFiles = dict[str, bytes]  # by path below the root, with "/"
 
 
-def own_files(script: str | None, main: str | None, lines: Iterable[int], modules: Mapping[str, str]) -> OwnFiles:
+def own_files(
+    script: str | None, main: str | None, lines: Iterable[int], modules: Mapping[str, str], starts: Iterable[int] = ()
+) -> OwnFiles:
     """The script (as module `main`) and the modules of the user's that it has imported.
+
+    `lines`, `starts`: of `without_work`.
 
     Raises:
         InputError: one of them cannot be read, or they are too large.
@@ -43,7 +48,7 @@ def own_files(script: str | None, main: str | None, lines: Iterable[int], module
         place = name.replace(".", "/")
         files[f"{place}/__init__.py" if path.name == "__init__.py" else f"{place}.py"] = _read(path)
     if script is not None and main is not None:
-        files[f"{main.replace('.', '/')}.py"] = without_work(_read(Path(script)), lines)
+        files[f"{main.replace('.', '/')}.py"] = without_work(_read(Path(script)), lines, starts)
     for name in list(files):
         folder = Path(name).parent
         while str(folder) != ".":  # a namespace package; as a regular one it is found in the copy alone
@@ -71,27 +76,47 @@ def is_guard(node: ast.stmt) -> bool:
     )
 
 
-def without_work(source: bytes, lines: Iterable[int]) -> bytes:
-    """The script up to where it first hands something over. `lines`: of its top level, from which it does.
+def without_work(source: bytes, lines: Iterable[int], starts: Iterable[int] = ()) -> bytes:
+    """The script up to where it first hands something over. `lines`: of its top level, from which it does; `starts`: from
+    which it starts processes.
 
     Lines keep their numbers.
     """
-    marks = set(lines)
+    marks, starting = set(lines), set(starts)
+    gone: set[str] = set()  # names that a statement sets which is left out
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return source
-    text = source.splitlines(keepends=True)
+    left_out: list[ast.stmt] = []
     working = False
     for node in tree.body:
-        last = node.end_lineno or node.lineno
         if is_definition(node) or is_guard(node):
             continue
-        working = working or any(node.lineno <= mark <= last for mark in marks)
-        if working and not is_constant(node):
-            for number in range(node.lineno - 1, last):
-                text[number] = b"\n"
+        lines_of = range(node.lineno, _end(node) + 1)
+        working = working or not marks.isdisjoint(lines_of)
+        if (working and not is_constant(node)) or not starting.isdisjoint(lines_of) or _reads(node) & gone:
+            gone |= {name for name, _ in _bound(node)}
+            left_out.append(node)
+    text = source.splitlines(keepends=True)
+    for node in reversed(left_out):  # what stands before it in its line keeps its place
+        beside = sum(one.lineno <= _end(node) and node.lineno <= _end(one) for one in tree.body)
+        _blank(text, node, alone=beside == 1)
     return b"".join(text)
+
+
+def _end(node: ast.stmt) -> int:
+    return node.end_lineno or node.lineno
+
+
+def _blank(text: list[bytes], node: ast.stmt, *, alone: bool) -> None:
+    """Take a statement out of the lines; not `alone`: others stand there too, parted by semicolons."""
+    last = _end(node)
+    before, after = text[node.lineno - 1][: node.col_offset], text[last - 1][node.end_col_offset :]
+    for number in range(node.lineno - 1, last):
+        text[number] = b"\n"
+    if not alone:
+        text[last - 1] = before + b"pass" + after
 
 
 def is_definition(node: ast.stmt) -> bool:
@@ -135,7 +160,8 @@ _NAMED = (*_FUNCTIONS, ast.ClassDef)
 def unset_names(source: bytes, copy: bytes, called: Iterable[str]) -> list[str]:
     """What is needed and not set in the copy of a script: a name is set under its guard, or after it has begun to work.
 
-    `called`: the script's functions and classes that were handed over. One text for each name and who needs it.
+    `called`: the script's functions and classes that were handed over, or stand in arguments and results. One text for each
+    name and who needs it.
     """
     try:
         whole, kept = ast.parse(source).body, ast.parse(copy).body
@@ -158,10 +184,14 @@ def unset_names(source: bytes, copy: bytes, called: Iterable[str]) -> list[str]:
             needs.append((name, used))
             waiting += sorted(used & {*definitions})
     found = sorted({(name, one) for name, used in needs for one in used & {*missing}})
-    return [
+    texts = [
         f"{name} (line {definitions[name].lineno}) needs {one}, which the script sets at line {missing[one]} only when "
         "it runs itself: pass it as an argument, or set it further up"
         for name, one in found
+    ]
+    return texts + [
+        f"calls need {name}, which the script sets at line {missing[name]} only when it runs itself: set it further up"
+        for name in sorted({*called} & {*missing})
     ]
 
 
@@ -177,6 +207,11 @@ def _bound(node: ast.AST) -> Iterator[tuple[str, int]]:
         yield node.id, node.lineno
     for child in ast.iter_child_nodes(node):
         yield from _bound(child)
+
+
+def _reads(node: ast.AST) -> set[str]:
+    """The names that a statement reads."""
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
 
 
 def _used(node: ast.AST, *, at_import: bool = False) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +48,14 @@ def _begin() -> None:
     folder, Lazy.folder = Lazy.folder, None
     import os
 
-    from lbench.workloads.recorded.recorder import Recorder
+    if folder is None or os.getpid() != Lazy.pid:
+        return
+    try:
+        from lbench.workloads.recorded.recorder import Recorder
 
-    if folder is not None and os.getpid() == Lazy.pid:
         _recorder = Recorder(folder)
+    except Exception as error:  # the script must run all the same
+        (folder / "problem.txt").write_text(f"{type(error).__name__}: {error}", "utf-8", "replace")
 
 
 def _is_worker() -> bool:
@@ -79,30 +83,68 @@ def quietly() -> Iterator[None]:
 
 
 class _Noted:
-    """A method whose call means that the script looks at results."""
+    """A method of which only the moment of its call counts."""
 
-    def __init__(self, original: Any) -> None:
+    def __init__(self, original: Any, called: Callable[[], None]) -> None:
         self._original = original
+        self._called = called
         self.__doc__ = getattr(original, "__doc__", None)
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
-        if owner is not None and _recorder is not None:
-            _recorder.taken()
+        if owner is not None:
+            self._called()
         return self._original.__get__(owner, kind)
 
 
-def note(owner: Any, *names: str) -> None:
-    """Replace these methods of a class by ones that say when they are called."""
+def _taken() -> None:
+    if _recorder is not None:
+        _recorder.taken()
+
+
+def note_start() -> None:
+    """The script starts a process, or makes a pool that will."""
+    with quietly():
+        if (recorder := recorder_now()) is not None:
+            recorder.starts_process()
+
+
+def note(owner: Any, *names: str, called: Callable[[], None] = _taken) -> None:
+    """Replace these methods of a class by ones that say when they are called: by default, that it looks at results."""
     for name in names:
         if name in vars(owner):
-            setattr(owner, name, _Noted(vars(owner)[name]))
+            setattr(owner, name, _Noted(vars(owner)[name], called))
+
+
+class Reading:
+    """An iterable whose items are noted as they are read: once, as some print what they do, or give others the next time."""
+
+    def __init__(self, iterable: Iterable[Any], noted: Callable[[Any], object]) -> None:
+        self._iterable = iterable
+        self._noted = noted
+
+    def __len__(self) -> int:
+        return len(self._iterable)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self._iterable:
+            with quietly():
+                self._noted(item)
+            yield item
+
+
+def reading(iterable: Any, noted: Callable[[Any], object]) -> Iterable[Any]:
+    """The iterable, which has a length only where it had one before."""
+    made = Reading(iterable, noted)
+    return made if hasattr(iterable, "__len__") else iter(made)
 
 
 def new_call(recorder: Recorder) -> Call:
-    """One call of the script that hands over several tasks."""
+    """One call of the script that hands over several tasks: they are of the stage that is now."""
     from lbench.workloads.recorded.recorder import Call
 
-    return Call(recorder)
+    call = Call(recorder)
+    recorder.place(call)
+    return call
 
 
 def worker_setup(pool: Any) -> tuple[Any, Any] | None:

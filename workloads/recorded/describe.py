@@ -89,6 +89,10 @@ def _gather(folder: Path, manifest: Manifest) -> Gathered:
         }
     except OSError as error:
         raise InputError(f"{folder.name}: the recording cannot be read: {error.strerror}") from None
+    for name, digest in manifest.code.items():
+        if name not in files or hashlib.sha256(files[name]).hexdigest() != digest:
+            what = "is not what was recorded" if name in files else "is missing"
+            raise InputError(f"{folder.name}: code/{name} {what}: copy the recording again, or record the script again")
     marker = Marker(modules=sorted(map(module_of, filter(is_module, files))), names=manifest.names, argv=manifest.argv)
     files[MARKER] = msgspec.json.encode(marker)
     files = dict(sorted(files.items()))

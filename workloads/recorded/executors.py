@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from lbench.workloads.recorded.current import is_joblibs, note, quietly, recorder_now, worker_setup
+from lbench.workloads.recorded.current import is_joblibs, note, note_start, quietly, recorder_now, worker_setup
 
 if TYPE_CHECKING:
     from lbench.workloads.recorded.recorder import Recorder
@@ -21,6 +21,14 @@ def hook_futures(module: ModuleType) -> None:
 def hook_process_pools(module: ModuleType) -> None:
     """Note what is submitted to the module's process pool."""
     _executor(module.ProcessPoolExecutor, module)
+    check: Any = module._check_system_limits  # the first that a new pool calls
+
+    @functools.wraps(check)
+    def _check_system_limits() -> Any:
+        note_start()
+        return check()
+
+    vars(module)["_check_system_limits"] = _check_system_limits
 
 
 def hook_thread_pools(module: ModuleType) -> None:

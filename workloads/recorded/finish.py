@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
+import os
 import platform
 import shutil
 from collections import Counter
@@ -24,7 +26,7 @@ from lbench.workloads.recorded.folder import (
     digest_of,
     function_name,
 )
-from lbench.workloads.recorded.log import read_log
+from lbench.workloads.recorded.log import PROBLEM, read_log
 
 __all__ = ["finish", "finished_lines"]
 
@@ -55,6 +57,7 @@ class _Events:
         self.modules: dict[str, str] = {}
         self.names: set[str] = set()
         self.lines: set[int] = set()
+        self.starts: set[int] = set()
         self.calls: dict[int, tuple[int, list[Any]]] = {}
         self.results: dict[int, Any] = {}
         self.lost: dict[int, str] = {}
@@ -62,7 +65,9 @@ class _Events:
         for kind, *rest in map(msgspec.msgpack.decode, read_log(folder)):
             match kind:
                 case "main":
-                    self.script, self.main, self.argv = rest
+                    script, self.main, argv = rest
+                    self.script = None if script is None else os.fsdecode(script)
+                    self.argv = [one.decode("utf-8", "replace") for one in argv]
                 case "array":
                     self.arrays[rest[0]] = rest[1]
                 case "task":
@@ -77,8 +82,10 @@ class _Events:
                     what, why, site, line = rest
                     self.left[what, why, site] += 1
                     self._line(line)
+                case "start":
+                    self.starts.add(rest[0])
                 case "modules":
-                    self.modules |= rest[0]
+                    self.modules |= {name: os.fsdecode(file) for name, file in rest[0].items()}
                     self.names |= set(rest[1])
 
     def _line(self, line: int | None) -> None:
@@ -94,9 +101,11 @@ def finish(making: Path, name: str) -> Manifest | None:
     """
     events = _Events(making)
     if not events.calls and not events.left:
+        if (problem := making / PROBLEM).is_file():
+            raise InputError(f"nothing is recorded: {problem.read_text('utf-8', 'replace')}")
         return None
-    files = own_files(events.script, events.main, events.lines, events.modules)
-    _leave_guarded(events, files)
+    files = own_files(events.script, events.main, events.lines, events.modules, events.starts)
+    guarded = _leave_guarded(events, files)
     for number, (_, packed) in events.calls.items():
         if number not in events.results:
             why = events.lost.get(number, "it had not ended when the script did")
@@ -131,7 +140,7 @@ def finish(making: Path, name: str) -> Manifest | None:
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             lbench_version=__version__,
             python=platform.python_version(),
-            script=Path(events.script).name if events.script else "a notebook",
+            script=os.fsencode(Path(events.script).name).decode("utf-8", "replace") if events.script else "a notebook",
             main=events.main or "",
             stages=[stages[stage] for stage in sorted(stages)],
             functions=dict(Counter(_function(events.calls[number][1]) for number in kept)),
@@ -139,9 +148,10 @@ def finish(making: Path, name: str) -> Manifest | None:
             arrays=len(events.arrays),
             argv=events.argv if events.main in own else None,
             names=library,
+            code={file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
             requirements=requirements,
             packages=versions_of(["numpy", *requirements]),
-            unset=_unset(events, files, kept),
+            unset=_unset(events, files, guarded),
             left_out=left,
         )
         (making / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
@@ -151,12 +161,12 @@ def finish(making: Path, name: str) -> Manifest | None:
     return manifest
 
 
-def _unset(events: _Events, files: dict[str, bytes], kept: list[int]) -> list[str]:
-    """What the calls need of the script that its copy does not set."""
+def _unset(events: _Events, files: dict[str, bytes], left: set[str]) -> list[str]:
+    """What the calls need of the script that its copy does not set. `left`: functions whose calls are left out."""
     if events.script is None or events.main is None:
         return []
-    names = (_function(events.calls[number][1]).partition(":") for number in kept)
-    called = {qualified.partition(".")[0] for module, _, qualified in names if module == events.main}
+    names = (name.partition(":") for name in events.names)
+    called = {qualified.partition(".")[0] for module, _, qualified in names if module == events.main} - left
     try:
         source = Path(events.script).read_bytes()
     except OSError:
@@ -182,10 +192,11 @@ def _replace(made: Path, target: Path) -> None:
     shutil.rmtree(before, ignore_errors=True)
 
 
-def _leave_guarded(events: _Events, files: dict[str, bytes]) -> None:
-    """Leave out calls of functions that only the script itself has: defined under `if __name__ == "__main__":`."""
+def _leave_guarded(events: _Events, files: dict[str, bytes]) -> set[str]:
+    """Leave out calls of functions that are defined only under `if __name__ == "__main__":`; returns their names."""
+    left = set[str]()
     if events.main is None:
-        return
+        return left
     guarded = guarded_names(files.get(_file(events.main), b""))
     for number, (_, packed) in list(events.calls.items()):
         name = _function(packed)
@@ -195,6 +206,8 @@ def _leave_guarded(events: _Events, files: dict[str, bytes]) -> None:
             why = f"it is defined under if __name__ == '__main__' (line {line}): define it above that"
             events.left[qualified, why, ""] += 1
             del events.calls[number]
+            left.add(qualified.partition(".")[0])
+    return left
 
 
 def _function(packed: list[Any]) -> str:

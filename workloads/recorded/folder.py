@@ -66,12 +66,19 @@ class Manifest(msgspec.Struct, frozen=True):
     names: list[str] = []  # of libraries, that calls and results are made of
     requirements: list[str] = []
     packages: dict[str, str] = {}  # versions of the libraries that the calls used
+    code: dict[str, str] = {}  # SHA-256 of each of the script's files, by its path below code/
     unset: list[str] = []  # what calls need of the script that its copy does not set
     left_out: list[Left] = []
 
     @property
     def tasks(self) -> int:
         return sum(self.stages)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether its numbers fit each other, as those that were recorded do."""
+        counts = [*self.stages, *self.functions.values()]
+        return bool(counts) and min(counts) > 0 <= self.arrays and self.tasks == sum(self.functions.values())
 
 
 class _Header(msgspec.Struct):
@@ -125,10 +132,12 @@ def read_manifest(folder: Path, *, whole: bool = True) -> Manifest:
                 "record the script again"
             )
         manifest = msgspec.json.decode(content, type=Manifest)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
         raise InputError(f"{folder.name}: the recording's {MANIFEST} is damaged: record the script again") from None
     if manifest.format != FORMAT:
         raise InputError(f"{folder.name}: {MANIFEST} is not a recording's")
+    if not manifest.is_sound:
+        raise InputError(f"{folder.name}: the recording's {MANIFEST} is damaged: record the script again")
     if whole and _digest_of(folder, *_stamps(folder)) != manifest.digest:
         raise InputError(f"{folder.name}: the recording is not whole: copy it again, or record the script again")
     return manifest

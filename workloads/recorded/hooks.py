@@ -3,7 +3,7 @@
 Each method is replaced by one that notes and calls the original. A module is changed when it is imported, so that a script
 that uses none of them imports none of them. Calls from within a task (in a thread of a pool, or of a sequential joblib) are
 part of that task and not noted. Where only the moment counts, as in `Future.result`, a descriptor notes it: it leaves no
-frame in the traceback of what such a call raises.
+frame in the traceback of what such a call raises; those of the other hooks are left out where tracebacks are printed.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from lbench.workloads.recorded.clean_tracebacks import clean_uncaught, hook_traceback
 from lbench.workloads.recorded.current import Lazy, end, quietly, replace_recorder
 from lbench.workloads.recorded.executors import hook_futures, hook_process_pools, hook_thread_pools
 from lbench.workloads.recorded.joblib_calls import hook_joblib
-from lbench.workloads.recorded.pools import hook_pools
+from lbench.workloads.recorded.pools import hook_pools, hook_processes
 
 if TYPE_CHECKING:
     from lbench.workloads.recorded.recorder import Recorder
 
 __all__ = ["record_into", "start"]
-
-_HERE = __file__.removesuffix("hooks.py")
 
 
 def start(folder: str) -> None:
@@ -37,7 +36,6 @@ def start(folder: str) -> None:
     _install()
     Lazy.folder = place
     atexit.register(end)
-    _clean_tracebacks()
 
 
 def record_into(recorder: Recorder | None) -> Recorder | None:
@@ -47,10 +45,12 @@ def record_into(recorder: Recorder | None) -> Recorder | None:
 
 
 _PATCHES: dict[str, Callable[[ModuleType], None]] = {
+    "traceback": hook_traceback,
     "concurrent.futures._base": hook_futures,
     "concurrent.futures.process": hook_process_pools,
     "concurrent.futures.thread": hook_thread_pools,
     "multiprocessing.pool": hook_pools,
+    "multiprocessing.process": hook_processes,
     "joblib.parallel": hook_joblib,
     "joblib.externals.loky.process_executor": hook_process_pools,
     "loky.process_executor": hook_process_pools,
@@ -63,6 +63,7 @@ def _install() -> None:
     Lazy.pid = os.getpid()
     if not any(isinstance(one, _Finder) for one in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+        clean_uncaught()
     for name in _PATCHES:
         if name in sys.modules:
             _patch(name, sys.modules[name])
@@ -110,32 +111,3 @@ class _Loader(importlib.abc.Loader):
         module.__spec__.loader = module.__loader__ = self._original
         self._original.exec_module(module)
         _patch(module.__name__, module)
-
-
-def _clean_tracebacks() -> None:
-    """An error that ends the script is printed without the frames of the hooks."""
-    original = sys.excepthook
-
-    def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        with quietly():
-            _clean(error, set())
-            trace = error.__traceback__
-        original(kind, error, trace)
-
-    sys.excepthook = hook
-
-
-def _clean(error: BaseException | None, seen: set[int]) -> None:
-    if error is None or id(error) in seen:
-        return
-    seen.add(id(error))
-    trace, kept = error.__traceback__, []
-    while trace is not None:
-        if not trace.tb_frame.f_code.co_filename.startswith(_HERE):
-            kept.append(trace)
-        trace = trace.tb_next
-    for one, following in zip(kept, [*kept[1:], None], strict=True):
-        one.tb_next = following
-    error.__traceback__ = kept[0] if kept else None
-    _clean(error.__cause__, seen)
-    _clean(error.__context__, seen)

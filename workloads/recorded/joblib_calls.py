@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from lbench.workloads.recorded.current import inside, new_call, quietly, recorder_now
+from lbench.workloads.recorded.current import inside, new_call, quietly, reading, recorder_now
 
 if TYPE_CHECKING:
     from lbench.workloads.recorded.recorder import Recorder
@@ -21,34 +23,23 @@ def hook_joblib(module: ModuleType) -> None:
     def __call__(self: Any, iterable: Any) -> Any:
         recorder = recorder_now()
         if recorder is None:
-            inside.depth = getattr(inside, "depth", 0) + 1
-            try:
+            with _within_a_call():
                 return original(self, iterable)
-            finally:
-                inside.depth -= 1
         numbers: list[int | None] = []
 
-        def noted() -> Iterator[Any]:
-            for function, args, kwargs in iterable:
-                with quietly():
-                    numbers.append(recorder.task(_unwrapped(function), args, kwargs, None, call))
-                yield function, args, kwargs
+        def noted(item: Any) -> None:
+            function, args, kwargs = item
+            numbers.append(None)
+            numbers[-1] = recorder.task(_unwrapped(function), args, kwargs, None, call)
 
         call = new_call(recorder)
-        given = noted()
-        if hasattr(iterable, "__len__"):  # joblib asks for it
-            for _ in given:
-                pass
-            given = iterable
-        inside.depth = 1
         try:
-            results = original(self, given)
+            with _within_a_call():
+                results = original(self, reading(iterable, noted))
         except BaseException as error:
             for number in numbers:
                 recorder.failed(number, error)
             raise
-        finally:
-            inside.depth = 0
         if isinstance(results, list):
             with quietly():
                 for number, value in zip(numbers, results, strict=False):
@@ -64,9 +55,24 @@ def hook_joblib(module: ModuleType) -> None:
     module.Parallel.__call__ = __call__
 
 
+@contextlib.contextmanager
+def _within_a_call() -> Iterator[None]:
+    """What is handed over meanwhile, in this thread, is part of a task."""
+    inside.depth = getattr(inside, "depth", 0) + 1
+    try:
+        yield
+    finally:
+        inside.depth -= 1
+
+
 def _noted_results(recorder: Recorder, numbers: list[int | None], results: Any) -> Iterator[Any]:
     try:
-        for place, value in enumerate(results):
+        for place in itertools.count():
+            try:
+                with _within_a_call():  # without workers each task runs when its result is asked for
+                    value = next(results)
+            except StopIteration:
+                return
             with quietly():
                 recorder.result(numbers[place], value)
                 recorder.taken()

@@ -11,7 +11,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["Log", "read_log"]
+__all__ = ["PROBLEM", "Log", "read_log"]
+
+PROBLEM = "problem.txt"  # why nothing can be recorded
 
 _FIRST, _NEXT = 1 << 20, 1 << 24  # bytes of a file
 _HEAD = 8  # bytes of a record's length, which comes before it; 0: no further record

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from lbench.workloads.recorded.current import inside, is_joblibs, new_call, note, quietly, recorder_now, worker_setup
+from lbench.workloads.recorded.current import (
+    inside,
+    is_joblibs,
+    new_call,
+    note,
+    note_start,
+    quietly,
+    reading,
+    recorder_now,
+    worker_setup,
+)
 
 if TYPE_CHECKING:
     from lbench.workloads.recorded.recorder import Recorder
@@ -31,16 +41,17 @@ def hook_pools(module: ModuleType) -> None:
         recorder = recorder_now()
         if recorder is None or self._state != "RUN" or is_joblibs(func):
             return map_async(self, func, iterable, mapper, chunksize, callback, error_callback)
-        if not hasattr(iterable, "__len__"):
-            iterable = list(iterable)
         numbers: list[int | None] = []
-        with quietly():
-            star, setup, call = mapper is module.starmapstar, worker_setup(self), new_call(recorder)
-            numbers = [recorder.task(func, one if star else (one,), {}, setup, call) for one in iterable]
+        star, setup, call = mapper is module.starmapstar, worker_setup(self), new_call(recorder)
+
+        def noted(item: Any) -> None:
+            numbers.append(None)
+            numbers[-1] = recorder.task(func, item if star else (item,), {}, setup, call)
+
         return map_async(
             self,
             func,
-            iterable,
+            reading(iterable, noted),
             mapper,
             chunksize,
             functools.partial(_mapped, recorder, numbers, callback),
@@ -81,6 +92,11 @@ def hook_pools(module: ModuleType) -> None:
     note(module.ApplyResult, "get", "wait")
     note(module.IMapIterator, "next", "__next__")
     note(pool, "close", "join", "terminate")
+
+
+def hook_processes(module: ModuleType) -> None:
+    """Note where the script starts processes: a pool's, a manager's, its own."""
+    note(module.BaseProcess, "start", called=note_start)
 
 
 def _mapped(
@@ -132,15 +148,13 @@ def _lazy_map(original: Any) -> Any:
         tasks = _Lazily(recorder, chunksize)
         setup = worker_setup(self)
 
-        def noted() -> Iterator[Any]:
-            for item in iterable:
-                with quietly():
-                    tasks.numbers.append(recorder.task(func, (item,), {}, setup, tasks.call))
-                yield item
+        def noted(item: Any) -> None:
+            tasks.numbers.append(None)
+            tasks.numbers[-1] = recorder.task(func, (item,), {}, setup, tasks.call)
 
         inside.iterator = tasks
         try:
-            return original(self, func, noted(), chunksize)
+            return original(self, func, reading(iterable, noted), chunksize)
         finally:
             inside.iterator = None
 

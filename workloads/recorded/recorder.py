@@ -59,7 +59,8 @@ class Recorder:
         self.main = module_name(self._script) if spec is None else str(spec.name)
         self._packer = Packer(self.main, self._put_aside)
         self._aside: set[str] = set()
-        self._write("main", self._script, self.main, sys.argv[1:])
+        script = None if self._script is None else os.fsencode(self._script)
+        self._write("main", script, self.main, [os.fsencode(str(one)) for one in sys.argv[1:]])
 
     @property
     def active(self) -> bool:
@@ -78,6 +79,8 @@ class Recorder:
         with self._lock:
             call = call or Call(self)
             try:
+                if isinstance(args, Iterator):
+                    raise CannotTravel(f"arguments in a {type(args).__name__}: it can be read once: pass a tuple")
                 packed = [
                     self._packer.pack([function, list(args), dict(kwargs)]),
                     None if setup is None else self._packer.pack([setup[0], list(setup[1])]),
@@ -90,8 +93,9 @@ class Recorder:
                 return None
             return self._noted(packed, call)
 
-    def _noted(self, packed: list[Any], call: Call) -> int | None:
-        if call.stage is None:
+    def place(self, call: Call) -> None:
+        """Decide the stage of a call: after results were looked at, and none is still to come, it begins the next."""
+        with self._lock:
             if self._in_stage and self._taken and not self._open:
                 self._stage += 1
                 self._in_stage = 0
@@ -99,6 +103,10 @@ class Recorder:
                 self._taken = False
                 self._thread = call.thread
             call.stage = self._stage
+
+    def _noted(self, packed: list[Any], call: Call) -> int | None:
+        if call.stage is None:
+            self.place(call)
         number = self._count
         if not self._write("task", number, call.stage, packed, call.line):
             self._left("a call", f"the recording has reached {MOST_BYTES / 1e9:.0f} GB", call.site, call.line)
@@ -131,6 +139,13 @@ class Recorder:
         """Note that a call raised, or (None) was never run."""
         why = "it was cancelled" if error is None else "it raised {}: {}".format(*error_texts(error)[:2])
         self.lost(number, why)
+
+    def starts_process(self) -> None:
+        """Note that the script starts a process, or makes what will."""
+        line = self.site(3)[1]
+        if line is not None:
+            with self._lock:
+                self._write("start", line)
 
     def taken(self) -> None:
         """Note that the script looks at a result: what it hands over from now on may depend on it."""
@@ -172,7 +187,7 @@ class Recorder:
             ):
                 continue
             if name.partition(".")[0] != "lbench" and not _is_library(file):
-                found[name] = os.path.abspath(file)  # noqa: PTH100
+                found[name] = os.fsencode(os.path.abspath(file))  # noqa: PTH100
         self._names = set(self._packer.names)
         self._write("modules", found, sorted(self._names))
 

@@ -55,6 +55,8 @@ def _finished(making: Path, name: str) -> list[str]:
         return finished_lines(finish(making, name), "the block")
     except InputError as error:
         return [str(error)]
+    except Exception as error:  # the block's own end comes first, whatever is wrong with the recording
+        return [f"nothing is recorded: {type(error).__name__}: {error}"]
 
 
 def _shell() -> Any:
