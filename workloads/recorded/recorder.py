@@ -59,8 +59,8 @@ class Recorder:
         self.main = module_name(self._script) if spec is None else str(spec.name)
         self._packer = Packer(self.main, self._put_aside)
         self._aside: set[str] = set()
-        script = None if self._script is None else os.fsencode(self._script)
-        self._write("main", script, self.main, [os.fsencode(str(one)) for one in sys.argv[1:]])
+        file = None if self._script is None else os.fsencode(self._script)
+        self._write("main", file, self.main, [os.fsencode(str(one)) for one in sys.argv[1:]])
 
     @property
     def active(self) -> bool:
