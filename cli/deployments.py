@@ -29,13 +29,21 @@ def open_session(region: str | None) -> tuple[Any, str]:
     Raises:
         InputError: the settings or the AWS configuration cannot be used.
     """
+    import botocore.session
+    from botocore.exceptions import UnknownRegionError
+
     from lbench.config.aws import aws_session
     from lbench.errors import InputError
 
     if region is not None and not region.strip():
         raise InputError("--region must be an AWS region, for example eu-west-1, got an empty text")
     session = aws_session(settings(region=region).region)
-    return session, str(session.region_name)
+    name = str(session.region_name)
+    try:
+        botocore.session.Session().get_partition_for_region(name)
+    except UnknownRegionError:
+        raise InputError(f"--region must be an AWS region, for example eu-west-1, got {name}") from None
+    return session, name
 
 
 def settings(**given: str | None) -> Settings:

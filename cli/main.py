@@ -86,7 +86,7 @@ class LazyGroup(click.Group):
         """
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-"):
-            near = difflib.get_close_matches(name, _COMMANDS, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(name.lower(), _COMMANDS, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(_COMMANDS)}"
             raise click.UsageError(f"unknown command {name!r}: {hint}", ctx)
         return super().resolve_command(ctx, args)
@@ -108,8 +108,9 @@ class LazyGroup(click.Group):
         run: Callable[[], Any] = partial(super().main, args, prog_name, complete_var, standalone_mode=False, **extra)
         if not standalone_mode:
             return run()
-        with _guarded():
-            _refuse_undecodable(sys.argv[1:] if args is None else args)
+        given = sys.argv[1:] if args is None else args
+        with _guarded(given):
+            _refuse_undecodable(given)
             returned = run()
             sys.exit(end_output(returned if isinstance(returned, int) else 0))
 
@@ -133,15 +134,16 @@ def command(ctx: click.Context, no_mouse: bool, theme: str) -> None:
 
 
 @contextmanager
-def _guarded() -> Iterator[None]:
+def _guarded(arguments: Sequence[str]) -> Iterator[None]:
     """Turn every error into one line and an exit code; an unexpected one goes to a file (`_unexpected`)."""
     open_streams()
     sys.excepthook = _unexpected
     try:
         yield
     except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx is not None else "lbench"
-        _fail(f"{_clicks(error.format_message())} (see {where} --help)", EXIT_INPUT)
+        _fail(
+            f"{_clicks(error.format_message()).removesuffix('.')} (see {_place(error, arguments)} --help)", EXIT_INPUT
+        )
     except click.ClickException as error:
         _fail(_clicks(error.format_message()), error.exit_code)
     except InputError as error:
@@ -206,6 +208,13 @@ def _clicks(text: str) -> str:
     """A message of click without its capital; messages of lbench may begin with the name of a file."""
     text = _one_line(text)
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+def _place(error: click.UsageError, arguments: Sequence[str]) -> str:
+    """The command of the error; the parser of options names none."""
+    if error.ctx is not None:
+        return error.ctx.command_path
+    return next((f"lbench {word}" for word in arguments if word in _COMMANDS), "lbench")
 
 
 def _one_line(text: str) -> str:

@@ -130,6 +130,7 @@ def plan_of_options(
         taken["data"],
         loaded.values,
     )
+    _refuse_idle(plan, taken)
     plan = with_each(plan, taken["each"])
     batch = taken["batch"]
     if batch is not None:
@@ -187,6 +188,20 @@ def _plan(
         tasks=tasks,
         data=None if data is None else str(typed_path(str(data)).absolute()),
     )
+
+
+def _refuse_idle(plan: Plan, taken: dict[str, Any]) -> None:
+    """Refuse an option that no chosen backend knows: it would be ignored without a word."""
+    from lbench.engine.backends import catalog
+    from lbench.errors import InputError
+
+    for name in ("transport", "answers", "stack", "any_versions", "audit"):
+        setting = "stack" if name == "audit" else name  # what is deployed has a log to read
+        if not taken[name] or any(setting in choice.settings for choice in plan.backends):
+            continue
+        known = [one for one in catalog.names() if setting in catalog.settings_type(one).__struct_fields__]
+        option = f"--{name.replace('_', '-')}"
+        raise InputError(f"{option} is for {' and '.join(known)}: choose it with -b, or leave {option} out")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ __all__ = ["ReadingProgress", "reading_text"]
 
 _FIRST_S = 1.0  # a file that is read sooner needs no word
 _FRAME_S, _LINE_S = 0.25, 5.0
-_ESTIMATE_FROM = 0.02  # of the file
+_ESTIMATE_FROM = 0.001  # of the file
 
 
 class ReadingProgress:
@@ -60,10 +60,14 @@ class ReadingProgress:
 def reading_text(name: str, read_bytes: int, size_bytes: int, elapsed_s: float) -> str:
     """As in "reading loans.csv.gz: 312 MB of 1,210 MB (26 %), about 40 s left"."""
     done = min(1.0, read_bytes / size_bytes) if size_bytes else 1.0
-    text = f"reading {name}: {read_bytes / 1e6:,.0f} MB of {size_bytes / 1e6:,.0f} MB ({done:.0%})".replace("%", " %")
+    text = f"reading {name}: {read_bytes / 1e6:,.0f} MB of {size_bytes / 1e6:,.0f} MB ({_percent(done)})"
     if _ESTIMATE_FROM <= done < 1:
         text += f", about {seconds_text(elapsed_s * (1 - done) / done)} left"
     return text
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.{0 if share >= 0.1 else 1}f} %"
 
 
 def _cut(text: str) -> str:

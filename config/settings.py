@@ -222,5 +222,5 @@ def _expected(kind: msgspec.inspect.Type) -> str:
         return f"a whole number from {kind.ge} to {kind.le}"
     if isinstance(kind, inspect.FloatType):
         least = f"above {kind.gt:g} and" if kind.gt is not None else f"from {kind.ge:g}"
-        return f"a number {least} up to {kind.le:g}"
+        return f"a number {least} up to {kind.le:,g}"
     return "a text"

@@ -12,6 +12,7 @@ from lbench.config.exit_codes import EXIT_FAILED
 if TYPE_CHECKING:
     from lbench.analysis.feasibility import Feasibility, PackageWeight
     from lbench.engine.sampling.model import Sample
+    from lbench.lambda_src.targets import Target
 
 __all__ = ["command"]
 
@@ -40,7 +41,9 @@ def command(workload: str, build: bool, arch: str | None, python: str | None, as
     from lbench.cli.sample import with_kernels
     from lbench.engine.simulation.parameters import lambda_model
     from lbench.errors import InputError
+    from lbench.lambda_src.targets import choose_target
 
+    target = choose_target(python, arch)
     sample, _ = sample_for(workload, options, watch=True, fresh=True)
     if sample.complete and not sample.known_tasks:
         raise InputError(f"{sample.workload}: the job has ended without a task")
@@ -49,7 +52,7 @@ def command(workload: str, build: bool, arch: str | None, python: str | None, as
             f"{sample.workload}: no task ended within {sample.limit_s:g} s: does one ever? --for SECONDS gives them longer"
         )
     ratio = with_kernels(lambda_model()).core_ratio
-    found = feasibility(sample, _package(workload, arch, python, build=build), ratio)
+    found = feasibility(sample, _package(workload, target, build=build), ratio)
     if as_json:
         _print_json(sample, found)
     else:
@@ -58,13 +61,11 @@ def command(workload: str, build: bool, arch: str | None, python: str | None, as
         click.get_current_context().exit(EXIT_FAILED)
 
 
-def _package(workload: str, arch: str | None, python: str | None, *, build: bool) -> PackageWeight:
+def _package(workload: str, target: Target, *, build: bool) -> PackageWeight:
     """The weight of the package: built, or from what is installed here."""
     from lbench.analysis.feasibility import PackageWeight
-    from lbench.lambda_src.targets import choose_target
     from lbench.workloads import registry
 
-    target = choose_target(python, arch)
     described = registry.describe(workload)
     if build:
         from lbench.lambda_src import package

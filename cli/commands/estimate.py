@@ -54,6 +54,7 @@ def command(workload: str, runs: str, changes: str | None, fresh: bool, as_json:
     from lbench.analysis.options import options_of
     from lbench.analysis.sampled_job import job_of, what_if
     from lbench.cli.sample import with_kernels
+    from lbench.config.prices import rates
     from lbench.config.settings import load
     from lbench.engine.simulation.parameters import lambda_model
 
@@ -61,6 +62,7 @@ def command(workload: str, runs: str, changes: str | None, fresh: bool, as_json:
     placed = {name: options.pop(name) for name in ("memory", "arch", "region")}
     chosen = load(placed).values
     _check(changed)
+    rates(chosen.region or "us-east-1", chosen.arch or "x86_64")  # refuses a region without prices, before the sample
     sample, plan = sample_for(workload, options, watch=False, fresh=fresh)
     job, model = what_if(job_of(sample), with_kernels(lambda_model()), changed)
     found = options_of(
@@ -128,6 +130,8 @@ def _check(changes: dict[str, float]) -> None:
     from lbench.errors import InputError
 
     for name, value in changes.items():
+        if name == "tasks" and not (value >= 1 and value.is_integer()):
+            raise InputError(f"--what-if tasks must be a whole number from 1 on, got {value:g}")
         if value != 0 and not _LEAST <= value <= _MOST:
             raise InputError(f"--what-if {name} must be from {_LEAST:f} to {_MOST:,.0f}, got {value:g}")
     try:

@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.config.limits import limits
+from lbench.config.server_url import check_server_url
 from lbench.engine.emulator.api.app import Emulator
 from lbench.engine.emulator.core.errors import ERRORS
 from lbench.engine.emulator.core.spec import EmulatorConfig, lbench_function
@@ -166,6 +167,8 @@ def main() -> int:
             config = msgspec.structs.replace(config, auth=False)
         if given.s3_endpoint is not None:
             config = msgspec.structs.replace(config, s3_endpoint=given.s3_endpoint)
+        if config.s3_endpoint is not None:
+            check_server_url("s3_endpoint", config.s3_endpoint)
         if given.activation is not None:
             config = msgspec.structs.replace(config, activation_s=_seconds(given.activation))
         asyncio.run(_serve(config, given.port, given.lifeline))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from lbench.config.deployment import stack_name
 from lbench.config.limits import limits
 from lbench.config.prices import rates
+from lbench.config.server_url import check_server_url
 from lbench.engine.backends import catalog
 from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.settings import (
@@ -29,6 +29,7 @@ from lbench.workloads.textfile import checked_encoding
 __all__ = ["validate", "validate_backend", "validate_job"]
 
 MOST_BATCHED = 100_000
+_MOST_COLD = 1_000  # as of warm-up runs
 
 
 def validate(plan: Plan) -> None:
@@ -67,7 +68,8 @@ def validate_job(plan: Plan) -> None:
     if not 0 < plan.for_s <= 1e6:
         raise InputError(f"--for must be above 0 and at most 1,000,000 seconds, got {plan.for_s:g}")
     _at_least("--warmup", plan.warmup, 0)
-    _at_least("--cold-repeats", plan.cold_repeats, 0)
+    if not 0 <= plan.cold_repeats <= _MOST_COLD:
+        raise InputError(f"--cold-repeats must be from 0 to {_MOST_COLD:,}, got {plan.cold_repeats:,}")
     if isinstance(plan.batch, int) and not 1 <= plan.batch <= MOST_BATCHED:
         raise InputError(f"--batch must be auto or from 1 to {MOST_BATCHED:,}, got {plan.batch:,}")
     _at_least("--retries", plan.retries, 0)
@@ -94,8 +96,8 @@ def validate_backend(plan: Plan, choice: BackendChoice) -> None:
         function_plan.check_backend(plan, choice)
     if isinstance(settings, LambdaSettings):
         rates(region_of(settings), architecture_of(settings))  # refuses a region without prices
-    if isinstance(settings, ServedSettings):
-        _check_endpoint(choice.label, settings.s3_endpoint)
+    if isinstance(settings, ServedSettings) and settings.s3_endpoint is not None:
+        check_server_url(f"{choice.label}: s3_endpoint", settings.s3_endpoint)
     if isinstance(settings, SimulatedSettings):
         _check_simulated(choice.label, settings, plan)
     if isinstance(settings, AwsSettings):
@@ -167,21 +169,6 @@ def _check_files(plan: Plan) -> None:
         checked_encoding(plan.encoding)
     if plan.picture is not None and not description.picture:
         raise InputError(f"{description.name} has no picture: leave out --picture")
-
-
-def _check_endpoint(label: str, url: str | None) -> None:
-    """Refuse an invalid URL, and one with a password: URLs are recorded and shown. The message does not repeat it."""
-    if url is None:
-        return
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise InputError(f"{label}: s3_endpoint must be an http(s) URL, for example http://127.0.0.1:9000")
-    if "@" in parts.netloc:
-        raise InputError(f"{label}: s3_endpoint must not contain a user or a password: set AWS_ACCESS_KEY_ID instead")
 
 
 def _at_least(option: str, value: int, least: int) -> None:

@@ -17,6 +17,17 @@ def run(*args: str) -> Result:
 
 BAD = [
     ("xyzzy", "unknown command 'xyzzy': choose from run"),
+    ("RUN mandelbrot", "did you mean 'run'?"),
+    ("run -p", "requires an argument (see lbench run --help)"),
+    ("run probe --cold-repeats 99999999", "--cold-repeats must be from 0 to 1,000, got 99,999,999"),
+    ("run probe --answers compute", "--answers is for simulated: choose it with -b, or leave --answers out"),
+    ("run probe --audit", "--audit is for lambda: choose"),
+    ("run probe -b processes --transport event", "--transport is for emulated and lambda and simulated: choose"),
+    ("estimate probe --what-if tasks=0", "--what-if tasks must be a whole number from 1 on, got 0"),
+    ("estimate probe --region mars-1", "choose one of af-south-1"),
+    ("check probe --python 3.11", "--python must be one of 3.12"),
+    ("deploy --dry-run --region mars", "--region must be an AWS region, for example eu-west-1, got mars"),
+    ("status --region mars", "--region must be an AWS region"),
     ("wrkloads", "did you mean 'workloads'?"),
     ("run", "missing argument 'WORKLOAD'"),
     ("run mandelbrt", "did you mean 'mandelbrot'?"),

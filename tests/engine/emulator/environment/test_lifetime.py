@@ -340,3 +340,7 @@ def test_without_a_configuration_lbench_s_own_function_is_served(tmp_path: Path)
     assert (entry["FunctionName"], entry["MemorySize"], entry["Timeout"]) == ("lbench-1769", 1769, 900)
     assert entry["Handler"] == "lbench.lambda_src.handler.handle"
     assert entry["CodeSha256"]
+
+
+def test_a_store_that_is_no_url_is_one_line_and_exit_2() -> None:
+    assert "s3_endpoint must be an http(s) URL" in failing("--s3-endpoint", "localhost:9000")

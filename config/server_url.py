@@ -1,0 +1,26 @@
+"""The URL of a server that a user names."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from lbench.errors import InputError
+
+__all__ = ["check_server_url"]
+
+
+def check_server_url(name: str, url: str) -> None:
+    """Refuse an invalid URL, and one with a password: URLs are recorded and shown. The message does not repeat it.
+
+    Raises:
+        InputError: `name` must be another URL.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InputError(f"{name} must be an http(s) URL, for example http://127.0.0.1:9000")
+    if "@" in parts.netloc:
+        raise InputError(f"{name} must not contain a user or a password: set AWS_ACCESS_KEY_ID instead")
