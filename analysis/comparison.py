@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from statistics import median
 from typing import Any, Literal
 
 import msgspec
@@ -43,6 +44,7 @@ __all__ = [
     "compare",
     "is_cold",
     "makespans",
+    "price_basis",
     "runs_of_line",
     "summarise",
     "warm_quantiles",
@@ -321,6 +323,17 @@ def summarise(group: list[RunView], bill: Bill, *, durations: bool = True) -> Su
     )
 
 
+def price_basis(summary: Summary, *, with_memory: bool = True) -> str | None:
+    """What the dollars of a backend that is charged by the run are; None: it is not."""
+    if summary.region is None or all(line.usd is None for line in summary.lines):
+        return None
+    memory = f", {summary.memory_mb:,} MB" if with_memory and summary.memory_mb is not None else ""
+    where = f"{summary.region} ({summary.architecture}{memory}, list prices of {summary.price_date}, no free tier)"
+    if summary.origin == "measured":
+        return f"what AWS charges for a run in {where}"
+    return f"what AWS would charge for a run in {where}; {summary.origin} here, nothing spent"
+
+
 def warm_quantiles(group: list[RunView], quantiles: tuple[float, ...]) -> list[Estimate | None]:
     """Quantiles (ms) of the warm invocations of a backend's repeats, with intervals over both levels."""
     return quantile_estimates([run.warm_compute_ms() for run in group if run.counts], quantiles)
@@ -397,9 +410,9 @@ def _peak_memory_mb(runs: list[RunView]) -> int | None:
 
 
 def _median(amounts: list[Decimal | None]) -> Decimal | None:
-    """The lower median: one of the amounts, not a mean of two."""
-    known = sorted(amount for amount in amounts if amount is not None)
-    return known[(len(known) - 1) // 2] if known else None
+    """The median, as a sweep and a tuning have it of the same runs."""
+    known = [amount for amount in amounts if amount is not None]
+    return median(known) if known else None
 
 
 def _answer(group: list[RunView]) -> AnswerState:

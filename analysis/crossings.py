@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.analysis.curves import RESAMPLES, Root, Shape, fit, resampled_medians, root, shape_of
+from lbench.analysis.curves import RESAMPLES, Root, Shape, fit, resampled_medians, resampled_tail, root, shape_of
 from lbench.analysis.series import Measure, Point, Series
 
-__all__ = ["Course", "Crossing", "course"]
+__all__ = ["Course", "Crossing", "Rival", "course"]
 
 Floats = NDArray[np.float64]
 
@@ -43,16 +44,26 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
         return self.root.low_open and self.root.high_open
 
 
+class Rival(msgspec.Struct, frozen=True):
+    """A series that cannot be distinguished from the least one at some places between two crossings."""
+
+    least: str
+    other: str
+    places: tuple[float, ...]
+
+
 class Course(msgspec.Struct, frozen=True):
     """Which series is the least along the axis.
 
     `crossings` are the passages from one to another; where one is the least everywhere, its nearest miss: the crossing with
     another that most resamples have. `alike`: pairs that cannot be distinguished, of which the second is in no crossing.
+    `rivals`: what may be the least as well, outside the intervals of the crossings.
     """
 
     least: tuple[str, ...]  # at each place where a series has a value, by the curves
     crossings: tuple[Crossing, ...]
     alike: tuple[tuple[str, str], ...]
+    rivals: tuple[Rival, ...] = ()
 
 
 def course(series: Sequence[Series], places: tuple[float, ...], measure: Measure) -> Course:
@@ -70,13 +81,53 @@ def course(series: Sequence[Series], places: tuple[float, ...], measure: Measure
         left.remove(dropped)
     names = tuple(one.name for one in least)
     known = tuple(one for one in found if one is not None)
-    if known or not least:
+    if not least:
         return Course(names, known, tuple(alike))
+    if known:
+        return Course(names, known, tuple(alike), tuple(_rivals(known, left, alike, measure)))
     winner = least[0]
-    pairs = [pair for other in left if other is not winner for pair in ((winner, other), (other, winner))]
-    misses = [one for pair in pairs if (one := _crossing(*pair, measure)) is not None]
+    misses = []
+    for other in left:
+        if other is winner or (miss := _crossing(winner, other, measure)) is None:
+            continue
+        if miss.anywhere:  # in some resamples either is the less everywhere
+            alike.append((winner.name, other.name))
+        else:
+            misses += [miss, *([back] if (back := _crossing(other, winner, measure)) is not None else [])]
     best = min(misses, key=lambda one: one.root.missing, default=None)
     return Course(names, () if best is None else (best,), tuple(alike))
+
+
+def _rivals(
+    crossings: Sequence[Crossing], series: Sequence[Series], alike: Sequence[tuple[str, str]], measure: Measure
+) -> list[Rival]:
+    """What cannot be distinguished from the least, where that is no matter of a crossing's interval."""
+    by_name = {one.name: one for one in series}
+    stretches: list[tuple[str, float | None, float | None]] = [(crossings[0].below, -math.inf, crossings[0].root.low)]
+    for before, after in pairwise(crossings):
+        stretches.append((before.above, before.root.high, after.root.low))
+    stretches.append((crossings[-1].above, crossings[-1].root.high, math.inf))
+    next_to = {frozenset((one.below, one.above)) for one in crossings} | {frozenset(pair) for pair in alike}
+    found = []
+    for name, first, last in stretches:
+        if first is None or last is None:  # measured once
+            continue
+        for other in series:
+            if other.name == name or frozenset((name, other.name)) in next_to:
+                continue
+            curves = _difference(by_name[name], other, measure)
+            if curves is None or curves.count < 2:
+                continue
+            tail = resampled_tail(curves.count)
+            low, high = np.quantile(curves.resampled, (tail, 1 - tail), axis=0)
+            open_ = [
+                place
+                for place, least, most in zip(curves.places, low, high, strict=True)
+                if first < place < last and least < 0 <= most
+            ]
+            if open_:
+                found.append(Rival(name, other.name, tuple(open_)))
+    return found
 
 
 def _envelope(series: Sequence[Series], places: tuple[float, ...], measure: Measure) -> list[Series]:
@@ -119,8 +170,32 @@ def _samples(point: Point, measure: Measure) -> tuple[float, ...]:
     return tuple(value for value in values if value > 0)
 
 
+class _Difference(msgspec.Struct, frozen=True):
+    """The logarithm of one curve less that of another at their common places."""
+
+    places: list[float]
+    own: Any  # (places,)
+    resampled: Any  # (resamples, places)
+    count: int  # values behind each point, at the least
+
+
 def _crossing(below: Series, above: Series, measure: Measure) -> Crossing | None:
     """Where `below` stops being the less; None: fewer than two common places."""
+    curves = _difference(below, above, measure)
+    if curves is None:
+        return None
+    return Crossing(
+        measure=measure,
+        below=below.name,
+        above=above.name,
+        root=root(curves.places, curves.own, curves.resampled, curves.count),
+        first=curves.places[0],
+        last=curves.places[-1],
+    )
+
+
+def _difference(below: Series, above: Series, measure: Measure) -> _Difference | None:
+    """The curves of two series against each other; None: fewer than two common places."""
     places = [
         point.at
         for point in below.points
@@ -146,14 +221,7 @@ def _crossing(below: Series, above: Series, measure: Measure) -> Crossing | None
     shapes = [_shape(one, measure) for one in (below, above)]
     resampled = fit(logs[0], shapes[0]) - fit(logs[1], shapes[1])
     own = [fit([math.log(_value(p[side], measure) or 1) for p in pairs], shapes[side]) for side in (0, 1)]
-    return Crossing(
-        measure=measure,
-        below=below.name,
-        above=above.name,
-        root=root(places, own[0] - own[1], resampled, min(counts, default=_ENOUGH)),
-        first=places[0],
-        last=places[-1],
-    )
+    return _Difference(places, own[0] - own[1], resampled, min(counts, default=_ENOUGH))
 
 
 def _resampled(

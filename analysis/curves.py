@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lbench.analysis.statistics import FULL_INTERVAL, percentile_tail
 
-__all__ = ["RESAMPLES", "Root", "Shape", "fit", "resampled_medians", "root", "shape_of"]
+__all__ = ["RESAMPLES", "Root", "Shape", "fit", "resampled_medians", "resampled_tail", "root", "shape_of"]
 
 Floats = NDArray[np.float64]
 Shape = Literal["rising", "falling", "valley"]
@@ -140,7 +140,7 @@ def root(places: ArrayLike, estimate: ArrayLike, resampled: ArrayLike, count: in
             count=count,
             kind="range",
         )
-    tail = 0.0 if count < FULL_INTERVAL else percentile_tail(count)
+    tail = resampled_tail(count)
     last = len(found) - 1
     low, middle, high = (found[round(share * last)] for share in (tail, 0.5, 1 - tail))
     return Root(
@@ -153,6 +153,11 @@ def root(places: ArrayLike, estimate: ArrayLike, resampled: ArrayLike, count: in
         count=count,
         kind="range" if count < FULL_INTERVAL else "95 %",
     )
+
+
+def resampled_tail(count: int) -> float:
+    """The share of the resamples on either side of an interval of so many values; 0 where it is a range."""
+    return 0.0 if count < FULL_INTERVAL else percentile_tail(count)
 
 
 def _upward(axis: Floats, rows: Floats, near: float | None) -> Floats:

@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 
 from lbench.analysis.break_even import BreakEven, break_evens
-from lbench.analysis.comparison import Bill, Comparison, Line, Summary, Temperature, compare, runs_of_line
-from lbench.analysis.crossings import Crossing, course
+from lbench.analysis.comparison import Bill, Comparison, Line, Summary, Temperature, compare, price_basis, runs_of_line
+from lbench.analysis.crossings import Crossing, Rival, course
 from lbench.analysis.curves import Shape, fit, shape_of
 from lbench.analysis.format import count_text, listed
 from lbench.analysis.prediction import LABEL, PredictedLine
@@ -46,6 +46,8 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
 
     workload: str
     params: dict[str, Any]  # that all its runs share
+    seed: int
+    data: str | None  # its source, if all its runs share it
     axis: str  # a parameter, "workers", "memory" or "tasks"
     whole: bool  # the axis has whole numbers only
     beside: dict[str, Any]  # the second axis and its value
@@ -58,10 +60,12 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     alike: tuple[
         tuple[str, str], ...
     ]  # in time: the second of each pair cannot be distinguished from the first, and is left out
+    rivals: tuple[Rival, ...]  # in time: what may be as fast as the fastest at some places
     break_evens: tuple[BreakEven, ...]
     cold_crossings: tuple[Crossing, ...]  # as `crossings`, of backends that have cold and warm repeats by the cold ones
     marks: tuple[Mark, ...]
     rent_basis: str | None
+    bases: tuple[str, ...]  # what the dollars of paid backends and the prediction rest on
     excluded: tuple[str, ...]  # why some series take no part in crossings
 
     def __getitem__(self, name: str) -> Series:
@@ -208,6 +212,8 @@ def _scaling(
     several = len({hosts[number] for number, _, _ in placed}) > 1
     collected: dict[tuple[str | None, str, Temperature | None], _Collected] = {}
     baselines: list[str] = []
+    paid: dict[str, str] = {}  # by label: at what prices
+    forecast: dict[float, PredictedLine] = {}
     for place, sessions in sorted(groups.items()):
         for number, runs in _best(sessions, hosts).items():
             comparison = compare(runs, bill)
@@ -218,8 +224,11 @@ def _scaling(
                 collected.setdefault(key, _Collected(summary, line.temperature, machine)).add(
                     place, number, summary, line, runs, bill, unfinished=any(run.id in stopped[number] for run in runs)
                 )
+                if (basis := price_basis(summary, with_memory=axis != "memory")) is not None:
+                    paid.setdefault(summary.label, basis)
             predicted = None if predict is None else predict(comparison, runs)
             if predicted is not None:
+                forecast[place] = predicted
                 for temperature, _ in predicted.lines:
                     key = (machine, LABEL, temperature)
                     kept = collected.setdefault(key, _Collected(None, temperature, machine))
@@ -236,6 +245,8 @@ def _scaling(
     return Scaling(
         workload=placed[0][1].planned.workload,
         params=shared,
+        seed=placed[0][1].planned.seed,
+        data=_data([run for _, run, _ in placed]),
         axis=axis,
         whole=all(place == int(place) for place in places),
         beside=beside,
@@ -246,10 +257,12 @@ def _scaling(
         crossings=in_time.crossings,
         usd_crossings=in_usd.crossings,
         alike=in_time.alike,
+        rivals=in_time.rivals,
         cold_crossings=_cold_crossings(series, used, places),
         break_evens=tuple(break_evens(used, places, rents[0])),
         marks=_marks(views) if axis == "workers" else (),
         rent_basis=rents[1],
+        bases=(*(f"dollars of {label}: {basis}" for label, basis in paid.items()), *_forecast_texts(forecast, axis)),
         excluded=tuple(excluded),
     )
 
@@ -449,6 +462,19 @@ def _cold_crossings(series: list[Series], used: list[Series], places: tuple[floa
     kept, _ = _comparable([msgspec.structs.replace(one, main=True) for one in cold])
     others = [one for one in used if one.temperature != "warm"]
     return course([*others, *kept], places, "time").crossings if kept and others else ()
+
+
+def _forecast_texts(forecast: dict[float, PredictedLine], axis: str) -> list[str]:
+    """What the predicted series rests on, at the last of its places."""
+    if not forecast:
+        return []
+    place, line = max(forecast.items())
+    return [f"{line.conditions}; it depends on: {line.depends_on} (at {axis} {place:g})"]
+
+
+def _data(runs: list[RunView]) -> str | None:
+    known = {run.started.data.source for run in runs if run.started is not None and run.started.data is not None}
+    return known.pop() if len(known) == 1 else None
 
 
 def _shared_params(runs: list[RunView], axes: list[str]) -> dict[str, Any]:

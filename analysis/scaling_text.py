@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 
 from lbench.analysis.break_even import BreakEven
 from lbench.analysis.comparison import Temperature
-from lbench.analysis.crossings import Crossing
+from lbench.analysis.crossings import Crossing, Rival
 from lbench.analysis.format import (
     count_text,
     listed,
@@ -17,6 +16,7 @@ from lbench.analysis.format import (
     spread_text,
     times_spread_text,
     times_text,
+    usd_estimate_text,
 )
 from lbench.analysis.scaling import SETTING_AXES, Scaling
 from lbench.analysis.series import Point, Series
@@ -52,6 +52,7 @@ def scaling_sentence(scaling: Scaling) -> str:
     clauses += _cold_clause(scaling)
     if scaling.crossings:
         clauses += [_alike_text(scaling, *pair) for pair in scaling.alike]
+    clauses += [_rival_text(scaling, one) for one in scaling.rivals]
     if len(timed) > 1 and scaling.axis in SETTING_AXES:
         clauses += [best for one in _varied(scaling) if (best := _best_place(scaling, one)) is not None]
     clauses += _money(scaling)
@@ -106,7 +107,9 @@ def crossing_text(scaling: Scaling, crossing: Crossing) -> str:
 
 def resamples_text(crossing: Crossing) -> str:
     """The share of the resamples without a crossing, in words."""
-    return f"{percent_text(crossing.root.missing)} of the resamples have no crossing"
+    share = crossing.root.missing
+    text = "over 99 %" if 0.995 <= share < 1 else percent_text(share)
+    return f"{text} of the resamples have no crossing"
 
 
 def break_even_text(one: BreakEven) -> str:
@@ -145,8 +148,9 @@ def scaling_notes(scaling: Scaling) -> list[str]:
         where = crossing_text(scaling, one)
         doubt = "" if resamples_text(one) in where else f"; {resamples_text(one)}"
         lines.append(f"crossing in {what}, from {below} to {above}: {where}{doubt}")
-    if scaling.usd_crossings and scaling.rent_basis is not None:
-        lines.append(f"dollars of a local run: {scaling.rent_basis}, while the run lasts")
+    if scaling.rent_basis is not None:
+        lines.append(f"dollars of a local run (rented): {scaling.rent_basis}, while the run lasts")
+    lines += scaling.bases
     lines += scaling.excluded
     lines += _few_lines(scaling)
     if scaling.axis == "memory":
@@ -341,6 +345,26 @@ def _alike_text(scaling: Scaling, one: str, other: str) -> str:
     return f"{series_text(scaling, other)} cannot be distinguished from {series_text(scaling, one)}"
 
 
+def _rival_text(scaling: Scaling, rival: Rival) -> str:
+    """Where another series may be as fast: "emulated Lambda cannot be distinguished from processes from 2 to 8 trees"."""
+    first, last = rival.places[0], rival.places[-1]
+    between = tuple(
+        place
+        for place in scaling.places
+        if first <= place <= last and _both_at(scaling, rival.least, rival.other, place)
+    )
+    if first < last and between == rival.places:
+        where = _range_text(scaling, first, last)
+    else:
+        where = f"at {listed([axis_text(scaling, place) for place in rival.places])}"
+    return f"{_alike_text(scaling, rival.least, rival.other)} {where}"
+
+
+def _both_at(scaling: Scaling, one: str, other: str, place: float) -> bool:
+    points = (scaling[name].at(place) for name in (one, other))
+    return all(point is not None and point.makespan_s is not None for point in points)
+
+
 def _range_text(scaling: Scaling, first: float, last: float) -> str:
     """The swept range: "from 1 to 128 trees", "from size 100 to 300"."""
     begin, end = axis_text(scaling, first), axis_text(scaling, last)
@@ -424,21 +448,18 @@ def _money(scaling: Scaling) -> Iterable[str]:
     place = next((p for p in places if beyond is not None and p >= beyond), places[-1])
     here = [one for one in scaling.break_evens if one.at == place]
     priced = [
-        (point.usd.value, one)
+        (point.usd, one)
         for one in scaling.series
         if one.main and (point := one.at(place)) is not None and point.usd is not None
     ]
     wanted = {one.above for one in inside}
-    chosen = min((pair for pair in priced if not wanted or pair[1].name in wanted), key=lambda x: x[0], default=None)
-    chosen = chosen or min(priced, key=lambda x: x[0], default=None)
+    wanted_first = [pair for pair in priced if not wanted or pair[1].name in wanted] or priced
+    chosen = min(wanted_first, key=lambda pair: pair[0].value, default=None)
     if chosen is None:
         return
     usd, series = chosen
     would = "costs" if series.origin == "measured" else "would cost"
-    yield (
-        f"{series_text(scaling, series.name)} {would} {usd_short(Decimal(repr(usd)))} a run "
-        f"at {axis_text(scaling, place)}"
-    )
+    yield (f"{series_text(scaling, series.name)} {would} {usd_estimate_text(usd)} a run at {axis_text(scaling, place)}")
     even = next((one for one in here if one.paid == series.name), None)
     if even is not None:
         yield break_even_text(even)

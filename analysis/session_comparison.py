@@ -128,7 +128,7 @@ def compare_sessions(
     return SessionComparison(
         sessions=tuple(name for name, _ in sessions),
         jobs=tuple(compared),
-        differences=tuple(environment_differences([view for _, view in sessions])),
+        differences=tuple(_differences(sessions, compared)),
         threshold=threshold,
     )
 
@@ -158,15 +158,31 @@ _Found = tuple[str, SessionView, list[RunView]]
 def _jobs(sessions: Sequence[tuple[str, SessionView]], bill: Bill) -> list[Job]:
     groups: dict[_Key, list[_Found]] = {}
     for name, view in sessions:
-        own: dict[_Key, list[RunView]] = {}
-        for run in view.started_runs:
-            if run.planned.interaction is None and run.has_answer:
-                own.setdefault(_key(run), []).append(run)
-        for key, runs in own.items():
+        for key, runs in _by_key(view).items():
             groups.setdefault(key, []).append((name, view, runs))
     alone = [found for found in groups.values() if len(found) == 1]
     jobs = [_job(found, bill) for found in groups.values() if len(found) > 1]
     return jobs + [job for job in _other_parameters(sessions, groups, alone, bill) if job is not None]
+
+
+def _by_key(view: SessionView) -> dict[_Key, list[RunView]]:
+    """The runs of a session by what was computed."""
+    found: dict[_Key, list[RunView]] = {}
+    for run in view.started_runs:
+        if run.planned.interaction is None and run.has_answer:
+            found.setdefault(_key(run), []).append(run)
+    return found
+
+
+def _differences(sessions: Sequence[tuple[str, SessionView]], jobs: Iterable[Job]) -> list[Difference]:
+    """What differs between the machines, and between the runs that are compared."""
+    every = [(name, _by_key(view)) for name, view in sessions]
+    compared = []
+    for job in jobs:
+        labels = {(row.session, row.label) for row in job.rows}
+        runs = [(name, known.get(_job_key(job.workload, job.params, job.seed), [])) for name, known in every]
+        compared.append([[run for run in own if (name, run.planned.label) in labels] for name, own in runs])
+    return environment_differences([view for _, view in sessions], compared)
 
 
 def _lacking(sessions: Sequence[tuple[str, SessionView]], bill: Bill) -> list[Job]:
@@ -188,7 +204,11 @@ def _lacking(sessions: Sequence[tuple[str, SessionView]], bill: Bill) -> list[Jo
 
 
 def _key(run: RunView) -> _Key:
-    return run.planned.workload, msgspec.json.encode(_parameters(run), order="sorted").decode(), run.planned.seed
+    return _job_key(run.planned.workload, _parameters(run), run.planned.seed)
+
+
+def _job_key(workload: str, params: dict[str, Any], seed: int) -> _Key:
+    return workload, msgspec.json.encode(params, order="sorted").decode(), seed
 
 
 def _parameters(run: RunView) -> dict[str, Any]:

@@ -56,7 +56,9 @@ def _signed(share: float) -> str:
 
 
 def needed_text(effect: Effect) -> str:
-    """How many repeats would decide what is open; "" where nothing is."""
+    """How many repeats would decide what is open; "" where nothing is. Of a single value no spread is known."""
+    if effect.repeats_needed is not None and effect.change.interval is None:
+        return f"{count_text(effect.repeats_needed, 'repeat')} of each would give an interval"
     if effect.repeats_needed is not None:
         return f"about {count_text(effect.repeats_needed, 'repeat')} of each would decide"
     open_ = effect.verdict == "unclear" or (effect.verdict is None and effect.claim in ("open", "unsettled"))

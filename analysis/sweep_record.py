@@ -17,6 +17,7 @@ from lbench.engine.model import (
     Curve,
     CurveCrossing,
     CurvePoint,
+    CurveRival,
     Interval,
     Origin,
     RentBreakEven,
@@ -47,6 +48,8 @@ def sweep_curves(scaling: Scaling, identity: str) -> SweepCurves:
         rent_basis=scaling.rent_basis,
         left_out=list(scaling.excluded),
         text=scaling_sentence(scaling),
+        rivals=[CurveRival(least=one.least, other=one.other, places=list(one.places)) for one in scaling.rivals],
+        bases=list(scaling.bases),
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
@@ -25,6 +24,7 @@ from lbench.analysis.format import (
     spread_text,
     times_spread_text,
     times_text,
+    usd_estimate_text,
 )
 from lbench.analysis.resumed import cut_off_runs, unfinished_runs
 from lbench.analysis.statistics import (
@@ -37,7 +37,6 @@ from lbench.analysis.statistics import (
     unpaired_p,
 )
 from lbench.config.limits import limits
-from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView, SessionView
 
 __all__ = [
@@ -320,9 +319,11 @@ def caveats(measured: Sequence[Tuned]) -> list[str]:
     picks = picks_of(measured)
     if picks is None:
         return []
+    ordered = sorted(measured, key=lambda one: one.makespan_s.value)
     lines = [
-        *_as_good("fastest", picks.fastest, [(one, one.times_s) for one in measured], picks.fastest.times_s),
-        *_as_good("cheapest", picks.cheapest, [(one, one.usds) for one in measured], picks.cheapest.usds),
+        *_as_good("fastest", picks.fastest, [(one, one.times_s) for one in ordered], picks.fastest.times_s),
+        *_as_good("cheapest", picks.cheapest, [(one, one.usds) for one in ordered], picks.cheapest.usds),
+        *_shared_environments(ordered),
     ]
     for one in dict.fromkeys(pick for _, pick in picks.named):
         name = candidate_text(one)
@@ -342,18 +343,42 @@ def caveats(measured: Sequence[Tuned]) -> list[str]:
 def _as_good(
     word: str, pick: Tuned, every: Sequence[tuple[Tuned, tuple[float, ...]]], own: tuple[float, ...]
 ) -> list[str]:
-    """The candidates that a pick does not beat, by the interval and the corrected test as every claim."""
+    """The candidates that a pick does not beat, by the interval and the corrected test as every claim.
+
+    Those in whose interval no difference lies are as good as it; of the others the values are too few.
+    """
     others = [(one, values) for one, values in every if one is not pick and values and own]
     claims = holm([unpaired_p(values, own, len(others)) for _, values in others])
-    alike = []
+    alike, ahead, counts = list[str](), list[str](), list[int]()
     for (one, values), p in zip(others, claims, strict=True):
         ratio = ratio_estimate(values, own)
-        if ratio is None or ratio.low is None or ratio.low <= 1 or p > CLAIM_LEVEL:
+        if ratio is not None and ratio.low is not None and ratio.low <= 1:
             alike.append(candidate_text(one))
-    if not alike:
+        elif ratio is None or ratio.low is None or p > CLAIM_LEVEL:
+            ahead.append(candidate_text(one))
+            counts.append(min(len(values), len(own)))
+    lines = [f"cannot be distinguished from {_few_named(alike)}"] if alike else []
+    if ahead:
+        compared = f" and {len(others)} comparisons" if len(others) > 1 and min(counts) > 1 else ""
+        repeats = count_text(min(counts), "repeat")
+        lines.append(f"is ahead of {_few_named(ahead)}, which is not settled with {repeats}{compared}")
+    return [f"{word}: {candidate_text(pick)} {line}" for line in lines]
+
+
+def _few_named(names: list[str]) -> str:
+    return listed(names[:_NAMED] + ([count_text(len(names) - _NAMED, "other")] if len(names) > _NAMED else []))
+
+
+def _shared_environments(measured: Sequence[Tuned]) -> list[str]:
+    """What the best number of tasks depends on where the emulator has fewer environments than there are tasks."""
+    shared = [one for one in measured if one.share_method is not None and one.tasks > one.environments]
+    if not shared:
         return []
-    named = alike[:_NAMED] + ([count_text(len(alike) - _NAMED, "other")] if len(alike) > _NAMED else [])
-    return [f"{word}: {candidate_text(pick)} cannot be distinguished from {listed(named)}"]
+    most = max(shared, key=lambda one: one.tasks)
+    return [
+        f"up to {count_text(most.tasks, 'task')} had {count_text(most.environments, 'environment')} here: where each has "
+        "one of its own, as on AWS, another number of tasks may be best"
+    ]
 
 
 def _short_tasks(one: Tuned) -> str | None:
@@ -389,8 +414,9 @@ def tuning_sentence(measured: Sequence[Tuned], label: str, origin: str) -> str:
     doubtful = {text.partition(": ")[0] for text in caveats(measured)}  # picks that do not beat another candidate
     for one in dict.fromkeys((picks.fastest, picks.cheapest, picks.balanced)):
         doubt = ", not settled" if not one.steady or doubtful & set(picks.names[one.candidate]) else ""
-        usd = usd_short(Decimal(repr(one.usd.value)))
-        clauses.append(f"{listed(picks.names[one.candidate])}: {tuned_text(one)}{doubt}, {usd} a run")
+        clauses.append(
+            f"{listed(picks.names[one.candidate])}: {tuned_text(one)}{doubt}, {usd_estimate_text(one.usd)} a run"
+        )
     where = [] if origin != "measured" and label == origin else [f"on {label}"]
     where += [] if origin == "measured" else [f"{origin} here"]
     return f"{'; '.join(clauses)}; {', '.join(where)}."

@@ -4,7 +4,7 @@ An invocation's time, from the moment at which it could have been handed over, i
 hand-over, cold start, fetch, computing. A phase's part of the variance is its covariance with the whole, so the parts of
 all phases add up. That of computing is divided further by a nested random-effects model, by the method of moments: between
 tasks, repeats, environments (within a repeat), and within an environment (Searle, Casella & McCulloch, Variance
-Components, 1992, chapter 3). An estimate below 0 is taken as 0, and named.
+Components, 1992, chapter 3). An estimate below 0 is taken as 0, and named; the others are then shares of the whole.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class VarianceParts(msgspec.Struct, frozen=True, kw_only=True):
-    """The variance of one backend's invocations; `whole_ms2` is the sum of the parts, largest first."""
+    """The variance of one backend's invocations; `whole_ms2`, the times' own, is the sum of the parts, largest first."""
 
     label: str
     invocations: int
@@ -86,16 +86,17 @@ def variance_parts(label: str, group: Sequence[RunView]) -> VarianceParts | None
     below = {**{name: raw[name] for name in _PHASES}, "computing": computing, **components}
     negative = tuple(name for name, value in below.items() if value < 0)
     parts = {name: max(0.0, value) for name, value in raw.items()}
-    sum_ms2 = sum(parts.values())
+    sum_ms2, whole_ms2 = sum(parts.values()), float(whole.var(ddof=1))
     if not sum_ms2 > 0:
         return None
-    ordered = sorted(parts.items(), key=lambda item: -item[1])
+    # What is below 0 makes the others larger than the whole: they keep their proportions, and add up to it.
+    shares = sorted(((name, value / sum_ms2) for name, value in parts.items()), key=lambda item: -item[1])
     return VarianceParts(
         label=label,
         invocations=len(whole),
         repeats=len(known),
-        whole_ms2=sum_ms2,
-        parts=tuple(Part(name, value, value / sum_ms2) for name, value in ordered),
+        whole_ms2=whole_ms2,
+        parts=tuple(Part(name, whole_ms2 * share, share) for name, share in shares),
         negative=negative,
     )
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lbench.analysis.causes import explanations, held_runs
-from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare, warm_quantiles
+from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare, price_basis, warm_quantiles
 from lbench.analysis.format import (
     assumed_text,
     basis_text,
@@ -349,11 +349,8 @@ def _conditions(comparison: Comparison) -> list[str]:
     """Conditions of the figures: their origin, the prices, the intervals."""
     lines = list(_intervals(comparison))
     for one in comparison.summaries:
-        if one.usd is not None and one.origin != "measured":
-            lines.append(
-                f"COST of {one.label}: what AWS would charge for a run in {one.region} ({one.architecture}, "
-                f"{one.memory_mb} MB, list prices of {one.price_date}, no free tier); {one.origin} here, nothing spent"
-            )
+        if one.origin != "measured" and (basis := price_basis(one)) is not None:
+            lines.append(f"COST of {one.label}: {basis}")
     if (note := assumed_text(text for one in comparison.summaries for text in one.assumed)) is not None:
         lines.append(note)
     rents: dict[str, list[str]] = {}

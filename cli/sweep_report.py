@@ -96,8 +96,8 @@ def _cells(scaling: Scaling, one: Series, point: Point, *, first: bool) -> dict[
         else Text.assemble((mark, style), f" {point.repeats_ok}/{point.repeats}")
     )
     machine = "" if one.machine is None else f" {one.machine}"
-    aside = f"{'' if one.temperature is None else f' {one.temperature}'}{machine}"
-    cost = "–" if point.usd is None else usd_short(Decimal(repr(point.usd.value)))
+    origin = f" {one.origin}" if one.origin != "measured" and one.origin not in one.label else ""
+    aside = f"{'' if one.temperature is None else f' {one.temperature}'}{machine}{origin}"
     return {
         "at": _place(scaling, point.at) if first else "",
         "backend": Text.assemble(("▌", colour), (one.label, f"bold {colour}"), (aside, QUIET)),
@@ -106,8 +106,15 @@ def _cells(scaling: Scaling, one: Series, point: Point, *, first: bool) -> dict[
         "interval": Text("–" if point.makespan_s is None else interval_text(point.makespan_s), style=QUIET),
         "speedup": Text("–" if point.speedup is None else times_text(point.speedup.value), style=BRIGHT),
         "speedup_interval": Text(times_interval_text(point.speedup), style=QUIET),
-        "cost": cost,
+        "cost": _cost(point),
     }
+
+
+def _cost(point: Point) -> str:
+    usd = point.usd or point.rent_usd
+    if usd is None:
+        return "–"
+    return f"{usd_short(Decimal(repr(usd.value)))}{'' if point.usd is not None else ' rented'}"
 
 
 def _place(scaling: Scaling, value: float) -> str:

@@ -11,7 +11,14 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from lbench.analysis.format import count_text, interval_text, interval_title, percent_text, seconds_text
+from lbench.analysis.format import (
+    count_text,
+    interval_text,
+    interval_title,
+    percent_text,
+    seconds_text,
+    usd_estimate_text,
+)
 from lbench.analysis.resumed import joined, whole_comparisons
 from lbench.analysis.tuning import (
     LEAST_RUNS,
@@ -316,7 +323,7 @@ def _print(measurement: _TuneMeasurement, view: SessionView, document: Document,
         out.print()
         for name, one in picks.named:
             label = view.started_runs[0].planned.label
-            _line(out, f"{name}: {tuned_text(one)}, {_usd(one.usd.value)} a run on {label}", BRIGHT)
+            _line(out, f"{name}: {tuned_text(one)}, {usd_estimate_text(one.usd)} a run on {label}", BRIGHT)
         for text in caveats(found):
             _line(out, f"! {text}", WARN)
         _line(out, memory_text(found), QUIET)

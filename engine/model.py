@@ -517,6 +517,14 @@ class CurveCrossing(msgspec.Struct, frozen=True, kw_only=True):
     last: float
 
 
+class CurveRival(msgspec.Struct, frozen=True, kw_only=True):
+    """A curve that cannot be distinguished in time from the one with the least at some places between two crossings."""
+
+    least: str
+    other: str
+    places: list[float]
+
+
 class RentBreakEven(msgspec.Struct, frozen=True, kw_only=True):
     """From how many runs an hour on a machine rented by the hour is cheaper than paying for each run."""
 
@@ -549,6 +557,8 @@ class SweepCurves(msgspec.Struct, frozen=True, kw_only=True):
     rent_basis: str | None
     left_out: list[str]  # why some curves are in no crossing
     text: str  # the answer in one sentence
+    rivals: list[CurveRival] = []
+    bases: list[str] = []  # what the dollars of paid backends and the prediction rest on
 
 
 class TunedCandidate(msgspec.Struct, frozen=True, kw_only=True):

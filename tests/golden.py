@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import statistics
 import sys
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal, getcontext
 from pathlib import Path
@@ -191,11 +192,6 @@ def rent(run: dict[str, Any]) -> Decimal | None:
     return (Decimal(hourly) * Decimal(round(seconds * 1000)) / 3_600_000).quantize(Decimal("1e-12"))
 
 
-def lower_median(amounts: list[Decimal]) -> Decimal:
-    """One of the amounts."""
-    return sorted(amounts)[(len(amounts) - 1) // 2]
-
-
 # The report
 
 
@@ -267,7 +263,7 @@ def report(document: dict[str, Any], rows: list[dict[str, str]]) -> tuple[str, d
             "COLD": NONE if side.cold is None else str(len(inits)),
             "INIT": ms(float(np.median(inits))) if inits else NONE,
             "PEAK": peak(rows_of(side.label, counted, of_run)),
-            "COST": usd(lower_median(totals)) if totals else cluster_cost(side.runs),
+            "COST": usd(statistics.median(totals)) if totals else cluster_cost(side.runs),
             "ANSWER": answer([run["answer"] for run in counted if run["label"] == side.label]),
         }
     return base.label, table
@@ -277,7 +273,7 @@ def cluster_cost(runs: list[dict[str, Any]]) -> str:
     """What the workers of a cluster cost: their time, where their price was given; a dash for this machine."""
     rents = [found for run in runs if (found := rent(run)) is not None]
     if runs[0]["pricing"]["worker_usd_per_hour"]:
-        return usd(lower_median(rents))
+        return usd(statistics.median(rents))
     return NONE if rents else "no price"
 
 
@@ -324,7 +320,7 @@ def sentences(document: dict[str, Any], rows: list[dict[str, str]]) -> list[str]
         if own[0]["pricing"]["rent_usd_per_hour"] and not own[0]["pricing"]["worker_usd_per_hour"]:
             warm = [run for run in own if not all_new([row for row in rows if row["run"] == run["id"]])]
             rents = [amount for run in warm or own if (amount := rent(run)) is not None]
-            found.append(f"{label} {usd(lower_median(rents))}")
+            found.append(f"{label} {usd(statistics.median(rents))}")
     return found
 
 

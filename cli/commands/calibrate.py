@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lbench.cli.session_argument import session_argument
+
 if TYPE_CHECKING:
     from lbench.analysis.calibration import Calibration
 
@@ -14,7 +16,7 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.argument("sessions", metavar="SESSION|FILE ...", nargs=-1, required=True)
+@session_argument("sessions", nargs=-1)
 @click.option("--backend", default="lambda", metavar="NAME", help="Backend to fit to (default lambda).")
 @click.option(
     "-o",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from lbench.cli.session_argument import session_argument
+
 __all__ = ["command"]
 
 
 @click.command()
-@click.argument("sessions", nargs=-1, required=True, metavar="SESSION|FILE...")
+@session_argument("sessions", nargs=-1)
 @click.option(
     "--fail-if-slower",
     metavar="5%",

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from lbench.cli.session_argument import session_argument
+
 __all__ = ["command"]
 
 
 @click.command()
-@click.argument("session", metavar="SESSION|FILE")
+@session_argument("session")
 @click.option(
     "--format", "format_", metavar="json|csv|parquet|trace|html", help="Format (default: by the suffix of the file)."
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from lbench.cli.screens import can_show, screen_options, show
+from lbench.cli.session_argument import session_argument
 
 __all__ = ["command"]
 
 
 @click.command()
-@click.argument("session", metavar="SESSION|FILE")
+@session_argument("session")
 @click.option("--speed", metavar="N", help="Replay at N times the original speed (default: show everything at once).")
 @screen_options
 def command(session: str, speed: str | None, no_mouse: bool, theme: str) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from lbench.cli.session_argument import session_argument
+
 __all__ = ["command"]
 
 
 @click.command()
-@click.argument("sessions", nargs=-1, required=True, metavar="SESSION|FILE...")
+@session_argument("sessions", nargs=-1)
 @click.option(
     "-o", "--out", required=True, metavar="FILE.html", type=click.Path(path_type=Path), help="The file to write."
 )

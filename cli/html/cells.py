@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from lbench.analysis.format import ms_text, seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.format import ms_text, seconds_text, spread_text, times_spread_text, times_text, usd_spread_text
 from lbench.analysis.statistics import Estimate
 from lbench.cli.html.figures import Figure
 from lbench.engine.cost.format import usd_short
@@ -52,18 +52,4 @@ def ms_cell(value: float | None) -> Cell:
 
 def usd_cell(found: Estimate, after: str = "") -> Cell:
     """Dollars with their interval; `after`: what they are."""
-    return Cell(f"{_usd(found.value)}{after}", repr(found.value), _usd_spread(found))
-
-
-def _usd(usd: float) -> str:
-    return usd_short(Decimal(repr(usd)))
-
-
-def _usd_spread(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return ""
-    low, high = _usd(found.low), _usd(found.high)
-    if low == high:
-        return ""  # the same to the shown digits
-    kind = found.kind if found.kind == "95 %" else f"range of {found.count}"
-    return f"{kind}: {low}–{high[1:]}"
+    return Cell(f"{usd_short(Decimal(repr(found.value)))}{after}", repr(found.value), usd_spread_text(found))

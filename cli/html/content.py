@@ -19,8 +19,8 @@ from lbench.analysis.prediction import predict_comparison, predicted_sentence
 from lbench.analysis.resumed import resumed_text
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import break_even_spread, law_lines, scaling_notes, scaling_sentence
-from lbench.analysis.session_comparison import SessionComparison, compare_sessions
-from lbench.analysis.session_comparison_text import comparison_sentence, verdict_lines
+from lbench.analysis.session_comparison import Job, SessionComparison, compare_sessions
+from lbench.analysis.session_comparison_text import change_text, comparison_sentence, needed_text, permutation_text
 from lbench.analysis.stability import stability_warnings
 from lbench.analysis.variance import VarianceParts, steadiness_text, variance_parts, variance_text
 from lbench.analysis.verdict import answer_sentence
@@ -38,6 +38,7 @@ __all__ = ["Content", "content_of"]
 _BREAK_EVEN = (
     "break-even: from so many runs an hour on a rented machine costs less than paying by the run, if it can do them"
 )
+_CLAIMS = {"faster": "faster", "slower": "slower", "open": "unclear", "unsettled": "not settled"}
 _MOST_ANSWERS = 4  # jobs up to which each has its answer at the head of a comparison
 _MOST_JOBS = 6  # that get figures of their own in one report; the others have their table
 
@@ -75,7 +76,7 @@ def content_of(sessions: Sequence[tuple[str, SessionView]]) -> Content:
     compared = _compared(sessions, caveats)
     if compared is not None:
         answer.append(comparison_sentence(compared))
-        answer += verdict_lines(compared) if compared.threshold is not None else []
+        sections += [_compared_section(job, compared) for job in compared.jobs if any(row.effect for row in job.rows)]
     found = _swept(views, caveats)
     for number, scaling in enumerate(found):
         answer.append(scaling_sentence(scaling))
@@ -219,6 +220,40 @@ def _timed(comparison: Comparison) -> bool:
     return any(summary.makespan_s is not None for summary in comparison.summaries)
 
 
+def _compared_section(job: Job, comparison: SessionComparison) -> Section:
+    """A job that several sessions share: each row against its base, and what the effects rest on."""
+    rows, notes = [], []
+    for row in job.rows:
+        effect = row.effect
+        alike = effect is None or effect.against == f"{comparison.sessions[0]} {row.name}"
+        against = "" if alike or effect is None else f" (against {effect.against})"
+        rows.append(
+            (
+                Cell(row.session),
+                Cell(row.machine),
+                Cell(f"{row.name}{_origin(row.origin, row.label)}"),
+                Cell(str(len(row.times_s)), str(len(row.times_s))),
+                seconds_cell(row.makespan_s),
+                Cell("–") if effect is None else times_cell(effect.ratio),
+                Cell("the base" if effect is None else f"{_CLAIMS[effect.claim]}{against}"),
+                Cell("–") if row.usd is None else Cell(usd_short(row.usd), str(row.usd)),
+            )
+        )
+        if effect is not None:
+            parts = [change_text(effect), permutation_text(effect), needed_text(effect)]
+            notes.append(f"{row.session} {row.name}: {'; '.join(part for part in parts if part)}")
+    given = [f"{name} {value}" for name, value in job.params.items() if value is not None]
+    return Section(
+        title=f"{job.workload} in {count_text(len({row.session for row in job.rows}), 'session')}",
+        facts=" · ".join([*given, f"seed {job.seed}"]),
+        sentences=("Sessions share no rounds: nothing is paired.",),
+        head=("session", "machine", "backend", "runs", "makespan", "times as fast", "claim", "cost"),
+        rows=tuple(rows),
+        words=3,
+        notes=tuple(notes),
+    )
+
+
 def _sweep_section(scaling: Scaling, prefix: str) -> Section:
     rows = []
     evens = {(even.at, even.paid): even for even in scaling.break_evens}
@@ -231,20 +266,19 @@ def _sweep_section(scaling: Scaling, prefix: str) -> Section:
             rows.append(
                 (
                     Cell(f"{place:,g}", repr(place)),
-                    Cell(one.name),
+                    Cell(f"{one.name}{_origin(one.origin, one.label)}"),
                     Cell("–" if one.origin == "predicted" else f"{point.repeats_ok}/{point.repeats}"),
                     seconds_cell(point.makespan_s),
                     times_cell(point.speedup),
-                    Cell("–") if usd is None else usd_cell(usd, "" if point.usd else " rent"),
+                    Cell("–") if usd is None else usd_cell(usd, "" if point.usd else " rented"),
                     _break_even(evens.get((place, one.name))),
                 )
             )
-    facts = ", ".join(
-        f"{name} {value}" for name, value in {**scaling.params, **scaling.beside}.items() if value is not None
-    )
+    given = [f"{name} {value}" for name, value in {**scaling.params, **scaling.beside}.items() if value is not None]
+    data = [] if scaling.data is None else [f"data: {scaling.data}"]
     return Section(
         title=f"{scaling.workload} along {scaling.axis.replace('_', ' ')}",
-        facts=facts,
+        facts=" · ".join([*given, f"seed {scaling.seed}", *data]),
         sentences=(scaling_sentence(scaling),),
         head=(
             scaling.axis.replace("_", " "),
@@ -366,8 +400,7 @@ def _job_section(
 
 def _row(one: Summary, line: Line) -> tuple[Cell, ...]:
     warm = line.temperature != "cold"
-    origin = f" ({one.origin})" if one.origin != "measured" and one.origin not in one.label else ""
-    name = f"{one.label}{'' if line.temperature is None else f' {line.temperature}'}{origin}"
+    name = f"{one.label}{'' if line.temperature is None else f' {line.temperature}'}{_origin(one.origin, one.label)}"
     return (
         Cell(name),
         Cell(f"{line.repeats_ok}/{line.repeats}", str(line.repeats_ok)),
@@ -384,6 +417,11 @@ def _row(one: Summary, line: Line) -> tuple[Cell, ...]:
             )
         ),
     )
+
+
+def _origin(origin: str, label: str) -> str:
+    """Where figures come from, unless the label says it."""
+    return "" if origin == "measured" or origin in label else f" ({origin})"
 
 
 def _cost(one: Summary, line: Line) -> Cell:

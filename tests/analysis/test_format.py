@@ -23,6 +23,7 @@ from lbench.analysis.format import (
     times_interval_text,
     times_spread_text,
     times_text,
+    usd_estimate_text,
 )
 from lbench.analysis.statistics import Estimate
 from lbench.engine.billing.quote import Expectation, Quote
@@ -51,6 +52,19 @@ def test_an_interval_has_the_unit_of_its_value() -> None:
     assert interval_text(Estimate(6.41, 6.37, 6.45), unit=True) == "6.37–6.45 s"
     assert interval_text(Estimate(6.41)) == "–"
     assert interval_text(Estimate(303.0, 278.0, 330.0)) == "278–330 s"
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (Estimate(0.0031, 0.0029, 0.0034, 6), "$0.0031 (95 %: $0.0029–0.0034)"),
+        (Estimate(12.5, 12.0, 1300.25, 3, "range"), "$12.50 (range of 3: $12.00–1,300.25)"),
+        (Estimate(0.0031, 0.00310001, 0.00310002, 6), "$0.0031"),
+        (Estimate(0.0031, count=1), "$0.0031"),
+    ],
+)
+def test_an_amount_has_its_interval(estimate: Estimate, text: str) -> None:
+    assert usd_estimate_text(estimate) == text
 
 
 def test_ratios_shares_and_lists() -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from statistics import median
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from lbench.analysis.break_even import BreakEven
-from lbench.analysis.comparison import Bill
-from lbench.analysis.crossings import Crossing
+from lbench.analysis.comparison import Bill, Comparison, compare
+from lbench.analysis.crossings import Crossing, Rival
+from lbench.analysis.prediction import Predicted, PredictedLine
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import break_even_text, crossing_text, law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.statistics import Estimate
@@ -122,6 +125,62 @@ def test_a_winner_of_few_repeats_is_not_settled(repeats: int, why: str) -> None:
     assert f"processes are ahead from 1 to 128 trees, which is not settled{why}; a crossing with" in sentence
 
 
+def three(other: float, repeats: int = 6) -> SessionView:
+    """The forest, and a third backend that takes `other` times as long as `processes`."""
+    spread = [0.94, 1.06, 0.97, 1.03, 0.99, 1.01][:repeats]
+    points = [
+        (
+            {"n_trees": n},
+            {
+                "processes": [0.7 * n * one for one in spread],
+                "threads": [other * 0.7 * n * one for one in reversed(spread)],
+                "emulated": [6.0 * one for one in spread],
+            },
+        )
+        for n in SIZES
+    ]
+    return sweep_session(points)
+
+
+def test_a_backend_as_fast_as_the_winner_is_named_where_no_interval_tells_them_apart() -> None:
+    found = only(three(1.01))
+    assert [(one.below, one.above) for one in found.crossings] == [("processes", "emulated")]
+    assert {(one.least, one.other) for one in found.rivals} == {("processes", "threads")}
+    sentence = scaling_sentence(found)
+    assert re.search(r"; threads cannot be distinguished from processes (at|from) ", sentence), sentence
+    assert all(place < 6 / 0.7 for one in found.rivals for place in one.places)
+    assert only(three(2.0)).rivals == ()
+    assert only(three(1.01, repeats=1)).rivals == ()  # measured once: nothing is claimed
+
+
+def test_rivals_at_neighbouring_places_are_a_range() -> None:
+    found = msgspec.structs.replace(only(three(2.0)), rivals=(Rival("processes", "threads", (2.0, 4.0, 8.0)),))
+    assert "threads cannot be distinguished from processes from 2 to 8 trees; " in scaling_sentence(found)
+    apart = msgspec.structs.replace(found, rivals=(Rival("processes", "threads", (1.0, 8.0)),))
+    assert "threads cannot be distinguished from processes at 1 tree and 8 trees; " in scaling_sentence(apart)
+
+
+def test_what_may_win_everywhere_or_nowhere_is_no_winner() -> None:
+    """A prediction moves as a whole: in half of the resamples it is the less at every place, in half at none."""
+    local = noisy({at: 0.7 * at for at in SIZES}, 6, 1)
+    view = sweep_session([({"n_trees": n}, {"processes": local[n]}) for n in SIZES])
+
+    def predict(comparison: Comparison, runs: list[RunView]) -> PredictedLine:
+        seconds = median(run.makespan_s or 0.0 for run in runs) * 1.05
+        one = Predicted(Estimate(seconds, seconds / 1.5, seconds * 1.5, 100), Decimal(1), Decimal(1), Decimal(1))
+        return PredictedLine(
+            worked_out_from="processes", environments=8, memory_mb=1769, region="us-east-1", architecture="x86_64",
+            cold=one, warm=one, core_ratio=(1.0, 0.7, 1.5),
+        )  # fmt: skip
+
+    (found,) = scalings([view], bill, predict=predict)
+    assert found.crossings == () and found.alike[0][0] == "processes"
+    sentence = scaling_sentence(found)
+    assert "Lambda (predicted, warm) cannot be distinguished from processes from 1 to 128 trees" in sentence
+    assert " win" not in sentence
+    assert any("it depends on: one core here = 1" in line for line in scaling_notes(found))
+
+
 def test_a_winner_that_many_resamples_doubt_is_not_settled() -> None:
     found = only(forest(flat=85.0, noise=0.25))
     (one,) = found.crossings
@@ -229,6 +288,18 @@ def test_a_break_even_has_its_interval_and_what_the_machine_can_do() -> None:
     assert even(usd, 50.0).startswith(
         "a rented machine is never cheaper: it would take 100 runs an hour, and it can do 50 runs"
     )
+
+
+def test_the_dollars_of_a_point_are_those_of_its_comparison() -> None:
+    def by_time(run: RunView, now_s: float | None) -> RunCost:
+        return RunCost(CostItems(duration=Decimal(repr(run.makespan_s)) / 1000))
+
+    view = forest(6)  # an even number: the median is no run's own
+    runs = [run for run in view.runs.values() if run.planned.params["n_trees"] == 8]
+    for label, point in ((one.label, one.at(8.0)) for one in only(view, by_time).series):
+        usd = compare(runs, by_time)[label].usd
+        assert point is not None and point.usd is not None and usd is not None
+        assert point.usd.value == pytest.approx(float(usd), rel=1e-12)
 
 
 def test_dollars_cross_elsewhere_than_time() -> None:

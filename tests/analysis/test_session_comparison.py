@@ -13,7 +13,12 @@ import scipy.stats
 from lbench.analysis.permutation import permutation_test
 from lbench.analysis.resumed import joined
 from lbench.analysis.session_comparison import SessionComparison, compare_sessions
-from lbench.analysis.session_comparison_text import comparison_sentence, permutation_text, verdict_lines
+from lbench.analysis.session_comparison_text import (
+    comparison_sentence,
+    needed_text,
+    permutation_text,
+    verdict_lines,
+)
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.model import DataInfo, Interaction
 from lbench.engine.session.view import RunView, SessionView
@@ -117,6 +122,7 @@ def test_measured_once_is_not_settled_and_does_not_fail() -> None:
     found = compared(session("a", {"processes": [1.0]}), session("b", {"processes": [2.0]}), threshold=0.05)
     (effect,) = found.effects
     assert (effect.verdict, effect.claim, effect.repeats_needed) == ("unclear", "unsettled", 6)
+    assert needed_text(effect) == "6 repeats of each would give an interval"  # of one value no spread is known
     assert comparison_sentence(found) == "b processes against a processes: not settled (+100 %, measured once)."
 
 
@@ -125,7 +131,34 @@ def test_what_differs_between_the_machines_is_named() -> None:
     base = msgspec.structs.replace(ENVIRONMENT, cpu_model="i7", packages={"numpy": "2.4"})
     found = compared(session("a", A, environment=base), session("b", A, environment=other))
     named = {one.what: one.values for one in found.differences}
-    assert named == {"processor": ("i7", "EPYC"), "numpy": ("2.4", "2.3")}
+    assert named == {"host": ("here", "there"), "processor": ("i7", "EPYC"), "numpy": ("2.4", "2.3")}
+
+
+def test_what_differs_is_of_the_runs_that_are_compared() -> None:
+    points = [({"n": n, "tasks": n}, {"processes": noisy(n, 6, n)}) for n in (2, 16)]
+    sweep = sweep_session(points, identity="a", sweep_id="w1", settings={"memory": 885})
+    one = sweep_session(points[1:], identity="b", sweep_id="w2", settings={"memory": 885})
+    assert compared(sweep, one).differences == ()
+    other = sweep_session(points[1:], identity="b", sweep_id="w2", settings={"memory": 1769, "arch": None})
+    assert [(row.what, row.values) for row in compared(sweep, other).differences] == [
+        ("memory of processes", ("885", "1769"))
+    ]
+    both = sweep_session(points, identity="b", sweep_id="w2", settings={"memory": 1769})
+    assert [row.values for row in compared(sweep, both).differences] == [("885", "1769")]
+    for run in both.runs.values():
+        assert run.started is not None
+        run.started.capacity = run.planned.params["n"]
+    assert next((row.what, row.values) for row in compared(sweep, both).differences) == (
+        "workers of processes",
+        ("2", "2, 16"),
+    )
+
+
+@pytest.mark.parametrize(("load", "named"), [(0.4, []), (2.3, [("load at its start", ("0", "2.3"))])])
+def test_a_busy_machine_is_a_difference(load: float, named: list[tuple[str, tuple[str, ...]]]) -> None:
+    busy = msgspec.structs.replace(ENVIRONMENT, load_1m=load)
+    found = compared(session("a", A), session("b", A, environment=busy))
+    assert [(row.what, row.values) for row in found.differences] == named
 
 
 def test_another_major_version_is_another_kernel_and_stands_apart() -> None:

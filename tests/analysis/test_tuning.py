@@ -122,6 +122,14 @@ def test_a_pick_is_not_claimed_beyond_its_interval() -> None:
     assert caveats([fast, slow]) == []
     near = msgspec.structs.replace(one(512, 8, 1.01, 2.5), times_s=(0.97, 1.01, 1.05), usds=(2.4, 2.5, 2.6))
     assert caveats([fast, slow, near]) == ["fastest: 1,769 MB × 8 tasks cannot be distinguished from 512 MB × 8 tasks"]
+    far = [
+        msgspec.structs.replace(one(512, tasks, 2.0, 2.5), times_s=(1.8, 2.0, 2.2), usds=(2.4, 2.5, 2.6))
+        for tasks in (4, 6)
+    ]
+    assert caveats([far[0], fast, slow, far[1]])[0] == (
+        "fastest: 1,769 MB × 8 tasks is ahead of 512 MB × 4 tasks and 512 MB × 6 tasks, which is not settled with "
+        "3 repeats and 3 comparisons"
+    )
     unsteady = msgspec.structs.replace(fast, cv=0.12)
     assert caveats([unsteady, slow])[-1] == (
         "1,769 MB × 8 tasks: its repeats differ by 12 % (CV), more than 5 %: not settled"
@@ -144,9 +152,19 @@ def test_a_pick_is_not_claimed_beyond_its_interval() -> None:
     ],
 )
 def test_short_tasks_of_a_small_size_are_named(memory_mb: int, task_ms: float, method: str | None, named: bool) -> None:
-    only = msgspec.structs.replace(one(memory_mb, 8, 1.0, 1.0), task_ms=task_ms, share_method=method)
+    only = msgspec.structs.replace(one(memory_mb, 4, 1.0, 1.0), task_ms=task_ms, share_method=method)
     found = caveats([only])
+    assert not any("where each has one of its own" in line for line in found)
     assert any("gets up to a whole vCPU, a longer one 29 % of it" in line for line in found) == named
+
+
+def test_more_tasks_than_emulated_environments_are_named() -> None:
+    few = msgspec.structs.replace(one(1769, 25, 1.0, 1.0), share_method="cgroup-v1", environments=1)
+    more = msgspec.structs.replace(one(1769, 100, 2.0, 2.0), share_method="cgroup-v1", environments=1)
+    assert (
+        "up to 100 tasks had 1 environment here: where each has one of its own, as on AWS, another number of tasks may be "
+        "best"
+    ) in caveats([few, more])
 
 
 def test_the_periods_are_those_of_the_emulator() -> None:
@@ -204,6 +222,11 @@ def test_all_emulated_candidates_have_as_many_environments(monkeypatch: pytest.M
 def test_what_cannot_be_tuned_is_refused(backends: tuple[str, ...], over: list[str], why: str) -> None:
     with pytest.raises(InputError, match=why):
         tune_plan(plan(*backends), over)
+
+
+def test_the_dollars_of_a_pick_have_their_spread() -> None:
+    only = msgspec.structs.replace(one(1769, 8, 1.0, 4e-4), usd=Estimate(4e-4, 3.8e-4, 4.4e-4, 3, "range"))
+    assert "$0.0004 (range of 3: $0.00038–0.00044) a run" in tuning_sentence([only], "emulated", "emulated")
 
 
 def test_the_picks_are_one_sentence_and_equal_ones_are_named_once() -> None:

@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lbench.cli.main import command
+from lbench.engine.journal.events import encode_lines
+from tests.session_events import session_events
 
 
 def run(*args: str) -> Result:
@@ -73,6 +75,10 @@ BAD = [
     ("export last -o a.json", "no session is recorded"),
     ("export ./nowhere.json -o a.json", "no such file or folder"),
     ("export last --format xml -o a.json", "unknown format 'xml'"),
+    *(
+        (name, f"{name}: name a file: no session is recorded in ")
+        for name in ("report", "compare", "export", "open", "calibrate")
+    ),
     ("data nowhere.csv", "no such file"),
     ("emulator --port 99999", "from 1 to 65535"),
     ("emulator --port x", "not a valid integer"),
@@ -89,6 +95,21 @@ def test_bad_input_gets_one_line_and_exit_code_2(home: Path, line: str, expected
     assert expected in result.stderr
     sessions = home / "data" / "lbench" / "sessions"
     assert not sessions.exists() or not list(sessions.iterdir())
+
+
+@pytest.mark.parametrize("name", ["report", "compare", "export", "open", "calibrate"])
+def test_a_command_without_a_session_proposes_the_newest(home: Path, name: str) -> None:
+    sessions = home / "data" / "lbench" / "sessions"
+    names = [f"20261129-11000{number}-abcd" for number in range(5)]
+    for one in names:
+        (sessions / one).mkdir(parents=True)
+        (sessions / one / "events.jsonl").write_bytes(encode_lines(session_events({"sequential": [1.0]})))
+    result = run(name)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr == (
+        f"lbench: {name}: name a session, `last` or a file; the newest: {names[4]} (probe), {names[3]} (probe), "
+        f"{names[2]} (probe) (`lbench sessions` lists all)\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["Loans2.csv", "two  blanks.csv"])

@@ -6,7 +6,14 @@ import math
 from decimal import Decimal
 from typing import Literal
 
-from lbench.analysis.format import count_text, interval_text, seconds_text, times_interval_text, times_text
+from lbench.analysis.format import (
+    count_text,
+    interval_text,
+    seconds_text,
+    times_interval_text,
+    times_text,
+    usd_spread_text,
+)
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.scaling_text import axis_text, place_text
 from lbench.analysis.series import Point, Series
@@ -141,7 +148,9 @@ def point_lines(
                     ]
                 )
             cells.append([(put(_money(point), _MONEY), "text")])
-            cells.append([(_ORIGINS.get(one.origin, ""), "quiet")])
+            cells.append([(put(_ORIGINS.get(one.origin, ""), 15), "quiet")])
+            if (usd := point.usd or point.rent_usd) is not None:
+                cells.append([(usd_spread_text(usd), "quiet")])
             for cell in cells:
                 if width_of([*line, *cell]) <= width:
                     line += cell

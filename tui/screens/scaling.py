@@ -28,7 +28,8 @@ from lbench.tui.widgets.title import Answer, Keys, Title
 __all__ = ["ScalingScreen"]
 
 _BESIDE = 110  # columns from which both charts have room
-_ANSWER_ROWS = 3  # the sentence is always visible
+_ANSWER_ROWS = 3  # of the sentence, which is always visible; more where it needs them
+_ANSWER_SHARE = 6  # it takes at most a sixth of a tall screen
 _TABLE_NOTES = 12  # rows that notes take below a table
 _AROUND = 22  # cells of the title's line besides the title and the seed
 _MEASURES: dict[Measure, str] = {"time": "makespan, s", "usd": "dollars a run"}
@@ -212,7 +213,7 @@ class ScalingScreen(ReadingScreen[None]):
             if self._chosen is None and 2 * len(rows) + _TABLE_NOTES <= self.query_one("#table").size.height:
                 rows += [[], heading([(_MEASURES["usd"], "text!")], [], width), *other]
             answer = scaling_sentence(scaling)
-            whole = [] if fits([(answer, "text")], width - 2, _ANSWER_ROWS) else [answer]
+            whole = [] if fits([(answer, "text")], width - 2, self._answer_rows) else [answer]
             for note in (*whole, *scaling_notes(scaling)):
                 lines = wrapped([(note, "quiet")], width - 5, 12)
                 rows += [[], *([("  ", "text"), *line] for line in lines)]
@@ -240,7 +241,7 @@ class ScalingScreen(ReadingScreen[None]):
         def lines(width: int, notes: tuple[str, ...]) -> list[list[Piece]]:
             return candidate_lines(found, self._place, role, width, notes)
 
-        whole = () if fits([(swept.picks, "text")], self.size.width - 2, _ANSWER_ROWS) else (swept.picks,)
+        whole = () if fits([(swept.picks, "text")], self.size.width - 2, self._answer_rows) else (swept.picks,)
         title = "candidates, the fastest first"
         self.query_one("#table", Rows).show(title, "", lambda width: lines(width, (*whole, *swept.caveats)))
         place = f"{name_of(chosen)}: {self._place + 1} of {len(found)}"
@@ -256,16 +257,25 @@ class ScalingScreen(ReadingScreen[None]):
         sweep = self.host.sweep
         return sweep.progress if sweep is not None else ""
 
+    @property
+    def _answer_rows(self) -> int:
+        """As few as the sentence needs."""
+        width, height = self.size
+        text = "" if self.scaling is None or self.swept is None else self.swept.picks or scaling_sentence(self.scaling)
+        most = max(_ANSWER_ROWS, height // _ANSWER_SHARE)
+        return next((rows for rows in range(_ANSWER_ROWS, most) if fits([(text, "text")], width - 2, rows)), most)
+
     def _arrange(self) -> None:
         width, height = self.size
         count = self._tuned or (len(self.scaling.series) if self.scaling is not None else 0)
         point = min(count + 1, max(2, (height - 6) // 3))
-        top, rows = 1 + _ANSWER_ROWS, height - 2 - _ANSWER_ROWS - point
+        answer = self._answer_rows
+        top, rows = 1 + answer, height - 2 - answer - point
         beside = self._both
         half = width * 3 // 5 if beside else width
         places: dict[str, tuple[int, int, int, int]] = {
             "title": (0, 0, width, 1),
-            "answer": (0, 1, width, _ANSWER_ROWS),
+            "answer": (0, 1, width, answer),
             "point": (0, height - 1 - point, width, point),
             "keys": (0, height - 1, width, 1),
         }

@@ -180,6 +180,18 @@ def test_several_sessions_are_compared_first(tmp_path: Path) -> None:
     text = (tmp_path / "r.html").read_text()
     answer = text[text.index('class="answer"') : text.index("</section>")]
     assert "server" in answer
+    rows = [row for row in Page(text).rows if len(row) == 8]
+    assert [(row[0][1], row[2][1], row[6][1]) for row in rows] == [
+        (session, backend, "the base" if session == "laptop" else claim)
+        for session in ("laptop", "server")
+        for backend, claim in (
+            ("sequential", "unclear"),
+            ("emulated cold", "not settled"),
+            ("emulated warm", "unclear"),
+        )
+    ]
+    assert rows[3][5] == ("1.0", rows[3][5][1]) and rows[3][5][1].startswith("1.00×95 %: ")
+    assert "server emulated warm: 0.0 %" in text.replace("+", "") and "permutation test (exact): p = 1.000" in text
 
 
 @pytest.mark.parametrize(

@@ -75,14 +75,14 @@ async def test_a_sentence_without_room_is_whole_below_the_table(
     app_of: AppOf, swept: Swept, screen_text: ScreenText, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swept()
-    sentence = " ".join(f"word{number}" for number in range(60))
+    sentence = " ".join(f"word{number}" for number in range(90))
     monkeypatch.setattr(scaling, "scaling_sentence", lambda swept: sentence)
     app = app_of()
     async with app.run_test(size=(80, 40)) as pilot:
         await opened(pilot)
         await pilot.press("d")
         await pilot.pause()
-        assert "word59" in screen_text(app) and "…" in screen_text(app)
+        assert "word89" in screen_text(app) and "…" in screen_text(app)
 
 
 async def test_the_sentence_is_there_whatever_is_shown(app_of: AppOf, swept: Swept, screen_text: ScreenText) -> None:
@@ -192,7 +192,10 @@ async def test_a_tuned_function_is_shown_as_its_front(
         same_as(f"tuning-{size[0]}x{size[1]}", screen_text(app))
         await pilot.press("d")
         await pilot.pause()
-        assert "pays only for tasks that are parallel inside" in " ".join(screen_text(app).split())
+        shown = screen_text(app)
+        await pilot.press("pagedown")
+        await pilot.pause()
+        assert "pays only for tasks that are parallel inside" in " ".join((shown + screen_text(app)).split())
         for key in ("left", "left", "l", "d", "m", "space", "down", "a", "plus", "x", "escape", "y"):
             await pilot.press(key)
         await pilot.pause()
