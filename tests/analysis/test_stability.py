@@ -6,7 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from lbench.analysis import stability
 from lbench.analysis.stability import idle_share, stability_warnings
+from lbench.analysis.statistics import Change, Trend
 from lbench.config.prices import rates
 from lbench.engine.journal.events import Dispatched, Returned, RunEnded, RunPlanned, Warned
 from lbench.engine.machine.fingerprint import Environment, MachineSample
@@ -207,6 +209,22 @@ def test_a_sudden_change_of_level_is_named_with_its_place(of_times: Of, level: f
     remedy = ": something changed on this machine; measure again"
     assert found.get("change_point") == (None if text is None else f"sequential: repeats became {text}{remedy}")
     assert ("drift" in found) is (text is None)
+
+
+@pytest.mark.parametrize(("p", "named"), [(0.01, True), (0.0101, False)])
+def test_a_sudden_change_is_named_where_chance_makes_it_in_at_most_1_percent(
+    of_times: Of, monkeypatch: pytest.MonkeyPatch, p: float, named: bool
+) -> None:
+    monkeypatch.setattr(stability, "change_point", lambda values: Change(6, 0.1, p))
+    assert ("change_point" in of_times([*STEADY, *(time + 0.4 for time in STEADY)])) is named
+
+
+@pytest.mark.parametrize(("p", "named"), [(0.05, True), (0.0501, False)])
+def test_a_drift_is_named_where_chance_makes_it_in_at_most_5_percent(
+    of_times: Of, monkeypatch: pytest.MonkeyPatch, p: float, named: bool
+) -> None:
+    monkeypatch.setattr(stability, "trend", lambda values: Trend(0.1, p))
+    assert ("drift" in of_times([4.0, 4.1, 4.2, 4.3, 4.4])) is named
 
 
 def test_a_change_of_level_is_placed_by_the_number_of_the_repeat(make_session: Make) -> None:
@@ -487,6 +505,12 @@ def test_tasks_that_are_smaller_than_their_hand_over_get_a_batch(of_times: Of) -
 @pytest.mark.parametrize("compute_ms", [12.0, 500.0])
 def test_tasks_of_95_percent_efficiency_are_large_enough(of_times: Of, compute_ms: float) -> None:
     assert "small_tasks" not in of_times(STEADY, invocations=_tasks(compute_ms, 0.0006))
+
+
+@pytest.mark.parametrize(("measured", "named"), [(7, False), (8, True)])
+def test_eight_measured_tasks_can_be_called_too_small(of_times: Of, measured: int, named: bool) -> None:
+    rows = [*_tasks(0.4, 0.0006, measured), *({"status": "error"} for _ in range(measured, 16))]
+    assert ("small_tasks" in of_times([4.0], invocations=rows, started={"capacity": 1})) is named
 
 
 def test_batches_are_not_called_too_small(of_times: Of) -> None:
