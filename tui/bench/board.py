@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lbench.analysis.format import count_text, seconds_text, times_text
+from lbench.analysis.format import count_text, seconds_text, spread_text, times_text
 from lbench.engine.cost.format import usd_short
 from lbench.tui.draw.ink import Piece
 from lbench.tui.theme import role_of
@@ -166,6 +166,7 @@ def _not_yet(board: Board) -> list[Piece]:
         role = role_of(base.summary.backend, base.label)
         pieces: list[Piece] = [(base.label, role), (" takes ", "text")]
         pieces.append((seconds_text(base.summary.makespan_s.value), "bright!"))
+        pieces.append((f" ({spread_text(base.summary.makespan_s) or 'measured once'})", "quiet"))
         more = any(row.outlook.state in ("waiting", "running", "checking") for row in board.rows)
         failed = [row.label for row in board.rows if row.outlook.state == "failed"]
         if failed:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from lbench.analysis.comparison import Comparison, by_label, compare
@@ -67,6 +68,9 @@ class BoardBuilder:
             self._warnings = () if self._partial else weaknesses(frame)
         assert self._comparison is not None
         looks = outlooks(runs, frame.now_s, self._bill)
+        over = frame.state in ("done", "lost")  # no engine carries out or checks what is left
+        if over:
+            looks = [_without_waiting(look) for look in looks]
         groups = by_label(runs)
         rows = [_row(look, self._comparison, groups[look.label], durations=not self._partial) for look in looks]
         first = runs[0].planned
@@ -83,7 +87,7 @@ class BoardBuilder:
             seed=first.seed,
             tasks=tasks,
             usd=total_usd(bill.usd for bill in bills),
-            expected_usd=_expected(rows, self._bills),
+            expected_usd=None if over else _expected(rows, self._bills),
             bound_usd=_bound(rows),
             bound_run_usd=_bound_of_a_run(rows),
             items=_items(bills),
@@ -121,6 +125,11 @@ class BoardBuilder:
         before_s = self._longest_s[1] if self._longest_s[0] == key else 0.0
         self._longest_s = (key, max(before_s, elapsed_s))
         return self._longest_s[1]
+
+
+def _without_waiting(look: Outlook) -> Outlook:
+    """The outlook of a backend whose engine has gone."""
+    return msgspec.structs.replace(look, state="stopped") if look.state in ("waiting", "checking") else look
 
 
 def figures_of(frame: Frame) -> Figures:

@@ -229,7 +229,9 @@ class ExploreBoardBuilder:
         key = (self._tallied[0], short)
         if key != self._sentence[0]:  # an interval draws resamples
             self._sentence = (key, comparison_pieces(scripted, short=short))
-        return invitation(short=short) if self._sentence[1] is None else self._sentence[1]
+        if self._sentence[1] is None:
+            return invitation(short=short)
+        return [("so far ", "quiet"), *self._sentence[1]] if self.exploring.comparing else self._sentence[1]
 
 
 def _shape(run: RunView) -> tuple[int, int] | None:

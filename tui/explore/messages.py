@@ -56,7 +56,8 @@ def progress(run: RunView, blocks: PreviewReader, scripted: int | None) -> list[
         return [*count, ("cancelled", "quiet")]
     label: Piece = (run.planned.label, role_of(run.planned.backend, run.planned.label))
     if run.makespan_s is not None:
-        return [*count, label, (f" {_latency(run.makespan_s * 1000)}", "bright!")]
+        warms_up: list[Piece] = [(", the warm-up", "quiet")] if run.planned.warmup else []
+        return [*count, label, (f" {_latency(run.makespan_s * 1000)}", "bright!"), *warms_up]
     done = "coarse" if blocks.only_coarse else "…"
     return [*count, label, (f" {done}", "quiet")]
 

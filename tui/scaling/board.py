@@ -29,6 +29,7 @@ Measure = Literal["time", "usd"]
 
 LEGEND_KEYS = "abefghijknouv"  # none of these is another key of the screen
 _GAP = "  "
+_TIME, _RATIO = 18, 14  # cells of an interval, where none needs more
 _MONEY = 18  # cells of "$0.0000045 rented"
 
 
@@ -96,9 +97,17 @@ def _far_side(scaling: Scaling, crossing: float) -> float:
     return float(math.ceil(crossing - 1e-9)) if scaling.whole else crossing
 
 
-def _spread(estimate: Estimate, text: str) -> str:
-    """An interval in brackets; "once" for a single value."""
-    return f" ({text})" if estimate.interval is not None else " (once)"
+def _spread(estimate: Estimate | None, text: str) -> str:
+    """An interval in brackets; "once" for a single value; "" for none."""
+    return "" if estimate is None else f" ({text})" if estimate.interval is not None else " (once)"
+
+
+def _time_spread(point: Point) -> str:
+    return "" if point.makespan_s is None else _spread(point.makespan_s, interval_text(point.makespan_s))
+
+
+def _ratio_spread(point: Point) -> str:
+    return _spread(point.speedup, times_interval_text(point.speedup))
 
 
 def _money(point: Point) -> str:
@@ -118,6 +127,9 @@ def point_lines(
     """A line for each series at one place: key, name, makespan, speedup, dollars."""
     rows: list[list[Piece]] = []
     names = max((len(one.name) for one in scaling.series), default=1)
+    points = [point for one in scaling.series if (point := one.at(place)) is not None]
+    times = max([_TIME, *(len(_time_spread(one)) + 2 for one in points)])
+    ratios = max([_RATIO, *(len(_ratio_spread(one)) + 2 for one in points)])
     for one in scaling.series:
         point = one.at(place)
         key = key_of(scaling, one) or " "
@@ -136,7 +148,7 @@ def point_lines(
             cells: list[list[Piece]] = [
                 [
                     (right_of(seconds_text(point.makespan_s.value), 10), "bright"),
-                    (put(_spread(point.makespan_s, interval_text(point.makespan_s)), 18), "quiet"),
+                    (put(_time_spread(point), times), "quiet"),
                 ]
             ]
             if point.speedup is not None:
@@ -144,7 +156,7 @@ def point_lines(
                 cells.append(
                     [
                         (right_of(times_text(point.speedup.value), 7), "text"),
-                        (put("" if base else _spread(point.speedup, times_interval_text(point.speedup)), 14), "quiet"),
+                        (put("" if base else _ratio_spread(point), ratios), "quiet"),
                     ]
                 )
             cells.append([(put(_money(point), _MONEY), "text")])

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -33,7 +34,8 @@ def test_before_the_first_run_the_sentence_says_which_keys_start_one() -> None:
 
 def test_the_first_backend_is_what_the_others_will_be_compared_with(board_of: Boards) -> None:
     assert "measuring sequential first" in _text(board_of(2.0))
-    assert "sequential takes 6." in _text(board_of(21.5))
+    assert re.search(r"sequential takes 6\.\d\d s \(range of 3: 6\.\d\d–6\.\d\d s\)", _text(board_of(21.5)))
+    assert re.search(r"sequential takes 6\.\d\d s \(measured once\)", _text(board_of(8.0)))
 
 
 def test_a_speedup_that_is_not_final_says_so_far(board_of: Boards) -> None:
@@ -60,6 +62,15 @@ def test_an_open_comparison_is_never_called_no_difference(board_of: Boards, shor
     text = _text(msgspec.structs.replace(board, rows=rows), short=short)
     assert ("processes: unclear against sequential, " if short else "cannot be distinguished from sequential, ") in text
     assert "no difference" not in text and "1.94–2.03" in text
+
+
+@pytest.mark.parametrize(("at_s", "states"), [(2.0, ["stopped"] * 3), (21.5, ["ok", "stopped", "stopped"])])
+def test_an_engine_that_has_gone_leaves_nothing_waiting_or_expected(still: Any, at_s: float, states: list[str]) -> None:
+    frame = still(at_s, picture=False).frame()
+    frame.view.engine_gone()
+    board = BoardBuilder().make(msgspec.structs.replace(frame, state="lost", now_s={}))
+    assert [row.outlook.state for row in board.rows] == states
+    assert board.expected_usd is None and not board.left_s
 
 
 def test_a_backend_that_failed_is_in_the_sentence(board_of: Boards) -> None:

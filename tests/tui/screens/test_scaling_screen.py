@@ -7,16 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual.widgets import Input
 
+from lbench.analysis.statistics import Estimate
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.sweep import SweepPlan
 from lbench.tui.app import LbenchApp
 from lbench.tui.feeds.replay import RecordedFeed
 from lbench.tui.scaling import loading
-from lbench.tui.scaling.board import curves_of
+from lbench.tui.scaling.board import curves_of, point_lines
 from lbench.tui.screens import scaling
 from lbench.tui.screens.ask import AskText
 from lbench.tui.screens.scaling import ScalingScreen
@@ -43,6 +45,20 @@ async def opened(pilot: Any) -> ScalingScreen:
 
 def answer(app: LbenchApp) -> str:
     return "".join(text for text, _ in app.screen.query_one(Answer)._pieces)
+
+
+def test_no_interval_of_a_point_is_cut(swept: Swept) -> None:
+    (scaling,) = loading.load_sweep(swept(), predict=False).scalings
+    emulated = scaling.series[-1]
+    point = msgspec.structs.replace(
+        emulated.points[0],
+        makespan_s=Estimate(1234.0, 1000.5, 9999.4),
+        speedup=Estimate(0.0054, 0.00283, 0.00912),
+    )
+    series = (*scaling.series[:-1], msgspec.structs.replace(emulated, points=(point,)))
+    lines = point_lines(msgspec.structs.replace(scaling, series=series), point.at, frozenset(), None, 120)
+    text = "".join(text for text, _ in lines[-1])
+    assert " (1,000–9,999 s)  " in text and " (0.0028–0.0091)  $" in text and "…" not in text
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
