@@ -147,7 +147,8 @@ def explain(label: str, run: RunView, alone_ms: float | None, environment: Envir
     if largest == "handing over":
         calls = int(known.sum())
         handed = ("batch", "batches") if (columns["batch"] > 0).any() else ("task",)
-        aside = f"{ms_text(1000 * losses[largest] / calls)} for each of {count_text(calls, *handed)}"
+        which = f"its {handed[0]}" if calls == 1 else f"each of {count_text(calls, *handed)}"
+        aside = f"{ms_text(1000 * losses[largest] / calls)} for {which}"
     text = (
         f"{label} spends {percent_text(shares['computing'])} of its {_lanes(run, lanes)} {_doing(run)}; the largest loss is "
         f"{_NAMES.get(largest, largest)} ({percent_text(shares[largest])}{f': {aside}' if aside else ''})"

@@ -121,8 +121,10 @@ def _shifted(one: Estimate, by_s: float) -> Estimate:
 def sizes_for(job: Job, memory_mb: int | None) -> list[int]:
     """Sizes of a function that the tasks fit into."""
     if memory_mb is not None:
+        if job.peak_mb > memory_mb:
+            raise InputError(f"a task uses {job.peak_mb:,} MB here, and --memory is {memory_mb:,} MB: give it more")
         return [memory_mb]
-    least = job.peak_mb * HEADROOM
+    least = min(job.peak_mb * HEADROOM, max(job.peak_mb, _SIZES_MB[-1]))
     fitting = [size for size in _SIZES_MB if size >= least]
     if not fitting:
         raise InputError(
@@ -134,9 +136,11 @@ def sizes_for(job: Job, memory_mb: int | None) -> list[int]:
     return fitting[max(0, first) : first + _SHOWN_SIZES]
 
 
-def longest_task_s(job: Job, model: LambdaModel) -> float:
-    """The longest task on as many vCPUs as it has threads; of tasks that were added up, their mean."""
-    ratio = model.core_ratio.median
+def longest_task_s(job: Job, ratio: float) -> float:
+    """The longest task on as many vCPUs as it has threads; of tasks that were added up, their mean.
+
+    `ratio`: vCPUs that a core here is worth.
+    """
     return max(
         float(np.max(stage.work_s[0])) / stage.each * (stage.wait + (1 - stage.wait) * ratio) for stage in job.stages
     )

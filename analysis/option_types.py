@@ -132,6 +132,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     free_runs_month: int  # that AWS's free tier would cover
     break_even: BreakEven | None  # None: Lambda costs nothing there
     longest_s: float  # of the tasks, on a vCPU of Lambda
+    longest_high_s: float  # the same at the high end of the core ratio
     core_ratio: tuple[float, float, float]
 
     @property

@@ -64,7 +64,8 @@ def options_of(
         sensitivity=sensitivities(job, used, best.memory_mb, predict, runs),
         free_runs_month=predict.free_runs(best.memory_mb, runs),
         break_even=_break_even(job, used, best, predict),
-        longest_s=longest_task_s(job, used),
+        longest_s=longest_task_s(job, used.core_ratio.median),
+        longest_high_s=longest_task_s(job, core_ratio_ends(used)[2]),
         core_ratio=core_ratio_ends(used),
     )
 

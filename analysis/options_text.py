@@ -58,10 +58,10 @@ def first_sentence(options: Options) -> str:
     """Which option has the answer first, start-up included, against this machine."""
     here, first, aws = options.here, options.fastest, options.on_lambda
     if first.kind == "local":
-        return (
-            f"{_capital(here.name)} is first: {_time(here)}, and nothing is charged; "
-            f"{aws.name} is predicted to take {_time(aws)}, {_cost(aws)}{_doubt(options, here)}."
-        )
+        there = f"{aws.name} is predicted to take {_time(aws)}, {_cost(aws)}"
+        if not options.fits_lambda:
+            there = f"Lambda would end a task after {limits().timeout_max_s} s"
+        return f"{_capital(here.name)} is first: {_time(here)}, and nothing is charged; {there}{_doubt(options, here)}."
     start = f", {seconds_text(first.start_s)} of it to start" if first.start_s else ""
     return (
         f"{_capital(first.name)} is first: {seconds_text(first.whole_s)}{start} ({_spread(first)}), {_cost(first)}: "
@@ -108,6 +108,8 @@ def _doubt(options: Options, first: Option) -> str:
 def break_even_sentence(options: Options) -> str:
     """How many runs a day make a rented machine that is always on the cheaper one."""
     found = options.break_even
+    if not options.fits_lambda:
+        return f"Lambda has no price for it: its longest task does not end within {limits().timeout_max_s} s there."
     if found is None:
         return "There is no price for this region to compare rented machines with."
     aws = f"Lambda {options.on_lambda.memory_mb:,} MB"
@@ -131,12 +133,14 @@ def break_even_sentence(options: Options) -> str:
 
 
 def limit_line(options: Options) -> str | None:
-    """Why Lambda cannot run it, by its longest task; None: that fits."""
-    if options.fits_lambda:
+    """Why Lambda cannot run it, or may not, by its longest task; None: that fits."""
+    if options.longest_high_s <= limits().timeout_max_s:
         return None
+    takes = f"takes about {seconds_text(options.longest_s)}"
+    if options.fits_lambda:
+        takes = f"may take up to {seconds_text(options.longest_high_s)}"
     return (
-        f"a task takes about {seconds_text(options.longest_s)} on a vCPU, and Lambda ends it after "
-        f"{limits().timeout_max_s} s: cut it smaller (lbench check)"
+        f"a task {takes} on a vCPU, and Lambda ends it after {limits().timeout_max_s} s: cut it smaller (lbench check)"
     )
 
 

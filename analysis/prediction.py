@@ -31,7 +31,7 @@ from lbench.config.prices import rates
 from lbench.engine.cost.charges import RunCost, log_bytes, run_cost
 from lbench.engine.cost.format import usd_short, usd_text
 from lbench.engine.machine.processor_time import Usage
-from lbench.engine.model import Prediction
+from lbench.engine.model import EXCHANGES, Prediction
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
 from lbench.engine.simulation.distributions import Lognormal, even_draws
@@ -94,6 +94,7 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
     at_once: int = 1  # tasks that ran together here
     payload_bytes: int = 0  # the largest request or result of a task
     usage: Usage | None = None  # what the tasks did with their time here; None: all of it is taken for computing
+    exchanges: bool = False  # whether the tasks exchange objects, which the model does not have
 
     @property
     def depends_on(self) -> str:
@@ -114,8 +115,13 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
         return (
             f"{LABEL}: the model with the tasks of {self.worked_out_from} on "
             f"{count_text(self.environments, 'environment')} of {self.memory_mb:,} MB in {self.region} "
-            f"({self.architecture}); nothing was run there (docs/model.md){shared}; {self._time_text}"
+            f"({self.architecture}); nothing was run there (docs/model.md){shared}; {self._time_text}{self._gap}"
         )
+
+    @property
+    def _gap(self) -> str:
+        """What is not in it."""
+        return "; objects that they exchange through S3 are in neither its time nor its cost" if self.exchanges else ""
 
     @property
     def _waits(self) -> bool:
@@ -254,6 +260,7 @@ def predict_lambda(
         at_once=_at_once(source[0], widest),
         payload_bytes=int(1e6 * max(max(stage.request_mb, stage.response_mb) for stage in stages)),
         usage=usage,
+        exchanges=any(run.started is not None and EXCHANGES in run.started.notes for run in source),
     )
 
 
@@ -388,7 +395,8 @@ def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:
                 spread += ", so either may be faster"
             figure = f"{'' if clauses else 'to be '}{times_text(ratio.value)} ({spread}) as fast{as_what}"
         clauses.append(f"{name}, {figure}, for {usd_short(one.usd, assumed=bool(one.assumed))}")
-    return f"AWS Lambda with {places} of its own is predicted, {'; '.join(clauses)}. It depends on: {line.depends_on}."
+    gap = " Objects that its tasks exchange through S3 are in neither." if line.exchanges else ""
+    return f"AWS Lambda with {places} of its own is predicted, {'; '.join(clauses)}. It depends on: {line.depends_on}.{gap}"
 
 
 def baseline_doubt(speedup: Estimate) -> str:
@@ -418,6 +426,7 @@ def predictions(line: PredictedLine, comparison: str) -> list[Prediction]:
                 "core_ratio": list(line.core_ratio),
                 "worked_out_from": line.worked_out_from,
                 "usage": None if line.usage is None else {"wait": line.usage.wait, "threads": line.usage.threads},
+                "exchanges": line.exchanges,
             },
             date=str(lambda_model().core_ratio.date),
         )

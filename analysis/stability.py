@@ -160,9 +160,14 @@ def _unsteady(group: _Group) -> str | None:
     return f"repeats differ by {percent_text(cv)} (CV): use more repeats or a larger job"
 
 
+def _in_order(group: _Group) -> list[float]:
+    """The makespans whose order says something; none of a model, which draws each run by itself, on no machine."""
+    return [] if group[0].planned.origin == "simulated" else _warm(group)
+
+
 def _first_repeat(group: _Group) -> str | None:
     """A first repeat that lies outside the range of the others."""
-    times = _warm(group)
+    times = _in_order(group)
     if len(times) < LEAST_FIRST:
         return None
     first, others = times[0], times[1:]
@@ -190,7 +195,7 @@ def _step(times: list[float]) -> Change | None:
 
 
 def _change_point(group: _Group) -> str | None:
-    found = _step(_warm(group))
+    found = _step(_in_order(group))
     if found is None:
         return None
     way = "slower" if found.change > 0 else "faster"
@@ -202,7 +207,7 @@ def _change_point(group: _Group) -> str | None:
 
 
 def _drift(group: _Group) -> str | None:
-    found = trend(_warm(group))
+    found = trend(_in_order(group))
     if found is None or found.p > DRIFT_P or abs(found.change) < DRIFT_SHARE or _step(_warm(group)) is not None:
         return None
     way = "slower" if found.change > 0 else "faster"
@@ -247,14 +252,16 @@ def _driver_share(group: _Group) -> str | None:
 
 def _idle_lanes(group: _Group) -> str | None:
     """Lanes (workers, environments) without a task although tasks wait; while environments start, that is no fault."""
-    shares = [share for run in group if not is_cold(run) and (share := idle_share(run)) is not None]
-    if not shares or max(shares) <= MOST_IDLE_SHARE:
+    shares = [(share, run) for run in group if not is_cold(run) and (share := idle_share(run)) is not None]
+    worst, run = max(shares, key=lambda pair: pair[0], default=(0.0, None))
+    if run is None or worst <= MOST_IDLE_SHARE:
         return None
     otherwise = "" if group[0].planned.origin == "simulated" else ", or measure on an idle machine"
-    return (
-        f"workers or environments were idle for {percent_text(max(shares))} of the makespan while tasks waited "
-        f"(worst run): they were not handed over in time; use fewer or larger tasks{otherwise}"
-    )
+    why = f"they were not handed over in time; use fewer or larger tasks{otherwise}"
+    if run.failed_attempts:
+        why = f"{count_text(run.failed_attempts, 'attempt')} failed, and each waits before it is tried again"
+    text = percent_text(worst)
+    return f"workers or environments were idle for {text} of the makespan while tasks waited (worst run): {why}"
 
 
 def _small_tasks(group: _Group) -> str | None:
@@ -326,7 +333,7 @@ def _oversubscribed(group: _Group) -> str | None:
     for run in group:
         if run.started is not None and run.started.oversubscribed:
             if run.planned.origin == "measured":
-                return "its workers keep more threads busy than this machine has cores: they wait for each other"
+                return "it has more threads than this machine has cores: those that compute wait for each other"
             environments, are = count_text(run.started.capacity, "environment"), _are(run.started.capacity)
             return f"{environments} {are} more than this machine can carry: times are longer than on AWS"
     return None

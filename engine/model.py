@@ -19,6 +19,7 @@ from lbench.engine.machine.fingerprint import Environment, MachineSample
 from lbench.engine.machine.processor_time import Usage
 
 __all__ = [
+    "EXCHANGES",
     "VERSION",
     "Answer",
     "BilledSource",
@@ -68,6 +69,7 @@ __all__ = [
     "point_text",
 ]
 
+EXCHANGES = "its tasks exchange objects, on Lambda through S3"  # a note of a local run
 VERSION = 1
 
 Origin = Literal["measured", "emulated", "simulated"]

@@ -30,6 +30,7 @@ NEVER_ONE = {
     "engine/simulation/recordings/lithops.py": "a recorded fan-out",
     "engine/simulation/recordings/step_functions.py": "a recorded fan-out",
     "engine/simulation/recordings/idle.py": "a rate",
+    "tui/widgets/cost.py": "one has words of its own",
     "workloads/recorded/describe.py": "more than one stage",
     "workloads/own/workload.py": "thousands of stages",
     "analysis/verdict.py": "a correction is of two comparisons at least",

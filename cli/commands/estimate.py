@@ -221,7 +221,8 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
         say("! prices of rented machines are more than a year old (config/rented.toml)", WARN)
     for line in recorded_lines(found):
         say(line, QUIET)
-    say(free_tier_line(found), QUIET)
+    if found.fits_lambda:
+        say(free_tier_line(found), QUIET)
     if changes:
         say(f"what if: {', '.join(f'{name}={value:.15g}' for name, value in changes.items())}", QUIET)
     say(

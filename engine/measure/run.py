@@ -26,7 +26,7 @@ from lbench.engine.measure.recorded_run import RecordedRun
 from lbench.engine.measure.run_store import RunStore
 from lbench.engine.measure.setup import Common, PlannedRun
 from lbench.engine.measure.virtual_run import ThreadSink, VirtualRun
-from lbench.engine.model import Answer, Pricing
+from lbench.engine.model import EXCHANGES, Answer, Pricing
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.batches import batched
 from lbench.engine.runner.job_steps import RunFailed, offload_to_thread
@@ -119,6 +119,8 @@ class Measurer:
     ) -> Measured:
         plan = job.plan
         notes = [*backend.notes, *job.workload.notes(job.params)]
+        if job.limits.s3_requests and backend.origin == "measured" and not catalog.is_paid(run.choice.name):
+            notes.append(EXCHANGES)
         hedge = plan.hedge
         if hedge is not None and not catalog.hedges(run.choice.name):
             hedge = None

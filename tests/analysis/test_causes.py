@@ -153,5 +153,10 @@ def test_tasks_that_are_handed_over_together_are_counted_as_batches() -> None:
     assert "600 ms for each of 4 batches" in found.text
 
 
+def test_a_single_task_is_called_so() -> None:
+    (found,) = explained({"rows": [row(0, 1, 0, 400.0)], "lanes": 1, "makespan_s": 1.0}).values()
+    assert "(60 %: 600 ms for its task)" in found.text
+
+
 def test_without_a_run_that_ended_well_there_is_no_reason() -> None:
     assert explanations({}, None) == []

@@ -181,7 +181,34 @@ def test_a_task_that_lambda_would_end_is_never_first_there() -> None:
     found = options_of(job(100, 2_000.0), ONCE)
     assert not found.fits_lambda
     assert "Lambda ends it after 900 s" in (limit_line(found) or "")
+    few = first_sentence(options_of(job(4, 900.0), ONCE))
+    assert "nothing is charged; Lambda would end a task after 900 s" in few and "predicted" not in few
+    assert break_even_sentence(found) == "Lambda has no price for it: its longest task does not end within 900 s there."
     assert found.fastest.kind != "lambda"
+
+
+def test_a_task_that_lambda_may_end_is_named_by_the_high_end_of_what_a_core_is_worth() -> None:
+    found = options_of(job(100, 600.0), ONCE)
+    assert found.fits_lambda and found.longest_s < 900 < found.longest_high_s
+    assert re.match(
+        r"a task may take up to \d+ min \d\d s on a vCPU, and Lambda ends it after 900 s", limit_line(found) or ""
+    )
+    assert limit_line(options_of(job(100, 300.0), ONCE)) is None
+
+
+def test_memory_that_tasks_use_is_never_more_than_the_function_has() -> None:
+    def sizes(peak_mb: int, memory_mb: int | None = None) -> list[int | None]:
+        base = sample()
+        stage = msgspec.structs.replace(base.stages[0], peak_mb=[peak_mb] * 100)
+        rows = options_of(job_of(msgspec.structs.replace(base, stages=[stage])), ONCE, memory_mb=memory_mb).rows
+        return [row.memory_mb for row in rows if row.kind == "lambda"]
+
+    assert sizes(9_000) == sizes(10_240) == [10_240]
+    assert sizes(200, 200) == [200]
+    with pytest.raises(InputError, match="a task uses 201 MB here, and --memory is 200 MB: give it more"):
+        sizes(201, 200)
+    with pytest.raises(InputError, match="a task uses 10,241 MB here, and Lambda has 10,240 MB at most"):
+        sizes(10_241)
 
 
 def test_the_first_sentence_names_who_is_first() -> None:

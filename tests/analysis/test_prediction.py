@@ -20,7 +20,7 @@ from lbench.analysis.prediction import (
 from lbench.analysis.statistics import Estimate
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.machine.processor_time import Usage
-from lbench.engine.model import DataInfo
+from lbench.engine.model import EXCHANGES, DataInfo
 from lbench.engine.session.view import RunView, fold
 from lbench.engine.simulation.parameters import lambda_model, with_values
 
@@ -193,6 +193,15 @@ def test_a_speedup_claims_no_more_than_its_baseline(runs: Callable[..., list[Run
     assert sentence.count("× (baseline measured once: not settled) as fast") == 2
     alone = predicted_sentence(once, None)
     assert "to take " in alone and "s (95 %: " in alone
+
+
+def test_objects_that_tasks_exchange_are_named_as_missing(make_events: Callable[..., list[Any]]) -> None:
+    view = fold(make_events({"sequential": [2.0] * 3}, started={"notes": [EXCHANGES]}))
+    line = predict_lambda(view.runs.values())
+    assert line is not None
+    assert line.conditions.endswith("; objects that they exchange through S3 are in neither its time nor its cost")
+    assert predicted_sentence(line, None).endswith(" Objects that its tasks exchange through S3 are in neither.")
+    assert all(one.parameters["exchanges"] is True for one in predictions(line, "c1"))
 
 
 def test_a_document_holds_cold_and_warm_with_their_parameters(runs: Callable[..., list[RunView]]) -> None:

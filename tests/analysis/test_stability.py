@@ -167,6 +167,17 @@ def test_a_first_repeat_outside_the_others_by_a_tenth_is_named(of_times: Of, fir
     assert of_times([first, 4.0, 4.01, 3.99, 4.0, 4.01]).get("first_repeat") == text
 
 
+@pytest.mark.parametrize(
+    "times", [[8.0, *STEADY[:5]], [2.0, *STEADY[:5]], [4.0, 4.1, 4.2, 4.3, 4.4], [4.0] * 6 + [4.4] * 6]
+)
+def test_what_a_model_draws_has_no_order_and_no_machine(make_events: Callable[..., Any], times: list[float]) -> None:
+    view = fold(make_events({"sequential": times}))
+    assert {"first_repeat", "drift", "change_point"} & warned(view).keys()
+    for run in view.runs.values():
+        run.planned = msgspec.structs.replace(run.planned, origin="simulated")
+    assert not {"first_repeat", "drift", "change_point"} & warned(view).keys()
+
+
 @pytest.mark.parametrize("first", [3.6, 4.4])
 def test_a_tenth_itself_is_no_reason_to_warn(of_times: Of, first: float) -> None:
     assert "first_repeat" not in of_times([first, 4.0, 4.0, 4.0, 4.0, 4.0])
@@ -339,6 +350,12 @@ def test_idle_lanes_are_warned_about_above_a_quarter(make_events: Any, gap_s: fl
     assert found == ({"idle_lanes": text} if warns else {})
 
 
+def test_lanes_that_are_idle_before_another_attempt_are_no_fault_of_the_tasks_size(make_events: Any) -> None:
+    rows = [row(0, 0, 1), {**row(0, 1, 1), "status": "throttled"}, row(0, 3, 4)]
+    text = warned(session_of(make_events, rows, 1))["idle_lanes"]
+    assert text.endswith("tasks waited (worst run): 1 attempt failed, and each waits before it is tried again")
+
+
 def test_an_idle_machine_is_no_remedy_for_what_was_simulated(make_events: Any) -> None:
     view = session_of(make_events, [row(0, 0, 1), row(0, 3, 4)], 1)
     for run in view.runs.values():
@@ -393,8 +410,8 @@ def test_more_environments_than_cores_are_warned_about(make_session: Make) -> No
 
 def test_more_busy_threads_than_cores_have_nothing_to_do_with_aws(make_session: Make) -> None:
     assert warned(make_session({"processes": STEADY}, started={"oversubscribed": True})) == {
-        "oversubscribed": "processes: its workers keep more threads busy than this machine has cores: "
-        "they wait for each other"
+        "oversubscribed": "processes: it has more threads than this machine has cores: "
+        "those that compute wait for each other"
     }
 
 

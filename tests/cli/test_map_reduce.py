@@ -12,6 +12,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from lbench.engine.model import EXCHANGES
+
 Lbench = Callable[..., "CompletedProcess[str]"]
 SMALL = ("run", "map_reduce", "-p", "rows=2000", "-p", "reducers=3", "--tasks", "4", "--repeats", "1", "--quiet")
 
@@ -38,6 +40,7 @@ def test_every_backend_gives_the_same_bytes(lbench: Lbench, home: Path, job: str
     assert len({run["answer"]["digest"] for run in document["runs"]}) == 1
     assert all(run["answer"]["ok"] and len(run["invocations"]) == 7 for run in document["runs"])
     assert all(run["answer"]["summary"]["reducers"] == 3 for run in document["runs"])
+    assert all((EXCHANGES in run["notes"]) == (run["backend"] != "emulated") for run in document["runs"])
     emulated = document["runs"][-1]
     # Each of 4 mappers gets its split, and one more an environment the data set's header; 12 objects are put and got;
     # the data set is put, the objects are listed once when they are deleted. Deleting is free.

@@ -33,8 +33,8 @@ def _speed(line: PredictedLine, *, spread: bool) -> str:
 
 def _short(line: PredictedLine) -> str:
     usd = usd_short(line.warm.usd, assumed=bool(line.warm.assumed))
-    places = count_text(line.environments, "environment")
-    return f"AWS itself, predicted: {_speed(line, spread=True)} warm, for {usd}, with {places}"
+    places, without = count_text(line.environments, "environment"), " without S3" if line.exchanges else ""
+    return f"AWS itself, predicted: {_speed(line, spread=True)} warm, for {usd}{without}, with {places}"
 
 
 def _shortest(line: PredictedLine) -> str:
