@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -43,6 +42,7 @@ from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, consol
 from lbench.cli.function_report import call_columns, call_lines
 from lbench.cli.progress import place_text
 from lbench.cli.tables import Column, print_table
+from lbench.cli.warning_lines import warning_lines
 from lbench.config.prices import STALE_DAYS, age_days
 from lbench.engine.backends import catalog
 from lbench.engine.backends.settings import LambdaSettings
@@ -50,13 +50,13 @@ from lbench.engine.billing.bill import run_bill
 from lbench.engine.billing.estimate import quotes
 from lbench.engine.billing.pricing import rates_of
 from lbench.engine.cost.format import usd_short
-from lbench.engine.model import Document, Warning_
+from lbench.engine.model import Document
 from lbench.engine.plan.plan import Plan, resolve_params, settings_of
 from lbench.engine.session.view import RunView, SessionView
 from lbench.workloads import registry
 from lbench.workloads.parameters import settable
 
-__all__ = ["bound_lines", "failures", "print_report", "result_columns", "runs_mark", "traces", "warning_lines"]
+__all__ = ["bound_lines", "failures", "print_report", "result_columns", "runs_mark", "traces"]
 
 _ANSWERS = {
     "same": ("✔ same", RIGHT),
@@ -154,12 +154,6 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
     ]:
         _paragraph(out, Text(line, style=QUIET))
     out.print(Text(saved, style=QUIET), soft_wrap=True)
-
-
-def warning_lines(warnings: Iterable[Warning_]) -> list[str]:
-    """Each warning once, with the number of runs that have it; failures stand above them."""
-    counts = Counter(warning.text for warning in warnings if warning.code != "failed")
-    return [f"! {text}" if count == 1 else f"! {text} ({count_text(count, 'run')})" for text, count in counts.items()]
 
 
 def result_columns(comparison: Comparison, predicted: PredictedLine | None = None) -> list[Column]:

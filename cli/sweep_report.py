@@ -14,8 +14,9 @@ from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.series import Point, Series
 from lbench.cli.console import BRIGHT, QUIET, WARN, WRONG, accent, console
-from lbench.cli.report import runs_mark, warning_lines
+from lbench.cli.report import runs_mark
 from lbench.cli.tables import Column, print_table
+from lbench.cli.warning_lines import warning_lines
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.format import usd_short
 from lbench.engine.model import Document

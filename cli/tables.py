@@ -44,7 +44,7 @@ class Column:
     @property
     def empty(self) -> bool:
         """Whether there is nothing in it."""
-        return all(cell.plain in ("", "–") for cell in self.cells)
+        return all(cell.plain in ("", "–", "-") for cell in self.cells)  # the last: the sign spelled in ASCII
 
 
 def _spelled(cell: Text) -> Text:

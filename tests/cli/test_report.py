@@ -12,8 +12,9 @@ from lbench.analysis.prediction import Predicted, PredictedLine
 from lbench.analysis.statistics import Estimate
 from lbench.cli.documents import document_of
 from lbench.cli.progress import PlainProgress
-from lbench.cli.report import print_report, result_columns, runs_mark, warning_lines
+from lbench.cli.report import print_report, result_columns, runs_mark
 from lbench.cli.tables import table_lines
+from lbench.cli.warning_lines import warning_lines
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.export.document import document
 from lbench.engine.journal.events import ComparisonEnded, RunEnded, RunPlanned, Warned
@@ -187,6 +188,26 @@ def test_the_number_of_runs_tells_paused_and_stopped_ones_from_failed_ones(
         rent_usd=None,
     )
     assert runs_mark(line)[0] == mark
+
+
+def test_warnings_of_several_backends_that_differ_in_one_figure_are_one_line() -> None:
+    texts = [
+        "sequential: workers were idle for 46 % of the makespan",
+        "processes: workers were idle for 9 % of the makespan",
+        "loop: workers were idle for 1,046 % of the makespan",
+        "sequential: 3 of 4 runs are cold",
+        "processes: 2 of 5 runs are cold",
+        "the load average was 3.5",
+        "threads: no interval",
+        "emulated: no interval",
+    ]
+    assert warning_lines([Warning_("x", text) for text in texts]) == [
+        "! sequential: workers were idle for 46 % (processes: 9 %, loop: 1,046 %) of the makespan",
+        "! sequential: 3 of 4 runs are cold",
+        "! processes: 2 of 5 runs are cold",
+        "! the load average was 3.5",
+        "! threads and emulated: no interval",
+    ]
 
 
 @pytest.mark.parametrize(("status", "line"), [("cancelled", "■ cancelled"), ("failed", "✘ failed: why")])

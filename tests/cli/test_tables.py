@@ -11,6 +11,7 @@ def columns() -> list[Column]:
         Column("COUNT", rank=1, justify="right", cells=[Text("1"), Text("200")]),
         Column("LEAST", rank=2, cells=[Text("x"), Text("yy")]),
         Column("EMPTY", rank=1, cells=[Text("–"), Text("")]),
+        Column("ASCII", rank=1, cells=[Text("-"), Text("-")]),
     ]
 
 
