@@ -22,6 +22,16 @@ _COLUMNS: dict[str, set[str]] = {  # of each kind of CSV file; its name may be a
     "S3": {"operation", "p50", "p90", "p99", "p99.9"},
     "arrivals": {"ArrivalRate", "ColdStartProbability"},
 }
+_LEAST = {  # of what is counted, or divided by: less cannot have been recorded
+    "memory": 1.0,
+    "exec_time": 0.0,
+    "payload_size": 0.0,
+    "Invocations": 1.0,
+    "DeltaT": 0.0,
+    "WarmContainers": 0.0,
+    "ArrivalRate": 1e-9,
+    "ColdStartProbability": 0.0,
+}
 _MOST = 0.5  # of a kind's columns: a file that lacks others of them is of that kind, and named
 
 
@@ -84,17 +94,20 @@ def read_rows(path: Path, *numbers: str, texts: tuple[str, ...] = ()) -> Rows:
     """The rows of a CSV file. One that lacks a number has failed, and is left out.
 
     Raises:
-        InputError: a column is missing, or a value is not a number.
+        InputError: a column is missing, or a value is not a number or impossible.
     """
     rows = []
     for line, row in enumerate(_read(path), 2):
         if missing := [name for name in (*numbers, *texts) if name not in row]:
             raise InputError(f"{path}: column {missing[0]} is missing; there are {', '.join(filter(None, row))}")
         try:
-            known = [float(row[name]) for name in numbers if row[name]]
+            known = {name: float(row[name]) for name in numbers if row[name]}
         except (TypeError, ValueError):
             raise InputError(f"{path}, line {line}: {', '.join(numbers)} must be numbers") from None
-        if len(known) == len(numbers) and all(map(math.isfinite, known)):
+        for name, value in known.items():
+            if value < _LEAST.get(name, -math.inf):
+                raise InputError(f"{path}, line {line}: {name} must be at least {_LEAST[name]:g}, got {row[name]}")
+        if len(known) == len(numbers) and all(map(math.isfinite, known.values())):
             rows.append(row)
     return rows
 

@@ -34,6 +34,10 @@ def test_a_function_is_predicted_at_sizes_that_were_not_fitted(tmp_path: Path) -
     [
         ("sebs_503.csv", "memory,type\n512,warm\n", "column exec_time is missing; there are memory, type"),
         ("sebs_503.csv", f"{HEAD}\n512,warm,soon\n", "line 2: memory, exec_time must be numbers"),
+        ("sebs_503.csv", f"{HEAD}\n0,warm,5\n", "line 2: memory must be at least 1, got 0"),
+        ("sebs_503.csv", f"{HEAD}\n512,warm,-5\n", "line 2: exec_time must be at least 0, got -5"),
+        ("x.csv", "Invocations,DeltaT,WarmContainers\n1,-1,1\n", "line 2: DeltaT must be at least 0, got -1"),
+        ("x.csv", "ArrivalRate,ColdStartProbability\n0,0.1\n", "line 2: ArrivalRate must be at least 1e-09, got 0"),
         ("sebs_503.csv", "\x00\x01", ""),
         ("ps_16t_warm.csv", "func,start\ngenerate,1\n", "column end is missing"),
         ("skyrise_net_1.json", '{"runs": [{"parameters": {}}]}', "'metrics' is missing"),
