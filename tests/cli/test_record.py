@@ -267,6 +267,26 @@ def test_a_call_within_a_task_that_runs_when_its_result_is_read_belongs_to_the_t
     assert manifest(home, "mine")["functions"] == {"mine:outer": 2}
 
 
+THREADS = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+def f(x): return x
+pool, ready = ThreadPoolExecutor(1), threading.Barrier(8)
+def work(x):
+    ready.wait()
+    pool.submit(f, x).result()
+threads = [threading.Thread(target=work, args=(x,)) for x in range(8)]
+for one in threads: one.start()
+for one in threads: one.join()
+"""
+
+
+def test_calls_that_several_threads_make_first_are_all_recorded(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(THREADS)
+    assert lbench("record", "mine.py").returncode == 0
+    assert manifest(home, "mine")["functions"] == {"mine:f": 8}
+
+
 UNGUARDED = """
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor

@@ -95,7 +95,8 @@ def without_work(source: bytes, lines: Iterable[int], starts: Iterable[int] = ()
             continue
         lines_of = range(node.lineno, _end(node) + 1)
         working = working or not marks.isdisjoint(lines_of)
-        if (working and not is_constant(node)) or not starting.isdisjoint(lines_of) or _reads(node) & gone:
+        works = working or not starting.isdisjoint(lines_of)
+        if (works and not is_constant(node)) or _reads(node) & gone:
             gone |= {name for name, _ in _bound(node)}
             left_out.append(node)
     text = source.splitlines(keepends=True)
@@ -157,8 +158,9 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _NAMED = (*_FUNCTIONS, ast.ClassDef)
 
 
-def unset_names(source: bytes, copy: bytes, called: Iterable[str]) -> list[str]:
-    """What is needed and not set in the copy of a script: a name is set under its guard, or after it has begun to work.
+def unset_names(source: bytes, copy: bytes, called: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What is needed and not set in the copy of a script, and what is set there to something else: a name is set under the
+    script's guard, after it has begun to work, or by a function that only then is called.
 
     `called`: the script's functions and classes that were handed over, or stand in arguments and results. One text for each
     name and who needs it.
@@ -166,33 +168,57 @@ def unset_names(source: bytes, copy: bytes, called: Iterable[str]) -> list[str]:
     try:
         whole, kept = ast.parse(source).body, ast.parse(copy).body
     except (SyntaxError, ValueError, RecursionError):
-        return []
+        return [], []
     there = {name for node in kept if not is_guard(node) for name, _ in _bound(node)}
-    for node in kept:  # what an initializer sets
-        there |= {name for one in ast.walk(node) if isinstance(one, ast.Global) for name in one.names}
     if "*" in there:
-        return []
-    missing = {name: line for node in whole for name, line in _bound(node) if name not in there}
+        return [], []
     definitions = {node.name: node for node in kept if isinstance(node, _NAMED)}
-    needs = [(name, _used(node, at_import=True)) for name, node in definitions.items()]
-    waiting, seen = sorted({*called} & {*definitions}), set[str]()
-    while waiting:
-        name = waiting.pop(0)
-        if name not in seen:
-            seen.add(name)
-            used = _used(definitions[name])
-            needs.append((name, used))
-            waiting += sorted(used & {*definitions})
-    found = sorted({(name, one) for name, used in needs for one in used & {*missing}})
+    running = [node for node in kept if not is_guard(node) and not isinstance(node, _NAMED)]
+    handed = _reached(called, definitions)
+    reached = handed | _reached({name for node in running for name in _reads(node)}, definitions)
+    set_there = {name for node in (*running, *(definitions[name] for name in reached)) for name, _ in _globals(node)}
+    lines = {node.lineno for node in kept}
+    late = {name: line for node in whole if is_guard(node) or node.lineno not in lines for name, line in _bound(node)}
+    for name in {*definitions} - reached:
+        late |= dict(_globals(definitions[name]))
+    missing = {*late} - there - set_there
+    changed = ({*late} & there) - set_there - {*definitions}
+    needs = [(name, _used(node, at_import=True) & missing) for name, node in definitions.items()]
+    needs += [(name, _used(definitions[name]) & missing) for name in handed]
+    found = sorted({(name, one) for name, used in needs for one in used})
     texts = [
-        f"{name} (line {definitions[name].lineno}) needs {one}, which the script sets at line {missing[one]} only when "
+        f"{name} (line {definitions[name].lineno}) needs {one}, which the script sets at line {late[one]} only when "
         "it runs itself: pass it as an argument, or set it further up"
         for name, one in found
     ]
-    return texts + [
-        f"calls need {name}, which the script sets at line {missing[name]} only when it runs itself: set it further up"
-        for name in sorted({*called} & {*missing})
+    texts += [
+        f"calls need {name}, which the script sets at line {late[name]} only when it runs itself: set it further up"
+        for name in sorted({*called} & missing)
     ]
+    others = sorted((name, one) for name in handed for one in _used(definitions[name]) & changed)
+    return texts, [
+        f"{name} (line {definitions[name].lineno}) reads {one}, which the script sets anew at line {late[one]} when it runs "
+        "itself: pass it as an argument"
+        for name, one in others
+    ]
+
+
+def _reached(names: Iterable[str], definitions: Mapping[str, ast.stmt]) -> set[str]:
+    """The definitions of these names, and those that they use."""
+    waiting, seen = [name for name in names if name in definitions], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += [one for one in _used(definitions[name]) if one in definitions]
+    return seen
+
+
+def _globals(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """The names that functions in a statement set as globals, and the lines."""
+    for one in ast.walk(node):
+        if isinstance(one, ast.Global):
+            yield from ((name, one.lineno) for name in one.names)
 
 
 def _bound(node: ast.AST) -> Iterator[tuple[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 
 inside = threading.local()  # .depth: this thread is within a call that is noted as a whole; .iterator: of an imap
 _recorder: Recorder | None = None
+_beginning = threading.RLock()
 
 
 class Lazy:
     """The recorder is made at the first call: a script that hands nothing over imports nothing more."""
 
     folder: Path | None = None
+    begun = False
     pid = 0
 
 
@@ -43,19 +46,24 @@ def recorder_now() -> Recorder | None:
 
 
 def _begin() -> None:
-    """Make the recorder, at the first call; not in a process that was forked before it."""
+    """Make the recorder, at the first call; not in a process that was forked before it. Calls of other threads wait."""
     global _recorder
-    folder, Lazy.folder = Lazy.folder, None
-    import os
-
-    if folder is None or os.getpid() != Lazy.pid:
+    if os.getpid() != Lazy.pid:
+        Lazy.folder = None
         return
-    try:
-        from lbench.workloads.recorded.recorder import Recorder
+    with _beginning:
+        folder = Lazy.folder
+        if folder is None or Lazy.begun:
+            return
+        Lazy.begun = True
+        try:
+            from lbench.workloads.recorded.recorder import Recorder
 
-        _recorder = Recorder(folder)
-    except Exception as error:  # the script must run all the same
-        (folder / "problem.txt").write_text(f"{type(error).__name__}: {error}", "utf-8", "replace")
+            _recorder = Recorder(folder)
+        except Exception as error:  # the script must run all the same
+            (folder / "problem.txt").write_text(f"{type(error).__name__}: {error}", "utf-8", "replace")
+        finally:
+            Lazy.folder = None
 
 
 def _is_worker() -> bool:

@@ -42,6 +42,7 @@ def finished_lines(manifest: Manifest | None, script: str) -> list[str]:
     named = [f"{name.rpartition(':')[2]} {count:,}" for name, count in list(manifest.functions.items())[:5]]
     lines = [f"left out: {one.text}" for one in manifest.left_out]
     lines += [f"will fail elsewhere: {text}" for text in manifest.unset]
+    lines += [f"may differ elsewhere: {text}" for text in manifest.changed]
     what = f"{count} in {stages} stage{'s' * (stages != 1)} ({', '.join(named)})"
     return [*lines, f"recorded {what}: lbench run recorded:{manifest.name} -b processes -b emulated"]
 
@@ -122,6 +123,7 @@ def finish(making: Path, name: str) -> Manifest | None:
         files[_file(events.main)] = b'"""The script; no task needs it."""\n'
     library = sorted(one for one in events.names if one.partition(":")[0] not in own)
     requirements = requirements_of(files, library)
+    unset, changed = _unset(events, files, guarded)
     try:
         with (making / "calls.bin").open("wb") as calls, (making / "results.bin").open("wb") as results:
             for digest, array in events.arrays.items():
@@ -151,7 +153,8 @@ def finish(making: Path, name: str) -> Manifest | None:
             code={file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
             requirements=requirements,
             packages=versions_of(["numpy", *requirements]),
-            unset=_unset(events, files, guarded),
+            unset=unset,
+            changed=changed,
             left_out=left,
         )
         (making / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
@@ -161,16 +164,19 @@ def finish(making: Path, name: str) -> Manifest | None:
     return manifest
 
 
-def _unset(events: _Events, files: dict[str, bytes], left: set[str]) -> list[str]:
-    """What the calls need of the script that its copy does not set. `left`: functions whose calls are left out."""
+def _unset(events: _Events, files: dict[str, bytes], left: set[str]) -> tuple[list[str], list[str]]:
+    """What the calls need of the script that its copy does not set, or sets to something else.
+
+    `left`: functions whose calls are left out.
+    """
     if events.script is None or events.main is None:
-        return []
+        return [], []
     names = (name.partition(":") for name in events.names)
     called = {qualified.partition(".")[0] for module, _, qualified in names if module == events.main} - left
     try:
         source = Path(events.script).read_bytes()
     except OSError:
-        return []
+        return [], []
     return unset_names(source, files.get(_file(events.main), b""), called)
 
 

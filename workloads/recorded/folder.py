@@ -68,6 +68,7 @@ class Manifest(msgspec.Struct, frozen=True):
     packages: dict[str, str] = {}  # versions of the libraries that the calls used
     code: dict[str, str] = {}  # SHA-256 of each of the script's files, by its path below code/
     unset: list[str] = []  # what calls need of the script that its copy does not set
+    changed: list[str] = []  # what they read that the script had set to something else than its copy does
     left_out: list[Left] = []
 
     @property

@@ -155,7 +155,7 @@ class RecordedWorkload(Workload[RecordedParams]):
         if others := left.total() - sum(count for _, count in left.most_common(_NAMED)):
             named.append(f"{others:,} other{'s' * (others != 1)}")
         notes = [f"calls of the script that are not in the recording: {', '.join(named)}"] if left else []
-        notes += self._manifest.unset
+        notes += [*self._manifest.unset, *self._manifest.changed]
         if differing := self._differing():
             notes.append(f"recorded with other versions, results may differ: {', '.join(differing)}")
         if params.tasks is not None:

@@ -1,0 +1,57 @@
+"""The copy of a recorded script that workers import: without its work, and what is then missing there."""
+
+from __future__ import annotations
+
+from lbench.workloads.recorded.code import unset_names, without_work
+
+SCRIPT = b"""
+import multiprocessing; N = 2; pool = multiprocessing.Pool(N); print(pool)
+DATA = None
+TABLE = {}
+CACHE = None
+LIMIT = 1
+def load():
+    global DATA, EXTRA
+    DATA = EXTRA = [1]
+def begin(x):
+    global TABLE
+    TABLE = x
+def cached():
+    global CACHE
+    CACHE = CACHE or 1
+    return CACHE
+def f(x): return DATA, EXTRA, cached(), LIMIT, Point
+def g(x): return TABLE, N
+if __name__ == "__main__":
+    LIMIT = 5
+    load()
+Point = tuple
+pool.map(f, [1])
+after = 3
+def late(): pass
+print("end"); more = after
+"""
+
+
+def test_the_copy_ends_where_the_script_hands_something_over_and_starts_no_processes() -> None:
+    copy = without_work(SCRIPT, [23], [2])
+    lines = SCRIPT.splitlines()
+    lines[1] = b"import multiprocessing; N = 2; pass; pass"
+    lines[22] = b""
+    lines[25] = b"pass; pass"
+    assert copy.splitlines() == lines
+    compile(copy, "mine.py", "exec")
+    alone = b"pool = Pool(2)\nvalue = int('1')\nprint(pool)\npool.map(f,\r\n [1])\nlast = 1\n"
+    assert without_work(alone, [4], [1]) == b"\nvalue = int('1')\n\n\n\nlast = 1\n"
+
+
+def test_what_calls_read_and_only_the_running_script_sets_is_named() -> None:
+    missing, changed = unset_names(SCRIPT, without_work(SCRIPT, [22], [2]), ["f", "g", "begin"])
+    assert [text.partition(" only when")[0] for text in missing] == [
+        "f (line 17) needs EXTRA, which the script sets at line 8",
+        "f (line 17) needs Point, which the script sets at line 22",
+    ]
+    assert [text.partition(" when it")[0] for text in changed] == [
+        "f (line 17) reads DATA, which the script sets anew at line 8",
+        "f (line 17) reads LIMIT, which the script sets anew at line 20",
+    ]
