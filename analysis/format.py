@@ -168,12 +168,17 @@ def quote_text(quote: Quote) -> str:
         assumed = bool(quote.assumed)
         most = usd_short(quote.bound_usd, up=True, assumed=assumed)
         most_all = usd_short(quote.bound_usd * quote.runs, up=True, assumed=assumed)
+    once = quote.runs == 1 and not quote.open
     if quote.expected is None:
         amount = f"{would} at most {most} a run, {most_all} {whole_of}" if most else f"{would} an unlimited amount"
+        if once and most:
+            amount = f"{would} at most {most}"
         return f"{quote.label}: {amount}; expected: not known yet"
     assumed = bool(quote.expected.assumed)
     each = usd_short(quote.expected.usd, assumed=assumed)
     whole = usd_short(quote.expected.usd * quote.runs, assumed=assumed)
+    if once:
+        return f"{quote.label}: {would} about {each}, {f'at most {most}' if most else 'there is no bound'}"
     if most is None:
         return f"{quote.label}: {would} about {each} a run, {whole} {whole_of}; there is no bound"
     return f"{quote.label}: {would} about {each} a run, at most {most}; {whole_of} about {whole}, at most {most_all}"

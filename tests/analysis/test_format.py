@@ -140,6 +140,9 @@ def quote(**changes: Any) -> Quote:
         ({"expected": None}, "lambda: AWS charges at most $0.50 a run, $1.50 in all; expected: not known yet"),
         ({"expected": None, "bound_usd": None}, "lambda: AWS charges an unlimited amount; expected: not known yet"),
         ({"bound_usd": None}, "lambda: AWS charges about $0.01 a run, $0.03 in all; there is no bound"),
+        ({"runs": 1}, "lambda: AWS charges about $0.01, at most $0.50"),
+        ({"runs": 1, "expected": None}, "lambda: AWS charges at most $0.50; expected: not known yet"),
+        ({"runs": 1, "bound_usd": None}, "lambda: AWS charges about $0.01, there is no bound"),
         ({"open": True}, "lambda: AWS charges about $0.01 a run, at most $0.50; for 3 runs about $0.03, at most $1.50"),
         (
             {"open": True, "expected": None},
