@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import msgspec
 
 from lbench.analysis.format import ms_text, seconds_text, spread_text, times_spread_text, times_text, usd_spread_text
 from lbench.analysis.statistics import Estimate
-from lbench.cli.html.figures import Figure
+from lbench.cli.html.figure import Figure
 from lbench.engine.cost.format import usd_short
 
 __all__ = ["Cell", "Section", "ms_cell", "seconds_cell", "times_cell", "usd_cell"]
@@ -52,4 +50,4 @@ def ms_cell(value: float | None) -> Cell:
 
 def usd_cell(found: Estimate, after: str = "") -> Cell:
     """Dollars with their interval; `after`: what they are."""
-    return Cell(f"{usd_short(Decimal(repr(found.value)))}{after}", repr(found.value), usd_spread_text(found))
+    return Cell(f"{usd_short(found.value)}{after}", repr(found.value), usd_spread_text(found))

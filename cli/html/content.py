@@ -26,7 +26,9 @@ from lbench.analysis.variance import VarianceParts, steadiness_text, variance_pa
 from lbench.analysis.verdict import answer_sentence
 from lbench.cli.function_report import call_lines
 from lbench.cli.html.cells import Cell, Section, ms_cell, seconds_cell, times_cell, usd_cell
-from lbench.cli.html.figures import Figure, job_figures, sweep_figures
+from lbench.cli.html.figure import Figure
+from lbench.cli.html.job_figures import job_figures
+from lbench.cli.html.sweep_figures import sweep_figures
 from lbench.cli.html.tuning import is_tuning, tuning_section
 from lbench.engine.billing.bill import run_bill, run_cost_of
 from lbench.engine.cost.format import usd_short
@@ -55,7 +57,6 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def figures(self) -> list[Figure]:
-        """All figures, in their order."""
         return [one for section in self.sections for one in section.figures]
 
 

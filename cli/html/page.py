@@ -10,7 +10,7 @@ __all__ = ["page"]
 
 
 def page(content: Content) -> str:
-    """The page as text."""
+    """The HTML of a report."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 

@@ -8,7 +8,7 @@ from lbench.analysis.format import percent_text, seconds_text
 from lbench.analysis.tuning import Tuned, caveats, front, memory_text, picks_of, tuned, tuning_sentence
 from lbench.cli.documents import TUNE
 from lbench.cli.html.cells import Cell, Section, seconds_cell, usd_cell
-from lbench.cli.html.figures import front_figure
+from lbench.cli.html.sweep_figures import front_figure
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.journal.events import RunPlanned
 from lbench.engine.session.view import SessionView

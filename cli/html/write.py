@@ -10,7 +10,7 @@ from pathlib import Path
 from lbench.cli.compare_report import session_names
 from lbench.cli.documents import load_views
 from lbench.cli.html.content import content_of
-from lbench.cli.html.figures import Figure
+from lbench.cli.html.figure import Figure, write_figures
 from lbench.cli.html.page import page
 from lbench.engine.export import files as outputs
 from lbench.errors import InputError
@@ -49,8 +49,6 @@ def write_report(sessions: Sequence[str], out: Path, figures: Path | None = None
     text, drawn = report_page(sessions)
     outputs.write(out, text.encode())
     if figures is not None:
-        from lbench.cli.html.figures import write_figures
-
         try:
             write_figures(drawn, figures)
         except OSError as error:

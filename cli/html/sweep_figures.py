@@ -1,0 +1,134 @@
+"""Figures of a sweep along its axis, and of a tuning's front."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lbench.analysis.scaling import Scaling
+from lbench.analysis.series import Series
+from lbench.analysis.statistics import Estimate
+from lbench.analysis.tuning import Tuned, front
+from lbench.cli.html.figure import (
+    COLOURS,
+    Figure,
+    add_legend,
+    colours_of,
+    make_figure,
+    new_axes,
+    plain_log_axis,
+    plain_numbers,
+)
+
+__all__ = ["front_figure", "sweep_figures"]
+
+
+def sweep_figures(scaling: Scaling, prefix: str) -> list[Figure]:
+    """Time, speedup and cost along the axis."""
+    kinds = [(_line_key(one), "predicted" if one.origin == "predicted" else one.backend) for one in scaling.series]
+    by_line = colours_of(list(dict.fromkeys(kinds)))
+    colours = {one.name: by_line[_line_key(one)] for one in scaling.series}
+    label = scaling.axis.replace("_", " ")
+    figures = [
+        make_figure(
+            f"{prefix}-time",
+            f"Makespan against {label}: medians with their intervals, one line a backend and machine",
+            lambda: _along(scaling, colours, lambda p: p.makespan_s, f"{label}", "makespan (s)", log_y=True),
+        )
+    ]
+    if any(point.speedup is not None for one in scaling.series for point in one.points):
+        figures.append(
+            make_figure(
+                f"{prefix}-speedup",
+                f"Speedup against {scaling.baseline} along {label}",
+                lambda: _along(scaling, colours, lambda p: p.speedup, label, f"times as fast as {scaling.baseline}"),
+            )
+        )
+    if any(point.usd or point.rent_usd for one in scaling.series for point in one.points):
+        figures.append(
+            make_figure(
+                f"{prefix}-cost",
+                f"Dollars of a run against {label}; of a local run the rent of an equal machine while it lasts",
+                lambda: _along(scaling, colours, lambda p: p.usd or p.rent_usd, label, "US dollars a run", log_y=True),
+            )
+        )
+    return figures
+
+
+def _line_key(one: Series) -> str:
+    """Of the lines that share a colour: a backend's cold and warm repeats."""
+    return f"{one.label} {one.machine or ''}"
+
+
+def _along(
+    scaling: Scaling,
+    colours: dict[str, str],
+    value: Callable[[Any], Estimate | None],
+    x_label: str,
+    y_label: str,
+    *,
+    log_y: bool = False,
+) -> Any:
+    figure, (axes,) = new_axes(3.2)
+    for number, one in enumerate(scaling.series):
+        points = [(point.at, found) for point in one.points if (found := value(point)) is not None and found.value > 0]
+        if points:
+            _line(axes, one, points, colours[one.name], "os^Dv<>"[number % 7])
+    if scaling.places[0] > 0 and len(scaling.places) > 1 and scaling.places[-1] / scaling.places[0] >= 4:
+        axes.set_xscale("log")
+        _plain_ticks(axes, scaling.places)
+    if log_y:
+        axes.set_yscale("log")
+        plain_log_axis(axes.yaxis)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    add_legend(figure, axes)
+    return figure
+
+
+def _plain_ticks(axes: Any, places: Sequence[float]) -> None:
+    step = max(1, len(places) // 9)
+    axes.set_xticks(list(places)[::step], [f"{place:,g}" for place in list(places)[::step]])
+    axes.minorticks_off()
+
+
+def _line(axes: Any, one: Series, points: list[tuple[float, Estimate]], colour: str, marker: str) -> None:
+    x = [at for at, _ in points]
+    style = "--" if one.origin == "predicted" else ":" if one.temperature == "cold" else "-"
+    axes.plot(x, [found.value for _, found in points], style, color=colour, marker=marker, markersize=4, label=one.name)
+    low = [found.value if found.low is None else max(found.low, found.value / 1e3) for _, found in points]
+    high = [found.value if found.high is None else found.high for _, found in points]
+    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def front_figure(found: Sequence[Tuned], backend: str, name: str) -> Figure:
+    """Dollars a run against seconds: the front as a line, the candidates off it hollow."""
+    colour = COLOURS.get(backend, "#2f7ed8")
+    return make_figure(
+        name,
+        "Dollars of a run against its makespan, medians of each candidate; the line is the Pareto front: no candidate is "
+        "faster and cheaper than one on it",
+        lambda: _front(found, colour),
+    )
+
+
+def _front(found: Sequence[Tuned], colour: str) -> Any:
+    figure, (axes,) = new_axes(3.6)
+    ends = front(found)
+    axes.plot([one.makespan_s.value for one in ends], [one.usd.value for one in ends], color=colour, linewidth=1.2)
+    for one in found:
+        own = one in ends
+        axes.scatter(
+            one.makespan_s.value, one.usd.value, s=26, facecolors=colour if own else "none", edgecolors=colour, zorder=3
+        )
+        axes.annotate(
+            f"{one.candidate.memory_mb:,} MB × {one.tasks:,}", (one.makespan_s.value, one.usd.value),
+            xytext=(5, 5), textcoords="offset points", fontsize=8,
+        )  # fmt: skip
+    axes.margins(x=0.2, y=0.2)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    plain_numbers(axes.yaxis)
+    axes.set_xlabel("makespan (s)")
+    axes.set_ylabel("US dollars a run")
+    return figure
