@@ -19,28 +19,51 @@ from lbench.config.folders import config_file
 from lbench.config.limits import MemoryMb, TimeoutS, limits
 from lbench.errors import InputError, utf8
 
-__all__ = ["Loaded", "Setting", "Settings", "known_settings", "load", "on_hangup"]
+__all__ = [
+    "ForSeconds",
+    "Loaded",
+    "Repeats",
+    "Retries",
+    "ScheduleChoice",
+    "Seed",
+    "Setting",
+    "Settings",
+    "TaskTimeout",
+    "Warmup",
+    "known_settings",
+    "load",
+    "on_hangup",
+]
 
 _PREFIX = "LBENCH_"
 
 
 _NAMES = {"memory_mb": "memory", "timeout_s": "timeout", "for_s": "for"}
 
+# Those that the screens' form has too.
+Repeats = Annotated[
+    Annotated[int, Meta(ge=1, le=10_000)] | Literal["auto"],
+    Meta(description="runs of each backend; auto: 6 or more, until speedups are known to 5 %"),
+]
+ForSeconds = Annotated[float, Meta(gt=0, le=1e6, description="seconds after which auto begins no other round")]
+Warmup = Annotated[int, Meta(ge=0, le=1_000, description="warm-up runs before those, excluded from statistics")]
+ScheduleChoice = Annotated[
+    Literal["isolated", "alternating", "concurrent"] | None,
+    Meta(
+        description="isolated: one backend after the other; alternating: they take turns (none: alternating, and AWS beside)"
+    ),
+]
+TaskTimeout = Annotated[TimeoutS, Meta(description="deadline of a task in seconds")]
+Retries = Annotated[int, Meta(ge=0, le=100, description="further attempts of a failed or throttled task")]
+Seed = Annotated[int, Meta(ge=0, le=2**32 - 1, description="random seed")]
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_NAMES):
     """What can be chosen once for all runs. A setting has the name of its option; None: see its meaning."""
 
-    repeats: Annotated[
-        Annotated[int, Meta(ge=1, le=10_000)] | Literal["auto"],
-        Meta(
-            description="runs of each backend; auto: at least 6, until every speedup is known to 5 %, and 3 where a backend "
-            "is paid"
-        ),
-    ] = "auto"
-    for_s: Annotated[
-        float, Meta(gt=0, le=1e6, description="seconds after which repeats=auto begins no other round")
-    ] = 60.0
-    warmup: Annotated[int, Meta(ge=0, le=1_000, description="warm-up runs before those, excluded from statistics")] = 0
+    repeats: Repeats = "auto"
+    for_s: ForSeconds = 60.0
+    warmup: Warmup = 0
     concurrency: (
         Annotated[int, Meta(ge=1, le=10_000, description="workers or environments at once (none: the backend's)")]
         | None
@@ -60,15 +83,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_NAMES):
     client: Annotated[
         Literal["fast", "aioboto3"], Meta(description="client for Lambda: lbench's own, or the SDK's")
     ] = "fast"
-    schedule: Annotated[
-        Literal["isolated", "alternating", "concurrent"] | None,
-        Meta(description="order of backends and repeats (none: alternating on this machine, and AWS beside that)"),
-    ] = None
-    timeout_s: Annotated[TimeoutS, Meta(description="deadline of a task in seconds")] = 300.0
-    retries: Annotated[
-        int, Meta(ge=0, le=100, description="further attempts of a task that failed or was throttled")
-    ] = 2
-    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="random seed")] = 1
+    schedule: ScheduleChoice = None
+    timeout_s: TaskTimeout = 300.0
+    retries: Retries = 2
+    seed: Seed = 1
     ask_above_usd: Annotated[
         float, Meta(ge=0, le=1e6, description="ask before a comparison on AWS that is expected to cost more dollars")
     ] = 0.25
@@ -133,7 +151,7 @@ def load(
 ) -> Loaded:
     """Read the settings. `overrides` are the command line's, by the setting's name; None: not given there.
 
-    A variable LBENCH_* that is empty counts as unset; one that is no setting is refused where it is near to one, else left
+    A variable LBENCH_* that is empty counts as unset; an unknown one is refused where it resembles a setting, else left
     alone: lbench's own processes use some.
 
     Raises:

@@ -10,15 +10,14 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from lbench.config.folders import typed_path
-from lbench.config.limits import TimeoutS
+from lbench.config.settings import ForSeconds, Repeats, Retries, ScheduleChoice, Seed, TaskTimeout, Warmup
 from lbench.engine.backends import catalog
-from lbench.engine.model import Schedule
 from lbench.engine.plan.parse import with_each
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.engine.plan.validate import validate, validate_backend, validate_job
@@ -54,26 +53,18 @@ OWN_FIELD = Field(
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a comparison is run. The ranges are the command line's."""
+    """How a comparison is run."""
 
     tasks: (
         Annotated[int, Meta(ge=1, description="tasks of the first stage; none: the workload's own number")] | None
     ) = None
-    repeats: Annotated[
-        Annotated[int, Meta(ge=1, le=10_000)] | Literal["auto"],
-        Meta(description="runs of each backend; auto: until every speedup is known to 5 %"),
-    ] = "auto"
-    limit: Annotated[float, Meta(gt=0, le=1e6, description="seconds, after which auto begins no other round")] = 60.0
-    warmup: Annotated[int, Meta(ge=0, le=1_000, description="runs before those, left out of statistics")] = 0
-    schedule: Annotated[
-        Schedule | None,
-        Meta(
-            description="isolated: one backend after the other; alternating: they take turns; none: alternating, AWS beside"
-        ),
-    ] = None
-    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="random seed")] = 1
-    timeout: Annotated[TimeoutS, Meta(description="deadline of a task in seconds")] = 300.0
-    retries: Annotated[int, Meta(ge=0, le=100, description="further attempts of a task that failed")] = 2
+    repeats: Repeats = "auto"
+    limit: ForSeconds = 60.0
+    warmup: Warmup = 0
+    schedule: ScheduleChoice = None
+    seed: Seed = 1
+    timeout: TaskTimeout = 300.0
+    retries: Retries = 2
     hedge: (
         Annotated[
             float,
